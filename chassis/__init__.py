@@ -1,0 +1,1 @@
+"""Holds what both programs stand on; imports nothing from either of them."""

@@ -1,0 +1,39 @@
+"""The only source of time, so that a test can move it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time and waits."""
+
+    def now(self) -> float:
+        """Wall-clock time, Unix seconds. May jump when the host's clock is set."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point; never goes back. Use it for durations and deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspends the calling task for this many seconds; zero or less only yields."""
+        ...
+
+
+class SystemClock:
+    """Reads the host's clocks."""
+
+    def now(self) -> float:
+        """Wall-clock time, Unix seconds."""
+        return time.time()  # noqa: TID251 - this is the one place
+
+    def monotonic(self) -> float:
+        """CLOCK_MONOTONIC, seconds."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspends the calling task."""
+        await asyncio.sleep(max(0.0, seconds))

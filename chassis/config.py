@@ -1,0 +1,168 @@
+"""Reads one YAML file with the environment laid over it, once, into frozen settings.
+
+Precedence, strongest first: command line, environment (`PREFIX_NAME`, nested levels joined by `__`), file, defaults.
+Unknown keys and unknown variables of the prefix are faults, and all faults are reported at once with their paths.
+Secrets are given as files (`*_file`), never as values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from chassis.errors import ConfigError, Fault
+
+NESTED = "__"
+S = TypeVar("S", bound="Settings")
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown keys are errors. A field's docstring gives meaning, unit and default's reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Settings(BaseSettings):
+    """A program's whole configuration; subclass it with `model_config = settings_config("PREFIX_")`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, env_nested_delimiter=NESTED
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over what load() read from the file; no dotenv, no secrets directory."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return (env_settings, init_settings)
+
+
+def settings_config(prefix: str) -> SettingsConfigDict:
+    """The model_config of a Settings class whose environment variables begin with `prefix`."""
+    return SettingsConfigDict(
+        env_prefix=prefix, frozen=True, extra="forbid", use_attribute_docstrings=True, env_nested_delimiter=NESTED
+    )
+
+
+def load(kind: type[S], path: Path | None, *, overrides: Mapping[str, Any] | None = None) -> S:
+    """Reads the settings, or raises ConfigError with every fault and its path.
+
+    `path` None means environment and defaults alone. `overrides` come from the command line and win.
+    """
+    faults = list(_unknown_variables(kind))
+    values = _read_yaml(path) if path is not None else {}
+    try:
+        settings = kind(**_merge(_merge(values, _environment(kind)), overrides or {}))
+    except ValidationError as error:
+        faults += [_fault(kind, item) for item in error.errors(include_url=False, include_input=False)]
+        raise ConfigError(tuple(faults)) from None
+    if faults:
+        raise ConfigError(tuple(faults))
+    return settings
+
+
+def read_secret(path: Path, setting: str) -> SecretStr:
+    """The content of a secret file without its trailing newline; raises ConfigError naming the setting."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((Fault(setting, f"cannot read {path}: {error}"),)) from error
+    if not text:
+        raise ConfigError((Fault(setting, f"{path} is empty"),))
+    return SecretStr(text)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """The file as a mapping; an empty file is an empty mapping."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError((Fault(str(path), f"cannot read: {error.strerror}"),)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError((Fault(str(path), f"not YAML: {error}"),)) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError((Fault(str(path), f"expected a mapping at the top, found {type(value).__name__}"),))
+    return value
+
+
+def _environment(kind: type[Settings]) -> dict[str, Any]:
+    """What the environment says of these settings, as a nested mapping."""
+    try:
+        return dict(EnvSettingsSource(kind)())
+    except Exception as error:  # noqa: BLE001 - the source raises its own family when a value is no JSON
+        raise ConfigError((Fault("environment", str(error)),)) from error
+
+
+def _unknown_variables(kind: type[Settings]) -> list[Fault]:
+    """A fault for every variable with our prefix that names no top-level setting."""
+    prefix = str(kind.model_config.get("env_prefix", "")).upper()
+    known = {name.upper() for name in kind.model_fields}
+    faults = []
+    for variable in sorted(os.environ):
+        if not prefix or not variable.upper().startswith(prefix):
+            continue
+        name = variable.upper()[len(prefix) :].split(NESTED)[0]
+        if name not in known:
+            faults.append(Fault(variable, _unknown(name.lower(), [item.lower() for item in known])))
+    return faults
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid upon it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _unknown(name: str, allowed: list[str]) -> str:
+    """The sentence for an unknown name: what was meant, or what there is."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"unknown setting; {hint}allowed here: {', '.join(sorted(allowed))}"
+
+
+def _fault(kind: type[BaseModel], item: Mapping[str, Any]) -> Fault:
+    """One pydantic error as a fault with its dotted path."""
+    location = tuple(item["loc"])
+    path = ".".join(str(part) for part in location) or "(top)"
+    if item["type"] == "extra_forbidden":
+        return Fault(path, _unknown(str(location[-1]), _allowed_at(kind, location[:-1])))
+    return Fault(path, str(item["msg"]))
+
+
+def _allowed_at(kind: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The names that the model at this location accepts."""
+    current: type[BaseModel] | None = kind
+    for part in location:
+        if isinstance(part, int) or current is None or part not in current.model_fields:
+            continue
+        current = _model_in(current.model_fields[part].annotation)
+    return sorted(current.model_fields) if current is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings model inside an annotation such as `tuple[X, ...]` or `X | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None

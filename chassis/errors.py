@@ -1,0 +1,91 @@
+"""The errors of both programs. Driver exceptions never leave the adapter that met them.
+
+    ControlCoreError
+    ├── ConfigError            every fault of a configuration, each with its path
+    ├── BackendError           something outside did not do what was asked; carries a Reason
+    │   ├── TransientError     may work if asked again (refused, timeout, overloaded)
+    │   └── PermanentError     will not work until somebody changes something (auth, permission, missing)
+    │       └── ConflictError  the object changed since it was read: gather facts again, never re-send
+    └── InvariantBroken        a promise of ours does not hold: stop rather than act
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a backend call failed: a closed set, safe as a metric label."""
+
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    DNS = "dns"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    EXHAUSTED = "exhausted"
+    STARTING = "starting"
+    CLOSED = "closed"
+    PROTOCOL = "protocol"
+    MALFORMED = "malformed"
+    MISSING = "missing"
+    CONFLICT = "conflict"
+    OVERLOADED = "overloaded"
+    HTTP_3XX = "http_3xx"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    SUSPENDED = "suspended"
+    INTERNAL = "internal"
+
+
+class ControlCoreError(Exception):
+    """The root of every error raised on purpose here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a configuration, and where."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """The fault as one line: `path: message`."""
+        return f"{self.path}: {self.message}"
+
+
+class ConfigError(ControlCoreError):
+    """A configuration has faults; all of them are in `faults`, none is reported alone."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class BackendError(ControlCoreError):
+    """A call to something outside failed. `reason` is for metrics, the message for the log."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TransientError(BackendError):
+    """The same call may succeed later; reads may be retried, writes are planned anew."""
+
+
+class PermanentError(BackendError):
+    """The same call fails until somebody changes something."""
+
+
+class ConflictError(PermanentError):
+    """The object is not the one that was read (409, or 422 on metadata.uid)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.CONFLICT, message)
+
+
+class InvariantBroken(ControlCoreError):  # noqa: N818 - reads as the statement it is
+    """A promise of this program does not hold; the caller stops instead of going on."""

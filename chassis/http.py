@@ -1,0 +1,159 @@
+"""HTTP both ways: a server on an aiohttp application, and a client whose every call has a deadline.
+
+The client never follows redirects (a key would travel to another origin), reads at most `max_bytes` of a body, sends a
+plain User-Agent (the product bans agents that look like scanners), and turns every failure into a BackendError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+
+USER_AGENT = "controlcore-sidecar/0.1"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer as it came: status, body, and the seconds from sending to the last byte."""
+
+    status: int
+    body: bytes
+    seconds: float
+
+    def json(self) -> Any:
+        """The body parsed as JSON; raises PermanentError(malformed) when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise PermanentError(Reason.MALFORMED, "the body is not JSON") from error
+
+    def require_ok(self) -> Response:
+        """Itself when 2xx; otherwise raises with the reason of the status class."""
+        if 200 <= self.status < 300:  # noqa: PLR2004 - the 2xx class
+            return self
+        raise status_error(self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: where, how, and how long it may take."""
+
+    url: str
+    timeout_seconds: float
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    params: Mapping[str, str] | None = None
+
+
+def status_error(status: int) -> BackendError:
+    """The error that an HTTP status other than 2xx means."""
+    message = f"HTTP status {status}"
+    if status in {401, 403}:
+        return PermanentError(Reason.AUTH if status == 401 else Reason.PERMISSION, message)  # noqa: PLR2004
+    if status == 404:  # noqa: PLR2004
+        return PermanentError(Reason.MISSING, message)
+    if status == 429:  # noqa: PLR2004
+        return TransientError(Reason.OVERLOADED, message)
+    if status >= 500:  # noqa: PLR2004
+        return TransientError(Reason.HTTP_5XX, message)
+    return PermanentError(Reason.HTTP_4XX if status >= 400 else Reason.HTTP_3XX, message)  # noqa: PLR2004
+
+
+class HttpClient:
+    """Sends calls over one connection pool. Open it with `opened()`."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls, *, tls: ssl.SSLContext | None = None, max_connections: int = 32
+    ) -> AsyncIterator[HttpClient]:
+        """Opens the pool and closes it at exit."""
+        connector = aiohttp.TCPConnector(limit=max_connections, ssl=tls if tls is not None else True)
+        session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": USER_AGENT}, trust_env=False)
+        async with session:
+            yield cls(session)
+
+    async def send(self, call: Call) -> Response:
+        """Sends one request and returns its answer, whatever the status.
+
+        Raises TransientError(timeout | refused | dns | unreachable | closed) or PermanentError(tls | malformed).
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with (
+                asyncio.timeout(call.timeout_seconds),
+                self._session.request(
+                    call.method, call.url, headers=call.headers, json=call.json, params=call.params,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                body = await _read_bounded(answer)
+                return Response(answer.status, body, loop.time() - started)
+        except (aiohttp.ClientError, OSError) as error:
+            raise translate(error) from error
+
+
+async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, unless it is larger than MAX_BODY_BYTES."""
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise PermanentError(Reason.MALFORMED, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def translate(error: BaseException) -> BackendError:
+    """The BackendError that an aiohttp or socket failure means."""
+    table: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
+        (TimeoutError, TransientError, Reason.TIMEOUT),
+        (aiohttp.ClientConnectorDNSError, TransientError, Reason.DNS),
+        (aiohttp.ClientSSLError, PermanentError, Reason.TLS),
+        (ssl.SSLError, PermanentError, Reason.TLS),
+        (aiohttp.ServerDisconnectedError, TransientError, Reason.CLOSED),
+        (ConnectionResetError, TransientError, Reason.CLOSED),
+        (aiohttp.InvalidURL, PermanentError, Reason.MALFORMED),
+        (aiohttp.ClientPayloadError, TransientError, Reason.CLOSED),
+        (aiohttp.ClientResponseError, PermanentError, Reason.PROTOCOL),
+    )
+    for kind, result, reason in table:
+        if isinstance(error, kind):
+            return result(reason, str(error) or kind.__name__)
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    reason = Reason.REFUSED if isinstance(cause, ConnectionRefusedError) else Reason.UNREACHABLE
+    return TransientError(reason, str(error))
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application, host: str, port: int, *, tls: ssl.SSLContext | None = None, drain_seconds: float = 5.0
+) -> AsyncIterator[tuple[str, int]]:
+    """Serves the application and yields the bound (host, port); port 0 picks a free one.
+
+    At exit it stops accepting, waits up to `drain_seconds` for requests in flight, then closes.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, ssl_context=tls, reuse_address=True)
+        await site.start()
+        bound = runner.addresses[0]
+        yield bound[0], bound[1]
+    finally:
+        await runner.cleanup()

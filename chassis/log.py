@@ -1,0 +1,69 @@
+"""Structured logs: one JSON object a line for machines, a readable form on a terminal.
+
+`timestamp` is written as 2026-01-02T03:04:05.678+0000, which the DevOps guide's fluentd source reads with its
+`time_format %Y-%m-%dT%H:%M:%S.%L%z`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+from chassis.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+
+def format_timestamp(unix_seconds: float) -> str:
+    """The instant as the guide's fluentd expects it, in UTC with milliseconds."""
+    instant = datetime.fromtimestamp(unix_seconds, UTC)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}+0000"
+
+
+class _Stamp:
+    """Adds `timestamp` from the clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["timestamp"] = format_timestamp(self._clock.now())
+        return event
+
+
+def configure(
+    *, program: str, level: str = "info", form: str = "auto", clock: Clock | None = None, stream: TextIO | None = None
+) -> None:
+    """Sends every log line to `stream` (stderr when None).
+
+    `form` is `json`, `console` or `auto` (console only when the stream is a terminal).
+    """
+    out = stream if stream is not None else sys.stderr
+    is_console = form == "console" or (form == "auto" and out.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=is_console and out.isatty())
+    if not is_console:
+        renderer = structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _Stamp(clock or SystemClock()),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(program=program)
+
+
+def get_logger(**bound: Any) -> FilteringBoundLogger:
+    """A logger with these keys bound."""
+    logger: FilteringBoundLogger = structlog.get_logger().bind(**bound)
+    return logger

@@ -1,0 +1,34 @@
+"""The remediator's own metrics, and build information for both programs."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client import generate_latest
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def version() -> str:
+    """The installed distribution's version, or `0.0.0+source` when run from a checkout."""
+    try:
+        return metadata.version("controlcore-sidecar")
+    except metadata.PackageNotFoundError:
+        return "0.0.0+source"
+
+
+def build_info(registry: CollectorRegistry, name: str) -> None:
+    """Registers the gauge `name` = 1 with labels version and python_version."""
+    gauge = Gauge(name, "Always 1; the labels name the running build.", ("version", "python_version"), registry=registry)
+    gauge.labels(version(), platform.python_version()).set(1)
+
+
+def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """The registry in the format that the Accept header asks for, and its content type."""
+    if "application/openmetrics-text" in accept:
+        return generate_openmetrics(registry), OPENMETRICS_TYPE
+    return generate_latest(registry), TEXT_TYPE

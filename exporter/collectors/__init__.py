@@ -1,0 +1,152 @@
+"""How a collector registers itself, and how it is found: one file here, no second edit.
+
+A module `exporter/collectors/NAME.py` defines one class decorated with `@collector(...)`, whose name is the file's name.
+The decorator only attaches a frozen `CollectorSpec`; `discover()` imports the package's modules and gathers the specs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from chassis.config import Section
+from chassis.errors import InvariantBroken
+from exporter.catalogue import Family, Metric
+
+if TYPE_CHECKING:
+    from exporter.sources import Sources
+
+SPEC_ATTRIBUTE = "collector_spec"
+C = TypeVar("C", bound=type)
+
+
+class Scope(StrEnum):
+    """What a collector's values are true of."""
+
+    POD = "pod"
+    """One replica of the product; runs in every sidecar."""
+    DEPLOYMENT = "deployment"
+    """The whole installation; runs once, in the Deployment."""
+
+
+class CollectorSettings(Section):
+    """The settings that every collector has; a collector's own settings derive from it."""
+
+    enabled: bool = True
+    """Whether the collector runs at all. Off publishes none of its series."""
+    interval_seconds: float = 10.0
+    """Seconds between the starts of two collections. Smaller is fresher and costs the backend more."""
+    timeout_seconds: float = 5.0
+    """Deadline of one collection. Larger than the interval delays the next collection, never overlaps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one collection learned. `families` is complete: what is absent is unknown.
+
+    `components` says for each component name whether it is up now; the exporter publishes them as component_up.
+    `failure` names why part of the collection failed, when some values are still known (success is then 0).
+    """
+
+    families: tuple[Family, ...] = ()
+    components: Mapping[str, bool] = field(default_factory=dict)
+    failure: Exception | None = None
+
+
+class NotConfiguredError(Exception):
+    """Raised by a factory whose source is not configured: the collector is listed as `not configured`, not as failed."""
+
+
+class Collector(Protocol):
+    """One source of metrics. An instance lives as long as the process and is never called twice at once."""
+
+    async def collect(self) -> Result:
+        """Reads the source once. Raises BackendError when nothing is known; anything else counts as `internal`."""
+        ...
+
+
+Opener = Callable[[Any, "Sources"], AbstractAsyncContextManager[Collector]]
+"""Builds the running collector from (its settings, the shared sources); raises NotConfiguredError."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSpec:
+    """A registered collector: a value, so that nothing happens at import."""
+
+    name: str
+    scope: Scope
+    settings: type[CollectorSettings]
+    metrics: tuple[Metric, ...]
+    open: Opener
+    always: tuple[str, ...] = ()
+    """Names of metrics that are kept when stale values are dropped (`*_up`); a failed collection still renews them."""
+    grants: tuple[str, ...] = ()
+    """SQL statements that let the exporter's role run this collector's queries."""
+    rbac: tuple[str, ...] = ()
+    """Kubernetes rights as `verb group/resource`, for the chart."""
+    doc: str = ""
+
+
+def collector(
+    *,
+    scope: Scope,
+    settings: type[CollectorSettings] = CollectorSettings,
+    metrics: tuple[Metric, ...],
+    always: tuple[str, ...] = (),
+    grants: tuple[str, ...] = (),
+    rbac: tuple[str, ...] = (),
+) -> Callable[[C], C]:
+    """Registers the decorated class, which has a classmethod `open(settings, sources)` (an async context manager)."""
+
+    def register(kind: C) -> C:
+        name = kind.__module__.rsplit(".", 1)[-1]
+        spec = CollectorSpec(
+            name, scope, settings, metrics, kind.open, always, grants, rbac, (kind.__doc__ or "").strip()  # type: ignore[attr-defined]
+        )
+        setattr(kind, SPEC_ATTRIBUTE, spec)
+        return kind
+
+    return register
+
+
+def specs_in(module: ModuleType) -> tuple[CollectorSpec, ...]:
+    """The specs of the classes that a module defines itself."""
+    found = []
+    for value in vars(module).values():
+        spec = getattr(value, SPEC_ATTRIBUTE, None)
+        if isinstance(value, type) and isinstance(spec, CollectorSpec) and value.__module__ == module.__name__:
+            found.append(spec)
+    return tuple(found)
+
+
+def discover(package: str = __name__) -> tuple[CollectorSpec, ...]:
+    """The specs of every module in the package, by name. Raises InvariantBroken when two declare the same metric."""
+    root = importlib.import_module(package)
+    specs: list[CollectorSpec] = []
+    for entry in sorted(pkgutil.iter_modules(root.__path__), key=lambda item: item.name):
+        specs += specs_in(importlib.import_module(f"{package}.{entry.name}"))
+    owners: dict[str, str] = {}
+    for spec in specs:
+        for metric in spec.metrics:
+            if owners.setdefault(metric.name, spec.name) != spec.name:
+                raise InvariantBroken(f"{metric.name} is declared by {owners[metric.name]} and by {spec.name}")
+    return tuple(specs)
+
+
+__all__ = [
+    "Collector",
+    "CollectorSettings",
+    "CollectorSpec",
+    "NotConfiguredError",
+    "Result",
+    "Scope",
+    "collector",
+    "discover",
+    "specs_in",
+]

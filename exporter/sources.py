@@ -1,0 +1,50 @@
+"""What collectors share: connections, targets, and the one fact that they tell each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chassis.clock import Clock
+    from chassis.http import HttpClient
+    from chassis.kubernetes import KubernetesClient
+    from chassis.postgres import PostgresAddress, PostgresSession
+    from chassis.redis import RedisSession
+    from exporter.settings import ExporterSettings
+
+
+@dataclass(slots=True)
+class DatabaseHealth:
+    """What the database canary last saw. The API's deep probe asks it first: a deep probe blocks the API's event loop
+    while the database is slow, so it is suspended unless the last canary was recent, successful and quick.
+    """
+
+    is_ok: bool | None = None
+    """None until the first canary, or without a configured database."""
+    seconds: float | None = None
+    """Duration of the last successful canary."""
+    checked_monotonic: float | None = None
+    """Clock.monotonic() at the end of the last canary."""
+
+    def may_probe(self, now_monotonic: float, *, slow_seconds: float, max_age_seconds: float) -> bool:
+        """Whether a deep probe does no harm now. Without a database canary nobody knows, and the answer is no."""
+        if self.is_ok is not True or self.seconds is None or self.checked_monotonic is None:
+            return False
+        return self.seconds <= slow_seconds and now_monotonic - self.checked_monotonic <= max_age_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything a collector may read from; None means that source is not configured."""
+
+    clock: Clock
+    settings: ExporterSettings
+    http: HttpClient
+    postgres: PostgresSession | None = None
+    """The one pooled connection for statistics, shared by all SQL collectors."""
+    postgres_address: PostgresAddress | None = None
+    """For the canary, which opens a connection of its own each time."""
+    redis: RedisSession | None = None
+    kubernetes: KubernetesClient | None = None
+    database_health: DatabaseHealth = field(default_factory=DatabaseHealth)
