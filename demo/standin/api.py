@@ -1,0 +1,149 @@
+"""The control-plane API: `async def` handlers that block the event loop with synchronous database calls.
+
+`GET /health` never asks the database, and hangs all the same when another handler waits for a frozen one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import psycopg
+import redis.asyncio
+from aiohttp import web
+
+from demo.standin import api_probes, program
+from demo.standin.api_parts import CACHE, POOL, query_pairs, read_json, require_user
+from demo.standin.database import BlockingPool
+from demo.standin.users import AuditEvent, Users, decide, is_password, open_session, write_audit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from demo.standin.faults import FaultBox
+    from demo.standin.program import Handler
+
+ROLE_WITHOUT_DECISIONS = "builtin_admin"
+
+
+@web.middleware
+async def answer_as_the_product(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn an unhandled failure into the product's 500, and an unknown path into its 404."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.json_response({"detail": "Not Found"}, status=404)
+    except web.HTTPMethodNotAllowed:
+        return web.json_response({"detail": "Method Not Allowed"}, status=405)
+    except psycopg.Error as error:
+        print(f"ERROR:app.middleware.security:Security middleware error: {error}", file=sys.stderr)
+        return web.json_response({"error": "Security check failed"}, status=500)
+
+
+async def get_bouncer_pairs(request: web.Request) -> web.Response:
+    """List the protected resources with their sandbox and production bouncers, from the database."""
+    return web.json_response(query_pairs(request.app[POOL]))
+
+
+async def log_in(request: web.Request) -> web.Response:
+    """Exchange user name and password for a bearer token of 30 minutes; writes a session and an audit row."""
+    body = await read_json(request)
+    username, password = str(body.get("username", "")), str(body.get("password", ""))
+    pool = request.app[POOL]
+    rows = pool.fetch("SELECT id, password_hash FROM users WHERE username = %s AND status = 'active'", (username,))
+    if not rows or not is_password(password, str(rows[0][1])):
+        write_audit(pool, AuditEvent("USER_LOGIN_FAILED", "FAILURE", username, action="login", resource="session"))
+        return web.json_response({"detail": "Incorrect username or password"}, status=401)
+    user_id = int(str(rows[0][0]))
+    token = open_session(pool, user_id)
+    write_audit(pool, AuditEvent("USER_LOGIN", "SUCCESS", username, user_id, "login", "session"))
+    return web.json_response({"access_token": token, "token_type": "bearer"})
+
+
+async def evaluate_decision(request: web.Request) -> web.Response:
+    """Decide by table lookup and write an audit row; a builtin_admin gets 500 after a false PERMIT row."""
+    _, username, role = require_user(request)
+    started = asyncio.get_running_loop().time()
+    body = await read_json(request)
+    pool = request.app[POOL]
+    user, resource, action = (str(body.get(key, "")) for key in ("user", "resource", "action"))
+    if role == ROLE_WITHOUT_DECISIONS:
+        write_audit(pool, AuditEvent("ACCESS_GRANTED", "PERMIT", str(username), None, action, resource))
+        return web.json_response({"error": "Security check failed"}, status=500)
+    event = decide(user, resource, action)
+    write_audit(pool, event)
+    answer = {"decision": event.outcome, "reason": event.reason, "policy_name": event.policy_name}
+    return web.json_response(answer | {"evaluation_time": (asyncio.get_running_loop().time() - started) * 1000})
+
+
+async def get_dashboard(request: web.Request) -> web.Response:
+    """Return the dashboard's twelve figures, for a logged-in user."""
+    require_user(request)
+    pool = request.app[POOL]
+    policies = {
+        str(status): int(str(count)) for status, count in pool.fetch("SELECT status, count(*) FROM policies GROUP BY 1")
+    }
+    peps = pool.fetch("SELECT count(*), count(*) FILTER (WHERE status = 'active') FROM peps")[0]
+    connections = pool.fetch(
+        "SELECT count(*), count(*) FILTER (WHERE status = 'ACTIVE'), count(*) FILTER (WHERE status = 'PENDING') "
+        "FROM pip_connections"
+    )[0]
+    decisions, granted = pool.fetch(
+        "SELECT count(*), count(*) FILTER (WHERE outcome = 'PERMIT') FROM audit_logs "
+        "WHERE event_type IN ('ACCESS_GRANTED', 'ACCESS_DENIED') "
+        "AND \"timestamp\" > localtimestamp - interval '24 hours'"
+    )[0]
+    share = 100.0 * int(str(granted)) / max(int(str(decisions)), 1)
+    answer: dict[str, object] = {"totalPolicies": sum(policies.values()), "activePolicies": policies.get("enabled", 0)}
+    answer |= {"draftPolicies": policies.get("draft", 0), "deployedPEPs": peps[0], "operationalPEPs": peps[1]}
+    answer |= {"warningPEPs": int(str(peps[0])) - int(str(peps[1])), "smartConnections": connections[0]}
+    answer |= {"activeConnections": connections[1], "pendingConnections": connections[2], "authDecisions24h": decisions}
+    return web.json_response(
+        answer | {"allowedPercentage": round(share, 1), "deniedPercentage": round(100.0 - share, 1)}
+    )
+
+
+def _simulate_users(interval_seconds: float) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run_users(app: web.Application) -> AsyncIterator[None]:
+        users = Users(app[POOL], app[CACHE], app[program.BOX])
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(users.run(interval_seconds), name="users")
+            yield
+            task.cancel()
+
+    return run_users
+
+
+def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
+    """Connect to the database (raises when it is down, so the process ends) and return the application."""
+    app = web.Application(middlewares=[answer_as_the_product])
+    app[program.BOX] = box
+    app[POOL] = BlockingPool(arguments.database_url)
+    app[CACHE] = redis.asyncio.Redis.from_url(arguments.redis_url, socket_timeout=2, socket_connect_timeout=2)
+    app.add_routes(api_probes.routes())
+    app.router.add_get("/opal/bouncer-pairs", get_bouncer_pairs)
+    app.router.add_get("/dashboard/stats", get_dashboard)
+    app.router.add_post("/auth/login", log_in)
+    app.router.add_post("/decisions/evaluate", evaluate_decision)
+    if arguments.traffic_interval > 0:
+        app.cleanup_ctx.append(_simulate_users(arguments.traffic_interval))
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the control-plane API."""
+    parser = argparse.ArgumentParser(prog="control-plane-api", description=__doc__)
+    program.add_arguments(parser)
+    parser.add_argument("--database-url", required=True)
+    parser.add_argument("--redis-url", required=True)
+    parser.add_argument(
+        "--traffic-interval", type=float, default=0.2, help="seconds between simulated requests; 0 is none"
+    )
+    parser.set_defaults(name="control-plane-api")
+    program.main(build, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    main()

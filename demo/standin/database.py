@@ -1,0 +1,80 @@
+"""Blocking database calls of the stand-in, made the way the product makes them: no deadline, no pre-ping."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+POOL_SIZE = 5
+
+Row = tuple[object, ...]
+Parameters = Sequence[object]
+
+
+def driverless(database_url: str) -> str:
+    """Return the URL without the `+driver` that SQLAlchemy puts into the scheme."""
+    return re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", database_url)
+
+
+def install_schema(database_url: str, *, seed: bool = True) -> None:
+    """Create the control plane's tables in an empty database, and the made-up rows unless `seed` is false."""
+    here = Path(__file__).parent
+    names = ("schema.sql", "seed.sql") if seed else ("schema.sql",)
+    with psycopg.connect(driverless(database_url)) as connection:
+        for name in names:
+            connection.execute((here / name).read_bytes())
+
+
+def has_schema(database_url: str) -> bool:
+    """Whether the database holds the control plane's tables already."""
+    with psycopg.connect(driverless(database_url)) as connection:
+        row = connection.execute("SELECT to_regclass('public.audit_logs') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])
+
+
+class BlockingPool:
+    """Holds a few open connections and lends them in turn; every call blocks its thread for as long as it takes.
+
+    Like the product's pool it opens all of them at start, never tests one before lending it, and drops one only after
+    a statement has failed on it.
+    """
+
+    def __init__(self, database_url: str, size: int = POOL_SIZE, application_name: str = "control-plane-api") -> None:
+        """Open the connections; raises `psycopg.OperationalError` when the server refuses."""
+        self._url = driverless(database_url)
+        self._application_name = application_name
+        self._size = size
+        self._idle = [self._connect() for _ in range(size)]
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self._url, autocommit=True, application_name=self._application_name)
+
+    @contextmanager
+    def _lend(self) -> Iterator[psycopg.Connection]:
+        connection = self._idle.pop(0) if self._idle else self._connect()
+        try:
+            yield connection
+        finally:
+            if connection.closed or connection.broken or len(self._idle) >= self._size:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def fetch(self, query: str, parameters: Parameters = ()) -> list[Row]:
+        """Return the rows of one statement, in a transaction of its own."""
+        with self._lend() as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+    def execute(self, query: str, parameters: Parameters = ()) -> None:
+        """Run one statement that returns no rows, in a transaction of its own."""
+        with self._lend() as connection:
+            connection.execute(query.encode(), parameters)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        while self._idle:
+            self._idle.pop().close()

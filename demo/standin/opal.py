@@ -1,0 +1,125 @@
+"""The policy bridge: an OPAL server (`--role server`) or an OPAL client (`--role client`)."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from demo.standin import program
+from demo.standin.program import BOX, Handler
+
+if TYPE_CHECKING:
+    from demo.standin.faults import FaultBox
+
+VERSION = "0.8.0"
+STATISTICS_ENABLED = web.AppKey("statistics_enabled", bool)
+CLIENTS = web.AppKey("clients", int)
+STARTED_AT = web.AppKey("started_at", float)
+
+
+@web.middleware
+async def answer_as_the_product(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn an unknown path into FastAPI's 404; `/health` is one."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.json_response({"detail": "Not Found"}, status=404)
+    except web.HTTPMethodNotAllowed:
+        return web.json_response({"detail": "Method Not Allowed"}, status=405)
+
+
+async def get_server_health(request: web.Request) -> web.Response:
+    """Answer ok, or with the fault engine_error 503 for a broken broadcaster."""
+    if request.app[BOX].get("engine_error", request.path):
+        return web.json_response({"status": "error", "broadcaster": "unhealthy"}, status=503)
+    return web.json_response({"status": "ok"})
+
+
+async def get_statistics(request: web.Request) -> web.Response:
+    """Return uptime and clients, or 501 while statistics are off, which is the default."""
+    if not request.app[STATISTICS_ENABLED]:
+        detail = "statistics are off; OPAL_STATISTICS_ENABLED=true turns them on"
+        return web.json_response({"detail": detail}, status=501)
+    uptime = f"{int(time.monotonic() - request.app[STARTED_AT])}s"
+    counts = {"client_count": request.app[CLIENTS], "server_count": 1}
+    return web.json_response({"uptime": uptime, "version": VERSION, **counts})
+
+
+async def get_client_info(request: web.Request) -> web.Response:
+    """Return one entry for each connected client."""
+    return web.json_response(
+        {f"client-{number}": {"topics": ["policy_data"]} for number in range(request.app[CLIENTS])}
+    )
+
+
+async def get_load_limit(request: web.Request) -> web.Response:
+    """Answer 200, or with the fault engine_error 429."""
+    is_limited = request.app[BOX].get("engine_error", request.path) is not None
+    return web.json_response({}, status=429 if is_limited else 200)
+
+
+async def get_client_health(request: web.Request) -> web.Response:
+    """Answer ok and online, or 503 with the fault engine_error."""
+    if request.app[BOX].get("engine_error", request.path):
+        return web.json_response({"status": "unavailable"}, status=503)
+    return web.json_response({"status": "ok", "online": True})
+
+
+async def get_client_ready(request: web.Request) -> web.Response:
+    """Answer 200 once the policies are loaded, or 503 with the fault engine_error."""
+    is_broken = request.app[BOX].get("engine_error", request.path) is not None
+    return web.json_response({"status": "unavailable" if is_broken else "ok"}, status=503 if is_broken else 200)
+
+
+async def trigger_policy_update(request: web.Request) -> web.Response:
+    """Count a policy update."""
+    request.app[BOX].count("policy_update")
+    return web.json_response({"status": "ok"})
+
+
+async def trigger_data_update(request: web.Request) -> web.Response:
+    """Count a data update."""
+    request.app[BOX].count("data_update")
+    return web.json_response({"status": "ok"})
+
+
+def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
+    """Return the application for the role."""
+    app = web.Application(middlewares=[answer_as_the_product])
+    app[STATISTICS_ENABLED] = arguments.statistics
+    app[CLIENTS] = arguments.clients
+    app[STARTED_AT] = time.monotonic()
+    app[BOX] = box
+    if arguments.role == "server":
+        for path in ("/", "/healthcheck"):
+            app.router.add_get(path, get_server_health)
+        for path in ("/stats", "/statistics"):
+            app.router.add_get(path, get_statistics)
+        app.router.add_get("/pubsub_client_info", get_client_info)
+        app.router.add_get("/loadlimit", get_load_limit)
+        return app
+    for path in ("/", "/healthcheck", "/healthy"):
+        app.router.add_get(path, get_client_health)
+    app.router.add_get("/ready", get_client_ready)
+    app.router.add_post("/policy-updater/trigger", trigger_policy_update)
+    app.router.add_post("/data-updater/trigger", trigger_data_update)
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run an OPAL server or client."""
+    parser = argparse.ArgumentParser(prog="opal", description=__doc__)
+    program.add_arguments(parser)
+    parser.add_argument("--role", choices=("server", "client"), required=True)
+    parser.add_argument("--statistics", action="store_true", help="as OPAL_STATISTICS_ENABLED=true")
+    parser.add_argument("--clients", type=int, default=1, help="how many clients the server reports")
+    arguments = parser.parse_args(argv)
+    arguments.name = arguments.name or f"opal-{arguments.role}"
+    program.main(build, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The stand-in as plain processes on free loopback ports, without a cluster."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from demo.standin import database, switch
+from demo.standin.processes import Program, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+API = "api"
+BOUNCERS = ("bouncer-sandbox", "bouncer-production")
+OPAL_SERVER = "opal-server"
+OPAL_CLIENT = "opal-client"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the stand-in runs. `traffic_interval_seconds` 0 leaves the database to the caller alone."""
+
+    traffic_interval_seconds: float = 0.2
+    opa_url: str | None = None
+    is_opal_statistics_enabled: bool = False
+    cpu_limit_millicores: float = 0.0
+
+
+@dataclass(slots=True)
+class StandIn:
+    """Holds the running programs: `api`, `bouncer-sandbox`, `bouncer-production`, `opal-server`, `opal-client`."""
+
+    database_url: str
+    redis_url: str
+    options: Options = field(default_factory=Options)
+    programs: dict[str, Program] = field(default_factory=dict)
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the control-plane API."""
+        return self.programs[API].url
+
+    @property
+    def bouncers(self) -> dict[str, str]:
+        """Base URL of each bouncer, by name."""
+        return {name: self.programs[name].url for name in BOUNCERS}
+
+    @property
+    def opal_server_url(self) -> str:
+        """Base URL of the OPAL server."""
+        return self.programs[OPAL_SERVER].url
+
+    @property
+    def opal_client_url(self) -> str:
+        """Base URL of the OPAL client."""
+        return self.programs[OPAL_CLIENT].url
+
+    def fault(self, component: str, kind: str, **settings: float | str) -> switch.State:
+        """Switch a fault on: hang, crash, refuse, slow, 5xx, wrong_answer, engine_error, undefined or cpu.
+
+        Settings: seconds (how long; default: until cleared), delay_seconds (of slow), status (of 5xx), millicores (of
+        cpu), path (only for request paths with this beginning). Works while the program's event loop is blocked.
+        """
+        return switch.switch_on(self.programs[component].admin_url, kind, **settings)
+
+    def clear(self, component: str, kind: str | None = None) -> switch.State:
+        """Switch one kind of fault off, or all of the component's."""
+        return switch.clear(self.programs[component].admin_url, kind)
+
+    def look(self, component: str) -> switch.State:
+        """Return the component's faults and counters."""
+        return switch.look(self.programs[component].admin_url)
+
+    def restart(self, component: str) -> None:
+        """End the component's process, if it still runs, and start a healthy one on the same port."""
+        old = self.programs[component]
+        old.end()
+        self.start(component, port=int(old.url.rpartition(":")[2]))
+
+    def start(self, component: str, port: int = 0) -> None:
+        """Start the component's process; raises `StartFailedError` (the API does so while the database is down)."""
+        common = ["--name", component, "--port", str(port)]
+        common += ["--cpu-limit-millicores", str(self.options.cpu_limit_millicores)]
+        module, own = self._command(component)
+        self.programs[component] = start(module, common + own)
+
+    def _command(self, component: str) -> tuple[str, list[str]]:
+        if component == API:
+            interval = str(self.options.traffic_interval_seconds)
+            urls = ["--database-url", self.database_url, "--redis-url", self.redis_url]
+            return "api", [*urls, "--traffic-interval", interval]
+        if component in BOUNCERS:
+            opa = ["--opa-url", self.options.opa_url] if self.options.opa_url else []
+            return "bouncer", ["--opal-server-url", self.opal_server_url, *opa]
+        statistics = ["--statistics"] if self.options.is_opal_statistics_enabled else []
+        return "opal", ["--role", component.removeprefix("opal-"), *statistics]
+
+
+@contextmanager
+def running_standin(database_url: str, redis_url: str, options: Options | None = None) -> Iterator[StandIn]:
+    """Run the API, two bouncers and OPAL over these servers; on exit every process has ended.
+
+    An empty database gets the tables and the made-up rows. All calls block: in a test of the event loop, use
+    `asyncio.to_thread` for them. The processes also end when this process does, however it ends.
+    """
+    if not database.has_schema(database_url):
+        database.install_schema(database_url)
+    standin = StandIn(database_url, redis_url, options or Options())
+    try:
+        for component in (OPAL_SERVER, OPAL_CLIENT, *BOUNCERS, API):
+            standin.start(component)
+        yield standin
+    finally:
+        for program in standin.programs.values():
+            program.end()
