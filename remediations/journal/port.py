@@ -1,0 +1,193 @@
+"""What every journal promises, whatever it stores in. `tests/contract/journal.py` holds each adapter to it.
+
+- `append` returns only when the alerts are durable; an error means: nothing was accepted (the webhook answers 503).
+- One open remediation exists per (policy, target): a repeated alert joins it, a new one begins after it has closed.
+- `claim` hands an open remediation to one worker with a fence that grows at every claim; every later change names the
+  fence, and a fence that is no longer the newest, or whose lease has run out, changes nothing (FenceLostError).
+- At most one remediation per target is in flight (PLANNED, WRITING, VERIFYING): `advance` raises TargetBusyError.
+- Records are only appended; a state changes only along `model.TRANSITIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chassis.errors import ControlCoreError
+from remediations.model import Alert, PastAction, Pause, State, Target
+
+
+class JournalError(ControlCoreError):
+    """The journal cannot do what was asked now (locked, full, corrupt): nothing was changed."""
+
+
+class FenceLostError(JournalError):
+    """The caller's claim is not the newest any more, or its lease has run out: it must stop and write nothing."""
+
+
+class TargetBusyError(JournalError):
+    """Another remediation is in flight on the same target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An alert together with the policy and target that it was matched to."""
+
+    alert: Alert
+    policy: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A piece of a payload that could not be read: kept as it came, bounded."""
+
+    problem: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one webhook request brought, after matching."""
+
+    received_at: float
+    matches: tuple[Match, ...]
+    unmatched: int = 0
+    quarantined: tuple[Quarantined, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What `append` did with a delivery."""
+
+    opened: tuple[str, ...]
+    """Ids of remediations that began."""
+    joined: tuple[str, ...]
+    """Ids of open remediations that a repeated firing alert joined."""
+    resolved: tuple[str, ...]
+    """Ids of open remediations whose alert was reported resolved (a hint, nothing more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """One remediation as it stands."""
+
+    id: str
+    policy: str
+    target: Target
+    state: State
+    alert: Alert
+    created_at: float
+    updated_at: float
+    fence: int
+    lease_until: float | None
+    next_at: float
+    """Unix seconds before which no worker need look at it again."""
+    operation_id: str | None = None
+    reason: str = ""
+    """Reason of the last decision or outcome, from a closed set."""
+    plan: Mapping[str, Any] | None = None
+    """The stored plan (model.Plan as JSON-able data) once there is one."""
+    written_at: float | None = None
+    attempts: int = 0
+    is_resolved: bool = False
+    """Whether Alertmanager has said `resolved`; proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a remediation's story; never changed once written."""
+
+    at: float
+    kind: str
+    """received | joined | resolved | claimed | decision | plan | evidence | write | verification | closed …"""
+    state: State
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What `advance` stores beside the new state; None leaves a field as it is."""
+
+    record: Record
+    reason: str | None = None
+    next_at: float | None = None
+    operation_id: str | None = None
+    plan: Mapping[str, Any] | None = None
+    written_at: float | None = None
+    is_attempt: bool = False
+    releases: bool = False
+    """Gives the lease back at once, so that any worker may claim at `next_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to change one remediation until `lease_until` (Unix seconds)."""
+
+    remediation: Remediation
+    worker: str
+    fence: int
+    lease_until: float
+
+
+class Journal(Protocol):
+    """The port. Every method may raise JournalError."""
+
+    async def append(self, delivery: Delivery) -> Stored:
+        """Stores a delivery durably, in one transaction."""
+        ...
+
+    async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
+        """Claims the open remediation that has waited longest and is due, or None. A held or in-flight one whose lease
+        has run out can be claimed again in its present state (RECEIVED and HELD become CLAIMED).
+        """
+        ...
+
+    async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
+        """Extends the lease; raises FenceLostError when it is no longer ours."""
+        ...
+
+    async def advance(self, claim: Claim, expected: State, state: State, now: float, change: Change) -> Remediation:
+        """Moves a remediation from `expected` to `state` and appends the record, in one transaction."""
+        ...
+
+    async def note(self, claim: Claim, now: float, record: Record, *, next_at: float | None = None) -> None:
+        """Appends a record without changing the state; with `next_at`, releases the lease until then."""
+        ...
+
+    async def listing(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Remediation]:
+        """Remediations, newest first."""
+        ...
+
+    async def story(self, remediation_id: str) -> tuple[Remediation, Sequence[Record]]:
+        """One remediation and everything recorded of it, oldest first; raises KeyError for an unknown id."""
+        ...
+
+    async def actions_since(self, since: float) -> Sequence[PastAction]:
+        """Writes made since then, newest first, over all targets."""
+        ...
+
+    async def in_flight(self, target: Target, *, other_than: str) -> Sequence[str]:
+        """Ids of other remediations in flight on this target."""
+        ...
+
+    async def pause(self, pause: Pause, now: float) -> None:
+        """Sets (or replaces) a named pause."""
+        ...
+
+    async def resume(self, name: str, now: float) -> bool:
+        """Ends a named pause; False when there was none."""
+        ...
+
+    async def pauses(self, now: float) -> Sequence[Pause]:
+        """The pauses in force."""
+        ...
+
+    async def counts(self) -> Mapping[State, int]:
+        """How many remediations are in each state."""
+        ...
+
+    async def check(self) -> None:
+        """Writes and rolls back, to prove that the journal can be written; raises JournalError."""
+        ...
