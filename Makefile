@@ -1,0 +1,57 @@
+# The commands every reader relies on. `make` alone prints this list.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PACKAGES := chassis exporter remediations tools demo dashboards/src
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench chaos tools packages generate venv clean lock
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): tools/lock/dev.txt
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked Python packages into $(VENV) (about a minute the first time)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/lock/dev.txt
+	@touch $@
+
+venv: $(STAMP) ## install the locked Python packages into .venv
+
+packages: ## install what is missing of PostgreSQL, Redis, Prometheus and the peers (Debian packages)
+	@$(PYTHON) -m tools.packages
+
+tools: ## build the test servers (Kubernetes, Prometheus, Alertmanager, …) once, into a cache outside the tree
+	@$(PYTHON) -m tools.build
+
+demo: venv ## three faults, end to end, on real parts: one held, two repaired (KEEP=1 stays up)
+	@$(RUN) -m demo $(if $(KEEP),--keep)
+
+test: venv packages tools ## everything the tests need, then all tests
+	@$(RUN) -m tools.testing
+
+check: venv ## lint, types, layers, unit tests, rules, chart: quick, nothing left running
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(RUN) -m dashboards.src.build --check
+	@$(RUN) -m pytest -q -n 2 tests/unit
+
+generate: venv ## write everything generated (drift fails a test)
+	@$(RUN) -m dashboards.src.build
+	@$(RUN) -m exporter --print-metrics > docs/metrics.md
+
+bench: venv packages tools ## measure ours and the peers side by side, with spread
+	@$(RUN) -m tools.bench
+
+chaos: venv packages tools ## long fault runs: 100 SIGKILLs between webhook and verification
+	@CONTROLCORE_CHAOS_KILLS=$${CONTROLCORE_CHAOS_KILLS:-100} $(RUN) -m pytest -q -p no:randomly tests/system/test_kills.py
+
+lock: venv ## resolve the dependencies again into tools/lock (pinned versions and hashes, no addresses)
+	@$(RUN) -m tools.lock
+
+clean: ## remove what the other commands wrote into the tree
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
