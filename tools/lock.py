@@ -1,0 +1,45 @@
+"""Resolves the dependencies again into tools/lock: pinned versions with hashes, no addresses.
+
+`dev.txt` is everything (tests and tools included); `runtime.txt` is what the image needs, constrained to the same
+versions. pip-tools does the resolving, in a throw-away environment.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMON = (
+    "--quiet",
+    "--generate-hashes",
+    "--strip-extras",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--no-emit-trusted-host",
+    "--no-emit-options",
+)
+
+
+def compile_lock(python: Path, name: str, *options: str) -> None:
+    """Writes tools/lock/NAME from pyproject.toml."""
+    command = [str(python), "-m", "piptools", "compile", *COMMON, *options, "-o", f"tools/lock/{name}", "pyproject.toml"]
+    print(f"resolving tools/lock/{name}", flush=True)
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def main() -> None:
+    """Resolves both files; exits with pip-tools' status when it fails."""
+    with tempfile.TemporaryDirectory(prefix="controlcore-lock-") as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder) / "bin" / "python"
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "pip-tools"], check=True)
+        compile_lock(python, "dev.txt", "--allow-unsafe", "--extra", "dev")
+        compile_lock(python, "runtime.txt", "--constraint", "tools/lock/dev.txt")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
