@@ -1,0 +1,121 @@
+"""The remediator's configuration: where it listens, what it believes, where it may act.
+
+Environment prefix CONTROLCORE_REMEDIATOR_. Without `server.token_file` the program refuses to serve: a webhook that
+anybody may call is a remote control.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from chassis.config import Section, Settings, settings_config
+from chassis.errors import ConfigError, Fault
+
+PREFIX = "CONTROLCORE_REMEDIATOR_"
+
+
+class ServerSettings(Section):
+    """Where Alertmanager reaches us, and how it proves who it is."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - Alertmanager comes from another pod
+    """Address to listen on."""
+    port: int = Field(default=9878, ge=0, le=65535)
+    """Port to listen on; 0 picks a free one and logs it."""
+    token_file: Path | None = None
+    """File with the bearer token that callers must present; read again when it changes. `serve` needs it."""
+    more_token_files: tuple[Path, ...] = ()
+    """Files with further tokens that are accepted too, for the time of a rotation."""
+
+
+class JournalSettings(Section):
+    """Where remediations are stored."""
+
+    path: Path = Path("/var/lib/controlcore-remediator/journal.db")
+    """SQLite file on a disk that survives the pod. On an ephemeral disk a restart forgets cooldowns and budgets."""
+
+
+class PrometheusSettings(Section):
+    """The Prometheus that answers the policies' questions."""
+
+    url: str = "http://127.0.0.1:9090"
+    """Base URL, with the route prefix if there is one."""
+    bearer_token_file: Path | None = None
+    """File with a bearer token for Prometheus; read again at every call."""
+    timeout_seconds: float = Field(default=3.0, gt=0, le=30)
+    """Longest wait for one query. Too small holds everything as unknown; too large delays every decision."""
+
+
+class KubernetesSettings(Section):
+    """The cluster that is acted on. Absent means: no orchestrator, workload actions are held."""
+
+    kubeconfig: Path | None = None
+    """File with credentials; absent means the pod's own ServiceAccount."""
+    timeout_seconds: float = Field(default=3.0, gt=0, le=30)
+    """Longest wait for one call. Must stay below `worker.lease_seconds`, so that no write outlives its lease."""
+
+
+class WorkerSettings(Section):
+    """How the engine works through the journal."""
+
+    lease_seconds: float = Field(default=10.0, ge=2, le=300)
+    """How long a claim lasts without renewal: after a crash another start resumes no later than this."""
+    facts_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
+    """The one deadline for gathering all facts of a decision; what has not answered by then is unknown."""
+    concurrency: int = Field(default=4, ge=1, le=32)
+    """Remediations whose facts are gathered at the same time. Decisions are still made one at a time."""
+    idle_seconds: float = Field(default=0.25, gt=0, le=5)
+    """Pause between looks at the journal when nothing is due."""
+    verify_seconds: float = Field(default=2.0, gt=0, le=60)
+    """Pause between two looks at a remediation that is being verified."""
+
+
+class LogSettings(Section):
+    """Where log lines go and how they look."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is written."""
+    form: Literal["auto", "json", "console"] = "auto"
+    """`auto` writes console lines on a terminal and JSON elsewhere."""
+
+
+class RemediatorSettings(Settings):
+    """The whole configuration of controlcore-remediator."""
+
+    model_config = settings_config(PREFIX)
+
+    server: ServerSettings = ServerSettings()
+    journal: JournalSettings = JournalSettings()
+    policies_file: Path = Path("/etc/controlcore-remediator/policies.yaml")
+    """The policy file; `check-config` reports every fault in it."""
+    pause_file: Path | None = None
+    """While this file exists nothing is written, whatever the journal says; its first line is the reason shown.
+    It works when the journal does not. A file that cannot be looked at counts as existing."""
+    prometheus: PrometheusSettings = PrometheusSettings()
+    kubernetes: KubernetesSettings | None = None
+    worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
+
+    def token_files(self) -> tuple[Path, ...]:
+        """Every file whose token is accepted; empty when no credential is configured."""
+        first = () if self.server.token_file is None else (self.server.token_file,)
+        return first + self.server.more_token_files
+
+    def serve_faults(self) -> tuple[Fault, ...]:
+        """What keeps `serve` from starting although each setting alone is well formed."""
+        faults = []
+        if not self.token_files():
+            faults.append(
+                Fault("server.token_file", "not set: without a credential anybody could order changes; refusing to serve")
+            )
+        if self.kubernetes is not None and self.kubernetes.timeout_seconds >= self.worker.lease_seconds:
+            faults.append(Fault("kubernetes.timeout_seconds", "must be below worker.lease_seconds"))
+        return tuple(faults)
+
+    def require_servable(self) -> None:
+        """Raises ConfigError with every fault of `serve_faults`."""
+        faults = self.serve_faults()
+        if faults:
+            raise ConfigError(faults)
