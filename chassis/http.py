@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.sockets import socket_error
 
 USER_AGENT = "controlcore-sidecar/0.1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -79,9 +80,7 @@ class HttpClient:
 
     @classmethod
     @asynccontextmanager
-    async def opened(
-        cls, *, tls: ssl.SSLContext | None = None, max_connections: int = 32
-    ) -> AsyncIterator[HttpClient]:
+    async def opened(cls, *, tls: ssl.SSLContext | None = None, max_connections: int = 32) -> AsyncIterator[HttpClient]:
         """Opens the pool and closes it at exit."""
         connector = aiohttp.TCPConnector(limit=max_connections, ssl=tls if tls is not None else True)
         session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": USER_AGENT}, trust_env=False)
@@ -99,7 +98,11 @@ class HttpClient:
             async with (
                 asyncio.timeout(call.timeout_seconds),
                 self._session.request(
-                    call.method, call.url, headers=call.headers, json=call.json, params=call.params,
+                    call.method,
+                    call.url,
+                    headers=call.headers,
+                    json=call.json,
+                    params=call.params,
                     allow_redirects=False,
                 ) as answer,
             ):
@@ -125,9 +128,7 @@ def translate(error: BaseException) -> BackendError:
         (TimeoutError, TransientError, Reason.TIMEOUT),
         (aiohttp.ClientConnectorDNSError, TransientError, Reason.DNS),
         (aiohttp.ClientSSLError, PermanentError, Reason.TLS),
-        (ssl.SSLError, PermanentError, Reason.TLS),
         (aiohttp.ServerDisconnectedError, TransientError, Reason.CLOSED),
-        (ConnectionResetError, TransientError, Reason.CLOSED),
         (aiohttp.InvalidURL, PermanentError, Reason.MALFORMED),
         (aiohttp.ClientPayloadError, TransientError, Reason.CLOSED),
         (aiohttp.ClientResponseError, PermanentError, Reason.PROTOCOL),
@@ -136,8 +137,7 @@ def translate(error: BaseException) -> BackendError:
         if isinstance(error, kind):
             return result(reason, str(error) or kind.__name__)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    reason = Reason.REFUSED if isinstance(cause, ConnectionRefusedError) else Reason.UNREACHABLE
-    return TransientError(reason, str(error))
+    return socket_error(cause) if isinstance(cause, OSError) else TransientError(Reason.UNREACHABLE, str(error))
 
 
 @asynccontextmanager

@@ -5,10 +5,9 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client import generate_latest
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,12 +22,14 @@ def version() -> str:
 
 def build_info(registry: CollectorRegistry, name: str) -> None:
     """Registers the gauge `name` = 1 with labels version and python_version."""
-    gauge = Gauge(name, "Always 1; the labels name the running build.", ("version", "python_version"), registry=registry)
+    gauge = Gauge(
+        name, "Always 1; the labels name the running build.", ("version", "python_version"), registry=registry
+    )
     gauge.labels(version(), platform.python_version()).set(1)
 
 
 def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """The registry in the format that the Accept header asks for, and its content type."""
     if "application/openmetrics-text" in accept:
-        return generate_openmetrics(registry), OPENMETRICS_TYPE
+        return generate_openmetrics(registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]
     return generate_latest(registry), TEXT_TYPE

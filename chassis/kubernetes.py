@@ -1,0 +1,286 @@
+"""The Kubernetes API as plain JSON, with a deadline on every call.
+
+kubernetes_asyncio finds the server, the credentials and the certificates, and reads the ServiceAccount's token again
+when it is renewed; requests and answers are ours. It is imported when a client is opened, because it is heavy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from chassis.errors import BackendError, ConfigError, ConflictError, Fault, PermanentError, Reason, TransientError
+from chassis.http import USER_AGENT, status_error, translate
+from chassis.kubernetes_paths import (
+    autoscaler_path,
+    autoscalers_path,
+    config_map_path,
+    deployment_path,
+    deployment_scale_path,
+    deployments_path,
+    disruption_budgets_path,
+    events_path,
+    eviction_path,
+    lease_path,
+    leases_path,
+    namespace_path,
+    pod_log_path,
+    pod_metrics_path,
+    pod_path,
+    pods_path,
+    replica_sets_path,
+    resource_path,
+    segment,
+    stateful_set_path,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
+
+JsonObject = dict[str, Any]
+PAGE_ITEMS = 250
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""A page of 250 pods with long specifications stays well below."""
+MESSAGE_LENGTH = 300
+CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST = 409, 410, 422, 400
+
+
+class PatchKind(StrEnum):
+    """How a patch is laid over the object: the content types of the API."""
+
+    STRATEGIC = "application/strategic-merge-patch+json"
+    """Built-in types only; lists merge by their key."""
+    MERGE = "application/merge-patch+json"
+    """Lists are replaced; works for custom resources."""
+    JSON = "application/json-patch+json"
+    """A list of operations, with `test` as a precondition."""
+    APPLY = "application/apply-patch+yaml"
+    """Server-side apply without force: a rival manager's field is a conflict."""
+
+
+class KubernetesClient:
+    """Reads and changes objects. Open it with `opened()`.
+
+    Every method raises BackendError: missing (404), permission (403), auth (401), overloaded (429, also "the disruption
+    budget says no"), http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, kubeconfig: Path | None) -> AsyncIterator[KubernetesClient]:
+        """Opens a client: with the file's current context, or as the pod's ServiceAccount when None.
+
+        Raises ConfigError when there are no usable credentials.
+        """
+        configuration = await _load(kubeconfig)
+        from kubernetes_asyncio.client import ApiClient  # noqa: PLC0415 - see the module's docstring
+
+        async with ApiClient(configuration) as api:
+            yield cls(api)
+
+    async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
+        """One object."""
+        return _object(await self._send("GET", path, timeout_seconds=timeout_seconds))
+
+    async def list(
+        self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
+    ) -> list[JsonObject]:
+        """Every object of a collection, over all pages; the deadline is for all of them together."""
+        query = {"limit": str(PAGE_ITEMS)}
+        if label_selector is not None:
+            query["labelSelector"] = label_selector
+        if field_selector is not None:
+            query["fieldSelector"] = field_selector
+        items: list[JsonObject] = []
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        while True:
+            page = _object(await self._send("GET", path, query=query, timeout_seconds=deadline - loop.time()))
+            items += page.get("items") or []
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return items
+            query["continue"] = following
+
+    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
+        """A plain-text answer such as a pod's log; ask for `tailLines` or `limitBytes` in the query."""
+        body = await self._send("GET", path, query=query, accept="*/*", timeout_seconds=timeout_seconds)
+        return body.decode("utf-8", errors="replace")
+
+    async def create(
+        self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
+    ) -> JsonObject:
+        """Creates an object in a collection or at a subresource such as `eviction`; a name in use is a conflict."""
+        query = _write_query(field_manager, is_dry_run=dry_run)
+        return _object(await self._send("POST", path, query=query, body=body, timeout_seconds=timeout_seconds))
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonObject | Sequence[JsonObject],
+        *,
+        kind: PatchKind,
+        field_manager: str,
+        timeout_seconds: float,
+        dry_run: bool = False,
+    ) -> JsonObject:
+        """Changes an object and returns it as it then is; with `dry_run` the server checks all and stores nothing.
+
+        Put metadata.resourceVersion and metadata.uid into the body, or nothing notices that the object has changed.
+        """
+        query = _write_query(field_manager, is_dry_run=dry_run)
+        answer = await self._send(
+            "PATCH", path, query=query, body=body, content_type=kind.value, timeout_seconds=timeout_seconds
+        )
+        return _object(answer)
+
+    async def _send(  # noqa: PLR0913 - the parts of one request
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> bytes:
+        """The body of a 2xx answer; redirects are not followed, because the token would travel with them."""
+        headers = {"Accept": accept, "User-Agent": USER_AGENT}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body).encode()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._exchange(method, _url(self._api, path, query), headers, data)
+        except (aiohttp.ClientError, OSError) as error:
+            raise translate(error) from error
+
+    async def _exchange(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> bytes:
+        """One request with fresh credentials, and its answer read to the end."""
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"])
+        rest = self._api.rest_client
+        options: JsonObject = {"proxy": rest.proxy, "proxy_headers": rest.proxy_headers}
+        if rest.server_hostname:
+            options["server_hostname"] = rest.server_hostname
+        async with rest.pool_manager.request(
+            method, url, headers=headers, data=data, allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None), **options,
+        ) as answer:  # fmt: skip
+            body = await _read_bounded(answer)
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 - the 2xx class
+            raise _failure(answer.status, body)
+        return body
+
+
+async def _load(kubeconfig: Path | None) -> Any:
+    """The library's configuration; every fault of it becomes a ConfigError."""
+    import yaml  # noqa: PLC0415 - only here
+    from kubernetes_asyncio import config  # noqa: PLC0415 - heavy
+    from kubernetes_asyncio.client.configuration import Configuration  # noqa: PLC0415 - heavy
+
+    configuration = Configuration()
+    try:
+        if kubeconfig is None:
+            await asyncio.to_thread(config.load_incluster_config, client_configuration=configuration)
+        else:
+            await config.load_kube_config(
+                config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
+            )
+    except (config.ConfigException, OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        where = "kubernetes.kubeconfig" if kubeconfig is not None else "kubernetes"
+        raise ConfigError((Fault(where, f"no usable credentials: {error}"),)) from error
+    return configuration
+
+
+def _url(api: Any, path: str, query: Mapping[str, str] | None) -> URL:
+    """The request's URL; the path is already quoted."""
+    text = api.configuration.host.rstrip("/") + path
+    return URL(f"{text}?{urlencode(query)}" if query else text, encoded=True)
+
+
+def _write_query(field_manager: str, *, is_dry_run: bool) -> dict[str, str]:
+    """What every write says: who owns the fields, that an unknown field is an error, and whether anything is stored."""
+    query = {"fieldManager": field_manager, "fieldValidation": "Strict"}
+    if is_dry_run:
+        query["dryRun"] = "All"
+    return query
+
+
+def _object(body: bytes) -> JsonObject:
+    """A JSON object; raises PermanentError(malformed) for anything else."""
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise PermanentError(Reason.MALFORMED, "the API's answer is not JSON") from error
+    if not isinstance(value, dict):
+        raise PermanentError(Reason.MALFORMED, "the API's answer is no JSON object")
+    return value
+
+
+async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, unless it is larger than MAX_BODY_BYTES."""
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise PermanentError(Reason.MALFORMED, f"the answer is larger than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def _failure(status: int, body: bytes) -> BackendError:
+    """The error that a Status object means (its `message`, `reason` and `details.causes`)."""
+    try:
+        answer = _object(body)
+    except PermanentError:
+        answer = {}
+    message = f"HTTP status {status}: {str(answer.get('message') or 'no explanation')[:MESSAGE_LENGTH]}"
+    causes = (answer.get("details") or {}).get("causes") or []
+    is_other_object = status == UNPROCESSABLE and any(cause.get("field") == "metadata.uid" for cause in causes)
+    if status == CONFLICT or is_other_object:
+        return ConflictError(message)
+    if status in {BAD_REQUEST, UNPROCESSABLE}:
+        return PermanentError(Reason.MALFORMED, message)
+    if status == GONE:
+        return TransientError(Reason.HTTP_4XX, message)
+    known = status_error(status)
+    return type(known)(known.reason, message)
+
+
+__all__ = [
+    "JsonObject",
+    "KubernetesClient",
+    "PatchKind",
+    "autoscaler_path",
+    "autoscalers_path",
+    "config_map_path",
+    "deployment_path",
+    "deployment_scale_path",
+    "deployments_path",
+    "disruption_budgets_path",
+    "events_path",
+    "eviction_path",
+    "lease_path",
+    "leases_path",
+    "namespace_path",
+    "pod_log_path",
+    "pod_metrics_path",
+    "pod_path",
+    "pods_path",
+    "replica_sets_path",
+    "resource_path",
+    "segment",
+    "stateful_set_path",
+]

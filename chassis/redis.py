@@ -1,0 +1,209 @@
+"""Redis with deadlines that hold even when the server is frozen.
+
+Speaks over single connections of redis-py with every retry off: a pool and a retry policy would answer for a server
+that did not. A connection whose call did not end well is dropped, so that no reply is ever read by another caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import redis.exceptions as driver
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.redis_address import RedisAddress, read_password
+from chassis.sockets import socket_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESP_VERSION = 2
+"""Every Redis understands it, and it needs no HELLO before AUTH."""
+
+BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
+    (TimeoutError, TransientError, Reason.TIMEOUT),
+    (driver.TimeoutError, TransientError, Reason.TIMEOUT),
+    (driver.BusyLoadingError, TransientError, Reason.STARTING),
+    (driver.MasterDownError, TransientError, Reason.STARTING),
+    (driver.AuthenticationError, PermanentError, Reason.AUTH),
+    (driver.AuthorizationError, PermanentError, Reason.AUTH),
+    (driver.NoPermissionError, PermanentError, Reason.PERMISSION),
+    (driver.OutOfMemoryError, TransientError, Reason.EXHAUSTED),
+    (driver.InvalidResponse, PermanentError, Reason.PROTOCOL),
+)
+"""The first match decides; subclasses come before their bases."""
+
+
+def translate(error: BaseException) -> BackendError:
+    """The BackendError that a failure of redis-py or of its socket means."""
+    message = str(error) or type(error).__name__
+    if "max number of clients" in message:
+        return TransientError(Reason.EXHAUSTED, message)
+    for kind, result, reason in BY_TYPE:
+        if isinstance(error, kind):
+            return result(reason, message)
+    cause = _socket_cause(error)
+    if cause is not None:
+        return socket_error(cause)
+    if isinstance(error, driver.ConnectionError):
+        return TransientError(Reason.CLOSED, message)
+    if isinstance(error, driver.ResponseError) and "DB index is out of range" in message:
+        return PermanentError(Reason.MISSING, message)
+    return PermanentError(Reason.PROTOCOL, message)
+
+
+def _socket_cause(error: BaseException) -> OSError | None:
+    """The socket error underneath: redis-py raises its own while handling it, without `from`."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+class RedisSession:
+    """One kept connection for statistics, used by one command at a time; opened at first use and after a failure."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
+        self._lock = asyncio.Lock()
+        self._connection: Any = None
+        self._is_closed = False
+
+    async def info(self, *sections: str, timeout_seconds: float) -> Mapping[str, str | int | float]:
+        """The fields of INFO, numbers as numbers; `db0` and its like stay text. No section means Redis' default set.
+
+        Several sections at once need Redis 7. Raises BackendError.
+        """
+        answer = await self._ask("INFO", *sections, timeout_seconds=timeout_seconds)
+        return parse_info(str(answer))
+
+    async def config_get(self, name: str, *, timeout_seconds: float) -> str | None:
+        """The value of one configuration parameter; None when we may not ask or the server does not know it.
+
+        Managed services forbid or rename CONFIG. Raises BackendError for anything else.
+        """
+        try:
+            answer = await self._ask("CONFIG", "GET", name, timeout_seconds=timeout_seconds)
+        except PermanentError as error:
+            if error.reason is Reason.PERMISSION or "unknown command" in str(error).lower():
+                return None
+            raise
+        values = dict(zip(answer[::2], answer[1::2], strict=True))
+        return values.get(name)
+
+    async def close(self) -> None:
+        """Drops the connection at once; a command that is running on it fails."""
+        self._is_closed = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _ask(self, *command: str, timeout_seconds: float) -> Any:
+        """The reply to one command; the deadline includes waiting for the connection and opening it."""
+        try:
+            async with asyncio.timeout(timeout_seconds), self._lock:
+                return await self._exchange(command)
+        except (driver.RedisError, OSError) as error:
+            raise translate(error) from error
+
+    async def _exchange(self, command: tuple[str, ...]) -> Any:
+        """Sends one command on the kept connection; the lock is held."""
+        if self._is_closed:
+            raise TransientError(Reason.CLOSED, "the session is closed")
+        connection = self._connection
+        if connection is None or not connection.is_connected or await _is_stale(connection):
+            self._connection = connection = await _connect(self._address)
+        try:
+            return await _exchange(connection, command)
+        except BaseException as error:
+            if not isinstance(error, driver.ResponseError):
+                self._connection = None
+                await connection.disconnect(nowait=True)
+            raise
+
+
+async def probe(address: RedisAddress, timeout_seconds: float) -> float:
+    """Connects afresh, authenticates, sends PING and disconnects; returns the seconds until PONG.
+
+    Raises BackendError; never waits longer than `timeout_seconds`.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            connection = await _connect(address)
+            try:
+                answer = await _exchange(connection, ("PING",))
+                seconds = loop.time() - started
+            finally:
+                await connection.disconnect(nowait=True)
+    except (driver.RedisError, OSError) as error:
+        raise translate(error) from error
+    if answer != "PONG":
+        raise PermanentError(Reason.PROTOCOL, "the answer to PING is not PONG")
+    return seconds
+
+
+def parse_info(text: str) -> dict[str, str | int | float]:
+    """The `name:value` lines of INFO's reply."""
+    fields: dict[str, str | int | float] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and not line.startswith("#"):
+            fields[name] = _number(value)
+    return fields
+
+
+def _number(text: str) -> str | int | float:
+    """A number where the text is one; versions, sizes with a unit and words stay text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+async def _connect(address: RedisAddress) -> Any:
+    """An authenticated connection in the right database; the caller sets the deadline."""
+    target = address.target()
+    arguments: dict[str, Any] = {
+        "username": target.user, "password": await asyncio.to_thread(read_password, address, target) or None,
+        "db": target.database, "socket_timeout": None, "socket_connect_timeout": None, "protocol": RESP_VERSION,
+        "retry": Retry(NoBackoff(), 0), "driver_info": None, "decode_responses": True,
+        "client_name": address.client_name, "encoding_errors": "replace",
+    }  # fmt: skip
+    connection: Any
+    if target.socket_path is not None:
+        connection = UnixDomainSocketConnection(path=target.socket_path, **arguments)
+    elif target.is_tls:
+        connection = SSLConnection(host=target.host, port=target.port, **target.tls_arguments, **arguments)
+        await asyncio.to_thread(connection.ssl_context.get)  # reads certificate files; kept for the connect below
+    else:
+        connection = Connection(host=target.host, port=target.port, **arguments)
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
+async def _exchange(connection: Any, command: tuple[str, ...]) -> Any:
+    """One command and its reply."""
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+async def _is_stale(connection: Any) -> bool:
+    """Whether the server closed the idle connection or said something that nobody asked for."""
+    try:
+        return bool(await connection.can_read())
+    except (driver.RedisError, OSError):
+        return True

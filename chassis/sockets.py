@@ -1,0 +1,49 @@
+"""What a socket's failure means, in the words of the taxonomy."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+
+ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
+REASONS = {
+    errno.ECONNREFUSED: Reason.REFUSED,
+    errno.ENOENT: Reason.REFUSED,
+    errno.ECONNRESET: Reason.CLOSED,
+    errno.EPIPE: Reason.CLOSED,
+    errno.ECONNABORTED: Reason.CLOSED,
+    errno.ETIMEDOUT: Reason.TIMEOUT,
+    errno.EACCES: Reason.PERMISSION,
+}
+"""ENOENT and EACCES are met at Unix sockets: nobody listens there, or we may not speak to whoever does."""
+
+
+def socket_reason(error: OSError) -> Reason:
+    """Why connecting, sending or receiving failed; `unreachable` when nothing more exact is known."""
+    if isinstance(error, TimeoutError):
+        return Reason.TIMEOUT
+    if isinstance(error, socket.gaierror):
+        return Reason.DNS
+    if isinstance(error, ssl.SSLError):
+        return Reason.TLS
+    number = error.errno if error.errno is not None else _common_errno(str(error))
+    if number is None and isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
+        return Reason.CLOSED
+    return REASONS.get(number or 0, Reason.UNREACHABLE)
+
+
+def socket_error(error: OSError) -> BackendError:
+    """The BackendError that a socket's failure means. TLS and permission need somebody; the rest may pass by itself."""
+    reason = socket_reason(error)
+    kind = PermanentError if reason in {Reason.TLS, Reason.PERMISSION} else TransientError
+    return kind(reason, str(error) or type(error).__name__)
+
+
+def _common_errno(text: str) -> int | None:
+    """The errno of an error that asyncio made of several (one for each address of a name), when all agree."""
+    numbers = {int(number) for number in ERRNO_IN_TEXT.findall(text)}
+    return numbers.pop() if len(numbers) == 1 else None
