@@ -16,7 +16,7 @@ from aiohttp import web
 
 from demo.standin import api_probes, program
 from demo.standin.api_parts import CACHE, POOL, query_pairs, read_json, require_user
-from demo.standin.database import BlockingPool
+from demo.standin.database import BlockingPool, drop_tables
 from demo.standin.users import AuditEvent, Users, decide, is_password, open_session, write_audit
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     """Connect to the database (raises when it is down, so the process ends) and return the application."""
     app = web.Application(middlewares=[answer_as_the_product])
     app[program.BOX] = box
+    if arguments.drop_tables:
+        drop_tables(arguments.database_url)
     app[POOL] = BlockingPool(arguments.database_url)
     app[CACHE] = redis.asyncio.Redis.from_url(arguments.redis_url, socket_timeout=2, socket_connect_timeout=2)
     app.add_routes(api_probes.routes())
@@ -141,6 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--traffic-interval", type=float, default=0.2, help="seconds between simulated requests; 0 is none"
     )
+    parser.add_argument("--drop-tables", action="store_true", help="as CC_DROP_TABLES=true: wipe the database at start")
     parser.set_defaults(name="control-plane-api")
     program.main(build, parser.parse_args(argv))
 

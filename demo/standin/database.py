@@ -29,6 +29,15 @@ def install_schema(database_url: str, *, seed: bool = True) -> None:
             connection.execute((here / name).read_bytes())
 
 
+def drop_tables(database_url: str) -> None:
+    """Drop every table with its rows and create them empty, as the product does at start with CC_DROP_TABLES=true."""
+    with psycopg.connect(driverless(database_url)) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(77)")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        connection.execute((Path(__file__).parent / "schema.sql").read_bytes())
+
+
 def has_schema(database_url: str) -> bool:
     """Whether the database holds the control plane's tables already."""
     with psycopg.connect(driverless(database_url)) as connection:

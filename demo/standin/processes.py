@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +18,21 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 30.0
 END_TIMEOUT_SECONDS = 5.0
+POLL_INTERVAL_SECONDS = 0.02
+LAST_WORDS_CHARACTERS = 2000
 
 
 class StartFailedError(RuntimeError):
     """The program ended, or said nothing, before it was listening; the text holds its exit status and last words."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process, wait for it and close its pipes; a second call does nothing."""
+    process.kill()
+    process.wait(END_TIMEOUT_SECONDS)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +55,75 @@ class Program:
 
     def end(self) -> None:
         """End the process and wait for it; a second call does nothing."""
-        self.process.kill()
-        self.process.wait(END_TIMEOUT_SECONDS)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
+        _end(self.process)
 
 
-def start(module: str, arguments: Sequence[str], timeout_seconds: float = START_TIMEOUT_SECONDS) -> Program:
-    """Run `python -m demo.standin.<module>` and return once it listens; raises `StartFailedError`.
+@dataclass(slots=True)
+class Starting:
+    """A process that may not listen yet."""
+
+    module: str
+    process: subprocess.Popen[bytes]
+    words: IO[bytes]
+    said: bytes = field(default=b"")
+
+    def poll(self) -> Program | None:
+        """Return the program once it listens, None while it does not; raises `StartFailedError` when it has ended."""
+        if self.process.stdout is None:
+            raise StartFailedError(f"{self.module} has no output to read")
+        try:
+            part = os.read(self.process.stdout.fileno(), 4096)
+        except BlockingIOError:
+            return None
+        self.said += part
+        if self.said.endswith(b"\n"):
+            self.words.close()
+            started = json.loads(self.said)
+            return Program(started["component"], started["url"], started["admin_url"], self.process)
+        if not part:
+            raise StartFailedError(self._end("before it listened"))
+        return None
+
+    def end(self) -> None:
+        """End the process."""
+        self._end("")
+
+    def _end(self, when: str) -> str:
+        """End the process and return a sentence with its exit status and last words."""
+        if self.words.closed:
+            return ""
+        time_left = time.monotonic() + POLL_INTERVAL_SECONDS
+        while self.process.poll() is None and time.monotonic() < time_left:
+            time.sleep(POLL_INTERVAL_SECONDS / 10)
+        _end(self.process)
+        self.words.seek(0)
+        last = self.words.read().decode(errors="replace")[-LAST_WORDS_CHARACTERS:].strip()
+        self.words.close()
+        return f"{self.module} ended with status {self.process.returncode} {when}: {last}"
+
+
+def launch(module: str, arguments: Sequence[str]) -> Starting:
+    """Run `python -m demo.standin.<module>` without waiting for it.
 
     The process ends with this one: its standard input is a pipe that closes when this process ends, however it ends.
     """
     argv = [sys.executable, "-m", f"demo.standin.{module}", "--end-with-parent", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=words,
-            env=environment,
-            start_new_session=True,
-        )
-        line = _read_line(process, timeout_seconds)
-        if not line:
-            process.kill()
-            status = process.wait()
-            words.seek(0)
-            last = words.read().decode(errors="replace")[-2000:]
-            Program(module, "", "", process).end()
-            raise StartFailedError(f"{module} ended with status {status} before it listened: {last}")
-    started = json.loads(line)
-    return Program(started["component"], started["url"], started["admin_url"], process)
+    words = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the program has started or failed)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=words, env=environment, start_new_session=True)
+    if process.stdout is not None:
+        os.set_blocking(process.stdout.fileno(), False)
+    return Starting(module, process, words)
 
 
-def _read_line(process: subprocess.Popen[bytes], timeout_seconds: float) -> bytes:
-    """Return the first line of the process's output, or nothing when it ends or is late."""
-    if process.stdout is None:
-        return b""
-    line = b""
+def start(module: str, arguments: Sequence[str], timeout_seconds: float = START_TIMEOUT_SECONDS) -> Program:
+    """Run `python -m demo.standin.<module>` and return once it listens; raises `StartFailedError`."""
+    starting = launch(module, arguments)
     ends_at = time.monotonic() + timeout_seconds
-    while not line.endswith(b"\n"):
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, ends_at - time.monotonic()))
-        part = os.read(process.stdout.fileno(), 4096) if ready else b""
-        if not part:
-            return b""
-        line += part
-    return line
+    while time.monotonic() < ends_at:
+        if (program := starting.poll()) is not None:
+            return program
+        time.sleep(POLL_INTERVAL_SECONDS)
+    starting.end()
+    raise StartFailedError(f"{module} did not listen within {timeout_seconds} s")
