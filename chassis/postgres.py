@@ -53,9 +53,10 @@ def translate(error: BaseException) -> BackendError:
         state = error.sqlstate or ""
         kind, reason = BY_STATE.get(state) or BY_STATE.get(state[:2]) or (PermanentError, Reason.INTERNAL)
         return kind(reason, f"{message} (SQLSTATE {state})")
-    if type(error) is ConnectionError:  # asyncpg raises the bare class for one thing: the server would not speak TLS
-        reason = Reason.CLOSED if "connection_lost" in message else Reason.TLS
-        return (TransientError if reason is Reason.CLOSED else PermanentError)(reason, message)
+    if "rejected SSL upgrade" in message:  # asyncpg says so with a bare ConnectionError
+        return PermanentError(Reason.TLS, message)
+    if type(error) is ConnectionError:
+        return TransientError(Reason.CLOSED, message)
     if isinstance(error, OSError):
         return socket_error(error)
     return PermanentError(Reason.PROTOCOL, message)

@@ -25,7 +25,6 @@ RESP_VERSION = 2
 """Every Redis understands it, and it needs no HELLO before AUTH."""
 
 BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
-    (TimeoutError, TransientError, Reason.TIMEOUT),
     (driver.TimeoutError, TransientError, Reason.TIMEOUT),
     (driver.BusyLoadingError, TransientError, Reason.STARTING),
     (driver.MasterDownError, TransientError, Reason.STARTING),
@@ -41,6 +40,8 @@ BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
 def translate(error: BaseException) -> BackendError:
     """The BackendError that a failure of redis-py or of its socket means."""
     message = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return TransientError(Reason.TIMEOUT, "the deadline passed")
     if "max number of clients" in message:
         return TransientError(Reason.EXHAUSTED, message)
     for kind, result, reason in BY_TYPE:
