@@ -52,9 +52,8 @@ def translate(error: BaseException) -> BackendError:
         return socket_error(cause)
     if isinstance(error, driver.ConnectionError):
         return TransientError(Reason.CLOSED, message)
-    if isinstance(error, driver.ResponseError) and "DB index is out of range" in message:
-        return PermanentError(Reason.MISSING, message)
-    return PermanentError(Reason.PROTOCOL, message)
+    is_database_missing = "DB index is out of range" in message
+    return PermanentError(Reason.MISSING if is_database_missing else Reason.PROTOCOL, message)
 
 
 def _socket_cause(error: BaseException) -> OSError | None:
