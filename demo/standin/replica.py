@@ -118,7 +118,7 @@ class Replica:
         self.samples.clear()
         starting = launch(component.module, [*address, *component.arguments, *self.launch.arguments])
         try:
-            while (program := starting.poll()) is None:
+            while (program := starting.poll()) is None:  # noqa: ASYNC110 (a process tells by its output, not by an event)
                 await asyncio.sleep(POLL_INTERVAL_SECONDS)
         except StartFailedError as error:
             self.last_words = str(error)
