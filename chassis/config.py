@@ -9,22 +9,33 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from chassis.errors import ConfigError, Fault
 
 NESTED = "__"
+SERVICE_LINK = re.compile(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
+SERVICE_LINK_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
+"""What kubelet puts into every container for each Service of the namespace, ours too: `NAME_SERVICE_HOST` and so on
+(Kubernetes documentation, "Accessing the Service", environment variables). None of it is meant as a setting."""
 S = TypeVar("S", bound="Settings")
 
 
 class Section(BaseModel):
-    """A frozen group of settings; unknown keys are errors. A field's docstring gives meaning, unit and default's reason."""
+    """A frozen group of settings; unknown keys are errors, and a field's docstring says what it means."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -45,9 +56,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over what load() read from the file; no dotenv, no secrets directory."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return (env_settings, init_settings)
+        """Only what load() has laid together, or the command line would lose against the environment."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
 
 def settings_config(prefix: str) -> SettingsConfigDict:
@@ -57,15 +68,23 @@ def settings_config(prefix: str) -> SettingsConfigDict:
     )
 
 
-def load(kind: type[S], path: Path | None, *, overrides: Mapping[str, Any] | None = None) -> S:
+def load(
+    kind: type[S],
+    path: Path | None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    fallbacks: Mapping[str, Any] | None = None,
+) -> S:
     """Reads the settings, or raises ConfigError with every fault and its path.
 
-    `path` None means environment and defaults alone. `overrides` come from the command line and win.
+    `path` None means environment and defaults alone. `overrides` come from the command line and win; `fallbacks` are
+    weaker than the file and stronger than the defaults.
     """
-    faults = list(_unknown_variables(kind))
-    values = _read_yaml(path) if path is not None else {}
+    faults = _unknown_variables(kind)
+    values = _merge(fallbacks or {}, _read_yaml(path) if path is not None else {})
+    values = _merge(_merge(values, _environment(kind, faults)), overrides or {})
     try:
-        settings = kind(**_merge(_merge(values, _environment(kind)), overrides or {}))
+        settings = kind(**values)
     except ValidationError as error:
         faults += [_fault(kind, item) for item in error.errors(include_url=False, include_input=False)]
         raise ConfigError(tuple(faults)) from None
@@ -85,27 +104,47 @@ def read_secret(path: Path, setting: str) -> SecretStr:
     return SecretStr(text)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without the silence about a key that stands twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature of the base
+        """The mapping; raises ConstructorError for a repeated key."""
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, "a key stands twice", key_node.start_mark)
+            seen.add(str(key_node.value))
+        return super().construct_mapping(node, deep=deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """The file as a mapping; an empty file is an empty mapping."""
+    """The file as a mapping; an empty file is an empty mapping. No fault quotes the file, which may hold a password."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ConfigError((Fault(str(path), f"cannot read: {error.strerror}"),)) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise ConfigError((Fault(str(path), f"not YAML: {error.problem}{place}"),)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError((Fault(str(path), f"not YAML: {error}"),)) from error
+        raise ConfigError((Fault(str(path), f"not YAML: {type(error).__name__}"),)) from None
     if value is None:
         return {}
-    if not isinstance(value, dict):
-        raise ConfigError((Fault(str(path), f"expected a mapping at the top, found {type(value).__name__}"),))
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(
+            (Fault(str(path), f"expected a mapping with names at the top, found {type(value).__name__}"),)
+        )
     return value
 
 
-def _environment(kind: type[Settings]) -> dict[str, Any]:
-    """What the environment says of these settings, as a nested mapping."""
+def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
+    """What the environment says of these settings, as a nested mapping; what cannot be read becomes a fault."""
     try:
         return dict(EnvSettingsSource(kind)())
-    except Exception as error:  # noqa: BLE001 - the source raises its own family when a value is no JSON
-        raise ConfigError((Fault("environment", str(error)),)) from error
+    except SettingsError as error:
+        faults.append(Fault("environment", f"{error}; lists and mappings are given as JSON"))
+        return {}
 
 
 def _unknown_variables(kind: type[Settings]) -> list[Fault]:
@@ -116,10 +155,17 @@ def _unknown_variables(kind: type[Settings]) -> list[Fault]:
     for variable in sorted(os.environ):
         if not prefix or not variable.upper().startswith(prefix):
             continue
-        name = variable.upper()[len(prefix) :].split(NESTED)[0]
-        if name not in known:
+        rest = variable.upper()[len(prefix) :]
+        name = rest.split(NESTED)[0]
+        if name not in known and not _is_service_link(rest, os.environ[variable]):
             faults.append(Fault(variable, _unknown(name.lower(), [item.lower() for item in known])))
     return faults
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether kubelet, not an operator, has set this variable."""
+    is_port = name.endswith("PORT") and SERVICE_LINK_VALUE.match(value) is not None
+    return is_port or SERVICE_LINK.fullmatch(name) is not None
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,13 +184,19 @@ def _unknown(name: str, allowed: list[str]) -> str:
     return f"unknown setting; {hint}allowed here: {', '.join(sorted(allowed))}"
 
 
-def _fault(kind: type[BaseModel], item: Mapping[str, Any]) -> Fault:
+def _fault(kind: type[Settings], item: Mapping[str, Any]) -> Fault:
     """One pydantic error as a fault with its dotted path."""
     location = tuple(item["loc"])
-    path = ".".join(str(part) for part in location) or "(top)"
+    path = _variable(kind, location) or ".".join(str(part) for part in location) or "(top)"
     if item["type"] == "extra_forbidden":
         return Fault(path, _unknown(str(location[-1]), _allowed_at(kind, location[:-1])))
-    return Fault(path, str(item["msg"]))
+    return Fault(path, str(item["msg"]).removeprefix("Value error, "))
+
+
+def _variable(kind: type[Settings], location: tuple[Any, ...]) -> str | None:
+    """The environment variable that gave the value at this location, if one did."""
+    wanted = f"{kind.model_config.get('env_prefix', '')}{NESTED.join(str(part) for part in location)}".upper()
+    return next((variable for variable in sorted(os.environ) if variable.upper() == wanted), None)
 
 
 def _allowed_at(kind: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

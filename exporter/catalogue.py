@@ -1,8 +1,8 @@
 """What a metric is, and what a collector hands over: immutable values, no I/O.
 
-A collector declares its metrics once (`Metric`), and returns `Family` values that carry samples. Counters and histograms
-keep their state between collections in `Counter` and `Histogram`, which are born at 0 for every label set named in
-advance, so that the first increase is seen by `increase()`.
+A collector declares its metrics once (`Metric`), and returns `Family` values that carry samples. Counters and
+histograms keep their state between collections in `Counter` and `Histogram`, which are born at 0 for every label set
+named in advance, so that the first increase is seen by `increase()`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 LabelValues = tuple[str, ...]
+L = TypeVar("L", bound=LabelValues)
 
 
 class Kind(StrEnum):
@@ -44,7 +46,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram in ascending order, without +Inf."""
 
-    def family(self, samples: Mapping[LabelValues, float] | Iterable[tuple[LabelValues, float]]) -> Family:
+    def family(self, samples: Mapping[L, float] | Iterable[tuple[L, float]]) -> Family:
         """A family of plain samples; an empty one publishes nothing at all (unknown is not zero)."""
         items = samples.items() if isinstance(samples, Mapping) else samples
         return Family(self, tuple(Sample(labels, float(value)) for labels, value in items))

@@ -7,16 +7,63 @@ these three are read when the setting of the same meaning is absent.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, create_model
+from pydantic import AfterValidator, Field, SecretStr, create_model
 
-from chassis.config import Section, Settings, settings_config
-from exporter.collectors import CollectorSpec, Scope
+from chassis.config import Section, Settings, load, read_secret, settings_config
+from chassis.errors import ConfigError, Fault
+from chassis.postgres_address import PostgresAddress
+from chassis.redis_address import RedisAddress
+from exporter.collectors import CollectorSettings, CollectorSpec, Scope
 
 PREFIX = "CONTROLCORE_EXPORTER_"
-CONVENTIONAL = {("database", "url"): "DATABASE_URL", ("redis", "url"): "REDIS_URL", ("api", "url"): "CONTROLCORE_API_URL"}
+CONVENTIONAL = {
+    ("database", "url"): "DATABASE_URL",
+    ("redis", "url"): "REDIS_URL",
+    ("api", "url"): "CONTROLCORE_API_URL",
+}
+
+
+def _check_database(url: SecretStr | None) -> SecretStr | None:
+    """Refuses a database URL that could never be used; the fault does not quote it."""
+    if url is not None:
+        _as_value_error(lambda: PostgresAddress.parse(url))
+    return url
+
+
+def _check_redis(url: SecretStr | None) -> SecretStr | None:
+    """Refuses a Redis URL that could never be used; the fault does not quote it."""
+    if url is not None:
+        _as_value_error(lambda: RedisAddress.parse(url))
+    return url
+
+
+def _check_http(url: str | None) -> str | None:
+    """Refuses anything but an http or https URL with a host; it may hold no credentials, because it is shown."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("not a URL: the host or the port cannot be read") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError("expected a URL such as http://control-plane-api:8000")
+    if parts.username or parts.password:
+        raise ValueError("credentials do not belong into this URL")
+    return url.rstrip("/")
+
+
+def _as_value_error(parse: Callable[[], object]) -> None:
+    """Lets pydantic add its own path to the faults of an address."""
+    try:
+        parse()
+    except ConfigError as error:
+        raise ValueError("; ".join(fault.message for fault in error.faults)) from None
 
 
 class ServerSettings(Section):
@@ -31,10 +78,10 @@ class ServerSettings(Section):
 class DatabaseSettings(Section):
     """The product's PostgreSQL."""
 
-    url: SecretStr | None = None
+    url: Annotated[SecretStr | None, AfterValidator(_check_database)] = None
     """`postgresql://user:password@host:port/database`; a driver suffix such as `postgresql+psycopg2` is accepted."""
     password_file: Path | None = None
-    """File with the password, read again at every connect; wins over the URL's. Keeps the password out of the environment."""
+    """File with the password, read again at every connect; wins over the URL's. Keeps it out of the environment."""
     role: str = ""
     """Role of the control plane itself, to tell its backends from others; empty counts all roles together."""
 
@@ -42,7 +89,7 @@ class DatabaseSettings(Section):
 class RedisSettings(Section):
     """The product's Redis."""
 
-    url: SecretStr | None = None
+    url: Annotated[SecretStr | None, AfterValidator(_check_redis)] = None
     """`redis://[user:password@]host:port/db` or `rediss://`."""
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's."""
@@ -51,7 +98,7 @@ class RedisSettings(Section):
 class ApiSettings(Section):
     """The control-plane API."""
 
-    url: str | None = None
+    url: Annotated[str | None, AfterValidator(_check_http)] = None
     """Base URL, e.g. http://control-plane-api:8000; absent means the API collector is not configured."""
 
 
@@ -60,7 +107,7 @@ class BouncerTarget(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     """Value of the label `bouncer`: the product's bouncer_id."""
-    url: str
+    url: Annotated[str, AfterValidator(_check_http)]
     """Base URL, e.g. http://bouncer-production:8080."""
     environment: Literal["sandbox", "production"] = "production"
     """Value of the label `policy_environment`."""
@@ -86,6 +133,15 @@ class LogSettings(Section):
     """`auto` writes console lines on a terminal and JSON elsewhere."""
 
 
+class LimitSettings(Section):
+    """How much one collector may publish, so that a surprise in the data does not become one in Prometheus."""
+
+    max_series_per_collector: int = Field(default=5000, ge=1)
+    """Series of one collector; the rest is dropped and counted. Ten times what a large installation makes."""
+    max_label_length: int = Field(default=128, ge=8)
+    """Characters of a label value; longer ones are cut and counted. Kubernetes names are at most 63 or 253 long."""
+
+
 class ExporterSettings(Settings):
     """Everything but the collectors' own settings, which `settings_type` adds from their registrations."""
 
@@ -99,12 +155,16 @@ class ExporterSettings(Settings):
     kubernetes: KubernetesSettings | None = None
     log: LogSettings = LogSettings()
     scope: Literal["all", "pod", "deployment"] = "deployment"
-    """Which collectors run: a sidecar sets `pod`, the one Deployment `deployment`; `all` suits a single plain process."""
+    """Which collectors run: a sidecar sets `pod`, the one Deployment `deployment`, a single plain process `all`."""
     guide_names: bool = True
-    """Publish the six metric names of the product's DevOps guide as well, so that its rules and panels work as printed."""
+    """Publish the product's DevOps guide's own six metric names as well: its rules and panels then work as printed."""
+    limits: LimitSettings = LimitSettings()
 
     def runs(self, scope: Scope) -> bool:
-        """Whether collectors of this scope run here. The Deployment also probes the API, which is `pod` scope in a sidecar."""
+        """Whether collectors of this scope run here.
+
+        The Deployment runs both: it also probes the API, which in a sidecar is `pod` scope.
+        """
         return self.scope in {"all", "deployment"} or scope.value == self.scope
 
 
@@ -116,6 +176,37 @@ def settings_type(specs: tuple[CollectorSpec, ...]) -> type[ExporterSettings]:
         "ExporterConfiguration", __base__=ExporterSettings, collectors=(section, section())
     )
     return kind
+
+
+def load_settings(
+    specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mapping[str, Any] | None = None
+) -> ExporterSettings:
+    """The configuration from command line, environment, file and the conventional variables, in this order.
+
+    Raises ConfigError with every fault, files that are named and cannot be read among them.
+    """
+    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=conventional_values())
+    named = {
+        "database.password_file": settings.database.password_file,
+        "redis.password_file": settings.redis.password_file,
+        "kubernetes.kubeconfig": settings.kubernetes.kubeconfig if settings.kubernetes is not None else None,
+    }
+    faults: list[Fault] = []
+    for setting, file in named.items():
+        try:
+            if file is not None:
+                read_secret(file, setting)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(tuple(faults))
+    return settings
+
+
+def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettings:
+    """One collector's own settings, from the section that `settings_type` added."""
+    found: CollectorSettings = getattr(settings.collectors, name)  # type: ignore[attr-defined] # added by settings_type
+    return found
 
 
 def conventional_values() -> dict[str, Any]:

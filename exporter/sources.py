@@ -9,15 +9,19 @@ if TYPE_CHECKING:
     from chassis.clock import Clock
     from chassis.http import HttpClient
     from chassis.kubernetes import KubernetesClient
-    from chassis.postgres import PostgresAddress, PostgresSession
+    from chassis.postgres import PostgresSession
+    from chassis.postgres_address import PostgresAddress
     from chassis.redis import RedisSession
+    from chassis.redis_address import RedisAddress
     from exporter.settings import ExporterSettings
 
 
 @dataclass(slots=True)
 class DatabaseHealth:
-    """What the database canary last saw. The API's deep probe asks it first: a deep probe blocks the API's event loop
-    while the database is slow, so it is suspended unless the last canary was recent, successful and quick.
+    """What the database canary last saw.
+
+    The API's deep probe asks it first: a deep probe blocks the API's event loop while the database is slow, so it is
+    suspended unless the last canary was recent, successful and quick.
     """
 
     is_ok: bool | None = None
@@ -46,5 +50,7 @@ class Sources:
     postgres_address: PostgresAddress | None = None
     """For the canary, which opens a connection of its own each time."""
     redis: RedisSession | None = None
+    redis_address: RedisAddress | None = None
+    """For the probe, which opens a connection of its own each time."""
     kubernetes: KubernetesClient | None = None
     database_health: DatabaseHealth = field(default_factory=DatabaseHealth)

@@ -1,7 +1,8 @@
 """How a collector registers itself, and how it is found: one file here, no second edit.
 
-A module `exporter/collectors/NAME.py` defines one class decorated with `@collector(...)`, whose name is the file's name.
-The decorator only attaches a frozen `CollectorSpec`; `discover()` imports the package's modules and gathers the specs.
+A module `exporter/collectors/NAME.py` defines one class decorated with `@collector(...)`, registered under the file's
+name. The decorator only attaches a frozen `CollectorSpec`; `discover()` imports the package's modules and gathers the
+specs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pydantic import Field
 
 from chassis.config import Section
 from chassis.errors import InvariantBroken
@@ -40,9 +43,9 @@ class CollectorSettings(Section):
 
     enabled: bool = True
     """Whether the collector runs at all. Off publishes none of its series."""
-    interval_seconds: float = 10.0
+    interval_seconds: float = Field(default=10.0, gt=0)
     """Seconds between the starts of two collections. Smaller is fresher and costs the backend more."""
-    timeout_seconds: float = 5.0
+    timeout_seconds: float = Field(default=5.0, gt=0)
     """Deadline of one collection. Larger than the interval delays the next collection, never overlaps it."""
 
 
@@ -60,7 +63,7 @@ class Result:
 
 
 class NotConfiguredError(Exception):
-    """Raised by a factory whose source is not configured: the collector is listed as `not configured`, not as failed."""
+    """Raised by a factory whose source is not configured: the collector is listed as such, not as failed."""
 
 
 class Collector(Protocol):
@@ -107,7 +110,15 @@ def collector(
     def register(kind: C) -> C:
         name = kind.__module__.rsplit(".", 1)[-1]
         spec = CollectorSpec(
-            name, scope, settings, metrics, kind.open, always, grants, rbac, (kind.__doc__ or "").strip()  # type: ignore[attr-defined]
+            name,
+            scope,
+            settings,
+            metrics,
+            kind.open,  # type: ignore[attr-defined]
+            always,
+            grants,
+            rbac,
+            (kind.__doc__ or "").strip(),
         )
         setattr(kind, SPEC_ATTRIBUTE, spec)
         return kind

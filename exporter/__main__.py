@@ -1,0 +1,127 @@
+"""The command `controlcore-exporter`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chassis import lifecycle, log
+from chassis.clock import SystemClock
+from chassis.errors import ConfigError
+from exporter import own, reference
+from exporter.collectors import CollectorSpec, discover
+from exporter.program import Exporter
+from exporter.settings import ExporterSettings, load_settings
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
+    specs = discover()
+    options = parser(specs).parse_args(arguments)
+    if options.print_metrics:
+        sys.stdout.write(reference.write(specs))
+        return EXIT_OK
+    try:
+        settings = _load(specs, options)
+        if options.config_check:
+            sys.stdout.write("the configuration is valid\n")
+            return EXIT_OK
+        _serve(settings, specs, options)
+    except ConfigError as error:
+        sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
+        return EXIT_CONFIG
+    except OSError as error:
+        sys.stderr.write(f"cannot serve: {error}\n")
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
+    """The command line; every collector has a switch of its own."""
+    command = argparse.ArgumentParser(
+        prog="controlcore-exporter",
+        description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes.",
+        epilog="Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins.",
+    )
+    number, _, python = own.build_labels()
+    command.add_argument("--version", action="version", version=f"controlcore-exporter {number} (Python {python})")
+    command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
+    command.add_argument(
+        "--config.check",
+        dest="config_check",
+        action="store_true",
+        help="check the configuration: exit 0, or 2 with faults",
+    )
+    command.add_argument(
+        "--print-metrics", dest="print_metrics", action="store_true", help="print the catalogue of metrics as Markdown"
+    )
+    command.add_argument(
+        "--web.listen-address", dest="listen", type=_address, metavar="HOST:PORT", help="where to serve (default :9877)"
+    )
+    command.add_argument("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
+    command.add_argument("--log.form", dest="log_form", choices=("auto", "json", "console"))
+    switches = command.add_argument_group("collectors", "each is on unless its configuration says otherwise")
+    for spec in specs:
+        summary = spec.doc.partition("\n")[0].replace("%", "%%")
+        switches.add_argument(
+            f"--collector.{spec.name}", dest=f"collector.{spec.name}", action="store_true", default=None, help=summary
+        )
+        switches.add_argument(
+            f"--no-collector.{spec.name}", dest=f"collector.{spec.name}", action="store_false", default=None
+        )
+    return command
+
+
+def overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says, as settings."""
+    values: dict[str, Any] = {}
+    if options.listen is not None:
+        host, port = options.listen
+        values["server"] = {"port": port} | ({"host": host} if host else {})
+    named = {"level": options.log_level, "form": options.log_form}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    if chosen:
+        values["log"] = chosen
+    switches = {
+        name.removeprefix("collector."): {"enabled": value}
+        for name, value in vars(options).items()
+        if name.startswith("collector.") and value is not None
+    }
+    if switches:
+        values["collectors"] = switches
+    return values
+
+
+def _load(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> ExporterSettings:
+    """Reads the configuration; the same call serves the start and every reload."""
+    return load_settings(specs, options.config_file, overrides(options))
+
+
+def _serve(settings: ExporterSettings, specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> None:
+    """Runs the exporter until a signal ends it."""
+    clock = SystemClock()
+    log.configure(program="controlcore-exporter", level=settings.log.level, form=settings.log.form, clock=clock)
+
+    async def body(life: lifecycle.Lifecycle) -> None:
+        exporter = Exporter(settings, lambda: _load(specs, options), specs, clock, log.get_logger())
+        await exporter.run(life)
+
+    lifecycle.run(body)
+
+
+def _address(text: str) -> tuple[str, int]:
+    """`host:port`, `:port` or `[address]:port`; an empty host means the default."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

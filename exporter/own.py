@@ -1,0 +1,109 @@
+"""What the exporter says of itself: the health, age and cost of every collector, and the roll-up of components."""
+
+from __future__ import annotations
+
+import platform
+
+from chassis import telemetry
+from chassis.errors import Reason
+from exporter.catalogue import Kind, Metric
+
+SUCCESS = Metric(
+    "controlcore_scrape_collector_success",
+    "Whether the collector's last collection succeeded completely (1) or not (0).",
+    labels=("collector",),
+)
+DURATION = Metric(
+    "controlcore_scrape_collector_duration_seconds",
+    "Duration of the collector's last collection.",
+    labels=("collector",),
+    unit="seconds",
+)
+LAST_RUN = Metric(
+    "controlcore_scrape_collector_last_run_timestamp_seconds",
+    "Unix time at which the collector's last finished collection began.",
+    labels=("collector",),
+    unit="seconds",
+)
+LAST_SUCCESS = Metric(
+    "controlcore_scrape_collector_last_success_timestamp_seconds",
+    "Unix time at which the collector's last successful collection began: nothing it shows was read before.",
+    labels=("collector",),
+    unit="seconds",
+)
+STALE = Metric(
+    "controlcore_scrape_collector_stale",
+    "Whether the collector's values are too old to be published: older than three intervals and than 60 s.",
+    labels=("collector",),
+)
+ERRORS = Metric(
+    "controlcore_exporter_collector_errors_total",
+    "Collections that failed, by reason.",
+    Kind.COUNTER,
+    labels=("collector", "reason"),
+)
+DROPPED = Metric(
+    "controlcore_exporter_dropped_series_total",
+    "Series that the collector offered and the exporter turned away: over its budget, undeclared or malformed.",
+    Kind.COUNTER,
+    labels=("collector",),
+)
+TRUNCATED = Metric(
+    "controlcore_exporter_truncated_labels_total",
+    "Label values that were cut to the length limit.",
+    Kind.COUNTER,
+    labels=("collector",),
+)
+BUILD_INFO = Metric(
+    "controlcore_exporter_build_info",
+    "Always 1; the labels name the running build.",
+    labels=("version", "revision", "python_version"),
+)
+RELOAD_SUCCESSFUL = Metric(
+    "controlcore_exporter_config_last_reload_successful",
+    "Whether the configuration was valid when it was last read (1) or the one before it is still in force (0).",
+)
+START = Metric(
+    "controlcore_exporter_start_timestamp_seconds",
+    "Unix time at which the exporter started.",
+    unit="seconds",
+)
+COMPONENT_UP = Metric(
+    "controlcore_component_up",
+    "Whether the component answered its last probe (1) or not (0); absent when nobody knows.",
+    labels=("component",),
+)
+COMPONENT_LAST_SUCCESS = Metric(
+    "controlcore_component_last_success_timestamp_seconds",
+    "Unix time at which the last collection began that found the component up.",
+    labels=("component",),
+    unit="seconds",
+)
+UP = Metric("controlcore_up", "Whether every component of which something is known is up (1) or not (0).")
+
+METRICS = (
+    UP,
+    COMPONENT_UP,
+    COMPONENT_LAST_SUCCESS,
+    SUCCESS,
+    DURATION,
+    LAST_RUN,
+    LAST_SUCCESS,
+    STALE,
+    ERRORS,
+    DROPPED,
+    TRUNCATED,
+    BUILD_INFO,
+    RELOAD_SUCCESSFUL,
+    START,
+)
+"""Published whatever happens to the collectors; never dropped."""
+
+BORN_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)
+"""Reasons whose counters exist from the start for each collector; the others appear with their first failure."""
+
+
+def build_labels() -> tuple[str, str, str]:
+    """The running build: version, revision (the version's local part, or `unknown`), version of Python."""
+    number, _, revision = telemetry.version().partition("+")
+    return number, revision or "unknown", platform.python_version()

@@ -1,0 +1,151 @@
+"""The running exporter: one server for its whole life, and one generation of collectors for each configuration.
+
+A reload opens the new configuration's sources first. Only when that worked do the old collectors end; otherwise they
+go on and the page says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chassis.clock import Clock
+from chassis.errors import ConfigError
+from chassis.http import serving
+from chassis.lifecycle import Lifecycle
+from exporter import landing
+from exporter.admission import Budget
+from exporter.collectors import CollectorSpec
+from exporter.ledger import Ledger, Record, State
+from exporter.opening import opened
+from exporter.schedule import Job, Schedule
+from exporter.server import Site
+from exporter.settings import ExporterSettings, collector_settings
+from exporter.snapshot import Publisher
+from exporter.sources import Sources
+from exporter.statelog import StateLog
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A configuration whose sources are open; `stack` closes them."""
+
+    settings: ExporterSettings
+    sources: Sources
+    stack: AsyncExitStack
+
+
+class Exporter:
+    """Serves, collects, and reads its configuration again when asked to."""
+
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        load: Callable[[], ExporterSettings],
+        specs: tuple[CollectorSpec, ...],
+        clock: Clock,
+        logger: FilteringBoundLogger,
+    ) -> None:
+        self._load = load
+        self._specs = specs
+        self._clock = clock
+        self._logger = logger
+        self._started_monotonic = clock.monotonic()
+        self._settings = settings
+        self._reload_asked = asyncio.Event()
+        self.ledger = Ledger()
+        self.publisher = Publisher(clock, self.ledger, StateLog(clock, logger))
+
+    async def run(self, life: Lifecycle) -> None:
+        """Runs until the lifecycle ends. Raises ConfigError, or OSError when it cannot listen."""
+        settings = self._settings
+        first = await self._open(settings)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(first.stack.aclose)
+            site = Site(lambda: self.publisher.snapshot, self.pending, self.describe)
+            bound = await stack.enter_async_context(
+                serving(site.application(), settings.server.host, settings.server.port)
+            )
+            life.on_reload(self._reload_asked.set)
+            names = [job.spec.name for job in self._jobs(settings)]
+            self._logger.info("exporter.started", host=bound[0], port=bound[1], collectors=names)
+            async with asyncio.TaskGroup() as group:
+                tasks = (
+                    group.create_task(self.publisher.run(), name="publisher"),
+                    group.create_task(self._generations(first), name="generations"),
+                )
+                await life.stop.wait()
+                for task in tasks:
+                    task.cancel()
+        self._logger.info("exporter.stopped")
+
+    def pending(self) -> tuple[str, ...]:
+        """The collectors that have not ended a collection."""
+        return tuple(record.spec.name for record in self.ledger.records() if record.state is State.PENDING)
+
+    def describe(self) -> str:
+        """The landing page as it is now."""
+        facts = landing.Facts(
+            self._settings,
+            self.ledger.records(),
+            self._clock.monotonic(),
+            self._started_monotonic,
+            self.publisher.snapshot.samples,
+            self.publisher.is_reload_successful,
+        )
+        return landing.page(facts)
+
+    async def _generations(self, generation: Generation) -> None:
+        """Runs one generation of collectors after the other, until cancelled."""
+        while True:
+            self._settings = generation.settings
+            async with generation.stack, asyncio.TaskGroup() as group:
+                collectors = group.create_task(self._collect(generation), name="collectors")
+                following = await self._next_generation()
+                collectors.cancel()
+            generation = following
+
+    async def _collect(self, generation: Generation) -> None:
+        """Runs the collectors of one configuration until cancelled."""
+        settings, jobs = generation.settings, self._jobs(generation.settings)
+        now = self._clock.monotonic()
+        self.ledger.enrol(
+            Record(job.spec, job.settings.interval_seconds, job.settings.timeout_seconds, now) for job in jobs
+        )
+        limits = settings.limits
+        budget = Budget(limits.max_series_per_collector, limits.max_label_length, settings.guide_names)
+        await Schedule(generation.sources, budget, self.publisher).run(jobs)
+
+    async def _next_generation(self) -> Generation:
+        """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked.clear()
+            try:
+                generation = await self._open(await asyncio.to_thread(self._load))
+            except ConfigError as error:
+                self._logger.warning("config.rejected", faults=[str(fault) for fault in error.faults])
+                self.publisher.note_reload(is_successful=False)
+                continue
+            if generation.settings.server != self._settings.server:
+                self._logger.warning("config.server_unchanged", hint="a new listen address needs a restart")
+            self.publisher.note_reload(is_successful=True)
+            self._logger.info("config.reloaded")
+            return generation
+
+    async def _open(self, settings: ExporterSettings) -> Generation:
+        """Opens a configuration's sources."""
+        async with AsyncExitStack() as stack:
+            sources = await stack.enter_async_context(opened(settings, self._clock))
+            return Generation(settings, sources, stack.pop_all())
+
+    def _jobs(self, settings: ExporterSettings) -> tuple[Job, ...]:
+        """The collectors that are switched on and belong to this process' scope."""
+        jobs = (Job(spec, collector_settings(settings, spec.name)) for spec in self._specs if settings.runs(spec.scope))
+        return tuple(job for job in jobs if job.settings.enabled)

@@ -1,0 +1,167 @@
+"""Runs every collector on its own task, at its own interval, under its own deadline.
+
+A collector never overlaps itself: the next collection starts an interval after the last one started, or at once when
+that took longer. What one collector does (fail, hang, die) reaches no other; this module is the collector boundary, the
+one place that turns whatever was raised into a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from chassis.clock import Clock
+from chassis.errors import BackendError, Reason
+from exporter.admission import Admitted, Budget, admit
+from exporter.collectors import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
+from exporter.ledger import Outcome
+from exporter.sources import Sources
+
+JITTER_SHARE = 0.1
+JITTER_MAX_SECONDS = 0.5
+"""Starts are spread a little, so that ten exporters that start together do not ask together."""
+CLOSE_SECONDS = 3.0
+MESSAGE_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A collector that is to run, with its settings."""
+
+    spec: CollectorSpec
+    settings: CollectorSettings
+
+
+class Observer(Protocol):
+    """Is told what happens to collectors; its methods return at once."""
+
+    def begin(self, name: str, now_monotonic: float) -> None:
+        """A collection begins."""
+        ...
+
+    def skip(self, name: str) -> None:
+        """The collector's source is not configured; it will not run."""
+        ...
+
+    def finish(self, outcome: Outcome) -> None:
+        """A collection ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What all collectors' tasks share."""
+
+    sources: Sources
+    budget: Budget
+    observer: Observer
+    spread: Callable[[], float] = field(default=random.random)
+    """A number from 0 to 1 for each collector's first delay."""
+
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Runs the collectors until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(self._keep(job), name=f"collector.{job.spec.name}")
+
+    async def _keep(self, job: Job) -> None:
+        """Opens the collector and collects for ever; a collector that cannot be opened is tried again each interval."""
+        clock = self.sources.clock
+        await clock.sleep(self.spread() * min(JITTER_MAX_SECONDS, JITTER_SHARE * job.settings.interval_seconds))
+        while True:
+            began = _Start(clock)
+            async with AsyncExitStack() as stack:
+                try:
+                    async with asyncio.timeout(job.settings.timeout_seconds):
+                        collector = await stack.enter_async_context(job.spec.open(job.settings, self.sources))
+                except NotConfiguredError:
+                    self.observer.skip(job.spec.name)
+                    return
+                except Exception as error:  # noqa: BLE001 - the collector boundary
+                    self.observer.finish(began.failed(job, error))
+                else:
+                    await self._collect_forever(job, collector)
+            await clock.sleep(job.settings.interval_seconds - began.elapsed())
+
+    async def _collect_forever(self, job: Job, collector: Collector) -> None:
+        """Collects at the interval; after a collection that took longer the next one starts at once."""
+        clock = self.sources.clock
+        while True:
+            began = _Start(clock)
+            self.observer.begin(job.spec.name, began.monotonic)
+            self.observer.finish(await self._collect(job, collector, began))
+            await clock.sleep(job.settings.interval_seconds - began.elapsed())
+
+    async def _collect(self, job: Job, collector: Collector, began: _Start) -> Outcome:
+        """One collection under its deadline, as an outcome."""
+        try:
+            async with asyncio.timeout(job.settings.timeout_seconds):
+                result = await collector.collect()
+            admitted = admit(job.spec, result.families, self.budget)
+            return began.ended(job, result, admitted)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # A library let a cancellation of its own escape. Nobody asked this task to end, and if it ended here the
+            # collector would be gone without a word.
+            return began.failed(job, error)
+        except Exception as error:  # noqa: BLE001 - the collector boundary
+            return began.failed(job, error)
+
+
+class _Start:
+    """When something began, on both clocks."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.wall = clock.now()
+        self.monotonic = clock.monotonic()
+
+    def elapsed(self) -> float:
+        """Seconds since then."""
+        return self._clock.monotonic() - self.monotonic
+
+    def failed(self, job: Job, error: BaseException) -> Outcome:
+        """The outcome of a collection that raised."""
+        reason = reason_of(error)
+        return Outcome(
+            job.spec.name, self.wall, self.monotonic, self.elapsed(), reason=reason, message=describe(error, reason)
+        )
+
+    def ended(self, job: Job, result: Result, admitted: Admitted) -> Outcome:
+        """The outcome of a collection that came to its end, perhaps with a failure in it."""
+        failure = result.failure
+        reason = None if failure is None else reason_of(failure)
+        message = "" if failure is None or reason is None else describe(failure, reason)
+        components = dict(result.components)
+        return Outcome(job.spec.name, self.wall, self.monotonic, self.elapsed(), admitted, components, reason, message)
+
+
+def reason_of(error: BaseException) -> Reason:
+    """The reason for metrics; in a group the first member that has one. A bug of ours is `internal`."""
+    if isinstance(error, BackendError):
+        return error.reason
+    if isinstance(error, TimeoutError):
+        return Reason.TIMEOUT
+    if isinstance(error, BaseExceptionGroup):
+        reasons = [reason_of(member) for member in error.exceptions]
+        return next((reason for reason in reasons if reason is not Reason.INTERNAL), Reason.INTERNAL)
+    return Reason.INTERNAL
+
+
+def describe(error: BaseException, reason: Reason) -> str:
+    """What a person needs to know of an error, bounded; for a bug of ours also where it happened."""
+    text = str(error) or type(error).__name__
+    if reason is Reason.TIMEOUT and not str(error):
+        text = "no answer within the deadline"
+    if reason is Reason.INTERNAL:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
+        text = f"{type(error).__name__}: {text}{where}"
+    return " ".join(text.split())[:MESSAGE_LENGTH]
