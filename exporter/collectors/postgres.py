@@ -1,0 +1,229 @@
+"""Reads PostgreSQL's own statistics over the one kept connection; `postgres_canary` says whether new clients get in."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from exporter.catalogue import Kind, Metric
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from typing import Any
+
+    from chassis.postgres import PostgresSession
+    from exporter.catalogue import Family
+    from exporter.sources import Sources
+
+    Read = Callable[[Sequence[Mapping[str, Any]]], list[Family]]
+
+STATES = {
+    "active": "active",
+    "idle": "idle",
+    "idle in transaction": "idle_in_transaction",
+    "idle in transaction (aborted)": "idle_in_transaction_aborted",
+    "fastpath function call": "fastpath_function_call",
+    "disabled": "disabled",
+}
+"""pg_stat_activity.state as a label value; a state of a later version is `other`, one that we may not see `hidden`."""
+OTHER_STATE = "other"
+HIDDEN_STATE = "hidden"
+
+CONNECTIONS = Metric(
+    "controlcore_postgres_connections", "Client connections of the whole server, by state.", labels=("state",)
+)
+LIMIT = Metric("controlcore_postgres_connections_limit", "Client connections that the server grants to ordinary roles.")
+IDLE_IN_TRANSACTION = Metric(
+    "controlcore_postgres_idle_in_transaction_seconds_max",
+    "Longest time that a session of the product's database has been idle inside a transaction; 0 when none is.",
+    unit="seconds",
+)
+LONGEST_TRANSACTION = Metric(
+    "controlcore_postgres_longest_transaction_seconds",
+    "Age of the oldest open transaction in the product's database; 0 when none is open.",
+    unit="seconds",
+)
+DEADLOCKS = Metric("controlcore_postgres_deadlocks_total", "Deadlocks found in the database.", Kind.COUNTER)
+COMMITTED = Metric("controlcore_postgres_transactions_committed_total", "Transactions committed.", Kind.COUNTER)
+ROLLED_BACK = Metric("controlcore_postgres_transactions_rolled_back_total", "Transactions rolled back.", Kind.COUNTER)
+BLOCKS_HIT = Metric("controlcore_postgres_blocks_hit_total", "Blocks found in the buffer cache.", Kind.COUNTER)
+BLOCKS_READ = Metric("controlcore_postgres_blocks_read_total", "Blocks read from outside the cache.", Kind.COUNTER)
+SIZE = Metric("controlcore_postgres_database_size_bytes", "Size of the product's database on disk.", unit="bytes")
+XID_AGE = Metric(
+    "controlcore_postgres_xid_age_transactions",
+    "Transactions since the oldest unfrozen row; the server stops writing near 2 billion.",
+)
+
+# pg_stat_activity, PostgreSQL 10+ (backend_type). All databases: max_connections is one limit for the whole server.
+# Without pg_monitor another role's row has no state and no backend_type; it is counted, and called hidden.
+ACTIVITY = """
+SELECT CASE WHEN backend_type IS NULL THEN 'hidden' ELSE coalesce(state, 'other') END AS state, count(*) AS connections
+  FROM pg_stat_activity
+ WHERE backend_type = 'client backend' OR (backend_type IS NULL AND datname IS NOT NULL)
+ GROUP BY 1
+"""
+
+# pg_stat_activity, PostgreSQL 10+. Only this database and, when $1 names one, only this role: the sessions of another
+# product on a shared server are not ours to judge. `hidden` counts sessions whose ages we may not see. The differences
+# are negative for what happened after this statement began, hence greatest().
+AGES = """
+SELECT count(*) FILTER (WHERE backend_type IS NULL) AS hidden,
+       coalesce(max(greatest(0, extract(epoch FROM now() - state_change)))
+                FILTER (WHERE state LIKE 'idle in transaction%'), 0)::float8 AS idle_in_transaction,
+       coalesce(max(greatest(0, extract(epoch FROM now() - xact_start))), 0)::float8 AS longest_transaction
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND ($1::text = '' OR usename = $1::text)
+   AND (backend_type = 'client backend' OR backend_type IS NULL)
+"""
+
+# Settings every role may read. reserved_connections came with PostgreSQL 16; before, current_setting(.., true) is null.
+LIMITS = """
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+       - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections_limit
+"""
+
+# pg_stat_database (9.2+ for deadlocks) and pg_database. The counters are the server's own: pg_stat_reset() or a crash
+# sets them to 0, which Prometheus takes for an ordinary reset.
+DATABASE = """
+SELECT s.deadlocks, s.xact_commit, s.xact_rollback, s.blks_hit, s.blks_read, age(d.datfrozenxid) AS xid_age
+  FROM pg_stat_database s JOIN pg_database d ON d.oid = s.datid
+ WHERE s.datname = current_database()
+"""
+
+# pg_database_size() looks at every file of the database: milliseconds for the product's some forty tables. It needs
+# CONNECT on the database, which the exporter has by being here.
+DATABASE_SIZE = "SELECT pg_database_size(current_database()) AS size_bytes"
+
+
+class PostgresCollectorSettings(CollectorSettings):
+    """How often the statistics are read."""
+
+    interval_seconds: float = Field(default=15.0, gt=0)
+    """Seconds between two readings. Smaller keeps the connection busy for numbers that change slowly; larger than a
+    minute misses short connection storms."""
+    timeout_seconds: float = 10.0
+    """Deadline of one collection, over all its queries."""
+    query_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of one query. Too small fails on a loaded server, too large keeps the shared connection busy."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=PostgresCollectorSettings,
+    metrics=(
+        CONNECTIONS,
+        LIMIT,
+        IDLE_IN_TRANSACTION,
+        LONGEST_TRANSACTION,
+        DEADLOCKS,
+        COMMITTED,
+        ROLLED_BACK,
+        BLOCKS_HIT,
+        BLOCKS_READ,
+        SIZE,
+        XID_AGE,
+    ),
+    grants=("GRANT pg_monitor TO cc_exporter",),
+)
+class PostgresCollector:
+    """Reads connections, transactions, cache and size. What a managed service or a missing grant hides is absent."""
+
+    def __init__(self, settings: PostgresCollectorSettings, postgres: PostgresSession, role: str) -> None:
+        self._settings = settings
+        self._postgres = postgres
+        self._role = role
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: PostgresCollectorSettings, sources: Sources) -> AsyncIterator[PostgresCollector]:
+        """Yields the collector; raises NotConfiguredError without a database."""
+        if sources.postgres is None:
+            raise NotConfiguredError("no database is configured")
+        yield cls(settings, sources.postgres, sources.settings.database.role)
+
+    async def collect(self) -> Result:
+        """Asks each view in turn; a view that refuses leaves its values out and is named as the failure.
+
+        After a TransientError the other views are not asked: they would not answer. Raises when nothing is known.
+        """
+        families: list[Family] = []
+        failure: BackendError | None = None
+        for sql, arguments, read in self._questions():
+            try:
+                rows = await self._postgres.fetch(sql, *arguments, timeout_seconds=self._settings.query_timeout_seconds)
+            except BackendError as error:
+                failure = failure or error
+                if isinstance(error, TransientError):
+                    break
+            else:
+                families += read(rows)
+        if failure is not None and not families:
+            raise failure
+        return Result(tuple(families), failure=failure or _hidden(families))
+
+    def _questions(self) -> tuple[tuple[str, tuple[object, ...], Read], ...]:
+        """Each query with its arguments and what reads its rows."""
+        return (
+            (ACTIVITY, (), read_connections),
+            (AGES, (self._role,), read_ages),
+            (LIMITS, (), read_limit),
+            (DATABASE, (), read_database),
+            (DATABASE_SIZE, (), read_size),
+        )
+
+
+def read_connections(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+    """Connections by state from ACTIVITY's rows; a state nobody is in is a known 0."""
+    counts = dict.fromkeys(STATES.values(), 0)
+    for row in rows:
+        label = HIDDEN_STATE if row["state"] == HIDDEN_STATE else STATES.get(row["state"], OTHER_STATE)
+        counts[label] = counts.get(label, 0) + row["connections"]
+    return [CONNECTIONS.family({(state,): count for state, count in counts.items()})]
+
+
+def read_ages(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+    """The two ages from AGES' row; absent while any session is hidden, since the maximum could be there."""
+    row = rows[0]
+    if row["hidden"]:
+        return []
+    return [
+        IDLE_IN_TRANSACTION.value(row["idle_in_transaction"]),
+        LONGEST_TRANSACTION.value(row["longest_transaction"]),
+    ]
+
+
+def read_limit(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+    """The limit from LIMITS' row."""
+    return [LIMIT.value(rows[0]["connections_limit"])]
+
+
+def read_database(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+    """The database's counters and its age from DATABASE's row."""
+    row = rows[0]
+    return [
+        DEADLOCKS.value(row["deadlocks"]),
+        COMMITTED.value(row["xact_commit"]),
+        ROLLED_BACK.value(row["xact_rollback"]),
+        BLOCKS_HIT.value(row["blks_hit"]),
+        BLOCKS_READ.value(row["blks_read"]),
+        XID_AGE.value(row["xid_age"]),
+    ]
+
+
+def read_size(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+    """The size from DATABASE_SIZE's row."""
+    return [SIZE.value(rows[0]["size_bytes"])]
+
+
+def _hidden(families: Sequence[Family]) -> BackendError | None:
+    """The failure to publish when other roles' sessions are hidden from us, or None."""
+    labels = {sample.labels for family in families if family.metric is CONNECTIONS for sample in family.samples}
+    if (HIDDEN_STATE,) not in labels:
+        return None
+    return PermanentError(
+        Reason.PERMISSION, "other roles' sessions are hidden: GRANT pg_monitor TO the exporter's role"
+    )
