@@ -1,0 +1,172 @@
+"""Asks Redis what a new client would meet (PING on a fresh connection), and what it says of itself (INFO).
+
+The verdict "down" is a finding, not a failure of this collector: it stays fresh while Redis is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from chassis import redis
+from chassis.errors import BackendError, Reason
+from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from chassis.redis import RedisSession
+    from chassis.redis_address import RedisAddress
+    from exporter.catalogue import Family
+    from exporter.sources import Sources
+
+COMPONENT = "redis"
+REASONS = (
+    Reason.REFUSED,
+    Reason.UNREACHABLE,
+    Reason.DNS,
+    Reason.TIMEOUT,
+    Reason.TLS,
+    Reason.AUTH,
+    Reason.PERMISSION,
+    Reason.EXHAUSTED,
+    Reason.STARTING,
+    Reason.CLOSED,
+    Reason.PROTOCOL,
+    Reason.MISSING,
+    Reason.INTERNAL,
+)
+"""Every way in which a probe fails; the counter is born at 0 for each."""
+
+UP = Metric("controlcore_redis_up", "Whether the last PING on a fresh connection was answered.")
+PING_DURATION = Metric(
+    "controlcore_redis_ping_duration_seconds",
+    "Duration of an answered probe: connect, authenticate, PING.",
+    Kind.HISTOGRAM,
+    unit="seconds",
+    buckets=FAST_BUCKETS,
+)
+FAILURES = Metric(
+    "controlcore_redis_connection_failures_total", "Probes that failed, by reason.", Kind.COUNTER, labels=("reason",)
+)
+MEMORY_USED = Metric("controlcore_redis_memory_used_bytes", "Memory that Redis allocated.", unit="bytes")
+MEMORY_LIMIT = Metric(
+    "controlcore_redis_memory_limit_bytes", "Configured maxmemory; absent without a limit.", unit="bytes"
+)
+CLIENTS = Metric("controlcore_redis_connected_clients", "Connected clients, replicas not counted.")
+EVICTED = Metric(
+    "controlcore_redis_evicted_keys_total",
+    "Keys evicted for want of memory; the security audit trail may be among them.",
+    Kind.COUNTER,
+)
+REJECTED = Metric(
+    "controlcore_redis_rejected_connections_total", "Connections refused at the limit of clients.", Kind.COUNTER
+)
+HITS = Metric("controlcore_redis_keyspace_hits_total", "Key look-ups that found their key.", Kind.COUNTER)
+REQUESTS = Metric("controlcore_redis_keyspace_requests_total", "Key look-ups, found or not.", Kind.COUNTER)
+
+# Fields of INFO (https://redis.io/docs/latest/commands/info/), sections memory, clients and stats; the same since 2.8.
+# The counters are the server's own: a restart or CONFIG RESETSTAT sets them to 0, an ordinary reset.
+FIELDS = {
+    "used_memory": MEMORY_USED,
+    "connected_clients": CLIENTS,
+    "evicted_keys": EVICTED,
+    "rejected_connections": REJECTED,
+    "keyspace_hits": HITS,
+}
+
+Probe = Callable[["RedisAddress", float], Awaitable[float]]
+"""Connects, authenticates and PINGs within so many seconds; returns the seconds, raises BackendError."""
+
+
+class RedisCollectorSettings(CollectorSettings):
+    """How often Redis is asked."""
+
+    timeout_seconds: float = 6.0
+    """Deadline of one collection; above the probe's and INFO's together, so that neither is cut off."""
+    probe_timeout_seconds: float = Field(default=2.0, gt=0)
+    """Deadline of the PING. Redis answers in a millisecond or is in trouble; too small calls a slow fork an outage."""
+    info_timeout_seconds: float = Field(default=2.0, gt=0)
+    """Deadline of INFO. Too small loses the statistics of a busy server."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=RedisCollectorSettings,
+    metrics=(
+        UP,
+        PING_DURATION,
+        FAILURES,
+        MEMORY_USED,
+        MEMORY_LIMIT,
+        CLIENTS,
+        EVICTED,
+        REJECTED,
+        HITS,
+        REQUESTS,
+    ),
+    always=(UP.name, PING_DURATION.name, FAILURES.name),
+)
+class RedisCollector:
+    """Probes with a fresh connection and reads INFO over a kept one. Component `redis` is up like redis_up.
+
+    At the limit of clients redis_up is 0 with the reason `exhausted`: the product opens new connections and gets none.
+    """
+
+    def __init__(
+        self,
+        settings: RedisCollectorSettings,
+        address: RedisAddress,
+        session: RedisSession,
+        probe: Probe = redis.probe,
+    ) -> None:
+        self._settings = settings
+        self._address = address
+        self._session = session
+        self._probe = probe
+        self._failures = Counter(FAILURES).born((reason,) for reason in REASONS)
+        self._durations = Histogram(PING_DURATION).born([()])
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: RedisCollectorSettings, sources: Sources) -> AsyncIterator[RedisCollector]:
+        """Yields the collector; raises NotConfiguredError without a Redis."""
+        if sources.redis is None or sources.redis_address is None:
+            raise NotConfiguredError("no Redis is configured")
+        yield cls(settings, sources.redis_address, sources.redis)
+
+    async def collect(self) -> Result:
+        """Probes, then reads INFO where the probe was answered; INFO failing alone is a failure of the collection."""
+        try:
+            self._durations.observe(await self._probe(self._address, self._settings.probe_timeout_seconds))
+        except BackendError as error:
+            self._failures.add((error.reason,))
+            return Result(self._verdict(is_up=False), {COMPONENT: False})
+        try:
+            fields = await self._session.info(timeout_seconds=self._settings.info_timeout_seconds)
+        except BackendError as error:
+            return Result(self._verdict(is_up=True), {COMPONENT: True}, error)
+        return Result((*self._verdict(is_up=True), *read_info(fields)), {COMPONENT: True})
+
+    def _verdict(self, *, is_up: bool) -> tuple[Family, ...]:
+        """What the probe alone says."""
+        return (UP.value(is_up), self._durations.family(), self._failures.family())
+
+
+def read_info(fields: Mapping[str, str | int | float]) -> tuple[Family, ...]:
+    """INFO's fields as families; one that is missing or no number is absent, and so is a maxmemory of 0 (no limit)."""
+    families = [metric.value(_number(fields, name)) for name, metric in FIELDS.items()]
+    hits, misses = _number(fields, "keyspace_hits"), _number(fields, "keyspace_misses")
+    families.append(REQUESTS.value(None if hits is None or misses is None else hits + misses))
+    families.append(MEMORY_LIMIT.value(_number(fields, "maxmemory") or None))
+    return tuple(families)
+
+
+def _number(fields: Mapping[str, str | int | float], name: str) -> float | None:
+    """The field's number; None when the server does not tell it."""
+    value = fields.get(name)
+    return None if value is None or isinstance(value, str) else float(value)
