@@ -1,0 +1,228 @@
+"""Asks the control-plane API whether its process, its event loop and its way to the database work.
+
+The API's handlers block its event loop while they wait for the database, so the latency of /health, which does
+nothing, tells how blocked the loop is; and a deep probe against a slow database would freeze users' requests, so it is
+only sent when the database canary has just found the database well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from chassis.errors import BackendError, ConfigError, Fault, PermanentError, Reason
+from chassis.http import Call
+from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from chassis.http import Response
+    from exporter.sources import Sources
+
+COMPONENT = "api"
+HEALTH, DEEP = "health", "deep"
+REASONS = (
+    Reason.TIMEOUT,
+    Reason.REFUSED,
+    Reason.UNREACHABLE,
+    Reason.DNS,
+    Reason.CLOSED,
+    Reason.TLS,
+    Reason.AUTH,
+    Reason.PERMISSION,
+    Reason.MISSING,
+    Reason.OVERLOADED,
+    Reason.MALFORMED,
+    Reason.PROTOCOL,
+    Reason.HTTP_3XX,
+    Reason.HTTP_4XX,
+    Reason.HTTP_5XX,
+)
+"""Every way in which a probe fails; the counter is born at 0 for each."""
+NOT_OURS_TO_ASK = frozenset({Reason.AUTH, Reason.PERMISSION, Reason.MISSING, Reason.HTTP_3XX})
+"""The deep probe's endpoint is another one in this build, or wants a key: that says nothing about the database."""
+FRESH_CONNECTION = {"Connection": "close"}
+"""A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
+
+REACHABLE = Metric("controlcore_api_reachable", "Whether a TCP connection to the API could be opened.")
+HEALTH_DURATION = Metric(
+    "controlcore_api_health_duration_seconds",
+    "Duration of the last answer of /health, the signal for a blocked event loop; absent when none came.",
+    unit="seconds",
+)
+PROBE_DURATION = Metric(
+    "controlcore_api_probe_duration_seconds",
+    "Duration of API probes; one without an answer counts with its deadline.",
+    Kind.HISTOGRAM,
+    labels=("endpoint",),
+    unit="seconds",
+    buckets=FAST_BUCKETS,
+)
+FAILURES = Metric(
+    "controlcore_api_probe_failures_total",
+    "API probes that failed, by reason.",
+    Kind.COUNTER,
+    labels=("endpoint", "reason"),
+)
+DEEP_SUCCESS = Metric(
+    "controlcore_api_deep_probe_success",
+    "Whether the API answered from its database; absent when it was not asked or does not let us ask.",
+)
+DEEP_SUSPENDED = Metric(
+    "controlcore_api_deep_probe_suspended",
+    "Whether the deep probe was left out (1), because the database or the API was not known to be well.",
+)
+GUIDE_DURATION = Metric(
+    "http_request_duration_seconds",
+    "Duration of the exporter's requests to the API (name of the DevOps guide).",
+    Kind.HISTOGRAM,
+    unit="seconds",
+    stability=Stability.GUIDE,
+    buckets=FAST_BUCKETS,
+)
+
+
+class ApiCollectorSettings(CollectorSettings):
+    """How the API is asked."""
+
+    timeout_seconds: float = 8.0
+    """Deadline of one collection; above the two probes' together, so that neither is cut off."""
+    connect_timeout_seconds: float = Field(default=2.0, gt=0)
+    """Deadline of the TCP connection. Too small calls a distant API unreachable."""
+    health_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of /health, and its duration when no answer comes. Below a second it would hide what it is to show: how
+    long the event loop is blocked; much larger delays the finding that the API hangs."""
+    deep_probe: bool = True
+    """Whether the deep probe is sent at all. Off publishes neither its success nor its suspension."""
+    deep_path: str = Field(default="/opal/bouncer-pairs", pattern="^/")
+    """What is asked: an unauthenticated GET that reads the database and writes nothing."""
+    deep_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of the deep probe. The API's loop is blocked for as long as the database takes, whatever is set here."""
+    slow_database_seconds: float = Field(default=0.5, gt=0)
+    """A canary slower than this suspends the deep probe. Too large freezes users' requests, too small never probes."""
+    canary_age_seconds: float = Field(default=30.0, gt=0)
+    """A canary older than this suspends the deep probe; three of its intervals, so that one late round is forgiven."""
+
+
+@collector(
+    scope=Scope.POD,
+    settings=ApiCollectorSettings,
+    metrics=(REACHABLE, HEALTH_DURATION, PROBE_DURATION, FAILURES, DEEP_SUCCESS, DEEP_SUSPENDED, GUIDE_DURATION),
+    always=(REACHABLE.name, PROBE_DURATION.name, FAILURES.name, GUIDE_DURATION.name),
+)
+class ApiCollector:
+    """Probes GET /health, the TCP port, and, when it does no harm, GET /opal/bouncer-pairs.
+
+    Component `api` is up when /health answered 2xx within its deadline. An API that is down is a finding, no failure.
+    """
+
+    def __init__(self, settings: ApiCollectorSettings, url: str, sources: Sources) -> None:
+        self._settings = settings
+        self._url = url.rstrip("/")
+        self._place = place_of(url)
+        self._http = sources.http
+        self._clock = sources.clock
+        self._database = sources.database_health
+        self._durations = Histogram(PROBE_DURATION).born([(HEALTH,), (DEEP,)])
+        self._guide = Histogram(GUIDE_DURATION).born([()])
+        self._failures = Counter(FAILURES).born((endpoint, reason) for endpoint in (HEALTH, DEEP) for reason in REASONS)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: ApiCollectorSettings, sources: Sources) -> AsyncIterator[ApiCollector]:
+        """Yields the collector; raises NotConfiguredError without an API, ConfigError when its URL has no host."""
+        url = sources.settings.api.url
+        if url is None:
+            raise NotConfiguredError("no API is configured")
+        yield cls(settings, url, sources)
+
+    async def collect(self) -> Result:
+        """Probes /health and the port side by side, then the deep endpoint unless that could do harm."""
+        async with asyncio.TaskGroup() as group:
+            port = group.create_task(can_connect(*self._place, self._settings.connect_timeout_seconds), name="api.port")
+            health = group.create_task(self._probe_health(), name="api.health")
+        is_up = isinstance(health.result(), float)
+        may_probe = is_up and self._may_probe_deep()
+        deep = await self._probe_deep() if may_probe else None
+        families = (
+            REACHABLE.value(port.result()),
+            HEALTH_DURATION.value(health.result()),
+            self._durations.family(),
+            self._failures.family(),
+            DEEP_SUCCESS.value(deep),
+            DEEP_SUSPENDED.value(not may_probe if self._settings.deep_probe else None),
+            self._guide.family(),
+        )
+        return Result(families, {COMPONENT: is_up})
+
+    def _may_probe_deep(self) -> bool:
+        """Whether a deep probe does no harm now.
+
+        One at a time: the API handles it on its event loop, so an API that has just answered /health has none in
+        flight any more, also none that we gave up waiting for.
+        """
+        return self._settings.deep_probe and self._database.may_probe(
+            self._clock.monotonic(),
+            slow_seconds=self._settings.slow_database_seconds,
+            max_age_seconds=self._settings.canary_age_seconds,
+        )
+
+    async def _probe_health(self) -> float | None:
+        """Seconds until /health answered 2xx; None when it did not."""
+        try:
+            return (await self._probe(HEALTH, "/health", self._settings.health_timeout_seconds)).seconds
+        except BackendError:
+            return None
+
+    async def _probe_deep(self) -> bool | None:
+        """Whether the API answered a JSON object from its database; None when this build does not let us ask."""
+        try:
+            await self._probe(DEEP, self._settings.deep_path, self._settings.deep_timeout_seconds)
+        except BackendError as error:
+            return None if error.reason in NOT_OURS_TO_ASK else False
+        return True
+
+    async def _probe(self, endpoint: str, path: str, timeout_seconds: float) -> Response:
+        """One counted and timed request; raises BackendError unless the answer is 2xx (and, when deep, JSON)."""
+        try:
+            response = await self._http.send(Call(f"{self._url}{path}", timeout_seconds, headers=FRESH_CONNECTION))
+            self._observe(endpoint, response.seconds)
+            response.require_ok()
+            if endpoint == DEEP and not isinstance(response.json(), dict):
+                raise PermanentError(Reason.MALFORMED, "the answer is no JSON object")
+        except BackendError as error:
+            self._failures.add((endpoint, error.reason))
+            if error.reason is Reason.TIMEOUT:
+                self._observe(endpoint, timeout_seconds)
+            raise
+        return response
+
+    def _observe(self, endpoint: str, seconds: float) -> None:
+        """Adds one duration to both histograms."""
+        self._durations.observe(seconds, (endpoint,))
+        self._guide.observe(seconds)
+
+
+def place_of(url: str) -> tuple[str, int]:
+    """Host and port of a base URL; raises ConfigError when it has no host."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ConfigError((Fault("api.url", "expected http://host:port"),))
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
+    """Whether the kernel behind this address accepts a TCP connection, which it does also for a hanging process."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.transport.abort()
+    return True
