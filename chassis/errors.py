@@ -1,12 +1,12 @@
 """The errors of both programs. Driver exceptions never leave the adapter that met them.
 
-    ControlCoreError
-    ├── ConfigError            every fault of a configuration, each with its path
-    ├── BackendError           something outside did not do what was asked; carries a Reason
-    │   ├── TransientError     may work if asked again (refused, timeout, overloaded)
-    │   └── PermanentError     will not work until somebody changes something (auth, permission, missing)
-    │       └── ConflictError  the object changed since it was read: gather facts again, never re-send
-    └── InvariantBroken        a promise of ours does not hold: stop rather than act
+ControlCoreError
+├── ConfigError            every fault of a configuration, each with its path
+├── BackendError           something outside did not do what was asked; carries a Reason
+│   ├── TransientError     may work if asked again (refused, timeout, overloaded)
+│   └── PermanentError     will not work until somebody changes something (auth, permission, missing)
+│       └── ConflictError  the object changed since it was read: gather facts again, never re-send
+└── InvariantBroken        a promise of ours does not hold: stop rather than act
 """
 
 from __future__ import annotations
