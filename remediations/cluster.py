@@ -1,0 +1,234 @@
+"""Reads what decisions and verifications need from the Kubernetes API: the Deployment, its autoscalers, budgets, pods.
+
+Nothing here writes. An object that does not look as the API documents it is a PermanentError(malformed), never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from chassis.errors import PermanentError, Reason
+from chassis.kubernetes import (
+    JsonObject,
+    PatchKind,
+    autoscalers_path,
+    deployment_path,
+    disruption_budgets_path,
+    pods_path,
+)
+from remediations.environment import Environment, resolve_drop_tables
+from remediations.model import Autoscaler, Budgets, Target, Workload
+
+ANNOTATION_PREFIX = "controlcore.io/"
+
+
+class ClusterApi(Protocol):
+    """The calls of chassis.kubernetes.KubernetesClient that the remediator uses; fakes implement these."""
+
+    async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
+        """One object."""
+        ...
+
+    async def list(
+        self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
+    ) -> list[JsonObject]:
+        """Every object of a collection."""
+        ...
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonObject | Sequence[JsonObject],
+        *,
+        kind: PatchKind,
+        field_manager: str,
+        timeout_seconds: float,
+        dry_run: bool = False,
+    ) -> JsonObject:
+        """Changes an object; only the executor calls this."""
+        ...
+
+
+class ClusterReader:
+    """Asks the API server; every method raises BackendError."""
+
+    def __init__(self, api: ClusterApi, timeout_seconds: float) -> None:
+        self._api = api
+        self._timeout_seconds = timeout_seconds
+
+    async def deployment(self, target: Target) -> JsonObject:
+        """The Deployment itself (apps/v1)."""
+        return await self._api.get(deployment_location(target), timeout_seconds=self._timeout_seconds)
+
+    async def workload(self, target: Target, document: JsonObject) -> Workload:
+        """The Deployment as the decision core sees it, with CC_DROP_TABLES resolved through ConfigMaps and Secrets."""
+        with reading("Deployment"):
+            environment = Environment(self._api, target.namespace, self._timeout_seconds)
+            resolved = await resolve_drop_tables(environment, document["spec"]["template"])
+            return _workload(document, resolved.value, resolved.problem)
+
+    async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
+        """The HorizontalPodAutoscalers (autoscaling/v2) whose scaleTargetRef names the target."""
+        items = await self._api.list(autoscalers_path(target.namespace), timeout_seconds=self._timeout_seconds)
+        with reading("HorizontalPodAutoscaler"):
+            return tuple(_autoscaler(item) for item in items if _scales(item, target))
+
+    async def budgets(self, target: Target, document: JsonObject) -> Budgets:
+        """The PodDisruptionBudgets (policy/v1) whose selector matches the labels of the pod template."""
+        items = await self._api.list(disruption_budgets_path(target.namespace), timeout_seconds=self._timeout_seconds)
+        with reading("PodDisruptionBudget"):
+            labels = document["spec"]["template"]["metadata"].get("labels") or {}
+            chosen = (item for item in items if selects(item["spec"].get("selector"), labels))
+            return Budgets({item["metadata"]["name"]: _allowed(item) for item in chosen})
+
+    async def has_ready_pod(self, target: Target, document: JsonObject) -> bool:
+        """Whether a pod of the Deployment that is not being deleted has the condition Ready."""
+        with reading("Deployment"):
+            selector = _selector_text(document["spec"]["selector"])
+        items = await self._api.list(
+            pods_path(target.namespace), timeout_seconds=self._timeout_seconds, label_selector=selector
+        )
+        with reading("Pod"):
+            return any(_is_ready(item) for item in items)
+
+
+@contextmanager
+def reading(kind: str) -> Iterator[None]:
+    """Turns a surprise in an object's shape into PermanentError(malformed)."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PermanentError(Reason.MALFORMED, f"unexpected shape of a {kind}: {error!r}") from error
+
+
+def deployment_location(target: Target) -> str:
+    """The API path of the target; raises PermanentError(malformed) for a kind that is not acted on."""
+    if target.kind != "Deployment":
+        raise PermanentError(Reason.MALFORMED, f"only Deployments are acted on, not {target.kind}")
+    return deployment_path(target.namespace, target.name)
+
+
+def _workload(document: JsonObject, drop_tables: bool | None, problem: str) -> Workload:  # noqa: FBT001 - one fact in two parts
+    """A Workload from the Deployment's metadata, spec and status."""
+    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+    return Workload(
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=int(metadata["generation"]),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        is_paused=bool(spec.get("paused", False)),
+        replicas_desired=int(spec.get("replicas", 1)),
+        replicas_updated=int(status.get("updatedReplicas", 0)),
+        replicas_ready=int(status.get("readyReplicas", 0)),
+        replicas_available=int(status.get("availableReplicas", 0)),
+        replicas_total=int(status.get("replicas", 0)),
+        annotations=_own_annotations(metadata),
+        template_annotations=_own_annotations(spec["template"].get("metadata") or {}),
+        owner=_owner(metadata),
+        strategy=(spec.get("strategy") or {}).get("type", "RollingUpdate"),
+        drop_tables=drop_tables,
+        drop_tables_problem=problem,
+    )
+
+
+def _own_annotations(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The annotations under our prefix; others (last-applied-configuration) may hold a whole manifest with secrets."""
+    annotations = metadata.get("annotations") or {}
+    return {name: value for name, value in annotations.items() if name.startswith(ANNOTATION_PREFIX)}
+
+
+def _owner(metadata: Mapping[str, Any]) -> str:
+    """kind/name of the controlling ownerReference, or empty."""
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("controller"):
+            return f"{reference['kind']}/{reference['name']}"
+    return ""
+
+
+def _scales(item: JsonObject, target: Target) -> bool:
+    """Whether an autoscaler's scaleTargetRef names the target."""
+    reference = item["spec"]["scaleTargetRef"]
+    return bool(reference["kind"] == target.kind and reference["name"] == target.name)
+
+
+def _autoscaler(item: JsonObject) -> Autoscaler:
+    """An Autoscaler from its spec and status."""
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+    conditions = status.get("conditions") or ()
+    return Autoscaler(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        minimum=int(spec.get("minReplicas", 1)),
+        maximum=int(spec["maxReplicas"]),
+        current=int(status.get("currentReplicas", 0)),
+        desired=int(status.get("desiredReplicas", 0)),
+        is_active=_condition(conditions, "ScalingActive"),
+        is_limited=_condition(conditions, "ScalingLimited"),
+        annotations=_own_annotations(metadata),
+        owner=_owner(metadata),
+    )
+
+
+def _condition(conditions: Iterable[Mapping[str, Any]], kind: str) -> bool | None:
+    """A status condition: True, False, or None when it is Unknown or absent."""
+    for condition in conditions:
+        if condition["type"] == kind:
+            return {"True": True, "False": False}.get(condition["status"])
+    return None
+
+
+def _allowed(item: JsonObject) -> int:
+    """disruptionsAllowed; 0 as long as the controller has not looked at the newest specification."""
+    status = item.get("status") or {}
+    if int(status.get("observedGeneration", 0)) < int(item["metadata"].get("generation", 0)):
+        return 0
+    return int(status.get("disruptionsAllowed", 0))
+
+
+def _is_ready(pod: JsonObject) -> bool:
+    """Whether the pod is Ready and not on its way out."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    return _condition((pod.get("status") or {}).get("conditions") or (), "Ready") is True
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector matches: an empty one matches everything, an absent one nothing."""
+    if selector is None:
+        return False
+    wanted = selector.get("matchLabels") or {}
+    if any(labels.get(name) != value for name, value in wanted.items()):
+        return False
+    return all(_meets(expression, labels) for expression in selector.get("matchExpressions") or ())
+
+
+def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """One requirement of a LabelSelector (meta/v1)."""
+    name, values = expression["key"], expression.get("values") or ()
+    operators = {
+        "In": name in labels and labels[name] in values,
+        "NotIn": labels.get(name) not in values,
+        "Exists": name in labels,
+        "DoesNotExist": name not in labels,
+    }
+    return operators[expression["operator"]]
+
+
+def _selector_text(selector: Mapping[str, Any]) -> str:
+    """A LabelSelector as the API's labelSelector parameter."""
+    parts = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
+    for expression in selector.get("matchExpressions") or ():
+        name, values = expression["key"], ",".join(expression.get("values") or ())
+        forms = {
+            "In": f"{name} in ({values})",
+            "NotIn": f"{name} notin ({values})",
+            "Exists": name,
+            "DoesNotExist": f"!{name}",
+        }
+        parts.append(forms[expression["operator"]])
+    if not parts:
+        raise ValueError("an empty selector")
+    return ",".join(parts)

@@ -1,0 +1,73 @@
+"""The bearer tokens that callers must present, read from files and read again when these change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from pathlib import Path
+
+from chassis.clock import Clock
+from chassis.errors import ControlCoreError
+from chassis.log import get_logger
+
+RECHECK_SECONDS = 1.0
+"""A replaced file takes effect within this time. Larger would make a rotation refuse good callers for longer."""
+MAX_TOKEN_BYTES = 4096
+MIN_TOKEN_CHARACTERS = 16
+"""A shorter token is refused: it could be guessed."""
+
+
+class NoCredentialError(ControlCoreError):
+    """No token file can be read now: nobody can be let in, and nobody is told that his token is wrong."""
+
+
+class Credentials:
+    """Tells whether a presented token is one of ours, in a time that does not depend on how much of it is right.
+
+    Only SHA-256 digests are kept in memory, and all of them are compared each time.
+    """
+
+    def __init__(self, files: tuple[Path, ...], clock: Clock) -> None:
+        self._files = files
+        self._clock = clock
+        self._digests: tuple[bytes, ...] = ()
+        self._checked_at: float | None = None
+        self._problems: tuple[str, ...] = ()
+        self._log = get_logger()
+
+    async def is_known(self, presented: str) -> bool:
+        """Whether the token is accepted; raises NoCredentialError when no file could be read."""
+        now = self._clock.monotonic()
+        if self._checked_at is None or now - self._checked_at >= RECHECK_SECONDS:
+            self._checked_at = now
+            digests, problems = await asyncio.to_thread(_read, self._files)
+            if problems and problems != self._problems:
+                self._log.error("credential.unreadable", problems=list(problems))
+            self._digests, self._problems = digests, problems
+        if not self._digests:
+            raise NoCredentialError("no token file can be read")
+        digest = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
+        # Every digest is compared, also after a match: the time must not tell which token it was.
+        return sum([hmac.compare_digest(digest, own) for own in self._digests]) > 0
+
+
+def check_files(files: tuple[Path, ...]) -> tuple[str, ...]:
+    """What is wrong with the token files now, one sentence each; blocks on the disk."""
+    return _read(files)[1]
+
+
+def _read(files: tuple[Path, ...]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """The digests of the readable tokens, and the problem of each file that gives none."""
+    digests, problems = [], []
+    for path in files:
+        try:
+            token = path.read_bytes()[:MAX_TOKEN_BYTES].decode().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"cannot read {path}: {type(error).__name__}")
+            continue
+        if len(token) < MIN_TOKEN_CHARACTERS:
+            problems.append(f"{path}: a token needs at least {MIN_TOKEN_CHARACTERS} characters")
+            continue
+        digests.append(hashlib.sha256(token.encode()).digest())
+    return tuple(digests), tuple(problems)

@@ -1,0 +1,133 @@
+"""Reads Alertmanager's webhook payload, version 4, alert by alert.
+
+https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Fields that are not named here are ignored
+(Alertmanager adds some from time to time, such as notification_reason). The top-level `status` is not used: it says
+"firing" when any alert fires, so each alert speaks for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from chassis.errors import ControlCoreError
+from remediations.journal.port import Delivery, Match, Quarantined
+from remediations.model import Alert
+from remediations.policy import PolicySet, choose_target, matches
+
+VERSION = "4"
+WATCHDOG = "Watchdog"
+MAX_ALERT_BYTES = 64 * 1024
+"""One alert larger than this is quarantined: Alertmanager's own are about 1 KiB."""
+MAX_RAW_CHARACTERS = 2048
+"""So much of a quarantined piece is kept."""
+
+
+class PayloadError(ControlCoreError):
+    """The whole body can never be accepted (answered 400); the message names the field."""
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    """The part of the payload around the alerts."""
+
+    version: str
+    alerts: list[msgspec.Raw]
+    truncated_alerts: int = msgspec.field(name="truncatedAlerts", default=0)
+
+
+class _WireAlert(msgspec.Struct, frozen=True):
+    """One alert as Alertmanager sends it. `endsAt` and `generatorURL` are left out: nothing may depend on them."""
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    fingerprint: str
+    annotations: dict[str, str] = {}
+    starts_at: str = msgspec.field(name="startsAt", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A body that was read: the good alerts, and the pieces that could not be read."""
+
+    alerts: tuple[Alert, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+    truncated: int = 0
+    """How many alerts Alertmanager says it left out (max_alerts); they never come."""
+
+    @property
+    def has_watchdog(self) -> bool:
+        """Whether the always-firing alert named Watchdog is among them: proof that the path works."""
+        return any(alert.name == WATCHDOG and alert.is_firing for alert in self.alerts)
+
+
+def parse_payload(body: bytes) -> Payload:
+    """The body as alerts. Raises PayloadError when it is not JSON or not a version 4 payload.
+
+    One alert that cannot be read is quarantined with the reason; its neighbours are not affected.
+    """
+    envelope = _parse_envelope(body)
+    alerts: list[Alert] = []
+    quarantined: list[Quarantined] = []
+    for raw in envelope.alerts:
+        piece = bytes(raw)
+        try:
+            alerts.append(_parse_alert(piece))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            quarantined.append(_quarantine(piece, str(error)))
+    return Payload(tuple(alerts), tuple(quarantined), max(0, envelope.truncated_alerts))
+
+
+def _parse_envelope(body: bytes) -> _Envelope:
+    """The envelope, its version checked."""
+    try:
+        envelope = msgspec.json.decode(body, type=_Envelope)
+    except msgspec.ValidationError as error:
+        raise PayloadError(f"not a webhook payload: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PayloadError(f"the body is not JSON: {error}") from error
+    if envelope.version != VERSION:
+        raise PayloadError(f'version: expected "{VERSION}", got "{envelope.version[:16]}"')
+    return envelope
+
+
+def _parse_alert(piece: bytes) -> Alert:
+    """One alert; raises msgspec.ValidationError naming the field."""
+    if len(piece) > MAX_ALERT_BYTES:
+        raise msgspec.ValidationError(f"larger than {MAX_ALERT_BYTES} bytes")
+    wire = msgspec.json.decode(piece, type=_WireAlert)
+    if not wire.fingerprint:
+        raise msgspec.ValidationError("Expected a value - at `$.fingerprint`")
+    return Alert(
+        fingerprint=wire.fingerprint,
+        name=wire.labels.get("alertname", ""),
+        is_firing=wire.status == "firing",
+        labels=wire.labels,
+        annotations=wire.annotations,
+        starts_at=wire.starts_at,
+    )
+
+
+def _quarantine(piece: bytes, problem: str) -> Quarantined:
+    """The piece as it came, bounded, readable whatever its bytes are."""
+    return Quarantined(problem, piece[: MAX_RAW_CHARACTERS * 4].decode("utf-8", "replace")[:MAX_RAW_CHARACTERS])
+
+
+def match_alerts(payload: Payload, policy_set: PolicySet, received_at: float) -> Delivery:
+    """The payload as a delivery for the journal: every pair of an alert and a policy it belongs to, with the target."""
+    found: list[Match] = []
+    unmatched = 0
+    for alert in payload.alerts:
+        pairs = tuple(_pairs(alert, policy_set))
+        found.extend(pairs)
+        unmatched += not pairs
+    return Delivery(received_at, tuple(found), unmatched, payload.quarantined)
+
+
+def _pairs(alert: Alert, policy_set: PolicySet) -> Iterable[Match]:
+    """One match for each policy that the alert belongs to."""
+    for policy in policy_set.policies:
+        if matches(policy, alert.labels):
+            yield Match(alert, policy.name, choose_target(policy, alert.labels))

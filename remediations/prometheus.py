@@ -1,0 +1,120 @@
+"""Asks Prometheus a policy's questions, and believes an answer only when its data was collected recently.
+
+https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries. The time of a sample is the time of a
+scrape or of an evaluation and says nothing about when the value was true: that is what the exporter's
+controlcore_scrape_collector_last_success_timestamp_seconds is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.clock import Clock
+from chassis.config import read_secret
+from chassis.errors import BackendError, ConfigError, PermanentError, Reason
+from chassis.http import Call, HttpClient
+from remediations.model import Fact
+from remediations.policy import Query
+from remediations.settings import PrometheusSettings
+
+FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
+MAX_SKEW_SECONDS = 10.0
+"""A collection may lie this far in our future (two hosts' clocks); more means that a clock is wrong: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One element of an instant vector."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+class PrometheusClient:
+    """Sends instant queries, each with a deadline."""
+
+    def __init__(self, http: HttpClient, settings: PrometheusSettings, clock: Clock) -> None:
+        self._http = http
+        self._settings = settings
+        self._clock = clock
+
+    async def instant(self, promql: str) -> tuple[Sample, ...]:
+        """The vector (or scalar) that the query gives now; raises BackendError."""
+        headers = {}
+        if self._settings.bearer_token_file is not None:
+            try:
+                token = await asyncio.to_thread(
+                    read_secret, self._settings.bearer_token_file, "prometheus.bearer_token_file"
+                )
+            except ConfigError as error:
+                raise PermanentError(Reason.AUTH, str(error)) from error
+            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        answer = await self._http.send(
+            Call(
+                f"{self._settings.url.rstrip('/')}/api/v1/query",
+                self._settings.timeout_seconds,
+                headers=headers,
+                params={"query": promql, "timeout": f"{self._settings.timeout_seconds:g}s"},
+            )
+        )
+        return _samples(answer.require_ok().json())
+
+    async def ask(self, query: Query) -> Fact[bool]:
+        """The answer to a policy's question, unknown unless it is single, fresh and a number.
+
+        The age is asked before the value, so the value is at least as new as the age says.
+        """
+        try:
+            collected_at = await self._collected_at(query) if query.collectors else None
+            samples = await self.instant(query.promql)
+        except BackendError as error:
+            return Fact(None, query.promql, f"Prometheus: {error.reason.value}: {error}")
+        except _StaleError as error:
+            return Fact(None, query.promql, str(error), error.collected_at)
+        if len(samples) != 1:
+            problem = "no sample" if not samples else f"{len(samples)} samples, expected one"
+            return Fact(None, query.promql, problem, collected_at)
+        if math.isnan(samples[0].value):
+            return Fact(None, query.promql, "the sample is NaN", collected_at)
+        return Fact(samples[0].value != 0, query.promql, "", collected_at)
+
+    async def _collected_at(self, query: Query) -> float:
+        """When the oldest of the collectors behind a query last succeeded; raises _StaleError when that is too old."""
+        names = "|".join(query.collectors)
+        found: dict[str, float] = {}
+        for sample in await self.instant(f'{FRESHNESS}{{collector=~"{names}"}}'):
+            name = sample.labels.get("collector", "")
+            found[name] = min(sample.value, found.get(name, math.inf))
+        missing = sorted(set(query.collectors) - set(found))
+        if missing:
+            raise _StaleError(f"no collection is known of: {', '.join(missing)}", None)
+        oldest = min(found.values())
+        age = self._clock.now() - oldest
+        if not -MAX_SKEW_SECONDS <= age <= query.max_age_seconds:
+            raise _StaleError(f"collected {age:.1f} s ago, more than {query.max_age_seconds:g} s", oldest)
+        return oldest
+
+
+class _StaleError(Exception):
+    """The data behind a query is too old, or its age is unknown."""
+
+    def __init__(self, message: str, collected_at: float | None) -> None:
+        super().__init__(message)
+        self.collected_at = collected_at
+
+
+def _samples(document: Any) -> tuple[Sample, ...]:
+    """The samples of an API answer; raises PermanentError(malformed)."""
+    try:
+        data = document["data"]
+        if data["resultType"] == "scalar":
+            return (Sample({}, float(data["result"][1])),)
+        if data["resultType"] != "vector":
+            raise PermanentError(Reason.MALFORMED, f"the query gives a {data['resultType']}, expected a vector")
+        return tuple(Sample(item["metric"], float(item["value"][1])) for item in data["result"])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise PermanentError(Reason.MALFORMED, "not an answer of Prometheus") from error

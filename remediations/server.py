@@ -1,0 +1,221 @@
+"""The remediator's HTTP side: Alertmanager delivers here, Prometheus scrapes here.
+
+A delivery is acknowledged only after the journal has stored it durably. Everything that may pass (journal locked or
+full, too much at once, no readable token) is answered 503, which Alertmanager retries with back-off inside the same
+flush; 429 and other 4xx make it drop the flush, so they stand only for what can never be accepted.
+Every route but `/`, `/metrics` and `/-/*` needs the bearer token, and so does every path that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from chassis import telemetry as build
+from chassis.clock import Clock
+from chassis.log import get_logger
+from remediations.credentials import Credentials, NoCredentialError
+from remediations.intake import Payload, PayloadError, match_alerts, parse_payload
+from remediations.journal.port import Delivery, Journal, JournalError, Stored
+from remediations.policy import PolicySet
+from remediations.telemetry import AlertStatus, Notification, Telemetry
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A storm of 5,000 alerts is about 5.3 MiB; aiohttp's own limit of 1 MiB would refuse it for ever."""
+MAX_PENDING_BYTES = 32 * 1024 * 1024
+"""Bodies being worked on at the same time; more is answered 503 rather than kept in memory."""
+THREAD_BYTES = 128 * 1024
+"""A larger body is parsed in a thread: parsing 1 MiB takes about 10 ms."""
+READ_SECONDS = 10.0
+"""A sender that has not delivered its body by then is cut off; Alertmanager itself gives up after about as long."""
+STORE_SECONDS = 8.0
+"""Longest wait for the journal; below Alertmanager's shortest time-out of 10 s."""
+STANDING_SECONDS = 1.0
+"""The journal is proved writable at most this often, however often it is asked."""
+OPEN_PATHS = frozenset({"/", "/metrics", "/-/healthy", "/-/ready"})
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the server stands on."""
+
+    journal: Journal
+    policy_set: PolicySet
+    credentials: Credentials
+    telemetry: Telemetry
+    clock: Clock
+
+
+class Server:
+    """The routes and their state; `application()` is what gets served."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pending_bytes = 0
+        self._is_ready = False
+        self._standing_at: float | None = None
+        self._standing_lock = asyncio.Lock()
+        self._log = get_logger()
+
+    def application(self) -> web.Application:
+        """The aiohttp application with every route."""
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/api/v1/alerts", self._receive)
+        app.router.add_get("/", self._landing)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/-/healthy", self._healthy)
+        app.router.add_get("/-/ready", self._ready)
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Lets in who knows a token; the open paths are for everybody."""
+        if request.path in OPEN_PATHS:
+            return await handler(request)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        try:
+            is_known = await self._parts.credentials.is_known(token.strip() if scheme.lower() == "bearer" else "")
+        except NoCredentialError:
+            return self._refuse(Notification.UNAVAILABLE, 503, "no token file can be read now")
+        if not is_known:
+            answer = self._refuse(Notification.UNAUTHORIZED, 401, "a bearer token is needed")
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="controlcore-remediator"'
+            return answer
+        return await handler(request)
+
+    def _refuse(self, status: Notification, code: int, reason: str) -> web.Response:
+        """Counts, logs and answers a request that stored nothing."""
+        self._parts.telemetry.count_notification(status)
+        self._log.warning("notification.refused", status=status.value, http_status=code, reason=reason[:300])
+        return web.json_response({"status": status.value, "error": reason}, status=code)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        """POST /api/v1/alerts: stores, then acknowledges."""
+        announced = request.content_length if request.content_length is not None else MAX_BODY_BYTES
+        if announced > MAX_BODY_BYTES:
+            return self._refuse(Notification.REJECTED, 413, f"a body may have {MAX_BODY_BYTES} bytes")
+        if self._pending_bytes + announced > MAX_PENDING_BYTES:
+            return self._refuse(Notification.UNAVAILABLE, 503, "too much is being worked on; send it again")
+        self._pending_bytes += announced
+        try:
+            return await self._answer(request)
+        finally:
+            self._pending_bytes -= announced
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        """The answer that tells Alertmanager whether to send this again."""
+        try:
+            return await self._accept(request)
+        except web.HTTPRequestEntityTooLarge:
+            return self._refuse(Notification.REJECTED, 413, f"a body may have {MAX_BODY_BYTES} bytes")
+        except PayloadError as error:
+            return self._refuse(Notification.MALFORMED, 400, str(error))
+        except JournalError as error:
+            return self._refuse(Notification.UNAVAILABLE, 503, f"the journal cannot be written: {error}")
+        except TimeoutError:
+            return self._refuse(Notification.UNAVAILABLE, 503, "it took too long; send it again")
+
+    async def _accept(self, request: web.Request) -> web.Response:
+        """Reads, parses, matches and stores one delivery."""
+        async with asyncio.timeout(READ_SECONDS):
+            body = await request.read()
+        now = self._parts.clock.now()
+        if len(body) > THREAD_BYTES:
+            payload, delivery = await asyncio.to_thread(self._understand, body, now)
+        else:
+            payload, delivery = self._understand(body, now)
+        async with asyncio.timeout(STORE_SECONDS):
+            stored = await self._parts.journal.append(delivery)
+        self._count(payload, delivery, stored)
+        return web.json_response({"status": "stored", "opened": len(stored.opened), "joined": len(stored.joined)})
+
+    def _understand(self, body: bytes, now: float) -> tuple[Payload, Delivery]:
+        """The body as alerts, and these as a delivery."""
+        payload = parse_payload(body)
+        return payload, match_alerts(payload, self._parts.policy_set, now)
+
+    def _count(self, payload: Payload, delivery: Delivery, stored: Stored) -> None:
+        """Counts and logs a delivery that is durable."""
+        numbers = {
+            AlertStatus.STORED: len(stored.opened),
+            AlertStatus.DUPLICATE: len(stored.joined),
+            AlertStatus.RESOLVED: sum(not match.alert.is_firing for match in delivery.matches),
+            AlertStatus.QUARANTINED: len(delivery.quarantined),
+            AlertStatus.UNMATCHED: delivery.unmatched,
+        }
+        for status, number in numbers.items():
+            self._parts.telemetry.count_alerts(status, number)
+        self._parts.telemetry.count_truncated(payload.truncated)
+        self._parts.telemetry.count_notification(Notification.STORED)
+        if payload.has_watchdog:
+            self._parts.telemetry.see_watchdog(delivery.received_at)
+        self._log.info(
+            "notification.stored",
+            **{f"alerts_{status.value}": number for status, number in numbers.items()},
+            alerts_truncated=payload.truncated,
+            remediations=list(stored.opened[:20]),
+        )
+        for piece in delivery.quarantined[:5]:
+            self._log.warning("alert.quarantined", problem=piece.problem[:300])
+
+    async def _healthy(self, _request: web.Request) -> web.Response:
+        """GET /-/healthy: the process answers; says nothing about anything else."""
+        return web.Response(text="healthy\n")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        """GET /-/ready: 200 while the journal can be written."""
+        await self.look()
+        text = "ready\n" if self._is_ready else "the journal cannot be written\n"
+        return web.Response(text=text, status=200 if self._is_ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        """GET /metrics."""
+        await self.look()
+        body, content_type = build.render(self._parts.telemetry.registry, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def look(self) -> None:
+        """Brings the journal's standing up to date, at most once in STANDING_SECONDS."""
+        async with self._standing_lock:
+            now = self._parts.clock.monotonic()
+            if self._standing_at is not None and now - self._standing_at < STANDING_SECONDS:
+                return
+            journal, counts, is_paused = self._parts.journal, None, None
+            try:
+                async with asyncio.timeout(STORE_SECONDS):
+                    await journal.check()
+                    counts = await journal.counts()
+                    is_paused = bool(await journal.pauses(self._parts.clock.now()))
+                self._is_ready = True
+            except (JournalError, TimeoutError):
+                self._is_ready = False
+            self._parts.telemetry.see_journal(counts, is_writable=self._is_ready)
+            self._parts.telemetry.see_pause(is_paused=is_paused)
+            self._standing_at = self._parts.clock.monotonic()
+
+    async def _landing(self, _request: web.Request) -> web.Response:
+        """GET /: what this is and where to look."""
+        return web.Response(text=_LANDING.replace("{version}", build.version()), content_type="text/html")
+
+
+_LANDING = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Control Core remediator</title>
+<style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}code{background:#8882}
+</style>
+<h1>Control Core remediator</h1>
+<p>Version {version}. Receives alerts, decides, acts within its policies, proves the result.</p>
+<ul>
+<li><code>POST /api/v1/alerts</code> takes Alertmanager's webhook (bearer token)</li>
+<li><a href="/metrics">/metrics</a></li>
+<li><a href="/-/healthy">/-/healthy</a> the process answers</li>
+<li><a href="/-/ready">/-/ready</a> the journal can be written</li>
+</ul>
+<p>On the host: <code>controlcore-remediator list</code>, <code>show ID</code>, <code>pause NAME</code>.</p>
+</html>
+"""

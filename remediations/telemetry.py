@@ -1,0 +1,189 @@
+"""The remediator's own metrics. Label values come from closed sets and the policy file, never from an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from chassis import telemetry
+from remediations.model import CLOSED, State
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+
+
+class Notification(StrEnum):
+    """What became of one webhook request."""
+
+    STORED = "stored"
+    REJECTED = "rejected"
+    """Too large, or cut off by the sender."""
+    UNAUTHORIZED = "unauthorized"
+    UNAVAILABLE = "unavailable"
+    """Answered 503: Alertmanager keeps it and sends it again."""
+    MALFORMED = "malformed"
+    """Answered 400: no JSON, or not version 4."""
+
+
+class AlertStatus(StrEnum):
+    """What became of one alert of a request that was stored."""
+
+    STORED = "stored"
+    """Began a remediation."""
+    DUPLICATE = "duplicate"
+    """Joined one that is open."""
+    RESOLVED = "resolved"
+    QUARANTINED = "quarantined"
+    UNMATCHED = "unmatched"
+
+
+class ActionOutcome(StrEnum):
+    """What became of carrying out a plan; the last three come from verification."""
+
+    WRITTEN = "written"
+    REPLAYED = "replayed"
+    """The object already carried the operation id: the write had been made before."""
+    DRY_RUN = "dry_run"
+    DRY_RUN_REFUSED = "dry_run_refused"
+    CHANGED = "changed"
+    """The object was not the one that was planned for; decided anew."""
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """No answer: whether it arrived is looked up before anything else."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(slots=True)
+class _Standing(Collector):
+    """What is true now, as far as it is known: a value that nobody knows is absent, never 0."""
+
+    open: Mapping[State, int] = field(default_factory=dict)
+    is_writable: bool | None = None
+    is_paused: bool | None = None
+    watchdog_at: float | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The families, each with no sample where the value is unknown."""
+        family = GaugeMetricFamily(
+            "controlcore_remediation_open", "Remediations that are not closed, by state.", labels=("state",)
+        )
+        for state, number in self.open.items():
+            family.add_metric((state.value,), number)
+        yield family
+        yield _single(
+            "controlcore_remediation_journal_writable",
+            "1 when the journal could be written just now.",
+            self.is_writable,
+        )
+        yield _single(
+            "controlcore_remediation_paused", "1 while a pause or the pause file is in force.", self.is_paused
+        )
+        yield _single(
+            "controlcore_remediation_webhook_last_watchdog_timestamp_seconds",
+            "Unix time at which the alert named Watchdog was last stored; absent until then.",
+            self.watchdog_at,
+        )
+
+
+def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
+    """A gauge without labels; no sample when the value is None."""
+    return GaugeMetricFamily(name, text, value=None if value is None else float(value))
+
+
+class Telemetry:
+    """Every metric of the program, on a registry of its own. Counters are born at 0 for the given policy names."""
+
+    def __init__(self, policies: Iterable[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        telemetry.build_info(self.registry, "controlcore_remediator_build_info")
+        self._notifications = self._counter(
+            "remediation_webhook_notifications", "Webhook requests by what became of them.", "status"
+        )
+        self._alerts = self._counter(
+            "remediation_webhook_alerts", "Alerts of stored requests by what they did.", "status"
+        )
+        self._decisions = self._counter(
+            "remediation_decisions", "Decisions by policy and reason.", "remediation", "decision", "reason"
+        )
+        self._actions = self._counter(
+            "remediation_actions", "Plans carried out, by what became of them.", "remediation", "action", "outcome"
+        )
+        self._truncated = self._counter(
+            "remediation_webhook_truncated_alerts", "Alerts that Alertmanager cut off (set max_alerts to 0)."
+        )
+        self._errors = self._counter("remediation_engine_errors", "Faults of our own that ended a step of the engine.")
+        self._duration = self._histogram("remediation_duration_seconds", "From the write to the verdict.", "action")
+        self._to_write = self._histogram(
+            "remediation_alert_to_write_seconds", "From receiving the alert to the write, holds included."
+        )
+        self._standing = _Standing()
+        self.registry.register(self._standing)
+        self._bear(policies)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"controlcore_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"controlcore_{name}", text, labels, buckets=SECONDS, registry=self.registry)
+
+    def _bear(self, policies: Iterable[str]) -> None:
+        """Creates the series that rates are taken of, so that a first event is an increase."""
+        for notification in Notification:
+            self._notifications.labels(notification.value)
+        for status in AlertStatus:
+            self._alerts.labels(status.value)
+        for policy in policies:
+            self._decisions.labels(policy, "act", "guards_passed")
+            self._decisions.labels(policy, "not_needed", "condition_gone")
+
+    def count_notification(self, status: Notification) -> None:
+        """One webhook request ended like this."""
+        self._notifications.labels(status.value).inc()
+
+    def count_alerts(self, status: AlertStatus, number: int) -> None:
+        """This many alerts of a stored request ended like this."""
+        self._alerts.labels(status.value).inc(number)
+
+    def count_truncated(self, number: int) -> None:
+        """Alertmanager says that it cut this many alerts off."""
+        self._truncated.inc(number)
+
+    def count_decision(self, policy: str, decision: str, reason: str) -> None:
+        """One decision; `decision` is act, hold or not_needed, `reason` from a closed set."""
+        self._decisions.labels(policy, decision, reason).inc()
+
+    def count_action(self, policy: str, action: str, outcome: ActionOutcome) -> None:
+        """One step of carrying out or verifying a plan."""
+        self._actions.labels(policy, action, outcome.value).inc()
+
+    def count_error(self) -> None:
+        """One fault of our own at the engine's task boundary."""
+        self._errors.inc()
+
+    def observe_write(self, seconds_since_alert: float) -> None:
+        """A write was made this long after its alert was received."""
+        self._to_write.observe(max(0.0, seconds_since_alert))
+
+    def observe_verdict(self, action: str, seconds_since_write: float) -> None:
+        """A verdict was reached this long after the write."""
+        self._duration.labels(action).observe(max(0.0, seconds_since_write))
+
+    def see_watchdog(self, at: float) -> None:
+        """The alert named Watchdog was stored at this Unix time: the whole path works."""
+        self._standing.watchdog_at = at
+
+    def see_journal(self, counts: Mapping[State, int] | None, *, is_writable: bool) -> None:
+        """The journal's standing; None for counts that could not be read, which are then absent."""
+        known = {} if counts is None else {state: counts.get(state, 0) for state in State if state not in CLOSED}
+        self._standing.open = known
+        self._standing.is_writable = is_writable
+
+    def see_pause(self, *, is_paused: bool | None) -> None:
+        """Whether anything is paused; None when that is unknown."""
+        self._standing.is_paused = is_paused
