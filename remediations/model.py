@@ -1,7 +1,7 @@
 """The words of the decision core: immutable values, no I/O.
 
-An alert is a hint. A policy owns the condition, the targets and everything that is asked of Prometheus or Kubernetes; an
-alert contributes identity and state, nothing else. `decide` turns policy, facts and history into a Decision.
+An alert is a hint. A policy owns the condition, the targets and everything that is asked of Prometheus or Kubernetes;
+an alert contributes identity and state, nothing else. `decide` turns policy, facts and history into a Decision.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ ANNOTATION_OPERATION = "controlcore.io/operation-id"
 ANNOTATION_HANDS_OFF = "controlcore.io/hands-off"
 """Set to `true` by a person on an object that must not be touched."""
 FIELD_MANAGER = "controlcore-remediator"
+MISSING = "missing"
+"""`Fact.problem` (or its first word) of an object that was asked for and does not exist; anything else is unknown."""
 
 
 class State(StrEnum):
@@ -321,6 +323,8 @@ class GuardOutcome:
     detail: str = ""
     until: float | None = None
     """Unix seconds before which asking again is pointless; None when nobody knows."""
+    is_settled: bool = False
+    """There is nothing left to do: the remediation closes as not needed. Only the condition guard says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,107 +1,243 @@
-"""Policies: which alert may lead to which action on which object, and everything that must be true first.
+"""Reads the policy file: every fault at once, each with its path, and nothing half understood.
 
-`parse_policies` (below) turns the YAML document into these values and reports all faults at once with their paths.
+The keys are the fields of `remediations.policy_model`. What would be unsafe to guess is required: a freshness for every
+query, an identity for auto, a witness for what stops pods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+import re
+from dataclasses import fields
 from typing import Any
 
+from chassis.errors import ConfigError, Fault
+from remediations import actions
+from remediations.actions import ActionSpec, Effect
+from remediations.document import Node, Range, not_allowed, read_yaml
+from remediations.matcher import Matcher, MatcherError, MatchType, parse_matchers
 from remediations.model import Mode, Target
+from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind, choose_target, matches
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+NAME_RULE = "a name: lower-case letters, digits, - and _, at most 63 characters"
+LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SUBDOMAIN = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
+URL = re.compile(r"https?://[^\s/?#@]+[^\s]*")
+ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
+DATABASES = frozenset({"postgres", "postgresql", "redis"})
+RESERVED = "none"
+"""An alert rule's label `remediation: none` says that no policy is wanted."""
+APPROVE = "approve"
+COUNT = Range(1, 1000)
+NUMBERS = {
+    "cooldown_seconds": Range(0, 86400),
+    "budget_seconds": Range(1, 86400),
+    "verify_timeout_seconds": Range(1, 86400),
+    "expires_seconds": Range(1, 86400),
+    "retry_seconds": Range(0.1, 3600),
+    "max_actions_seconds": Range(1, 86400),
+    "max_age_seconds": Range(1, 3600),
+    "timeout_seconds": Range(0.1, 30),
+}
+"""No window reaches beyond a day: the journal's history for decisions does not either."""
+TOP = tuple(item.name for item in fields(PolicySet))
+POLICY = tuple(item.name for item in fields(Policy))
 
 
-class MatchType(StrEnum):
-    """Alertmanager's matcher operators."""
-
-    EQUAL = "="
-    NOT_EQUAL = "!="
-    REGEX = "=~"
-    NOT_REGEX = "!~"
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One Alertmanager matcher; regular expressions are anchored, an absent label is the empty string."""
-
-    label: str
-    type: MatchType
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A question to Prometheus, and what makes its answer fresh."""
-
-    promql: str
-    """Must give at most one sample; 0 is false, any other number true, no sample unknown."""
-    collectors: tuple[str, ...] = ()
-    """Exporter collectors behind it: the answer is as old as the oldest of their last_success timestamps."""
-    max_age_seconds: float = 60.0
-    """Older than this is unknown."""
+def parse_policies(text: str, source: str) -> PolicySet:
+    """The policies in a YAML text, or ConfigError with every fault; `source` (a path) begins each fault's path."""
+    faults: list[Fault] = []
+    root = read_yaml(text, source, faults)
+    nodes = root.keys(TOP, ("policies",))
+    dependencies = nodes["dependencies"].entries() if "dependencies" in nodes else {}
+    policies = [_policy(item) for item in nodes["policies"].items(may_be_empty=False)] if "policies" in nodes else []
+    parsed = PolicySet(
+        policies=tuple(policy for policy in policies if policy is not None),
+        identity=_identity(nodes["identity"]) if "identity" in nodes else (),
+        dependencies={name: _query(node) for name, node in dependencies.items()},
+        **_numbers(nodes, ("max_actions_seconds",), ("max_actions",)),
+    )
+    for name, node in dependencies.items():
+        Node(name, node.path, faults).text(NAME, NAME_RULE)
+    if "policies" in nodes:
+        _check_together(parsed, policies, nodes["policies"])
+    if faults:
+        raise ConfigError(tuple(faults))
+    return parsed
 
 
-class WitnessKind(StrEnum):
-    """How a second opinion is had, independently of the exporter."""
-
-    PODS_READY = "pods_ready"
-    """Confirms the fault when no pod of the workload is Ready."""
-    HTTP = "http"
-    """Confirms the fault when a GET by the remediator itself gets no 2xx in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """One independent opinion on whether the fault is real. At least one must confirm a restart, beside the condition."""
-
-    name: str
-    kind: WitnessKind
-    url: str = ""
-    timeout_seconds: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One row of the policy file, complete with defaults."""
-
-    name: str
-    action: str
-    targets: tuple[Target, ...]
-    """The allow-list; when there are several, the alert's labels namespace/deployment choose among them."""
-    condition: Query
-    verify: Query
-    mode: Mode = Mode.DRY_RUN
-    match: tuple[Matcher, ...] = ()
-    """Beside these, an alert whose label `remediation` equals `name` belongs to this policy."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """The action's own settings, validated by the action's file."""
-    witnesses: tuple[Witness, ...] = ()
-    dependencies: tuple[str, ...] = ()
-    """Names in PolicySet.dependencies that must be up."""
-    cooldown_seconds: float = 900.0
-    """Least time between two writes to the same target by this policy."""
-    budget_actions: int = 2
-    budget_seconds: float = 3600.0
-    """At most this many writes by this policy in this time."""
-    verify_timeout_seconds: float = 600.0
-    """After this much time from the write without proof the outcome is `unverified` or `failed`."""
-    expires_seconds: float = 900.0
-    """A remediation that could not act within this time from its alert closes as `expired`."""
-    retry_seconds: float = 15.0
-    """Seconds after a Hold until the facts are gathered again."""
+def _policy(node: Node) -> Policy | None:
+    """One policy; None when it is no mapping."""
+    nodes = node.keys(POLICY, ("name", "action", "targets", "condition", "verify"))
+    if not nodes:
+        return None
+    name = nodes["name"].text(NAME, NAME_RULE) if "name" in nodes else ""
+    if name == RESERVED:
+        nodes["name"].fault(f"{RESERVED!r} is what alerts say that want no policy")
+    specs = actions.discover()
+    action = nodes["action"].choice(sorted(specs)) if "action" in nodes else ""
+    spec = specs.get(action)
+    return Policy(
+        name=name,
+        action=action,
+        targets=_targets(nodes["targets"], spec) if "targets" in nodes else (),
+        condition=_query(nodes["condition"]) if "condition" in nodes else Query(""),
+        verify=_query(nodes["verify"]) if "verify" in nodes else Query(""),
+        mode=_mode(nodes["mode"]) if "mode" in nodes else Mode.DRY_RUN,
+        match=_matchers(nodes["match"]) if "match" in nodes else (),
+        parameters=_parameters(node, nodes, spec),
+        witnesses=_witnesses(node, nodes, spec),
+        dependencies=_names(nodes["dependencies"]) if "dependencies" in nodes else (),
+        **_numbers(
+            nodes,
+            ("cooldown_seconds", "budget_seconds", "verify_timeout_seconds", "expires_seconds", "retry_seconds"),
+            ("budget_actions",),
+        ),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class PolicySet:
-    """The whole policy file."""
+def _numbers(nodes: dict[str, Node], seconds: tuple[str, ...], counts: tuple[str, ...]) -> dict[str, Any]:
+    """The numbers that are given; the others keep their defaults."""
+    given: dict[str, Any] = {name: nodes[name].number(NUMBERS[name]) for name in seconds if name in nodes}
+    return given | {name: nodes[name].integer(COUNT) for name in counts if name in nodes}
 
-    policies: tuple[Policy, ...]
-    identity: tuple[Matcher, ...] = ()
-    """Must match an alert's labels before any policy acts on it; mandatory as soon as one policy is `auto`."""
-    dependencies: Mapping[str, Query] = field(default_factory=dict)
-    """Name → a query that is true while the dependency is up."""
-    max_actions: int = 5
-    max_actions_seconds: float = 3600.0
-    """At most this many writes in this time by all policies together."""
+
+def _mode(node: Node) -> Mode:
+    """How far the policy may go."""
+    if node.value == APPROVE:
+        node.fault(f"approve is not available yet; allowed here: {', '.join(Mode)}")
+        return Mode.DRY_RUN
+    return Mode(node.choice([Mode.DRY_RUN, Mode.OBSERVE, Mode.AUTO]))
+
+
+def _query(node: Node) -> Query:
+    """A question to Prometheus; it must say which collectors make its answer fresh."""
+    nodes = node.keys(("promql", "collectors", "max_age_seconds"), ("promql", "collectors"))
+    promql = nodes["promql"].text() if "promql" in nodes else ""
+    if ALERTS.search(promql):
+        nodes["promql"].fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
+    collectors = _names(nodes["collectors"]) if "collectors" in nodes else ()
+    if "collectors" in nodes and nodes["collectors"].value == []:
+        nodes["collectors"].fault("must not be empty: without a collector nobody knows how old the answer is")
+    return Query(promql, collectors, **_numbers(nodes, ("max_age_seconds",), ()))
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """A list of names without repetition."""
+    names: list[str] = []
+    for item in node.items():
+        name = item.text(NAME, NAME_RULE)
+        if name in names:
+            item.fault(f"{name!r} stands here twice")
+        names.append(name)
+    return tuple(names)
+
+
+def _targets(node: Node, spec: ActionSpec | None) -> tuple[Target, ...]:
+    """The allow-list."""
+    targets: list[Target] = []
+    for item in node.items(may_be_empty=False):
+        nodes = item.keys(("namespace", "kind", "name"), ("namespace", "kind", "name"))
+        kinds = spec.kinds if spec is not None else ("Deployment",)
+        target = Target(
+            nodes["namespace"].text(LABEL, "the name of a namespace") if "namespace" in nodes else "",
+            nodes["kind"].choice(kinds) if "kind" in nodes else "",
+            nodes["name"].text(SUBDOMAIN, "the name of an object") if "name" in nodes else "",
+        )
+        if DATABASES & set(re.split(r"[-.]", target.name)):
+            item.fault(f"{target.name!r}: PostgreSQL and Redis are never restarted or scaled")
+        if target in targets:
+            item.fault(f"{target.key} stands here twice")
+        targets.append(target)
+    return tuple(targets)
+
+
+def _matchers(node: Node) -> tuple[Matcher, ...]:
+    """Matchers as one string, or as a list of strings."""
+    matchers: list[Matcher] = []
+    for item in [node] if isinstance(node.value, str) else node.items(may_be_empty=False):
+        try:
+            matchers += parse_matchers(item.text())
+        except MatcherError as error:
+            item.fault(str(error))
+    return tuple(matchers)
+
+
+def _identity(node: Node) -> tuple[Matcher, ...]:
+    """Matchers that an alert from elsewhere cannot satisfy by saying nothing."""
+    matchers = _matchers(node)
+    for matcher in matchers:
+        if matcher.type not in {MatchType.EQUAL, MatchType.REGEX} or matcher.matches({}):
+            node.fault(f"{matcher} is satisfied by an alert without the label: use = or =~ with a value")
+    return matchers
+
+
+def _parameters(policy: Node, nodes: dict[str, Node], spec: ActionSpec | None) -> dict[str, Any]:
+    """The action's parameters, as its file declares them."""
+    if spec is None:
+        return {}
+    return spec.read_parameters(nodes.get("parameters", policy.child("parameters", {})))
+
+
+def _witnesses(policy: Node, nodes: dict[str, Node], spec: ActionSpec | None) -> tuple[Witness, ...]:
+    """The independent opinions; what stops pods needs at least one."""
+    items = nodes["witnesses"].items() if "witnesses" in nodes else []
+    witnesses = tuple(_witness(item) for item in items)
+    names = [witness.name for witness in witnesses]
+    for item, name in zip(items, names, strict=True):
+        if names.count(name) > 1:
+            item.fault(f"the name {name!r} stands here {names.count(name)} times")
+    if spec is not None and Effect.STOPS_PODS in spec.effects and not items:
+        policy.child("witnesses", None).fault(f"{spec.name} needs at least one witness independent of the exporter")
+    return witnesses
+
+
+def _witness(node: Node) -> Witness:
+    """One witness."""
+    nodes = node.keys(("name", "kind", "url", "timeout_seconds"), ("name", "kind"))
+    kind = WitnessKind(nodes["kind"].choice(list(WitnessKind))) if "kind" in nodes else WitnessKind.PODS_READY
+    if kind is WitnessKind.HTTP and "url" not in nodes:
+        node.child("url", None).fault("is required")
+    if kind is WitnessKind.PODS_READY and "url" in nodes:
+        nodes["url"].fault("only a witness of kind http has a url")
+    return Witness(
+        nodes["name"].text(NAME, NAME_RULE) if "name" in nodes else "",
+        kind,
+        nodes["url"].text(URL, "a URL without credentials, beginning with http:// or https://")
+        if "url" in nodes
+        else "",
+        **_numbers(nodes, ("timeout_seconds",), ()),
+    )
+
+
+def _check_together(parsed: PolicySet, policies: list[Policy | None], node: Node) -> None:
+    """Reports what no policy shows alone: names used twice, dependencies that nobody defines, auto without identity.
+
+    `policies` has None where an entry could not be read, so that its indexes are those of the file.
+    """
+    names = [policy.name for policy in parsed.policies]
+    for index, policy in enumerate(policies):
+        if policy is None:
+            continue
+        here = Node(None, f"{node.path}[{index}]", node.faults)
+        for dependency in policy.dependencies:
+            if dependency not in parsed.dependencies:
+                here.child("dependencies", None).fault(not_allowed(dependency, parsed.dependencies))
+        if policy.mode is Mode.AUTO and not parsed.identity:
+            here.child("mode", None).fault("auto requires `identity` matchers at the top of the file")
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
+        node.fault(f"the name {name!r} is used {names.count(name)} times")
+
+
+__all__ = [
+    "MatchType",
+    "Matcher",
+    "Policy",
+    "PolicySet",
+    "Query",
+    "Witness",
+    "WitnessKind",
+    "choose_target",
+    "matches",
+    "parse_policies",
+]

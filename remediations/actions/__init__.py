@@ -1,0 +1,134 @@
+"""How an action registers itself, and how it is found: one file here, no second edit.
+
+A module `remediations/actions/NAME.py` defines one function decorated with `@action(...)`; policies know it by the
+file's name. It is pure: from facts it returns a complete Plan, or the reason why there is none. Guards never look at an
+action's name, only at its declared effects, so a new action is guarded by what it does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from chassis.errors import InvariantBroken
+from remediations.document import Node, Range
+from remediations.model import Facts, GuardOutcome, HoldReason, Plan, Target
+
+SPEC_ATTRIBUTE = "action_spec"
+
+
+class Effect(StrEnum):
+    """What an action does to the world; each turns on the guards that care."""
+
+    PATCHES_WORKLOAD = "patches_workload"
+    """Needs the target as a Deployment that exists and can be read."""
+    STOPS_PODS = "stops_pods"
+    """Ends running pods: needs a second witness, and a workload that can spare them."""
+    STARTS_PODS = "starts_pods"
+    """Boots new pods from the template: refused while booting destroys data."""
+    SETS_REPLICAS = "sets_replicas"
+    """Changes how many pods there are: belongs to whoever owns that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One whole-number setting of an action. `default` None means: the policy must give it."""
+
+    name: str
+    limits: Range
+    doc: str
+    default: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInput:
+    """Everything a plan is made from."""
+
+    target: Target
+    parameters: Mapping[str, Any]
+    """As validated by `read_parameters`, defaults filled in."""
+    facts: Facts
+    operation_id: str
+
+
+PlanFunction = Callable[[ActionInput], Plan | GuardOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """A registered action: a value, so that nothing happens at import."""
+
+    name: str
+    plan: PlanFunction
+    kinds: tuple[str, ...]
+    """Kinds of target it can act on."""
+    effects: frozenset[Effect]
+    refusals: frozenset[HoldReason]
+    """The reasons for which it returns no plan."""
+    rbac: tuple[str, ...] = ()
+    """Kubernetes rights as `verb group/resource`, for the chart; writes are granted by resource name."""
+    parameters: tuple[Parameter, ...] = ()
+    doc: str = field(default="", repr=False)
+
+    def read_parameters(self, node: Node) -> dict[str, Any]:
+        """The action's parameters from a policy, defaults filled in; faults are reported on the node."""
+        nodes = node.keys([item.name for item in self.parameters], self.required)
+        return {
+            item.name: nodes[item.name].integer(item.limits) if item.name in nodes else item.default
+            for item in self.parameters
+        }
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters that a policy may leave out."""
+        return {item.name: item.default for item in self.parameters if item.default is not None}
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the parameters that have no default."""
+        return tuple(item.name for item in self.parameters if item.default is None)
+
+
+def action(
+    *,
+    kinds: tuple[str, ...],
+    effects: frozenset[Effect],
+    refusals: frozenset[HoldReason],
+    rbac: tuple[str, ...],
+    parameters: tuple[Parameter, ...] = (),
+) -> Callable[[PlanFunction], PlanFunction]:
+    """Registers the decorated function as the plan of the action named like its file."""
+
+    def register(plan: PlanFunction) -> PlanFunction:
+        name = plan.__module__.rsplit(".", 1)[-1]
+        doc = (plan.__doc__ or "").strip()
+        spec = ActionSpec(name, plan, kinds, effects, refusals, rbac, parameters, doc)
+        setattr(plan, SPEC_ATTRIBUTE, spec)
+        return plan
+
+    return register
+
+
+def refuses(reason: HoldReason, detail: str) -> GuardOutcome:
+    """The answer of an action that has no plan for these facts."""
+    return GuardOutcome("plan", reason, detail)
+
+
+@cache
+def discover(package: str = __name__) -> Mapping[str, ActionSpec]:
+    """The actions of every module in the package, by name; raises InvariantBroken for a module without exactly one."""
+    root = importlib.import_module(package)
+    specs: dict[str, ActionSpec] = {}
+    for entry in sorted(pkgutil.iter_modules(root.__path__), key=lambda item: item.name):
+        module = importlib.import_module(f"{package}.{entry.name}")
+        found = [getattr(value, SPEC_ATTRIBUTE, None) for value in vars(module).values()]
+        own = [spec for spec in found if isinstance(spec, ActionSpec) and spec.name == entry.name]
+        if len(own) != 1:
+            raise InvariantBroken(f"{module.__name__} must define exactly one function decorated with @action")
+        specs[entry.name] = own[0]
+    return specs

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from chassis.errors import ControlCoreError
-from remediations.model import Alert, PastAction, Pause, State, Target
+from chassis.errors import ControlCoreError, InvariantBroken
+from remediations.model import TRANSITIONS, Alert, PastAction, Pause, State, Target
 
 
 class JournalError(ControlCoreError):
@@ -131,6 +131,12 @@ class Claim:
     lease_until: float
 
 
+def require_transition(expected: State, state: State) -> None:
+    """Raises InvariantBroken for a step that `model.TRANSITIONS` does not know; every adapter asks before it writes."""
+    if state not in TRANSITIONS.get(expected, frozenset()):
+        raise InvariantBroken(f"a remediation cannot go from {expected} to {state}")
+
+
 class Journal(Protocol):
     """The port. Every method may raise JournalError."""
 
@@ -139,8 +145,10 @@ class Journal(Protocol):
         ...
 
     async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
-        """Claims the open remediation that has waited longest and is due, or None. A held or in-flight one whose lease
-        has run out can be claimed again in its present state (RECEIVED and HELD become CLAIMED).
+        """Claims the open remediation that has waited longest and is due, or None.
+
+        A held or in-flight one whose lease has run out can be claimed again in its present state (RECEIVED and HELD
+        become CLAIMED).
         """
         ...
 
@@ -188,6 +196,13 @@ class Journal(Protocol):
         """How many remediations are in each state."""
         ...
 
+    async def forget(self, before: float) -> int:
+        """Removes remediations that closed before then (Unix seconds), with their stories; returns how many.
+
+        What was quarantined before goes too. `before` must lie at least a day back: decisions look that far.
+        """
+        ...
+
     async def check(self) -> None:
-        """Writes and rolls back, to prove that the journal can be written; raises JournalError."""
+        """Writes something that nobody reads, to prove that the journal can be written; raises JournalError."""
         ...

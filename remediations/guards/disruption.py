@@ -1,0 +1,57 @@
+"""A restart never takes away the last working pods."""
+
+from __future__ import annotations
+
+from remediations.actions import Effect
+from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.model import Facts, GuardOutcome, HoldReason, Workload
+
+
+@guard(
+    order=1200,
+    reasons=frozenset(
+        {
+            HoldReason.TARGET_UNKNOWN,
+            HoldReason.WORKLOAD_PAUSED,
+            HoldReason.ROLLOUT_RUNNING,
+            HoldReason.PARTIALLY_READY,
+            HoldReason.DISRUPTION_BUDGET,
+        }
+    ),
+)
+def check(request: GuardInput) -> GuardOutcome:
+    """Lets pods be stopped when every one is ready and the budgets allow it, or when none is ready.
+
+    With none ready nothing is left to lose, so budgets are not asked then. With some ready a rolling update could stop
+    those first. Rollouts ignore PodDisruptionBudgets (Kubernetes, "Disruptions"), so their
+    status.disruptionsAllowed is read here.
+    """
+    if not request.has(Effect.STOPS_PODS):
+        return PASSED
+    workload = request.facts.workload.value
+    if workload is None:
+        return holds(HoldReason.TARGET_UNKNOWN, request.facts.workload.problem)
+    if workload.is_paused or workload.replicas_desired <= 0:
+        how = "paused (spec.paused)" if workload.is_paused else "scaled to zero"
+        return holds(HoldReason.WORKLOAD_PAUSED, f"the Deployment is {how}")
+    if workload.is_rolling:
+        words = f"{workload.replicas_updated} of {workload.replicas_desired} pods run the newest template"
+        return holds(HoldReason.ROLLOUT_RUNNING, words)
+    if workload.replicas_ready <= 0:
+        return GuardOutcome("", detail="no pod is ready: nothing is left to lose")
+    return _judge(workload, request.facts)
+
+
+def _judge(workload: Workload, facts: Facts) -> GuardOutcome:
+    """The answer for a workload of which at least one pod is ready."""
+    if workload.replicas_ready < workload.replicas_desired:
+        words = f"{workload.replicas_ready} of {workload.replicas_desired} pods are ready"
+        return holds(HoldReason.PARTIALLY_READY, words)
+    if workload.strategy != "RollingUpdate":
+        return holds(HoldReason.DISRUPTION_BUDGET, f"strategy {workload.strategy} stops every ready pod at once")
+    if facts.budgets.value is None:
+        return holds(HoldReason.DISRUPTION_BUDGET, f"unknown: {facts.budgets.problem}")
+    exhausted = [name for name, allowed in sorted(facts.budgets.value.allowed.items()) if allowed <= 0]
+    if exhausted:
+        return holds(HoldReason.DISRUPTION_BUDGET, f"{', '.join(exhausted)} allow no disruption now")
+    return PASSED

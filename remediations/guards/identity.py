@@ -1,0 +1,19 @@
+"""The right name in the wrong cluster is refused."""
+
+from __future__ import annotations
+
+from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.model import GuardOutcome, HoldReason, Mode
+
+
+@guard(order=200, reasons=frozenset({HoldReason.FOREIGN_TARGET}))
+def check(request: GuardInput) -> GuardOutcome:
+    """Holds unless the alert's labels satisfy every identity matcher; auto without any matcher holds too."""
+    matchers = request.policy_set.identity
+    if not matchers and request.policy.mode is Mode.AUTO:
+        return holds(HoldReason.FOREIGN_TARGET, "auto needs identity matchers and the policy file has none")
+    labels = request.remediation.alert.labels
+    failed = [str(matcher) for matcher in matchers if not matcher.matches(labels)]
+    if failed:
+        return holds(HoldReason.FOREIGN_TARGET, f"the alert's labels do not satisfy {', '.join(failed)}")
+    return PASSED

@@ -1,0 +1,136 @@
+"""Policies: which alert may lead to which action on which object, and everything that must be true first.
+
+`remediations.policy` reads them from YAML and is where they are imported from. Everything that is asked of Prometheus
+or Kubernetes stands here; an alert's labels may only choose among the targets that a policy lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from remediations.matcher import Matcher, matches_all
+from remediations.model import Mode, Target
+
+REMEDIATION_LABEL = "remediation"
+"""An alert's label with the name of the policy that it asks for; `none` asks for none."""
+NAMESPACE_LABEL = "namespace"
+NAME_LABELS: Mapping[str, str] = {"Deployment": "deployment"}
+"""Kind of target → the alert label that may name it."""
+UNNAMED = "*"
+"""Stands for a name that an alert did not give: no Kubernetes object has it, so no allow-list contains it."""
+MAX_NAME_LENGTH = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to Prometheus, and what makes its answer fresh."""
+
+    promql: str
+    """Must give at most one sample; 0 is false, any other number true, no sample unknown."""
+    collectors: tuple[str, ...] = ()
+    """Exporter collectors behind it: the answer is as old as the oldest of their last_success timestamps."""
+    max_age_seconds: float = 60.0
+    """Older than this is unknown."""
+
+
+class WitnessKind(StrEnum):
+    """How a second opinion is had, independently of the exporter."""
+
+    PODS_READY = "pods_ready"
+    """Confirms the fault when no pod of the workload is Ready."""
+    HTTP = "http"
+    """Confirms the fault when a GET by the remediator itself gets no 2xx in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """One independent opinion on whether the fault is real; at least one must confirm a restart."""
+
+    name: str
+    kind: WitnessKind
+    url: str = ""
+    timeout_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One row of the policy file, complete with defaults."""
+
+    name: str
+    action: str
+    targets: tuple[Target, ...]
+    """The allow-list; when there are several, the alert's labels namespace/deployment choose among them."""
+    condition: Query
+    verify: Query
+    mode: Mode = Mode.DRY_RUN
+    match: tuple[Matcher, ...] = ()
+    """Beside these, an alert whose label `remediation` equals `name` belongs to this policy."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The action's own settings, validated by the action's file."""
+    witnesses: tuple[Witness, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    """Names in PolicySet.dependencies that must be up."""
+    cooldown_seconds: float = 900.0
+    """Least time between two writes to the same target by this policy."""
+    budget_actions: int = 2
+    budget_seconds: float = 3600.0
+    """At most this many writes by this policy in this time."""
+    verify_timeout_seconds: float = 600.0
+    """After this much time from the write without proof the outcome is `unverified` or `failed`."""
+    expires_seconds: float = 900.0
+    """A remediation that could not act within this time from its alert closes as `expired`."""
+    retry_seconds: float = 15.0
+    """Seconds after a Hold until the facts are gathered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """The whole policy file."""
+
+    policies: tuple[Policy, ...]
+    identity: tuple[Matcher, ...] = ()
+    """Must match an alert's labels before any policy acts on it; mandatory as soon as one policy is `auto`."""
+    dependencies: Mapping[str, Query] = field(default_factory=dict)
+    """Name → a query that is true while the dependency is up."""
+    max_actions: int = 5
+    max_actions_seconds: float = 3600.0
+    """At most this many writes in this time by all policies together."""
+
+    def named(self, name: str) -> Policy | None:
+        """The policy with this name, or None."""
+        return next((policy for policy in self.policies if policy.name == name), None)
+
+
+def matches(policy: Policy, labels: Mapping[str, str]) -> bool:
+    """Whether an alert with these labels belongs to the policy: by its `remediation` label, or by the matchers."""
+    if labels.get(REMEDIATION_LABEL) == policy.name:
+        return True
+    return bool(policy.match) and matches_all(policy.match, labels)
+
+
+def choose_target(policy: Policy, labels: Mapping[str, str]) -> Target:
+    """The target that an alert's labels choose among the policy's.
+
+    Labels that name no listed target, or leave several, give a target outside the allow-list, which the guard of that
+    name refuses: check `target in policy.targets` before asking anything about it.
+    """
+    fitting = [target for target in policy.targets if _fits(target, labels)]
+    if len(fitting) == 1:
+        return fitting[0]
+    kind = policy.targets[0].kind if policy.targets else UNNAMED
+    return Target(_label(labels, NAMESPACE_LABEL), kind, _label(labels, NAME_LABELS.get(kind, "")))
+
+
+def _fits(target: Target, labels: Mapping[str, str]) -> bool:
+    """Whether no label contradicts this target; an absent or empty label contradicts nothing."""
+    namespace = labels.get(NAMESPACE_LABEL) or target.namespace
+    name = labels.get(NAME_LABELS.get(target.kind, "")) or target.name
+    return namespace == target.namespace and name == target.name
+
+
+def _label(labels: Mapping[str, str], name: str) -> str:
+    """A label's value as it may be shown: bounded, never empty."""
+    return labels.get(name, "")[:MAX_NAME_LENGTH] or UNNAMED
