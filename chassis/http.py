@@ -53,8 +53,9 @@ class Call:
     url: str
     timeout_seconds: float
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Not shown in the representation: keys travel here."""
+    json: Any = field(default=None, repr=False)
     params: Mapping[str, str] | None = None
 
 
@@ -83,8 +84,11 @@ class HttpClient:
     async def opened(cls, *, tls: ssl.SSLContext | None = None, max_connections: int = 32) -> AsyncIterator[HttpClient]:
         """Opens the pool and closes it at exit."""
         connector = aiohttp.TCPConnector(limit=max_connections, ssl=tls if tls is not None else True)
-        session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": USER_AGENT}, trust_env=False)
-        async with session:
+        headers = {"User-Agent": USER_AGENT}
+        # No cookies: each call stands alone, or a probe would meet the server in the state that the last one left.
+        async with aiohttp.ClientSession(
+            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        ) as session:
             yield cls(session)
 
     async def send(self, call: Call) -> Response:
@@ -129,10 +133,11 @@ def translate(error: BaseException) -> BackendError:
         (aiohttp.ClientConnectorDNSError, TransientError, Reason.DNS),
         (aiohttp.ClientSSLError, PermanentError, Reason.TLS),
         (aiohttp.ServerDisconnectedError, TransientError, Reason.CLOSED),
-        (aiohttp.InvalidURL, PermanentError, Reason.MALFORMED),
         (aiohttp.ClientPayloadError, TransientError, Reason.CLOSED),
         (aiohttp.ClientResponseError, PermanentError, Reason.PROTOCOL),
     )
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return PermanentError(Reason.MALFORMED, "not a usable URL")  # its text is the URL, which may hold a password
     for kind, result, reason in table:
         if isinstance(error, kind):
             return result(reason, str(error) or kind.__name__)

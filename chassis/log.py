@@ -47,7 +47,8 @@ def configure(
     is_console = form == "console" or (form == "auto" and out.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer(colors=is_console and out.isatty())
     if not is_console:
-        renderer = structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
+        # ASCII only: an alert's label may hold half a surrogate pair, which no stream can encode.
+        renderer = structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

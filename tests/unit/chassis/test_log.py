@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from chassis import log
+from tests.fakes.clock import START_UNIX_SECONDS, ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _own_structlog() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def configured(**options: Any) -> io.StringIO:
+    stream = io.StringIO()
+    log.configure(program="exporter", clock=ManualClock(), stream=stream, **options)
+    return stream
+
+
+def test_line_is_one_json_object_in_the_guides_format() -> None:
+    stream = configured()
+    log.get_logger(collector="api").info("scrape.finished", duration_seconds=0.25)
+    assert json.loads(stream.getvalue()) == {
+        "event": "scrape.finished",
+        "level": "info",
+        "program": "exporter",
+        "collector": "api",
+        "duration_seconds": 0.25,
+        "timestamp": "2026-01-02T03:04:05.678+0000",
+    }
+    assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("instant", [START_UNIX_SECONDS, 0.0, 1_767_323_045.0, 1_767_323_045.999_999])
+def test_timestamp_reads_back_with_the_guides_time_format(instant: float) -> None:
+    """The %L of fluentd are three digits of milliseconds, which strptime knows as %f."""
+    text = log.format_timestamp(instant)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", text)
+    assert abs(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp() - instant) < 0.001
+
+
+def test_hostile_value_stays_one_line_of_json() -> None:
+    stream = configured()
+    hostile = 'a\n{"event":"forged"}\u2028\x1b[31m\ud800"'
+    log.get_logger().warning("alert.received", label=hostile)
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["label"] == hostile
+    assert line.isascii()
+
+
+def test_exception_is_a_key_of_the_same_line() -> None:
+    stream = configured()
+    try:
+        [][0]
+    except IndexError:
+        log.get_logger().exception("scrape.failed")
+    (line,) = stream.getvalue().splitlines()
+    assert "IndexError: list index out of range" in json.loads(line)["exception"]
+
+
+def test_secret_value_is_not_written() -> None:
+    stream = configured()
+    log.get_logger().error("connection.failed", url=SecretStr("postgresql://u:hunter2@h/d"))
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_line_below_the_level_is_not_written() -> None:
+    stream = configured(level="warning")
+    log.get_logger().info("scrape.finished")
+    assert not stream.getvalue()
+
+
+def test_console_form_is_readable_and_no_json() -> None:
+    stream = configured(form="console")
+    log.get_logger().info("scrape.finished", collector="api")
+    assert "scrape.finished" in stream.getvalue()
+    assert "collector=api" in stream.getvalue()
+    with pytest.raises(ValueError, match=r"Expecting value|Extra data"):
+        json.loads(stream.getvalue())
