@@ -16,6 +16,7 @@ from demo.standin.faults import FaultBox, UnknownFaultError, parse_fault
 PATH = "/_fault"
 CRASH_DELAY_SECONDS = 0.05
 BURN_PERIOD_SECONDS = 0.1
+IDLE_SECONDS = 1.0
 
 
 def is_loopback(peer: str | None) -> bool:
@@ -84,16 +85,17 @@ def burn_cpu(box: FaultBox, limit_millicores: float) -> None:
 
     What the process uses for its own work counts, as it does under a container's limit; `limit_millicores` 0 is none.
     """
+    burnt_until = time.process_time()
     while True:
-        started = time.process_time()
         fault = box.get("cpu")
-        millicores = fault.millicores if fault else 0.0
-        if limit_millicores:
-            millicores = min(millicores, limit_millicores)
+        if fault is None:
+            box.wait_for_change(IDLE_SECONDS)
+            burnt_until = time.process_time()
+            continue
+        share = min(fault.millicores, limit_millicores or fault.millicores) / 1000
         period_ends_at = time.monotonic() + BURN_PERIOD_SECONDS
-        while (
-            time.monotonic() < period_ends_at
-            and time.process_time() - started < millicores / 1000 * BURN_PERIOD_SECONDS
-        ):
+        used_up_at = burnt_until + share * BURN_PERIOD_SECONDS
+        while time.process_time() < used_up_at and time.monotonic() < period_ends_at:
             sum(range(500))
+        burnt_until = max(used_up_at, time.process_time() - BURN_PERIOD_SECONDS)
         time.sleep(max(0.0, period_ends_at - time.monotonic()))

@@ -67,6 +67,11 @@ class FaultBox:
             return None
         return fault if path is None or path.startswith(fault.path) else None
 
+    def wait_for_change(self, timeout_seconds: float) -> None:
+        """Return after the next change, or when the time is up."""
+        with self._changed:
+            self._changed.wait(timeout_seconds)
+
     def block_while_hung(self) -> None:
         """Block the calling thread, and so its event loop, until no hang without a path is on."""
         while (fault := self.get("hang")) is not None and not fault.path:

@@ -85,12 +85,13 @@ class Starting:
         return None
 
     def end(self) -> None:
-        """End the process."""
+        """End the process, whether it listens by now or not."""
         self._end("")
 
     def _end(self, when: str) -> str:
         """End the process and return a sentence with its exit status and last words."""
         if self.words.closed:
+            _end(self.process)
             return ""
         time_left = time.monotonic() + POLL_INTERVAL_SECONDS
         while self.process.poll() is None and time.monotonic() < time_left:
@@ -119,11 +120,30 @@ def launch(module: str, arguments: Sequence[str]) -> Starting:
 
 def start(module: str, arguments: Sequence[str], timeout_seconds: float = START_TIMEOUT_SECONDS) -> Program:
     """Run `python -m demo.standin.<module>` and return once it listens; raises `StartFailedError`."""
-    starting = launch(module, arguments)
-    ends_at = time.monotonic() + timeout_seconds
-    while time.monotonic() < ends_at:
-        if (program := starting.poll()) is not None:
-            return program
+    return start_together([(module, arguments)], timeout_seconds)[0]
+
+
+def start_together(
+    commands: Sequence[tuple[str, Sequence[str]]], timeout_seconds: float = START_TIMEOUT_SECONDS
+) -> list[Program]:
+    """Start several programs at the same time; when one fails, all have ended before `StartFailedError` is raised."""
+    waiting = [launch(module, arguments) for module, arguments in commands]
+    try:
+        return _wait_for_all(waiting, time.monotonic() + timeout_seconds)
+    except BaseException:
+        for each in waiting:
+            each.end()
+        raise
+
+
+def _wait_for_all(waiting: Sequence[Starting], ends_at: float) -> list[Program]:
+    programs: dict[int, Program] = {}
+    while len(programs) < len(waiting):
+        for number, each in enumerate(waiting):
+            if number not in programs and (program := each.poll()) is not None:
+                programs[number] = program
+        if time.monotonic() > ends_at:
+            late = [each.module for number, each in enumerate(waiting) if number not in programs]
+            raise StartFailedError(f"{', '.join(late)} did not listen in time")
         time.sleep(POLL_INTERVAL_SECONDS)
-    starting.end()
-    raise StartFailedError(f"{module} did not listen within {timeout_seconds} s")
+    return [programs[number] for number in range(len(waiting))]

@@ -24,7 +24,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BOX = web.AppKey("box", FaultBox)
 ANSWERS_WRONG_ITSELF = web.AppKey("answers_wrong_itself", bool)
 WRONG_PAGE = "<!doctype html><title>Maintenance</title><p>Please come back later.</p>"
-KEEP_INTERVAL_SECONDS = 0.05
+KEEP_INTERVAL_SECONDS = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from demo.standin import database, switch
-from demo.standin.processes import Program, start
+from demo.standin.processes import Program, start_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,12 +79,13 @@ class StandIn:
         old.end()
         self.start(component, port=int(old.url.rpartition(":")[2]))
 
-    def start(self, component: str, port: int = 0) -> None:
-        """Start the component's process; raises `StartFailedError` (the API does so while the database is down)."""
-        common = ["--name", component, "--port", str(port)]
-        common += ["--cpu-limit-millicores", str(self.options.cpu_limit_millicores)]
-        module, own = self._command(component)
-        self.programs[component] = start(module, common + own)
+    def start(self, *components: str, port: int = 0) -> None:
+        """Start the components' processes; raises `StartFailedError` (the API does so while the database is down)."""
+        common = ["--port", str(port), "--cpu-limit-millicores", str(self.options.cpu_limit_millicores)]
+        commands = [
+            (module, ["--name", name, *common, *own]) for name in components for module, own in [self._command(name)]
+        ]
+        self.programs |= dict(zip(components, start_together(commands), strict=True))
 
     def _command(self, component: str) -> tuple[str, list[str]]:
         if component == API:
@@ -109,8 +110,8 @@ def running_standin(database_url: str, redis_url: str, options: Options | None =
         database.install_schema(database_url)
     standin = StandIn(database_url, redis_url, options or Options())
     try:
-        for component in (OPAL_SERVER, OPAL_CLIENT, *BOUNCERS, API):
-            standin.start(component)
+        standin.start(OPAL_SERVER)
+        standin.start(OPAL_CLIENT, *BOUNCERS, API)
         yield standin
     finally:
         for program in standin.programs.values():
