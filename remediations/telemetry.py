@@ -59,7 +59,7 @@ class ActionOutcome(StrEnum):
     UNVERIFIED = "unverified"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Standing(Collector):
     """What is true now, as far as it is known: a value that nobody knows is absent, never 0."""
 

@@ -1,0 +1,10 @@
+"""The policy file that comes with the program: the starting point of an installation, in dry_run throughout."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+
+def read_policies() -> str:
+    """The text of the shipped policy file."""
+    return files(__name__).joinpath("policies.yaml").read_text(encoding="utf-8")

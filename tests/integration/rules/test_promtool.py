@@ -1,0 +1,71 @@
+"""The shipped rules on both generations of Prometheus that users have."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from remediations.policy import parse_policies
+from remediations.shipped import read_policies
+from tools.build import locate
+from tools.windows import divide_folder
+
+RULES = Path(__file__).parents[3] / "rules"
+DEBIAN = Path("/usr/bin/promtool")
+
+
+def _promtool(generation: str) -> Path:
+    """The promtool of that generation; a missing one fails with the command that brings it."""
+    if generation == "3":
+        return locate("promtool")
+    assert DEBIAN.exists(), "promtool 2.42 is missing: run `make packages`"
+    return DEBIAN
+
+
+def _run(promtool: Path, *arguments: str | Path) -> str:
+    answer = subprocess.run(
+        [promtool, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=RULES / "tests"
+    )
+    output = answer.stdout + answer.stderr
+    assert answer.returncode == 0, output
+    return output
+
+
+@pytest.fixture(params=["2.42", "3"])
+def promtool(request: pytest.FixtureRequest) -> Path:
+    """One promtool after the other, checked to be what it is called."""
+    found = _promtool(request.param)
+    assert f"version {request.param}." in _run(found, "--version").replace("2.42.0", "2.42.")
+    return found
+
+
+@pytest.mark.timeout(60)
+def test_shipped_rules_are_valid(promtool: Path) -> None:
+    output = _run(promtool, "check", "rules", *sorted(RULES.glob("*.yml")))
+    assert len(list(RULES.glob("*.yml"))) == output.count("SUCCESS")
+
+
+@pytest.mark.timeout(60)
+def test_every_case_comes_out_as_written(promtool: Path) -> None:
+    cases = sorted((RULES / "tests").glob("*.test.yaml"))
+    assert len(cases) == _run(promtool, "test", "rules", *cases).count("SUCCESS")
+
+
+@pytest.mark.timeout(60)
+def test_divided_rules_are_valid(promtool: Path, tmp_path: Path) -> None:
+    files = divide_folder(RULES, tmp_path, 20)
+    assert len(files) == _run(promtool, "check", "rules", *files).count("SUCCESS")
+
+
+@pytest.mark.timeout(60)
+def test_queries_of_the_shipped_policies_are_valid(promtool: Path, tmp_path: Path) -> None:
+    policies = parse_policies(read_policies(), "policies.yaml")
+    queries = [*policies.dependencies.values()]
+    queries += [query for policy in policies.policies for query in (policy.condition, policy.verify)]
+    rules = [{"record": f"q{index}", "expr": query.promql} for index, query in enumerate(queries)]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
+    assert f"{len(queries)} rules found" in _run(promtool, "check", "rules", file)

@@ -1,0 +1,183 @@
+"""What every rule file, alert, rule test and runbook must have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.published import find_faults
+
+ROOT = Path(__file__).parents[3]
+RULES = ROOT / "rules"
+RUNBOOKS = ROOT / "docs" / "runbooks"
+POLICIES = ROOT / "remediations" / "shipped" / "policies.yaml"
+ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
+SEVERITIES = {"critical", "warning", "none"}
+# The guide's scrape configuration gives pods no such labels, so a rule that names them would never match.
+FOREIGN_LABELS = {"job", "namespace", "pod", "instance", "cluster"}
+# It fires always, so no innocent case exists; and receivers know it by this name, which other installations use too.
+ALWAYS_FIRING = "Watchdog"
+
+GUIDE = {
+    "HighCPUUsage": {
+        "expr": "cpu_usage_percent > 80",
+        "for": "5m",
+        "labels": {"severity": "warning"},
+        "annotations": {
+            "summary": "High CPU usage detected",
+            "description": "CPU usage is above 80% for more than 5 minutes",
+        },
+    },
+    "DatabaseConnectionFailure": {
+        "expr": "database_connections_failed > 5",
+        "for": "1m",
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "Database connection failures",
+            "description": "Multiple database connection failures detected",
+        },
+    },
+    "PolicyEvaluationSlow": {
+        "expr": "policy_evaluation_duration_seconds > 1",
+        "for": "2m",
+        "labels": {"severity": "warning"},
+        "annotations": {
+            "summary": "Slow policy evaluation",
+            "description": "Policy evaluation is taking longer than 1 second",
+        },
+    },
+}
+
+
+def _alerts(*patterns: str) -> list[Any]:
+    """Every alert of the matching files, named by its alert."""
+    return [
+        pytest.param(rule, id=rule["alert"])
+        for pattern in patterns
+        for path in sorted(RULES.glob(pattern))
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+
+
+OWN = _alerts("controlcore-*.yml")
+ALL = _alerts("*.yml")
+
+
+def _cases() -> dict[str, set[str]]:
+    """Alert → the kinds of cases in rules/tests, judged by what they expect, not by what they are called."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((RULES / "tests").glob("*.test.yaml")):
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+            alert, kind = group["name"].split()[:2]
+            expects = [case for case in group["alert_rule_test"] if case["alertname"] == alert]
+            assert expects, f"{path.name}: the case {group['name']!r} never asks for {alert}"
+            does_fire = any(case.get("exp_alerts") for case in expects)
+            assert does_fire == (kind == "fires"), f"{path.name}: {group['name']!r} is not what its name says"
+            found.setdefault(alert, set()).add(kind)
+    return found
+
+
+def test_the_guides_alerts_stand_as_printed() -> None:
+    document = yaml.safe_load((RULES / "guide.yml").read_text(encoding="utf-8"))
+    assert [group["name"] for group in document["groups"]] == ["controlcore"]
+    rules = {rule.pop("alert"): rule for rule in document["groups"][0]["rules"]}
+    assert rules == GUIDE
+
+
+def test_rule_files_end_in_yml_and_nothing_else_here_does() -> None:
+    """`rules/*.yml` is what the guide's Prometheus loads: a `.yaml` would silently not be."""
+    strays = [path for path in RULES.rglob("*.y*ml") if path.parent == RULES and path.suffix != ".yml"]
+    strays += [path for path in (RULES / "tests").rglob("*") if not path.name.endswith(".test.yaml")]
+    assert strays == []
+
+
+def test_alert_and_group_names_are_unique_over_all_files() -> None:
+    names = [parameters.values[0]["alert"] for parameters in ALL]
+    groups = [
+        group["name"] for path in RULES.glob("*.yml") for group in yaml.safe_load(path.read_text("utf-8"))["groups"]
+    ]
+    assert len(names) == len(set(names))
+    assert len(groups) == len(set(groups))
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_every_name_and_label_in_an_expression_is_published(rule: dict[str, Any]) -> None:
+    assert find_faults(rule["expr"]) == ()
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_every_alert_has_a_runbook(rule: dict[str, Any]) -> None:
+    page = (RUNBOOKS / f"{rule['alert']}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {rule['alert']}\n")
+    headings = set(re.findall(r"^## (.+)$", page, re.MULTILINE))
+    assert {"Meaning", "Impact", "Diagnosis", "Repair", "Silence"} <= headings
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_every_alert_has_a_firing_and_an_innocent_case(rule: dict[str, Any]) -> None:
+    expected = {"fires"} if rule["alert"] == ALWAYS_FIRING else {"fires", "innocent"}
+    assert expected == _cases().get(rule["alert"])
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_own_alerts_say_what_where_and_what_is_done(rule: dict[str, Any]) -> None:
+    name = rule["alert"]
+    assert name.startswith("ControlCore") or name == ALWAYS_FIRING
+    assert rule["annotations"].keys() == ANNOTATIONS
+    assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+    assert rule["labels"].keys() == {"severity", "remediation"}
+    assert rule["labels"]["severity"] in SEVERITIES
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_the_remediation_is_a_shipped_policy_or_none_with_its_reason(rule: dict[str, Any]) -> None:
+    remediation = rule["labels"]["remediation"]
+    page = (RUNBOOKS / f"{rule['alert']}.md").read_text(encoding="utf-8")
+    if remediation == "none":
+        assert "The remediator does nothing here" in page
+    else:
+        names = [policy["name"] for policy in yaml.safe_load(POLICIES.read_text(encoding="utf-8"))["policies"]]
+        assert remediation in names
+        assert f"`{remediation}`" in page
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_labels_are_constant_and_expressions_outlive_a_pod(rule: dict[str, Any]) -> None:
+    """A label with a value in it makes a new alert at every change; `by` drops what a user's scrape adds."""
+    assert not any("{{" in str(value) for value in rule["labels"].values())
+    grouping = re.findall(r"\b(by|without|on|ignoring)\s*\(([^)]*)\)", rule["expr"])
+    for word, labels in grouping:
+        assert word == "without"
+        assert {"instance", "pod"} <= {label.strip() for label in labels.split(",")} or labels == "state"
+    inside = " ".join(re.findall(r"\{([^}]*)\}", rule["expr"]))
+    assert not FOREIGN_LABELS & set(re.findall(r"(\w+)\s*[=!]", inside))
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_every_selected_series_is_aggregated_without_instance_and_pod(rule: dict[str, Any]) -> None:
+    selected = re.findall(r"\bcontrolcore_\w+", rule["expr"])
+    aggregations = re.findall(r"\b(?:max|min|sum) without \([^)]*\)", rule["expr"])
+    assert len(aggregations) >= len(selected) or rule["expr"].startswith("absent(")
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_bounds_of_histograms_are_never_selected_by_integers(rule: dict[str, Any]) -> None:
+    """2.42 stores `le="1"` as scraped, 3.x as `1.0`: only canonical floats match on both."""
+    for bound in re.findall(r'le="([^"]*)"', rule["expr"]):
+        assert bound == "+Inf" or "." in bound
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_queries_in_a_runbook_ask_for_what_is_published(rule: dict[str, Any]) -> None:
+    page = (RUNBOOKS / f"{rule['alert']}.md").read_text(encoding="utf-8")
+    queries = [line for block in re.findall(r"```promql\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    # `up` comes from Prometheus itself.
+    faults = [fault for query in queries for fault in find_faults(query) if not fault.startswith("up is")]
+    assert queries
+    assert faults == []
