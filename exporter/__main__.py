@@ -48,7 +48,7 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes.",
         epilog="Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins.",
     )
-    number, _, python = own.build_labels()
+    number, _, python = own.BUILD
     command.add_argument("--version", action="version", version=f"controlcore-exporter {number} (Python {python})")
     command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
     command.add_argument(

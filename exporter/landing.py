@@ -39,7 +39,7 @@ class Facts:
 
 def page(facts: Facts) -> str:
     """The page as HTML."""
-    version, revision, python = own.build_labels()
+    version, revision, python = own.BUILD
     build = f"version {version}, revision {revision}, Python {python}"
     uptime = age(facts.now_monotonic - facts.started_monotonic)
     warning = "" if facts.is_reload_successful else REJECTED

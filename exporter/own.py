@@ -103,7 +103,11 @@ BORN_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)
 """Reasons whose counters exist from the start for each collector; the others appear with their first failure."""
 
 
-def build_labels() -> tuple[str, str, str]:
+def _build() -> tuple[str, str, str]:
     """The running build: version, revision (the version's local part, or `unknown`), version of Python."""
     number, _, revision = telemetry.version().partition("+")
     return number, revision or "unknown", platform.python_version()
+
+
+BUILD = _build()
+"""Label values of build_info, read once: finding the version reads files."""

@@ -45,7 +45,7 @@ class Publisher:
         self._renderer = Renderer()
         self._dirty = asyncio.Event()
         self._stale: frozenset[str] = frozenset()
-        self._constants = (own.START.value(clock.now()), own.BUILD_INFO.family({own.build_labels(): 1.0}))
+        self._constants = (own.START.value(clock.now()), own.BUILD_INFO.family({own.BUILD: 1.0}))
         self.snapshot = Snapshot(b"", gzip.compress(b""), 0)
 
     def begin(self, name: str, now_monotonic: float) -> None:

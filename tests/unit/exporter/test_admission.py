@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from exporter.admission import Budget, admit
+from exporter.catalogue import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
+from exporter.collectors import CollectorSpec
+from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
+
+GUIDE = Metric("active_users_total", "Guide.", stability=Stability.GUIDE)
+TOOK = Metric("took_seconds", "Time.", Kind.HISTOGRAM, buckets=(0.1, 1.0))
+SPEC: CollectorSpec = ScriptedCollector([]).spec(metrics=(UP, SIZE, GUIDE, TOOK))
+
+
+def labels(families: tuple[Family, ...]) -> list[LabelValues]:
+    return [sample.labels for family in families for sample in family.samples]
+
+
+def test_declared_series_pass_unchanged() -> None:
+    family = sizes(a=1, b=2)
+    admitted = admit(SPEC, [family], Budget())
+    assert (admitted.families, admitted.dropped, admitted.truncated) == ((family,), 0, 0)
+
+
+def test_undeclared_metric_is_dropped_and_counted() -> None:
+    stranger = Metric("stranger", "x", labels=("l",)).family({("a",): 1, ("b",): 1})
+    admitted = admit(SPEC, [stranger], Budget())
+    assert (admitted.families, admitted.dropped) == ((), 2)
+
+
+def test_guide_metric_is_left_out_without_counting_when_off() -> None:
+    families = [GUIDE.value(3), UP.value(1)]
+    off, on = admit(SPEC, families, Budget(guide_names=False)), admit(SPEC, families, Budget())
+    assert [family.metric.name for family in off.families] == ["example_up"]
+    assert (off.dropped, len(on.families)) == (0, 2)
+
+
+def test_series_over_budget_are_dropped_and_counted() -> None:
+    admitted = admit(SPEC, [sizes(**{f"p{i}": i for i in range(10)})], Budget(max_series=4))
+    assert (len(labels(admitted.families)), admitted.dropped) == (4, 6)
+
+
+def test_early_declared_metric_survives_a_flood_of_a_later_one() -> None:
+    flood = sizes(**{f"p{i}": i for i in range(10)})
+    admitted = admit(SPEC, [flood, UP.value(1)], Budget(max_series=3))
+    assert "example_up" in {family.metric.name for family in admitted.families}
+
+
+def test_histogram_costs_its_buckets_sum_and_count() -> None:
+    histogram = Histogram(TOOK).born([()]).family()
+    fits, does_not = (admit(SPEC, [histogram], Budget(max_series=size)) for size in (5, 4))
+    assert (len(fits.families), fits.dropped) == (1, 0)
+    assert (len(does_not.families), does_not.dropped) == (0, 5)
+
+
+def test_long_label_value_is_cut_and_counted() -> None:
+    admitted = admit(SPEC, [SIZE.family({("x" * 200,): 1})], Budget(max_label_length=10))
+    assert (labels(admitted.families), admitted.truncated) == ([("x" * 9 + "…",)], 1)
+
+
+def test_cut_values_that_become_equal_are_published_once() -> None:
+    """Two samples of one label set make Prometheus refuse or pick one; the first one stays, the rest is counted."""
+    admitted = admit(SPEC, [SIZE.family({("x" * 20 + "a",): 1, ("x" * 20 + "b",): 2})], Budget(max_label_length=10))
+    assert (len(labels(admitted.families)), admitted.dropped) == (1, 1)
+
+
+def test_same_metric_given_twice_becomes_one_family() -> None:
+    admitted = admit(SPEC, [sizes(a=1), sizes(b=2)], Budget())
+    assert (len(admitted.families), labels(admitted.families)) == (1, [("a",), ("b",)])
+
+
+def test_wrong_number_of_labels_is_dropped() -> None:
+    assert admit(SPEC, [Family(SIZE, (Sample((), 1.0),))], Budget()).dropped == 1
+
+
+def test_plain_sample_of_a_histogram_is_dropped() -> None:
+    assert admit(SPEC, [Family(TOOK, (Sample((), 1.0),))], Budget()).families == ()
+
+
+def test_distribution_with_a_missing_bucket_is_dropped() -> None:
+    assert admit(SPEC, [Family(TOOK, (), (Distribution((), (1, 2), 0.5),))], Budget()).families == ()
+
+
+def test_text_that_utf8_cannot_carry_is_replaced() -> None:
+    admitted = admit(SPEC, [SIZE.family({("a\udc80",): 1})], Budget())
+    assert labels(admitted.families) == [("a?",)]

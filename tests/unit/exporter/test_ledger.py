@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import pytest
+
+from chassis.errors import Reason
+from exporter.admission import Admitted
+from exporter.catalogue import Counter, Kind, Metric
+from exporter.ledger import NOT_SERVING, Ledger, Outcome, Record, State
+from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
+
+TRIES = Metric("example_tries_total", "Tries.", Kind.COUNTER)
+SPEC = ScriptedCollector([]).spec(metrics=(UP, SIZE, TRIES), always=(UP.name, TRIES.name))
+T0 = 1_700_000_000.0
+
+
+def ledger_with(*names: str, interval: float = 10.0) -> Ledger:
+    ledger = Ledger()
+    specs = [
+        ScriptedCollector([]).spec(name, metrics=SPEC.metrics, always=SPEC.always) for name in names or ("example",)
+    ]
+    ledger.enrol(Record(spec, interval, 5.0, 0.0) for spec in specs)
+    return ledger
+
+
+def succeeded(at: float, *, name: str = "example", **components: bool) -> Outcome:
+    families = (UP.value(1), sizes(a=7), Counter(TRIES).born([()]).family())
+    return Outcome(name, T0 + at, at, 0.25, Admitted(families), components)
+
+
+def raised(at: float, reason: Reason, *, name: str = "example") -> Outcome:
+    return Outcome(name, T0 + at, at, 0.25, reason=reason, message="it broke")
+
+
+def values(ledger: Ledger, at: float) -> dict[str, float]:
+    found = {}
+    for family in ledger.families(at):
+        for sample in family.samples:
+            name = family.metric.name.removeprefix("controlcore_")
+            found[f"{name}{list(sample.labels) or ''}"] = sample.value
+    return found
+
+
+def test_successful_collection_is_published_with_its_health() -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(3.0))
+    found = values(ledger, 4.0)
+    assert found["example_size_bytes['a']"] == 7
+    assert found["scrape_collector_success['example']"] == 1
+    assert found["scrape_collector_duration_seconds['example']"] == 0.25
+    assert found["scrape_collector_last_run_timestamp_seconds['example']"] == T0 + 3.0
+    assert found["scrape_collector_last_success_timestamp_seconds['example']"] == T0 + 3.0
+    assert found["scrape_collector_stale['example']"] == 0
+
+
+def test_before_the_first_collection_success_and_values_are_absent() -> None:
+    found = values(ledger_with(), 1.0)
+    assert not [name for name in found if "success" in name or "example_" in name or "last_run" in name]
+
+
+def test_error_counters_are_born_at_zero() -> None:
+    found = values(ledger_with(), 1.0)
+    assert {name: value for name, value in found.items() if "errors_total" in name} == {
+        f"exporter_collector_errors_total['example', '{reason}']": 0
+        for reason in ("timeout", "refused", "auth", "internal")
+    }
+
+
+def test_raised_collection_keeps_young_values_and_counts_its_reason() -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(0.0))
+    ledger.finish(raised(10.0, Reason.INTERNAL))
+    found = values(ledger, 11.0)
+    assert found["example_size_bytes['a']"] == 7
+    assert found["scrape_collector_success['example']"] == 0
+    assert found["scrape_collector_last_run_timestamp_seconds['example']"] == T0 + 10.0
+    assert found["scrape_collector_last_success_timestamp_seconds['example']"] == T0
+    assert found["exporter_collector_errors_total['example', 'internal']"] == 1
+
+
+@pytest.mark.parametrize(("interval", "limit"), [(10.0, 60.0), (1.0, 60.0), (30.0, 90.0)])
+def test_values_older_than_three_intervals_and_a_minute_are_dropped(interval: float, limit: float) -> None:
+    ledger = ledger_with(interval=interval)
+    ledger.finish(succeeded(0.0))
+    young, old = values(ledger, limit), values(ledger, limit + 0.1)
+    assert (young["example_size_bytes['a']"], young["scrape_collector_stale['example']"]) == (7, 0)
+    assert ("example_size_bytes['a']" in old, old["scrape_collector_stale['example']"]) == (False, 1)
+
+
+def test_counter_named_always_survives_staleness() -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(0.0))
+    assert values(ledger, 1000.0)["example_tries_total"] == 0
+
+
+@pytest.mark.parametrize("reason", sorted(NOT_SERVING))
+def test_backend_that_does_not_serve_is_down_at_once_and_stays_down(reason: Reason) -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(0.0, database=True))
+    ledger.finish(raised(10.0, reason))
+    assert (values(ledger, 10.1)["example_up"], values(ledger, 1000.0)["example_up"]) == (0, 0)
+    assert (values(ledger, 10.1)["component_up['database']"], values(ledger, 1000.0)["up"]) == (0, 0)
+
+
+def test_backend_that_never_answered_is_down() -> None:
+    ledger = ledger_with()
+    ledger.finish(raised(0.0, Reason.REFUSED))
+    assert values(ledger, 1.0)["example_up"] == 0
+
+
+@pytest.mark.parametrize("reason", sorted(set(Reason) - NOT_SERVING))
+def test_failure_that_says_nothing_of_the_backend_never_writes_zero(reason: Reason) -> None:
+    """A bug of ours is no outage of theirs: `*_up` stays while it is young, then nobody knows."""
+    ledger = ledger_with()
+    ledger.finish(succeeded(0.0, database=True))
+    ledger.finish(raised(10.0, reason))
+    young, old = values(ledger, 59.0), values(ledger, 61.0)
+    assert (young["example_up"], young["component_up['database']"]) == (1, 1)
+    assert not {"example_up", "component_up['database']", "up"} & set(old)
+
+
+def test_partial_failure_publishes_what_it_found_and_drops_the_rest() -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(0.0))
+    ledger.finish(Outcome("example", T0 + 10, 10.0, 0.1, Admitted((UP.value(0),)), {}, Reason.REFUSED, "no"))
+    found = values(ledger, 10.1)
+    assert (found["example_up"], "example_size_bytes['a']" in found) == (0, False)
+    assert found["scrape_collector_success['example']"] == 0
+
+
+def test_component_is_down_when_any_fresh_collector_found_it_down() -> None:
+    ledger = ledger_with("one", "two")
+    ledger.finish(succeeded(0.0, name="one", database=True, redis=True))
+    ledger.finish(succeeded(0.0, name="two", database=False))
+    found = values(ledger, 1.0)
+    assert (found["component_up['database']"], found["component_up['redis']"], found["up"]) == (0, 1, 0)
+
+
+def test_component_last_success_is_the_begin_of_the_collection_and_survives_the_outage() -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(2.0, database=True))
+    ledger.finish(succeeded(12.0, database=False))
+    assert values(ledger, 13.0)["component_last_success_timestamp_seconds['database']"] == T0 + 2.0
+
+
+def test_collection_past_its_deadline_counts_as_timeout_once_while_it_still_runs() -> None:
+    ledger = ledger_with()
+    ledger.finish(succeeded(0.0, database=True))
+    ledger.begin("example", 10.0)
+    assert ledger.find_overdue(T0 + 15.9, 15.9) == ()
+    overdue = ledger.find_overdue(T0 + 16.1, 16.1)
+    assert [(item.collector, item.reason, item.began_monotonic) for item in overdue] == [
+        ("example", Reason.TIMEOUT, 10.0)
+    ]
+    assert ledger.find_overdue(T0 + 17.0, 17.0) == ()
+    found = values(ledger, 17.0)
+    assert (found["scrape_collector_success['example']"], found["example_up"]) == (0, 0)
+
+
+def test_unconfigured_collector_publishes_nothing_and_is_not_pending() -> None:
+    ledger = ledger_with("one", "two")
+    ledger.families(0.0)
+    ledger.skip("one")
+    assert not [name for name in values(ledger, 1000.0) if "one" in name]
+    assert [record.state for record in ledger.records()] == [State.NOT_CONFIGURED, State.PENDING]
+    assert ledger.stale_names(1000.0) == {"two"}
+
+
+def test_reload_keeps_what_is_known_and_the_counters() -> None:
+    ledger = ledger_with()
+    ledger.finish(raised(0.0, Reason.REFUSED))
+    ledger.finish(succeeded(5.0))
+    ledger.enrol([Record(SPEC, 10.0, 5.0, 6.0)])
+    found = values(ledger, 7.0)
+    assert (found["example_size_bytes['a']"], found["exporter_collector_errors_total['example', 'refused']"]) == (7, 1)
+    assert values(ledger, 66.0)["scrape_collector_stale['example']"] == 1
+
+
+def test_dropped_and_truncated_series_are_counted() -> None:
+    ledger = ledger_with()
+    for at in (0.0, 10.0):
+        ledger.finish(Outcome("example", T0 + at, at, 0.1, Admitted((), dropped=3, truncated=2)))
+    found = values(ledger, 11.0)
+    assert found["exporter_dropped_series_total['example']"] == 6
+    assert found["exporter_truncated_labels_total['example']"] == 4

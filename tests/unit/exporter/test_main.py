@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter.__main__ import main, overrides, parser
+from tests.fakes.collector import ScriptedCollector
+
+SPECS = (ScriptedCollector([]).spec("lamp"), ScriptedCollector([]).spec("door", doc="Costs 5 % of a core."))
+
+
+def chosen(*arguments: str) -> dict[str, object]:
+    return overrides(parser(SPECS).parse_args(arguments))
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "CONTROLCORE_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_no_argument_overrides_nothing() -> None:
+    assert chosen() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("127.0.0.1:9000", {"host": "127.0.0.1", "port": 9000}),
+        (":9000", {"port": 9000}),
+        ("[::1]:9000", {"host": "::1", "port": 9000}),
+    ],
+)
+def test_listen_address_is_read(text: str, server: dict[str, object]) -> None:
+    assert chosen("--web.listen-address", text) == {"server": server}
+
+
+@pytest.mark.parametrize("text", ["9000", "host:", "host:http", "host:70000"])
+def test_listen_address_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        chosen("--web.listen-address", text)
+    assert "is not HOST:PORT" in capsys.readouterr().err
+
+
+def test_each_collector_has_a_switch() -> None:
+    assert chosen("--no-collector.lamp", "--collector.door") == {
+        "collectors": {"lamp": {"enabled": False}, "door": {"enabled": True}}
+    }
+
+
+def test_log_flags_are_settings() -> None:
+    assert chosen("--log.level", "debug", "--log.form", "json") == {"log": {"level": "debug", "form": "json"}}
+
+
+def test_help_names_every_collector() -> None:
+    text = parser(SPECS).format_help()
+    assert ("--collector.door" in text, "Costs 5 % of a core." in text) == (True, True)
+
+
+def test_good_configuration_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("api: {url: 'http://api:8000'}\n")
+    assert main(["--config.file", str(file), "--config.check"]) == 0
+    assert capsys.readouterr().out == "the configuration is valid\n"
+
+
+def test_bad_configuration_exits_2_with_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("api: {ulr: 'http://api:8000'}\nserver: {port: -1}\n")
+    assert main(["--config.file", str(file)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == ["api.ulr", "server.port"]
+
+
+def test_missing_file_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config.file", "/nowhere/exporter.yml"]) == 2
+    assert "/nowhere/exporter.yml: cannot read" in capsys.readouterr().err
+
+
+def test_catalogue_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-metrics"]) == 0
+    assert "| `controlcore_scrape_collector_success` | gauge | `collector` |" in capsys.readouterr().out

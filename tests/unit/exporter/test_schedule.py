@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from chassis.errors import PermanentError, Reason, TransientError
+from exporter.admission import Budget
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result
+from exporter.ledger import Outcome
+from exporter.schedule import Job, Schedule, describe, reason_of
+from exporter.sources import Sources
+from tests.fakes.clock import ManualClock, settle
+from tests.fakes.collector import UP, ScriptedCollector, hang
+
+FINE = Result((UP.value(1),))
+SETTINGS = CollectorSettings(interval_seconds=10.0, timeout_seconds=5.0)
+
+
+class Notes:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, float]] = []
+        self.skipped: list[str] = []
+        self.outcomes: list[Outcome] = []
+        self.ended = asyncio.Event()
+
+    def begin(self, name: str, now_monotonic: float) -> None:
+        self.begun.append((name, now_monotonic))
+
+    def skip(self, name: str) -> None:
+        self.skipped.append(name)
+
+    def finish(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.ended.set()
+
+    @property
+    def reasons(self) -> list[Reason | None]:
+        return [outcome.reason for outcome in self.outcomes]
+
+
+@asynccontextmanager
+async def running(clock: ManualClock, *jobs: Job, spread: float = 0.0) -> AsyncIterator[Notes]:
+    notes = Notes()
+    sources = Sources(clock=clock, settings=cast("Any", None), http=cast("Any", None))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Schedule(sources, Budget(), notes, lambda: spread).run(jobs))
+        await settle()
+        yield notes
+        task.cancel()
+
+
+def job(collector: ScriptedCollector, name: str = "example", settings: CollectorSettings = SETTINGS) -> Job:
+    return Job(collector.spec(name), settings)
+
+
+async def test_collections_start_an_interval_apart() -> None:
+    clock = ManualClock(monotonic=100.0)
+    async with running(clock, job(ScriptedCollector([FINE]))) as notes:
+        await clock.advance(35.0)
+    assert [at for _, at in notes.begun] == [100.0, 110.0, 120.0, 130.0]
+
+
+async def test_first_start_is_spread_by_at_most_half_a_second() -> None:
+    clock = ManualClock(monotonic=100.0)
+    slow = CollectorSettings(interval_seconds=300.0)
+    quick = CollectorSettings(interval_seconds=1.0)
+    jobs = [job(ScriptedCollector([FINE]), "slow", slow), job(ScriptedCollector([FINE]), "quick", quick)]
+    async with running(clock, *jobs, spread=1.0) as notes:
+        await clock.advance(0.5)
+    assert notes.begun == [("quick", 100.1), ("slow", 100.5)]
+
+
+async def test_slow_collection_delays_the_next_one_and_never_overlaps() -> None:
+    clock = ManualClock(monotonic=0.0)
+
+    async def slow() -> Result:
+        await clock.sleep(14.0)
+        return FINE
+
+    collector = ScriptedCollector([slow])
+    patient = CollectorSettings(interval_seconds=10.0, timeout_seconds=60.0)
+    async with running(clock, job(collector, settings=patient)) as notes:
+        await clock.advance(43.0)
+    assert [at for _, at in notes.begun] == [0.0, 14.0, 28.0, 42.0]
+    assert (collector.most_running, [outcome.duration_seconds for outcome in notes.outcomes]) == (1, [14.0] * 3)
+
+
+async def test_hanging_collector_is_cancelled_at_its_deadline_and_tried_again() -> None:
+    clock = ManualClock()
+    collector = ScriptedCollector([hang, FINE])
+    settings = CollectorSettings(interval_seconds=10.0, timeout_seconds=0.01)
+    async with running(clock, job(collector, settings=settings)) as notes:
+        await notes.ended.wait()
+        await clock.advance(10.0)
+    assert (notes.reasons, collector.running) == ([Reason.TIMEOUT, None], 0)
+
+
+async def test_failing_collector_leaves_its_neighbour_alone() -> None:
+    clock = ManualClock()
+    bad, good = ScriptedCollector([ValueError("boom")]), ScriptedCollector([FINE])
+    async with running(clock, job(bad, "bad"), job(good, "good")) as notes:
+        await clock.advance(20.0)
+    assert (bad.collected, good.collected) == (3, 3)
+    assert {outcome.reason for outcome in notes.outcomes if outcome.collector == "good"} == {None}
+    assert {outcome.reason for outcome in notes.outcomes if outcome.collector == "bad"} == {Reason.INTERNAL}
+
+
+async def test_stray_cancellation_inside_a_collection_does_not_end_the_collector() -> None:
+    clock = ManualClock()
+    collector = ScriptedCollector([asyncio.CancelledError(), FINE])
+    async with running(clock, job(collector)) as notes:
+        await clock.advance(10.0)
+    assert notes.reasons == [Reason.INTERNAL, None]
+
+
+async def test_cancellation_from_outside_ends_the_collector_and_closes_it() -> None:
+    collector = ScriptedCollector([hang])
+    async with running(ManualClock(), job(collector)) as notes:
+        pass
+    assert (notes.outcomes, collector.opened, collector.closed) == ([], 1, 1)
+
+
+async def test_unconfigured_collector_is_skipped_and_not_tried_again() -> None:
+    clock = ManualClock()
+    collector = ScriptedCollector([FINE], open_errors=[NotConfiguredError("no database")])
+    async with running(clock, job(collector)) as notes:
+        await clock.advance(100.0)
+    assert (notes.skipped, notes.outcomes, collector.opened) == (["example"], [], 0)
+
+
+async def test_collector_that_cannot_be_opened_is_opened_an_interval_later() -> None:
+    clock = ManualClock()
+    collector = ScriptedCollector([FINE], open_errors=[TransientError(Reason.REFUSED, "not there")])
+    async with running(clock, job(collector)) as notes:
+        assert notes.reasons == [Reason.REFUSED]
+        await clock.advance(10.0)
+    assert (notes.reasons, collector.opened) == ([Reason.REFUSED, None], 1)
+
+
+async def test_partial_failure_carries_its_reason_and_its_families() -> None:
+    result = Result((UP.value(0),), {"database": False}, TransientError(Reason.REFUSED, "nobody listens"))
+    async with running(ManualClock(), job(ScriptedCollector([result]))) as notes:
+        pass
+    outcome = notes.outcomes[0]
+    assert (outcome.reason, outcome.message, outcome.components) == (
+        Reason.REFUSED,
+        "nobody listens",
+        {"database": False},
+    )
+    assert outcome.admitted is not None
+
+
+async def test_malformed_result_is_the_collectors_own_failure() -> None:
+    broken = Result(cast("Any", (42,)))
+    async with running(ManualClock(), job(ScriptedCollector([broken]))) as notes:
+        pass
+    assert notes.reasons == [Reason.INTERNAL]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermanentError(Reason.AUTH, "x"), Reason.AUTH),
+        (TimeoutError(), Reason.TIMEOUT),
+        (ValueError("x"), Reason.INTERNAL),
+        (ExceptionGroup("g", [ValueError("x"), TransientError(Reason.DNS, "x")]), Reason.DNS),
+        (ExceptionGroup("g", [ValueError("x")]), Reason.INTERNAL),
+    ],
+)
+def test_reason_of_an_error(error: BaseException, reason: Reason) -> None:
+    assert reason_of(error) is reason
+
+
+def test_description_is_one_bounded_line() -> None:
+    text = describe(TransientError(Reason.REFUSED, "first\nsecond " + "x" * 1000), Reason.REFUSED)
+    assert (text.startswith("first second x"), len(text), "\n" in text) == (True, 300, False)
+
+
+def test_description_of_a_bug_says_where() -> None:
+    with pytest.raises(KeyError) as caught:
+        {}["missing"]
+    assert "KeyError: 'missing' at test_schedule.py:" in describe(caught.value, Reason.INTERNAL)
+
+
+def test_description_of_a_bare_timeout_is_a_sentence() -> None:
+    assert describe(TimeoutError(), Reason.TIMEOUT) == "no answer within the deadline"
