@@ -77,7 +77,24 @@ def test_quantity_is_its_number(text, number):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "m", "1mm", "1 m", "1e", "1e3m", "1ki", "1KI", "0x10", "1_000", "NaN", "Infinity", "1,5", "١", "1m\n"],
+    [
+        "",
+        " ",
+        "m",
+        "1mm",
+        "1 m",
+        "1e",
+        "1e3m",
+        "1ki",
+        "1KI",
+        "0x10",
+        "1_000",
+        "NaN",
+        "Infinity",
+        "1,5",
+        "\u0661",
+        "1m\n",
+    ],
 )
 def test_text_that_is_no_quantity_is_malformed(text):
     with pytest.raises(PermanentError) as caught:

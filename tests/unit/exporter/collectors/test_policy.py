@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import ValidationError
+
+from chassis.errors import Reason, TransientError
+from chassis.http import Response
+from exporter.collectors import NotConfiguredError
+from exporter.collectors.policy import PolicyCollector, PolicySettings
+from exporter.settings import BouncerTarget, ExporterSettings
+from tests.fakes.clock import ManualClock
+from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value
+
+HEALTHY = Response(200, b'{"status":"healthy"}', 0.001)
+UP, ENGINE = "controlcore_bouncer_up", "controlcore_policy_engine_up"
+SUCCESS, RESULTS = "controlcore_policy_probe_success", "controlcore_policy_probe_results_total"
+MISMATCHES, GUIDE = "controlcore_policy_probe_mismatches_total", "policy_evaluation_duration_seconds"
+
+
+def decide(call):
+    is_allowed = call.json["user"]["id"] == "canary-allow"
+    body = b'{"allow":true,"reason":"ok"}' if is_allowed else b'{"allow":false,"reason":"Access denied by policy"}'
+    return Response(200, body, 0.004 if is_allowed else 0.006)
+
+
+def say(reason):
+    return Response(200, b'{"allow":false,"reason":"%s"}' % reason, 0.002)
+
+
+class Bouncers:
+    """Two bouncers whose answers can be replaced."""
+
+    def __init__(self, **settings) -> None:
+        self.http = FakeHttp({})
+        self.clock = ManualClock()
+        targets = (
+            BouncerTarget(name="b-production", url="http://production:8080/"),
+            BouncerTarget(name="b-sandbox", url="http://sandbox:8080", environment="sandbox"),
+        )
+        for place in ("production", "sandbox"):
+            self.set(place, HEALTHY, decide)
+        self.collector = PolicyCollector(PolicySettings(**settings), targets, self.http, self.clock)
+
+    def set(self, place, health, authorize):
+        base = f"http://{place}:8080"
+        self.http.answers |= {f"{base}/health": health, f"{base}/api/v1/authorize": authorize}
+
+
+async def test_deciding_bouncers_give_the_golden_page():
+    result = await Bouncers().collector.collect()
+    assert expose(result.families) == golden("policy")
+    assert (result.components, result.failure) == ({"policy_engine": True}, None)
+
+
+@pytest.mark.parametrize(
+    ("authorize", "label"),
+    [
+        (say(b"OPA evaluation failed: refused"), "engine_error"),
+        (say(b"No policy result (undefined) - default deny"), "undefined"),
+        (TransientError(Reason.TIMEOUT, "no answer"), "timeout"),
+    ],
+)
+async def test_engine_that_does_not_decide_is_down_though_its_bouncer_is_up(authorize, label):
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, authorize)
+    result = await bouncers.collector.collect()
+    assert value(result.families, UP, "b-production", "production") == 1
+    assert value(result.families, ENGINE, "b-production") == 0
+    assert value(result.families, SUCCESS, "b-production") == 0
+    assert value(result.families, RESULTS, "b-production", label) == 2
+    assert value(result.families, MISMATCHES, "b-production") == 0
+    assert value(result.families, ENGINE, "b-sandbox") == 1
+    assert result.components == {"policy_engine": False}
+
+
+@pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.DNS, Reason.CLOSED, Reason.UNREACHABLE, Reason.TLS])
+async def test_bouncer_that_cannot_be_reached_leaves_its_engine_unknown(reason):
+    bouncers = Bouncers()
+    error = TransientError(reason, "away")
+    bouncers.set("production", error, error)
+    result = await bouncers.collector.collect()
+    assert value(result.families, UP, "b-production", "production") == 0
+    assert value(result.families, RESULTS, "b-production", "unreachable") == 2
+    assert value(result.families, ENGINE, "b-production") is None
+    assert result.components == {}
+    assert result.failure is None
+
+
+async def test_bouncer_that_hangs_as_a_whole_does_not_speak_against_its_engine():
+    bouncers = Bouncers()
+    error = TransientError(Reason.TIMEOUT, "no answer")
+    bouncers.set("production", error, error)
+    result = await bouncers.collector.collect()
+    assert value(result.families, ENGINE, "b-production") is None
+    assert value(result.families, RESULTS, "b-production", "timeout") == 2
+
+
+async def test_wrong_decision_is_a_mismatch_and_the_engine_still_up():
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, Response(200, b'{"allow":true,"reason":"ok"}', 0.002))
+    result = await bouncers.collector.collect()
+    assert value(result.families, MISMATCHES, "b-production") == 1
+    assert value(result.families, SUCCESS, "b-production") == 0
+    assert value(result.families, ENGINE, "b-production") == 1
+
+
+async def test_answer_that_is_no_answer_is_malformed():
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, Response(404, b"404 page not found", 0.001))
+    result = await bouncers.collector.collect()
+    assert value(result.families, RESULTS, "b-production", "malformed") == 2
+    assert value(result.families, ENGINE, "b-production") is None
+
+
+async def test_timeouts_count_with_their_deadline_so_that_the_guides_alert_can_fire():
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, TransientError(Reason.TIMEOUT, "no answer"))
+    result = await bouncers.collector.collect()
+    assert value(result.families, GUIDE) == PolicySettings().question_timeout_seconds > 1
+    assert 'controlcore_policy_probe_duration_seconds_sum{bouncer="b-production"} 6.0\n' in expose(result.families)
+
+
+async def test_slow_answers_leave_the_guides_gauge_after_a_minute():
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, Response(200, b'{"allow":true}', 2.0))
+    await bouncers.collector.collect()
+    bouncers.set("production", HEALTHY, decide)
+    await bouncers.clock.advance(59)
+    assert value((await bouncers.collector.collect()).families, GUIDE) == 2.0
+    await bouncers.clock.advance(1)
+    assert value((await bouncers.collector.collect()).families, GUIDE) == 0.006
+
+
+async def test_guides_gauge_is_absent_without_any_answer():
+    bouncers = Bouncers()
+    error = TransientError(Reason.REFUSED, "away")
+    for place in ("production", "sandbox"):
+        bouncers.set(place, error, error)
+    assert GUIDE not in samples((await bouncers.collector.collect()).families)
+
+
+async def test_requests_in_flight_stay_within_the_limit():
+    class CountingHttp(FakeHttp):
+        in_flight = most = 0
+
+        async def send(self, call):
+            self.in_flight += 1
+            self.most = max(self.most, self.in_flight)
+            await asyncio.sleep(0)
+            self.in_flight -= 1
+            return HEALTHY if call.url.endswith("/health") else decide(call)
+
+    bouncers = Bouncers(max_concurrent=2)
+    bouncers.collector._http = http = CountingHttp({})
+    await bouncers.collector.collect()
+    assert http.most == 2
+
+
+async def test_bouncers_not_asked_in_time_are_absent_and_fail_the_round():
+    class FrozenSandbox(FakeHttp):
+        async def send(self, call):
+            if "sandbox" in call.url:
+                await asyncio.Event().wait()
+            return await super().send(call)
+
+    bouncers = Bouncers(timeout_seconds=1.1)
+    answers = bouncers.http.answers
+    bouncers.collector._http = FrozenSandbox(answers)
+    result = await bouncers.collector.collect()
+    assert samples(result.families)[UP] == {("b-production", "production"): 1.0}
+    assert result.components == {}
+    assert result.failure.reason is Reason.TIMEOUT
+
+
+def test_question_deadline_at_which_the_guides_alert_could_not_fire_is_refused():
+    with pytest.raises(ValidationError):
+        PolicySettings(question_timeout_seconds=1.0)
+
+
+async def test_no_bouncer_is_not_configured():
+    with pytest.raises(NotConfiguredError):
+        async with PolicyCollector.open(PolicySettings(), make_sources()):
+            pass
+
+
+async def test_opened_collector_asks_the_configured_bouncers():
+    http = FakeHttp({"http://b:1/health": HEALTHY, "http://b:1/api/v1/authorize": decide})
+    settings = ExporterSettings(bouncers=(BouncerTarget(name="b", url="http://b:1"),))
+    async with PolicyCollector.open(PolicySettings(), make_sources(settings, http=http)) as collector:
+        assert (await collector.collect()).components == {"policy_engine": True}
