@@ -132,5 +132,6 @@ def _fits(target: Target, labels: Mapping[str, str]) -> bool:
 
 
 def _label(labels: Mapping[str, str], name: str) -> str:
-    """A label's value as it may be shown: bounded, never empty."""
-    return labels.get(name, "")[:MAX_NAME_LENGTH] or UNNAMED
+    """A label's value as it may be stored and shown: bounded, encodable, never empty."""
+    value = labels.get(name, "")[:MAX_NAME_LENGTH]
+    return value.encode("utf-8", "replace").decode("utf-8") or UNNAMED

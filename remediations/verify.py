@@ -1,7 +1,7 @@
 """Says whether a write has helped, from what was observed since; never from an alert that went quiet.
 
-Proof has three parts, in this order: the cluster shows the effect of the write (a finished rollout, the autoscaler's new
-bound); then every collector behind the `verify` query has collected at least twice (not: was scraped twice, since a
+Proof has three parts, in this order: the cluster shows the effect of the write (a finished rollout, the autoscaler's
+new bound); then every collector behind the `verify` query has collected at least twice (not: was scraped twice, since a
 sample scraped after the write may have been collected before it); then the query is true.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from remediations.model import Autoscaler, Fact, Outcome, Plan, Verdict, Workload
+from remediations.model import ANNOTATION_OPERATION, Autoscaler, Fact, Outcome, Plan, Verdict, Workload
 from remediations.policy import Policy
 
 BOUNDS = {"minReplicas", "maxReplicas"}
@@ -65,7 +65,7 @@ def _is_rolled_out(plan: Plan, workload: Workload) -> bool:
     """Whether the same Deployment runs this operation's template in every pod."""
     return (
         workload.uid == plan.expected["uid"]
-        and plan.expected["template_operation_id"] in workload.template_annotations.values()
+        and workload.template_annotations.get(ANNOTATION_OPERATION) == plan.expected["template_operation_id"]
         and workload.is_rolled_out
     )
 

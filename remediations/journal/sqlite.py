@@ -1,0 +1,217 @@
+"""The journal in one SQLite file: the embedded default, with nothing to run. Needs SQLite 3.35 (RETURNING).
+
+Every method is one transaction. The fence, the lease, the expected state and both uniqueness rules are part of the
+statements themselves, so they hold for two processes on the same file too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from remediations.journal import sqlite_statements as sql
+from remediations.journal.port import (
+    Change,
+    Claim,
+    Delivery,
+    FenceLostError,
+    JournalError,
+    Record,
+    Remediation,
+    Stored,
+    TargetBusyError,
+    require_transition,
+)
+from remediations.journal.sqlite_delivery import store_delivery
+from remediations.journal.sqlite_rows import IdSource, read_action, read_record, read_remediation, to_json, to_text
+from remediations.journal.sqlite_thread import SqliteThread
+from remediations.model import CLOSED, PastAction, Pause, State, Target
+
+
+class SqliteJournal:
+    """The adapter. Open it with `open_journal`."""
+
+    def __init__(self, thread: SqliteThread) -> None:
+        self._thread = thread
+        self._ids = IdSource()
+
+    async def append(self, delivery: Delivery) -> Stored:
+        """Stores a delivery durably, in one transaction; after an error nothing of it is stored."""
+        return await self._thread.write(lambda connection: store_delivery(connection, delivery, self._ids))
+
+    async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
+        """Claims the open remediation that is due for the longest time, or None."""
+        until = now + ttl_seconds
+
+        def work(connection: sqlite3.Connection) -> Claim | None:
+            rows = connection.execute(sql.CLAIM, {"worker": worker, "until": until, "now": now}).fetchall()
+            if not rows:
+                return None
+            remediation = read_remediation(rows[0])
+            data = {"worker": worker, "fence": remediation.fence}
+            _record(connection, remediation.id, Record(now, "claimed", remediation.state, data))
+            return Claim(remediation, worker, remediation.fence, until)
+
+        return await self._thread.write(work)
+
+    async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
+        """Extends the lease; raises FenceLostError when it is no longer ours."""
+        values = _identity(claim, now) | {"until": now + ttl_seconds}
+
+        def work(connection: sqlite3.Connection) -> Claim:
+            rows = connection.execute(sql.RENEW, values).fetchall()
+            if not rows:
+                raise _refusal(connection, claim, now, None)
+            return replace(claim, remediation=read_remediation(rows[0]), lease_until=now + ttl_seconds)
+
+        return await self._thread.write(work)
+
+    async def advance(self, claim: Claim, expected: State, state: State, now: float, change: Change) -> Remediation:
+        """Moves a remediation from `expected` to `state` and appends the record, in one transaction.
+
+        Raises FenceLostError, TargetBusyError, or JournalError when it is in another state than expected.
+        """
+        require_transition(expected, state)
+        values = _identity(claim, now) | {"expected": expected.value, "state": state.value} | _values(change, state)
+
+        def work(connection: sqlite3.Connection) -> Remediation:
+            try:
+                rows = connection.execute(sql.ADVANCE, values).fetchall()
+            except sqlite3.IntegrityError as error:
+                raise TargetBusyError(f"another remediation is in flight on {claim.remediation.target.key}") from error
+            if not rows:
+                raise _refusal(connection, claim, now, expected)
+            _record(connection, claim.remediation.id, change.record)
+            return read_remediation(rows[0])
+
+        return await self._thread.write(work)
+
+    async def note(self, claim: Claim, now: float, record: Record, *, next_at: float | None = None) -> None:
+        """Appends a record without changing the state; with `next_at`, releases the lease until then."""
+        values = _identity(claim, now) | {"next_at": next_at}
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute(sql.NOTE, values).rowcount == 0:
+                raise _refusal(connection, claim, now, None)
+            _record(connection, claim.remediation.id, record)
+
+        await self._thread.write(work)
+
+    async def listing(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Remediation]:
+        """Remediations, newest first."""
+        rows = await self._select(sql.LIST_OPEN if only_open else sql.LIST, max(0, limit))
+        return [read_remediation(row) for row in rows]
+
+    async def story(self, remediation_id: str) -> tuple[Remediation, Sequence[Record]]:
+        """One remediation and its records, oldest first; raises KeyError for an unknown id."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Remediation, Sequence[Record]]:
+            row = connection.execute(sql.ONE, (to_text(remediation_id),)).fetchone()
+            if row is None:
+                raise KeyError(remediation_id)
+            rows = connection.execute(sql.STORY, (row["id"],))
+            return read_remediation(row), [read_record(item) for item in rows.fetchall()]
+
+        return await self._thread.read(work)
+
+    async def actions_since(self, since: float) -> Sequence[PastAction]:
+        """Writes made since then, newest first, over all targets."""
+        rows = await self._select(sql.WRITTEN, since)
+        return [read_action(row) for row in rows]
+
+    async def in_flight(self, target: Target, *, other_than: str) -> Sequence[str]:
+        """Ids of other remediations in flight on this target."""
+        names = (to_text(target.namespace), to_text(target.kind), to_text(target.name))
+        rows = await self._select(sql.IN_FLIGHT, *names, other_than)
+        return [str(row["id"]) for row in rows]
+
+    async def pause(self, pause: Pause, now: float) -> None:
+        """Sets (or replaces) a named pause."""
+        values = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason), pause.until, now)
+        await self._thread.write(lambda connection: connection.execute(sql.PAUSE, values))
+
+    async def resume(self, name: str, now: float) -> bool:
+        """Ends a named pause; False when none of that name was in force."""
+        values = (to_text(name), now)
+        rows = await self._thread.write(lambda connection: connection.execute(sql.RESUME, values).fetchall())
+        return any(row["was_in_force"] for row in rows)
+
+    async def pauses(self, now: float) -> Sequence[Pause]:
+        """The pauses in force, by name."""
+        rows = await self._select(sql.PAUSES, now)
+        return [Pause(row["name"], row["owner"], row["reason"], row["until"]) for row in rows]
+
+    async def counts(self) -> Mapping[State, int]:
+        """How many remediations are in each state; every state is named, QUARANTINED counts what was set aside."""
+        rows = await self._select(sql.COUNTS)
+        return dict.fromkeys(State, 0) | {State(row["state"]): int(row["number"]) for row in rows}
+
+    async def forget(self, before: float) -> int:
+        """Removes what closed before then, with its story, and what was quarantined before; returns the number."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute(sql.FORGET_QUARANTINE, (before,))
+            return connection.execute(sql.FORGET, (before,)).rowcount
+
+        return await self._thread.write(work)
+
+    async def check(self) -> None:
+        """Commits a row that nobody reads: a full or read-only disk shows only when something is really written."""
+        await self._thread.write(lambda connection: connection.execute(sql.PROBE))
+
+    async def _select(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """The rows of a question."""
+        return await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
+
+
+@asynccontextmanager
+async def open_journal(path: Path, *, timeout_seconds: float = 10.0) -> AsyncIterator[SqliteJournal]:
+    """The journal in this file, created when it does not exist; raises JournalError with a sentence that helps.
+
+    `timeout_seconds` bounds every call, waiting for another process's lock included.
+    """
+    thread = SqliteThread(path, timeout_seconds)
+    await thread.open()
+    try:
+        yield SqliteJournal(thread)
+    finally:
+        await thread.close()
+
+
+def _identity(claim: Claim, now: float) -> dict[str, Any]:
+    """What OURS compares."""
+    return {"id": claim.remediation.id, "fence": claim.fence, "now": now}
+
+
+def _values(change: Change, state: State) -> dict[str, Any]:
+    """What ADVANCE stores."""
+    return {
+        "reason": change.reason,
+        "next_at": change.next_at,
+        "operation_id": change.operation_id,
+        "plan": None if change.plan is None else to_json(change.plan),
+        "written_at": change.written_at,
+        "attempt": int(change.is_attempt),
+        "releases": change.releases or state in CLOSED,
+    }
+
+
+def _record(connection: sqlite3.Connection, remediation_id: str, record: Record) -> None:
+    """Appends one line to a story."""
+    connection.execute(sql.RECORD, (remediation_id, record.at, record.kind, record.state.value, to_json(record.data)))
+
+
+def _refusal(connection: sqlite3.Connection, claim: Claim, now: float, expected: State | None) -> JournalError:
+    """Why a statement of this claim changed nothing."""
+    row = connection.execute(sql.ONE, (claim.remediation.id,)).fetchone()
+    if row is None:
+        return FenceLostError(f"{claim.remediation.id} is not in the journal")
+    if row["fence"] != claim.fence:
+        return FenceLostError(f"fence {claim.fence} of {claim.remediation.id} was followed by {row['fence']}")
+    if row["lease_until"] is None or row["lease_until"] <= now:
+        return FenceLostError(f"the lease of {claim.worker} on {claim.remediation.id} has ended")
+    return JournalError(f"{claim.remediation.id} is {row['state']}, not {expected}")

@@ -1,0 +1,83 @@
+"""What one webhook request becomes in the SQLite journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from remediations.journal import sqlite_statements as sql
+from remediations.journal.port import Delivery, Match, Quarantined, Stored
+from remediations.journal.sqlite_rows import IdSource, to_json, to_text
+from remediations.model import Target
+
+Key = tuple[str, Target]
+
+
+def store_delivery(connection: sqlite3.Connection, delivery: Delivery, ids: IdSource) -> Stored:
+    """Opens, joins or marks remediations, and sets aside what could not be read, inside the caller's transaction."""
+    at = delivery.received_at
+    opened: list[str] = []
+    joined: list[str] = []
+    resolved: list[str] = []
+    for (policy, target), matches in _grouped(match for match in delivery.matches if match.alert.is_firing).items():
+        found = _find(connection, policy, target)
+        if found is None:
+            opened.append(_open(connection, matches, at, ids))
+        else:
+            connection.execute(sql.JOIN, (found["id"],))
+            _tell(connection, found, "joined", matches, at)
+            joined.append(found["id"])
+    for (policy, target), matches in _grouped(match for match in delivery.matches if not match.alert.is_firing).items():
+        found = _find(connection, policy, target)
+        if found is not None and found["id"] not in opened:
+            connection.execute(sql.RESOLVE, (at, found["id"]))
+            _tell(connection, found, "resolved", matches, at)
+            resolved.append(found["id"])
+    _set_aside(connection, delivery.quarantined, at)
+    return Stored(tuple(opened), tuple(joined), tuple(resolved))
+
+
+def _grouped(matches: Iterable[Match]) -> dict[Key, list[Match]]:
+    """The matches by what they would open: two hundred alerts about one target are one remediation and one line."""
+    groups: dict[Key, list[Match]] = {}
+    for match in matches:
+        groups.setdefault((match.policy, match.target), []).append(match)
+    return groups
+
+
+def _find(connection: sqlite3.Connection, policy: str, target: Target) -> sqlite3.Row | None:
+    """The open remediation of this policy on this target."""
+    found: sqlite3.Row | None = connection.execute(sql.FIND, _names(policy, target)).fetchone()
+    return found
+
+
+def _names(policy: str, target: Target) -> tuple[str, str, str, str]:
+    """The columns that identify what a remediation is about."""
+    return (to_text(policy), to_text(target.namespace), to_text(target.kind), to_text(target.name))
+
+
+def _open(connection: sqlite3.Connection, matches: list[Match], at: float, ids: IdSource) -> str:
+    """Begins a remediation with the first of these alerts."""
+    first = matches[0]
+    new = ids.make(at)
+    alert = to_json(asdict(first.alert))
+    connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), alert, at, at, at))
+    data = to_json({"alert": asdict(first.alert), "alerts": len(matches)})
+    connection.execute(sql.RECORD, (new, at, "received", "received", data))
+    return new
+
+
+def _tell(connection: sqlite3.Connection, found: sqlite3.Row, kind: str, matches: list[Match], at: float) -> None:
+    """Appends what repeated or resolved alerts said."""
+    alert = matches[0].alert
+    data = {"fingerprint": alert.fingerprint, "starts_at": alert.starts_at, "alerts": len(matches)}
+    connection.execute(sql.RECORD, (found["id"], at, kind, found["state"], to_json(data)))
+
+
+def _set_aside(connection: sqlite3.Connection, pieces: Iterable[Quarantined], at: float) -> None:
+    """Keeps what could not be read."""
+    connection.executemany(
+        sql.QUARANTINE,
+        [(at, to_text(piece.problem), to_text(piece.raw)) for piece in pieces],
+    )

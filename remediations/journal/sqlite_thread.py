@@ -1,0 +1,129 @@
+"""One SQLite connection in one thread of its own, so that the disk never blocks the event loop.
+
+Driver errors leave here as JournalError with a sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from remediations.journal.port import JournalError
+from remediations.journal.sqlite_schema import prepare
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+PRIMARY_CODE = 0xFF
+"""Masks the extended part of an SQLite result code (https://www.sqlite.org/rescode.html)."""
+ADVICE = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "the file or its directory cannot be written",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: its directory must exist and be writable",
+    sqlite3.SQLITE_CORRUPT: "the journal is damaged: move the file away or restore a copy",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database: move it away or name another path",
+    sqlite3.SQLITE_BUSY: "another process keeps the journal locked",
+    sqlite3.SQLITE_LOCKED: "another process keeps the journal locked",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_PERM: "the file may not be read or written",
+}
+
+
+class SqliteThread:
+    """Runs work on the connection, one piece after the other, each in a transaction of its own."""
+
+    def __init__(self, path: Path, timeout_seconds: float) -> None:
+        self._path = path
+        self._timeout_seconds = timeout_seconds
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Opens (and creates, readable by its owner alone) the file; raises JournalError."""
+        try:
+            await self._run(lambda _abandoned: self._connect())
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Closes the connection and ends the thread; what was committed is kept."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await loop.run_in_executor(self._executor, self._disconnect)
+        except TimeoutError as error:
+            raise JournalError(f"{self._path}: the disk did not answer in time when closing") from error
+        finally:
+            self._executor.shutdown(wait=False)
+
+    async def write(self, work: Work[T]) -> T:
+        """Commits what the work has written, durably; rolls all of it back when it raises or takes too long."""
+        return await self._run(lambda abandoned: self._transact(work, "BEGIN IMMEDIATE", abandoned))
+
+    async def read(self, work: Work[T]) -> T:
+        """The work's answer, from one consistent state."""
+        return await self._run(lambda abandoned: self._transact(work, "BEGIN", abandoned))
+
+    async def _run(self, job: Callable[[threading.Event], T]) -> T:
+        """The job's result from the thread; raises JournalError when it fails or does not end in time.
+
+        Work that nobody waits for any more (deadline, cancellation) is rolled back instead of committed.
+        """
+        abandoned = threading.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await loop.run_in_executor(self._executor, job, abandoned)
+        except TimeoutError as error:
+            raise JournalError(f"{self._path}: the disk did not answer within {self._timeout_seconds:g} s") from error
+        except sqlite3.Error as error:
+            raise JournalError(f"{self._path}: {_explain(error)}") from error
+        except RuntimeError as error:
+            raise JournalError(f"{self._path}: the journal is closed") from error
+        except OSError as error:
+            raise JournalError(f"{self._path}: {error.strerror}") from error
+        finally:
+            abandoned.set()
+
+    def _connect(self) -> None:
+        """Opens the file in the thread; the connection is used nowhere else."""
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(self._path, timeout=self._timeout_seconds / 2, isolation_level=None)
+        self._connection = connection
+        connection.row_factory = sqlite3.Row
+        prepare(connection)
+
+    def _disconnect(self) -> None:
+        """Closes the connection in its thread."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _transact(self, work: Work[T], begin: str, abandoned: threading.Event) -> T:
+        """Runs the work between BEGIN and COMMIT."""
+        connection = self._connection
+        if connection is None or abandoned.is_set():
+            raise RuntimeError("closed")
+        connection.execute(begin)
+        try:
+            result = work(connection)
+            connection.execute("ROLLBACK" if abandoned.is_set() else "COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+
+def _explain(error: sqlite3.Error) -> str:
+    """The sentence for an SQLite error, with SQLite's own words behind it."""
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+    advice = ADVICE.get(code)
+    return f"{advice} ({error})" if advice else str(error)
