@@ -152,7 +152,7 @@ def _read_url(url: str, setting: str, faults: list[Fault]) -> Target | None:
 def _place(
     parts: SplitResult, port: int | None, parameters: dict[str, str], setting: str, faults: list[Fault]
 ) -> Target:
-    """Host, port, database and user; a part of the URL proper wins over its parameter, as in libpq."""
+    """Host, port, database and user; a part of the URL proper wins over its parameter."""
     _, _, host_part = parts.netloc.rpartition("@")
     host = unquote(host_part) if host_part.lower().startswith("%2f") else parts.hostname or parameters.get("host", "")
     if "," in host:

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chassis.errors import ConfigError, PermanentError, Reason
+from chassis.redis_address import TLS_PARAMETERS, RedisAddress, read_password
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "hunter2"
+EXPECTED = "redis.url: expected redis://[user:password@]host:port/db, rediss:// or unix://"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://h", (None, "", "h", 6379, 0)),
+        ("redis://:p%40@h:7000/2", (None, "p@", "h", 7000, 2)),
+        ("redis://u:p@h/0?db=3&socket_timeout=5", ("u", "p", "h", 6379, 3)),
+        ("redis://h?username=u&password=p", ("u", "p", "h", 6379, 0)),
+        ("rediss://[::1]/1", (None, "", "::1", 6379, 1)),
+    ],
+)
+def test_url_is_taken_apart_as_by_redis_py(url: str, place: tuple[str | None, str, str, int, int]) -> None:
+    target = RedisAddress.parse(url).target()
+    assert (target.user, target.password.get_secret_value(), target.host, target.port, target.database) == place
+    assert target.is_tls is url.startswith("rediss")
+
+
+def test_unix_url_names_a_socket() -> None:
+    target = RedisAddress.parse("unix://:p@/run/redis.sock?db=2").target()
+    assert (target.socket_path, target.database, target.password.get_secret_value()) == ("/run/redis.sock", 2, "p")
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments"),
+    [
+        ("", {"ssl_cert_reqs": "required", "ssl_check_hostname": True}),
+        ("?ssl_cert_reqs=none", {"ssl_cert_reqs": "none", "ssl_check_hostname": False}),
+        ("?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=/ca", {
+            "ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_ca_certs": "/ca",
+        }),
+        ("?ssl_check_hostname=false", {"ssl_cert_reqs": "required", "ssl_check_hostname": False}),
+    ],
+)  # fmt: skip
+def test_tls_verifies_unless_told_otherwise(query: str, arguments: dict[str, object]) -> None:
+    assert RedisAddress.parse(f"rediss://h{query}").target().tls_arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("url", "faults"),
+    [
+        ("", [EXPECTED]),
+        ("http://h", [EXPECTED]),
+        ("redis://h:port", ["redis.url: not a URL: the host or the port cannot be read"]),
+        ("rediss://h/x?ssl_cert_reqs=maybe&tls=yes", [
+            f"redis.url: unknown parameter tls; known: {', '.join(sorted((*TLS_PARAMETERS, 'db', 'password', 'username')))}",
+            "redis.url: the database is no number",
+            "redis.url: ssl_cert_reqs is none of none, optional, required",
+        ]),
+    ],
+)  # fmt: skip
+def test_unusable_url_names_the_setting_and_every_fault(url: str, faults: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RedisAddress.parse(url)
+    assert [str(fault) for fault in caught.value.faults] == faults
+
+
+@pytest.mark.parametrize("url", [f"http://u:{SECRET}@h", f"redis://:{SECRET}@h:x", f"redis://:{SECRET}@h/x"])
+def test_fault_never_repeats_the_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RedisAddress.parse(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_rendered_address_hides_the_password() -> None:
+    address = RedisAddress.parse(f"redis://:{SECRET}@h")
+    values = [getattr(address, field.name) for field in dataclasses.fields(address)]
+    assert SECRET not in f"{address!r} {address} {address.target()!r} {values}"
+
+
+def test_password_file_wins_and_is_read_every_time(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    address = RedisAddress.parse("redis://:old@h", password_file=path)
+    for password in ("one", "two"):
+        path.write_text(f"{password}\n", encoding="utf-8")
+        assert read_password(address, address.target()) == password
+
+
+def test_unreadable_password_file_is_an_auth_failure_that_names_the_setting(tmp_path: Path) -> None:
+    address = RedisAddress.parse("redis://h", password_file=tmp_path / "none")
+    with pytest.raises(PermanentError, match=r"redis\.password_file") as caught:
+        read_password(address, address.target())
+    assert caught.value.reason is Reason.AUTH
