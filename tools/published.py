@@ -22,7 +22,7 @@ _BRACES = re.compile(r"\{([^}]*)\}")
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}")
 _IDENTIFIER = re.compile(r"(?<![\w.:])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])")
 _LABEL = re.compile(r"([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)")
-_KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan"})
+_KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan", "group_left", "group_right"})
 
 
 @functools.cache

@@ -69,3 +69,51 @@ def test_queries_of_the_shipped_policies_are_valid(promtool: Path, tmp_path: Pat
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
     assert f"{len(queries)} rules found" in _run(promtool, "check", "rules", file)
+
+
+UP, EXHAUSTED = "controlcore_postgres_up", "controlcore_postgres_exhausted"
+CPU = 'controlcore_workload_cpu_usage_ratio{component="control-plane-api", basis="limit"}'
+AT_MAX = 'controlcore_hpa_at_max{component="control-plane-api"}'
+API = 'controlcore_component_up{component="api"%s}'
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("question", "series", "expected"),
+    [
+        ("database", {UP: 1, EXHAUSTED: 0}, 1),
+        ("database", {UP: 1, EXHAUSTED: 1}, 0),
+        ("database", {UP: 0}, 0),
+        ("database", {EXHAUSTED: 0}, None),
+        ("restart-api condition", {API % "": 0}, 1),
+        ("restart-api condition", {API % "": 1}, 0),
+        ("restart-api condition", {API % ', instance="a"': 0, API % ', instance="b"': 1}, 0),
+        ("restart-api condition", {}, None),
+        ("restart-api verify", {API % ', instance="a"': 0, API % ', instance="b"': 1}, 0),
+        ("restart-api verify", {API % "": 1}, 1),
+        ("scale-api condition", {CPU: 0.9, AT_MAX: 1}, 1),
+        ("scale-api condition", {CPU: 0.9, AT_MAX: 0}, 0),
+        ("scale-api condition", {CPU: 0.7, AT_MAX: 1}, 0),
+        ("scale-api condition", {CPU: 0.9}, None),
+        ("scale-api condition", {AT_MAX: 1}, None),
+        ("scale-api verify", {CPU: 0.7}, 1),
+        ("scale-api verify", {CPU: 0.9}, 0),
+    ],
+)
+def test_policies_answer_true_false_or_nothing(
+    question: str, series: dict[str, float], expected: float | None, promtool: Path, tmp_path: Path
+) -> None:
+    """0 is false, any other number true, no sample unknown: a missing fact must never come out as a number."""
+    policies = parse_policies(read_policies(), "policies.yaml")
+    name, _, part = question.partition(" ")
+    found = {policy.name: policy for policy in policies.policies}
+    query = getattr(found[name], part) if part else policies.dependencies[name]
+    samples = [] if expected is None else [{"labels": "{}", "value": expected}]
+    case = {
+        "interval": "15s",
+        "input_series": [{"series": name, "values": f"{value}x4"} for name, value in series.items()],
+        "promql_expr_test": [{"expr": query.promql, "eval_time": "1m", "exp_samples": samples}],
+    }
+    file = tmp_path / "case.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "15s", "tests": [case]}), "utf-8")
+    _run(promtool, "test", "rules", file)

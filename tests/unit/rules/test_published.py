@@ -17,6 +17,7 @@ from tools.published import asked_labels, asked_names, find_faults, find_metric,
         ("a and b or c # and d", {"a", "b", "c"}),
         ("vector(1) > bool Inf", set()),
         ("sum (a) / count(b)", {"a", "b"}),
+        ("a / ignoring (x) group_left b", {"a", "b"}),
         ("controlcore:recorded:ratio_rate5m", {"controlcore:recorded:ratio_rate5m"}),
     ],
 )
