@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "hunter2"
+KNOWN = ", ".join(sorted((*TLS_PARAMETERS, "db", "password", "username")))
 EXPECTED = "redis.url: expected redis://[user:password@]host:port/db, rediss:// or unix://"
 
 
@@ -58,7 +59,7 @@ def test_tls_verifies_unless_told_otherwise(query: str, arguments: dict[str, obj
         ("http://h", [EXPECTED]),
         ("redis://h:port", ["redis.url: not a URL: the host or the port cannot be read"]),
         ("rediss://h/x?ssl_cert_reqs=maybe&tls=yes", [
-            f"redis.url: unknown parameter tls; known: {', '.join(sorted((*TLS_PARAMETERS, 'db', 'password', 'username')))}",
+            f"redis.url: unknown parameter tls; known: {KNOWN}",
             "redis.url: the database is no number",
             "redis.url: ssl_cert_reqs is none of none, optional, required",
         ]),

@@ -1,0 +1,274 @@
+"""The adapter against a loopback server that records requests and plays answers; the real API has its own tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from chassis import kubernetes
+from chassis.errors import BackendError, ConfigError, ConflictError, PermanentError, Reason, TransientError
+from chassis.http import serving
+from chassis.kubernetes import MAX_BODY_BYTES, KubernetesClient, PatchKind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# The library reads kubeconfig and certificates on the event loop, once, when a client is opened.
+pytestmark = pytest.mark.blocking_allowed
+
+TOKEN = "hunter2-token"
+PATH = kubernetes.deployment_path("shop", "api")
+
+
+@dataclass
+class Api:
+    """Plays the answers in order (the last one again and again) and keeps the requests."""
+
+    answers: list[web.Response | None] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.requests.append({
+            "method": request.method,
+            "path": request.raw_path.partition("?")[0],
+            "query": dict(request.query),
+            "token": request.headers.get("Authorization"),
+            "type": request.headers.get("Content-Type"),
+            "body": json.loads(body) if body else None,
+        })  # fmt: skip
+        found = self.answers[min(len(self.requests), len(self.answers)) - 1]
+        if found is None:
+            await self.is_over.wait()
+            return web.Response()
+        return web.Response(status=found.status, body=found.body, headers=found.headers)
+
+
+def says(value: object, status: int = 200) -> web.Response:
+    return web.json_response(value, status=status)
+
+
+@asynccontextmanager
+async def opened(folder: Path, api: Api) -> AsyncIterator[KubernetesClient]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", api.answer)
+    async with serving(app, "127.0.0.1", 0, drain_seconds=0.1) as (host, port):
+        async with KubernetesClient.opened(written(folder, f"http://{host}:{port}/")) as client:
+            yield client
+        api.is_over.set()
+
+
+def written(folder: Path, server: str) -> Path:
+    path = folder / "kubeconfig"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+async def failure_of(folder: Path, answer: web.Response | None, timeout_seconds: float = 5.0) -> BackendError:
+    async with opened(folder, Api([answer])) as client:
+        with pytest.raises(BackendError) as caught:
+            await client.get(PATH, timeout_seconds=timeout_seconds)
+    return caught.value
+
+
+def status(code: int, message: str = "", causes: tuple[str, ...] = ()) -> web.Response:
+    details = {"causes": [{"field": cause} for cause in causes]}
+    return says({"kind": "Status", "code": code, "message": message, "details": details}, status=code)
+
+
+async def test_get_sends_the_token_and_returns_the_object(tmp_path: Path) -> None:
+    api = Api([says({"kind": "Deployment"})])
+    async with opened(tmp_path, api) as client:
+        assert await client.get(PATH, timeout_seconds=5) == {"kind": "Deployment"}
+    (request,) = api.requests
+    assert (request["method"], request["path"]) == ("GET", "/apis/apps/v1/namespaces/shop/deployments/api")
+    assert request["token"] == f"Bearer {TOKEN}"
+
+
+async def test_list_follows_pages_with_its_selectors(tmp_path: Path) -> None:
+    api = Api(
+        [
+            says({"items": [{"n": 1}, {"n": 2}], "metadata": {"continue": "next/page="}}),
+            says({"items": [{"n": 3}], "metadata": {}}),
+        ]
+    )
+    async with opened(tmp_path, api) as client:
+        found = await client.list(
+            kubernetes.pods_path("shop"),
+            label_selector="app in (a,b)",
+            field_selector="spec.nodeName=x",
+            timeout_seconds=5,
+        )
+    assert found == [{"n": 1}, {"n": 2}, {"n": 3}]
+    first, second = (request["query"] for request in api.requests)
+    assert first == {"limit": "250", "labelSelector": "app in (a,b)", "fieldSelector": "spec.nodeName=x"}
+    assert second == {**first, "continue": "next/page="}
+
+
+async def test_list_of_nothing_is_empty(tmp_path: Path) -> None:
+    async with opened(tmp_path, Api([says({"items": None})])) as client:
+        assert await client.list(kubernetes.pods_path("shop"), timeout_seconds=5) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        (PatchKind.STRATEGIC, "application/strategic-merge-patch+json"),
+        (PatchKind.MERGE, "application/merge-patch+json"),
+        (PatchKind.JSON, "application/json-patch+json"),
+        (PatchKind.APPLY, "application/apply-patch+yaml"),
+    ],
+)
+async def test_patch_names_its_kind_and_manager(tmp_path: Path, kind: PatchKind, content_type: str) -> None:
+    api = Api([says({})])
+    async with opened(tmp_path, api) as client:
+        await client.patch(PATH, {"spec": {}}, kind=kind, field_manager="us", timeout_seconds=5)
+    (request,) = api.requests
+    assert (request["method"], request["type"], request["body"]) == ("PATCH", content_type, {"spec": {}})
+    assert request["query"] == {"fieldManager": "us", "fieldValidation": "Strict"}
+
+
+async def test_dry_run_says_so_in_every_write(tmp_path: Path) -> None:
+    api = Api([says({})])
+    async with opened(tmp_path, api) as client:
+        await client.patch(PATH, {}, kind=PatchKind.MERGE, field_manager="us", dry_run=True, timeout_seconds=5)
+        await client.create(PATH, {}, field_manager="us", dry_run=True, timeout_seconds=5)
+    assert [(request["method"], request["query"]["dryRun"]) for request in api.requests] == [
+        ("PATCH", "All"),
+        ("POST", "All"),
+    ]
+
+
+async def test_text_passes_its_query(tmp_path: Path) -> None:
+    api = Api([web.Response(body=b"line\n\xff")])
+    async with opened(tmp_path, api) as client:
+        path = kubernetes.pod_log_path("shop", "api-1")
+        assert (
+            await client.text(path, query={"tailLines": "9", "previous": "true"}, timeout_seconds=5) == "line\n\ufffd"
+        )
+    assert api.requests[0]["query"] == {"tailLines": "9", "previous": "true"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason"),
+    [
+        (status(400), PermanentError, Reason.MALFORMED),
+        (status(401), PermanentError, Reason.AUTH),
+        (status(403), PermanentError, Reason.PERMISSION),
+        (status(404), PermanentError, Reason.MISSING),
+        (status(409), ConflictError, Reason.CONFLICT),
+        (status(410), TransientError, Reason.HTTP_4XX),
+        (status(422), PermanentError, Reason.MALFORMED),
+        (status(422, causes=("spec.replicas", "metadata.uid")), ConflictError, Reason.CONFLICT),
+        (status(429), TransientError, Reason.OVERLOADED),
+        (status(500), TransientError, Reason.HTTP_5XX),
+        (status(504), TransientError, Reason.HTTP_5XX),
+        (web.Response(status=503, body=b"<html>"), TransientError, Reason.HTTP_5XX),
+        (web.Response(body=b"<html>"), PermanentError, Reason.MALFORMED),
+        (says([1]), PermanentError, Reason.MALFORMED),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, web.Response) else None,
+)
+async def test_refusal_has_its_reason(
+    tmp_path: Path, answer: web.Response, kind: type[BackendError], reason: Reason
+) -> None:
+    error = await failure_of(tmp_path, answer)
+    assert (type(error), error.reason) == (kind, reason)
+
+
+async def test_refusal_carries_the_apis_sentence_bounded(tmp_path: Path) -> None:
+    error = await failure_of(tmp_path, status(403, 'deployments.apps "api" is forbidden: ' + "x" * 5000))
+    assert str(error).startswith('HTTP status 403: deployments.apps "api" is forbidden')
+    assert len(str(error)) < 400
+
+
+async def test_redirect_is_not_followed(tmp_path: Path) -> None:
+    """The token would travel to wherever the answer points."""
+    api = Api([web.Response(status=307, headers={"Location": "/elsewhere"})])
+    async with opened(tmp_path, api) as client:
+        with pytest.raises(PermanentError) as caught:
+            await client.get(PATH, timeout_seconds=5)
+    assert caught.value.reason is Reason.HTTP_3XX
+    assert len(api.requests) == 1
+
+
+async def test_silent_api_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
+    started = time.monotonic()
+    error = await failure_of(tmp_path, None, timeout_seconds=0.3)
+    assert error.reason is Reason.TIMEOUT
+    assert time.monotonic() - started < 3
+
+
+async def test_deadline_is_for_all_pages_together(tmp_path: Path) -> None:
+    api = Api([says({"items": [], "metadata": {"continue": "more"}})])
+    async with opened(tmp_path, api) as client:
+        with pytest.raises(TransientError) as caught:
+            await client.list(kubernetes.pods_path("shop"), timeout_seconds=0.3)
+    assert caught.value.reason is Reason.TIMEOUT
+    assert len(api.requests) > 1
+
+
+async def test_answer_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    error = await failure_of(tmp_path, web.Response(body=b"x" * (MAX_BODY_BYTES + 1)))
+    assert error.reason is Reason.MALFORMED
+
+
+async def test_api_that_is_away_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path, Api([says({})])) as client:
+        pass
+    async with KubernetesClient.opened(tmp_path / "kubeconfig") as client:
+        with pytest.raises(TransientError) as caught:
+            await client.get(PATH, timeout_seconds=5)
+    assert caught.value.reason is Reason.REFUSED
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "a: 1", "- 1"])
+async def test_unusable_kubeconfig_names_the_setting(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        async with KubernetesClient.opened(path):
+            pass
+    assert caught.value.faults[0].path == "kubernetes.kubeconfig"
+
+
+async def test_no_service_account_is_a_fault_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        async with KubernetesClient.opened(None):
+            pass
+    assert str(caught.value) == "kubernetes: no usable credentials: Service host/port is not set."
+
+
+async def test_rendered_client_hides_the_token(tmp_path: Path) -> None:
+    async with opened(tmp_path, Api([status(401, "no")])) as client:
+        with pytest.raises(PermanentError) as caught:
+            await client.get(PATH, timeout_seconds=5)
+        assert TOKEN not in f"{client!r} {caught.value} {caught.value!r}"
+
+
+def test_import_does_not_load_the_library() -> None:
+    """It costs 40 MB and most of a second, also where Kubernetes is not configured."""
+    program = "import sys, chassis.kubernetes; sys.exit('kubernetes_asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[3]).returncode == 0
