@@ -46,7 +46,7 @@ def answer_admin(
             threading.Timer(CRASH_DELAY_SECONDS, os._exit, (1,)).start()
     elif method == "DELETE":
         box.clear(parse_qs(urlsplit(target).query).get("kind", [None])[0])
-    return 200, box.describe()
+    return 200, {"pid": os.getpid()} | box.describe()
 
 
 class _Handler(BaseHTTPRequestHandler):

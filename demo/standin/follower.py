@@ -110,6 +110,10 @@ class Follower:
 
         return self._call(read)
 
+    def usage_of(self, namespace: str, pod_name: str) -> float | None:
+        """Return one pod's usage in thousandths of a core; None for another namespace's pod or one too young to say."""
+        return self.usage().get(pod_name) if namespace == self._settings.namespace else None
+
     def fault(self, kind: str, component: str, **settings: float | str) -> list[str]:
         """Switch a fault on in the pods that exist now, and return their names; their replacements are healthy.
 
@@ -152,6 +156,7 @@ class Follower:
         except BaseException as error:  # noqa: BLE001 (the thread's failure is raised again in the caller's thread)
             self._failure = error
         finally:
+            self._following = None
             self._started.set()
 
     async def _follow(self) -> None:

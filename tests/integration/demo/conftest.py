@@ -1,4 +1,4 @@
-"""A real PostgreSQL, a real Redis and a running stand-in for the tests of the stand-in."""
+"""A running stand-in for the tests of the stand-in."""
 
 from __future__ import annotations
 
@@ -19,21 +19,9 @@ NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def make_database(postgres: PostgresServer) -> Callable[[], str]:
+def make_database(postgres_server: PostgresServer) -> Callable[[], str]:
     """Make an empty database and return its URL."""
-    return lambda: postgres.create_database(f"standin_{os.getpid()}_{next(NUMBERS)}")
+    return lambda: postgres_server.create_database(f"standin_{os.getpid()}_{next(NUMBERS)}")
 
 
 @pytest.fixture(scope="session")

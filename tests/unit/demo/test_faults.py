@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -109,7 +110,8 @@ def test_admin_switches_shows_and_clears() -> None:
     assert answer_admin(box, "127.0.0.1", "POST", "/_fault", b'{"kind":"slow"}')[0] == 200
     status, shown = answer_admin(box, "127.0.0.1", "GET", "/_fault", b"")
     fault = {"kind": "slow", "seconds": None, "delay_seconds": 2.0, "status": 503, "millicores": 0.0, "path": ""}
-    assert (status, shown) == (200, {"component": "api", "faults": [fault], "counters": {"policy_update": 1}})
+    expected = {"pid": os.getpid(), "component": "api", "faults": [fault], "counters": {"policy_update": 1}}
+    assert (status, shown) == (200, expected)
     assert answer_admin(box, "127.0.0.1", "DELETE", "/_fault?kind=hang", b"")[1]["faults"] == [fault]
     assert answer_admin(box, "127.0.0.1", "DELETE", "/_fault", b"")[1]["faults"] == []
 
