@@ -21,6 +21,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ def build_all(names: Sequence[str], report: Callable[[str], None]) -> dict[str, 
             report(f"{prefix}: {choice.reason}, {choice.path}")
         else:
             later = sum(estimate(rest) for rest in wanted[index + 1 :] if not choose(rest).is_present)
-            with _locked(choice.path, lambda prefix=prefix: report(f"{prefix}: another process builds it, waiting")):
+            with _locked(choice.path, partial(report, f"{prefix}: another process builds it, waiting")):
                 _build_missing(choice, prefix, later, report)
         paths[program.name] = choice.path
     return paths

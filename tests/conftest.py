@@ -1,0 +1,151 @@
+"""The real servers that tests share, one of each per worker, and the watch for blocking calls.
+
+A test asks for a fixture by name; everything else follows from that: a test that uses the cluster runs in the one
+worker that has it, and a test whose first fixture must start a server gets the time for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.nodeid import NodeId
+from blockbuster import BlockBuster
+
+from tools.servers.generation import Generation
+from tools.servers.kubernetes import open_cluster
+from tools.servers.metrics_api import MetricsApi
+from tools.servers.postgres import PostgresServer
+from tools.servers.prometheus import PrometheusServer
+from tools.servers.redis import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tools.servers.kubernetes import Cluster
+
+# Seconds a test may take when its first fixture may have to start the server, on a machine busy with other workers.
+START_SECONDS = {"cluster": 120, "postgres_server": 60, "redis_server": 30}
+
+# pytest-asyncio asks for the current loop before it makes its own; on Python 3.11 the policy then invents one that
+# nobody closes, and its ResourceWarning fails whichever test the garbage collector happens to run in.
+asyncio.set_event_loop(None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker of this file."""
+    config.addinivalue_line("markers", "blocking_allowed: code under test may block the event loop here")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups what uses the cluster into one worker and allows for the start of servers."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "cluster" in fixtures:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+        allowed = [seconds for name, seconds in START_SECONDS.items() if name in fixtures]
+        if allowed and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(allowed)))
+        if config.getoption("loadgroup", default=False):
+            _show_group(item)
+
+
+def _show_group(item: pytest.Item) -> None:
+    """Appends the test's group to its identifier, where pytest-xdist's scheduler looks for it.
+
+    pytest-xdist 3.8 writes it into a field that pytest 9.2 does not read any more: every worker would start a cluster
+    of its own, silently (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+    groups = {str((mark.args or (mark.kwargs["name"],))[0]) for mark in item.iter_markers("xdist_group")}
+    if groups and isinstance(getattr(item, "_id", None), NodeId):
+        item._id = NodeId.parse(f"{item.nodeid}@{'_'.join(sorted(groups))}")
+
+
+@pytest.fixture(scope="session")
+def _blockbuster() -> BlockBuster:
+    # Only calls made on the way through our packages count: what a test does by itself may block.
+    return BlockBuster(["chassis", "exporter", "remediations"])
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls(request: pytest.FixtureRequest, _blockbuster: BlockBuster) -> Iterator[None]:
+    """Fails a test in which our code blocks the event loop."""
+    if request.node.get_closest_marker("blocking_allowed") is not None:
+        yield
+        return
+    _blockbuster.activate()
+    try:
+        yield
+    finally:
+        _blockbuster.deactivate()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The worker's PostgreSQL. A test that freezes or stops it puts it back in `finally`."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty database of this test's own, for the superuser."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The worker's Redis. A test that freezes or stops it puts it back in `finally`."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of the worker's Redis, emptied."""
+    redis_server.call("FLUSHALL")
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The run's one real Kubernetes."""
+    with open_cluster() as opened:
+        yield opened
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """The name of a namespace of this test's own."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    cluster.create_namespace(name)
+    yield name
+    cluster.delete_namespace(name)
+
+
+@pytest.fixture
+def metrics_api(cluster: Cluster) -> Iterator[MetricsApi]:
+    """metrics.k8s.io of the cluster, registered for this test only; says nothing until `set_usage`."""
+    with MetricsApi(cluster) as api:
+        yield api
+
+
+@pytest.fixture(params=list(Generation), ids=lambda generation: generation.value)
+def generation(request: pytest.FixtureRequest) -> Generation:
+    """Runs the test once per generation of Prometheus and Alertmanager."""
+    return request.param
+
+
+@pytest.fixture
+def prometheus_program() -> Iterator[Callable[[dict[str, str] | Path, Generation], PrometheusServer]]:
+    """Starts a Prometheus of a generation with the files given; all of them end with the test."""
+    with ExitStack() as stack:
+        yield lambda files, generation: stack.enter_context(PrometheusServer(files, generation))

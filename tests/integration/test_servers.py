@@ -1,0 +1,337 @@
+"""The servers of the test bench are real, answer, freeze whole, come back, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tools.servers.alertmanager import AlertmanagerServer
+from tools.servers.generation import Generation
+from tools.servers.http_json import HttpError
+from tools.servers.kubernetes import MARKER_PATH, use_existing_cluster
+from tools.servers.kubernetes_client import ApiError, Manifest
+from tools.servers.opa import OpaServer
+from tools.servers.postgres import PostgresServer
+from tools.servers.process import ServerError
+from tools.servers.redis import RedisServer
+
+SILENCE_SECONDS = 0.5
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web, namespace: {namespace}}}
+spec:
+  replicas: 3
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      containers:
+        - name: web
+          image: web:1
+          resources: {{requests: {{cpu: 100m}}}}
+"""
+AUTOSCALER = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: web, namespace: {namespace}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: web}}
+  minReplicas: 3
+  maxReplicas: 5
+  metrics:
+    - type: Resource
+      resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 70}}}}
+"""
+
+
+def test_postgres_password_is_checked_over_tcp(postgres_server, database):
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres_server.dsn(password="wrong"))
+
+
+def test_postgres_frozen_answers_no_open_and_no_new_connection(postgres_server, database):
+    """Stopping the postmaster alone would leave the open session answering."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        postgres_server.freeze()
+        try:
+            connection.pgconn.send_query(b"SELECT 1")
+            assert not _is_readable(connection.fileno())
+            with pytest.raises(psycopg.errors.ConnectionTimeout):
+                psycopg.connect(database, connect_timeout=2)
+        finally:
+            postgres_server.thaw()
+        assert _is_readable(connection.fileno(), 10.0)
+        while connection.pgconn.get_result() is not None:
+            pass
+
+
+def test_postgres_stopped_and_started_keeps_port_and_data():
+    with PostgresServer() as server:
+        dsn = server.create_database("kept")
+        server.stop()
+        with pytest.raises(psycopg.OperationalError, match="refused"):
+            psycopg.connect(dsn)
+        server.start()
+        with psycopg.connect(dsn) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == ("kept",)
+
+
+def test_postgres_connections_are_limited_as_asked():
+    with PostgresServer(max_connections=7) as server:
+        assert server.run_sql("SHOW max_connections") == [["7"]]
+
+
+def test_redis_frozen_keeps_the_connection_and_answers_after_thaw():
+    with RedisServer(password="made-up", max_memory="8mb") as server:
+        assert server.call("CONFIG", "GET", "maxmemory") == "*2"
+        server.freeze()
+        try:
+            with pytest.raises(TimeoutError):
+                server.call("PING", timeout_seconds=SILENCE_SECONDS)
+        finally:
+            server.thaw()
+        assert server.call("PING") == "+PONG"
+
+
+def test_redis_without_the_password_refuses():
+    with (
+        RedisServer(password="made-up") as server,
+        socket.create_connection((server.host, server.port)) as connection,
+    ):
+        connection.sendall(b"PING\r\n")
+        assert connection.recv(100).startswith(b"-NOAUTH")
+
+
+@pytest.mark.timeout(60)
+def test_prometheus_evaluates_scrapes_and_reloads(prometheus_program, generation):
+    configuration = """
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: ["rules/*.yml"]
+scrape_configs:
+  - job_name: itself
+    static_configs: [{targets: ["127.0.0.1:PORT"]}]
+"""
+    rule = {"rules/one.yml": "groups: [{name: one, rules: [{alert: Always, expr: vector(7)}]}]"}
+    server = prometheus_program({"prometheus.yml": configuration} | rule, generation)
+    server.write_files({"prometheus.yml": configuration.replace("PORT", str(server.port))})
+    server.reload()
+
+    server.process.wait_until(lambda: server.firing() == {"Always"}, 20.0)
+    server.process.wait_until(lambda: server.value('up{job="itself"}') == 1.0, 20.0)
+    major = {Generation.DEBIAN: "2", Generation.PINNED: "3"}[generation]
+    assert server.read("status/buildinfo")["version"].split(".")[0] == major
+    assert server.value("vector(2) * 3") == 6.0
+    assert server.value("absent_name") is None
+
+
+@pytest.mark.timeout(60)
+def test_prometheus_wrong_configuration_is_refused_on_reload(prometheus_program, generation):
+    server = prometheus_program({"prometheus.yml": "global: {}"}, generation)
+    server.write_files({"prometheus.yml": "nonsense: true"})
+    with pytest.raises(HttpError, match="nonsense"):
+        server.reload()
+
+
+@pytest.mark.timeout(60)
+def test_alertmanager_peers_share_silences(generation):
+    configuration = "route: {receiver: nobody}\nreceivers: [{name: nobody}]"
+    with (
+        AlertmanagerServer(configuration, generation, is_clustered=True) as first,
+        AlertmanagerServer(configuration, generation, peers=[first]) as second,
+    ):
+        first.process.wait_until(lambda: len(first.status()["cluster"]["peers"]) == 2, 20.0)
+        first.post_alerts([{"labels": {"alertname": "Quiet"}}])
+        first.process.wait_until(lambda: len(first.alerts()) == 1, 10.0)
+        identifier = first.silence(alertname="Quiet")
+        second.process.wait_until(lambda: [s["id"] for s in second.silences()] == [identifier], 20.0)
+
+
+def test_opa_answers_true_false_and_undefined():
+    policy = 'package app\n\nallow if input.user == "alice"\n\ndeny := false\n'
+    with OpaServer({"app": policy}) as server:
+        assert server.evaluate("app/allow", {"user": "alice"}) is True
+        assert server.evaluate("app/deny") is False
+        assert server.evaluate("app/allow", {"user": "mallory"}) is None
+        with pytest.raises(HttpError, match="rego_parse_error"):
+            server.put_policy("broken", "package broken\n\nallow if (")
+
+
+def test_killed_parent_takes_servers_and_folders_with_it():
+    """Even SIGKILL, which gives the parent no chance to clean up, and even a frozen server."""
+    code = (
+        "import sys, time\n"
+        "from tools.servers.redis import RedisServer\n"
+        "server = RedisServer().open()\n"
+        "server.freeze()\n"
+        "print(server.process.pid, server.folder, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) as parent:
+        pid, folder = parent.stdout.readline().split()
+        os.kill(parent.pid, signal.SIGKILL)
+    _wait_until(lambda: not Path(f"/proc/{pid}").exists() and not Path(folder).exists(), 9.0)
+
+
+def test_server_that_cannot_start_says_what_its_log_says():
+    with pytest.raises(ServerError, match="nonsense-directive"):
+        RedisServer(settings={"nonsense-directive": "1"}).open()
+
+
+def test_cluster_rolls_out_and_restarts(cluster, namespace):
+    cluster.apply(DEPLOYMENT.format(namespace=namespace))
+    cluster.wait_rolled_out(namespace, "web")
+    before = _pods(cluster, namespace)
+
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    cluster.client.patch(path, {"spec": {"template": {"metadata": {"annotations": {"restarted": "once"}}}}})
+    cluster.wait_rolled_out(namespace, "web")
+
+    after = _pods(cluster, namespace)
+    assert len(before) == len(after) == 3
+    assert before.isdisjoint(after)
+
+
+def test_cluster_pod_addresses_can_be_bound(cluster, namespace):
+    cluster.apply(DEPLOYMENT.format(namespace=namespace))
+    cluster.wait_rolled_out(namespace, "web")
+    addresses = [pod["status"]["podIP"] for pod in cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")]
+    assert len(set(addresses)) == 3
+    for address in addresses:
+        with socket.create_server((address, 0)):
+            pass
+
+
+def test_cluster_service_account_has_only_the_rights_of_its_role(cluster, namespace):
+    cluster.apply(
+        f"""
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: reader, namespace: {namespace}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: reader, namespace: {namespace}}}
+rules: [{{apiGroups: [""], resources: [pods], verbs: [list]}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: reader, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}}
+subjects: [{{kind: ServiceAccount, name: reader, namespace: {namespace}}}]
+"""
+    )
+    client = cluster.client_for(namespace, "reader")
+    _wait_until(lambda: _is_allowed(client, f"/api/v1/namespaces/{namespace}/pods"), 5.0)
+    with pytest.raises(ApiError, match="403 Forbidden"):
+        client.get(f"/api/v1/namespaces/{namespace}/secrets")
+    kubeconfig = cluster.kubeconfig_for(namespace, "reader")
+    assert "token" in kubeconfig.read_text()
+    assert kubeconfig.stat().st_mode & 0o077 == 0
+
+
+def test_cluster_dry_run_validates_and_stores_nothing(cluster, namespace):
+    text = DEPLOYMENT.format(namespace=namespace)
+    cluster.apply(text, is_dry_run=True)
+    assert cluster.client.items(f"/apis/apps/v1/namespaces/{namespace}/deployments") == []
+    with pytest.raises(ApiError, match="replicaz"):
+        cluster.apply(text.replace("replicas", "replicaz"), is_dry_run=True)
+
+
+def test_cluster_without_the_marker_is_not_used(cluster, tmp_path):
+    """A kubeconfig may be anybody's production: only the marker object makes a cluster ours."""
+    cluster.client.delete(MARKER_PATH)
+    with pytest.raises(ServerError, match="controlcore-test-cluster"):
+        use_existing_cluster(cluster.kubeconfig_path, tmp_path)
+
+    cluster.client.post(MARKER_PATH.rpartition("/")[0], {"metadata": {"name": "controlcore-test-cluster"}})
+    assert use_existing_cluster(cluster.kubeconfig_path, tmp_path).server == cluster.server
+    cluster.client.delete(MARKER_PATH)
+
+
+def test_hpa_scales_to_its_maximum_and_says_so(cluster, namespace, metrics_api):
+    """95 % of the request against a target of 70 %: first more replicas, then ScalingLimited at the maximum."""
+    cluster.apply(DEPLOYMENT.format(namespace=namespace))
+    cluster.wait_rolled_out(namespace, "web")
+    cluster.apply(AUTOSCALER.format(namespace=namespace))
+    path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/web"
+
+    def is_at_maximum(autoscaler: Manifest) -> bool:
+        pods = cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")
+        names = [pod["metadata"]["name"] for pod in pods]
+        metrics_api.set_usage(namespace, dict.fromkeys(names, 95.0))
+        return _condition(autoscaler, "ScalingLimited") == ("True", "TooManyReplicas")
+
+    autoscaler = cluster.wait_for(path, is_at_maximum, 60.0)
+    assert autoscaler["status"]["desiredReplicas"] == 5
+    assert _condition(autoscaler, "ScalingActive")[0] == "True"
+    cluster.wait_for(
+        f"/apis/apps/v1/namespaces/{namespace}/deployments/web", lambda d: d["status"].get("readyReplicas") == 5
+    )
+
+
+def test_metrics_are_selected_by_label_and_absent_when_unknown(cluster, namespace, metrics_api):
+    for name in ("web", "idle"):
+        cluster.apply(DEPLOYMENT.format(namespace=namespace).replace("web", name))
+        cluster.wait_rolled_out(namespace, name)
+    pods = cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")
+    web = sorted(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"]["app"] == "web")
+    idle = sorted({pod["metadata"]["name"] for pod in pods} - set(web))
+    metrics_api.set_usage(namespace, {web[0]: 250.0, web[1]: 0.0, idle[0]: 70.0})
+
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
+    figures = {
+        found["metadata"]["name"]: found["containers"][0]["usage"]["cpu"]
+        for found in cluster.client.items(f"{path}?labelSelector=app%3Dweb")
+    }
+    assert figures == {web[0]: "250000000n", web[1]: "0n"}
+    assert len(cluster.client.items(path)) == 3
+    with pytest.raises(ApiError, match="404 NotFound"):
+        cluster.client.get(f"{path}/{web[2]}")
+
+
+def _pods(cluster, namespace: str) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")}
+
+
+def _condition(autoscaler: Manifest, kind: str) -> tuple[str, str] | None:
+    for condition in autoscaler.get("status", {}).get("conditions", []):
+        if condition["type"] == kind:
+            return condition["status"], condition["reason"]
+    return None
+
+
+def _is_allowed(client, path: str) -> bool:
+    """The authorizer learns of a new binding a moment after it is stored."""
+    try:
+        client.get(path)
+    except ApiError as error:
+        if error.code != 403:
+            raise
+        return False
+    return True
+
+
+def _is_readable(descriptor: int, timeout_seconds: float = SILENCE_SECONDS) -> bool:
+    return bool(select.select([descriptor], [], [], timeout_seconds)[0])
+
+
+def _wait_until(is_reached, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not is_reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
