@@ -1,0 +1,28 @@
+"""The panels' expressions, read by the promtools of both generations."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.build import locate
+
+DASHBOARDS = Path(__file__).parents[3] / "dashboards"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("generation", ["2.42", "3"])
+@pytest.mark.parametrize("path", sorted(DASHBOARDS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_expression_is_valid(path: Path, generation: str, tmp_path: Path) -> None:
+    panels = json.loads(path.read_text(encoding="utf-8"))["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    rules = [{"record": f"q{index}", "expr": query} for index, query in enumerate(queries)]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
+    promtool = locate("promtool") if generation == "3" else Path("/usr/bin/promtool")
+    answer = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, timeout=30, check=False)
+    assert f"{len(queries)} rules found" in answer.stdout, answer.stdout + answer.stderr
