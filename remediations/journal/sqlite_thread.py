@@ -98,7 +98,10 @@ class SqliteThread:
         connection = sqlite3.connect(self._path, timeout=self._timeout_seconds / 2, isolation_level=None)
         self._connection = connection
         connection.row_factory = sqlite3.Row
-        prepare(connection)
+        try:
+            prepare(connection)
+        except JournalError as error:
+            raise JournalError(f"{self._path}: {error}") from error
 
     def _disconnect(self) -> None:
         """Closes the connection in its thread."""

@@ -1,0 +1,149 @@
+"""Values of the decision core for tests: a healthy default of each, to be changed in one place at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from remediations.journal.port import Remediation
+from remediations.model import (
+    Alert,
+    Autoscaler,
+    Budgets,
+    Fact,
+    Facts,
+    History,
+    Mode,
+    PastAction,
+    State,
+    Target,
+    Workload,
+)
+from remediations.policy import Matcher, MatchType, Policy, PolicySet, Query, Witness, WitnessKind
+
+NOW = 1_700_000_000.0
+API = Target("control-core", "Deployment", "control-plane-api")
+LABELS = {"alertname": "ControlCoreApiDown", "cluster": "demo", "remediation": "restart-api"}
+
+
+def an_alert(**changes: Any) -> Alert:
+    return replace(Alert("f00", "ControlCoreApiDown", True, LABELS), **changes)
+
+
+def a_remediation(**changes: Any) -> Remediation:
+    values = {
+        "id": "0001",
+        "policy": "restart-api",
+        "target": API,
+        "state": State.CLAIMED,
+        "alert": an_alert(),
+        "created_at": NOW - 5,
+        "updated_at": NOW - 5,
+        "fence": 1,
+        "lease_until": NOW + 10,
+        "next_at": NOW - 5,
+    }
+    return Remediation(**(values | changes))
+
+
+def restart_policy(**changes: Any) -> Policy:
+    values = {
+        "name": "restart-api",
+        "action": "restart_workload",
+        "targets": (API,),
+        "condition": Query("controlcore_api_up == bool 0", ("api",)),
+        "verify": Query("controlcore_api_up == bool 1", ("api",)),
+        "mode": Mode.AUTO,
+        "witnesses": (
+            Witness("pods", WitnessKind.PODS_READY),
+            Witness("health", WitnessKind.HTTP, "http://api/health"),
+        ),
+        "dependencies": ("postgres",),
+    }
+    return Policy(**(values | changes))
+
+
+def scale_policy(**changes: Any) -> Policy:
+    values = {
+        "name": "scale-api",
+        "action": "scale_workload",
+        "targets": (API,),
+        "condition": Query("controlcore_cpu_saturated", ("workloads",)),
+        "verify": Query("controlcore_cpu_relieved", ("workloads",)),
+        "mode": Mode.AUTO,
+        "parameters": {"max_replicas_cap": 14, "step": 2},
+        "dependencies": ("postgres",),
+    }
+    return Policy(**(values | changes))
+
+
+def a_policy_set(*policies: Policy, **changes: Any) -> PolicySet:
+    values = {
+        "policies": policies or (restart_policy(), scale_policy()),
+        "identity": (Matcher("cluster", MatchType.EQUAL, "demo"),),
+        "dependencies": {"postgres": Query("controlcore_postgres_up == bool 1", ("postgres_canary",))},
+    }
+    return PolicySet(**(values | changes))
+
+
+def a_workload(**changes: Any) -> Workload:
+    """A Deployment of three pods, none of which is ready, with no rollout running."""
+    values = {
+        "uid": "uid-1",
+        "resource_version": "41",
+        "generation": 3,
+        "observed_generation": 3,
+        "is_paused": False,
+        "replicas_desired": 3,
+        "replicas_updated": 3,
+        "replicas_ready": 0,
+        "replicas_available": 0,
+        "replicas_total": 3,
+        "drop_tables": False,
+    }
+    return Workload(**(values | changes))
+
+
+def an_autoscaler(**changes: Any) -> Autoscaler:
+    """The guide's autoscaler, 3 to 10 replicas, standing at its maximum."""
+    values = {
+        "name": "control-plane-api",
+        "uid": "uid-2",
+        "resource_version": "52",
+        "minimum": 3,
+        "maximum": 10,
+        "current": 10,
+        "desired": 10,
+        "is_active": True,
+        "is_limited": True,
+    }
+    return Autoscaler(**(values | changes))
+
+
+def facts(**changes: Any) -> Facts:
+    """Everything known, and everything in favour of acting."""
+    values = {
+        "condition": Fact(True, "controlcore_api_up == bool 0", collected_at=NOW - 2),
+        "dependencies": {"postgres": Fact(True, "controlcore_postgres_up == bool 1", collected_at=NOW - 2)},
+        "witnesses": {"pods": Fact(True, "pods"), "health": Fact(True, "http://api/health")},
+        "workload": Fact(a_workload(), "/apis/apps/v1/…"),
+        "has_orchestrator": True,
+        "autoscalers": Fact((an_autoscaler(),), "/apis/autoscaling/v2/…"),
+        "budgets": Fact(Budgets({"control-plane-api": 1}), "/apis/policy/v1/…"),
+    }
+    return Facts(**(values | changes))
+
+
+def a_past_action(**changes: Any) -> PastAction:
+    return replace(
+        PastAction("0000", "restart-api", API, "restart_workload", NOW - 7200, State.SUCCEEDED),
+        **changes,
+    )
+
+
+def unknown(problem: str = "nobody answered") -> Fact[Any]:
+    return Fact(None, "somewhere", problem)
+
+
+def history(**changes: Any) -> History:
+    return History(**changes)
