@@ -18,7 +18,7 @@ from chassis.kubernetes import (
     disruption_budgets_path,
     pods_path,
 )
-from remediations.environment import Environment, resolve_drop_tables
+from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Autoscaler, Budgets, Target, Workload
 
 ANNOTATION_PREFIX = "controlcore.io/"
@@ -67,7 +67,13 @@ class ClusterReader:
         with reading("Deployment"):
             environment = Environment(self._api, target.namespace, self._timeout_seconds)
             resolved = await resolve_drop_tables(environment, document["spec"]["template"])
-            return _workload(document, resolved.value, resolved.problem)
+            return _workload(document, resolved)
+
+    async def rollout(self, target: Target) -> Workload:
+        """The Deployment for watching a rollout: one call, CC_DROP_TABLES left unknown."""
+        document = await self.deployment(target)
+        with reading("Deployment"):
+            return _workload(document, Resolved(None, "not asked"))
 
     async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
         """The HorizontalPodAutoscalers (autoscaling/v2) whose scaleTargetRef names the target."""
@@ -110,7 +116,7 @@ def deployment_location(target: Target) -> str:
     return deployment_path(target.namespace, target.name)
 
 
-def _workload(document: JsonObject, drop_tables: bool | None, problem: str) -> Workload:  # noqa: FBT001 - one fact in two parts
+def _workload(document: JsonObject, resolved: Resolved) -> Workload:
     """A Workload from the Deployment's metadata, spec and status."""
     metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
     return Workload(
@@ -128,8 +134,8 @@ def _workload(document: JsonObject, drop_tables: bool | None, problem: str) -> W
         template_annotations=_own_annotations(spec["template"].get("metadata") or {}),
         owner=_owner(metadata),
         strategy=(spec.get("strategy") or {}).get("type", "RollingUpdate"),
-        drop_tables=drop_tables,
-        drop_tables_problem=problem,
+        drop_tables=resolved.value,
+        drop_tables_problem=resolved.problem,
     )
 
 

@@ -130,7 +130,7 @@ def _unseen(problem: str) -> _Seen:
     return _Seen(Fact(None, "", problem), Fact(None, "", problem), Fact(None, "", problem), Fact(None, "", problem))
 
 
-async def _bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -> Fact[T]:
+async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -> Fact[T]:
     """The answer as a fact; a failure or a missed deadline as a fact without value."""
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -141,18 +141,18 @@ async def _bounded(source: str, timeout_seconds: float, question: Awaitable[T]) 
         return Fact(None, source, f"{error.reason.value}: {error}")
 
 
-async def _asked(sources: Sources, query: Query) -> Fact[bool]:
+async def asked(sources: Sources, query: Query) -> Fact[bool]:
     """A PromQL question under the deadline."""
-    answer = await _bounded(query.promql, sources.timeout_seconds, sources.prometheus.ask(query))
+    answer = await bounded(query.promql, sources.timeout_seconds, sources.prometheus.ask(query))
     return answer.value if answer.value is not None else Fact(None, query.promql, answer.problem)
 
 
 async def _ask_condition(sources: Sources, query: Query, answers: _Answers) -> None:
-    answers.condition = await _asked(sources, query)
+    answers.condition = await asked(sources, query)
 
 
 async def _ask_dependency(sources: Sources, name: str, query: Query, answers: _Answers) -> None:
-    answers.dependencies[name] = await _asked(sources, query)
+    answers.dependencies[name] = await asked(sources, query)
 
 
 async def _ask_witness(sources: Sources, witness: Witness, answers: _Answers) -> None:
@@ -186,7 +186,7 @@ async def _ask_workload(sources: Sources, target: Target, seen: _Seen, *, needs_
     loop = asyncio.get_running_loop()
     until = loop.time() + sources.timeout_seconds
     place = _place(target)
-    document = await _bounded(place, sources.timeout_seconds, cluster.deployment(target))
+    document = await bounded(place, sources.timeout_seconds, cluster.deployment(target))
     if document.value is None:
         lost = _unseen(document.problem)
         seen.workload, seen.budgets, seen.ready_pod = Fact(None, place, document.problem), lost.budgets, lost.ready_pod
@@ -194,15 +194,15 @@ async def _ask_workload(sources: Sources, target: Target, seen: _Seen, *, needs_
     left = max(0.05, until - loop.time())
     async with asyncio.TaskGroup() as group:
         workload = group.create_task(
-            _bounded(place, left, cluster.workload(target, document.value)), name="fact.workload.template"
+            bounded(place, left, cluster.workload(target, document.value)), name="fact.workload.template"
         )
         budgets = group.create_task(
-            _bounded(disruption_budgets_path(target.namespace), left, cluster.budgets(target, document.value)),
+            bounded(disruption_budgets_path(target.namespace), left, cluster.budgets(target, document.value)),
             name="fact.budgets",
         )
         if needs_pods:
             pods = group.create_task(
-                _bounded(pods_path(target.namespace), left, cluster.has_ready_pod(target, document.value)),
+                bounded(pods_path(target.namespace), left, cluster.has_ready_pod(target, document.value)),
                 name="fact.pods",
             )
     seen.workload, seen.budgets = workload.result(), budgets.result()
@@ -218,7 +218,7 @@ async def _ask_autoscalers(sources: Sources, target: Target, seen: _Seen) -> Non
     except BackendError as error:
         seen.autoscalers = Fact(None, "", f"{error.reason.value}: {error}")
         return
-    seen.autoscalers = await _bounded(place, sources.timeout_seconds, sources.cluster.autoscalers(target))
+    seen.autoscalers = await bounded(place, sources.timeout_seconds, sources.cluster.autoscalers(target))
 
 
 def _place(target: Target) -> str:

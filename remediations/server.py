@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from chassis import telemetry as build
 from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations.credentials import Credentials, NoCredentialError
+from remediations.facts import read_pauses
 from remediations.intake import Payload, PayloadError, match_alerts, parse_payload
 from remediations.journal.port import Delivery, Journal, JournalError, Stored
 from remediations.policy import PolicySet
@@ -45,10 +47,14 @@ class Parts:
     """What the server stands on."""
 
     journal: Journal
-    policy_set: PolicySet
+    policies: Callable[[], PolicySet]
+    """The policy file as it is now."""
     credentials: Credentials
     telemetry: Telemetry
     clock: Clock
+    wake: Callable[[], None]
+    """Tells the engine that the journal has something new; must not block."""
+    pause_file: Path | None = None
 
 
 class Server:
@@ -131,13 +137,14 @@ class Server:
             payload, delivery = self._understand(body, now)
         async with asyncio.timeout(STORE_SECONDS):
             stored = await self._parts.journal.append(delivery)
+        self._parts.wake()
         self._count(payload, delivery, stored)
         return web.json_response({"status": "stored", "opened": len(stored.opened), "joined": len(stored.joined)})
 
     def _understand(self, body: bytes, now: float) -> tuple[Payload, Delivery]:
         """The body as alerts, and these as a delivery."""
         payload = parse_payload(body)
-        return payload, match_alerts(payload, self._parts.policy_set, now)
+        return payload, match_alerts(payload, self._parts.policies(), now)
 
     def _count(self, payload: Payload, delivery: Delivery, stored: Stored) -> None:
         """Counts and logs a delivery that is durable."""
@@ -190,7 +197,8 @@ class Server:
                 async with asyncio.timeout(STORE_SECONDS):
                     await journal.check()
                     counts = await journal.counts()
-                    is_paused = bool(await journal.pauses(self._parts.clock.now()))
+                    pauses = await journal.pauses(self._parts.clock.now())
+                    is_paused = bool(await asyncio.to_thread(read_pauses, self._parts.pause_file, pauses))
                 self._is_ready = True
             except (JournalError, TimeoutError):
                 self._is_ready = False

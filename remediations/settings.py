@@ -110,6 +110,8 @@ class RemediatorSettings(Settings):
             faults.append(Fault("server.token_file", "not set: without a credential anybody could order changes"))
         if self.kubernetes is not None and self.kubernetes.timeout_seconds >= self.worker.lease_seconds:
             faults.append(Fault("kubernetes.timeout_seconds", "must be below worker.lease_seconds"))
+        if self.worker.facts_timeout_seconds >= self.worker.lease_seconds:
+            faults.append(Fault("worker.facts_timeout_seconds", "must be below worker.lease_seconds"))
         return tuple(faults)
 
     def require_servable(self) -> None:

@@ -1,0 +1,205 @@
+"""Takes a claimed remediation from facts to a journalled decision: held, closed, or a plan whose write may begin.
+
+Facts are gathered side by side; the decision itself, from reading the history to journalling the intent, is made one at
+a time, so that two remediations cannot both spend the last of a budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chassis.clock import Clock
+from chassis.log import get_logger
+from remediations import plan as plans
+from remediations.decide import decide
+from remediations.facts import Sources, gather_facts, read_pauses
+from remediations.journal.port import Journal, Remediation, TargetBusyError
+from remediations.lease import Lease, changing
+from remediations.model import (
+    ANNOTATION_OPERATION,
+    Act,
+    Decision,
+    Facts,
+    History,
+    Hold,
+    HoldReason,
+    Mode,
+    NotNeeded,
+    Plan,
+    State,
+)
+from remediations.policy import Policy, PolicySet
+from remediations.story import decision_data, describe, facts_data
+from remediations.telemetry import Telemetry
+
+HISTORY_SECONDS = 86400.0
+"""How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""
+ORPHAN_SECONDS = 900.0
+"""A remediation whose policy is no longer in the file closes as expired after this time."""
+RETRY_SECONDS = 15.0
+LEAST_RETRY_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the engine has to send now."""
+
+    plan: Plan
+    is_dry_run: bool = False
+    is_done: bool = False
+    """The object was found to carry the operation id already: nothing is to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What deciding stands on."""
+
+    journal: Journal
+    policies: Callable[[], PolicySet]
+    """The policy file as it is now (it may be read again while running)."""
+    sources: Sources
+    telemetry: Telemetry
+    clock: Clock
+
+
+class Decider:
+    """Decides remediations in state CLAIMED."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._one_at_a_time = asyncio.Lock()
+
+    async def decide(self, lease: Lease) -> Order | None:
+        """The order that follows from the facts; None when the remediation is held or closed.
+
+        With an order that is no dry run the remediation is in state WRITING: the intent is durable.
+        """
+        desk, policy_set = self._desk, self._desk.policies()
+        policy = policy_set.named(lease.remediation.policy)
+        if policy is None:
+            await self._orphan(lease)
+            return None
+        facts = await gather_facts(desk.sources, policy, policy_set, lease.remediation.target)
+        await lease.renew()
+        async with self._one_at_a_time:
+            now = desk.clock.now()
+            pauses = await desk.journal.pauses(now)
+            facts = replace(facts, pauses=await asyncio.to_thread(read_pauses, desk.sources.pause_file, pauses))
+            earlier = find_earlier_write(lease.remediation, facts)
+            if earlier is not None:
+                return await self._take_up(lease, earlier, facts)
+            history = await self._history(lease.remediation, now)
+            decision = decide(lease.remediation, policy, policy_set, facts, history, now)
+            return await self._settle(lease, policy, decision, facts)
+
+    async def _history(self, remediation: Remediation, now: float) -> History:
+        """What the journal knows that matters for a decision."""
+        actions = await self._desk.journal.actions_since(now - HISTORY_SECONDS)
+        in_flight = await self._desk.journal.in_flight(remediation.target, other_than=remediation.id)
+        return History(tuple(actions), tuple(in_flight), remediation.attempts)
+
+    async def _settle(self, lease: Lease, policy: Policy, decision: Decision, facts: Facts) -> Order | None:
+        """Journals the decision, and for an action the intent."""
+        data = decision_data(decision, facts)
+        if isinstance(decision, NotNeeded):
+            await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason="condition_gone"))
+        elif isinstance(decision, Hold):
+            await self._hold(lease, decision, data, policy.retry_seconds)
+        else:
+            try:
+                order = await self._order(lease, policy, decision, data)
+            except TargetBusyError as error:
+                decision = Hold(HoldReason.TARGET_BUSY, str(error), None, decision.guards)
+                await self._hold(lease, decision, decision_data(decision, facts), policy.retry_seconds)
+            else:
+                self._tell(lease.remediation, decision, policy)
+                return order
+        self._tell(lease.remediation, decision, policy)
+        return None
+
+    async def _order(self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any]) -> Order | None:
+        """The plan in the journal, as far as the policy's mode goes."""
+        plan = decision.plan
+        stored = changing(plan=plans.to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
+        if policy.mode is Mode.OBSERVE:
+            await lease.advance(State.OBSERVED, "decision", data, stored)
+            return None
+        if policy.mode is Mode.DRY_RUN:
+            await lease.note("decision", data)
+            return Order(plan, is_dry_run=True)
+        await lease.advance(State.PLANNED, "decision", data, stored)
+        await self.begin_writing(lease, plan)
+        return Order(plan)
+
+    async def begin_writing(self, lease: Lease, plan: Plan) -> None:
+        """PLANNED → WRITING: from here on a crash means that the object has to be looked at."""
+        intent = {"operation_id": plan.operation_id, "summary": plan.summary}
+        await lease.advance(State.WRITING, "intent", intent, changing(written_at=self._desk.clock.now()))
+
+    async def _hold(self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float) -> None:
+        """HELD until it is worth asking again; EXPIRED closes."""
+        if decision.reason is HoldReason.EXPIRED:
+            await lease.advance(State.EXPIRED, "decision", data, changing(reason=decision.reason.value))
+            return
+        # Never later than the retry: a condition that has gone should close the remediation soon, and `until` is only
+        # the earliest end of this one reason.
+        now = self._desk.clock.now()
+        until = decision.until if decision.until is not None else now + retry_seconds
+        next_at = max(now + LEAST_RETRY_SECONDS, min(now + retry_seconds, until))
+        await lease.advance(State.HELD, "decision", data, changing(reason=decision.reason.value, next_at=next_at))
+
+    async def hold(self, lease: Lease, reason: HoldReason, detail: str) -> None:
+        """HELD for a reason that showed only when writing; counted and logged like every decision."""
+        policy = self._desk.policies().named(lease.remediation.policy)
+        decision = Hold(reason, detail)
+        data: dict[str, Any] = {"decision": "hold", "reason": reason.value, "detail": detail, "guards": []}
+        await self._hold(lease, decision, data, RETRY_SECONDS if policy is None else policy.retry_seconds)
+        self._tell(lease.remediation, decision, policy)
+
+    async def _orphan(self, lease: Lease) -> None:
+        """A remediation whose policy has been taken out of the file: held, and closed when it is old."""
+        age = self._desk.clock.now() - lease.remediation.created_at
+        reason = HoldReason.EXPIRED if age > ORPHAN_SECONDS else HoldReason.NOT_ALLOWED
+        await self.hold(lease, reason, "the policy is not in the policy file any more")
+
+    async def _take_up(self, lease: Lease, plan: Plan, facts: Facts) -> Order:
+        """The object carries our operation id although nobody here knew: the write is verified, not repeated."""
+        await lease.advance(
+            State.PLANNED,
+            "replay",
+            {"detail": f"the object already carries {plan.operation_id}", "facts": facts_data(facts)},
+        )
+        await self.begin_writing(lease, plan)
+        return Order(plan, is_done=True)
+
+    def _tell(self, remediation: Remediation, decision: Decision, policy: Policy | None) -> None:
+        """One metric and one log line for each decision. The metric's name comes from the policy file only."""
+        kind, reason, detail = describe(decision)
+        self._desk.telemetry.count_decision(policy.name if policy is not None else "unknown", kind, reason)
+        event = {"act": "decision.acted", "hold": "decision.held", "not_needed": "decision.not_needed"}[kind]
+        get_logger().info(
+            event,
+            remediation=remediation.policy,
+            remediation_id=remediation.id,
+            target=remediation.target.key,
+            alert_fingerprint=remediation.alert.fingerprint,
+            mode=policy.mode.value if policy is not None else None,
+            reason=reason,
+            detail=detail,
+        )
+
+
+def find_earlier_write(remediation: Remediation, facts: Facts) -> Plan | None:
+    """The stored plan, when an object of the facts carries its operation id: that write has arrived after all."""
+    if remediation.operation_id is None or remediation.plan is None:
+        return None
+    workload, autoscalers = facts.workload.value, facts.autoscalers.value
+    marks = [item.annotations for item in autoscalers or ()]
+    if workload is not None:
+        marks += [workload.annotations, workload.template_annotations]
+    if any(mark.get(ANNOTATION_OPERATION) == remediation.operation_id for mark in marks):
+        return plans.from_data(remediation.plan)
+    return None

@@ -1,0 +1,248 @@
+"""Works through the journal: claims what is due, decides, writes, verifies, and goes on wherever a crash left off.
+
+| found in state | an earlier worker                 | what is done                                              |
+|----------------|-----------------------------------|-----------------------------------------------------------|
+| CLAIMED        | died before it had decided        | facts are gathered and decided anew                       |
+| PLANNED        | died before it could have written | back to CLAIMED: decided anew                             |
+| WRITING        | may or may not have written       | the object tells by the operation id; else decided anew   |
+| VERIFYING      | had written                       | verification goes on with the observations in the journal |
+
+Nothing is sent twice on a doubt, and every remediation has one operation id, so that a write of an earlier process that
+arrives late is recognised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+
+from chassis.errors import InvariantBroken
+from chassis.log import get_logger
+from remediations import plan as plans
+from remediations.decider import Decider, Desk, Order
+from remediations.executor import Executor, Sending, Sent
+from remediations.journal.port import Claim, FenceLostError, JournalError
+from remediations.lease import Lease, changing
+from remediations.model import HoldReason, Plan, State
+from remediations.settings import WorkerSettings
+from remediations.story import sent_data
+from remediations.telemetry import ActionOutcome
+from remediations.verification import Verifier
+
+MAX_ROUNDS = 4
+"""So often an object that keeps changing is decided anew within one claim; then it is held for a while."""
+LOOK_SECONDS = 1.0
+"""Pause between two looks at an object whose write got no answer."""
+FAULT_SECONDS = 5.0
+"""Pause before a step that met a fault of our own, or a journal that failed, is tried again."""
+COMPLAINT_SECONDS = 10.0
+UNKNOWN_SECONDS = 600.0
+"""A write that nobody could look up for this long closes as unverified."""
+
+_OUTCOMES = {
+    Sending.DONE: ActionOutcome.WRITTEN,
+    Sending.ALREADY_DONE: ActionOutcome.REPLAYED,
+    Sending.CHANGED: ActionOutcome.CHANGED,
+    Sending.REFUSED: ActionOutcome.REFUSED,
+    Sending.UNKNOWN: ActionOutcome.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What the engine stands on. `executor` None: no orchestrator, so nothing is ever written."""
+
+    desk: Desk
+    executor: Executor | None
+    worker: WorkerSettings
+
+
+class Engine:
+    """Runs workers until it is told to stop. Raises InvariantBroken when a promise of ours does not hold."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._decider = Decider(parts.desk)
+        self._verifier = Verifier(parts.desk, parts.worker.verify_seconds)
+        self._wake = asyncio.Event()
+        self._silent_until = float("-inf")
+        self._log = get_logger()
+
+    def wake(self) -> None:
+        """Says that the journal has something new, so that nobody waits for the next look."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set; a step that has begun is finished first."""
+        host = f"{socket.gethostname()}-{os.getpid()}"
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._parts.worker.concurrency):
+                name = f"{host}-{number}"
+                group.create_task(self._work(name, stop), name=f"worker.{number}")
+            group.create_task(self._release(stop), name="worker.release")
+
+    async def _release(self, stop: asyncio.Event) -> None:
+        """Wakes idle workers when the end begins."""
+        await stop.wait()
+        self._wake.set()
+
+    async def _work(self, worker: str, stop: asyncio.Event) -> None:
+        """One worker: turn after turn, with a pause when nothing is due."""
+        while not stop.is_set():
+            if not await self.turn(worker) and not stop.is_set():
+                await self._idle()
+
+    async def _idle(self) -> None:
+        """Waits for news, or for the time after which something may be due."""
+        try:
+            async with asyncio.timeout(self._parts.worker.idle_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def turn(self, worker: str) -> bool:
+        """Claims one remediation and takes it as far as it goes now; False when none was due or the journal failed."""
+        desk = self._parts.desk
+        claim: Claim | None = None
+        try:
+            claim = await desk.journal.claim(worker, desk.clock.now(), self._parts.worker.lease_seconds)
+            if claim is None:
+                return False
+            await self._carry(Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds))
+        except InvariantBroken:
+            raise
+        except FenceLostError as error:
+            self._log.warning("lease.lost", worker=worker, problem=str(error))
+        except JournalError as error:
+            await self._complain(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - the task boundary: one remediation's fault must not stop the others
+            await self._survive(claim, error)
+        return True
+
+    async def _complain(self, error: JournalError) -> None:
+        """Says that the journal fails, not more often than COMPLAINT_SECONDS, and rests."""
+        now = self._parts.desk.clock.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + COMPLAINT_SECONDS
+            self._log.error("journal.failed", problem=str(error))
+        await self._parts.desk.clock.sleep(1.0)
+
+    async def _survive(self, claim: Claim | None, error: Exception) -> None:
+        """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again."""
+        desk = self._parts.desk
+        desk.telemetry.count_error()
+        self._log.exception("step.failed", remediation_id=None if claim is None else claim.remediation.id)
+        if claim is None:
+            return
+        lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
+        try:
+            await lease.note("fault", {"error": type(error).__name__}, next_at=desk.clock.now() + FAULT_SECONDS)
+        except JournalError as failure:
+            self._log.warning("lease.lost", remediation_id=claim.remediation.id, problem=str(failure))
+
+    async def _carry(self, lease: Lease) -> None:
+        """Takes one remediation from its state to where it has to wait or is closed."""
+        for _ in range(MAX_ROUNDS):
+            await self._step(lease)
+            if lease.is_released:
+                return
+            await lease.renew()
+        if lease.remediation.state is State.CLAIMED:
+            await self._decider.hold(
+                lease, HoldReason.OBJECT_CHANGED, f"changed {MAX_ROUNDS} times while it was judged"
+            )
+
+    async def _step(self, lease: Lease) -> None:
+        """One step from the present state."""
+        state = lease.remediation.state
+        if state is State.CLAIMED:
+            order = await self._decider.decide(lease)
+            if order is not None:
+                await self._obey(lease, order)
+        elif state is State.PLANNED:
+            await lease.advance(State.CLAIMED, "resumed", {"detail": "nothing had been written; deciding anew"})
+        elif state is State.WRITING:
+            await self._look(lease)
+        elif state is State.VERIFYING:
+            await self._verifier.look(lease)
+        else:
+            raise InvariantBroken(f"{lease.remediation.id} was claimed in state {state.value}")
+
+    async def _obey(self, lease: Lease, order: Order) -> None:
+        """Sends what was decided."""
+        executor = self._parts.executor
+        if executor is None:
+            raise InvariantBroken("a plan was made although nothing can be written")
+        if order.is_dry_run:
+            await self._close_dry_run(lease, order.plan, await executor.dry_run(order.plan))
+        elif order.is_done:
+            await self._settle(lease, order.plan, Sent(Sending.ALREADY_DONE, "found while gathering facts"))
+        else:
+            await lease.renew()
+            await self._settle(lease, order.plan, await executor.write(order.plan, lease.until))
+
+    async def _close_dry_run(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+        """DRY_RUN, with what the server said."""
+        outcome = ActionOutcome.DRY_RUN if sent.result is Sending.DONE else ActionOutcome.DRY_RUN_REFUSED
+        self._tell(lease, plan, outcome, sent)
+        change = changing(plan=plans.to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
+        await lease.advance(State.DRY_RUN, "write", sent_data(sent, is_dry_run=True), change)
+
+    async def _look(self, lease: Lease) -> None:
+        """A write was intended and nobody knows whether it arrived: the object tells."""
+        executor, stored = self._parts.executor, lease.remediation.plan
+        if executor is None:
+            sent = Sent(Sending.UNKNOWN, "no orchestrator is configured any more")
+            await self._wait(lease, sent)
+            return
+        if stored is None:
+            raise InvariantBroken(f"{lease.remediation.id} is being written without a plan")
+        plan = plans.from_data(stored)
+        await self._settle(lease, plan, await executor.find_out(plan))
+
+    async def _settle(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+        """The next state after sending or looking."""
+        desk = self._parts.desk
+        self._tell(lease, plan, _OUTCOMES[sent.result], sent)
+        data = sent_data(sent)
+        if sent.result in {Sending.DONE, Sending.ALREADY_DONE}:
+            now = desk.clock.now()
+            desk.telemetry.observe_write(now - lease.remediation.created_at)
+            next_at = now + self._parts.worker.verify_seconds
+            change = changing(is_attempt=True, next_at=next_at, releases=True, reason="written")
+            await lease.advance(State.VERIFYING, "write", data, change)
+        elif sent.result is Sending.UNKNOWN:
+            await self._wait(lease, sent)
+        else:
+            # Nothing was written, so nothing counts towards cooldown and budgets.
+            await lease.advance(State.CLAIMED, "write", data, changing(written_at=0.0))
+            if sent.result is Sending.REFUSED:
+                await self._decider.hold(lease, HoldReason.WRITE_REFUSED, sent.detail)
+
+    async def _wait(self, lease: Lease, sent: Sent) -> None:
+        """Lets a write whose fate is unknown rest until the next look; closes it when that has taken too long."""
+        now = self._parts.desk.clock.now()
+        since = lease.remediation.written_at or lease.remediation.updated_at
+        if now - since > UNKNOWN_SECONDS:
+            await lease.advance(State.UNVERIFIED, "closed", sent_data(sent), changing(reason="write_unknown"))
+            return
+        await lease.note("write", sent_data(sent), next_at=now + LOOK_SECONDS)
+
+    def _tell(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: Sent) -> None:
+        """One metric and one log line for each sending."""
+        remediation = lease.remediation
+        self._parts.desk.telemetry.count_action(remediation.policy, plan.action, outcome)
+        self._log.info(
+            "step.sent",
+            remediation=remediation.policy,
+            remediation_id=remediation.id,
+            target=plan.target.key,
+            operation_id=plan.operation_id,
+            outcome=outcome.value,
+            detail=sent.detail,
+            generation=sent.generation,
+        )

@@ -1,0 +1,59 @@
+"""A worker's hold on one remediation while it works: the newest claim and state, and every change through the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from chassis.clock import Clock
+from remediations.journal.port import Change, Claim, Journal, Record, Remediation
+from remediations.model import CLOSED, State
+
+
+class Lease:
+    """Renews, advances and notes for one claim; every method raises FenceLostError once the claim is lost."""
+
+    def __init__(self, journal: Journal, clock: Clock, claim: Claim, ttl_seconds: float) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._claim = claim
+        self._ttl_seconds = ttl_seconds
+        self.is_released = False
+
+    @property
+    def remediation(self) -> Remediation:
+        """The remediation as it stands after the last change."""
+        return self._claim.remediation
+
+    @property
+    def until(self) -> float:
+        """Unix seconds until which the claim is ours."""
+        return self._claim.lease_until
+
+    async def renew(self) -> None:
+        """Makes the claim last its full time from now."""
+        renewed = await self._journal.renew(self._claim, self._clock.now(), self._ttl_seconds)
+        self._claim = replace(renewed, remediation=self.remediation)
+
+    async def advance(self, state: State, kind: str, data: Mapping[str, Any], change: Change | None = None) -> None:
+        """Moves to `state` with a record of this kind; closed and held states give the lease back."""
+        now = self._clock.now()
+        record = Record(now, kind, state, data)
+        releases = state in CLOSED or state is State.HELD or (change is not None and change.releases)
+        base = change if change is not None else Change(record)
+        stored = replace(base, record=record, releases=releases)
+        after = await self._journal.advance(self._claim, self.remediation.state, state, now, stored)
+        self._claim = replace(self._claim, remediation=after)
+        self.is_released = releases
+
+    async def note(self, kind: str, data: Mapping[str, Any], *, next_at: float | None = None) -> None:
+        """Appends a record; with `next_at` gives the lease back until then."""
+        now = self._clock.now()
+        await self._journal.note(self._claim, now, Record(now, kind, self.remediation.state, data), next_at=next_at)
+        self.is_released = next_at is not None
+
+
+def changing(**fields: Any) -> Change:
+    """A Change whose record `Lease.advance` fills in."""
+    return Change(Record(0.0, "", State.RECEIVED), **fields)

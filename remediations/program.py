@@ -1,0 +1,150 @@
+"""Puts the remediator together, runs it, and takes it apart in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import prometheus_client
+
+from chassis.clock import Clock, SystemClock
+from chassis.errors import ConfigError, Fault
+from chassis.http import HttpClient, serving
+from chassis.kubernetes import KubernetesClient
+from chassis.lifecycle import Lifecycle
+from chassis.log import get_logger
+from remediations.cluster import ClusterApi, ClusterReader
+from remediations.credentials import Credentials, check_files
+from remediations.decider import Desk
+from remediations.engine import Engine, EngineParts
+from remediations.executor import Executor
+from remediations.facts import Sources
+from remediations.journal.port import Journal
+from remediations.journal.sqlite import open_journal
+from remediations.policy import PolicySet, parse_policies
+from remediations.prometheus import PrometheusClient
+from remediations.server import Parts, Server
+from remediations.settings import RemediatorSettings
+from remediations.telemetry import Telemetry
+
+
+def read_policies(path: Path) -> PolicySet:
+    """The policy file; raises ConfigError with every fault. Blocks on the disk."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((Fault("policies_file", f"cannot read {path}: {error}"),)) from error
+    return parse_policies(text, str(path))
+
+
+def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> PolicySet:
+    """The policies, when nothing is wrong anywhere; raises ConfigError with the faults of all files at once."""
+    faults: list[Fault] = []
+    if is_serving:
+        faults += settings.serve_faults()
+    faults += [Fault("server.token_file", problem) for problem in check_files(settings.token_files())]
+    policy_set = PolicySet(())
+    try:
+        policy_set = read_policies(settings.policies_file)
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(tuple(faults))
+    return policy_set
+
+
+class PolicyShelf:
+    """Holds the policies in force, and replaces them when the file is read again without a fault."""
+
+    def __init__(self, path: Path, policy_set: PolicySet) -> None:
+        self._path = path
+        self._policy_set = policy_set
+        self._wanted = asyncio.Event()
+
+    def current(self) -> PolicySet:
+        """The policies in force."""
+        return self._policy_set
+
+    def request_reload(self) -> None:
+        """Has the file read again soon; for SIGHUP."""
+        self._wanted.set()
+
+    async def follow(self) -> None:
+        """Reads the file again at every request, until cancelled; a file with faults changes nothing."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._policy_set = await asyncio.to_thread(read_policies, self._path)
+            except ConfigError as error:
+                get_logger().error("policies.refused", faults=[str(fault) for fault in error.faults])
+            else:
+                get_logger().info("policies.reloaded", policies=len(self._policy_set.policies))
+
+
+async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet) -> None:
+    """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+    clock = SystemClock()
+    stack = life.stack
+    journal = await stack.enter_async_context(open_journal(settings.journal.path))
+    cluster = await _open_cluster(stack, settings)
+    http = await stack.enter_async_context(HttpClient.opened())
+    shelf = PolicyShelf(settings.policies_file, policy_set)
+    life.on_reload(shelf.request_reload)
+    telemetry = Telemetry(policy.name for policy in policy_set.policies)
+    sources = _sources(settings, http, cluster, clock)
+    desk = Desk(journal, shelf.current, sources, telemetry, clock)
+    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock), settings.worker))
+    credentials = Credentials(settings.token_files(), clock)
+    server = Server(Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file))
+    async with asyncio.TaskGroup() as group:
+        follower = group.create_task(shelf.follow(), name="policies")
+        group.create_task(engine.run(life.stop), name="engine")
+        async with serving(server.application(), settings.server.host, settings.server.port) as (host, port):
+            await _announce(host, port, settings, journal)
+            await life.stop.wait()
+        follower.cancel()
+    get_logger().info("program.stopped")
+
+
+async def _open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> ClusterApi | None:
+    """The Kubernetes client, or None where none is configured."""
+    if settings.kubernetes is None:
+        return None
+    return await stack.enter_async_context(KubernetesClient.opened(settings.kubernetes.kubeconfig))
+
+
+def _sources(settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, clock: Clock) -> Sources:
+    """Where facts come from."""
+    reader = None
+    if cluster is not None and settings.kubernetes is not None:
+        reader = ClusterReader(cluster, settings.kubernetes.timeout_seconds)
+    return Sources(
+        prometheus=PrometheusClient(http, settings.prometheus, clock),
+        http=http,
+        cluster=reader,
+        timeout_seconds=settings.worker.facts_timeout_seconds,
+        pause_file=settings.pause_file,
+    )
+
+
+def _executor(settings: RemediatorSettings, cluster: ClusterApi | None, clock: Clock) -> Executor | None:
+    """The one writer, or None where there is nothing to write to."""
+    if cluster is None or settings.kubernetes is None:
+        return None
+    return Executor(cluster, clock, settings.kubernetes.timeout_seconds)
+
+
+async def _announce(host: str, port: int, settings: RemediatorSettings, journal: Journal) -> None:
+    """One line that says where we listen and what we found."""
+    counts = await journal.counts()
+    get_logger().info(
+        "program.started",
+        host=host,
+        port=port,
+        journal=str(settings.journal.path),
+        kubernetes=settings.kubernetes is not None,
+        remediations={state.value: number for state, number in counts.items() if number},
+    )

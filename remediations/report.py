@@ -1,0 +1,191 @@
+"""Tells remediations to people and to scripts: the list, and the whole story of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from chassis.errors import ControlCoreError
+from chassis.log import format_timestamp
+from remediations import plan as plans
+from remediations.journal.port import Record, Remediation
+
+QUIET = frozenset({"claimed"})
+"""Records that say nothing to people; they are in the JSON output."""
+MAX_CELL = 60
+
+
+def render_list(remediations: Sequence[Remediation], now: float) -> str:
+    """The remediations as a table, newest first; one sentence when there is none."""
+    if not remediations:
+        return "no remediation is in the journal\n"
+    rows = [("ID", "AGE", "STATE", "REASON", "POLICY", "TARGET")]
+    rows += [
+        (item.id, _age(now - item.created_at), item.state.value, item.reason, item.policy, item.target.key)
+        for item in remediations
+    ]
+    return table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as left-aligned columns; control characters of hostile labels are made visible."""
+    clean = [[_printable(cell)[:MAX_CELL] for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in clean) for index in range(len(clean[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean)
+    return "\n".join(lines) + "\n"
+
+
+def list_data(remediations: Sequence[Remediation]) -> str:
+    """The remediations as a JSON array."""
+    return json.dumps([remediation_data(item) for item in remediations], indent=2) + "\n"
+
+
+def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
+    """One remediation and all its records as a JSON object."""
+    story = [
+        {
+            "at": item.at,
+            "time": format_timestamp(item.at),
+            "kind": item.kind,
+            "state": item.state.value,
+            "data": item.data,
+        }
+        for item in records
+    ]
+    return json.dumps({"remediation": remediation_data(remediation), "story": story}, indent=2) + "\n"
+
+
+def remediation_data(remediation: Remediation) -> dict[str, Any]:
+    """One remediation as JSON-able data."""
+    data = asdict(remediation)
+    data["state"] = remediation.state.value
+    data["written_at"] = remediation.written_at or None
+    return data
+
+
+def render_story(remediation: Remediation, records: Sequence[Record]) -> str:
+    """The whole story of one remediation, for a person."""
+    lines = [
+        f"Remediation {remediation.id}",
+        f"  policy   {remediation.policy}",
+        f"  target   {_printable(remediation.target.key)}",
+        f"  alert    {_printable(remediation.alert.name)}  (fingerprint {_printable(remediation.alert.fingerprint)})",
+        f"  labels   {_labels(remediation.alert.labels)}",
+        f"  received {format_timestamp(remediation.created_at)}",
+        f"  state    {remediation.state.value}{f' ({remediation.reason})' if remediation.reason else ''}",
+        "",
+    ]
+    for record, repeats in _collapsed(records):
+        seconds = record.at - remediation.created_at
+        again = f"  (and {repeats} times more the same)" if repeats else ""
+        first, *rest = list(_record_lines(record, remediation)) or [""]
+        lines.append(f"{seconds:>+9.3f} s  {record.kind:<12} {first}{again}")
+        lines += [f"{'':>13}{line}" for line in rest]
+    return "\n".join(lines) + "\n"
+
+
+def _collapsed(records: Sequence[Record]) -> Iterator[tuple[Record, int]]:
+    """The records that say something, with how often the same was said again right afterwards."""
+    said: list[tuple[Record, int]] = []
+    for record in records:
+        if record.kind in QUIET:
+            continue
+        if said and _gist(said[-1][0]) == _gist(record):
+            said[-1] = (said[-1][0], said[-1][1] + 1)
+        else:
+            said.append((record, 0))
+    yield from said
+
+
+def _gist(record: Record) -> tuple[Any, ...]:
+    """What makes two records say the same."""
+    data = record.data
+    keys = ("decision", "reason", "result", "outcome", "detail", "fingerprint", "error")
+    gist = tuple(str(data.get(key)) for key in keys)
+    return (record.kind, *(gist if record.kind != "decision" else gist[:2]))
+
+
+def _record_lines(record: Record, remediation: Remediation) -> Iterator[str]:
+    """One record in words; the first line stands beside its time."""
+    data = record.data
+    if record.kind == "received":
+        yield f"alert stored, then acknowledged ({data.get('alerts', 1)} in one delivery)"
+    elif record.kind in {"joined", "resolved"}:
+        yield "the alert came again" if record.kind == "joined" else "the alert was reported resolved (proves nothing)"
+    elif record.kind == "decision":
+        yield from _decision_lines(data, remediation)
+    elif record.kind == "write":
+        where = "dry run: " if data.get("dry_run") else ""
+        generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
+        yield f"{where}{data.get('result')}{generation} {_printable(data.get('detail') or '')}".rstrip()
+    elif record.kind in {"observation", "verification"}:
+        yield f"{data.get('outcome')}: {_printable(data.get('detail') or '')}"
+    else:
+        yield _printable(str(data.get("detail") or data.get("summary") or data.get("error") or ""))
+
+
+def _decision_lines(data: Mapping[str, Any], remediation: Remediation) -> Iterator[str]:
+    """A decision with its guards in order, the facts, and the plan where there is one."""
+    yield f"{str(data.get('decision')).upper()} {data.get('reason')}: {_printable(data.get('detail') or '')}"
+    guards = data.get("guards") or ()
+    if guards:
+        yield "guards  " + " → ".join(f"{item['guard']} {'HOLD' if item.get('reason') else 'ok'}" for item in guards)
+    facts = data.get("facts") or {}
+    yield from (f"fact    {line}" for line in _fact_lines(facts))
+    if data.get("decision") == "act" and remediation.plan is not None:
+        try:
+            yield from (
+                f"plan    {line}" for line in plans.describe_difference(plans.from_data(remediation.plan)).split("\n")
+            )
+        except ControlCoreError as error:
+            yield f"plan    {error}"
+
+
+def _fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Each fact with its value, or with why it is unknown."""
+    named = {"condition": facts.get("condition")}
+    named |= {f"dependency {name}": fact for name, fact in (facts.get("dependencies") or {}).items()}
+    named |= {f"witness {name}": fact for name, fact in (facts.get("witnesses") or {}).items()}
+    named |= {name: facts.get(name) for name in ("workload", "autoscalers", "budgets")}
+    for name, fact in named.items():
+        if fact:
+            value = f"unknown ({fact.get('problem')})" if fact.get("value") is None else _brief(name, fact["value"])
+            yield _printable(f"{name}: {value}  ← {fact.get('source')}")
+    for pause in facts.get("pauses") or ():
+        yield _printable(f"pause {pause['name']} by {pause['owner']}: {pause['reason']}")
+
+
+def _brief(name: str, value: Any) -> str:
+    """A fact's value, short."""
+    if name == "workload":
+        ready = f"{value['replicas_ready']}/{value['replicas_desired']} ready"
+        return f"{ready}, generation {value['generation']}, CC_DROP_TABLES {value['drop_tables']}"
+    if name == "autoscalers":
+        return (
+            ", ".join(f"{item['name']} {item['minimum']}-{item['maximum']}, at {item['current']}" for item in value)
+            or "none"
+        )
+    if name == "budgets":
+        return ", ".join(f"{key} allows {count}" for key, count in value["allowed"].items()) or "none"
+    return str(value).lower()
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    """An alert's labels on one line, each bounded."""
+    return ", ".join(f"{_printable(name)}={_printable(value)[:MAX_CELL]}" for name, value in sorted(labels.items()))
+
+
+def _age(seconds: float) -> str:
+    """A duration in its largest two units."""
+    whole = int(max(0.0, seconds))
+    for size, unit, part, below in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // part}{below}"
+    return f"{whole}s"
+
+
+def _printable(text: str) -> str:
+    """The text without characters that a terminal would obey; they are shown as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

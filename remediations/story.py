@@ -1,0 +1,88 @@
+"""Decisions, facts and writes as plain data for the journal, so that the whole story of a remediation can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from remediations.executor import Sent
+from remediations.model import Act, Decision, Fact, Facts, GuardOutcome, Hold, Verdict
+
+MAX_TEXT = 500
+"""So much of one text is kept: an error of the API server can be long."""
+
+
+def decision_data(decision: Decision, facts: Facts) -> dict[str, Any]:
+    """What was decided, for which reason, after which guards, on which facts."""
+    kind, reason, detail = describe(decision)
+    data: dict[str, Any] = {"decision": kind, "reason": reason, "detail": detail[:MAX_TEXT]}
+    if isinstance(decision, Hold):
+        data["until"] = decision.until
+    data["guards"] = [_guard_data(outcome) for outcome in decision.guards]
+    data["facts"] = facts_data(facts)
+    return data
+
+
+def describe(decision: Decision) -> tuple[str, str, str]:
+    """Kind (act, hold, not_needed), reason from the closed set, and the detail for people."""
+    if isinstance(decision, Act):
+        return "act", "guards_passed", decision.plan.summary
+    if isinstance(decision, Hold):
+        return "hold", decision.reason.value, decision.detail
+    return "not_needed", "condition_gone", decision.detail
+
+
+def facts_data(facts: Facts) -> dict[str, Any]:
+    """Every fact with its source, and with its problem where it is unknown."""
+    return {
+        "condition": _fact_data(facts.condition),
+        "dependencies": {name: _fact_data(fact) for name, fact in sorted(facts.dependencies.items())},
+        "witnesses": {name: _fact_data(fact) for name, fact in sorted(facts.witnesses.items())},
+        "workload": _fact_data(facts.workload),
+        "autoscalers": _fact_data(facts.autoscalers),
+        "budgets": _fact_data(facts.budgets),
+        "pauses": [asdict(pause) for pause in facts.pauses],
+    }
+
+
+def sent_data(sent: Sent, *, is_dry_run: bool = False) -> dict[str, Any]:
+    """What the API server answered."""
+    return {
+        "result": sent.result.value,
+        "detail": sent.detail[:MAX_TEXT],
+        "generation": sent.generation,
+        "dry_run": is_dry_run,
+    }
+
+
+def verdict_data(verdict: Verdict, facts: Facts) -> dict[str, Any]:
+    """What verification said, and on which facts."""
+    return {"outcome": verdict.outcome.value, "detail": verdict.detail[:MAX_TEXT], "facts": facts_data(facts)}
+
+
+def _guard_data(outcome: GuardOutcome) -> dict[str, Any]:
+    """One guard's answer."""
+    reason = None if outcome.reason is None else outcome.reason.value
+    return {"guard": outcome.guard, "reason": reason, "detail": outcome.detail[:MAX_TEXT]}
+
+
+def _fact_data(fact: Fact[Any]) -> dict[str, Any]:
+    """One fact; its problem only where there is one."""
+    data: dict[str, Any] = {"value": _plain(fact.value), "source": fact.source[:MAX_TEXT]}
+    if fact.problem:
+        data["problem"] = fact.problem[:MAX_TEXT]
+    if fact.collected_at is not None:
+        data["collected_at"] = fact.collected_at
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """A value of the model as JSON-able data."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(item) for name, item in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
