@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from remediations.decide import ACTIONS, GUARDS
+from remediations.guards import GuardInput
 from remediations.journal.port import Remediation
 from remediations.model import (
     Alert,
@@ -12,6 +14,7 @@ from remediations.model import (
     Budgets,
     Fact,
     Facts,
+    GuardOutcome,
     History,
     Mode,
     PastAction,
@@ -145,5 +148,22 @@ def unknown(problem: str = "nobody answered") -> Fact[Any]:
     return Fact(None, "somewhere", problem)
 
 
-def history(**changes: Any) -> History:
-    return History(**changes)
+def a_request(**changes: Any) -> GuardInput:
+    """What guards are asked: a restart that nothing speaks against."""
+    policy = changes.pop("policy", restart_policy())
+    values = {
+        "remediation": a_remediation(policy=policy.name),
+        "policy": policy,
+        "policy_set": a_policy_set(),
+        "action": ACTIONS[policy.action],
+        "facts": facts(),
+        "history": History(),
+        "now": NOW,
+    }
+    return GuardInput(**(values | changes))
+
+
+def ask(name: str, **changes: Any) -> GuardOutcome:
+    """One guard's answer."""
+    (spec,) = [spec for spec in GUARDS if spec.name == name]
+    return spec.ask(a_request(**changes))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from remediations.model import History, HoldReason, Target
+from tests.fakes.decisions import NOW, a_past_action, a_policy_set, ask, restart_policy
+
+OTHER = Target("control-core", "Deployment", "bouncer")
+
+
+def written(*ages: float, **changes):
+    """Writes of these ages, on other targets: a budget counts over all of them."""
+    return tuple(a_past_action(remediation=f"p{age}", target=OTHER, written_at=NOW - age, **changes) for age in ages)
+
+
+def test_policy_that_wrote_as_often_as_allowed_holds_until_a_write_is_old():
+    outcome = ask("budget", history=History(written(100, 1000)))
+    assert (outcome.reason, outcome.until) == (HoldReason.BUDGET_SPENT, NOW - 1000 + 3600)
+
+
+def test_more_writes_than_allowed_hold_until_enough_are_old():
+    outcome = ask("budget", history=History(written(100, 1000, 2000)))
+    assert outcome.until == NOW - 1000 + 3600
+
+
+def test_one_write_less_passes():
+    assert ask("budget", history=History(written(100))).reason is None
+
+
+def test_write_as_old_as_the_window_does_not_count():
+    assert ask("budget", history=History(written(100, 3600))).reason is None
+
+
+def test_writes_of_another_policy_count_for_the_whole_only():
+    others = written(1, 2, 3, policy="scale-api")
+    assert ask("budget", history=History(others)).reason is None
+    outcome = ask("budget", history=History(others), policy_set=a_policy_set(max_actions=3, max_actions_seconds=60))
+    assert (outcome.reason, outcome.until) == (HoldReason.BUDGET_SPENT, NOW - 3 + 60)
+
+
+@pytest.mark.parametrize(("attempts", "reason"), [(1, None), (2, HoldReason.BUDGET_SPENT)])
+def test_one_remediation_tries_no_more_often_than_the_policy_may(attempts, reason):
+    assert ask("budget", history=History(attempts=attempts)).reason is reason
+
+
+def test_own_write_that_was_refused_is_not_counted_twice():
+    own = a_past_action(remediation="0001", written_at=NOW - 1)
+    assert ask("budget", policy=restart_policy(budget_actions=1), history=History((own,))).reason is None
+
+
+def test_writes_from_the_future_of_a_clock_that_went_back_count():
+    assert ask("budget", history=History(written(-100, -200))).reason is HoldReason.BUDGET_SPENT

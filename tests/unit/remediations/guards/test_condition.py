@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from remediations.model import Fact, HoldReason
+from tests.fakes.decisions import ask, facts, unknown
+
+
+def test_condition_that_is_gone_settles():
+    outcome = ask("condition", facts=facts(condition=Fact(False, "up == bool 0")))
+    assert (outcome.is_settled, outcome.reason) == (True, None)
+
+
+def test_condition_that_is_gone_settles_although_a_dependency_is_down():
+    gone = facts(condition=Fact(False, "q"), dependencies={"postgres": Fact(False, "q")})
+    assert ask("condition", facts=gone).is_settled
+
+
+def test_condition_that_holds_passes():
+    outcome = ask("condition")
+    assert (outcome.is_settled, outcome.reason) == (False, None)
+
+
+def test_unknown_condition_holds_with_its_problem():
+    outcome = ask("condition", facts=facts(condition=unknown("collected 120 s ago")))
+    assert (outcome.reason, outcome.detail) == (HoldReason.CONDITION_UNKNOWN, "collected 120 s ago")
+
+
+def test_unknown_condition_without_a_problem_still_has_a_detail():
+    assert ask("condition", facts=facts(condition=unknown(""))).detail
+
+
+def test_unknown_condition_beside_a_dependency_that_is_down_names_the_dependency():
+    outcome = ask("condition", facts=facts(condition=unknown(), dependencies={"postgres": Fact(False, "q")}))
+    assert outcome.reason is HoldReason.DEPENDENCY_DOWN
+    assert "postgres" in outcome.detail
+
+
+def test_unknown_condition_beside_an_unknown_dependency_stays_unknown():
+    outcome = ask("condition", facts=facts(condition=unknown(), dependencies={"postgres": unknown()}))
+    assert outcome.reason is HoldReason.CONDITION_UNKNOWN

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from remediations.model import Budgets, Fact, HoldReason
+from tests.fakes.decisions import a_workload, ask, facts, scale_policy, unknown
+
+
+def seen(budgets=None, **changes):
+    """Three of three pods ready unless said otherwise."""
+    values = {"replicas_ready": 3, "replicas_available": 3} | changes
+    allowed = Fact(Budgets({"api": 1}), "pdb") if budgets is None else budgets
+    return {"facts": facts(workload=Fact(a_workload(**values), "w"), budgets=allowed)}
+
+
+def test_every_pod_ready_passes():
+    assert ask("disruption", **seen()).reason is None
+
+
+def test_every_pod_ready_without_any_budget_passes():
+    assert ask("disruption", **seen(Fact(Budgets({}), "pdb"))).reason is None
+
+
+def test_no_pod_ready_passes():
+    assert ask("disruption", **seen(replicas_ready=0, replicas_available=0)).reason is None
+
+
+@pytest.mark.parametrize("ready", [1, 2])
+def test_some_pods_ready_is_held(ready):
+    outcome = ask("disruption", **seen(replicas_ready=ready, replicas_available=ready))
+    assert (outcome.reason, outcome.detail) == (HoldReason.PARTIALLY_READY, f"{ready} of 3 pods are ready")
+
+
+def test_budget_that_allows_nothing_is_held_by_name():
+    outcome = ask("disruption", **seen(Fact(Budgets({"api": 0, "other": 1}), "pdb")))
+    assert (outcome.reason, outcome.detail) == (HoldReason.DISRUPTION_BUDGET, "api allow no disruption now")
+
+
+def test_budgets_that_cannot_be_read_are_held():
+    assert ask("disruption", **seen(unknown("permission"))).reason is HoldReason.DISRUPTION_BUDGET
+
+
+@pytest.mark.parametrize("budgets", [Fact(Budgets({"api": 0}), "pdb"), unknown()])
+def test_budget_is_not_asked_when_nothing_is_left_to_lose(budgets):
+    assert ask("disruption", **seen(budgets, replicas_ready=0, replicas_available=0)).reason is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"observed_generation": 2},
+        {"replicas_updated": 2},
+        {"replicas_total": 4},
+        {"replicas_updated": 0, "replicas_ready": 0, "replicas_available": 0},
+    ],
+)
+def test_rollout_that_runs_is_held(changes):
+    assert ask("disruption", **seen(**changes)).reason is HoldReason.ROLLOUT_RUNNING
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_paused": True},
+        {"replicas_desired": 0, "replicas_updated": 0, "replicas_ready": 0, "replicas_total": 0},
+    ],
+)
+def test_workload_that_somebody_switched_off_is_held(changes):
+    assert ask("disruption", **seen(**changes)).reason is HoldReason.WORKLOAD_PAUSED
+
+
+def test_strategy_that_stops_every_ready_pod_at_once_is_held():
+    assert ask("disruption", **seen(strategy="Recreate")).reason is HoldReason.DISRUPTION_BUDGET
+
+
+def test_strategy_does_not_matter_when_no_pod_is_ready():
+    assert ask("disruption", **seen(strategy="Recreate", replicas_ready=0, replicas_available=0)).reason is None
+
+
+def test_unknown_workload_is_held():
+    assert ask("disruption", facts=facts(workload=unknown())).reason is HoldReason.TARGET_UNKNOWN
+
+
+def test_action_that_stops_nothing_passes():
+    assert ask("disruption", policy=scale_policy(), **seen(replicas_ready=1)).reason is None

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from remediations.model import HoldReason, Pause
+from tests.fakes.decisions import NOW, ask, facts
+
+
+@pytest.mark.parametrize("until", [None, NOW + 1])
+def test_pause_in_force_holds_and_names_who_and_why(until):
+    outcome = ask("kill_switch", facts=facts(pauses=(Pause("night", "sam", "moving racks", until),)))
+    assert (outcome.reason, outcome.until) == (HoldReason.KILL_SWITCH, None)
+    assert "night by sam: moving racks" in outcome.detail
+
+
+def test_pause_that_has_ended_passes():
+    assert ask("kill_switch", facts=facts(pauses=(Pause("night", "sam", "moving racks", NOW),))).reason is None
+
+
+def test_one_of_two_pauses_in_force_holds():
+    pauses = (Pause("old", "sam", "done", NOW - 1), Pause("new", "kim", "audit", None))
+    outcome = ask("kill_switch", facts=facts(pauses=pauses))
+    assert outcome.reason is HoldReason.KILL_SWITCH
+    assert "sam" not in outcome.detail
+
+
+def test_no_pause_passes():
+    assert ask("kill_switch").reason is None
