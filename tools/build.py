@@ -36,8 +36,6 @@ MEASURED_CORES = 2
 PROGRESS_SECONDS = 10.0
 VERSION_TIMEOUT_SECONDS = 10.0
 
-Report = "Callable[[str], None]"
-
 
 class ToolError(RuntimeError):
     """A program cannot be built or found; the message says what to do."""
@@ -117,8 +115,15 @@ def find_program(name: str) -> Program:
 
 
 def build_all(names: Sequence[str], report: Callable[[str], None]) -> dict[str, Path]:
-    """Brings each program into being, one after another (the compiler uses all cores by itself); returns the paths."""
-    wanted = [find_program(name) for name in names] or list(PROGRAMS)
+    """Brings the named programs into being, or all of them; see `build_programs`."""
+    return build_programs([find_program(name) for name in names] or list(PROGRAMS), report)
+
+
+def build_programs(wanted: Sequence[Program], report: Callable[[str], None]) -> dict[str, Path]:
+    """Finds or builds one program after another (the compiler uses all cores by itself); returns the paths by name.
+
+    `report` gets a line per program, and every ten seconds of building one with the time left, from another thread.
+    """
     paths: dict[str, Path] = {}
     for index, program in enumerate(wanted):
         choice = choose(program)

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +88,7 @@ def install(missing: Sequence[Package]) -> None:
     """Installs by apt-get with every service start forbidden, and keeps the new services off at the next boot."""
     names = [package.name for package in missing]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with _services_forbidden(), _clusters_forbidden():
+    with services_forbidden(POLICY_PATH), _clusters_forbidden():
         subprocess.run(["apt-get", "update", "-q"], env=environment, check=True)
         command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *names]
         subprocess.run(command, env=environment, check=True)
@@ -100,22 +99,19 @@ def install(missing: Sequence[Package]) -> None:
 
 
 @contextmanager
-def _services_forbidden() -> Iterator[None]:
-    """Has package scripts start nothing; puts back a policy that was there before."""
-    kept = None
-    if POLICY_PATH.exists():
-        kept = Path(tempfile.mkdtemp(prefix="controlcore-policy-")) / POLICY_PATH.name
-        shutil.copy2(POLICY_PATH, kept)
-    POLICY_PATH.write_text(POLICY_TEXT, encoding="utf-8")
-    POLICY_PATH.chmod(0o755)
+def services_forbidden(policy_path: Path) -> Iterator[None]:
+    """Has package scripts start nothing meanwhile; a policy that was there before is back afterwards."""
+    kept = (policy_path.read_bytes(), policy_path.stat().st_mode) if policy_path.exists() else None
+    policy_path.write_text(POLICY_TEXT, encoding="utf-8")
+    policy_path.chmod(0o755)
     try:
         yield
     finally:
         if kept is None:
-            POLICY_PATH.unlink(missing_ok=True)
+            policy_path.unlink(missing_ok=True)
         else:
-            shutil.copy2(kept, POLICY_PATH)
-            shutil.rmtree(kept.parent)
+            policy_path.write_bytes(kept[0])
+            policy_path.chmod(kept[1])
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def release_folder(folder: Path) -> None:
 
 
 def process_start(pid: int) -> int:
-    """Start time of a process in clock ticks since boot (proc(5), stat field 22); 0 when it is gone.
+    """Start time of a process in clock ticks since boot (proc(5), stat field 22); 0 when it is gone or a zombie.
 
     Together with the pid it identifies a process: a number alone may belong to a stranger by now.
     """
@@ -60,7 +60,8 @@ def process_start(pid: int) -> int:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] == "Z" else int(fields[19])
 
 
 def descendants(pid: int) -> tuple[int, ...]:

@@ -18,13 +18,13 @@ class NothingFreeError(RuntimeError):
     """Every port or network of the range is taken."""
 
 
-def free_port() -> int:
+def free_port(first: int = FIRST_PORT, last: int = LAST_PORT) -> int:
     """A TCP port free on 127.0.0.1, kept for this process against other processes using this function."""
     for _ in range(1000):
-        port = _RANDOM.randint(FIRST_PORT, LAST_PORT)
+        port = _RANDOM.randint(first, last)
         if _can_bind(port) and _reserve(f"port-{port}"):
             return port
-    raise NothingFreeError(f"no free port between {FIRST_PORT} and {LAST_PORT}")
+    raise NothingFreeError(f"no free port between {first} and {last}")
 
 
 def free_ports(count: int) -> tuple[int, ...]:

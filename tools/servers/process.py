@@ -109,23 +109,12 @@ class Process:
                 leash.send(pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Ends the process: its stop signal, then SIGKILL to all of its family; returns when it is gone."""
-        if self.is_running:
-            self.thaw()
-            leash.send(self.pid, self.command.stop_signal)
-            try:
-                self._popen.wait(self.command.grace_seconds)
-            except subprocess.TimeoutExpired:
-                self._kill_family()
-        self._popen.wait()
-        leash.release_process(self.pid)
+        """Ends the process: its stop signal, then SIGKILL; returns when it and its descendants are gone."""
+        self._end(self.command.stop_signal)
 
     def kill(self) -> None:
         """Ends the process at once and without its own clean-up (SIGKILL), as a crash would."""
-        if self.is_running:
-            self._kill_family()
-        self._popen.wait()
-        leash.release_process(self.pid)
+        self._end(signal.SIGKILL)
 
     def log_tail(self) -> str:
         """The last lines of the log."""
@@ -135,9 +124,19 @@ class Process:
             return "(no log)"
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
-    def _kill_family(self) -> None:
-        for pid in self.family():
-            leash.send(pid, signal.SIGKILL)
+    def _end(self, number: int) -> None:
+        starts = {pid: leash.process_start(pid) for pid in self.family()} if self.is_running else {}
+        if starts:
+            self.thaw()
+            leash.send(self.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(self.command.grace_seconds)
+        for pid, start in starts.items():
+            # The start time too: once its parent is gone, a child's number may pass to a stranger.
+            if start and leash.process_start(pid) == start:
+                leash.send(pid, signal.SIGKILL)
+        self._popen.wait()
+        leash.release_process(self.pid)
 
 
 def make_folder(name: str) -> Path:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from tools.packages import PACKAGES, POLICY_TEXT, PackageError, locate, services_forbidden
+
+
+def test_services_are_forbidden_only_meanwhile(tmp_path):
+    policy = tmp_path / "policy-rc.d"
+    with services_forbidden(policy):
+        assert policy.read_text() == POLICY_TEXT
+        assert policy.stat().st_mode & 0o111
+    assert not policy.exists()
+
+
+def test_policy_that_was_there_is_put_back_after_a_failure(tmp_path):
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 104\n")
+    policy.chmod(0o744)
+    with pytest.raises(RuntimeError, match="apt-get failed"), services_forbidden(policy):
+        raise RuntimeError("apt-get failed")
+    assert policy.read_text() == "#!/bin/sh\nexit 104\n"
+    assert policy.stat().st_mode & 0o777 == 0o744
+
+
+def test_unknown_program_is_refused_by_name():
+    with pytest.raises(PackageError, match="no package of the list holds 'emacs'"):
+        locate("emacs")
+
+
+def test_program_names_belong_to_one_package_each():
+    names = [name for package in PACKAGES for name, _ in package.programs]
+    assert len(names) == len(set(names))
