@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import redis.asyncio
 from aiohttp import web
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from demo.standin import api_probes, program
 from demo.standin.api_parts import CACHE, POOL, query_pairs, read_json, require_user
@@ -123,7 +125,10 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     if arguments.drop_tables:
         drop_tables(arguments.database_url)
     app[POOL] = BlockingPool(arguments.database_url)
-    app[CACHE] = redis.asyncio.Redis.from_url(arguments.redis_url, socket_timeout=2, socket_connect_timeout=2)
+    # One retry at once: a connection that Redis closed is opened again, and a Redis that is down is told immediately.
+    app[CACHE] = redis.asyncio.Redis.from_url(
+        arguments.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)
+    )
     app.add_routes(api_probes.routes())
     app.router.add_get("/opal/bouncer-pairs", get_bouncer_pairs)
     app.router.add_get("/dashboard/stats", get_dashboard)

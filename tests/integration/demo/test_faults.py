@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import urllib.error
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +34,8 @@ def wait_for(is_reached: Callable[[], bool], timeout_seconds: float = 10.0) -> N
 def is_refusing(base: str) -> bool:
     try:
         ask(f"{base}/health")
-    except urllib.error.URLError as error:
-        return isinstance(error.reason, ConnectionRefusedError)
+    except OSError as error:
+        return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
     return False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +78,8 @@ def wait_for(is_reached: Callable[[], bool], timeout_seconds: float = 60.0) -> N
 def is_refusing(url: str) -> bool:
     try:
         ask(f"{url}/health")
-    except urllib.error.URLError as error:
-        return isinstance(error.reason, ConnectionRefusedError)
+    except OSError as error:
+        return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
     return False
 
 
