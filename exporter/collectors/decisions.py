@@ -233,7 +233,7 @@ class DecisionsCollector:
 def read_table(rows: Sequence[Mapping[str, Any]]) -> AuditTable:
     """TABLE's row; raises PermanentError when the table or a column that no count can do without is missing."""
     if not rows:
-        raise PermanentError(Reason.MISSING, "there is no table audit_logs")
+        raise PermanentError(Reason.MISSING, "there is no table audit_logs that this role can see")
     table = AuditTable(rows[0]["oid"], rows[0]["is_replica"], frozenset(rows[0]["columns"]))
     missing = {"id", "event_type"} - table.columns
     if missing:

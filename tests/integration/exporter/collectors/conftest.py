@@ -1,0 +1,74 @@
+"""The product in a real PostgreSQL, read by a role that has exactly the grants which the collectors declare."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from chassis.postgres import PostgresSession
+from chassis.postgres_address import PostgresAddress
+from demo.standin.database import install_schema
+from demo.standin.running import Options, StandIn, running_standin
+from exporter.collectors import discover
+from tools.servers.postgres import PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tools.servers.postgres import PostgresServer
+
+ROLE = "cc_exporter"
+GRANTS = ("GRANT USAGE ON SCHEMA public TO cc_exporter", *(grant for spec in discover() for grant in spec.grants))
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The product's database."""
+
+    server: PostgresServer
+    name: str
+    url: str
+    """Its address for the superuser."""
+
+    def address(self, role: str = ROLE, password: str = PASSWORD) -> PostgresAddress:
+        return PostgresAddress.parse(self.server.dsn(role, self.name, password))
+
+    def run(self, sql: str) -> list[list[str]]:
+        return self.server.run_sql(sql, self.name)
+
+    def grant(self) -> None:
+        """Gives the role what the collectors declare, and nothing else."""
+        self.run(";\n".join(GRANTS).replace("control_core_db", f'"{self.name}"'))
+
+    @asynccontextmanager
+    async def session(self, role: str = ROLE) -> AsyncIterator[PostgresSession]:
+        session = PostgresSession(self.address(role))
+        try:
+            yield session
+        finally:
+            await session.close()
+
+
+@pytest.fixture
+def product(postgres_server: PostgresServer, database: str) -> Product:
+    """The product's tables with the stand-in's rows."""
+    found = Product(postgres_server, urlsplit(database).path.removeprefix("/"), database)
+    install_schema(database)
+    for role in (ROLE, "plain"):
+        found.run(
+            f"DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}';"
+            " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+    found.grant()
+    return found
+
+
+@pytest.fixture
+def standin(product: Product, redis_url: str) -> Iterator[StandIn]:
+    """The product's programs, without users of their own."""
+    with running_standin(product.url, redis_url, Options(traffic_interval_seconds=0)) as running:
+        yield running

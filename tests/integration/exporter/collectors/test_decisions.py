@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from chassis.errors import PermanentError, Reason
+from demo.standin.database import drop_tables
+from exporter.collectors.decisions import DecisionsCollector, DecisionsSettings
+from tests.fakes.clock import ManualClock
+from tests.fakes.sources import make_sources, samples, value
+
+DECISIONS, LAST = "controlcore_policy_decisions_total", "controlcore_audit_last_event_timestamp_seconds"
+INSERT = "INSERT INTO audit_logs (event_type, outcome, environment) VALUES "
+PERMIT = "('ACCESS_GRANTED', 'PERMIT', 'production')"
+DENY = "('ACCESS_DENIED', 'DENY', 'sandbox')"
+
+
+class Watch:
+    """A collector whose looks are further apart than rows need to settle."""
+
+    def __init__(self, collector, clock) -> None:
+        self._collector = collector
+        self._clock = clock
+        self.families = ()
+
+    async def look(self, times=1):
+        for _ in range(times):
+            await self._clock.advance(6.0)
+            self.families = (await self._collector.collect()).families
+
+    def count(self, environment, decision):
+        return value(self.families, DECISIONS, environment, decision)
+
+    def total(self):
+        return sum(samples(self.families)[DECISIONS].values())
+
+
+@asynccontextmanager
+async def watching(product, **settings):
+    clock = ManualClock()
+    async with product.session() as session:
+        sources = make_sources(postgres=session, clock=clock)
+        async with DecisionsCollector.open(DecisionsSettings(**settings), sources) as collector:
+            watch = Watch(collector, clock)
+            await watch.look()
+            yield watch
+
+
+async def test_new_decisions_are_counted_once_and_old_ones_never(product):
+    async with watching(product) as watch:
+        assert watch.total() == 0, "the rows of the past are not ours"
+        product.run(f"{INSERT} {PERMIT}, {PERMIT}, {DENY}, ('USER_LOGIN', 'SUCCESS', 'sandbox')")
+        await watch.look(3)
+    assert (watch.count("production", "permit"), watch.count("sandbox", "deny")) == (2, 1)
+    assert watch.total() == 3
+
+
+async def test_lower_id_that_commits_after_a_higher_one_is_counted(product):
+    async with watching(product) as watch:
+        with psycopg.connect(product.url) as slow:
+            slow.execute(INSERT + DENY)
+            product.run(INSERT + PERMIT)
+            await watch.look()
+            slow.commit()
+            await watch.look(2)
+    assert (watch.count("sandbox", "deny"), watch.count("production", "permit")) == (1, 1)
+
+
+async def test_purge_of_every_row_makes_no_increase_and_loses_no_later_one(product):
+    async with watching(product) as watch:
+        product.run("DELETE FROM audit_logs")
+        await watch.look(2)
+        assert watch.total() == 0
+        product.run(INSERT + PERMIT)
+        await watch.look(2)
+    assert watch.total() == 1
+
+
+async def test_truncated_log_that_begins_anew_makes_no_false_increase(product):
+    product.run(f"{INSERT} {', '.join([DENY] * 20)}")
+    async with watching(product) as watch:
+        product.run(f"TRUNCATE audit_logs RESTART IDENTITY; {INSERT} {PERMIT}, {PERMIT}")
+        await watch.look(2)
+        assert watch.total() == 0
+        product.run(INSERT + PERMIT)
+        await watch.look(2)
+    assert watch.total() == 1
+
+
+async def test_recreated_table_with_a_restored_backup_makes_no_false_increase(product):
+    async with watching(product) as watch:
+        drop_tables(product.url)
+        with pytest.raises(PermanentError) as caught:
+            await watch.look()
+        assert caught.value.reason is Reason.MISSING, "the grants went with the schema"
+        product.grant()
+        await watch.look()
+        product.run(f"{INSERT} {', '.join([DENY] * 500)}")
+        await watch.look(3)
+        assert watch.total() == 0
+        product.run(INSERT + PERMIT)
+        await watch.look(2)
+    assert watch.total() == 1
+
+
+async def test_missing_table_is_an_error_and_no_zero(product):
+    product.run("DROP TABLE audit_logs")
+    with pytest.raises(PermanentError) as caught:
+        async with watching(product):
+            pass
+    assert caught.value.reason is Reason.MISSING
+
+
+async def test_generation_without_environment_and_outcome_is_still_counted(product):
+    product.run("ALTER TABLE audit_logs DROP COLUMN environment, DROP COLUMN outcome")
+    async with watching(product) as watch:
+        product.run("INSERT INTO audit_logs (event_type) VALUES ('ACCESS_GRANTED'), ('ACCESS_DENIED')")
+        await watch.look(2)
+    assert (watch.count("other", "permit"), watch.count("other", "deny")) == (1, 1)
+
+
+async def test_generation_with_an_enum_of_event_types_is_still_counted(product):
+    product.run(
+        "CREATE TYPE kind AS ENUM ('ACCESS_GRANTED', 'AI_TRAFFIC_LOG');"
+        "ALTER TABLE audit_logs ALTER event_type DROP DEFAULT, ALTER event_type TYPE kind USING NULL"
+    )
+    async with watching(product) as watch:
+        product.run(f"{INSERT} {PERMIT}, ('AI_TRAFFIC_LOG', 'PERMIT', 'sandbox')")
+        await watch.look(2)
+    assert watch.total() == 1
+
+
+async def test_canary_is_left_out_once_its_column_may_be_read(product):
+    rows = """INSERT INTO audit_logs (event_type, outcome, environment, "user", policy_name) VALUES
+        ('ACCESS_GRANTED', 'PERMIT', 'sandbox', 'canary-allow', 'canary'),
+        ('ACCESS_GRANTED', 'PERMIT', 'sandbox', 'ada', 'orders-read'),
+        ('ACCESS_GRANTED', 'PERMIT', 'sandbox', NULL, NULL)"""
+    async with watching(product) as watch, watching(product, canary_policies=("canary",)) as by_policy:
+        product.run(rows)
+        await watch.look(2)
+        await by_policy.look(2)
+        assert watch.total() == 3, "without the column nobody can be told"
+        assert by_policy.total() == 2
+        product.run('GRANT SELECT ("user") ON audit_logs TO cc_exporter')
+        product.run(rows)
+        await watch.look(2)
+    assert watch.total() == 5
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+async def test_time_of_the_last_event_holds_in_any_time_zone_of_the_server(product, zone):
+    product.run(f"ALTER DATABASE \"{product.name}\" SET timezone = '{zone}'")
+    before = time.time()
+    product.run(INSERT + PERMIT)
+    async with watching(product) as watch:
+        last = value(watch.families, LAST, "production")
+    assert before - 1 <= last <= time.time() + 1
+
+
+async def test_restart_with_the_schema_in_place_begins_at_zero(product):
+    for _ in range(2):
+        async with watching(product) as watch:
+            assert watch.total() == 0
+            product.run(INSERT + PERMIT)
+            await watch.look(2)
+            assert watch.total() == 1
+
+
+async def test_empty_log_is_followed_from_its_first_look(product):
+    drop_tables(product.url)
+    product.grant()
+    async with watching(product) as watch:
+        product.run(INSERT + PERMIT)
+        await watch.look()
+        product.run(INSERT + PERMIT)
+        await watch.look(2)
+    assert watch.total() == 1, "the first rows of an empty log may be a restored backup"

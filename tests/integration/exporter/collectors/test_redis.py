@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chassis.redis import RedisSession
+from chassis.redis_address import RedisAddress
+from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
+from tests.fakes.sources import expose, make_sources, samples, value
+from tools.servers.ports import free_port
+
+UP, FAILURES = "controlcore_redis_up", "controlcore_redis_connection_failures_total"
+LIMIT = "controlcore_redis_memory_limit_bytes"
+
+
+@asynccontextmanager
+async def opened(url, **settings):
+    address = RedisAddress.parse(url)
+    session = RedisSession(address)
+    try:
+        sources = make_sources(redis=session, redis_address=address)
+        async with RedisCollector.open(RedisCollectorSettings(**settings), sources) as collector:
+            yield collector
+    finally:
+        await session.close()
+
+
+async def test_running_redis_is_up_with_its_own_figures(redis_server, redis_url):
+    redis_server.call("SET", "key", "value")
+    redis_server.call("CONFIG", "RESETSTAT")
+    for name in ("key", "key", "nobody"):
+        redis_server.call("GET", name)
+    async with opened(redis_url) as collector:
+        result = await collector.collect()
+    families = result.families
+    assert value(families, UP) == 1
+    assert value(families, "controlcore_redis_keyspace_hits_total") == 2
+    assert value(families, "controlcore_redis_keyspace_requests_total") == 3
+    assert value(families, "controlcore_redis_memory_used_bytes") > 100_000
+    assert value(families, "controlcore_redis_connected_clients") >= 1
+    assert LIMIT not in samples(families), "there is no limit"
+    assert (result.components, result.failure) == ({"redis": True}, None)
+
+
+async def test_memory_limit_and_evictions_are_seen(redis_server, redis_url):
+    redis_server.call("CONFIG", "RESETSTAT")
+    redis_server.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    redis_server.call("CONFIG", "SET", "maxmemory", "3000000")
+    try:
+        for number in range(60):
+            redis_server.call("SET", f"key-{number}", "x" * 100_000)
+        async with opened(redis_url) as collector:
+            families = (await collector.collect()).families
+    finally:
+        redis_server.call("CONFIG", "SET", "maxmemory", "0")
+    assert value(families, LIMIT) == 3_000_000
+    assert value(families, "controlcore_redis_evicted_keys_total") > 0
+
+
+async def test_frozen_redis_is_down_and_then_up_again(redis_server, redis_url):
+    async with opened(redis_url, probe_timeout_seconds=0.3) as collector:
+        await collector.collect()
+        redis_server.freeze()
+        try:
+            down = await collector.collect()
+        finally:
+            redis_server.thaw()
+        up = await collector.collect()
+    assert (value(down.families, UP), value(down.families, FAILURES, "timeout")) == (0, 1)
+    assert "controlcore_redis_memory_used_bytes" not in samples(down.families)
+    assert down.components == {"redis": False}
+    assert value(up.families, UP) == 1
+    assert "controlcore_redis_memory_used_bytes" in samples(up.families)
+
+
+async def test_port_without_a_server_is_refused():
+    async with opened(f"redis://127.0.0.1:{free_port()}/0") as collector:
+        result = await collector.collect()
+    assert (value(result.families, UP), value(result.families, FAILURES, "refused")) == (0, 1)
+
+
+@pytest.mark.parametrize(("user", "reason"), [("nobody:wrong", "auth")])
+async def test_wrong_password_is_auth(redis_url, user, reason):
+    async with opened(redis_url.replace("redis://", f"redis://{user}@")) as collector:
+        result = await collector.collect()
+    assert (value(result.families, UP), value(result.families, FAILURES, reason)) == (0, 1)
+
+
+async def test_limit_of_clients_is_exhausted(redis_server, redis_url):
+    before = "controlcore_redis_ping_duration_seconds_count 0.0\n"
+    redis_server.call("CONFIG", "SET", "maxclients", "1")
+    try:
+        async with opened(redis_url) as blocker, opened(redis_url) as collector:
+            await blocker._session.info(timeout_seconds=2)
+            result = await collector.collect()
+            assert before in expose(result.families)
+            assert (value(result.families, UP), value(result.families, FAILURES, "exhausted")) == (0, 1)
+            # The kept connection is the only one that may still speak.
+            await blocker._session._ask("CONFIG", "SET", "maxclients", "10000", timeout_seconds=2)
+    finally:
+        redis_server.call("CONFIG", "SET", "maxclients", "10000")
