@@ -92,11 +92,7 @@ class PostgresSession:
 
     async def _run(self, sql: str, arguments: tuple[object, ...]) -> Any:
         """Runs the query on the kept connection; the lock is held."""
-        if self._is_closed:
-            raise TransientError(Reason.CLOSED, "the session is closed")
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await _connect(self._address)
-        connection = self._connection
+        connection = await self._ready()
         try:
             return await connection.fetch(sql, *arguments)
         except BaseException as error:
@@ -104,6 +100,18 @@ class PostgresSession:
                 connection.terminate()
                 self._connection = None
             raise
+
+    async def _ready(self) -> Any:
+        """The kept connection, or a new one when there is none that works."""
+        connection = self._connection
+        if not self._is_closed and (connection is None or connection.is_closed()):
+            connection = await _connect(self._address)
+        if self._is_closed:
+            if connection is not None:
+                connection.terminate()
+            raise TransientError(Reason.CLOSED, "the session is closed")
+        self._connection = connection
+        return connection
 
 
 async def probe(address: PostgresAddress, timeout_seconds: float) -> float:

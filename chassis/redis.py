@@ -114,11 +114,7 @@ class RedisSession:
 
     async def _exchange(self, command: tuple[str, ...]) -> Any:
         """Sends one command on the kept connection; the lock is held."""
-        if self._is_closed:
-            raise TransientError(Reason.CLOSED, "the session is closed")
-        connection = self._connection
-        if connection is None or not connection.is_connected or await _is_stale(connection):
-            self._connection = connection = await _connect(self._address)
+        connection = await self._ready()
         try:
             return await _exchange(connection, command)
         except BaseException as error:
@@ -126,6 +122,21 @@ class RedisSession:
                 self._connection = None
                 await connection.disconnect(nowait=True)
             raise
+
+    async def _ready(self) -> Any:
+        """The kept connection, or a new one when there is none that works."""
+        connection, self._connection = self._connection, None
+        if connection is not None and (not connection.is_connected or await _is_stale(connection)):
+            await connection.disconnect(nowait=True)
+            connection = None
+        if not self._is_closed and connection is None:
+            connection = await _connect(self._address)
+        if self._is_closed:
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+            raise TransientError(Reason.CLOSED, "the session is closed")
+        self._connection = connection
+        return connection
 
 
 async def probe(address: RedisAddress, timeout_seconds: float) -> float:
