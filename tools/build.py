@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.programs import PROGRAMS, Program
+from tools.servers import leash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -151,6 +152,9 @@ def _build_missing(choice: Choice, prefix: str, later_seconds: float, report: Ca
     started = time.monotonic()
     expected = estimate(choice.program)
     report(f"{prefix}: {choice.reason}, building {choice.program.version}, about {_say(expected)}")
+    for stale in choice.path.parent.glob(".building-*"):
+        # We hold the lock: whoever left this was killed over it.
+        shutil.rmtree(stale)
     with tempfile.TemporaryDirectory(dir=choice.path.parent, prefix=".building-") as folder:
         product = Path(folder) / choice.program.name
         with _ticking(lambda: report(f"{prefix}: {_say_left(time.monotonic() - started, expected, later_seconds)}")):
@@ -172,12 +176,16 @@ def _compile(program: Program, product: Path) -> None:
         text=True,
         process_group=0,
     ) as compiler:
+        # Should we be killed, the compiler and its children go too.
+        leash.hold_process(compiler.pid, signal.SIGKILL)
         try:
             output, _ = compiler.communicate()
         except BaseException:
             # The compiler's children are in its group: an interrupted build leaves none of them behind.
             os.killpg(compiler.pid, signal.SIGKILL)
             raise
+        finally:
+            leash.release_process(compiler.pid)
     if compiler.returncode != 0:
         tail = "\n".join(line for line in output.splitlines() if not line.startswith("go: downloading"))
         raise ToolError(f"{program.name}: {' '.join(command)} failed in {MODULES_FOLDER / program.module}\n{tail}")

@@ -22,7 +22,7 @@ from tools.servers.kubernetes_client import (
 from tools.servers.process import ServerError, make_folder, remove_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 TEST_KUBECONFIG_VARIABLE = "CONTROLCORE_TEST_KUBECONFIG"
@@ -87,7 +87,7 @@ class Cluster:
         _write_secret(path, make_kubeconfig(self.access_for(namespace, service_account), namespace))
         return path
 
-    def wait_for(self, path: str, is_reached: Any, timeout_seconds: float = 30.0) -> Manifest:
+    def wait_for(self, path: str, is_reached: Callable[[Manifest], bool], timeout_seconds: float = 30.0) -> Manifest:
         """See KubernetesClient.wait_for."""
         return self.client.wait_for(path, is_reached, timeout_seconds)
 
