@@ -22,6 +22,9 @@ from tools.servers.postgres import PostgresServer
 from tools.servers.process import ServerError
 from tools.servers.redis import RedisServer
 
+# Starting a server takes a second or two alone, and several times that beside busy workers.
+pytestmark = pytest.mark.timeout(60)
+
 SILENCE_SECONDS = 0.5
 
 
@@ -86,7 +89,6 @@ def test_redis_without_the_password_refuses():
         assert connection.recv(100).startswith(b"-NOAUTH")
 
 
-@pytest.mark.timeout(60)
 def test_prometheus_evaluates_scrapes_and_reloads(prometheus_program, generation):
     configuration = """
 global: {scrape_interval: 1s, evaluation_interval: 1s}
@@ -108,7 +110,6 @@ scrape_configs:
     assert server.value("absent_name") is None
 
 
-@pytest.mark.timeout(60)
 def test_prometheus_wrong_configuration_is_refused_on_reload(prometheus_program, generation):
     server = prometheus_program({"prometheus.yml": "global: {}"}, generation)
     server.write_files({"prometheus.yml": "nonsense: true"})
@@ -116,7 +117,6 @@ def test_prometheus_wrong_configuration_is_refused_on_reload(prometheus_program,
         server.reload()
 
 
-@pytest.mark.timeout(60)
 def test_alertmanager_peers_share_silences(generation):
     configuration = "route: {receiver: nobody}\nreceivers: [{name: nobody}]"
     with (
