@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ PAGE_ITEMS = 250
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A page of 250 pods with long specifications stays well below."""
 MESSAGE_LENGTH = 300
+QUOTED_VALUE = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*": ')
+"""The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it."""
 CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST = 409, 410, 422, 400
 
 
@@ -246,7 +249,8 @@ def _failure(status: int, body: bytes) -> BackendError:
         answer = _object(body)
     except PermanentError:
         answer = {}
-    message = f"HTTP status {status}: {str(answer.get('message') or 'no explanation')[:MESSAGE_LENGTH]}"
+    said = QUOTED_VALUE.sub("Invalid value: …: ", str(answer.get("message") or "no explanation"))
+    message = f"HTTP status {status}: {said[:MESSAGE_LENGTH]}"
     causes = (answer.get("details") or {}).get("causes") or []
     is_other_object = status == UNPROCESSABLE and any(cause.get("field") == "metadata.uid" for cause in causes)
     if status == CONFLICT or is_other_object:

@@ -202,6 +202,15 @@ async def test_refusal_carries_the_apis_sentence_bounded(tmp_path: Path) -> None
     assert len(str(error)) < 400
 
 
+async def test_refusal_does_not_repeat_the_refused_value(tmp_path: Path) -> None:
+    """The API quotes the whole object, its environment variables included."""
+    quoted = json.dumps(json.dumps({"env": [{"name": "PASSWORD", "value": "hunter2"}]}))
+    message = f'"" is invalid: patch: Invalid value: {quoted}: strict decoding error: unknown field "spec.x"'
+    error = await failure_of(tmp_path, status(422, message))
+    assert str(error).endswith('Invalid value: …: strict decoding error: unknown field "spec.x"')
+    assert "hunter2" not in str(error)
+
+
 async def test_redirect_is_not_followed(tmp_path: Path) -> None:
     """The token would travel to wherever the answer points."""
     api = Api([web.Response(status=307, headers={"Location": "/elsewhere"})])
