@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def descendants(pid: int) -> tuple[int, ...]:
         found += below
         waiting += below
     return tuple(found)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether every thread of the process is stopped or gone (proc(5), stat field 3)."""
+    states = []
+    for task in Path("/proc", str(pid), "task").glob("*/stat"):
+        with suppress(OSError):
+            states.append(task.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0])
+    return all(state in "TtZX" for state in states)
 
 
 def send(pid: int, number: int) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOG_TAIL_LINES = 30
 POLL_SECONDS = 0.02
+FREEZE_SECONDS = 10.0
 
 
 class ServerError(RuntimeError):
@@ -94,13 +95,21 @@ class Process:
             time.sleep(POLL_SECONDS)
 
     def freeze(self) -> None:
-        """Stops the process and every descendant (SIGSTOP): connections stay open and nothing answers."""
+        """Stops the process and every descendant (SIGSTOP): connections stay open and nothing answers.
+
+        Returns once every thread has stopped: on a busy machine the threads of a large program go on for a while.
+        """
         frozen: set[int] = set()
         # A child may be born between the listing and its parent's stop: list again until nothing is new.
         while fresh := [pid for pid in self.family() if pid not in frozen]:
             for pid in fresh:
                 leash.send(pid, signal.SIGSTOP)
                 frozen.add(pid)
+        deadline = time.monotonic() + FREEZE_SECONDS
+        while not all(leash.is_stopped(pid) for pid in frozen):
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.command.arguments[0]} did not stop within {FREEZE_SECONDS} s of SIGSTOP")
+            time.sleep(POLL_SECONDS)
 
     def thaw(self) -> None:
         """Lets a frozen process and its descendants continue; harmless on one that runs."""
