@@ -1,0 +1,90 @@
+{{/* Names, labels and the merged policy document. */}}
+
+{{- define "cc.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end }}
+{{- define "cc.exporter" -}}{{ include "cc.name" . }}-exporter{{- end }}
+{{- define "cc.remediator" -}}{{ include "cc.name" . }}-remediator{{- end }}
+
+{{- define "cc.namespace" -}}{{ .Values.controlcore.namespace | default .Release.Namespace }}{{- end }}
+
+{{/* Deployments that are watched, as a JSON list under `list`. */}}
+{{- define "cc.workloads" -}}
+{{- $names := .Values.controlcore.workloads | default (list .Values.controlcore.deployment) -}}
+{{- dict "list" (prepend (without $names .Values.controlcore.deployment) .Values.controlcore.deployment) | toJson }}
+{{- end }}
+
+{{- define "cc.labels" -}}
+app.kubernetes.io/part-of: controlcore
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ .part }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "cc.selector" -}}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ .part }}
+{{- end }}
+
+{{- define "cc.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- if hasPrefix "sha256:" $tag }}{{ .Values.image.repository }}@{{ $tag }}{{ else }}{{ .Values.image.repository }}:{{ $tag }}{{ end }}
+{{- end }}
+
+{{- define "cc.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "cc.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* How Prometheus finds a pod by the guide's configuration. */}}
+{{- define "cc.scrape" -}}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ .port | quote }}
+{{- end }}
+
+{{/* Lays `from` over `into`; mappings are merged one level deep. Unlike mergeOverwrite it also writes 0, false and []. */}}
+{{- define "cc.change" -}}
+{{- $into := .into -}}
+{{- range $key, $value := .from -}}
+{{-   $before := get $into $key -}}
+{{-   if and (kindIs "map" $value) (kindIs "map" $before) -}}
+{{-     range $inner, $new := $value }}{{ $_ := set $before $inner $new }}{{ end -}}
+{{-   else }}{{ $_ := set $into $key $value }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The shipped policy file for these names, with the values' changes laid over it. */}}
+{{- define "cc.policies" -}}
+{{- $text := .Files.Get "files/policies.yaml" | replace "control-plane-api" .Values.controlcore.deployment -}}
+{{- $document := $text | fromYaml -}}
+{{- $namespace := include "cc.namespace" . -}}
+{{- $policies := list -}}
+{{- $changes := .Values.remediator.policies -}}
+{{- range $policy := $document.policies -}}
+{{-   $change := get $changes $policy.name | default dict -}}
+{{-   if ne (toString (get $change "enabled")) "false" -}}
+{{-     range $target := $policy.targets }}{{ $_ := set $target "namespace" $namespace }}{{ end -}}
+{{-     include "cc.change" (dict "into" $policy "from" (omit $change "enabled" "autoscalers")) -}}
+{{-     $policies = append $policies $policy -}}
+{{-   end -}}
+{{- end -}}
+{{- $shipped := list }}{{ range $document.policies }}{{ $shipped = append $shipped .name }}{{ end -}}
+{{- range $name, $change := $changes -}}
+{{-   if and (not (has $name $shipped)) (ne (toString (get $change "enabled")) "false") -}}
+{{-     $policies = append $policies (merge (dict "name" $name) (omit $change "enabled" "autoscalers")) -}}
+{{-   end -}}
+{{- end -}}
+{{- $_ := set $document "policies" $policies -}}
+{{- if .Values.remediator.identity }}{{ $_ := set $document "identity" .Values.remediator.identity }}{{ end -}}
+{{- toYaml $document }}
+{{- end }}

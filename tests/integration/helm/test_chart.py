@@ -1,0 +1,285 @@
+"""The chart without a cluster: lint, the closed schema, configuration files, rights."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.collectors import discover as discover_collectors
+from remediations.actions import discover as discover_actions
+from remediations.policy import Policy
+from tools.build import locate
+from tools.chart import CHART, ChartError, find_object, lint, render
+
+SMALL: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
+FULL: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "full.values.yaml").read_text(encoding="utf-8"))
+OPERATOR: dict[str, Any] = {
+    **SMALL,
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "rules": {"enabled": True, "runbookBase": "https://wiki.example/", "grafanaBase": "https://grafana.example"},
+    "dashboards": {"enabled": True},
+}
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize("values", [{}, SMALL, FULL, OPERATOR], ids=["default", "small", "full", "operator"])
+def test_lint_finds_nothing(values: dict[str, Any]) -> None:
+    assert "0 chart(s) failed" in lint(values)
+
+
+def test_without_a_token_secret_nothing_is_rendered() -> None:
+    with pytest.raises(ChartError, match=r"remediator\.tokenSecret\.name: name a Secret"):
+        render({}, "controlcore", "controlcore")
+
+
+def test_the_exporter_alone_needs_no_secret() -> None:
+    objects = render({"remediator": {"enabled": False}}, "controlcore", "controlcore")
+    assert {item["metadata"]["name"] for item in objects} == {"controlcore-exporter"}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"exportr": {}}, "additional properties 'exportr' not allowed"),
+        ({"remediator": {"tokensecret": {}}}, "additional properties 'tokensecret' not allowed"),
+        ({"remediator": {"policies": {"restart-api": {"modus": "auto"}}}}, "additional properties 'modus' not allowed"),
+        ({"remediator": {"policies": {"restart-api": {"mode": "approve"}}}}, "must be one of"),
+        ({"exporter": {"database": {"url": "postgresql://u:password@db/x"}}}, "does not match pattern"),
+        ({"exporter": {"redis": {"url": "redis://:password@redis:6379"}}}, "does not match pattern"),
+        ({"exporter": {"resources": {"limits": None}}}, "missing propert"),
+        ({"controlcore": {"namespace": "Not a name"}}, "does not match pattern"),
+    ],
+)
+def test_a_value_that_is_unknown_or_wrong_is_refused(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ChartError, match=complaint):
+        lint(values)
+
+
+def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
+    """Free are only what Kubernetes or the exporter's own check judges, and mappings whose keys are names."""
+    free = {"global", "affinity", "tolerations", "collectors"}
+    assert _open_places(SCHEMA, "") <= free
+    assert _unknown_defaults(SCHEMA, DEFAULTS, "") == []
+
+
+def test_a_policy_may_change_exactly_the_fields_that_a_policy_has() -> None:
+    known = set(SCHEMA["properties"]["remediator"]["properties"]["policies"]["additionalProperties"]["properties"])
+    assert known - {"enabled", "autoscalers"} == {item.name for item in fields(Policy)} - {"name"}
+
+
+@pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
+def test_the_exporter_accepts_its_configuration(values: dict[str, Any], tmp_path: Path) -> None:
+    config = _file_of(values, "controlcore-exporter", "config.yaml")
+    password = tmp_path / "password"
+    password.write_text("made-up\n", encoding="utf-8")
+    text = config.replace("/run/secrets/database/password", str(password))
+    answer = _check(tmp_path, text, "exporter", "--config.check")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
+def test_the_remediator_accepts_its_configuration_and_policies(values: dict[str, Any], tmp_path: Path) -> None:
+    token, policies = tmp_path / "token", tmp_path / "policies.yaml"
+    token.write_text("made-up-token-of-sufficient-length-0123456789\n", encoding="utf-8")
+    policies.write_text(_file_of(values, "controlcore-remediator", "policies.yaml"), encoding="utf-8")
+    config = _file_of(values, "controlcore-remediator", "config.yaml")
+    config = config.replace("/run/secrets/webhook/token", str(token))
+    config = config.replace("/etc/controlcore-remediator/policies.yaml", str(policies))
+    answer = _check(tmp_path, config, "remediations", "check-config")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "restart-api" in answer.stdout
+
+
+def test_names_modes_and_changes_reach_the_policies() -> None:
+    document = yaml.safe_load(_file_of(FULL, "controlcore-remediator", "policies.yaml"))
+    policies = {policy["name"]: policy for policy in document["policies"]}
+    assert document["identity"] == ['cluster="production"']
+    assert policies["restart-api"]["mode"] == "auto"
+    assert policies["restart-api"]["cooldown_seconds"] == 0
+    assert policies["restart-api"]["targets"] == [
+        {"namespace": "controlcore", "kind": "Deployment", "name": "controlcore-api"}
+    ]
+    assert policies["scale-api"]["parameters"] == {"max_replicas_cap": 9, "step": 2}
+    assert 'component="controlcore-api"' in policies["scale-api"]["condition"]["promql"]
+    assert "autoscalers" not in policies["scale-api"]
+    assert policies["restart-bouncer"]["targets"][0]["namespace"] == "edge"
+
+
+def test_a_policy_that_is_switched_off_leaves_neither_policy_nor_right() -> None:
+    values = {"remediator": {**SMALL["remediator"], "policies": {"scale-api": {"enabled": False}}}}
+    document = yaml.safe_load(_file_of(values, "controlcore-remediator", "policies.yaml"))
+    assert [policy["name"] for policy in document["policies"]] == ["restart-api"]
+    assert not any(right.startswith("patch autoscaling") for right in _rights(values, "controlcore-remediator"))
+
+
+def test_the_guides_prometheus_finds_both_programs() -> None:
+    for part, port in (("exporter", 9877), ("remediator", 9878)):
+        pod = find_object(_render(SMALL), "Deployment", f"controlcore-{part}")["spec"]["template"]
+        annotations = pod["metadata"]["annotations"]
+        assert annotations["prometheus.io/scrape"] == "true"
+        assert annotations["prometheus.io/path"] == "/metrics"
+        assert annotations["prometheus.io/port"] == str(port)
+        assert pod["spec"]["containers"][0]["ports"][0]["containerPort"] == port
+
+
+def test_one_remediator_at_a_time_writes_to_the_one_journal() -> None:
+    deployment = find_object(_render(SMALL), "Deployment", "controlcore-remediator")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    find_object(_render(SMALL), "PersistentVolumeClaim", "controlcore-remediator")
+    with pytest.raises(KeyError):
+        find_object(_render(FULL), "PersistentVolumeClaim", "controlcore-remediator")
+
+
+def test_a_changed_configuration_replaces_the_pod() -> None:
+    def sums(values: dict[str, Any]) -> list[str]:
+        found = [item for item in _render(values) if item["kind"] == "Deployment"]
+        return [item["spec"]["template"]["metadata"]["annotations"]["checksum/config"] for item in found]
+
+    changed = {**SMALL, "controlcore": {"deployment": "other"}}
+    assert all(before != after for before, after in zip(sums(SMALL), sums(changed), strict=True))
+
+
+def test_the_exporter_gets_exactly_the_rights_that_its_collectors_name() -> None:
+    wanted = {_plain(right) for spec in discover_collectors() for right in spec.rbac}
+    assert {right.partition(" of ")[0] for right in _rights(SMALL, "controlcore-exporter")} == wanted
+    assert "get apps/deployments of control-plane-api" in _rights(SMALL, "controlcore-exporter")
+
+
+def test_the_remediator_gets_exactly_the_rights_that_its_actions_name() -> None:
+    values = {"remediator": {**SMALL["remediator"], "readableConfigMaps": ["environment"]}}
+    wanted = {_plain(right) for spec in discover_actions().values() for right in spec.rbac}
+    assert {right.partition(" of ")[0] for right in _rights(values, "controlcore-remediator")} == wanted
+
+
+@pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
+def test_writes_and_reads_of_secrets_are_granted_by_name_only(values: dict[str, Any]) -> None:
+    rights = _rights(values, "controlcore-remediator") | _rights(values, "controlcore-exporter")
+    assert {right.partition(" ")[0] for right in rights} <= {"get", "list", "patch"}
+    assert all(" of " in right for right in rights if not right.startswith("list "))
+    assert not any("*" in right for right in rights)
+    assert {right for right in rights if "secrets" in right} <= {"get core/secrets of api-secrets"}
+    assert all(item["kind"] in {"Role", "RoleBinding"} for item in _render(values) if "rbac" in item["apiVersion"])
+
+
+def test_a_policy_in_observe_brings_no_right_to_write() -> None:
+    observing = {"restart-api": {"mode": "observe"}, "scale-api": {"mode": "observe"}}
+    values = {"remediator": {**SMALL["remediator"], "policies": observing}}
+    assert not any(right.startswith("patch ") for right in _rights(values, "controlcore-remediator"))
+    assert {"patch apps/deployments of controlcore-api", "patch apps/deployments of bouncer"} == {
+        right for right in _rights(FULL, "controlcore-remediator") if right.startswith("patch ")
+    }
+
+
+def test_an_action_without_known_rights_is_refused() -> None:
+    values = {"remediator": {**SMALL["remediator"], "policies": {"restart-api": {"action": "evict_pod"}}}}
+    with pytest.raises(ChartError):
+        render(values, "controlcore", "controlcore")
+
+
+def test_rules_reach_the_operator_with_your_addresses_and_valid(tmp_path: Path) -> None:
+    rules = [item for item in _render(OPERATOR) if item["kind"] == "PrometheusRule"]
+    shipped = sorted((CHART / "files" / "rules").glob("*.yml"))
+    assert len(rules) == len(shipped)
+    for item in rules:
+        file = tmp_path / f"{item['metadata']['name']}.yml"
+        file.write_text(yaml.safe_dump(item["spec"]), encoding="utf-8")
+        for rule in (
+            rule for group in item["spec"]["groups"] for rule in group["rules"] if group["name"] != "controlcore"
+        ):
+            assert rule["annotations"]["runbook_url"] == f"https://wiki.example/docs/runbooks/{rule['alert']}.md"
+            assert rule["annotations"]["dashboard_url"].startswith("https://grafana.example/d/controlcore-")
+    answer = subprocess.run(
+        [locate("promtool"), "check", "rules", *tmp_path.glob("*.yml")], capture_output=True, text=True, check=False
+    )
+    assert answer.stdout.count("SUCCESS") == len(shipped), answer.stdout + answer.stderr
+
+
+def test_the_guides_alerts_can_be_left_out() -> None:
+    values = {**OPERATOR, "rules": {"enabled": True, "guide": False}}
+    assert "controlcore-guide" not in {item["metadata"]["name"] for item in _render(values)}
+
+
+def test_dashboards_reach_grafana_unchanged() -> None:
+    for path in (CHART / "files" / "dashboards").glob("*.json"):
+        data = find_object(_render(OPERATOR), "ConfigMap", path.stem)["data"][path.name]
+        assert json.loads(data) == json.loads(path.read_text(encoding="utf-8"))
+
+
+def _render(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects of these values, rendered once and copied for each caller."""
+    return json.loads(_rendered(json.dumps(values)))
+
+
+@functools.cache
+def _rendered(values: str) -> str:
+    return json.dumps(render(json.loads(values), "controlcore", "controlcore"))
+
+
+def _file_of(values: dict[str, Any], name: str, key: str) -> str:
+    return str(find_object(_render(values), "ConfigMap", name)["data"][key])
+
+
+def _check(folder: Path, config: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program's own check on a configuration, without any variable of ours in its environment."""
+    file = folder / "config.yaml"
+    file.write_text(config, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTROLCORE_")}
+    environment["PYTHONPATH"] = str(CHART.parents[1])
+    command = [sys.executable, "-m", *arguments, "--config.file", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+
+
+def _plain(right: str) -> str:
+    """`verb group/resource` with the core group named."""
+    verb, _, resource = right.partition(" ")
+    return f"{verb} core{resource}" if resource.startswith("/") else right
+
+
+def _rights(values: dict[str, Any], name: str) -> set[str]:
+    """Every right of the program's Roles as `verb group/resource`, with ` of NAME` where it is limited to a name."""
+    rights = set()
+    roles = [item for item in _render(values) if item["kind"] == "Role" and item["metadata"]["name"] == name]
+    for rule in (rule for role in roles for rule in role["rules"]):
+        for verb in rule["verbs"]:
+            for resource in rule["resources"]:
+                right = f"{verb} {rule['apiGroups'][0] or 'core'}/{resource}"
+                rights |= (
+                    {f"{right} of {item}" for item in rule["resourceNames"]} if "resourceNames" in rule else {right}
+                )
+    return rights
+
+
+def _open_places(schema: dict[str, Any], name: str) -> set[str]:
+    """Names of the settings under which anything may stand."""
+    found: set[str] = set()
+    if schema.get("type") == "object" and schema.get("additionalProperties", True) is True:
+        found.add(name)
+    for key, child in schema.get("properties", {}).items():
+        found |= _open_places(child, key)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            found |= _open_places(schema[key], name)
+    return found
+
+
+def _unknown_defaults(schema: dict[str, Any], value: Any, path: str) -> list[str]:
+    """Paths in values.yaml that the schema does not name, and named settings without a default."""
+    properties = schema.get("properties")
+    if not isinstance(value, dict) or properties is None:
+        return []
+    found = [f"{path}.{key}" for key in (value.keys() ^ properties.keys()) - {"global"}]
+    for key in value.keys() & properties.keys():
+        found += _unknown_defaults(properties[key], value[key], f"{path}.{key}")
+    return found

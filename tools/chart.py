@@ -1,0 +1,80 @@
+"""Renders the Helm chart, so that tests and demo use exactly its Roles and configuration files.
+
+`python -m tools.chart [RELEASE] [NAMESPACE] [--values FILE]` prints the objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.build import locate
+
+CHART = Path(__file__).parents[1] / "helm" / "controlcore-exporter"
+TIMEOUT_SECONDS = 60.0
+# Helm says this for every file that the chart shares with the rest of the repository.
+_EXPECTED = "found symbolic link in path"
+
+Manifest = dict[str, Any]
+
+
+class ChartError(RuntimeError):
+    """Helm refused the chart or the values; the message is Helm's."""
+
+
+def render(values: Mapping[str, Any], release: str, namespace: str) -> list[Manifest]:
+    """Every object that `helm install RELEASE --namespace NAMESPACE` would create, in Helm's order.
+
+    `values` are laid over the chart's own. Raises ChartError when they break the schema or a template refuses them.
+    """
+    text = _helm(["template", release, str(CHART), "--namespace", namespace, "--values", "-"], json.dumps(values))
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def lint(values: Mapping[str, Any]) -> str:
+    """What `helm lint --strict` says; raises ChartError when it finds a fault."""
+    return _helm(["lint", str(CHART), "--strict", "--values", "-"], json.dumps(values))
+
+
+def find_object(objects: Iterable[Manifest], kind: str, name: str) -> Manifest:
+    """The one object of that kind and name; raises KeyError."""
+    for item in objects:
+        if item["kind"] == kind and item["metadata"]["name"] == name:
+            return item
+    raise KeyError(f"{kind} {name}")
+
+
+def _helm(arguments: list[str], standard_input: str) -> str:
+    answer = subprocess.run(
+        [locate("helm"), *arguments],
+        input=standard_input,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    if answer.returncode != 0:
+        said = [line for line in (answer.stderr + answer.stdout).splitlines() if _EXPECTED not in line]
+        raise ChartError("\n".join(said))
+    return answer.stdout
+
+
+def main() -> None:
+    """The command of the module's docstring."""
+    parser = argparse.ArgumentParser(prog="tools.chart", description="Print the objects of the rendered chart.")
+    parser.add_argument("release", nargs="?", default="controlcore")
+    parser.add_argument("namespace", nargs="?", default="controlcore")
+    parser.add_argument("--values", type=Path)
+    options = parser.parse_args()
+    values = yaml.safe_load(options.values.read_text(encoding="utf-8")) if options.values else {}
+    print(yaml.safe_dump_all(render(values, options.release, options.namespace), sort_keys=False))
+
+
+if __name__ == "__main__":
+    main()
