@@ -127,10 +127,11 @@ def test_partial_failure_publishes_what_it_found_and_drops_the_rest() -> None:
     assert found["scrape_collector_success['example']"] == 0
 
 
-def test_component_is_down_when_any_fresh_collector_found_it_down() -> None:
+@pytest.mark.parametrize("verdicts", [(True, False), (False, True)])
+def test_component_is_down_when_any_fresh_collector_found_it_down(verdicts: tuple[bool, bool]) -> None:
     ledger = ledger_with("one", "two")
-    ledger.finish(succeeded(0.0, name="one", database=True, redis=True))
-    ledger.finish(succeeded(0.0, name="two", database=False))
+    ledger.finish(succeeded(0.0, name="one", database=verdicts[0], redis=True))
+    ledger.finish(succeeded(0.0, name="two", database=verdicts[1]))
     found = values(ledger, 1.0)
     assert (found["component_up['database']"], found["component_up['redis']"], found["up"]) == (0, 1, 0)
 

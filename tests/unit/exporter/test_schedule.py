@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -141,6 +142,25 @@ async def test_collector_that_cannot_be_opened_is_opened_an_interval_later() -> 
         assert notes.reasons == [Reason.REFUSED]
         await clock.advance(10.0)
     assert (notes.reasons, collector.opened) == ([Reason.REFUSED, None], 1)
+
+
+async def test_slow_failure_to_open_counts_towards_the_interval() -> None:
+    clock = ManualClock(monotonic=0.0)
+    collector = ScriptedCollector([FINE])
+
+    @asynccontextmanager
+    async def open_slowly(_settings: Any, _sources: Any) -> AsyncIterator[ScriptedCollector]:
+        await clock.sleep(4.0)
+        if clock.monotonic() < 10.0:
+            raise TransientError(Reason.TIMEOUT, "no answer")
+        yield collector
+
+    async with running(clock, Job(replace(collector.spec(), open=open_slowly), SETTINGS)) as notes:
+        await clock.advance(14.0)
+    assert [(outcome.began_monotonic, outcome.reason) for outcome in notes.outcomes] == [
+        (0.0, Reason.TIMEOUT),
+        (14.0, None),
+    ]
 
 
 async def test_partial_failure_carries_its_reason_and_its_families() -> None:

@@ -118,6 +118,14 @@ async def test_nothing_is_published_again_while_nothing_changes() -> None:
     assert publisher.snapshot is before
 
 
+async def test_equal_page_is_not_compressed_again() -> None:
+    publisher = publisher_of(ManualClock())
+    await publisher.publish()
+    before = publisher.snapshot
+    await publisher.publish()
+    assert publisher.snapshot is before
+
+
 async def test_large_page_is_compressed_off_the_loop_and_equal() -> None:
     clock = ManualClock()
     publisher = publisher_of(clock)

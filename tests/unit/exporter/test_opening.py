@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from exporter.opening import addresses, opened
+from exporter.settings import load_settings
+from tests.fakes.clock import ManualClock
+
+
+async def test_nothing_configured_opens_only_the_http_client() -> None:
+    async with opened(await asyncio.to_thread(load_settings, (), None), ManualClock()) as sources:
+        assert (sources.postgres, sources.postgres_address, sources.redis, sources.redis_address) == (None,) * 4
+        assert sources.kubernetes is None
+
+
+async def test_configured_backends_are_opened_without_being_asked() -> None:
+    """Both addresses lead nowhere: opening must not care."""
+    values = {"database": {"url": "postgresql://u@127.0.0.1:9/d"}, "redis": {"url": "redis://127.0.0.1:9/0"}}
+    async with opened(await asyncio.to_thread(load_settings, (), None, values), ManualClock()) as sources:
+        assert sources.postgres is not None
+        assert sources.redis is not None
+
+
+def test_password_files_reach_the_addresses(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("hunter2\n")
+    database, redis = addresses(
+        load_settings(
+            (),
+            None,
+            {
+                "database": {"url": "postgresql://u@h/d", "password_file": secret},
+                "redis": {"url": "redis://h", "password_file": secret},
+            },
+        )
+    )
+    assert database is not None
+    assert redis is not None
+    assert (database.password_file, redis.password_file) == (secret, secret)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import structlog
+from structlog.testing import CapturingLogger
+
+from chassis.errors import ConfigError, Fault
+from chassis.lifecycle import Lifecycle
+from exporter.collectors import Result
+from exporter.program import Exporter
+from exporter.settings import ExporterSettings, load_settings
+from tests.fakes.clock import ManualClock
+from tests.fakes.collector import UP, ScriptedCollector
+
+FINE = Result((UP.value(1),))
+
+
+@dataclass
+class Run:
+    """A running exporter in this very loop."""
+
+    exporter: Exporter
+    clock: ManualClock
+    life: Lifecycle
+    capture: CapturingLogger
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [dict(call.kwargs) for call in self.capture.calls if call.args[0] == name]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Lets the program run until something holds."""
+        while not holds():
+            await asyncio.sleep(0.001)
+            await self.clock.advance(0.1)
+
+    async def get(self, path: str) -> tuple[int, str]:
+        started = self.events("exporter.started")[0]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{started['host']}:{started['port']}{path}") as answer,
+        ):
+            return answer.status, await answer.text()
+
+
+async def settings_for(*collectors: ScriptedCollector, **overrides: Any) -> tuple[ExporterSettings, tuple[Any, ...]]:
+    specs = tuple(collector.spec(f"c{number}") for number, collector in enumerate(collectors))
+    values = {"server": {"host": "127.0.0.1", "port": 0}, **overrides}
+    return await asyncio.to_thread(load_settings, specs, None, values), specs
+
+
+@asynccontextmanager
+async def running(
+    *collectors: ScriptedCollector, load: Callable[[], ExporterSettings] | None = None, **overrides: Any
+) -> AsyncIterator[Run]:
+    settings, specs = await settings_for(*collectors, **overrides)
+    capture, clock = CapturingLogger(), ManualClock()
+    logger = structlog.wrap_logger(capture, processors=[lambda _logger, _name, event: ((event.pop("event"),), event)])
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        life = Lifecycle(stack)
+        exporter = Exporter(settings, load or (lambda: settings), specs, clock, logger)
+        group.create_task(exporter.run(life))
+        run = Run(exporter, clock, life, capture)
+        await run.until(lambda: bool(run.events("exporter.started")))
+        yield run
+        life.stop.set()
+
+
+async def test_ready_once_every_collector_has_ended_a_collection() -> None:
+    released = asyncio.Event()
+
+    async def wait() -> Result:
+        await released.wait()
+        return FINE
+
+    async with running(ScriptedCollector([FINE]), ScriptedCollector([wait])) as run:
+        await run.until(lambda: run.exporter.pending() == ("c1",))
+        assert (await run.get("/-/ready"))[0] == 503
+        released.set()
+        await run.until(lambda: not run.exporter.pending())
+        assert (await run.get("/-/ready"))[0] == 200
+
+
+async def test_page_and_landing_page_are_served() -> None:
+    async with running(ScriptedCollector([FINE])) as run:
+        await run.until(lambda: b"example_up 1.0" in run.exporter.publisher.snapshot.text)
+        assert "example_up 1.0\n" in (await run.get("/metrics"))[1]
+        assert "<code>c0</code>" in (await run.get("/"))[1]
+
+
+async def test_stop_closes_what_was_opened() -> None:
+    collector = ScriptedCollector([FINE])
+    async with running(collector) as run:
+        await run.until(lambda: collector.opened == 1)
+    assert (collector.closed, len(run.events("exporter.stopped"))) == (1, 1)
+
+
+async def test_disabled_collector_does_not_run() -> None:
+    on, off = ScriptedCollector([FINE]), ScriptedCollector([FINE])
+    async with running(on, off, collectors={"c1": {"enabled": False}}) as run:
+        await run.until(lambda: on.collected > 0)
+        assert [record.spec.name for record in run.exporter.ledger.records()] == ["c0"]
+    assert off.opened == 0
+
+
+async def test_reload_ends_the_old_collectors_and_starts_the_new_ones() -> None:
+    first, second = ScriptedCollector([FINE]), ScriptedCollector([FINE])
+    changed, _ = await settings_for(first, second, collectors={"c0": {"enabled": False}})
+    async with running(first, second, load=lambda: changed, collectors={"c1": {"enabled": False}}) as run:
+        await run.until(lambda: first.collected > 0)
+        run.life.request_reload()
+        await run.until(lambda: second.collected > 0)
+        assert (first.closed, len(run.events("config.reloaded"))) == (1, 1)
+
+
+async def test_rejected_reload_leaves_the_collectors_alone() -> None:
+    collector = ScriptedCollector([FINE])
+
+    def fail() -> ExporterSettings:
+        raise ConfigError((Fault("api.url", "no URL"),))
+
+    async with running(collector, load=fail) as run:
+        await run.until(lambda: collector.collected > 0)
+        run.life.request_reload()
+        await run.until(lambda: not run.exporter.publisher.is_reload_successful)
+        assert (collector.closed, run.events("config.rejected")) == (0, [{"faults": ["api.url: no URL"]}])
+        assert "the one before it is in force" in run.exporter.describe()
+
+
+async def test_reload_with_another_address_says_that_it_needs_a_restart() -> None:
+    collector = ScriptedCollector([FINE])
+    changed, _ = await settings_for(collector, server={"host": "127.0.0.1", "port": 1})
+    async with running(collector, load=lambda: changed) as run:
+        run.life.request_reload()
+        await run.until(lambda: bool(run.events("config.reloaded")))
+        assert len(run.events("config.server_unchanged")) == 1
