@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.nodeid import NodeId
 from blockbuster import BlockBuster
+from hypothesis import settings as hypothesis_settings
 
 from tools.servers.generation import Generation
 from tools.servers.kubernetes import open_cluster
@@ -34,6 +35,10 @@ START_SECONDS = {"cluster": 120, "postgres_server": 60, "redis_server": 30}
 # pytest-asyncio asks for the current loop before it makes its own; on Python 3.11 the policy then invents one that
 # nobody closes, and its ResourceWarning fails whichever test the garbage collector happens to run in.
 asyncio.set_event_loop(None)
+
+# The time of one example on a busy machine proves nothing; the test's own timeout still holds.
+hypothesis_settings.register_profile("busy", deadline=None)
+hypothesis_settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
