@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from tools.chart import Manifest, find_object, render
 from tools.servers.kubernetes_client import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tools.servers.kubernetes import Cluster
 
 FULL: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "full.values.yaml").read_text(encoding="utf-8"))
@@ -26,7 +25,7 @@ OBSERVING: dict[str, Any] = {
 }
 MARK = {"metadata": {"annotations": {"controlcore.io/operation-id": "test"}}}
 
-Install = "Callable[[dict[str, Any]], list[Manifest]]"
+Install = Callable[[dict[str, Any]], list[Manifest]]
 
 pytestmark = pytest.mark.timeout(120)
 
