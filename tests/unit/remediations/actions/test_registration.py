@@ -1,0 +1,91 @@
+"""An action is one file: it is found, and a file without exactly one is noticed."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from chassis.errors import InvariantBroken
+from remediations import actions, guards
+from remediations.decide import ACTIONS, GUARDS
+
+ACTION = '''
+from remediations.actions import action, refuses
+from remediations.model import HoldReason
+
+@action(kinds=("Deployment",), effects=frozenset(), refusals=frozenset({HoldReason.CUSTOM}), rbac=("get core/pods",))
+def plan(request):
+    """Does nothing."""
+    return refuses(HoldReason.CUSTOM, "no")
+'''
+GUARD = '''
+from remediations.guards import PASSED, guard
+
+@guard(order=%d, reasons=frozenset())
+def check(request):
+    """Lets everything pass."""
+    return PASSED
+'''
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Makes an importable package of the files given, under a name of its own."""
+
+    def make(**files: str) -> str:
+        name = f"registered_{abs(hash(str(tmp_path)))}"
+        folder = Path(tmp_path, name)
+        folder.mkdir()
+        (folder / "__init__.py").write_text("", encoding="utf-8")
+        for module, text in files.items():
+            (folder / f"{module}.py").write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return name
+
+    yield make
+    for name in [name for name in sys.modules if name.startswith("registered_")]:
+        del sys.modules[name]
+
+
+def test_first_actions_are_found_with_what_they_need():
+    assert set(ACTIONS) == {"restart_workload", "scale_workload"}
+    for name, spec in ACTIONS.items():
+        assert (spec.name, spec.kinds) == (name, ("Deployment",))
+        assert spec.doc.splitlines()[0].endswith(".")
+        assert any(right.startswith("patch ") for right in spec.rbac)
+        assert not any(right.startswith(("delete ", "create ", "update ")) for right in spec.rbac)
+
+
+def test_action_file_is_found_without_a_second_edit(package):
+    found = actions.discover(package(reboot_toaster=ACTION))
+    assert set(found) == {"reboot_toaster"}
+    assert (found["reboot_toaster"].doc, found["reboot_toaster"].required) == ("Does nothing.", ())
+
+
+@pytest.mark.parametrize("text", ["x = 1", "from remediations.actions.restart_workload import plan"])
+def test_action_file_without_its_own_action_breaks_an_invariant(package, text):
+    with pytest.raises(InvariantBroken, match="exactly one function decorated with @action"):
+        actions.discover(package(empty=text))
+
+
+def test_guard_file_is_found_in_its_place_without_a_second_edit(package):
+    found = guards.discover(package(later=GUARD % 20, earlier=GUARD % 10))
+    assert [spec.name for spec in found] == ["earlier", "later"]
+
+
+def test_guard_file_without_its_own_guard_breaks_an_invariant(package):
+    with pytest.raises(InvariantBroken, match="exactly one function decorated with @guard"):
+        guards.discover(package(empty="x = 1"))
+
+
+def test_two_guards_in_one_place_break_an_invariant(package):
+    with pytest.raises(InvariantBroken, match="same place"):
+        guards.discover(package(one=GUARD % 10, two=GUARD % 10))
+
+
+def test_shipped_guards_leave_room_between_them():
+    orders = [spec.order for spec in GUARDS]
+    assert min(after - before for before, after in pairwise(orders)) >= 10

@@ -1,0 +1,68 @@
+"""A plan survives the journal, and people can read it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from remediations import decide
+from remediations.journal.port import JournalError
+from remediations.model import ANNOTATION_OPERATION, Act, Fact, Plan
+from remediations.plan import describe_difference, from_data, to_data
+from tests.fakes.decisions import a_request, a_workload, facts, scale_policy
+
+
+def plan_of(**changes) -> Plan:
+    decision = decide.judge(a_request(**changes), decide.GUARDS)
+    assert isinstance(decision, Act)
+    return decision.plan
+
+
+@pytest.mark.parametrize("plan", [plan_of(), plan_of(policy=scale_policy())], ids=["restart", "scale"])
+def test_plan_is_the_same_after_json(plan):
+    assert from_data(json.loads(json.dumps(to_data(plan)))) == plan
+
+
+def test_data_shares_nothing_with_the_plan():
+    plan = plan_of()
+    data = to_data(plan)
+    data["steps"][0]["body"]["metadata"]["uid"] = "changed"
+    data["prior"]["operation_id"] = "changed"
+    assert plan == plan_of()
+
+
+@pytest.mark.parametrize("damage", ["steps", "target", "expected"])
+def test_plan_with_a_part_missing_cannot_be_read(damage):
+    data = to_data(plan_of())
+    del data[damage]
+    with pytest.raises(JournalError, match="cannot be read"):
+        from_data(data)
+
+
+@pytest.mark.parametrize("steps", [5, [None], [{"path": "p"}]])
+def test_plan_with_broken_steps_cannot_be_read(steps):
+    with pytest.raises(JournalError, match="cannot be read"):
+        from_data(to_data(plan_of()) | {"steps": steps})
+
+
+def test_difference_of_a_scale_up_shows_the_number_before_and_after():
+    text = describe_difference(plan_of(policy=scale_policy()))
+    assert text.splitlines() == [
+        "raise maxReplicas of HorizontalPodAutoscaler control-core/control-plane-api from 10 to 12",
+        "  PATCH /apis/autoscaling/v2/namespaces/control-core/horizontalpodautoscalers/control-plane-api (merge)",
+        '    if metadata.uid = "uid-2"',
+        '    if metadata.resourceVersion = "52"',
+        f'    + metadata.annotations.{ANNOTATION_OPERATION} = "0001"',
+        "    - spec.maxReplicas = 10",
+        "    + spec.maxReplicas = 12",
+    ]
+
+
+def test_difference_of_a_restart_shows_the_operation_that_is_replaced():
+    earlier = {ANNOTATION_OPERATION: "0000"}
+    workload = a_workload(template_annotations=earlier)
+    text = describe_difference(plan_of(facts=facts(workload=Fact(workload, "w"))))
+    assert f'    + metadata.annotations.{ANNOTATION_OPERATION} = "0001"' in text
+    assert f'    - spec.template.metadata.annotations.{ANNOTATION_OPERATION} = "0000"' in text
+    assert f'    + spec.template.metadata.annotations.{ANNOTATION_OPERATION} = "0001"' in text

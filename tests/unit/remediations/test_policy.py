@@ -1,0 +1,230 @@
+"""The policy file: read completely, or refused with every fault at once."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import suppress
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.errors import ConfigError
+from remediations.model import Mode
+from remediations.policy import (
+    Matcher,
+    MatchType,
+    Query,
+    Witness,
+    WitnessKind,
+    parse_policies,
+)
+from tests.fakes.decisions import restart_policy
+
+RESTART = {
+    "name": "restart-api",
+    "action": "restart_workload",
+    "mode": "auto",
+    "match": ['alertname="ControlCoreApiDown"', "severity=critical"],
+    "targets": [{"namespace": "control-core", "kind": "Deployment", "name": "control-plane-api"}],
+    "condition": {"promql": "controlcore_api_up == bool 0", "collectors": ["api"], "max_age_seconds": 30},
+    "verify": {"promql": "controlcore_api_up == bool 1", "collectors": ["api"]},
+    "witnesses": [
+        {"name": "pods", "kind": "pods_ready"},
+        {"name": "health", "kind": "http", "url": "http://api:8082/health", "timeout_seconds": 1},
+    ],
+    "dependencies": ["postgres"],
+    "cooldown_seconds": 60,
+    "budget_actions": 3,
+    "budget_seconds": 7200,
+    "verify_timeout_seconds": 120,
+    "expires_seconds": 300,
+    "retry_seconds": 2,
+}
+SCALE = {
+    "name": "scale-api",
+    "action": "scale_workload",
+    "targets": RESTART["targets"],
+    "condition": RESTART["condition"],
+    "verify": RESTART["verify"],
+    "parameters": {"max_replicas_cap": 12},
+}
+DOCUMENT = {
+    "identity": 'cluster="demo"',
+    "dependencies": {"postgres": {"promql": "controlcore_postgres_up", "collectors": ["postgres_canary"]}},
+    "max_actions": 4,
+    "max_actions_seconds": 600,
+    "policies": [RESTART, SCALE],
+}
+ABSENT = object()
+
+
+def parse(document):
+    return parse_policies(document if isinstance(document, str) else yaml.safe_dump(document), "p.yaml")
+
+
+def changed(path: str, value) -> dict:
+    """The document with the value at a path such as `policies.0.mode` replaced, or taken away."""
+    document = copy.deepcopy(DOCUMENT)
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = document
+    for part in way:
+        place = place[part]
+    if value is ABSENT:
+        del place[last]
+    else:
+        place[last] = value
+    return document
+
+
+def faults_of(document) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(document)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_complete_file_is_read_completely():
+    parsed = parse(DOCUMENT)
+    first, second = parsed.policies
+    assert parsed.identity == (Matcher("cluster", MatchType.EQUAL, "demo"),)
+    assert (parsed.max_actions, parsed.max_actions_seconds) == (4, 600)
+    assert parsed.dependencies == {"postgres": Query("controlcore_postgres_up", ("postgres_canary",))}
+    assert first == restart_policy(
+        condition=Query("controlcore_api_up == bool 0", ("api",), 30),
+        match=(
+            Matcher("alertname", MatchType.EQUAL, "ControlCoreApiDown"),
+            Matcher("severity", MatchType.EQUAL, "critical"),
+        ),
+        witnesses=(
+            Witness("pods", WitnessKind.PODS_READY),
+            Witness("health", WitnessKind.HTTP, "http://api:8082/health", 1),
+        ),
+        cooldown_seconds=60,
+        budget_actions=3,
+        budget_seconds=7200,
+        verify_timeout_seconds=120,
+        expires_seconds=300,
+        retry_seconds=2,
+        parameters={},
+    )
+    assert second.parameters == {"max_replicas_cap": 12, "step": 2}
+    assert (second.mode, second.match, second.witnesses, second.dependencies) == (Mode.DRY_RUN, (), (), ())
+    assert parsed.named("scale-api") is second
+    assert parsed.named("other") is None
+
+
+def test_identity_may_be_a_list_of_matchers():
+    parsed = parse(changed("identity", ['cluster="demo"', 'namespace=~"control-.+"']))
+    assert [item.label for item in parsed.identity] == ["cluster", "namespace"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("policies.0.mode", "approve", "policies[0].mode: approve is not available yet; allowed here: observe, dry_ru"),
+        ("policies.0.mode", "atuo", "policies[0].mode: 'atuo' is not allowed; did you mean auto?"),
+        ("identity", ABSENT, "policies[0].mode: auto requires `identity` matchers"),
+        ("identity", [], "identity: must not be empty"),
+        ("identity", 'cluster!="other"', 'identity: cluster!="other" is satisfied by an alert without the label'),
+        ("identity", 'cluster=~".*"', 'identity: cluster=~".*" is satisfied by an alert without the label'),
+        ("identity", 'cluster!~"other"', "identity: cluster!~"),
+        ("policies.0.cooldwon_seconds", 5, "policies[0].cooldwon_seconds: unknown setting; did you mean cooldown_seco"),
+        ("polices", [], "polices: unknown setting; did you mean policies?"),
+        ("policies", ABSENT, "policies: is required"),
+        ("policies", [], "policies: must not be empty"),
+        ("policies", "none", "policies: expected a list, found a string"),
+        ("policies.1", "scale", "policies[1]: expected a mapping, found a string"),
+        ("policies.0.name", ABSENT, "policies[0].name: is required"),
+        ("policies.0.name", "Restart API", "policies[0].name: 'Restart API' is not a name"),
+        ("policies.0.name", "none", "policies[0].name: 'none' is what alerts say that want no policy"),
+        ("policies.0.name", "scale-api", "policies: the name 'scale-api' is used 2 times"),
+        ("policies.0.action", ABSENT, "policies[0].action: is required"),
+        ("policies.0.action", "restart_worklaod", "policies[0].action: 'restart_worklaod' is not allowed; did you mea"),
+        ("policies.0.targets", ABSENT, "policies[0].targets: is required"),
+        ("policies.0.targets", [], "policies[0].targets: must not be empty"),
+        ("policies.0.targets", RESTART["targets"] * 2, "policies[0].targets[1]: Deployment/control-core/control-plane"),
+        ("policies.0.targets.0.kind", "StatefulSet", "policies[0].targets[0].kind: 'StatefulSet' is not allowed"),
+        ("policies.0.targets.0.kind", ABSENT, "policies[0].targets[0].kind: is required"),
+        ("policies.0.targets.0.name", ABSENT, "policies[0].targets[0].name: is required"),
+        ("policies.0.targets.0.namespace", ABSENT, "policies[0].targets[0].namespace: is required"),
+        ("policies.0.targets.0.namespace", "Control_Core", "policies[0].targets[0].namespace: 'Control_Core' is not t"),
+        ("policies.0.targets.0.name", "api/../x", "policies[0].targets[0].name: 'api/../x' is not the name of an obje"),
+        ("policies.0.targets.0.name", "*", "policies[0].targets[0].name: '*' is not the name of an object"),
+        ("policies.0.targets.0.name", "my-redis.main", "policies[0].targets[0]: 'my-redis.main': PostgreSQL and Redis"),
+        ("policies.0.targets.0.name", "control-core-postgres", "PostgreSQL and Redis are never restarted or scaled"),
+        ("policies.0.condition", ABSENT, "policies[0].condition: is required"),
+        ("policies.0.verify", ABSENT, "policies[0].verify: is required"),
+        ("policies.0.condition.promql", "", "policies[0].condition.promql: must not be empty"),
+        ("policies.0.condition.promql", ABSENT, "policies[0].condition.promql: is required"),
+        ("policies.0.condition.promql", 'ALERTS{alertname="X"}', "policies[0].condition.promql: ALERTS says what Prom"),
+        ("policies.0.condition.promql", "ALERTS_FOR_STATE", "policies[0].condition.promql: ALERTS says"),
+        ("policies.0.verify.collectors", ABSENT, "policies[0].verify.collectors: is required"),
+        ("policies.0.verify.collectors", [], "policies[0].verify.collectors: must not be empty: without a collector"),
+        ("policies.0.verify.collectors", ["api", "api"], "policies[0].verify.collectors[1]: 'api' stands here twice"),
+        ("policies.0.verify.collectors", 'a"}', "policies[0].verify.collectors: expected a list"),
+        ("policies.0.verify.collectors", ['a"} or vector(1)'], "policies[0].verify.collectors[0]:"),
+        ("policies.0.verify.max_age_seconds", 0, "policies[0].verify.max_age_seconds: must be between 1 and 3600, is "),
+        ("policies.0.match", ["alertname"], "policies[0].match[0]: expected `label"),
+        ("policies.0.match", [], "policies[0].match: must not be empty"),
+        ("policies.0.match", 'a=~"("', "policies[0].match: not a regular expression"),
+        ("policies.0.match", [5], "policies[0].match[0]: expected a string, found a number"),
+        ("policies.0.witnesses", ABSENT, "policies[0].witnesses: restart_workload needs at least one witness"),
+        ("policies.0.witnesses", [], "policies[0].witnesses: restart_workload needs at least one witness"),
+        ("policies.0.witnesses.1.name", "pods", "policies[0].witnesses[0]: the name 'pods' stands here 2 times"),
+        ("policies.0.witnesses.1.name", ABSENT, "policies[0].witnesses[1].name: is required"),
+        ("policies.0.witnesses.1.kind", ABSENT, "policies[0].witnesses[1].kind: is required"),
+        ("policies.0.witnesses.1.kind", "htpp", "policies[0].witnesses[1].kind: 'htpp' is not allowed; did you mean h"),
+        ("policies.0.witnesses.1.url", ABSENT, "policies[0].witnesses[1].url: is required"),
+        ("policies.0.witnesses.1.url", "ftp://api", "policies[0].witnesses[1].url: 'ftp://api' is not a URL"),
+        ("policies.0.witnesses.1.url", "http://user:pass@api/", "is not a URL without credentials"),
+        ("policies.0.witnesses.0.url", "http://api", "policies[0].witnesses[0].url: only a witness of kind http has a"),
+        ("policies.0.witnesses.1.timeout_seconds", 99, "policies[0].witnesses[1].timeout_seconds: must be between 0.1"),
+        ("policies.0.dependencies", ["postgre"], "policies[0].dependencies: 'postgre' is not allowed; did you mean po"),
+        ("policies.1.dependencies", ["redis"], "policies[1].dependencies: 'redis' is not allowed"),
+        ("dependencies", ABSENT, "policies[0].dependencies: 'postgres' is not allowed; allowed here: nothing"),
+        ("dependencies.postgres.promql", ABSENT, "dependencies.postgres.promql: is required"),
+        ("dependencies", {"Post Gres": DOCUMENT["dependencies"]["postgres"]}, "dependencies.Post Gres: 'Post Gres' is"),
+        ("policies.1.parameters", ABSENT, "policies[1].parameters.max_replicas_cap: is required"),
+        ("policies.1.parameters.max_replicas_cap", 0, "policies[1].parameters.max_replicas_cap: must be between 1 and"),
+        ("policies.1.parameters.step", 1.5, "policies[1].parameters.step: expected a whole number"),
+        ("policies.1.parameters.stpe", 1, "policies[1].parameters.stpe: unknown setting; did you mean step?"),
+        ("policies.0.parameters", {"step": 1}, "policies[0].parameters.step: unknown setting; allowed here: nothing"),
+        ("policies.0.cooldown_seconds", -1, "policies[0].cooldown_seconds: must be between 0 and 86400, is -1"),
+        ("policies.0.cooldown_seconds", "15m", "policies[0].cooldown_seconds: expected a number, found a string"),
+        ("policies.0.budget_actions", 0, "policies[0].budget_actions: must be between 1 and 1000"),
+        ("max_actions", True, "max_actions: expected a whole number, found a boolean"),
+    ],
+)
+def test_fault_is_reported_with_its_path(path, value, fault):
+    faults = faults_of(changed(path, value))
+    assert [text for text in faults if text.startswith("p.yaml: ") and fault in text], faults
+
+
+def test_all_faults_are_reported_at_once():
+    document = changed("policies.0.mode", "approve")
+    document["policies"][1]["parameters"] = {}
+    document["policies"][1]["targets"] = []
+    assert len(faults_of(document)) == 3
+
+
+def test_one_mistake_is_one_fault():
+    assert len(faults_of(changed("policies.0.action", "restart"))) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "policies: [", "policies:\n- {name: a, name: b}"])
+def test_text_that_is_no_policy_file_is_refused(text):
+    assert faults_of(text)
+
+
+@given(st.data())
+def test_any_change_is_read_or_refused_as_a_configuration(data):
+    paths = [
+        "policies.0",
+        *(f"policies.0.{key}" for key in RESTART),
+        *(f"policies.1.{key}" for key in SCALE),
+        *DOCUMENT,
+    ]
+    value = data.draw(st.sampled_from([None, 0, -1, 1.5, True, "", "x", [], ["x"], [None], {}, {"x": 1}, [[]], [{}]]))
+    with suppress(ConfigError):
+        parse(changed(data.draw(st.sampled_from(paths)), value))
