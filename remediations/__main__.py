@@ -24,7 +24,7 @@ from remediations import report
 from remediations.journal.port import Journal, JournalError, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Pause
-from remediations.program import check_everything, serve
+from remediations.program import check_everything, make_telemetry, serve
 from remediations.settings import RemediatorSettings
 
 EXIT_FAILED, EXIT_CONFIG = 1, 2
@@ -121,8 +121,10 @@ def _serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         return _check(options, settings)
     log.configure(program="controlcore-remediator", level=settings.log.level, form=settings.log.form)
 
+    telemetry = make_telemetry(policy_set)
+
     async def body(life: Lifecycle) -> None:
-        await serve(life, settings, policy_set)
+        await serve(life, settings, policy_set, telemetry)
 
     status = 0
     try:

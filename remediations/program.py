@@ -83,9 +83,14 @@ class PolicyShelf:
                 get_logger().info("policies.reloaded", policies=len(self._policy_set.policies))
 
 
-async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet) -> None:
-    """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
+def make_telemetry(policy_set: PolicySet) -> Telemetry:
+    """The program's metrics; reads the disk, so before the event loop starts."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+    return Telemetry(policy.name for policy in policy_set.policies)
+
+
+async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet, telemetry: Telemetry) -> None:
+    """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
     clock = SystemClock()
     stack = life.stack
     journal = await stack.enter_async_context(open_journal(settings.journal.path))
@@ -93,7 +98,6 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     http = await stack.enter_async_context(HttpClient.opened())
     shelf = PolicyShelf(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
-    telemetry = Telemetry(policy.name for policy in policy_set.policies)
     sources = _sources(settings, http, cluster, clock)
     desk = Desk(journal, shelf.current, sources, telemetry, clock)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock), settings.worker))

@@ -208,7 +208,7 @@ class Server:
 
     async def _landing(self, _request: web.Request) -> web.Response:
         """GET /: what this is and where to look."""
-        return web.Response(text=_LANDING.replace("{version}", build.version()), content_type="text/html")
+        return web.Response(text=_LANDING.replace("{version}", self._parts.telemetry.version), content_type="text/html")
 
 
 _LANDING = """<!doctype html>

@@ -97,9 +97,13 @@ def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
 
 
 class Telemetry:
-    """Every metric of the program, on a registry of its own. Counters are born at 0 for the given policy names."""
+    """Every metric of the program, on a registry of its own. Counters are born at 0 for the given policy names.
+
+    Making one reads the installed version from the disk: not on the event loop.
+    """
 
     def __init__(self, policies: Iterable[str] = ()) -> None:
+        self.version = telemetry.version()
         self.registry = CollectorRegistry()
         telemetry.build_info(self.registry, "controlcore_remediator_build_info")
         self._notifications = self._counter(

@@ -1,0 +1,171 @@
+"""The engine on a real journal, with a Kubernetes and a Prometheus in memory, and a way to die at any call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from chassis.errors import Reason, TransientError
+from remediations.cluster import ClusterReader
+from remediations.decider import Desk
+from remediations.engine import Engine, EngineParts
+from remediations.executor import Executor
+from remediations.facts import Sources
+from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
+from remediations.journal.sqlite import open_journal
+from remediations.model import CLOSED, Alert
+from remediations.policy import Policy, PolicySet
+from remediations.settings import WorkerSettings
+from remediations.telemetry import Telemetry
+from tests.fakes.clock import ManualClock
+from tests.fakes.decisions import API, LABELS, NOW, a_policy_set, restart_policy
+from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster
+from tests.fakes.prometheus import FakePrometheus, FakeWeb
+
+LEASE_SECONDS = 10.0
+
+
+class Killed(BaseException):
+    """The process has died here: nothing of it runs on, so nothing may catch this."""
+
+
+@dataclass
+class Fuse:
+    """Dies at the nth point that is passed; None never does. Both programs' calls pass one point before, one after."""
+
+    left: int | None = None
+    passed: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def pass_by(self, name: str) -> None:
+        self.passed += 1
+        self.names.append(name)
+        if self.left is not None and self.passed == self.left:
+            raise Killed(name)
+
+
+class MortalJournal:
+    """A journal whose every call passes the fuse before and after: the process may die with or without the effect."""
+
+    def __init__(self, journal: Journal, fuse: Fuse) -> None:
+        self._journal = journal
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._journal, name)
+
+        async def mortal(*arguments: Any, **named: Any) -> Any:
+            self._fuse.pass_by(f"before journal.{name}")
+            result = await call(*arguments, **named)
+            self._fuse.pass_by(f"after journal.{name}")
+            return result
+
+        return mortal
+
+
+@dataclass
+class World:
+    """Everything outside one process: it stays when the process dies."""
+
+    journal: Journal
+    cluster: FakeCluster
+    clock: ManualClock
+    policy_set: PolicySet
+    prometheus: FakePrometheus
+    web: FakeWeb
+    pause_file: Path
+    telemetry: Telemetry
+
+    def engine(self, fuse: Fuse | None = None, *, has_cluster: bool = True) -> Engine:
+        """A process that works on this world; with a fuse it dies at some call."""
+        journal: Any = self.journal if fuse is None else MortalJournal(self.journal, fuse)
+        if fuse is not None:
+            self.cluster.before = lambda verb, _path: fuse.pass_by(f"before {verb}")
+            self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
+        reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
+        sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file)
+        desk = Desk(journal, lambda: self.policy_set, sources, self.telemetry, self.clock)
+        executor = Executor(self.cluster, self.clock, 3.0) if has_cluster else None
+        return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS)))
+
+    def revive(self) -> Engine:
+        """The next process, which lives."""
+        self.cluster.before = self.cluster.after = lambda _verb, _path: None
+        return self.engine()
+
+    async def deliver(self, *policies: str, is_firing: bool = True) -> None:
+        """Alertmanager delivers one alert for each policy."""
+        alert = Alert("f00d", "ControlCoreApiDown", is_firing, LABELS)
+        matches = tuple(Match(alert, name, API) for name in policies or ("restart-api",))
+        await self.journal.append(Delivery(self.clock.now(), matches))
+
+    async def work(self, engine: Engine, *, turns: int = 40, seconds: float = 3.0) -> None:
+        """Turns until everything is closed, with time passing in between and the controllers doing their part."""
+        for _ in range(turns):
+            while await engine.turn("worker"):
+                pass
+            if not await self.journal.listing(only_open=True):
+                return
+            await self.clock.advance(seconds)
+            self.cluster.roll_out(DEPLOYMENT)
+
+    async def newest(self) -> Remediation:
+        """The remediation that began last."""
+        (found,) = await self.journal.listing(limit=1)
+        return found
+
+    async def records(self, *kinds: str) -> list[Record]:
+        """The newest remediation's records of these kinds, oldest first."""
+        _, records = await self.journal.story((await self.newest()).id)
+        return [record for record in records if record.kind in kinds]
+
+    @property
+    def generation(self) -> int:
+        """Generation of the Deployment; it is 3 before anything is done."""
+        return int(self.cluster.objects[DEPLOYMENT]["metadata"]["generation"])
+
+    def count(self, name: str, **labels: str) -> float:
+        """A metric's value."""
+        return self.telemetry.registry.get_sample_value(f"controlcore_{name}", labels) or 0.0
+
+    def set_policy(self, **changes: Any) -> None:
+        """Changes the restart policy."""
+        self.policy_set = replace(
+            self.policy_set,
+            policies=tuple(
+                replace(item, **changes) if item.name == "restart-api" else item for item in self.policy_set.policies
+            ),
+        )
+
+
+@asynccontextmanager
+async def a_world(path: Path, *policies: Policy) -> AsyncIterator[World]:
+    """The API hangs: its condition holds and no pod is ready, until the Deployment has been rolled out once more."""
+    clock = ManualClock(NOW)
+    cluster = a_cluster()
+    policy_set = a_policy_set(*(policies or (restart_policy(verify_timeout_seconds=60.0),)))
+
+    def is_well() -> bool:
+        document = cluster.objects[DEPLOYMENT]
+        return bool(document["metadata"]["generation"] > 3 and document["status"]["readyReplicas"] > 0)
+
+    answers = {
+        "controlcore_api_up == bool 0": lambda: not is_well(),
+        "controlcore_api_up == bool 1": is_well,
+        "controlcore_postgres_up == bool 1": True,
+    }
+    async with open_journal(path / "journal.db") as journal:
+        web = FakeWeb(TransientError(Reason.TIMEOUT, "slow"))
+        names = [policy.name for policy in policy_set.policies]
+        prometheus = FakePrometheus(clock, answers)
+        telemetry = await asyncio.to_thread(Telemetry, names)
+        yield World(journal, cluster, clock, policy_set, prometheus, web, path / "pause", telemetry)
+
+
+async def is_all_closed(journal: Journal) -> bool:
+    """Whether every remediation has come to an end."""
+    return all(item.state in CLOSED for item in await journal.listing())

@@ -1,0 +1,187 @@
+# ruff: noqa: ARG002 - the signatures are those of the port
+"""A Kubernetes API in memory: preconditions, generations and dry runs as the real one has them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chassis.errors import ConflictError, PermanentError, Reason
+from chassis.kubernetes import JsonObject, PatchKind
+
+Hook = Callable[[str, str], None]
+"""Called with the verb and the path; raises what the call should raise."""
+
+
+@dataclass
+class FakeCluster:
+    """Implements remediations.cluster.ClusterApi on a dictionary of path → object."""
+
+    objects: dict[str, JsonObject] = field(default_factory=dict)
+    before: Hook = lambda _verb, _path: None
+    """Runs before a call takes effect: what it raises, the server never did."""
+    after: Hook = lambda _verb, _path: None
+    """Runs after a call took effect: what it raises, the caller sees although the server did it."""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    stored: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    """Every patch that changed an object."""
+    dry_runs: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
+        self._begin("get", path)
+        found = copy.deepcopy(self._find(path))
+        self.after("get", path)
+        return found
+
+    async def list(
+        self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
+    ) -> list[JsonObject]:
+        self._begin("list", path)
+        found = [copy.deepcopy(item) for place, item in self.objects.items() if place.rsplit("/", 1)[0] == path]
+        self.after("list", path)
+        wanted = dict(part.split("=", 1) for part in label_selector.split(",")) if label_selector else {}
+        return [item for item in found if wanted.items() <= (item["metadata"].get("labels") or {}).items()]
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonObject | Sequence[JsonObject],
+        *,
+        kind: PatchKind,
+        field_manager: str,
+        timeout_seconds: float,
+        dry_run: bool = False,
+    ) -> JsonObject:
+        self._begin("patch", path)
+        assert isinstance(body, dict)
+        changed = self.apply(path, body, is_dry_run=dry_run)
+        self.after("patch", path)
+        return copy.deepcopy(changed)
+
+    def apply(self, path: str, body: Mapping[str, Any], *, is_dry_run: bool = False) -> JsonObject:
+        """Lays a merge patch over the object, as the API server does."""
+        current = self._find(path)
+        wanted = body.get("metadata", {})
+        for name in ("uid", "resourceVersion"):
+            if name in wanted and wanted[name] != current["metadata"][name]:
+                raise ConflictError(f"HTTP status 409: {name} is {current['metadata'][name]}")
+        changed = _merge(copy.deepcopy(current), body)
+        if is_dry_run:
+            self.dry_runs.append((path, body))
+            return changed
+        if changed != current:
+            changed["metadata"]["resourceVersion"] = str(int(current["metadata"]["resourceVersion"]) + 1)
+            self.stored.append((path, body))
+        if changed.get("spec") != current.get("spec"):
+            changed["metadata"]["generation"] = current["metadata"]["generation"] + 1
+        self.objects[path] = changed
+        return changed
+
+    def touch(self, path: str) -> None:
+        """Somebody else changes something without meaning: the resourceVersion moves on."""
+        metadata = self._find(path)["metadata"]
+        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+
+    def roll_out(self, path: str) -> None:
+        """The controllers do their work: every pod runs the newest template and is ready."""
+        found = self._find(path)
+        replicas = found["spec"]["replicas"]
+        found["status"] = {
+            "observedGeneration": found["metadata"]["generation"],
+            **dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas),
+        }
+
+    def _begin(self, verb: str, path: str) -> None:
+        self.calls.append((verb, path))
+        self.before(verb, path)
+
+    def _find(self, path: str) -> JsonObject:
+        if path not in self.objects:
+            raise PermanentError(Reason.MISSING, f"HTTP status 404: {path} not found")
+        return self.objects[path]
+
+
+def _merge(base: JsonObject, over: Mapping[str, Any]) -> JsonObject:
+    for name, value in over.items():
+        if isinstance(value, Mapping):
+            base[name] = _merge(base.get(name) or {}, value)
+        elif value is None:
+            base.pop(name, None)
+        else:
+            base[name] = value
+    return base
+
+
+NAMESPACE = "control-core"
+NAME = "control-plane-api"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
+AUTOSCALER = f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{NAME}"
+BUDGET = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/{NAME}"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+def a_deployment(*, ready: int = 0, **container: Any) -> JsonObject:
+    """Three replicas of the API with no rollout running; `container` changes its one container."""
+    labels = {"app": NAME}
+    return {
+        "metadata": {
+            "name": NAME,
+            "namespace": NAMESPACE,
+            "uid": "uid-1",
+            "resourceVersion": "41",
+            "generation": 3,
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": '{"password":"planted-secret"}'},
+        },
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate"},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "api", "image": "api:1", **container}]},
+            },
+        },
+        "status": {
+            "observedGeneration": 3,
+            "replicas": 3,
+            "updatedReplicas": 3,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+        },
+    }
+
+
+def an_autoscaler_object(**spec: Any) -> JsonObject:
+    """3 to 10 replicas, at its maximum, active and limited."""
+    return {
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "uid": "uid-2", "resourceVersion": "52", "generation": 1},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+            "minReplicas": 3,
+            "maxReplicas": 10,
+            **spec,
+        },
+        "status": {
+            "currentReplicas": 10,
+            "desiredReplicas": 10,
+            "conditions": [
+                {"type": "ScalingActive", "status": "True"},
+                {"type": "ScalingLimited", "status": "True"},
+            ],
+        },
+    }
+
+
+def a_pod(number: int, *, is_ready: bool, **metadata: Any) -> JsonObject:
+    status = {"conditions": [{"type": "Ready", "status": "True" if is_ready else "False"}]}
+    return {"metadata": {"name": f"{NAME}-{number}", "labels": {"app": NAME}, **metadata}, "status": status}
+
+
+def a_cluster(*, ready: int = 0, **container: Any) -> FakeCluster:
+    """The product as the guide deploys it, with as many pods ready as asked."""
+    cluster = FakeCluster({DEPLOYMENT: a_deployment(ready=ready, **container), AUTOSCALER: an_autoscaler_object()})
+    for number in range(3):
+        cluster.objects[f"{PODS}/{NAME}-{number}"] = a_pod(number, is_ready=number < ready)
+    return cluster

@@ -1,0 +1,46 @@
+"""A Prometheus that answers what a test says, and a web server that does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chassis.clock import Clock
+from chassis.http import Call, Response
+from remediations.model import Fact
+from remediations.policy import Query
+
+Answer = bool | None | Callable[[], bool | None]
+
+
+@dataclass
+class FakePrometheus:
+    """Implements remediations.facts.Questions. What is not listed has no answer; an answer was collected just now."""
+
+    clock: Clock
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    hangs: bool = False
+
+    async def ask(self, query: Query) -> Fact[bool]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        answer = self.answers.get(query.promql)
+        value = answer() if callable(answer) else answer
+        if value is None:
+            return Fact(None, query.promql, "no sample")
+        return Fact(value, query.promql, "", self.clock.now())
+
+
+@dataclass
+class FakeWeb:
+    """Implements remediations.facts.Getter: a status, or the error to raise."""
+
+    answer: int | Exception = 200
+    calls: list[Call] = field(default_factory=list)
+
+    async def send(self, call: Call) -> Response:
+        self.calls.append(call)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return Response(self.answer, b"", 0.001)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from remediations.credentials import Credentials, NoCredentialError, check_files
+from tests.fakes.clock import ManualClock
+
+TOKEN = "a-token-of-the-test-0001"
+OTHER = "a-token-of-the-test-0002"
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    return path
+
+
+async def test_right_token_is_known_and_others_are_not(token_file):
+    credentials = Credentials((token_file,), ManualClock())
+
+    assert await credentials.is_known(TOKEN)
+    for wrong in ("", " ", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\ud800", "é"):
+        assert not await credentials.is_known(wrong)
+
+
+async def test_every_configured_token_is_known(token_file, tmp_path):
+    second = tmp_path / "second"
+    second.write_text(OTHER)
+    credentials = Credentials((token_file, second), ManualClock())
+
+    assert await credentials.is_known(TOKEN)
+    assert await credentials.is_known(OTHER)
+
+
+async def test_replaced_file_takes_effect_within_a_second(token_file):
+    clock = ManualClock()
+    credentials = Credentials((token_file,), clock)
+    assert await credentials.is_known(TOKEN)
+    await asyncio.to_thread(token_file.write_text, OTHER)
+
+    await clock.advance(1.0)
+
+    assert await credentials.is_known(OTHER)
+    assert not await credentials.is_known(TOKEN)
+
+
+async def test_no_readable_file_lets_nobody_in_and_blames_nobody(token_file):
+    clock = ManualClock()
+    credentials = Credentials((token_file,), clock)
+    assert await credentials.is_known(TOKEN)
+    await asyncio.to_thread(token_file.unlink)
+    await clock.advance(1.0)
+
+    with pytest.raises(NoCredentialError):
+        await credentials.is_known(TOKEN)
+
+
+async def test_empty_token_never_matches_an_empty_file(token_file):
+    await asyncio.to_thread(token_file.write_text, "\n")
+
+    with pytest.raises(NoCredentialError):
+        await Credentials((token_file,), ManualClock()).is_known("")
+
+
+def test_faults_of_token_files_are_told(tmp_path):
+    (tmp_path / "short").write_text("short")
+    (tmp_path / "binary").write_bytes(b"\xff" * 32)
+
+    problems = check_files((tmp_path / "short", tmp_path / "binary", tmp_path / "missing"))
+
+    assert [problem.split(":")[0].split("/")[-1] for problem in problems] == ["short", "binary", "missing"]
+    assert not any("\xff" in problem for problem in problems)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediations.intake import MAX_ALERT_BYTES, MAX_RAW_CHARACTERS, PayloadError, match_alerts, parse_payload
+from tests.fakes.decisions import API, LABELS, a_policy_set, restart_policy
+
+
+def an_alert(**changes: Any) -> dict[str, Any]:
+    """One alert as Alertmanager 0.25 sends it."""
+    return {
+        "status": "firing",
+        "labels": dict(LABELS),
+        "annotations": {"summary": "down"},
+        "startsAt": "2026-11-23T10:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus/graph",
+        "fingerprint": "f00d",
+    } | changes
+
+
+def a_body(*alerts: Any, **changes: Any) -> bytes:
+    whole = {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "remediator",
+        "alerts": list(alerts),
+    }
+    return json.dumps(whole | changes).encode()
+
+
+def test_good_payload_gives_its_alerts():
+    (alert,) = parse_payload(a_body(an_alert())).alerts
+
+    assert (alert.fingerprint, alert.name, alert.is_firing) == ("f00d", "ControlCoreApiDown", True)
+    assert alert.labels == LABELS
+    assert alert.annotations == {"summary": "down"}
+    assert alert.starts_at == "2026-11-23T10:00:00Z"
+
+
+def test_fields_of_a_newer_alertmanager_are_ignored():
+    """0.32.3 and later send notification_reason."""
+    payload = parse_payload(a_body(an_alert(new="field"), notification_reason="group_wait"))
+
+    assert len(payload.alerts) == 1
+    assert payload.quarantined == ()
+
+
+def test_each_alert_speaks_for_itself_whatever_the_top_level_status_says():
+    payload = parse_payload(a_body(an_alert(), an_alert(status="resolved", fingerprint="b"), status="firing"))
+
+    assert [alert.is_firing for alert in payload.alerts] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"status": "broken"}, "$.status"),
+        ({"labels": {"alertname": 7}}, "$.labels"),
+        ({"labels": None}, "$.labels"),
+        ({"fingerprint": ""}, "$.fingerprint"),
+        ({"annotations": []}, "$.annotations"),
+    ],
+)
+def test_malformed_alert_is_quarantined_and_its_neighbours_are_kept(changes, field):
+    payload = parse_payload(a_body(an_alert(), an_alert(**changes), an_alert(fingerprint="b")))
+
+    assert [alert.fingerprint for alert in payload.alerts] == ["f00d", "b"]
+    (piece,) = payload.quarantined
+    assert field in piece.problem
+    assert json.loads(piece.raw)["generatorURL"] == "http://prometheus/graph"
+
+
+@pytest.mark.parametrize("alert", [7, None, "text", [], {}])
+def test_alert_of_another_shape_is_quarantined(alert):
+    payload = parse_payload(a_body(alert, an_alert()))
+
+    assert (len(payload.alerts), len(payload.quarantined)) == (1, 1)
+
+
+def test_oversized_alert_is_quarantined_and_what_is_kept_of_it_is_bounded():
+    payload = parse_payload(a_body(an_alert(labels={"a": "é" * MAX_ALERT_BYTES}), an_alert()))
+
+    assert len(payload.alerts) == 1
+    (piece,) = payload.quarantined
+    assert piece.problem == f"larger than {MAX_ALERT_BYTES} bytes"
+    assert len(piece.raw) <= MAX_RAW_CHARACTERS
+
+
+def test_alert_with_bytes_that_are_no_text_is_quarantined():
+    body = a_body(an_alert(), an_alert(fingerprint="BROKEN")).replace(b"BROKEN", b"\xff\xfe")
+
+    payload = parse_payload(body)
+
+    assert (len(payload.alerts), len(payload.quarantined)) == (1, 1)
+
+
+def test_body_nested_without_end_is_refused():
+    deep = b"[" * 5000 + b"]" * 5000
+
+    with pytest.raises(PayloadError, match="not JSON"):
+        parse_payload(a_body(an_alert(labels="DEEP")).replace(b'"DEEP"', deep))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not JSON"),
+        (b"hello", "not JSON"),
+        (b'{"version": "4", "alerts": [', "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"[]", "Expected `object`"),
+        (b"null", "Expected `object`"),
+        (b'{"alerts": []}', "version"),
+        (b'{"version": "4"}', "alerts"),
+        (b'{"version": "4", "alerts": {}}', "$.alerts"),
+        (b'{"version": 4, "alerts": []}', "$.version"),
+        (b'{"version": "5", "alerts": []}', 'version: expected "4", got "5"'),
+        (b'{"version": "4", "alerts": [], "truncatedAlerts": "x"}', "$.truncatedAlerts"),
+    ],
+)
+def test_body_that_can_never_be_accepted_names_the_field(body, words):
+    with pytest.raises(PayloadError) as caught:
+        parse_payload(body)
+
+    assert words in str(caught.value)
+
+
+def test_truncated_alerts_are_told():
+    assert parse_payload(a_body(an_alert(), truncatedAlerts=17)).truncated == 17
+
+
+def test_watchdog_is_seen_while_it_fires():
+    firing = an_alert(labels={"alertname": "Watchdog"})
+
+    assert parse_payload(a_body(firing)).has_watchdog
+    assert not parse_payload(a_body(firing | {"status": "resolved"})).has_watchdog
+    assert not parse_payload(a_body(an_alert())).has_watchdog
+
+
+def test_alert_is_matched_by_its_remediation_label_and_by_matchers():
+    policy_set = a_policy_set(restart_policy(), restart_policy(name="other", match=a_policy_set().identity))
+
+    delivery = match_alerts(parse_payload(a_body(an_alert())), policy_set, 5.0)
+
+    assert [(match.policy, match.target) for match in delivery.matches] == [("restart-api", API), ("other", API)]
+    assert (delivery.received_at, delivery.unmatched) == (5.0, 0)
+
+
+def test_alert_of_no_policy_is_counted_as_unmatched():
+    payload = parse_payload(a_body(an_alert(labels={"alertname": "X"}), an_alert(labels={"remediation": "none"})))
+
+    delivery = match_alerts(payload, a_policy_set(restart_policy()), 5.0)
+
+    assert (delivery.matches, delivery.unmatched) == ((), 2)
+
+
+HOSTILE = [
+    '"} or vector(1)',
+    "../../kube-system",
+    "ld_preload",
+    "a\nb",
+    "\x00",
+    "$(reboot)",
+    "\u0441ontrol-plane-api",
+    "x" * 10_000,
+]
+
+
+@given(labels=st.dictionaries(st.text(max_size=30), st.text(max_size=60) | st.sampled_from(HOSTILE), max_size=6))
+def test_no_label_selects_an_object_that_the_policy_does_not_list(labels):
+    """A target outside the list is one that no Kubernetes name can equal, or one that the allow-list guard refuses."""
+    labels = {**labels, "remediation": "restart-api"}
+    text = {name: value for name, value in labels.items() if not any(0xD800 <= ord(c) < 0xE000 for c in name + value)}
+
+    delivery = match_alerts(parse_payload(a_body(an_alert(labels=text))), a_policy_set(restart_policy()), 5.0)
+
+    (match,) = delivery.matches
+    is_contradicted = text.get("namespace") not in {None, "", API.namespace} or text.get("deployment") not in {
+        None,
+        "",
+        API.name,
+    }
+    assert (match.target in restart_policy().targets) is not is_contradicted
+    assert match.target.kind == "Deployment"
+
+
+@given(body=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_no_body_gives_anything_but_a_payload_or_a_payload_error(body):
+    try:
+        payload = parse_payload(body)
+    except PayloadError:
+        return
+    assert isinstance(payload.alerts, tuple)

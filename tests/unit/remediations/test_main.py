@@ -1,0 +1,180 @@
+"""The command line, in the process of the test; `serve` itself is tested as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remediations.__main__ import main
+from remediations.journal.port import Delivery, Match
+from remediations.journal.sqlite import open_journal
+from remediations.shipped import read_policies
+from tests.fakes.decisions import API, NOW, an_alert
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_text("a-token-of-the-test-0001")
+    (tmp_path / "policies.yaml").write_text(read_policies())
+    (tmp_path / "config.yaml").write_text(
+        f"""
+server: {{token_file: {tmp_path}/token}}
+journal: {{path: {tmp_path}/journal.db}}
+policies_file: {tmp_path}/policies.yaml
+"""
+    )
+    return tmp_path / "config.yaml"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> list[str]:
+    """Two remediations; their ids."""
+
+    async def fill() -> list[str]:
+        async with open_journal(tmp_path / "journal.db") as opened:
+            matches = (Match(an_alert(), "restart-api", API), Match(an_alert(), "scale-api", API))
+            return list((await opened.append(Delivery(NOW, matches))).opened)
+
+    return asyncio.run(fill())
+
+
+def run(capsys: Any, config: Path | None, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command."""
+    before = () if config is None else ("--config.file", str(config))
+    with pytest.raises(SystemExit) as ended:
+        main([*before, *arguments])
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+def test_check_config_shows_what_would_be_in_force(capsys, config):
+    status, out, err = run(capsys, config, "check-config")
+
+    assert (status, err) == (0, "")
+    assert "restart-api" in out
+    assert "dry_run" in out
+
+
+def test_config_file_may_stand_behind_the_command(capsys, config):
+    assert run(capsys, None, "check-config", "--config.file", str(config))[0] == 0
+
+
+def test_all_faults_of_the_settings_are_told_at_once(capsys, config):
+    config.write_text("server: {prot: 1, port: 70000}\nworker: {lease_seconds: fast}\nnonsense: 1\n")
+
+    status, _, err = run(capsys, config, "serve")
+
+    assert status == 2
+    for words in ("server.prot", "did you mean port", "server.port", "worker.lease_seconds", "nonsense"):
+        assert words in err
+
+
+def test_all_faults_of_policies_and_credentials_are_told_at_once(capsys, config, tmp_path):
+    (tmp_path / "token").write_text("short")
+    (tmp_path / "policies.yaml").write_text("policies: [{name: A}]\nmore: 1\n")
+
+    status, _, err = run(capsys, config, "check-config")
+
+    assert status == 2
+    for words in ("server.token_file", "policies.yaml: more", "policies[0].targets: is required"):
+        assert words in err
+
+
+def test_serve_without_a_credential_refuses_to_start(capsys, config):
+    config.write_text("\n".join(line for line in config.read_text().splitlines() if not line.startswith("server")))
+
+    status, _, err = run(capsys, config, "serve")
+
+    assert status == 2
+    assert "server.token_file: not set" in err
+
+
+def test_lease_shorter_than_a_write_is_a_fault(capsys, config):
+    config.write_text(f"{config.read_text()}worker: {{lease_seconds: 2}}\nkubernetes: {{timeout_seconds: 3}}\n")
+
+    status, _, err = run(capsys, config, "serve")
+
+    assert status == 2
+    assert "kubernetes.timeout_seconds" in err
+    assert "worker.facts_timeout_seconds" in err
+
+
+def test_serve_can_only_check(capsys, config):
+    assert run(capsys, config, "serve", "--config.check")[0] == 0
+
+
+def test_list_shows_the_newest_first(capsys, config, journal):
+    _, out, _ = run(capsys, config, "list")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == journal[::-1]
+
+    _, out, _ = run(capsys, config, "list", "--output", "json", "--open", "--limit", "1")
+    assert [item["id"] for item in json.loads(out)] == journal[-1:]
+
+
+def test_show_takes_an_id_a_part_of_one_or_last(capsys, config, journal):
+    for text in (journal[1], journal[1][-8:], "last"):
+        status, out, _ = run(capsys, config, "show", text)
+        assert (status, out.splitlines()[0]) == (0, f"Remediation {journal[1]}")
+    _, out, _ = run(capsys, config, "show", journal[0], "--output", "json")
+    assert json.loads(out)["remediation"]["policy"] == "restart-api"
+
+
+@pytest.mark.parametrize("text", ["zzz", ""])
+def test_show_of_none_or_several_says_so(capsys, config, journal, text):
+    status, out, err = run(capsys, config, "show", text)
+
+    assert (status, out) == (1, "")
+    assert "remediation" in err
+
+
+def test_pause_and_resume_change_the_journal_of_a_running_program(capsys, config, journal, tmp_path):
+    arguments = ("pause", "night", "--reason", "freeze", "--owner", "ops", "--for", "1h30m")
+    assert run(capsys, config, *arguments)[:2][0] == 0
+
+    async def pauses() -> Any:
+        async with open_journal(tmp_path / "journal.db") as opened:
+            return await opened.pauses(0.0)
+
+    (pause,) = asyncio.run(pauses())
+    assert (pause.name, pause.owner, pause.reason) == ("night", "ops", "freeze")
+    assert pause.until is not None
+    assert run(capsys, config, "resume", "night")[:2] == (0, "resumed: night\n")
+    assert run(capsys, config, "resume", "night")[0] == 1
+
+
+@pytest.mark.parametrize("text", ["1", "h", "1x", "1h 3m", "-1h", ""])
+def test_duration_that_cannot_be_read_is_refused(capsys, config, text):
+    status, _, err = run(capsys, config, "pause", "n", "--reason", "r", f"--for={text}")
+
+    assert status == 2
+    assert "duration" in err
+
+
+def test_commands_beside_a_missing_journal_say_where_it_should_be(capsys, config, tmp_path):
+    for command in (("list",), ("show", "last"), ("pause", "n", "--reason", "r"), ("resume", "n")):
+        status, _, err = run(capsys, config, *command)
+        assert status == 1
+        assert str(tmp_path / "journal.db") in err
+    assert not (tmp_path / "journal.db").exists()
+
+
+def test_journal_of_another_program_is_refused_with_a_sentence(capsys, config, tmp_path):
+    (tmp_path / "journal.db").write_text("this is no database, and it is long enough to be read as one" * 20)
+
+    status, _, err = run(capsys, config, "list")
+
+    assert status == 1
+    assert "not an SQLite database" in err
+
+
+def test_unknown_variable_of_the_prefix_is_a_fault(capsys, config, monkeypatch):
+    monkeypatch.setenv("CONTROLCORE_REMEDIATOR_JOURNEL__PATH", "/x")
+
+    status, _, err = run(capsys, config, "check-config")
+
+    assert status == 2
+    assert "did you mean journal" in err

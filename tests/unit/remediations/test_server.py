@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from chassis.http import serving
+from remediations import server as module
+from remediations.credentials import Credentials
+from remediations.journal.port import JournalError
+from remediations.journal.sqlite import SqliteJournal, open_journal
+from remediations.server import Parts, Server
+from remediations.telemetry import Telemetry
+from tests.fakes.clock import ManualClock
+from tests.fakes.decisions import LABELS, a_policy_set
+
+TOKEN = "a-token-of-the-test-0001"
+RIGHT = {"Authorization": f"Bearer {TOKEN}"}
+GOOD = {"status": "firing", "labels": LABELS, "fingerprint": "f00d"}
+
+
+@dataclass
+class Running:
+    """A served application and what it stands on."""
+
+    url: str
+    journal: SqliteJournal
+    telemetry: Telemetry
+    session: aiohttp.ClientSession
+    clock: ManualClock
+    woken: list[str] = field(default_factory=list)
+
+    async def post(self, *alerts: Any, headers: Any = RIGHT, body: bytes | None = None) -> tuple[int, Any]:
+        data = io.BytesIO(body if body is not None else json.dumps({"version": "4", "alerts": list(alerts)}).encode())
+        async with self.session.post(f"{self.url}/api/v1/alerts", data=data, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        async with self.session.get(self.url + path, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    def count(self, name: str, **labels: str) -> float:
+        value = self.telemetry.registry.get_sample_value(f"controlcore_remediation_{name}", labels)
+        assert value is not None
+        return value
+
+
+@asynccontextmanager
+async def running(folder: Path, journal: Any = None) -> Any:
+    token = folder / "token"
+    await asyncio.to_thread(token.write_text, TOKEN)
+    clock = ManualClock()
+    telemetry = await asyncio.to_thread(Telemetry, ["restart-api", "scale-api"])
+    async with open_journal(folder / "journal.db") as real:
+        woken: list[str] = []
+        parts = Parts(
+            journal or real, a_policy_set, Credentials((token,), clock), telemetry, clock, lambda: woken.append("")
+        )
+        async with (
+            serving(Server(parts).application(), "127.0.0.1", 0, drain_seconds=0.1) as (host, port),
+            aiohttp.ClientSession() as session,
+        ):
+            yield Running(f"http://{host}:{port}", real, telemetry, session, clock, woken)
+
+
+@pytest.fixture
+async def server(tmp_path):
+    async with running(tmp_path) as made:
+        yield made
+
+
+class Refusing:
+    """A journal that cannot be written."""
+
+    def __getattr__(self, _name: str) -> Any:
+        async def refuse(*_arguments: Any, **_named: Any) -> Any:
+            raise JournalError("the disk is full")
+
+        return refuse
+
+
+async def test_alert_is_in_the_journal_when_it_is_acknowledged(server: Running):
+    status, answer = await server.post(GOOD)
+
+    assert (status, answer) == (200, {"status": "stored", "opened": 1, "joined": 0})
+    (remediation,) = await server.journal.listing()
+    assert (remediation.policy, remediation.alert.fingerprint) == ("restart-api", "f00d")
+    assert server.count("webhook_notifications_total", status="stored") == 1
+    assert server.woken == [""]
+
+
+async def test_repeated_alert_joins_and_is_counted_as_duplicate(server: Running):
+    await server.post(GOOD)
+
+    assert (await server.post(GOOD))[1]["joined"] == 1
+    assert server.count("webhook_alerts_total", status="duplicate") == 1
+
+
+async def test_malformed_alert_is_quarantined_and_counted_beside_a_good_one(server: Running):
+    status, _ = await server.post(GOOD, {"status": "?"}, {**GOOD, "status": "resolved"}, {**GOOD, "labels": {"a": "b"}})
+
+    assert status == 200
+    counts = {
+        name: server.count("webhook_alerts_total", status=name)
+        for name in ("stored", "quarantined", "resolved", "unmatched")
+    }
+    assert counts == {"stored": 1, "quarantined": 1, "resolved": 1, "unmatched": 1}
+
+
+@pytest.mark.parametrize(("body", "field"), [(b"{", "JSON"), (b'{"version":"3","alerts":[]}', "version")])
+async def test_body_that_can_never_be_accepted_is_400_and_counted(server: Running, body, field):
+    status, answer = await server.post(body=body)
+
+    assert (status, answer["status"]) == (400, "malformed")
+    assert field in answer["error"]
+    assert server.count("webhook_notifications_total", status="malformed") == 1
+
+
+async def test_journal_that_cannot_be_written_is_503_and_nothing_is_acknowledged(tmp_path):
+    async with running(tmp_path, Refusing()) as server:
+        status, answer = await server.post(GOOD)
+
+        assert (status, answer["status"]) == (503, "unavailable")
+        assert (await server.get("/-/ready"))[0] == 503
+        assert (await server.get("/-/healthy"))[0] == 200
+        _, page = await server.get("/metrics")
+        assert "controlcore_remediation_journal_writable 0.0" in page
+        assert "controlcore_remediation_open{" not in page
+        assert "\ncontrolcore_remediation_paused " not in page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": TOKEN},
+        {"Authorization": "Bearer wrong"},
+        {"X-API-Key": TOKEN},
+    ],
+)
+async def test_wrong_credential_is_401_and_stores_nothing(server: Running, headers):
+    status, answer = await server.post(GOOD, headers=headers)
+
+    assert (status, answer["status"]) == (401, "unauthorized")
+    assert await server.journal.listing() == []
+    assert server.count("webhook_notifications_total", status="unauthorized") == 1
+
+
+@pytest.mark.parametrize("path", ["/api/v1/alerts", "/api/v1/nothing", "/-/reload", "/metrics/", "//metrics", "/api"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
+async def test_every_path_but_the_open_ones_needs_the_token(server: Running, path, method):
+    async with server.session.request(method, f"{server.url}{path}") as answer:
+        assert answer.status == 401
+
+
+async def test_open_pages_need_no_token(server: Running):
+    for path in ("/", "/metrics", "/-/healthy", "/-/ready"):
+        assert (await server.get(path))[0] == 200
+
+
+async def test_token_that_cannot_be_read_is_503_so_that_the_alert_comes_again(server: Running, tmp_path):
+    await asyncio.to_thread((tmp_path / "token").unlink)
+
+    status, _ = await server.post(GOOD)
+
+    assert status == 503
+
+
+async def test_body_above_the_limit_is_413_and_counted(server: Running):
+    status, _ = await server.post(body=b" " * (module.MAX_BODY_BYTES + 1))
+
+    assert status == 413
+    assert server.count("webhook_notifications_total", status="rejected") == 1
+
+
+async def test_too_much_at_once_is_503_and_not_kept_in_memory(server: Running, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PENDING_BYTES", 10)
+
+    status, answer = await server.post(GOOD)
+
+    assert (status, answer["status"]) == (503, "unavailable")
+    assert await server.journal.listing() == []
+
+
+async def test_no_answer_is_ever_429(server: Running):
+    for body in (b"", b"{", b"[]", b" " * 100):
+        assert (await server.post(body=body))[0] in {400, 413}
+
+
+async def test_watchdog_is_dated(server: Running):
+    assert "watchdog_timestamp_seconds " not in (await server.get("/metrics"))[1].replace("HELP", "").split("# TYPE")[0]
+
+    await server.post({"status": "firing", "labels": {"alertname": "Watchdog"}, "fingerprint": "w"})
+
+    assert server.count("webhook_last_watchdog_timestamp_seconds") == server.clock.now()
+
+
+async def test_open_remediations_and_pauses_are_on_the_page(server: Running):
+    await server.post(GOOD)
+
+    _, page = await server.get("/metrics")
+
+    assert 'controlcore_remediation_open{state="received"} 1.0' in page
+    assert 'controlcore_remediation_open{state="held"} 0.0' in page
+    assert "controlcore_remediation_paused 0.0" in page
+    assert "controlcore_remediation_journal_writable 1.0" in page
+
+
+async def test_openmetrics_is_served_when_asked_for(server: Running):
+    _, page = await server.get("/metrics", Accept="application/openmetrics-text")
+
+    assert page.endswith("# EOF\n")
+
+
+async def test_hostile_labels_reach_no_metric(server: Running):
+    hostile = '"} or vector(1)\n# HELP'
+    before = (await server.get("/metrics"))[1].count("\n")
+
+    for number in range(20):
+        labels = {**LABELS, "namespace": f"{hostile}{number}", "alertname": hostile, "severity": hostile}
+        assert (await server.post({**GOOD, "labels": labels}))[0] == 200
+
+    _, page = await server.get("/metrics")
+    assert "vector(1)" not in page
+    assert page.count("\n") - before < 10
+
+
+async def test_landing_page_says_what_this_is(server: Running):
+    _, page = await server.get("/")
+
+    assert "Control Core remediator" in page
+    assert server.telemetry.version in page
