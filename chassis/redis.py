@@ -195,7 +195,7 @@ async def _connect(address: RedisAddress) -> Any:
         connection = UnixDomainSocketConnection(path=target.socket_path, **arguments)
     elif target.is_tls:
         connection = SSLConnection(host=target.host, port=target.port, **target.tls_arguments, **arguments)
-        await asyncio.to_thread(connection.ssl_context.get)  # reads certificate files; kept for the connect below
+        await _load_certificates(connection)
     else:
         connection = Connection(host=target.host, port=target.port, **arguments)
     try:
@@ -204,6 +204,14 @@ async def _connect(address: RedisAddress) -> Any:
         await connection.disconnect(nowait=True)
         raise
     return connection
+
+
+async def _load_certificates(connection: Any) -> None:
+    """Makes the TLS context, which the connection keeps, off the event loop, because it reads files."""
+    try:
+        await asyncio.to_thread(connection.ssl_context.get)
+    except OSError as error:
+        raise PermanentError(Reason.TLS, f"cannot load the certificates: {error}") from error
 
 
 async def _exchange(connection: Any, command: tuple[str, ...]) -> Any:

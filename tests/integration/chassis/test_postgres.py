@@ -150,6 +150,35 @@ async def test_close_ends_a_running_query(database: str, postgres_server: Postgr
         assert running.result().reason is Reason.CLOSED
 
 
+async def test_close_while_connecting_leaves_nothing_open(database: str, postgres_server: PostgresServer) -> None:
+    asked = PostgresSession(PostgresAddress.parse(database))
+    async with asyncio.TaskGroup() as group:
+        with frozen(postgres_server):
+            running = group.create_task(_outcome(asked.fetch("SELECT 1", timeout_seconds=GENEROUS_SECONDS)))
+            await asyncio.sleep(0.05)
+            await asked.close()
+    assert running.result() is Reason.CLOSED
+
+
+async def _outcome(call: Awaitable[object]) -> Reason | None:
+    try:
+        await call
+    except BackendError as error:
+        return error.reason
+    return None
+
+
+async def test_connection_without_tls_when_told_so(database: str) -> None:
+    await probe(PostgresAddress.parse(f"{database}?sslmode=disable"), GENEROUS_SECONDS)
+
+
+async def test_unix_socket_is_reached(postgres_server: PostgresServer) -> None:
+    sockets = postgres_server.folder / "sockets"
+    url = f"postgresql:///postgres?user=postgres&host={sockets}&port={postgres_server.port}"
+    assert await probe(PostgresAddress.parse(url), GENEROUS_SECONDS) > 0
+    assert await reason_of_probe(url.replace("/sockets", "/nowhere")) == (TransientError, Reason.REFUSED)
+
+
 async def test_slow_query_costs_the_deadline_and_the_next_one_works(database: str) -> None:
     async with session(PostgresAddress.parse(database)) as asked:
         await assert_in_time(lambda: asked.fetch("SELECT pg_sleep(30)", timeout_seconds=DEADLINE_SECONDS))

@@ -13,6 +13,8 @@ import pytest
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.redis import RedisSession, probe
 from chassis.redis_address import RedisAddress
+from tools.servers.certificates import make_serving_pair
+from tools.servers.ports import free_port
 from tools.servers.redis import RedisServer
 
 if TYPE_CHECKING:
@@ -258,6 +260,60 @@ async def test_server_that_loads_its_data_is_starting(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
             seen = await reason_of_probe(server.url)
         assert seen == (TransientError, Reason.STARTING)
+
+
+@pytest.mark.timeout(30)
+async def test_unix_socket_is_reached() -> None:
+    with RedisServer(password=PASSWORD, settings={"unixsocket": "redis.sock"}) as server:
+        socket = server.folder / "redis.sock"
+        assert await probe(RedisAddress.parse(f"unix://:{PASSWORD}@{socket}?db=1"), GENEROUS_SECONDS) > 0
+        assert await reason_of_probe(f"unix://{socket}.none") == (TransientError, Reason.REFUSED)
+
+
+@pytest.mark.timeout(30)
+async def test_tls_is_verified_unless_told_otherwise(tmp_path: Path) -> None:
+    pair = make_serving_pair(tmp_path, "served")
+    stranger = make_serving_pair(tmp_path, "stranger").certificate_path
+    port = free_port()
+    settings = {
+        "tls-port": str(port),
+        "tls-cert-file": str(pair.certificate_path),
+        "tls-key-file": str(pair.key_path),
+        "tls-ca-cert-file": str(pair.certificate_path),
+        "tls-auth-clients": "no",
+    }
+    with RedisServer(settings=settings) as server:
+        url = f"rediss://{server.host}:{port}"
+        for query in (f"?ssl_ca_certs={pair.certificate_path}", "?ssl_cert_reqs=none"):
+            assert await probe(RedisAddress.parse(url + query), GENEROUS_SECONDS) > 0
+        for query in ("", f"?ssl_ca_certs={stranger}"):
+            assert await reason_of_probe(url + query) == (PermanentError, Reason.TLS)
+        missing = await failure_of(probe(RedisAddress.parse(f"{url}?ssl_ca_certs=/none.pem"), GENEROUS_SECONDS))
+        assert missing.reason is Reason.TLS
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(b"+OK\r\n", Reason.PROTOCOL), (b"HTTP/1.1 400 Bad Request\r\n", Reason.PROTOCOL), (b"", Reason.CLOSED)],
+)
+async def test_server_that_is_no_redis_has_its_reason(answer: bytes, reason: Reason) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        error = await failure_of_own(probe(RedisAddress.parse(f"redis://127.0.0.1:{port}"), GENEROUS_SECONDS))
+    assert error.reason is reason
+
+
+async def test_config_of_a_frozen_server_is_a_failure_not_unknown(redis_url: str, redis_server: RedisServer) -> None:
+    async with session(redis_url) as asked:
+        with frozen(redis_server):
+            error = await failure_of(asked.config_get("maxmemory", timeout_seconds=0.2))
+    assert error.reason is Reason.TIMEOUT
 
 
 async def test_client_name_is_shown_when_given(redis_url: str, redis_server: RedisServer) -> None:

@@ -83,6 +83,13 @@ def test_bad_yaml_never_quotes_the_file(tmp_path: Path) -> None:
     assert "hunter2" not in "".join(faults)
 
 
+def test_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load(Sample, path)
+
+
 def test_missing_file_names_the_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(Sample, tmp_path / "none.yml")
