@@ -26,7 +26,17 @@ COMMON = (
 
 def compile_lock(python: Path, name: str, *options: str) -> None:
     """Writes tools/lock/NAME from pyproject.toml."""
-    command = [str(python), "-m", "piptools", "compile", *COMMON, *options, "-o", f"tools/lock/{name}", "pyproject.toml"]
+    command = [
+        str(python),
+        "-m",
+        "piptools",
+        "compile",
+        *COMMON,
+        *options,
+        "-o",
+        f"tools/lock/{name}",
+        "pyproject.toml",
+    ]
     print(f"resolving tools/lock/{name}", flush=True)
     subprocess.run(command, check=True, cwd=ROOT)
 

@@ -22,6 +22,8 @@ class Balancer:
         self._listening: asyncio.Server | None = None
         self._ready: list[Address] = []
         self._turn = 0
+        # A connection whose client has half-closed it is held by nothing but itself: the loop would lose it.
+        self._open: set[asyncio.Task[None] | None] = set()
 
     @property
     def url(self) -> str:
@@ -58,6 +60,14 @@ class Balancer:
         return None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._open.add(task)
+        try:
+            await self._forward(reader, writer)
+        finally:
+            self._open.discard(task)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected = await self._connect()
         if connected is None:
             writer.transport.abort()

@@ -1,0 +1,145 @@
+"""`make demo`: three faults in Control Core, end to end on real parts. Ends 0 only if all three end as they must."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from demo.acts import Act, frozen_database, hanging_api, play, saturated_cpu
+from demo.files import Pace
+from demo.stage import Plan, Stage, opened_stage
+from demo.timeline import Report, headline, table
+from tools import build, packages
+from tools.servers.control_plane import ClusterOptions
+from tools.servers.kubernetes import open_cluster
+
+CLUSTER_PROGRAMS = ("controlplane", "kwok", "helm")
+ACTS: tuple[tuple[str, Callable[[Act], str]], ...] = (
+    ("act 1, the database freezes: a restart would not help, so none happens", frozen_database),
+    ("act 2, the API hangs: restarted once, verified on fresh data", hanging_api),
+    ("act 3, CPU saturated at the HPA's maximum: raised within its cap", saturated_cpu),
+)
+
+
+def say(text: str) -> None:
+    """Prints a line of preparation."""
+    print(f"  {text}", flush=True)
+
+
+def is_built() -> bool:
+    """Whether the cluster's programs are there already."""
+    return all(build.choose(build.find_program(name)).is_present for name in CLUSTER_PROGRAMS)
+
+
+class Compilation:
+    """The cluster's programs being built beside the first act; progress and time left are printed as they come."""
+
+    def __init__(self) -> None:
+        """Starts the compiler with low priority: the act beside it is the one that is watched."""
+        command = ["nice", sys.executable, "-m", "tools.build"]
+        for name in CLUSTER_PROGRAMS:
+            command += ["--only", name]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._printer = threading.Thread(target=self._print, name="compilation", daemon=True)
+        self._printer.start()
+
+    def _print(self) -> None:
+        for line in self._process.stdout or ():
+            print(f"{'':>11}build      {line.rstrip()}", flush=True)
+
+    def finish(self) -> None:
+        """Waits for the end; RuntimeError when a program could not be built."""
+        self._printer.join()
+        if self._process.wait() != 0:
+            raise RuntimeError("the cluster's programs could not be built; `make tools` says why")
+
+    def abandon(self) -> None:
+        """Ends the compiler, if it still runs."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait()
+
+
+def play_acts(stage: Stage, acts: tuple[tuple[str, Callable[[Act], str]], ...]) -> list[Report]:
+    """Plays these acts one after another on one stage."""
+    return [play(stage, title, scene) for title, scene in acts]
+
+
+def play_all(plan: Plan, *, is_kept: bool) -> list[Report]:
+    """Plays the first act without a cluster while that is still being built, the others on it."""
+    reports: list[Report] = []
+    acts = ACTS
+    if not is_built():
+        say("the Kubernetes control plane is compiled once (about six minutes on two cores); act 1 needs none of it")
+        compilation = Compilation()
+        try:
+            with opened_stage(plan, None, say) as stage:
+                reports += play_acts(stage, ACTS[:1])
+            headline("the rest of the compilation")
+            compilation.finish()
+        finally:
+            compilation.abandon()
+        acts = ACTS[1:]
+    headline("a real Kubernetes starts: API server, etcd, controllers, scheduler, simulated nodes")
+    options = ClusterOptions(hpa_downscale_stabilization_seconds=20.0)
+    with open_cluster(options) as cluster, opened_stage(plan, cluster, say) as stage:
+        reports += play_acts(stage, acts)
+        conclude(reports, stage)
+        if is_kept:
+            keep(stage)
+    return reports
+
+
+def conclude(reports: list[Report], stage: Stage) -> None:
+    """Prints one whole story, the table and the count."""
+    settings = stage.remediator.settings_path
+    repaired = [report for report in reports if report.remediation and "written" in report.marks]
+    for report in repaired[:1]:
+        headline(f"the whole story of {report.title}: controlcore-remediator show {report.remediation}")
+        command = [sys.executable, "-m", "remediations", "show", report.remediation, "--config.file", str(settings)]
+        subprocess.run(command, check=False)
+    headline("seconds since each fault")
+    print(table(reports))
+    wrong = sum(len(report.wrong) for report in reports)
+    held = sum("written" not in report.marks and not report.wrong for report in reports)
+    acted = sum("written" in report.marks for report in reports)
+    print(f"\nacted {acted}, held {held}, wrong {wrong}", flush=True)
+
+
+def keep(stage: Stage) -> None:
+    """Stays up until SIGINT or SIGTERM."""
+    headline("the stage stays up; Ctrl-C ends it")
+    for name, url in stage.urls().items():
+        print(f"  {name:<13} {url}")
+    if stage.cluster is not None:
+        print(f"  kubectl       KUBECONFIG={stage.cluster.kubeconfig_path}")
+    print(flush=True)
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def main() -> int:
+    """Prepares, plays, prints; the exit status says whether every act ended as it must."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="stay up after the acts and print the URLs")
+    parser.add_argument("--factor", type=float, default=12.0, help="divides every printed time window (default 12)")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    headline(f"Control Core, watched and repaired; every printed time window is divided by {arguments.factor:g}")
+    missing = packages.find_missing()
+    if missing:
+        packages.install(missing)
+    reports = play_all(Plan(pace=Pace(arguments.factor)), is_kept=arguments.keep)
+    is_well = len(reports) == len(ACTS) and not any(report.wrong for report in reports)
+    print(
+        f"\n{'all three ended as they must' if is_well else 'NOT as it must be'} ({time.monotonic() - started:.0f} s)"
+    )
+    return 0 if is_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

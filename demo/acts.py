@@ -1,0 +1,160 @@
+"""The three acts: a fault whose repair is refused, one that is restarted, one that is scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from demo.stage import API, Stage
+from demo.standin.datastore import frozen
+from demo.timeline import Report, Timeline, headline
+from demo.watcher import ActTimeoutError, Watcher
+from remediations.model import State
+
+RESTART = "restart-api"
+SCALE = "scale-api"
+API_UP = 'controlcore_component_up{component="api"}'
+HPA_MAXIMUM = 'controlcore_hpa_replicas_max{component="control-plane-api"}'
+CPU = "cpu_usage_percent"
+CPU_ALERTS = frozenset({"HighCPUUsage", "ControlCoreCPUSaturated"})
+"""The guide's own alert and ours: the policy answers to both, and whichever fires first opens the remediation."""
+WAIT_SECONDS = 150.0
+QUIET_SECONDS = 60.0
+"""How long an act waits for the alerts of the one before to resolve."""
+STEP = 2
+LOAD_RATIO = 0.92
+"""Offered load as a part of what the HPA's maximum of replicas can bear: high enough that only more replicas help."""
+
+
+@dataclass(slots=True)
+class Act:
+    """What every act has at hand, and what went wrong so far."""
+
+    stage: Stage
+    timeline: Timeline
+    watcher: Watcher
+    wrong: list[str]
+
+    def check(self, is_so: bool, sentence: str) -> None:  # noqa: FBT001 - the fact that is checked
+        """Keeps the sentence as a fault of the act unless it is so."""
+        if not is_so:
+            self.wrong.append(sentence)
+            self.timeline.say("WRONG", sentence)
+
+    def generation(self) -> int | None:
+        """The API Deployment's generation: each change of its template or replicas raises it by one."""
+        if self.stage.cluster is None:
+            return None
+        path = f"/apis/apps/v1/namespaces/{self.stage.plan.namespace}/deployments/{API}"
+        return int(self.stage.cluster.client.get(path)["metadata"]["generation"])
+
+    def keep_marks(self, policy: str, *, is_recovered: bool) -> str:
+        """Takes the milestones that the journal knows, and returns the remediation's id."""
+        story = self.watcher.story(policy)
+        if story is None:
+            return ""
+        marks, remediation = self.timeline.marks, story.remediation
+        marks["received"] = self.timeline.since(remediation.created_at)
+        decisions = [record.at for record in story.records if record.kind == "decision"]
+        if decisions:
+            marks["decided"] = self.timeline.since(decisions[0])
+        if remediation.written_at is not None:
+            marks["written"] = self.timeline.since(remediation.written_at)
+        if is_recovered:
+            marks["verified"] = self.timeline.since(remediation.updated_at)
+        return remediation.id
+
+
+def play(stage: Stage, title: str, scene: Callable[[Act], str]) -> Report:
+    """Plays one act from a quiet start and reports; an act that waits in vain ends as wrong."""
+    headline(title)
+    timeline = Timeline()
+    act = Act(stage, timeline, Watcher(stage, timeline), [])
+    act.watcher.settle(QUIET_SECONDS)
+    timeline.restart()
+    remediation = ""
+    try:
+        remediation = scene(act)
+        outcome = "as it must be" if not act.wrong else "WRONG"
+    except ActTimeoutError as error:
+        act.check(is_so=False, sentence=str(error))
+        outcome = "WRONG"
+    return Report(title.partition(":")[0], outcome, dict(timeline.marks), tuple(act.wrong), remediation)
+
+
+def _state(act: Act, policy: str) -> State | None:
+    story = act.watcher.story(policy)
+    return None if story is None else story.remediation.state
+
+
+def frozen_database(act: Act) -> str:
+    """The database stops answering: the API looks dead too, and restarting it would only make it worse."""
+    generation, timeline, watcher = act.generation(), act.timeline, act.watcher
+    with frozen(act.stage.stores.postgres):
+        timeline.say("fault", "every PostgreSQL process is stopped (SIGSTOP): connections stay open, nothing answers")
+        watcher.wait(
+            "the exporter sees the database down", lambda: watcher.page.get("controlcore_postgres_up") == 0, 60
+        )
+        timeline.marks["detected"] = timeline.elapsed
+        watcher.wait("ControlCoreAPIDown fires", lambda: "ControlCoreAPIDown" in watcher.fired, WAIT_SECONDS)
+        timeline.marks["alerted"] = timeline.elapsed
+        watcher.wait("the restart is held", lambda: _state(act, RESTART) is State.HELD, WAIT_SECONDS)
+        story = watcher.story(RESTART)
+        act.check(story is not None and story.remediation.reason == "dependency_down", "the reason is dependency_down")
+        act.check("ControlCoreDatabaseDown" in watcher.fired, "ControlCoreDatabaseDown fires as well")
+    timeline.say("end", "PostgreSQL continues (SIGCONT)")
+    watcher.wait("the API answers again", lambda: watcher.page.get(API_UP) == 1, WAIT_SECONDS)
+    timeline.marks["recovered"] = timeline.elapsed
+    watcher.wait("the remediation closes", lambda: _state(act, RESTART) is State.NOT_NEEDED, WAIT_SECONDS)
+    identity = act.keep_marks(RESTART, is_recovered=True)
+    story = watcher.story(RESTART)
+    act.check(story is not None and story.remediation.written_at is None, "nothing was written")
+    act.check(act.generation() == generation, "the Deployment's generation is unchanged")
+    watcher.wait("the alerts resolve", lambda: "ControlCoreAPIDown" not in watcher.alerts, WAIT_SECONDS)
+    return identity
+
+
+def hanging_api(act: Act) -> str:
+    """Every replica of the API hangs while its database is well: a rolling restart is the repair."""
+    generation, timeline, watcher, follower = act.generation(), act.timeline, act.watcher, act.stage.follower
+    if follower is None or generation is None:
+        raise ActTimeoutError("this act needs the cluster")
+    pods = follower.fault("hang", API)
+    timeline.say("fault", f"{len(pods)} replicas of {API} hang: connections are accepted, nothing is answered")
+    watcher.wait("the exporter sees the API down", lambda: watcher.page.get(API_UP) == 0, 60)
+    timeline.marks["detected"] = timeline.elapsed
+    watcher.wait("ControlCoreAPIDown fires", lambda: "ControlCoreAPIDown" in watcher.fired, WAIT_SECONDS)
+    timeline.marks["alerted"] = timeline.elapsed
+    watcher.wait("the API answers again", lambda: watcher.page.get(API_UP) == 1, WAIT_SECONDS)
+    timeline.marks["recovered"] = timeline.elapsed
+    watcher.wait("the restart is verified", lambda: _state(act, RESTART) is State.SUCCEEDED, WAIT_SECONDS)
+    identity = act.keep_marks(RESTART, is_recovered=True)
+    act.check(act.generation() == generation + 1, "the Deployment was changed exactly once")
+    watcher.wait("the alert resolves", lambda: "ControlCoreAPIDown" not in watcher.alerts, WAIT_SECONDS)
+    return identity
+
+
+def saturated_cpu(act: Act) -> str:
+    """More load than the autoscaler's maximum can bear: the maximum is raised, within its cap."""
+    timeline, watcher, follower = act.timeline, act.watcher, act.stage.follower
+    maximum = watcher.page.get(HPA_MAXIMUM)
+    if follower is None or maximum is None:
+        raise ActTimeoutError("this act needs the cluster and its autoscaler")
+    load = maximum * act.stage.plan.cpu_millicores * LOAD_RATIO
+    follower.fault("cpu", API, millicores=load)
+    timeline.say("fault", f"{load:.0f} millicores of work arrive; {maximum:.0f} replicas bear {load / LOAD_RATIO:.0f}")
+    watcher.wait("the replicas are busy", lambda: watcher.page.get(CPU, 0.0) > 80, 60)
+    timeline.marks["detected"] = timeline.elapsed
+    watcher.wait("an alert about CPU fires", lambda: bool(CPU_ALERTS & watcher.fired), WAIT_SECONDS)
+    timeline.marks["alerted"] = timeline.elapsed
+    watcher.wait("the maximum is raised", lambda: watcher.page.get(HPA_MAXIMUM, 0.0) > maximum, WAIT_SECONDS)
+    watcher.wait("the load falls below 80 %", lambda: watcher.page.get(CPU, 100.0) < 80, WAIT_SECONDS)
+    timeline.marks["recovered"] = timeline.elapsed
+    watcher.wait("the change is verified", lambda: _state(act, SCALE) is State.SUCCEEDED, WAIT_SECONDS)
+    identity = act.keep_marks(SCALE, is_recovered=True)
+    raised = watcher.page[HPA_MAXIMUM]
+    act.check(
+        is_so=raised == maximum + STEP, sentence=f"the maximum is raised by one step, {maximum:.0f} to {raised:.0f}"
+    )
+    follower.clear(API, "cpu")
+    return identity

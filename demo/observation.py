@@ -1,0 +1,85 @@
+"""What can be seen from outside while an act plays: metrics, alerts, the journal, the cluster. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from remediations.journal.port import Record, Remediation
+from remediations.journal.sqlite import open_journal
+
+TIMEOUT_SECONDS = 5.0
+
+
+def read_url(url: str, *, headers: dict[str, str] | None = None) -> bytes:
+    """The body of a GET on loopback; raises OSError."""
+    request = urllib.request.Request(url, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        return cast("bytes", answer.read())
+
+
+def read_page(url: str) -> dict[str, float]:
+    """An exporter's page as `name{label="value",…}` → value, with labels in their order on the page."""
+    samples: dict[str, float] = {}
+    for family in text_string_to_metric_families(read_url(url).decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+            samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return samples
+
+
+def read_alerts(prometheus_url: str) -> dict[str, str]:
+    """The alerts that Prometheus holds now: name → pending or firing."""
+    answer = json.loads(read_url(f"{prometheus_url}/api/v1/alerts"))
+    found: dict[str, str] = {}
+    for alert in answer["data"]["alerts"]:
+        name = alert["labels"]["alertname"]
+        if found.get(name) != "firing":
+            found[name] = alert["state"]
+    return found
+
+
+def ask(prometheus_url: str, promql: str) -> list[dict[str, Any]]:
+    """The vector that an instant query gives; raises OSError or KeyError when Prometheus refuses it."""
+    query = urllib.parse.urlencode({"query": promql})
+    answer = json.loads(read_url(f"{prometheus_url}/api/v1/query?{query}"))
+    return cast("list[dict[str, Any]]", answer["data"]["result"])
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One remediation with its records, oldest first."""
+
+    remediation: Remediation
+    records: tuple[Record, ...]
+
+
+async def _read_journal(path: Path) -> list[Story]:
+    async with open_journal(path) as journal:
+        stories = []
+        for each in await journal.listing(limit=50):
+            remediation, records = await journal.story(each.id)
+            stories.append(Story(remediation, tuple(records)))
+        return stories
+
+
+def read_journal(path: Path) -> list[Story]:
+    """Every remediation in the journal, newest first; an absent file is an empty journal."""
+    return asyncio.run(_read_journal(path)) if path.exists() else []
+
+
+def is_answering(url: str) -> bool:
+    """Whether a GET gets a 2xx now."""
+    try:
+        read_url(url)
+    except (OSError, urllib.error.HTTPError):
+        return False
+    return True

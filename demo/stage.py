@@ -1,0 +1,176 @@
+"""Everything that an act needs, started and ended together: databases, the product, Prometheus, ours.
+
+With a cluster the product runs as pods; without one its programs are plain processes, which is enough for acts that
+write nothing to Kubernetes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from demo.files import (
+    CLUSTER_NAME,
+    Pace,
+    alertmanager_configuration,
+    collector_settings,
+    demo_policies,
+    prometheus_files,
+)
+from demo.standin.follower import Follower, Settings
+from demo.standin.manifests import Shape, build_manifests
+from demo.standin.running import Options, StandIn, running_standin
+from demo.stores import Stores, opened_stores
+from tools.chart import render
+from tools.servers.alertmanager import AlertmanagerServer
+from tools.servers.generation import Generation
+from tools.servers.kubernetes import Cluster
+from tools.servers.metrics_api import MetricsApi
+from tools.servers.prometheus import PrometheusServer
+from tools.servers.sidecar import ExporterServer, RemediatorServer
+
+API = "control-plane-api"
+BOUNCERS = ("bouncer-sandbox", "bouncer-production")
+RELEASE = "controlcore"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What kind of stage to build."""
+
+    pace: Pace = field(default_factory=Pace)
+    generation: Generation = Generation.DEBIAN
+    namespace: str = "controlcore"
+    cpu_millicores: int = 50
+    mode: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The stand-in, in either form, with the addresses of its services."""
+
+    urls: dict[str, str]
+    cluster: Cluster | None = None
+    follower: Follower | None = None
+    standin: StandIn | None = None
+
+
+@dataclass(slots=True)
+class Stage:
+    """A running stage."""
+
+    plan: Plan
+    stores: Stores
+    exporter: ExporterServer
+    remediator: RemediatorServer
+    prometheus: PrometheusServer
+    alertmanager: AlertmanagerServer
+    product: Product
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster that the product runs in, if it does."""
+        return self.product.cluster
+
+    @property
+    def follower(self) -> Follower | None:
+        """What keeps the pods' processes, with a cluster."""
+        return self.product.follower
+
+    def urls(self) -> dict[str, str]:
+        """What a person can open, by name."""
+        return {
+            "exporter": self.exporter.url,
+            "remediator": self.remediator.url,
+            "Prometheus": self.prometheus.url,
+            "Alertmanager": self.alertmanager.url,
+        }
+
+
+@contextmanager
+def opened_stage(plan: Plan, cluster: Cluster | None, say: Say) -> Iterator[Stage]:
+    """Starts everything and yields the stage once every program is ready; ends all of it afterwards."""
+    with ExitStack() as stack:
+        stores = stack.enter_context(opened_stores())
+        say("PostgreSQL and Redis run; the exporter's role has exactly the grants of its collectors")
+        product = _start_product(stack, plan, cluster, (stores.database_url, stores.redis.url))
+        say("Control Core stands in: API, two bouncers, OPAL" + ("" if cluster is None else ", as pods"))
+        yield _start_watchers(stack, plan, stores, product)
+
+
+def _start_product(stack: ExitStack, plan: Plan, cluster: Cluster | None, urls: tuple[str, str]) -> Product:
+    """The stand-in as pods of the cluster, or as plain processes."""
+    if cluster is None:
+        standin = stack.enter_context(running_standin(*urls, Options()))
+        return Product({API: standin.api_url, **standin.bouncers}, standin=standin)
+    cluster.apply(build_manifests(Shape(namespace=plan.namespace, cpu_millicores=plan.cpu_millicores)))
+    settings = Settings(cluster.kubeconfig_path, plan.namespace, *urls, cpu_limit_millicores=float(plan.cpu_millicores))
+    follower = stack.enter_context(Follower(settings))
+    stack.enter_context(MetricsApi(cluster, lambda _, pod: follower.usage().get(pod)))
+    for component, count in ((API, 3), *((name, 2) for name in BOUNCERS)):
+        follower.wait_until_ready(component, count)
+    cluster.apply(render(_chart_values(plan), RELEASE, plan.namespace))
+    return Product(follower.urls(), cluster=cluster, follower=follower)
+
+
+def _chart_values(plan: Plan) -> dict[str, Any]:
+    """The chart's values: its ServiceAccounts and Roles are what our programs run with here."""
+    return {
+        "exporter": {"database": {"url": "postgresql://cc_exporter@postgresql:5432/control_core_db"}},
+        "remediator": {
+            "tokenSecret": {"name": "controlcore-webhook"},
+            "identity": [f'cluster="{CLUSTER_NAME}"'],
+            "policies": {name: {"mode": plan.mode} for name in ("restart-api", "scale-api")},
+        },
+    }
+
+
+def _start_watchers(stack: ExitStack, plan: Plan, stores: Stores, product: Product) -> Stage:
+    """Exporter, remediator, Prometheus and Alertmanager, each knowing the others' addresses."""
+    exporter = stack.enter_context(ExporterServer(exporter_settings(plan, stores, product)))
+    alertmanager = AlertmanagerServer("route: {receiver: none}\nreceivers: [{name: none}]\n", plan.generation)
+    stack.enter_context(alertmanager)
+    prometheus = PrometheusServer({"prometheus.yml": "global: {}\n"}, plan.generation)
+    stack.enter_context(prometheus)
+    settings: dict[str, Any] = {
+        "prometheus": {"url": prometheus.url},
+        "worker": {"verify_seconds": plan.pace.seconds(10)},
+    }
+    if product.cluster is not None:
+        settings["kubernetes"] = {"kubeconfig": str(_kubeconfig(product.cluster, plan, "remediator"))}
+    remediator = stack.enter_context(RemediatorServer(settings, demo_policies(plan.pace, mode=plan.mode)))
+    alertmanager.write_configuration(
+        alertmanager_configuration(plan.pace, f"{remediator.url}/api/v1/alerts", remediator.token_path)
+    )
+    alertmanager.reload()
+    targets = {"exporter": f"127.0.0.1:{exporter.port}", "remediator": f"127.0.0.1:{remediator.port}"}
+    prometheus.write_files(prometheus_files(plan.pace, targets, f"127.0.0.1:{alertmanager.port}"))
+    prometheus.reload()
+    return Stage(plan, stores, exporter, remediator, prometheus, alertmanager, product)
+
+
+def _kubeconfig(cluster: Cluster, plan: Plan, program: str) -> Path:
+    """A kubeconfig with the token of the chart's ServiceAccount."""
+    return cluster.kubeconfig_for(plan.namespace, f"{RELEASE}-{program}")
+
+
+def exporter_settings(plan: Plan, stores: Stores, product: Product) -> dict[str, Any]:
+    """The exporter's configuration on this stage."""
+    settings: dict[str, Any] = {
+        "database": {"url": stores.exporter_url},
+        "redis": {"url": stores.redis.url},
+        "api": {"url": product.urls[API]},
+        "bouncers": [
+            {"name": name, "url": product.urls[name], "environment": name.removeprefix("bouncer-")} for name in BOUNCERS
+        ],
+        "collectors": collector_settings(plan.pace),
+        "scope": "all",
+    }
+    if product.cluster is not None:
+        path = _kubeconfig(product.cluster, plan, "exporter")
+        settings["kubernetes"] = {"namespace": plan.namespace, "kubeconfig": str(path)}
+    return settings

@@ -1,0 +1,61 @@
+"""A real PostgreSQL and Redis with the product's tables, and the exporter's role with its collectors' grants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from demo.standin import database
+from exporter.collectors import discover
+from tools.servers.postgres import PostgresServer
+from tools.servers.redis import RedisServer
+
+DATABASE = "control_core_db"
+EXPORTER_ROLE = "cc_exporter"
+EXPORTER_PASSWORD = "loopback-exporter"  # noqa: S105 - a made-up credential of a throw-away server
+MAX_CONNECTIONS = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two running servers."""
+
+    postgres: PostgresServer
+    redis: RedisServer
+
+    @property
+    def database_url(self) -> str:
+        """The product's database as its superuser."""
+        return self.postgres.dsn(database=DATABASE)
+
+    @property
+    def exporter_url(self) -> str:
+        """The product's database as the exporter's role."""
+        return self.postgres.dsn(EXPORTER_ROLE, DATABASE, EXPORTER_PASSWORD)
+
+
+def exporter_grants() -> list[str]:
+    """The statements that make the exporter's role, from the collectors' own registrations."""
+    statements = [
+        f"CREATE ROLE {EXPORTER_ROLE} LOGIN PASSWORD '{EXPORTER_PASSWORD}'",
+        f"GRANT USAGE ON SCHEMA public TO {EXPORTER_ROLE}",
+    ]
+    for spec in discover():
+        statements += spec.grants
+    return statements
+
+
+@contextmanager
+def opened_stores() -> Iterator[Stores]:
+    """Starts both, installs the tables and the role; ends both."""
+    with PostgresServer(max_connections=MAX_CONNECTIONS) as postgres, RedisServer() as redis:
+        stores = Stores(postgres, redis)
+        postgres.create_database(DATABASE)
+        database.install_schema(stores.database_url)
+        with psycopg.connect(stores.database_url, autocommit=True) as admin:
+            for statement in exporter_grants():
+                admin.execute(statement.encode())
+        yield stores

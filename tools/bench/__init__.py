@@ -1,0 +1,1 @@
+"""Measurements of ours and the peers, side by side in one run: `make bench`."""

@@ -1,0 +1,144 @@
+"""Scrapes of ours and of the peers in one run: well, and with their backends frozen."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from demo.observation import read_page
+from demo.standin.datastore import frozen
+from demo.standin.running import BOUNCERS, running_standin
+from demo.stores import Stores, opened_stores
+from tools.bench.load import Connection, Spread, get, measure, resident_mib
+from tools.bench.peers import Peer, postgres_exporter, redis_exporter
+from tools.servers.sidecar import ExporterServer
+
+COUNT = 300
+SAMPLES_WANTED = 500
+BOUNCER_COUNT = 14
+"""So many bouncers that our page has at least SAMPLES_WANTED samples, as postgres_exporter's has."""
+SCRAPE_TIMEOUT_SECONDS = 10.0
+"""Prometheus' default scrape timeout: an answer that comes later is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One server's figures."""
+
+    server: str
+    samples: int | None
+    spread: Spread | None
+    note: str = ""
+    resident: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What is measured: the backends, ours and the peers."""
+
+    stores: Stores
+    ours: ExporterServer
+    peers: tuple[Peer, Peer]
+
+
+@contextmanager
+def opened_field() -> Iterator[Field]:
+    """Starts the backends, the stand-in, our exporter and the two peers."""
+    with ExitStack() as stack:
+        stores = stack.enter_context(opened_stores())
+        standin = stack.enter_context(running_standin(stores.database_url, stores.redis.url))
+        settings = {
+            "database": {"url": stores.exporter_url},
+            "redis": {"url": stores.redis.url},
+            "api": {"url": standin.api_url},
+            "scope": "all",
+            "bouncers": [
+                {"name": f"bouncer-{number}", "url": standin.bouncers[BOUNCERS[number % len(BOUNCERS)]]}
+                for number in range(BOUNCER_COUNT)
+            ],
+        }
+        ours = stack.enter_context(ExporterServer(settings))
+        peers = (
+            stack.enter_context(postgres_exporter(stores.database_url)),
+            stack.enter_context(redis_exporter(stores.redis.url)),
+        )
+        _wait_for_page(ours)
+        yield Field(stores, ours, peers)
+
+
+def _wait_for_page(ours: ExporterServer) -> None:
+    """Returns when every collector has run."""
+    ends_at = time.monotonic() + 30
+    while read_page(f"{ours.url}/metrics").get("controlcore_postgres_up") != 1:
+        if time.monotonic() > ends_at:
+            raise RuntimeError(f"our exporter has no figures yet:\n{ours.process.log_tail()}")
+        time.sleep(0.2)
+    time.sleep(12)  # one full interval of the slowest default collector, so that the page is whole
+
+
+def count_samples(port: int) -> int:
+    """Samples on a page, whichever server's."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        body = answer.read()
+        text = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
+    return sum(1 for line in text.splitlines() if line and not line.startswith(b"#"))
+
+
+def measure_well(field: Field) -> list[Row]:
+    """Every server with its backends well, over one kept connection with gzip."""
+    rows = []
+    for name, port, pid in _servers(field):
+        spread = measure(get(port, "/metrics"), count=COUNT, pid=pid)
+        rows.append(Row(name, count_samples(port), spread, resident=resident_mib(pid)))
+    return rows
+
+
+def measure_frozen(field: Field) -> list[Row]:
+    """Every server with PostgreSQL and Redis stopped, and how soon ours says so."""
+    rows = []
+    with frozen(field.stores.postgres), frozen(field.stores.redis):
+        started = time.monotonic()
+        delays = _await_down(field.ours, started)
+        ours, *peers = _servers(field)
+        spread = measure(get(ours[1], "/metrics"), count=COUNT, pid=ours[2])
+        note = ", ".join(f"{name} 0 after {seconds:.1f} s" for name, seconds in delays.items())
+        rows.append(Row(ours[0], None, spread, note))
+        rows += [Row(name, None, None, _one_scrape(port)) for name, port, _ in peers]
+    return rows
+
+
+def _await_down(ours: ExporterServer, started: float) -> dict[str, float]:
+    """Seconds until each `*_up` is 0 on our page."""
+    waiting = {"controlcore_postgres_up", "controlcore_redis_up"}
+    delays: dict[str, float] = {}
+    while waiting and time.monotonic() - started < 60:
+        page = read_page(f"{ours.url}/metrics")
+        for name in [each for each in waiting if page.get(each) == 0]:
+            delays[name] = time.monotonic() - started
+            waiting.discard(name)
+        time.sleep(0.1)
+    return delays
+
+
+def _one_scrape(port: int) -> str:
+    """What one scrape of a peer brings within Prometheus' default timeout."""
+    request = get(port, "/metrics")
+    started = time.monotonic()
+    try:
+        connection = Connection(type(request)(port, request.raw, timeout_seconds=SCRAPE_TIMEOUT_SECONDS))
+        connection.send(request.raw)
+    except OSError:
+        return f"no answer in {time.monotonic() - started:.1f} s: every series is lost"
+    connection.close()
+    return f"answers after {time.monotonic() - started:.2f} s"
+
+
+def _servers(field: Field) -> list[tuple[str, int, int]]:
+    """Name, port and pid of each server, ours first."""
+    servers = [("controlcore-exporter", field.ours.port, field.ours.process.pid)]
+    return servers + [(peer.name, peer.port, peer.process.pid) for peer in field.peers]
