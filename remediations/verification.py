@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.decider import Desk
@@ -44,7 +46,9 @@ class Verifier:
         if policy is None:
             await self._close(lease, plan, Verdict(Outcome.UNVERIFIED, "the policy is not in the policy file any more"))
             return
-        observation = await observe(desk.sources, policy, plan, desk.clock.now())
+        # Dated when the last answer had come: what was collected while the questions were open may be older than the
+        # effect that they found.
+        observation = replace(await observe(desk.sources, policy, plan, desk.clock.now()), at=desk.clock.now())
         await lease.renew()
         _, records = await desk.journal.story(remediation.id)
         now, written_at = desk.clock.now(), remediation.written_at or remediation.updated_at

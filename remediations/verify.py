@@ -21,7 +21,7 @@ class Observation:
     """What was seen at one moment after the write. `collected_at` of the two queries is the time of their data."""
 
     at: float
-    """Unix seconds at which the questions were asked."""
+    """Unix seconds at which the last answer had come: the effect was complete no later than this."""
     verify: Fact[bool]
     condition: Fact[bool]
     workload: Fact[Workload] = field(default_factory=lambda: Fact(None, "", "not asked"))
