@@ -43,6 +43,8 @@ def test_hanging_program_accepts_and_never_answers_until_cleared(healed: StandIn
     healed.fault(API, "hang")
     with pytest.raises(TimeoutError):
         ask(f"{healed.api_url}/health", timeout_seconds=0.5)
+    with pytest.raises(TimeoutError):  # the whole event loop is blocked, so the public port's admin route is too
+        ask(f"{healed.api_url}/_fault", timeout_seconds=0.5)
     healed.clear(API)
     assert ask(f"{healed.api_url}/health").status == 200
 
