@@ -17,6 +17,7 @@ from remediations.journal.port import FenceLostError, Journal, JournalError, Qua
 from remediations.journal.sqlite import open_journal
 from remediations.journal.sqlite_rows import IdSource
 from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATIONS, OPEN
+from remediations.journal.sqlite_thread import SqliteThread
 from remediations.model import CLOSED, IN_FLIGHT, State
 from tests.contract.journal import T0, JournalContract, change, delivery, match
 
@@ -254,6 +255,22 @@ async def test_closed_journal_says_so(tmp_path):
         pass
     with pytest.raises(JournalError, match="closed"):
         await journal.listing()
+
+
+async def test_journal_that_was_not_opened_says_so(tmp_path):
+    thread = SqliteThread(tmp_path / "journal.db", 1)
+    with pytest.raises(JournalError, match="closed"):
+        await thread.read(lambda _: None)
+    await thread.close()
+
+
+async def test_disk_that_hangs_when_closing_is_reported(tmp_path):
+    release = threading.Event()
+    with pytest.raises(JournalError, match="when closing"):
+        async with open_journal(tmp_path / "journal.db", timeout_seconds=0.2) as journal:
+            with pytest.raises(JournalError, match="did not answer"):
+                await journal._thread.read(lambda _: release.wait(5))
+    release.set()
 
 
 async def test_unexpected_database_error_keeps_its_own_words(tmp_path):
