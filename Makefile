@@ -31,13 +31,14 @@ demo: venv ## three faults, end to end, on real parts: one held, two repaired (K
 test: venv packages tools ## everything the tests need, then all tests
 	@$(RUN) -m tools.testing
 
-check: venv ## lint, types, layers, unit tests, rules, chart: quick, nothing left running
+check: venv packages ## lint, types, layers, unit tests, rules, chart: quick, nothing left running
+	@$(PYTHON) -m tools.build --only promtool --only helm
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(RUN) -m dashboards.src.build --check
-	@$(RUN) -m pytest -q -n 2 tests/unit
+	@$(RUN) -m pytest -q -n 2 --dist loadgroup -m "not cluster" tests/unit tests/integration/rules tests/integration/helm
 
 generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m dashboards.src.build

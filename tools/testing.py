@@ -16,7 +16,7 @@ WORKERS = 4
 def main() -> None:
     """Becomes pytest, with this program's arguments appended."""
     arguments = ["-n", str(WORKERS), "--dist", "loadgroup", "--durations", "15", "-q", *sys.argv[1:]]
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

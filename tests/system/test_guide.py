@@ -49,10 +49,9 @@ def guide_configuration(stage: Stage, cluster: Cluster) -> str:
 
 def exporter_pod_address(cluster: Cluster, namespace: str) -> str:
     """The address of the pod that the chart's exporter Deployment got."""
-    pods = cluster.client.items(
-        f"/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/component=exporter"
-    )
-    addresses = [pod["status"]["podIP"] for pod in pods if pod.get("status", {}).get("podIP")]
+    pods = cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")
+    annotated = [pod for pod in pods if pod["metadata"].get("annotations", {}).get("prometheus.io/port") == "9877"]
+    addresses = [pod["status"]["podIP"] for pod in annotated if pod.get("status", {}).get("podIP")]
     assert len(addresses) == 1, pods
     return str(addresses[0])
 
