@@ -265,11 +265,12 @@ async def test_journal_that_was_not_opened_says_so(tmp_path):
 
 
 async def test_disk_that_hangs_when_closing_is_reported(tmp_path):
-    release = threading.Event()
+    thread, release = SqliteThread(tmp_path / "journal.db", 0.2), threading.Event()
+    await thread.open()
+    with pytest.raises(JournalError, match="did not answer"):
+        await thread.read(lambda _: release.wait(5))
     with pytest.raises(JournalError, match="when closing"):
-        async with open_journal(tmp_path / "journal.db", timeout_seconds=0.2) as journal:
-            with pytest.raises(JournalError, match="did not answer"):
-                await journal._thread.read(lambda _: release.wait(5))
+        await thread.close()
     release.set()
 
 
