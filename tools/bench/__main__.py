@@ -11,9 +11,9 @@ from tools.bench.scrape import Row, measure_frozen, measure_well, opened_field
 from tools.bench.webhook import measure_acknowledgement, measure_repair
 from tools.servers.kubernetes import open_cluster
 
-TARGETS = """Targets: scrape p50 at most 1 ms at 500 samples, unchanged with the backends frozen; each `*_up 0` within one
-interval + 2 s; webhook p99 below 50 ms at 20 alerts; RSS of the exporter at most 80 MiB (100 with Kubernetes), of the
-remediator 128. Latencies are p50 / p99 (minimum to maximum) of one run on one machine; quote ratios, not seconds."""
+TARGETS = """Targets: scrape p50 at most 1 ms at 500 samples, unchanged with the backends frozen; each `*_up 0` within
+one interval + 2 s; webhook p99 below 50 ms at 20 alerts; RSS of the exporter at most 80 MiB (100 with Kubernetes),
+of the remediator 128. Latencies are p50 / p99 (minimum to maximum) of one run on one machine; quote ratios, not seconds."""
 
 
 def machine() -> str:
