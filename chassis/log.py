@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -36,6 +37,17 @@ class _Stamp:
         return event
 
 
+class _Writer(structlog.PrintLogger):
+    """Writes lines, and loses one rather than failing its caller: a full disk or a closed pipe stops no repair."""
+
+    def msg(self, message: str) -> None:
+        """One line, flushed."""
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
 def configure(
     *, program: str, level: str = "info", form: str = "auto", clock: Clock | None = None, stream: TextIO | None = None
 ) -> None:
@@ -58,7 +70,7 @@ def configure(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_arguments: _Writer(out),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(program=program)

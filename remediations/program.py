@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import prometheus_client
@@ -93,7 +93,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
     clock = SystemClock()
     stack = life.stack
-    journal = await stack.enter_async_context(open_journal(settings.journal.path))
+    journal = await stack.enter_async_context(_open_journal(settings))
     cluster = await _open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
     shelf = PolicyShelf(settings.policies_file, policy_set)
@@ -111,6 +111,11 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
             await life.stop.wait()
         follower.cancel()
     get_logger().info("program.stopped")
+
+
+def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[Journal]:
+    """The journal on its file."""
+    return open_journal(settings.journal.path, timeout_seconds=settings.journal.timeout_seconds)
 
 
 async def _open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> ClusterApi | None:

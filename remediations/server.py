@@ -33,8 +33,10 @@ THREAD_BYTES = 128 * 1024
 """A larger body is parsed in a thread: parsing 1 MiB takes about 10 ms."""
 READ_SECONDS = 10.0
 """A sender that has not delivered its body by then is cut off; Alertmanager itself gives up after about as long."""
-STORE_SECONDS = 8.0
-"""Longest wait for the journal; below Alertmanager's shortest time-out of 10 s."""
+STORE_SECONDS = 150.0
+"""Only a last resort: the journal keeps a shorter deadline of its own (setting journal.timeout_seconds)."""
+LOOK_SECONDS = 5.0
+"""Longest wait for the journal's standing on a page."""
 STANDING_SECONDS = 1.0
 """The journal is proved writable at most this often, however often it is asked."""
 OPEN_PATHS = frozenset({"/", "/metrics", "/-/healthy", "/-/ready"})
@@ -194,7 +196,7 @@ class Server:
                 return
             journal, counts, is_paused = self._parts.journal, None, None
             try:
-                async with asyncio.timeout(STORE_SECONDS):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await journal.check()
                     counts = await journal.counts()
                     pauses = await journal.pauses(self._parts.clock.now())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields
+from typing import Any
 
 from remediations.journal import sqlite_statements as sql
 from remediations.journal.port import Delivery, Match, Quarantined, Stored
 from remediations.journal.sqlite_rows import IdSource, to_json, to_text
-from remediations.model import Target
+from remediations.model import Alert, Target
 
 Key = tuple[str, Target]
 
@@ -61,11 +62,16 @@ def _open(connection: sqlite3.Connection, matches: list[Match], at: float, ids: 
     """Begins a remediation with the first of these alerts."""
     first = matches[0]
     new = ids.make(at)
-    alert = to_json(asdict(first.alert))
-    connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), alert, at, at, at))
-    data = to_json({"alert": asdict(first.alert), "alerts": len(matches)})
+    alert = _alert_data(first.alert)
+    connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), to_json(alert), at, at, at))
+    data = to_json({"alert": alert, "alerts": len(matches)})
     connection.execute(sql.RECORD, (new, at, "received", "received", data))
     return new
+
+
+def _alert_data(alert: Alert) -> dict[str, Any]:
+    """The alert as JSON-able data; not by `asdict`, which copies every label and takes ten times as long in a storm."""
+    return {item.name: getattr(alert, item.name) for item in fields(alert)}
 
 
 def _tell(connection: sqlite3.Connection, found: sqlite3.Row, kind: str, matches: list[Match], at: float) -> None:

@@ -90,3 +90,10 @@ def test_console_form_is_readable_and_no_json() -> None:
     assert "collector=api" in stream.getvalue()
     with pytest.raises(ValueError, match=r"Expecting value|Extra data"):
         json.loads(stream.getvalue())
+
+
+def test_stream_that_cannot_be_written_loses_the_line_and_fails_nobody():
+    stream = configured()
+    stream.close()
+
+    log.get_logger().error("scrape.failed")
