@@ -7,7 +7,6 @@ versions. pip-tools does the resolving, in a throw-away environment.
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import venv
 from pathlib import Path

@@ -13,7 +13,7 @@ from tools.servers.kubernetes import open_cluster
 
 TARGETS = """Targets: scrape p50 at most 1 ms at 500 samples, unchanged with the backends frozen; each `*_up 0` within
 one interval + 2 s; webhook p99 below 50 ms at 20 alerts; RSS of the exporter at most 80 MiB (100 with Kubernetes),
-of the remediator 128. Latencies are p50 / p99 (minimum to maximum) of one run on one machine; quote ratios, not seconds."""
+of the remediator 128. Latencies are p50 / p99 (minimum to maximum) of one run on one machine: quote ratios."""
 
 
 def machine() -> str:
