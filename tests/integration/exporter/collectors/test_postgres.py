@@ -57,15 +57,23 @@ async def test_session_idle_in_a_transaction_is_seen_with_its_age(product):
     assert 0.2 <= value(families, LONGEST) < 10
 
 
-async def test_session_of_another_role_or_database_does_not_count_as_the_products(product):
+async def test_session_of_another_database_counts_towards_the_limit_and_not_the_ages(product):
     elsewhere = product.server.dsn()
     assert urlsplit(elsewhere).path != f"/{product.name}"
-    with psycopg.connect(product.url) as connection, psycopg.connect(elsewhere) as other:
+    with psycopg.connect(elsewhere) as connection:
         connection.execute("SELECT 1")
-        other.execute("SELECT 1")
-        families = (await collect(product, watched="plain")).families
-        assert value(families, CONNECTIONS, "idle_in_transaction") == 2, "the limit is the server's"
-    assert value(families, IDLE) == 0
+        families = (await collect(product)).families
+    assert value(families, CONNECTIONS, "idle_in_transaction") == 1
+    assert (value(families, IDLE), value(families, LONGEST)) == (0, 0)
+
+
+async def test_session_of_another_role_does_not_count_as_the_control_planes(product):
+    with psycopg.connect(product.url) as connection:
+        connection.execute("SELECT 1")
+        watched = (await collect(product, watched="plain")).families
+        everybody = (await collect(product)).families
+    assert value(watched, IDLE) == 0
+    assert value(everybody, IDLE) > 0
 
 
 async def test_role_without_pg_monitor_publishes_no_age_and_says_what_is_missing(product):
