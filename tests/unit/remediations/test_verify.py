@@ -195,6 +195,11 @@ def test_verdict_says_what_is_missing(problem):
     assert (problem or "collected before the end") in text
 
 
+def test_newest_answer_from_before_the_end_of_the_effect_proves_nothing():
+    """Two exporters may take turns to answer; the older one's data says nothing about the time after the effect."""
+    assert judge(seen(20), seen(30), seen(40), seen(50, collected=10)) is Outcome.PENDING
+
+
 def test_query_true_again_without_a_time_proves_nothing():
     assert judge(seen(20), seen(30), seen(40), replace(seen(50), verify=Fact(True, "v"))) is Outcome.PENDING
 
