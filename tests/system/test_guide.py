@@ -122,7 +122,7 @@ def test_guide_as_printed_discovers_fires_and_resolves(guide_stage: tuple[Stage,
         login = stack.enter_context(ExitStack())
         login.enter_context(login_forbidden(stage.stores.database_url, EXPORTER_ROLE))
         for bouncer in BOUNCERS:
-            follower.fault("slow", bouncer, delay_seconds=SLOW_SECONDS)
+            follower.fault("slow", bouncer, delay_seconds=SLOW_SECONDS, path="/api/v1/authorize")
         follower.fault("cpu", API, millicores=10 * stage.plan.cpu_millicores * 0.95)
         cures: dict[str, Callable[[], object]] = {
             DATABASE: login.close,

@@ -1,0 +1,165 @@
+"""What the kill test stands on: a Prometheus in the test, a workload on the real cluster, and a killer.
+
+The killer follows the journal from outside and sends SIGKILL when a remediation reaches a state that was drawn, after a
+delay that was drawn too. The product knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tools.servers.kubernetes import Cluster, is_rolled_out
+
+NAME = "control-plane-api"
+FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
+OPEN_STATES = ("received", "claimed", "held", "planned", "writing", "verifying")
+STATES = ("received", "claimed", "writing", "writing", "verifying")
+"""What the killer waits for. PLANNED lasts no longer than two commits; the delays reach it."""
+LONGEST_DELAY_SECONDS = 0.06
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: control-plane-api, namespace: {namespace}}}
+spec:
+  replicas: 3
+  selector: {{matchLabels: {{app: control-plane-api}}}}
+  template:
+    metadata: {{labels: {{app: control-plane-api}}}}
+    spec:
+      containers: [{{name: api, image: "api:1", resources: {{requests: {{cpu: 100m}}}}}}]
+"""
+POLICIES = """
+identity: ['cluster="test"']
+max_actions: 1000
+policies:
+  - name: restart-api
+    action: restart_workload
+    mode: auto
+    targets: [{{namespace: {namespace}, kind: Deployment, name: control-plane-api}}]
+    condition: {{promql: fault, collectors: [api]}}
+    verify: {{promql: well, collectors: [api]}}
+    witnesses: [{{name: health, kind: http, url: "{url}/health"}}]
+    cooldown_seconds: 0
+    budget_actions: 1000
+    retry_seconds: 0.3
+"""
+
+
+class Product:
+    """The API on the cluster: it hangs from `break_it` until every pod of that moment has been replaced."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._broken_at = 0
+        cluster.apply(DEPLOYMENT.format(namespace=namespace))
+        cluster.wait_rolled_out(namespace, NAME)
+
+    def read(self) -> dict[str, Any]:
+        """The Deployment."""
+        return self._cluster.client.get(f"/apis/apps/v1/namespaces/{self._namespace}/deployments/{NAME}")
+
+    @property
+    def generation(self) -> int:
+        """How often its specification has changed."""
+        return int(self.read()["metadata"]["generation"])
+
+    def break_it(self) -> None:
+        """The pods that run now hang."""
+        self._broken_at = self.generation
+
+    @property
+    def is_well(self) -> bool:
+        """Whether other pods than the broken ones run, all of them."""
+        found = self.read()
+        return found["metadata"]["generation"] > self._broken_at and is_rolled_out(found)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Prometheus' query API and the product's health page, on what the cluster shows now."""
+
+    product: Product
+
+    def do_GET(self) -> None:
+        address = urlsplit(self.path)
+        if address.path == "/health":
+            self._answer(200 if self.product.is_well else 503, b"")
+            return
+        (promql,) = parse_qs(address.query)["query"]
+        if promql.startswith(FRESHNESS):
+            metric, value = {"collector": "api"}, time.time()
+        else:
+            metric, value = {}, float(self.product.is_well is (promql == "well"))
+        result = [{"metric": metric, "value": [time.time(), str(value)]}]
+        body = {"status": "success", "data": {"resultType": "vector", "result": result}}
+        self._answer(200, json.dumps(body).encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        with suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
+        pass
+
+
+@contextmanager
+def watching(product: Product) -> Iterator[str]:
+    """The address of a Prometheus that watches this product."""
+    handler = type("Handler", (_Handler,), {"product": product})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass
+class Killer:
+    """Waits for a drawn state of the newest remediation, then for a drawn delay."""
+
+    journal_path: Path
+    chance: random.Random
+    points: list[str] = field(default_factory=list)
+    """In which state each kill found the remediation."""
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """True when it is time to kill; False when the remediation closed first or the time is up."""
+        wanted = self.chance.choice(STATES)
+        deadline = time.monotonic() + timeout_seconds
+        with closing(sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=5)) as connection:
+            while time.monotonic() < deadline:
+                state = newest_state(connection)
+                if state == wanted or (state == "verifying" and wanted != "verifying"):
+                    time.sleep(self.chance.uniform(0.0, LONGEST_DELAY_SECONDS))
+                    self.points.append(newest_state(connection))
+                    return True
+                if state and state not in OPEN_STATES:
+                    return False
+                time.sleep(0.0005)
+        return False
+
+
+def newest_state(connection: sqlite3.Connection) -> str:
+    """The state of the remediation that began last; empty when there is none."""
+    row = connection.execute("SELECT state FROM remediation ORDER BY id DESC LIMIT 1").fetchone()
+    return "" if row is None else str(row[0])

@@ -1,0 +1,59 @@
+"""`make demo` as a stranger runs it: three acts, status 0, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("demo")]
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "CONTROLCORE_DEMO_TEST"
+ACTS = 3
+
+
+def processes_with(mark: str) -> list[str]:
+    """Command lines of live processes whose environment carries the mark, this one excepted."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if mark.encode() in environment:
+            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+@pytest.mark.timeout(480)
+def test_demo_plays_three_acts_and_leaves_nothing_behind() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="controlcore-demo-test-"))
+    # PostgreSQL runs under an account of its own, which has to pass through.
+    folder.chmod(0o711)
+    name, value = MARK, folder.name
+    ended = subprocess.run(
+        [sys.executable, "-m", "demo"],
+        cwd=ROOT,
+        env={**os.environ, name: value, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=460,
+        check=False,
+    )
+    print(ended.stdout[-12000:], ended.stderr[-4000:])
+
+    assert ended.returncode == 0
+    assert "acted 2, held 1, wrong 0" in ended.stdout
+    assert ended.stdout.count("as it must be") == ACTS
+    assert "Traceback" not in ended.stderr
+    assert processes_with(f"{name}={value}") == []
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
