@@ -1,0 +1,75 @@
+"""The configurations of the demo and the README pass Prometheus' and Alertmanager's own checkers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from demo.files import Pace, alertmanager_configuration, demo_policies, prometheus_files
+from remediations.model import Mode
+from remediations.policy import parse_policies
+from tools.servers.generation import Generation
+
+ROOT = Path(__file__).resolve().parents[3]
+GENERATIONS = pytest.mark.parametrize("generation", list(Generation), ids=lambda each: each.value)
+
+
+def run(generation: Generation, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([generation.locate(program), *arguments], capture_output=True, text=True, check=False)
+
+
+@GENERATIONS
+def test_prometheus_accepts_the_divided_rules_and_its_configuration(generation: Generation, tmp_path: Path) -> None:
+    for name, text in prometheus_files(Pace(12.0), {"exporter": "127.0.0.1:9877"}, "127.0.0.1:9093").items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    checked = run(generation, "promtool", "check", "config", str(tmp_path / "prometheus.yml"))
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@GENERATIONS
+def test_alertmanager_accepts_the_demo_route(generation: Generation, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("made-up")
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(alertmanager_configuration(Pace(12.0), "http://127.0.0.1:9878/api/v1/alerts", token))
+
+    checked = run(generation, "amtool", "check-config", str(path))
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@GENERATIONS
+def test_alertmanager_accepts_the_route_of_the_readme(generation: Generation, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    (route,) = [block for block in blocks if block.startswith("route:")]
+    token = tmp_path / "token"
+    token.write_text("made-up")
+    # The one thing that a real file has and an excerpt lacks: a receiver for everything else.
+    text = route.replace("route:\n", "route:\n  receiver: people\n").replace(
+        "receivers:\n", "receivers:\n  - name: people\n"
+    )
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(text.replace("/etc/alertmanager/controlcore-token", str(token)))
+
+    checked = run(generation, "amtool", "check-config", str(path))
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_demo_policies_differ_from_the_shipped_ones_in_pace_mode_and_identity_only() -> None:
+    shipped = parse_policies((ROOT / "remediations" / "shipped" / "policies.yaml").read_text(), "shipped")
+    played = parse_policies(demo_policies(Pace(12.0)), "demo")
+
+    assert [policy.mode for policy in played.policies] == [Mode.AUTO for _ in shipped.policies]
+    for ours, theirs in zip(played.policies, shipped.policies, strict=True):
+        assert (ours.name, ours.action, ours.targets) == (theirs.name, theirs.action, theirs.targets)
+        assert (ours.condition.promql, ours.verify.promql) == (theirs.condition.promql, theirs.verify.promql)
+        assert (ours.witnesses, ours.dependencies) == (theirs.witnesses, theirs.dependencies)
+        assert ours.cooldown_seconds == theirs.cooldown_seconds / 12
