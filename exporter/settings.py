@@ -66,6 +66,10 @@ def _as_value_error(parse: Callable[[], object]) -> None:
         raise ValueError("; ".join(fault.message for fault in error.faults)) from None
 
 
+BaseUrl = Annotated[str, AfterValidator(_check_http)]
+"""An http or https URL with a host and without credentials."""
+
+
 class ServerSettings(Section):
     """Where the exporter serves."""
 
@@ -111,6 +115,8 @@ class BouncerTarget(Section):
     """Base URL, e.g. http://bouncer-production:8080."""
     environment: Literal["sandbox", "production"] = "production"
     """Value of the label `policy_environment`."""
+    opa_url: BaseUrl | None = None
+    """Base URL of the OPA behind it, e.g. http://opa:8181; absent leaves the engine's own figures out."""
 
 
 class KubernetesSettings(Section):
