@@ -1,7 +1,9 @@
-"""Writes families as Prometheus text, format 0.0.4. No I/O; what did not change is not written again.
+"""Writes families as Prometheus text 0.0.4 and as OpenMetrics 1.0. No I/O; what did not change is not written again.
 
-The format: https://prometheus.io/docs/instrumenting/exposition_formats/. Bounds of histograms are canonical floats
-(`1.0`), because Prometheus 2 stores `le` as written and Prometheus 3 normalises it: both then store the same label.
+The formats: https://prometheus.io/docs/instrumenting/exposition_formats/ and
+https://prometheus.io/docs/specs/om/open_metrics_spec/. Sample lines are the same in both, so they are written once;
+only the lines above them differ. Bounds of histograms are canonical floats (`1.0`), because Prometheus 2 stores `le` as
+written and Prometheus 3 normalises it: both then store the same label.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from exporter.catalogue import Distribution, Family, LabelValues, Metric
+from exporter.catalogue import Distribution, Family, Kind, LabelValues, Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+OPENMETRICS_END = "# EOF\n"
+TOTAL = "_total"
 EXPONENT_FROM = 1e6
 """From here on Go writes a float with an exponent, and with it every client library that names histogram bounds."""
 NUL = "\x00"
@@ -26,9 +31,43 @@ class Block:
     """One family as text, with the line beginnings that its next rendering can use again."""
 
     family: Family
-    text: str
+    lines: str
+    """The sample lines, the same in both formats; empty for a family without samples."""
     heads: Heads
     samples: int
+    above: str
+    above_openmetrics: str
+
+    @property
+    def text(self) -> str:
+        """The family in format 0.0.4."""
+        return self.above + self.lines if self.lines else ""
+
+    @property
+    def openmetrics(self) -> str:
+        """The family in OpenMetrics 1.0."""
+        return self.above_openmetrics + self.lines if self.lines else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A whole page as blocks in the order of their names."""
+
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """How many samples the page has."""
+        return sum(block.samples for block in self.blocks)
+
+    def text(self) -> bytes:
+        """The page in format 0.0.4."""
+        return "".join([part for block in self.blocks if block.lines for part in (block.above, block.lines)]).encode()
+
+    def openmetrics(self) -> bytes:
+        """The page in OpenMetrics 1.0, with its end marker."""
+        parts = [part for block in self.blocks if block.lines for part in (block.above_openmetrics, block.lines)]
+        return "".join([*parts, OPENMETRICS_END]).encode()
 
 
 class Renderer:
@@ -37,8 +76,8 @@ class Renderer:
     def __init__(self) -> None:
         self._blocks: dict[str, Block] = {}
 
-    def page(self, families: Iterable[Family]) -> tuple[str, int]:
-        """The text of these families, sorted by name, and the number of samples in it.
+    def page(self, families: Iterable[Family]) -> Page:
+        """These families, sorted by name.
 
         A family without samples writes nothing. Families that are not given any more are forgotten.
         """
@@ -48,7 +87,7 @@ class Renderer:
             is_same = known is not None and (known.family is family or known.family == family)
             blocks[family.metric.name] = known if is_same and known is not None else render(family, known)
         self._blocks = blocks
-        return "".join(block.text for block in blocks.values()), sum(block.samples for block in blocks.values())
+        return Page(tuple(blocks.values()))
 
 
 def render(family: Family, before: Block | None = None) -> Block:
@@ -65,14 +104,31 @@ def render(family: Family, before: Block | None = None) -> Block:
         head = old.get(row.labels) or _histogram_heads(metric, row.labels)
         heads[row.labels] = head
         lines += _histogram_lines(head, row)
-    text = preamble(metric) + "".join(lines) if lines else ""
-    return Block(family, text, heads, len(lines))
+    if before is not None and before.family.metric == metric:
+        above, above_openmetrics = before.above, before.above_openmetrics
+    else:
+        above, above_openmetrics = preamble(metric), openmetrics_preamble(metric)
+    return Block(family, "".join(lines), heads, len(lines), above, above_openmetrics)
 
 
 def preamble(metric: Metric) -> str:
     """The HELP and TYPE lines."""
     kind = metric.kind.value
     return f"# HELP {metric.name} {escape_help(metric.help)}\n# TYPE {metric.name} {kind}\n"
+
+
+def openmetrics_preamble(metric: Metric) -> str:
+    """The TYPE, UNIT and HELP lines. A counter is named without `_total`; without that suffix it can be none there."""
+    name, kind = openmetrics_name(metric), metric.kind.value
+    if metric.kind is Kind.COUNTER and not metric.name.endswith(TOTAL):
+        kind = "unknown"
+    unit = f"# UNIT {name} {metric.unit}\n" if metric.unit and name.endswith(f"_{metric.unit}") else ""
+    return f"# TYPE {name} {kind}\n{unit}# HELP {name} {escape_label(metric.help)}\n"
+
+
+def openmetrics_name(metric: Metric) -> str:
+    """The family's name in OpenMetrics: for a counter without its suffix, which belongs to the sample."""
+    return metric.name.removesuffix(TOTAL) if metric.kind is Kind.COUNTER else metric.name
 
 
 def label_set(names: Iterable[str], values: Iterable[str], *more: tuple[str, str]) -> str:
@@ -126,13 +182,17 @@ def _histogram_lines(heads: tuple[str, ...], row: Distribution) -> list[str]:
 
 __all__ = [
     "CONTENT_TYPE",
+    "OPENMETRICS_TYPE",
     "Block",
+    "Page",
     "Renderer",
     "escape_help",
     "escape_label",
     "format_bound",
     "format_value",
     "label_set",
+    "openmetrics_name",
+    "openmetrics_preamble",
     "preamble",
     "render",
 ]

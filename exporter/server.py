@@ -8,20 +8,26 @@ from http import HTTPStatus
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from exporter.render import CONTENT_TYPE
+from exporter.negotiation import Form, choose
 from exporter.snapshot import Snapshot
 
 REMEDIATOR_PORT = 9878
 PATHS: dict[str, str] = {
     "/": "what this exporter watches and how each collector fares",
-    "/metrics": "the metrics, text format 0.0.4",
+    "/metrics": "the metrics, as text 0.0.4 or OpenMetrics 1.0",
     "/-/healthy": "200 while the process serves",
     "/-/ready": "200 once every collector has ended its first collection, well or badly",
 }
 ALERTS_PATH = "/api/v1/alerts"
 
-PLAIN_HEADERS = CIMultiDictProxy(CIMultiDict({"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"}))
-GZIP_HEADERS = CIMultiDictProxy(CIMultiDict({**PLAIN_HEADERS, "Content-Encoding": "gzip"}))
+
+def _headers(form: Form) -> CIMultiDictProxy[str]:
+    """The headers of one form of the page."""
+    named = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
+    return CIMultiDictProxy(CIMultiDict(named | ({"Content-Encoding": "gzip"} if form.is_gzip else {})))
+
+
+HEADERS = {form: _headers(form) for form in (Form(om, gz) for om in (False, True) for gz in (False, True))}
 
 
 class Site:
@@ -46,11 +52,9 @@ class Site:
         return app
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """The snapshot, compressed when the scraper accepts gzip."""
-        snapshot = self._snapshot()
-        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
-            return web.Response(body=snapshot.gzip, headers=GZIP_HEADERS)
-        return web.Response(body=snapshot.text, headers=PLAIN_HEADERS)
+        """The snapshot in the form that the scraper prefers."""
+        form = choose(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
+        return web.Response(body=self._snapshot().body(form), headers=HEADERS[form])
 
     async def healthy(self, _request: web.Request) -> web.Response:
         """200: the event loop answers."""
@@ -88,14 +92,4 @@ class Site:
         return web.Response(text=f"there is nothing here; this exporter serves:\n{lines}", status=HTTPStatus.NOT_FOUND)
 
 
-def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3): named or `*`, and not with weight 0."""
-    weights: dict[str, bool] = {}
-    for part in header.lower().split(","):
-        name, _, parameters = part.partition(";")
-        weight = parameters.strip().removeprefix("q=").strip()
-        weights[name.strip()] = weight.strip("0.") != "" if weight else True
-    return weights.get("gzip", weights.get("*", False))
-
-
-__all__ = ["ALERTS_PATH", "PATHS", "REMEDIATOR_PORT", "Site", "accepts_gzip"]
+__all__ = ["ALERTS_PATH", "PATHS", "REMEDIATOR_PORT", "Site"]

@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "unit" / "exporter" / "collectors" / "golde
 
 def expose(families: Iterable[Family]) -> str:
     """The families as a scrape would show them."""
-    return Renderer().page(families)[0]
+    return Renderer().page(families).text().decode()
 
 
 def golden(name: str) -> str:

@@ -105,9 +105,13 @@ def test_histogram_buckets_read_back_as_cumulative_counts(values: list[float]) -
 
 def test_page_is_sorted_by_name_and_counts_samples() -> None:
     families = [Metric(name, "x").value(1) for name in ("zebra", "apple", "mango")]
-    text, samples = Renderer().page(families)
-    assert samples == 3
-    assert [line for line in text.splitlines() if line[0] != "#"] == ["apple 1.0", "mango 1.0", "zebra 1.0"]
+    page = Renderer().page(families)
+    assert page.samples == 3
+    assert [line for line in page.text().decode().splitlines() if line[0] != "#"] == [
+        "apple 1.0",
+        "mango 1.0",
+        "zebra 1.0",
+    ]
 
 
 def test_unchanged_family_is_not_rendered_again() -> None:
@@ -122,7 +126,7 @@ def test_changed_value_is_rendered_with_the_known_line_beginning() -> None:
     renderer = Renderer()
     renderer.page([GAUGE.family({("a", "b"): 1})])
     before = renderer._blocks["thing_state"].heads[("a", "b")]
-    text, _ = renderer.page([GAUGE.family({("a", "b"): 2})])
+    text = renderer.page([GAUGE.family({("a", "b"): 2})]).text().decode()
     assert (text.splitlines()[-1], before is renderer._blocks["thing_state"].heads[("a", "b")]) == (
         'thing_state{name="a",where="b"} 2.0',
         True,
@@ -139,7 +143,7 @@ def test_vanished_family_and_label_set_are_forgotten() -> None:
 def test_redeclared_metric_does_not_use_old_line_beginnings() -> None:
     renderer = Renderer()
     renderer.page([Family(Metric("thing", "x", labels=("old",)), (Sample(("a",), 1.0),))])
-    text, _ = renderer.page([Family(Metric("thing", "x", labels=("new",)), (Sample(("a",), 1.0),))])
+    text = renderer.page([Family(Metric("thing", "x", labels=("new",)), (Sample(("a",), 1.0),))]).text().decode()
     assert text.splitlines()[-1] == 'thing{new="a"} 1.0'
 
 

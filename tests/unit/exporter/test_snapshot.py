@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import structlog
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.errors import Reason
@@ -45,7 +46,7 @@ def has(publisher: Publisher, line: str) -> bool:
     return line.encode() in publisher.snapshot.text
 
 
-async def test_both_forms_of_the_page_say_the_same() -> None:
+async def test_all_forms_of_the_page_say_the_same() -> None:
     publisher = publisher_of(clock := ManualClock())
     publisher.finish(outcome(clock))
     await publisher.publish()
@@ -53,6 +54,11 @@ async def test_both_forms_of_the_page_say_the_same() -> None:
     assert gzip.decompress(snapshot.gzip) == snapshot.text
     parsed = [sample for family in text_string_to_metric_families(snapshot.text.decode()) for sample in family.samples]
     assert len(parsed) == snapshot.samples
+    assert gzip.decompress(snapshot.openmetrics_gzip) == snapshot.openmetrics
+    again = [sample for family in openmetrics(snapshot.openmetrics.decode()) for sample in family.samples]
+    assert {(sample.name, str(sample.labels)): sample.value for sample in parsed} == {
+        (sample.name, str(sample.labels)): sample.value for sample in again
+    }
 
 
 async def test_page_before_any_collection_has_the_program_itself() -> None:
