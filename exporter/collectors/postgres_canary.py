@@ -83,8 +83,9 @@ class PostgresCanarySettings(CollectorSettings):
     attempt costs the server one backend start, so less than a second hurts it."""
     timeout_seconds: float = 5.0
     """Deadline of one collection; above probe_timeout_seconds, so that a slow attempt is counted and not cut off."""
-    probe_timeout_seconds: float = Field(default=3.0, gt=0)
-    """Deadline of one attempt. Less than a busy server needs reports it as down, larger delays `postgres_up 0`."""
+    probe_timeout_seconds: float = Field(default=1.8, gt=0)
+    """Deadline of one attempt. Less than a busy server needs reports it as down; above two seconds a frozen server is
+    not told within an interval and two seconds."""
 
 
 @collector(

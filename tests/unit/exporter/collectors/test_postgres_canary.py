@@ -26,7 +26,7 @@ class Database:
         self.collector = PostgresCanaryCollector(PostgresCanarySettings(), ADDRESS, self.clock, self.health, self.probe)
 
     async def probe(self, address, timeout_seconds):
-        assert (address, timeout_seconds) == (ADDRESS, 3.0)
+        assert (address, timeout_seconds) == (ADDRESS, 1.8)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -117,6 +117,11 @@ async def test_failure_tells_the_others_to_leave_the_database_alone():
     database.outcome = TransientError(Reason.TIMEOUT, "frozen")
     await database.collector.collect()
     assert not database.health.may_probe(database.clock.monotonic(), slow_seconds=10, max_age_seconds=1000)
+
+
+def test_frozen_server_is_told_within_an_interval_and_two_seconds():
+    """The rest of the two seconds is for publishing the page."""
+    assert PostgresCanarySettings().probe_timeout_seconds <= 1.9
 
 
 def test_interval_above_fifteen_seconds_is_refused():
