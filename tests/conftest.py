@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from _pytest.nodeid import NodeId
 from blockbuster import BlockBuster
 from hypothesis import settings as hypothesis_settings
 
@@ -47,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups what uses the cluster into one worker and allows for the start of servers."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -57,19 +56,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         allowed = [seconds for name, seconds in START_SECONDS.items() if name in fixtures]
         if allowed and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(allowed)))
-        if config.getoption("loadgroup", default=False):
-            _show_group(item)
-
-
-def _show_group(item: pytest.Item) -> None:
-    """Appends the test's group to its identifier, where pytest-xdist's scheduler looks for it.
-
-    pytest-xdist 3.8 writes it into a field that pytest 9.2 does not read any more: every worker would start a cluster
-    of its own, silently (https://github.com/pytest-dev/pytest-xdist/issues/1386).
-    """
-    groups = {str((mark.args or (mark.kwargs["name"],))[0]) for mark in item.iter_markers("xdist_group")}
-    if groups and isinstance(getattr(item, "_id", None), NodeId):
-        item._id = NodeId.parse(f"{item.nodeid}@{'_'.join(sorted(groups))}")
 
 
 @pytest.fixture(scope="session")
