@@ -13,6 +13,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.sources import make_sources, samples, value
 
 DECISIONS, LAST = "controlcore_policy_decisions_total", "controlcore_audit_last_event_timestamp_seconds"
+EVENTS, GENERATION = "controlcore_audit_events_total", "controlcore_schema_generation"
 INSERT = "INSERT INTO audit_logs (event_type, outcome, environment) VALUES "
 PERMIT = "('ACCESS_GRANTED', 'PERMIT', 'production')"
 DENY = "('ACCESS_DENIED', 'DENY', 'sandbox')"
@@ -178,3 +179,28 @@ async def test_empty_log_is_followed_from_its_first_look(product):
         product.run(INSERT + PERMIT)
         await watch.look(2)
     assert watch.total() == 1, "the first rows of an empty log may be a restored backup"
+
+
+async def test_events_of_every_kind_are_counted_by_type_and_outcome(product):
+    async with watching(product) as watch:
+        product.run(f"{INSERT} {PERMIT}, ('SETTINGS_UPDATED', 'SUCCESS', NULL), ('SETTINGS_UPDATED', 'odd', NULL)")
+        await watch.look(2)
+    assert value(watch.families, EVENTS, "production", "access_granted", "permit") == 1
+    assert value(watch.families, EVENTS, "other", "settings_updated", "success") == 1
+    assert value(watch.families, EVENTS, "other", "settings_updated", "other") == 1
+
+
+async def test_later_generation_is_recognised_by_columns_that_nobody_may_read(product):
+    async with watching(product) as watch:
+        assert samples(watch.families)[GENERATION] == {("2025.10",): 1}
+        product.run("ALTER TABLE audit_logs ADD latency_ms float8, ADD decision_source text")
+        product.run(INSERT + PERMIT)
+        await watch.look(2)
+        assert samples(watch.families)[GENERATION] == {("2026.04+",): 1}
+    assert watch.total() == 1
+
+
+async def test_later_generation_is_recognised_by_the_table_that_is_gone(product):
+    product.run("DROP TABLE decision_requests")
+    async with watching(product) as watch:
+        assert samples(watch.families)[GENERATION] == {("2026.04+",): 1}

@@ -1,0 +1,148 @@
+"""Follows a growing table by its ids, so that each row is counted at most once and none that was there before.
+
+Ids, not times: the product's times have no zone, and a purge of old rows lowers every count(*). An id is counted once
+the highest id that could be seen has been at least `settle_seconds` old, so that transactions which took a lower id
+but commit later are in. One that takes longer than that may be missed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.errors import PermanentError, Reason
+
+MAX_IDS = 500_000
+"""Ids counted in one look: what piled up while the database was away is caught up in bounded steps."""
+
+# pg_attribute and pg_class, PostgreSQL 9.6+. Which columns there are differs between generations of the product, and
+# which we may read between installations; information_schema.columns would hide those that we may not read. A table
+# that was dropped and restored has another oid. On a replica the highest id may fall behind and catch up again, so a
+# lower id there does not mean a table that begins anew.
+TABLE = """
+SELECT c.oid::bigint AS oid, pg_is_in_recovery() AS is_replica,
+       array(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS all_columns,
+       array(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                AND has_column_privilege(c.oid, a.attnum, 'SELECT')) AS columns
+  FROM pg_class c WHERE c.oid = to_regclass($1)
+"""
+
+# The primary key's index answers it at once.
+HIGHEST = "SELECT max(id) AS highest FROM {table}"
+
+Fetch = Callable[..., Awaitable[Sequence[Any]]]
+"""Runs one query with its arguments under its deadline; raises BackendError."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedTable:
+    """What can be known of a table here."""
+
+    oid: int
+    is_replica: bool
+    columns: frozenset[str]
+    """Those that this role may read."""
+    all_columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the table: its highest id (None when empty), and the ids (after, up to) to count now."""
+
+    table: FollowedTable
+    highest: int | None
+    span: tuple[int, int] | None
+
+
+class Watermark:
+    """Decides which ids may be counted now: each at most once, and none that was there before we watched."""
+
+    def __init__(self, settle_seconds: float, max_ids: int = MAX_IDS) -> None:
+        self._settle_seconds = settle_seconds
+        self._max_ids = max_ids
+        self._oid: int | None = None
+        self._counted: int | None = None
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def advance(self, table: FollowedTable, highest: int | None, now: float) -> tuple[int, int] | None:
+        """The ids (after, up to) to count now, or None. `highest` is None for an empty table, `now` monotonic seconds.
+
+        Nothing is counted in the first look, after the table was replaced, or when the highest id fell: there the
+        watermark begins anew at the highest id, or, in an empty table, at the first that is seen, because rows that
+        appear there together may be a restored backup. Call `confirm` once the ids are counted.
+        """
+        if self._counted is None or table.oid != self._oid or self._has_fallen(table, highest):
+            self._oid = table.oid
+            self._counted = highest
+            self._seen.clear()
+        if self._counted is None or highest is None:
+            return None
+        if highest > (self._seen[-1][1] if self._seen else self._counted):
+            self._seen.append((now, highest))
+        settled = [seen for at, seen in self._seen if at <= now - self._settle_seconds]
+        return (self._counted, min(settled[-1], self._counted + self._max_ids)) if settled else None
+
+    def confirm(self, up_to: int) -> None:
+        """Notes that the ids up to here are counted."""
+        self._counted = up_to
+        while self._seen and self._seen[0][1] <= up_to:
+            self._seen.popleft()
+
+    def _has_fallen(self, table: FollowedTable, highest: int | None) -> bool:
+        """Whether ids begin anew: the highest is lower than what is counted, and no replica is merely behind."""
+        return highest is not None and self._counted is not None and highest < self._counted and not table.is_replica
+
+
+class TableFollower:
+    """Looks at one table of the product, which has a column `id`."""
+
+    def __init__(self, name: str, needed: frozenset[str], watermark: Watermark) -> None:
+        """`name` goes into SQL as it is; `needed` are columns that no count can do without."""
+        self._name = name
+        self._needed = needed | {"id"}
+        self._watermark = watermark
+
+    async def look(self, fetch: Fetch, now_monotonic: float) -> Look:
+        """What there is and what may be counted now; raises BackendError, PermanentError(missing | permission) too."""
+        table = read_table(self._name, await fetch(TABLE, self._name), self._needed)
+        highest = (await fetch(HIGHEST.format(table=self._name)))[0]["highest"]
+        return Look(table, highest, self._watermark.advance(table, highest, now_monotonic))
+
+    def confirm(self, look: Look) -> None:
+        """Notes that the look's ids are counted."""
+        if look.span is not None:
+            self._watermark.confirm(look.span[1])
+
+
+class RecentSpan:
+    """Tells which ids to search for the newest facts: the last `rows` at first, then only what is new."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._last: int | None = None
+
+    def next(self, highest: int) -> tuple[int, int]:
+        """The ids (after, up to) to search; the same again until `confirm`."""
+        if self._last is None or highest < self._last:
+            return max(0, highest - self._rows), highest
+        return self._last, highest
+
+    def confirm(self, highest: int) -> None:
+        """Notes that everything up to here was searched."""
+        self._last = highest
+
+
+def read_table(name: str, rows: Sequence[Mapping[str, Any]], needed: frozenset[str]) -> FollowedTable:
+    """TABLE's row; raises PermanentError when the table or a needed column is missing or may not be read."""
+    if not rows:
+        raise PermanentError(Reason.MISSING, f"there is no table {name} that this role can see")
+    row = rows[0]
+    table = FollowedTable(row["oid"], row["is_replica"], frozenset(row["columns"]), frozenset(row["all_columns"]))
+    missing = needed - table.columns
+    if missing:
+        raise PermanentError(Reason.PERMISSION, f"{name} has no readable column {', '.join(sorted(missing))}")
+    return table
