@@ -263,7 +263,9 @@ def _stop(_number: int, _frame: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds what is missing, or lists; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tools.build", description="Build the pinned programs into the cache.")
-    parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="these programs instead of all")
+    parser.add_argument(
+        "--only", action="extend", nargs="+", metavar="NAME", default=[], help="these programs instead of all"
+    )
     parser.add_argument("--list", action="store_true", help="say what is there and what would be built, and stop")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from tools.programs import PROGRAMS, Program
 pytestmark = pytest.mark.timeout(120)
 
 VERSION = "1.2.3"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -83,6 +86,13 @@ def test_program_on_path_counts_only_in_the_pinned_version(program, tmp_path, mo
     assert choose(asking).is_present is is_taken
     # A program that cannot be asked for its version is never taken from there.
     assert choose(program).is_present is False
+
+
+@pytest.mark.parametrize("arguments", [("--only", "kwok", "helm"), ("--only", "kwok", "--only", "helm")])
+def test_every_named_program_counts_however_it_is_named(arguments):
+    command = [sys.executable, "-m", "tools.build", "--list", *arguments]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["kwok", "helm"]
 
 
 def test_programs_of_the_bench_are_built():
