@@ -19,6 +19,7 @@ from tools.servers.control_plane import ClusterOptions
 from tools.servers.kubernetes import open_cluster
 
 CLUSTER_PROGRAMS = ("controlplane", "kwok", "helm")
+DEBIAN_PACKAGES = ("postgresql-15", "redis-server", "prometheus", "prometheus-alertmanager", "openssl")
 ACTS: tuple[tuple[str, Callable[[Act], str]], ...] = (
     ("act 1, the database freezes: a restart would not help, so none happens", frozen_database),
     ("act 2, the API hangs: restarted once, verified on fresh data", hanging_api),
@@ -119,7 +120,10 @@ def keep(stage: Stage) -> None:
     if stage.cluster is not None:
         print(f"  kubectl       KUBECONFIG={stage.cluster.kubeconfig_path}")
     print(flush=True)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signals = {signal.SIGINT, signal.SIGTERM}
+    # Blocked first: a signal that arrives outside sigwait would end this process without its own clean-up.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.sigwait(signals)
 
 
 def main() -> int:
@@ -130,10 +134,13 @@ def main() -> int:
     arguments = parser.parse_args()
     started = time.monotonic()
     headline(f"Control Core, watched and repaired; every printed time window is divided by {arguments.factor:g}")
-    missing = packages.find_missing()
-    if missing:
-        packages.install(missing)
-    reports = play_all(Plan(pace=Pace(arguments.factor)), is_kept=arguments.keep)
+    if packages.ensure([package for package in packages.PACKAGES if package.name in DEBIAN_PACKAGES]) != 0:
+        return 1
+    try:
+        reports = play_all(Plan(pace=Pace(arguments.factor)), is_kept=arguments.keep)
+    except build.ToolError as error:
+        print(f"make demo: {error}", file=sys.stderr)
+        return 1
     is_well = len(reports) == len(ACTS) and not any(report.wrong for report in reports)
     print(
         f"\n{'all three ended as they must' if is_well else 'NOT as it must be'} ({time.monotonic() - started:.0f} s)"

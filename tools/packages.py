@@ -79,23 +79,32 @@ def locate(name: str) -> Path:
     raise PackageError(f"no package of the list holds {name!r}")
 
 
-def find_missing() -> tuple[Package, ...]:
-    """The packages of which a program is not there."""
-    return tuple(package for package in PACKAGES if not all(Path(path).is_file() for _, path in package.programs))
+def find_missing(wanted: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
+    """Those of the packages of which a program is not there."""
+    return tuple(package for package in wanted if not all(Path(path).is_file() for _, path in package.programs))
 
 
 def install(missing: Sequence[Package]) -> None:
     """Installs by apt-get with every service start forbidden, and keeps the new services off at the next boot."""
     names = [package.name for package in missing]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # A service that is enabled already is the owner's own, such as another version of PostgreSQL.
+    services = [name for package in missing for name in package.services if not _is_enabled(name)]
     with services_forbidden(POLICY_PATH), _clusters_forbidden():
         subprocess.run(["apt-get", "update", "-q"], env=environment, check=True)
         command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *names]
         subprocess.run(command, env=environment, check=True)
-    services = [service for package in missing for service in package.services]
     if services and shutil.which("systemctl"):
         # Without --now: nothing was started. It works offline too, in a container or an image.
         subprocess.run(["systemctl", "disable", *services], check=False)
+
+
+def _is_enabled(service: str) -> bool:
+    """Whether the service starts at boot now; False where there is no systemd."""
+    if shutil.which("systemctl") is None:
+        return False
+    command = ["systemctl", "is-enabled", "--quiet", service]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 @contextmanager
@@ -131,12 +140,9 @@ def _clusters_forbidden() -> Iterator[None]:
                     folder.rmdir()
 
 
-def main() -> int:
-    """Says what is there and installs what is not; returns the exit status."""
-    missing = find_missing()
-    for package in PACKAGES:
-        state = "missing" if package in missing else "there"
-        print(f"{package.name:30} {state}: {', '.join(path for _, path in package.programs)}", flush=True)
+def ensure(wanted: Sequence[Package] = PACKAGES) -> int:
+    """Installs what is missing of these, or says why it cannot and which command does; returns the exit status."""
+    missing = find_missing(wanted)
     if not missing:
         return 0
     names = " ".join(package.name for package in missing)
@@ -144,19 +150,28 @@ def main() -> int:
         print(f"tools.packages: no apt-get here; install these by your system's means: {names}", file=sys.stderr)
         return 1
     if os.geteuid() != 0:
-        print("tools.packages: not root; run this, then again `make tools`:", file=sys.stderr)
+        print("tools.packages: not root; run this, then the same command again:", file=sys.stderr)
         print("  sudo python3 -m tools.packages", file=sys.stderr)
-        print(f"or: sudo apt-get install --no-install-recommends {names}", file=sys.stderr)
+        print(f"or (their services start then): sudo apt-get install --no-install-recommends {names}", file=sys.stderr)
         return 1
     try:
         install(missing)
     except subprocess.CalledProcessError as error:
         print(f"tools.packages: {' '.join(error.cmd)} failed with status {error.returncode}", file=sys.stderr)
         return 1
-    left = find_missing()
+    left = find_missing(wanted)
     if left:
         print(f"tools.packages: still missing: {' '.join(package.name for package in left)}", file=sys.stderr)
     return 1 if left else 0
+
+
+def main() -> int:
+    """Says what is there and installs what is not; returns the exit status."""
+    missing = find_missing()
+    for package in PACKAGES:
+        state = "missing" if package in missing else "there"
+        print(f"{package.name:30} {state}: {', '.join(path for _, path in package.programs)}", flush=True)
+    return ensure()
 
 
 if __name__ == "__main__":

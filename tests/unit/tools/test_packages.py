@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.packages import PACKAGES, POLICY_TEXT, PackageError, locate, services_forbidden
+from tools.packages import PACKAGES, POLICY_TEXT, Package, PackageError, ensure, locate, services_forbidden
 
 
 def test_services_are_forbidden_only_meanwhile(tmp_path):
@@ -31,3 +31,16 @@ def test_unknown_program_is_refused_by_name():
 def test_program_names_belong_to_one_package_each():
     names = [name for package in PACKAGES for name, _ in package.programs]
     assert len(names) == len(set(names))
+
+
+def test_missing_package_is_named_with_its_command_where_it_may_not_be_installed(monkeypatch, capsys):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/apt-get")
+    assert ensure([Package("emacs", (("emacs", "/nowhere/emacs"),)), Package("python", (("python", __file__),))]) == 1
+    said = capsys.readouterr().err
+    assert "sudo apt-get install --no-install-recommends emacs\n" in said
+
+
+def test_nothing_missing_needs_no_rights(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert ensure([Package("python", (("python", __file__),))]) == 0
