@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import sqlite3
 import threading
 import time
@@ -16,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tools.servers.kubernetes import Cluster, is_rolled_out
@@ -24,9 +25,11 @@ from tools.servers.kubernetes import Cluster, is_rolled_out
 NAME = "control-plane-api"
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
 OPEN_STATES = ("received", "claimed", "held", "planned", "writing", "verifying")
-STATES = ("received", "claimed", "writing", "writing", "verifying")
-"""What the killer waits for. PLANNED lasts no longer than two commits; the delays reach it."""
-LONGEST_DELAY_SECONDS = 0.06
+EARLY_STATES = ("received", "claimed", "writing", "writing", "writing")
+"""What the killer waits for first. PLANNED lasts no longer than two commits; the delays reach it."""
+LONGEST_DELAY_SECONDS = 0.16
+"""Reaches over a whole write: before it has arrived, before its answer has, and after."""
+NETWORK_DELAY_SECONDS = 0.06
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -133,6 +136,61 @@ def watching(product: Product) -> Iterator[str]:
         server.server_close()
 
 
+class SlowNetwork:
+    """A way to the API server on which every piece takes NETWORK_DELAY_SECONDS, each way.
+
+    What has been sent arrives even when the sender has died meanwhile: such a write comes late.
+    """
+
+    def __init__(self, server: str) -> None:
+        address = urlsplit(server)
+        assert address.hostname is not None
+        assert address.port is not None
+        self._upstream = (address.hostname, address.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = [self._listener]
+        self._threads = [threading.Thread(target=self._accept)]
+
+    @property
+    def url(self) -> str:
+        """Where to connect instead."""
+        return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_ignored: object) -> None:
+        for end in self._sockets:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for end in self._sockets:
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                self._sockets.append(near)
+                far = socket.create_connection(self._upstream)
+                self._sockets.append(far)
+                for ends in ((near, far), (far, near)):
+                    self._threads.append(threading.Thread(target=_carry, args=ends))
+                    self._threads[-1].start()
+
+
+def _carry(source: socket.socket, goal: socket.socket) -> None:
+    """Moves bytes one way, late, until the end."""
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            time.sleep(NETWORK_DELAY_SECONDS)
+            goal.sendall(piece)
+    with suppress(OSError):
+        goal.shutdown(socket.SHUT_WR)
+
+
 @dataclass
 class Killer:
     """Waits for a drawn state of the newest remediation, then for a drawn delay."""
@@ -142,21 +200,26 @@ class Killer:
     points: list[str] = field(default_factory=list)
     """In which state each kill found the remediation."""
 
-    def wait(self, timeout_seconds: float) -> bool:
+    def wait(self, wanted: str, timeout_seconds: float) -> bool:
         """True when it is time to kill; False when the remediation closed first or the time is up."""
-        wanted = self.chance.choice(STATES)
         deadline = time.monotonic() + timeout_seconds
         with closing(sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=5)) as connection:
             while time.monotonic() < deadline:
                 state = newest_state(connection)
-                if state == wanted or (state == "verifying" and wanted != "verifying"):
+                if state in {wanted, "verifying"}:
                     time.sleep(self.chance.uniform(0.0, LONGEST_DELAY_SECONDS))
-                    self.points.append(newest_state(connection))
-                    return True
+                    state = newest_state(connection)
                 if state and state not in OPEN_STATES:
                     return False
+                if state in {wanted, "verifying"}:
+                    self.points.append(state)
+                    return True
                 time.sleep(0.0005)
         return False
+
+    def draw(self) -> str:
+        """What to wait for at the next kill."""
+        return self.chance.choice(EARLY_STATES)
 
 
 def newest_state(connection: sqlite3.Connection) -> str:

@@ -7,20 +7,21 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.remediations.running import RemediatorServer, an_alert
-from tests.system.kill_points import OPEN_STATES, POLICIES, Killer, Product, watching
+from tests.system.kill_points import OPEN_STATES, POLICIES, Killer, Product, SlowNetwork, watching
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
 
 KILLS = int(os.environ.get("CONTROLCORE_CHAOS_KILLS", "20"))
 SECONDS_PER_KILL = 30
-MOST_KILLS_EACH = 4
-"""So often one remediation is interrupted; then it is left alone to end."""
+MOST_KILLS_EACH = 5
+"""So often one remediation is interrupted, once of these while it is verified; then it is left alone to end."""
 SETTINGS = {
     "worker": {"lease_seconds": 2.5, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05},
 }
@@ -32,12 +33,14 @@ def product(cluster: Cluster, namespace: str) -> Product:
 
 
 @pytest.fixture
-def remediator(cluster: Cluster, namespace: str, product: Product) -> Iterator[RemediatorServer]:
-    with watching(product) as url:
+def remediator(cluster: Cluster, namespace: str, product: Product, tmp_path: Path) -> Iterator[RemediatorServer]:
+    with watching(product) as url, SlowNetwork(cluster.server) as network:
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(cluster.kubeconfig_path.read_text().replace(cluster.server, network.url))
         settings = {
             **SETTINGS,
             "prometheus": {"url": url, "timeout_seconds": 1.5},
-            "kubernetes": {"kubeconfig": str(cluster.kubeconfig_path), "timeout_seconds": 1.5},
+            "kubernetes": {"kubeconfig": str(kubeconfig), "timeout_seconds": 1.5},
         }
         with RemediatorServer(POLICIES.format(namespace=namespace, url=url), settings) as server:
             yield server
@@ -71,10 +74,12 @@ def test_killed_remediator_loses_no_alert_and_acts_once(remediator: RemediatorSe
         before = product.generation
         deliver(remediator, number)
         for _ in range(min(MOST_KILLS_EACH, KILLS - len(killer.points))):
-            if not killer.wait(30.0):
+            if not killer.wait(killer.draw(), 30.0):
                 break
             remediator.kill()
             remediator.start()
+            if killer.points[-1] == "verifying":
+                break
         assert wait_closed(remediator) == "succeeded", killer.points
         assert product.generation == before + 1, killer.points
 
