@@ -129,6 +129,7 @@ def test_list_that_is_empty_or_none_is_a_fault(text, words):
     assert words in str(faults[0])
 
 
+@pytest.mark.timeout(60)  # a hundred documents through PyYAML take five seconds on an idle machine
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),
