@@ -12,7 +12,7 @@ help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): tools/lock/dev.txt
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked Python packages into $(VENV) (about a minute the first time)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/lock/dev.txt
 	@touch $@
@@ -31,7 +31,7 @@ demo: venv ## three faults, end to end, on real parts: one held, two repaired (K
 test: venv packages tools ## everything the tests need, then all tests
 	@$(RUN) -m tools.testing
 
-check: venv packages ## lint, types, layers, unit tests, rules, chart: quick, nothing left running
+check: venv packages ## lint, types, layers, unit tests, rules, chart: a few minutes, nothing left running
 	@$(PYTHON) -m tools.build --only promtool --only helm
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
