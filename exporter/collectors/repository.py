@@ -1,0 +1,96 @@
+"""Says whether the control plane reaches the repository that policies come from, and when it last did."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from exporter.catalogue import Metric
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from typing import Any
+
+    from chassis.postgres import PostgresSession
+    from exporter.catalogue import Family
+    from exporter.sources import Sources
+
+CONNECTED = Metric(
+    "controlcore_policy_repo_connected",
+    "Whether the product calls its policy repository connected; absent when none is configured.",
+)
+AUTO_SYNC = Metric("controlcore_policy_repo_auto_sync", "Whether the product synchronises the repository by itself.")
+LAST_SYNC = Metric(
+    "controlcore_policy_repo_last_sync_timestamp_seconds",
+    "Time of the last synchronisation with the repository; absent before the first.",
+    unit="seconds",
+)
+INTERVAL = Metric(
+    "controlcore_policy_repo_sync_interval_seconds", "Configured time between synchronisations.", unit="seconds"
+)
+
+# github_configuration has one row in practice; of several the one that was changed last counts. last_sync_time is UTC
+# without a zone (utcnow()), sync_interval is in minutes.
+CONFIGURATION = """
+SELECT lower(connection_status::text) AS connection_status, auto_sync, sync_interval * 60 AS interval_seconds,
+       extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync
+  FROM github_configuration
+ ORDER BY updated_at DESC NULLS LAST, last_sync_time DESC NULLS LAST
+ LIMIT 1
+"""
+
+
+class RepositorySettings(CollectorSettings):
+    """How often the configuration is read."""
+
+    interval_seconds: float = Field(default=30.0, gt=0)
+    """Seconds between two readings. Synchronisations are minutes apart; smaller only adds queries."""
+    query_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of the query. Too small fails on a busy database."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=RepositorySettings,
+    metrics=(CONNECTED, AUTO_SYNC, LAST_SYNC, INTERVAL),
+    grants=(
+        "GRANT SELECT (auto_sync, sync_interval, last_sync_time) ON github_configuration TO cc_exporter",
+        "GRANT SELECT (connection_status, updated_at) ON github_configuration TO cc_exporter",
+    ),
+)
+class RepositoryCollector:
+    """Reads github_configuration without its token."""
+
+    def __init__(self, settings: RepositorySettings, postgres: PostgresSession) -> None:
+        self._settings = settings
+        self._postgres = postgres
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: RepositorySettings, sources: Sources) -> AsyncIterator[RepositoryCollector]:
+        """Yields the collector; raises NotConfiguredError without a database."""
+        if sources.postgres is None:
+            raise NotConfiguredError("no database is configured")
+        yield cls(settings, sources.postgres)
+
+    async def collect(self) -> Result:
+        """Reads the configuration; raises BackendError when the database does not answer."""
+        rows = await self._postgres.fetch(CONFIGURATION, timeout_seconds=self._settings.query_timeout_seconds)
+        return Result(read_configuration(rows))
+
+
+def read_configuration(rows: Sequence[Mapping[str, Any]]) -> tuple[Family, ...]:
+    """The families of CONFIGURATION's row; none when there is no row, and none of a column that is null."""
+    if not rows:
+        return ()
+    row = rows[0]
+    status = row["connection_status"]
+    return (
+        CONNECTED.value(None if status is None else status == "connected"),
+        AUTO_SYNC.value(row["auto_sync"]),
+        LAST_SYNC.value(row["last_sync"]),
+        INTERVAL.value(row["interval_seconds"]),
+    )

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from chassis.errors import Reason, TransientError
+from exporter.collectors import NotConfiguredError
+from exporter.collectors.logins import LoginsCollector, LoginsSettings
+from tests.fakes.clock import ManualClock
+from tests.fakes.sources import FakeSql, expose, golden, make_sources, value
+
+COLUMNS = ["id", "event_type"]
+FAILURES = "controlcore_login_failures_total"
+
+
+class Log:
+    """An audit log whose highest id and whose new logins are set by the test."""
+
+    def __init__(self) -> None:
+        table = {"oid": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
+        self.sql = FakeSql({"pg_class": [table], "max(id)": [{"highest": 100}]})
+        self.clock = ManualClock()
+        self.collector = LoginsCollector(LoginsSettings(), self.sql, self.clock)
+
+    def write(self, highest, logins, failures):
+        self.sql.answers["max(id)"] = [{"highest": highest}]
+        self.sql.answers["FILTER"] = [{"logins": logins, "failures": failures}]
+
+    async def look(self):
+        await self.clock.advance(10.0)
+        return (await self.collector.collect()).families
+
+
+async def test_counted_logins_give_the_golden_page():
+    log = Log()
+    await log.look()
+    log.write(110, 7, 3)
+    await log.look()
+    assert expose(await log.look()) == golden("logins")
+
+
+async def test_both_counters_exist_before_anything_is_counted():
+    assert value(await Log().look(), FAILURES) == 0
+
+
+async def test_failed_query_is_asked_again_and_counts_once():
+    log = Log()
+    await log.look()
+    log.write(110, 0, 3)
+    await log.look()
+    log.sql.answers["FILTER"] = TransientError(Reason.TIMEOUT, "frozen")
+    with pytest.raises(TransientError):
+        await log.look()
+    log.write(110, 0, 3)
+    assert [value(await log.look(), FAILURES) for _ in range(2)] == [3, 3]
+
+
+async def test_no_database_is_not_configured():
+    with pytest.raises(NotConfiguredError):
+        async with LoginsCollector.open(LoginsSettings(), make_sources()):
+            pass

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from chassis.errors import Reason, TransientError
+from exporter.collectors import NotConfiguredError
+from exporter.collectors.policies import PoliciesCollector, PoliciesSettings
+from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
+
+ROWS = [
+    {"environment": "sandbox", "status": "enabled", "policies": 4},
+    {"environment": "production", "status": "draft", "policies": 1},
+    {"environment": None, "status": "odd", "policies": 2},
+    {"environment": "staging", "status": None, "policies": 1},
+]
+
+
+def answers(**more):
+    return {
+        "has_column_privilege": [{"may_read": False}],
+        "IS DISTINCT FROM": [{"drifted": 1}],
+        "GROUP BY": ROWS,
+        "rego_code": [{"policies": 3}],
+    } | more
+
+
+async def collect(sql):
+    async with PoliciesCollector.open(PoliciesSettings(), make_sources(postgres=sql)) as collector:
+        return (await collector.collect()).families
+
+
+async def test_counted_policies_give_the_golden_page():
+    assert expose(await collect(FakeSql(answers()))) == golden("policies")
+
+
+async def test_texts_that_may_not_be_read_leave_their_number_absent():
+    sql = FakeSql(answers())
+    assert "controlcore_policies_enabled_without_rego" not in samples(await collect(sql))
+    assert not [text for text, _ in sql.asked if "btrim" in text]
+
+
+async def test_texts_that_may_be_read_are_counted_where_they_are_empty():
+    sql = FakeSql(answers(has_column_privilege=[{"may_read": True}]))
+    assert value(await collect(sql), "controlcore_policies_enabled_without_rego") == 3
+
+
+async def test_no_policies_are_known_zeros():
+    families = await collect(FakeSql(answers(**{"GROUP BY": []})))
+    assert value(families, "controlcore_policies", "production", "enabled") == 0
+
+
+async def test_database_without_an_answer_raises_instead_of_publishing():
+    with pytest.raises(TransientError):
+        await collect(FakeSql(answers(**{"GROUP BY": TransientError(Reason.TIMEOUT, "frozen")})))
+
+
+async def test_no_database_is_not_configured():
+    with pytest.raises(NotConfiguredError):
+        async with PoliciesCollector.open(PoliciesSettings(), make_sources()):
+            pass
