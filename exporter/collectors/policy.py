@@ -17,6 +17,7 @@ from chassis.errors import BackendError, Reason, TransientError
 from chassis.http import Call
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.opa_page import STAGES, read_stages
 from exporter.policy_answers import (
     Answer,
     Finding,
@@ -71,6 +72,19 @@ ENGINE_UP = Metric(
     "Whether the bouncer's policy engine decided every canary question; absent when the bouncer cannot be asked.",
     labels=("bouncer",),
 )
+STAGE_SECONDS = Metric(
+    "controlcore_policy_probe_stage_seconds_total",
+    "Time that the OPA spent on our own questions, by stage; server_handler is the whole.",
+    Kind.COUNTER,
+    labels=("bouncer", "stage"),
+    unit="seconds",
+)
+STAGE_PROBES = Metric(
+    "controlcore_policy_probe_stage_answers_total",
+    "Answers of the OPA from which times by stage were taken.",
+    Kind.COUNTER,
+    labels=("bouncer",),
+)
 GUIDE_DURATION = Metric(
     "policy_evaluation_duration_seconds",
     "95th percentile of the canary questions of the last 60 seconds (name of the DevOps guide).",
@@ -100,13 +114,33 @@ class PolicySettings(CollectorSettings):
     questions: tuple[Question, ...] = Field(default=DEFAULT_QUESTIONS, min_length=1, max_length=16)
     """What every bouncer is asked. Its policies must hold the rule that allows the first, or each round has
     a mismatch. With allow questions only, an engine that allows everything looks healthy."""
+    opa_path: str = Field(default="/v1/data/enabled", pattern="^/v1/data/")
+    """What an OPA with an `opa_url` is asked itself, with `metrics=true`, for its times by stage: the document that the
+    bouncers ask for."""
 
 
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=PolicySettings,
-    metrics=(BOUNCER_UP, PROBE_DURATION, PROBE_SUCCESS, PROBE_RESULTS, MISMATCHES, ENGINE_UP, GUIDE_DURATION),
-    always=(BOUNCER_UP.name, PROBE_DURATION.name, PROBE_RESULTS.name, MISMATCHES.name),
+    metrics=(
+        BOUNCER_UP,
+        PROBE_DURATION,
+        PROBE_SUCCESS,
+        PROBE_RESULTS,
+        MISMATCHES,
+        ENGINE_UP,
+        STAGE_SECONDS,
+        STAGE_PROBES,
+        GUIDE_DURATION,
+    ),
+    always=(
+        BOUNCER_UP.name,
+        PROBE_DURATION.name,
+        PROBE_RESULTS.name,
+        MISMATCHES.name,
+        STAGE_SECONDS.name,
+        STAGE_PROBES.name,
+    ),
 )
 class PolicyCollector:
     """Asks each configured bouncer /health and POST /api/v1/authorize; one that is down is a finding, not a failure."""
@@ -124,6 +158,9 @@ class PolicyCollector:
         self._durations = Histogram(PROBE_DURATION).born((name,) for name in names)
         self._results = Counter(PROBE_RESULTS).born((name, result) for name in names for result in ProbeResult)
         self._mismatches = Counter(MISMATCHES).born((name,) for name in names)
+        engines = [bouncer.name for bouncer in bouncers if bouncer.opa_url is not None]
+        self._stages = Counter(STAGE_SECONDS).born((name, stage) for name in engines for stage in STAGES.values())
+        self._stage_probes = Counter(STAGE_PROBES).born((name,) for name in engines)
 
     @classmethod
     @asynccontextmanager
@@ -154,6 +191,10 @@ class PolicyCollector:
                 group.create_task(self._ask(bouncer, question), name=f"policy.{bouncer.name}.question")
                 for question in self._settings.questions
             ]
+            if bouncer.opa_url is not None:
+                group.create_task(
+                    self._time_stages(bouncer.name, bouncer.opa_url), name=f"policy.{bouncer.name}.stages"
+                )
         findings[bouncer.name] = Finding(health.result(), tuple(task.result() for task in asked))
 
     async def _is_up(self, bouncer: BouncerTarget) -> bool:
@@ -184,6 +225,24 @@ class PolicyCollector:
             return Answer(question, ProbeResult.MALFORMED if is_garbled else ProbeResult.UNREACHABLE, None)
         return Answer(question, read_answer(response), response.seconds)
 
+    async def _time_stages(self, name: str, opa_url: str) -> None:
+        """Asks the OPA itself the first question and adds its times by stage; without an answer nothing is added."""
+        url = f"{opa_url}{self._settings.opa_path}"
+        body = {"input": self._settings.questions[0].body()}
+        deadline = self._settings.question_timeout_seconds
+        try:
+            async with self._places:
+                answer = await self._http.send(
+                    Call(url, deadline, method="POST", json=body, params={"metrics": "true"})
+                )
+            stages = read_stages(answer.require_ok().json())
+        except BackendError:
+            return
+        for stage, seconds in stages.items():
+            self._stages.add((name, stage), seconds)
+        if stages:
+            self._stage_probes.add((name,))
+
     def _publish(self, findings: Mapping[str, Finding], failure: Exception | None) -> Result:
         """Counts a round and makes its families."""
         now = self._clock.monotonic()
@@ -202,6 +261,8 @@ class PolicyCollector:
             self._results.family(),
             self._mismatches.family(),
             ENGINE_UP.family({labels: state for labels, state in engines.items() if state is not None}),
+            self._stages.family(),
+            self._stage_probes.family(),
             GUIDE_DURATION.value(percentile_95(seconds for _, seconds in self._recent)),
         )
         is_up = are_engines_up(findings.values())

@@ -1,27 +1,33 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from chassis.clock import SystemClock
 from chassis.http import HttpClient
+from demo.standin.running import Options, running_standin
 from exporter.collectors.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
+from tools.servers.opa import OpaServer
 
 pytestmark = pytest.mark.timeout(60)
 
 PRODUCTION = "bouncer-production"
 UP, ENGINE = "controlcore_bouncer_up", "controlcore_policy_engine_up"
 SUCCESS, RESULTS = "controlcore_policy_probe_success", "controlcore_policy_probe_results_total"
+POLICY = Path(__file__).parents[4] / "demo" / "standin" / "policy.rego"
+STAGES = "controlcore_policy_probe_stage_seconds_total"
+STAGE_ANSWERS = "controlcore_policy_probe_stage_answers_total"
 MISMATCHES, GUIDE = "controlcore_policy_probe_mismatches_total", "policy_evaluation_duration_seconds"
 
 
 @asynccontextmanager
-async def opened(standin):
+async def opened(standin, opa_url=None):
     targets = tuple(
-        BouncerTarget(name=name, url=url, environment=name.removeprefix("bouncer-"))
+        BouncerTarget(name=name, url=url, environment=name.removeprefix("bouncer-"), opa_url=opa_url)
         for name, url in standin.bouncers.items()
     )
     async with HttpClient.opened() as http:
@@ -96,6 +102,27 @@ async def test_bouncer_that_ends_between_two_rounds_is_unreachable_and_comes_bac
     assert value(down.families, RESULTS, PRODUCTION, "unreachable") == 2
     assert value(down.families, ENGINE, PRODUCTION) is None
     assert value(up.families, SUCCESS, PRODUCTION) == 1
+
+
+async def test_real_engine_behind_the_bouncers_decides_and_tells_its_stages(product, redis_url):
+    with (
+        OpaServer() as opa,
+        running_standin(product.url, redis_url, Options(traffic_interval_seconds=0, opa_url=opa.url)) as standin,
+    ):
+        opa.put_policy("enabled", POLICY.read_text(encoding="utf-8"))
+        async with opened(standin, opa.url) as collector:
+            first = await collector.collect()
+            second = await collector.collect()
+            opa.delete_policy("enabled")
+            undefined = await collector.collect()
+    assert samples(first.families)[SUCCESS] == {(PRODUCTION,): 1, ("bouncer-sandbox",): 1}
+    assert value(second.families, STAGE_ANSWERS, PRODUCTION) == 2
+    evaluation, whole = (
+        value(second.families, STAGES, PRODUCTION, stage) for stage in ("query_eval", "server_handler")
+    )
+    assert 0 < evaluation < whole < 5
+    assert value(undefined.families, RESULTS, PRODUCTION, "undefined") == 2
+    assert value(undefined.families, ENGINE, PRODUCTION) == 0
 
 
 async def test_canaries_write_no_row_into_the_audit_log(standin, product):

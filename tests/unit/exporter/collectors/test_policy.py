@@ -179,6 +179,49 @@ def test_question_deadline_at_which_the_guides_alert_could_not_fire_is_refused()
         PolicySettings(question_timeout_seconds=1.0)
 
 
+STAGES, STAGE_ANSWERS = (
+    "controlcore_policy_probe_stage_seconds_total",
+    "controlcore_policy_probe_stage_answers_total",
+)
+
+
+async def collect_with_engine(answer):
+    http = FakeHttp(
+        {"http://b:1/health": HEALTHY, "http://b:1/api/v1/authorize": decide, "http://o:2/v1/data/enabled": answer}
+    )
+    settings = ExporterSettings(bouncers=(BouncerTarget(name="b", url="http://b:1", opa_url="http://o:2"),))
+    async with PolicyCollector.open(PolicySettings(), make_sources(settings, http=http)) as collector:
+        return await collector.collect(), http
+
+
+async def test_stages_of_the_engine_are_added_up_and_its_answer_is_no_probe():
+    timers = b'{"metrics":{"timer_rego_query_eval_ns":2000000,"timer_server_handler_ns":3000000},"result":false}'
+    result, http = await collect_with_engine(Response(200, timers, 0.004))
+    assert value(result.families, STAGES, "b", "query_eval") == 0.002
+    assert value(result.families, STAGES, "b", "server_handler") == 0.003
+    assert value(result.families, STAGES, "b", "query_parse") == 0
+    assert value(result.families, STAGE_ANSWERS, "b") == 1
+    assert sum(samples(result.families)[RESULTS].values()) == 2
+    asked = next(call for call in http.calls if call.url.startswith("http://o:2"))
+    assert (asked.params, asked.json["input"]["user"]) == ({"metrics": "true"}, {"id": "canary-allow"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(200, b'{"result":true}', 0.004),
+        Response(200, b"<html>", 0.004),
+        Response(500, b"{}", 0.004),
+        TransientError(Reason.TIMEOUT, "no answer"),
+    ],
+)
+async def test_engine_that_tells_no_stages_leaves_them_at_zero_and_the_round_whole(answer):
+    result, _ = await collect_with_engine(answer)
+    assert set(samples(result.families)[STAGES].values()) == {0.0}
+    assert value(result.families, STAGE_ANSWERS, "b") == 0
+    assert (result.components, result.failure) == ({"policy_engine": True}, None)
+
+
 async def test_no_bouncer_is_not_configured():
     with pytest.raises(NotConfiguredError):
         async with PolicyCollector.open(PolicySettings(), make_sources()):
