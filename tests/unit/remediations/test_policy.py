@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import ConfigError
@@ -217,6 +217,8 @@ def test_text_that_is_no_policy_file_is_refused(text):
     assert faults_of(text)
 
 
+@pytest.mark.timeout(60)
+@settings(max_examples=40)  # reading YAML is slow, and every change is one document
 @given(st.data())
 def test_any_change_is_read_or_refused_as_a_configuration(data):
     paths = [
