@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import psycopg
 
 from demo.standin import database
+from exporter import grants
 from exporter.collectors import discover
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
 
 DATABASE = "control_core_db"
-EXPORTER_ROLE = "cc_exporter"
+EXPORTER_ROLE = grants.ROLE
 EXPORTER_PASSWORD = "loopback-exporter"  # noqa: S105 - a made-up credential of a throw-away server
 MAX_CONNECTIONS = 150
 
@@ -39,13 +40,10 @@ class Stores:
 
 def exporter_grants() -> list[str]:
     """The statements that make the exporter's role, from the collectors' own registrations."""
-    statements = [
+    return [
         f"CREATE ROLE {EXPORTER_ROLE} LOGIN PASSWORD '{EXPORTER_PASSWORD}'",
-        f"GRANT USAGE ON SCHEMA public TO {EXPORTER_ROLE}",
+        *grants.statements(discover()),
     ]
-    for spec in discover():
-        statements += spec.grants
-    return statements
 
 
 @contextmanager

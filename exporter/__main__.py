@@ -11,7 +11,7 @@ from typing import Any
 from chassis import lifecycle, log
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError
-from exporter import own, reference
+from exporter import grants, own, reference
 from exporter.collectors import CollectorSpec, discover
 from exporter.program import Exporter
 from exporter.settings import ExporterSettings, load_settings
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(specs).parse_args(arguments)
     if options.print_metrics:
         sys.stdout.write(reference.write(specs))
+        return EXIT_OK
+    if options.print_grants:
+        sys.stdout.write(grants.write(specs))
         return EXIT_OK
     try:
         settings = _load(specs, options)
@@ -59,6 +62,9 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--print-metrics", dest="print_metrics", action="store_true", help="print the catalogue of metrics as Markdown"
+    )
+    command.add_argument(
+        "--print-grants", dest="print_grants", action="store_true", help="print the SQL of the exporter's database role"
     )
     command.add_argument(
         "--web.listen-address", dest="listen", type=_address, metavar="HOST:PORT", help="where to serve (default :9877)"

@@ -13,6 +13,7 @@ from chassis.postgres import PostgresSession
 from chassis.postgres_address import PostgresAddress
 from demo.standin.database import install_schema
 from demo.standin.running import Options, StandIn, running_standin
+from exporter import grants
 from exporter.collectors import discover
 from tools.servers.postgres import PASSWORD
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from tools.servers.postgres import PostgresServer
 
-ROLE = "cc_exporter"
-GRANTS = ("GRANT USAGE ON SCHEMA public TO cc_exporter", *(grant for spec in discover() for grant in spec.grants))
+ROLE = grants.ROLE
+GRANTS = grants.statements(discover())
 
 
 @dataclass(frozen=True, slots=True)
