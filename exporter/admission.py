@@ -47,7 +47,7 @@ def admit(spec: CollectorSpec, families: Iterable[Family], budget: Budget) -> Ad
         if family.metric.name in declared:
             offered[family.metric.name] += [*family.samples, *family.distributions]
         else:
-            dropped += _series_in(family)
+            dropped += series_in(family)
     gate = _Gate(budget)
     for name, metric in declared.items():
         if metric.stability is not Stability.GUIDE or budget.guide_names:
@@ -108,6 +108,6 @@ def _series_width(metric: Metric) -> int:
     return len(metric.buckets) + 3 if metric.buckets else 1
 
 
-def _series_in(family: Family) -> int:
+def series_in(family: Family) -> int:
     """How many series a family makes."""
     return len(family.samples) + len(family.distributions) * _series_width(family.metric)

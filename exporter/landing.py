@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 
 from exporter import own
-from exporter.ledger import Record, State
 from exporter.opening import addresses
+from exporter.record import Record, State
 from exporter.server import ALERTS_PATH, PATHS, REMEDIATOR_PORT
 from exporter.settings import ExporterSettings
 

@@ -11,17 +11,12 @@ A collection that did not end at its deadline counts as one that raised `timeout
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from chassis.errors import Reason
 from exporter import own
-from exporter.admission import Admitted
 from exporter.catalogue import Counter, Family, Kind, LabelValues, Sample
-from exporter.collectors import CollectorSpec
+from exporter.record import Outcome, Past, Record, State, past_of
 
-STALE_INTERVALS = 3
-STALE_FLOOR_SECONDS = 60.0
 OVERDUE_GRACE_SECONDS = 1.0
 """How long after its deadline a collection may take to end, before it is counted as failed while it still runs."""
 UP_SUFFIX = "_up"
@@ -38,63 +33,6 @@ NOT_SERVING = frozenset(
     }
 )
 """Failures that say the backend does not serve us: `*_up` is then 0. After any other failure nobody knows."""
-
-
-class State(StrEnum):
-    """Where a collector stands."""
-
-    PENDING = "pending"
-    """Its first collection has not ended."""
-    OK = "ok"
-    FAILING = "failing"
-    NOT_CONFIGURED = "not configured"
-    """Its source is not in the configuration; it will not run and publishes nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one collection ended. `admitted` None means that it raised and nothing is known."""
-
-    collector: str
-    began: float
-    """Unix time."""
-    began_monotonic: float
-    duration_seconds: float
-    admitted: Admitted | None = None
-    components: dict[str, bool] = field(default_factory=dict)
-    reason: Reason | None = None
-    """None when it succeeded completely."""
-    message: str = ""
-    """What went wrong, for the log and the landing page. Never a label."""
-
-
-@dataclass(slots=True)
-class Record:
-    """Everything known of one collector."""
-
-    spec: CollectorSpec
-    interval_seconds: float
-    timeout_seconds: float
-    opened_monotonic: float
-    state: State = State.PENDING
-    families: tuple[Family, ...] = ()
-    components: dict[str, bool] = field(default_factory=dict)
-    collected_monotonic: float | None = None
-    """When the collection began that gave `families`; None before there was one."""
-    running_since: float | None = None
-    """When the collection began that runs now (monotonic); None between collections."""
-    is_overdue: bool = False
-    last: Outcome | None = None
-    last_success: float | None = None
-
-    def max_age_seconds(self) -> float:
-        """How old values may become before they are dropped."""
-        return max(STALE_INTERVALS * self.interval_seconds, STALE_FLOOR_SECONDS)
-
-    def is_stale(self, now_monotonic: float) -> bool:
-        """Whether no value is young enough to be published, and there was time to get one."""
-        since = self.opened_monotonic if self.collected_monotonic is None else self.collected_monotonic
-        return now_monotonic - since > self.max_age_seconds()
 
 
 class Ledger:
@@ -119,7 +57,8 @@ class Ledger:
             if old is not None and old.state is not State.NOT_CONFIGURED:
                 record.state, record.last, record.last_success = old.state, old.last, old.last_success
                 record.families, record.components = old.families, old.components
-                record.collected_monotonic = old.collected_monotonic
+                record.collected_monotonic, record.failures = old.collected_monotonic, old.failures
+                record.history = old.history
 
     def begin(self, name: str, now_monotonic: float) -> None:
         """Notes that a collection runs."""
@@ -173,6 +112,8 @@ class Ledger:
         """Takes over what an outcome says."""
         name = outcome.collector
         record.last = outcome
+        record.failures = record.failures + 1 if outcome.admitted is None else 0
+        record.history.append(past_of(outcome))
         record.state = State.OK if outcome.reason is None else State.FAILING
         if outcome.reason is not None:
             self._errors.add((name, outcome.reason.value))
@@ -264,3 +205,6 @@ def _declared_down(record: Record) -> tuple[Family, ...]:
         elif not metric.labels:
             families[metric.name] = metric.value(0.0)
     return tuple(families.values())
+
+
+__all__ = ["Ledger", "Outcome", "Past", "Record", "State"]

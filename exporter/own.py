@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from enum import StrEnum
 
 from chassis import telemetry
 from chassis.errors import Reason
@@ -63,6 +64,21 @@ RELOAD_SUCCESSFUL = Metric(
     "controlcore_exporter_config_last_reload_successful",
     "Whether the configuration was valid when it was last read (1) or the one before it is still in force (0).",
 )
+CONFIG_VALID = Metric(
+    "controlcore_exporter_config_valid",
+    "Whether the configuration as it was last read is valid (1) or has faults (0).",
+)
+RELOAD_SUCCESS_TIME = Metric(
+    "controlcore_exporter_config_last_reload_success_timestamp_seconds",
+    "Unix time at which the configuration in force was read.",
+    unit="seconds",
+)
+SCRAPES_REFUSED = Metric(
+    "controlcore_exporter_scrapes_refused_total",
+    "Scrapes that got no page, by reason: too many at once, a reader that did not read, a wrong credential.",
+    Kind.COUNTER,
+    labels=("reason",),
+)
 START = Metric(
     "controlcore_exporter_start_timestamp_seconds",
     "Unix time at which the exporter started.",
@@ -95,9 +111,22 @@ METRICS = (
     TRUNCATED,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
+    RELOAD_SUCCESS_TIME,
+    CONFIG_VALID,
+    SCRAPES_REFUSED,
     START,
 )
 """Published whatever happens to the collectors; never dropped."""
+
+
+class Refusal(StrEnum):
+    """Why a scrape got no page."""
+
+    OVERLOADED = "overloaded"
+    SLOW_READER = "slow_reader"
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+
 
 BORN_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)
 """Reasons whose counters exist from the start for each collector; the others appear with their first failure."""

@@ -7,7 +7,7 @@ go on and the page says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,12 +19,15 @@ from chassis.lifecycle import Lifecycle
 from exporter import landing
 from exporter.admission import Budget
 from exporter.collectors import CollectorSpec
+from exporter.gate import Gate
+from exporter.history import Records
 from exporter.ledger import Ledger, Record, State
 from exporter.opening import opened
+from exporter.reloads import Reloads, answer
 from exporter.schedule import Job, Schedule
-from exporter.server import Site
+from exporter.server import Scrape, Site
 from exporter.settings import ExporterSettings, collector_settings
-from exporter.snapshot import Publisher
+from exporter.snapshot import Publisher, Snapshot
 from exporter.sources import Sources
 from exporter.statelog import StateLog
 
@@ -58,7 +61,7 @@ class Exporter:
         self._logger = logger
         self._started_monotonic = clock.monotonic()
         self._settings = settings
-        self._reload_asked = asyncio.Event()
+        self._reloads = Reloads()
         self.ledger = Ledger()
         self.publisher = Publisher(clock, self.ledger, StateLog(clock, logger))
 
@@ -68,11 +71,12 @@ class Exporter:
         first = await self._open(settings)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(first.stack.aclose)
-            site = Site(lambda: self.publisher.snapshot, self.pending, self.describe)
+            gate = Gate(self.publisher.refused, self._clock, self._logger)
+            site = Site(self, gate, settings.server)
             bound = await stack.enter_async_context(
                 serving(site.application(), settings.server.host, settings.server.port)
             )
-            life.on_reload(self._reload_asked.set)
+            life.on_reload(self._reloads.request)
             names = [job.spec.name for job in self._jobs(settings)]
             self._logger.info("exporter.started", host=bound[0], port=bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
@@ -84,6 +88,27 @@ class Exporter:
                 for task in tasks:
                     task.cancel()
         self._logger.info("exporter.stopped")
+
+    async def scrape(self, scrape: Scrape) -> Snapshot | None:
+        """The snapshot to answer with; None when there is no such deployment."""
+        return None if scrape.deployment else self.publisher.snapshot
+
+    def owners(self, deployment: str) -> Mapping[str, str]:
+        """The collector of each metric."""
+        del deployment
+        return {metric.name: record.spec.name for record in self.ledger.records() for metric in record.spec.metrics}
+
+    def records(self) -> Records:
+        """The collectors of each deployment."""
+        return {"": self.ledger.records()}
+
+    def now_monotonic(self) -> float:
+        """The clock by which records are stale."""
+        return self._clock.monotonic()
+
+    async def reload(self) -> tuple[str, ...]:
+        """Reads the configuration again; returns its faults, none when it is in force now."""
+        return await self._reloads.ask()
 
     def pending(self) -> tuple[str, ...]:
         """The collectors that have not ended a collection."""
@@ -125,18 +150,20 @@ class Exporter:
     async def _next_generation(self) -> Generation:
         """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""
         while True:
-            await self._reload_asked.wait()
-            self._reload_asked.clear()
+            waiting = await self._reloads.next()
             try:
                 generation = await self._open(await asyncio.to_thread(self._load))
             except ConfigError as error:
-                self._logger.warning("config.rejected", faults=[str(fault) for fault in error.faults])
+                faults = tuple(str(fault) for fault in error.faults)
+                self._logger.warning("config.rejected", faults=list(faults))
                 self.publisher.note_reload(is_successful=False)
+                answer(waiting, faults)
                 continue
             if generation.settings.server != self._settings.server:
                 self._logger.warning("config.server_unchanged", hint="a new listen address needs a restart")
             self.publisher.note_reload(is_successful=True)
             self._logger.info("config.reloaded")
+            answer(waiting, ())
             return generation
 
     async def _open(self, settings: ExporterSettings) -> Generation:

@@ -77,6 +77,10 @@ class ServerSettings(Section):
     """Address to listen on."""
     port: int = Field(default=9877, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and logs it."""
+    max_scrapes: int = Field(default=40, ge=1)
+    """Scrapes that are answered at once; more get 503. Two Prometheus servers need two; slow readers hold a place."""
+    slow_reader_seconds: float = Field(default=10.0, gt=0)
+    """How long a scraper may take to read its page; then its connection is dropped. Prometheus gives up after 10 s."""
 
 
 class DatabaseSettings(Section):

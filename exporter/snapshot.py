@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from chassis.clock import Clock
 from exporter import own
-from exporter.catalogue import Family
+from exporter.catalogue import Counter, Family
 from exporter.ledger import Ledger, Outcome
 from exporter.negotiation import Form
 from exporter.render import Page, Renderer
@@ -68,7 +68,10 @@ class Publisher:
         self._renderer = Renderer()
         self._dirty = asyncio.Event()
         self._stale: frozenset[str] = frozenset()
+        self._reloaded = clock.now()
         self._constants = (own.START.value(clock.now()), own.BUILD_INFO.family({own.BUILD: 1.0}))
+        self.refused = Counter(own.SCRAPES_REFUSED).born((reason.value,) for reason in own.Refusal)
+        """Scrapes that got no page; published with the next change of anything."""
         self.snapshot = snapshot_of(Page())
 
     def begin(self, name: str, now_monotonic: float) -> None:
@@ -89,6 +92,8 @@ class Publisher:
     def note_reload(self, *, is_successful: bool) -> None:
         """The configuration was read again."""
         self.is_reload_successful = is_successful
+        if is_successful:
+            self._reloaded = self._clock.now()
         self._dirty.set()
 
     async def run(self) -> None:
@@ -140,7 +145,14 @@ class Publisher:
 
     def _own_families(self) -> tuple[Family, ...]:
         """The constants of this process, and the state of its configuration."""
-        return (*self._constants, own.RELOAD_SUCCESSFUL.value(float(self.is_reload_successful)))
+        valid = float(self.is_reload_successful)
+        return (
+            *self._constants,
+            own.RELOAD_SUCCESSFUL.value(valid),
+            own.CONFIG_VALID.value(valid),
+            own.RELOAD_SUCCESS_TIME.value(self._reloaded),
+            self.refused.family(),
+        )
 
 
 def compress(body: bytes) -> bytes:

@@ -139,3 +139,21 @@ async def test_reload_with_another_address_says_that_it_needs_a_restart() -> Non
         run.life.request_reload()
         await run.until(lambda: bool(run.events("config.reloaded")))
         assert len(run.events("config.server_unchanged")) == 1
+
+
+async def test_reload_by_http_waits_for_its_result() -> None:
+    collector = ScriptedCollector([FINE])
+    answers: list[Any] = [ConfigError((Fault("api.url", "no URL"),))]
+    changed, _ = await settings_for(collector)
+
+    def load() -> ExporterSettings:
+        if answers:
+            raise answers.pop()
+        return changed
+
+    async with running(collector, load=load) as run:
+        await run.until(lambda: collector.collected > 0)
+        assert await run.exporter.reload() == ("api.url: no URL",)
+        assert await run.exporter.reload() == ()
+        await run.until(lambda: collector.opened == 2)
+        assert len(run.exporter.records()[""][0].history) >= 1

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+import structlog
+from structlog.testing import CapturingLogger
 
+from chassis.errors import Reason
 from chassis.http import serving
-from exporter.catalogue import Metric
+from exporter import own
+from exporter.catalogue import Counter, Histogram, Kind, Metric
+from exporter.gate import Gate
+from exporter.history import Records
+from exporter.record import Outcome, Record, past_of
 from exporter.render import Renderer
-from exporter.server import PATHS, Site
+from exporter.server import PATHS, Scrape, Site
+from exporter.settings import ServerSettings
 from exporter.snapshot import Snapshot, snapshot_of
+from tests.fakes.clock import ManualClock
+from tests.fakes.collector import ScriptedCollector
 
 TEXT = b"# HELP a b\n# TYPE a gauge\na 1.0\n"
 OPENMETRICS = b"# TYPE a gauge\n# HELP a b\na 1.0\n# EOF\n"
@@ -30,12 +42,41 @@ class World:
     """What the site is asked to show, and a way to ask it."""
 
     snapshot: Snapshot = field(default_factory=lambda: showing(1))
-    pending: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
     asked_landing: int = 0
+    faults: tuple[str, ...] = ()
+    scrapes: list[Scrape] = field(default_factory=list)
+    held: asyncio.Event | None = None
+    settings: ServerSettings = field(default_factory=ServerSettings)
+    refused: Counter = field(default_factory=lambda: Counter(own.SCRAPES_REFUSED))
+    clock: ManualClock = field(default_factory=ManualClock)
+    logged: CapturingLogger = field(default_factory=CapturingLogger)
+    found: tuple[Record, ...] = ()
 
-    def landing(self) -> str:
+    async def scrape(self, scrape: Scrape) -> Snapshot | None:
+        self.scrapes.append(scrape)
+        if self.held is not None:
+            await self.held.wait()
+        return None if scrape.deployment else self.snapshot
+
+    def owners(self, _deployment: str) -> dict[str, str]:
+        return {"a": "first", "b_seconds": "second"}
+
+    def records(self) -> Records:
+        return {"": self.found}
+
+    def pending(self) -> tuple[str, ...]:
+        return self.waiting
+
+    def now_monotonic(self) -> float:
+        return self.clock.monotonic()
+
+    def describe(self) -> str:
         self.asked_landing += 1
         return "<p>hello</p>"
+
+    async def reload(self) -> tuple[str, ...]:
+        return self.faults
 
 
 Asked = tuple[int, bytes, dict[str, str]]
@@ -43,7 +84,8 @@ Asked = tuple[int, bytes, dict[str, str]]
 
 @asynccontextmanager
 async def asking(world: World) -> AsyncIterator[Callable[..., aiohttp.client._RequestContextManager]]:
-    site = Site(lambda: world.snapshot, lambda: world.pending, world.landing)
+    gate = Gate(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
+    site = Site(world, gate, world.settings)
     async with (
         serving(site.application(), "127.0.0.1", 0) as (host, port),
         aiohttp.ClientSession(f"http://{host}:{port}", auto_decompress=False) as session,
@@ -91,12 +133,12 @@ async def test_scraper_that_prefers_openmetrics_gets_it_plain_and_packed() -> No
 
 
 async def test_healthy_while_nothing_is_ready() -> None:
-    status, body, _ = await ask(World(pending=("api",)), "GET", "/-/healthy")
+    status, body, _ = await ask(World(waiting=("api",)), "GET", "/-/healthy")
     assert (status, body) == (200, b"healthy\n")
 
 
 async def test_not_ready_until_every_collector_has_run_and_says_which() -> None:
-    status, body, _ = await ask(World(pending=("api", "redis")), "GET", "/-/ready")
+    status, body, _ = await ask(World(waiting=("api", "redis")), "GET", "/-/ready")
     assert (status, body) == (503, b"waiting for the first collection of: api, redis\n")
 
 
@@ -126,7 +168,12 @@ async def test_unknown_path_lists_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("POST", "/metrics", "GET, HEAD"), ("DELETE", "/", "GET, HEAD"), ("GET", "/api/v1/alerts", "POST")],
+    [
+        ("POST", "/metrics", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD"),
+        ("GET", "/api/v1/alerts", "POST"),
+        ("GET", "/-/reload", "POST"),
+    ],
 )
 async def test_wrong_method_is_refused_with_the_right_ones(method: str, path: str, allowed: str) -> None:
     status, _, headers = await ask(World(), method, path)
@@ -151,3 +198,128 @@ async def test_scrape_sees_the_newest_snapshot() -> None:
             world.snapshot = showing(value)
             async with request("GET", "/metrics", skip_auto_headers=("Accept-Encoding",)) as answer:
                 assert (await answer.read()).endswith(f"a {value}\n".encode())
+
+
+B = Metric("b_seconds", "x", Kind.HISTOGRAM, buckets=(1.0,))
+
+
+def two_collectors() -> Snapshot:
+    """A page of two collectors, and what the exporter says of them."""
+    success = own.SUCCESS.family({("first",): 1, ("second",): 0})
+    families = [A.value(1), Histogram(B).born([()]).family(), success, own.BUILD_INFO.family({own.BUILD: 1})]
+    return snapshot_of(Renderer().page(families))
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("name[]=a", ["a"]),
+        ("name[]=b_seconds_bucket", ["b_seconds_bucket", "b_seconds_bucket", "b_seconds_count", "b_seconds_sum"]),
+        ("name[]=a&name[]=nothing", ["a"]),
+        ("name[]=nothing", []),
+        ("collect[]=first", ["a", "controlcore_exporter_build_info", "controlcore_scrape_collector_success"]),
+        ("collect[]=first&name[]=a", ["a"]),
+        ("collect[]=second&name[]=a", []),
+    ],
+)
+async def test_scrape_may_choose_families_and_collectors(query: str, names: list[str]) -> None:
+    status, body, _ = await ask(World(two_collectors()), "GET", f"/metrics?{query}")
+    lines = [line for line in body.decode().splitlines() if line[0] != "#"]
+    assert (status, sorted(line.partition("{")[0].partition(" ")[0] for line in lines)) == (200, names)
+
+
+async def test_chosen_collectors_success_is_told_alone() -> None:
+    _, body, _ = await ask(World(two_collectors()), "GET", "/metrics?collect[]=first")
+    assert [line for line in body.decode().splitlines() if line.startswith("controlcore_scrape")] == [
+        'controlcore_scrape_collector_success{collector="first"} 1.0'
+    ]
+
+
+async def test_choice_comes_in_every_form() -> None:
+    world = World(two_collectors())
+    _, body, headers = await ask(
+        world, "GET", "/metrics?name[]=a", Accept="application/openmetrics-text", Accept_Encoding="gzip"
+    )
+    assert (gzip.decompress(body), headers["Content-Encoding"]) == (OPENMETRICS, "gzip")
+
+
+async def test_unknown_collector_is_refused_with_those_there_are() -> None:
+    status, body, _ = await ask(World(), "GET", "/metrics?collect[]=frist")
+    assert (status, body) == (400, b"no such collector; there are: first, second\n")
+
+
+async def test_scrape_says_who_asks_and_how_long_it_waits() -> None:
+    world = World()
+    await ask(world, "GET", "/metrics", X_Prometheus_Scrape_Timeout_Seconds="7.5", User_Agent="Prometheus/3.0")
+    await ask(world, "GET", "/metrics", X_Prometheus_Scrape_Timeout_Seconds="soon", User_Agent="Prometheus/3.0")
+    assert [(scrape.scraper, scrape.timeout_seconds) for scrape in world.scrapes] == [
+        ("127.0.0.1 Prometheus/3.0 /metrics", 7.5),
+        ("127.0.0.1 Prometheus/3.0 /metrics", None),
+    ]
+
+
+async def test_scrape_beyond_the_limit_is_refused_counted_and_written_once() -> None:
+    world = World(held=asyncio.Event(), settings=ServerSettings(max_scrapes=1))
+    async with asking(world) as request, asyncio.TaskGroup() as group:
+        first = group.create_task(_status(request))
+        await until(lambda: bool(world.scrapes))
+        assert [await _status(request), await _status(request)] == [503, 503]
+        world.held.set()  # type: ignore[union-attr] # set above
+        assert await first == 200
+        assert await _status(request) == 200
+    assert (world.refused.values, len(world.logged.calls)) == ({("overloaded",): 2.0}, 1)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Lets the server run until something holds."""
+    while not holds():  # noqa: ASYNC110 - the server under test tells nobody
+        await asyncio.sleep(0.001)
+
+
+async def _status(request: Callable[..., aiohttp.client._RequestContextManager]) -> int:
+    async with request("GET", "/metrics") as answer:
+        await answer.read()
+        return answer.status
+
+
+async def test_reader_that_never_reads_is_dropped_and_hurts_nobody() -> None:
+    many = Metric("many", "x", labels=("n",)).family(((f"{n:06}" * 20,), n) for n in range(100_000))
+    world = World(snapshot_of(Renderer().page([many])), settings=ServerSettings(slow_reader_seconds=0.2, max_scrapes=1))
+    gate = Gate(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
+    async with serving(Site(world, gate, world.settings).application(), "127.0.0.1", 0) as (host, port):
+        reader, writer = await asyncio.open_connection(host, port, limit=1024)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: gate.in_flight == 1)
+        await until(lambda: gate.in_flight == 0)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1 << 30)
+        writer.close()
+    assert world.refused.values == {("slow_reader",): 1.0}
+
+
+async def test_debug_page_tells_the_last_results_as_text_and_json() -> None:
+    world = World()
+    record = Record(ScriptedCollector([]).spec("first"), 10.0, 5.0, world.clock.monotonic())
+    for number in range(25):
+        record.history.append(past_of(Outcome("first", 1e9 + number, 0.0, 0.25, reason=Reason.REFUSED, message="no")))
+    world.found = (record,)
+    status, body, headers = await ask(world, "GET", "/debug/collectors?format=json")
+    results = json.loads(body)["deployments"][0]["collectors"][0]["results"]
+    assert (status, headers["Content-Type"], len(results)) == (200, "application/json; charset=utf-8", 20)
+    assert results[0] == {
+        "began": "2001-09-09T01:47:04.000+0000",
+        "began_timestamp_seconds": 1e9 + 24,
+        "duration_seconds": 0.25,
+        "is_success": False,
+        "reason": "refused",
+        "message": "no",
+        "series": None,
+    }
+    _, text, _ = await ask(world, "GET", "/debug/collectors")
+    assert text.decode().count("refused: no") == 20
+
+
+async def test_reload_answers_with_the_faults() -> None:
+    assert (await ask(World(), "POST", "/-/reload"))[:2] == (200, b"reloaded\n")
+    status, body, _ = await ask(World(faults=("api.url: no URL",)), "POST", "/-/reload")
+    assert (status, body) == (500, b"api.url: no URL\n")

@@ -1,0 +1,45 @@
+"""Carries requests to read the configuration again to the one task that does it, and its answer back."""
+
+from __future__ import annotations
+
+import asyncio
+
+ANSWER_SECONDS = 30.0
+Faults = tuple[str, ...]
+
+
+class Reloads:
+    """Requests that come while one is being answered are answered together by the next."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._waiting: list[asyncio.Future[Faults]] = []
+
+    def request(self) -> None:
+        """Asks without waiting for the answer, as a signal does."""
+        self._asked.set()
+
+    async def ask(self) -> Faults:
+        """Asks and returns the faults, none when the new configuration is in force."""
+        answer: asyncio.Future[Faults] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        self._asked.set()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await answer
+        except TimeoutError:
+            return ("the configuration could not be opened in time",)
+
+    async def next(self) -> list[asyncio.Future[Faults]]:
+        """Waits for a request; returns those who wait for its answer."""
+        await self._asked.wait()
+        self._asked.clear()
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+def answer(waiting: list[asyncio.Future[Faults]], faults: Faults) -> None:
+    """Tells everybody who waits."""
+    for future in waiting:
+        if not future.done():
+            future.set_result(faults)
