@@ -103,14 +103,23 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock), settings.worker))
     credentials = Credentials(settings.token_files(), clock)
     server = Server(Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file))
+    host, port = await _listen(stack, server, settings)
+    await _announce(host, port, settings, journal)
     async with asyncio.TaskGroup() as group:
         follower = group.create_task(shelf.follow(), name="policies")
         group.create_task(engine.run(life.stop), name="engine")
-        async with serving(server.application(), settings.server.host, settings.server.port) as (host, port):
-            await _announce(host, port, settings, journal)
-            await life.stop.wait()
+        await life.stop.wait()
         follower.cancel()
     get_logger().info("program.stopped")
+
+
+async def _listen(stack: AsyncExitStack, server: Server, settings: RemediatorSettings) -> tuple[str, int]:
+    """Serves until the stack is closed, so after the engine has ended; raises ConfigError when the port is taken."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        return await stack.enter_async_context(serving(server.application(), host, port))
+    except OSError as error:
+        raise ConfigError((Fault("server.port", f"cannot listen on {host}:{port}: {error.strerror}"),)) from error
 
 
 def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[Journal]:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.kill_points import OPEN_STATES, POLICIES, Killer, Product, SlowNetwork, watching
+from tools.chart import render
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
@@ -35,8 +36,12 @@ def product(cluster: Cluster, namespace: str) -> Product:
 @pytest.fixture
 def remediator(cluster: Cluster, namespace: str, product: Product, tmp_path: Path) -> Iterator[RemediatorServer]:
     with watching(product) as url, SlowNetwork(cluster.server) as network:
+        # The rights are exactly those of the chart, with a real token of its ServiceAccount.
+        objects = render({"remediator": {"tokenSecret": {"name": "webhook"}}}, "controlcore", namespace)
+        cluster.apply([item for item in objects if item["kind"] in {"ServiceAccount", "Role", "RoleBinding"}])
+        text = cluster.kubeconfig_for(namespace, "controlcore-remediator").read_text()
         kubeconfig = tmp_path / "kubeconfig"
-        kubeconfig.write_text(cluster.kubeconfig_path.read_text().replace(cluster.server, network.url))
+        kubeconfig.write_text(text.replace(cluster.server, network.url))
         settings = {
             **SETTINGS,
             "prometheus": {"url": url, "timeout_seconds": 1.5},

@@ -125,6 +125,14 @@ def test_without_a_credential_the_program_ends_at_once(remediator):
     assert "server.token_file" in ended.stderr
 
 
+def test_port_that_is_taken_ends_the_program_with_a_sentence(remediator):
+    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 2
+    assert "server.port: cannot listen on" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_acknowledged_alert_survives_a_kill_at_any_moment(remediator):
     acknowledged: set[str] = set()
     is_over = threading.Event()

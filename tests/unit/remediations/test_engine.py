@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +12,9 @@ import structlog
 
 from chassis import log
 from chassis.errors import InvariantBroken, PermanentError, Reason, TransientError
-from remediations.journal.port import JournalError
-from remediations.model import ANNOTATION_OPERATION, HoldReason, Mode, Pause, State
-from tests.fakes.decisions import NOW, scale_policy
+from remediations.journal.port import Delivery, JournalError, Match
+from remediations.model import ANNOTATION_OPERATION, HoldReason, Mode, Pause, State, Target
+from tests.fakes.decisions import API, LABELS, NOW, an_alert, restart_policy, scale_policy
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world, is_all_closed
 from tests.fakes.kubernetes import AUTOSCALER, DEPLOYMENT
 
@@ -368,6 +369,44 @@ async def test_autoscaler_at_its_maximum_gets_a_higher_one(tmp_path):
         assert (await world.newest()).state is State.SUCCEEDED
         assert world.cluster.objects[AUTOSCALER]["spec"]["maxReplicas"] == 12
         assert world.generation == 3
+
+
+async def test_two_policies_never_act_on_one_target_at_the_same_time(tmp_path):
+    async with a_world(tmp_path, restart_policy(), scale_policy()) as world:
+        world.prometheus.answers = {**world.prometheus.answers, "controlcore_cpu_saturated": True}
+        await world.deliver("restart-api", "scale-api")
+        engine = world.engine()
+
+        while await engine.turn("worker"):
+            pass
+
+        found = {item.policy: (item.state, item.reason) for item in await world.journal.listing()}
+        assert found == {
+            "restart-api": (State.VERIFYING, "written"),
+            "scale-api": (State.HELD, "target_busy"),
+        }
+        assert len(world.cluster.stored) == 1
+
+
+async def test_workers_side_by_side_never_overspend_the_budget_together(tmp_path):
+    """Facts are gathered at the same time; the decision is made by one after the other."""
+    others = [Target(API.namespace, "Deployment", f"app-{number}") for number in range(6)]
+    policies = [restart_policy(name=other.name, targets=(other,)) for other in others]
+    async with a_world(tmp_path, *policies) as world:
+        world.policy_set = replace(world.policy_set, max_actions=2)
+        for other in others:
+            path = DEPLOYMENT.replace(API.name, other.name)
+            world.cluster.objects[path] = copy.deepcopy(world.cluster.objects[DEPLOYMENT])
+            alert = an_alert(labels={**LABELS, "remediation": other.name})
+            await world.journal.append(Delivery(NOW, (Match(alert, other.name, other),)))
+        engine = world.engine()
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(6):
+                group.create_task(engine.turn(f"worker-{number}"))
+
+        assert len(world.cluster.stored) == 2
+        assert sorted(item.reason for item in await world.journal.listing()) == ["budget_spent"] * 4 + ["written"] * 2
 
 
 async def test_policy_that_was_taken_out_of_the_file_acts_no_more(world: World):
