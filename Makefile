@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-PACKAGES := chassis exporter remediations tools demo dashboards/src
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench chaos tools packages generate venv clean lock
