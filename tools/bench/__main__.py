@@ -13,7 +13,8 @@ from tools.servers.kubernetes import open_cluster
 
 TARGETS = """Targets: scrape p50 at most 1 ms at 500 samples, unchanged with the backends frozen; each `*_up 0` within
 one interval + 2 s; webhook p99 below 50 ms at 20 alerts; RSS of the exporter at most 80 MiB (100 with Kubernetes),
-of the remediator 128. Latencies are p50 / p99 (minimum to maximum) of one run on one machine: quote ratios."""
+of the remediator 128. CPU a scrape of ours leaves out collecting, which runs beside it; CPU a minute holds both.
+Latencies are p50 / p99 (minimum to maximum) of one run on one machine: quote ratios."""
 
 
 def machine() -> str:
@@ -25,11 +26,15 @@ def machine() -> str:
 
 def scrape_table(rows: list[Row]) -> list[str]:
     """Scrapes with everything well."""
-    lines = ["| server | samples | p50 / p99 (min to max) | CPU a scrape | bytes | RSS |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| server | samples | p50 / p99 (min to max) | CPU a scrape | CPU a minute at 15 s | bytes | RSS |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         if row.spread is None or row.resident is None:
             continue
-        cells = (row.server, row.samples, row.spread.describe(), row.spread.cpu(), row.spread.body_bytes)
+        minute = "unknown" if row.cpu_seconds_per_minute is None else f"{row.cpu_seconds_per_minute * 1e3:.0f} ms"
+        cells = (row.server, row.samples, row.spread.describe(), row.spread.cpu(), minute, row.spread.body_bytes)
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} | {row.resident:.0f} MiB |")
     return lines
 

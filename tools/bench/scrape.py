@@ -13,7 +13,7 @@ from demo.observation import read_page
 from demo.standin.datastore import frozen
 from demo.standin.running import BOUNCERS, running_standin
 from demo.stores import Stores, opened_stores
-from tools.bench.load import Connection, Spread, get, measure, resident_mib
+from tools.bench.load import Connection, Spread, cpu_seconds, get, measure, resident_mib
 from tools.bench.peers import Peer, postgres_exporter, redis_exporter
 from tools.servers.sidecar import ExporterServer
 
@@ -21,6 +21,9 @@ COUNT = 300
 SAMPLES_WANTED = 500
 BOUNCER_COUNT = 14
 """So many bouncers that our page has at least SAMPLES_WANTED samples, as postgres_exporter's has."""
+DOWN_SECONDS = 60.0
+MINUTE_SECONDS = 60.0
+INTERVAL_SECONDS = 15.0
 SCRAPE_TIMEOUT_SECONDS = 10.0
 """Prometheus' default scrape timeout: an answer that comes later is none."""
 
@@ -34,6 +37,7 @@ class Row:
     spread: Spread | None
     note: str = ""
     resident: float | None = None
+    cpu_seconds_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,26 @@ def count_samples(port: int) -> int:
 
 def measure_well(field: Field) -> list[Row]:
     """Every server with its backends well, over one kept connection with gzip."""
+    minutes = _measure_minute(field)
     rows = []
     for name, port, pid in _servers(field):
         spread = measure(get(port, "/metrics"), count=COUNT, pid=pid)
-        rows.append(Row(name, count_samples(port), spread, resident=resident_mib(pid)))
+        rows.append(Row(name, count_samples(port), spread, "", resident_mib(pid), minutes[name]))
     return rows
+
+
+def _measure_minute(field: Field) -> dict[str, float]:
+    """CPU seconds of each server in a minute of scrapes every 15 s.
+
+    The peers collect within a scrape and ours beside it: only a whole minute holds the cost of both.
+    """
+    servers = _servers(field)
+    before = {name: cpu_seconds(pid) for name, _, pid in servers}
+    for _ in range(int(MINUTE_SECONDS / INTERVAL_SECONDS)):
+        for _, port, _ in servers:
+            count_samples(port)
+        time.sleep(INTERVAL_SECONDS)
+    return {name: cpu_seconds(pid) - before[name] for name, _, pid in servers}
 
 
 def measure_frozen(field: Field) -> list[Row]:
@@ -106,23 +125,25 @@ def measure_frozen(field: Field) -> list[Row]:
         delays = _await_down(field.ours, started)
         ours, *peers = _servers(field)
         spread = measure(get(ours[1], "/metrics"), count=COUNT, pid=ours[2])
-        note = ", ".join(f"{name} 0 after {seconds:.1f} s" for name, seconds in delays.items())
+        note = ", ".join(f"{name} {_say_delay(seconds)}" for name, seconds in sorted(delays.items()))
         rows.append(Row(ours[0], None, spread, note))
         rows += [Row(name, None, None, _one_scrape(port)) for name, port, _ in peers]
     return rows
 
 
-def _await_down(ours: ExporterServer, started: float) -> dict[str, float]:
-    """Seconds until each `*_up` is 0 on our page."""
-    waiting = {"controlcore_postgres_up", "controlcore_redis_up"}
-    delays: dict[str, float] = {}
-    while waiting and time.monotonic() - started < 60:
+def _await_down(ours: ExporterServer, started: float) -> dict[str, float | None]:
+    """Seconds until each `*_up` is 0 on our page; None for one that is not within DOWN_SECONDS."""
+    delays: dict[str, float | None] = {"controlcore_postgres_up": None, "controlcore_redis_up": None}
+    while None in delays.values() and time.monotonic() - started < DOWN_SECONDS:
         page = read_page(f"{ours.url}/metrics")
-        for name in [each for each in waiting if page.get(each) == 0]:
+        for name in [each for each, seconds in delays.items() if seconds is None and page.get(each) == 0]:
             delays[name] = time.monotonic() - started
-            waiting.discard(name)
         time.sleep(0.1)
     return delays
+
+
+def _say_delay(seconds: float | None) -> str:
+    return f"NOT 0 within {DOWN_SECONDS:.0f} s" if seconds is None else f"0 after {seconds:.1f} s"
 
 
 def _one_scrape(port: int) -> str:
