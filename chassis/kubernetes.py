@@ -1,7 +1,6 @@
 """The Kubernetes API as plain JSON, with a deadline on every call.
 
-kubernetes_asyncio finds the server, the credentials and the certificates, and reads the ServiceAccount's token again
-when it is renewed; requests and answers are ours. It is imported when a client is opened, because it is heavy.
+Credentials, certificates and connections are those of chassis.kubernetes_access; requests and answers are made here.
 """
 
 from __future__ import annotations
@@ -17,8 +16,10 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
-from chassis.errors import BackendError, ConfigError, ConflictError, Fault, PermanentError, Reason, TransientError
+from chassis import kubernetes_access
+from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from chassis.http import USER_AGENT, status_error, translate
+from chassis.kubernetes_kubeconfig import from_kubeconfig
 from chassis.kubernetes_paths import (
     autoscaler_path,
     autoscalers_path,
@@ -76,8 +77,8 @@ class KubernetesClient:
     budget says no"), http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
-    def __init__(self, api: Any) -> None:
-        self._api = api
+    def __init__(self, access: kubernetes_access.Access) -> None:
+        self._access = access
 
     @classmethod
     @asynccontextmanager
@@ -86,11 +87,12 @@ class KubernetesClient:
 
         Raises ConfigError when there are no usable credentials.
         """
-        configuration = await _load(kubeconfig)
-        from kubernetes_asyncio.client import ApiClient  # noqa: PLC0415 - see the module's docstring
-
-        async with ApiClient(configuration) as api:
-            yield cls(api)
+        if kubeconfig is None:
+            credentials = await asyncio.to_thread(kubernetes_access.in_cluster)
+        else:
+            credentials = await asyncio.to_thread(from_kubeconfig, kubeconfig)
+        async with kubernetes_access.opened(credentials) as access:
+            yield cls(access)
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
@@ -167,20 +169,18 @@ class KubernetesClient:
             data = json.dumps(body).encode()
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._exchange(method, _url(self._api, path, query), headers, data)
+                return await self._exchange(method, _url(self._access.server, path, query), headers, data)
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error) from error
 
     async def _exchange(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> bytes:
         """One request with fresh credentials, and its answer read to the end."""
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"])
-        rest = self._api.rest_client
-        options: JsonObject = {"proxy": rest.proxy, "proxy_headers": rest.proxy_headers}
-        if rest.server_hostname:
-            options["server_hostname"] = rest.server_hostname
-        async with rest.pool_manager.request(
+        authorization = await self._access.authorization()
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        async with self._access.session.request(
             method, url, headers=headers, data=data, allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None), **options,
+            timeout=aiohttp.ClientTimeout(total=None), server_hostname=self._access.server_name,
         ) as answer:  # fmt: skip
             body = await _read_bounded(answer)
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - the 2xx class
@@ -188,29 +188,9 @@ class KubernetesClient:
         return body
 
 
-async def _load(kubeconfig: Path | None) -> Any:
-    """The library's configuration; every fault of it becomes a ConfigError."""
-    import yaml  # noqa: PLC0415 - only here
-    from kubernetes_asyncio import config  # noqa: PLC0415 - heavy
-    from kubernetes_asyncio.client.configuration import Configuration  # noqa: PLC0415 - heavy
-
-    configuration = Configuration()
-    try:
-        if kubeconfig is None:
-            await asyncio.to_thread(config.load_incluster_config, client_configuration=configuration)
-        else:
-            await config.load_kube_config(
-                config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
-            )
-    except (config.ConfigException, OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        where = "kubernetes.kubeconfig" if kubeconfig is not None else "kubernetes"
-        raise ConfigError((Fault(where, f"no usable credentials: {error}"),)) from error
-    return configuration
-
-
-def _url(api: Any, path: str, query: Mapping[str, str] | None) -> URL:
+def _url(server: str, path: str, query: Mapping[str, str] | None) -> URL:
     """The request's URL; the path is already quoted."""
-    text = api.configuration.host.rstrip("/") + path
+    text = server + path
     return URL(f"{text}?{urlencode(query)}" if query else text, encoded=True)
 
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from tools.servers.kubernetes import Cluster
 
-# The library reads kubeconfig and certificates on the event loop, once, when a client is opened.
-pytestmark = [pytest.mark.blocking_allowed, pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 GENEROUS_SECONDS = 20.0
 DEADLINE_SECONDS = 0.6

@@ -8,9 +8,6 @@ from exporter.collectors.workloads import WorkloadsCollector, WorkloadsSettings
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import make_sources, samples, value
 
-# The Kubernetes library reads its kubeconfig on the event loop, once, when a client is opened.
-pytestmark = pytest.mark.blocking_allowed
-
 API = "control-plane-api"
 ACCOUNT = "exporter"
 RATIO, CPU, AT_MAX = "controlcore_workload_cpu_usage_ratio", "cpu_usage_percent", "controlcore_hpa_at_max"

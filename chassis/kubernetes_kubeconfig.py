@@ -1,0 +1,251 @@
+"""Reads a kubeconfig's current context into Credentials, with every fault at once and its place.
+
+The fields and their precedence are those of the "kubeconfig (v1)" reference of Kubernetes: `*-data` wins over the file,
+`tokenFile` over `token`, and a relative path starts at the kubeconfig's folder. What would silently change who we are
+or where the credentials go (impersonation, a proxy, a name and password) is refused. No fault quotes a value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from chassis.errors import ConfigError, Fault
+from chassis.kubernetes_access import SETTING, UNUSABLE, Credentials, read_token, require_token
+
+WHERE = f"{SETTING}.kubeconfig"
+PLUG_INS = ("exec", "auth-provider")
+REFUSED_OF_USER = {
+    "as": "impersonation is not supported",
+    "as-uid": "impersonation is not supported",
+    "as-groups": "impersonation is not supported",
+    "as-user-extra": "impersonation is not supported",
+    "username": "a name and password are not supported; give a token or a client certificate",
+    "password": "a name and password are not supported; give a token or a client certificate",
+}
+REFUSED_OF_CLUSTER = {"proxy-url": "a proxy is not supported; the API must be reachable directly"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One mapping of the file, where it stands, and the list that its faults go to."""
+
+    place: str
+    fields: Mapping[str, Any]
+    folder: Path
+    faults: list[Fault]
+
+    def refuse(self, name: str, message: str) -> None:
+        """Adds a fault of one field."""
+        self.faults.append(Fault(f"{self.place}.{name}", message))
+
+    def refuse_all(self, refused: Mapping[str, str]) -> None:
+        """Adds a fault for each field that is set and has no place here."""
+        for name, message in refused.items():
+            if self.fields.get(name):
+                self.refuse(name, message)
+
+    def text(self, name: str) -> str | None:
+        """A field's text; None when it is absent, empty or faulty."""
+        value = self.fields.get(name)
+        if value is not None and not isinstance(value, str):
+            self.refuse(name, "expected text")
+            return None
+        return value or None
+
+    def is_on(self, name: str) -> bool:
+        """A field that is true or false; false when it is absent."""
+        value = self.fields.get(name, False)
+        if not isinstance(value, bool | None):
+            self.refuse(name, "expected true or false")
+        return value is True
+
+    def path(self, name: str) -> Path | None:
+        """A field that names a file, from the kubeconfig's folder on."""
+        value = self.text(name)
+        return None if value is None else self.folder / value
+
+    def material(self, name: str) -> bytes | Path | None:
+        """A certificate or key: the bytes of `NAME-data`, else the file that NAME names."""
+        data = self.text(f"{name}-data")
+        if data is None:
+            return self.path(name)
+        try:
+            return base64.b64decode("".join(data.split()), validate=True)
+        except (binascii.Error, ValueError):
+            self.refuse(f"{name}-data", "not base64")
+            return None
+
+
+def from_kubeconfig(path: Path) -> Credentials:
+    """The credentials of the file's current context; reads files, so call it off the event loop.
+
+    Raises ConfigError with every fault: the file's own under `kubernetes.kubeconfig`, a field's under its place in it.
+    """
+    path = path.expanduser()
+    root = _Entry(WHERE, _read_mapping(path), path.parent, [])
+    name = root.text("current-context")
+    if name is None:
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} has no current-context"), *root.faults))
+    context = _find(root, "contexts", name)
+    cluster = user = None
+    if context is not None:
+        cluster = _find(root, "clusters", context.text("cluster") or "")
+        user_name = context.text("user")
+        user = _find(root, "users", user_name) if user_name else _Entry(WHERE, {}, path.parent, root.faults)
+    credentials = _read_entries(cluster, user) if cluster is not None and user is not None else None
+    if root.faults or credentials is None:
+        raise ConfigError(tuple(root.faults))
+    return credentials
+
+
+def _read_mapping(path: Path) -> Mapping[str, Any]:
+    """The file as a mapping; a fault of it says the line and quotes nothing, for the file holds secrets."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        problem = (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: cannot read {path}: {problem}"),)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} is not YAML{place}"),)) from None
+    if not isinstance(value, dict):
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} is no kubeconfig"),))
+    return value
+
+
+def _find(root: _Entry, kind: str, name: str) -> _Entry | None:
+    """The entry of a list by its name; anything but exactly one is a fault."""
+    entries = root.fields.get(kind) or []
+    if not isinstance(entries, list):
+        root.refuse(kind, "expected a list")
+        return None
+    found = [entry for entry in entries if isinstance(entry, dict) and entry.get("name") == name]
+    if len(found) != 1:
+        root.refuse(kind, f"expected one entry named {name!r}, found {len(found)}")
+        return None
+    field = kind.removesuffix("s")
+    place, value = f"{WHERE}.{kind}[{name}].{field}", found[0].get(field)
+    if not isinstance(value, dict):
+        root.faults.append(Fault(place, "expected a mapping"))
+        return None
+    return _Entry(place, value, root.folder, root.faults)
+
+
+def _read_entries(cluster: _Entry, user: _Entry) -> Credentials:
+    """The credentials of a cluster and a user; they count only when no fault was added."""
+    cluster.refuse_all(REFUSED_OF_CLUSTER)
+    user.refuse_all(REFUSED_OF_USER)
+    server = _server(cluster)
+    token, token_path = _token(user)
+    return Credentials(
+        server=server,
+        tls=_tls(cluster, user) if server.startswith("https:") else None,
+        server_name=cluster.text("tls-server-name") if server.startswith("https:") else None,
+        token=token,
+        token_path=token_path,
+        plug_in=user.fields if any(user.fields.get(name) for name in PLUG_INS) else None,
+    )
+
+
+def _server(cluster: _Entry) -> str:
+    """The address without a slash at its end; what it may not be is a fault."""
+    server = (cluster.text("server") or "").rstrip("/")
+    try:
+        parts = urlsplit(server)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or parts.username is not None or parts.query or parts.fragment:
+        cluster.refuse("server", "expected https://host:port without a name, a password or a query")
+        return ""
+    return server
+
+
+def _token(user: _Entry) -> tuple[str | None, Path | None]:
+    """The bearer token, and the file that it is read from again."""
+    token, token_path = user.text("token"), user.path("tokenFile")
+    field = "token" if token_path is None else "tokenFile"
+    try:
+        if token_path is not None:
+            return read_token(token_path), token_path
+        return (None if token is None else require_token(token.strip(), "the text")), None
+    except ValueError as error:
+        user.refuse(field, str(error))
+        return None, None
+
+
+def _tls(cluster: _Entry, user: _Entry) -> ssl.SSLContext:
+    """The TLS context: whom we trust, and the client certificate if there is one."""
+    authority = cluster.material("certificate-authority")
+    is_unverified = cluster.is_on("insecure-skip-tls-verify")
+    context = ssl.create_default_context()
+    if is_unverified:
+        if authority is not None:
+            cluster.refuse("insecure-skip-tls-verify", "contradicts the certificate authority")
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif authority is not None:
+        context = _trusting(authority, cluster) or context
+    _add_certificate(context, user)
+    return context
+
+
+def _trusting(authority: bytes | Path, cluster: _Entry) -> ssl.SSLContext | None:
+    """A context that trusts this authority alone; None when it cannot be loaded."""
+    try:
+        if isinstance(authority, Path):
+            return ssl.create_default_context(cafile=authority)
+        # Outside the certificates, which are ASCII, stand comments.
+        return ssl.create_default_context(cadata=authority.decode("ascii", errors="ignore"))
+    except (OSError, ValueError) as error:
+        field = "certificate-authority" if isinstance(authority, Path) else "certificate-authority-data"
+        cluster.refuse(field, f"cannot load it: {_problem(error)}")
+        return None
+
+
+def _add_certificate(context: ssl.SSLContext, user: _Entry) -> None:
+    """Loads the client certificate and its key; one without the other is a fault."""
+    certificate, key = user.material("client-certificate"), user.material("client-key")
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        missing = "client-certificate" if certificate is None else "client-key"
+        user.refuse(missing, "a client certificate and its key go together")
+        return
+    try:
+        with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
+            # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
+            context.load_cert_chain(certificate_path, key_path, password="")
+    except (OSError, ValueError) as error:
+        user.refuse("client-certificate", f"cannot load it with its key: {_problem(error)}")
+
+
+@contextmanager
+def _as_file(material: bytes | Path) -> Iterator[Path]:
+    """The material's file; bytes get one that only we may read, and that is gone at exit."""
+    if isinstance(material, Path):
+        yield material
+        return
+    with tempfile.NamedTemporaryFile(prefix="controlcore-") as file:
+        file.write(material)
+        file.flush()
+        yield Path(file.name)
+
+
+def _problem(error: Exception) -> str:
+    """What OpenSSL or the system says, without the content."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "no certificate or key that OpenSSL can read"
+    return (error.strerror if isinstance(error, OSError) else None) or "no certificate or key that OpenSSL can read"
