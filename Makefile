@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos tools packages generate venv clean lock
+.PHONY: help demo test lint check bench chaos tools packages generate venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,13 +30,15 @@ demo: venv ## three faults, end to end, on real parts: one held, two repaired (K
 test: venv packages tools ## everything the tests need, then all tests
 	@$(RUN) -m tools.testing
 
-check: venv packages ## lint, types, layers, unit tests, rules, chart: a few minutes, nothing left running
-	@$(PYTHON) -m tools.build --only promtool --only helm
+lint: venv ## style, types, layers, dashboards as their sources say; needs no server
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(RUN) -m dashboards.src.build --check
+
+check: lint packages ## lint, unit tests, rules, chart: a few minutes, nothing left running
+	@$(PYTHON) -m tools.build --only promtool --only helm
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup -m "not cluster" tests/unit tests/integration/rules tests/integration/helm
 
 generate: venv ## write everything generated (drift fails a test)
