@@ -32,6 +32,7 @@ SERVICE_LINK_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
 """What kubelet puts into every container for each Service of the namespace, ours too: `NAME_SERVICE_HOST` and so on
 (Kubernetes documentation, "Accessing the Service", environment variables). None of it is meant as a setting."""
 S = TypeVar("S", bound="Settings")
+B = TypeVar("B", bound="Section")
 
 
 class Section(BaseModel):
@@ -81,7 +82,7 @@ def load(
     weaker than the file and stronger than the defaults.
     """
     faults = _unknown_variables(kind)
-    values = _merge(fallbacks or {}, _read_yaml(path) if path is not None else {})
+    values = _merge(fallbacks or {}, read_yaml(path) if path is not None else {})
     values = _merge(_merge(values, _environment(kind, faults)), overrides or {})
     try:
         settings = kind(**values)
@@ -91,6 +92,21 @@ def load(
     if faults:
         raise ConfigError(tuple(faults))
     return settings
+
+
+def load_section(kind: type[B], path: Path) -> B:
+    """Reads one file as a section of its own; raises ConfigError with every fault, each with the file's name."""
+    try:
+        return kind.model_validate(read_yaml(path))
+    except ValidationError as error:
+        faults = []
+        for item in error.errors(include_url=False, include_input=False):
+            place = ".".join(str(part) for part in item["loc"]) or "(top)"
+            message = str(item["msg"]).removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                message = _unknown(str(item["loc"][-1]), _allowed_at(kind, item["loc"][:-1]))
+            faults.append(Fault(f"{path}: {place}", message))
+        raise ConfigError(tuple(faults)) from None
 
 
 def read_secret(path: Path, setting: str) -> SecretStr:
@@ -117,7 +133,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """The file as a mapping; an empty file is an empty mapping. No fault quotes the file, which may hold a password."""
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -153,12 +154,52 @@ async def serving(
 
     At exit it stops accepting, waits up to `drain_seconds` for requests in flight, then closes.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, handle_signals=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port, ssl_context=tls, reuse_address=True)
-        await site.start()
-        bound = runner.addresses[0]
-        yield bound[0], bound[1]
-    finally:
-        await runner.cleanup()
+    async with Listener.opened(app, (host, port), tls=tls, drain_seconds=drain_seconds) as listener:
+        yield listener.bound
+
+
+class Listener:
+    """A served application whose TLS can be exchanged while it runs. Open it with `opened()`."""
+
+    def __init__(self, runner: web.AppRunner, site: web.TCPSite) -> None:
+        self._runner = runner
+        self._sites: list[web.BaseSite] = [site]
+        address = runner.addresses[0]
+        self.bound: tuple[str, int] = (address[0], address[1])
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls,
+        app: web.Application,
+        place: tuple[str, int],
+        *,
+        tls: ssl.SSLContext | None = None,
+        drain_seconds: float = 5.0,
+    ) -> AsyncIterator[Listener]:
+        """Listens at (host, port); at exit it stops accepting and waits for requests in flight, then closes."""
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, handle_signals=False)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, *place, ssl_context=tls, reuse_address=True)
+            await site.start()
+            yield cls(runner, site)
+        finally:
+            await runner.cleanup()
+
+    async def replace_tls(self, tls: ssl.SSLContext | None) -> None:
+        """Takes new connections with this context from now on, or without TLS when None; refuses none meanwhile.
+
+        The new listeners stand on copies of the old ones' sockets, so the queue of waiting connections is the same.
+        """
+        old, self._sites = self._sites, []
+        for site in old:
+            server = getattr(site, "_server", None)
+            for listening in server.sockets if server is not None else ():
+                copy = socket.fromfd(listening.fileno(), listening.family, listening.type)
+                copy.setblocking(False)
+                following = web.SockSite(self._runner, copy, ssl_context=tls)
+                await following.start()
+                self._sites.append(following)
+        for site in old:
+            await site.stop()

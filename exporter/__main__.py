@@ -69,6 +69,9 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     command.add_argument(
         "--web.listen-address", dest="listen", type=_address, metavar="HOST:PORT", help="where to serve (default :9877)"
     )
+    command.add_argument(
+        "--web.config.file", dest="web_config_file", metavar="PATH", help="TLS and authentication (exporter-toolkit)"
+    )
     command.add_argument("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
     command.add_argument("--log.form", dest="log_form", choices=("auto", "json", "console"))
     switches = command.add_argument_group("collectors", "each is on unless its configuration says otherwise")
@@ -89,6 +92,8 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
     if options.listen is not None:
         host, port = options.listen
         values["server"] = {"port": port} | ({"host": host} if host else {})
+    if options.web_config_file is not None:
+        values.setdefault("server", {})["web_config_file"] = options.web_config_file
     named = {"level": options.log_level, "form": options.log_form}
     chosen = {name: value for name, value in named.items() if value is not None}
     if chosen:

@@ -73,6 +73,10 @@ RELOAD_SUCCESS_TIME = Metric(
     "Unix time at which the configuration in force was read.",
     unit="seconds",
 )
+WEB_CONFIG_SUCCESSFUL = Metric(
+    "controlcore_exporter_web_config_last_reload_successful",
+    "Whether web.config.file was valid when it was last read (1) or the one before it is still in force (0).",
+)
 SCRAPES_REFUSED = Metric(
     "controlcore_exporter_scrapes_refused_total",
     "Scrapes that got no page, by reason: too many at once, a reader that did not read, a wrong credential.",
@@ -113,6 +117,7 @@ METRICS = (
     RELOAD_SUCCESSFUL,
     RELOAD_SUCCESS_TIME,
     CONFIG_VALID,
+    WEB_CONFIG_SUCCESSFUL,
     SCRAPES_REFUSED,
     START,
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chassis.clock import Clock
 from chassis.errors import ConfigError
-from chassis.http import serving
+from chassis.http import Listener
 from chassis.lifecycle import Lifecycle
 from exporter import landing
 from exporter.admission import Budget
@@ -26,10 +26,12 @@ from exporter.opening import opened
 from exporter.reloads import Reloads, answer
 from exporter.schedule import Job, Schedule
 from exporter.server import Scrape, Site
-from exporter.settings import ExporterSettings, collector_settings
+from exporter.settings import ExporterSettings, ServerSettings, collector_settings
 from exporter.snapshot import Publisher, Snapshot
 from exporter.sources import Sources
 from exporter.statelog import StateLog
+from exporter.web_config import read_web
+from exporter.web_guard import WebGuard
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -73,17 +75,21 @@ class Exporter:
             stack.push_async_callback(first.stack.aclose)
             gate = Gate(self.publisher.refused, self._clock, self._logger)
             site = Site(self, gate, settings.server)
-            bound = await stack.enter_async_context(
-                serving(site.application(), settings.server.host, settings.server.port)
-            )
+            guard = await self._guard(settings.server, gate)
+            place = (settings.server.host, settings.server.port)
+            tls = None if guard is None else guard.web.tls
+            listener = await stack.enter_async_context(Listener.opened(site.application(guard), place, tls=tls))
             life.on_reload(self._reloads.request)
             names = [job.spec.name for job in self._jobs(settings)]
-            self._logger.info("exporter.started", host=bound[0], port=bound[1], collectors=names)
+            self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
-                tasks = (
+                tasks = [
                     group.create_task(self.publisher.run(), name="publisher"),
                     group.create_task(self._generations(first), name="generations"),
-                )
+                ]
+                if guard is not None:
+                    watching = guard.watch(listener.replace_tls, self.publisher.note_web_reload, self._logger)
+                    tasks.append(group.create_task(watching, name="web_config"))
                 await life.stop.wait()
                 for task in tasks:
                     task.cancel()
@@ -125,6 +131,14 @@ class Exporter:
             self.publisher.is_reload_successful,
         )
         return landing.page(facts)
+
+    async def _guard(self, settings: ServerSettings, gate: Gate) -> WebGuard | None:
+        """What web.config.file asks for; None without one. Raises ConfigError."""
+        if settings.web_config_file is None:
+            return None
+        first = await asyncio.to_thread(read_web, settings.web_config_file)
+        self.publisher.note_web_reload(is_successful=True)
+        return WebGuard(settings.web_config_file, first, gate.refuse, self._clock)
 
     async def _generations(self, generation: Generation) -> None:
         """Runs one generation of collectors after the other, until cancelled."""

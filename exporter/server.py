@@ -17,6 +17,7 @@ from exporter.negotiation import Form, choose
 from exporter.selection import Selection, select
 from exporter.settings import ServerSettings
 from exporter.snapshot import Snapshot, compress
+from exporter.web_guard import WebGuard
 
 REMEDIATOR_PORT = 9878
 PATHS: dict[str, str] = {
@@ -95,9 +96,11 @@ class Site:
         self._gate = gate
         self._settings = settings
 
-    def application(self) -> web.Application:
-        """The routes as an aiohttp application."""
-        app = web.Application()
+    def application(self, guard: WebGuard | None = None) -> web.Application:
+        """The routes as an aiohttp application, behind a guard if there is one."""
+        app = web.Application(middlewares=() if guard is None else (guard.middleware,))
+        if guard is not None:
+            app.on_response_prepare.append(guard.add_headers)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/-/healthy", self.healthy)
         app.router.add_get("/-/ready", self.ready)

@@ -19,6 +19,7 @@ from chassis.errors import ConfigError, Fault
 from chassis.postgres_address import PostgresAddress
 from chassis.redis_address import RedisAddress
 from exporter.collectors import CollectorSettings, CollectorSpec, Scope
+from exporter.web_config import read_web
 
 PREFIX = "CONTROLCORE_EXPORTER_"
 CONVENTIONAL = {
@@ -77,6 +78,9 @@ class ServerSettings(Section):
     """Address to listen on."""
     port: int = Field(default=9877, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and logs it."""
+    web_config_file: Path | None = None
+    """File in the web configuration format of Prometheus' exporter-toolkit: TLS, client certificates, basic
+    authentication, headers. Read again when it, or a certificate that it names, changes."""
     max_scrapes: int = Field(default=40, ge=1)
     """Scrapes that are answered at once; more get 503. Two Prometheus servers need two; slow readers hold a place."""
     slow_reader_seconds: float = Field(default=10.0, gt=0)
@@ -208,6 +212,11 @@ def load_settings(
                 read_secret(file, setting)
         except ConfigError as error:
             faults += error.faults
+    try:
+        if settings.server.web_config_file is not None:
+            read_web(settings.server.web_config_file)
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(tuple(faults))
     return settings

@@ -63,6 +63,8 @@ class Publisher:
     def __init__(self, clock: Clock, ledger: Ledger, log: StateLog) -> None:
         self.ledger = ledger
         self.is_reload_successful = True
+        self.is_web_reload_successful: bool | None = None
+        """None without a web configuration."""
         self._clock = clock
         self._log = log
         self._renderer = Renderer()
@@ -94,6 +96,11 @@ class Publisher:
         self.is_reload_successful = is_successful
         if is_successful:
             self._reloaded = self._clock.now()
+        self._dirty.set()
+
+    def note_web_reload(self, *, is_successful: bool) -> None:
+        """The web configuration was read."""
+        self.is_web_reload_successful = is_successful
         self._dirty.set()
 
     async def run(self) -> None:
@@ -151,6 +158,7 @@ class Publisher:
             own.RELOAD_SUCCESSFUL.value(valid),
             own.CONFIG_VALID.value(valid),
             own.RELOAD_SUCCESS_TIME.value(self._reloaded),
+            own.WEB_CONFIG_SUCCESSFUL.value(self.is_web_reload_successful),
             self.refused.family(),
         )
 

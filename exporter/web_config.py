@@ -1,0 +1,226 @@
+"""Reads the web configuration file of Prometheus' exporter-toolkit, with its own field names.
+
+The format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. What Python's TLS
+cannot do is a fault rather than something weaker than what was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from chassis.config import Section, load_section
+from chassis.errors import ConfigError, Fault
+from exporter.web_ciphers import CIPHERS, CURVES
+
+BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+HEADERS = {
+    "Content-Security-Policy": None,
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-XSS-Protection": None,
+    "Strict-Transport-Security": None,
+}
+"""The headers that the format allows, with their values where these are a closed set."""
+VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+Stamps = tuple[tuple[int, int, int] | None, ...]
+Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
+CLIENT_CHECKS = {
+    "": ssl.CERT_NONE,
+    "NoClientCert": ssl.CERT_NONE,
+    "RequestClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+"""RequestClientCert asks for a certificate that nobody looks at, which is the same as not asking."""
+
+
+def _check_users(users: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    """Refuses what is no bcrypt hash: a password in clear would otherwise just never match."""
+    for user, value in users.items():
+        if BCRYPT.fullmatch(value.get_secret_value()) is None:
+            raise ValueError(f"the value of user {user} is no bcrypt hash")
+    return users
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Refuses other headers and values than the format knows."""
+    for name, value in headers.items():
+        if name not in HEADERS:
+            raise ValueError(f"header {name} cannot be set; allowed here: {', '.join(HEADERS)}")
+        allowed = HEADERS[name]
+        if allowed is not None and value.lower() not in allowed:
+            raise ValueError(f"{name} is one of {', '.join(allowed)}")
+        if "\r" in value or "\n" in value:
+            raise ValueError(f"{name} holds a line break")
+    return headers
+
+
+def _check_client_auth(value: str) -> str:
+    """Refuses a kind of client authentication that is unknown or that Python's TLS cannot do."""
+    if value == "RequireAnyClientCert":
+        raise ValueError("a certificate that nobody verifies cannot be demanded here; use RequireAndVerifyClientCert")
+    if value not in CLIENT_CHECKS:
+        raise ValueError(f"allowed here: {', '.join(name for name in CLIENT_CHECKS if name)}")
+    return value
+
+
+class TlsServerConfig(Section):
+    """How connections are encrypted, and which clients are believed."""
+
+    cert: str = ""
+    cert_file: Path | None = None
+    key: SecretStr = SecretStr("")
+    key_file: Path | None = None
+    client_auth_type: Annotated[str, AfterValidator(_check_client_auth)] = ""
+    client_ca: str = ""
+    client_ca_file: Path | None = None
+    client_allowed_sans: tuple[str, ...] = ()
+    min_version: Version = "TLS12"
+    max_version: Version = "TLS13"
+    cipher_suites: tuple[str, ...] = ()
+    prefer_server_cipher_suites: bool = True
+    curve_preferences: tuple[str, ...] = Field(default=(), max_length=1)
+    """OpenSSL's binding pins one curve or none."""
+
+    @model_validator(mode="after")
+    def check(self) -> TlsServerConfig:
+        """Refuses what is missing, given twice, or contradicts itself."""
+        for name in ("cert", "key"):
+            inline = getattr(self, name)
+            has_inline = bool(inline.get_secret_value() if isinstance(inline, SecretStr) else inline)
+            if has_inline == (getattr(self, f"{name}_file") is not None):
+                raise ValueError(f"exactly one of {name} and {name}_file is needed")
+        if self.client_ca and self.client_ca_file is not None:
+            raise ValueError("client_ca and client_ca_file exclude each other")
+        has_ca = bool(self.client_ca) or self.client_ca_file is not None
+        if has_ca != (CLIENT_CHECKS[self.client_auth_type] is not ssl.CERT_NONE):
+            raise ValueError("client_ca_file belongs to a client_auth_type that verifies, and such a type needs it")
+        if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
+            raise ValueError("client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert")
+        unknown = [name for name in (*self.cipher_suites,) if name not in CIPHERS]
+        unknown += [name for name in self.curve_preferences if name not in CURVES]
+        if unknown:
+            raise ValueError(f"unknown cipher suites or curves: {', '.join(unknown)}")
+        return self
+
+
+class HttpServerConfig(Section):
+    """What is added to every answer."""
+
+    http2: bool = True
+    """Accepted and without effect: this server speaks HTTP/1.1 to every client."""
+    headers: Annotated[dict[str, str], AfterValidator(_check_headers)] = Field(default_factory=dict)
+
+
+class RateLimit(Section):
+    """How many requests are answered in all."""
+
+    interval: str = "0s"
+    """Time in which one request is earned, e.g. 1s; 0s sets no limit."""
+    burst: int = Field(default=0, ge=0)
+
+    @property
+    def interval_seconds(self) -> float:
+        """The interval as seconds."""
+        return sum(float(number) * UNITS[unit] for number, unit in DURATION.findall(self.interval))
+
+    @model_validator(mode="after")
+    def check(self) -> RateLimit:
+        """Refuses an interval that cannot be read, and one that would let nobody in."""
+        if DURATION.sub("", self.interval) not in {"", "0"}:
+            raise ValueError("interval is a duration such as 1s or 500ms")
+        if self.interval_seconds > 0 and self.burst == 0:
+            raise ValueError("burst is at least 1 when an interval is set")
+        return self
+
+
+class WebConfig(Section):
+    """The whole file."""
+
+    tls_server_config: TlsServerConfig | None = None
+    http_server_config: HttpServerConfig = HttpServerConfig()
+    basic_auth_users: Annotated[dict[str, SecretStr], AfterValidator(_check_users)] = Field(default_factory=dict)
+    rate_limit: RateLimit = RateLimit()
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """A web configuration that can be served with."""
+
+    config: WebConfig
+    tls: ssl.SSLContext | None
+    files: tuple[Path, ...]
+    """The file itself and every file that it names."""
+    stamps: Stamps
+    """How these files looked before they were read."""
+
+
+def read_web(path: Path) -> Web:
+    """The file and the certificates that it names; raises ConfigError with its faults. Reads files: not on the loop."""
+    before = stamps_of((path,))
+    config = load_section(WebConfig, path)
+    settings = config.tls_server_config
+    if settings is None:
+        return Web(config, None, (path,), before)
+    named = (settings.cert_file, settings.key_file, settings.client_ca_file)
+    files = (path, *(path.parent / file for file in named if file is not None))
+    before += stamps_of(files[1:])
+    try:
+        return Web(config, _tls_context(settings, path.parent), files, before)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError((Fault(f"{path}: tls_server_config", f"cannot be used: {error}"),)) from error
+
+
+def stamps_of(files: tuple[Path, ...]) -> Stamps:
+    """What changes when a file is written again or replaced; None for one that is not there."""
+    found: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            status = file.stat()
+            found.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def _tls_context(settings: TlsServerConfig, folder: Path) -> ssl.SSLContext:
+    """The server's TLS as the file describes it; relative paths begin at the file's folder."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version, context.maximum_version = VERSIONS[settings.min_version], VERSIONS[settings.max_version]
+    if settings.prefer_server_cipher_suites:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    suites = [CIPHERS[name] for name in settings.cipher_suites if CIPHERS[name]]
+    if suites:
+        context.set_ciphers(":".join(suites))
+    for curve in settings.curve_preferences:
+        context.set_ecdh_curve(CURVES[curve])
+    with TemporaryDirectory(prefix="controlcore-exporter-") as inline:  # the ssl module reads keys from files only
+        cert, key = Path(inline) / "cert", Path(inline) / "key"
+        cert.write_text(settings.cert, encoding="utf-8")
+        key.touch(mode=0o600)
+        key.write_text(settings.key.get_secret_value(), encoding="utf-8")
+        context.load_cert_chain(
+            folder / settings.cert_file if settings.cert_file is not None else cert,
+            folder / settings.key_file if settings.key_file is not None else key,
+            password="",  # an encrypted key is a fault, not a question at the terminal
+        )
+    context.verify_mode = CLIENT_CHECKS[settings.client_auth_type]
+    if settings.client_ca_file is not None:
+        context.load_verify_locations(folder / settings.client_ca_file)
+    elif settings.client_ca:
+        context.load_verify_locations(cadata=settings.client_ca)
+    return context

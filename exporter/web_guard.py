@@ -1,0 +1,199 @@
+"""Decides who may ask: rate limit, client certificate's names, basic authentication. Keeps the file up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+import bcrypt
+from aiohttp import web
+
+from chassis.errors import ConfigError
+from exporter.own import Refusal
+from exporter.web_config import Web, read_web, stamps_of
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+    from chassis.clock import Clock
+    from exporter.web_config import RateLimit
+
+LOOK_SECONDS = 1.0
+REMEMBERED = 100
+WAITING_MAX = 16
+BCRYPT_BYTES = 72
+"""bcrypt reads no more of a password; longer ones are compared as far as that, as Go does."""
+NOBODY = b"$2b$10$Q4GpV49ZmaclWlW1Ix3FCeW4sTbwXZlVWV9mcHzlGp8AX1I87Khgu"
+"""Compared with when there is no such user, so that the time of an answer does not tell who there is."""
+REALM = {"WWW-Authenticate": "Basic"}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class NoteReload(Protocol):
+    """Is told how reading the file again went."""
+
+    def __call__(self, *, is_successful: bool) -> None:
+        """Takes it over."""
+        ...
+
+
+class Passwords:
+    """Checks passwords against bcrypt hashes, one at a time and off the loop, and remembers the results.
+
+    One check costs some 50 ms of CPU by design; a scraper sends the same password each time.
+    """
+
+    def __init__(self) -> None:
+        self._key = os.urandom(32)
+        self._known: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+        self.checks = 0
+
+    async def is_right(self, web_config: Web, header: str) -> bool:
+        """Whether an Authorization header names a user with the right password."""
+        user, password = credentials_of(header)
+        found = web_config.config.basic_auth_users.get(user)
+        wanted = NOBODY if found is None else found.get_secret_value().encode()
+        proof = hmac.digest(self._key, wanted + b"\0" + user.encode() + b"\0" + password, sha256)
+        for verdict, known in self._known.items():
+            if proof in known:
+                known.move_to_end(proof)
+                return verdict
+        if self._waiting >= WAITING_MAX:
+            return False
+        self._waiting += 1
+        try:
+            async with self._lock:
+                self.checks += 1
+                is_right = await asyncio.to_thread(_matches, password, wanted) and found is not None
+        finally:
+            self._waiting -= 1
+        known = self._known[is_right]
+        known[proof] = None
+        if len(known) > REMEMBERED:
+            known.popitem(last=False)
+        return is_right
+
+
+class Bucket:
+    """A token bucket over all requests; it starts full."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tokens: float | None = None
+        self._at = clock.monotonic()
+
+    def may_pass(self, limit: RateLimit) -> bool:
+        """Whether there is a token, which is then taken."""
+        if limit.interval_seconds <= 0:
+            return True
+        now = self._clock.monotonic()
+        tokens = limit.burst if self._tokens is None else self._tokens
+        tokens = min(float(limit.burst), tokens + (now - self._at) / limit.interval_seconds)
+        self._at, is_there = now, tokens >= 1
+        self._tokens = tokens - 1 if is_there else tokens
+        return is_there
+
+
+class WebGuard:
+    """The web configuration in force, and the middleware that applies it."""
+
+    def __init__(self, path: Path, first: Web, refuse: Callable[[Refusal], None], clock: Clock) -> None:
+        self.web = first
+        self.is_reload_successful = True
+        self._path = path
+        self._refuse = refuse
+        self._clock = clock
+        self._passwords = Passwords()
+        self._bucket = Bucket(clock)
+        self._stamps = first.stamps
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Lets through who may ask."""
+        return await self._refusal(request) or await handler(request)
+
+    async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Adds the configured headers to an answer that is about to be sent."""
+        response.headers.update(self.web.config.http_server_config.headers)
+
+    async def watch(
+        self,
+        replace_tls: Callable[[ssl.SSLContext | None], Awaitable[None]],
+        note: NoteReload,
+        logger: FilteringBoundLogger,
+    ) -> None:
+        """Reads the file again whenever it, or a file that it names, changed; a faulty one changes nothing."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            stamps = await asyncio.to_thread(stamps_of, self.web.files)
+            if stamps == self._stamps:
+                continue
+            self._stamps = stamps
+            try:
+                following = await asyncio.to_thread(read_web, self._path)
+            except ConfigError as error:
+                self.is_reload_successful = False
+                logger.warning("web_config.rejected", faults=[str(fault) for fault in error.faults])
+            else:
+                self.web, self.is_reload_successful = following, True
+                self._stamps = following.stamps
+                await replace_tls(following.tls)
+                logger.info("web_config.reloaded")
+            note(is_successful=self.is_reload_successful)
+
+    async def _refusal(self, request: web.Request) -> web.Response | None:
+        """The answer for who may not ask; None for who may."""
+        current = self.web
+        if not self._bucket.may_pass(current.config.rate_limit):
+            self._refuse(Refusal.RATE_LIMITED)
+            return web.Response(text="rate limit exceeded\n", status=HTTPStatus.TOO_MANY_REQUESTS)
+        tls = current.config.tls_server_config
+        if tls is not None and tls.client_allowed_sans:
+            certificate = request.get_extra_info("peercert") or {}
+            if not names_of(certificate) & set(tls.client_allowed_sans):
+                self._refuse(Refusal.UNAUTHORIZED)
+                return web.Response(text="the certificate names no allowed client\n", status=HTTPStatus.FORBIDDEN)
+        if current.config.basic_auth_users:
+            header = request.headers.get("Authorization", "")
+            if not await self._passwords.is_right(current, header):
+                self._refuse(Refusal.UNAUTHORIZED)
+                return web.Response(text="Unauthorized\n", status=HTTPStatus.UNAUTHORIZED, headers=REALM)
+        return None
+
+
+def credentials_of(header: str) -> tuple[str, bytes]:
+    """User and password of a Basic Authorization header (RFC 7617); both empty when it is none."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", b""
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        return user.decode(), password
+    except (binascii.Error, ValueError):
+        return "", b""
+
+
+def names_of(certificate: dict[str, Any]) -> set[str]:
+    """The subject alternative names of a verified certificate, as the ssl module gives them."""
+    return {str(value) for _, value in certificate.get("subjectAltName", ())}
+
+
+def _matches(password: bytes, wanted: bytes) -> bool:
+    """Whether this is the password of the hash."""
+    try:
+        return bcrypt.checkpw(password[:BCRYPT_BYTES], wanted)
+    except ValueError:
+        return False
