@@ -1,6 +1,7 @@
 """Renders the Helm chart, so that tests and demo use exactly its Roles and configuration files.
 
-`python -m tools.chart [RELEASE] [NAMESPACE] [--values FILE]` prints the objects.
+`python -m tools.chart [RELEASE] [NAMESPACE] [--values FILE]` prints the objects; without values those of a first
+installation, where only the webhook's Secret is named.
 """
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tools.build import locate
+from tools.build import ToolError, locate
 
 CHART = Path(__file__).parents[1] / "helm" / "controlcore-exporter"
 TIMEOUT_SECONDS = 60.0
+FIRST_INSTALLATION: Mapping[str, Any] = {"remediator": {"tokenSecret": {"name": "controlcore-webhook"}}}
 # Helm says this for every file that the chart shares with the rest of the repository.
 _EXPECTED = "found symbolic link in path"
 
@@ -72,8 +75,11 @@ def main() -> None:
     parser.add_argument("namespace", nargs="?", default="controlcore")
     parser.add_argument("--values", type=Path)
     options = parser.parse_args()
-    values = yaml.safe_load(options.values.read_text(encoding="utf-8")) if options.values else {}
-    print(yaml.safe_dump_all(render(values, options.release, options.namespace), sort_keys=False))
+    values = FIRST_INSTALLATION if options.values is None else yaml.safe_load(options.values.read_text("utf-8")) or {}
+    try:
+        print(yaml.safe_dump_all(render(values, options.release, options.namespace), sort_keys=False))
+    except (ChartError, ToolError) as error:
+        sys.exit(f"tools.chart: {error}")
 
 
 if __name__ == "__main__":

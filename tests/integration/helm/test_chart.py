@@ -44,6 +44,13 @@ def test_without_a_token_secret_nothing_is_rendered() -> None:
         render({}, "controlcore", "controlcore")
 
 
+def test_the_command_of_the_readme_prints_the_rights_of_a_first_installation() -> None:
+    command = [sys.executable, "-m", "tools.chart"]
+    printed = subprocess.run(command, cwd=CHART.parents[1], capture_output=True, text=True, check=True).stdout
+    roles = [item for item in yaml.safe_load_all(printed) if item["kind"] == "Role"]
+    assert {role["metadata"]["name"] for role in roles} == {"controlcore-exporter", "controlcore-remediator"}
+
+
 def test_the_exporter_alone_needs_no_secret() -> None:
     objects = render({"remediator": {"enabled": False}}, "controlcore", "controlcore")
     assert {item["metadata"]["name"] for item in objects} == {"controlcore-exporter"}
