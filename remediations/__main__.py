@@ -11,7 +11,7 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from chassis import log
@@ -130,9 +130,18 @@ def _serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     try:
         run(body)
     except* InvariantBroken as broken:
-        log.get_logger().critical("invariant.broken", problem=str(broken.exceptions[0]))
+        log.get_logger().critical("invariant.broken", problem="; ".join(str(error) for error in _leaves(broken)))
         status = EXIT_FAILED
     return status
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors inside a group, however deep."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _check(_options: argparse.Namespace, settings: RemediatorSettings) -> int:

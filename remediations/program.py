@@ -24,6 +24,7 @@ from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.policy import PolicySet, parse_policies
 from remediations.prometheus import PrometheusClient
+from remediations.retention import forget_old
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.telemetry import Telemetry
@@ -108,6 +109,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     async with asyncio.TaskGroup() as group:
         follower = group.create_task(shelf.follow(), name="policies")
         group.create_task(engine.run(life.stop), name="engine")
+        group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")
         await life.stop.wait()
         follower.cancel()
     get_logger().info("program.stopped")

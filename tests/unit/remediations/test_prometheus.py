@@ -132,7 +132,7 @@ async def test_oldest_of_several_exporters_counts():
 async def test_collection_in_the_far_future_is_unknown():
     """Some clock is wrong, and nobody can say which."""
     clock = ManualClock()
-    upstream = Upstream({FRESHNESS: fresh(clock, api=-3600, postgres=2), QUERY.promql: vector(({}, 1))})
+    upstream = Upstream({FRESHNESS: fresh(clock, api=-3600), "x": vector(({}, 1))})
 
     async with asking(upstream, clock) as client:
         assert (await client.ask(Query("x", ("api",)))).value is None
