@@ -1,0 +1,218 @@
+"""Looks into a directory of backups: which is the newest, how large, and whether it is whole. Blocking: for a thread.
+
+Whole means that the gzip stream can be read to its end with the right checksums, as `gunzip -t` does. A backup may be
+many gigabytes, so it is read in slices: each call goes on where the last one stopped and ends at its deadline.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from chassis.config import Section
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+
+GZIP = 16 + zlib.MAX_WBITS
+"""zlib's window size with the gzip wrapper: header, checksum and length are verified (zlib manual, inflateInit2)."""
+SLICE_BYTES = 1024 * 1024
+MAX_ENTRIES = 20_000
+"""Files of one directory that are looked at: fifty years of daily backups."""
+KEPT_FILES = 3
+"""When the newest is not whole, so many are tried for one that is."""
+MAX_PROOFS = 200
+"""Results that are remembered: three files for each of twenty places, and more."""
+GZIP_SUFFIX = ".gz"
+
+Identity = tuple[str, int, int]
+"""Path, size and modification time in ns: what is the same has the same content."""
+
+
+class BackupPlace(Section):
+    """One directory with one kind of backup."""
+
+    kind: str
+    """Value of the label `kind`."""
+    directory: Path
+    """Where the backups are, mounted for reading."""
+    pattern: str = "full_backup_*.sql.gz"
+    """Which files count, relative to the directory; `incremental_*/base.tar.gz` looks one level down."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFile:
+    """One backup."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+
+    @property
+    def identity(self) -> Identity:
+        """What tells it from a file that was written over it."""
+        return self.path, self.size_bytes, self.modified_ns
+
+    @property
+    def modified(self) -> float:
+        """Unix seconds."""
+        return self.modified_ns / 1e9
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its wholeness can be told from its bytes."""
+        return self.path.endswith(GZIP_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What one directory holds; files that are still being written are not among them. None is not known yet."""
+
+    count: int
+    newest: BackupFile | None = None
+    previous: BackupFile | None = None
+    is_whole: bool | None = None
+    """Whether the newest is whole; None for a file without checksums too."""
+    success: BackupFile | None = None
+    """The newest that is whole, or not empty where nothing better can be told."""
+    has_success: bool | None = None
+
+
+@dataclass(slots=True)
+class Proof:
+    """How far the reading of one compressed file has come."""
+
+    identity: Identity
+    offset: int = 0
+    pending: bytes = b""
+    stream: zlib._Decompress = field(default_factory=lambda: zlib.decompressobj(GZIP))
+
+    def advance(self, is_over: Callable[[], bool]) -> bool | None:
+        """Reads on until it is over; True when whole, False when broken, None when there is more to read."""
+        try:
+            with Path(self.identity[0]).open("rb") as file:
+                file.seek(self.offset)
+                while not is_over():
+                    if not self.pending:
+                        self.pending = file.read(SLICE_BYTES)
+                        self.offset += len(self.pending)
+                    if not self.pending:
+                        return self.stream.eof
+                    self._inflate()
+        except (zlib.error, EOFError):
+            return False
+        return None
+
+    def _inflate(self) -> None:
+        """One slice of output, bounded whatever the compression; a gzip file may hold several members in a row."""
+        if self.stream.eof:
+            self.pending = self.pending.lstrip(b"\0")  # padding after the last member, as gunzip allows
+            if self.pending:
+                self.stream = zlib.decompressobj(GZIP)
+        if self.pending:
+            self.stream.decompress(self.pending, SLICE_BYTES)
+            self.pending = self.stream.unused_data if self.stream.eof else self.stream.unconsumed_tail
+
+
+@dataclass(slots=True)
+class Inspector:
+    """Remembers which files were found whole or broken, by path, size and time."""
+
+    settle_seconds: float
+    is_verifying: bool = True
+    proofs: dict[Identity, bool] = field(default_factory=dict)
+    unfinished: dict[str, Proof] = field(default_factory=dict)
+    """What is being read, by kind: several directories share the time, and none loses its place."""
+
+    def look(self, place: BackupPlace, now: float, is_over: Callable[[], bool]) -> Folder:
+        """What the directory holds now; raises BackendError when it cannot be read."""
+        try:
+            count, files = list_newest(place, lambda moment: abs(now - moment) >= self.settle_seconds)
+            for file in files:
+                if self._judge(place.kind, file, is_over) is not False:
+                    break
+        except OSError as error:
+            raise _file_error(error) from error
+        return self._report(count, files)
+
+    def _judge(self, kind: str, file: BackupFile, is_over: Callable[[], bool]) -> bool | None:
+        """Whether a file is whole as far as is known, after reading on as long as there is time."""
+        if file.size_bytes == 0:
+            return False
+        if not (self.is_verifying and file.is_compressed):
+            return None
+        if file.identity in self.proofs:
+            return self.proofs[file.identity]
+        proof = self.unfinished.get(kind)
+        if proof is None or proof.identity != file.identity:
+            proof = self.unfinished[kind] = Proof(file.identity)
+        found = proof.advance(is_over)
+        if found is not None:
+            del self.unfinished[kind]
+            while len(self.proofs) >= MAX_PROOFS:
+                del self.proofs[next(iter(self.proofs))]
+            self.proofs[file.identity] = found
+        return found
+
+    def _report(self, count: int, files: list[BackupFile]) -> Folder:
+        """The newest files as a report."""
+        if not files:
+            return Folder(count, has_success=False)
+        states = [self._known(file) for file in files]
+        success = next((file for file, state in zip(files, states, strict=True) if state in {"whole", "filled"}), None)
+        is_whole = {"whole": True, "broken": False}.get(states[0])
+        has_success = True if success is not None else (None if "unread" in states else False)
+        return Folder(count, files[0], files[1] if len(files) > 1 else None, is_whole, success, has_success)
+
+    def _known(self, file: BackupFile) -> str:
+        """whole, broken, filled (no checksum to ask for) or unread."""
+        if file.size_bytes == 0:
+            return "broken"
+        if not (self.is_verifying and file.is_compressed):
+            return "filled"
+        proof = self.proofs.get(file.identity)
+        return "unread" if proof is None else ("whole" if proof else "broken")
+
+
+def list_newest(place: BackupPlace, is_settled: Callable[[float], bool]) -> tuple[int, list[BackupFile]]:
+    """How many finished backups there are, and the newest of them first; raises OSError, or PermanentError if too many.
+
+    A missing directory is an error: Path.glob would call it empty.
+    """
+    next(place.directory.iterdir(), None)
+    entries = list(islice(place.directory.glob(place.pattern), MAX_ENTRIES + 1))
+    if len(entries) > MAX_ENTRIES:
+        raise PermanentError(Reason.MALFORMED, f"more than {MAX_ENTRIES} files match {place.pattern}")
+    files = [file for file in map(_describe, entries) if file is not None and is_settled(file.modified)]
+    return len(files), heapq.nlargest(KEPT_FILES, files, key=lambda file: (file.modified_ns, file.path))
+
+
+def modified_at(path: Path) -> float | None:
+    """When a marker file was last written, Unix seconds; None when it is not there. Raises BackendError."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _file_error(error) from error
+
+
+def _describe(path: Path) -> BackupFile | None:
+    """A regular file; None for anything else, and for what was deleted meanwhile."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return BackupFile(str(path), status.st_size, status.st_mtime_ns) if path.is_file() else None
+
+
+def _file_error(error: OSError) -> BackendError:
+    """What a failure of the file system means. Its text holds a path of the configuration and no secret."""
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return PermanentError(Reason.MISSING, str(error))
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return PermanentError(Reason.PERMISSION, str(error))
+    return TransientError(Reason.UNREACHABLE, str(error))
