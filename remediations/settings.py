@@ -36,7 +36,7 @@ class JournalSettings(Section):
     path: Path = Path("/var/lib/controlcore-remediator/journal.db")
     """SQLite file on a disk that survives the pod. On an ephemeral disk a restart forgets cooldowns and budgets."""
     keep_days: float = Field(default=90.0, ge=1, le=3650)
-    """Closed remediations are kept this long. Below a day cooldowns and budgets would be forgotten; a fault that is held
+    """Closed remediations are kept this long. Below a day cooldowns and budgets would suffer; a fault that is held
     for ever adds about 20 MB a day."""
     timeout_seconds: float = Field(default=20.0, gt=0, le=120)
     """Longest wait for one call to the journal. Too small rolls a storm on a slow disk back each time; Alertmanager
