@@ -1,0 +1,191 @@
+"""Credentials of a pod, their renewal, and what is sent with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import yaml
+
+from chassis import kubernetes_access as access
+from chassis.errors import ConfigError
+from chassis.kubernetes_access import TOKEN_SECONDS, Credentials, in_cluster
+from chassis.kubernetes_kubeconfig import from_kubeconfig
+from tests.fakes.clock import ManualClock
+from tools.servers.certificates import make_serving_pair
+
+ROOT = Path(__file__).parents[3]
+SERVER = "https://127.0.0.1:1"
+PLUG_IN = """
+import json, sys
+print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": %s}))
+"""
+OPEN_PLAIN = """
+import asyncio, sys
+from pathlib import Path
+from chassis.kubernetes import KubernetesClient
+
+async def main():
+    async with KubernetesClient.opened(Path(sys.argv[1])):
+        pass
+
+asyncio.run(main())
+sys.exit('kubernetes_asyncio' in sys.modules)
+"""
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    """A ServiceAccount's folder."""
+    pair = make_serving_pair(tmp_path, "server")
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(pair.certificate_path.read_bytes())
+    (folder / "token").write_text("hunter2-first\n")
+    return folder
+
+
+def environment(host: str = "10.96.0.1", port: str = "443") -> dict[str, str]:
+    return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+
+
+def messages_of(folder: Path, variables: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        in_cluster(folder, variables)
+    assert {fault.path for fault in caught.value.faults} == {"kubernetes"}
+    return [fault.message.removeprefix("no usable credentials: ") for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [("10.96.0.1", "https://10.96.0.1:443"), ("fd00::1", "https://[fd00::1]:443"), ("api", "https://api:443")],
+)
+def test_pod_has_the_address_of_its_environment(account: Path, host: str, server: str) -> None:
+    found = in_cluster(account, environment(host))
+    assert (found.server, found.token, found.token_path) == (server, "hunter2-first", account / "token")
+    assert found.tls is not None
+    assert [entry["subject"] for entry in found.tls.get_ca_certs()] == [((("commonName", "server"),),)]
+
+
+@pytest.mark.parametrize("absent", ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_place_without_the_service_is_no_pod(account: Path, absent: str, is_empty: bool) -> None:  # noqa: FBT001
+    variables = environment()
+    del variables[absent]
+    (message,) = messages_of(account, variables | ({absent: ""} if is_empty else {}))
+    assert message.startswith("this is no pod")
+
+
+def test_faults_of_a_pod_are_told_together(account: Path) -> None:
+    (account / "token").write_text("\n")
+    (account / "ca.crt").unlink()
+    assert messages_of(account, environment(port="tcp")) == [
+        f"{account / 'token'} is empty",
+        f"cannot load {account / 'ca.crt'}: No such file or directory",
+        "KUBERNETES_SERVICE_PORT is no number",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"two words", b"a\nb", b"\xff", "schl\u00fcssel".encode()])
+def test_token_that_no_header_carries_is_refused_unquoted(account: Path, content: bytes) -> None:
+    (account / "token").write_bytes(content)
+    assert messages_of(account, environment()) == [f"{account / 'token'} holds no token"]
+
+
+async def test_replaced_token_is_sent_within_a_minute(account: Path) -> None:
+    clock = ManualClock()
+    async with access.opened(await asyncio.to_thread(in_cluster, account, environment()), clock) as opened:
+        (account / "token").write_text("hunter2-second")
+        await clock.advance(TOKEN_SECONDS - 1)
+        assert await opened.authorization() == "Bearer hunter2-first"
+        await clock.advance(1)
+        assert await opened.authorization() == "Bearer hunter2-second"
+        (account / "token").write_text("hunter2-third")
+        assert await opened.authorization() == "Bearer hunter2-second"
+    assert TOKEN_SECONDS <= 60
+
+
+async def test_unreadable_token_leaves_the_last_one_and_is_logged_once(account: Path) -> None:
+    clock = ManualClock()
+    async with access.opened(await asyncio.to_thread(in_cluster, account, environment()), clock) as opened:
+        (account / "token").unlink()
+        await clock.advance(TOKEN_SECONDS)
+        with structlog.testing.capture_logs() as lines:
+            assert [await opened.authorization() for _ in range(3)] == ["Bearer hunter2-first"] * 3
+        assert [line["event"] for line in lines] == ["kubernetes.token_unreadable"]
+        assert "hunter2" not in str(lines)
+        (account / "token").write_text("hunter2-second")
+        assert await opened.authorization() == "Bearer hunter2-second"
+
+
+def test_representation_hides_what_is_secret() -> None:
+    shown = repr(Credentials(SERVER, token="hunter2", plug_in={"exec": {"env": "hunter2"}}))
+    assert "hunter2" not in shown
+
+
+def with_plug_in(folder: Path, status: dict[str, Any]) -> Path:
+    command = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-c", PLUG_IN % json.dumps(status)],
+    }
+    return written(folder, {"exec": command})
+
+
+def written(folder: Path, user: dict[str, Any]) -> Path:
+    path = folder / "kubeconfig"
+    config = {
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": SERVER}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.mark.timeout(60)
+async def test_plug_in_gives_the_token(tmp_path: Path) -> None:
+    credentials = await asyncio.to_thread(from_kubeconfig, with_plug_in(tmp_path, {"token": "hunter2-plug-in"}))
+    assert credentials.token is None
+    async with access.opened(credentials) as opened:
+        assert await opened.authorization() == "Bearer hunter2-plug-in"
+        assert opened.server == SERVER
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.blocking_allowed  # the library writes a plug-in's certificate into files on the event loop
+async def test_plug_in_gives_a_certificate(tmp_path: Path) -> None:
+    pair = make_serving_pair(tmp_path, "client")
+    status = {
+        "clientCertificateData": pair.certificate_path.read_text(),
+        "clientKeyData": pair.key_path.read_text(),
+    }
+    credentials = await asyncio.to_thread(from_kubeconfig, with_plug_in(tmp_path, status))
+    async with access.opened(credentials) as opened:
+        assert await opened.authorization() is None
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("user", [{"exec": {"command": "/nowhere"}}, {"auth-provider": {"name": "unknown"}}])
+async def test_plug_in_that_gives_nothing_is_a_fault(tmp_path: Path, user: dict[str, Any]) -> None:
+    credentials = await asyncio.to_thread(from_kubeconfig, written(tmp_path, user))
+    with pytest.raises(ConfigError) as caught:
+        async with access.opened(credentials):
+            pass
+    (fault,) = caught.value.faults
+    assert fault.path == "kubernetes.kubeconfig"
+    assert fault.message.startswith("no usable credentials: the plug-in")
+
+
+@pytest.mark.timeout(60)
+def test_plain_kubeconfig_does_not_load_the_library(tmp_path: Path) -> None:
+    """It costs 35 MiB and most of a second."""
+    path = written(tmp_path, {"token": "hunter2"})
+    assert subprocess.run([sys.executable, "-c", OPEN_PLAIN, path], check=False, cwd=ROOT).returncode == 0
