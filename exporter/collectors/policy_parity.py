@@ -1,0 +1,179 @@
+"""Compares the policies that each bouncer's OPA holds with those that are enabled in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.http import Call
+from exporter.audit_labels import ENVIRONMENTS
+from exporter.catalogue import Metric
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.parity import Parity, Policy, compare
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from chassis.http import Response
+    from chassis.postgres import PostgresSession
+    from exporter.settings import BouncerTarget
+    from exporter.sources import Sources
+
+PARITY = Metric(
+    "controlcore_policy_parity",
+    "Whether the bouncer's OPA holds every enabled policy of its environment and none that is not enabled.",
+    labels=("bouncer",),
+)
+EXPECTED = Metric(
+    "controlcore_policies_expected", "Policies enabled in the bouncer's environment.", labels=("bouncer",)
+)
+PRESENT = Metric("controlcore_policies_present", "Policy modules that the bouncer's OPA holds.", labels=("bouncer",))
+MISSING = Metric(
+    "controlcore_policies_missing", "Enabled policies that the bouncer's OPA does not hold.", labels=("bouncer",)
+)
+WITHDRAWN = Metric(
+    "controlcore_policies_withdrawn_present",
+    "Policies that are not enabled and that the bouncer's OPA holds all the same.",
+    labels=("bouncer",),
+)
+
+# A policy counts for an environment by that environment's own status, else by `status` where it belongs to it.
+POLICIES = """
+SELECT id::text AS id, name::text AS name,
+       lower(coalesce(sandbox_status::text, CASE WHEN environment::text = 'sandbox' THEN status::text END))
+           = 'enabled' AS sandbox,
+       lower(coalesce(production_status::text, CASE WHEN environment::text = 'production' THEN status::text END))
+           = 'enabled' AS production
+  FROM policies
+ ORDER BY id
+ LIMIT $1
+"""
+
+
+def _check_pattern(text: str) -> str:
+    """Refuses what is no regular expression with one group."""
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    if groups != 1:
+        raise ValueError("expected exactly one group, which finds the policy's name or id")
+    return text
+
+
+class PolicyParitySettings(CollectorSettings):
+    """How the policies are compared."""
+
+    interval_seconds: float = Field(default=60.0, gt=0)
+    """Seconds between two comparisons. OPA answers with every policy's text and syntax tree, so often is expensive."""
+    timeout_seconds: float = Field(default=15.0, gt=0)
+    """Deadline of one comparison of all bouncers."""
+    query_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of the query. Too small fails on a busy database."""
+    request_timeout_seconds: float = Field(default=5.0, gt=0)
+    """Deadline of one request to OPA. Too small gives up on large bundles."""
+    max_concurrent: int = Field(default=4, ge=1, le=16)
+    """Requests in flight. Each answer can be megabytes."""
+    max_policies: int = Field(default=10_000, ge=1)
+    """Policies read from the database; more than these is a failure, since a part compared would look like drift."""
+    module_pattern: Annotated[str, AfterValidator(_check_pattern)] = r"([^/]+?)(?:\.rego)?$"
+    """Where a module's id holds the policy's name or id: by default the file name without `.rego`. Wrong, every policy
+    is missing; a module that no policy explains (a library) is ignored."""
+    identified_by: Literal["name", "id"] = "name"
+    """Which column of `policies` stands in the modules' ids."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=PolicyParitySettings,
+    metrics=(PARITY, EXPECTED, PRESENT, MISSING, WITHDRAWN),
+    grants=(
+        "GRANT SELECT (id, name, status, environment, sandbox_status, production_status) ON policies TO cc_exporter",
+    ),
+)
+class PolicyParityCollector:
+    """Asks GET /v1/policies of the OPA behind each bouncer that names one; it has to be reachable from here."""
+
+    def __init__(self, settings: PolicyParitySettings, sources: Sources, postgres: PostgresSession) -> None:
+        self._settings = settings
+        self._http = sources.http
+        self._postgres = postgres
+        self._bouncers = tuple(bouncer for bouncer in sources.settings.bouncers if bouncer.opa_url)
+        self._pattern = re.compile(settings.module_pattern)
+        self._places = asyncio.Semaphore(settings.max_concurrent)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: PolicyParitySettings, sources: Sources) -> AsyncIterator[PolicyParityCollector]:
+        """Yields the collector; raises NotConfiguredError without a database or without any bouncer's OPA."""
+        if sources.postgres is None:
+            raise NotConfiguredError("no database is configured")
+        if not any(bouncer.opa_url for bouncer in sources.settings.bouncers):
+            raise NotConfiguredError("no bouncer has an opa_url")
+        yield cls(settings, sources, sources.postgres)
+
+    async def collect(self) -> Result:
+        """Compares each bouncer; one whose OPA cannot be asked is absent and the failure of this collection.
+
+        Raises BackendError when the database cannot be asked.
+        """
+        policies = await self._enabled()
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                bouncer.name: group.create_task(self._compare(bouncer, policies), name=f"policy_parity.{bouncer.name}")
+                for bouncer in self._bouncers
+            }
+        outcomes = {name: task.result() for name, task in tasks.items()}
+        found = {(name,): parity for name, parity in outcomes.items() if isinstance(parity, Parity)}
+        failure = next((outcome for outcome in outcomes.values() if isinstance(outcome, BackendError)), None)
+        families = (
+            PARITY.family({labels: parity.is_equal for labels, parity in found.items()}),
+            EXPECTED.family({labels: parity.expected for labels, parity in found.items()}),
+            PRESENT.family({labels: parity.modules for labels, parity in found.items()}),
+            MISSING.family({labels: parity.missing for labels, parity in found.items()}),
+            WITHDRAWN.family({labels: parity.withdrawn for labels, parity in found.items()}),
+        )
+        return Result(families, failure=failure)
+
+    async def _enabled(self) -> tuple[Policy, ...]:
+        """The policies that the control plane holds."""
+        limit = self._settings.max_policies
+        rows: Sequence[Mapping[str, Any]] = await self._postgres.fetch(
+            POLICIES, limit + 1, timeout_seconds=self._settings.query_timeout_seconds
+        )
+        if len(rows) > limit:
+            raise PermanentError(Reason.EXHAUSTED, f"there are more than max_policies ({limit}) policies")
+        return tuple(
+            Policy(row[self._settings.identified_by], {name: bool(row[name]) for name in ENVIRONMENTS}) for row in rows
+        )
+
+    async def _compare(self, bouncer: BouncerTarget, policies: Iterable[Policy]) -> Parity | BackendError:
+        """One bouncer's parity, or why it is unknown."""
+        try:
+            async with self._places:
+                call = Call(f"{bouncer.opa_url}/v1/policies", self._settings.request_timeout_seconds)
+                response = await self._http.send(call)
+                modules = await asyncio.to_thread(read_module_ids, response)
+        except BackendError as error:
+            return error
+        return compare(policies, modules, bouncer.environment, self._pattern)
+
+
+def read_module_ids(response: Response) -> tuple[str, ...]:
+    """The ids in OPA's answer to GET /v1/policies (REST API, "List Policies").
+
+    Takes tens of milliseconds for megabytes of syntax trees. Raises BackendError for any other answer.
+    """
+    body = response.require_ok().json()
+    listed = body.get("result", []) if isinstance(body, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise PermanentError(Reason.MALFORMED, "the answer of /v1/policies is no list of policies")
+    ids = tuple(each.get("id") for each in listed)
+    if not all(isinstance(each, str) for each in ids):
+        raise PermanentError(Reason.MALFORMED, "a policy in the answer of /v1/policies has no id")
+    return tuple(str(each) for each in ids)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+from chassis.http import Call, HttpClient
+from exporter.collectors.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
+from exporter.settings import BouncerTarget, ExporterSettings
+from tests.fakes.sources import make_sources, samples, value
+
+RUNNING, ENTRIES = "controlcore_bouncers_running", "controlcore_bouncer_decision_cache_entries"
+NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
+
+
+@asynccontextmanager
+async def asking(standin, **replaced):
+    bouncers = tuple(
+        BouncerTarget(name=name, url=replaced.get(name, url), environment=name.removeprefix("bouncer-"))
+        for name, url in (standin.bouncers | replaced).items()
+    )
+    async with HttpClient.opened() as http:
+        sources = make_sources(ExporterSettings(bouncers=bouncers), http=http)
+        async with BouncerCachesCollector.open(BouncerCachesSettings(), sources) as collector:
+            yield collector, http
+
+
+async def test_decisions_of_a_bouncer_fill_its_cache(standin):
+    async with asking(standin) as (collector, http):
+        before = await collector.collect()
+        question = {"user": {"id": "ada"}, "resource": {"id": "orders", "type": "api"}, "action": {"name": "read"}}
+        url = standin.bouncers["bouncer-production"]
+        await http.send(Call(f"{url}/api/v1/authorize", 2.0, method="POST", json=question))
+        after = await collector.collect()
+    assert (before.failure, after.failure) == (None, None)
+    assert value(before.families, ENTRIES, "bouncer-production") == 0
+    assert value(after.families, ENTRIES, "bouncer-production") == 1
+    assert value(after.families, "controlcore_bouncer_policy_cache_entries", "bouncer-production") == 3
+
+
+async def test_bouncer_that_is_away_does_not_run(standin):
+    async with asking(standin, **{"bouncer-production": NOBODY}) as (collector, _):
+        result = await collector.collect()
+    assert samples(result.families)[RUNNING] == {("sandbox",): 1, ("production",): 0}
+    assert result.failure is None

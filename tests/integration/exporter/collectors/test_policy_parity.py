@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from chassis.http import HttpClient
+from exporter.collectors.policy_parity import PolicyParityCollector, PolicyParitySettings
+from exporter.settings import BouncerTarget, ExporterSettings
+from tests.fakes.sources import make_sources, value
+from tools.servers.opa import OpaServer
+
+REGO = "package enabled.{name}\n\nallow := true\n"
+
+
+@pytest.fixture
+def opa():
+    with OpaServer() as server:
+        yield server
+
+
+async def collect(product, opa):
+    target = BouncerTarget(name="b", url="http://127.0.0.1:9", environment="production", opa_url=opa.url)
+    async with product.session() as session, HttpClient.opened() as http:
+        sources = make_sources(ExporterSettings(bouncers=(target,)), postgres=session, http=http)
+        async with PolicyParityCollector.open(PolicyParitySettings(), sources) as collector:
+            result = await collector.collect()
+    assert result.failure is None
+    return {name: value(result.families, f"controlcore_{name}", "b") for name in NAMES}
+
+
+NAMES = ("policy_parity", "policies_expected", "policies_present", "policies_missing", "policies_withdrawn_present")
+
+
+async def test_engine_follows_what_is_put_into_it(product, opa):
+    """The policies canary and orders-write are enabled in production; orders-delete is not."""
+    assert list((await collect(product, opa)).values()) == [0, 2, 0, 2, 0]
+    for name in ("canary", "orders-write"):
+        opa.put_policy(f"enabled/{name}.rego", REGO.format(name=name.replace("-", "_")))
+    assert list((await collect(product, opa)).values()) == [1, 2, 2, 0, 0]
+    opa.put_policy("enabled/orders-delete.rego", REGO.format(name="orders_delete"))
+    assert list((await collect(product, opa)).values()) == [0, 2, 3, 0, 1]
+
+
+async def test_policy_switched_off_in_the_database_is_withdrawn(product, opa):
+    for name in ("canary", "orders-write"):
+        opa.put_policy(f"enabled/{name}.rego", REGO.format(name=name.replace("-", "_")))
+    product.run("UPDATE policies SET production_status = 'disabled' WHERE name = 'canary'")
+    assert (await collect(product, opa))["policies_withdrawn_present"] == 1

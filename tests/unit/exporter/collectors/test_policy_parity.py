@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from chassis.errors import PermanentError, Reason, TransientError
+from chassis.http import Response
+from exporter.collectors import NotConfiguredError
+from exporter.collectors.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module_ids
+from exporter.settings import BouncerTarget, ExporterSettings
+from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
+
+SETTINGS = ExporterSettings(
+    bouncers=(
+        BouncerTarget(name="b-sandbox", url="http://s:1", environment="sandbox", opa_url="http://sandbox:8181"),
+        BouncerTarget(name="b-production", url="http://p:1", opa_url="http://production:8181"),
+        BouncerTarget(name="b-without", url="http://w:1"),
+    )
+)
+ROWS = [
+    {"id": "1", "name": "canary", "sandbox": True, "production": True},
+    {"id": "2", "name": "orders read", "sandbox": True, "production": None},
+]
+PARITY = "controlcore_policy_parity"
+
+
+def answer(*ids, status=200):
+    return Response(status, json.dumps({"result": [{"id": each, "raw": "package x"} for each in ids]}).encode(), 0.01)
+
+
+async def collect(sandbox=None, production=None, rows=ROWS, **settings):
+    http = FakeHttp(
+        {
+            "http://sandbox:8181/v1/policies": sandbox or answer("enabled/canary.rego", "enabled/orders-read.rego"),
+            "http://production:8181/v1/policies": production or answer("canary", "orders-read", "lib/time"),
+        }
+    )
+    sources = make_sources(SETTINGS, postgres=FakeSql({"policies": rows}), http=http)
+    async with PolicyParityCollector.open(PolicyParitySettings(**settings), sources) as collector:
+        return await collector.collect()
+
+
+async def test_compared_engines_give_the_golden_page():
+    result = await collect()
+    assert expose(result.families) == golden("policy_parity")
+    assert result.failure is None
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (TransientError(Reason.REFUSED, "down"), Reason.REFUSED),
+        (answer(status=401), Reason.AUTH),
+        (Response(200, b"<html>", 0.01), Reason.MALFORMED),
+        (Response(200, b'{"result": [{"id": 7}]}', 0.01), Reason.MALFORMED),
+    ],
+)
+async def test_engine_that_cannot_be_asked_is_absent_and_the_others_are_there(given, reason):
+    result = await collect(production=given)
+    assert result.failure.reason is reason
+    assert samples(result.families)[PARITY] == {("b-sandbox",): 1}
+
+
+async def test_modules_may_carry_ids_instead_of_names():
+    result = await collect(
+        sandbox=answer("policy_1", "policy_2"), identified_by="id", module_pattern=r"^policy_([0-9]+)$"
+    )
+    assert value(result.families, PARITY, "b-sandbox") == 1
+
+
+async def test_more_policies_than_the_limit_are_a_failure_and_no_drift():
+    with pytest.raises(PermanentError) as caught:
+        await collect(max_policies=1)
+    assert caught.value.reason is Reason.EXHAUSTED
+
+
+@pytest.mark.parametrize("pattern", ["(", "no group", "(two)(groups)"])
+def test_pattern_without_exactly_one_group_is_refused(pattern):
+    with pytest.raises(ValidationError):
+        PolicyParitySettings(module_pattern=pattern)
+
+
+def test_engine_without_policies_holds_none():
+    assert read_module_ids(Response(200, b"{}", 0.01)) == ()
+
+
+async def test_no_engine_or_no_database_is_not_configured():
+    for sources in (make_sources(SETTINGS), make_sources(postgres=FakeSql({}))):
+        with pytest.raises(NotConfiguredError):
+            async with PolicyParityCollector.open(PolicyParitySettings(), sources):
+                pass
