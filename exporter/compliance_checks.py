@@ -1,0 +1,158 @@
+"""What Kubernetes objects say of the promises that an auditor asks for. No I/O; None is always "nobody knows".
+
+Of a Secret nothing is read, neither here nor by whoever calls: that a key is set is told by the pod template, which
+names the Secret and its key. Of environment variables only CC_DROP_TABLES has its value looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+JsonObject = Mapping[str, Any]
+
+DROP_TABLES = "CC_DROP_TABLES"
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off", "n", "f"})
+"""Everything else counts as true: a word that the product may one day understand must not slip through."""
+ENCRYPTION_KEYS = ("CREDENTIAL_ENCRYPTION_KEY", "PIP_ENCRYPTION_KEY")
+BROAD_CLUSTER_ROLES = frozenset({"cluster-admin", "admin", "edit"})
+"""Kubernetes' own user-facing roles that may change everything in a namespace (RBAC, default roles)."""
+NARROW_CLUSTER_ROLES = frozenset({"view"})
+
+
+def containers_of(deployment: JsonObject) -> list[JsonObject]:
+    """All containers of the pod template, init containers first."""
+    spec = deployment["spec"]["template"]["spec"]
+    return [*(spec.get("initContainers") or ()), *spec["containers"]]
+
+
+def drops_tables(deployment: JsonObject) -> bool | None:
+    """Whether a container starts with CC_DROP_TABLES set to a true value; None when that stands elsewhere."""
+    states = [_is_dropping(container) for container in containers_of(deployment)]
+    if True in states:
+        return True
+    return None if None in states else False
+
+
+def is_key_set(deployment: JsonObject, key: str) -> bool | None:
+    """Whether some container of the API gets this variable; its value is not looked at beyond being empty."""
+    states = [_is_set(container, key) for container in deployment["spec"]["template"]["spec"]["containers"]]
+    if True in states:
+        return True
+    return None if None in states else False
+
+
+def has_limits(deployment: JsonObject) -> bool:
+    """Whether every container that runs beside the product has a limit of CPU and of memory."""
+    spec = deployment["spec"]["template"]["spec"]
+    sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
+    limits = [(item.get("resources") or {}).get("limits") or {} for item in (*spec["containers"], *sidecars)]
+    return all("cpu" in each and "memory" in each for each in limits)
+
+
+def is_pinned(deployment: JsonObject) -> bool:
+    """Whether every image has a digest, or a tag other than `latest`."""
+    return all(_is_image_pinned(str(container.get("image", ""))) for container in containers_of(deployment))
+
+
+def account_of(deployment: JsonObject) -> str:
+    """The ServiceAccount of the pods."""
+    return str(deployment["spec"]["template"]["spec"].get("serviceAccountName") or "default")
+
+
+def selects(selector: JsonObject, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector (meta/v1 LabelSelector) selects these labels; an empty one selects everything."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(item, labels) for item in selector.get("matchExpressions") or ())
+
+
+def selects_pods(policies: Iterable[JsonObject], pods: Iterable[JsonObject]) -> bool:
+    """Whether a NetworkPolicy (networking.k8s.io/v1) applies to one of these pods at least."""
+    labels = [pod["metadata"].get("labels") or {} for pod in pods]
+    return any(selects(policy["spec"].get("podSelector") or {}, each) for policy in policies for each in labels)
+
+
+def has_wildcards(
+    account: str, namespace: str, bindings: Iterable[JsonObject], roles: Sequence[JsonObject]
+) -> bool | None:
+    """Whether a RoleBinding of the namespace gives the account everything of something; None when a role is unknown.
+
+    ClusterRoleBindings are outside the namespace and are not seen.
+    """
+    rules = {role["metadata"]["name"]: role.get("rules") or () for role in roles}
+    states: list[bool | None] = []
+    for binding in bindings:
+        if not any(_is_meant(subject, account, namespace) for subject in binding.get("subjects") or ()):
+            continue
+        reference = binding["roleRef"]
+        if reference["kind"] == "Role":
+            known = rules.get(reference["name"])
+            states.append(None if known is None else any(_is_wild(rule) for rule in known))
+        else:
+            name = reference["name"]
+            states.append(name in BROAD_CLUSTER_ROLES if name in BROAD_CLUSTER_ROLES | NARROW_CLUSTER_ROLES else None)
+    if True in states:
+        return True
+    return None if None in states else False
+
+
+def _is_dropping(container: JsonObject) -> bool | None:
+    """Whether one container's CC_DROP_TABLES is true; `env` wins over `envFrom`, a later entry over an earlier one."""
+    for entry in reversed(container.get("env") or ()):
+        if entry["name"] == DROP_TABLES:
+            text = str(entry.get("value") or "")
+            if entry.get("valueFrom") or "$(" in text:
+                return None
+            return text.strip().lower() not in FALSE_WORDS
+    return None if _may_bring(container, DROP_TABLES) else False
+
+
+def _is_set(container: JsonObject, key: str) -> bool | None:
+    """Whether one container gets a variable; an optional reference may lead nowhere."""
+    for entry in reversed(container.get("env") or ()):
+        if entry["name"] == key:
+            origin = entry.get("valueFrom")
+            if not origin:
+                return bool(entry.get("value"))
+            is_optional = any(source.get("optional") for source in origin.values())
+            return None if is_optional else True
+    return None if _may_bring(container, key) else False
+
+
+def _may_bring(container: JsonObject, key: str) -> bool:
+    """Whether a whole ConfigMap or Secret (envFrom), which is not read here, may hold a variable."""
+    return any(key.startswith(source.get("prefix") or "") for source in container.get("envFrom") or ())
+
+
+def _is_image_pinned(image: str) -> bool:
+    """Whether an image reference says which version it means."""
+    if "@sha256:" in image:
+        return True
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return bool(colon) and tag not in {"", "latest"}
+
+
+def _holds(expression: JsonObject, labels: Mapping[str, str]) -> bool:
+    """One matchExpressions entry (meta/v1 LabelSelectorRequirement)."""
+    value, values = labels.get(expression["key"]), expression.get("values") or ()
+    return {
+        "In": value is not None and value in values,
+        "NotIn": value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }[expression["operator"]]
+
+
+def _is_meant(subject: JsonObject, account: str, namespace: str) -> bool:
+    """Whether a subject is the account itself or a group that it belongs to."""
+    if subject.get("kind") == "ServiceAccount":
+        return subject.get("name") == account and subject.get("namespace", namespace) == namespace
+    groups = {"system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{namespace}"}
+    users = {f"system:serviceaccount:{namespace}:{account}"}
+    return subject.get("name") in (groups if subject.get("kind") == "Group" else users)
+
+
+def _is_wild(rule: JsonObject) -> bool:
+    """Whether a rule names every verb or every resource."""
+    return "*" in (rule.get("verbs") or ()) or "*" in (rule.get("resources") or ())
