@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from chassis.errors import Reason
 from exporter import own
 from exporter.catalogue import Counter, Family, Kind, LabelValues, Sample
-from exporter.record import Outcome, Past, Record, State, past_of
+from exporter.record import BREAKER_FAILURES, Outcome, Past, Record, State, past_of
 
 OVERDUE_GRACE_SECONDS = 1.0
 """How long after its deadline a collection may take to end, before it is counted as failed while it still runs."""
@@ -157,6 +157,7 @@ class Ledger:
             own.DURATION.family(((r.spec.name,), last.duration_seconds) for r, last in ended),
             own.LAST_RUN.family(((r.spec.name,), last.began) for r, last in ended),
             own.LAST_SUCCESS.family(((r.spec.name,), r.last_success) for r in running if r.last_success is not None),
+            own.BREAKER.family(((r.spec.name,), float(r.failures >= BREAKER_FAILURES)) for r in running),
             own.STALE.family(((r.spec.name,), float(r.is_stale(now_monotonic))) for r in running),
             self._errors.family(),
             self._dropped.family(),

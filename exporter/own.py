@@ -37,6 +37,15 @@ STALE = Metric(
     "Whether the collector's values are too old to be published: older than three intervals and than 60 s.",
     labels=("collector",),
 )
+BREAKER = Metric(
+    "controlcore_scrape_collector_breaker_open",
+    "Whether the collector failed so often in a row that it is tried less often (1) or not (0).",
+    labels=("collector",),
+)
+PHASE_LOCKED = Metric(
+    "controlcore_exporter_collection_phase_locked",
+    "Whether collections are timed to end before the next scrape (1); absent unless collection.mode is phase.",
+)
 ERRORS = Metric(
     "controlcore_exporter_collector_errors_total",
     "Collections that failed, by reason.",
@@ -110,6 +119,8 @@ METRICS = (
     LAST_RUN,
     LAST_SUCCESS,
     STALE,
+    BREAKER,
+    PHASE_LOCKED,
     ERRORS,
     DROPPED,
     TRUNCATED,

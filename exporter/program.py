@@ -17,19 +17,17 @@ from chassis.errors import ConfigError
 from chassis.http import Listener
 from chassis.lifecycle import Lifecycle
 from exporter import landing
-from exporter.admission import Budget
 from exporter.collectors import CollectorSpec
 from exporter.gate import Gate
 from exporter.history import Records
-from exporter.ledger import Ledger, Record, State
+from exporter.ledger import Ledger
 from exporter.opening import opened
 from exporter.reloads import Reloads, answer
-from exporter.schedule import Job, Schedule
 from exporter.server import Scrape, Site
-from exporter.settings import ExporterSettings, ServerSettings, collector_settings
+from exporter.settings import ExporterSettings, ServerSettings
 from exporter.snapshot import Publisher, Snapshot
 from exporter.sources import Sources
-from exporter.statelog import StateLog
+from exporter.watch import Watch
 from exporter.web_config import read_web
 from exporter.web_guard import WebGuard
 
@@ -39,10 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A configuration whose sources are open; `stack` closes them."""
+    """A configuration whose sources are open, for each deployment by name; `stack` closes them."""
 
     settings: ExporterSettings
-    sources: Sources
+    sources: dict[str, Sources]
     stack: AsyncExitStack
 
 
@@ -64,8 +62,18 @@ class Exporter:
         self._started_monotonic = clock.monotonic()
         self._settings = settings
         self._reloads = Reloads()
-        self.ledger = Ledger()
-        self.publisher = Publisher(clock, self.ledger, StateLog(clock, logger))
+        self.main = Watch("", specs, clock, logger)
+        self._watches: dict[str, Watch] = {"": self.main}
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known of the main installation."""
+        return self.main.ledger
+
+    @property
+    def publisher(self) -> Publisher:
+        """The page of the main installation and of the process."""
+        return self.main.publisher
 
     async def run(self, life: Lifecycle) -> None:
         """Runs until the lifecycle ends. Raises ConfigError, or OSError when it cannot listen."""
@@ -80,7 +88,7 @@ class Exporter:
             tls = None if guard is None else guard.web.tls
             listener = await stack.enter_async_context(Listener.opened(site.application(guard), place, tls=tls))
             life.on_reload(self._reloads.request)
-            names = [job.spec.name for job in self._jobs(settings)]
+            names = [job.spec.name for job in self.main.jobs(settings)]
             self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -97,16 +105,16 @@ class Exporter:
 
     async def scrape(self, scrape: Scrape) -> Snapshot | None:
         """The snapshot to answer with; None when there is no such deployment."""
-        return None if scrape.deployment else self.publisher.snapshot
+        watch = self._watches.get(scrape.deployment)
+        return None if watch is None else await watch.scrape(scrape)
 
     def owners(self, deployment: str) -> Mapping[str, str]:
         """The collector of each metric."""
-        del deployment
-        return {metric.name: record.spec.name for record in self.ledger.records() for metric in record.spec.metrics}
+        return self._watches[deployment].owners()
 
     def records(self) -> Records:
         """The collectors of each deployment."""
-        return {"": self.ledger.records()}
+        return {name: watch.ledger.records() for name, watch in sorted(self._watches.items())}
 
     def now_monotonic(self) -> float:
         """The clock by which records are stale."""
@@ -118,7 +126,11 @@ class Exporter:
 
     def pending(self) -> tuple[str, ...]:
         """The collectors that have not ended a collection."""
-        return tuple(record.spec.name for record in self.ledger.records() if record.state is State.PENDING)
+        return tuple(
+            f"{name}/{collector}" if name else collector
+            for name, watch in sorted(self._watches.items())
+            for collector in watch.pending()
+        )
 
     def describe(self) -> str:
         """The landing page as it is now."""
@@ -143,23 +155,22 @@ class Exporter:
     async def _generations(self, generation: Generation) -> None:
         """Runs one generation of collectors after the other, until cancelled."""
         while True:
-            self._settings = generation.settings
+            self._settings = settings = generation.settings
+            names = settings.deployments
+            self._watches = {"": self.main} | {name: self._watches.get(name) or self._watch(name) for name in names}
             async with generation.stack, asyncio.TaskGroup() as group:
-                collectors = group.create_task(self._collect(generation), name="collectors")
+                running = [group.create_task(self.main.collect(settings, generation.sources[""]), name="collectors")]
+                for name in names:
+                    whole = self._watches[name].run(settings.watching(name), generation.sources[name])
+                    running.append(group.create_task(whole, name=f"deployment.{name}"))
                 following = await self._next_generation()
-                collectors.cancel()
+                for task in running:
+                    task.cancel()
             generation = following
 
-    async def _collect(self, generation: Generation) -> None:
-        """Runs the collectors of one configuration until cancelled."""
-        settings, jobs = generation.settings, self._jobs(generation.settings)
-        now = self._clock.monotonic()
-        self.ledger.enrol(
-            Record(job.spec, job.settings.interval_seconds, job.settings.timeout_seconds, now) for job in jobs
-        )
-        limits = settings.limits
-        budget = Budget(limits.max_series_per_collector, limits.max_label_length, settings.guide_names)
-        await Schedule(generation.sources, budget, self.publisher).run(jobs)
+    def _watch(self, name: str) -> Watch:
+        """A deployment that was not there before."""
+        return Watch(name, self._specs, self._clock, self._logger)
 
     async def _next_generation(self) -> Generation:
         """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""
@@ -183,10 +194,7 @@ class Exporter:
     async def _open(self, settings: ExporterSettings) -> Generation:
         """Opens a configuration's sources."""
         async with AsyncExitStack() as stack:
-            sources = await stack.enter_async_context(opened(settings, self._clock))
+            sources = {"": await stack.enter_async_context(opened(settings, self._clock))}
+            for name in settings.deployments:
+                sources[name] = await stack.enter_async_context(opened(settings.watching(name), self._clock))
             return Generation(settings, sources, stack.pop_all())
-
-    def _jobs(self, settings: ExporterSettings) -> tuple[Job, ...]:
-        """The collectors that are switched on and belong to this process' scope."""
-        jobs = (Job(spec, collector_settings(settings, spec.name)) for spec in self._specs if settings.runs(spec.scope))
-        return tuple(job for job in jobs if job.settings.enabled)

@@ -14,6 +14,8 @@ from exporter.collectors import CollectorSpec
 STALE_INTERVALS = 3
 STALE_FLOOR_SECONDS = 60.0
 HISTORY_LENGTH = 20
+BREAKER_FAILURES = 5
+"""Collections that raised in a row, from which on the collector is only tried once a minute (or interval)."""
 
 
 class State(StrEnum):

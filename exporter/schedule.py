@@ -1,8 +1,8 @@
-"""Runs every collector on its own task, at its own interval, under its own deadline.
+"""Runs every collector on its own task, at its own pace, under its own deadline.
 
-A collector never overlaps itself: the next collection starts an interval after the last one started, or at once when
-that took longer. What one collector does (fail, hang, die) reaches no other; this module is the collector boundary, the
-one place that turns whatever was raised into a reason.
+A collector never overlaps itself: by interval, the next collection starts an interval after the last one started, or at
+once when that took longer. What one collector does (fail, hang, die) reaches no other; this module is the collector
+boundary, the one place that turns whatever was raised into a reason.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from chassis.errors import BackendError, Reason
 from exporter.admission import Admitted, Budget, admit
 from exporter.collectors import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
 from exporter.ledger import Outcome
+from exporter.pace import Course, Pace
 from exporter.sources import Sources
 
 JITTER_SHARE = 0.1
@@ -62,6 +63,8 @@ class Schedule:
     observer: Observer
     spread: Callable[[], float] = field(default=random.random)
     """A number from 0 to 1 for each collector's first delay."""
+    pace: Pace | None = None
+    """When collectors collect again; None means by interval."""
 
     async def run(self, jobs: Sequence[Job]) -> None:
         """Runs the collectors until cancelled."""
@@ -70,8 +73,10 @@ class Schedule:
                 group.create_task(self._keep(job), name=f"collector.{job.spec.name}")
 
     async def _keep(self, job: Job) -> None:
-        """Opens the collector and collects for ever; a collector that cannot be opened is tried again each interval."""
+        """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
         clock = self.sources.clock
+        pace = self.pace or Pace(clock, self.spread)
+        course = Course(job.spec.name, job.settings.interval_seconds)
         await clock.sleep(self.spread() * min(JITTER_MAX_SECONDS, JITTER_SHARE * job.settings.interval_seconds))
         while True:
             began = _Start(clock)
@@ -83,24 +88,29 @@ class Schedule:
                     self.observer.skip(job.spec.name)
                     return
                 except Exception as error:  # noqa: BLE001 - the collector boundary
-                    self.observer.finish(began.failed(job, error))
+                    self._finish(began.failed(job, error), pace, course)
                 else:
-                    await self._collect_forever(job, collector)
-            await clock.sleep(job.settings.interval_seconds - began.elapsed())
+                    await self._collect_forever(job, collector, pace, course)
+            await pace.rest(course)
 
-    async def _collect_forever(self, job: Job, collector: Collector) -> None:
-        """Collects at the interval; after a collection that took longer the next one starts at once."""
-        clock = self.sources.clock
+    async def _collect_forever(self, job: Job, collector: Collector, pace: Pace, course: Course) -> None:
+        """Collects whenever the pace says so; after a collection that took longer the next one starts at once."""
         while True:
-            began = _Start(clock)
+            began = _Start(self.sources.clock)
             self.observer.begin(job.spec.name, began.monotonic)
-            self.observer.finish(await self._collect(job, collector, began))
-            await clock.sleep(job.settings.interval_seconds - began.elapsed())
+            deadline = pace.deadline_seconds(job.settings.timeout_seconds)
+            self._finish(await self._collect(job, collector, began, deadline), pace, course)
+            await pace.rest(course)
 
-    async def _collect(self, job: Job, collector: Collector, began: _Start) -> Outcome:
+    def _finish(self, outcome: Outcome, pace: Pace, course: Course) -> None:
+        """Tells everybody who must know how a collection ended."""
+        self.observer.finish(outcome)
+        pace.end(course, outcome)
+
+    async def _collect(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
         """One collection under its deadline, as an outcome."""
         try:
-            async with asyncio.timeout(job.settings.timeout_seconds):
+            async with asyncio.timeout(deadline):
                 result = await collector.collect()
             admitted = admit(job.spec, result.families, self.budget)
             return began.ended(job, result, admitted)

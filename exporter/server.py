@@ -15,7 +15,7 @@ from exporter import history
 from exporter.gate import Gate, RefusedError
 from exporter.negotiation import Form, choose
 from exporter.selection import Selection, select
-from exporter.settings import ServerSettings
+from exporter.settings import DEPLOYMENT_NAME, ServerSettings
 from exporter.snapshot import Snapshot, compress
 from exporter.web_guard import WebGuard
 
@@ -23,6 +23,7 @@ REMEDIATOR_PORT = 9878
 PATHS: dict[str, str] = {
     "/": "what this exporter watches and how each collector fares",
     "/metrics": "the metrics, as text 0.0.4 or OpenMetrics 1.0; ?name[]=METRIC and ?collect[]=COLLECTOR choose some",
+    "/probe": "?target=NAME: the metrics of a deployment from the configuration",
     "/-/healthy": "200 while the process serves",
     "/-/ready": "200 once every collector has ended its first collection, well or badly",
     "/debug/collectors": "the last 20 results of each collector; ?format=json for programs",
@@ -102,6 +103,7 @@ class Site:
         if guard is not None:
             app.on_response_prepare.append(guard.add_headers)
         app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/probe", self.probe)
         app.router.add_get("/-/healthy", self.healthy)
         app.router.add_get("/-/ready", self.ready)
         app.router.add_get("/debug/collectors", self.debug)
@@ -114,6 +116,14 @@ class Site:
     async def metrics(self, request: web.Request) -> web.Response:
         """The snapshot in the form that the scraper prefers, or the families that it names."""
         return await self._serve(request, scrape_of(request))
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """The same of a configured deployment. The target is a name: nobody can make this process ask an address."""
+        targets = request.query.getall("target", [])
+        if len(targets) != 1 or DEPLOYMENT_NAME.fullmatch(targets[0]) is None:
+            text = "expected ?target=NAME, once, with the name of a configured deployment (never an address)\n"
+            return web.Response(text=text, status=HTTPStatus.BAD_REQUEST)
+        return await self._serve(request, scrape_of(request, targets[0]))
 
     async def _serve(self, request: web.Request, scrape: Scrape) -> web.Response:
         """One scrape through the gate."""

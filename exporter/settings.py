@@ -7,6 +7,7 @@ these three are read when the setting of the same meaning is absent.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,8 @@ from exporter.collectors import CollectorSettings, CollectorSpec, Scope
 from exporter.web_config import read_web
 
 PREFIX = "CONTROLCORE_EXPORTER_"
+DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""No dot and no colon: a name is never an address."""
 CONVENTIONAL = {
     ("database", "url"): "DATABASE_URL",
     ("redis", "url"): "REDIS_URL",
@@ -69,6 +72,14 @@ def _as_value_error(parse: Callable[[], object]) -> None:
 
 BaseUrl = Annotated[str, AfterValidator(_check_http)]
 """An http or https URL with a host and without credentials."""
+
+
+def _check_deployments(deployments: dict[str, Any]) -> dict[str, Any]:
+    """Refuses names that could not stand in /probe?target=NAME."""
+    for name in deployments:
+        if DEPLOYMENT_NAME.fullmatch(name) is None:
+            raise ValueError("a deployment's name is 1 to 64 letters, digits, _ or -, beginning with a letter or digit")
+    return deployments
 
 
 class ServerSettings(Section):
@@ -138,6 +149,27 @@ class KubernetesSettings(Section):
     """Deployments to watch by name: the label `component` of their series."""
 
 
+class CollectionSettings(Section):
+    """When collectors collect."""
+
+    mode: Literal["interval", "phase", "on-scrape"] = "interval"
+    """`interval`: each collector at its own interval. `phase`: so that collections end just before the next scrape,
+    learned from the scrapers; by interval while that is unsure. `on-scrape`: when a scrape asks, which then waits."""
+    on_scrape_min_seconds: float = Field(default=1.0, ge=0)
+    """In mode `on-scrape`, how young values may be to answer another scrape. 0 collects for each one, which lets any
+    scraper decide about the load on the database."""
+
+
+class DeploymentSettings(Section):
+    """One more installation of the product, whose metrics are at /probe?target=NAME."""
+
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    api: ApiSettings = ApiSettings()
+    bouncers: tuple[BouncerTarget, ...] = ()
+    kubernetes: KubernetesSettings | None = None
+
+
 class LogSettings(Section):
     """Where log lines go and how they look."""
 
@@ -173,6 +205,16 @@ class ExporterSettings(Settings):
     guide_names: bool = True
     """Publish the product's DevOps guide's own six metric names as well: its rules and panels then work as printed."""
     limits: LimitSettings = LimitSettings()
+    collection: CollectionSettings = CollectionSettings()
+    deployments: Annotated[dict[str, DeploymentSettings], AfterValidator(_check_deployments)] = Field(
+        default_factory=dict
+    )
+    """Further installations by name. Collectors and limits are set up as for the main one."""
+
+    def watching(self, name: str) -> ExporterSettings:
+        """These settings with a deployment's sources in the place of the main one's."""
+        chosen = self.deployments[name]
+        return self.model_copy(update={field: getattr(chosen, field) for field in type(chosen).model_fields})
 
     def runs(self, scope: Scope) -> bool:
         """Whether collectors of this scope run here.
@@ -200,11 +242,9 @@ def load_settings(
     Raises ConfigError with every fault, files that are named and cannot be read among them.
     """
     settings = load(settings_type(specs), path, overrides=overrides, fallbacks=conventional_values())
-    named = {
-        "database.password_file": settings.database.password_file,
-        "redis.password_file": settings.redis.password_file,
-        "kubernetes.kubeconfig": settings.kubernetes.kubeconfig if settings.kubernetes is not None else None,
-    }
+    named = _files(settings)
+    for name, deployment in settings.deployments.items():
+        named |= {f"deployments.{name}.{setting}": file for setting, file in _files(deployment).items()}
     faults: list[Fault] = []
     for setting, file in named.items():
         try:
@@ -220,6 +260,15 @@ def load_settings(
     if faults:
         raise ConfigError(tuple(faults))
     return settings
+
+
+def _files(settings: ExporterSettings | DeploymentSettings) -> dict[str, Path | None]:
+    """The files that an installation's sources name, by setting."""
+    return {
+        "database.password_file": settings.database.password_file,
+        "redis.password_file": settings.redis.password_file,
+        "kubernetes.kubeconfig": settings.kubernetes.kubeconfig if settings.kubernetes is not None else None,
+    }
 
 
 def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettings:

@@ -60,7 +60,8 @@ def snapshot_of(page: Page) -> Snapshot:
 class Publisher:
     """Holds the current snapshot and renews it. It observes the schedule."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, log: StateLog) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, log: StateLog, *, is_process: bool = True) -> None:
+        """`is_process`: whether the page also tells of the process itself, which one page does."""
         self.ledger = ledger
         self.is_reload_successful = True
         self.is_web_reload_successful: bool | None = None
@@ -69,6 +70,10 @@ class Publisher:
         self._log = log
         self._renderer = Renderer()
         self._dirty = asyncio.Event()
+        self._rendering = asyncio.Lock()
+        self._is_process = is_process
+        self.is_phase_locked: bool | None = None
+        """None unless collections are timed by scrapes."""
         self._stale: frozenset[str] = frozenset()
         self._reloaded = clock.now()
         self._constants = (own.START.value(clock.now()), own.BUILD_INFO.family({own.BUILD: 1.0}))
@@ -112,6 +117,11 @@ class Publisher:
 
     async def publish(self) -> None:
         """Renders what is known now and puts it in the place of the current snapshot, unless nothing changed."""
+        async with self._rendering:
+            await self._publish()
+
+    async def _publish(self) -> None:
+        """One rendering; the renderer is not used by two at once."""
         now = self._clock.monotonic()
         self._stale = self.ledger.stale_names(now)
         families = (*self.ledger.families(now), *self._own_families())
@@ -152,9 +162,13 @@ class Publisher:
 
     def _own_families(self) -> tuple[Family, ...]:
         """The constants of this process, and the state of its configuration."""
+        phase = own.PHASE_LOCKED.value(self.is_phase_locked)
+        if not self._is_process:
+            return (phase,)
         valid = float(self.is_reload_successful)
         return (
             *self._constants,
+            phase,
             own.RELOAD_SUCCESSFUL.value(valid),
             own.CONFIG_VALID.value(valid),
             own.RELOAD_SUCCESS_TIME.value(self._reloaded),

@@ -157,3 +157,42 @@ async def test_reload_by_http_waits_for_its_result() -> None:
         assert await run.exporter.reload() == ()
         await run.until(lambda: collector.opened == 2)
         assert len(run.exporter.records()[""][0].history) >= 1
+
+
+async def test_every_deployment_has_its_own_page_and_collectors() -> None:
+    collector = ScriptedCollector([FINE])
+    async with running(collector, deployments={"berlin": {}, "oslo": {}}) as run:
+        await run.until(lambda: not run.exporter.pending())
+        assert (collector.opened, sorted(run.exporter.records())) == (3, ["", "berlin", "oslo"])
+        await run.until(lambda: b"example_up" in run.exporter._watches["oslo"].publisher.snapshot.text)
+        status, page = await run.get("/probe?target=oslo")
+        assert (status, "example_up 1.0" in page, "build_info" in page) == (200, True, False)
+        assert (await run.get("/probe?target=paris"))[0] == 404
+
+
+async def test_reload_removes_a_deployment_and_keeps_what_another_showed() -> None:
+    collector = ScriptedCollector([FINE])
+    fewer, _ = await settings_for(collector, deployments={"oslo": {}})
+    async with running(collector, load=lambda: fewer, deployments={"berlin": {}, "oslo": {}}) as run:
+        await run.until(lambda: not run.exporter.pending())
+        before = run.exporter._watches["oslo"]
+        assert await run.exporter.reload() == ()
+        await run.until(lambda: sorted(run.exporter.records()) == ["", "oslo"])
+        assert run.exporter._watches["oslo"] is before
+        assert (await run.get("/probe?target=berlin"))[0] == 404
+
+
+async def test_scrape_in_mode_on_scrape_sees_what_it_asked_for() -> None:
+    collector = ScriptedCollector([Result((UP.value(0),)), FINE])
+    async with running(collector, collection={"mode": "on-scrape", "on_scrape_min_seconds": 0}) as run:
+        await run.until(lambda: b"example_up 0.0" in run.exporter.publisher.snapshot.text)
+        assert "example_up 1.0" in (await run.get("/metrics"))[1]
+
+
+async def test_phase_is_published_once_a_scraper_is_known() -> None:
+    async with running(ScriptedCollector([FINE]), collection={"mode": "phase"}) as run:
+        await run.until(lambda: b"phase_locked 0.0" in run.exporter.publisher.snapshot.text)
+        for _ in range(6):
+            await run.get("/metrics")
+            await run.clock.advance(15.0)
+        assert "controlcore_exporter_collection_phase_locked 1.0" in (await run.get("/metrics"))[1]

@@ -57,7 +57,7 @@ class World:
         self.scrapes.append(scrape)
         if self.held is not None:
             await self.held.wait()
-        return None if scrape.deployment else self.snapshot
+        return None if scrape.deployment == "unknown" else self.snapshot
 
     def owners(self, _deployment: str) -> dict[str, str]:
         return {"a": "first", "b_seconds": "second"}
@@ -113,7 +113,7 @@ async def test_scrape_with_gzip_gets_the_prepared_bytes() -> None:
     assert (status, body, headers["Content-Encoding"]) == (200, world.snapshot.gzip, "gzip")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "/probe"])
 async def test_head_has_the_headers_and_no_body(path: str) -> None:
     status, body, headers = await ask(World(), "HEAD", path)
     assert (status, body) == (200, b"")
@@ -323,3 +323,25 @@ async def test_reload_answers_with_the_faults() -> None:
     assert (await ask(World(), "POST", "/-/reload"))[:2] == (200, b"reloaded\n")
     status, body, _ = await ask(World(faults=("api.url: no URL",)), "POST", "/-/reload")
     assert (status, body) == (500, b"api.url: no URL\n")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("target=berlin", 200),
+        ("target=unknown", 404),
+        ("", 400),
+        ("target=", 400),
+        ("target=a&target=b", 400),
+        ("target=10.0.0.1", 400),
+        ("target=db:5432", 400),
+        ("target=http%3A%2F%2Fx", 400),
+        ("target=..%2Fx", 400),
+        ("target=a%0Ab", 400),
+        ("target=" + "a" * 65, 400),
+    ],
+)
+async def test_probe_takes_the_name_of_a_deployment_and_nothing_else(query: str, status: int) -> None:
+    world = World()
+    assert (await ask(world, "GET", f"/probe?{query}"))[0] == status
+    assert [scrape.deployment for scrape in world.scrapes] == ([query[7:]] if status != 400 else [])

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from chassis.errors import Reason, TransientError
+from exporter.admission import Budget
+from exporter.collectors import CollectorSettings, Result
+from exporter.ledger import Outcome
+from exporter.pace import Course, Pace, PhasePace, ScrapePace
+from exporter.phase import Scrapers
+from exporter.schedule import Job, Schedule
+from exporter.sources import Sources
+from tests.fakes.clock import ManualClock, settle
+from tests.fakes.collector import UP, ScriptedCollector
+
+FINE = Result((UP.value(1),))
+REFUSED = TransientError(Reason.REFUSED, "nobody listens")
+
+
+class Notes:
+    """When collections began and ended."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.begun: list[tuple[str, float]] = []
+        self.ended: list[tuple[str, float, Reason | None]] = []
+
+    def begin(self, name: str, now_monotonic: float) -> None:
+        self.begun.append((name, now_monotonic))
+
+    def skip(self, name: str) -> None:
+        raise AssertionError(name)
+
+    def finish(self, outcome: Outcome) -> None:
+        self.ended.append((outcome.collector, self.clock.monotonic(), outcome.reason))
+
+    def starts(self, name: str = "example") -> list[float]:
+        return [at for found, at in self.begun if found == name]
+
+
+@asynccontextmanager
+async def running(clock: ManualClock, pace: Pace, *jobs: Job) -> AsyncIterator[Notes]:
+    notes = Notes(clock)
+    sources = Sources(clock=clock, settings=cast("Any", None), http=cast("Any", None))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Schedule(sources, Budget(), notes, lambda: 0.0, pace).run(jobs))
+        await settle()
+        yield notes
+        task.cancel()
+
+
+def job(collector: ScriptedCollector, name: str = "example", interval: float = 10.0, timeout: float = 5.0) -> Job:
+    return Job(collector.spec(name), CollectorSettings(interval_seconds=interval, timeout_seconds=timeout))
+
+
+def middle() -> float:
+    return 0.5
+
+
+async def test_failing_collector_is_asked_less_and_less_often_up_to_a_minute() -> None:
+    clock = ManualClock(monotonic=0.0)
+    async with running(clock, Pace(clock, middle), job(ScriptedCollector([REFUSED]))) as notes:
+        await clock.advance(300.0)
+    starts = notes.starts()
+    assert [round(after - before) for before, after in itertools.pairwise(starts)] == [
+        10, 10, 20, 40, 60, 60, 60,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_backoff_is_jittered_and_bounded(spread: float) -> None:
+    course = Course("example", 10.0, failures=4)
+    assert course.backoff_seconds(spread) == pytest.approx(40.0 * (0.8 + 0.4 * spread))
+    assert Course("example", 10.0, failures=50).backoff_seconds(1.0) == 60.0
+    assert Course("example", 300.0, failures=50).backoff_seconds(0.0) == 300.0
+
+
+async def test_recovered_collector_keeps_its_interval_again() -> None:
+    clock = ManualClock(monotonic=0.0)
+    steps = [REFUSED] * 4 + [FINE]
+    async with running(clock, Pace(clock, middle), job(ScriptedCollector(steps))) as notes:
+        await clock.advance(120.0)
+    assert notes.starts()[3:] == [40.0, 80.0, 90.0, 100.0, 110.0, 120.0]
+
+
+async def test_component_that_comes_back_ends_every_backoff() -> None:
+    clock = ManualClock(monotonic=0.0)
+    down, up = Result((), {"database": False}), Result((), {"database": True})
+    canary = ScriptedCollector([down] * 12 + [up])
+    victim = ScriptedCollector([REFUSED])
+    async with running(clock, Pace(clock, middle), job(canary, "canary"), job(victim, "victim")) as notes:
+        await clock.advance(125.0)
+    late = [at for at in notes.starts("victim") if at > 100.0]
+    assert late == [120.0]
+
+
+async def test_phase_ends_collections_just_before_the_scrape() -> None:
+    clock, scrapers = ManualClock(monotonic=0.0), Scrapers()
+
+    async def slow() -> Result:
+        await clock.sleep(2.0)
+        return FINE
+
+    pace = PhasePace(clock, middle, scrapers)
+    ages: list[float] = []
+    async with running(clock, pace, job(ScriptedCollector([slow]), interval=15.0)) as notes:
+        await clock.advance(7.0)
+        for _ in range(20):
+            scrapers.observe("prometheus", clock.monotonic())
+            ages.append(clock.monotonic() - notes.ended[-1][1])
+            await clock.advance(15.0)
+    assert max(ages[6:]) < 0.5
+    starts = notes.starts()
+    assert min(after - before for before, after in itertools.pairwise(starts)) >= 0.9 * 15.0
+
+
+async def test_pair_of_scrapers_costs_no_more_collections_than_one() -> None:
+    clock, scrapers = ManualClock(monotonic=0.0), Scrapers()
+    collector = ScriptedCollector([FINE])
+    async with running(clock, PhasePace(clock, middle, scrapers), job(collector, interval=15.0)) as notes:
+        for _ in range(40):
+            scrapers.observe("one", clock.monotonic())
+            await clock.advance(5.0)
+            scrapers.observe("two", clock.monotonic())
+            await clock.advance(10.0)
+    starts = notes.starts()
+    assert len(starts) <= 600 / 15 + 2
+    assert min(after - before for before, after in itertools.pairwise(starts)) >= 14.0
+
+
+async def test_phase_without_a_regular_scraper_keeps_the_interval() -> None:
+    clock = ManualClock(monotonic=0.0)
+    async with running(clock, PhasePace(clock, middle, Scrapers()), job(ScriptedCollector([FINE]))) as notes:
+        await clock.advance(35.0)
+    assert notes.starts() == [0.0, 10.0, 20.0, 30.0]
+
+
+async def test_scrape_has_everything_collected_and_waits_for_it() -> None:
+    clock = ManualClock(monotonic=0.0)
+    pace = ScrapePace(clock, middle, 1.0)
+    collectors = [ScriptedCollector([FINE]) for _ in range(3)]
+    jobs = [job(collector, f"c{number}") for number, collector in enumerate(collectors)]
+    async with running(clock, pace, *jobs) as notes:
+        await clock.advance(60.0)
+        assert [len(notes.starts(f"c{number}")) for number in range(3)] == [1, 1, 1]
+        await pace.scrape(10.0)
+        assert [notes.starts(f"c{number}")[1:] for number in range(3)] == [[60.0]] * 3
+
+
+async def test_scrapes_at_once_share_one_round() -> None:
+    clock = ManualClock(monotonic=0.0)
+    pace, released = ScrapePace(clock, middle, 1.0), asyncio.Event()
+
+    async def wait() -> Result:
+        await released.wait()
+        return FINE
+
+    collector = ScriptedCollector([FINE, wait])
+    async with running(clock, pace, job(collector)):
+        await clock.advance(60.0)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(50):
+                group.create_task(pace.scrape(10.0))
+            await settle()
+            released.set()
+        assert (collector.collected, collector.most_running) == (2, 1)
+
+
+async def test_scrape_is_answered_before_its_scraper_gives_up() -> None:
+    """One collector hangs; the other's new values are there, and the first is told as failed by its timeout."""
+    clock = ManualClock(monotonic=0.0)
+    pace = ScrapePace(clock, middle, 1.0)
+
+    async def hang() -> Result:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    jobs = [job(ScriptedCollector([FINE, hang, FINE]), "slow", timeout=30.0), job(ScriptedCollector([FINE]), "quick")]
+    async with running(clock, pace, *jobs) as notes:
+        await clock.advance(60.0)
+        began = asyncio.get_running_loop().time()
+        await pace.scrape(0.6)
+        assert asyncio.get_running_loop().time() - began < 0.55
+        await settle()
+        assert len(notes.starts("quick")) == 2
+        async with asyncio.timeout(2):
+            while len([end for end in notes.ended if end[0] == "slow"]) < 2:  # noqa: ASYNC110 - real time passes
+                await asyncio.sleep(0.01)
+        assert [reason for name, _, reason in notes.ended if name == "slow"] == [None, Reason.TIMEOUT]
+
+
+async def test_young_values_answer_another_scrape() -> None:
+    clock = ManualClock(monotonic=0.0)
+    pace, collector = ScrapePace(clock, middle, 1.0), ScriptedCollector([FINE])
+    async with running(clock, pace, job(collector)):
+        await clock.advance(60.0)
+        for _ in range(5):
+            await pace.scrape(10.0)
+        assert collector.collected == 2
+
+
+async def test_expensive_collector_keeps_its_interval_whoever_scrapes() -> None:
+    clock = ManualClock(monotonic=0.0)
+    pace, collector = ScrapePace(clock, middle, 1.0), ScriptedCollector([FINE])
+    async with running(clock, pace, job(collector, interval=300.0)) as notes:
+        for _ in range(40):
+            await clock.advance(10.0)
+            await pace.scrape(10.0)
+    assert notes.starts() == [0.0, 300.0]
+
+
+async def test_end_of_the_collectors_lets_waiting_scrapes_go() -> None:
+    clock = ManualClock(monotonic=0.0)
+    pace = ScrapePace(clock, middle, 1.0)
+
+    async def hang() -> Result:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async with running(clock, pace, job(ScriptedCollector([FINE, hang]))), asyncio.TaskGroup() as group:
+        await clock.advance(60.0)
+        waiting = group.create_task(pace.scrape(1000.0))
+        await settle()
+        assert not waiting.done()
+        pace.close()
