@@ -26,6 +26,7 @@ from remediations.executor import Executor, Sending, Sent
 from remediations.journal.port import Claim, FenceLostError, JournalError
 from remediations.lease import Lease, changing
 from remediations.model import HoldReason, Plan, State
+from remediations.progress import JournalledProgress, read_progress
 from remediations.settings import WorkerSettings
 from remediations.story import sent_data
 from remediations.telemetry import ActionOutcome
@@ -46,7 +47,10 @@ _OUTCOMES = {
     Sending.ALREADY_DONE: ActionOutcome.REPLAYED,
     Sending.CHANGED: ActionOutcome.CHANGED,
     Sending.REFUSED: ActionOutcome.REFUSED,
+    Sending.HELD: ActionOutcome.HELD,
     Sending.UNKNOWN: ActionOutcome.UNKNOWN,
+    Sending.WAITING: ActionOutcome.WAITING,
+    Sending.STOPPED: ActionOutcome.STOPPED,
 }
 
 
@@ -183,7 +187,8 @@ class Engine:
             await self._settle(lease, order.plan, Sent(Sending.ALREADY_DONE, "found while gathering facts"))
         else:
             await lease.renew()
-            await self._settle(lease, order.plan, await executor.write(order.plan, lease.until))
+            sent = await executor.write(order.plan, lease.until, JournalledProgress(lease))
+            await self._settle(lease, order.plan, sent)
 
     async def _close_dry_run(self, lease: Lease, plan: Plan, sent: Sent) -> None:
         """DRY_RUN, with what the server said."""
@@ -202,7 +207,9 @@ class Engine:
         if stored is None:
             raise InvariantBroken(f"{lease.remediation.id} is being written without a plan")
         plan = plans.from_data(stored)
-        await self._settle(lease, plan, await executor.find_out(plan))
+        _, records = await self._parts.desk.journal.story(lease.remediation.id)
+        progress = JournalledProgress(lease, read_progress(records))
+        await self._settle(lease, plan, await executor.find_out(plan, progress, lease.until))
 
     async def _settle(self, lease: Lease, plan: Plan, sent: Sent) -> None:
         """The next state after sending or looking."""
@@ -217,11 +224,15 @@ class Engine:
             await lease.advance(State.VERIFYING, "write", data, change)
         elif sent.result is Sending.UNKNOWN:
             await self._wait(lease, sent)
+        elif sent.result is Sending.WAITING:
+            await lease.note("write", data, next_at=desk.clock.now() + self._parts.worker.verify_seconds)
+        elif sent.result is Sending.STOPPED:
+            await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
         else:
             # Nothing was written, so nothing counts towards cooldown and budgets.
             await lease.advance(State.CLAIMED, "write", data, changing(written_at=0.0))
-            if sent.result is Sending.REFUSED:
-                await self._decider.hold(lease, HoldReason.WRITE_REFUSED, sent.detail)
+            if sent.result in {Sending.REFUSED, Sending.HELD}:
+                await self._decider.hold(lease, sent.hold or HoldReason.WRITE_REFUSED, sent.detail)
 
     async def _wait(self, lease: Lease, sent: Sent) -> None:
         """Lets a write whose fate is unknown rest until the next look; closes it when that has taken too long."""

@@ -3,72 +3,105 @@
 A write is never sent again on a doubt: the object is looked at, and carries the operation id or does not.
 
 - A plan in dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing.
+  HTTP calls and statements know no dry run: they are not sent.
 - 409, and 422 on metadata.uid, mean that the object is not the one that was judged. If it already carries the
   operation id the step is done; otherwise facts are gathered and decided anew.
 - No answer (time-out, reset, 5xx) means unknown: only a look at the object can tell.
+- A step that leaves no mark is journalled before it is sent and never sent again; a plan that was interrupted goes on
+  after it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from chassis.clock import Clock
-from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from chassis.kubernetes import JsonObject, PatchKind
-from remediations.cluster import ClusterApi
+from chassis.errors import BackendError, Reason
 from remediations.journal.port import FenceLostError
-from remediations.model import FIELD_MANAGER, Plan, Step
+from remediations.model import Fact, Plan
+from remediations.policy_model import Query
+from remediations.progress import Progress
+from remediations.senders import (
+    Caller,
+    Key,
+    Sending,
+    Sent,
+    Session,
+    Writer,
+    send_call,
+    send_creation,
+    send_patch,
+    send_statement,
+)
+from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step, leaves_no_mark
 
-KINDS = {"strategic": PatchKind.STRATEGIC, "merge": PatchKind.MERGE}
+__all__ = ["Executor", "Sending", "Sent", "Tools"]
 
-
-class Sending(StrEnum):
-    """What became of sending a plan."""
-
-    DONE = "done"
-    """Every step was accepted."""
-    ALREADY_DONE = "already_done"
-    """The object carried the operation id before: an earlier process had sent it."""
-    CHANGED = "changed"
-    """The object changed since it was judged; nothing of the refused step was stored."""
-    REFUSED = "refused"
-    """The server will not have it until somebody changes something (rights, admission, validation)."""
-    UNKNOWN = "unknown"
-    """Nobody answered: it may or may not have arrived."""
+ARRIVED = frozenset({Sending.DONE, Sending.ALREADY_DONE})
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The result of sending, for the journal."""
+class Tools:
+    """What steps other than patches are sent with; None where nothing is configured."""
 
-    result: Sending
-    detail: str = ""
-    generation: int | None = None
-    """metadata.generation of the last object written, as the server returned it."""
+    http: Caller | None = None
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    """Origin → the key that may go there, and nowhere else."""
+    sql: Session | None = None
+    ask: Callable[[Query], Awaitable[Fact[bool]]] | None = None
 
 
 class Executor:
-    """Carries out plans against one API server."""
+    """Carries out plans against one API server, and with the tools it is given."""
 
-    def __init__(self, api: ClusterApi, clock: Clock, timeout_seconds: float) -> None:
+    def __init__(self, api: Writer | None, clock: Clock, timeout_seconds: float, tools: Tools | None = None) -> None:
         self._api = api
         self._clock = clock
         self._timeout_seconds = timeout_seconds
+        self._tools = tools if tools is not None else Tools()
 
     async def dry_run(self, plan: Plan) -> Sent:
         """What the server would say to the plan; changes nothing."""
-        return await self._send_all(plan, deadline=None)
+        results = []
+        for step in plan.steps:
+            sent = await self._dry_run(step)
+            if sent.result is not Sending.DONE:
+                return sent
+            results.append(sent)
+        return results[-1] if results else Sent(Sending.DONE)
 
-    async def write(self, plan: Plan, lease_until: float) -> Sent:
+    async def write(self, plan: Plan, lease_until: float, progress: Progress | None = None) -> Sent:
         """Sends the plan. The caller holds the claim until `lease_until` (Unix seconds) and has journalled the intent.
 
-        Raises FenceLostError before a step that could not be over within the lease.
+        `progress` is needed for steps that leave no mark. Raises FenceLostError before a step that could not be over
+        within the lease.
         """
-        return await self._send_all(plan, deadline=lease_until)
+        results: list[Sent] = []
+        for index, step in enumerate(plan.steps):
+            if isinstance(step, GateStep):
+                sent = await self._pass_gate(step, index, progress)
+            elif leaves_no_mark(step):
+                sent = await self._send_once(step, index, progress)
+            else:
+                sent = await self._send(step, lease_until)
+            if sent.result not in ARRIVED:
+                return self._broken_off(plan, index, sent, results)
+            if not isinstance(step, GateStep):
+                results.append(sent)
+        return _sum(results)
 
-    async def find_out(self, plan: Plan) -> Sent:
-        """Whether an earlier write of this plan arrived: ALREADY_DONE, CHANGED (it did not), or UNKNOWN."""
+    async def find_out(self, plan: Plan, progress: Progress | None = None, lease_until: float = 0.0) -> Sent:
+        """Whether an earlier write of this plan arrived: ALREADY_DONE, CHANGED (it did not), or UNKNOWN.
+
+        A plan with steps that leave no mark goes on after the last one that has begun; one of which none has begun was
+        not sent.
+        """
+        if any(leaves_no_mark(step) for step in plan.steps):
+            begun = [index for index in range(len(plan.steps)) if progress and progress.begun_at(index) is not None]
+            if not begun:
+                return Sent(Sending.CHANGED, "no step had begun")
+            return await self.write(plan, lease_until, progress)
         try:
             for step in plan.steps:
                 if not await self._is_done(step):
@@ -78,39 +111,79 @@ class Executor:
             return Sent(Sending.CHANGED if is_gone else Sending.UNKNOWN, f"{error.reason.value}: {error}")
         return Sent(Sending.ALREADY_DONE, f"the object carries {plan.operation_id}")
 
-    async def _send_all(self, plan: Plan, *, deadline: float | None) -> Sent:
-        """Every step in order; the first that is not accepted ends it."""
-        results = []
-        for step in plan.steps:
-            sent = await self._send(step, deadline)
-            if sent.result not in {Sending.DONE, Sending.ALREADY_DONE}:
-                return sent
-            results.append(sent)
-        if results and all(sent.result is Sending.ALREADY_DONE for sent in results):
-            return results[-1]
-        return Sent(Sending.DONE, "", results[-1].generation if results else None)
+    def _broken_off(self, plan: Plan, index: int, sent: Sent, before: Sequence[Sent]) -> Sent:
+        """The answer for a plan of which a step did not arrive.
 
-    async def _send(self, step: Step, deadline: float | None) -> Sent:
-        """One step. `deadline` None sends it as a dry run."""
+        When an earlier one that leaves no mark did, planning anew would send that one again: what has been done is
+        verified instead.
+        """
+        is_final = sent.result in {Sending.REFUSED, Sending.CHANGED, Sending.HELD}
+        if is_final and before and any(leaves_no_mark(step) for step in plan.steps[:index]):
+            return Sent(Sending.DONE, f"step {index + 1} of {len(plan.steps)} was not taken: {sent.detail}")
+        return sent
+
+    async def _send_once(self, step: Step, index: int, progress: Progress | None) -> Sent:
+        """A step that leaves no mark: begun in the journal, then sent; one that had begun is not sent again."""
+        if progress is None:
+            return Sent(Sending.REFUSED, "nothing to journal the step's beginning in")
+        if progress.begun_at(index) is not None:
+            return Sent(Sending.ALREADY_DONE, "the step had begun; it is never sent twice")
+        if not self._has_tool(step):
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with")
+        lease_until = await progress.begin(index)
+        sent = await self._send(step, lease_until)
+        if sent.result is Sending.REFUSED:
+            await progress.take_back(index, sent.detail)
+        return sent
+
+    async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> Sent:
+        """Whether the check is true by data collected after the step before it began."""
+        since = progress.begun_at(index - 1) if progress is not None and index else None
+        if since is None or self._tools.ask is None:
+            return Sent(Sending.STOPPED, "nobody can tell when the step before was sent")
+        fact = await self._tools.ask(Query(step.promql, step.collectors, step.max_age_seconds))
+        if fact.value and fact.collected_at is not None and fact.collected_at > since:
+            return Sent(Sending.ALREADY_DONE, f"{step.promql} is true")
+        problem = fact.problem or ("is false" if fact.value is False else "no collection since the step before")
+        if self._clock.now() < since + step.timeout_seconds:
+            return Sent(Sending.WAITING, f"{step.promql}: {problem}")
+        return Sent(Sending.STOPPED, f"{step.promql} did not come true within {step.timeout_seconds:g} s: {problem}")
+
+    def _has_tool(self, step: Step) -> bool:
+        """Whether something is configured that can send this kind of step."""
+        if isinstance(step, HttpStep):
+            return self._tools.http is not None
+        return self._tools.sql is not None if isinstance(step, SqlStep) else self._api is not None
+
+    async def _dry_run(self, step: Step) -> Sent:
+        """What the server would say to one step."""
+        if not isinstance(step, GateStep) and not self._has_tool(step):
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with")
+        if self._api is not None and isinstance(step, PatchStep):
+            return await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
+        if self._api is not None and isinstance(step, CreateStep):
+            return await send_creation(self._api, step, self._timeout_seconds, is_dry_run=True)
+        return Sent(Sending.DONE, "not sent: it knows no dry run")
+
+    async def _send(self, step: Step, lease_until: float) -> Sent:
+        """One step, for real."""
         # No await between this check and the call: a claim that has run out meanwhile must not write.
-        if deadline is not None and self._clock.now() + self._timeout_seconds > deadline:
+        if self._clock.now() + self._timeout_seconds > lease_until:
             raise FenceLostError("the lease would run out before the write is answered")
-        try:
-            document = await self._api.patch(
-                step.path,
-                dict(step.body),
-                kind=KINDS[step.patch],
-                field_manager=FIELD_MANAGER,
-                timeout_seconds=self._timeout_seconds,
-                dry_run=deadline is None,
-            )
-        except TransientError as error:
-            return Sent(Sending.UNKNOWN, f"{error.reason.value}: {error}")
-        except PermanentError as error:
-            result = Sending.CHANGED if isinstance(error, ConflictError) else Sending.REFUSED
-            sent = Sent(result, f"{error.reason.value}: {error}")
-            return sent if deadline is None else await self._look(step, sent)
-        return Sent(Sending.DONE, "", _generation(document))
+        tools, seconds = self._tools, self._timeout_seconds
+        if isinstance(step, HttpStep) and tools.http is not None:
+            return await send_call(tools.http, step, tools.keys, seconds)
+        if isinstance(step, SqlStep) and tools.sql is not None:
+            return await send_statement(tools.sql, step, seconds)
+        if self._api is None:
+            return Sent(Sending.REFUSED, "no orchestrator is configured")
+        if isinstance(step, PatchStep):
+            sent = await send_patch(self._api, step, seconds, is_dry_run=False)
+        elif isinstance(step, CreateStep):
+            sent = await send_creation(self._api, step, seconds, is_dry_run=False)
+        else:
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with")
+        return await self._look(step, sent) if sent.result in {Sending.CHANGED, Sending.REFUSED} else sent
 
     async def _look(self, step: Step, refused: Sent) -> Sent:
         """The refusal, unless the object carries the operation id: then the step is done, whatever the answer said."""
@@ -121,13 +194,28 @@ class Executor:
         return Sent(Sending.ALREADY_DONE, "the object carries the operation id") if is_done else refused
 
     async def _is_done(self, step: Step) -> bool:
-        """Whether the object carries what the step says it would leave; raises BackendError."""
-        document = await self._api.get(step.path, timeout_seconds=self._timeout_seconds)
-        annotations = (document.get("metadata") or {}).get("annotations") or {}
+        """Whether the object shows what the step would leave; raises BackendError."""
+        if self._api is None or not isinstance(step, PatchStep | CreateStep):
+            return False
+        path = step.path if isinstance(step, PatchStep) else step.look_path
+        gone_uid = step.gone_uid if isinstance(step, CreateStep) else ""
+        try:
+            document = await self._api.get(path, timeout_seconds=self._timeout_seconds)
+        except BackendError as error:
+            if isinstance(step, CreateStep) and error.reason is Reason.MISSING:
+                return bool(gone_uid)
+            raise
+        metadata = document.get("metadata") or {}
+        if gone_uid:
+            return metadata.get("uid") != gone_uid or bool(metadata.get("deletionTimestamp"))
+        annotations = metadata.get("annotations") or {}
         return bool(step.done_if) and all(annotations.get(name) == value for name, value in step.done_if.items())
 
 
-def _generation(document: JsonObject) -> int | None:
-    """metadata.generation, where the object has one."""
-    value = (document.get("metadata") or {}).get("generation")
-    return value if isinstance(value, int) else None
+def _sum(results: Sequence[Sent]) -> Sent:
+    """One answer for a plan all of whose steps arrived."""
+    if results and all(sent.result is Sending.ALREADY_DONE for sent in results):
+        return results[-1]
+    details = "; ".join(sent.detail for sent in results if sent.detail)
+    last = results[-1] if results else Sent(Sending.DONE)
+    return replace(last, result=Sending.DONE, detail=details)

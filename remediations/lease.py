@@ -31,6 +31,10 @@ class Lease:
         """Unix seconds until which the claim is ours."""
         return self._claim.lease_until
 
+    def now(self) -> float:
+        """Unix seconds by the clock that leases are counted with."""
+        return self._clock.now()
+
     async def renew(self) -> None:
         """Makes the claim last its full time from now."""
         renewed = await self._journal.renew(self._claim, self._clock.now(), self._ttl_seconds)

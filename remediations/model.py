@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from remediations.step import Step
+
 T = TypeVar("T")
 
 ANNOTATION_OPERATION = "controlcore.io/operation-id"
@@ -282,20 +284,6 @@ class History:
     """Ids of other remediations in flight on the same target."""
     attempts: int = 0
     """Writes this very remediation has made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One write to the Kubernetes API, complete: what the executor sends is exactly this."""
-
-    path: str
-    """API path of the object, e.g. /apis/apps/v1/namespaces/NS/deployments/NAME."""
-    patch: str
-    """`strategic` or `merge`."""
-    body: Mapping[str, Any]
-    """The patch; carries metadata.uid and metadata.resourceVersion as preconditions, and the operation id."""
-    done_if: Mapping[str, str]
-    """Annotation → value which, found on the object, says that this step has already been done."""
 
 
 @dataclass(frozen=True, slots=True)

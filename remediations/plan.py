@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from remediations.journal.port import JournalError
-from remediations.model import Plan, Step, Target
+from remediations.model import Plan, Target
+from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step
+
+KINDS: Mapping[type[Any], str] = {CreateStep: "create", HttpStep: "http", SqlStep: "sql", GateStep: "gate"}
 
 
 def to_data(plan: Plan) -> dict[str, Any]:
@@ -17,10 +21,7 @@ def to_data(plan: Plan) -> dict[str, Any]:
         "target": {"namespace": plan.target.namespace, "kind": plan.target.kind, "name": plan.target.name},
         "operation_id": plan.operation_id,
         "summary": plan.summary,
-        "steps": [
-            {"path": step.path, "patch": step.patch, "body": _copy(step.body), "done_if": dict(step.done_if)}
-            for step in plan.steps
-        ],
+        "steps": [_step_data(step) for step in plan.steps],
         "prior": _copy(plan.prior),
         "expected": _copy(plan.expected),
     }
@@ -35,13 +36,11 @@ def from_data(data: Mapping[str, Any]) -> Plan:
             target=Target(target["namespace"], target["kind"], target["name"]),
             operation_id=data["operation_id"],
             summary=data["summary"],
-            steps=tuple(
-                Step(step["path"], step["patch"], dict(step["body"]), dict(step["done_if"])) for step in data["steps"]
-            ),
+            steps=tuple(_step(item) for item in data["steps"]),
             prior=dict(data["prior"]),
             expected=dict(data["expected"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalError(f"the stored plan cannot be read: {error!r}") from error
 
 
@@ -49,9 +48,48 @@ def describe_difference(plan: Plan) -> str:
     """The plan for people: what each step writes where, each value with what it was before, if that is known."""
     lines = [plan.summary]
     for step in plan.steps:
-        lines.append(f"  PATCH {step.path} ({step.patch})")
-        lines += [f"    {line}" for line in _lines(step.body, plan.prior)]
+        lines.append(f"  {_headline(step)}")
+        if isinstance(step, PatchStep | CreateStep):
+            lines += [f"    {line}" for line in _lines(step.body, plan.prior)]
     return "\n".join(lines)
+
+
+def _step_data(step: Step) -> dict[str, Any]:
+    """A step as JSON-able data. A patch carries no `kind`: so it was stored when there was nothing else."""
+    data: dict[str, Any] = _copy({item.name: getattr(step, item.name) for item in fields(step)})
+    return data if isinstance(step, PatchStep) else {"kind": KINDS[type(step)], **data}
+
+
+def _step(data: Mapping[str, Any]) -> Step:
+    """A step as it was stored; raises KeyError, TypeError or ValueError."""
+    values = {name: value for name, value in data.items() if name != "kind"}
+    kind = data.get("kind", "patch")
+    if kind == "patch":
+        return PatchStep(values["path"], values["patch"], dict(values["body"]), dict(values["done_if"]))
+    if kind == "create":
+        return CreateStep(**values)
+    if kind == "http":
+        return HttpStep(**values)
+    if kind == "sql":
+        return SqlStep(values["statement"], tuple(values["arguments"]))
+    if kind == "gate":
+        return GateStep(**{**values, "collectors": tuple(values["collectors"])})
+    raise ValueError(f"a step of an unknown kind {kind!r}")
+
+
+def _headline(step: Step) -> str:
+    """What a step sends, and where to."""
+    match step:
+        case PatchStep():
+            return f"PATCH {step.path} ({step.patch})"
+        case CreateStep():
+            return f"POST {step.path}"
+        case HttpStep():
+            return f"{step.method} {step.url}"
+        case SqlStep():
+            return f"SQL {step.statement} {json.dumps(step.arguments)}"
+        case GateStep():
+            return f"only if, within {step.timeout_seconds:g} s: {step.promql}"
 
 
 def _lines(body: Mapping[str, Any], prior: Mapping[str, Any], path: str = "") -> Iterator[str]:

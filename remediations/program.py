@@ -18,16 +18,21 @@ from remediations.cluster import ClusterApi, ClusterReader
 from remediations.credentials import Credentials, check_files
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
-from remediations.executor import Executor
+from remediations.executor import Executor, Tools
 from remediations.facts import Sources
+from remediations.intake import Sameness
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.policy import PolicySet, parse_policies
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
+from remediations.senders import Session
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.telemetry import Telemetry
+from remediations.tools import keep_open, make_tools, opened_session
+
+DEFAULT_TIMEOUT_SECONDS = 3.0
 
 
 def read_policies(path: Path) -> PolicySet:
@@ -101,17 +106,24 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     life.on_reload(shelf.request_reload)
     sources = _sources(settings, http, cluster, clock)
     desk = Desk(journal, shelf.current, sources, telemetry, clock)
-    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock), settings.worker))
+    session = await stack.enter_async_context(opened_session(settings.database))
+    tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
+    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker))
     credentials = Credentials(settings.token_files(), clock)
-    server = Server(Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file))
+    sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
+    server = Server(
+        Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file, sameness)
+    )
     host, port = await _listen(stack, server, settings)
     await _announce(host, port, settings, journal)
     async with asyncio.TaskGroup() as group:
         follower = group.create_task(shelf.follow(), name="policies")
+        keeper = group.create_task(_keep(settings, session, clock), name="database")
         group.create_task(engine.run(life.stop), name="engine")
         group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")
         await life.stop.wait()
         follower.cancel()
+        keeper.cancel()
     get_logger().info("program.stopped")
 
 
@@ -129,7 +141,7 @@ def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[J
     return open_journal(settings.journal.path, timeout_seconds=settings.journal.timeout_seconds)
 
 
-async def _open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> ClusterApi | None:
+async def _open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> KubernetesClient | None:
     """The Kubernetes client, or None where none is configured."""
     if settings.kubernetes is None:
         return None
@@ -150,11 +162,17 @@ def _sources(settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi
     )
 
 
-def _executor(settings: RemediatorSettings, cluster: ClusterApi | None, clock: Clock) -> Executor | None:
-    """The one writer, or None where there is nothing to write to."""
-    if cluster is None or settings.kubernetes is None:
-        return None
-    return Executor(cluster, clock, settings.kubernetes.timeout_seconds)
+def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, clock: Clock, tools: Tools) -> Executor:
+    """The one writer; without Kubernetes it can still call and ask the database."""
+    limits = [DEFAULT_TIMEOUT_SECONDS if settings.kubernetes is None else settings.kubernetes.timeout_seconds]
+    limits += [] if settings.database is None else [settings.database.timeout_seconds]
+    return Executor(cluster, clock, max(limits), tools)
+
+
+async def _keep(settings: RemediatorSettings, session: Session | None, clock: Clock) -> None:
+    """Keeps the database connection open, where there is one."""
+    if session is not None and settings.database is not None:
+        await keep_open(session, clock, settings.database.timeout_seconds)
 
 
 async def _announce(host: str, port: int, settings: RemediatorSettings, journal: Journal) -> None:

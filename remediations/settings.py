@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from chassis.config import Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
@@ -28,6 +28,18 @@ class ServerSettings(Section):
     """File with the bearer token that callers must present; read again when it changes. `serve` needs it."""
     more_token_files: tuple[Path, ...] = ()
     """Files with further tokens that are accepted too, for the time of a rotation."""
+
+
+class IntakeSettings(Section):
+    """When two deliveries are the same alert: two Alertmanagers, or two Prometheus servers, send everything twice."""
+
+    replica_labels: tuple[str, ...] = ("prometheus_replica", "replica")
+    """Labels that only say which Prometheus server sent the alert. One that says what the alert is about must not
+    stand here: two faults would count as one."""
+    duplicate_seconds: float = Field(default=60.0, ge=0, le=3600)
+    """So long after an alert was stored the same one is a second delivery and begins nothing new, unless it was
+    resolved meanwhile. Alertmanagers that fail over send again after 15 s each; a value above repeat_interval would
+    keep a fault that stays from being looked at again."""
 
 
 class JournalSettings(Section):
@@ -63,6 +75,29 @@ class KubernetesSettings(Section):
     """Longest wait for one call. Must stay below `worker.lease_seconds`, so that no write outlives its lease."""
 
 
+class DatabaseSettings(Section):
+    """The product's database, for ending idle sessions. Absent means: such plans are refused."""
+
+    url: SecretStr
+    """`postgresql://user@host:port/database`, with a role that may call the functions that `grants` prints, and
+    nothing else."""
+    password_file: Path | None = None
+    """File with the password; read again at every connect."""
+    timeout_seconds: float = Field(default=3.0, gt=0, le=30)
+    """Longest wait for one call. Must stay below `worker.lease_seconds`."""
+
+
+class HttpKeySettings(Section):
+    """A key for one origin: it is never sent anywhere else, and redirects are not followed."""
+
+    origin: str = Field(pattern=r"^https?://[^\s/?#@]+/?$")
+    """scheme://host:port that the key belongs to."""
+    key_file: Path
+    """File with the key; read again at every call."""
+    header: Literal["Authorization", "X-API-Key"] = "Authorization"
+    """`Authorization` sends it as a bearer token."""
+
+
 class WorkerSettings(Section):
     """How the engine works through the journal."""
 
@@ -93,6 +128,7 @@ class RemediatorSettings(Settings):
     model_config = settings_config(PREFIX)
 
     server: ServerSettings = ServerSettings()
+    intake: IntakeSettings = IntakeSettings()
     journal: JournalSettings = JournalSettings()
     policies_file: Path = Path("/etc/controlcore-remediator/policies.yaml")
     """The policy file; `check-config` reports every fault in it."""
@@ -101,6 +137,9 @@ class RemediatorSettings(Settings):
     It works when the journal does not. A file that cannot be looked at counts as existing."""
     prometheus: PrometheusSettings = PrometheusSettings()
     kubernetes: KubernetesSettings | None = None
+    database: DatabaseSettings | None = None
+    http_keys: tuple[HttpKeySettings, ...] = ()
+    """Keys for what policies call, each bound to one origin."""
     worker: WorkerSettings = WorkerSettings()
     log: LogSettings = LogSettings()
 
@@ -116,6 +155,8 @@ class RemediatorSettings(Settings):
             faults.append(Fault("server.token_file", "not set: without a credential anybody could order changes"))
         if self.kubernetes is not None and self.kubernetes.timeout_seconds >= self.worker.lease_seconds:
             faults.append(Fault("kubernetes.timeout_seconds", "must be below worker.lease_seconds"))
+        if self.database is not None and self.database.timeout_seconds >= self.worker.lease_seconds:
+            faults.append(Fault("database.timeout_seconds", "must be below worker.lease_seconds"))
         if self.worker.facts_timeout_seconds >= self.worker.lease_seconds:
             faults.append(Fault("worker.facts_timeout_seconds", "must be below worker.lease_seconds"))
         return tuple(faults)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chassis.kubernetes_paths import deployment_path
 from remediations.actions import ActionInput, Effect, action, refuses
-from remediations.model import ANNOTATION_OPERATION, GuardOutcome, HoldReason, Plan, Step
+from remediations.model import ANNOTATION_OPERATION, GuardOutcome, HoldReason, Plan
+from remediations.step import PatchStep
 
 
 @action(
@@ -43,7 +44,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
             f"restart {target.kind} {target.namespace}/{target.name}: replace "
             f"{workload.replicas_ready} ready of {workload.replicas_desired} pods"
         ),
-        steps=(Step(deployment_path(target.namespace, target.name), "strategic", body, mark),),
+        steps=(PatchStep(deployment_path(target.namespace, target.name), "strategic", body, mark),),
         prior={
             "template_operation_id": workload.template_annotations.get(ANNOTATION_OPERATION),
             "operation_id": workload.annotations.get(ANNOTATION_OPERATION),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from chassis.kubernetes_paths import autoscaler_path
 from remediations.actions import ActionInput, Effect, Parameter, action, refuses
 from remediations.document import Range
-from remediations.model import ANNOTATION_OPERATION, Autoscaler, GuardOutcome, HoldReason, Plan, Step
+from remediations.model import ANNOTATION_OPERATION, Autoscaler, GuardOutcome, HoldReason, Plan
+from remediations.step import PatchStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def _write(request: ActionInput, autoscaler: Autoscaler, change: _Change) -> Pla
             f"raise {change.bound} of HorizontalPodAutoscaler {target.namespace}/{autoscaler.name} "
             f"from {change.before} to {change.after}"
         ),
-        steps=(Step(autoscaler_path(target.namespace, autoscaler.name), "merge", body, mark),),
+        steps=(PatchStep(autoscaler_path(target.namespace, autoscaler.name), "merge", body, mark),),
         prior={
             "autoscaler": autoscaler.name,
             change.bound: change.before,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.errors import ConflictError, PermanentError, Reason
+from chassis.errors import ConflictError, PermanentError, Reason, TransientError
 from chassis.kubernetes import JsonObject, PatchKind
 
 Hook = Callable[[str, str], None]
@@ -28,6 +28,8 @@ class FakeCluster:
     stored: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     """Every patch that changed an object."""
     dry_runs: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    evictions_allowed: int = 1
+    """What the disruption budgets allow."""
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         self._begin("get", path)
@@ -59,6 +61,40 @@ class FakeCluster:
         changed = self.apply(path, body, is_dry_run=dry_run)
         self.after("patch", path)
         return copy.deepcopy(changed)
+
+    async def create(
+        self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
+    ) -> JsonObject:
+        self._begin("create", path)
+        created = self._evict(path, body, is_dry_run=dry_run) if path.endswith("/eviction") else None
+        if created is None:
+            created = self._store(path, body, is_dry_run=dry_run)
+        self.after("create", path)
+        return copy.deepcopy(created)
+
+    def _evict(self, path: str, body: JsonObject, *, is_dry_run: bool) -> JsonObject:
+        """Removes the pod, unless another one has its name or the budget says no."""
+        place = path.removesuffix("/eviction")
+        found = self._find(place)
+        if body["deleteOptions"]["preconditions"]["uid"] != found["metadata"]["uid"]:
+            raise ConflictError("HTTP status 409: the UID in the precondition does not match")
+        if self.evictions_allowed <= 0:
+            raise TransientError(Reason.OVERLOADED, "HTTP status 429: it would violate the pod's disruption budget")
+        if not is_dry_run:
+            del self.objects[place]
+            self.stored.append((path, body))
+        return {"kind": "Status", "status": "Success"}
+
+    def _store(self, path: str, body: JsonObject, *, is_dry_run: bool) -> JsonObject:
+        place = f"{path}/{body['metadata']['name']}"
+        if place in self.objects:
+            raise ConflictError(f"HTTP status 409: {place} already exists")
+        made = copy.deepcopy(body)
+        made["metadata"] |= {"uid": f"uid-of-{body['metadata']['name']}", "resourceVersion": "1", "generation": 1}
+        if not is_dry_run:
+            self.objects[place] = made
+            self.stored.append((path, body))
+        return made
 
     def apply(self, path: str, body: Mapping[str, Any], *, is_dry_run: bool = False) -> JsonObject:
         """Lays a merge patch over the object, as the API server does."""
@@ -176,7 +212,8 @@ def an_autoscaler_object(**spec: Any) -> JsonObject:
 
 def a_pod(number: int, *, is_ready: bool, **metadata: Any) -> JsonObject:
     status = {"conditions": [{"type": "Ready", "status": "True" if is_ready else "False"}]}
-    return {"metadata": {"name": f"{NAME}-{number}", "labels": {"app": NAME}, **metadata}, "status": status}
+    identity = {"name": f"{NAME}-{number}", "uid": f"uid-pod-{number}", "labels": {"app": NAME}}
+    return {"metadata": identity | metadata, "status": status}
 
 
 def a_cluster(*, ready: int = 0, **container: Any) -> FakeCluster:

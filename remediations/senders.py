@@ -1,0 +1,176 @@
+"""How one step is sent, for each kind of step. Only the executor calls these.
+
+What a server answers is one of few: done, changed (the object is not the one that was judged), refused, held (a
+disruption budget says: not now), or unknown, when nobody can tell from the answer whether the step took effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from yarl import URL
+
+from chassis.config import read_secret
+from chassis.errors import BackendError, ConfigError, ConflictError, Reason, TransientError
+from chassis.http import Call, Response
+from chassis.kubernetes import JsonObject, PatchKind
+from remediations.cluster import ClusterApi
+from remediations.model import FIELD_MANAGER, HoldReason
+from remediations.step import CreateStep, HttpStep, PatchStep, SqlStep
+
+KINDS = {"strategic": PatchKind.STRATEGIC, "merge": PatchKind.MERGE}
+NEVER_SENT = frozenset({Reason.REFUSED, Reason.DNS, Reason.UNREACHABLE, Reason.TLS, Reason.MALFORMED})
+"""A call that fails like this never reached a server that could act on it."""
+
+
+class Sending(StrEnum):
+    """What became of sending a step or a plan."""
+
+    DONE = "done"
+    """Every step was accepted."""
+    ALREADY_DONE = "already_done"
+    """An earlier process had sent it: the object carries the operation id, or the journal says that it had begun."""
+    CHANGED = "changed"
+    """The object changed since it was judged; nothing of the refused step was stored."""
+    REFUSED = "refused"
+    """The server will not have it until somebody changes something (rights, admission, validation)."""
+    HELD = "held"
+    """The server says not now, for the reason in `Sent.hold`; nothing was changed."""
+    UNKNOWN = "unknown"
+    """Nobody answered: it may or may not have arrived."""
+    WAITING = "waiting"
+    """A check between two steps has not come true yet; the rest is sent when it does."""
+    STOPPED = "stopped"
+    """A check between two steps did not come true in time; the rest is never sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The result of sending, for the journal."""
+
+    result: Sending
+    detail: str = ""
+    generation: int | None = None
+    """metadata.generation of the last object written, as the server returned it."""
+    hold: HoldReason | None = None
+
+
+class Writer(ClusterApi, Protocol):
+    """The calls of chassis.kubernetes.KubernetesClient that write; fakes implement these."""
+
+    async def create(
+        self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
+    ) -> JsonObject:
+        """Creates an object, or acts through a subresource."""
+        ...
+
+
+class Caller(Protocol):
+    """What sends HTTP calls; chassis.http.HttpClient, or a fake."""
+
+    async def send(self, call: Call) -> Response:
+        """One request; raises BackendError."""
+        ...
+
+
+class Session(Protocol):
+    """What runs statements on a kept connection; chassis.postgres.PostgresSession, or a fake."""
+
+    async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Any:
+        """The rows; raises BackendError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key and the header that carries it. It goes to the one origin that the settings bind it to."""
+
+    file: Path
+    header: str = "Authorization"
+    """`Authorization` sends it as a bearer token, any other header as it is."""
+
+
+def origin_of(url: str) -> str:
+    """scheme://host:port of a URL, with the port always written out."""
+    parsed = URL(url)
+    return f"{parsed.scheme}://{parsed.host}:{parsed.port}"
+
+
+async def send_patch(api: Writer, step: PatchStep, timeout_seconds: float, *, is_dry_run: bool) -> Sent:
+    """One PATCH; the server checks uid and resourceVersion."""
+    try:
+        document = await api.patch(
+            step.path,
+            dict(step.body),
+            kind=KINDS[step.patch],
+            field_manager=FIELD_MANAGER,
+            timeout_seconds=timeout_seconds,
+            dry_run=is_dry_run,
+        )
+    except BackendError as error:
+        return _answered(error)
+    return Sent(Sending.DONE, "", _generation(document))
+
+
+async def send_creation(api: Writer, step: CreateStep, timeout_seconds: float, *, is_dry_run: bool) -> Sent:
+    """One POST. 429 on an eviction is a budget's answer: held, and never a delete instead."""
+    try:
+        await api.create(
+            step.path,
+            dict(step.body),
+            field_manager=FIELD_MANAGER,
+            timeout_seconds=timeout_seconds,
+            dry_run=is_dry_run,
+        )
+    except BackendError as error:
+        if error.reason is Reason.OVERLOADED and step.gone_uid:
+            return Sent(Sending.HELD, str(error), hold=HoldReason.DISRUPTION_BUDGET)
+        return _answered(error)
+    return Sent(Sending.DONE)
+
+
+async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeout_seconds: float) -> Sent:
+    """One HTTP call with the key of its origin, if there is one. A redirect is a refusal: the key must not travel."""
+    headers = {"Connection": "close"}
+    key = keys.get(origin_of(step.url))
+    try:
+        if key is not None:
+            secret = (await asyncio.to_thread(read_secret, key.file, "http_keys")).get_secret_value()
+            headers[key.header] = f"Bearer {secret}" if key.header == "Authorization" else secret
+        answer = await http.send(Call(step.url, timeout_seconds, method=step.method, headers=headers))
+        answer.require_ok()
+    except ConfigError as error:
+        return Sent(Sending.REFUSED, f"auth: {error}")
+    except BackendError as error:
+        if error.reason in NEVER_SENT:
+            return Sent(Sending.REFUSED, f"{error.reason.value}: {error}")
+        return _answered(error)
+    return Sent(Sending.DONE, f"HTTP status {answer.status}")
+
+
+async def send_statement(session: Session, step: SqlStep, timeout_seconds: float) -> Sent:
+    """One statement on the connection that is kept since the start; its rows are counted, not shown."""
+    try:
+        rows = await session.fetch(step.statement, *step.arguments, timeout_seconds=timeout_seconds)
+    except BackendError as error:
+        return _answered(error)
+    return Sent(Sending.DONE, f"{len(rows)} rows")
+
+
+def _answered(error: BackendError) -> Sent:
+    """What a failure says about the effect."""
+    detail = f"{error.reason.value}: {error}"
+    if isinstance(error, TransientError):
+        return Sent(Sending.UNKNOWN, detail)
+    return Sent(Sending.CHANGED if isinstance(error, ConflictError) else Sending.REFUSED, detail)
+
+
+def _generation(document: JsonObject) -> int | None:
+    """metadata.generation, where the object has one."""
+    value = (document.get("metadata") or {}).get("generation")
+    return value if isinstance(value, int) else None
