@@ -7,6 +7,7 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Fields
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -115,19 +116,40 @@ def _quarantine(piece: bytes, problem: str) -> Quarantined:
     return Quarantined(problem, piece[: MAX_RAW_CHARACTERS * 4].decode("utf-8", "replace")[:MAX_RAW_CHARACTERS])
 
 
-def match_alerts(payload: Payload, policy_set: PolicySet, received_at: float) -> Delivery:
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """When two deliveries are one: which labels only name the sender, and for how long."""
+
+    replica_labels: frozenset[str] = frozenset({"prometheus_replica", "replica"})
+    seconds: float = 60.0
+
+
+def match_alerts(
+    payload: Payload, policy_set: PolicySet, received_at: float, sameness: Sameness = Sameness()
+) -> Delivery:
     """The payload as a delivery for the journal: every pair of an alert and a policy it belongs to, with the target."""
     found: list[Match] = []
     unmatched = 0
     for alert in payload.alerts:
-        pairs = tuple(_pairs(alert, policy_set))
+        pairs = tuple(_pairs(alert, policy_set, sameness.replica_labels))
         found.extend(pairs)
         unmatched += not pairs
-    return Delivery(received_at, tuple(found), unmatched, payload.quarantined)
+    return Delivery(received_at, tuple(found), unmatched, payload.quarantined, sameness.seconds)
 
 
-def _pairs(alert: Alert, policy_set: PolicySet) -> Iterable[Match]:
+def content_of(alert: Alert, replica_labels: frozenset[str]) -> str:
+    """A digest of the alert's labels without those that name a replica of the sender.
+
+    Nothing else is in it: under two Prometheus servers `startsAt` moves, and the fingerprint holds the replica.
+    """
+    labels = sorted(item for item in alert.labels.items() if item[0] not in replica_labels)
+    return hashlib.blake2b(msgspec.json.encode(labels), digest_size=16).hexdigest()
+
+
+def _pairs(alert: Alert, policy_set: PolicySet, replica_labels: frozenset[str]) -> Iterable[Match]:
     """One match for each policy that the alert belongs to."""
+    content = ""
     for policy in policy_set.policies:
         if matches(policy, alert.labels):
-            yield Match(alert, policy.name, choose_target(policy, alert.labels))
+            content = content or content_of(alert, replica_labels)
+            yield Match(alert, policy.name, choose_target(policy, alert.labels), content)

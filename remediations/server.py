@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -20,7 +20,7 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations.credentials import Credentials, NoCredentialError
 from remediations.facts import read_pauses
-from remediations.intake import Payload, PayloadError, match_alerts, parse_payload
+from remediations.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
 from remediations.journal.port import Delivery, Journal, JournalError, Stored
 from remediations.policy import PolicySet
 from remediations.telemetry import AlertStatus, Notification, Telemetry
@@ -57,6 +57,8 @@ class Parts:
     wake: Callable[[], None]
     """Tells the engine that the journal has something new; must not block."""
     pause_file: Path | None = None
+    sameness: Sameness = field(default_factory=Sameness)
+    """What makes two deliveries one."""
 
 
 class Server:
@@ -146,13 +148,13 @@ class Server:
     def _understand(self, body: bytes, now: float) -> tuple[Payload, Delivery]:
         """The body as alerts, and these as a delivery."""
         payload = parse_payload(body)
-        return payload, match_alerts(payload, self._parts.policies(), now)
+        return payload, match_alerts(payload, self._parts.policies(), now, self._parts.sameness)
 
     def _count(self, payload: Payload, delivery: Delivery, stored: Stored) -> None:
         """Counts and logs a delivery that is durable."""
         numbers = {
             AlertStatus.STORED: len(stored.opened),
-            AlertStatus.DUPLICATE: len(stored.joined),
+            AlertStatus.DUPLICATE: len(stored.joined) + stored.duplicates,
             AlertStatus.RESOLVED: sum(not match.alert.is_firing for match in delivery.matches),
             AlertStatus.QUARANTINED: len(delivery.quarantined),
             AlertStatus.UNMATCHED: delivery.unmatched,

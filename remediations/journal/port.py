@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import ControlCoreError, InvariantBroken
+from remediations.circumstances import Approval, BreakerReset
 from remediations.model import TRANSITIONS, Alert, PastAction, Pause, State, Target
+
+MAX_ARRIVALS = 10_000
 
 
 class JournalError(ControlCoreError):
@@ -37,6 +40,8 @@ class Match:
     alert: Alert
     policy: str
     target: Target
+    content: str = ""
+    """Digest of what the alert is about, without what differs between two senders of the same; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class Delivery:
     matches: tuple[Match, ...]
     unmatched: int = 0
     quarantined: tuple[Quarantined, ...] = ()
+    duplicate_seconds: float = 0.0
+    """A firing alert with the content of one stored less than this long ago is the same delivery again: it joins what
+    is open, and begins nothing when that has closed with a result. In between a `resolved` makes it a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Stored:
     """Ids of open remediations that a repeated firing alert joined."""
     resolved: tuple[str, ...]
     """Ids of open remediations whose alert was reported resolved (a hint, nothing more)."""
+    duplicates: int = 0
+    """Alerts that were delivered twice and whose remediation has closed: stored before, nothing began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,33 @@ class Journal(Protocol):
 
     async def pauses(self, now: float) -> Sequence[Pause]:
         """The pauses in force."""
+        ...
+
+    async def answer(self, approval: Approval, now: float) -> None:
+        """Stores a person's answer to a plan, and makes the remediation due at once.
+
+        Raises KeyError for an unknown remediation, JournalError for one that is closed.
+        """
+        ...
+
+    async def approval(self, remediation_id: str) -> Approval | None:
+        """The newest answer to a plan of this remediation, whether it still holds or not."""
+        ...
+
+    async def arrivals_since(self, since: float) -> Sequence[float]:
+        """When alerts that were not known before arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
+        ...
+
+    async def reset_breaker(self, reset: BreakerReset) -> None:
+        """Notes that somebody closed the breaker of an action on a target."""
+        ...
+
+    async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
+        """The breakers that were closed by hand since then, newest first."""
+        ...
+
+    async def last_entry_at(self) -> float | None:
+        """Unix seconds of the newest record; None for a journal in which nothing ever stood."""
         ...
 
     async def counts(self) -> Mapping[State, int]:

@@ -26,17 +26,18 @@ from remediations.journal.port import (
     TargetBusyError,
     require_transition,
 )
+from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import store_delivery
 from remediations.journal.sqlite_rows import IdSource, read_action, read_record, read_remediation, to_json, to_text
 from remediations.journal.sqlite_thread import SqliteThread
 from remediations.model import CLOSED, PastAction, Pause, State, Target
 
 
-class SqliteJournal:
+class SqliteJournal(SqliteAnswers):
     """The adapter. Open it with `open_journal`."""
 
     def __init__(self, thread: SqliteThread) -> None:
-        self._thread = thread
+        super().__init__(thread)
         self._ids = IdSource()
 
     async def append(self, delivery: Delivery) -> Stored:
@@ -162,10 +163,6 @@ class SqliteJournal:
     async def check(self) -> None:
         """Commits a row that nobody reads: a full or read-only disk shows only when something is really written."""
         await self._thread.write(lambda connection: connection.execute(sql.PROBE))
-
-    async def _select(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        """The rows of a question."""
-        return await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 from remediations.journal import sqlite_statements as sql
 from remediations.journal.port import Delivery, Match, Quarantined, Stored
+from remediations.journal.sqlite_memory import Memory
 from remediations.journal.sqlite_rows import IdSource, to_json, to_text
 from remediations.model import Alert, Target
 
@@ -18,25 +19,32 @@ Key = tuple[str, Target]
 def store_delivery(connection: sqlite3.Connection, delivery: Delivery, ids: IdSource) -> Stored:
     """Opens, joins or marks remediations, and sets aside what could not be read, inside the caller's transaction."""
     at = delivery.received_at
+    memory = Memory(connection, at, delivery.duplicate_seconds)
     opened: list[str] = []
     joined: list[str] = []
     resolved: list[str] = []
     for (policy, target), matches in _grouped(match for match in delivery.matches if match.alert.is_firing).items():
         found = _find(connection, policy, target)
-        if found is None:
-            opened.append(_open(connection, matches, at, ids))
-        else:
+        if found is not None:
             connection.execute(sql.JOIN, (found["id"],))
             _tell(connection, found, "joined", matches, at)
             joined.append(found["id"])
+            memory.keep(matches, found["id"])
+            continue
+        fresh = memory.fresh(matches)
+        if fresh:
+            opened.append(_open(connection, fresh, at, ids))
+            memory.keep(fresh, opened[-1])
     for (policy, target), matches in _grouped(match for match in delivery.matches if not match.alert.is_firing).items():
         found = _find(connection, policy, target)
         if found is not None and found["id"] not in opened:
             connection.execute(sql.RESOLVE, (at, found["id"]))
             _tell(connection, found, "resolved", matches, at)
             resolved.append(found["id"])
+        memory.lose(matches)
+    memory.close()
     _set_aside(connection, delivery.quarantined, at)
-    return Stored(tuple(opened), tuple(joined), tuple(resolved))
+    return Stored(tuple(opened), tuple(joined), tuple(resolved), memory.duplicates)
 
 
 def _grouped(matches: Iterable[Match]) -> dict[Key, list[Match]]:

@@ -71,6 +71,38 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE TABLE probe (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL)",
     ),
+    (
+        """CREATE TABLE seen (
+            policy TEXT NOT NULL,
+            namespace TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            content TEXT NOT NULL,
+            at REAL NOT NULL,
+            remediation TEXT NOT NULL,
+            PRIMARY KEY (policy, namespace, kind, name, content)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX seen_at ON seen (at)",
+        "CREATE TABLE arrival (at REAL NOT NULL, number INTEGER NOT NULL)",
+        "CREATE INDEX arrival_at ON arrival (at)",
+        """CREATE TABLE approval (
+            number INTEGER PRIMARY KEY,
+            remediation TEXT NOT NULL REFERENCES remediation (id) ON DELETE CASCADE,
+            plan_hash TEXT NOT NULL,
+            resource_version TEXT NOT NULL,
+            answered_by TEXT NOT NULL,
+            at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            is_approved INTEGER NOT NULL
+        )""",
+        "CREATE INDEX approval_of ON approval (remediation, number)",
+        """CREATE TABLE breaker_reset (
+            action TEXT NOT NULL,
+            target TEXT NOT NULL,
+            reset_by TEXT NOT NULL,
+            at REAL NOT NULL
+        )""",
+    ),
 )
 
 

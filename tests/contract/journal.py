@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chassis.errors import InvariantBroken
+from remediations.circumstances import Approval, BreakerReset
 from remediations.journal.port import (
     Change,
     Claim,
@@ -19,6 +21,7 @@ from remediations.journal.port import (
     Match,
     Quarantined,
     Record,
+    Stored,
     TargetBusyError,
 )
 from remediations.model import CLOSED, IN_FLIGHT, TRANSITIONS, Alert, Pause, State, Target
@@ -445,3 +448,107 @@ class JournalContract:
             await self.claim(two, T0 + 10, "two")
             with pytest.raises(FenceLostError):
                 await one.advance(old, State.CLAIMED, State.PLANNED, T0 + 10, change())
+
+    def alike(self, content: str = "c1", *, is_firing: bool = True, policy: str = "restart-api") -> Match:
+        return replace(match(policy, is_firing=is_firing), content=content)
+
+    async def deliver(self, journal: Journal, *matches: Match, at: float) -> Stored:
+        return await journal.append(replace(delivery(*matches, at=at), duplicate_seconds=60.0))
+
+    async def closed_as(self, journal: Journal, state: State) -> None:
+        claim = await self.claim(journal)
+        await journal.advance(claim, State.CLAIMED, state, T0, change())
+
+    async def test_second_delivery_after_a_result_begins_nothing_and_is_counted(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike(), at=T0)
+        await self.closed_as(journal, State.DRY_RUN)
+
+        again = await self.deliver(journal, self.alike(), at=T0 + 17)
+
+        assert (again.opened, again.joined, again.duplicates) == ((), (), 1)
+
+    async def test_second_delivery_after_its_time_begins_anew(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike(), at=T0)
+        await self.closed_as(journal, State.DRY_RUN)
+
+        assert len((await self.deliver(journal, self.alike(), at=T0 + 60)).opened) == 1
+
+    async def test_second_delivery_after_the_clock_was_set_back_begins_anew(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike(), at=T0)
+        await self.closed_as(journal, State.DRY_RUN)
+
+        assert len((await self.deliver(journal, self.alike(), at=T0 - 3600)).opened) == 1
+
+    @pytest.mark.parametrize("state", [State.NOT_NEEDED, State.EXPIRED])
+    async def test_second_delivery_after_nothing_was_done_is_looked_at_again(
+        self, journal: Journal, state: State
+    ) -> None:
+        await self.deliver(journal, self.alike(), at=T0)
+        await self.closed_as(journal, state)
+
+        assert len((await self.deliver(journal, self.alike(), at=T0 + 1)).opened) == 1
+
+    async def test_alert_that_resolved_and_fires_again_is_a_new_one(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike(), at=T0)
+        await self.closed_as(journal, State.DRY_RUN)
+        await self.deliver(journal, self.alike(is_firing=False), at=T0 + 1)
+
+        assert len((await self.deliver(journal, self.alike(), at=T0 + 2)).opened) == 1
+
+    async def test_another_alert_beside_a_second_delivery_begins_anew(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike(), at=T0)
+        await self.closed_as(journal, State.DRY_RUN)
+
+        stored = await self.deliver(journal, self.alike(), self.alike("c2"), at=T0 + 1)
+
+        assert (len(stored.opened), stored.duplicates) == (1, 1)
+
+    async def test_resolved_before_its_alert_was_ever_seen_keeps_nothing_from_beginning(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike(is_firing=False), at=T0)
+
+        assert len((await self.deliver(journal, self.alike(), at=T0 + 1)).opened) == 1
+
+    async def test_arrivals_count_each_new_alert_once(self, journal: Journal) -> None:
+        await self.deliver(journal, self.alike("c1"), self.alike("c2"), at=T0)
+        await self.deliver(journal, self.alike("c2"), self.alike("c3"), at=T0 + 1)
+
+        assert list(await journal.arrivals_since(T0)) == [T0 + 1, T0, T0]
+        assert list(await journal.arrivals_since(T0 + 0.5)) == [T0 + 1]
+
+    async def test_newest_answer_to_a_plan_counts_and_makes_it_due(self, journal: Journal) -> None:
+        held = await self.bring_to(journal, State.HELD)
+        await journal.claim("one", T0, 10)
+        name = held.remediation.id
+        assert await journal.approval(name) is None
+        answers = [Approval(name, "hash", "7", "ann", T0 + n, T0 + 900, is_approved=n == 1) for n in (0, 1)]
+
+        for answer in answers:
+            await journal.answer(answer, T0 + 1)
+
+        remediation, records = await journal.story(name)
+        assert await journal.approval(name) == answers[1]
+        assert remediation.next_at <= T0 + 1
+        assert [item.kind for item in records][-2:] == ["rejected", "approved"]
+
+    async def test_answer_to_what_is_unknown_or_closed_is_refused(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0, change())
+
+        with pytest.raises(JournalError, match="closed"):
+            await journal.answer(Approval(claim.remediation.id, "hash", "7", "ann", T0, T0 + 900), T0)
+        with pytest.raises(KeyError):
+            await journal.answer(Approval("nobody", "hash", "7", "ann", T0, T0 + 900), T0)
+
+    async def test_breaker_that_was_closed_by_hand_is_remembered(self, journal: Journal) -> None:
+        reset = BreakerReset("restart_workload", API.key, "ann", T0)
+
+        await journal.reset_breaker(reset)
+
+        assert list(await journal.breaker_resets(T0)) == [reset]
+        assert list(await journal.breaker_resets(T0 + 1)) == []
+
+    async def test_time_of_the_newest_entry_is_known(self, journal: Journal) -> None:
+        assert await journal.last_entry_at() is None
+        await self.deliver(journal, self.alike(), at=T0)
+
+        assert await journal.last_entry_at() == T0

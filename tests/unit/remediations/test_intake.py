@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.intake import MAX_ALERT_BYTES, MAX_RAW_CHARACTERS, PayloadError, match_alerts, parse_payload
+from remediations.intake import (
+    MAX_ALERT_BYTES,
+    MAX_RAW_CHARACTERS,
+    PayloadError,
+    Sameness,
+    content_of,
+    match_alerts,
+    parse_payload,
+)
+from remediations.model import Alert
 from tests.fakes.decisions import API, LABELS, a_policy_set, restart_policy
 
 
@@ -199,3 +208,19 @@ def test_no_body_gives_anything_but_a_payload_or_a_payload_error(body):
     except PayloadError:
         return
     assert isinstance(payload.alerts, tuple)
+
+
+def test_content_is_the_same_whatever_replica_sent_it_and_whenever_it_began():
+    first = Alert("f1", "Down", True, {"alertname": "Down", "prometheus_replica": "a"}, {}, "2026-01-01T00:00:07Z")
+    other = Alert("f2", "Down", True, {"prometheus_replica": "b", "alertname": "Down"}, {}, "2026-01-01T00:00:00Z")
+    names = Sameness().replica_labels
+
+    assert content_of(first, names) == content_of(other, names)
+    assert content_of(first, frozenset()) != content_of(other, frozenset())
+
+
+def test_content_of_another_alert_differs():
+    names = Sameness().replica_labels
+    contents = {content_of(Alert("f", "", True, labels), names) for labels in ({"a": "b"}, {"a": "c"}, {"ab": ""}, {})}
+
+    assert len(contents) == 4
