@@ -13,6 +13,18 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import autoscalers_path, deployment_path, pod_metrics_path, pods_path
 from exporter.catalogue import Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.rollout_objects import (
+    INACTIVE,
+    METRICS,
+    RESTARTS,
+    ROLLOUT,
+    WAITING,
+    RestartCount,
+    read_inactive,
+    read_rollout,
+    read_waiting,
+    rollout_series,
+)
 from exporter.workload_objects import (
     AUTOSCALER_METRICS,
     DEPLOYMENT_METRICS,
@@ -86,7 +98,8 @@ class Reading:
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=WorkloadsSettings,
-    metrics=(*DEPLOYMENT_METRICS, *AUTOSCALER_METRICS, CPU_RATIO, CPU_CORES, GUIDE_CPU),
+    metrics=(*DEPLOYMENT_METRICS, *AUTOSCALER_METRICS, *METRICS, CPU_RATIO, CPU_CORES, GUIDE_CPU),
+    always=(RESTARTS.name,),
     rbac=(
         "get apps/deployments",
         "list autoscaling/horizontalpodautoscalers",
@@ -101,6 +114,7 @@ class WorkloadsCollector:
         self._settings = settings
         self._place = place
         self._client = client
+        self._restarts = RestartCount()
         self._api_workload = settings.api_workload or next(iter(place.workloads), "")
 
     @classmethod
@@ -132,11 +146,15 @@ class WorkloadsCollector:
         workloads = {name: task.result() for name, task in tasks.items()}
         try:
             families = publish(workloads, autoscalers.result(), figures.result(), self._api_workload)
+            families += publish_states(workloads, autoscalers.result())
+            for name, workload in workloads.items():
+                if workload.pods is not None:
+                    self._restarts.update(name, workload.pods)
         except (KeyError, TypeError, AttributeError) as error:
             raise PermanentError(Reason.MALFORMED, f"an object lacks what every such object has: {error}") from error
         if reading.failure is not None and not any(family.samples for family in families):
             raise reading.failure
-        return Result(families, failure=reading.failure)
+        return Result((*families, self._restarts.counter.family()), failure=reading.failure)
 
     async def _read(self, reading: Reading, name: str) -> Workload:
         """One Deployment and the pods that its selector finds."""
@@ -182,4 +200,22 @@ def publish(
         CPU_RATIO.family(((name, basis), ratio) for (name, basis), ratio in ratios.items()),
         CPU_CORES.family(((name,), usage.cores) for name, usage in usages.items() if usage.cores is not None),
         GUIDE_CPU.value(None if api_ratio is None else api_ratio * 100),
+    )
+
+
+def publish_states(workloads: Mapping[str, Workload], autoscalers: Sequence[JsonObject] | None) -> tuple[Family, ...]:
+    """The families of rollouts, of waiting containers and of autoscalers that cannot compute a size."""
+    rollouts = {name: read_rollout(item.deployment) for name, item in workloads.items() if item.deployment is not None}
+    found = {name: find_autoscaler(autoscalers or (), name) for name in workloads}
+    reasons = {name: read_inactive(autoscaler) for name, autoscaler in found.items() if autoscaler is not None}
+    waiting = {
+        (name, reason): count
+        for name, workload in workloads.items()
+        if workload.pods is not None
+        for reason, count in read_waiting(workload.pods).items()
+    }
+    return (
+        ROLLOUT.family(rollout_series({name: state for name, state in rollouts.items() if state is not None})),
+        WAITING.family(waiting),
+        INACTIVE.family({(name, reason): 1 for name, reason in reasons.items() if reason is not None}),
     )

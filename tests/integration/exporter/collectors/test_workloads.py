@@ -7,21 +7,12 @@ from chassis.kubernetes import KubernetesClient
 from exporter.collectors.workloads import WorkloadsCollector, WorkloadsSettings
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import make_sources, samples, value
+from tests.integration.exporter.collectors.accounts import ACCOUNT, account_for
 
 API = "control-plane-api"
-ACCOUNT = "exporter"
 RATIO, CPU, AT_MAX = "controlcore_workload_cpu_usage_ratio", "cpu_usage_percent", "controlcore_hpa_at_max"
+REPLICAS, ROLLOUT = "controlcore_deployment_replicas_", "controlcore_deployment_rollout_state"
 ACTIVE, LIMITED = "controlcore_hpa_scaling_active", "controlcore_hpa_scaling_limited"
-
-
-def role_rules():
-    """The rights that the collector declares, as a Role's rules."""
-    rules = []
-    for right in WorkloadsCollector.collector_spec.rbac:
-        verb, _, resource = right.partition(" ")
-        group, _, name = resource.partition("/")
-        rules.append({"apiGroups": [group], "resources": [name], "verbs": [verb]})
-    return rules
 
 
 def workload(namespace, resources):
@@ -51,28 +42,11 @@ def autoscaler(namespace):
     }
 
 
-def account(namespace):
-    subject = {"kind": "ServiceAccount", "namespace": namespace, "name": ACCOUNT}
-    meta = {"namespace": namespace, "name": ACCOUNT}
-    group = "rbac.authorization.k8s.io"
-    return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
-        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": role_rules()},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": ACCOUNT},
-            "subjects": [subject],
-        },
-    ]
-
-
 @pytest.fixture
 def deployed(cluster, namespace):
     """The API's Deployment with two running replicas, and an account that has the declared rights."""
     resources = {"limits": {"cpu": "500m"}, "requests": {"cpu": "250m"}}
-    cluster.apply([workload(namespace, resources), *account(namespace)])
+    cluster.apply([workload(namespace, resources), *account_for(namespace, WorkloadsCollector)])
     cluster.wait_rolled_out(namespace, API)
     return namespace
 
@@ -93,9 +67,33 @@ async def test_cluster_without_a_metrics_server_shows_replicas_and_no_usage(clus
     result = await collect(cluster, deployed)
     names = samples(result.families)
     assert {
-        name.removeprefix("controlcore_deployment_replicas_"): values[(API,)] for name, values in names.items()
+        name.removeprefix(REPLICAS): values[(API,)] for name, values in names.items() if name.startswith(REPLICAS)
     } == {"desired": 2, "available": 2, "ready": 2, "updated": 2}
+    assert not {CPU, RATIO} & set(names)
+    assert value(result.families, ROLLOUT, API, "complete") == 1
+    assert set(names["controlcore_containers_waiting"].values()) == {0.0}
     assert result.failure is None
+
+
+async def test_paused_rollout_and_restarted_container_are_seen(cluster, deployed):
+    name = pod_names(cluster, deployed)[0]
+    path = f"/api/v1/namespaces/{deployed}/pods/{name}"
+    place = KubernetesSettings(namespace=deployed, workloads=(API,))
+    async with KubernetesClient.opened(cluster.kubeconfig_for(deployed, ACCOUNT)) as client:
+        sources = make_sources(ExporterSettings(kubernetes=place), kubernetes=client)
+        async with WorkloadsCollector.open(WorkloadsSettings(), sources) as collector:
+            before = await collector.collect()
+            statuses = cluster.client.get(path)["status"]["containerStatuses"]
+            waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+            statuses = [{**item, "restartCount": 3, "state": waiting, "ready": False} for item in statuses]
+            cluster.client.patch(f"{path}/status", {"status": {"containerStatuses": statuses}})
+            deployment = f"/apis/apps/v1/namespaces/{deployed}/deployments/{API}"
+            cluster.client.patch(deployment, {"spec": {"paused": True}})
+            after = await collector.collect()
+    restarts = "controlcore_container_restarts_total"
+    assert (value(before.families, restarts, API), value(after.families, restarts, API)) == (0, 3)
+    assert value(after.families, "controlcore_containers_waiting", API, "crash_loop") == 1
+    assert (value(after.families, ROLLOUT, API, "complete"), value(after.families, ROLLOUT, API, "paused")) == (0, 1)
 
 
 async def test_busiest_replica_is_measured_against_its_limit(cluster, deployed, metrics_api):
@@ -113,6 +111,7 @@ async def test_autoscaler_that_cannot_see_usage_is_not_active(cluster, deployed)
     cluster.wait_for(path, lambda found: _condition(found, "ScalingActive") == "False")
     families = (await collect(cluster, deployed)).families
     assert value(families, ACTIVE, API) == 0
+    assert value(families, "controlcore_hpa_scaling_inactive", API, "no_resource_metric") == 1
     assert (value(families, "controlcore_hpa_replicas_max", API), value(families, AT_MAX, API)) == (3, None)
 
 

@@ -1,0 +1,135 @@
+"""What Deployments, autoscalers and pods say of rollouts, of scaling and of containers that start again. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.catalogue import Counter, Kind, Metric
+
+JsonObject = dict[str, Any]
+
+ROLLOUT = Metric(
+    "controlcore_deployment_rollout_state",
+    "State of the Deployment's rollout: 1 for the one it is in.",
+    labels=("component", "state"),
+)
+RESTARTS = Metric(
+    "controlcore_container_restarts_total",
+    "Restarts of the component's containers, counted from the exporter's start.",
+    Kind.COUNTER,
+    labels=("component",),
+)
+WAITING = Metric(
+    "controlcore_containers_waiting",
+    "Containers that do not run, by the reason that kubelet gives.",
+    labels=("component", "reason"),
+)
+INACTIVE = Metric(
+    "controlcore_hpa_scaling_inactive",
+    "Why the autoscaler cannot compute a size (reason of condition ScalingActive); absent while it can.",
+    labels=("component", "reason"),
+)
+METRICS = (ROLLOUT, RESTARTS, WAITING, INACTIVE)
+
+COMPLETE, PROGRESSING, STALLED, PAUSED = STATES = ("complete", "progressing", "stalled", "paused")
+OTHER = "other"
+INACTIVE_REASONS = {
+    "FailedGetResourceMetric": "no_resource_metric",
+    "FailedGetContainerResourceMetric": "no_resource_metric",
+    "FailedGetPodsMetric": "no_custom_metric",
+    "FailedGetObjectMetric": "no_custom_metric",
+    "FailedGetExternalMetric": "no_custom_metric",
+    "FailedGetScale": "no_target",
+    "ScalingDisabled": "disabled",
+    "InvalidSelector": "invalid",
+    "AmbiguousSelector": "invalid",
+    "InvalidMetricSourceType": "invalid",
+}
+"""Reasons of ScalingActive=False (the autoscaler's controller, autoscaling/v2) by label value; the rest is `other`."""
+WAITING_REASONS = {
+    "CrashLoopBackOff": "crash_loop",
+    "ImagePullBackOff": "image_pull",
+    "ErrImagePull": "image_pull",
+    "InvalidImageName": "image_pull",
+    "CreateContainerConfigError": "config",
+    "CreateContainerError": "config",
+    "RunContainerError": "config",
+    "ContainerCreating": "creating",
+    "PodInitializing": "creating",
+}
+"""Reasons of a waiting container by label value; the rest is `other`."""
+WAITING_LABELS = ("crash_loop", "image_pull", "config", "creating", OTHER)
+
+
+def read_rollout(deployment: JsonObject) -> str | None:
+    """The state of a Deployment's rollout (apps/v1), as `kubectl rollout status` judges it; None before it is seen.
+
+    Stalled is past progressDeadlineSeconds: nothing will happen by itself any more.
+    """
+    status, spec = deployment.get("status") or {}, deployment["spec"]
+    if status.get("observedGeneration") is None:
+        return None
+    if spec.get("paused"):
+        return PAUSED
+    conditions = {item["type"]: item for item in status.get("conditions") or ()}
+    if (conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded":
+        return STALLED
+    wanted = spec.get("replicas", 1)
+    is_seen = status["observedGeneration"] >= (deployment.get("metadata") or {}).get("generation", 0)
+    counts = [status.get(name, 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
+    return COMPLETE if is_seen and counts == [wanted] * 3 else PROGRESSING
+
+
+def read_inactive(autoscaler: JsonObject) -> str | None:
+    """Why an autoscaler (autoscaling/v2) computes no size; None while it does, or has not said yet."""
+    for item in (autoscaler.get("status") or {}).get("conditions") or ():
+        if item["type"] == "ScalingActive" and item["status"] == "False":
+            return INACTIVE_REASONS.get(item.get("reason") or "", OTHER)
+    return None
+
+
+def read_waiting(pods: Iterable[JsonObject]) -> dict[str, int]:
+    """Waiting containers of these pods by reason; every reason is there."""
+    counts = dict.fromkeys(WAITING_LABELS, 0)
+    for pod in pods:
+        for _, status in _statuses(pod):
+            waiting = (status.get("state") or {}).get("waiting")
+            if waiting is not None:
+                counts[WAITING_REASONS.get(waiting.get("reason") or "", OTHER)] += 1
+    return counts
+
+
+@dataclass(slots=True)
+class RestartCount:
+    """Counts restarts without a false increase: the sum over pods would fall with each pod that goes."""
+
+    counter: Counter = field(default_factory=lambda: Counter(RESTARTS))
+    seen: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
+    """By component: the last restartCount by (pod's uid, container)."""
+
+    def update(self, component: str, pods: Iterable[JsonObject]) -> None:
+        """Adds what was added since the last look; what was there at the first look is not counted."""
+        now = {
+            (str(pod["metadata"].get("uid", "")), name): int(status.get("restartCount", 0))
+            for pod in pods
+            for name, status in _statuses(pod)
+        }
+        before = self.seen.get(component)
+        self.counter.born([(component,)])
+        if before is not None:
+            self.counter.add((component,), sum(max(0, count - before.get(key, 0)) for key, count in now.items()))
+        self.seen[component] = now
+
+
+def rollout_series(states: Mapping[str, str]) -> dict[tuple[str, str], bool]:
+    """The state set of each component."""
+    return {(name, state): state == current for name, current in states.items() for state in STATES}
+
+
+def _statuses(pod: JsonObject) -> list[tuple[str, JsonObject]]:
+    """Container statuses of a pod by name (core/v1), native sidecars and init containers included."""
+    status = pod.get("status") or {}
+    found = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    return [(str(item["name"]), item) for item in found]
