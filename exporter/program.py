@@ -16,20 +16,21 @@ from chassis.clock import Clock
 from chassis.errors import ConfigError
 from chassis.http import Listener
 from chassis.lifecycle import Lifecycle
+from chassis.web_config import read_web
+from chassis.web_guard import WebGuard
 from exporter import landing
 from exporter.collectors import CollectorSpec
 from exporter.gate import Gate
 from exporter.history import Records
 from exporter.ledger import Ledger
 from exporter.opening import opened
+from exporter.own import Refusal
 from exporter.reloads import Reloads, answer
 from exporter.server import Scrape, Site
 from exporter.settings import ExporterSettings, ServerSettings
 from exporter.snapshot import Publisher, Snapshot
 from exporter.sources import Sources
 from exporter.watch import Watch
-from exporter.web_config import read_web
-from exporter.web_guard import WebGuard
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -150,7 +151,7 @@ class Exporter:
             return None
         first = await asyncio.to_thread(read_web, settings.web_config_file)
         self.publisher.note_web_reload(is_successful=True)
-        return WebGuard(settings.web_config_file, first, gate.refuse, self._clock)
+        return WebGuard(settings.web_config_file, first, lambda reason: gate.refuse(Refusal(reason.value)), self._clock)
 
     async def _generations(self, generation: Generation) -> None:
         """Runs one generation of collectors after the other, until cancelled."""

@@ -11,13 +11,13 @@ from typing import Protocol
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from chassis.web_guard import WebGuard
 from exporter import history
 from exporter.gate import Gate, RefusedError
 from exporter.negotiation import Form, choose
 from exporter.selection import Selection, select
 from exporter.settings import DEPLOYMENT_NAME, ServerSettings
 from exporter.snapshot import Snapshot, compress
-from exporter.web_guard import WebGuard
 
 REMEDIATOR_PORT = 9878
 PATHS: dict[str, str] = {

@@ -19,8 +19,8 @@ from chassis.config import Section, Settings, load, read_secret, settings_config
 from chassis.errors import ConfigError, Fault
 from chassis.postgres_address import PostgresAddress
 from chassis.redis_address import RedisAddress
+from chassis.web_config import read_web
 from exporter.collectors import CollectorSettings, CollectorSpec, Scope
-from exporter.web_config import read_web
 
 PREFIX = "CONTROLCORE_EXPORTER_"
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from chassis.config import Section, load_section
 from chassis.errors import ConfigError, Fault
-from exporter.web_ciphers import CIPHERS, CURVES
+from chassis.web_ciphers import CIPHERS, CURVES
 
 BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")

@@ -7,8 +7,10 @@ import base64
 import binascii
 import hmac
 import os
+import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,17 +19,15 @@ import bcrypt
 from aiohttp import web
 
 from chassis.errors import ConfigError
-from exporter.own import Refusal
-from exporter.web_config import Web, read_web, stamps_of
+from chassis.web_config import Web, read_web, stamps_of
 
 if TYPE_CHECKING:
-    import ssl
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
     from chassis.clock import Clock
-    from exporter.web_config import RateLimit
+    from chassis.web_config import RateLimit
 
 LOOK_SECONDS = 1.0
 REMEMBERED = 100
@@ -38,6 +38,13 @@ NOBODY = b"$2b$10$Q4GpV49ZmaclWlW1Ix3FCeW4sTbwXZlVWV9mcHzlGp8AX1I87Khgu"
 """Compared with when there is no such user, so that the time of an answer does not tell who there is."""
 REALM = {"WWW-Authenticate": "Basic"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Refused(StrEnum):
+    """Why nobody was let in."""
+
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
 
 
 class NoteReload(Protocol):
@@ -110,12 +117,20 @@ class Bucket:
 class WebGuard:
     """The web configuration in force, and the middleware that applies it."""
 
-    def __init__(self, path: Path, first: Web, refuse: Callable[[Refusal], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        first: Web,
+        refuse: Callable[[Refused], None],
+        clock: Clock,
+        limited_status: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS,
+    ) -> None:
         self.web = first
         self.is_reload_successful = True
         self._path = path
         self._refuse = refuse
         self._clock = clock
+        self._limited_status = limited_status
         self._passwords = Passwords()
         self._bucket = Bucket(clock)
         self._stamps = first.stamps
@@ -156,22 +171,44 @@ class WebGuard:
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
         """The answer for who may not ask; None for who may."""
+        return self.refusal_of_client(request) or await self._refusal_of_password(request)
+
+    def refusal_of_client(self, request: web.Request) -> web.Response | None:
+        """The answer when the rate limit or the client's certificate forbids the request; None otherwise."""
         current = self.web
         if not self._bucket.may_pass(current.config.rate_limit):
-            self._refuse(Refusal.RATE_LIMITED)
-            return web.Response(text="rate limit exceeded\n", status=HTTPStatus.TOO_MANY_REQUESTS)
+            self._refuse(Refused.RATE_LIMITED)
+            return web.Response(text="rate limit exceeded\n", status=self._limited_status)
         tls = current.config.tls_server_config
         if tls is not None and tls.client_allowed_sans:
             certificate = request.get_extra_info("peercert") or {}
             if not names_of(certificate) & set(tls.client_allowed_sans):
-                self._refuse(Refusal.UNAUTHORIZED)
+                self._refuse(Refused.UNAUTHORIZED)
                 return web.Response(text="the certificate names no allowed client\n", status=HTTPStatus.FORBIDDEN)
-        if current.config.basic_auth_users:
-            header = request.headers.get("Authorization", "")
-            if not await self._passwords.is_right(current, header):
-                self._refuse(Refusal.UNAUTHORIZED)
-                return web.Response(text="Unauthorized\n", status=HTTPStatus.UNAUTHORIZED, headers=REALM)
         return None
+
+    @property
+    def has_users(self) -> bool:
+        """Whether the file names users, so that a password can let somebody in."""
+        return bool(self.web.config.basic_auth_users)
+
+    @property
+    def demands_certificate(self) -> bool:
+        """Whether no connection comes about without a client certificate that was verified."""
+        tls = self.web.tls
+        return tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
+
+    async def has_password(self, request: web.Request) -> bool:
+        """Whether the request names a user of the file with the right password."""
+        header = request.headers.get("Authorization", "")
+        return self.has_users and await self._passwords.is_right(self.web, header)
+
+    async def _refusal_of_password(self, request: web.Request) -> web.Response | None:
+        """The answer for who shows no right password where one is asked for."""
+        if not self.has_users or await self.has_password(request):
+            return None
+        self._refuse(Refused.UNAUTHORIZED)
+        return web.Response(text="Unauthorized\n", status=HTTPStatus.UNAUTHORIZED, headers=REALM)
 
 
 def credentials_of(header: str) -> tuple[str, bytes]:

@@ -17,9 +17,9 @@ from aiohttp import web
 from structlog.testing import CapturingLogger
 
 from chassis.http import Listener
+from chassis.web_config import read_web
+from chassis.web_guard import NOBODY, Passwords, WebGuard, credentials_of
 from exporter.own import Refusal
-from exporter.web_config import read_web
-from exporter.web_guard import NOBODY, Passwords, WebGuard, credentials_of
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import KeyPair, make_serving_pair
 
