@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import structlog
 
 from chassis.clock import Clock, SystemClock
+from chassis.logfile import LogFile
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -48,10 +49,27 @@ class _Writer(structlog.PrintLogger):
     log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
+class _Copy:
+    """Hands every event to the log file on its way to the stream."""
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        self._file.write(event)
+        return event
+
+
 def configure(
-    *, program: str, level: str = "info", form: str = "auto", clock: Clock | None = None, stream: TextIO | None = None
+    *,
+    program: str,
+    level: str = "info",
+    form: str = "auto",
+    clock: Clock | None = None,
+    stream: TextIO | None = None,
+    file: LogFile | None = None,
 ) -> None:
-    """Sends every log line to `stream` (stderr when None).
+    """Sends every log line to `stream` (stderr when None), and to `file` if there is one.
 
     `form` is `json`, `console` or `auto` (console only when the stream is a terminal).
     """
@@ -67,6 +85,7 @@ def configure(
             structlog.processors.add_log_level,
             _Stamp(clock or SystemClock()),
             structlog.processors.format_exc_info,
+            *(() if file is None else (_Copy(file),)),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
