@@ -11,17 +11,22 @@ from typing import Any
 from chassis import lifecycle, log
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError
+from chassis.logfile import LogFile
 from exporter import grants, own, reference
 from exporter.collectors import CollectorSpec, discover
 from exporter.program import Exporter
 from exporter.settings import ExporterSettings, load_settings
+from exporter.sidecar import bare_settings
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     specs = discover()
+    if arguments[:1] == ["grants"]:
+        return print_grants(specs, arguments[1:])
     options = parser(specs).parse_args(arguments)
     if options.print_metrics:
         sys.stdout.write(reference.write(specs))
@@ -30,17 +35,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(grants.write(specs))
         return EXIT_OK
     try:
-        settings = _load(specs, options)
-        if options.config_check:
-            sys.stdout.write("the configuration is valid\n")
-            return EXIT_OK
-        _serve(settings, specs, options)
+        _run(specs, options)
     except ConfigError as error:
         sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
         return EXIT_CONFIG
     except OSError as error:
         sys.stderr.write(f"cannot serve: {error}\n")
         return EXIT_FAILED
+    return EXIT_OK
+
+
+def _run(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> None:
+    """Checks the configuration or serves with it; a sidecar serves with a faulty one too, and says so."""
+    try:
+        settings = _load(specs, options)
+    except ConfigError as error:
+        bare = None if options.config_check else bare_settings(specs, options.config_file, overrides(options))
+        if bare is None:
+            raise
+        _serve(bare, specs, options, error)
+        return
+    if options.config_check:
+        sys.stdout.write("the configuration is valid\n")
+    else:
+        _serve(settings, specs, options)
+
+
+def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
+    """The command `grants`: writes the SQL of a role that may run these collectors' queries and no other."""
+    command = argparse.ArgumentParser(
+        prog="controlcore-exporter grants",
+        description="Prints the SQL that gives the exporter's database role the rights it needs, and no more.",
+    )
+    names = [spec.name for spec in specs]
+    command.add_argument("--collector", action="append", choices=names, help="only this one's rights; may be repeated")
+    command.add_argument("--role", default=grants.ROLE, help=f"the role's name (default {grants.ROLE})")
+    command.add_argument("--database", default=grants.DATABASE, help=f"the database (default {grants.DATABASE})")
+    options = command.parse_args(arguments)
+    chosen = [spec for spec in specs if options.collector is None or spec.name in options.collector]
+    try:
+        sys.stdout.write(grants.write(chosen, options.role, options.database))
+    except ValueError as error:
+        command.error(str(error))
     return EXIT_OK
 
 
@@ -72,6 +108,10 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     command.add_argument(
         "--web.config.file", dest="web_config_file", metavar="PATH", help="TLS and authentication (exporter-toolkit)"
     )
+    command.add_argument(
+        "--scope", choices=("all", "pod", "deployment"), help="which collectors run (default deployment)"
+    )
+    command.add_argument("--log.file", dest="log_file", metavar="PATH", help="file that gets every log line too")
     command.add_argument("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
     command.add_argument("--log.form", dest="log_form", choices=("auto", "json", "console"))
     switches = command.add_argument_group("collectors", "each is on unless its configuration says otherwise")
@@ -94,7 +134,9 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
         values["server"] = {"port": port} | ({"host": host} if host else {})
     if options.web_config_file is not None:
         values.setdefault("server", {})["web_config_file"] = options.web_config_file
-    named = {"level": options.log_level, "form": options.log_form}
+    if options.scope is not None:
+        values["scope"] = options.scope
+    named = {"level": options.log_level, "form": options.log_form, "file": options.log_file}
     chosen = {name: value for name, value in named.items() if value is not None}
     if chosen:
         values["log"] = chosen
@@ -113,16 +155,29 @@ def _load(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> Expo
     return load_settings(specs, options.config_file, overrides(options))
 
 
-def _serve(settings: ExporterSettings, specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> None:
-    """Runs the exporter until a signal ends it."""
+def _serve(
+    settings: ExporterSettings,
+    specs: tuple[CollectorSpec, ...],
+    options: argparse.Namespace,
+    rejected: ConfigError | None = None,
+) -> None:
+    """Runs the exporter until a signal ends it. `rejected` says why these are not the configured settings."""
     clock = SystemClock()
-    log.configure(program="controlcore-exporter", level=settings.log.level, form=settings.log.form, clock=clock)
+    file = None if settings.log.file is None else LogFile(settings.log.file)
+    level, form = settings.log.level, settings.log.form
+    log.configure(program="controlcore-exporter", level=level, form=form, clock=clock, file=file)
 
     async def body(life: lifecycle.Lifecycle) -> None:
         exporter = Exporter(settings, lambda: _load(specs, options), specs, clock, log.get_logger())
+        if rejected is not None:
+            exporter.reject(rejected)
         await exporter.run(life)
 
-    lifecycle.run(body)
+    try:
+        lifecycle.run(body)
+    finally:
+        if file is not None:
+            file.close()
 
 
 def _address(text: str) -> tuple[str, int]:

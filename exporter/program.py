@@ -84,6 +84,7 @@ class Exporter:
             stack.push_async_callback(first.stack.aclose)
             gate = Gate(self.publisher.refused, self._clock, self._logger)
             site = Site(self, gate, settings.server)
+            await self.publisher.publish()  # so that the very first scrape is told of the process itself
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)
             tls = None if guard is None else guard.web.tls
@@ -116,6 +117,13 @@ class Exporter:
     def records(self) -> Records:
         """The collectors of each deployment."""
         return {name: watch.ledger.records() for name, watch in sorted(self._watches.items())}
+
+    def reject(self, error: ConfigError) -> tuple[str, ...]:
+        """Says in metrics and log that the configuration cannot be used; returns its faults as lines."""
+        faults = tuple(str(fault) for fault in error.faults)
+        self._logger.warning("config.rejected", faults=list(faults))
+        self.publisher.note_reload(is_successful=False)
+        return faults
 
     def now_monotonic(self) -> float:
         """The clock by which records are stale."""
@@ -180,10 +188,7 @@ class Exporter:
             try:
                 generation = await self._open(await asyncio.to_thread(self._load))
             except ConfigError as error:
-                faults = tuple(str(fault) for fault in error.faults)
-                self._logger.warning("config.rejected", faults=list(faults))
-                self.publisher.note_reload(is_successful=False)
-                answer(waiting, faults)
+                answer(waiting, self.reject(error))
                 continue
             if generation.settings.server != self._settings.server:
                 self._logger.warning("config.server_unchanged", hint="a new listen address needs a restart")

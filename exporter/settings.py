@@ -177,6 +177,9 @@ class LogSettings(Section):
     """Least severe level that is written."""
     form: Literal["auto", "json", "console"] = "auto"
     """`auto` writes console lines on a terminal and JSON elsewhere."""
+    file: Path | None = None
+    """File that gets every line too, e.g. /var/log/controlcore/exporter.log, as the guide's fluentd configuration
+    reads it. It may be rotated by renaming or by truncating. The folder must exist."""
 
 
 class LimitSettings(Section):

@@ -73,6 +73,7 @@ def complaints(promtool: Path, page: str) -> list[str]:
 
 def test_whole_product_is_published_and_lints_clean(standin: StandIn, generation: Generation, tmp_path: Path) -> None:
     with running_exporter(tmp_path, everything(standin, guide_names=False)) as exporter:
+        exporter.wait_until_ready()
         exporter.wait_for(finished_well, 20)
         page, samples = exporter.get().text, exporter.samples()
         assert complaints(generation.locate("promtool"), page) == []
@@ -91,6 +92,7 @@ def test_whole_product_is_published_and_lints_clean(standin: StandIn, generation
 
 def test_guide_names_cost_exactly_the_one_finding(standin: StandIn, generation: Generation, tmp_path: Path) -> None:
     with running_exporter(tmp_path, everything(standin)) as exporter:
+        exporter.wait_until_ready()
         exporter.wait_for(finished_well, 20)
         found = complaints(generation.locate("promtool"), exporter.get().text)
         names = {
@@ -122,6 +124,7 @@ def test_conventional_variables_alone_just_work(standin: StandIn, tmp_path: Path
 def test_scrape_is_quick_small_and_lean(standin: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Kubernetes is not configured, so its client, the largest part of all, must not even be imported."""
     with running_exporter(tmp_path, everything(standin), before=REPORT_MODULES) as exporter:
+        exporter.wait_until_ready()
         exporter.wait_for(finished_well, 20)
         connection = HTTPConnection(exporter.url.removeprefix("http://"), timeout=5)
         seconds = []

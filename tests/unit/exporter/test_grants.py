@@ -27,7 +27,34 @@ def test_script_makes_the_role_first_and_names_no_password(capsys: pytest.Captur
     assert main(["--print-grants"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("--")]
     assert lines[0] == "CREATE ROLE cc_exporter LOGIN;"
-    assert lines[1:] == [f"{statement};" for statement in grants.statements(discover())]
+    assert lines[1] == "GRANT CONNECT ON DATABASE control_core_db TO cc_exporter;"
+    assert lines[2:] == [
+        f"{line};" for line in grants.statements(discover()) if not line.startswith("GRANT CONNECT ON DATABASE")
+    ]
+
+
+def test_command_prints_chosen_collectors_for_another_role_and_database(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grants", "--collector", "users", "--role", "Mon itor", "--database", "cc"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("--")]
+    assert lines == [
+        'CREATE ROLE "Mon itor" LOGIN;',
+        'GRANT CONNECT ON DATABASE cc TO "Mon itor";',
+        'GRANT USAGE ON SCHEMA public TO "Mon itor";',
+        'GRANT SELECT (user_id, created_at, expires_at, revoked) ON user_sessions TO "Mon itor";',
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--collector", "nothing"], ["--role", ""], ["--role", "a\nb"], ["--database", "x" * 64]]
+)
+def test_command_refuses_what_it_cannot_write(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["grants", *arguments])
+    assert capsys.readouterr().out == ""
+
+
+def test_name_cannot_end_its_quotes() -> None:
+    assert grants.identifier('a"; DROP TABLE users; --') == '"a""; DROP TABLE users; --"'
 
 
 def test_no_collector_asks_for_a_whole_table_or_for_more_than_reading() -> None:
