@@ -8,7 +8,9 @@ only sent when the database canary has just found the database well.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -78,6 +80,10 @@ DEEP_SUSPENDED = Metric(
     "controlcore_api_deep_probe_suspended",
     "Whether the deep probe was left out (1), because the database or the API was not known to be well.",
 )
+REDIS_SUCCESS = Metric(
+    "controlcore_api_redis_path_success",
+    "Whether the API last reached its Redis when asked for its cache's statistics; absent when it does not say.",
+)
 GUIDE_DURATION = Metric(
     "http_request_duration_seconds",
     "Duration of the exporter's requests to the API (name of the DevOps guide).",
@@ -88,11 +94,19 @@ GUIDE_DURATION = Metric(
 )
 
 
+@dataclass(slots=True)
+class RedisPath:
+    """What is known of the API's way to its Redis."""
+
+    is_reached: bool | None = None
+    due_monotonic: float = -math.inf
+
+
 class ApiCollectorSettings(CollectorSettings):
     """How the API is asked."""
 
     timeout_seconds: float = 8.0
-    """Deadline of one collection; above the two probes' together, so that neither is cut off."""
+    """Deadline of one collection; above the probes' together, so that none is cut off."""
     connect_timeout_seconds: float = Field(default=2.0, gt=0)
     """Deadline of the TCP connection. Too small calls a distant API unreachable."""
     health_timeout_seconds: float = Field(default=3.0, gt=0)
@@ -108,12 +122,28 @@ class ApiCollectorSettings(CollectorSettings):
     """A canary slower than this suspends the deep probe. Too large freezes users' requests, too small never probes."""
     canary_age_seconds: float = Field(default=30.0, gt=0)
     """A canary older than this suspends the deep probe; three of its intervals, so that one late round is forgiven."""
+    redis_interval_seconds: float = Field(default=60.0, ge=60)
+    """Seconds between two questions for the cache's statistics, for which the API reads every cached attribute: hence
+    not below 60."""
+    redis_timeout_seconds: float = Field(default=1.5, gt=0)
+    """Deadline of that question; it counts into the collection's, after the two probes."""
+    redis_path: str = Field(default="/pip/cache/stats", pattern="^/")
+    """What is asked; empty statistics with an `error` in them mean that the API cannot reach its Redis."""
 
 
 @collector(
     scope=Scope.POD,
     settings=ApiCollectorSettings,
-    metrics=(REACHABLE, HEALTH_DURATION, PROBE_DURATION, FAILURES, DEEP_SUCCESS, DEEP_SUSPENDED, GUIDE_DURATION),
+    metrics=(
+        REACHABLE,
+        HEALTH_DURATION,
+        PROBE_DURATION,
+        FAILURES,
+        DEEP_SUCCESS,
+        DEEP_SUSPENDED,
+        REDIS_SUCCESS,
+        GUIDE_DURATION,
+    ),
     always=(REACHABLE.name, PROBE_DURATION.name, FAILURES.name, GUIDE_DURATION.name),
 )
 class ApiCollector:
@@ -129,6 +159,7 @@ class ApiCollector:
         self._http = sources.http
         self._clock = sources.clock
         self._database = sources.database_health
+        self._redis = RedisPath()
         self._durations = Histogram(PROBE_DURATION).born([(HEALTH,), (DEEP,)])
         self._guide = Histogram(GUIDE_DURATION).born([()])
         self._failures = Counter(FAILURES).born((endpoint, reason) for endpoint in (HEALTH, DEEP) for reason in REASONS)
@@ -150,6 +181,8 @@ class ApiCollector:
         is_up = isinstance(health.result(), float)
         may_probe = is_up and self._may_probe_deep()
         deep = await self._probe_deep() if may_probe else None
+        if is_up:
+            await self._ask_for_redis()
         families = (
             REACHABLE.value(port.result()),
             HEALTH_DURATION.value(health.result()),
@@ -157,6 +190,7 @@ class ApiCollector:
             self._failures.family(),
             DEEP_SUCCESS.value(deep),
             DEEP_SUSPENDED.value(not may_probe if self._settings.deep_probe else None),
+            REDIS_SUCCESS.value(self._redis.is_reached if is_up else None),
             self._guide.family(),
         )
         return Result(families, {COMPONENT: is_up})
@@ -172,6 +206,19 @@ class ApiCollector:
             slow_seconds=self._settings.slow_database_seconds,
             max_age_seconds=self._settings.canary_age_seconds,
         )
+
+    async def _ask_for_redis(self) -> None:
+        """Notes, when it is time, whether the API reaches its Redis; what is no clear answer is unknown."""
+        now = self._clock.monotonic()
+        if now < self._redis.due_monotonic:
+            return
+        self._redis.due_monotonic = now + self._settings.redis_interval_seconds
+        url, deadline = f"{self._url}{self._settings.redis_path}", self._settings.redis_timeout_seconds
+        call = Call(url, deadline, headers=FRESH_CONNECTION)
+        try:
+            self._redis.is_reached = read_cache_statistics((await self._http.send(call)).require_ok().json())
+        except BackendError:
+            self._redis.is_reached = None
 
     async def _probe_health(self) -> float | None:
         """Seconds until /health answered 2xx; None when it did not."""
@@ -207,6 +254,17 @@ class ApiCollector:
         """Adds one duration to both histograms."""
         self._durations.observe(seconds, (endpoint,))
         self._guide.observe(seconds)
+
+
+def read_cache_statistics(body: object) -> bool | None:
+    """Whether the API reached its Redis: /pip/cache/stats is answered 200 also when not, with an `error` inside."""
+    statistics = body.get("cache_stats") if isinstance(body, dict) else None
+    if not isinstance(statistics, dict):
+        return None
+    if "error" in statistics:
+        return False
+    keys = statistics.get("total_keys")
+    return True if isinstance(keys, int) and not isinstance(keys, bool) and keys >= 0 else None
 
 
 def place_of(url: str) -> tuple[str, int]:

@@ -6,16 +6,19 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.http import HttpClient
+from demo.standin.running import Options, running_standin
 from exporter.collectors.api import ApiCollector, ApiCollectorSettings
 from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
+from tools.servers.redis import RedisServer
 
 pytestmark = pytest.mark.timeout(60)
 
 REACHABLE, DURATION = "controlcore_api_reachable", "controlcore_api_health_duration_seconds"
 SUCCESS, SUSPENDED = "controlcore_api_deep_probe_success", "controlcore_api_deep_probe_suspended"
+REDIS = "controlcore_api_redis_path_success"
 FAILURES = "controlcore_api_probe_failures_total"
 
 
@@ -48,6 +51,20 @@ async def test_healthy_api_answers_both_probes(standin, product):
     assert (value(result.families, SUSPENDED), value(result.families, SUCCESS)) == (0, 1)
     assert 0 < value(result.families, DURATION) < 1.5
     assert result.components == {"api": True}
+
+
+async def test_redis_that_went_away_shows_in_the_apis_statistics(product):
+    with (
+        RedisServer() as redis,
+        running_standin(product.url, redis.url, Options(traffic_interval_seconds=0)) as standin,
+    ):
+        async with opened(standin, product) as (api, _):
+            before = await api.collect()
+        redis.stop()
+        async with opened(standin, product) as (api, _):
+            after = await api.collect()
+    assert (value(before.families, REDIS), value(after.families, REDIS)) == (1, 0)
+    assert after.components == {"api": True}
 
 
 async def test_hanging_api_is_down_and_still_reachable(standin, product):

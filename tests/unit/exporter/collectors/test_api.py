@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from pydantic import ValidationError
 
 from chassis.errors import ConfigError, Reason, TransientError
 from chassis.http import Call, Response
@@ -16,6 +17,8 @@ from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples,
 
 HEALTHY = Response(200, b'{"status":"healthy"}', 0.003)
 PAIRS = Response(200, b'{"total_resources":2,"pairs":[]}', 0.02)
+CACHE = Response(200, b'{"cache_stats":{"total_keys":3,"encrypted_keys":0},"connection_id":null}', 0.005)
+REDIS = "controlcore_api_redis_path_success"
 SUCCESS, SUSPENDED = "controlcore_api_deep_probe_success", "controlcore_api_deep_probe_suspended"
 FAILURES, DURATION = "controlcore_api_probe_failures_total", "controlcore_api_health_duration_seconds"
 REACHABLE = "controlcore_api_reachable"
@@ -32,8 +35,10 @@ async def listening():
 class Api:
     """An API with a health and a deep answer, beside a database of known health."""
 
-    def __init__(self, url: str, health=HEALTHY, deep=PAIRS, **settings) -> None:
-        self.http = FakeHttp({f"{url}/health": health, f"{url}/opal/bouncer-pairs": deep})
+    def __init__(self, url: str, health=HEALTHY, deep=PAIRS, cache=CACHE, **settings) -> None:
+        self.http = FakeHttp(
+            {f"{url}/health": health, f"{url}/opal/bouncer-pairs": deep, f"{url}/pip/cache/stats": cache}
+        )
         self.clock = ManualClock()
         self.database = DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=self.clock.monotonic())
         sources = make_sources(http=self.http, clock=self.clock, database_health=self.database)
@@ -41,7 +46,8 @@ class Api:
 
     @property
     def asked(self) -> list[str]:
-        return [call.url.rsplit("/", 1)[-1] for call in self.http.calls]
+        """The probes; not the question for the cache's statistics."""
+        return [call.url.rsplit("/", 1)[-1] for call in self.http.calls if not call.url.endswith("/stats")]
 
 
 async def test_healthy_api_gives_the_golden_page():
@@ -174,7 +180,7 @@ def test_url_without_a_host_is_a_configuration_fault():
 
 async def test_opened_collector_asks_the_configured_api():
     async with listening() as url:
-        http = FakeHttp({f"{url}/health": HEALTHY})
+        http = FakeHttp({f"{url}/health": HEALTHY, f"{url}/pip/cache/stats": CACHE})
         sources = make_sources(ExporterSettings(api=ApiSettings(url=f"{url}/")), http=http)
         async with ApiCollector.open(ApiCollectorSettings(), sources) as collector:
             assert (await collector.collect()).components == {"api": True}
@@ -184,3 +190,49 @@ async def test_no_api_is_not_configured():
     with pytest.raises(NotConfiguredError):
         async with ApiCollector.open(ApiCollectorSettings(), make_sources()):
             pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (CACHE, 1),
+        (Response(200, b'{"cache_stats":{"error":"Error 111 connecting"},"connection_id":null}', 0.005), 0),
+        (Response(200, b'{"cache_stats":{"error":"x","total_keys":3}}', 0.005), 0),
+        (Response(200, b'{"cache_stats":{}}', 0.005), None),
+        (Response(200, b'{"cache_stats":{"total_keys":"3"}}', 0.005), None),
+        (Response(200, b"[]", 0.005), None),
+        (Response(200, b"<html>", 0.005), None),
+        (Response(404, b'{"detail":"Not Found"}', 0.005), None),
+        (Response(500, b"{}", 0.005), None),
+        (TransientError(Reason.TIMEOUT, "no answer"), None),
+    ],
+)
+async def test_way_to_redis_is_told_by_the_statistics_or_unknown(answer, expected):
+    async with listening() as url:
+        result = await Api(url, cache=answer).collector.collect()
+    assert value(result.families, REDIS) == expected
+    assert sum(samples(result.families)[FAILURES].values()) == 0, "it is no probe"
+
+
+async def test_statistics_that_cost_the_api_a_scan_are_asked_for_once_a_minute():
+    async with listening() as url:
+        api = Api(url)
+        for _ in range(7):
+            result = await api.collector.collect()
+            await api.clock.advance(10)
+        assert value(result.families, REDIS) == 1
+    assert sum(call.url.endswith("/stats") for call in api.http.calls) == 2
+
+
+async def test_api_that_is_down_is_not_asked_and_its_way_to_redis_unknown():
+    async with listening() as url:
+        api = Api(url)
+        await api.collector.collect()
+        api.http.answers[f"{url}/health"] = TransientError(Reason.TIMEOUT, "no answer")
+        result = await api.collector.collect()
+    assert value(result.families, REDIS) is None
+
+
+def test_question_more_often_than_once_a_minute_is_refused():
+    with pytest.raises(ValidationError):
+        ApiCollectorSettings(redis_interval_seconds=59)

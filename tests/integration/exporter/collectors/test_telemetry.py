@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+
+from chassis.errors import PermanentError, Reason
+from chassis.http import HttpClient, serving
+from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
+from exporter.settings import ApiSettings, ExporterSettings
+from tests.fakes.sources import make_sources, samples, value
+
+pytestmark = pytest.mark.timeout(60)
+
+PRESENT = "controlcore_telemetry_present"
+LAST = "controlcore_telemetry_last_transmission_timestamp_seconds"
+
+
+@pytest.fixture
+def token(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("made-up-token\n", encoding="utf-8")
+    return path
+
+
+async def collect(url, token):
+    async with (
+        HttpClient.opened() as http,
+        TelemetryCollector.open(
+            TelemetrySettings(token_file=token), make_sources(ExporterSettings(api=ApiSettings(url=url)), http=http)
+        ) as collector,
+    ):
+        return await collector.collect()
+
+
+async def test_api_of_the_snapshot_has_no_telemetry(standin, token):
+    assert samples((await collect(standin.api_url, token)).families) == {PRESENT: {(): 0.0}}
+
+
+async def test_newer_api_tells_its_last_report_to_whoever_has_the_token(token):
+    async def get_config(request):
+        if request.headers.get("Authorization") != "Bearer made-up-token":
+            raise web.HTTPUnauthorized
+        return web.json_response({"last_transmission_at": "2026-01-02T03:04:05Z", "next_scheduled_at": None})
+
+    app = web.Application()
+    app.router.add_get("/telemetry/config", get_config)
+    async with serving(app, "127.0.0.1", 0) as (host, port):
+        result = await collect(f"http://{host}:{port}", token)
+        token.write_text("another\n", encoding="utf-8")
+        with pytest.raises(PermanentError) as caught:
+            await collect(f"http://{host}:{port}", token)
+    assert (value(result.families, PRESENT), value(result.families, LAST)) == (1, 1767323045)
+    assert caught.value.reason is Reason.AUTH
