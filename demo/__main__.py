@@ -83,6 +83,7 @@ def play_all(plan: Plan, *, is_kept: bool) -> list[Report]:
         say("the Kubernetes control plane is compiled once (about six minutes on two cores); act 1 needs none of it")
         compilation = Compilation()
         try:
+            say("without Kubernetes there is nothing to write to: this act then shows the decision and its reason")
             with opened_stage(plan, None, say) as stage:
                 reports += play_acts(stage, ACTS[:1])
             headline("the rest of the compilation")
@@ -94,20 +95,25 @@ def play_all(plan: Plan, *, is_kept: bool) -> list[Report]:
     options = ClusterOptions(hpa_downscale_stabilization_seconds=20.0)
     with open_cluster(options) as cluster, opened_stage(plan, cluster, say) as stage:
         reports += play_acts(stage, acts)
-        conclude(reports, stage)
+        is_told = tell_story(reports, stage)
+        conclude(reports)
         if is_kept:
             keep(stage)
-    return reports
+    return reports if is_told else []
 
 
-def conclude(reports: list[Report], stage: Stage) -> None:
-    """Prints one whole story, the table and the count."""
-    settings = stage.remediator.settings_path
+def tell_story(reports: list[Report], stage: Stage) -> bool:
+    """Prints the whole story of the first repair; False when there is none, or the command fails."""
     repaired = [report for report in reports if report.remediation and "written" in report.marks]
-    for report in repaired[:1]:
-        headline(f"the whole story of {report.title}: controlcore-remediator show {report.remediation}")
-        command = [sys.executable, "-m", "remediations", "show", report.remediation, "--config.file", str(settings)]
-        subprocess.run(command, check=False)
+    if not repaired:
+        return False
+    headline(f"the whole story of {repaired[0].title}: controlcore-remediator show {repaired[0].remediation}")
+    arguments = ["show", repaired[0].remediation, "--config.file", str(stage.remediator.settings_path)]
+    return subprocess.run([sys.executable, "-m", "remediations", *arguments], check=False).returncode == 0
+
+
+def conclude(reports: list[Report]) -> None:
+    """Prints the table and the count."""
     headline("seconds since each fault")
     print(table(reports))
     wrong = sum(len(report.wrong) for report in reports)

@@ -22,7 +22,7 @@ WAIT_SECONDS = 150.0
 QUIET_SECONDS = 60.0
 """How long an act waits for the alerts of the one before to resolve."""
 STEP = 2
-LOAD_RATIO = 0.92
+LOAD_RATIO = 0.9
 """Offered load as a part of what the HPA's maximum of replicas can bear: high enough that only more replicas help."""
 
 

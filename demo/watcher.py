@@ -61,10 +61,12 @@ class Watcher:
             self._told[story.remediation.id] = len(story.records)
 
     def poll(self) -> None:
-        """Reads every source once and tells what changed."""
-        self._poll_page()
-        self._poll_alerts()
-        self._poll_journal()
+        """Reads every source once and tells what changed; a source that does not answer now is asked again later."""
+        for look in (self._poll_page, self._poll_alerts, self._poll_journal):
+            try:
+                look()
+            except OSError as error:
+                self.timeline.say("no answer", f"{look.__name__.removeprefix('_poll_')}: {error}")
 
     def wait(self, what: str, is_reached: Callable[[], bool], timeout_seconds: float) -> None:
         """Polls until the condition holds; ActTimeoutError names what was waited for."""

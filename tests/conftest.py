@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Seconds a test may take when its first fixture may have to start the server, on a machine busy with other workers.
 START_SECONDS = {"cluster": 120, "postgres_server": 60, "redis_server": 30}
+# Seconds for a property: it runs its test a hundred times.
+PROPERTY_SECONDS = 60
 
 # pytest-asyncio asks for the current loop before it makes its own; on Python 3.11 the policy then invents one that
 # nobody closes, and its ResourceWarning fails whichever test the garbage collector happens to run in.
@@ -54,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.xdist_group("cluster"))
         allowed = [seconds for name, seconds in START_SECONDS.items() if name in fixtures]
+        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            allowed.append(PROPERTY_SECONDS)
         if allowed and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(allowed)))
 
