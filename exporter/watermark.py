@@ -19,10 +19,10 @@ MAX_IDS = 500_000
 
 # pg_attribute and pg_class, PostgreSQL 9.6+. Which columns there are differs between generations of the product, and
 # which we may read between installations; information_schema.columns would hide those that we may not read. A table
-# that was dropped and restored has another oid. On a replica the highest id may fall behind and catch up again, so a
-# lower id there does not mean a table that begins anew.
+# that was dropped and restored has another oid, one that was truncated (or rewritten) another file. On a replica the
+# highest id may fall behind and catch up again, so a lower id there does not mean a table that begins anew.
 TABLE = """
-SELECT c.oid::bigint AS oid, pg_is_in_recovery() AS is_replica,
+SELECT c.oid::bigint AS oid, c.relfilenode::bigint AS file, pg_is_in_recovery() AS is_replica,
        array(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS all_columns,
        array(SELECT a.attname::text FROM pg_attribute a
@@ -47,6 +47,12 @@ class FollowedTable:
     columns: frozenset[str]
     """Those that this role may read."""
     all_columns: frozenset[str] = frozenset()
+    file: int = 0
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Another one means that the ids may have begun anew: the table was replaced, truncated or rewritten."""
+        return self.oid, self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +70,19 @@ class Watermark:
     def __init__(self, settle_seconds: float, max_ids: int = MAX_IDS) -> None:
         self._settle_seconds = settle_seconds
         self._max_ids = max_ids
-        self._oid: int | None = None
+        self._identity: tuple[int, int] | None = None
         self._counted: int | None = None
         self._seen: deque[tuple[float, int]] = deque()
 
     def advance(self, table: FollowedTable, highest: int | None, now: float) -> tuple[int, int] | None:
         """The ids (after, up to) to count now, or None. `highest` is None for an empty table, `now` monotonic seconds.
 
-        Nothing is counted in the first look, after the table was replaced, or when the highest id fell: there the
-        watermark begins anew at the highest id, or, in an empty table, at the first that is seen, because rows that
-        appear there together may be a restored backup. Call `confirm` once the ids are counted.
+        Nothing is counted in the first look, after the table was replaced or truncated, or when the highest id fell:
+        there the watermark begins anew at the highest id, or, in an empty table, at the first that is seen, because
+        rows that appear there together may be a restored backup. Call `confirm` once the ids are counted.
         """
-        if self._counted is None or table.oid != self._oid or self._has_fallen(table, highest):
-            self._oid = table.oid
+        if self._counted is None or table.identity != self._identity or self._has_fallen(table, highest):
+            self._identity = table.identity
             self._counted = highest
             self._seen.clear()
         if self._counted is None or highest is None:
@@ -141,7 +147,8 @@ def read_table(name: str, rows: Sequence[Mapping[str, Any]], needed: frozenset[s
     if not rows:
         raise PermanentError(Reason.MISSING, f"there is no table {name} that this role can see")
     row = rows[0]
-    table = FollowedTable(row["oid"], row["is_replica"], frozenset(row["columns"]), frozenset(row["all_columns"]))
+    columns, all_columns = frozenset(row["columns"]), frozenset(row["all_columns"])
+    table = FollowedTable(row["oid"], row["is_replica"], columns, all_columns, row["file"])
     missing = needed - table.columns
     if missing:
         raise PermanentError(Reason.PERMISSION, f"{name} has no readable column {', '.join(sorted(missing))}")

@@ -81,18 +81,18 @@ class Sweep:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._oid: int | None = None
+        self._identity: tuple[int, int] | None = None
         self._counts: dict[int, int] = {}
         """By chunk number, in the order in which they were counted last."""
         self._range = range(0)
 
-    def choose(self, oid: int, edges: tuple[int, int] | None, budget: int) -> list[tuple[int, int]]:
+    def choose(self, identity: tuple[int, int], edges: tuple[int, int] | None, budget: int) -> list[tuple[int, int]]:
         """Up to `budget` spans [from, to) of ids to count now. `edges` are lowest and highest id, None when empty.
 
-        What lies outside the edges was purged and no longer counts; another table begins anew.
+        What lies outside the edges was purged and no longer counts; another table (FollowedTable.identity) begins anew.
         """
-        if oid != self._oid:
-            self._oid, self._counts = oid, {}
+        if identity != self._identity:
+            self._identity, self._counts = identity, {}
         self._range = range(0) if edges is None else range(edges[0] // self._size, edges[1] // self._size + 1)
         self._counts = {chunk: count for chunk, count in self._counts.items() if chunk in self._range}
         if not self._range:
@@ -147,13 +147,13 @@ class AuditCollector:
         edges = (await self._fetch(EDGES))[0]
         families = [OLDEST.value(edges["oldest"]), ROWS.value(sizes["rows"]), SIZE.value(sizes["size_bytes"])]
         if {"event_type", "outcome"} <= table.columns:
-            families.append(UNPARSEABLE.value(await self._count(table.oid, edges)))
+            families.append(UNPARSEABLE.value(await self._count(table.identity, edges)))
         return Result(tuple(families))
 
-    async def _count(self, oid: int, edges: Mapping[str, Any]) -> int | None:
+    async def _count(self, identity: tuple[int, int], edges: Mapping[str, Any]) -> int | None:
         """Counts the next chunks; returns what is known of the whole log."""
         ends = None if edges["lowest"] is None or edges["highest"] is None else (edges["lowest"], edges["highest"])
-        for start, end in self._sweep.choose(oid, ends, self._settings.chunks_per_collection):
+        for start, end in self._sweep.choose(identity, ends, self._settings.chunks_per_collection):
             known = (list(PARSED_EVENT_TYPES), list(PARSED_OUTCOMES))
             rows = await self._fetch(CHUNK, start, end, *known)
             self._sweep.note(start, rows[0]["unparseable"])

@@ -17,7 +17,7 @@ def test_missing_table_is_named():
 
 
 def test_unreadable_column_is_named():
-    row = {"oid": 1, "is_replica": False, "columns": ["id"], "all_columns": ["id", "event_type"]}
+    row = {"oid": 1, "file": 1, "is_replica": False, "columns": ["id"], "all_columns": ["id", "event_type"]}
     with pytest.raises(PermanentError, match="event_type"):
         read_table("audit_logs", [row], frozenset({"id", "event_type"}))
 
@@ -52,6 +52,15 @@ class TestWatermark:
         assert watermark.advance(restored, 900, 30.0) is None
         watermark.advance(restored, 901, 40.0)
         assert watermark.advance(restored, 901, 50.0) == (900, 901)
+
+    def test_truncated_table_is_not_counted_even_when_it_holds_more_rows(self):
+        watermark = Watermark(5.0)
+        watermark.advance(TABLE, 100, 0.0)
+        truncated = FollowedTable(TABLE.oid, is_replica=False, columns=TABLE.columns, file=TABLE.file + 1)
+        assert watermark.advance(truncated, 900, 10.0) is None
+        assert watermark.advance(truncated, 900, 20.0) is None
+        watermark.advance(truncated, 901, 30.0)
+        assert watermark.advance(truncated, 901, 40.0) == (900, 901)
 
     def test_ids_that_begin_anew_are_counted_from_where_they_are_seen(self):
         watermark = Watermark(5.0)

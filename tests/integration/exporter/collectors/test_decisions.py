@@ -91,6 +91,16 @@ async def test_truncated_log_that_begins_anew_makes_no_false_increase(product):
     assert watch.total() == 1
 
 
+async def test_truncated_log_with_more_restored_rows_than_before_makes_no_false_increase(product):
+    async with watching(product) as watch:
+        product.run(f"TRUNCATE audit_logs RESTART IDENTITY; {INSERT} {', '.join([DENY] * 200)}")
+        await watch.look(3)
+        assert watch.total() == 0
+        product.run(INSERT + PERMIT)
+        await watch.look(2)
+    assert watch.total() == 1
+
+
 async def test_recreated_table_with_a_restored_backup_makes_no_false_increase(product):
     async with watching(product) as watch:
         drop_tables(product.url)

@@ -10,7 +10,7 @@ from exporter.collectors.audit import AuditCollector, AuditSettings, Sweep
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 COLUMNS = ["id", "timestamp", "event_type", "outcome"]
-TABLE = {"oid": 7, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
+TABLE = {"oid": 7, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
 UNPARSEABLE = "controlcore_audit_unparseable_rows"
 
 
@@ -77,7 +77,7 @@ class TestSweep:
         sweep = Sweep(10)
         seen = []
         for _ in range(4):
-            spans = sweep.choose(1, (0, 39), 2)
+            spans = sweep.choose((1, 1), (0, 39), 2)
             for start, _end in spans:
                 sweep.note(start, 0)
             seen.append([start for start, _ in spans])
@@ -85,17 +85,17 @@ class TestSweep:
 
     def test_purged_rows_no_longer_count(self):
         sweep = Sweep(10)
-        for start, _ in sweep.choose(1, (0, 29), 3):
+        for start, _ in sweep.choose((1, 1), (0, 29), 3):
             sweep.note(start, 1)
         assert sweep.total() == 3
-        sweep.choose(1, (20, 29), 1)
+        sweep.choose((1, 1), (20, 29), 1)
         assert sweep.total() == 1
 
     def test_another_table_begins_anew(self):
         sweep = Sweep(10)
-        for start, _ in sweep.choose(1, (0, 9), 3):
+        for start, _ in sweep.choose((1, 1), (0, 9), 3):
             sweep.note(start, 5)
-        sweep.choose(2, (0, 9), 3)
+        sweep.choose((2, 1), (0, 9), 3)
         assert sweep.total() is None
 
     @given(
@@ -106,13 +106,13 @@ class TestSweep:
     def test_spans_never_repeat_within_a_budget_and_cover_the_log_in_time(self, edges, size, budget):
         sweep = Sweep(size)
         for low, length in edges:
-            spans = sweep.choose(1, (low, low + length), budget)
+            spans = sweep.choose((1, 1), (low, low + length), budget)
             assert len(set(spans)) == len(spans) <= budget
             for start, _ in spans:
                 sweep.note(start, 0)
         low, length = edges[-1]
         for _ in range(length // size + 2):
-            for start, _ in sweep.choose(1, (low, low + length), budget):
+            for start, _ in sweep.choose((1, 1), (low, low + length), budget):
                 sweep.note(start, 0)
         assert sweep.total() == 0
 

@@ -12,7 +12,7 @@ COLUMNS = ["id", "timestamp", "event_type", "outcome", "environment", "policy_na
 DECISIONS, EVENTS = "controlcore_policy_decisions_total", "controlcore_audit_events_total"
 GENERATION = "controlcore_schema_generation"
 EVENT_OF = {"PERMIT": "ACCESS_GRANTED", "DENY": "ACCESS_DENIED"}
-TABLE = {"oid": 16384, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
+TABLE = {"oid": 16384, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
 
 
 class Log:

@@ -16,7 +16,7 @@ class Log:
     """An audit log whose highest id and whose new logins are set by the test."""
 
     def __init__(self) -> None:
-        table = {"oid": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
+        table = {"oid": 1, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
         self.sql = FakeSql({"pg_class": [table], "max(id)": [{"highest": 100}]})
         self.clock = ManualClock()
         self.collector = LoginsCollector(LoginsSettings(), self.sql, self.clock)

@@ -24,7 +24,7 @@ SYNCS, BOUNCER_SYNCS = "controlcore_policy_syncs_total", "controlcore_bouncer_po
 
 class History:
     def __init__(self) -> None:
-        table = {"oid": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
+        table = {"oid": 1, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
         self.sql = FakeSql(
             {
                 "pg_class": [table],
