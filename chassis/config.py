@@ -82,8 +82,8 @@ def load(
     weaker than the file and stronger than the defaults.
     """
     faults = _unknown_variables(kind)
-    values = _merge(fallbacks or {}, read_yaml(path) if path is not None else {})
-    values = _merge(_merge(values, _environment(kind, faults)), overrides or {})
+    values = merge(fallbacks or {}, read_yaml(path) if path is not None else {})
+    values = merge(merge(values, _environment(kind, faults)), overrides or {})
     try:
         settings = kind(**values)
     except ValidationError as error:
@@ -184,12 +184,12 @@ def _is_service_link(name: str, value: str) -> bool:
     return is_port or SERVICE_LINK.fullmatch(name) is not None
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `over` laid upon it, mapping by mapping."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 

@@ -86,6 +86,14 @@ WEB_CONFIG_SUCCESSFUL = Metric(
     "controlcore_exporter_web_config_last_reload_successful",
     "Whether web.config.file was valid when it was last read (1) or the one before it is still in force (0).",
 )
+DISCOVERED = Metric(
+    "controlcore_exporter_discovered_bouncers",
+    "Bouncers that were found in files and in Kubernetes; absent when none are looked for.",
+)
+DISCOVERY_SUCCESSFUL = Metric(
+    "controlcore_exporter_discovery_successful",
+    "Whether every place where bouncers are looked for could be read and none was left out (1) or not (0).",
+)
 SCRAPES_REFUSED = Metric(
     "controlcore_exporter_scrapes_refused_total",
     "Scrapes that got no page, by reason: too many at once, a reader that did not read, a wrong credential.",
@@ -129,6 +137,8 @@ METRICS = (
     RELOAD_SUCCESS_TIME,
     CONFIG_VALID,
     WEB_CONFIG_SUCCESSFUL,
+    DISCOVERED,
+    DISCOVERY_SUCCESSFUL,
     SCRAPES_REFUSED,
     START,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chassis.clock import Clock
@@ -20,6 +20,8 @@ from chassis.web_config import read_web
 from chassis.web_guard import WebGuard
 from exporter import landing
 from exporter.collectors import CollectorSpec
+from exporter.discovery import Discovery
+from exporter.discovery_settings import BouncerDiscovery
 from exporter.gate import Gate
 from exporter.history import Records
 from exporter.ledger import Ledger
@@ -63,6 +65,7 @@ class Exporter:
         self._started_monotonic = clock.monotonic()
         self._settings = settings
         self._reloads = Reloads()
+        self._discovery = Discovery(logger)
         self.main = Watch("", specs, clock, logger)
         self._watches: dict[str, Watch] = {"": self.main}
 
@@ -172,10 +175,23 @@ class Exporter:
                 for name in names:
                     whole = self._watches[name].run(settings.watching(name), generation.sources[name])
                     running.append(group.create_task(whole, name=f"deployment.{name}"))
+                if settings.bouncer_discovery != BouncerDiscovery():
+                    running.append(group.create_task(self._rediscover(generation), name="discovery"))
                 following = await self._next_generation()
                 for task in running:
                     task.cancel()
             generation = following
+
+    async def _rediscover(self, generation: Generation) -> None:
+        """Looks for bouncers again and again; the collectors start anew when others were found."""
+        while True:
+            await self._clock.sleep(generation.settings.bouncer_discovery.refresh_seconds)
+            main = generation.sources[""]
+            found = await self._discovery.find(generation.settings, main)
+            self.publisher.note_discovery(self._discovery)
+            if found != main.settings.bouncers:
+                self._logger.info("discovery.changed", bouncers=len(found))
+                self._reloads.request(rereads=False)
 
     def _watch(self, name: str) -> Watch:
         """A deployment that was not there before."""
@@ -184,23 +200,28 @@ class Exporter:
     async def _next_generation(self) -> Generation:
         """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""
         while True:
-            waiting = await self._reloads.next()
+            waiting, rereads = await self._reloads.next()
             try:
-                generation = await self._open(await asyncio.to_thread(self._load))
+                settings = await asyncio.to_thread(self._load) if rereads else self._settings
+                generation = await self._open(settings)
             except ConfigError as error:
                 answer(waiting, self.reject(error))
                 continue
             if generation.settings.server != self._settings.server:
                 self._logger.warning("config.server_unchanged", hint="a new listen address needs a restart")
-            self.publisher.note_reload(is_successful=True)
-            self._logger.info("config.reloaded")
+            if rereads:
+                self.publisher.note_reload(is_successful=True)
+                self._logger.info("config.reloaded")
             answer(waiting, ())
             return generation
 
     async def _open(self, settings: ExporterSettings) -> Generation:
         """Opens a configuration's sources."""
         async with AsyncExitStack() as stack:
-            sources = {"": await stack.enter_async_context(opened(settings, self._clock))}
+            main = await stack.enter_async_context(opened(settings, self._clock))
+            bouncers = await self._discovery.find(settings, main)
+            self.publisher.note_discovery(self._discovery)
+            sources = {"": replace(main, settings=settings.model_copy(update={"bouncers": bouncers}))}
             for name in settings.deployments:
                 sources[name] = await stack.enter_async_context(opened(settings.watching(name), self._clock))
             return Generation(settings, sources, stack.pop_all())

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, create_model
 
-from chassis.config import Section, Settings, load, read_secret, settings_config
+from chassis.config import Section, Settings, load, merge, read_secret, read_yaml, settings_config
 from chassis.errors import ConfigError, Fault
-from chassis.postgres_address import PostgresAddress
-from chassis.redis_address import RedisAddress
 from chassis.web_config import read_web
+from exporter.address_checks import check_database, check_http, check_redis
 from exporter.collectors import CollectorSettings, CollectorSpec, Scope
+from exporter.discovery_settings import BouncerDiscovery
+from exporter.presets import preset_values
 
 PREFIX = "CONTROLCORE_EXPORTER_"
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -32,45 +32,7 @@ CONVENTIONAL = {
 }
 
 
-def _check_database(url: SecretStr | None) -> SecretStr | None:
-    """Refuses a database URL that could never be used; the fault does not quote it."""
-    if url is not None:
-        _as_value_error(lambda: PostgresAddress.parse(url))
-    return url
-
-
-def _check_redis(url: SecretStr | None) -> SecretStr | None:
-    """Refuses a Redis URL that could never be used; the fault does not quote it."""
-    if url is not None:
-        _as_value_error(lambda: RedisAddress.parse(url))
-    return url
-
-
-def _check_http(url: str | None) -> str | None:
-    """Refuses anything but an http or https URL with a host; it may hold no credentials, because it is shown."""
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError("not a URL: the host or the port cannot be read") from error
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("expected a URL such as http://control-plane-api:8000")
-    if parts.username or parts.password:
-        raise ValueError("credentials do not belong into this URL")
-    return url.rstrip("/")
-
-
-def _as_value_error(parse: Callable[[], object]) -> None:
-    """Lets pydantic add its own path to the faults of an address."""
-    try:
-        parse()
-    except ConfigError as error:
-        raise ValueError("; ".join(fault.message for fault in error.faults)) from None
-
-
-BaseUrl = Annotated[str, AfterValidator(_check_http)]
+BaseUrl = Annotated[str, AfterValidator(check_http)]
 """An http or https URL with a host and without credentials."""
 
 
@@ -101,7 +63,7 @@ class ServerSettings(Section):
 class DatabaseSettings(Section):
     """The product's PostgreSQL."""
 
-    url: Annotated[SecretStr | None, AfterValidator(_check_database)] = None
+    url: Annotated[SecretStr | None, AfterValidator(check_database)] = None
     """`postgresql://user:password@host:port/database`; a driver suffix such as `postgresql+psycopg2` is accepted."""
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's. Keeps it out of the environment."""
@@ -112,7 +74,7 @@ class DatabaseSettings(Section):
 class RedisSettings(Section):
     """The product's Redis."""
 
-    url: Annotated[SecretStr | None, AfterValidator(_check_redis)] = None
+    url: Annotated[SecretStr | None, AfterValidator(check_redis)] = None
     """`redis://[user:password@]host:port/db` or `rediss://`."""
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's."""
@@ -121,7 +83,7 @@ class RedisSettings(Section):
 class ApiSettings(Section):
     """The control-plane API."""
 
-    url: Annotated[str | None, AfterValidator(_check_http)] = None
+    url: Annotated[str | None, AfterValidator(check_http)] = None
     """Base URL, e.g. http://control-plane-api:8000; absent means the API collector is not configured."""
 
 
@@ -130,7 +92,7 @@ class BouncerTarget(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     """Value of the label `bouncer`: the product's bouncer_id."""
-    url: Annotated[str, AfterValidator(_check_http)]
+    url: Annotated[str, AfterValidator(check_http)]
     """Base URL, e.g. http://bouncer-production:8080."""
     environment: Literal["sandbox", "production"] = "production"
     """Value of the label `policy_environment`."""
@@ -147,6 +109,8 @@ class KubernetesSettings(Section):
     """File with credentials; absent means the pod's own ServiceAccount."""
     workloads: tuple[str, ...] = ("control-plane-api",)
     """Deployments to watch by name: the label `component` of their series."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Label selector of a workload's pods by its name, e.g. `app=control-plane-api`."""
 
 
 class CollectionSettings(Section):
@@ -201,7 +165,10 @@ class ExporterSettings(Settings):
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
     bouncers: tuple[BouncerTarget, ...] = ()
+    bouncer_discovery: BouncerDiscovery = BouncerDiscovery()
     kubernetes: KubernetesSettings | None = None
+    preset: Literal["devops-guide", "enterprise-guide", "snapshot-chart", "compose"] | None = None
+    """Names, ports, namespaces and labels of a usual deployment, for what is not configured otherwise."""
     log: LogSettings = LogSettings()
     scope: Literal["all", "pod", "deployment"] = "deployment"
     """Which collectors run: a sidecar sets `pod`, the one Deployment `deployment`, a single plain process `all`."""
@@ -244,7 +211,8 @@ def load_settings(
 
     Raises ConfigError with every fault, files that are named and cannot be read among them.
     """
-    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=conventional_values())
+    fallbacks = merge(_preset(path, overrides or {}), conventional_values())
+    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks)
     named = _files(settings)
     for name, deployment in settings.deployments.items():
         named |= {f"deployments.{name}.{setting}": file for setting, file in _files(deployment).items()}
@@ -263,6 +231,20 @@ def load_settings(
     if faults:
         raise ConfigError(tuple(faults))
     return settings
+
+
+def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What the chosen preset says; empty without one. A file that cannot be read is a fault elsewhere."""
+    try:
+        file = {} if path is None else read_yaml(path)
+    except ConfigError:
+        return {}
+    name, scope = (
+        overrides.get(field) or os.environ.get(f"{PREFIX}{field.upper()}") or file.get(field)
+        for field in ("preset", "scope")
+    )
+    has_kubernetes = file.get("kubernetes") is not None or "KUBERNETES_SERVICE_HOST" in os.environ
+    return preset_values(str(name), is_sidecar=scope == "pod", has_kubernetes=has_kubernetes)
 
 
 def _files(settings: ExporterSettings | DeploymentSettings) -> dict[str, Path | None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from chassis.clock import Clock
 from exporter import own
 from exporter.catalogue import Counter, Family
+from exporter.discovery import Discovery
 from exporter.ledger import Ledger, Outcome
 from exporter.negotiation import Form
 from exporter.render import Page, Renderer
@@ -72,6 +73,7 @@ class Publisher:
         self._dirty = asyncio.Event()
         self._rendering = asyncio.Lock()
         self._is_process = is_process
+        self._discovery: tuple[Family, ...] = ()
         self.is_phase_locked: bool | None = None
         """None unless collections are timed by scrapes."""
         self._stale: frozenset[str] = frozenset()
@@ -106,6 +108,13 @@ class Publisher:
     def note_web_reload(self, *, is_successful: bool) -> None:
         """The web configuration was read."""
         self.is_web_reload_successful = is_successful
+        self._dirty.set()
+
+    def note_discovery(self, discovery: Discovery) -> None:
+        """Bouncers were looked for."""
+        is_successful = discovery.is_successful
+        found = None if is_successful is None else len(discovery.found)
+        self._discovery = (own.DISCOVERED.value(found), own.DISCOVERY_SUCCESSFUL.value(is_successful))
         self._dirty.set()
 
     async def run(self) -> None:
@@ -173,6 +182,7 @@ class Publisher:
             own.CONFIG_VALID.value(valid),
             own.RELOAD_SUCCESS_TIME.value(self._reloaded),
             own.WEB_CONFIG_SUCCESSFUL.value(self.is_web_reload_successful),
+            *self._discovery,
             self.refused.family(),
         )
 

@@ -34,6 +34,8 @@ class ScriptedCollector:
     opened: int = 0
     closed: int = 0
     open_errors: list[BaseException] = field(default_factory=list)
+    sources: list[Any] = field(default_factory=list)
+    """What each opening was given."""
 
     async def collect(self) -> Result:
         self.running += 1
@@ -54,10 +56,11 @@ class ScriptedCollector:
         """A registration that opens this very object."""
 
         @asynccontextmanager
-        async def open_it(_settings: Any, _sources: Any) -> AsyncIterator[ScriptedCollector]:
+        async def open_it(_settings: Any, sources: Any) -> AsyncIterator[ScriptedCollector]:
             if self.open_errors:
                 raise self.open_errors.pop(0)
             self.opened += 1
+            self.sources.append(sources)
             try:
                 yield self
             finally:

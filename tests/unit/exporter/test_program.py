@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -196,3 +197,20 @@ async def test_phase_is_published_once_a_scraper_is_known() -> None:
             await run.get("/metrics")
             await run.clock.advance(15.0)
         assert "controlcore_exporter_collection_phase_locked 1.0" in (await run.get("/metrics"))[1]
+
+
+async def test_discovered_bouncers_restart_the_collectors_without_reading_the_file_again(tmp_path: Path) -> None:
+    file, collector = tmp_path / "bouncers.yml", ScriptedCollector([FINE])
+    file.write_text("- {targets: ['b1:8080']}")
+
+    def load() -> ExporterSettings:
+        raise AssertionError("the configuration is not read again")
+
+    async with running(collector, load=load, bouncer_discovery={"files": [str(file)]}) as run:
+        await run.until(lambda: collector.opened == 1)
+        assert [item.name for item in collector.sources[0].settings.bouncers] == ["b1-8080"]
+        await asyncio.to_thread(file.write_text, "- {targets: ['b1:8080', 'b2:8080']}")
+        await run.until(lambda: collector.opened == 2)
+        assert len(collector.sources[1].settings.bouncers) == 2
+        await run.until(lambda: b"discovered_bouncers 2.0" in run.exporter.publisher.snapshot.text)
+        assert run.events("config.reloaded") == []

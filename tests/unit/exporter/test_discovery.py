@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import CapturingLogger
+
+from chassis.errors import PermanentError, Reason, TransientError
+from exporter.discovery import Discovery, find_objects, read_file
+from exporter.discovery_settings import BouncerDiscovery, KubernetesDiscovery
+from exporter.settings import BouncerTarget, ExporterSettings, KubernetesSettings
+from tests.fakes.sources import FakeKubernetes, make_sources
+
+PODS = "/api/v1/namespaces/controlcore/pods"
+SERVICES = "/api/v1/namespaces/controlcore/services"
+
+
+def pod(name: str, ip: str | None = "10.0.0.1", phase: str = "Running", **labels: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": labels}, "status": {"phase": phase, "podIP": ip}}
+
+
+def discovering(logged: CapturingLogger | None = None) -> Discovery:
+    return Discovery(structlog.wrap_logger(logged or CapturingLogger(), processors=[]))
+
+
+def settings(*files: Path, **wanted: Any) -> ExporterSettings:
+    return ExporterSettings(
+        bouncers=(BouncerTarget(name="given", url="http://given:8080"),),
+        bouncer_discovery=BouncerDiscovery(files=files, **wanted),
+        kubernetes=KubernetesSettings(),
+    )
+
+
+@pytest.mark.parametrize("suffix", ["json", "yml"])
+def test_file_of_prometheus_format_gives_bouncers(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"bouncers.{suffix}"
+    groups = [
+        {"targets": ["b1:8080"], "labels": {"bouncer": "one", "policy_environment": "sandbox", "__scheme__": "https"}},
+        {"targets": ["b2:8080", "b3:8080"], "labels": {"bouncer": "many", "environment": "elsewhere"}},
+    ]
+    file.write_text(json.dumps(groups))
+    assert [(item.name, item.url, item.environment) for item in read_file(file)] == [
+        ("one", "https://b1:8080", "sandbox"),
+        ("b2-8080", "http://b2:8080", "production"),
+        ("b3-8080", "http://b3:8080", "production"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "a: b",
+        "- targets: b1:8080",
+        "- 5",
+        "- {targets: ['http://u:p@x']}",
+        "- {targets: ['x:port']}",
+        "- {targets: [b1], labels: [x]}",
+        "!!python/object/apply:os.system ['true']",
+    ],
+)
+def test_file_that_cannot_be_used_is_a_malformed_source(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bouncers.yml"
+    file.write_text(text)
+    with pytest.raises(PermanentError) as caught:
+        read_file(file)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+async def test_running_pods_with_the_label_are_bouncers() -> None:
+    leaving = pod("leaving")
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    pods = [
+        pod("b-1", "10.0.0.1", bouncer="one", environment="sandbox"),
+        pod("b-2", "fd00::2"),
+        pod("pending", None, "Pending"),
+        leaving,
+    ]
+    client: Any = FakeKubernetes({PODS: pods})
+    found = await find_objects(client, "controlcore", KubernetesDiscovery(selector="app=b", port=9000))
+    assert [(item.name, item.url, item.environment) for item in found] == [
+        ("one", "http://10.0.0.1:9000", "sandbox"),
+        ("b-2", "http://[fd00::2]:9000", "production"),
+    ]
+    assert client.selectors == {PODS: "app=b"}
+
+
+async def test_services_with_the_label_are_bouncers() -> None:
+    client: Any = FakeKubernetes({SERVICES: [{"metadata": {"name": "cc-bouncer"}, "spec": {}}]})
+    found = await find_objects(client, "controlcore", KubernetesDiscovery(kind="services"))
+    assert [(item.name, item.url) for item in found] == [("cc-bouncer", "http://cc-bouncer.controlcore.svc:8080")]
+
+
+async def test_configured_bouncers_win_and_discovered_ones_are_bounded(tmp_path: Path) -> None:
+    file = tmp_path / "bouncers.json"
+    groups = [{"targets": [f"b{n:05}:8080"]} for n in range(10_000)]
+    groups.append({"targets": ["evil:1"], "labels": {"bouncer": "given"}})  # type: ignore[dict-item]
+    file.write_text(json.dumps(groups))
+    logged = CapturingLogger()
+    discovery = discovering(logged)
+    found = await discovery.find(settings(file, max_bouncers=100), make_sources())
+    assert (len(found), found[0].url, found[1].name) == (101, "http://given:8080", "b00000-8080")
+    assert (discovery.is_successful, len(logged.calls)) == (False, 1)
+
+
+async def test_source_that_fails_takes_no_bouncer_away_and_is_written_once(tmp_path: Path) -> None:
+    file = tmp_path / "bouncers.yml"
+    file.write_text("- {targets: ['b1:8080']}")
+    objects: dict[str, Any] = {PODS: [pod("b-1")]}
+    sources = make_sources(kubernetes=FakeKubernetes(objects))
+    wanted, logged = settings(file, kubernetes=KubernetesDiscovery()), CapturingLogger()
+    discovery = discovering(logged)
+    before = await discovery.find(wanted, sources)
+    assert (len(before), discovery.is_successful) == (3, True)
+    await asyncio.to_thread(file.write_text, "{")
+    sources.kubernetes.objects[PODS] = TransientError(Reason.TIMEOUT, "no answer")  # type: ignore[union-attr]
+    for _ in range(3):
+        assert await discovery.find(wanted, sources) == before
+    assert (discovery.is_successful, len(logged.calls)) == (False, 1)
+    await asyncio.to_thread(file.write_text, "[]")
+    sources.kubernetes.objects[PODS] = []  # type: ignore[union-attr]
+    assert [item.name for item in await discovery.find(wanted, sources)] == ["given"]
+
+
+async def test_nothing_to_discover_is_no_failure() -> None:
+    discovery = discovering()
+    assert len(await discovery.find(settings(), make_sources())) == 1
+    assert discovery.is_successful is None
