@@ -36,6 +36,11 @@ class Credentials:
         self._problems: tuple[str, ...] = ()
         self._log = get_logger()
 
+    @property
+    def are_configured(self) -> bool:
+        """Whether there is any token file."""
+        return bool(self._files)
+
     async def is_known(self, presented: str) -> bool:
         """Whether the token is accepted; raises NoCredentialError when no file could be read."""
         now = self._clock.monotonic()

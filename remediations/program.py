@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 import prometheus_client
 
 from chassis.clock import Clock, SystemClock
 from chassis.errors import ConfigError, Fault
-from chassis.http import HttpClient, serving
+from chassis.http import HttpClient, Listener
 from chassis.kubernetes import KubernetesClient
 from chassis.lifecycle import Lifecycle
 from chassis.log import get_logger
+from chassis.web_config import read_web
+from chassis.web_guard import Refused, WebGuard
 from remediations.cluster import ClusterApi, ClusterReader
 from remediations.credentials import Credentials, check_files
 from remediations.decider import Desk
@@ -29,7 +33,7 @@ from remediations.retention import forget_old
 from remediations.senders import Session
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
-from remediations.telemetry import Telemetry
+from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
 
 DEFAULT_TIMEOUT_SECONDS = 3.0
@@ -50,6 +54,7 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> Polic
     if is_serving:
         faults += settings.serve_faults()
     faults += [Fault("server.token_file", problem) for problem in check_files(settings.token_files())]
+    faults += web_faults(settings, is_serving=is_serving)
     policy_set = PolicySet(())
     try:
         policy_set = read_policies(settings.policies_file)
@@ -58,6 +63,22 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> Polic
     if faults:
         raise ConfigError(tuple(faults))
     return policy_set
+
+
+def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault, ...]:
+    """What is wrong with the web configuration file; a file that identifies nobody is no credential."""
+    path = settings.server.web_config_file
+    if path is None:
+        return ()
+    try:
+        first = read_web(path)
+    except ConfigError as error:
+        return error.faults
+    names_somebody = bool(first.config.basic_auth_users)
+    names_somebody |= first.tls is not None and first.tls.verify_mode is ssl.CERT_REQUIRED
+    if not is_serving or names_somebody or settings.token_files():
+        return ()
+    return (Fault("server.web_config_file", "names no users and demands no client certificate, and no token is set"),)
 
 
 class PolicyShelf:
@@ -111,27 +132,57 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker))
     credentials = Credentials(settings.token_files(), clock)
     sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
+    guard = await _guard(settings, telemetry, clock)
     server = Server(
-        Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file, sameness)
+        Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file, sameness, guard)
     )
-    host, port = await _listen(stack, server, settings)
-    await _announce(host, port, settings, journal)
+    listener = await _listen(stack, server, settings, guard)
+    await _announce(*listener.bound, settings, journal)
     async with asyncio.TaskGroup() as group:
         follower = group.create_task(shelf.follow(), name="policies")
+        watcher = group.create_task(_watch_web(guard, listener), name="web_config")
         keeper = group.create_task(_keep(settings, session, clock), name="database")
         group.create_task(engine.run(life.stop), name="engine")
         group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")
         await life.stop.wait()
         follower.cancel()
+        watcher.cancel()
         keeper.cancel()
     get_logger().info("program.stopped")
 
 
-async def _listen(stack: AsyncExitStack, server: Server, settings: RemediatorSettings) -> tuple[str, int]:
+async def _guard(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> WebGuard | None:
+    """What the web configuration file asks for; None without one. Raises ConfigError."""
+    path = settings.server.web_config_file
+    if path is None:
+        return None
+    first = await asyncio.to_thread(read_web, path)
+
+    def refuse(reason: Refused) -> None:
+        is_limited = reason is Refused.RATE_LIMITED
+        telemetry.count_notification(Notification.UNAVAILABLE if is_limited else Notification.UNAUTHORIZED)
+
+    return WebGuard(path, first, refuse, clock, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def _watch_web(guard: WebGuard | None, listener: Listener) -> None:
+    """Keeps TLS and users as the file says, until cancelled."""
+    if guard is not None:
+        await guard.watch(listener.replace_tls, _note_reload, get_logger())
+
+
+def _note_reload(*, is_successful: bool) -> None:
+    """The guard has written its own line; this program publishes no metric of it."""
+
+
+async def _listen(
+    stack: AsyncExitStack, server: Server, settings: RemediatorSettings, guard: WebGuard | None
+) -> Listener:
     """Serves until the stack is closed, so after the engine has ended; raises ConfigError when the port is taken."""
     host, port = settings.server.host, settings.server.port
+    tls = None if guard is None else guard.web.tls
     try:
-        return await stack.enter_async_context(serving(server.application(), host, port))
+        return await stack.enter_async_context(Listener.opened(server.application(), (host, port), tls=tls))
     except OSError as error:
         raise ConfigError((Fault("server.port", f"cannot listen on {host}:{port}: {error.strerror}"),)) from error
 

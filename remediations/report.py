@@ -44,6 +44,11 @@ def list_data(remediations: Sequence[Remediation]) -> str:
 
 def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
     """One remediation and all its records as a JSON object."""
+    return json.dumps(story_content(remediation, records), indent=2) + "\n"
+
+
+def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[str, Any]:
+    """One remediation and all its records as JSON-able data."""
     story = [
         {
             "at": item.at,
@@ -54,7 +59,7 @@ def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
         }
         for item in records
     ]
-    return json.dumps({"remediation": remediation_data(remediation), "story": story}, indent=2) + "\n"
+    return {"remediation": remediation_data(remediation), "story": story}
 
 
 def remediation_data(remediation: Remediation) -> dict[str, Any]:
@@ -120,6 +125,8 @@ def _record_lines(record: Record, remediation: Remediation) -> Iterator[str]:
         where = "dry run: " if data.get("dry_run") else ""
         generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
         yield f"{where}{data.get('result')}{generation} {_printable(data.get('detail') or '')}".rstrip()
+    elif record.kind in {"approved", "rejected"}:
+        yield f"by {_printable(str(data.get('by')))}: plan {str(data.get('plan_hash'))[:12]}"
     elif record.kind in {"observation", "verification"}:
         yield f"{data.get('outcome')}: {_printable(data.get('detail') or '')}"
     else:

@@ -3,13 +3,13 @@
 A delivery is acknowledged only after the journal has stored it durably. Everything that may pass (journal locked or
 full, too much at once, no readable token) is answered 503, which Alertmanager retries with back-off inside the same
 flush; 429 and other 4xx make it drop the flush, so they stand only for what can never be accepted.
-Every route but `/`, `/metrics` and `/-/*` needs the bearer token, and so does every path that does not exist.
+`remediations.access` says who is let in; a path that does not exist needs a credential like any other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from aiohttp import web
 from chassis import telemetry as build
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.credentials import Credentials, NoCredentialError
+from chassis.web_guard import WebGuard
+from remediations.access import Access
+from remediations.api import Api
+from remediations.credentials import Credentials
 from remediations.facts import read_pauses
 from remediations.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
 from remediations.journal.port import Delivery, Journal, JournalError, Stored
@@ -39,9 +42,6 @@ LOOK_SECONDS = 5.0
 """Longest wait for the journal's standing on a page."""
 STANDING_SECONDS = 1.0
 """The journal is proved writable at most this often, however often it is asked."""
-OPEN_PATHS = frozenset({"/", "/metrics", "/-/healthy", "/-/ready"})
-
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Parts:
     pause_file: Path | None = None
     sameness: Sameness = field(default_factory=Sameness)
     """What makes two deliveries one."""
+    guard: WebGuard | None = None
+    """The web configuration file, where there is one."""
 
 
 class Server:
@@ -74,29 +76,18 @@ class Server:
 
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        parts = self._parts
+        access = Access(parts.credentials, parts.guard, self._refuse)
+        app = web.Application(middlewares=[access.middleware], client_max_size=MAX_BODY_BYTES)
+        if parts.guard is not None:
+            app.on_response_prepare.append(parts.guard.add_headers)
+        Api(parts.journal, parts.clock, parts.wake).add_to(app)
         app.router.add_post("/api/v1/alerts", self._receive)
         app.router.add_get("/", self._landing)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/-/healthy", self._healthy)
         app.router.add_get("/-/ready", self._ready)
         return app
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Lets in who knows a token; the open paths are for everybody."""
-        if request.path in OPEN_PATHS:
-            return await handler(request)
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        try:
-            is_known = await self._parts.credentials.is_known(token.strip() if scheme.lower() == "bearer" else "")
-        except NoCredentialError:
-            return self._refuse(Notification.UNAVAILABLE, 503, "no token file can be read now")
-        if not is_known:
-            answer = self._refuse(Notification.UNAUTHORIZED, 401, "a bearer token is needed")
-            answer.headers["WWW-Authenticate"] = 'Bearer realm="controlcore-remediator"'
-            return answer
-        return await handler(request)
 
     def _refuse(self, status: Notification, code: int, reason: str) -> web.Response:
         """Counts, logs and answers a request that stored nothing."""
@@ -224,6 +215,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding
 <p>Version {version}. Receives alerts, decides, acts within its policies, proves the result.</p>
 <ul>
 <li><code>POST /api/v1/alerts</code> takes Alertmanager's webhook (bearer token)</li>
+<li><code>GET /api/v1/remediations</code>, approvals and pauses: <code>GET /api/v1/openapi.json</code></li>
 <li><a href="/metrics">/metrics</a></li>
 <li><a href="/-/healthy">/-/healthy</a> the process answers</li>
 <li><a href="/-/ready">/-/ready</a> the journal can be written</li>

@@ -28,6 +28,10 @@ class ServerSettings(Section):
     """File with the bearer token that callers must present; read again when it changes. `serve` needs it."""
     more_token_files: tuple[Path, ...] = ()
     """Files with further tokens that are accepted too, for the time of a rotation."""
+    web_config_file: Path | None = None
+    """File in the web configuration format of Prometheus' exporter-toolkit: TLS, client certificates, users with bcrypt
+    hashes. A user is let in beside the tokens; with users, everything but the two probes needs a credential. Its rate
+    limit answers 503, because Alertmanager drops what gets 429. Read again within a second of a change."""
 
 
 class IntakeSettings(Section):
@@ -151,7 +155,7 @@ class RemediatorSettings(Settings):
     def serve_faults(self) -> tuple[Fault, ...]:
         """What keeps `serve` from starting although each setting alone is well formed."""
         faults = []
-        if not self.token_files():
+        if not self.token_files() and self.server.web_config_file is None:
             faults.append(Fault("server.token_file", "not set: without a credential anybody could order changes"))
         if self.kubernetes is not None and self.kubernetes.timeout_seconds >= self.worker.lease_seconds:
             faults.append(Fault("kubernetes.timeout_seconds", "must be below worker.lease_seconds"))

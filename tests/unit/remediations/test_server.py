@@ -5,13 +5,17 @@ import io
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import bcrypt
 import pytest
 
 from chassis.http import serving
+from chassis.web_config import read_web
+from chassis.web_guard import WebGuard
 from remediations import server as module
 from remediations.credentials import Credentials
 from remediations.journal.port import JournalError
@@ -36,6 +40,7 @@ class Running:
     session: aiohttp.ClientSession
     clock: ManualClock
     woken: list[str] = field(default_factory=list)
+    routes: list[Any] = field(default_factory=list)
 
     async def post(self, *alerts: Any, headers: Any = RIGHT, body: bytes | None = None) -> tuple[int, Any]:
         data = io.BytesIO(body if body is not None else json.dumps({"version": "4", "alerts": list(alerts)}).encode())
@@ -63,11 +68,14 @@ async def running(folder: Path, journal: Any = None) -> Any:
         parts = Parts(
             journal or real, a_policy_set, Credentials((token,), clock), telemetry, clock, lambda: woken.append("")
         )
+        application = Server(parts).application()
         async with (
-            serving(Server(parts).application(), "127.0.0.1", 0, drain_seconds=0.1) as (host, port),
+            serving(application, "127.0.0.1", 0, drain_seconds=0.1) as (host, port),
             aiohttp.ClientSession() as session,
         ):
-            yield Running(f"http://{host}:{port}", real, telemetry, session, clock, woken)
+            yield Running(
+                f"http://{host}:{port}", real, telemetry, session, clock, woken, list(application.router.routes())
+            )
 
 
 @pytest.fixture
@@ -242,3 +250,52 @@ async def test_landing_page_says_what_this_is(server: Running):
 
     assert "Control Core remediator" in page
     assert server.telemetry.version in page
+
+
+@asynccontextmanager
+async def guarded(folder: Path, text: str, *, has_token: bool = True) -> Any:
+    """A server with a web configuration file; yields its URL and the statuses of requests."""
+    token, file, clock = folder / "token", folder / "web.yml", ManualClock()
+    await asyncio.to_thread(token.write_text, TOKEN)
+    await asyncio.to_thread(file.write_text, text)
+    telemetry = await asyncio.to_thread(Telemetry, ["restart-api"])
+    first = await asyncio.to_thread(read_web, file)
+    guard = WebGuard(file, first, lambda _reason: None, clock, HTTPStatus.SERVICE_UNAVAILABLE)
+    credentials = Credentials((token,) if has_token else (), clock)
+    async with open_journal(folder / "journal.db") as journal:
+        parts = Parts(journal, a_policy_set, credentials, telemetry, clock, lambda: None, guard=guard)
+        async with (
+            serving(Server(parts).application(), "127.0.0.1", 0, drain_seconds=0.1) as (host, port),
+            aiohttp.ClientSession() as session,
+        ):
+
+            async def status(path: str, **headers: str) -> int:
+                async with session.get(f"http://{host}:{port}{path}", headers=headers) as answer:
+                    return answer.status
+
+            yield status
+
+
+def basic(password: str) -> str:
+    return aiohttp.encode_basic_auth("ann", password)
+
+
+async def test_user_of_the_web_configuration_is_let_in_beside_the_token(tmp_path):
+    users = f"basic_auth_users: {{ann: '{bcrypt.hashpw(b'right', bcrypt.gensalt(4)).decode()}'}}"
+    async with guarded(tmp_path, users) as status:
+        assert await status("/api/v1/remediations", Authorization=basic("right")) == 200
+        assert await status("/api/v1/remediations", **RIGHT) == 200
+        assert await status("/api/v1/remediations", Authorization=basic("wrong")) == 401
+        assert await status("/metrics") == 401
+        assert await status("/-/healthy") == 200
+
+
+async def test_web_configuration_that_identifies_nobody_lets_nobody_in(tmp_path):
+    async with guarded(tmp_path, "http_server_config: {}", has_token=False) as status:
+        assert await status("/api/v1/remediations") == 401
+        assert await status("/metrics") == 200
+
+
+async def test_rate_limit_is_503_which_alertmanager_repeats(tmp_path):
+    async with guarded(tmp_path, "rate_limit: {interval: 1h, burst: 1}") as status:
+        assert [await status("/api/v1/remediations", **RIGHT) for _ in range(2)] == [200, 503]

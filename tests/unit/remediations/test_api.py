@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from remediations.answers import proposal_data
+from remediations.digest import plan_hash
+from remediations.journal.port import Change, Record
+from remediations.model import State
+from remediations.shipped import read_openapi
+from tests.fakes.decisions import NOW
+from tests.unit.remediations.test_answers import PLAN
+from tests.unit.remediations.test_server import GOOD, RIGHT, Running, running
+
+DOCUMENT = json.loads(read_openapi())
+OPEN_ROUTES = {"/", "/metrics", "/-/healthy", "/-/ready"}
+
+
+@pytest.fixture
+async def server(tmp_path):
+    async with running(tmp_path) as made:
+        yield made
+
+
+async def call(server: Running, method: str, path: str, body: Any = None, headers: Any = RIGHT) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    async with server.session.request(method, server.url + path, data=data, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+def check(schema: dict[str, Any], value: Any) -> None:
+    """Holds a value to the part of JSON Schema that the document uses."""
+    if "$ref" in schema:
+        check(DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]], value)
+        return
+    if "anyOf" in schema:
+        check(schema["anyOf"][1 if value is None else 0], value)
+        return
+    kinds = {"string": str, "number": int | float, "integer": int, "boolean": bool, "object": dict, "array": list}
+    named = schema.get("type", [])
+    names = named if isinstance(named, list) else [named]
+    assert not names or any(value is None if name == "null" else isinstance(value, kinds[name]) for name in names)
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= set(value)
+        for name, part in schema.get("properties", {}).items():
+            if name in value:
+                check(part, value[name])
+    if isinstance(value, list):
+        for item in value:
+            check(schema["items"], item)
+
+
+def answer_schema(method: str, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+    return found
+
+
+async def held(server: Running, **data: Any) -> str:
+    """A remediation that waits with a plan."""
+    await server.post(GOOD)
+    claim = await server.journal.claim("one", server.clock.now(), 10)
+    assert claim is not None
+    record = Record(NOW, "decision", State.HELD, data or {"proposal": proposal_data(PLAN)})
+    change = Change(record, next_at=NOW + 1e6)
+    await server.journal.advance(claim, State.CLAIMED, State.HELD, server.clock.now(), change)
+    return claim.remediation.id
+
+
+async def test_every_route_is_described_and_every_description_is_a_route(server: Running):
+    described = {(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    served = {
+        (route.method.lower(), route.resource.canonical)
+        for route in server.routes
+        if route.method != "HEAD" and route.resource.canonical not in OPEN_ROUTES
+    }
+    assert served == described
+    for path, methods in DOCUMENT["paths"].items():
+        for method in methods.values():
+            names = {item["name"] for item in method.get("parameters", ()) if item["in"] == "path"}
+            assert names == set(re.findall(r"{(\w+)}", path))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong-token-of-nobody"}])
+async def test_every_described_route_needs_the_token(server: Running, headers):
+    for path, methods in DOCUMENT["paths"].items():
+        for method in methods:
+            assert (await call(server, method.upper(), path, {}, headers))[0] == 401
+
+
+async def test_list_and_story_are_as_described(server: Running):
+    name = await held(server)
+
+    status, listed = await call(server, "GET", "/api/v1/remediations?open=true&limit=5")
+    check(answer_schema("get", "/api/v1/remediations"), listed)
+    assert (status, [item["id"] for item in listed["remediations"]]) == (200, [name])
+    status, story = await call(server, "GET", f"/api/v1/remediations/{name}")
+    check(answer_schema("get", "/api/v1/remediations/{id}"), story)
+    assert (status, story["proposal"]["plan_hash"]) == (200, plan_hash(PLAN))
+
+
+async def test_approval_is_stored_and_wakes_the_engine(server: Running):
+    name = await held(server)
+    server.woken.clear()
+
+    body = {"by": "ann", "plan_hash": plan_hash(PLAN)[:12]}
+    status, given = await call(server, "POST", f"/api/v1/remediations/{name}/approve", body)
+
+    check(answer_schema("post", "/api/v1/remediations/{id}/approve"), given)
+    assert (status, given["is_approved"], server.woken) == (200, True, [""])
+    approval = await server.journal.approval(name)
+    assert approval is not None
+    assert approval.by == "ann"
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "status"),
+    [
+        ("approve", {"by": "ann"}, 400),
+        ("approve", {"by": "ann", "plan_hash": "0" * 12}, 409),
+        ("approve", {"by": "ann", "plan_hash": plan_hash(PLAN), "who": 1}, 400),
+        ("approve", [], 400),
+        ("reject", {}, 409),
+        ("reject", {"by": "ann"}, 200),
+    ],
+)
+async def test_answer_that_names_no_plan_or_nobody_is_refused(server: Running, action, body, status):
+    name = await held(server)
+
+    assert (await call(server, "POST", f"/api/v1/remediations/{name}/{action}", body))[0] == status
+
+
+async def test_unknown_remediation_is_404_and_a_bad_limit_400(server: Running):
+    assert (await call(server, "GET", "/api/v1/remediations/nobody"))[0] == 404
+    assert (await call(server, "POST", "/api/v1/remediations/nobody/reject", {"by": "ann"}))[0] == 404
+    assert (await call(server, "GET", "/api/v1/remediations?limit=x"))[0] == 400
+    assert (await call(server, "GET", "/api/v1/remediations?limit=1001"))[0] == 400
+
+
+async def test_pause_is_set_listed_and_ended(server: Running):
+    body = {"owner": "ann", "reason": "a migration", "seconds": 60}
+    status, pause = await call(server, "PUT", "/api/v1/pauses/migration", body)
+    check(answer_schema("put", "/api/v1/pauses/{name}"), pause)
+    assert (status, pause["until"]) == (200, server.clock.now() + 60)
+
+    _, listed = await call(server, "GET", "/api/v1/pauses")
+    check(answer_schema("get", "/api/v1/pauses"), listed)
+    assert [item["name"] for item in listed["pauses"]] == ["migration"]
+    assert (await call(server, "DELETE", "/api/v1/pauses/migration"))[0] == 200
+    assert (await call(server, "DELETE", "/api/v1/pauses/migration"))[0] == 404
+    assert (await call(server, "GET", "/api/v1/pauses"))[1] == {"pauses": []}
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"owner": "x", "reason": " "}])
+async def test_pause_without_owner_or_reason_is_refused(server: Running, body):
+    assert (await call(server, "PUT", "/api/v1/pauses/p", body))[0] == 400
+
+
+async def test_document_is_served(server: Running):
+    assert await call(server, "GET", "/api/v1/openapi.json") == (200, DOCUMENT)
