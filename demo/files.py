@@ -22,6 +22,13 @@ DURATIONS = {
 }
 """The policies' waits that run at the stage's pace, with the value that holds where the shipped file is silent."""
 
+DEMO_TERMS = {
+    "human_quiet_seconds": 0,
+    "change_quiet_seconds": 0,
+    "accept": ["changed_configuration", "unread_configuration"],
+}
+"""The stage itself deploys the product minutes before the first fault; anywhere else that would be a person at work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -87,6 +94,7 @@ def demo_policies(pace: Pace, *, mode: str = "auto") -> str:
     document["identity"] = [f'cluster="{CLUSTER_NAME}"']
     for policy in document["policies"]:
         policy["mode"] = mode
+        policy.update(DEMO_TERMS)
         for name, printed in DURATIONS.items():
             policy[name] = pace.seconds(policy.get(name, printed))
     return yaml.safe_dump(document, sort_keys=False)

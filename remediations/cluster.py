@@ -18,8 +18,11 @@ from chassis.kubernetes import (
     disruption_budgets_path,
     pods_path,
 )
+from chassis.kubernetes_paths import replica_sets_path
+from remediations.circumstances import Change, Pods, Template
 from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Autoscaler, Budgets, Target, Workload
+from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge
 
 ANNOTATION_PREFIX = "controlcore.io/"
 
@@ -89,15 +92,31 @@ class ClusterReader:
             chosen = (item for item in items if selects(item["spec"].get("selector"), labels))
             return Budgets({item["metadata"]["name"]: _allowed(item) for item in chosen})
 
-    async def has_ready_pod(self, target: Target, document: JsonObject) -> bool:
-        """Whether a pod of the Deployment that is not being deleted has the condition Ready."""
+    async def pod_summary(self, target: Target, document: JsonObject) -> tuple[bool, Pods]:
+        """Whether a pod of the Deployment that is not being deleted is Ready, and how old and how many its pods are."""
         with reading("Deployment"):
             selector = _selector_text(document["spec"]["selector"])
         items = await self._api.list(
             pods_path(target.namespace), timeout_seconds=self._timeout_seconds, label_selector=selector
         )
         with reading("Pod"):
-            return any(_is_ready(item) for item in items)
+            return any(_is_ready(item) for item in items), read_pods(items)
+
+    async def template(self, target: Target, document: JsonObject) -> Template:
+        """What new pods would start: images that may have changed, ConfigMaps and Secrets with their last change."""
+        with reading("Deployment"):
+            return await read_template(self._api, target.namespace, document["spec"]["template"], self._timeout_seconds)
+
+    async def changes(self, target: Target, document: JsonObject) -> tuple[Change, ...]:
+        """What others changed last on the Deployment; from its ReplicaSets where it does not keep field managers."""
+        with reading("Deployment"):
+            noted = read_changes(document)
+            if noted is not None:
+                return noted
+            uid = document["metadata"]["uid"]
+        items = await self._api.list(replica_sets_path(target.namespace), timeout_seconds=self._timeout_seconds)
+        with reading("ReplicaSet"):
+            return tuple(read_rollouts(items, uid))
 
 
 @contextmanager
@@ -136,6 +155,7 @@ def _workload(document: JsonObject, resolved: Resolved) -> Workload:
         strategy=(spec.get("strategy") or {}).get("type", "RollingUpdate"),
         drop_tables=resolved.value,
         drop_tables_problem=resolved.problem,
+        surge=surge(spec),
     )
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 from chassis.errors import InvariantBroken
 from remediations import actions, guards
-from remediations.actions import ActionInput
 from remediations.guards import GuardInput, GuardSpec
 from remediations.journal.port import Remediation
+from remediations.ladder import rung_number
 from remediations.model import Act, Decision, Facts, GuardOutcome, History, Hold, HoldReason, NotNeeded, Plan
 from remediations.policy import Policy, PolicySet
+from remediations.policy_model import at_rung
 
 GUARDS = guards.discover()
 ACTIONS = actions.discover()
@@ -26,9 +27,11 @@ def decide(
 
     Raises InvariantBroken for a policy whose action does not exist; `parse_policies` lets none through.
     """
-    if policy.action not in ACTIONS:
-        raise InvariantBroken(f"policy {policy.name} names the action {policy.action!r}, which does not exist")
-    request = GuardInput(remediation, policy, policy_set, ACTIONS[policy.action], facts, history, now)
+    number = rung_number(policy, history, remediation, now, policy_set.breaker.close_seconds)
+    due = at_rung(policy, number)
+    if due.action not in ACTIONS:
+        raise InvariantBroken(f"policy {policy.name} names the action {due.action!r}, which does not exist")
+    request = GuardInput(remediation, due, policy_set, ACTIONS[due.action], facts, history, now)
     return judge(request, GUARDS)
 
 
@@ -41,7 +44,7 @@ def judge(request: GuardInput, specs: Sequence[GuardSpec]) -> Decision:
         if outcome.is_settled:
             return NotNeeded(outcome.detail, asked)
         if outcome.reason is not None:
-            return Hold(outcome.reason, outcome.detail, outcome.until, asked)
+            return Hold(outcome.reason, outcome.detail, outcome.until, asked, _proposal(request, outcome))
     return _plan(request, asked)
 
 
@@ -50,13 +53,19 @@ def operation_id(remediation: Remediation) -> str:
     return remediation.operation_id or remediation.id
 
 
+def _proposal(request: GuardInput, outcome: GuardOutcome) -> Plan | None:
+    """The plan that a person is asked about; None when something else holds."""
+    plan = request.plan() if outcome.reason is HoldReason.APPROVAL else None
+    return plan if isinstance(plan, Plan) else None
+
+
 def _plan(request: GuardInput, asked: tuple[GuardOutcome, ...]) -> Decision:
     """The decision once every guard has passed: the action's plan, or its reason for having none."""
-    remediation = request.remediation
-    parameters = request.action.defaults | dict(request.policy.parameters)
-    answer = request.action.plan(ActionInput(remediation.target, parameters, request.facts, operation_id(remediation)))
+    answer = request.plan()
     if isinstance(answer, Plan):
         return Act(answer, asked)
+    if answer.is_settled:
+        return NotNeeded(answer.detail, (*asked, answer))
     if answer.reason not in request.action.refusals:
         raise InvariantBroken(f"{request.action.name} answered {answer.reason}, which it has not declared")
     reason: HoldReason = answer.reason

@@ -14,6 +14,7 @@ from typing import Any
 from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations import plan as plans
+from remediations.circumstances import ProcessStart
 from remediations.decide import decide
 from remediations.facts import Sources, gather_facts, read_pauses
 from remediations.journal.port import Journal, Remediation, TargetBusyError
@@ -22,6 +23,7 @@ from remediations.model import (
     ANNOTATION_OPERATION,
     Act,
     Decision,
+    Fact,
     Facts,
     History,
     Hold,
@@ -39,6 +41,7 @@ HISTORY_SECONDS = 86400.0
 """How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""
+UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
 RETRY_SECONDS = 15.0
 LEAST_RETRY_SECONDS = 0.1
 
@@ -63,6 +66,8 @@ class Desk:
     sources: Sources
     telemetry: Telemetry
     clock: Clock
+    start: Fact[ProcessStart] = UNKNOWN_START
+    """When this process began; without it every action is held as a cold start."""
 
 
 class Decider:
@@ -82,7 +87,9 @@ class Decider:
         if policy is None:
             await self._orphan(lease)
             return None
-        facts = await gather_facts(desk.sources, policy, policy_set, lease.remediation.target)
+        remediation = lease.remediation
+        facts = await gather_facts(desk.sources, policy, policy_set, remediation.target, remediation.alert)
+        facts = replace(facts, start=desk.start)
         await lease.renew()
         async with self._one_at_a_time:
             now = desk.clock.now()
@@ -91,15 +98,21 @@ class Decider:
             earlier = find_earlier_write(lease.remediation, facts)
             if earlier is not None:
                 return await self._take_up(lease, earlier, facts)
-            history = await self._history(lease.remediation, now)
+            history = await self._history(lease.remediation, policy_set, now)
             decision = decide(lease.remediation, policy, policy_set, facts, history, now)
             return await self._settle(lease, policy, decision, facts)
 
-    async def _history(self, remediation: Remediation, now: float) -> History:
+    async def _history(self, remediation: Remediation, policy_set: PolicySet, now: float) -> History:
         """What the journal knows that matters for a decision."""
-        actions = await self._desk.journal.actions_since(now - HISTORY_SECONDS)
-        in_flight = await self._desk.journal.in_flight(remediation.target, other_than=remediation.id)
-        return History(tuple(actions), tuple(in_flight), remediation.attempts)
+        journal, storm = self._desk.journal, policy_set.storm
+        return History(
+            actions=tuple(await journal.actions_since(now - HISTORY_SECONDS)),
+            in_flight=tuple(await journal.in_flight(remediation.target, other_than=remediation.id)),
+            attempts=remediation.attempts,
+            arrivals=tuple(await journal.arrivals_since(now - storm.window_seconds - storm.cooldown_seconds)),
+            approval=await journal.approval(remediation.id),
+            breaker_resets=tuple(await journal.breaker_resets(now - HISTORY_SECONDS)),
+        )
 
     async def _settle(self, lease: Lease, policy: Policy, decision: Decision, facts: Facts) -> Order | None:
         """Journals the decision, and for an action the intent."""

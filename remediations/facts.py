@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chassis.errors import BackendError, Reason
 from chassis.http import Call, Response
-from chassis.kubernetes import autoscalers_path, disruption_budgets_path, pods_path
+from chassis.kubernetes import JsonObject, autoscalers_path, disruption_budgets_path, pods_path
+from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, deployment_location
-from remediations.model import Autoscaler, Budgets, Fact, Facts, Pause, Target, Workload
+from remediations.limits import ConnectionBudget, CustomGuard
+from remediations.model import Alert, Autoscaler, Budgets, Fact, Facts, Pause, Target, Workload
 from remediations.policy import Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.template import references
 
 T = TypeVar("T")
 
@@ -32,6 +35,24 @@ class Questions(Protocol):
 
     async def ask(self, query: Query) -> Fact[bool]:
         """The answer, unknown unless it is single, fresh and a number; never raises BackendError."""
+        ...
+
+    async def measure(self, query: Query) -> Fact[float]:
+        """The number, unknown unless it is single and fresh; never raises BackendError."""
+        ...
+
+    async def has_samples(self, guard: CustomGuard) -> Fact[bool]:
+        """Whether the guard's query has a sample, unknown unless its data is fresh; never raises BackendError."""
+        ...
+
+
+class Muting(Protocol):
+    """What knows which alerts people do not want to hear of; remediations.alertmanager.Alertmanager, or a fake."""
+
+    url: str
+
+    async def mutes(self, alert: Alert) -> tuple[str, ...]:
+        """What silences, inhibits or mutes the alert now; raises BackendError."""
         ...
 
 
@@ -52,6 +73,8 @@ class Sources:
     cluster: ClusterReader | None
     timeout_seconds: float
     pause_file: Path | None = None
+    alertmanager: Muting | None = None
+    """None: no Alertmanager is configured, so nobody can have silenced anything."""
 
 
 @dataclass(slots=True)
@@ -62,6 +85,9 @@ class _Seen:
     autoscalers: Fact[tuple[Autoscaler, ...]]
     budgets: Fact[Budgets]
     ready_pod: Fact[bool]
+    changes: Fact[tuple[Change, ...]]
+    template: Fact[Template]
+    pods: Fact[Pods]
 
 
 @dataclass(slots=True)
@@ -71,39 +97,60 @@ class _Answers:
     condition: Fact[bool]
     dependencies: dict[str, Fact[bool]] = field(default_factory=dict)
     witnesses: dict[str, Fact[bool]] = field(default_factory=dict)
+    mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    connection_limit: Fact[float] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    locks: dict[str, Fact[bool]] = field(default_factory=dict)
+    custom: dict[str, Fact[bool]] = field(default_factory=dict)
 
 
-async def gather_facts(sources: Sources, policy: Policy, policy_set: PolicySet, target: Target) -> Facts:
-    """Every fact that the policy's guards and action may ask about, except the pauses (see `read_pauses`).
+async def gather_facts(
+    sources: Sources, policy: Policy, policy_set: PolicySet, target: Target, alert: Alert | None = None
+) -> Facts:
+    """Every fact that the policy's guards and action may ask about, except the pauses and our own start.
 
     Nothing is asked about a target that the policy does not list: its name comes from an alert.
     """
     answers = _Answers(Fact(None, policy.condition.promql, "not asked"))
     seen = _unseen("no orchestrator is configured" if sources.cluster is None else "not asked")
-    is_listed = target in policy.targets
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_condition(sources, policy.condition, answers), name="fact.condition")
-        for name in policy.dependencies:
-            query = policy_set.dependencies[name]
-            group.create_task(_ask_dependency(sources, name, query, answers), name=f"fact.dependency.{name}")
+        group.create_task(_ask_queries(sources, policy, policy_set, answers), name="fact.queries")
+        if alert is not None:
+            group.create_task(_ask_mutes(sources, alert, answers), name="fact.mutes")
         for witness in policy.witnesses:
             if witness.kind is WitnessKind.HTTP:
                 group.create_task(_ask_witness(sources, witness, answers), name=f"fact.witness.{witness.name}")
-        if sources.cluster is not None and is_listed:
-            needs_pods = any(witness.kind is WitnessKind.PODS_READY for witness in policy.witnesses)
-            group.create_task(_ask_workload(sources, target, seen, needs_pods=needs_pods), name="fact.workload")
+        if sources.cluster is not None and _is_listed(policy, target):
+            group.create_task(_ask_workload(sources, target, seen, policy), name="fact.workload")
             group.create_task(_ask_autoscalers(sources, target, seen), name="fact.autoscalers")
     for witness in policy.witnesses:
         if witness.kind is WitnessKind.PODS_READY:
             answers.witnesses[witness.name] = _no_pod_ready(seen.ready_pod)
+    return _facts(answers, seen, has_orchestrator=sources.cluster is not None)
+
+
+def _is_listed(policy: Policy, target: Target) -> bool:
+    """Whether the policy, or a rung of its ladder, lists the target."""
+    return target in policy.targets or any(target in rung.targets for rung in policy.ladder)
+
+
+def _facts(answers: _Answers, seen: _Seen, *, has_orchestrator: bool) -> Facts:
+    """What came in, as one value."""
     return Facts(
         condition=answers.condition,
         dependencies=answers.dependencies,
         witnesses=answers.witnesses,
         workload=seen.workload,
-        has_orchestrator=sources.cluster is not None,
+        has_orchestrator=has_orchestrator,
         autoscalers=seen.autoscalers,
         budgets=seen.budgets,
+        mutes=answers.mutes,
+        changes=seen.changes,
+        template=seen.template,
+        pods=seen.pods,
+        connection_limit=answers.connection_limit,
+        locks=answers.locks,
+        custom=answers.custom,
     )
 
 
@@ -127,7 +174,8 @@ def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause
 
 def _unseen(problem: str) -> _Seen:
     """Nothing known of the target, and why."""
-    return _Seen(Fact(None, "", problem), Fact(None, "", problem), Fact(None, "", problem), Fact(None, "", problem))
+    lost: Fact[Any] = Fact(None, "", problem)
+    return _Seen(*[lost] * len(fields(_Seen)))
 
 
 async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -> Fact[T]:
@@ -151,8 +199,41 @@ async def _ask_condition(sources: Sources, query: Query, answers: _Answers) -> N
     answers.condition = await asked(sources, query)
 
 
-async def _ask_dependency(sources: Sources, name: str, query: Query, answers: _Answers) -> None:
-    answers.dependencies[name] = await asked(sources, query)
+async def _ask_queries(sources: Sources, policy: Policy, policy_set: PolicySet, answers: _Answers) -> None:
+    """Everything else that Prometheus is asked, at the same time."""
+
+    async def keep(place: dict[str, Fact[bool]], name: str, query: Query) -> None:
+        place[name] = await asked(sources, query)
+
+    async with asyncio.TaskGroup() as group:
+        for name in policy.dependencies:
+            query = policy_set.dependencies[name]
+            group.create_task(keep(answers.dependencies, name, query), name=f"fact.dependency.{name}")
+        for name, query in policy_set.locks.items():
+            group.create_task(keep(answers.locks, name, query), name=f"fact.lock.{name}")
+        for guard in policy.guards:
+            group.create_task(_ask_custom(sources, guard, answers), name=f"fact.custom.{guard.name}")
+        if policy.connections is not None:
+            group.create_task(_ask_limit(sources, policy.connections, answers), name="fact.connection_limit")
+
+
+async def _ask_custom(sources: Sources, guard: CustomGuard, answers: _Answers) -> None:
+    answer = await bounded(guard.promql, sources.timeout_seconds, sources.prometheus.has_samples(guard))
+    answers.custom[guard.name] = answer.value or Fact(None, guard.promql, answer.problem)
+
+
+async def _ask_limit(sources: Sources, budget: ConnectionBudget, answers: _Answers) -> None:
+    query = Query(budget.limit, budget.collectors, budget.max_age_seconds)
+    answer = await bounded(budget.limit, sources.timeout_seconds, sources.prometheus.measure(query))
+    answers.connection_limit = answer.value or Fact(None, budget.limit, answer.problem)
+
+
+async def _ask_mutes(sources: Sources, alert: Alert, answers: _Answers) -> None:
+    if sources.alertmanager is None:
+        answers.mutes = Fact((), "no Alertmanager is configured")
+        return
+    place = sources.alertmanager.url
+    answers.mutes = await bounded(place, sources.timeout_seconds, sources.alertmanager.mutes(alert))
 
 
 async def _ask_witness(sources: Sources, witness: Witness, answers: _Answers) -> None:
@@ -178,7 +259,7 @@ async def _ask_witness(sources: Sources, witness: Witness, answers: _Answers) ->
     )
 
 
-async def _ask_workload(sources: Sources, target: Target, seen: _Seen, *, needs_pods: bool) -> None:
+async def _ask_workload(sources: Sources, target: Target, seen: _Seen, policy: Policy) -> None:
     """The Deployment, and then what its template and selector lead to; all within the one deadline."""
     cluster = sources.cluster
     if cluster is None:
@@ -188,26 +269,45 @@ async def _ask_workload(sources: Sources, target: Target, seen: _Seen, *, needs_
     place = _place(target)
     document = await bounded(place, sources.timeout_seconds, cluster.deployment(target))
     if document.value is None:
-        lost = _unseen(document.problem)
-        seen.workload, seen.budgets, seen.ready_pod = Fact(None, place, document.problem), lost.budgets, lost.ready_pod
+        for item in fields(_Seen):
+            if item.name != "autoscalers":
+                setattr(seen, item.name, Fact(None, place, document.problem))
         return
-    left = max(0.05, until - loop.time())
+    found, left = document.value, max(0.05, until - loop.time())
     async with asyncio.TaskGroup() as group:
-        workload = group.create_task(
-            bounded(place, left, cluster.workload(target, document.value)), name="fact.workload.template"
-        )
+        workload = group.create_task(bounded(place, left, cluster.workload(target, found)), name="fact.workload.spec")
+        template = group.create_task(bounded(place, left, cluster.template(target, found)), name="fact.template")
+        changes = group.create_task(bounded(place, left, cluster.changes(target, found)), name="fact.changes")
         budgets = group.create_task(
-            bounded(disruption_budgets_path(target.namespace), left, cluster.budgets(target, document.value)),
+            bounded(disruption_budgets_path(target.namespace), left, cluster.budgets(target, found)),
             name="fact.budgets",
         )
-        if needs_pods:
-            pods = group.create_task(
-                bounded(pods_path(target.namespace), left, cluster.has_ready_pod(target, document.value)),
-                name="fact.pods",
-            )
+        if _needs_pods(policy, found):
+            group.create_task(_ask_pods(cluster, target, found, left, seen), name="fact.pods")
     seen.workload, seen.budgets = workload.result(), budgets.result()
-    if needs_pods:
-        seen.ready_pod = pods.result()
+    seen.template, seen.changes = template.result(), changes.result()
+
+
+def _needs_pods(policy: Policy, document: JsonObject) -> bool:
+    """Whether anything asks about pods: a witness, a connection budget, or the age of a configuration."""
+    if policy.connections is not None or any(item.kind is WitnessKind.PODS_READY for item in policy.witnesses):
+        return True
+    try:
+        return any(references(document["spec"]["template"]))
+    except (KeyError, TypeError, AttributeError):
+        return True
+
+
+async def _ask_pods(
+    cluster: ClusterReader, target: Target, document: JsonObject, timeout_seconds: float, seen: _Seen
+) -> None:
+    place = pods_path(target.namespace)
+    answer = await bounded(place, timeout_seconds, cluster.pod_summary(target, document))
+    if answer.value is None:
+        seen.ready_pod = Fact(None, place, answer.problem)
+        seen.pods = Fact(None, place, answer.problem)
+        return
+    seen.ready_pod, seen.pods = Fact(answer.value[0], place), Fact(answer.value[1], place)
 
 
 async def _ask_autoscalers(sources: Sources, target: Target, seen: _Seen) -> None:

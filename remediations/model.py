@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from remediations.circumstances import Approval, BreakerReset, Change, Pods, ProcessStart, Template
 from remediations.step import Step
 
 T = TypeVar("T")
@@ -81,6 +82,8 @@ class Mode(StrEnum):
     """Decides and journals; needs get and list only."""
     DRY_RUN = "dry_run"
     """Takes the same path and sends its writes with dryRun=All where it has the right; changes nothing."""
+    APPROVE = "approve"
+    """Acts once a person has approved this very plan."""
     AUTO = "auto"
     """Acts."""
 
@@ -93,15 +96,20 @@ class HoldReason(StrEnum):
     EXPIRED = "expired"
     COLD_START = "cold_start"
     FREEZE_WINDOW = "freeze_window"
+    OUTSIDE_SCHEDULE = "outside_schedule"
     SILENCED = "silenced"
+    SILENCE_UNKNOWN = "silence_unknown"
     HANDS_OFF = "hands_off"
     HUMAN_ACTIVE = "human_active"
+    RECENT_CHANGE = "recent_change"
+    CHANGES_UNKNOWN = "changes_unknown"
     NOT_ALLOWED = "not_allowed"
     CONDITION_UNKNOWN = "condition_unknown"
     DEPENDENCY_DOWN = "dependency_down"
     DEPENDENCY_UNKNOWN = "dependency_unknown"
     STORM = "storm"
     BREAKER_OPEN = "breaker_open"
+    LADDER_EXHAUSTED = "ladder_exhausted"
     BUDGET_SPENT = "budget_spent"
     COOLDOWN = "cooldown"
     TARGET_BUSY = "target_busy"
@@ -120,7 +128,15 @@ class HoldReason(StrEnum):
     DISRUPTION_BUDGET = "disruption_budget"
     DROP_TABLES = "drop_tables"
     TEMPLATE_UNREADABLE = "template_unreadable"
+    CONFIGURATION_CHANGED = "configuration_changed"
+    CONFIGURATION_UNKNOWN = "configuration_unknown"
+    IMAGE_UNPINNED = "image_unpinned"
+    CONNECTION_BUDGET = "connection_budget"
+    CONNECTIONS_UNKNOWN = "connections_unknown"
+    LOCKED = "locked"
+    LOCK_UNKNOWN = "lock_unknown"
     CUSTOM = "custom"
+    CUSTOM_UNKNOWN = "custom_unknown"
     APPROVAL = "approval"
     OBJECT_CHANGED = "object_changed"
     WRITE_REFUSED = "write_refused"
@@ -187,6 +203,8 @@ class Workload:
     drop_tables: bool | None = None
     """Whether the template, envFrom resolved, sets CC_DROP_TABLES to a true value. None: could not be read."""
     drop_tables_problem: str = ""
+    surge: int = 0
+    """Pods that a rolling update may start beyond the desired number (spec.strategy.rollingUpdate.maxSurge)."""
 
     @property
     def is_rolled_out(self) -> bool:
@@ -260,6 +278,19 @@ class Facts:
     """All HPAs whose scaleTargetRef names the target; an empty tuple means: asked, none."""
     budgets: Fact[Budgets] = field(default_factory=lambda: Fact(None, "", "not asked"))
     pauses: tuple[Pause, ...] = ()
+    start: Fact[ProcessStart] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """What silences, inhibits or mutes the alert in Alertmanager; an empty tuple means: asked, nothing."""
+    changes: Fact[tuple[Change, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """What others changed on the target, newest first."""
+    template: Fact[Template] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    pods: Fact[Pods] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    connection_limit: Fact[float] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """How many connections the database accepts."""
+    locks: Mapping[str, Fact[bool]] = field(default_factory=dict)
+    """Name of a lock of the policy file → whether it is held (a recovery or a backup runs)."""
+    custom: Mapping[str, Fact[bool]] = field(default_factory=dict)
+    """Name of a policy's own guard → whether its query had any sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +315,11 @@ class History:
     """Ids of other remediations in flight on the same target."""
     attempts: int = 0
     """Writes this very remediation has made."""
+    arrivals: tuple[float, ...] = ()
+    """When alerts that were not known before arrived (Unix seconds), newest first, as far back as a storm is held."""
+    approval: Approval | None = None
+    """The newest answer of a person to this remediation's plan."""
+    breaker_resets: tuple[BreakerReset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +367,8 @@ class Hold:
     detail: str
     until: float | None = None
     guards: tuple[GuardOutcome, ...] = ()
+    proposal: Plan | None = None
+    """The plan that waits for approval, when this is what holds."""
 
 
 @dataclass(frozen=True, slots=True)

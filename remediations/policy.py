@@ -7,41 +7,68 @@ query, an identity for auto, a witness for what stops pods.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from chassis.errors import ConfigError, Fault
 from remediations import actions
 from remediations.actions import ActionSpec, Effect
-from remediations.document import Node, Range, not_allowed, read_yaml
+from remediations.document import Node, not_allowed, read_yaml
 from remediations.matcher import Matcher, MatcherError, MatchType, parse_matchers
 from remediations.model import Mode, Target
-from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind, choose_target, matches
+from remediations.policy_model import Policy, PolicySet, Query, Rung, Witness, WitnessKind, choose_target, matches
+from remediations.policy_sections import (
+    NAME,
+    NAME_RULE,
+    closure,
+    read_breaker,
+    read_connections,
+    read_consents,
+    read_graph,
+    read_guards,
+    read_limits,
+    read_names,
+    read_numbers,
+    read_queries,
+    read_query,
+    read_storm,
+    read_windows,
+)
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-NAME_RULE = "a name: lower-case letters, digits, - and _, at most 63 characters"
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 SUBDOMAIN = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
 URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
-ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
 DATABASES = frozenset({"postgres", "postgresql", "redis"})
 RESERVED = "none"
 """An alert rule's label `remediation: none` says that no policy is wanted."""
-APPROVE = "approve"
-COUNT = Range(1, 1000)
-NUMBERS = {
-    "cooldown_seconds": Range(0, 86400),
-    "budget_seconds": Range(1, 86400),
-    "verify_timeout_seconds": Range(1, 86400),
-    "expires_seconds": Range(1, 86400),
-    "retry_seconds": Range(0.1, 3600),
-    "max_actions_seconds": Range(1, 86400),
-    "max_age_seconds": Range(1, 3600),
-    "timeout_seconds": Range(0.1, 30),
-}
-"""No window reaches beyond a day: the journal's history for decisions does not either."""
+VERSION = 1
 TOP = tuple(item.name for item in fields(PolicySet))
 POLICY = tuple(item.name for item in fields(Policy))
+SET_SECTIONS: Mapping[str, Callable[[Node], Any]] = {
+    "freeze": read_windows,
+    "locks": read_queries,
+    "budgets": read_limits,
+    "storm": read_storm,
+    "breaker": read_breaker,
+}
+POLICY_SECTIONS: Mapping[str, Callable[[Node], Any]] = {
+    "schedule": read_windows,
+    "freeze": read_windows,
+    "guards": read_guards,
+    "accept": read_consents,
+    "connections": read_connections,
+}
+POLICY_SECONDS = (
+    "cooldown_seconds",
+    "budget_seconds",
+    "verify_timeout_seconds",
+    "expires_seconds",
+    "retry_seconds",
+    "human_quiet_seconds",
+    "change_quiet_seconds",
+    "approval_seconds",
+)
 
 
 def parse_policies(text: str, source: str) -> PolicySet:
@@ -49,16 +76,20 @@ def parse_policies(text: str, source: str) -> PolicySet:
     faults: list[Fault] = []
     root = read_yaml(text, source, faults)
     nodes = root.keys(TOP, ("policies",))
-    dependencies = nodes["dependencies"].entries() if "dependencies" in nodes else {}
-    policies = [_policy(item) for item in nodes["policies"].items(may_be_empty=False)] if "policies" in nodes else []
+    dependencies = read_queries(nodes["dependencies"]) if "dependencies" in nodes else {}
+    graph = read_graph(nodes["graph"], dependencies) if "graph" in nodes else {}
+    policies = (
+        [_policy(item, graph) for item in nodes["policies"].items(may_be_empty=False)] if "policies" in nodes else []
+    )
     parsed = PolicySet(
         policies=tuple(policy for policy in policies if policy is not None),
         identity=_identity(nodes["identity"]) if "identity" in nodes else (),
-        dependencies={name: _query(node) for name, node in dependencies.items()},
-        **_numbers(nodes, ("max_actions_seconds",), ("max_actions",)),
+        dependencies=dependencies,
+        graph=graph,
+        version=_version(nodes["version"]) if "version" in nodes else VERSION,
+        **_sections(nodes, SET_SECTIONS),
+        **read_numbers(nodes, ("max_actions_seconds",), ("max_actions",)),
     )
-    for name, node in dependencies.items():
-        Node(name, node.path, faults).text(NAME, NAME_RULE)
     if "policies" in nodes:
         _check_together(parsed, policies, nodes["policies"])
     if faults:
@@ -66,8 +97,20 @@ def parse_policies(text: str, source: str) -> PolicySet:
     return parsed
 
 
-def _policy(node: Node) -> Policy | None:
-    """One policy; None when it is no mapping."""
+def _version(node: Node) -> int:
+    """The version of the file's form."""
+    if node.value != VERSION:
+        node.fault(f"this program reads version {VERSION}")
+    return VERSION
+
+
+def _sections(nodes: dict[str, Node], readers: Mapping[str, Callable[[Node], Any]]) -> dict[str, Any]:
+    """The sections that are given; the others keep their defaults."""
+    return {name: read(nodes[name]) for name, read in readers.items() if name in nodes}
+
+
+def _policy(node: Node, graph: Mapping[str, tuple[str, ...]]) -> Policy | None:
+    """One policy; None when it is no mapping. Its dependencies include what they stand on themselves."""
     nodes = node.keys(POLICY, ("name", "action", "targets", "condition", "verify"))
     if not nodes:
         return None
@@ -76,61 +119,40 @@ def _policy(node: Node) -> Policy | None:
         nodes["name"].fault(f"{RESERVED!r} is what alerts say that want no policy")
     specs = actions.discover()
     action = nodes["action"].choice(sorted(specs)) if "action" in nodes else ""
-    spec = specs.get(action)
+    spec = specs.get(action) if "action" in nodes and nodes["action"].value == action else None
     return Policy(
         name=name,
         action=action,
         targets=_targets(nodes["targets"], spec) if "targets" in nodes else (),
-        condition=_query(nodes["condition"]) if "condition" in nodes else Query(""),
-        verify=_query(nodes["verify"]) if "verify" in nodes else Query(""),
+        condition=read_query(nodes["condition"]) if "condition" in nodes else Query(""),
+        verify=read_query(nodes["verify"]) if "verify" in nodes else Query(""),
         mode=_mode(nodes["mode"]) if "mode" in nodes else Mode.DRY_RUN,
         match=_matchers(nodes["match"]) if "match" in nodes else (),
         parameters=_parameters(node, nodes, spec),
         witnesses=_witnesses(node, nodes, spec),
-        dependencies=_names(nodes["dependencies"]) if "dependencies" in nodes else (),
-        **_numbers(
-            nodes,
-            ("cooldown_seconds", "budget_seconds", "verify_timeout_seconds", "expires_seconds", "retry_seconds"),
-            ("budget_actions",),
-        ),
+        dependencies=closure(read_names(nodes["dependencies"]), graph) if "dependencies" in nodes else (),
+        ladder=_ladder(nodes["ladder"]) if "ladder" in nodes else (),
+        **_sections(nodes, POLICY_SECTIONS),
+        **read_numbers(nodes, POLICY_SECONDS, ("budget_actions",)),
     )
 
 
-def _numbers(nodes: dict[str, Node], seconds: tuple[str, ...], counts: tuple[str, ...]) -> dict[str, Any]:
-    """The numbers that are given; the others keep their defaults."""
-    given: dict[str, Any] = {name: nodes[name].number(NUMBERS[name]) for name in seconds if name in nodes}
-    return given | {name: nodes[name].integer(COUNT) for name in counts if name in nodes}
+def _ladder(node: Node) -> tuple[Rung, ...]:
+    """What is tried after the policy's own action has failed, in order."""
+    rungs = []
+    specs = actions.discover()
+    for item in node.items(may_be_empty=False):
+        nodes = item.keys(("action", "parameters", "targets"), ("action",))
+        if "action" in nodes:
+            spec = specs.get(nodes["action"].choice(sorted(specs)))
+            targets = _targets(nodes["targets"], spec) if "targets" in nodes else ()
+            rungs.append(Rung(nodes["action"].value, _parameters(item, nodes, spec), targets))
+    return tuple(rungs)
 
 
 def _mode(node: Node) -> Mode:
     """How far the policy may go."""
-    if node.value == APPROVE:
-        node.fault(f"approve is not available yet; allowed here: {', '.join(Mode)}")
-        return Mode.DRY_RUN
-    return Mode(node.choice([Mode.DRY_RUN, Mode.OBSERVE, Mode.AUTO]))
-
-
-def _query(node: Node) -> Query:
-    """A question to Prometheus; it must say which collectors make its answer fresh."""
-    nodes = node.keys(("promql", "collectors", "max_age_seconds"), ("promql", "collectors"))
-    promql = nodes["promql"].text() if "promql" in nodes else ""
-    if ALERTS.search(promql):
-        nodes["promql"].fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
-    collectors = _names(nodes["collectors"]) if "collectors" in nodes else ()
-    if "collectors" in nodes and nodes["collectors"].value == []:
-        nodes["collectors"].fault("must not be empty: without a collector nobody knows how old the answer is")
-    return Query(promql, collectors, **_numbers(nodes, ("max_age_seconds",), ()))
-
-
-def _names(node: Node) -> tuple[str, ...]:
-    """A list of names without repetition."""
-    names: list[str] = []
-    for item in node.items():
-        name = item.text(NAME, NAME_RULE)
-        if name in names:
-            item.fault(f"{name!r} stands here twice")
-        names.append(name)
-    return tuple(names)
+    return Mode(node.choice([Mode.DRY_RUN, Mode.OBSERVE, Mode.APPROVE, Mode.AUTO]))
 
 
 def _targets(node: Node, spec: ActionSpec | None) -> tuple[Target, ...]:
@@ -144,7 +166,8 @@ def _targets(node: Node, spec: ActionSpec | None) -> tuple[Target, ...]:
             nodes["kind"].choice(kinds) if "kind" in nodes else "",
             nodes["name"].text(SUBDOMAIN, "the name of an object") if "name" in nodes else "",
         )
-        if DATABASES & set(re.split(r"[-.]", target.name)):
+        is_workload = spec is None or Effect.PATCHES_WORKLOAD in spec.effects
+        if is_workload and DATABASES & set(re.split(r"[-.]", target.name)):
             item.fault(f"{target.name!r}: PostgreSQL and Redis are never restarted or scaled")
         if target in targets:
             item.fault(f"{target.key} stands here twice")
@@ -206,7 +229,7 @@ def _witness(node: Node) -> Witness:
         nodes["url"].text(URL, "a URL without credentials, beginning with http:// or https://")
         if "url" in nodes
         else "",
-        **_numbers(nodes, ("timeout_seconds",), ()),
+        **read_numbers(nodes, ("timeout_seconds",), ()),
     )
 
 
@@ -223,8 +246,8 @@ def _check_together(parsed: PolicySet, policies: list[Policy | None], node: Node
         for dependency in policy.dependencies:
             if dependency not in parsed.dependencies:
                 here.child("dependencies", None).fault(not_allowed(dependency, parsed.dependencies))
-        if policy.mode is Mode.AUTO and not parsed.identity:
-            here.child("mode", None).fault("auto requires `identity` matchers at the top of the file")
+        if policy.mode in {Mode.AUTO, Mode.APPROVE} and not parsed.identity:
+            here.child("mode", None).fault(f"{policy.mode} requires `identity` matchers at the top of the file")
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         node.fault(f"the name {name!r} is used {names.count(name)} times")
 

@@ -7,12 +7,14 @@ or Kubernetes stands here; an alert's labels may only choose among the targets t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from remediations.limits import BreakerLimit, ConnectionBudget, Consent, CustomGuard, Limit, StormLimit
 from remediations.matcher import Matcher, matches_all
 from remediations.model import Mode, Target
+from remediations.windows import Window
 
 REMEDIATION_LABEL = "remediation"
 """An alert's label with the name of the policy that it asks for; `none` asks for none."""
@@ -56,6 +58,16 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """What is tried after the rung before it has been proven to have failed."""
+
+    action: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    """Empty: the policy's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One row of the policy file, complete with defaults."""
 
@@ -84,6 +96,23 @@ class Policy:
     """A remediation that could not act within this time from its alert closes as `expired`."""
     retry_seconds: float = 15.0
     """Seconds after a Hold until the facts are gathered again."""
+    ladder: tuple[Rung, ...] = ()
+    """What follows, in order, when the action above has failed; see `at_rung`."""
+    schedule: tuple[Window, ...] = ()
+    """When there are any, acting is allowed inside them only."""
+    freeze: tuple[Window, ...] = ()
+    """Nothing is done inside them."""
+    guards: tuple[CustomGuard, ...] = ()
+    accept: frozenset[Consent] = frozenset()
+    """Locks that do not hold this policy."""
+    connections: ConnectionBudget | None = None
+    """What each replica costs the database; for actions that start pods."""
+    human_quiet_seconds: float = 1800.0
+    """So long after somebody else's change of the target nothing is done; 0 switches this off."""
+    change_quiet_seconds: float = 900.0
+    """An alert that began within so many seconds after a change of the target is that change's; 0 switches this off."""
+    approval_seconds: float = 900.0
+    """How long an approval is good for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +127,28 @@ class PolicySet:
     max_actions: int = 5
     max_actions_seconds: float = 3600.0
     """At most this many writes in this time by all policies together."""
+    version: int = 1
+    """Version of the file's form."""
+    graph: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name of a dependency → the dependencies that it has itself; policies inherit them."""
+    freeze: tuple[Window, ...] = ()
+    locks: Mapping[str, Query] = field(default_factory=dict)
+    """Name → a query that is true while no pod may be stopped or started (a recovery or a backup runs)."""
+    budgets: tuple[Limit, ...] = ()
+    storm: StormLimit = field(default_factory=StormLimit)
+    breaker: BreakerLimit = field(default_factory=BreakerLimit)
 
     def named(self, name: str) -> Policy | None:
         """The policy with this name, or None."""
         return next((policy for policy in self.policies if policy.name == name), None)
+
+
+def at_rung(policy: Policy, number: int) -> Policy:
+    """The policy with the action, parameters and targets of a rung: 0 is its own, beyond the last stands the last."""
+    if number <= 0 or not policy.ladder:
+        return policy
+    rung = policy.ladder[min(number, len(policy.ladder)) - 1]
+    return replace(policy, action=rung.action, parameters=rung.parameters, targets=rung.targets or policy.targets)
 
 
 def matches(policy: Policy, labels: Mapping[str, str]) -> bool:

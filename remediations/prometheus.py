@@ -17,6 +17,7 @@ from chassis.clock import Clock
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason
 from chassis.http import Call, HttpClient
+from remediations.limits import CustomGuard
 from remediations.model import Fact
 from remediations.policy import Query
 from remediations.settings import PrometheusSettings
@@ -68,19 +69,57 @@ class PrometheusClient:
 
         The age is asked before the value, so the value is at least as new as the age says.
         """
-        try:
-            collected_at = await self._collected_at(query) if query.collectors else None
-            samples = await self.instant(query.promql)
-        except BackendError as error:
-            return Fact(None, query.promql, f"Prometheus: {error.reason.value}: {error}")
-        except _StaleError as error:
-            return Fact(None, query.promql, str(error), error.collected_at)
+        answer = await self._fresh(query)
+        if answer.value is None:
+            return Fact(None, answer.source, answer.problem, answer.collected_at)
+        samples, collected_at = answer.value, answer.collected_at
         if len(samples) != 1:
             problem = "no sample" if not samples else f"{len(samples)} samples, expected one"
             return Fact(None, query.promql, problem, collected_at)
         if math.isnan(samples[0].value):
             return Fact(None, query.promql, "the sample is NaN", collected_at)
         return Fact(samples[0].value != 0, query.promql, "", collected_at)
+
+    async def measure(self, query: Query) -> Fact[float]:
+        """The number that a query gives, unknown unless it is single and fresh."""
+        answer = await self._fresh(query)
+        if answer.value is None:
+            return Fact(None, answer.source, answer.problem, answer.collected_at)
+        if len(answer.value) != 1 or not math.isfinite(answer.value[0].value):
+            return Fact(None, query.promql, f"{len(answer.value)} samples, expected one number", answer.collected_at)
+        return Fact(answer.value[0].value, query.promql, "", answer.collected_at)
+
+    async def has_samples(self, guard: CustomGuard) -> Fact[bool]:
+        """Whether the question of a policy's own guard has any sample now; unknown unless its data is fresh."""
+        answer = await self._fresh(Query(guard.promql, guard.collectors, guard.max_age_seconds), guard.freshness)
+        value = None if answer.value is None else bool(answer.value)
+        return Fact(value, answer.source, answer.problem, answer.collected_at)
+
+    async def _fresh(self, query: Query, freshness: str = "") -> Fact[tuple[Sample, ...]]:
+        """The samples of a query with their age, unknown when that is too great."""
+        try:
+            collected_at = await self._collected_at(query) if query.collectors else None
+            if freshness:
+                collected_at = self._require_young(await self._newest(freshness), query.max_age_seconds)
+            return Fact(await self.instant(query.promql), query.promql, "", collected_at)
+        except BackendError as error:
+            return Fact(None, query.promql, f"Prometheus: {error.reason.value}: {error}")
+        except _StaleError as error:
+            return Fact(None, query.promql, str(error), error.collected_at)
+
+    async def _newest(self, freshness: str) -> float:
+        """The Unix time that a query for the newest data gives; raises _StaleError when there is none."""
+        samples = await self.instant(freshness)
+        if len(samples) != 1 or not math.isfinite(samples[0].value):
+            raise _StaleError(f"{freshness}: {len(samples)} samples, expected one time", None)
+        return samples[0].value
+
+    def _require_young(self, collected_at: float, max_age_seconds: float) -> float:
+        """The time itself; raises _StaleError when it lies too far back, or in the future."""
+        age = self._clock.now() - collected_at
+        if not -MAX_SKEW_SECONDS <= age <= max_age_seconds:
+            raise _StaleError(f"collected {age:.1f} s ago, more than {max_age_seconds:g} s", collected_at)
+        return collected_at
 
     async def _collected_at(self, query: Query) -> float:
         """When the oldest of the collectors behind a query last succeeded; raises _StaleError when that is too old."""
@@ -92,11 +131,7 @@ class PrometheusClient:
         missing = sorted(set(query.collectors) - set(found))
         if missing:
             raise _StaleError(f"no collection is known of: {', '.join(missing)}", None)
-        oldest = min(found.values())
-        age = self._clock.now() - oldest
-        if not -MAX_SKEW_SECONDS <= age <= query.max_age_seconds:
-            raise _StaleError(f"collected {age:.1f} s ago, more than {query.max_age_seconds:g} s", oldest)
-        return oldest
+        return self._require_young(min(found.values()), query.max_age_seconds)
 
 
 class _StaleError(Exception):

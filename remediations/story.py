@@ -43,6 +43,14 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "autoscalers": _fact_data(facts.autoscalers),
         "budgets": _fact_data(facts.budgets),
         "pauses": [asdict(pause) for pause in facts.pauses],
+        "start": _fact_data(facts.start),
+        "mutes": _fact_data(facts.mutes),
+        "changes": _fact_data(facts.changes),
+        "template": _fact_data(facts.template),
+        "pods": _fact_data(facts.pods),
+        "connection_limit": _fact_data(facts.connection_limit),
+        "locks": {name: _fact_data(fact) for name, fact in sorted(facts.locks.items())},
+        "custom": {name: _fact_data(fact) for name, fact in sorted(facts.custom.items())},
     }
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from chassis.errors import InvariantBroken
-from remediations.actions import ActionSpec, Effect
+from remediations.actions import ActionInput, ActionSpec, Effect
 from remediations.journal.port import Remediation
-from remediations.model import Facts, GuardOutcome, History, HoldReason
+from remediations.model import Facts, GuardOutcome, History, HoldReason, Plan
 from remediations.policy import Policy, PolicySet
 
 SPEC_ATTRIBUTE = "guard_spec"
@@ -40,6 +40,12 @@ class GuardInput:
     def has(self, effect: Effect) -> bool:
         """Whether the policy's action has this effect."""
         return effect in self.action.effects
+
+    def plan(self) -> Plan | GuardOutcome:
+        """What would be done if every guard let it pass, or the action's reason for having no plan."""
+        parameters = self.action.defaults | dict(self.policy.parameters)
+        operation_id = self.remediation.operation_id or self.remediation.id
+        return self.action.plan(ActionInput(self.remediation.target, parameters, self.facts, operation_id))
 
 
 GuardFunction = Callable[[GuardInput], GuardOutcome]

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.limits import Limit, Scope
 from remediations.model import GuardOutcome, HoldReason, PastAction
 
 
 @guard(order=600, reasons=frozenset({HoldReason.BUDGET_SPENT}))
 def check(request: GuardInput) -> GuardOutcome:
-    """Holds when this policy, all policies together, or this one remediation have written as often as is allowed."""
+    """Holds when so much has been written already: on this target, by this action or policy, or by all together.
+
+    The policy's own budget and the file's `max_actions` come first, then every further limit of the file.
+    """
     policy, whole = request.policy, request.policy_set
     if request.history.attempts >= policy.budget_actions:
         return holds(HoldReason.BUDGET_SPENT, f"this remediation has tried to write {request.history.attempts} times")
     others = [item for item in request.history.actions if item.remediation != request.remediation.id]
-    own = [item for item in others if item.policy == policy.name]
-    return (
-        _judge(own, policy.budget_actions, policy.budget_seconds, request.now)
-        or _judge(others, whole.max_actions, whole.max_actions_seconds, request.now)
-        or PASSED
+    limits = (
+        Limit(Scope.POLICY, policy.budget_actions, policy.budget_seconds),
+        Limit(Scope.SYSTEM, whole.max_actions, whole.max_actions_seconds),
+        *whole.budgets,
     )
+    for limit in limits:
+        counted = [item for item in others if _is_counted(item, limit.scope, request)]
+        outcome = _judge(counted, limit, request.now)
+        if outcome is not None:
+            return outcome
+    return PASSED
 
 
-def _judge(actions: list[PastAction], most: int, seconds: float, now: float) -> GuardOutcome | None:
-    """The Hold when `most` of these writes are younger than `seconds`; it ends when enough of them are not."""
-    young = sorted(item.written_at for item in actions if item.written_at > now - seconds)
-    if len(young) < most:
+def _is_counted(item: PastAction, scope: Scope, request: GuardInput) -> bool:
+    """Whether a write belongs to what a limit counts."""
+    return {
+        Scope.TARGET: item.target == request.remediation.target,
+        Scope.ACTION: item.action == request.action.name,
+        Scope.POLICY: item.policy == request.policy.name,
+        Scope.SYSTEM: True,
+    }[scope]
+
+
+def _judge(actions: list[PastAction], limit: Limit, now: float) -> GuardOutcome | None:
+    """The Hold when too many of these writes are young; it ends when enough of them are not."""
+    young = sorted(item.written_at for item in actions if item.written_at > now - limit.seconds)
+    if len(young) < limit.most:
         return None
-    detail = f"{len(young)} writes in the last {seconds:g} s, {most} allowed"
-    return holds(HoldReason.BUDGET_SPENT, detail, young[len(young) - most] + seconds)
+    detail = f"{limit.scope.value}: {len(young)} writes in the last {limit.seconds:g} s, {limit.most} allowed"
+    return holds(HoldReason.BUDGET_SPENT, detail, young[len(young) - limit.most] + limit.seconds)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from remediations.circumstances import Pods, ProcessStart, Template
 from remediations.decide import ACTIONS, GUARDS
 from remediations.guards import GuardInput
 from remediations.journal.port import Remediation
@@ -23,6 +25,7 @@ from remediations.model import (
     Workload,
 )
 from remediations.policy import Matcher, MatchType, Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.windows import Window
 
 NOW = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")
@@ -133,8 +136,19 @@ def facts(**changes: Any) -> Facts:
         "has_orchestrator": True,
         "autoscalers": Fact((an_autoscaler(),), "/apis/autoscaling/v2/…"),
         "budgets": Fact(Budgets({"control-plane-api": 1}), "/apis/policy/v1/…"),
+        "start": Fact(ProcessStart(NOW - 3600, 5.0), "journal"),
+        "mutes": Fact((), "http://alertmanager/api/v2"),
+        "changes": Fact((), "metadata.managedFields"),
+        "template": Fact(Template(), "spec.template"),
+        "pods": Fact(Pods(NOW - 86400), "/api/v1/…/pods"),
+        "connection_limit": Fact(100.0, "controlcore_postgres_connections_limit"),
     }
     return Facts(**(values | changes))
+
+
+def frozen(**changes: Any) -> Window:
+    """A window that is open now."""
+    return replace(Window("sale", ZoneInfo("Europe/Berlin"), begins_at=NOW - 60, ends_at=NOW + 60), **changes)
 
 
 def a_past_action(**changes: Any) -> PastAction:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis.errors import Reason, TransientError
+from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterReader
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
@@ -17,7 +18,7 @@ from remediations.executor import Executor
 from remediations.facts import Sources
 from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
 from remediations.journal.sqlite import open_journal
-from remediations.model import CLOSED, Alert
+from remediations.model import CLOSED, Alert, Fact
 from remediations.policy import Policy, PolicySet
 from remediations.settings import WorkerSettings
 from remediations.telemetry import Telemetry
@@ -27,6 +28,8 @@ from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster
 from tests.fakes.prometheus import FakePrometheus, FakeWeb
 
 LEASE_SECONDS = 10.0
+STARTED = Fact(ProcessStart(NOW - 60, 5.0), "journal")
+"""A process that came back after a few seconds."""
 
 
 class Killed(BaseException):
@@ -88,7 +91,7 @@ class World:
             self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
         reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
         sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file)
-        desk = Desk(journal, lambda: self.policy_set, sources, self.telemetry, self.clock)
+        desk = Desk(journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED)
         executor = Executor(self.cluster, self.clock, 3.0) if has_cluster else None
         return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS)))
 

@@ -168,6 +168,14 @@ def a_deployment(*, ready: int = 0, **container: Any) -> JsonObject:
             "uid": "uid-1",
             "resourceVersion": "41",
             "generation": 3,
+            "managedFields": [
+                {
+                    "manager": "kubectl",
+                    "operation": "Update",
+                    "time": "2023-11-01T00:00:00Z",
+                    "fieldsV1": {"f:spec": {}},
+                }
+            ],
             "annotations": {"kubectl.kubernetes.io/last-applied-configuration": '{"password":"planted-secret"}'},
         },
         "spec": {

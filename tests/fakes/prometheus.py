@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from chassis.clock import Clock
 from chassis.http import Call, Response
+from remediations.limits import CustomGuard
 from remediations.model import Fact
 from remediations.policy import Query
 
@@ -21,6 +22,7 @@ class FakePrometheus:
     clock: Clock
     answers: Mapping[str, Answer] = field(default_factory=dict)
     hangs: bool = False
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     async def ask(self, query: Query) -> Fact[bool]:
         if self.hangs:
@@ -30,6 +32,15 @@ class FakePrometheus:
         if value is None:
             return Fact(None, query.promql, "no sample")
         return Fact(value, query.promql, "", self.clock.now())
+
+    async def measure(self, query: Query) -> Fact[float]:
+        answer = self.numbers.get(query.promql)
+        return Fact(answer, query.promql, "" if answer is not None else "no sample", self.clock.now())
+
+    async def has_samples(self, guard: CustomGuard) -> Fact[bool]:
+        answer = self.answers.get(guard.promql)
+        value = answer() if callable(answer) else answer
+        return Fact(value, guard.promql, "" if value is not None else "stale", self.clock.now())
 
 
 @dataclass

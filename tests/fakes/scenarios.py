@@ -6,15 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from remediations.model import Budgets, Fact, History, HoldReason, Pause, Target
+from remediations.circumstances import Change, Pods, ProcessStart, Source, Template
+from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
+from remediations.model import Budgets, Fact, History, HoldReason, Mode, Pause, State, Target
+from remediations.policy import Query
+from remediations.policy_model import Rung
 from tests.fakes.decisions import (
     NOW,
     a_past_action,
+    a_policy_set,
     a_remediation,
     a_workload,
     an_alert,
     an_autoscaler,
     facts,
+    frozen,
+    restart_policy,
     scale_policy,
     unknown,
 )
@@ -159,4 +166,122 @@ SCENARIOS = (
     ),
     Scenario("new pods would drop the tables", HoldReason.DROP_TABLES, "drop_tables", workload(drop_tables=True)),
     Scenario("template cannot be read", HoldReason.TEMPLATE_UNREADABLE, "drop_tables", workload(drop_tables=None)),
+    Scenario(
+        "six hours of downtime",
+        HoldReason.COLD_START,
+        "cold_start",
+        {"facts": facts(start=Fact(ProcessStart(NOW - 10, 21600.0), "journal"))},
+    ),
+    Scenario("nobody knows since when we run", HoldReason.COLD_START, "cold_start", {"facts": facts(start=unknown())}),
+    Scenario(
+        "sale of the year", HoldReason.FREEZE_WINDOW, "freeze_window", {"policy_set": a_policy_set(freeze=(frozen(),))}
+    ),
+    Scenario(
+        "silenced after the webhook",
+        HoldReason.SILENCED,
+        "silenced",
+        {"facts": facts(mutes=Fact(("silence 1 by sam: deploy",), "am"))},
+    ),
+    Scenario("alertmanager is gone", HoldReason.SILENCE_UNKNOWN, "silenced", {"facts": facts(mutes=unknown())}),
+    Scenario(
+        "somebody keeps their hands on it",
+        HoldReason.HANDS_OFF,
+        "hands_off",
+        workload(annotations={"controlcore.io/hands-off": "true"}),
+    ),
+    Scenario(
+        "a rollout by a person five minutes ago",
+        HoldReason.HUMAN_ACTIVE,
+        "human_active",
+        {
+            "facts": facts(changes=Fact((Change("kubectl", "spec.template", NOW - 1200),), "fields")),
+        },
+    ),
+    Scenario(
+        "the alert began two minutes after a change",
+        HoldReason.RECENT_CHANGE,
+        "recent_change",
+        {
+            "remediation": a_remediation(alert=an_alert(starts_at="2023-11-14T20:00:00Z")),
+            "facts": facts(changes=Fact((Change("kubectl", "spec.template", NOW - 8120),), "fields")),
+        },
+    ),
+    Scenario(
+        "sixty alerts in a minute",
+        HoldReason.STORM,
+        "storm",
+        {"history": History(arrivals=tuple(NOW - 400 - number for number in range(60)))},
+    ),
+    Scenario(
+        "three restarts without proof",
+        HoldReason.BREAKER_OPEN,
+        "breaker",
+        {
+            "history": History(
+                tuple(a_past_action(written_at=NOW - age, state=State.FAILED) for age in (4000, 6000, 8000))
+            )
+        },
+    ),
+    Scenario(
+        "nothing on the ladder helped",
+        HoldReason.LADDER_EXHAUSTED,
+        "ladder",
+        {
+            "policy": restart_policy(ladder=(Rung("restart_workload"),)),
+            "history": History(tuple(a_past_action(written_at=NOW - age, state=State.FAILED) for age in (4000, 6000))),
+        },
+    ),
+    Scenario(
+        "a secret was rotated since the pods started",
+        HoldReason.CONFIGURATION_CHANGED,
+        "configuration",
+        {"facts": facts(template=Fact(Template(sources=(Source("Secret/db", NOW - 60),)), "t"))},
+    ),
+    Scenario(
+        "a secret cannot be read",
+        HoldReason.CONFIGURATION_UNKNOWN,
+        "configuration",
+        {"facts": facts(template=Fact(Template(sources=(Source("Secret/db", None, "permission"),)), "t"))},
+    ),
+    Scenario(
+        "the image is whatever latest means today",
+        HoldReason.IMAGE_UNPINNED,
+        "image",
+        {"facts": facts(template=Fact(Template(("api: api:latest",)), "t"))},
+    ),
+    Scenario(
+        "a backup is running",
+        HoldReason.LOCKED,
+        "locks",
+        {"policy_set": a_policy_set(locks={"backup": Query("b")}), "facts": facts(locks={"backup": Fact(True, "b")})},
+    ),
+    Scenario(
+        "nobody knows about the recovery",
+        HoldReason.LOCK_UNKNOWN,
+        "locks",
+        {"policy_set": a_policy_set(locks={"recovery": Query("r")})},
+    ),
+    Scenario(
+        "the new pods would take the last connections",
+        HoldReason.CONNECTION_BUDGET,
+        "connections",
+        {
+            **workload(surge=1),
+            "policy": restart_policy(connections=ConnectionBudget(15, "limit", ("postgres",))),
+            "facts": facts(
+                workload=Fact(a_workload(replicas_desired=4, replicas_updated=4, replicas_total=4, surge=1), "w"),
+                pods=Fact(Pods(NOW - 900, terminating=1), "pods"),
+            ),
+        },
+    ),
+    Scenario(
+        "the volume is nearly full",
+        HoldReason.CUSTOM,
+        "custom",
+        {
+            "policy": restart_policy(guards=(CustomGuard("volume", "full", HoldIf.NONEMPTY, "no room"),)),
+            "facts": facts(custom={"volume": Fact(True, "full")}),
+        },
+    ),
+    Scenario("nobody has approved yet", HoldReason.APPROVAL, "approval", {"policy": restart_policy(mode=Mode.APPROVE)}),
 )

@@ -55,6 +55,8 @@ policies:
     verify: {{promql: well, collectors: [api]}}
     witnesses: [{{name: health, kind: http, url: "{url}/health"}}]
     cooldown_seconds: 0
+    human_quiet_seconds: 0
+    change_quiet_seconds: 0
     budget_actions: 1000
     retry_seconds: 0.3
 """

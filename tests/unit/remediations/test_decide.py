@@ -38,9 +38,18 @@ ORDER = (
     "kill_switch",
     "expiry",
     "identity",
+    "cold_start",
+    "freeze_window",
+    "silenced",
+    "hands_off",
+    "human_active",
+    "recent_change",
     "allow_list",
     "condition",
     "dependency",
+    "storm",
+    "breaker",
+    "ladder",
     "budget",
     "cooldown",
     "target_busy",
@@ -49,6 +58,12 @@ ORDER = (
     "owner",
     "disruption",
     "drop_tables",
+    "configuration",
+    "image",
+    "locks",
+    "connections",
+    "custom",
+    "approval",
 )
 DOWN: Fact[bool] = Fact(False, "up")
 TROUBLES = (
@@ -98,8 +113,10 @@ def test_first_objection_of_several_is_the_reason(number):
 
 def test_hold_names_every_guard_asked_up_to_it():
     decision = decide_with(TROUBLES[4:])
-    assert [outcome.guard for outcome in decision.guards] == list(ORDER[:6])
-    assert [outcome.reason for outcome in decision.guards] == [None] * 5 + [HoldReason.DEPENDENCY_DOWN]
+    assert [outcome.guard for outcome in decision.guards] == list(ORDER[: ORDER.index("dependency") + 1])
+    assert [outcome.reason for outcome in decision.guards] == [None] * ORDER.index("dependency") + [
+        HoldReason.DEPENDENCY_DOWN
+    ]
 
 
 def test_act_carries_the_plan_and_every_guard():

@@ -123,7 +123,7 @@ def requests(draw):
         policy=policy,
         remediation=remediation,
         history=draw(HISTORIES),
-        facts=Facts(
+        facts=facts(
             condition=draw(truth()),
             dependencies=draw(one_of({"postgres": seen(True), "redis": seen(True)}, {})) | {"postgres": draw(truth())},
             witnesses={"pods": draw(truth()), "health": draw(truth(favourable=False))},

@@ -122,7 +122,6 @@ def test_identity_may_be_a_list_of_matchers():
 @pytest.mark.parametrize(
     ("path", "value", "fault"),
     [
-        ("policies.0.mode", "approve", "policies[0].mode: approve is not available yet; allowed here: observe, dry_ru"),
         ("policies.0.mode", "atuo", "policies[0].mode: 'atuo' is not allowed; did you mean auto?"),
         ("identity", ABSENT, "policies[0].mode: auto requires `identity` matchers"),
         ("identity", [], "identity: must not be empty"),
@@ -202,7 +201,7 @@ def test_fault_is_reported_with_its_path(path, value, fault):
 
 
 def test_all_faults_are_reported_at_once():
-    document = changed("policies.0.mode", "approve")
+    document = changed("policies.0.mode", "sometimes")
     document["policies"][1]["parameters"] = {}
     document["policies"][1]["targets"] = []
     assert len(faults_of(document)) == 3

@@ -31,7 +31,8 @@ async def test_story_tells_alert_guards_facts_plan_write_and_proof(story):
     for words in (
         "alert stored, then acknowledged",
         "HOLD dependency_down: postgres down  (and 2 times more the same)",
-        "guards  kill_switch ok → expiry ok → identity ok → allow_list ok → condition ok → dependency HOLD",
+        "guards  kill_switch ok → expiry ok → identity ok → cold_start ok → ",
+        " → allow_list ok → condition ok → dependency HOLD",
         "fact    dependency postgres: false",
         "ACT guards_passed: restart Deployment control-core/control-plane-api",
         "fact    workload: 0/3 ready, generation 3, CC_DROP_TABLES False",

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediations import decide
+from remediations.actions import ActionInput
 from remediations.model import ANNOTATION_OPERATION, Act, Fact, Outcome, Plan
 from remediations.policy import Query
 from remediations.verify import Observation, is_effective, verdict
@@ -132,7 +133,7 @@ def test_other_bound_or_other_autoscaler_proves_nothing(autoscaler):
 def test_raised_minimum_is_compared_with_the_minimum():
     calm = an_autoscaler(current=4, desired=4)
     plan = decide.ACTIONS["scale_workload"].plan(
-        decide.ActionInput(RESTART.target, {"max_replicas_cap": 14, "step": 2}, a_request().facts, "0001")
+        ActionInput(RESTART.target, {"max_replicas_cap": 14, "step": 2}, a_request().facts, "0001")
     )
     raised = replace(plan, expected={"effect": "autoscaler", "uid": "uid-2", "minReplicas": 6})
     assert is_effective(raised, seen(1, autoscalers=Fact((replace(calm, minimum=6),), "hpa"))) is True

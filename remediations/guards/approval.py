@@ -1,0 +1,41 @@
+"""In mode `approve` a person says yes to this very plan."""
+
+from __future__ import annotations
+
+from remediations.circumstances import Approval
+from remediations.digest import plan_hash, resource_version
+from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.model import GuardOutcome, HoldReason, Mode, Plan
+
+
+@guard(order=1500, reasons=frozenset({HoldReason.APPROVAL}))
+def check(request: GuardInput) -> GuardOutcome:
+    """Holds in mode `approve` until the plan has been approved, and while the approval is not for what is planned now.
+
+    An approval names the plan by its hash and the object by its resourceVersion, and it expires.
+    """
+    if request.policy.mode is not Mode.APPROVE:
+        return PASSED
+    plan = request.plan()
+    if isinstance(plan, GuardOutcome):
+        return GuardOutcome("", detail="there is no plan to approve")
+    wanted, approval = f"plan {plan_hash(plan)[:12]}", request.history.approval
+    if approval is None or approval.remediation != request.remediation.id:
+        return holds(HoldReason.APPROVAL, f"{wanted} waits for approval: {plan.summary}")
+    objection = _object(approval, plan, request.now)
+    if objection:
+        return holds(HoldReason.APPROVAL, f"{objection}; {wanted} waits: {plan.summary}")
+    return GuardOutcome("", detail=f"approved by {approval.by}")
+
+
+def _object(approval: Approval, plan: Plan, now: float) -> str:
+    """Why the answer does not let this plan pass; empty when it does."""
+    if not approval.is_approved:
+        return f"rejected by {approval.by}"
+    if approval.expires_at <= now:
+        return f"the approval of {approval.by} has expired"
+    if approval.plan_hash != plan_hash(plan):
+        return f"{approval.by} approved another plan"
+    if approval.resource_version != resource_version(plan):
+        return f"the object changed since {approval.by} approved"
+    return ""

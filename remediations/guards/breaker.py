@@ -1,0 +1,39 @@
+"""A repair that has not helped is not tried again and again."""
+
+from __future__ import annotations
+
+from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.model import GuardOutcome, HoldReason, State
+
+WITHOUT_PROOF = frozenset({State.FAILED, State.UNVERIFIED})
+
+
+@guard(order=570, reasons=frozenset({HoldReason.BREAKER_OPEN}))
+def check(request: GuardInput) -> GuardOutcome:
+    """Holds after so many writes of this action on this target in a row that ended without proven success.
+
+    Only verified outcomes count: `resolved` proves nothing. A proven success, a person's reset or time closes it.
+    """
+    limit, target = request.policy_set.breaker, request.remediation.target
+    resets = [
+        item.at
+        for item in request.history.breaker_resets
+        if item.action == request.action.name and item.target == target.key
+    ]
+    since = max(resets, default=float("-inf"))
+    ended = [
+        item
+        for item in sorted(request.history.actions, key=lambda item: item.written_at, reverse=True)
+        if item.action == request.action.name
+        and item.target == target
+        and item.written_at > since
+        and item.state in WITHOUT_PROOF | {State.SUCCEEDED}
+    ]
+    in_a_row = next((number for number, item in enumerate(ended) if item.state is State.SUCCEEDED), len(ended))
+    if in_a_row < limit.failures:
+        return PASSED
+    until = ended[0].written_at + limit.close_seconds
+    if request.now >= until:
+        return PASSED
+    words = f"{request.action.name} ended {in_a_row} times in a row without proven success"
+    return holds(HoldReason.BREAKER_OPEN, words, until)

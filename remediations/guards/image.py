@@ -1,0 +1,21 @@
+"""A restart does not install another version."""
+
+from __future__ import annotations
+
+from remediations.actions import Effect
+from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.limits import Consent
+from remediations.model import GuardOutcome, HoldReason
+
+
+@guard(order=1320, reasons=frozenset({HoldReason.IMAGE_UNPINNED, HoldReason.TEMPLATE_UNREADABLE}))
+def check(request: GuardInput) -> GuardOutcome:
+    """Holds while an image is named by a tag and pulled at every start: what the tag means may have changed."""
+    if not request.has(Effect.STARTS_PODS):
+        return PASSED
+    template = request.facts.template
+    if template.value is None:
+        return holds(HoldReason.TEMPLATE_UNREADABLE, template.problem)
+    if template.value.unpinned and Consent.UNPINNED_IMAGE not in request.policy.accept:
+        return holds(HoldReason.IMAGE_UNPINNED, f"{', '.join(template.value.unpinned)}: pulled anew at every start")
+    return PASSED

@@ -1,0 +1,22 @@
+"""Which rung of a policy's ladder is due: what has been proven not to help is not tried again at once."""
+
+from __future__ import annotations
+
+from remediations.journal.port import Remediation
+from remediations.model import History, State
+from remediations.policy_model import Policy
+
+
+def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:
+    """How many rungs in a row have failed, so the number of the one that is due (0 is the policy's own action).
+
+    A success, an outcome that nobody knows, or a failure older than `reset_seconds` ends the row.
+    """
+    number = 0
+    for item in sorted(history.actions, key=lambda past: past.written_at, reverse=True):
+        if item.policy != policy.name or item.remediation == remediation.id:
+            continue
+        if item.state is not State.FAILED or item.written_at <= now - reset_seconds:
+            break
+        number += 1
+    return number
