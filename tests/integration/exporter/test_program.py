@@ -118,7 +118,7 @@ def test_conventional_variables_alone_just_work(standin: StandIn, tmp_path: Path
         assert {
             samples[f'controlcore_component_up{{component="{name}"}}'] for name in ("api", "database", "redis")
         } == {1}
-        assert not [name for name in samples if "bouncer" in name or "workloads" in name]
+        assert not [name for name in samples if "bouncer_up" in name or "workloads" in name], "not configured"
 
 
 def test_scrape_is_quick_small_and_lean(standin: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
