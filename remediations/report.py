@@ -31,7 +31,7 @@ def render_list(remediations: Sequence[Remediation], now: float) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as left-aligned columns; control characters of hostile labels are made visible."""
-    clean = [[_printable(cell)[:MAX_CELL] for cell in row] for row in rows]
+    clean = [[printable(cell)[:MAX_CELL] for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in clean) for index in range(len(clean[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean)
     return "\n".join(lines) + "\n"
@@ -75,8 +75,8 @@ def render_story(remediation: Remediation, records: Sequence[Record]) -> str:
     lines = [
         f"Remediation {remediation.id}",
         f"  policy   {remediation.policy}",
-        f"  target   {_printable(remediation.target.key)}",
-        f"  alert    {_printable(remediation.alert.name)}  (fingerprint {_printable(remediation.alert.fingerprint)})",
+        f"  target   {printable(remediation.target.key)}",
+        f"  alert    {printable(remediation.alert.name)}  (fingerprint {printable(remediation.alert.fingerprint)})",
         f"  labels   {_labels(remediation.alert.labels)}",
         f"  received {format_timestamp(remediation.created_at)}",
         f"  state    {remediation.state.value}{f' ({remediation.reason})' if remediation.reason else ''}",
@@ -124,18 +124,18 @@ def _record_lines(record: Record, remediation: Remediation) -> Iterator[str]:
     elif record.kind == "write":
         where = "dry run: " if data.get("dry_run") else ""
         generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
-        yield f"{where}{data.get('result')}{generation} {_printable(data.get('detail') or '')}".rstrip()
+        yield f"{where}{data.get('result')}{generation} {printable(data.get('detail') or '')}".rstrip()
     elif record.kind in {"approved", "rejected"}:
-        yield f"by {_printable(str(data.get('by')))}: plan {str(data.get('plan_hash'))[:12]}"
+        yield f"by {printable(str(data.get('by')))}: plan {str(data.get('plan_hash'))[:12]}"
     elif record.kind in {"observation", "verification"}:
-        yield f"{data.get('outcome')}: {_printable(data.get('detail') or '')}"
+        yield f"{data.get('outcome')}: {printable(data.get('detail') or '')}"
     else:
-        yield _printable(str(data.get("detail") or data.get("summary") or data.get("error") or ""))
+        yield printable(str(data.get("detail") or data.get("summary") or data.get("error") or ""))
 
 
 def _decision_lines(data: Mapping[str, Any], remediation: Remediation) -> Iterator[str]:
     """A decision with its guards in order, the facts, and the plan where there is one."""
-    yield f"{str(data.get('decision')).upper()} {data.get('reason')}: {_printable(data.get('detail') or '')}"
+    yield f"{str(data.get('decision')).upper()} {data.get('reason')}: {printable(data.get('detail') or '')}"
     guards = data.get("guards") or ()
     if guards:
         yield "guards  " + " → ".join(f"{item['guard']} {'HOLD' if item.get('reason') else 'ok'}" for item in guards)
@@ -159,9 +159,9 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     for name, fact in named.items():
         if fact:
             value = f"unknown ({fact.get('problem')})" if fact.get("value") is None else _brief(name, fact["value"])
-            yield _printable(f"{name}: {value}  ← {fact.get('source')}")
+            yield printable(f"{name}: {value}  ← {fact.get('source')}")
     for pause in facts.get("pauses") or ():
-        yield _printable(f"pause {pause['name']} by {pause['owner']}: {pause['reason']}")
+        yield printable(f"pause {pause['name']} by {pause['owner']}: {pause['reason']}")
 
 
 def _brief(name: str, value: Any) -> str:
@@ -181,7 +181,7 @@ def _brief(name: str, value: Any) -> str:
 
 def _labels(labels: Mapping[str, str]) -> str:
     """An alert's labels on one line, each bounded."""
-    return ", ".join(f"{_printable(name)}={_printable(value)[:MAX_CELL]}" for name, value in sorted(labels.items()))
+    return ", ".join(f"{printable(name)}={printable(value)[:MAX_CELL]}" for name, value in sorted(labels.items()))
 
 
 def _age(seconds: float) -> str:
@@ -193,6 +193,6 @@ def _age(seconds: float) -> str:
     return f"{whole}s"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without characters that a terminal would obey; they are shown as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,120 @@
+"""Tells what would be decided about one webhook payload now, and does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from remediations import plan as plans
+from remediations import report
+from remediations.decide import decide
+from remediations.digest import plan_hash
+from remediations.intake import Payload, match_alerts
+from remediations.journal.port import Match, Remediation
+from remediations.model import Act, Decision, Facts, History, NotNeeded, State
+from remediations.policy import Policy, PolicySet
+from remediations.story import decision_data, describe
+
+REHEARSAL_ID = "0" * 24
+"""Stands for the id that a real remediation would get."""
+EXIT_ACT, EXIT_FAULT, EXIT_HOLD, EXIT_NOT_NEEDED = 0, 2, 3, 4
+
+Gather = Callable[[Policy, Match], Awaitable[Facts]]
+Remember = Callable[[Policy, Match], Awaitable[History]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """One policy's decision about one target."""
+
+    policy: Policy
+    match: Match
+    decision: Decision
+    facts: Facts
+
+
+async def rehearse(
+    payload: Payload, policy_set: PolicySet, gather: Gather, remember: Remember, now: float
+) -> tuple[Rehearsed, ...]:
+    """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once."""
+    pairs = {
+        (match.policy, match.target): match
+        for match in match_alerts(payload, policy_set, now).matches
+        if match.alert.is_firing
+    }
+    found = []
+    for match in pairs.values():
+        policy = policy_set.named(match.policy)
+        if policy is None:
+            continue
+        facts = await gather(policy, match)
+        remediation = _imagined(match, now)
+        decision = decide(remediation, policy, policy_set, facts, await remember(policy, match), now)
+        found.append(Rehearsed(policy, match, decision, facts))
+    return tuple(found)
+
+
+def exit_status(rehearsed: tuple[Rehearsed, ...]) -> int:
+    """0 when anything would be done, 3 when something is held, 4 when nothing is needed, 2 when no policy matches."""
+    kinds = {type(item.decision) for item in rehearsed}
+    if not kinds:
+        return EXIT_FAULT
+    if Act in kinds:
+        return EXIT_ACT
+    return EXIT_NOT_NEEDED if kinds == {NotNeeded} else EXIT_HOLD
+
+
+def to_data(rehearsed: tuple[Rehearsed, ...]) -> list[dict[str, Any]]:
+    """The decisions as JSON-able data."""
+    return [
+        {"policy": item.policy.name, "mode": item.policy.mode.value, "target": item.match.target.key}
+        | decision_data(item.decision, item.facts)
+        | ({} if not isinstance(item.decision, Act) else _plan_data(item.decision))
+        for item in rehearsed
+    ]
+
+
+def render(rehearsed: tuple[Rehearsed, ...]) -> str:
+    """The decisions for a person: guards in order, then the plan with its difference."""
+    lines: list[str] = []
+    for item in rehearsed:
+        kind, reason, detail = describe(item.decision)
+        lines.append(f"{item.policy.name} ({item.policy.mode.value}) on {item.match.target.key}")
+        rows = [
+            (
+                f"{number}",
+                guard.guard,
+                "HOLD" if guard.reason else "settled" if guard.is_settled else "ok",
+                guard.detail,
+            )
+            for number, guard in enumerate(item.decision.guards, 1)
+        ]
+        lines += [f"  {line}" for line in report.table([("", "GUARD", "ANSWER", "DETAIL"), *rows]).splitlines()]
+        lines.append(f"  {kind.upper()} {reason}: {report.printable(detail)}")
+        if isinstance(item.decision, Act):
+            lines += [f"    {line}" for line in plans.describe_difference(item.decision.plan).splitlines()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _plan_data(decision: Act) -> dict[str, Any]:
+    """The plan, its name and its difference."""
+    plan = decision.plan
+    return {"plan": plans.to_data(plan), "plan_hash": plan_hash(plan), "difference": plans.describe_difference(plan)}
+
+
+def _imagined(match: Match, now: float) -> Remediation:
+    """The remediation that the alert would begin."""
+    return Remediation(
+        id=REHEARSAL_ID,
+        policy=match.policy,
+        target=match.target,
+        state=State.CLAIMED,
+        alert=match.alert,
+        created_at=now,
+        updated_at=now,
+        fence=0,
+        lease_until=None,
+        next_at=now,
+    )
