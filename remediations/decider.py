@@ -15,7 +15,7 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.circumstances import ProcessStart
-from remediations.decide import decide
+from remediations.decide import ACTIONS, decide
 from remediations.facts import Sources, gather_facts, read_pauses
 from remediations.journal.port import Journal, Remediation, TargetBusyError
 from remediations.lease import Lease, changing
@@ -34,6 +34,10 @@ from remediations.model import (
     State,
 )
 from remediations.policy import Policy, PolicySet
+from remediations.policy_model import at_rung
+from remediations.recorded import INPUTS, make_inputs, to_text
+from remediations.sighting import Lookout
+from remediations.sights import Sights
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import Telemetry
 
@@ -41,6 +45,7 @@ HISTORY_SECONDS = 86400.0
 """How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""
+NOWHERE = Lookout()
 UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
 RETRY_SECONDS = 15.0
 LEAST_RETRY_SECONDS = 0.1
@@ -68,6 +73,8 @@ class Desk:
     clock: Clock
     start: Fact[ProcessStart] = UNKNOWN_START
     """When this process began; without it every action is held as a cold start."""
+    lookout: Lookout = NOWHERE
+    """Where single actions look."""
 
 
 class Decider:
@@ -89,7 +96,7 @@ class Decider:
             return None
         remediation = lease.remediation
         facts = await gather_facts(desk.sources, policy, policy_set, remediation.target, remediation.alert)
-        facts = replace(facts, start=desk.start)
+        facts = replace(facts, start=desk.start, sights=await self._look(policy, remediation))
         await lease.renew()
         async with self._one_at_a_time:
             now = desk.clock.now()
@@ -100,7 +107,19 @@ class Decider:
                 return await self._take_up(lease, earlier, facts)
             history = await self._history(lease.remediation, policy_set, now)
             decision = decide(lease.remediation, policy, policy_set, facts, history, now)
-            return await self._settle(lease, policy, decision, facts)
+            inputs = to_text(make_inputs(lease.remediation, policy, policy_set, facts, history, now))
+            return await self._settle(lease, policy, decision, facts, inputs)
+
+    async def _look(self, policy: Policy, remediation: Remediation) -> Sights:
+        """What the actions of the policy, its rungs included, need to know beside the facts."""
+        rungs = [at_rung(policy, number) for number in range(1 + len(policy.ladder))]
+        specs = [ACTIONS[rung.action] for rung in rungs if rung.action in ACTIONS]
+        needs = frozenset(need for spec in specs for need in spec.needs)
+        if not needs or remediation.target not in {target for rung in rungs for target in rung.targets}:
+            return Sights()
+        idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
+        desk = self._desk
+        return await desk.lookout.look(needs, remediation.target, desk.clock.now(), float(idle))
 
     async def _history(self, remediation: Remediation, policy_set: PolicySet, now: float) -> History:
         """What the journal knows that matters for a decision."""
@@ -114,9 +133,11 @@ class Decider:
             breaker_resets=tuple(await journal.breaker_resets(now - HISTORY_SECONDS)),
         )
 
-    async def _settle(self, lease: Lease, policy: Policy, decision: Decision, facts: Facts) -> Order | None:
-        """Journals the decision, and for an action the intent."""
-        data = decision_data(decision, facts)
+    async def _settle(
+        self, lease: Lease, policy: Policy, decision: Decision, facts: Facts, inputs: str
+    ) -> Order | None:
+        """Journals the decision with its inputs, and for an action the intent."""
+        data = decision_data(decision, facts) | {INPUTS: inputs}
         if isinstance(decision, NotNeeded):
             await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason="condition_gone"))
         elif isinstance(decision, Hold):

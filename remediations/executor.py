@@ -29,6 +29,7 @@ from remediations.senders import (
     Sent,
     Session,
     Writer,
+    fill_template,
     send_call,
     send_creation,
     send_patch,
@@ -84,7 +85,7 @@ class Executor:
             elif leaves_no_mark(step):
                 sent = await self._send_once(step, index, progress)
             else:
-                sent = await self._send(step, lease_until)
+                sent = await self._send_marked(step, lease_until)
             if sent.result not in ARRIVED:
                 return self._broken_off(plan, index, sent, results)
             if not isinstance(step, GateStep):
@@ -136,6 +137,13 @@ class Executor:
             await progress.take_back(index, sent.detail)
         return sent
 
+    async def _send_marked(self, step: Step, lease_until: float) -> Sent:
+        """A step that leaves a mark on an object, complete with the template that it is made from."""
+        if self._api is None or not isinstance(step, CreateStep) or not step.template_path:
+            return await self._send(step, lease_until)
+        whole = await fill_template(self._api, step, self._timeout_seconds)
+        return whole if isinstance(whole, Sent) else await self._send(whole, lease_until)
+
     async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> Sent:
         """Whether the check is true by data collected after the step before it began."""
         since = progress.begun_at(index - 1) if progress is not None and index else None
@@ -162,6 +170,10 @@ class Executor:
         if self._api is not None and isinstance(step, PatchStep):
             return await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
         if self._api is not None and isinstance(step, CreateStep):
+            whole = await fill_template(self._api, step, self._timeout_seconds)
+            if isinstance(whole, Sent):
+                return whole
+            step = whole
             return await send_creation(self._api, step, self._timeout_seconds, is_dry_run=True)
         return Sent(Sending.DONE, "not sent: it knows no dry run")
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from remediations.circumstances import Approval, BreakerReset, Change, Pods, ProcessStart, Template
+from remediations.sights import Sights
 from remediations.step import Step
 
 T = TypeVar("T")
@@ -125,6 +126,7 @@ class HoldReason(StrEnum):
     ROLLOUT_RUNNING = "rollout_running"
     WORKLOAD_PAUSED = "workload_paused"
     PARTIALLY_READY = "partially_ready"
+    NOTHING_READY = "nothing_ready"
     DISRUPTION_BUDGET = "disruption_budget"
     DROP_TABLES = "drop_tables"
     TEMPLATE_UNREADABLE = "template_unreadable"
@@ -278,6 +280,8 @@ class Facts:
     """All HPAs whose scaleTargetRef names the target; an empty tuple means: asked, none."""
     budgets: Fact[Budgets] = field(default_factory=lambda: Fact(None, "", "not asked"))
     pauses: tuple[Pause, ...] = ()
+    sights: Sights = field(default_factory=Sights)
+    """What the policy's action alone needs to know."""
     start: Fact[ProcessStart] = field(default_factory=lambda: Fact(None, "", "not asked"))
     mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """What silences, inhibits or mutes the alert in Alertmanager; an empty tuple means: asked, nothing."""

@@ -14,13 +14,16 @@ from typing import Any
 from chassis.errors import BackendError
 from chassis.kubernetes import autoscalers_path
 from remediations.cluster import deployment_location
+from remediations.effects import ASKED, ask_effect
 from remediations.facts import Sources, asked, bounded
 from remediations.journal.port import JournalError, Record
 from remediations.model import Autoscaler, Fact, Plan, Workload
 from remediations.policy import Policy
-from remediations.verify import Observation
+from remediations.sighting import Lookout
+from remediations.verify import CALLED, Observation
 
 KIND = "observation"
+NOWHERE = Lookout()
 UNASKED: Fact[Any] = Fact(None, "", "not asked")
 
 
@@ -32,15 +35,16 @@ class _Answers:
     condition: Fact[bool] = field(default_factory=lambda: UNASKED)
     workload: Fact[Workload] = field(default_factory=lambda: UNASKED)
     autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: UNASKED)
+    effect: Fact[bool] = field(default_factory=lambda: UNASKED)
 
 
-async def observe(sources: Sources, policy: Policy, plan: Plan, at: float) -> Observation:
+async def observe(sources: Sources, policy: Policy, plan: Plan, at: float, lookout: Lookout = NOWHERE) -> Observation:
     """Asks the policy's two queries and the part of the cluster that the plan changes; `at` is now, Unix seconds."""
     answers = _Answers()
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_queries(sources, policy, answers), name="observation.queries")
-        group.create_task(_ask_cluster(sources, plan, answers), name="observation.cluster")
-    return Observation(at, answers.verify, answers.condition, answers.workload, answers.autoscalers)
+        group.create_task(_ask_cluster(sources, plan, answers, lookout), name="observation.cluster")
+    return Observation(at, answers.verify, answers.condition, answers.workload, answers.autoscalers, answers.effect)
 
 
 async def _ask_queries(sources: Sources, policy: Policy, answers: _Answers) -> None:
@@ -48,9 +52,15 @@ async def _ask_queries(sources: Sources, policy: Policy, answers: _Answers) -> N
     answers.condition = await asked(sources, policy.condition)
 
 
-async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers) -> None:
+async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers, lookout: Lookout) -> None:
     """The Deployment, or the autoscalers, whichever the plan expects to change."""
     cluster, target = sources.cluster, plan.target
+    effect = plan.expected.get("effect")
+    if effect == CALLED:
+        return
+    if effect in ASKED:
+        answers.effect = await _effect(sources, plan, lookout)
+        return
     try:
         place, scalers_place = deployment_location(target), autoscalers_path(target.namespace)
     except BackendError as error:
@@ -62,6 +72,12 @@ async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers) -> None:
         answers.autoscalers = await bounded(scalers_place, sources.timeout_seconds, cluster.autoscalers(target))
     else:
         answers.workload = await bounded(place, sources.timeout_seconds, cluster.rollout(target))
+
+
+async def _effect(sources: Sources, plan: Plan, lookout: Lookout) -> Fact[bool]:
+    """Whether the effect is complete, asked under the deadline."""
+    found = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(lookout, plan))
+    return found.value if found.value is not None else Fact(None, found.source, found.problem)
 
 
 def to_data(observation: Observation) -> dict[str, Any]:
@@ -89,6 +105,7 @@ def _from_data(data: Mapping[str, Any]) -> Observation:
             condition=_fact(data["condition"], data["condition"]["value"]),
             workload=_fact(workload, None if seen is None else Workload(**seen)),
             autoscalers=_fact(autoscalers, None if scalers is None else tuple(Autoscaler(**item) for item in scalers)),
+            effect=_fact(data["effect"], data["effect"]["value"]) if "effect" in data else UNASKED,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(f"a stored observation cannot be read: {error!r}") from error

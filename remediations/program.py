@@ -18,6 +18,8 @@ from chassis.lifecycle import Lifecycle
 from chassis.log import get_logger
 from chassis.web_config import read_web
 from chassis.web_guard import Refused, WebGuard
+from remediations.alertmanager import Alertmanager
+from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterApi, ClusterReader
 from remediations.credentials import Credentials, check_files
 from remediations.decider import Desk
@@ -27,12 +29,14 @@ from remediations.facts import Sources
 from remediations.intake import Sameness
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
+from remediations.model import Fact
 from remediations.policy import PolicySet, parse_policies
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
 from remediations.senders import Session
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
+from remediations.sighting import Lookout
 from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
 
@@ -126,8 +130,10 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     shelf = PolicyShelf(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
     sources = _sources(settings, http, cluster, clock)
-    desk = Desk(journal, shelf.current, sources, telemetry, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
+    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds)
+    start = await find_start(journal, clock)
+    desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout)
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker))
     credentials = Credentials(settings.token_files(), clock)
@@ -210,7 +216,21 @@ def _sources(settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi
         cluster=reader,
         timeout_seconds=settings.worker.facts_timeout_seconds,
         pause_file=settings.pause_file,
+        alertmanager=_alertmanager(settings, http),
     )
+
+
+def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanager | None:
+    """Who knows about silences, where one is configured."""
+    place = settings.alertmanager
+    return None if place is None else Alertmanager(http, place.url, place.timeout_seconds)
+
+
+async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
+    """That this process begins now, and how long the journal had been silent; ask before anything is written."""
+    now = clock.now()
+    last = await journal.last_entry_at()
+    return Fact(ProcessStart(now, None if last is None else max(0.0, now - last)), "journal", collected_at=now)
 
 
 def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, clock: Clock, tools: Tools) -> Executor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,6 +132,26 @@ async def send_creation(api: Writer, step: CreateStep, timeout_seconds: float, *
             return Sent(Sending.HELD, str(error), hold=HoldReason.DISRUPTION_BUDGET)
         return _answered(error)
     return Sent(Sending.DONE)
+
+
+async def fill_template(api: Writer, step: CreateStep, timeout_seconds: float) -> CreateStep | Sent:
+    """The step with the CronJob's job template under its body; CHANGED when that is not the one that was judged."""
+    if not step.template_path:
+        return step
+    try:
+        document = await api.get(step.template_path, timeout_seconds=timeout_seconds)
+        metadata, template = document["metadata"], document["spec"]["jobTemplate"]
+        if (metadata["uid"], metadata["generation"]) != (step.template_uid, step.template_generation):
+            return Sent(Sending.CHANGED, "the CronJob has changed")
+        own, given = dict(step.body["metadata"]), template.get("metadata") or {}
+        own["labels"] = dict(given.get("labels") or {})
+        own["annotations"] = {**(given.get("annotations") or {}), **own["annotations"]}
+    except BackendError as error:
+        is_gone = error.reason is Reason.MISSING
+        return Sent(Sending.CHANGED if is_gone else Sending.REFUSED, f"{error.reason.value}: {error}")
+    except (KeyError, TypeError, AttributeError) as error:
+        return Sent(Sending.REFUSED, f"unexpected shape of a CronJob: {error!r}")
+    return replace(step, body={**step.body, "metadata": own, "spec": template["spec"]})
 
 
 async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeout_seconds: float) -> Sent:

@@ -70,6 +70,15 @@ class PrometheusSettings(Section):
     """Longest wait for one query. Too small holds everything as unknown; too large delays every decision."""
 
 
+class AlertmanagerSettings(Section):
+    """The Alertmanager that is asked, before each decision, whether people have silenced the alert."""
+
+    url: str = "http://127.0.0.1:9093"
+    """Base URL, with the route prefix if there is one. Any member of a cluster will do."""
+    timeout_seconds: float = Field(default=2.0, gt=0, le=30)
+    """Longest wait for one call. An Alertmanager that does not answer holds every action."""
+
+
 class KubernetesSettings(Section):
     """The cluster that is acted on. Absent means: no orchestrator, workload actions are held."""
 
@@ -140,6 +149,8 @@ class RemediatorSettings(Settings):
     """While this file exists nothing is written, whatever the journal says; its first line is the reason shown.
     It works when the journal does not. A file that cannot be looked at counts as existing."""
     prometheus: PrometheusSettings = PrometheusSettings()
+    alertmanager: AlertmanagerSettings | None = None
+    """Absent means: silences are not asked about, only alerts that Alertmanager delivers are acted on."""
     kubernetes: KubernetesSettings | None = None
     database: DatabaseSettings | None = None
     http_keys: tuple[HttpKeySettings, ...] = ()

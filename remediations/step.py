@@ -38,6 +38,11 @@ class CreateStep:
     """Annotation → value which, found on the object at `look_path`, says that it is done."""
     gone_uid: str = ""
     """Not empty: done when the object at `look_path` with this uid is gone or on its way out."""
+    template_path: str = ""
+    """Not empty: the CronJob whose job template is filled in when the step is sent, so that no plan holds it."""
+    template_uid: str = ""
+    template_generation: int = 0
+    """With the uid: which template was judged."""
 
 
 @dataclass(frozen=True, slots=True)

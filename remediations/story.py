@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from remediations import sights
+from remediations.answers import PROPOSAL, proposal_data
 from remediations.executor import Sent
 from remediations.model import Act, Decision, Fact, Facts, GuardOutcome, Hold, Verdict
 
@@ -19,6 +21,8 @@ def decision_data(decision: Decision, facts: Facts) -> dict[str, Any]:
     data: dict[str, Any] = {"decision": kind, "reason": reason, "detail": detail[:MAX_TEXT]}
     if isinstance(decision, Hold):
         data["until"] = decision.until
+        if decision.proposal is not None:
+            data[PROPOSAL] = proposal_data(decision.proposal)
     data["guards"] = [_guard_data(outcome) for outcome in decision.guards]
     data["facts"] = facts_data(facts)
     return data
@@ -42,6 +46,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "workload": _fact_data(facts.workload),
         "autoscalers": _fact_data(facts.autoscalers),
         "budgets": _fact_data(facts.budgets),
+        "sights": sights.to_data(facts.sights),
         "pauses": [asdict(pause) for pause in facts.pauses],
         "start": _fact_data(facts.start),
         "mutes": _fact_data(facts.mutes),

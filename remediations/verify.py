@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from remediations.model import ANNOTATION_OPERATION, Autoscaler, Fact, Outcome, Plan, Verdict, Workload
 from remediations.policy import Policy
 
+CALLED = "called"
+"""The effect of a call or a statement: complete once it has been answered."""
 BOUNDS = {"minReplicas", "maxReplicas"}
 
 
@@ -26,6 +28,8 @@ class Observation:
     condition: Fact[bool]
     workload: Fact[Workload] = field(default_factory=lambda: Fact(None, "", "not asked"))
     autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    effect: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """For effects that are neither a rollout nor an autoscaler's: whether it is complete."""
 
 
 def verdict(policy: Policy, plan: Plan, observations: Sequence[Observation], written_at: float, now: float) -> Verdict:
@@ -58,7 +62,7 @@ def is_effective(plan: Plan, observation: Observation) -> bool | None:
     if expected.get("effect") == "autoscaler":
         autoscalers = observation.autoscalers.value
         return None if autoscalers is None else any(_has_bound(plan, item) for item in autoscalers)
-    return None
+    return True if expected.get("effect") == CALLED else observation.effect.value
 
 
 def _is_rolled_out(plan: Plan, workload: Workload) -> bool:
@@ -115,13 +119,19 @@ def _missing(policy: Policy, plan: Plan, seen: Sequence[Observation], ended_at: 
     return "" if newest.value else f"{policy.verify.promql} is false"
 
 
+def _problem(observation: Observation) -> str:
+    """Why the effect is unknown."""
+    facts = (observation.effect, observation.workload, observation.autoscalers)
+    return next((fact.problem for fact in facts if fact.problem and fact.problem != "not asked"), "not asked")
+
+
 def _unknown(plan: Plan, seen: Sequence[Observation], written_at: float) -> str:
     """What nobody knows at the timeout; empty when everything is known."""
     if not seen:
         return "nothing was observed"
     newest = seen[-1]
     if is_effective(plan, newest) is None:
-        return f"the cluster's state is unknown: {newest.workload.problem or newest.autoscalers.problem}"
+        return f"the cluster's state is unknown: {_problem(newest)}"
     for name, fact in (("verify", newest.verify), ("condition", newest.condition)):
         if fact.value is None or fact.collected_at is None:
             return f"{name} is unknown: {fact.problem or 'nobody knows when it was collected'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,7 @@ from typing import Any
 from chassis.errors import InvariantBroken
 from remediations.document import Node, Range
 from remediations.model import Facts, GuardOutcome, HoldReason, Plan, Target
+from remediations.sights import Need
 
 SPEC_ATTRIBUTE = "action_spec"
 
@@ -31,18 +33,65 @@ class Effect(StrEnum):
     """Ends running pods: needs a second witness, and a workload that can spare them."""
     STARTS_PODS = "starts_pods"
     """Boots new pods from the template: refused while booting destroys data."""
+    EVICTS_POD = "evicts_pod"
+    """Ends one pod that does not serve, with the API server asking the disruption budgets."""
     SETS_REPLICAS = "sets_replicas"
     """Changes how many pods there are: belongs to whoever owns that number."""
 
 
+class ParameterKind(StrEnum):
+    """What a parameter's value looks like."""
+
+    INTEGER = "integer"
+    FLAG = "flag"
+    URL = "url"
+    """A URL without credentials; calls go to this origin only."""
+    URLS = "urls"
+    NAMES = "names"
+    PROMQL = "promql"
+
+
+URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
+ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One whole-number setting of an action. `default` None means: the policy must give it."""
+    """One setting of an action. `default` None means: the policy must give it."""
 
     name: str
     limits: Range
+    """For whole numbers; ignored for the other kinds."""
     doc: str
-    default: int | None = None
+    default: Any = None
+    kind: ParameterKind = ParameterKind.INTEGER
+
+    def read(self, node: Node) -> Any:
+        """The value; faults are reported on the node."""
+        match self.kind:
+            case ParameterKind.INTEGER:
+                return node.integer(self.limits)
+            case ParameterKind.FLAG:
+                return _flag(node)
+            case ParameterKind.URL:
+                return node.text(URL, "a URL without credentials, beginning with http:// or https://")
+            case ParameterKind.URLS:
+                items = node.items(may_be_empty=False)
+                return tuple(item.text(URL, "a URL without credentials") for item in items)
+            case ParameterKind.NAMES:
+                return tuple(item.text() for item in node.items(may_be_empty=False))
+            case ParameterKind.PROMQL:
+                promql = node.text()
+                if ALERTS.search(promql):
+                    node.fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
+                return promql
+
+
+def _flag(node: Node) -> bool:
+    """True or false."""
+    if not isinstance(node.value, bool):
+        node.fault("expected true or false")
+    return bool(node.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +123,14 @@ class ActionSpec:
     """Kubernetes rights as `verb group/resource`, for the chart; writes are granted by resource name."""
     parameters: tuple[Parameter, ...] = ()
     doc: str = field(default="", repr=False)
+    needs: frozenset[Need] = frozenset()
+    """What is looked at for this action beside the facts that every decision has."""
 
     def read_parameters(self, node: Node) -> dict[str, Any]:
         """The action's parameters from a policy, defaults filled in; faults are reported on the node."""
         nodes = node.keys([item.name for item in self.parameters], self.required)
         return {
-            item.name: nodes[item.name].integer(item.limits) if item.name in nodes else item.default
-            for item in self.parameters
+            item.name: item.read(nodes[item.name]) if item.name in nodes else item.default for item in self.parameters
         }
 
     @property
@@ -101,17 +151,23 @@ def action(
     refusals: frozenset[HoldReason],
     rbac: tuple[str, ...],
     parameters: tuple[Parameter, ...] = (),
+    needs: frozenset[Need] = frozenset(),
 ) -> Callable[[PlanFunction], PlanFunction]:
     """Registers the decorated function as the plan of the action named like its file."""
 
     def register(plan: PlanFunction) -> PlanFunction:
         name = plan.__module__.rsplit(".", 1)[-1]
         doc = (plan.__doc__ or "").strip()
-        spec = ActionSpec(name, plan, kinds, effects, refusals, rbac, parameters, doc)
+        spec = ActionSpec(name, plan, kinds, effects, refusals, rbac, parameters, doc, needs)
         setattr(plan, SPEC_ATTRIBUTE, spec)
         return plan
 
     return register
+
+
+def settles(detail: str) -> GuardOutcome:
+    """The answer of an action that has nothing left to do: the remediation closes as not needed."""
+    return GuardOutcome("plan", detail=detail, is_settled=True)
 
 
 def refuses(reason: HoldReason, detail: str) -> GuardOutcome:
