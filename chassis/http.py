@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.http_fast import Answer, FastRunner
 from chassis.sockets import socket_error
 
 USER_AGENT = "controlcore-sidecar/0.1"
@@ -176,9 +177,14 @@ class Listener:
         *,
         tls: ssl.SSLContext | None = None,
         drain_seconds: float = 5.0,
+        fast: Answer | None = None,
     ) -> AsyncIterator[Listener]:
-        """Listens at (host, port); at exit it stops accepting and waits for requests in flight, then closes."""
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, handle_signals=False)
+        """Listens at (host, port); at exit it stops accepting and waits for requests in flight, then closes.
+
+        `fast` answers well-known requests from their bytes.
+        """
+        options: dict[str, Any] = {"access_log": None, "shutdown_timeout": drain_seconds, "handle_signals": False}
+        runner = web.AppRunner(app, **options) if fast is None else FastRunner(app, fast, **options)
         await runner.setup()
         try:
             site = web.TCPSite(runner, *place, ssl_context=tls, reuse_address=True)

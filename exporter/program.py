@@ -22,6 +22,7 @@ from exporter import landing
 from exporter.collectors import CollectorSpec
 from exporter.discovery import Discovery
 from exporter.discovery_settings import BouncerDiscovery
+from exporter.fast_scrapes import FastScrapes
 from exporter.gate import Gate
 from exporter.history import Records
 from exporter.ledger import Ledger
@@ -91,7 +92,10 @@ class Exporter:
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)
             tls = None if guard is None else guard.web.tls
-            listener = await stack.enter_async_context(Listener.opened(site.application(guard), place, tls=tls))
+            # Behind a guard every request is looked at.
+            fast = None if guard else FastScrapes(self.main.scrape_now, gate, settings.server).answer
+            opening = Listener.opened(site.application(guard), place, tls=tls, fast=fast)
+            listener = await stack.enter_async_context(opening)
             life.on_reload(self._reloads.request)
             names = [job.spec.name for job in self.main.jobs(settings)]
             self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)

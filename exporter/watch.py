@@ -53,15 +53,19 @@ class Watch:
 
     async def scrape(self, scrape: Scrape) -> Snapshot:
         """The snapshot to answer with; in mode `on-scrape` after a round of collections."""
+        if isinstance(self._pace, ScrapePace):
+            await self._pace.scrape(scrape.timeout_seconds)
+            await self.publisher.publish()
+        return self.scrape_now(scrape.scraper) or self.publisher.snapshot
+
+    def scrape_now(self, scraper: str) -> Snapshot | None:
+        """The snapshot to answer with at once; None when something is to be collected first."""
         pace = self._pace
         if isinstance(pace, PhasePace):
             now = self._clock.monotonic()
-            self._scrapers.observe(scrape.scraper, now)
+            self._scrapers.observe(scraper, now)
             self.publisher.is_phase_locked = self._scrapers.plan(now) is not None
-        elif isinstance(pace, ScrapePace):
-            await pace.scrape(scrape.timeout_seconds)
-            await self.publisher.publish()
-        return self.publisher.snapshot
+        return None if isinstance(pace, ScrapePace) else self.publisher.snapshot
 
     async def collect(self, settings: ExporterSettings, sources: Sources) -> None:
         """Runs the collectors of one configuration until cancelled."""
