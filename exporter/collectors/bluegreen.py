@@ -31,6 +31,11 @@ COLOUR = Metric(
     "Colour that the Service's selector names (`version`): 1 for the one that has the traffic; `none` without any.",
     labels=("service", "colour"),
 )
+SELECTED_PODS = Metric(
+    "controlcore_service_selected_pods",
+    "Pods that the Service's selector finds, Ready or not: with none it points to where nobody lives.",
+    labels=("service",),
+)
 READY_PODS = Metric(
     "controlcore_service_ready_pods",
     "Ready pods that the Service's selector finds: with none its traffic goes nowhere.",
@@ -56,7 +61,7 @@ class BluegreenSettings(CollectorSettings):
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=BluegreenSettings,
-    metrics=(COLOUR, READY_PODS),
+    metrics=(COLOUR, SELECTED_PODS, READY_PODS),
     rbac=("get /services", "list /pods"),
 )
 class BluegreenCollector:
@@ -78,20 +83,25 @@ class BluegreenCollector:
     async def collect(self) -> Result:
         """Looks at all Services side by side; what cannot be read is absent and its first reason the failure."""
         colours: dict[str, str] = {}
-        ready: dict[tuple[str, ...], int] = {}
+        counts: dict[str, tuple[int, int]] = {}
         failures: list[BackendError] = []
         async with asyncio.TaskGroup() as group:
             for name in self._settings.services or self._place.workloads:
-                group.create_task(self._look(name, colours, ready, failures), name=f"bluegreen.{name}")
+                group.create_task(self._look(name, colours, counts, failures), name=f"bluegreen.{name}")
         if failures and not colours:
             raise failures[0]
         series = {(name, each): each == colour for name, colour in colours.items() for each in COLOURS}
-        return Result((COLOUR.family(series), READY_PODS.family(ready)), failure=failures[0] if failures else None)
+        families = (
+            COLOUR.family(series),
+            SELECTED_PODS.family({(name,): selected for name, (selected, _) in counts.items()}),
+            READY_PODS.family({(name,): ready for name, (_, ready) in counts.items()}),
+        )
+        return Result(families, failure=failures[0] if failures else None)
 
     async def _look(
-        self, name: str, colours: dict[str, str], ready: dict[tuple[str, ...], int], failures: list[BackendError]
+        self, name: str, colours: dict[str, str], counts: dict[str, tuple[int, int]], failures: list[BackendError]
     ) -> None:
-        """Notes one Service's colour and its ready pods."""
+        """Notes one Service's colour, and how many pods it selects and how many of them are ready."""
         timeout, namespace = self._settings.request_timeout_seconds, self._place.namespace
         try:
             service = await self._client.get(
@@ -102,7 +112,7 @@ class BluegreenCollector:
             if selector:
                 query = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
                 pods = await self._client.list(pods_path(namespace), timeout_seconds=timeout, label_selector=query)
-                ready[(name,)] = count_ready(pods)
+                counts[name] = len(pods), count_ready(pods)
         except BackendError as error:
             if error.reason is not Reason.MISSING:
                 failures.append(error)

@@ -10,6 +10,7 @@ from tests.integration.exporter.collectors.accounts import account_for, sources_
 
 API = "control-plane-api"
 COLOUR, READY = "controlcore_service_active_colour", "controlcore_service_ready_pods"
+SELECTED = "controlcore_service_selected_pods"
 
 
 def service(namespace):
@@ -63,3 +64,4 @@ async def test_switch_to_a_colour_that_lives_elsewhere_sends_traffic_nowhere(clu
         for result, colour in ((before, "none"), (blue, "blue"), (green, "green"))
     ]
     assert found == [(1, 2), (1, 2), (1, 0)]
+    assert [value(result.families, SELECTED, API) for result in (before, blue, green)] == [2, 2, 0]
