@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from remediations.limits import Limit, Scope
 from remediations.model import History, HoldReason, Target
 from tests.fakes.decisions import NOW, a_past_action, a_policy_set, ask, restart_policy
 
@@ -50,3 +51,14 @@ def test_own_write_that_was_refused_is_not_counted_twice():
 
 def test_writes_from_the_future_of_a_clock_that_went_back_count():
     assert ask("budget", history=History(written(-100, -200))).reason is HoldReason.BUDGET_SPENT
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_limit_of_each_scope_counts_what_it_names(scope):
+    whole = a_policy_set(budgets=(Limit(scope, 1, 60),))
+    near = a_past_action(written_at=NOW - 59, policy="restart-api")
+    far = a_past_action(written_at=NOW - 59, policy="x", action="y", target=Target("a", "b", "c"))
+    outcome = ask("budget", policy_set=whole, history=History((near,)))
+    assert (outcome.reason, outcome.until) == (HoldReason.BUDGET_SPENT, NOW + 1)
+    assert outcome.detail.startswith(scope.value)
+    assert (ask("budget", policy_set=whole, history=History((far,))).reason is None) is (scope is not Scope.SYSTEM)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from remediations.circumstances import Approval
+from remediations.decide import GUARDS, judge
+from remediations.digest import plan_hash, resource_version
+from remediations.model import Act, Fact, History, HoldReason, Mode
+from tests.fakes.decisions import NOW, a_request, a_workload, ask, facts, restart_policy, scale_policy
+
+POLICY = restart_policy(mode=Mode.APPROVE)
+PLAN = judge(a_request(), GUARDS).plan
+YES = Approval("0001", plan_hash(PLAN), resource_version(PLAN), "sam", NOW - 10, NOW + 1)
+
+
+def answered(approval: Approval | None, **changes):
+    return ask("approval", policy=POLICY, history=History(approval=approval), **changes)
+
+
+def test_approved_plan_passes_and_says_by_whom():
+    outcome = answered(YES)
+    assert (outcome.reason, outcome.detail) == (None, "approved by sam")
+
+
+@pytest.mark.parametrize(
+    ("approval", "words"),
+    [
+        (None, "waits for approval"),
+        (replace(YES, remediation="0002"), "waits for approval"),
+        (replace(YES, is_approved=False), "rejected by sam"),
+        (replace(YES, expires_at=NOW), "has expired"),
+        (replace(YES, plan_hash="0"), "approved another plan"),
+        (replace(YES, resource_version="40"), "the object changed"),
+    ],
+)
+def test_no_answer_or_one_to_something_else_holds(approval, words):
+    outcome = answered(approval)
+    assert outcome.reason is HoldReason.APPROVAL
+    assert words in outcome.detail
+
+
+def test_object_that_changed_needs_a_new_approval():
+    moved = facts(workload=Fact(a_workload(resource_version="42"), "w"))
+    assert "the object changed" in answered(YES, facts=moved).detail
+
+
+def test_other_modes_need_no_approval():
+    assert ask("approval").reason is None
+
+
+def test_action_without_a_plan_has_nothing_to_approve():
+    policy = scale_policy(mode=Mode.APPROVE, parameters={"max_replicas_cap": 1})
+    assert ask("approval", policy=policy).reason is None
+
+
+def test_approved_plan_is_decided_as_act():
+    assert isinstance(judge(a_request(policy=POLICY, history=History(approval=YES)), GUARDS), Act)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from remediations.model import History, HoldReason, State
+from remediations.policy_model import Rung, at_rung
+from tests.fakes.decisions import API, NOW, a_past_action, ask, restart_policy
+
+POLICY = restart_policy(ladder=(Rung("scale_workload", {"max_replicas_cap": 9}),))
+
+
+def failed(*ages: float, state: State = State.FAILED):
+    return History(tuple(a_past_action(written_at=NOW - age, state=state) for age in ages))
+
+
+def test_every_rung_failed_holds():
+    assert ask("ladder", policy=POLICY, history=failed(100, 200)).reason is HoldReason.LADDER_EXHAUSTED
+
+
+def test_rung_that_is_left_passes():
+    assert ask("ladder", policy=POLICY, history=failed(100)).reason is None
+
+
+def test_old_failures_and_unknown_outcomes_do_not_climb():
+    assert ask("ladder", policy=POLICY, history=failed(14400, 14500)).reason is None
+    assert ask("ladder", policy=POLICY, history=failed(1, 2, state=State.UNVERIFIED)).reason is None
+
+
+def test_policy_without_a_ladder_passes():
+    assert ask("ladder", history=failed(1, 2, 3)).reason is None
+
+
+def test_rung_brings_its_action_and_keeps_the_targets():
+    second = at_rung(POLICY, 1)
+    assert (second.action, second.parameters, second.targets) == ("scale_workload", {"max_replicas_cap": 9}, (API,))
+    assert at_rung(POLICY, 0) == POLICY
+    assert at_rung(POLICY, 7).action == "scale_workload"

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from remediations.model import Fact, HoldReason
+from remediations.policy import Query
+from tests.fakes.decisions import a_policy_set, ask, facts, unknown
+
+LOCKED = a_policy_set(locks={"backup": Query("b"), "recovery": Query("r")})
+
+
+def locks(**values):
+    return ask("locks", policy_set=LOCKED, facts=facts(locks=values))
+
+
+def test_lock_that_is_held_holds_and_is_named():
+    outcome = locks(backup=unknown(), recovery=Fact(True, "r"))
+    assert (outcome.reason, outcome.detail) == (HoldReason.LOCKED, "recovery running")
+
+
+def test_unknown_lock_holds():
+    assert locks(backup=unknown(), recovery=Fact(False, "r")).reason is HoldReason.LOCK_UNKNOWN
+    assert locks(recovery=Fact(False, "r")).reason is HoldReason.LOCK_UNKNOWN
+
+
+def test_free_locks_pass():
+    assert locks(backup=Fact(False, "b"), recovery=Fact(False, "r")).reason is None
