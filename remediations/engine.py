@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from chassis.errors import InvariantBroken
 from chassis.log import get_logger
+from remediations import evidence
 from remediations import plan as plans
 from remediations.decider import Decider, Desk, Order
 from remediations.executor import Executor, Sending, Sent
@@ -186,6 +187,7 @@ class Engine:
         elif order.is_done:
             await self._settle(lease, order.plan, Sent(Sending.ALREADY_DONE, "found while gathering facts"))
         else:
+            await lease.note(evidence.KIND, await evidence.gather(self._parts.desk.lookout, order.plan))
             await lease.renew()
             sent = await executor.write(order.plan, lease.until, JournalledProgress(lease))
             await self._settle(lease, order.plan, sent)

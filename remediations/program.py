@@ -131,7 +131,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     life.on_reload(shelf.request_reload)
     sources = _sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
-    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds)
+    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
     start = await find_start(journal, clock)
     desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout)
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes import JsonObject
@@ -24,6 +24,14 @@ IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($
 """The function that `controlcore-remediator grants` prints; needs PostgreSQL 12."""
 
 
+class TextReader(Protocol):
+    """What reads logs; chassis.kubernetes.KubernetesClient, or a fake."""
+
+    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
+        """A plain-text answer; raises BackendError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Lookout:
     """Where single actions look; None where nothing is configured."""
@@ -31,6 +39,7 @@ class Lookout:
     api: ClusterApi | None = None
     database: Session | None = None
     timeout_seconds: float = 3.0
+    logs: TextReader | None = None
 
     async def look(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> Sights:
         """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""

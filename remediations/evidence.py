@@ -1,0 +1,155 @@
+"""What is kept before something is destroyed: pods and their last words, Events, database sessions, the last probes.
+
+Bounded and without secrets: values of environment variables that look like secrets are removed wherever they stand,
+and so is what looks like a credential. What cannot be had is noted and keeps nobody from acting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chassis.errors import BackendError
+from chassis.kubernetes_paths import events_path, pod_log_path
+from remediations.model import Plan
+from remediations.sighting import Lookout, TextReader
+
+KIND = "evidence"
+MAX_PODS = 3
+MAX_EVENTS = 20
+MAX_SESSIONS = 20
+LOG_BYTES = 4096
+MAX_TEXT = 500
+SECRET_NAME = re.compile(r"pass|secret|token|key|credential|dsn|_url$|auth", re.IGNORECASE)
+MIN_SECRET_LENGTH = 4
+REMOVED = "[removed]"
+PATTERNS = (
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"),
+    re.compile(r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
+    re.compile(
+        r"(?i)(?:(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential|authorization)[\w-]*)"
+        r"[\"']?\s*[=:]\s*(?:\"[^\"]*\"|'[^']*'|[^\s,;&}\"']+)"
+    ),
+    re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}\b"),
+)
+SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
+
+
+def remove_secrets(text: str, known: Iterable[str] = ()) -> str:
+    """The text without the known secrets and without what looks like one."""
+    for secret in sorted({item for item in known if len(item) >= MIN_SECRET_LENGTH}, key=len, reverse=True):
+        text = text.replace(secret, REMOVED)
+    for pattern in PATTERNS:
+        text = pattern.sub(REMOVED, text)
+    return text
+
+
+async def gather(lookout: Lookout, plan: Plan) -> dict[str, Any]:
+    """The evidence for one plan, within `lookout.timeout_seconds`; never raises BackendError.
+
+    The last probes stand in the record of the decision, with every other fact.
+    """
+    data: dict[str, Any] = {"target": plan.target.key}
+    try:
+        async with asyncio.timeout(lookout.timeout_seconds):
+            if plan.target.kind == "Deployment" and lookout.api is not None:
+                data |= await _of_pods(lookout, plan)
+            if lookout.database is not None:
+                data["sessions"] = await _sessions(lookout)
+    except TimeoutError:
+        data["problem"] = f"not complete within {lookout.timeout_seconds:g} s"
+    return data
+
+
+async def _of_pods(lookout: Lookout, plan: Plan) -> dict[str, Any]:
+    """The pods that are about to go, what their containers said before they died, and the Events about them."""
+    try:
+        pods = await lookout.pods(plan.target)
+    except BackendError as error:
+        return {"problem": f"{error.reason.value}: {error}"[:MAX_TEXT]}
+    chosen = sorted(pods, key=lambda pod: (pod["metadata"]["name"] != plan.expected.get("pod"), _is_ready(pod)))
+    known = [secret for pod in pods for secret in _secrets(pod)]
+    names = [str(pod["metadata"]["name"]) for pod in chosen[:MAX_PODS]]
+    namespace = plan.target.namespace
+    async with asyncio.TaskGroup() as group:
+        logs = {name: group.create_task(_last_words(lookout, namespace, name), name="evidence.log") for name in names}
+        events = group.create_task(_events(lookout, namespace, {plan.target.name, *names}), name="evidence.events")
+    return {
+        "pods": [_pod_state(pod, known) for pod in chosen[:MAX_PODS]],
+        "previous_logs": {name: remove_secrets(task.result(), known) for name, task in logs.items()},
+        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in events.result()],
+    }
+
+
+def _secrets(pod: Mapping[str, Any]) -> list[str]:
+    """Literal values of the pod's environment variables whose name looks like a secret's."""
+    specification = pod.get("spec") or {}
+    containers = (*(specification.get("initContainers") or ()), *(specification.get("containers") or ()))
+    entries = [entry for container in containers for entry in container.get("env") or ()]
+    return [str(entry["value"]) for entry in entries if entry.get("value") and SECRET_NAME.search(entry["name"])]
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has the condition Ready."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """A pod's phase, and why its containers ended last."""
+    status = pod.get("status") or {}
+    ended = [(each.get("lastState") or {}).get("terminated") or {} for each in status.get("containerStatuses") or ()]
+    return {
+        "name": pod["metadata"]["name"],
+        "uid": pod["metadata"].get("uid"),
+        "phase": status.get("phase"),
+        "is_ready": _is_ready(pod),
+        "last_ends": [
+            {"reason": each.get("reason"), "exit_code": each.get("exitCode"),
+             "message": remove_secrets(str(each.get("message") or ""), known)[:MAX_TEXT]}
+            for each in ended if each
+        ],
+    }  # fmt: skip
+
+
+async def _last_words(lookout: Lookout, namespace: str, name: str) -> str:
+    """The end of the log of the container before this one, or why there is none."""
+    logs: TextReader | None = lookout.logs
+    if logs is None:
+        return ""
+    query = {"previous": "true", "tailLines": "50", "limitBytes": str(LOG_BYTES)}
+    try:
+        text = await logs.text(pod_log_path(namespace, name), timeout_seconds=lookout.timeout_seconds, query=query)
+    except BackendError as error:
+        return f"({error.reason.value}: {error})"[:MAX_TEXT]
+    return text[-LOG_BYTES:]
+
+
+async def _events(lookout: Lookout, namespace: str, names: set[str]) -> list[str]:
+    """The newest Events (core/v1) about these objects, one line each."""
+    try:
+        items = await lookout.read_all(events_path(namespace))
+    except BackendError as error:
+        return [f"({error.reason.value}: {error})"]
+    found = [item for item in items if (item.get("involvedObject") or {}).get("name") in names]
+    found.sort(key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime") or ""), reverse=True)
+    return [
+        f"{item.get('lastTimestamp') or ''} {item.get('type')} {item.get('reason')}: {item.get('message')}"
+        for item in found[:MAX_EVENTS]
+    ]
+
+
+async def _sessions(lookout: Lookout) -> Any:
+    """Sessions that idle in a transaction for a minute or more: who holds them and for how long, never their text."""
+    if lookout.database is None:
+        return None
+    try:
+        rows = await lookout.database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=lookout.timeout_seconds)
+    except BackendError as error:
+        return f"({error.reason.value}: {error})"[:MAX_TEXT]
+    return [[str(row["application_name"])[:64], round(float(row["idle_seconds"]))] for row in rows[:MAX_SESSIONS]]

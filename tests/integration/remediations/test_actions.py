@@ -1,0 +1,231 @@
+"""The actions on a real API server, and on the product's real endpoints as the stand-in serves them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from chassis.clock import SystemClock
+from chassis.http import HttpClient
+from chassis.kubernetes import KubernetesClient
+from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
+from remediations.actions import ActionInput
+from remediations.cluster import ClusterReader
+from remediations.decide import ACTIONS
+from remediations.effects import ask_effect
+from remediations.executor import Executor, Sending, Tools
+from remediations.model import Fact, HoldReason, Plan, Target
+from remediations.sighting import Lookout
+from tests.fakes.decisions import facts
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web, namespace: {namespace}}}
+spec:
+  replicas: 3
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec: {{containers: [{{name: web, image: "web:1"}}]}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{name: web, namespace: {namespace}}}
+spec: {{minAvailable: {available}, unhealthyPodEvictionPolicy: AlwaysAllow, selector: {{matchLabels: {{app: web}}}}}}
+"""
+CRON_JOB = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: postgres-backup, namespace: {namespace}}}
+spec:
+  schedule: "0 2 * * *"
+  jobTemplate:
+    metadata: {{labels: {{kind: backup}}}}
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+            - {{name: dump, image: "dump:1", env: [{{name: PGPASSWORD, value: planted-secret}}]}}
+"""
+
+
+@dataclass
+class Memory:
+    """Progress of one remediation."""
+
+    begun: dict[int, float] = field(default_factory=dict)
+
+    def begun_at(self, index: int) -> float | None:
+        return self.begun.get(index)
+
+    async def begin(self, index: int) -> float:
+        self.begun[index] = SystemClock().now()
+        return SystemClock().now() + 30.0
+
+    async def take_back(self, index: int, why: str) -> None:
+        assert why
+        del self.begun[index]
+
+
+@dataclass
+class Bench:
+    api: KubernetesClient
+    lookout: Lookout
+    executor: Executor
+
+    async def plan(self, action: str, target: Target, **parameters: Any) -> Any:
+        """What the action plans from the cluster as it is now."""
+        spec, reader = ACTIONS[action], ClusterReader(self.api, 10.0)
+        sights = await self.lookout.look(spec.needs, target, SystemClock().now(), 600.0)
+        known: dict[str, Any] = {}
+        if target.kind == "Deployment":
+            document = await reader.deployment(target)
+            known["workload"] = Fact(await reader.workload(target, document), "w")
+            known["budgets"] = Fact(await reader.budgets(target, document), "b")
+        return spec.plan(ActionInput(target, spec.defaults | parameters, facts(sights=sights, **known), "op-1"))
+
+    async def write(self, plan: Plan) -> Any:
+        return await self.executor.write(plan, SystemClock().now() + 30.0, Memory())
+
+
+@pytest.fixture
+async def bench(cluster) -> AsyncIterator[Bench]:
+    async with KubernetesClient.opened(cluster.kubeconfig_path) as api:
+        yield Bench(api, Lookout(api, None, 10.0), Executor(api, SystemClock(), 10.0))
+
+
+def make_sick(cluster, namespace: str) -> dict[str, Any]:
+    """Takes readiness away from one pod of three, as a kubelet would, five minutes ago."""
+    pod = min(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods"), key=lambda item: item["metadata"]["name"])
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}/status"
+    cluster.client.patch(path, {"status": {"conditions": [condition, {"type": "ContainersReady", "status": "False"}]}})
+    return pod
+
+
+@pytest.mark.timeout(150)
+async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
+    target = Target(namespace, "Deployment", "web")
+    await asyncio.to_thread(cluster.apply, DEPLOYMENT.format(namespace=namespace, available=1))
+    await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
+    settled = await bench.plan("evict_pod", target)
+    assert settled.is_settled
+
+    pod = await asyncio.to_thread(make_sick, cluster, namespace)
+    made = await bench.plan("evict_pod", target)
+    assert made.expected["pod_uid"] == pod["metadata"]["uid"]
+    assert (await bench.executor.dry_run(made)).result is Sending.DONE
+    assert (await ask_effect(bench.lookout, made)).value is False
+    assert (await bench.executor.find_out(made)).result is Sending.CHANGED
+
+    assert (await bench.write(made)).result is Sending.DONE
+    assert (await bench.write(made)).result is Sending.ALREADY_DONE
+    assert (await bench.executor.find_out(made)).result is Sending.ALREADY_DONE
+    await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
+    async with asyncio.timeout(30):
+        while not (await ask_effect(bench.lookout, made)).value:  # noqa: ASYNC110 - the API has no event for it
+            await asyncio.sleep(0.1)
+    assert len(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")) == 3
+
+
+@pytest.mark.timeout(150)
+async def test_budget_that_says_no_is_a_hold_and_the_pod_stays(cluster, namespace, bench):
+    text = DEPLOYMENT.format(namespace=namespace, available=3).replace("AlwaysAllow", "IfHealthyBudget")
+    await asyncio.to_thread(cluster.apply, text)
+    await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
+    pod = await asyncio.to_thread(make_sick, cluster, namespace)
+    made = await bench.plan("evict_pod", Target(namespace, "Deployment", "web"))
+
+    sent = await bench.write(made)
+
+    assert (sent.result, sent.hold) == (Sending.HELD, HoldReason.DISRUPTION_BUDGET)
+    left = {item["metadata"]["uid"] for item in cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")}
+    assert pod["metadata"]["uid"] in left
+
+
+@pytest.mark.timeout(150)
+async def test_backup_job_is_created_once_with_the_template_that_no_plan_holds(cluster, namespace, bench):
+    target = Target(namespace, "CronJob", "postgres-backup")
+    await asyncio.to_thread(cluster.apply, CRON_JOB.format(namespace=namespace))
+    made = await bench.plan("run_backup_job", target)
+    assert "planted-secret" not in repr(made)
+    assert (await bench.executor.dry_run(made)).result is Sending.DONE
+
+    assert (await bench.write(made)).result is Sending.DONE
+    assert (await bench.write(made)).result is Sending.ALREADY_DONE
+    (job,) = cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
+    assert job["metadata"]["labels"]["kind"] == "backup"
+    assert job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "planted-secret"
+    assert (await ask_effect(bench.lookout, made)).value in {False, True}
+
+
+@pytest.mark.timeout(150)
+async def test_backup_of_a_cron_job_that_changed_meanwhile_is_planned_anew(cluster, namespace, bench):
+    await asyncio.to_thread(cluster.apply, CRON_JOB.format(namespace=namespace))
+    made = await bench.plan("run_backup_job", Target(namespace, "CronJob", "postgres-backup"))
+    path = f"/apis/batch/v1/namespaces/{namespace}/cronjobs/postgres-backup"
+    await asyncio.to_thread(cluster.client.patch, path, {"spec": {"schedule": "0 3 * * *"}})
+
+    assert (await bench.write(made)).result is Sending.CHANGED
+    assert cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs") == []
+
+
+@pytest.fixture(scope="module")
+def product() -> Iterator[StandIn]:
+    """The stand-in's OPAL client and bouncers, without its API and database."""
+    standin = StandIn("", "")
+    try:
+        standin.start(OPAL_SERVER)
+        standin.start(OPAL_CLIENT, *BOUNCERS)
+        yield standin
+    finally:
+        for program in standin.programs.values():
+            program.end()
+
+
+def counted(product: StandIn, component: str) -> Any:
+    """The calls that a component has counted."""
+    return product.look(component)
+
+
+@pytest.mark.timeout(60)
+async def test_opal_client_is_triggered_once_for_policies_and_data(product):
+    spec = ACTIONS["trigger_policy_update"]
+    parameters = spec.defaults | {"url": product.opal_client_url}
+    plan = spec.plan(ActionInput(Target("c", "OpalClient", "opal"), parameters, facts(), "op-1"))
+    memory = Memory()
+    async with HttpClient.opened() as http:
+        executor = Executor(None, SystemClock(), 10.0, Tools(http))
+        assert (await executor.write(plan, 0.0, memory)).result is Sending.DONE
+        assert (await executor.write(plan, 0.0, memory)).result is Sending.ALREADY_DONE
+    found = repr(await asyncio.to_thread(counted, product, OPAL_CLIENT))
+    assert "'policy_update': 1" in found
+    assert "'data_update': 1" in found
+
+
+@pytest.mark.timeout(60)
+async def test_second_bouncer_is_cleared_only_after_the_canary_of_the_first(product):
+    spec, answers = ACTIONS["clear_bouncer_cache"], [Fact(None, "canary", "no sample")]
+    urls = tuple(product.bouncers.values())
+    parameters = spec.defaults | {"urls": urls, "canary": "canary", "canary_collectors": ("bouncers",)}
+    plan = spec.plan(ActionInput(Target("c", "BouncerFleet", "bouncers"), parameters, facts(), "op-1"))
+
+    async def ask(_query: Any) -> Fact[bool]:
+        return answers[0]
+
+    memory = Memory()
+    async with HttpClient.opened() as http:
+        executor = Executor(None, SystemClock(), 10.0, Tools(http, ask=ask))
+        assert (await executor.write(plan, 0.0, memory)).result is Sending.WAITING
+        first, second = [repr(await asyncio.to_thread(counted, product, name)) for name in BOUNCERS]
+        assert ("'cache_clear': 1" in first, "'cache_clear': 1" in second) == (True, False)
+        answers[0] = Fact(True, "canary", "", SystemClock().now() + 1)
+        assert (await executor.find_out(plan, memory, 0.0)).result is Sending.DONE
+    first, second = [repr(await asyncio.to_thread(counted, product, name)) for name in BOUNCERS]
+    assert ("'cache_clear': 1" in first, "'cache_clear': 1" in second) == (True, True)

@@ -1,0 +1,88 @@
+"""Evidence is bounded, and a planted secret is in none of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from chassis.errors import PermanentError, Reason
+from remediations.evidence import LOG_BYTES, MAX_PODS, gather, remove_secrets
+from remediations.model import Plan
+from remediations.sighting import Lookout
+from tests.fakes.decisions import API
+from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster
+
+PLAN = Plan("restart_workload", API, "op-1", "restart", (), {}, {"effect": "rollout"})
+PLANTED = "Xk2-planted-7719"
+
+
+class Logs:
+    def __init__(self, text: str | Exception) -> None:
+        self.text_or_error = text
+
+    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
+        assert (query or {})["previous"] == "true"
+        if isinstance(self.text_or_error, Exception):
+            raise self.text_or_error
+        return self.text_or_error
+
+
+def a_sick_cluster(message: str) -> FakeCluster:
+    cluster = a_cluster(ready=1)
+    for path, item in cluster.objects.items():
+        if path.startswith(PODS):
+            item["spec"] = {"containers": [{"name": "api", "env": [{"name": "DATABASE_URL", "value": PLANTED}]}]}
+            ended = {"terminated": {"reason": "Error", "exitCode": 1, "message": message}}
+            item["status"]["containerStatuses"] = [{"restartCount": 3, "lastState": ended}]
+    cluster.objects[f"/api/v1/namespaces/{NAMESPACE}/events/one"] = {
+        "metadata": {"name": "one"}, "involvedObject": {"name": f"{NAME}-2"}, "type": "Warning", "reason": "BackOff",
+        "message": message, "lastTimestamp": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    return cluster
+
+
+async def test_planted_secret_is_in_no_part_of_the_evidence():
+    words = f"cannot log in with {PLANTED}; password=hunter2 Authorization: Bearer abcdefgh12345"
+    found = json.dumps(await gather(Lookout(a_sick_cluster(words), None, 3.0, Logs(words)), PLAN))
+    for secret in (PLANTED, "hunter2", "abcdefgh12345"):
+        assert secret not in found
+    assert "cannot log in with" in found
+    assert "BackOff" in found
+
+
+async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
+    found = await gather(Lookout(a_sick_cluster("x"), None, 3.0, Logs("y" * 100_000)), PLAN)
+    assert len(found["pods"]) <= MAX_PODS
+    assert not found["pods"][0]["is_ready"]
+    assert all(len(text) <= LOG_BYTES for text in found["previous_logs"].values())
+
+
+async def test_evidence_that_cannot_be_had_is_noted_and_stops_nothing():
+    cluster = a_sick_cluster("x")
+    lookout = Lookout(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
+    assert "permission" in json.dumps((await gather(lookout, PLAN))["previous_logs"])
+    cluster.objects.clear()
+    assert (await gather(lookout, PLAN))["problem"].startswith("missing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://app:s3cr3t-word@db:5432/x",
+        '{"api_key": "s3cr3t-word"}',
+        "DB_PASSWORD=s3cr3t-word",
+        "token: s3cr3t-word",
+        "Authorization: Basic czNjcjN0LXdvcmQ=s3cr3t-word",
+        "-----BEGIN RSA PRIVATE KEY-----\ns3cr3t-word",
+    ],
+)
+def test_what_looks_like_a_credential_is_removed(text):
+    assert "s3cr3t-word" not in remove_secrets(f"before {text}")
+    assert remove_secrets(f"before {text}").startswith("before ")
+
+
+def test_ordinary_words_stay():
+    text = "GET /health 503 in 2.1 s: QueuePool limit of size 5 reached"
+    assert remove_secrets(text) == text
