@@ -127,6 +127,12 @@ class Histogram:
         self._row(key)[bisect_left(self.metric.buckets, value)] += 1
         self.totals[key] += value
 
+    def add(self, bucket: int, count: int, total: float, labels: Sequence[str] = ()) -> None:
+        """Counts many observations of one bucket at once: its index (the last is +Inf), how many, and their sum."""
+        key = tuple(labels)
+        self._row(key)[bucket] += count
+        self.totals[key] += total
+
     def family(self) -> Family:
         """The histogram as it stands now."""
         rows = tuple(
