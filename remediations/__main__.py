@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
-import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from chassis import log
 from chassis.clock import SystemClock
@@ -20,7 +18,9 @@ from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
 from chassis.lifecycle import Lifecycle, run
 from chassis.telemetry import version
-from remediations import report
+from remediations import commands, report
+from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
+from remediations.commands import read_duration, user_name
 from remediations.journal.port import Journal, JournalError, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Pause
@@ -28,7 +28,6 @@ from remediations.program import check_everything, make_telemetry, serve
 from remediations.settings import RemediatorSettings
 
 EXIT_FAILED, EXIT_CONFIG = 1, 2
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SEARCH_LIMIT = 10_000
 
 Command = Callable[[argparse.Namespace, RemediatorSettings], int]
@@ -48,12 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except JournalError as error:
         _complain(f"journal: {error}")
         status = EXIT_FAILED
+    except AnswerError as error:
+        _complain(str(error))
+        status = EXIT_FAILED
     sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
     """The command line."""
     shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--output", choices=("table", "json", "yaml"), default=argparse.SUPPRESS)
     shared.add_argument(
         "--config.file", dest="config_file", type=Path, default=argparse.SUPPRESS, metavar="PATH",
         help="YAML file with the settings; CONTROLCORE_REMEDIATOR_* variables win over it",
@@ -84,34 +87,38 @@ def _add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -
     listing.add_argument("--limit", type=int, default=50)
     showing = add("show", _show, "tell the whole story of one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
-    for child in (listing, showing):
-        child.add_argument("--output", choices=("table", "json"), default="table")
+    planning = add("plan", _plan, "tell what would be decided about a payload (status 0 act, 3 hold, 4 not needed)")
+    planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
+    planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
+    replaying = add("replay", _replay, "make the decisions of a remediation again (1 when one comes out differently)")
+    replaying.add_argument("id", metavar="ID")
+    approving = add("approve", _approve, "say yes to the plan that waits")
+    rejecting = add("reject", _reject, "say no to the plan that waits")
+    for answering in (approving, rejecting):
+        answering.add_argument("id", metavar="ID")
+        answering.add_argument("--plan", default="", metavar="HASH", help="the plan that was looked at")
+        answering.add_argument("--by", default=None, help="who answers (default: the user running this)")
+        answering.add_argument("--for", dest="seconds", type=read_duration, default=DEFAULT_SECONDS, metavar="15m")
     pausing = add("pause", _pause, "stop every write until resumed; takes effect at the next decision")
     pausing.add_argument("name", metavar="NAME")
     pausing.add_argument("--reason", required=True)
     pausing.add_argument("--owner", default=None, help="who asks for it (default: the user running this)")
-    pausing.add_argument("--for", dest="seconds", type=_duration, default=None, metavar="1h", help="ends by itself")
+    pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
     resuming = add("resume", _resume, "end a pause")
     resuming.add_argument("name", metavar="NAME")
     add("check-config", _check, "report every fault of the settings and the policy file")
 
 
-def _say(text: str) -> None:
-    """One line for whoever asked."""
-    sys.stdout.write(f"{text}\n")
+def _tell(options: argparse.Namespace, content: Any, text: str) -> int:
+    """Prints an answer in the form that was asked for; the status of success."""
+    form = getattr(options, "output", "table")
+    sys.stdout.write(text if form == "table" else commands.render_data(content, form))
+    return 0
 
 
 def _complain(text: str) -> None:
     """One line about what is wrong."""
     sys.stderr.write(f"controlcore-remediator: {text}\n")
-
-
-def _duration(text: str) -> float:
-    """Seconds of a duration such as 90s, 15m, 1h30m, 2d."""
-    parts = re.findall(r"(\d+)([smhd])", text)
-    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 15m, 1h30m or 2d, got {text!r}")
-    return sum(int(number) * UNITS[unit] for number, unit in parts)
 
 
 def _serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -144,7 +151,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-def _check(_options: argparse.Namespace, settings: RemediatorSettings) -> int:
+def _check(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints what would be in force."""
     policy_set = check_everything(settings, is_serving=False)
     rows = [("POLICY", "MODE", "ACTION", "TARGETS")]
@@ -152,7 +159,11 @@ def _check(_options: argparse.Namespace, settings: RemediatorSettings) -> int:
         (item.name, item.mode.value, item.action, ", ".join(target.key for target in item.targets))
         for item in policy_set.policies
     ]
-    sys.stdout.write(report.table(rows))
+    _tell(
+        options,
+        [dict(zip(("policy", "mode", "action", "targets"), row, strict=True)) for row in rows[1:]],
+        report.table(rows),
+    )
     if not settings.token_files():
         _complain("warning: server.token_file is not set; serve will refuse to start")
     return 0
@@ -164,8 +175,7 @@ def _list(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     async def work(journal: Journal) -> int:
         found = await journal.listing(only_open=options.only_open, limit=options.limit)
         now = SystemClock().now()
-        sys.stdout.write(report.list_data(found) if options.output == "json" else report.render_list(found, now))
-        return 0
+        return _tell(options, report.list_content(found), report.render_list(found, now))
 
     return _with_journal(settings, work)
 
@@ -174,18 +184,63 @@ def _show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints one story."""
 
     async def work(journal: Journal) -> int:
-        found = await _find(journal, options.id)
-        if len(found) != 1:
-            words = "several remediations fit" if found else "no remediation fits"
-            _complain(f"{words} {options.id!r}")
-            return EXIT_FAILED
-        remediation, records = await journal.story(found[0].id)
-        is_json = options.output == "json"
-        render = report.story_data if is_json else report.render_story
-        sys.stdout.write(render(remediation, records))
-        return 0
+        story = await journal.story(await _one(journal, options.id))
+        return _tell(options, report.story_content(*story), report.render_story(*story))
 
     return _with_journal(settings, work)
+
+
+def _plan(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints what would be decided."""
+    options.output = getattr(options, "output", "table")
+    status, text = commands.plan(options, settings)
+    sys.stdout.write(text)
+    return status
+
+
+def _replay(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints each decision as it was and as it would be now."""
+
+    async def work(journal: Journal) -> int:
+        status, told = await commands.replay(journal, await _one(journal, options.id))
+        rows = [(log.format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
+        _tell(options, told, report.table([("AT", "THEN", "NOW"), *rows]))
+        return status
+
+    return _with_journal(settings, work)
+
+
+def _approve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Says yes."""
+    return _answer(options, settings, is_approved=True)
+
+
+def _reject(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Says no."""
+    return _answer(options, settings, is_approved=False)
+
+
+def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_approved: bool) -> int:
+    """Stores an answer; without the hash of a plan a yes only shows what waits."""
+
+    async def work(journal: Journal) -> int:
+        name = await _one(journal, options.id)
+        if is_approved and not options.plan:
+            sys.stdout.write(await commands.waiting_difference(journal, name))
+            _complain("name the plan that you looked at: --plan HASH")
+            return EXIT_CONFIG
+        given = Answer(options.by or user_name(), is_approved, options.plan, options.seconds)
+        return _tell(options, *await commands.answer(journal, name, given, SystemClock().now()))
+
+    return _with_journal(settings, work)
+
+
+async def _one(journal: Journal, text: str) -> str:
+    """The id of the one remediation that is meant; raises AnswerError for none or several."""
+    found = await _find(journal, text)
+    if len(found) != 1:
+        raise AnswerError(f"{'several remediations fit' if found else 'no remediation fits'} {text!r}")
+    return found[0].id
 
 
 async def _find(journal: Journal, text: str) -> Sequence[Remediation]:
@@ -202,9 +257,9 @@ def _pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     async def work(journal: Journal) -> int:
         now = SystemClock().now()
         until = None if options.seconds is None else now + options.seconds
-        await journal.pause(Pause(options.name, options.owner or _user(), options.reason, until), now)
-        _say(f"paused: {options.name}{'' if until is None else f' until {log.format_timestamp(until)}'}")
-        return 0
+        await journal.pause(Pause(options.name, options.owner or user_name(), options.reason, until), now)
+        words = f"paused: {options.name}{'' if until is None else f' until {log.format_timestamp(until)}'}\n"
+        return _tell(options, {"paused": options.name, "until": until}, words)
 
     return _with_journal(settings, work)
 
@@ -214,20 +269,11 @@ def _resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
     async def work(journal: Journal) -> int:
         if await journal.resume(options.name, SystemClock().now()):
-            _say(f"resumed: {options.name}")
-            return 0
+            return _tell(options, {"resumed": options.name}, f"resumed: {options.name}\n")
         _complain(f"no pause named {options.name!r} is in force")
         return EXIT_FAILED
 
     return _with_journal(settings, work)
-
-
-def _user() -> str:
-    """Who runs this, as far as it can be told."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]) -> int:

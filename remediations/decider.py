@@ -32,6 +32,7 @@ from remediations.model import (
     NotNeeded,
     Plan,
     State,
+    Target,
 )
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import at_rung
@@ -96,7 +97,9 @@ class Decider:
             return None
         remediation = lease.remediation
         facts = await gather_facts(desk.sources, policy, policy_set, remediation.target, remediation.alert)
-        facts = replace(facts, start=desk.start, sights=await self._look(policy, remediation))
+        facts = replace(
+            facts, start=desk.start, sights=await look(desk.lookout, policy, remediation.target, desk.clock.now())
+        )
         await lease.renew()
         async with self._one_at_a_time:
             now = desk.clock.now()
@@ -109,17 +112,6 @@ class Decider:
             decision = decide(lease.remediation, policy, policy_set, facts, history, now)
             inputs = to_text(make_inputs(lease.remediation, policy, policy_set, facts, history, now))
             return await self._settle(lease, policy, decision, facts, inputs)
-
-    async def _look(self, policy: Policy, remediation: Remediation) -> Sights:
-        """What the actions of the policy, its rungs included, need to know beside the facts."""
-        rungs = [at_rung(policy, number) for number in range(1 + len(policy.ladder))]
-        specs = [ACTIONS[rung.action] for rung in rungs if rung.action in ACTIONS]
-        needs = frozenset(need for spec in specs for need in spec.needs)
-        if not needs or remediation.target not in {target for rung in rungs for target in rung.targets}:
-            return Sights()
-        idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
-        desk = self._desk
-        return await desk.lookout.look(needs, remediation.target, desk.clock.now(), float(idle))
 
     async def _history(self, remediation: Remediation, policy_set: PolicySet, now: float) -> History:
         """What the journal knows that matters for a decision."""
@@ -224,6 +216,17 @@ class Decider:
             reason=reason,
             detail=detail,
         )
+
+
+async def look(lookout: Lookout, policy: Policy, target: Target, now: float) -> Sights:
+    """What the actions of the policy, its rungs included, need to know beside the facts."""
+    rungs = [at_rung(policy, number) for number in range(1 + len(policy.ladder))]
+    specs = [ACTIONS[rung.action] for rung in rungs if rung.action in ACTIONS]
+    needs = frozenset(need for spec in specs for need in spec.needs)
+    if not needs or target not in {item for rung in rungs for item in rung.targets}:
+        return Sights()
+    idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
+    return await lookout.look(needs, target, now, float(idle))
 
 
 def find_earlier_write(remediation: Remediation, facts: Facts) -> Plan | None:

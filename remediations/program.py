@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -22,15 +24,15 @@ from remediations.alertmanager import Alertmanager
 from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterApi, ClusterReader
 from remediations.credentials import Credentials, check_files
-from remediations.decider import Desk
+from remediations.decider import Desk, look
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
-from remediations.facts import Sources
+from remediations.facts import Sources, gather_facts
 from remediations.intake import Sameness
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Fact
-from remediations.policy import PolicySet, parse_policies
+from remediations.model import Alert, Fact, Facts, Target
+from remediations.policy import Policy, PolicySet, parse_policies
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
 from remediations.senders import Session
@@ -41,6 +43,8 @@ from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
 
 DEFAULT_TIMEOUT_SECONDS = 3.0
+
+Gather = Callable[[Policy, PolicySet, Target, Alert], Awaitable[Facts]]
 
 
 def read_policies(path: Path) -> PolicySet:
@@ -155,6 +159,22 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
         watcher.cancel()
         keeper.cancel()
     get_logger().info("program.stopped")
+
+
+async def opened_gatherer(stack: AsyncExitStack, settings: RemediatorSettings) -> Gather:
+    """What gathers facts as `serve` does, for a command beside it; its connections close with the stack."""
+    clock = SystemClock()
+    cluster = await _open_cluster(stack, settings)
+    http = await stack.enter_async_context(HttpClient.opened())
+    session = await stack.enter_async_context(opened_session(settings.database))
+    sources = _sources(settings, http, cluster, clock)
+    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+
+    async def gather(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
+        facts = await gather_facts(sources, policy, policy_set, target, alert)
+        return replace(facts, sights=await look(lookout, policy, target, clock.now()))
+
+    return gather
 
 
 async def _guard(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> WebGuard | None:

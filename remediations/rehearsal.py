@@ -14,10 +14,13 @@ from remediations.intake import Payload, match_alerts
 from remediations.journal.port import Match, Remediation
 from remediations.model import Act, Decision, Facts, History, NotNeeded, State
 from remediations.policy import Policy, PolicySet
+from remediations.recorded import facts_to_data
 from remediations.story import decision_data, describe
 
 REHEARSAL_ID = "0" * 24
 """Stands for the id that a real remediation would get."""
+RECORDED = "recorded_facts"
+"""Key under which the facts stand as `plan --facts` reads them."""
 EXIT_ACT, EXIT_FAULT, EXIT_HOLD, EXIT_NOT_NEEDED = 0, 2, 3, 4
 
 Gather = Callable[[Policy, Match], Awaitable[Facts]]
@@ -70,6 +73,7 @@ def to_data(rehearsed: tuple[Rehearsed, ...]) -> list[dict[str, Any]]:
     return [
         {"policy": item.policy.name, "mode": item.policy.mode.value, "target": item.match.target.key}
         | decision_data(item.decision, item.facts)
+        | {RECORDED: facts_to_data(item.facts)}
         | ({} if not isinstance(item.decision, Act) else _plan_data(item.decision))
         for item in rehearsed
     ]

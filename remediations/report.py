@@ -39,7 +39,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def list_data(remediations: Sequence[Remediation]) -> str:
     """The remediations as a JSON array."""
-    return json.dumps([remediation_data(item) for item in remediations], indent=2) + "\n"
+    return json.dumps(list_content(remediations), indent=2) + "\n"
+
+
+def list_content(remediations: Sequence[Remediation]) -> list[dict[str, Any]]:
+    """The remediations as JSON-able data."""
+    return [remediation_data(item) for item in remediations]
 
 
 def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
@@ -196,3 +201,8 @@ def _age(seconds: float) -> str:
 def printable(text: str) -> str:
     """The text without characters that a terminal would obey; they are shown as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """Several lines, each without characters that a terminal would obey."""
+    return "\n".join(printable(line) for line in text.split("\n"))

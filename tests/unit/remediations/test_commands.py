@@ -1,0 +1,161 @@
+"""The commands that look at decisions and answer them, in the process of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from remediations.answers import proposal_data
+from remediations.digest import plan_hash
+from remediations.journal.port import Change, Delivery, Match, Record
+from remediations.journal.sqlite import open_journal
+from remediations.model import Fact, History, State
+from remediations.recorded import facts_to_data, make_inputs, to_text
+from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, an_alert, facts, restart_policy
+from tests.integration.remediations.running import POLICIES
+from tests.integration.remediations.running import an_alert as a_payload_alert
+from tests.unit.remediations.test_answers import PLAN
+from tests.unit.remediations.test_main import run
+
+pytestmark = pytest.mark.timeout(30)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_text("a-token-of-the-test-0001")
+    (tmp_path / "policies.yaml").write_text(POLICIES)
+    (tmp_path / "config.yaml").write_text(
+        f"""
+server: {{token_file: {tmp_path}/token}}
+journal: {{path: {tmp_path}/journal.db}}
+policies_file: {tmp_path}/policies.yaml
+"""
+    )
+    return tmp_path / "config.yaml"
+
+
+def given(folder: Path, *alerts: Any, **changes: Any) -> tuple[str, ...]:
+    """The options of `plan` for a payload and recorded facts."""
+    (folder / "payload.json").write_text(json.dumps({"version": "4", "alerts": alerts or [a_payload_alert()]}))
+    recorded = facts(witnesses={"pods": Fact(True, "pods")}, dependencies={}, **changes)
+    (folder / "facts.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(facts_to_data(recorded)))))
+    return ("plan", "--payload", f"{folder}/payload.json", "--facts", f"{folder}/facts.yaml")
+
+
+def test_plan_that_would_be_carried_out_is_shown_with_guards_and_difference(capsys, config, tmp_path):
+    status, out, err = run(capsys, config, *given(tmp_path))
+
+    assert (status, err) == (0, "")
+    assert out.index("kill_switch") < out.index("witnesses") < out.index("ACT guards_passed") < out.index("PATCH")
+    assert "+ spec.template.metadata.annotations" in out
+    assert not (tmp_path / "journal.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected", "word"), [(None, 3, "condition_unknown"), (False, 4, "condition_gone")]
+)
+def test_status_says_whether_it_is_held_or_not_needed(capsys, config, tmp_path, condition, expected, word):
+    status, out, _ = run(capsys, config, *given(tmp_path, condition=Fact(condition, "promql", "?")))
+
+    assert status == expected
+    assert word in out
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_output_of_plan_can_be_given_back_as_recorded_facts(capsys, config, tmp_path, form):
+    first = run(capsys, config, *given(tmp_path), "--output", form)
+    (tmp_path / "told").write_text(first[1])
+
+    again = run(capsys, config, *given(tmp_path)[:3], "--facts", f"{tmp_path}/told", "--output", form)
+
+    assert (first, yaml.safe_load(first[1])[0]["decision"]) == (again, "act")
+
+
+@pytest.mark.parametrize("spoil", ["payload.json", "facts.yaml"])
+def test_file_that_cannot_be_read_is_a_fault(capsys, config, tmp_path, spoil):
+    options = given(tmp_path)
+    (tmp_path / spoil).write_text("{nonsense")
+
+    status, _, err = run(capsys, config, *options)
+
+    assert status == 2
+    assert spoil in err
+
+
+def test_payload_that_no_policy_wants_is_a_fault(capsys, config, tmp_path):
+    status, _, err = run(capsys, config, *given(tmp_path, a_payload_alert(remediation="none")))
+
+    assert status == 2
+    assert "belongs to a policy" in err
+
+
+def store(folder: Path, data: dict[str, Any]) -> str:
+    """A held remediation whose newest decision is this."""
+
+    async def fill() -> str:
+        async with open_journal(folder / "journal.db") as journal:
+            (name,) = (await journal.append(Delivery(NOW, (Match(an_alert(), "restart-api", API),)))).opened
+            claim = await journal.claim("one", NOW, 10)
+            assert claim is not None
+            change = Change(Record(NOW, "decision", State.HELD, data), next_at=NOW)
+            await journal.advance(claim, State.CLAIMED, State.HELD, NOW, change)
+            return name
+
+    return asyncio.run(fill())
+
+
+def test_decision_is_replayed_and_a_difference_is_told(capsys, config, tmp_path):
+    inputs = make_inputs(a_remediation(), restart_policy(), a_policy_set(), facts(), History(), NOW)
+    stored = {"decision": "act", "reason": "guards_passed", "inputs": to_text(inputs)}
+    store(tmp_path, stored)
+
+    assert run(capsys, config, "replay", "last")[0] == 0
+
+    (tmp_path / "journal.db").unlink()
+    store(tmp_path, stored | {"decision": "hold", "reason": "cooldown"})
+    status, out, _ = run(capsys, config, "replay", "last", "--output", "json")
+    assert (status, json.loads(out)[0]["now"]) == (1, "act guards_passed")
+
+
+def test_yes_needs_the_plan_that_was_looked_at(capsys, config, tmp_path):
+    name = store(tmp_path, {"proposal": proposal_data(PLAN)})
+
+    status, out, err = run(capsys, config, "approve", "last")
+    assert (status, plan_hash(PLAN)[:12] in out, "--plan" in err) == (2, True, True)
+
+    status, out, _ = run(capsys, config, "approve", "last", "--plan", plan_hash(PLAN)[:12], "--by", "ann")
+    assert (status, out) == (0, f"approved: {name}, plan {plan_hash(PLAN)[:12]}\n")
+    status, out, _ = run(capsys, config, "show", name)
+    assert "by ann: plan" in out
+
+
+def test_no_needs_no_plan(capsys, config, tmp_path):
+    store(tmp_path, {"proposal": proposal_data(PLAN)})
+
+    status, out, _ = run(capsys, config, "reject", "last", "--by", "ann", "--output", "yaml")
+
+    assert (status, yaml.safe_load(out)["is_approved"]) == (0, False)
+
+
+def test_answer_where_nothing_waits_is_refused_with_a_sentence(capsys, config, tmp_path):
+    store(tmp_path, {"decision": "hold", "reason": "cooldown"})
+
+    status, _, err = run(capsys, config, "reject", "last", "--by", "ann")
+
+    assert status == 1
+    assert "waits for approval" in err
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("check-config",), ("show", "last")])
+def test_every_command_speaks_yaml(capsys, config, tmp_path, arguments):
+    store(tmp_path, {})
+
+    status, out, _ = run(capsys, config, *arguments, "--output", "yaml")
+
+    assert status == 0
+    assert "restart-api" in str(yaml.safe_load(out))
