@@ -1,0 +1,152 @@
+"""Scenario files as requests to the decision core: what a file does not say is as a repair needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from remediations.circumstances import Change, ProcessStart, Source, Template
+from remediations.decide import ACTIONS
+from remediations.guards import GuardInput
+from remediations.ladder import rung_number
+from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
+from remediations.matcher import parse_matchers
+from remediations.model import Budgets, Fact, Facts, History, Mode, Pause, State
+from remediations.policy import Policy, PolicySet, Query, choose_target, matches, parse_policies
+from remediations.policy_model import Rung, at_rung
+from remediations.shipped import read_policies
+from tests.fakes import decisions as fakes
+from tests.fakes.decisions import NOW
+
+FOLDER = Path(__file__).parents[1] / "scenarios"
+HOME = {"alertname": "ControlCoreAPIDown", "cluster": "production"}
+SHIPPED = replace(parse_policies(read_policies(), "policies.yaml"), identity=parse_matchers('cluster="production"'))
+NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One entry of a scenario file."""
+
+    name: str
+    expect: str
+    told: Mapping[str, Any]
+
+
+def read_situations() -> list[Situation]:
+    """Every entry of every file; an unknown word in one is an error."""
+    found = []
+    known = {"name", "labels", "facts", "history", "policy", "set", "remediation", "expect"}
+    for path in sorted(FOLDER.glob("*.yaml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+            assert set(entry) <= known, (path, entry)
+            found.append(Situation(entry["name"], entry["expect"], entry))
+    return found
+
+
+def requests_of(situation: Situation) -> list[GuardInput]:
+    """One request for each shipped policy that takes the alert."""
+    labels = HOME | situation.told.get("labels", {})
+    return [_request(situation.told, policy, labels) for policy in SHIPPED.policies if matches(policy, labels)]
+
+
+def _request(told: Mapping[str, Any], shipped: Policy, labels: Mapping[str, str]) -> GuardInput:
+    policy = _policy(shipped, told.get("policy", {}))
+    remediation = _remediation(told.get("remediation", {}), policy, labels)
+    history = _history(told.get("history", {}), policy)
+    policy_set = _set(told.get("set", {}))
+    due = at_rung(policy, rung_number(policy, history, remediation, NOW, policy_set.breaker.close_seconds))
+    facts = _facts(dict(told.get("facts", {})), policy)
+    return GuardInput(remediation, due, policy_set, ACTIONS[due.action], facts, history, NOW)
+
+
+def _policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
+    guards = tuple(CustomGuard(name, "q", HoldIf.NONEMPTY, "said so") for name in told.get("guards", ()))
+    ladder = tuple(Rung(action) for action in told.get("ladder", ()))
+    connections = ConnectionBudget(told["connections"], "limit", ("postgres",)) if "connections" in told else None
+    mode = Mode(told.get("mode", "auto"))
+    return replace(policy, mode=mode, guards=guards, ladder=ladder, connections=connections or policy.connections)
+
+
+def _set(told: Mapping[str, Any]) -> PolicySet:
+    freeze = (fakes.frozen(),) if told.get("freeze") else ()
+    return replace(SHIPPED, freeze=freeze, locks={name: Query(name) for name in told.get("locks", ())})
+
+
+def _remediation(told: Mapping[str, Any], policy: Policy, labels: Mapping[str, str]) -> Any:
+    began = told.get("began")
+    starts_at = "" if began is None else _moment(NOW - began)
+    return fakes.a_remediation(
+        policy=policy.name,
+        target=choose_target(policy, labels),
+        alert=fakes.an_alert(name=labels["alertname"], labels=labels, starts_at=starts_at),
+        created_at=NOW - told.get("age", 5),
+    )
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def _history(told: Mapping[str, Any], policy: Policy) -> History:
+    writes = tuple(
+        fakes.a_past_action(
+            policy=policy.name,
+            target=policy.targets[0],
+            action=policy.action,
+            written_at=NOW - item["age"],
+            state=State(item.get("state", "succeeded")),
+        )
+        for item in told.get("writes", ())
+    )
+    arrivals = tuple(NOW - 60 * number / max(1, told.get("arrivals", 0)) for number in range(told.get("arrivals", 0)))
+    return History(writes, tuple(told.get("in_flight", ())), arrivals=arrivals)
+
+
+def _facts(told: dict[str, Any], policy: Policy) -> Facts:
+    """The favourable facts with what the file says in their place."""
+    dependencies = dict.fromkeys(policy.dependencies, True) | told.pop("dependencies", {})
+    witnesses = {item.name: True for item in policy.witnesses} | told.pop("witnesses", {})
+    changes: dict[str, Any] = {
+        "dependencies": {name: _known(value) for name, value in dependencies.items()},
+        "witnesses": {name: _known(value) for name, value in witnesses.items()},
+    }
+    for name, value in told.items():
+        key = {"autoscaler": "autoscalers"}.get(name, name)
+        changes[key] = READERS[name](value)
+    return fakes.facts(**changes)
+
+
+def _known(value: Any) -> Fact[Any]:
+    return fakes.unknown() if value is None else Fact(value, "scenario")
+
+
+def _template(told: Mapping[str, Any]) -> Fact[Template]:
+    sources = tuple(
+        Source(item["name"], None if item["age"] is None else NOW - item["age"], "permission")
+        for item in told.get("sources", ())
+    )
+    return Fact(Template(tuple(told.get("unpinned", ())), sources), "scenario")
+
+
+READERS: dict[str, Any] = {
+    "condition": _known,
+    "mutes": lambda value: _known(None if value is None else tuple(value)),
+    "workload": lambda value: Fact(fakes.a_workload(**value), "scenario"),
+    "autoscaler": lambda value: Fact((fakes.an_autoscaler(**value),), "scenario"),
+    "budgets": lambda value: Fact(Budgets(value), "scenario"),
+    "template": _template,
+    "locks": lambda value: {name: _known(item) for name, item in value.items()},
+    "custom": lambda value: {name: _known(item) for name, item in value.items()},
+    "changes": lambda value: Fact(
+        tuple(Change(item["who"], item["what"], NOW - item["age"]) for item in value), "scenario"
+    ),
+    "start": lambda value: Fact(ProcessStart(NOW - value["age"], value["silent_seconds"]), "scenario"),
+    "pauses": lambda value: tuple(Pause(name, "sam", "asked to", None) for name in value),
+    "has_orchestrator": bool,
+}
