@@ -26,6 +26,8 @@ from remediations.step import CreateStep
     rbac=(
         "get apps/deployments",
         "list core/pods",
+        "get core/pods/log",
+        "list core/events",
         "get core/pods",
         "create core/pods/eviction",
         "list policy/poddisruptionbudgets",

@@ -16,6 +16,8 @@ from remediations.step import PatchStep
         "get apps/deployments",
         "patch apps/deployments",
         "list core/pods",
+        "get core/pods/log",
+        "list core/events",
         "list policy/poddisruptionbudgets",
         "get core/configmaps",
     ),

@@ -62,7 +62,7 @@ def test_the_exporter_alone_needs_no_secret() -> None:
         ({"exportr": {}}, "additional properties 'exportr' not allowed"),
         ({"remediator": {"tokensecret": {}}}, "additional properties 'tokensecret' not allowed"),
         ({"remediator": {"policies": {"restart-api": {"modus": "auto"}}}}, "additional properties 'modus' not allowed"),
-        ({"remediator": {"policies": {"restart-api": {"mode": "approve"}}}}, "must be one of"),
+        ({"remediator": {"policies": {"restart-api": {"mode": "manual"}}}}, "must be one of"),
         ({"exporter": {"database": {"url": "postgresql://u:password@db/x"}}}, "does not match pattern"),
         ({"exporter": {"redis": {"url": "redis://:password@redis:6379"}}}, "does not match pattern"),
         ({"exporter": {"resources": {"limits": None}}}, "missing propert"),
@@ -75,8 +75,9 @@ def test_a_value_that_is_unknown_or_wrong_is_refused(values: dict[str, Any], com
 
 
 def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
-    """Free are only what Kubernetes or the exporter's own check judges, and mappings whose keys are names."""
+    """Free are only what Kubernetes or a program's own check judges, and mappings whose keys are names."""
     free = {"global", "affinity", "tolerations", "collectors"}
+    free |= {"schedule", "freeze", "guards", "connections", "parameters", "targets"}
     assert _open_places(SCHEMA, "") <= free
     assert _unknown_defaults(SCHEMA, DEFAULTS, "") == []
 
@@ -127,7 +128,8 @@ def test_names_modes_and_changes_reach_the_policies() -> None:
 def test_a_policy_that_is_switched_off_leaves_neither_policy_nor_right() -> None:
     values = {"remediator": {**SMALL["remediator"], "policies": {"scale-api": {"enabled": False}}}}
     document = yaml.safe_load(_file_of(values, "controlcore-remediator", "policies.yaml"))
-    assert [policy["name"] for policy in document["policies"]] == ["restart-api"]
+    names = {policy["name"] for policy in document["policies"]}
+    assert ("restart-api" in names, "scale-api" in names) == (True, False)
     assert not any(right.startswith("patch autoscaling") for right in _rights(values, "controlcore-remediator"))
 
 
@@ -165,34 +167,54 @@ def test_the_exporter_gets_exactly_the_rights_that_its_collectors_name() -> None
 
 
 def test_the_remediator_gets_exactly_the_rights_that_its_actions_name() -> None:
-    values = {"remediator": {**SMALL["remediator"], "readableConfigMaps": ["environment"]}}
+    query = {"promql": "up", "collectors": ["api"]}
+    more = {
+        name: {"action": action, "condition": query, "verify": query, "targets": [_target(kind)]}
+        for name, action, kind in (("evict", "evict_pod", "Deployment"), ("backup", "run_backup_job", "CronJob"))
+    }
+    values = {"remediator": {**SMALL["remediator"], "readableConfigMaps": ["environment"], "policies": more}}
     wanted = {_plain(right) for spec in discover_actions().values() for right in spec.rbac}
     assert {right.partition(" of ")[0] for right in _rights(values, "controlcore-remediator")} == wanted
+
+
+def _target(kind: str) -> dict[str, str]:
+    return {"namespace": "controlcore", "kind": kind, "name": "control-plane-api"}
 
 
 @pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
 def test_writes_and_reads_of_secrets_are_granted_by_name_only(values: dict[str, Any]) -> None:
     rights = _rights(values, "controlcore-remediator") | _rights(values, "controlcore-exporter")
-    assert {right.partition(" ")[0] for right in rights} <= {"get", "list", "patch"}
-    assert all(" of " in right for right in rights if not right.startswith("list "))
+    assert {right.partition(" ")[0] for right in rights} <= {"get", "list", "patch", "create"}
+    unnamed = {right for right in rights if " of " not in right and not right.startswith("list ")}
+    nameless = {"core/pods", "core/pods/log", "core/pods/eviction", "batch/jobs"}
+    assert {right.partition(" ")[2] for right in unnamed} <= nameless, "these names are not known in advance"
     assert not any("*" in right for right in rights)
     assert {right for right in rights if "secrets" in right} <= {"get core/secrets of api-secrets"}
     assert all(item["kind"] in {"Role", "RoleBinding"} for item in _render(values) if "rbac" in item["apiVersion"])
 
 
 def test_a_policy_in_observe_brings_no_right_to_write() -> None:
-    observing = {"restart-api": {"mode": "observe"}, "scale-api": {"mode": "observe"}}
+    shipped = yaml.safe_load(_file_of(SMALL, "controlcore-remediator", "policies.yaml"))["policies"]
+    observing = {policy["name"]: {"mode": "observe"} for policy in shipped}
     values = {"remediator": {**SMALL["remediator"], "policies": observing}}
-    assert not any(right.startswith("patch ") for right in _rights(values, "controlcore-remediator"))
-    assert {"patch apps/deployments of controlcore-api", "patch apps/deployments of bouncer"} == {
+    assert not any(right.startswith(("patch ", "create ")) for right in _rights(values, "controlcore-remediator"))
+    assert {"patch apps/deployments of controlcore-api", "patch apps/deployments of bouncer"} <= {
         right for right in _rights(FULL, "controlcore-remediator") if right.startswith("patch ")
     }
 
 
 def test_an_action_without_known_rights_is_refused() -> None:
-    values = {"remediator": {**SMALL["remediator"], "policies": {"restart-api": {"action": "evict_pod"}}}}
+    values = {"remediator": {**SMALL["remediator"], "policies": {"restart-api": {"action": "delete_pod"}}}}
     with pytest.raises(ChartError):
         render(values, "controlcore", "controlcore")
+
+
+def test_rights_follow_the_rungs_of_a_ladder_and_calls_bring_none() -> None:
+    rungs = [{"action": "evict_pod"}, {"action": "trigger_policy_update", "targets": [_target("OpalClient")]}]
+    values = {"remediator": {**SMALL["remediator"], "policies": {"restart-api": {"ladder": rungs}}}}
+    rights = _rights(values, "controlcore-remediator")
+    assert "create core/pods/eviction" in rights
+    assert rights - _rights(SMALL, "controlcore-remediator") <= {"create core/pods/eviction", "get core/pods"}
 
 
 def test_rules_reach_the_operator_with_your_addresses_and_valid(tmp_path: Path) -> None:
