@@ -22,6 +22,8 @@ DURATIONS = {
 }
 """The policies' waits that run at the stage's pace, with the value that holds where the shipped file is silent."""
 
+PLAYED = ("restart-api", "scale-api")
+"""The shipped policies whose targets are on the stage."""
 DEMO_TERMS = {
     "human_quiet_seconds": 0,
     "change_quiet_seconds": 0,
@@ -92,6 +94,7 @@ def demo_policies(pace: Pace, *, mode: str = "auto") -> str:
     """The shipped policies in this mode, bound to the demo's cluster, with their waits at this pace."""
     document = yaml.safe_load(POLICIES.read_text(encoding="utf-8"))
     document["identity"] = [f'cluster="{CLUSTER_NAME}"']
+    document["policies"] = [policy for policy in document["policies"] if policy["name"] in PLAYED]
     for policy in document["policies"]:
         policy["mode"] = mode
         policy.update(DEMO_TERMS)

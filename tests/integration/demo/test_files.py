@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.files import Pace, alertmanager_configuration, demo_policies, prometheus_files
+from demo.files import PLAYED, Pace, alertmanager_configuration, demo_policies, prometheus_files
 from remediations.model import Mode
 from remediations.policy import parse_policies
 from tools.servers.generation import Generation
@@ -67,8 +67,10 @@ def test_demo_policies_differ_from_the_shipped_ones_in_pace_mode_and_identity_on
     shipped = parse_policies((ROOT / "remediations" / "shipped" / "policies.yaml").read_text(), "shipped")
     played = parse_policies(demo_policies(Pace(12.0)), "demo")
 
-    assert [policy.mode for policy in played.policies] == [Mode.AUTO for _ in shipped.policies]
-    for ours, theirs in zip(played.policies, shipped.policies, strict=True):
+    assert [(policy.name, policy.mode) for policy in played.policies] == [(name, Mode.AUTO) for name in PLAYED]
+    for ours in played.policies:
+        theirs = shipped.named(ours.name)
+        assert theirs is not None
         assert (ours.name, ours.action, ours.targets) == (theirs.name, theirs.action, theirs.targets)
         assert (ours.condition.promql, ours.verify.promql) == (theirs.condition.promql, theirs.verify.promql)
         assert (ours.witnesses, ours.dependencies) == (theirs.witnesses, theirs.dependencies)
