@@ -121,7 +121,10 @@ class PolicyShelf:
 def make_telemetry(policy_set: PolicySet) -> Telemetry:
     """The program's metrics; reads the disk, so before the event loop starts."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-    return Telemetry(policy.name for policy in policy_set.policies)
+    telemetry = Telemetry(policy.name for policy in policy_set.policies)
+    for policy in policy_set.policies:
+        telemetry.bear_actions((policy.name, action) for action in (policy.action, *(r.action for r in policy.ladder)))
+    return telemetry
 
 
 async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet, telemetry: Telemetry) -> None:

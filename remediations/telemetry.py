@@ -152,6 +152,13 @@ class Telemetry:
             self._decisions.labels(policy, "act", "guards_passed")
             self._decisions.labels(policy, "not_needed", "condition_gone")
 
+    def bear_actions(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Creates the series of what policies may carry out: pairs of a policy's name and an action."""
+        born = (ActionOutcome.WRITTEN, ActionOutcome.SUCCEEDED, ActionOutcome.FAILED, ActionOutcome.UNVERIFIED)
+        for policy, action in pairs:
+            for outcome in born:
+                self._actions.labels(policy, action, outcome.value)
+
     def count_notification(self, status: Notification) -> None:
         """One webhook request ended like this."""
         self._notifications.labels(status.value).inc()
