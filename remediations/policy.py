@@ -17,6 +17,7 @@ from remediations.actions import ActionSpec, Effect
 from remediations.document import Node, not_allowed, read_yaml
 from remediations.matcher import Matcher, MatcherError, MatchType, parse_matchers
 from remediations.model import Mode, Target
+from remediations.policy_lint import find_nonsense
 from remediations.policy_model import Policy, PolicySet, Query, Rung, Witness, WitnessKind, choose_target, matches
 from remediations.policy_sections import (
     NAME,
@@ -248,6 +249,9 @@ def _check_together(parsed: PolicySet, policies: list[Policy | None], node: Node
                 here.child("dependencies", None).fault(not_allowed(dependency, parsed.dependencies))
         if policy.mode in {Mode.AUTO, Mode.APPROVE} and not parsed.identity:
             here.child("mode", None).fault(f"{policy.mode} requires `identity` matchers at the top of the file")
+    if None not in policies:
+        for index, key, sentence in find_nonsense(parsed):
+            Node(None, f"{node.path}[{index}].{key}", node.faults).fault(sentence)
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         node.fault(f"the name {name!r} is used {names.count(name)} times")
 
