@@ -18,7 +18,7 @@ from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
 from chassis.lifecycle import Lifecycle, run
 from chassis.telemetry import version
-from remediations import commands, report
+from remediations import commands, grants, report
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
 from remediations.commands import read_duration, user_name
 from remediations.journal.port import Journal, JournalError, Remediation
@@ -106,6 +106,11 @@ def _add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -
     pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
     resuming = add("resume", _resume, "end a pause")
     resuming.add_argument("name", metavar="NAME")
+    granting = add(
+        "grants", grants.run, "print the SQL of the one right in the product's database: to end idle sessions"
+    )
+    granting.add_argument("--role", default="controlcore_remediator", help="whose right it is")
+    granting.add_argument("--product-role", default="postgres", help="whose sessions may be ended")
     add("check-config", _check, "report every fault of the settings and the policy file")
 
 

@@ -5,8 +5,13 @@ The predicate stands in the functions, so a caller can choose only how long and 
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 
+from remediations.settings import RemediatorSettings
+
+EXIT_CONFIG = 2
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
 
 SQL = """\
@@ -74,3 +79,13 @@ def render(role: str, product: str) -> str:
         if NAME.fullmatch(name) is None:
             raise ValueError(f"not a plain role name: {name!r}")
     return SQL.format(role=role, product=product)
+
+
+def run(options: argparse.Namespace, _settings: RemediatorSettings) -> int:
+    """Prints the SQL; status 2 for what is no plain role name."""
+    try:
+        sys.stdout.write(render(options.role, options.product_role))
+    except ValueError as error:
+        sys.stderr.write(f"controlcore-remediator: {error}\n")
+        return EXIT_CONFIG
+    return 0
