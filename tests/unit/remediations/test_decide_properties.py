@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remediations.circumstances import Change, ProcessStart, Template
 from remediations.decide import GUARDS, judge
 from remediations.model import (
     Act,
@@ -132,14 +133,18 @@ def requests(draw):
             autoscalers=draw(AUTOSCALERS),
             budgets=draw(BUDGETS),
             pauses=draw(PAUSES),
+            start=draw(one_of(seen(ProcessStart(NOW - 60, 5.0)), seen(ProcessStart(NOW - 60, 5000.0)), *UNKNOWN)),
+            mutes=draw(one_of(seen(()), seen(("silence 1",)), *UNKNOWN)),
+            changes=draw(one_of(seen(()), seen((Change("kubectl", "spec", NOW - 60),)), *UNKNOWN)),
+            template=draw(one_of(seen(Template()), seen(Template(("api: api:latest",))), *UNKNOWN)),
         ),
     )
 
 
 REQUESTS = requests()
 NEEDED = {
-    "restart_workload": ("condition", "dependencies", "witnesses", "workload"),
-    "scale_workload": ("condition", "dependencies", "workload", "autoscalers"),
+    "restart_workload": ("condition", "dependencies", "witnesses", "workload", "start", "mutes", "changes", "template"),
+    "scale_workload": ("condition", "dependencies", "workload", "autoscalers", "start", "mutes", "changes", "template"),
 }
 FAVOURABLE = st.sampled_from(
     [
@@ -190,7 +195,9 @@ def test_no_missing_fact_ever_acts(request, data):
 @given(REQUESTS, st.data())
 def test_forgetting_a_fact_never_turns_a_hold_into_an_act(request, data):
     name = data.draw(st.sampled_from([item.name for item in fields(Facts) if item.name != "pauses"]))
-    forgotten = {"dependencies": {}, "witnesses": {}, "has_orchestrator": False}.get(name, unknown())
+    forgotten = {"dependencies": {}, "witnesses": {}, "locks": {}, "custom": {}, "has_orchestrator": False}.get(
+        name, unknown()
+    )
     if not isinstance(judge(request, GUARDS), Act):
         later = judge(replace(request, facts=replace(request.facts, **{name: forgotten})), GUARDS)
         assert not isinstance(later, Act)
