@@ -29,9 +29,10 @@ from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
 from remediations.facts import Sources, gather_facts
 from remediations.intake import Sameness
+from remediations.journal.filesystem import find_fault
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, Fact, Facts, Target
+from remediations.model import Alert, Fact, Facts, Mode, Target
 from remediations.policy import Policy, PolicySet, parse_policies
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
@@ -68,9 +69,19 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> Polic
         policy_set = read_policies(settings.policies_file)
     except ConfigError as error:
         faults += error.faults
+    faults += journal_faults(settings, policy_set) if is_serving else ()
     if faults:
         raise ConfigError(tuple(faults))
     return policy_set
+
+
+def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[Fault, ...]:
+    """Why no policy may act with this journal: what acts must remember that it has acted."""
+    acting = [policy.name for policy in policy_set.policies if policy.mode in {Mode.AUTO, Mode.APPROVE}]
+    if not acting or settings.journal.is_ephemeral_accepted:
+        return ()
+    fault = find_fault(settings.journal.path)
+    return (Fault("journal.path", f"{fault}; policies that act: {', '.join(acting)}"),) if fault else ()
 
 
 def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault, ...]:

@@ -51,6 +51,9 @@ class JournalSettings(Section):
 
     path: Path = Path("/var/lib/controlcore-remediator/journal.db")
     """SQLite file on a disk that survives the pod. On an ephemeral disk a restart forgets cooldowns and budgets."""
+    is_ephemeral_accepted: bool = False
+    """Lets policies act although the file lies on tmpfs, overlay, NFS or the like. Such a journal forgets cooldowns,
+    budgets and approvals at a restart, or may be damaged: for trials only."""
     keep_days: float = Field(default=90.0, ge=1, le=3650)
     """Closed remediations are kept this long. Below a day cooldowns and budgets would suffer; a fault that is held
     for ever adds about 20 MB a day."""

@@ -91,7 +91,7 @@ class RemediatorServer(Sidecar):
         self.token_path.chmod(0o600)
         (self.folder / "policies.yaml").write_text(self._policies, encoding="utf-8")
         self._settings["server"] = {**self._settings.get("server", {}), "token_file": str(self.token_path)}
-        self._settings["journal"] = {"path": str(self.journal_path)}
+        self._settings["journal"] = {"path": str(self.journal_path), "is_ephemeral_accepted": True}
         self._settings["policies_file"] = str(self.folder / "policies.yaml")
         super().prepare()
 

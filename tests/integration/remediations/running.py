@@ -70,7 +70,7 @@ class RemediatorServer(Server):
         self.policies_path.write_text(self.policies)
         settings: dict[str, Any] = {
             "server": {"host": "127.0.0.1", "port": self.port, "token_file": str(self.token_path)},
-            "journal": {"path": str(self.journal_path)},
+            "journal": {"path": str(self.journal_path), "is_ephemeral_accepted": True},
             "policies_file": str(self.policies_path),
             "prometheus": {"url": "http://127.0.0.1:9"},
             "log": {"form": "json"},

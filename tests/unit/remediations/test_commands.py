@@ -159,3 +159,17 @@ def test_every_command_speaks_yaml(capsys, config, tmp_path, arguments):
 
     assert status == 0
     assert "restart-api" in str(yaml.safe_load(out))
+
+
+def test_policy_that_acts_is_refused_on_a_journal_that_forgets(capsys, config, tmp_path):
+    """/dev/shm is a tmpfs on every Linux."""
+    config.write_text(config.read_text().replace(f"{tmp_path}/journal.db", "/dev/shm/controlcore-none/journal.db"))
+
+    status, _, err = run(capsys, config, "serve", "--config.check")
+
+    assert status == 2
+    assert "journal.path: /dev/shm/controlcore-none/journal.db is on tmpfs" in err
+    assert "restart-api" in err
+
+    config.write_text(config.read_text().replace("journal: {", "journal: {is_ephemeral_accepted: true, "))
+    assert run(capsys, config, "serve", "--config.check")[0] == 0
