@@ -33,3 +33,8 @@ def test_rung_brings_its_action_and_keeps_the_targets():
     assert (second.action, second.parameters, second.targets) == ("scale_workload", {"max_replicas_cap": 9}, (API,))
     assert at_rung(POLICY, 0) == POLICY
     assert at_rung(POLICY, 7).action == "scale_workload"
+
+
+def test_writes_of_others_and_of_this_remediation_do_not_climb():
+    foreign = (a_past_action(policy="x", state=State.FAILED), a_past_action(remediation="0001", state=State.FAILED))
+    assert ask("ladder", policy=POLICY, history=History((*foreign, *failed(100).actions))).reason is None
