@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from blockbuster import BlockBuster
 from hypothesis import settings as hypothesis_settings
 
@@ -72,6 +73,14 @@ def _blockbuster() -> BlockBuster:
             looks = {"_dot_postgresql_path", "_parse_connect_dsn_and_args"}
             watch.functions[name].can_block_in("asyncpg/connect_utils.py", looks)
     return watch
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_another_test() -> Iterator[None]:
+    """Forgets where a test sent its log lines: that stream belongs to it, and is no terminal of the next one."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,9 @@ of the remediator 128. CPU a scrape of ours leaves out collecting, which runs be
 Latencies are p50 / p99 (minimum to maximum) of one run on one machine: quote ratios."""
 
 
+KINDS = {"repeat": "join open remediations", "open": "begin new ones, while the engine decides those before"}
+
+
 def machine() -> str:
     """The machine in one line."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -60,9 +63,13 @@ def measure_all() -> list[str]:
             "",
         ]
     lines += ["## Webhook: durable acknowledgement (SQLite, synchronous=FULL)", ""]
-    lines += ["| alerts a request | p50 / p99 (min to max) | CPU a request | RSS |", "|---|---|---|---|"]
+    lines += [
+        "| alerts a request | what they do | p50 / p99 (min to max) | CPU a request | RSS |",
+        "|---|---|---|---|---|",
+    ]
     for row in measure_acknowledgement():
-        lines.append(f"| {row.alerts} | {row.spread.describe()} | {row.spread.cpu()} | {row.resident:.0f} MiB |")
+        figures = f"{row.spread.describe()} | {row.spread.cpu()} | {row.resident:.0f} MiB"
+        lines.append(f"| {row.alerts} | {KINDS[row.kind]} | {figures} |")
     with open_cluster() as cluster:
         ours, bare = measure_repair(cluster)
     lines += ["", "## Alert sent until the Deployment is seen changed, against a bare PATCH", ""]

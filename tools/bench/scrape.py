@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from demo.observation import read_page
 from demo.standin.datastore import frozen
@@ -67,7 +67,7 @@ def opened_field() -> Iterator[Field]:
         }
         ours = stack.enter_context(ExporterServer(settings))
         peers = (
-            stack.enter_context(postgres_exporter(stores.database_url)),
+            stack.enter_context(postgres_exporter(stores.exporter_url)),
             stack.enter_context(redis_exporter(stores.redis.url)),
         )
         _wait_for_page(ours)
@@ -147,16 +147,17 @@ def _say_delay(seconds: float | None) -> str:
 
 
 def _one_scrape(port: int) -> str:
-    """What one scrape of a peer brings within Prometheus' default timeout."""
-    request = get(port, "/metrics")
+    """What one scrape of a peer brings within Prometheus' default timeout: nothing, or what it says of its backend."""
+    request = get(port, "/metrics", gzip=False)
     started = time.monotonic()
     try:
-        connection = Connection(type(request)(port, request.raw, timeout_seconds=SCRAPE_TIMEOUT_SECONDS))
-        connection.send(request.raw)
+        connection = Connection(replace(request, timeout_seconds=SCRAPE_TIMEOUT_SECONDS))
+        _, body = connection.send(request.raw)
     except OSError:
         return f"no answer in {time.monotonic() - started:.1f} s: every series is lost"
     connection.close()
-    return f"answers after {time.monotonic() - started:.2f} s"
+    said = [line for line in body.decode().splitlines() if line.startswith(("pg_up ", "redis_up "))]
+    return f"answers after {time.monotonic() - started:.2f} s: {', '.join(said) or 'no *_up at all'}"
 
 
 def _servers(field: Field) -> list[tuple[str, int, int]]:

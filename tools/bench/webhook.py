@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tools.bench.load import Connection, Spread, measure, post, resident_mib, summarise
+from tools.bench.load import Connection, Spread, cpu_seconds, measure, post, resident_mib, summarise
 from tools.servers.kubernetes import Cluster
 from tools.servers.ports import free_port
 from tools.servers.prometheus import PrometheusServer
@@ -21,8 +21,20 @@ from tools.servers.sidecar import RemediatorServer
 
 WEBHOOKS = "/api/v1/alerts"
 TARGETS = 20
+OPENING_REQUESTS = 60
 NAMESPACE = "controlcore-bench"
 REPAIR_SECONDS = 20.0
+COLLECTOR = "bench"
+RULES = """
+groups:
+  - name: bench
+    rules:
+      - record: controlcore_scrape_collector_last_success_timestamp_seconds
+        expr: vector(time())
+        labels: {collector: bench}
+"""
+"""What makes the policies' answers fresh: a real exporter would publish it."""
+PROMETHEUS = "global: {evaluation_interval: 500ms}\nrule_files: [rules.yml]\n"
 
 
 def payload(alerts: list[dict[str, Any]]) -> bytes:
@@ -64,8 +76,11 @@ def policies(mode: str, witness_port: int) -> str:
             "action": "restart_workload",
             "mode": mode,
             "targets": [{"namespace": NAMESPACE, "kind": "Deployment", "name": f"target-{number}"}],
-            "condition": {"promql": "vector(1)"},
-            "verify": {"promql": "vector(1)"},
+            "condition": {"promql": "vector(1)", "collectors": [COLLECTOR]},
+            "verify": {"promql": "vector(1)", "collectors": [COLLECTOR]},
+            # The targets were made a moment ago, by the bench itself.
+            "human_quiet_seconds": 0,
+            "change_quiet_seconds": 0,
             "witnesses": [{"name": "own", "kind": "http", "url": f"http://127.0.0.1:{witness_port}/"}],
         }
         for number in range(TARGETS)
@@ -76,8 +91,9 @@ def policies(mode: str, witness_port: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Durable acknowledgements for one number of alerts a request."""
+    """Durable acknowledgements for one number of alerts a request, which join open remediations or open new ones."""
 
+    kind: str
     alerts: int
     spread: Spread
     resident: float
@@ -92,8 +108,46 @@ def measure_acknowledgement(counts: tuple[int, ...] = (1, 20), requests: int = 3
             body = payload([alert(number) for number in range(count)])
             request = post(remediator.port, WEBHOOKS, body, remediator.token)
             spread = measure(request, count=requests, pid=remediator.process.pid)
-            rows.append(Acknowledgement(count, spread, resident_mib(remediator.process.pid)))
+            rows.append(Acknowledgement("repeat", count, spread, resident_mib(remediator.process.pid)))
+    with RemediatorServer(settings, many_targets()) as remediator:
+        rows.append(_measure_opening(remediator))
     return rows
+
+
+def many_targets() -> str:
+    """One policy with a target for each alert that `_measure_opening` sends."""
+    document = yaml.safe_load(policies("observe", free_port()))
+    (policy, *_) = document["policies"]
+    names = [f"target-{number}" for number in range(OPENING_REQUESTS * TARGETS)]
+    policy["targets"] = [{"namespace": NAMESPACE, "kind": "Deployment", "name": name} for name in names]
+    return yaml.safe_dump({**document, "policies": [policy]}, sort_keys=False)
+
+
+def _measure_opening(remediator: RemediatorServer) -> Acknowledgement:
+    """Requests of twenty alerts that each begin a remediation; the engine works on those before meanwhile."""
+    request = post(remediator.port, WEBHOOKS, b"", remediator.token)
+    connection = Connection(request)
+    times: list[float] = []
+    before = cpu_seconds(remediator.process.pid)
+    for number in range(OPENING_REQUESTS):
+        alerts = [_opening_alert(number * TARGETS + each) for each in range(TARGETS)]
+        raw = post(remediator.port, WEBHOOKS, payload(alerts), remediator.token).raw
+        started = time.perf_counter()
+        status, body = connection.send(raw)
+        times.append(time.perf_counter() - started)
+        if status != 200:
+            raise RuntimeError(f"webhook answered {status}: {body[:200]!r}")
+    connection.close()
+    cpu = (cpu_seconds(remediator.process.pid) - before) / OPENING_REQUESTS
+    return Acknowledgement("open", TARGETS, summarise(times, cpu, 0), resident_mib(remediator.process.pid))
+
+
+def _opening_alert(number: int) -> dict[str, Any]:
+    """An alert that chooses a target of its own."""
+    found = alert(0)
+    found["labels"] |= {"namespace": NAMESPACE, "deployment": f"target-{number}", "n": str(number)}
+    found["fingerprint"] = f"{number:016x}"
+    return found
 
 
 def deployment(number: int) -> dict[str, Any]:
@@ -166,7 +220,7 @@ def measure_repair(cluster: Cluster) -> tuple[Spread, Spread]:
         cluster.wait_rolled_out(NAMESPACE, f"target-{number}")
     ours: list[float] = []
     bare: list[float] = []
-    with PrometheusServer({"prometheus.yml": "global: {}\n"}) as prometheus:
+    with PrometheusServer({"prometheus.yml": PROMETHEUS, "rules.yml": RULES}) as prometheus:
         settings = {
             "prometheus": {"url": prometheus.url},
             "kubernetes": {"kubeconfig": str(cluster.kubeconfig_path)},
@@ -175,10 +229,20 @@ def measure_repair(cluster: Cluster) -> tuple[Spread, Spread]:
             RemediatorServer(settings, policies("auto", free_port())) as remediator,
             GenerationWatch(cluster).running() as watch,
         ):
+            _wait_for_rule(prometheus)
             for number in range(TARGETS):
                 ours.append(_repair(remediator, watch, number))
                 bare.append(_patch(cluster, watch, TARGETS + number))
     return summarise(ours, None, 0), summarise(bare, None, 0)
+
+
+def _wait_for_rule(prometheus: PrometheusServer) -> None:
+    """Returns once the rule has been evaluated."""
+    ends_at = time.monotonic() + REPAIR_SECONDS
+    while not prometheus.query("controlcore_scrape_collector_last_success_timestamp_seconds"):
+        if time.monotonic() > ends_at:
+            raise TimeoutError("Prometheus does not evaluate the bench's rule")
+        time.sleep(0.1)
 
 
 def _repair(remediator: RemediatorServer, watch: GenerationWatch, number: int) -> float:
@@ -190,7 +254,10 @@ def _repair(remediator: RemediatorServer, watch: GenerationWatch, number: int) -
     connection.close()
     if status != 200:
         raise RuntimeError(f"webhook answered {status}: {body[:200]!r}")
-    return watch.wait(f"target-{number}") - started
+    try:
+        return watch.wait(f"target-{number}") - started
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{remediator.process.log_tail()}") from error
 
 
 def _patch(cluster: Cluster, watch: GenerationWatch, number: int) -> float:
