@@ -87,16 +87,14 @@ async def test_wrong_password_is_auth(redis_url, user, reason):
     assert (value(result.families, UP), value(result.families, FAILURES, reason)) == (0, 1)
 
 
-async def test_limit_of_clients_is_exhausted(redis_server, redis_url):
+async def test_limit_of_clients_is_exhausted(redis_url):
     before = "controlcore_redis_ping_duration_seconds_count 0.0\n"
-    redis_server.call("CONFIG", "SET", "maxclients", "1")
-    try:
-        async with opened(redis_url) as blocker, opened(redis_url) as collector:
-            await blocker._session.info(timeout_seconds=2)
+    async with opened(redis_url) as blocker, opened(redis_url) as collector:
+        # The connection that is kept is the only one that may still speak, also to take the limit away again.
+        await blocker._session._ask("CONFIG", "SET", "maxclients", "1", timeout_seconds=2)
+        try:
             result = await collector.collect()
-            assert before in expose(result.families)
-            assert (value(result.families, UP), value(result.families, FAILURES, "exhausted")) == (0, 1)
-            # The kept connection is the only one that may still speak.
+        finally:
             await blocker._session._ask("CONFIG", "SET", "maxclients", "10000", timeout_seconds=2)
-    finally:
-        redis_server.call("CONFIG", "SET", "maxclients", "10000")
+    assert before in expose(result.families)
+    assert (value(result.families, UP), value(result.families, FAILURES, "exhausted")) == (0, 1)
