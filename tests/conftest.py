@@ -45,6 +45,7 @@ hypothesis_settings.load_profile("busy")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker of this file."""
+    config.pluginmanager.register(_Order())
     config.addinivalue_line("markers", "blocking_allowed: code under test may block the event loop here")
 
 
@@ -61,6 +62,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             allowed.append(PROPERTY_SECONDS)
         if allowed and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(allowed)))
+
+
+class _Order:
+    """The guide's long windows begin first; the demo, which watches its own clock, comes when the rest is done."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sorts after every other plug-in has; within a rank the random order stays."""
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """0 for the guide, 2 for the demo, 1 for everything else."""
+    name = item.path.name
+    return 0 if name == "test_guide.py" else 2 if name == "test_demo.py" else 1
 
 
 @pytest.fixture(scope="session")

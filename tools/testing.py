@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-WORKERS = 4
-"""One for the cluster, one for the guide's long windows, one for the SIGKILL run, one for everything else."""
+WORKERS = 3
+"""One for the guide's long windows, which mostly wait, and one for each of two cores."""
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def processes_with(mark: str) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(620)
 def test_demo_plays_three_acts_and_leaves_nothing_behind() -> None:
     folder = Path(tempfile.mkdtemp(prefix="controlcore-demo-test-"))
     # PostgreSQL runs under an account of its own, which has to pass through.
@@ -45,7 +45,7 @@ def test_demo_plays_three_acts_and_leaves_nothing_behind() -> None:
         env={**os.environ, name: value, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=460,
+        timeout=600,
         check=False,
     )
     print(ended.stdout[-12000:], ended.stderr[-4000:])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from chassis.http import HttpClient
@@ -51,7 +53,11 @@ async def test_broken_broadcaster_and_client_without_policies_are_seen(standin):
 @pytest.mark.parametrize("fault", ["hang", "refuse", "5xx", "wrong_answer"])
 async def test_server_in_trouble_leaves_the_clients_known(standin, fault):
     standin.fault("opal-server", fault)
+    expected = 1 if fault == "wrong_answer" else 0
     result = await collect(standin)
-    assert value(result.families, UP) in ({1} if fault == "wrong_answer" else {0})
+    async with asyncio.timeout(5):
+        # A listener that is being closed may still take one connection.
+        while value(result.families, UP) != expected:
+            result = await collect(standin)
     assert value(result.families, STATISTICS) is None
     assert value(result.families, CLIENT_UP, "opal-client") == 1
