@@ -4,7 +4,8 @@ ARG BASE_IMAGE=python:3.12-slim-bookworm
 FROM ${BASE_IMAGE} AS build
 COPY pyproject.toml README.md LICENSE CHANGELOG.md /src/
 COPY tools/lock/runtime.txt /src/tools/lock/runtime.txt
-RUN python3 -m venv /opt/controlcore && /opt/controlcore/bin/pip install --no-cache-dir --require-hashes -r /src/tools/lock/runtime.txt
+# --no-deps: the lock is the whole list; otherwise pip asks the index for `coverage[toml]` and the like, and a release of today breaks it.
+RUN python3 -m venv /opt/controlcore && /opt/controlcore/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/tools/lock/runtime.txt
 COPY chassis /src/chassis
 COPY exporter /src/exporter
 COPY remediations /src/remediations

@@ -13,7 +13,8 @@ help: ## print this list
 $(STAMP): tools/lock/dev.txt
 	@$(RUN) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked Python packages into $(VENV) (about a minute the first time)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/lock/dev.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/lock/dev.txt
+	@$(VENV)/bin/python -m pip --disable-pip-version-check check > /dev/null || $(VENV)/bin/python -m pip check
 	@touch $@
 
 venv: $(STAMP) ## install the locked Python packages into .venv

@@ -1,7 +1,9 @@
 """Resolves the dependencies again into tools/lock: pinned versions with hashes, no addresses.
 
 `dev.txt` is everything (tests and tools included); `runtime.txt` is what the image needs, constrained to the same
-versions. pip-tools does the resolving, in a throw-away environment.
+versions. pip-tools does the resolving, in a throw-away environment. The files are installed with `--no-deps`: each is
+the whole list, and pip would otherwise take a dependency with an extra (`coverage[toml]>=7`) from the index of the day,
+find no hash for it, and fail.
 """
 
 from __future__ import annotations
