@@ -9,7 +9,7 @@ from demo.stage import API, Stage
 from demo.standin.datastore import frozen
 from demo.timeline import Report, Timeline, headline
 from demo.watcher import ActTimeoutError, Watcher
-from remediations.model import State
+from remediations.states import State
 
 RESTART = "restart-api"
 SCALE = "scale-api"

@@ -9,9 +9,9 @@ from typing import Any
 from chassis.errors import ControlCoreError
 from remediations import plan as plans
 from remediations.circumstances import Approval
+from remediations.decision import Plan
 from remediations.digest import plan_hash, resource_version
 from remediations.journal.port import Journal, Record
-from remediations.model import Plan
 
 PROPOSAL = "proposal"
 """Key of a decision's record under which the plan stands that waits for approval."""

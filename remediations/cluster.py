@@ -21,8 +21,9 @@ from chassis.kubernetes import (
 from chassis.kubernetes_paths import replica_sets_path
 from remediations.circumstances import Change, Pods, Template
 from remediations.environment import Environment, Resolved, resolve_drop_tables
-from remediations.model import Autoscaler, Budgets, Target, Workload
+from remediations.model import Target
 from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge
+from remediations.workload import Autoscaler, Budgets, Workload
 
 ANNOTATION_PREFIX = "controlcore.io/"
 

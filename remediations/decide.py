@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from chassis.errors import InvariantBroken
 from remediations import actions, guards
+from remediations.decision import Act, Decision, GuardOutcome, Hold, NotNeeded, Plan
 from remediations.guards import GuardInput, GuardSpec
 from remediations.journal.port import Remediation
 from remediations.ladder import rung_number
-from remediations.model import Act, Decision, Facts, GuardOutcome, History, Hold, HoldReason, NotNeeded, Plan
+from remediations.model import Facts, History
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import at_rung
+from remediations.reasons import HoldReason
 
 GUARDS = guards.discover()
 ACTIONS = actions.discover()

@@ -16,29 +16,18 @@ from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.circumstances import ProcessStart
 from remediations.decide import ACTIONS, decide
+from remediations.decision import Act, Decision, Hold, NotNeeded, Plan
 from remediations.facts import Sources, gather_facts, read_pauses
 from remediations.journal.port import Journal, Remediation, TargetBusyError
 from remediations.lease import Lease, changing
-from remediations.model import (
-    ANNOTATION_OPERATION,
-    Act,
-    Decision,
-    Fact,
-    Facts,
-    History,
-    Hold,
-    HoldReason,
-    Mode,
-    NotNeeded,
-    Plan,
-    State,
-    Target,
-)
+from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Target
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import at_rung
+from remediations.reasons import HoldReason
 from remediations.recorded import INPUTS, make_inputs, to_text
 from remediations.sighting import Lookout
 from remediations.sights import Sights
+from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import Telemetry
 

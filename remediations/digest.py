@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remediations import plan as plans
-from remediations.model import Plan
+from remediations.decision import Plan
 
 VERSION_KEY = "resourceVersion"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import pod_path, resource_path
 from remediations.cluster import ClusterReader, reading
-from remediations.model import Fact, Plan, Workload
+from remediations.decision import Plan
+from remediations.model import Fact
 from remediations.sighting import KEDA, Lookout
+from remediations.workload import Workload
 
 ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})
 

@@ -23,12 +23,14 @@ from chassis.log import get_logger
 from remediations import evidence
 from remediations import plan as plans
 from remediations.decider import Decider, Desk, Order
+from remediations.decision import Plan
 from remediations.executor import Executor, Sending, Sent
 from remediations.journal.port import Claim, FenceLostError, JournalError
 from remediations.lease import Lease, changing
-from remediations.model import HoldReason, Plan, State
 from remediations.progress import JournalledProgress, read_progress
+from remediations.reasons import HoldReason
 from remediations.settings import WorkerSettings
+from remediations.states import State
 from remediations.story import sent_data
 from remediations.telemetry import ActionOutcome
 from remediations.verification import Verifier

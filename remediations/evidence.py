@@ -13,7 +13,7 @@ from typing import Any
 
 from chassis.errors import BackendError
 from chassis.kubernetes_paths import events_path, pod_log_path
-from remediations.model import Plan
+from remediations.decision import Plan
 from remediations.sighting import Lookout, TextReader
 
 KIND = "evidence"

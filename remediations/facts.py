@@ -18,9 +18,10 @@ from chassis.kubernetes import JsonObject, autoscalers_path, disruption_budgets_
 from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, deployment_location
 from remediations.limits import ConnectionBudget, CustomGuard
-from remediations.model import Alert, Autoscaler, Budgets, Fact, Facts, Pause, Target, Workload
+from remediations.model import Alert, Fact, Facts, Pause, Target
 from remediations.policy import Policy, PolicySet, Query, Witness, WitnessKind
 from remediations.template import references
+from remediations.workload import Autoscaler, Budgets, Workload
 
 T = TypeVar("T")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from remediations.journal.port import Remediation
-from remediations.model import History, State
+from remediations.model import History
 from remediations.policy_model import Policy
+from remediations.states import State
 
 
 def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:

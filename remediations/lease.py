@@ -8,7 +8,7 @@ from typing import Any
 
 from chassis.clock import Clock
 from remediations.journal.port import Change, Claim, Journal, Record, Remediation
-from remediations.model import CLOSED, State
+from remediations.states import CLOSED, State
 
 
 class Lease:

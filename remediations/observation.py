@@ -14,13 +14,15 @@ from typing import Any
 from chassis.errors import BackendError
 from chassis.kubernetes import autoscalers_path
 from remediations.cluster import deployment_location
+from remediations.decision import Plan
 from remediations.effects import ASKED, ask_effect
 from remediations.facts import Sources, asked, bounded
 from remediations.journal.port import JournalError, Record
-from remediations.model import Autoscaler, Fact, Plan, Workload
+from remediations.model import Fact
 from remediations.policy import Policy
 from remediations.sighting import Lookout
 from remediations.verify import CALLED, Observation
+from remediations.workload import Autoscaler, Workload
 
 KIND = "observation"
 NOWHERE = Lookout()

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from remediations.decision import Plan
 from remediations.journal.port import JournalError
-from remediations.model import Plan, Target
+from remediations.model import Target
 from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step
 
 KINDS: Mapping[type[Any], str] = {CreateStep: "create", HttpStep: "http", SqlStep: "sql", GateStep: "gate"}

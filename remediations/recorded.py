@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from remediations.decide import decide
+from remediations.decision import Decision
 from remediations.journal.port import JournalError, Remediation
-from remediations.model import Decision, Facts, History
+from remediations.model import Facts, History
 from remediations.policy_model import Policy, PolicySet
 from remediations.rebuilding import rebuild
 

@@ -9,12 +9,14 @@ from typing import Any
 from remediations import plan as plans
 from remediations import report
 from remediations.decide import decide
+from remediations.decision import Act, Decision, NotNeeded
 from remediations.digest import plan_hash
 from remediations.intake import Payload, match_alerts
 from remediations.journal.port import Match, Remediation
-from remediations.model import Act, Decision, Facts, History, NotNeeded, State
+from remediations.model import Facts, History
 from remediations.policy import Policy, PolicySet
 from remediations.recorded import facts_to_data
+from remediations.states import State
 from remediations.story import decision_data, describe
 
 REHEARSAL_ID = "0" * 24

@@ -20,7 +20,8 @@ from chassis.errors import BackendError, ConfigError, ConflictError, Reason, Tra
 from chassis.http import Call, Response
 from chassis.kubernetes import JsonObject, PatchKind
 from remediations.cluster import ClusterApi
-from remediations.model import FIELD_MANAGER, HoldReason
+from remediations.model import FIELD_MANAGER
+from remediations.reasons import HoldReason
 from remediations.step import CreateStep, HttpStep, PatchStep, SqlStep
 
 KINDS = {"strategic": PatchKind.STRATEGIC, "merge": PatchKind.MERGE}

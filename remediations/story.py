@@ -8,8 +8,10 @@ from typing import Any
 
 from remediations import sights
 from remediations.answers import PROPOSAL, proposal_data
+from remediations.decision import Act, Decision, GuardOutcome, Hold
 from remediations.executor import Sent
-from remediations.model import Act, Decision, Fact, Facts, GuardOutcome, Hold, Verdict
+from remediations.model import Fact, Facts
+from remediations.states import Verdict
 
 MAX_TEXT = 500
 """So much of one text is kept: an error of the API server can be long."""

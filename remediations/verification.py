@@ -7,10 +7,11 @@ from dataclasses import replace
 from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.decider import Desk
+from remediations.decision import Plan
 from remediations.journal.port import Delivery, JournalError, Match
 from remediations.lease import Lease, changing
-from remediations.model import Outcome, Plan, State, Verdict
 from remediations.observation import KIND, from_records, observe, to_data
+from remediations.states import Outcome, State, Verdict
 from remediations.telemetry import ActionOutcome
 from remediations.verify import verdict
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from remediations.model import ANNOTATION_OPERATION, Autoscaler, Fact, Outcome, Plan, Verdict, Workload
+from remediations.decision import Plan
+from remediations.model import ANNOTATION_OPERATION, Fact
 from remediations.policy import Policy
+from remediations.states import Outcome, Verdict
+from remediations.workload import Autoscaler, Workload
 
 CALLED = "called"
 """The effect of a call or a statement: complete once it has been answered."""

@@ -17,8 +17,10 @@ from functools import cache
 from typing import Any
 
 from chassis.errors import InvariantBroken
+from remediations.decision import GuardOutcome, Plan
 from remediations.document import Node, Range
-from remediations.model import Facts, GuardOutcome, HoldReason, Plan, Target
+from remediations.model import Facts, Target
+from remediations.reasons import HoldReason
 from remediations.sights import Need
 
 SPEC_ATTRIBUTE = "action_spec"

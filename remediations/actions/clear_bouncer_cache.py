@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from remediations.actions import ActionInput, Parameter, ParameterKind, action, refuses
+from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
-from remediations.model import GuardOutcome, HoldReason, Plan
+from remediations.reasons import HoldReason
 from remediations.step import GateStep, HttpStep, Step
 
 UNLIMITED = Range(0, 0)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from chassis.kubernetes_paths import eviction_path, pod_path
 from remediations.actions import ActionInput, Effect, Parameter, action, refuses, settles
+from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
-from remediations.model import Facts, GuardOutcome, HoldReason, Plan, Workload
+from remediations.model import Facts
+from remediations.reasons import HoldReason
 from remediations.sights import Need, Pod
 from remediations.step import CreateStep
+from remediations.workload import Workload
 
 
 @action(

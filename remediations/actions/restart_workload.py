@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from chassis.kubernetes_paths import deployment_path
 from remediations.actions import ActionInput, Effect, action, refuses
-from remediations.model import ANNOTATION_OPERATION, GuardOutcome, HoldReason, Plan
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import ANNOTATION_OPERATION
+from remediations.reasons import HoldReason
 from remediations.step import PatchStep
 
 

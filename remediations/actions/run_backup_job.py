@@ -6,7 +6,9 @@ from hashlib import sha256
 
 from chassis.kubernetes_paths import resource_path
 from remediations.actions import ActionInput, action, refuses
-from remediations.model import ANNOTATION_OPERATION, MISSING, GuardOutcome, HoldReason, Plan
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import ANNOTATION_OPERATION, MISSING
+from remediations.reasons import HoldReason
 from remediations.sights import CronJob, Need
 from remediations.step import CreateStep
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from chassis.kubernetes_paths import autoscaler_path
 from remediations.actions import ActionInput, Effect, Parameter, action, refuses
+from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
-from remediations.model import ANNOTATION_OPERATION, Autoscaler, GuardOutcome, HoldReason, Plan
+from remediations.model import ANNOTATION_OPERATION
+from remediations.reasons import HoldReason
 from remediations.step import PatchStep
+from remediations.workload import Autoscaler
 
 
 @dataclass(frozen=True, slots=True)

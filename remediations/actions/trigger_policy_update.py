@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from remediations.actions import ActionInput, Parameter, ParameterKind, action
+from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
-from remediations.model import GuardOutcome, Plan
 from remediations.step import HttpStep
 
 UNLIMITED = Range(0, 0)

@@ -16,9 +16,11 @@ from functools import cache
 
 from chassis.errors import InvariantBroken
 from remediations.actions import ActionInput, ActionSpec, Effect
+from remediations.decision import GuardOutcome, Plan
 from remediations.journal.port import Remediation
-from remediations.model import Facts, GuardOutcome, History, HoldReason, Plan
+from remediations.model import Facts, History
 from remediations.policy import Policy, PolicySet
+from remediations.reasons import HoldReason
 
 SPEC_ATTRIBUTE = "guard_spec"
 PASSED = GuardOutcome("")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from remediations.circumstances import Approval
+from remediations.decision import GuardOutcome, Plan
 from remediations.digest import plan_hash, resource_version
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import GuardOutcome, HoldReason, Mode, Plan
+from remediations.model import Mode
+from remediations.reasons import HoldReason
 
 
 @guard(order=1500, reasons=frozenset({HoldReason.APPROVAL}))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import GuardOutcome, HoldReason, State
+from remediations.reasons import HoldReason
+from remediations.states import State
 
 WITHOUT_PROOF = frozenset({State.FAILED, State.UNVERIFIED})
 

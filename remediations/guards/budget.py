@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.limits import Limit, Scope
-from remediations.model import GuardOutcome, HoldReason, PastAction
+from remediations.model import PastAction
+from remediations.reasons import HoldReason
 
 
 @guard(order=600, reasons=frozenset({HoldReason.BUDGET_SPENT}))

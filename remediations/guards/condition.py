@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.guards.dependency import find_down
-from remediations.model import GuardOutcome, HoldReason
+from remediations.reasons import HoldReason
 
 
 @guard(order=400, reasons=frozenset({HoldReason.CONDITION_UNKNOWN, HoldReason.DEPENDENCY_DOWN}))

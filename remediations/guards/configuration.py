@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from remediations.actions import Effect
 from remediations.circumstances import Pods, Template
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.limits import Consent
-from remediations.model import Fact, GuardOutcome, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 
 
 @guard(order=1310, reasons=frozenset({HoldReason.CONFIGURATION_CHANGED, HoldReason.CONFIGURATION_UNKNOWN}))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from remediations.actions import Effect
+from remediations.decision import GuardOutcome, Plan
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import GuardOutcome, HoldReason, Plan
+from remediations.reasons import HoldReason
 
 
 @guard(

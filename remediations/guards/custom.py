@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.limits import HoldIf
-from remediations.model import Fact, GuardOutcome, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 
 UNASKED: Fact[bool] = Fact(None, "", "not asked")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import Fact, GuardOutcome, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 
 
 @guard(order=500, reasons=frozenset({HoldReason.DEPENDENCY_DOWN, HoldReason.DEPENDENCY_UNKNOWN}))

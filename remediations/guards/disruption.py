@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from remediations.actions import Effect
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import Facts, GuardOutcome, HoldReason, Workload
+from remediations.model import Facts
+from remediations.reasons import HoldReason
+from remediations.workload import Workload
 
 
 @guard(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import ANNOTATION_HANDS_OFF, GuardOutcome, HoldReason
+from remediations.model import ANNOTATION_HANDS_OFF
+from remediations.reasons import HoldReason
 
 NO_WORDS = frozenset({"", "false"})
 

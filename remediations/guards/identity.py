@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import GuardOutcome, HoldReason, Mode
+from remediations.model import Mode
+from remediations.reasons import HoldReason
 
 
 @guard(order=200, reasons=frozenset({HoldReason.FOREIGN_TARGET}))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from remediations.actions import Effect
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.limits import Consent
-from remediations.model import GuardOutcome, HoldReason
+from remediations.reasons import HoldReason
 
 
 @guard(order=1320, reasons=frozenset({HoldReason.IMAGE_UNPINNED, HoldReason.TEMPLATE_UNREADABLE}))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.ladder import rung_number
-from remediations.model import GuardOutcome, HoldReason
+from remediations.reasons import HoldReason
 
 
 @guard(order=580, reasons=frozenset({HoldReason.LADDER_EXHAUSTED}))

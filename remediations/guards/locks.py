@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from remediations.actions import Effect
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import Fact, GuardOutcome, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 
 UNASKED: Fact[bool] = Fact(None, "", "not asked")
 

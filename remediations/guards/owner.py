@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from remediations.actions import Effect
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import Autoscaler, GuardOutcome, HoldReason
+from remediations.reasons import HoldReason
+from remediations.workload import Autoscaler
 
 
 @guard(

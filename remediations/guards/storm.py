@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
 from remediations.limits import StormLimit
-from remediations.model import GuardOutcome, HoldReason
+from remediations.reasons import HoldReason
 
 
 @guard(order=550, reasons=frozenset({HoldReason.STORM}))

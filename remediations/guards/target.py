@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from remediations.actions import Effect
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import MISSING, GuardOutcome, HoldReason
+from remediations.model import MISSING
+from remediations.reasons import HoldReason
 
 
 @guard(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
-from remediations.model import GuardOutcome, HoldReason
+from remediations.reasons import HoldReason
 
 
 @guard(order=800, reasons=frozenset({HoldReason.TARGET_BUSY}))

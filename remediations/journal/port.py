@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from chassis.errors import ControlCoreError, InvariantBroken
 from remediations.circumstances import Approval, BreakerReset
-from remediations.model import TRANSITIONS, Alert, PastAction, Pause, State, Target
+from remediations.model import Alert, PastAction, Pause, Target
+from remediations.states import TRANSITIONS, State
 
 MAX_ARRIVALS = 10_000
 

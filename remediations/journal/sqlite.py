@@ -30,7 +30,8 @@ from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import store_delivery
 from remediations.journal.sqlite_rows import IdSource, read_action, read_record, read_remediation, to_json, to_text
 from remediations.journal.sqlite_thread import SqliteThread
-from remediations.model import CLOSED, PastAction, Pause, State, Target
+from remediations.model import PastAction, Pause, Target
+from remediations.states import CLOSED, State
 
 
 class SqliteJournal(SqliteAnswers):

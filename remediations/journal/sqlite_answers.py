@@ -10,7 +10,7 @@ from remediations.journal import sqlite_statements as sql
 from remediations.journal.port import MAX_ARRIVALS, JournalError
 from remediations.journal.sqlite_rows import to_json, to_text
 from remediations.journal.sqlite_thread import SqliteThread
-from remediations.model import CLOSED, State
+from remediations.states import CLOSED, State
 
 
 class SqliteAnswers:

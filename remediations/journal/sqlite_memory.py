@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from remediations.journal import sqlite_statements as sql
 from remediations.journal.port import Match
 from remediations.journal.sqlite_rows import to_text
-from remediations.model import State
+from remediations.states import State
 
 LEAST_SECONDS = 3600.0
 """Contents and arrivals are remembered at least this long: a storm is judged by them."""

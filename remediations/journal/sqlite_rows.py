@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from remediations.journal.port import Record, Remediation
-from remediations.model import Alert, PastAction, State, Target
+from remediations.model import Alert, PastAction, Target
+from remediations.states import State
 
 SEQUENCE_LIMIT = 0x10000
 

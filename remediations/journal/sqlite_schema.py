@@ -1,7 +1,7 @@
 """The tables of the SQLite journal, as numbered steps that only go forward.
 
 A step that has been released is never edited: the next change is the next step. The lists of states stand in indexes
-and therefore here as text; a test compares them with `remediations.model`.
+and therefore here as text; a test compares them with `remediations.states`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from remediations.journal.port import (
     Stored,
     TargetBusyError,
 )
-from remediations.model import CLOSED, IN_FLIGHT, TRANSITIONS, Alert, Pause, State, Target
+from remediations.model import Alert, Pause, Target
+from remediations.states import CLOSED, IN_FLIGHT, TRANSITIONS, State
 
 T0 = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")

@@ -8,24 +8,14 @@ from zoneinfo import ZoneInfo
 
 from remediations.circumstances import Pods, ProcessStart, Template
 from remediations.decide import ACTIONS, GUARDS
+from remediations.decision import GuardOutcome
 from remediations.guards import GuardInput
 from remediations.journal.port import Remediation
-from remediations.model import (
-    Alert,
-    Autoscaler,
-    Budgets,
-    Fact,
-    Facts,
-    GuardOutcome,
-    History,
-    Mode,
-    PastAction,
-    State,
-    Target,
-    Workload,
-)
+from remediations.model import Alert, Fact, Facts, History, Mode, PastAction, Target
 from remediations.policy import Matcher, MatchType, Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.states import State
 from remediations.windows import Window
+from remediations.workload import Autoscaler, Budgets, Workload
 
 NOW = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")

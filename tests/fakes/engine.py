@@ -18,9 +18,10 @@ from remediations.executor import Executor
 from remediations.facts import Sources
 from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
 from remediations.journal.sqlite import open_journal
-from remediations.model import CLOSED, Alert, Fact
+from remediations.model import Alert, Fact
 from remediations.policy import Policy, PolicySet
 from remediations.settings import WorkerSettings
+from remediations.states import CLOSED
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, LABELS, NOW, a_policy_set, restart_policy

@@ -8,9 +8,12 @@ from typing import Any
 
 from remediations.circumstances import Change, Pods, ProcessStart, Source, Template
 from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
-from remediations.model import Budgets, Fact, History, HoldReason, Mode, Pause, State, Target
+from remediations.model import Fact, History, Mode, Pause, Target
 from remediations.policy import Query
 from remediations.policy_model import Rung
+from remediations.reasons import HoldReason
+from remediations.states import State
+from remediations.workload import Budgets
 from tests.fakes.decisions import (
     NOW,
     a_past_action,

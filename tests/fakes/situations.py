@@ -16,10 +16,12 @@ from remediations.guards import GuardInput
 from remediations.ladder import rung_number
 from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
 from remediations.matcher import parse_matchers
-from remediations.model import Budgets, Fact, Facts, History, Mode, Pause, State
+from remediations.model import Fact, Facts, History, Mode, Pause
 from remediations.policy import Policy, PolicySet, Query, choose_target, matches, parse_policies
 from remediations.policy_model import Rung, at_rung
 from remediations.shipped import read_policies
+from remediations.states import State
+from remediations.workload import Budgets
 from tests.fakes import decisions as fakes
 from tests.fakes.decisions import NOW
 

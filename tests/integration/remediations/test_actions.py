@@ -16,9 +16,11 @@ from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
 from remediations.actions import ActionInput
 from remediations.cluster import ClusterReader
 from remediations.decide import ACTIONS
+from remediations.decision import Plan
 from remediations.effects import ask_effect
 from remediations.executor import Executor, Sending, Tools
-from remediations.model import Fact, HoldReason, Plan, Target
+from remediations.model import Fact, Target
+from remediations.reasons import HoldReason
 from remediations.sighting import Lookout
 from tests.fakes.decisions import facts
 

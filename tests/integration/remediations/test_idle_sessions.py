@@ -18,8 +18,9 @@ from chassis.postgres_address import PostgresAddress
 from remediations import grants
 from remediations.actions import ActionInput
 from remediations.decide import ACTIONS
+from remediations.decision import GuardOutcome, Plan
 from remediations.executor import Executor, Sending, Tools
-from remediations.model import GuardOutcome, Plan, Target
+from remediations.model import Target
 from remediations.sighting import Lookout
 from remediations.sights import Need
 from tests.fakes.decisions import facts

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remediations.journal.sqlite import open_journal
-from remediations.model import State
+from remediations.states import State
 
 ROOT = Path(__file__).parents[3]
 WRITER = """
@@ -18,7 +18,8 @@ import asyncio, sys
 from pathlib import Path
 from remediations.journal.port import Change, Delivery, Match, Record
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, State, Target
+from remediations.model import Alert, Target
+from remediations.states import State
 
 async def main():
     async with open_journal(Path(sys.argv[1])) as journal:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer, proposal_data
+from remediations.decision import Plan
 from remediations.digest import plan_hash, resource_version
 from remediations.journal.port import Change, Delivery, Journal, Match, Record
 from remediations.journal.sqlite import open_journal
-from remediations.model import Plan, State
+from remediations.states import State
 from remediations.step import PatchStep
 from tests.fakes.decisions import API, NOW, an_alert
 

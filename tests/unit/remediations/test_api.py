@@ -9,8 +9,8 @@ import pytest
 from remediations.answers import proposal_data
 from remediations.digest import plan_hash
 from remediations.journal.port import Change, Record
-from remediations.model import State
 from remediations.shipped import read_openapi
+from remediations.states import State
 from tests.fakes.decisions import NOW
 from tests.unit.remediations.test_answers import PLAN
 from tests.unit.remediations.test_server import GOOD, RIGHT, Running, running

@@ -8,18 +8,10 @@ import pytest
 
 from chassis.errors import InvariantBroken
 from remediations.decide import ACTIONS, GUARDS, decide, judge, operation_id
+from remediations.decision import Act, GuardOutcome, Hold, NotNeeded
 from remediations.guards import GuardSpec
-from remediations.model import (
-    Act,
-    Fact,
-    GuardOutcome,
-    History,
-    Hold,
-    HoldReason,
-    NotNeeded,
-    Pause,
-    Target,
-)
+from remediations.model import Fact, History, Pause, Target
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import (
     API,
     NOW,

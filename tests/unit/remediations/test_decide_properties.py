@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 
 from remediations.circumstances import Change, ProcessStart, Template
 from remediations.decide import GUARDS, judge
-from remediations.model import (
-    Act,
-    Budgets,
-    Fact,
-    Facts,
-    History,
-    Hold,
-    HoldReason,
-    Pause,
-    Target,
-)
+from remediations.decision import Act, Hold
+from remediations.model import Fact, Facts, History, Pause, Target
+from remediations.reasons import HoldReason
+from remediations.workload import Budgets
 from tests.fakes.decisions import (
     API,
     LABELS,

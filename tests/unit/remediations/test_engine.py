@@ -14,7 +14,8 @@ import structlog
 from chassis import log
 from chassis.errors import InvariantBroken, Reason, TransientError
 from remediations.journal.port import JournalError
-from remediations.model import ANNOTATION_OPERATION, Pause, State
+from remediations.model import ANNOTATION_OPERATION, Pause
+from remediations.states import State
 from tests.fakes.decisions import NOW
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from remediations.model import State
 from remediations.policy_model import Rung
+from remediations.states import State
 from tests.fakes.decisions import restart_policy
 from tests.fakes.engine import a_world
 

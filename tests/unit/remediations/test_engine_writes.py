@@ -11,7 +11,8 @@ import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.journal.port import Delivery, Match
-from remediations.model import Mode, State, Target
+from remediations.model import Mode, Target
+from remediations.states import State
 from tests.fakes.decisions import API, LABELS, NOW, an_alert, restart_policy, scale_policy
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import AUTOSCALER, DEPLOYMENT

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import pytest
 
 from chassis.errors import PermanentError, Reason
+from remediations.decision import Plan
 from remediations.evidence import LOG_BYTES, MAX_PODS, gather, remove_secrets
-from remediations.model import Plan
 from remediations.sighting import Lookout
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from remediations.decide import GUARDS, judge
+from remediations.decision import Act, Decision, Hold
 from remediations.guards import GuardSpec
-from remediations.model import Act, Decision, Hold, HoldReason
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import a_request
 from tests.fakes.scenarios import ACT, NOT_NEEDED, SCENARIOS, Scenario
 

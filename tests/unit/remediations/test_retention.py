@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from remediations.journal.port import JournalError
-from remediations.model import State
 from remediations.retention import forget_old, forget_once
+from remediations.states import State
 from tests.fakes.clock import ManualClock
 from tests.fakes.engine import a_world
 

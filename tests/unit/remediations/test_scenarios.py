@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from remediations.decide import GUARDS, judge
+from remediations.decision import Act, Hold
 from remediations.guards import GuardSpec
-from remediations.model import Act, Hold
 from tests.fakes.situations import NOBODY, Situation, read_situations, requests_of
 
 SITUATIONS = read_situations()

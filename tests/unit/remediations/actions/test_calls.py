@@ -8,7 +8,9 @@ import pytest
 
 from remediations.actions import ActionInput
 from remediations.decide import ACTIONS
-from remediations.model import GuardOutcome, HoldReason, Plan, Target
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import Target
+from remediations.reasons import HoldReason
 from remediations.sights import CronJob, IdleSessions, Sights
 from remediations.step import GateStep, HttpStep, SqlStep
 from tests.fakes.decisions import Fact, facts, unknown

@@ -8,8 +8,11 @@ import pytest
 
 from remediations.actions import ActionInput
 from remediations.actions.evict_pod import plan
-from remediations.model import Budgets, Fact, GuardOutcome, HoldReason, Plan
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from remediations.sights import Pod, Sights
+from remediations.workload import Budgets
 from tests.fakes.decisions import API, a_workload, facts, unknown
 
 READY = {"replicas_ready": 2, "replicas_available": 2}

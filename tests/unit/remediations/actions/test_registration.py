@@ -14,7 +14,7 @@ from remediations.decide import ACTIONS, GUARDS
 
 ACTION = '''
 from remediations.actions import action, refuses
-from remediations.model import HoldReason
+from remediations.reasons import HoldReason
 
 @action(kinds=("Deployment",), effects=frozenset(), refusals=frozenset({HoldReason.CUSTOM}), rbac=("get core/pods",))
 def plan(request):

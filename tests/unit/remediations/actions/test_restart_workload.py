@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from remediations.actions import ActionInput
 from remediations.actions.restart_workload import plan
-from remediations.model import ANNOTATION_OPERATION, Fact, GuardOutcome, HoldReason, Plan
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import ANNOTATION_OPERATION, Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import API, a_workload, facts, unknown
 
 

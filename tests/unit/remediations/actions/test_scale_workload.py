@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from remediations.actions import ActionInput
 from remediations.actions.scale_workload import plan
-from remediations.model import ANNOTATION_OPERATION, Fact, GuardOutcome, HoldReason, Plan
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import ANNOTATION_OPERATION, Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import API, an_autoscaler, facts, unknown
 
 

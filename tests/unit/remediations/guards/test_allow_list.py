@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import HoldReason, Target
+from remediations.model import Target
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import API, a_remediation, ask, restart_policy
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from remediations.circumstances import Approval
 from remediations.decide import GUARDS, judge
+from remediations.decision import Act
 from remediations.digest import plan_hash, resource_version
-from remediations.model import Act, Fact, History, HoldReason, Mode
+from remediations.model import Fact, History, Mode
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_request, a_workload, ask, facts, restart_policy, scale_policy
 
 POLICY = restart_policy(mode=Mode.APPROVE)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from remediations.circumstances import BreakerReset
-from remediations.model import History, HoldReason, State, Target
+from remediations.model import History, Target
+from remediations.reasons import HoldReason
+from remediations.states import State
 from tests.fakes.decisions import API, NOW, a_past_action, ask
 
 AGES = (4000, 6000, 8000)

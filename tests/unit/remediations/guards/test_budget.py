@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from remediations.limits import Limit, Scope
-from remediations.model import History, HoldReason, Target
+from remediations.model import History, Target
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_past_action, a_policy_set, ask, restart_policy
 
 OTHER = Target("control-core", "Deployment", "bouncer")

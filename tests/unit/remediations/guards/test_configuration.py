@@ -4,7 +4,8 @@ import pytest
 
 from remediations.circumstances import Pods, Source, Template
 from remediations.limits import Consent
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts, restart_policy, unknown
 
 UNREAD = Source("Secret/db", None, "permission")

@@ -4,7 +4,8 @@ import pytest
 
 from remediations.circumstances import Pods
 from remediations.limits import ConnectionBudget
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_workload, an_autoscaler, ask, facts, restart_policy, scale_policy, unknown
 
 BUDGET = ConnectionBudget(10, "limit", ("postgres",))

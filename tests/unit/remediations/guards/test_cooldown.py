@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from remediations.model import History, HoldReason, Target
+from remediations.model import History, Target
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_past_action, ask
 
 

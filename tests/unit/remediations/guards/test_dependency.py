@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, restart_policy, unknown
 
 DOWN: Fact[bool] = Fact(False, "up")

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Budgets, Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
+from remediations.workload import Budgets
 from tests.fakes.decisions import a_workload, ask, facts, scale_policy, unknown
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import ANNOTATION_HANDS_OFF, Fact, HoldReason
+from remediations.model import ANNOTATION_HANDS_OFF, Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import a_workload, an_autoscaler, ask, facts, unknown
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from remediations.circumstances import Change
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts, restart_policy, unknown
 
 

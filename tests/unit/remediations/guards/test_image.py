@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from remediations.circumstances import Template
 from remediations.limits import Consent
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, restart_policy, unknown
 
 LATEST = facts(template=Fact(Template(("api: api:latest",)), "t"))

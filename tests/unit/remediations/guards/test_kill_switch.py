@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import HoldReason, Pause
+from remediations.model import Pause
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts
 
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
 from remediations.policy import Query
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import a_policy_set, ask, facts, unknown
 
 LOCKED = a_policy_set(locks={"backup": Query("b"), "recovery": Query("r")})

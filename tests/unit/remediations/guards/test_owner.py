@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import a_workload, an_autoscaler, ask, facts, restart_policy, scale_policy, unknown
 
 

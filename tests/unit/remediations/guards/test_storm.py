@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from remediations.limits import StormLimit
-from remediations.model import History, HoldReason
+from remediations.model import History
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_policy_set, ask
 
 SMALL = a_policy_set(storm=StormLimit(alerts=3, window_seconds=60, cooldown_seconds=600))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from remediations.decide import ACTIONS
-from remediations.model import HoldReason
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, unknown
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from remediations.model import History, HoldReason
+from remediations.model import History
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import ask
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Fact, HoldReason
+from remediations.model import Fact
+from remediations.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, restart_policy, scale_policy, unknown
 
 YES: Fact[bool] = Fact(True, "w")

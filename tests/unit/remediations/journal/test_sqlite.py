@@ -18,7 +18,7 @@ from remediations.journal.sqlite import open_journal
 from remediations.journal.sqlite_rows import IdSource
 from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATIONS, OPEN
 from remediations.journal.sqlite_thread import SqliteThread
-from remediations.model import CLOSED, IN_FLIGHT, State
+from remediations.states import CLOSED, IN_FLIGHT, State
 from tests.contract.journal import T0, JournalContract, change, delivery, match
 
 

@@ -1,0 +1,71 @@
+"""A plan, and the three decisions that there are: act, hold, or nothing to do any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from remediations.model import Target
+from remediations.reasons import HoldReason
+from remediations.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done, completely, before anything is done."""
+
+    action: str
+    target: Target
+    operation_id: str
+    summary: str
+    """One sentence for people."""
+    steps: tuple[Step, ...]
+    prior: Mapping[str, Any]
+    """The state that the steps change, as it was: what undo would need."""
+    expected: Mapping[str, Any] = field(default_factory=dict)
+    """The state after the steps, for verification."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardOutcome:
+    """One guard's answer, in the order asked: passed, or the reason that it held."""
+
+    guard: str
+    reason: HoldReason | None = None
+    detail: str = ""
+    until: float | None = None
+    """Unix seconds before which asking again is pointless; None when nobody knows."""
+    is_settled: bool = False
+    """There is nothing left to do: the remediation closes as not needed. Only the condition guard says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """The decision to act, with the plan and every guard that let it pass."""
+
+    plan: Plan
+    guards: tuple[GuardOutcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The decision not to act now, with the reason and the guards asked up to it."""
+
+    reason: HoldReason
+    detail: str
+    until: float | None = None
+    guards: tuple[GuardOutcome, ...] = ()
+    proposal: Plan | None = None
+    """The plan that waits for approval, when this is what holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNeeded:
+    """The condition is gone: there is nothing to do."""
+
+    detail: str
+    guards: tuple[GuardOutcome, ...] = ()
+
+
+Decision = Act | Hold | NotNeeded

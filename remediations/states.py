@@ -1,0 +1,76 @@
+"""Where a remediation can stand, what may follow, and what verification may say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a remediation stands. `TRANSITIONS` says what may follow."""
+
+    RECEIVED = "received"
+    CLAIMED = "claimed"
+    HELD = "held"
+    PLANNED = "planned"
+    WRITING = "writing"
+    VERIFYING = "verifying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+    NOT_NEEDED = "not_needed"
+    EXPIRED = "expired"
+    OBSERVED = "observed"
+    """Closed: the policy only observes; the plan that would have been carried out is in the journal."""
+    DRY_RUN = "dry_run"
+    """Closed: the plan was sent with dryRun=All; the server's answer is in the journal, nothing was changed."""
+    QUARANTINED = "quarantined"
+
+
+CLOSED = frozenset(
+    {
+        State.SUCCEEDED,
+        State.FAILED,
+        State.UNVERIFIED,
+        State.NOT_NEEDED,
+        State.EXPIRED,
+        State.OBSERVED,
+        State.DRY_RUN,
+        State.QUARANTINED,
+    }
+)
+
+IN_FLIGHT = frozenset({State.PLANNED, State.WRITING, State.VERIFYING})
+"""At most one remediation per target is in one of these."""
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.CLAIMED}),
+    State.CLAIMED: frozenset(
+        {State.HELD, State.PLANNED, State.NOT_NEEDED, State.EXPIRED, State.OBSERVED, State.DRY_RUN}
+    ),
+    State.HELD: frozenset({State.CLAIMED}),
+    State.PLANNED: frozenset({State.WRITING, State.CLAIMED}),
+    State.WRITING: frozenset({State.VERIFYING, State.CLAIMED, State.FAILED, State.UNVERIFIED}),
+    State.VERIFYING: frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED}),
+}
+"""PLANNED and WRITING go back to CLAIMED when the object changed (409): facts are gathered and decided again. WRITING
+closes as UNVERIFIED when nobody could find out in time whether the write arrived. OBSERVED and DRY_RUN follow CLAIMED
+at once: they occupy no target, and doing them twice changes nothing."""
+
+
+class Outcome(StrEnum):
+    """What verification says."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state of a verification, with the reason in words."""
+
+    outcome: Outcome
+    detail: str

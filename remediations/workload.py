@@ -1,0 +1,77 @@
+"""What the API server shows of a workload, of the autoscaler that owns its replicas, and of its budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment as the API server sees it (apps/v1)."""
+
+    uid: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    is_paused: bool
+    replicas_desired: int
+    replicas_updated: int
+    replicas_ready: int
+    replicas_available: int
+    replicas_total: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    template_annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    """kind/name of a controlling ownerReference, or empty."""
+    strategy: str = "RollingUpdate"
+    drop_tables: bool | None = None
+    """Whether the template, envFrom resolved, sets CC_DROP_TABLES to a true value. None: could not be read."""
+    drop_tables_problem: str = ""
+    surge: int = 0
+    """Pods that a rolling update may start beyond the desired number (spec.strategy.rollingUpdate.maxSurge)."""
+
+    @property
+    def is_rolled_out(self) -> bool:
+        """Whether the controller has seen the newest template and every pod runs it and is available."""
+        return (
+            self.observed_generation >= self.generation
+            and self.replicas_updated >= self.replicas_desired
+            and self.replicas_total == self.replicas_updated
+            and self.replicas_available >= self.replicas_desired
+        )
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether a rollout has begun and not yet replaced every pod (availability does not matter here)."""
+        return (
+            self.observed_generation < self.generation
+            or self.replicas_updated < self.replicas_desired
+            or self.replicas_total > self.replicas_updated
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """The HorizontalPodAutoscaler (autoscaling/v2) that owns a workload's replicas."""
+
+    name: str
+    uid: str
+    resource_version: str
+    minimum: int
+    maximum: int
+    current: int
+    desired: int
+    is_active: bool | None
+    """Condition ScalingActive; None when the controller has not said."""
+    is_limited: bool | None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    """kind/name of a controlling ownerReference (a ScaledObject regenerates its HPA), or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """PodDisruptionBudgets (policy/v1) that select the target's pods: name → disruptionsAllowed."""
+
+    allowed: Mapping[str, int]
