@@ -46,8 +46,8 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
 
-bench: venv packages tools ## measure ours and the peers side by side, with spread
-	@$(RUN) -m tools.bench
+bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=30: minutes of memory)
+	@$(RUN) -m tools.bench --write docs/benchmarks.md $(if $(SOAK),--soak-minutes $(SOAK))
 
 chaos: venv packages tools ## long fault runs: 100 SIGKILLs between webhook and verification
 	@CONTROLCORE_CHAOS_KILLS=$${CONTROLCORE_CHAOS_KILLS:-100} $(RUN) -m pytest -q -p no:randomly tests/system/test_kills.py

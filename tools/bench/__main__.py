@@ -1,23 +1,26 @@
-"""`make bench`: prints every figure with its spread; `--write FILE` keeps the same text."""
+"""`make bench`: prints every figure with its spread and whether each target holds; `--write FILE` keeps the same text.
+
+`--only NAME` measures one section alone (several times for several); `--list` prints their names.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import platform
+import sys
+import time
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench.scrape import Row, measure_frozen, measure_well, opened_field
-from tools.bench.webhook import measure_acknowledgement, measure_repair
-from tools.servers.kubernetes import open_cluster
+from tools.bench import remediator, scrape
+from tools.bench.section import SOAK_MINUTES, Options, Section
 
-TARGETS = """Targets: scrape p50 at most 1 ms at 500 samples, unchanged with the backends frozen; each `*_up 0` within
-one interval + 2 s; webhook p99 below 50 ms at 20 alerts; RSS of the exporter at most 80 MiB (100 with Kubernetes),
-of the remediator 128. CPU a scrape of ours leaves out collecting, which runs beside it; CPU a minute holds both.
-Latencies are p50 / p99 (minimum to maximum) of one run on one machine: quote ratios."""
-
-
-KINDS = {"repeat": "join open remediations", "open": "begin new ones, while the engine decides those before"}
+SECTIONS: tuple[Section, ...] = (*scrape.SECTIONS, *remediator.SECTIONS)
+FOREWORD = """Whether a target holds is worked out from the figures above it. Latencies are p50 / p99 (minimum to
+maximum) of one run on one machine: quote ratios. CPU a scrape of ours leaves out collecting, which runs beside it; CPU
+a minute holds both."""
 
 
 def machine() -> str:
@@ -27,68 +30,54 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {kind}"
 
 
-def scrape_table(rows: list[Row]) -> list[str]:
-    """Scrapes with everything well."""
-    lines = [
-        "| server | samples | p50 / p99 (min to max) | CPU a scrape | CPU a minute at 15 s | bytes | RSS |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        if row.spread is None or row.resident is None:
-            continue
-        minute = "unknown" if row.cpu_seconds_per_minute is None else f"{row.cpu_seconds_per_minute * 1e3:.0f} ms"
-        cells = (row.server, row.samples, row.spread.describe(), row.spread.cpu(), minute, row.spread.body_bytes)
-        lines.append(f"| {' | '.join(str(cell) for cell in cells)} | {row.resident:.0f} MiB |")
-    return lines
+def measure_section(section: Section, options: Options) -> tuple[list[str], bool]:
+    """The section's lines and whether it could be measured: one that fails leaves the others their figures."""
+    started = time.monotonic()
+    try:
+        lines, is_measured = section.measure(options), True
+    except Exception as error:  # noqa: BLE001 - the boundary of a section
+        traceback.print_exc()
+        first = (str(error).splitlines() or [""])[0]
+        lines, is_measured = [f"Not measured: {type(error).__name__}, {first}"], False
+    print(f"{section.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return [f"## {section.title}", "", *lines, ""], is_measured
 
 
-def frozen_table(rows: list[Row]) -> list[str]:
-    """Scrapes with PostgreSQL and Redis stopped."""
-    lines = ["| server | scrape | what it says |", "|---|---|---|"]
-    lines += [
-        f"| {row.server} | {'none' if row.spread is None else row.spread.describe()} | {row.note} |" for row in rows
-    ]
-    return lines
+def measure_all(sections: Sequence[Section], options: Options) -> tuple[str, bool]:
+    """Everything as Markdown, printed as it comes, and whether all of it could be measured."""
+    lines = ["# Benchmarks", "", f"Printed by `make bench`. Machine: {machine()}.", "", FOREWORD, ""]
+    print("\n".join(lines), flush=True)
+    is_whole = True
+    for section in sections:
+        further, is_measured = measure_section(section, options)
+        print("\n".join(further), flush=True)
+        lines += further
+        is_whole = is_whole and is_measured
+    return "\n".join(lines).rstrip() + "\n", is_whole
 
 
-def measure_all() -> list[str]:
-    """Every section as lines of Markdown."""
-    lines = ["# Benchmarks", "", f"Printed by `make bench`. Machine: {machine()}.", "", TARGETS, ""]
-    with opened_field() as field:
-        lines += ["## Scrapes, 300 each, gzip, one kept connection", "", *scrape_table(measure_well(field)), ""]
-        lines += [
-            "## The same with PostgreSQL and Redis frozen (SIGSTOP)",
-            "",
-            *frozen_table(measure_frozen(field)),
-            "",
-        ]
-    lines += ["## Webhook: durable acknowledgement (SQLite, synchronous=FULL)", ""]
-    lines += [
-        "| alerts a request | what they do | p50 / p99 (min to max) | CPU a request | RSS |",
-        "|---|---|---|---|---|",
-    ]
-    for row in measure_acknowledgement():
-        figures = f"{row.spread.describe()} | {row.spread.cpu()} | {row.resident:.0f} MiB"
-        lines.append(f"| {row.alerts} | {KINDS[row.kind]} | {figures} |")
-    with open_cluster() as cluster:
-        ours, bare = measure_repair(cluster)
-    lines += ["", "## Alert sent until the Deployment is seen changed, against a bare PATCH", ""]
-    lines += ["| way | p50 / p99 (min to max) |", "|---|---|"]
-    lines += [f"| alert, journal, facts, decision, PATCH | {ours.describe()} |", f"| bare PATCH | {bare.describe()} |"]
-    lines += ["", f"The whole way takes {ours.p50 / bare.p50:.1f} times a bare PATCH (p50)."]
-    return lines
+def choose(names: Sequence[str]) -> tuple[Section, ...]:
+    """The sections of these names in their order, all when no name is given; KeyError for an unknown name."""
+    known = {section.name: section for section in SECTIONS}
+    return tuple(known[name] for name in names) if names else SECTIONS
 
 
-def main() -> None:
-    """Measures, prints, and writes when asked to."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, prints, and writes when asked to; 1 when a section could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     parser.add_argument("--write", type=Path, help="write the same text to this file")
-    arguments = parser.parse_args()
-    text = "\n".join(measure_all()) + "\n"
-    print(text, end="")
+    parser.add_argument("--only", action="append", default=[], choices=[each.name for each in SECTIONS])
+    parser.add_argument("--list", action="store_true", help="print the names of the sections")
+    parser.add_argument("--soak-minutes", type=float, default=SOAK_MINUTES, help="how long memory is watched")
+    arguments = parser.parse_args(argv)
+    if arguments.list:
+        print("\n".join(section.name for section in SECTIONS))
+        return 0
+    text, is_whole = measure_all(choose(arguments.only), Options(arguments.soak_minutes))
     if arguments.write is not None:
         arguments.write.write_text(text, encoding="utf-8")
+    return 0 if is_whole else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

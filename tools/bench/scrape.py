@@ -15,6 +15,7 @@ from demo.standin.running import BOUNCERS, running_standin
 from demo.stores import Stores, opened_stores
 from tools.bench.load import Connection, Spread, cpu_seconds, get, measure, resident_mib
 from tools.bench.peers import Peer, postgres_exporter, redis_exporter
+from tools.bench.section import Options, Section, table
 from tools.servers.sidecar import ExporterServer
 
 COUNT = 300
@@ -164,3 +165,40 @@ def _servers(field: Field) -> list[tuple[str, int, int]]:
     """Name, port and pid of each server, ours first."""
     servers = [("controlcore-exporter", field.ours.port, field.ours.process.pid)]
     return servers + [(peer.name, peer.port, peer.process.pid) for peer in field.peers]
+
+
+def scrape_table(rows: list[Row]) -> list[str]:
+    """Scrapes with everything well."""
+    cells = []
+    for row in rows:
+        if row.spread is None or row.resident is None:
+            continue
+        minute = "unknown" if row.cpu_seconds_per_minute is None else f"{row.cpu_seconds_per_minute * 1e3:.0f} ms"
+        figures = (row.spread.describe(), row.spread.cpu(), minute, row.spread.body_bytes)
+        cells.append((row.server, row.samples, *figures, f"{row.resident:.0f} MiB"))
+    head = ("server", "samples", "p50 / p99 (min to max)", "CPU a scrape", "CPU a minute at 15 s", "bytes", "RSS")
+    return table(head, cells)
+
+
+def frozen_table(rows: list[Row]) -> list[str]:
+    """Scrapes with PostgreSQL and Redis stopped."""
+    cells = [(row.server, "none" if row.spread is None else row.spread.describe(), row.note) for row in rows]
+    return table(("server", "scrape", "what it says"), cells)
+
+
+def well(_: Options) -> list[str]:
+    """Scrapes side by side with the backends well."""
+    with opened_field() as field:
+        return scrape_table(measure_well(field))
+
+
+def stopped(_: Options) -> list[str]:
+    """Scrapes side by side with the backends frozen."""
+    with opened_field() as field:
+        return frozen_table(measure_frozen(field))
+
+
+SECTIONS = (
+    Section("scrape", "Scrapes, 300 each, gzip, one kept connection", well),
+    Section("frozen", "The same with PostgreSQL and Redis frozen (SIGSTOP)", stopped),
+)
