@@ -40,6 +40,24 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
+CONNECTION_REASONS = (
+    Reason.REFUSED,
+    Reason.UNREACHABLE,
+    Reason.DNS,
+    Reason.TIMEOUT,
+    Reason.TLS,
+    Reason.AUTH,
+    Reason.PERMISSION,
+    Reason.EXHAUSTED,
+    Reason.STARTING,
+    Reason.CLOSED,
+    Reason.PROTOCOL,
+    Reason.MISSING,
+    Reason.INTERNAL,
+)
+"""Every way in which connecting to PostgreSQL or Redis fails; a counter of failures is born at 0 for each."""
+
+
 class ControlCoreError(Exception):
     """The root of every error raised on purpose here."""
 

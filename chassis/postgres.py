@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.postgres_address import PostgresAddress, SslMode, Target, read_password, tls_context
+from chassis.postgres_address import PostgresAddress, SslMode, Target, tls_context
 from chassis.sockets import socket_error
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ async def probe(address: PostgresAddress, timeout_seconds: float) -> float:
 async def _connect(address: PostgresAddress) -> Any:
     """A connection with the session settings that keep it harmless; the caller sets the deadline."""
     target = address.target()
-    password = await asyncio.to_thread(read_password, address, target)
+    password = await asyncio.to_thread(address.read_password, target)
     tls: Any = "prefer"
     if target.ssl_mode is SslMode.DISABLE:
         tls = False

@@ -5,16 +5,12 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from chassis.config import read_secret
-from chassis.errors import ConfigError, Fault, PermanentError, Reason
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from chassis.address import Address, Url, refuse_unknown, split_url
+from chassis.errors import Fault, PermanentError, Reason
 
 DEFAULT_PORT = 5432
 PLACES = ("host", "port", "user", "password", "dbname")
@@ -62,13 +58,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresAddress:
-    """Where a database is and who asks. Raises ConfigError, with the setting's path, when the URL cannot be used."""
+class PostgresAddress(Address[Target]):
+    """Where a database is and who asks.
 
-    url: SecretStr
-    """`postgresql://user:password@host:port/database?sslmode=…`; a driver suffix (`postgresql+psycopg2`) is dropped."""
-    password_file: Path | None = None
-    """File with the password, read again at every connect; wins over the URL's."""
+    The URL is `postgresql://user:password@host:port/database?sslmode=…`; a driver suffix (`postgresql+psycopg2`) is
+    dropped.
+    """
+
+    setting: str = "database.url"
     application_name: str = "controlcore-exporter"
     """Shown in pg_stat_activity, so that our own connections can be told from others."""
     session_role: str | None = None
@@ -77,40 +74,17 @@ class PostgresAddress:
     """When the server ends a query itself, for example one whose asker has already given up."""
     lock_timeout_seconds: float = 1.0
     """How long a query may wait for a lock; statistics must never queue behind a migration."""
-    setting: str = "database.url"
-    """Path of the setting that faults name."""
 
-    def __post_init__(self) -> None:
-        """Refuses a bad URL when it is read, not at the first connect."""
-        self.target()
-
-    @classmethod
-    def parse(
-        cls, url: SecretStr | str, *, setting: str = "database.url", password_file: Path | None = None
-    ) -> PostgresAddress:
-        """The address that a URL names; change the other fields with `dataclasses.replace`."""
-        secret = url if isinstance(url, SecretStr) else SecretStr(url)
-        return cls(secret, password_file=password_file, setting=setting)
-
-    def target(self) -> Target:
-        """The URL taken apart."""
-        faults: list[Fault] = []
-        target = _read_url(self.url.get_secret_value(), self.setting, faults)
-        if faults or target is None:
-            raise ConfigError(tuple(faults))
-        return target
-
-
-def read_password(address: PostgresAddress, target: Target) -> str:
-    """The password to log in with; reads the file, so call it off the event loop."""
-    if address.password_file is None:
-        return target.password.get_secret_value()
-    try:
-        return read_secret(
-            address.password_file, f"{address.setting.rpartition('.')[0]}.password_file"
-        ).get_secret_value()
-    except ConfigError as error:
-        raise PermanentError(Reason.AUTH, str(error)) from error
+    def read(self, faults: list[Fault]) -> Target | None:
+        """The URL taken apart, with every fault added to `faults`."""
+        url, setting = split_url(self.url, self.setting, faults), self.setting
+        if url is None:
+            return None
+        if url.parts.scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+            faults.append(Fault(setting, "expected postgresql://user:password@host:port/database"))
+            return None
+        faults += refuse_unknown(url.parameters, (*PLACES, *TLS_PARAMETERS), WITHOUT_EFFECT, setting)
+        return _with_tls(_place(url, setting, faults), url.parameters, setting, faults)
 
 
 def tls_context(target: Target) -> ssl.SSLContext:
@@ -130,29 +104,9 @@ def tls_context(target: Target) -> ssl.SSLContext:
     return context
 
 
-def _read_url(url: str, setting: str, faults: list[Fault]) -> Target | None:
-    """The target, with every fault added to `faults`; no fault repeats the URL, which may hold a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        faults.append(Fault(setting, "not a URL: the host or the port cannot be read"))
-        return None
-    if parts.scheme.partition("+")[0] not in {"postgresql", "postgres"}:
-        faults.append(Fault(setting, "expected postgresql://user:password@host:port/database"))
-        return None
-    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    faults += [
-        Fault(setting, f"unknown parameter {name}; known: {', '.join((*PLACES, *TLS_PARAMETERS))}")
-        for name in sorted(set(parameters) - set(PLACES) - set(TLS_PARAMETERS) - WITHOUT_EFFECT)
-    ]
-    return _with_tls(_place(parts, port, parameters, setting, faults), parameters, setting, faults)
-
-
-def _place(
-    parts: SplitResult, port: int | None, parameters: dict[str, str], setting: str, faults: list[Fault]
-) -> Target:
+def _place(url: Url, setting: str, faults: list[Fault]) -> Target:
     """Host, port, database and user; a part of the URL proper wins over its parameter."""
+    parts, parameters = url.parts, url.parameters
     _, _, host_part = parts.netloc.rpartition("@")
     host = unquote(host_part) if host_part.lower().startswith("%2f") else parts.hostname or parameters.get("host", "")
     if "," in host:
@@ -161,7 +115,7 @@ def _place(
     if not user:
         faults.append(Fault(setting, "names no user"))
     try:
-        number = port or int(parameters.get("port", DEFAULT_PORT))
+        number = url.port or int(parameters.get("port", DEFAULT_PORT))
     except ValueError:
         faults.append(Fault(setting, "the port is no number"))
         number = DEFAULT_PORT

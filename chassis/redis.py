@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.redis_address import RedisAddress, read_password
+from chassis.redis_address import RedisAddress
 from chassis.sockets import socket_error
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ async def _connect(address: RedisAddress) -> Any:
     """An authenticated connection in the right database; the caller sets the deadline."""
     target = address.target()
     arguments: dict[str, Any] = {
-        "username": target.user, "password": await asyncio.to_thread(read_password, address, target) or None,
+        "username": target.user, "password": await asyncio.to_thread(address.read_password, target) or None,
         "db": target.database, "socket_timeout": None, "socket_connect_timeout": None, "protocol": RESP_VERSION,
         "retry": Retry(NoBackoff(), 0), "driver_info": None, "decode_responses": True,
         "client_name": address.client_name, "encoding_errors": "replace",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from chassis.config import read_secret
-from chassis.errors import ConfigError, Fault, PermanentError, Reason
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from chassis.address import Address, refuse_unknown, split_url
+from chassis.errors import Fault
 
 DEFAULT_PORT = 6379
 SCHEMES = ("redis", "rediss", "unix")
+PLACES = ("db", "password", "username")
 TLS_PARAMETERS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_check_hostname", "ssl_certfile", "ssl_keyfile")
 CERTIFICATE_CHECKS = ("none", "optional", "required")
 WITHOUT_EFFECT = frozenset({
@@ -41,79 +39,37 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class RedisAddress:
-    """Where Redis is and who asks. Raises ConfigError, with the setting's path, when the URL cannot be used."""
+class RedisAddress(Address[Target]):
+    """Where Redis is and who asks.
 
-    url: SecretStr
-    """`redis://[user:password@]host:port/db`, `rediss://` for TLS, or `unix:///path?db=0`."""
-    password_file: Path | None = None
-    """File with the password, read again at every connect; wins over the URL's."""
+    The URL is `redis://[user:password@]host:port/db`, `rediss://` for TLS, or `unix:///path?db=0`.
+    """
+
+    setting: str = "redis.url"
     client_name: str | None = None
     """Shown by CLIENT LIST; None sends no CLIENT SETNAME, which some access lists forbid."""
-    setting: str = "redis.url"
-    """Path of the setting that faults name."""
 
-    def __post_init__(self) -> None:
-        """Refuses a bad URL when it is read, not at the first connect."""
-        self.target()
-
-    @classmethod
-    def parse(
-        cls, url: SecretStr | str, *, setting: str = "redis.url", password_file: Path | None = None
-    ) -> RedisAddress:
-        """The address that a URL names."""
-        secret = url if isinstance(url, SecretStr) else SecretStr(url)
-        return cls(secret, password_file=password_file, setting=setting)
-
-    def target(self) -> Target:
-        """The URL taken apart."""
-        faults: list[Fault] = []
-        target = _read_url(self.url.get_secret_value(), self.setting, faults)
-        if faults or target is None:
-            raise ConfigError(tuple(faults))
-        return target
-
-
-def read_password(address: RedisAddress, target: Target) -> str:
-    """The password to authenticate with, empty for none; reads the file, so call it off the event loop."""
-    if address.password_file is None:
-        return target.password.get_secret_value()
-    try:
-        return read_secret(
-            address.password_file, f"{address.setting.rpartition('.')[0]}.password_file"
-        ).get_secret_value()
-    except ConfigError as error:
-        raise PermanentError(Reason.AUTH, str(error)) from error
-
-
-def _read_url(url: str, setting: str, faults: list[Fault]) -> Target | None:
-    """The target, with every fault added to `faults`; no fault repeats the URL, which may hold a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        faults.append(Fault(setting, "not a URL: the host or the port cannot be read"))
-        return None
-    if parts.scheme not in SCHEMES:
-        faults.append(Fault(setting, "expected redis://[user:password@]host:port/db, rediss:// or unix://"))
-        return None
-    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    known = {*TLS_PARAMETERS, "db", "username", "password"}
-    faults += [
-        Fault(setting, f"unknown parameter {name}; known: {', '.join(sorted(known))}")
-        for name in sorted(set(parameters) - known - WITHOUT_EFFECT)
-    ]
-    is_unix = parts.scheme == "unix"
-    return Target(
-        user=unquote(parts.username or "") or parameters.get("username") or None,
-        password=SecretStr(unquote(parts.password or "") or parameters.get("password", "")),
-        host=parts.hostname or "localhost",
-        port=port or DEFAULT_PORT,
-        database=_database("" if is_unix else parts.path.strip("/"), parameters, setting, faults),
-        is_tls=parts.scheme == "rediss",
-        socket_path=unquote(parts.path) if is_unix else None,
-        tls_arguments=_tls_arguments(parameters, setting, faults) if parts.scheme == "rediss" else {},
-    )
+    def read(self, faults: list[Fault]) -> Target | None:
+        """The URL taken apart, with every fault added to `faults`."""
+        url, setting = split_url(self.url, self.setting, faults), self.setting
+        if url is None:
+            return None
+        parts, parameters = url.parts, url.parameters
+        if parts.scheme not in SCHEMES:
+            faults.append(Fault(setting, "expected redis://[user:password@]host:port/db, rediss:// or unix://"))
+            return None
+        faults += refuse_unknown(parameters, sorted({*TLS_PARAMETERS, *PLACES}), WITHOUT_EFFECT, setting)
+        is_unix, is_tls = parts.scheme == "unix", parts.scheme == "rediss"
+        return Target(
+            user=unquote(parts.username or "") or parameters.get("username") or None,
+            password=SecretStr(unquote(parts.password or "") or parameters.get("password", "")),
+            host=parts.hostname or "localhost",
+            port=url.port or DEFAULT_PORT,
+            database=_database("" if is_unix else parts.path.strip("/"), parameters, setting, faults),
+            is_tls=is_tls,
+            socket_path=unquote(parts.path) if is_unix else None,
+            tls_arguments=_tls_arguments(parameters, setting, faults) if is_tls else {},
+        )
 
 
 def _database(path: str, parameters: dict[str, str], setting: str, faults: list[Fault]) -> int:

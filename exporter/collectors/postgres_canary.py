@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis import postgres
-from chassis.errors import BackendError, Reason
+from chassis.errors import CONNECTION_REASONS, BackendError, Reason
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -27,22 +27,6 @@ if TYPE_CHECKING:
 
 COMPONENT = "database"
 WINDOW_SECONDS = 300.0
-REASONS = (
-    Reason.REFUSED,
-    Reason.UNREACHABLE,
-    Reason.DNS,
-    Reason.TIMEOUT,
-    Reason.TLS,
-    Reason.AUTH,
-    Reason.PERMISSION,
-    Reason.EXHAUSTED,
-    Reason.STARTING,
-    Reason.CLOSED,
-    Reason.PROTOCOL,
-    Reason.MISSING,
-    Reason.INTERNAL,
-)
-"""Every way in which a connection attempt fails; the counter is born at 0 for each."""
 
 UP = Metric(
     "controlcore_postgres_up",
@@ -116,7 +100,7 @@ class PostgresCanaryCollector:
         self._health = health
         self._probe = probe
         self._failed_at: deque[float] = deque()
-        self._failures = Counter(FAILURES).born((reason,) for reason in REASONS)
+        self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
         self._durations = Histogram(DURATION).born([()])
 
     @classmethod

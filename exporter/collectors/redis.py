@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis import redis
-from chassis.errors import BackendError, Reason
+from chassis.errors import CONNECTION_REASONS, BackendError
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -25,22 +25,6 @@ if TYPE_CHECKING:
     from exporter.sources import Sources
 
 COMPONENT = "redis"
-REASONS = (
-    Reason.REFUSED,
-    Reason.UNREACHABLE,
-    Reason.DNS,
-    Reason.TIMEOUT,
-    Reason.TLS,
-    Reason.AUTH,
-    Reason.PERMISSION,
-    Reason.EXHAUSTED,
-    Reason.STARTING,
-    Reason.CLOSED,
-    Reason.PROTOCOL,
-    Reason.MISSING,
-    Reason.INTERNAL,
-)
-"""Every way in which a probe fails; the counter is born at 0 for each."""
 
 UP = Metric("controlcore_redis_up", "Whether the last PING on a fresh connection was answered.")
 PING_DURATION = Metric(
@@ -129,7 +113,7 @@ class RedisCollector:
         self._address = address
         self._session = session
         self._probe = probe
-        self._failures = Counter(FAILURES).born((reason,) for reason in REASONS)
+        self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
         self._durations = Histogram(PING_DURATION).born([()])
 
     @classmethod

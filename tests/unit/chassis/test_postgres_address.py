@@ -14,7 +14,6 @@ from chassis.postgres_address import (
     PostgresAddress,
     SslMode,
     Target,
-    read_password,
     tls_context,
 )
 
@@ -110,14 +109,14 @@ def test_password_file_wins_and_is_read_every_time(tmp_path: Path) -> None:
     address = PostgresAddress.parse("postgresql://u:old@h/d", password_file=path)
     for password in ("one", "two"):
         path.write_text(f"{password}\n", encoding="utf-8")
-        assert read_password(address, address.target()) == password
+        assert address.read_password(address.target()) == password
 
 
 def test_unreadable_password_file_is_an_auth_failure_that_names_the_setting(tmp_path: Path) -> None:
     """A file that is missing for a moment, while it is rotated, must not end the program."""
     address = PostgresAddress.parse("postgresql://u@h/d", password_file=tmp_path / "none")
     with pytest.raises(PermanentError, match=r"database\.password_file") as caught:
-        read_password(address, address.target())
+        address.read_password(address.target())
     assert caught.value.reason is Reason.AUTH
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chassis.errors import ConfigError, PermanentError, Reason
-from chassis.redis_address import TLS_PARAMETERS, RedisAddress, read_password
+from chassis.redis_address import TLS_PARAMETERS, RedisAddress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,11 +89,11 @@ def test_password_file_wins_and_is_read_every_time(tmp_path: Path) -> None:
     address = RedisAddress.parse("redis://:old@h", password_file=path)
     for password in ("one", "two"):
         path.write_text(f"{password}\n", encoding="utf-8")
-        assert read_password(address, address.target()) == password
+        assert address.read_password(address.target()) == password
 
 
 def test_unreadable_password_file_is_an_auth_failure_that_names_the_setting(tmp_path: Path) -> None:
     address = RedisAddress.parse("redis://h", password_file=tmp_path / "none")
     with pytest.raises(PermanentError, match=r"redis\.password_file") as caught:
-        read_password(address, address.target())
+        address.read_password(address.target())
     assert caught.value.reason is Reason.AUTH

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from chassis.errors import PermanentError, Reason, TransientError
+from chassis.errors import CONNECTION_REASONS, PermanentError, Reason, TransientError
 from exporter.collectors import NotConfiguredError
-from exporter.collectors.postgres_canary import REASONS, PostgresCanaryCollector, PostgresCanarySettings
+from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import ADDRESS, expose, golden, make_sources, samples, value
@@ -41,7 +41,7 @@ async def test_answering_database_gives_the_golden_page():
 
 async def test_every_failure_reason_is_born_at_zero():
     result = await Database().collector.collect()
-    assert samples(result.families)[FAILURES] == {(reason.value,): 0.0 for reason in REASONS}
+    assert samples(result.families)[FAILURES] == {(reason.value,): 0.0 for reason in CONNECTION_REASONS}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.errors import Reason, TransientError
+from chassis.errors import CONNECTION_REASONS, Reason, TransientError
 from exporter.collectors import NotConfiguredError
-from exporter.collectors.redis import REASONS, RedisCollector, RedisCollectorSettings, read_info
+from exporter.collectors.redis import RedisCollector, RedisCollectorSettings, read_info
 from tests.fakes.sources import ADDRESS, expose, golden, make_sources, samples, value
 
 INFO = {
@@ -65,7 +65,7 @@ async def test_redis_that_is_down_publishes_the_verdict_and_no_statistics():
 async def test_every_failure_reason_is_born_at_zero():
     result = await make(Session(INFO), refuse).collect()
     counts = samples(result.families)["controlcore_redis_connection_failures_total"]
-    assert counts == {(reason.value,): float(reason is Reason.REFUSED) for reason in REASONS}
+    assert counts == {(reason.value,): float(reason is Reason.REFUSED) for reason in CONNECTION_REASONS}
 
 
 async def test_info_that_fails_alone_keeps_redis_up_and_fails_the_collection():

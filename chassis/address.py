@@ -1,0 +1,104 @@
+"""What the addresses of PostgreSQL and Redis share: a URL that is refused early, and a password that rotates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from pydantic import SecretStr
+
+from chassis.config import read_secret
+from chassis.errors import ConfigError, Fault, PermanentError, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+    from typing import Self
+
+
+class _Place(Protocol):
+    """An address taken apart."""
+
+    @property
+    def password(self) -> SecretStr:
+        """The URL's password, empty for none."""
+        ...
+
+
+PlaceT = TypeVar("PlaceT", bound=_Place)
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A URL taken apart as far as every kind of server needs it."""
+
+    parts: SplitResult
+    port: int | None
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Address(ABC, Generic[PlaceT]):
+    """Where a server is and who asks. Raises ConfigError, with the setting's path, when the URL cannot be used."""
+
+    url: SecretStr
+    password_file: Path | None = None
+    """File with the password, read again at every connect; wins over the URL's."""
+    setting: str = "url"
+    """Path of the setting that faults name."""
+
+    def __post_init__(self) -> None:
+        """Refuses a bad URL when it is read, not at the first connect."""
+        self.target()
+
+    @classmethod
+    def parse(cls, url: SecretStr | str, *, password_file: Path | None = None) -> Self:
+        """The address that a URL names; change the other fields with `dataclasses.replace`."""
+        secret = url if isinstance(url, SecretStr) else SecretStr(url)
+        return cls(secret, password_file=password_file)
+
+    @abstractmethod
+    def read(self, faults: list[Fault]) -> PlaceT | None:
+        """The URL taken apart, with every fault added to `faults`; no fault repeats the URL, which may hold secrets."""
+
+    def target(self) -> PlaceT:
+        """The URL taken apart."""
+        faults: list[Fault] = []
+        target = self.read(faults)
+        if faults or target is None:
+            raise ConfigError(tuple(faults))
+        return target
+
+    def read_password(self, target: PlaceT) -> str:
+        """The password to log in with, empty for none; reads the file, so call it off the event loop."""
+        if self.password_file is None:
+            return target.password.get_secret_value()
+        try:
+            return read_secret(
+                self.password_file, f"{self.setting.rpartition('.')[0]}.password_file"
+            ).get_secret_value()
+        except ConfigError as error:
+            raise PermanentError(Reason.AUTH, str(error)) from error
+
+
+def split_url(url: SecretStr, setting: str, faults: list[Fault]) -> Url | None:
+    """The URL's parts and parameters; None, and a fault, when it is no URL."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        port = parts.port
+    except ValueError:
+        faults.append(Fault(setting, "not a URL: the host or the port cannot be read"))
+        return None
+    return Url(parts, port, dict(parse_qsl(parts.query, keep_blank_values=True)))
+
+
+def refuse_unknown(
+    parameters: Collection[str], known: Collection[str], without_effect: Collection[str], setting: str
+) -> list[Fault]:
+    """A fault for each parameter that nobody knows; those without effect pass silently."""
+    return [
+        Fault(setting, f"unknown parameter {name}; known: {', '.join(known)}")
+        for name in sorted(set(parameters) - set(known) - set(without_effect))
+    ]
