@@ -45,6 +45,7 @@ check: lint packages ## lint, unit tests, rules, chart: a few minutes, nothing l
 generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
+	@$(RUN) -m tools.policies
 
 bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=30: minutes of memory)
 	@$(RUN) -m tools.bench --write docs/benchmarks.md $(if $(SOAK),--soak-minutes $(SOAK))

@@ -25,6 +25,37 @@ POLICY = {
 }
 
 
+POLICY_FAULTS = [
+    ({"freeze": [WINDOW | {"timezone": "Mars/Olympus"}]}, "freeze[0].timezone: is no time zone"),
+    ({"freeze": [WINDOW | {"cron": "* *"}]}, "freeze[0]: expected five fields"),
+    ({"freeze": [{"name": "x", "timezone": "UTC"}]}, "freeze[0]: expected name and timezone, and either cron"),
+    ({"freeze": [WINDOW | {"from": "2026-01-01"}]}, "freeze[0]: expected name and timezone"),
+    (
+        {"freeze": [{"name": "x", "timezone": "UTC", "from": "2026-01-02", "to": "2026-01-01"}]},
+        "freeze[0]: ends before",
+    ),
+    ({"guards": [{"name": "a", "promql": "q", "hold_if": "empty", "reason": "r"}]}, "guards[0]: needs either"),
+    ({"guards": [{"name": "a"}]}, "guards[0].hold_if: is required"),
+    ({"accept": ["everything"]}, "accept[0]: 'everything' is not allowed"),
+    ({"connections": {"per_replica": 0, "limit": "x", "collectors": ["a"]}}, "connections.per_replica: must be"),
+    ({"connections": {}}, "connections.limit: is required"),
+    ({"ladder": []}, "ladder: must not be empty"),
+    ({"ladder": [{"parameters": {}}]}, "ladder[0].action: is required"),
+    ({"mode": "approve"}, "mode: approve requires `identity` matchers"),
+]
+
+
+TOP_FAULTS = [
+    ({"version": 2}, "version: this program reads version 1"),
+    ({"budgets": [{"scope": "moon", "most": 1, "seconds": 1}]}, "budgets[0].scope: 'moon' is not allowed"),
+    ({"budgets": [{"scope": "target"}]}, "budgets[0].most: is required"),
+    ({"storm": {"alerts": 1}}, "storm.alerts: must be between"),
+    ({"graph": {"api": ["database"]}}, "graph.api: 'api' is not allowed"),
+    ({"dependencies": {"a": QUERY, "b": QUERY}, "graph": {"a": ["b"], "b": ["a"]}}, "graph.a: stands on itself"),
+    ({"locks": {"Backup!": QUERY}}, "locks.Backup!: 'Backup!' is not a name"),
+]
+
+
 def parse(top: dict[str, Any] | None = None, **policy: Any) -> PolicySet:
     document = {"policies": [POLICY | policy], **(top or {})}
     return parse_policies(yaml.safe_dump(document), "p.yaml")
@@ -78,44 +109,13 @@ def test_sections_of_a_policy_are_read():
     assert policy.freeze[0].ends_at - policy.freeze[0].begins_at == 3 * 86400
 
 
-@pytest.mark.parametrize(
-    ("policy", "fault"),
-    [
-        ({"freeze": [WINDOW | {"timezone": "Mars/Olympus"}]}, "freeze[0].timezone: is no time zone"),
-        ({"freeze": [WINDOW | {"cron": "* *"}]}, "freeze[0]: expected five fields"),
-        ({"freeze": [{"name": "x", "timezone": "UTC"}]}, "freeze[0]: expected name and timezone, and either cron"),
-        ({"freeze": [WINDOW | {"from": "2026-01-01"}]}, "freeze[0]: expected name and timezone"),
-        (
-            {"freeze": [{"name": "x", "timezone": "UTC", "from": "2026-01-02", "to": "2026-01-01"}]},
-            "freeze[0]: ends before",
-        ),
-        ({"guards": [{"name": "a", "promql": "q", "hold_if": "empty", "reason": "r"}]}, "guards[0]: needs either"),
-        ({"guards": [{"name": "a"}]}, "guards[0].hold_if: is required"),
-        ({"accept": ["everything"]}, "accept[0]: 'everything' is not allowed"),
-        ({"connections": {"per_replica": 0, "limit": "x", "collectors": ["a"]}}, "connections.per_replica: must be"),
-        ({"connections": {}}, "connections.limit: is required"),
-        ({"ladder": []}, "ladder: must not be empty"),
-        ({"ladder": [{"parameters": {}}]}, "ladder[0].action: is required"),
-        ({"mode": "approve"}, "mode: approve requires `identity` matchers"),
-    ],
-)
+@pytest.mark.parametrize(("policy", "fault"), POLICY_FAULTS)
 def test_fault_in_a_policy_is_reported_with_its_path(policy, fault):
     found = faults(**policy)
     assert [text for text in found if fault in text], found
 
 
-@pytest.mark.parametrize(
-    ("top", "fault"),
-    [
-        ({"version": 2}, "version: this program reads version 1"),
-        ({"budgets": [{"scope": "moon", "most": 1, "seconds": 1}]}, "budgets[0].scope: 'moon' is not allowed"),
-        ({"budgets": [{"scope": "target"}]}, "budgets[0].most: is required"),
-        ({"storm": {"alerts": 1}}, "storm.alerts: must be between"),
-        ({"graph": {"api": ["database"]}}, "graph.api: 'api' is not allowed"),
-        ({"dependencies": {"a": QUERY, "b": QUERY}, "graph": {"a": ["b"], "b": ["a"]}}, "graph.a: stands on itself"),
-        ({"locks": {"Backup!": QUERY}}, "locks.Backup!: 'Backup!' is not a name"),
-    ],
-)
+@pytest.mark.parametrize(("top", "fault"), TOP_FAULTS)
 def test_fault_at_the_top_is_reported_with_its_path(top, fault):
     found = faults(top)
     assert [text for text in found if fault in text], found
