@@ -1,0 +1,81 @@
+"""What every journal promises about changes: which states follow which, and what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chassis.errors import InvariantBroken
+from remediations.journal.port import Change, Journal, JournalError, Record
+from remediations.states import CLOSED, TRANSITIONS, State
+from tests.contract.journal_opening import PATHS, T0, Opening, change
+
+
+class ChangeContract(Opening):
+    """What `advance` and `note` store."""
+
+    async def test_every_transition_of_the_model_is_possible(self, tmp_path: Path) -> None:
+        for number, before in enumerate(PATHS):
+            for other, after in enumerate(sorted(TRANSITIONS[before])):
+                if before is State.HELD:
+                    continue  # left by claim alone
+                async with self.open(tmp_path / f"{number}-{other}") as journal:
+                    claim = await self.bring_to(journal, before)
+                    assert (await journal.advance(claim, before, after, T0, change())).state is after
+
+    @pytest.mark.parametrize("before", sorted(PATHS))
+    async def test_no_other_transition_is_possible(self, journal: Journal, before: State) -> None:
+        claim = await self.bring_to(journal, before)
+        for after in set(State) - TRANSITIONS[before]:
+            with pytest.raises(InvariantBroken):
+                await journal.advance(claim, before, after, T0, change())
+        assert (await journal.story(claim.remediation.id))[0].state is before
+
+    @pytest.mark.parametrize("closed", sorted(CLOSED))
+    async def test_closed_state_is_never_left(self, journal: Journal, closed: State) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        with pytest.raises(InvariantBroken):
+            await journal.advance(claim, closed, State.CLAIMED, T0, change())
+
+    async def test_other_state_than_expected_changes_nothing(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.PLANNED)
+        with pytest.raises(JournalError, match="planned"):
+            await journal.advance(claim, State.CLAIMED, State.HELD, T0, change())
+        assert (await journal.story(claim.remediation.id))[0].state is State.PLANNED
+
+    async def test_change_stores_what_it_names_and_keeps_the_rest(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        plan = {"action": "restart_workload", "steps": [{"body": {"metadata": {"uid": "u"}}}]}
+        named = change(reason="acting", operation_id="op", plan=plan, next_at=T0 + 3, state=State.PLANNED)
+        first = await journal.advance(claim, State.CLAIMED, State.PLANNED, T0, named)
+        second = await journal.advance(
+            claim, State.PLANNED, State.WRITING, T0 + 1, change(written_at=T0 + 1, is_attempt=True)
+        )
+        assert (first.reason, first.operation_id, first.plan, first.next_at) == ("acting", "op", plan, T0 + 3)
+        assert (first.written_at, first.attempts) == (None, 0)
+        assert (second.reason, second.operation_id, second.plan, second.next_at) == ("acting", "op", plan, T0 + 3)
+        assert (second.written_at, second.attempts, second.updated_at) == (T0 + 1, 1, T0 + 1)
+        assert second.lease_until == claim.lease_until
+
+    async def test_record_is_stored_with_the_state(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        record = Record(T0 + 1, "decision", State.HELD, {"reason": "cooldown", "guards": [{"guard": "identity"}]})
+        await journal.advance(claim, State.CLAIMED, State.HELD, T0 + 1, Change(record))
+        remediation, records = await journal.story(claim.remediation.id)
+        assert remediation.state is State.HELD
+        assert [item.kind for item in records] == ["received", "claimed", "decision"]
+        assert records[-1] == record
+
+    async def test_note_appends_and_keeps_state_and_lease(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.VERIFYING)
+        await journal.note(claim, T0 + 1, Record(T0 + 1, "verification", State.VERIFYING, {"outcome": "pending"}))
+        remediation, records = await journal.story(claim.remediation.id)
+        assert (remediation.state, remediation.lease_until) == (State.VERIFYING, claim.lease_until)
+        assert records[-1].data == {"outcome": "pending"}
+
+    async def test_note_with_a_time_releases_until_then(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.VERIFYING)
+        await journal.note(claim, T0, Record(T0, "verification", State.VERIFYING), next_at=T0 + 2)
+        assert await journal.claim("two", T0 + 1, 10) is None
+        assert (await self.claim(journal, T0 + 2, "two")).remediation.state is State.VERIFYING

@@ -1,0 +1,140 @@
+"""What every journal promises about questions, pauses, answers of people and retention."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from remediations.circumstances import Approval, BreakerReset
+from remediations.journal.port import FenceLostError, Journal, JournalError, Quarantined
+from remediations.model import Pause, Target
+from remediations.states import State
+from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
+
+
+class QuestionContract(Opening):
+    """What can be asked, and what people say."""
+
+    async def test_unknown_id_has_no_story(self, journal: Journal) -> None:
+        with pytest.raises(KeyError):
+            await journal.story("nothing")
+
+    async def test_listing_is_limited_and_may_leave_out_the_closed(self, journal: Journal) -> None:
+        stored = await journal.append(delivery(match("a"), match("b"), match("c")))
+        claim = await self.claim(journal)
+        await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0, change())
+        assert [item.id for item in await journal.listing(limit=2)] == [stored.opened[2], stored.opened[1]]
+        open_ids = {item.id for item in await journal.listing(only_open=True)}
+        assert open_ids == set(stored.opened) - {claim.remediation.id}
+
+    async def test_actions_since_names_writes_only_newest_first(self, journal: Journal) -> None:
+        await self.begin(journal, match("a"), match("b", BOUNCER), match("c", Target("x", "Deployment", "y")))
+        for number in range(2):
+            claim = await self.claim(journal)
+            plan = {"action": "restart_workload"}
+            await journal.advance(claim, State.CLAIMED, State.PLANNED, T0, change(plan=plan))
+            await journal.advance(claim, State.PLANNED, State.WRITING, T0, change(written_at=T0 + number))
+        actions = await journal.actions_since(T0)
+        assert [(item.policy, item.written_at, item.action, item.state) for item in actions] == [
+            ("b", T0 + 1, "restart_workload", State.WRITING),
+            ("a", T0, "restart_workload", State.WRITING),
+        ]
+        assert [item.policy for item in await journal.actions_since(T0 + 0.5)] == ["b"]
+
+    async def test_counts_name_every_state(self, journal: Journal) -> None:
+        await self.begin(journal)
+        counts = await journal.counts()
+        assert set(counts) == set(State)
+        assert {state: number for state, number in counts.items() if number} == {State.RECEIVED: 1}
+
+    async def test_pause_is_in_force_until_resumed(self, journal: Journal) -> None:
+        pause = Pause("maintenance", "sam", "moving racks", None)
+        await journal.pause(pause, T0)
+        assert await journal.pauses(T0 + 1e6) == [pause]
+        assert await journal.resume("maintenance", T0) is True
+        assert await journal.pauses(T0) == []
+
+    async def test_pause_ends_by_itself(self, journal: Journal) -> None:
+        await journal.pause(Pause("short", "sam", "lunch", T0 + 60), T0)
+        assert len(await journal.pauses(T0 + 59)) == 1
+        assert await journal.pauses(T0 + 60) == []
+        assert await journal.resume("short", T0 + 60) is False
+
+    async def test_pause_of_the_same_name_is_replaced_and_others_stay(self, journal: Journal) -> None:
+        await journal.pause(Pause("a", "sam", "one", T0 + 60), T0)
+        await journal.pause(Pause("b", "kim", "two", None), T0)
+        await journal.pause(Pause("a", "sam", "longer", T0 + 600), T0)
+        assert [(item.name, item.until) for item in await journal.pauses(T0 + 300)] == [("a", T0 + 600), ("b", None)]
+
+    async def test_resuming_what_was_never_paused_is_false(self, journal: Journal) -> None:
+        assert await journal.resume("nothing", T0) is False
+
+    async def test_newest_answer_to_a_plan_counts_and_makes_it_due(self, journal: Journal) -> None:
+        held = await self.bring_to(journal, State.HELD)
+        await journal.claim("one", T0, 10)
+        name = held.remediation.id
+        assert await journal.approval(name) is None
+        answers = [Approval(name, "hash", "7", "ann", T0 + n, T0 + 900, is_approved=n == 1) for n in (0, 1)]
+
+        for answer in answers:
+            await journal.answer(answer, T0 + 1)
+
+        remediation, records = await journal.story(name)
+        assert await journal.approval(name) == answers[1]
+        assert remediation.next_at <= T0 + 1
+        assert [item.kind for item in records][-2:] == ["rejected", "approved"]
+
+    async def test_answer_to_what_is_unknown_or_closed_is_refused(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0, change())
+
+        with pytest.raises(JournalError, match="closed"):
+            await journal.answer(Approval(claim.remediation.id, "hash", "7", "ann", T0, T0 + 900), T0)
+        with pytest.raises(KeyError):
+            await journal.answer(Approval("nobody", "hash", "7", "ann", T0, T0 + 900), T0)
+
+    async def test_breaker_that_was_closed_by_hand_is_remembered(self, journal: Journal) -> None:
+        reset = BreakerReset("restart_workload", API.key, "ann", T0)
+
+        await journal.reset_breaker(reset)
+
+        assert list(await journal.breaker_resets(T0)) == [reset]
+        assert list(await journal.breaker_resets(T0 + 1)) == []
+
+    async def test_time_of_the_newest_entry_is_known(self, journal: Journal) -> None:
+        assert await journal.last_entry_at() is None
+        await self.deliver(journal, self.alike(), at=T0)
+
+        assert await journal.last_entry_at() == T0
+
+    async def test_forget_removes_what_closed_long_ago_and_nothing_else(self, journal: Journal) -> None:
+        await journal.append(delivery(match("a"), match("b"), quarantined=(Quarantined("p", "r"),)))
+        claim = await self.claim(journal)
+        await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0 + 5, change())
+        assert await journal.forget(T0 + 5) == 0
+        assert await journal.forget(T0 + 86400) == 1
+        assert [item.policy for item in await journal.listing()] == ["b"]
+        assert (await journal.counts())[State.QUARANTINED] == 0
+        with pytest.raises(KeyError):
+            await journal.story(claim.remediation.id)
+
+    async def test_check_succeeds_and_changes_nothing_that_is_read(self, journal: Journal) -> None:
+        await self.begin(journal)
+        before = await journal.listing()
+        await journal.check()
+        await journal.check()
+        assert await journal.listing() == before
+
+    async def test_two_openings_at_once_share_claims_and_rules(self, tmp_path: Path) -> None:
+        """A second process (the command line, or a pod that overlaps) sees the same truth and the same fences."""
+        async with AsyncExitStack() as stack:
+            one = await stack.enter_async_context(self.open(tmp_path / "journal"))
+            two = await stack.enter_async_context(self.open(tmp_path / "journal"))
+            await self.begin(one)
+            old = await self.claim(one)
+            assert await two.claim("two", T0 + 1, 10) is None
+            await self.claim(two, T0 + 10, "two")
+            with pytest.raises(FenceLostError):
+                await one.advance(old, State.CLAIMED, State.PLANNED, T0 + 10, change())
