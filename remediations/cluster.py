@@ -85,13 +85,9 @@ class ClusterReader:
         with reading("HorizontalPodAutoscaler"):
             return tuple(_autoscaler(item) for item in items if _scales(item, target))
 
-    async def budgets(self, target: Target, document: JsonObject) -> Budgets:
-        """The PodDisruptionBudgets (policy/v1) whose selector matches the labels of the pod template."""
-        items = await self._api.list(disruption_budgets_path(target.namespace), timeout_seconds=self._timeout_seconds)
-        with reading("PodDisruptionBudget"):
-            labels = document["spec"]["template"]["metadata"].get("labels") or {}
-            chosen = (item for item in items if selects(item["spec"].get("selector"), labels))
-            return Budgets({item["metadata"]["name"]: _allowed(item) for item in chosen})
+    async def all_budgets(self, target: Target) -> list[JsonObject]:
+        """The PodDisruptionBudgets (policy/v1) of the target's namespace, as they are; see `choose_budgets`."""
+        return await self._api.list(disruption_budgets_path(target.namespace), timeout_seconds=self._timeout_seconds)
 
     async def pod_summary(self, target: Target, document: JsonObject) -> tuple[bool, Pods]:
         """Whether a pod of the Deployment that is not being deleted is Ready, and how old and how many its pods are."""
@@ -118,6 +114,14 @@ class ClusterReader:
         items = await self._api.list(replica_sets_path(target.namespace), timeout_seconds=self._timeout_seconds)
         with reading("ReplicaSet"):
             return tuple(read_rollouts(items, uid))
+
+
+def choose_budgets(items: Iterable[JsonObject], document: JsonObject) -> Budgets:
+    """The budgets whose selector matches the labels of a Deployment's pod template; raises PermanentError."""
+    with reading("PodDisruptionBudget"):
+        labels = document["spec"]["template"]["metadata"].get("labels") or {}
+        chosen = (item for item in items if selects(item["spec"].get("selector"), labels))
+        return Budgets({item["metadata"]["name"]: _allowed(item) for item in chosen})
 
 
 @contextmanager

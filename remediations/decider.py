@@ -17,7 +17,7 @@ from remediations import plan as plans
 from remediations.circumstances import ProcessStart
 from remediations.decide import ACTIONS, decide
 from remediations.decision import Act, Decision, Hold, NotNeeded, Plan
-from remediations.facts import Sources, gather_facts, read_pauses
+from remediations.facts import gather_facts, read_pauses
 from remediations.journal.port import Journal, Remediation, TargetBusyError
 from remediations.lease import Lease, changing
 from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Target
@@ -27,6 +27,7 @@ from remediations.reasons import HoldReason
 from remediations.recorded import INPUTS, make_inputs, to_text
 from remediations.sighting import Lookout
 from remediations.sights import Sights
+from remediations.sources import Sources
 from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import Telemetry

@@ -16,11 +16,11 @@ from chassis.kubernetes import autoscalers_path
 from remediations.cluster import deployment_location
 from remediations.decision import Plan
 from remediations.effects import ASKED, ask_effect
-from remediations.facts import Sources, asked, bounded
 from remediations.journal.port import JournalError, Record
 from remediations.model import Fact
 from remediations.policy import Policy
 from remediations.sighting import Lookout
+from remediations.sources import Sources, asked, bounded
 from remediations.verify import CALLED, Observation
 from remediations.workload import Autoscaler, Workload
 

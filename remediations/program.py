@@ -27,7 +27,7 @@ from remediations.credentials import Credentials, check_files
 from remediations.decider import Desk, look
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
-from remediations.facts import Sources, gather_facts
+from remediations.facts import gather_facts
 from remediations.intake import Sameness
 from remediations.journal.filesystem import find_fault
 from remediations.journal.port import Journal
@@ -40,6 +40,7 @@ from remediations.senders import Session
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.sighting import Lookout
+from remediations.sources import Sources
 from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
 

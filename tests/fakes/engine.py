@@ -15,12 +15,12 @@ from remediations.cluster import ClusterReader
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor
-from remediations.facts import Sources
 from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Alert, Fact
 from remediations.policy import Policy, PolicySet
 from remediations.settings import WorkerSettings
+from remediations.sources import Sources
 from remediations.states import CLOSED
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock

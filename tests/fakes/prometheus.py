@@ -17,7 +17,7 @@ Answer = bool | None | Callable[[], bool | None]
 
 @dataclass
 class FakePrometheus:
-    """Implements remediations.facts.Questions. What is not listed has no answer; an answer was collected just now."""
+    """Implements remediations.sources.Questions. What is not listed has no answer; an answer was collected just now."""
 
     clock: Clock
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class FakePrometheus:
 
 @dataclass
 class FakeWeb:
-    """Implements remediations.facts.Getter: a status, or the error to raise."""
+    """Implements remediations.sources.Getter: a status, or the error to raise."""
 
     answer: int | Exception = 200
     calls: list[Call] = field(default_factory=list)

@@ -8,9 +8,10 @@ import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.cluster import ClusterReader, selects
-from remediations.facts import Sources, gather_facts, read_pauses
+from remediations.facts import gather_facts, read_pauses
 from remediations.model import Facts, Pause, Target
 from remediations.policy import Policy
+from remediations.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy
 from tests.fakes.kubernetes import (
