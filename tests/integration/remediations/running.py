@@ -41,6 +41,9 @@ class RemediatorServer(Server):
 
     def __init__(self, policies: str = POLICIES, settings: dict[str, Any] | None = None) -> None:
         super().__init__()
+        self.program: tuple[str, ...] = (sys.executable, "-m", "remediations")
+        """What starts it; `tests.fakes.host` starts it on a host of other habits."""
+        self.environment: dict[str, str] = {}
         self.policies = policies
         self._settings = settings or {}
 
@@ -82,7 +85,8 @@ class RemediatorServer(Server):
 
     def describe(self) -> Command:
         return Command(
-            (sys.executable, "-m", "remediations", "serve", "--config.file", str(self.config_path)),
+            (*self.program, "serve", "--config.file", str(self.config_path)),
+            environment=self.environment,
             working_directory=ROOT,
         )
 

@@ -1,0 +1,23 @@
+"""The stage on which the whole remediator is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes.api_front import ApiFront
+from tests.fakes.watch import Watch
+from tests.system.stage import Stage
+
+if TYPE_CHECKING:
+    from tools.servers.kubernetes import Cluster
+
+
+@pytest.fixture
+def stage(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Stage]:
+    """A namespace, a way to the API that can fail, and a Prometheus that says what the test wants."""
+    with ApiFront(cluster, tmp_path) as front, Watch() as watch:
+        yield Stage(cluster, namespace, front, watch)

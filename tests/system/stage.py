@@ -1,0 +1,153 @@
+"""What tests of the whole remediator stand on: a real namespace, a way to it that fails, a Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.fakes.api_front import ApiFront
+from tests.fakes.watch import Watch
+from tests.integration.remediations.running import RemediatorServer, an_alert
+from tools.servers.kubernetes import Cluster, is_rolled_out
+
+NAME = "control-plane-api"
+OPEN_STATES = frozenset({"received", "claimed", "held", "planned", "writing", "verifying"})
+OPERATION = "controlcore.io/operation-id"
+LEASE_SECONDS = 2.5
+WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05}
+API_TIMEOUT_SECONDS = 1.0
+POLL_SECONDS = 0.05
+
+
+def wait_for(is_reached: Callable[[], object], timeout_seconds: float = 60.0) -> None:
+    """Returns when it is true."""
+    deadline = time.monotonic() + timeout_seconds
+    while not is_reached():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(POLL_SECONDS)
+
+
+class Stage:
+    """One test's namespace with everything around it."""
+
+    def __init__(self, cluster: Cluster, namespace: str, front: ApiFront, watch: Watch) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.front = front
+        self.watch = watch
+
+    def deploy(self, name: str = NAME, **spec: Any) -> None:
+        """A Deployment of three pods, rolled out; `spec` replaces fields of its specification."""
+        self.cluster.apply(self.deployment(name, **spec))
+        self.cluster.wait_rolled_out(self.namespace, name)
+
+    def deployment(self, name: str = NAME, **spec: Any) -> dict[str, Any]:
+        """The Deployment as it is applied."""
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "api", "image": "api:1"}]}}
+        whole = {"replicas": 3, "selector": {"matchLabels": labels}, "template": template, **spec}
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": whole}
+
+    def path(self, name: str = NAME) -> str:
+        """The Deployment's place in the API."""
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
+
+    def read(self, name: str = NAME) -> dict[str, Any]:
+        """The Deployment as it is, read past the front."""
+        return self.cluster.client.get(self.path(name))
+
+    def generation(self, name: str = NAME) -> int:
+        """How often its specification has changed."""
+        return int(self.read(name)["metadata"]["generation"])
+
+    def breaks(self, name: str = NAME) -> int:
+        """The fault stays until every pod of this moment has been replaced; returns the generation."""
+        before = self.generation(name)
+
+        def is_well() -> bool:
+            found = self.read(name)
+            return found["metadata"]["generation"] > before and is_rolled_out(found)
+
+        self.watch.is_healthy = is_well
+        self.watch.answers |= {"fault": lambda: float(not is_well()), "well": lambda: float(is_well())}
+        return before
+
+    def policy(self, *names: str, **changes: Any) -> dict[str, Any]:
+        """A policy that restarts at once and as often as it likes."""
+        targets = [{"namespace": self.namespace, "kind": "Deployment", "name": name} for name in names or (NAME,)]
+        return {
+            "name": "restart-api",
+            "action": "restart_workload",
+            "mode": "auto",
+            "targets": targets,
+            "condition": {"promql": "fault", "collectors": ["api"]},
+            "verify": {"promql": "well", "collectors": ["api"]},
+            "witnesses": [{"name": "health", "kind": "http", "url": f"{self.watch.url}/health"}],
+            "cooldown_seconds": 0,
+            "human_quiet_seconds": 0,
+            "change_quiet_seconds": 0,
+            "budget_actions": 1000,
+            "retry_seconds": 0.3,
+            **changes,
+        }
+
+    def remediator(
+        self, *policies: dict[str, Any], settings: dict[str, Any] | None = None, **top: Any
+    ) -> RemediatorServer:
+        """A remediator with these policies (one restart policy when none is given) that acts through the front."""
+        file = {"identity": ['cluster="test"'], "max_actions": 1000, **top, "policies": policies or (self.policy(),)}
+        return RemediatorServer(yaml.safe_dump(_plain(file)), self.settings() | (settings or {}))
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of a remediator with short leases."""
+        path = self.front.kubeconfig(Path(self.cluster.folder) / f"{self.namespace}.front.kubeconfig")
+        return {
+            "worker": WORKER,
+            "prometheus": {"url": self.watch.url, "timeout_seconds": API_TIMEOUT_SECONDS},
+            "kubernetes": {"kubeconfig": str(path), "timeout_seconds": API_TIMEOUT_SECONDS},
+        }
+
+
+def _plain(value: Any) -> Any:
+    """The value as YAML knows it."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def deliver(remediator: RemediatorServer, number: int = 1, **labels: str) -> None:
+    """Sends one alert until it is acknowledged, as Alertmanager does."""
+    wait_for(lambda: remediator.post(an_alert(number, **labels)) == 200)
+
+
+def newest(remediator: RemediatorServer) -> tuple[str, str]:
+    """State and reason of the newest remediation."""
+    rows = remediator.read("SELECT state, reason FROM remediation ORDER BY id DESC LIMIT 1")
+    return ("", "") if not rows else (str(rows[0][0]), str(rows[0][1]))
+
+
+def wait_held(remediator: RemediatorServer, reason: str) -> None:
+    """Returns when the newest remediation is held for this reason."""
+    deadline = time.monotonic() + 30.0
+    while newest(remediator) != ("held", reason):
+        assert time.monotonic() < deadline, f"{newest(remediator)}: {remediator.log()[-2:]}"
+        time.sleep(POLL_SECONDS)
+
+
+def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> str:
+    """The closing state of the newest remediation."""
+    deadline = time.monotonic() + timeout_seconds
+    while (state := newest(remediator)[0]) in OPEN_STATES or not state:
+        assert time.monotonic() < deadline, f"still {state}: {remediator.log()[-3:]}"
+        time.sleep(POLL_SECONDS)
+    return state
+
+
+def kinds(remediator: RemediatorServer, kind: str) -> int:
+    """How many records of this kind all stories have."""
+    return int(remediator.read("SELECT count(*) FROM record WHERE kind = ?", (kind,))[0][0])
