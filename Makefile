@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos tools packages generate venv clean lock
+.PHONY: help demo test lint check bench chaos tools packages generate golden venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
 	@$(RUN) -m tools.policies
+
+golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
+	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
 
 bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=30: minutes of memory)
 	@$(RUN) -m tools.bench --write docs/benchmarks.md $(if $(SOAK),--soak-minutes $(SOAK))

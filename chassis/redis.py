@@ -97,6 +97,15 @@ class RedisSession:
         values = dict(zip(answer[::2], answer[1::2], strict=True))
         return values.get(name)
 
+    async def count_keys(self, *, timeout_seconds: float) -> int:
+        """How many keys the database has. Raises BackendError."""
+        return int(await self._ask("DBSIZE", timeout_seconds=timeout_seconds))
+
+    async def scan(self, cursor: str, count: int, *, timeout_seconds: float) -> tuple[str, list[str]]:
+        """Some names of keys, about `count`, and where to go on: "0" after the last. Raises BackendError."""
+        following, names = await self._ask("SCAN", cursor, "COUNT", str(count), timeout_seconds=timeout_seconds)
+        return str(following), [str(name) for name in names]
+
     async def close(self) -> None:
         """Drops the connection at once; a command that is running on it fails."""
         self._is_closed = True

@@ -6,6 +6,7 @@ Errors in the shape of a value are the collector's own, so this runs inside the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,9 @@ from exporter.catalogue import Distribution, Family, LabelValues, Metric, Sample
 from exporter.collectors import CollectorSpec
 
 ELLIPSIS = "…"
+PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
+"""A mode or a version, from whoever can write it."""
+OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,13 @@ def _fits(metric: Metric, series: Sample | Distribution) -> bool:
 def _series_width(metric: Metric) -> int:
     """How many series one label set of this metric makes."""
     return len(metric.buckets) + 3 if metric.buckets else 1
+
+
+def plain_word(text: str | None) -> str:
+    """A mode or version as a label value: empty when unknown, `other` when it is no plain word."""
+    if not text:
+        return ""
+    return text if PLAIN_WORD.fullmatch(text) else OTHER
 
 
 def series_in(family: Family) -> int:

@@ -57,6 +57,7 @@ class Ledger:
             if old is not None and old.state is not State.NOT_CONFIGURED:
                 record.state, record.last, record.last_success = old.state, old.last, old.last_success
                 record.families, record.components = old.families, old.components
+                record.versions, record.series = old.versions, old.series
                 record.collected_monotonic, record.failures = old.collected_monotonic, old.failures
                 record.history = old.history
 
@@ -121,7 +122,8 @@ class Ledger:
             record.last_success = outcome.began
         if outcome.admitted is not None:
             record.families, record.collected_monotonic = outcome.admitted.families, outcome.began_monotonic
-            record.components = dict(outcome.components)
+            record.components, record.versions = dict(outcome.components), dict(outcome.versions)
+            record.series = record.history[-1].series
             self._dropped.add((name,), outcome.admitted.dropped)
             self._truncated.add((name,), outcome.admitted.truncated)
         elif outcome.reason in NOT_SERVING:
@@ -140,10 +142,12 @@ class Ledger:
             for component, is_up in record.components.items():
                 states[component] = states.get(component, True) and is_up
         samples = {(component,): float(is_up) for component, is_up in states.items()}
+        known = [record for record in self._records.values() if not record.is_stale(now_monotonic)]
         overall = float(all(states.values())) if states else None
         return (
             own.COMPONENT_UP.family(samples),
             own.COMPONENT_LAST_SUCCESS.family(self._component_seen),
+            own.COMPONENT_INFO.family({item: 1.0 for record in known for item in record.versions.items()}),
             own.UP.value(overall),
         )
 
@@ -157,6 +161,7 @@ class Ledger:
             own.DURATION.family(((r.spec.name,), last.duration_seconds) for r, last in ended),
             own.LAST_RUN.family(((r.spec.name,), last.began) for r, last in ended),
             own.LAST_SUCCESS.family(((r.spec.name,), r.last_success) for r in running if r.last_success is not None),
+            own.SAMPLES.family(((r.spec.name,), r.series) for r in running if r.series is not None),
             own.BREAKER.family(((r.spec.name,), float(r.failures >= BREAKER_FAILURES)) for r in running),
             own.STALE.family(((r.spec.name,), float(r.is_stale(now_monotonic))) for r in running),
             self._errors.family(),

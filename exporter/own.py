@@ -37,6 +37,11 @@ STALE = Metric(
     "Whether the collector's values are too old to be published: older than three intervals and than 60 s.",
     labels=("collector",),
 )
+SAMPLES = Metric(
+    "controlcore_scrape_collector_samples",
+    "Series that the collector's last collection with values gave, after the limits.",
+    labels=("collector",),
+)
 BREAKER = Metric(
     "controlcore_scrape_collector_breaker_open",
     "Whether the collector failed so often in a row that it is tried less often (1) or not (0).",
@@ -63,6 +68,11 @@ TRUNCATED = Metric(
     "Label values that were cut to the length limit.",
     Kind.COUNTER,
     labels=("collector",),
+)
+RENDER_DURATION = Metric(
+    "controlcore_exporter_render_duration_seconds",
+    "Duration of the rendering before this one: the page in all its forms, packed; no scrape waits for it.",
+    unit="seconds",
 )
 BUILD_INFO = Metric(
     "controlcore_exporter_build_info",
@@ -96,7 +106,7 @@ DISCOVERY_SUCCESSFUL = Metric(
 )
 SCRAPES_REFUSED = Metric(
     "controlcore_exporter_scrapes_refused_total",
-    "Scrapes that got no page, by reason: too many at once, a reader that did not read, a wrong credential.",
+    "Scrapes that got no page, by reason: too many at once, a reader that did not read, a wrong credential or target.",
     Kind.COUNTER,
     labels=("reason",),
 )
@@ -116,22 +126,30 @@ COMPONENT_LAST_SUCCESS = Metric(
     labels=("component",),
     unit="seconds",
 )
+COMPONENT_INFO = Metric(
+    "controlcore_component_info",
+    "Always 1; the label is the version that the component tells of itself; absent for one that tells none.",
+    labels=("component", "version"),
+)
 UP = Metric("controlcore_up", "Whether every component of which something is known is up (1) or not (0).")
 
 METRICS = (
     UP,
     COMPONENT_UP,
     COMPONENT_LAST_SUCCESS,
+    COMPONENT_INFO,
     SUCCESS,
     DURATION,
     LAST_RUN,
     LAST_SUCCESS,
     STALE,
+    SAMPLES,
     BREAKER,
     PHASE_LOCKED,
     ERRORS,
     DROPPED,
     TRUNCATED,
+    RENDER_DURATION,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_SUCCESS_TIME,
@@ -152,6 +170,9 @@ class Refusal(StrEnum):
     SLOW_READER = "slow_reader"
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
+    MALFORMED = "malformed"
+    """A target that is no name."""
+    UNKNOWN_TARGET = "unknown_target"
 
 
 BORN_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)

@@ -44,6 +44,8 @@ class Outcome:
     """None when it succeeded completely."""
     message: str = ""
     """What went wrong, for the log and the landing page. Never a label."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """The versions that components tell of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ class Record:
     state: State = State.PENDING
     families: tuple[Family, ...] = ()
     components: dict[str, bool] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    series: int | None = None
+    """How many series the last collection with values gave; None before there was one."""
     collected_monotonic: float | None = None
     """When the collection began that gave `families`; None before there was one."""
     running_since: float | None = None

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
-from exporter.admission import Admitted, Budget, admit
+from exporter.admission import Admitted, Budget, admit, plain_word
 from exporter.collectors import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
 from exporter.ledger import Outcome
 from exporter.pace import Course, Pace
@@ -150,7 +150,9 @@ class _Start:
         reason = None if failure is None else reason_of(failure)
         message = "" if failure is None or reason is None else describe(failure, reason)
         components = dict(result.components)
-        return Outcome(job.spec.name, self.wall, self.monotonic, self.elapsed(), admitted, components, reason, message)
+        versions = {component: plain_word(version) for component, version in result.versions.items()}
+        took = self.elapsed()
+        return Outcome(job.spec.name, self.wall, self.monotonic, took, admitted, components, reason, message, versions)
 
 
 def reason_of(error: BaseException) -> Reason:

@@ -15,6 +15,7 @@ from chassis.web_guard import WebGuard
 from exporter import history
 from exporter.gate import Gate, RefusedError
 from exporter.negotiation import Form, choose
+from exporter.own import Refusal
 from exporter.selection import Selection, select
 from exporter.settings import DEPLOYMENT_NAME, ServerSettings
 from exporter.snapshot import Snapshot, compress
@@ -122,6 +123,7 @@ class Site:
         targets = request.query.getall("target", [])
         if len(targets) != 1 or DEPLOYMENT_NAME.fullmatch(targets[0]) is None:
             text = "expected ?target=NAME, once, with the name of a configured deployment (never an address)\n"
+            self._gate.refuse(Refusal.MALFORMED)
             return web.Response(text=text, status=HTTPStatus.BAD_REQUEST)
         return await self._serve(request, scrape_of(request, targets[0]))
 
@@ -139,6 +141,7 @@ class Site:
         """The answer to one scrape."""
         snapshot = await self._shown.scrape(scrape)
         if snapshot is None:
+            self._gate.refuse(Refusal.UNKNOWN_TARGET)
             return web.Response(text="no deployment of this name is configured\n", status=HTTPStatus.NOT_FOUND)
         form = choose(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
         body = snapshot.body(form)

@@ -74,6 +74,9 @@ class Publisher:
         self._rendering = asyncio.Lock()
         self._is_process = is_process
         self._discovery: tuple[Family, ...] = ()
+        self._rendered: tuple[Family, ...] = ()
+        """What the current snapshot shows, but for what its own rendering took."""
+        self._render_seconds: float | None = None
         self.is_phase_locked: bool | None = None
         """None unless collections are timed by scrapes."""
         self._stale: frozenset[str] = frozenset()
@@ -134,16 +137,19 @@ class Publisher:
         now = self._clock.monotonic()
         self._stale = self.ledger.stale_names(now)
         families = (*self.ledger.families(now), *self._own_families())
+        if families == self._rendered:
+            return
+        self._rendered = families
+        families = (*families, own.RENDER_DURATION.value(self._render_seconds))
         if sum(len(family.samples) + len(family.distributions) for family in families) < THREAD_FROM_SAMPLES:
             page = self._renderer.page(families)
         else:
             page = await asyncio.to_thread(self._renderer.page, families)
-        if page == self.snapshot.page:
-            return
         if sum(len(block.lines) for block in page.blocks) < THREAD_FROM_BYTES:
             self.snapshot = snapshot_of(page)
         else:
             self.snapshot = await asyncio.to_thread(snapshot_of, page)
+        self._render_seconds = self._clock.monotonic() - now
 
     def check_age(self) -> None:
         """Notices what changes by time alone: values that became too old, collections past their deadline."""

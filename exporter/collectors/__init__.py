@@ -55,11 +55,13 @@ class Result:
 
     `components` says for each component name whether it is up now; the exporter publishes them as component_up.
     `failure` names why part of the collection failed, when some values are still known (success is then 0).
+    `versions` says which version of itself a component tells, for component_info.
     """
 
     families: tuple[Family, ...] = ()
     components: Mapping[str, bool] = field(default_factory=dict)
     failure: Exception | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class NotConfiguredError(Exception):

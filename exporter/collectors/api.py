@@ -72,6 +72,11 @@ FAILURES = Metric(
     Kind.COUNTER,
     labels=("endpoint", "reason"),
 )
+STATUS_CODE = Metric(
+    "controlcore_api_probe_http_status_code",
+    "HTTP status of the last answer to this probe; absent when none came or it was not sent.",
+    labels=("endpoint",),
+)
 DEEP_SUCCESS = Metric(
     "controlcore_api_deep_probe_success",
     "Whether the API answered from its database; absent when it was not asked or does not let us ask.",
@@ -139,6 +144,7 @@ class ApiCollectorSettings(CollectorSettings):
         HEALTH_DURATION,
         PROBE_DURATION,
         FAILURES,
+        STATUS_CODE,
         DEEP_SUCCESS,
         DEEP_SUSPENDED,
         REDIS_SUCCESS,
@@ -160,6 +166,7 @@ class ApiCollector:
         self._clock = sources.clock
         self._database = sources.database_health
         self._redis = RedisPath()
+        self._statuses: dict[tuple[str, ...], float] = {}
         self._durations = Histogram(PROBE_DURATION).born([(HEALTH,), (DEEP,)])
         self._guide = Histogram(GUIDE_DURATION).born([()])
         self._failures = Counter(FAILURES).born((endpoint, reason) for endpoint in (HEALTH, DEEP) for reason in REASONS)
@@ -175,6 +182,7 @@ class ApiCollector:
 
     async def collect(self) -> Result:
         """Probes /health and the port side by side, then the deep endpoint unless that could do harm."""
+        self._statuses.clear()
         async with asyncio.TaskGroup() as group:
             port = group.create_task(can_connect(*self._place, self._settings.connect_timeout_seconds), name="api.port")
             health = group.create_task(self._probe_health(), name="api.health")
@@ -188,6 +196,7 @@ class ApiCollector:
             HEALTH_DURATION.value(health.result()),
             self._durations.family(),
             self._failures.family(),
+            STATUS_CODE.family(self._statuses),
             DEEP_SUCCESS.value(deep),
             DEEP_SUSPENDED.value(not may_probe if self._settings.deep_probe else None),
             REDIS_SUCCESS.value(self._redis.is_reached if is_up else None),
@@ -240,6 +249,7 @@ class ApiCollector:
         try:
             response = await self._http.send(Call(f"{self._url}{path}", timeout_seconds, headers=FRESH_CONNECTION))
             self._observe(endpoint, response.seconds)
+            self._statuses[endpoint,] = response.status
             response.require_ok()
             if endpoint == DEEP and not isinstance(response.json(), dict):
                 raise PermanentError(Reason.MALFORMED, "the answer is no JSON object")

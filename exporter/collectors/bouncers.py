@@ -8,13 +8,13 @@ and send heartbeats, so no address here is ever asked.
 from __future__ import annotations
 
 import math
-import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from exporter.audit_labels import ENVIRONMENTS, OTHER, environment_label
+from exporter.admission import plain_word
+from exporter.audit_labels import ENVIRONMENTS, environment_label
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from exporter.sources import Sources
 
     Rows = Sequence[Mapping[str, Any]]
-
-PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
-"""A mode or a version; registrations are not authenticated, so anything else is `other`."""
 
 BOUNCER = ("bouncer", "policy_environment")
 HEARTBEAT = Metric(
@@ -204,13 +201,6 @@ def is_recent(age_seconds: float | None, limit_seconds: float) -> bool | None:
     if age_seconds is None or not math.isfinite(age_seconds) or age_seconds <= -limit_seconds:
         return None
     return age_seconds < limit_seconds
-
-
-def plain_word(text: str | None) -> str:
-    """A mode or version as a label value: empty when unknown, `other` when it is no plain word."""
-    if not text:
-        return ""
-    return text if PLAIN_WORD.fullmatch(text) else OTHER
 
 
 def _finite(value: float | None) -> float | None:

@@ -15,9 +15,10 @@ from chassis import redis
 from chassis.errors import CONNECTION_REASONS, BackendError
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.redis_info import INFO_METRICS, read_info, read_version
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from chassis.redis import RedisSession
     from chassis.redis_address import RedisAddress
@@ -37,32 +38,6 @@ PING_DURATION = Metric(
 FAILURES = Metric(
     "controlcore_redis_connection_failures_total", "Probes that failed, by reason.", Kind.COUNTER, labels=("reason",)
 )
-MEMORY_USED = Metric("controlcore_redis_memory_used_bytes", "Memory that Redis allocated.", unit="bytes")
-MEMORY_LIMIT = Metric(
-    "controlcore_redis_memory_limit_bytes", "Configured maxmemory; absent without a limit.", unit="bytes"
-)
-CLIENTS = Metric("controlcore_redis_connected_clients", "Connected clients, replicas not counted.")
-EVICTED = Metric(
-    "controlcore_redis_evicted_keys_total",
-    "Keys evicted for want of memory; the security audit trail may be among them.",
-    Kind.COUNTER,
-)
-REJECTED = Metric(
-    "controlcore_redis_rejected_connections_total", "Connections refused at the limit of clients.", Kind.COUNTER
-)
-HITS = Metric("controlcore_redis_keyspace_hits_total", "Key look-ups that found their key.", Kind.COUNTER)
-REQUESTS = Metric("controlcore_redis_keyspace_requests_total", "Key look-ups, found or not.", Kind.COUNTER)
-
-# Fields of INFO (https://redis.io/docs/latest/commands/info/), sections memory, clients and stats; the same since 2.8.
-# The counters are the server's own: a restart or CONFIG RESETSTAT sets them to 0, an ordinary reset.
-FIELDS = {
-    "used_memory": MEMORY_USED,
-    "connected_clients": CLIENTS,
-    "evicted_keys": EVICTED,
-    "rejected_connections": REJECTED,
-    "keyspace_hits": HITS,
-}
-
 Probe = Callable[["RedisAddress", float], Awaitable[float]]
 """Connects, authenticates and PINGs within so many seconds; returns the seconds, raises BackendError."""
 
@@ -86,13 +61,7 @@ class RedisCollectorSettings(CollectorSettings):
         UP,
         PING_DURATION,
         FAILURES,
-        MEMORY_USED,
-        MEMORY_LIMIT,
-        CLIENTS,
-        EVICTED,
-        REJECTED,
-        HITS,
-        REQUESTS,
+        *INFO_METRICS,
     ),
     always=(UP.name, PING_DURATION.name, FAILURES.name),
 )
@@ -135,23 +104,10 @@ class RedisCollector:
             fields = await self._session.info(timeout_seconds=self._settings.info_timeout_seconds)
         except BackendError as error:
             return Result(self._verdict(is_up=True), {COMPONENT: True}, error)
-        return Result((*self._verdict(is_up=True), *read_info(fields)), {COMPONENT: True})
+        version = read_version(fields)
+        versions = {} if version is None else {COMPONENT: version}
+        return Result((*self._verdict(is_up=True), *read_info(fields)), {COMPONENT: True}, versions=versions)
 
     def _verdict(self, *, is_up: bool) -> tuple[Family, ...]:
         """What the probe alone says."""
         return (UP.value(is_up), self._durations.family(), self._failures.family())
-
-
-def read_info(fields: Mapping[str, str | int | float]) -> tuple[Family, ...]:
-    """INFO's fields as families; one that is missing or no number is absent, and so is a maxmemory of 0 (no limit)."""
-    families = [metric.value(_number(fields, name)) for name, metric in FIELDS.items()]
-    hits, misses = _number(fields, "keyspace_hits"), _number(fields, "keyspace_misses")
-    families.append(REQUESTS.value(None if hits is None or misses is None else hits + misses))
-    families.append(MEMORY_LIMIT.value(_number(fields, "maxmemory") or None))
-    return tuple(families)
-
-
-def _number(fields: Mapping[str, str | int | float], name: str) -> float | None:
-    """The field's number; None when the server does not tell it."""
-    value = fields.get(name)
-    return None if value is None or isinstance(value, str) else float(value)

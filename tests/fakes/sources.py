@@ -14,6 +14,7 @@ from exporter.render import Renderer
 from exporter.settings import ExporterSettings
 from exporter.sources import DatabaseHealth, Sources
 from tests.fakes.clock import ManualClock
+from tests.fakes.golden import Golden, read_golden
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "exporter" / "collectors" / "golden"
 
@@ -23,9 +24,9 @@ def expose(families: Iterable[Family]) -> str:
     return Renderer().page(families).text().decode()
 
 
-def golden(name: str) -> str:
+def golden(name: str) -> Golden:
     """The page that a collector must publish, reviewed by a person."""
-    return (GOLDEN / f"{name}.prom").read_text(encoding="utf-8")
+    return read_golden(GOLDEN / f"{name}.prom")
 
 
 def samples(families: Iterable[Family]) -> dict[str, dict[tuple[str, ...], float]]:

@@ -52,6 +52,27 @@ def test_successful_collection_is_published_with_its_health() -> None:
     assert found["scrape_collector_stale['example']"] == 0
 
 
+def test_number_of_series_stays_while_collections_fail_and_follows_the_next_one() -> None:
+    ledger = ledger_with()
+    name = "scrape_collector_samples['example']"
+    assert name not in values(ledger, 1.0)
+    ledger.finish(succeeded(3.0))
+    ledger.finish(raised(13.0, Reason.MALFORMED))
+    assert values(ledger, 14.0)[name] == 3
+    ledger.finish(Outcome("example", T0 + 23, 23.0, 0.1, Admitted((UP.value(1),))))
+    assert values(ledger, 24.0)[name] == 1
+
+
+def test_version_of_a_component_is_told_while_it_is_fresh() -> None:
+    ledger = ledger_with()
+    ledger.finish(Outcome("example", T0, 0.0, 0.1, Admitted(()), versions={"redis": "7.0.15"}))
+    name = "component_info['redis', '7.0.15']"
+    assert values(ledger, 59.0)[name] == 1
+    assert name not in values(ledger, 61.0)
+    ledger.finish(Outcome("example", T0, 70.0, 0.1, Admitted(()), versions={"redis": "7.2.0"}))
+    assert [key for key in values(ledger, 71.0) if "component_info" in key] == ["component_info['redis', '7.2.0']"]
+
+
 def test_before_the_first_collection_success_and_values_are_absent() -> None:
     found = values(ledger_with(), 1.0)
     assert not [name for name in found if "success" in name or "example_" in name or "last_run" in name]
@@ -164,6 +185,14 @@ def test_unconfigured_collector_publishes_nothing_and_is_not_pending() -> None:
     assert not [name for name in values(ledger, 1000.0) if "one" in name]
     assert [record.state for record in ledger.records()] == [State.NOT_CONFIGURED, State.PENDING]
     assert ledger.stale_names(1000.0) == {"two"}
+
+
+def test_reload_keeps_versions_and_numbers_of_series() -> None:
+    ledger = ledger_with()
+    ledger.finish(Outcome("example", T0, 0.0, 0.1, Admitted((UP.value(1),)), versions={"redis": "7.0.15"}))
+    before = values(ledger, 1.0)
+    ledger.enrol([Record(SPEC, 10.0, 5.0, 1.0)])
+    assert before == values(ledger, 1.0)
 
 
 def test_reload_keeps_what_is_known_and_the_counters() -> None:

@@ -176,6 +176,13 @@ async def test_partial_failure_carries_its_reason_and_its_families() -> None:
     assert outcome.admitted is not None
 
 
+async def test_version_that_is_no_plain_word_is_told_as_other() -> None:
+    result = Result(versions={"redis": "7.0.15", "database": 'x"} 1\ny'})
+    async with running(ManualClock(), job(ScriptedCollector([result]))) as notes:
+        pass
+    assert notes.outcomes[0].versions == {"redis": "7.0.15", "database": "other"}
+
+
 async def test_malformed_result_is_the_collectors_own_failure() -> None:
     broken = Result(cast("Any", (42,)))
     async with running(ManualClock(), job(ScriptedCollector([broken]))) as notes:

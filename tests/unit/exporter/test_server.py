@@ -344,4 +344,20 @@ async def test_reload_answers_with_the_faults() -> None:
 async def test_probe_takes_the_name_of_a_deployment_and_nothing_else(query: str, status: int) -> None:
     world = World()
     assert (await ask(world, "GET", f"/probe?{query}"))[0] == status
+    reason = {400: "malformed", 404: "unknown_target"}.get(status)
+    assert world.refused.values == ({(reason,): 1.0} if reason else {})
     assert [scrape.deployment for scrape in world.scrapes] == ([query[7:]] if status != 400 else [])
+
+
+async def test_malformed_probes_write_one_line_a_minute_and_never_what_was_asked_for() -> None:
+    world = World()
+    async with asking(world) as request:
+        for number in range(20):
+            async with request("GET", f"/probe?target=http://10.0.0.{number}/secret"):
+                pass
+        await world.clock.advance(61.0)
+        async with request("GET", "/probe?target=%00"):
+            pass
+    assert world.refused.values == {("malformed",): 21.0}
+    assert [call.kwargs["reason"] for call in world.logged.calls] == ["malformed", "malformed"]
+    assert "10.0.0" not in str(world.logged.calls)

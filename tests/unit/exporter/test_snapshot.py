@@ -132,6 +132,23 @@ async def test_equal_page_is_not_compressed_again() -> None:
     assert publisher.snapshot is before
 
 
+async def test_page_tells_what_its_last_rendering_took_and_that_alone_renders_nothing() -> None:
+    clock = ManualClock()
+    publisher = publisher_of(clock)
+    await publisher.publish()
+    assert not has(publisher, "controlcore_exporter_render_duration_seconds ")
+    publisher.finish(outcome(clock))
+    await publisher.publish()
+    assert has(publisher, "controlcore_exporter_render_duration_seconds 0.0\n")
+    before = publisher.snapshot
+    publisher._render_seconds = 0.25
+    await publisher.publish()
+    assert publisher.snapshot is before
+    publisher.finish(outcome(clock, size=2.0))
+    await publisher.publish()
+    assert has(publisher, "controlcore_exporter_render_duration_seconds 0.25\n")
+
+
 async def test_large_page_is_compressed_off_the_loop_and_equal() -> None:
     clock = ManualClock()
     publisher = publisher_of(clock)

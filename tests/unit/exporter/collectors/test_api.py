@@ -88,6 +88,15 @@ async def test_health_that_is_no_2xx_is_down(status, reason):
     assert value(result.families, FAILURES, "health", reason) == 1
 
 
+async def test_status_of_the_last_answer_is_told_and_unknown_without_one():
+    code = "controlcore_api_probe_http_status_code"
+    async with listening() as url:
+        api = Api(url, health=HEALTHY, deep=Response(503, b"", 0.001))
+        assert samples((await api.collector.collect()).families)[code] == {("health",): 200, ("deep",): 503}
+        api.http.answers[f"{url}/health"] = TransientError(Reason.CLOSED, "gone")
+        assert code not in samples((await api.collector.collect()).families)
+
+
 @pytest.mark.parametrize(
     "database",
     [

@@ -1,0 +1,214 @@
+"""Reads what users of other PostgreSQL exporters look for besides: start, role, rows, temporary files, locks, slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from chassis.errors import BackendError, TransientError
+from exporter.catalogue import Family, Kind, Metric
+from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from chassis.postgres import PostgresSession
+    from exporter.sources import Sources
+
+COMPONENT = "database"
+Rows = Sequence[Mapping[str, Any]]
+MODES = (
+    "AccessShareLock",
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+    "SIReadLock",
+)
+"""Every mode of pg_locks (PostgreSQL documentation, 13.3 Explicit Locking)."""
+OTHER_MODE = "other"
+OPERATIONS = {
+    "tup_fetched": "fetched",
+    "tup_inserted": "inserted",
+    "tup_updated": "updated",
+    "tup_deleted": "deleted",
+}
+
+START = Metric("controlcore_postgres_start_timestamp_seconds", "Unix time at which the server started.", unit="seconds")
+IS_PRIMARY = Metric("controlcore_postgres_primary", "Whether the server takes writes (1) or is a replica (0).")
+ROWS = Metric(
+    "controlcore_postgres_rows_total",
+    "Rows of the database that were fetched, inserted, updated or deleted.",
+    Kind.COUNTER,
+    labels=("operation",),
+)
+TEMPORARY_FILES = Metric(
+    "controlcore_postgres_temporary_files_total",
+    "Files that queries wrote because work_mem was too small.",
+    Kind.COUNTER,
+)
+TEMPORARY_BYTES = Metric(
+    "controlcore_postgres_temporary_bytes_total", "Bytes in such temporary files.", Kind.COUNTER, unit="bytes"
+)
+CONFLICTS = Metric(
+    "controlcore_postgres_conflicts_total",
+    "Queries cancelled because they stood in the way of recovery; on a replica only.",
+    Kind.COUNTER,
+)
+LOCKS = Metric("controlcore_postgres_locks", "Locks in the database, held or waited for, by mode.", labels=("mode",))
+SLOT_ACTIVE = Metric(
+    "controlcore_postgres_replication_slot_active", "Whether somebody reads the replication slot.", labels=("slot",)
+)
+SLOT_RETAINED = Metric(
+    "controlcore_postgres_replication_slot_retained_bytes",
+    "WAL that is kept for the replication slot: one that nobody reads fills the disk.",
+    labels=("slot",),
+    unit="bytes",
+)
+
+# Open to every role; 10+.
+SERVER = """
+SELECT extract(epoch FROM pg_postmaster_start_time())::float8 AS started, NOT pg_is_in_recovery() AS is_primary,
+       split_part(current_setting('server_version'), ' ', 1) AS version
+"""
+
+# pg_stat_database, open to every role; 9.2+. The counters are the server's own; a reset is an ordinary one.
+DATABASE = """
+SELECT tup_fetched, tup_inserted, tup_updated, tup_deleted, temp_files, temp_bytes, conflicts
+  FROM pg_stat_database
+ WHERE datname = current_database()
+"""
+
+# pg_locks is open to every role; our own session's locks are not the product's.
+HELD = """
+SELECT mode, count(*) AS locks
+  FROM pg_locks
+ WHERE pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ GROUP BY 1
+"""
+
+# pg_replication_slots is open to every role; 10+. On a replica there is no current position, and what it received
+# stands for it. $1 bounds the rows: whoever may replicate makes slots.
+SLOTS = """
+SELECT slot_name::text AS slot, active,
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END
+        - restart_lsn)::float8 AS retained
+  FROM pg_replication_slots
+ ORDER BY restart_lsn NULLS LAST, slot_name
+ LIMIT $1
+"""
+
+
+class PostgresServerSettings(CollectorSettings):
+    """How often the views are read."""
+
+    interval_seconds: float = Field(default=30.0, gt=0)
+    """Seconds between two readings. Smaller keeps the shared connection busy for figures that are looked at seldom."""
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    """Deadline of one collection, over all its queries."""
+    query_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of one query. Too small fails on a loaded server, too large keeps the shared connection busy."""
+    max_slots: int = Field(default=50, ge=1, le=1000)
+    """Replication slots with series of their own, those that keep most first."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=PostgresServerSettings,
+    metrics=(
+        START,
+        IS_PRIMARY,
+        ROWS,
+        TEMPORARY_FILES,
+        TEMPORARY_BYTES,
+        CONFLICTS,
+        LOCKS,
+        SLOT_ACTIVE,
+        SLOT_RETAINED,
+    ),
+)
+class PostgresServerCollector:
+    """Reads the server's start and role, rows, temporary files, locks and replication slots; needs no grant."""
+
+    def __init__(self, settings: PostgresServerSettings, postgres: PostgresSession) -> None:
+        self._settings = settings
+        self._postgres = postgres
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: PostgresServerSettings, sources: Sources) -> AsyncIterator[PostgresServerCollector]:
+        """Yields the collector; raises NotConfiguredError without a database."""
+        if sources.postgres is None:
+            raise NotConfiguredError("no database is configured")
+        yield cls(settings, sources.postgres)
+
+    async def collect(self) -> Result:
+        """Asks view after view; one that refuses is the failure, and after a TransientError no other is asked.
+
+        Raises BackendError when nothing is known.
+        """
+        families: list[Family] = []
+        versions: dict[str, str] = {}
+        failure: BackendError | None = None
+        for sql, arguments, read in self._questions():
+            try:
+                rows = await self._postgres.fetch(sql, *arguments, timeout_seconds=self._settings.query_timeout_seconds)
+            except BackendError as error:
+                failure = failure or error
+                if isinstance(error, TransientError):
+                    break
+            else:
+                families += read(rows)
+                if sql == SERVER:
+                    versions[COMPONENT] = rows[0]["version"]
+        if failure is not None and not families:
+            raise failure
+        return Result(tuple(families), failure=failure, versions=versions)
+
+    def _questions(self) -> tuple[tuple[str, tuple[object, ...], Callable[[Rows], list[Family]]], ...]:
+        """Each query with its arguments and what reads its rows."""
+        return (
+            (SERVER, (), read_server),
+            (DATABASE, (), read_database),
+            (HELD, (), read_locks),
+            (SLOTS, (self._settings.max_slots,), read_slots),
+        )
+
+
+def read_server(rows: Rows) -> list[Family]:
+    """Start and role from SERVER's row."""
+    return [START.value(rows[0]["started"]), IS_PRIMARY.value(rows[0]["is_primary"])]
+
+
+def read_database(rows: Rows) -> list[Family]:
+    """The database's counters from DATABASE's row."""
+    row = rows[0]
+    return [
+        ROWS.family({(operation,): row[column] for column, operation in OPERATIONS.items()}),
+        TEMPORARY_FILES.value(row["temp_files"]),
+        TEMPORARY_BYTES.value(row["temp_bytes"]),
+        CONFLICTS.value(row["conflicts"]),
+    ]
+
+
+def read_locks(rows: Rows) -> list[Family]:
+    """Locks by mode from HELD's rows; a mode that nobody holds is a known 0."""
+    counts = dict.fromkeys(MODES, 0)
+    for row in rows:
+        mode = row["mode"] if row["mode"] in MODES else OTHER_MODE
+        counts[mode] = counts.get(mode, 0) + row["locks"]
+    return [LOCKS.family({(mode,): count for mode, count in counts.items()})]
+
+
+def read_slots(rows: Rows) -> list[Family]:
+    """Replication slots from SLOTS' rows; one that reserves no WAL yet has no amount."""
+    return [
+        SLOT_ACTIVE.family({(row["slot"],): row["active"] for row in rows}),
+        SLOT_RETAINED.family({(row["slot"],): row["retained"] for row in rows if row["retained"] is not None}),
+    ]
