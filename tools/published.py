@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import yaml
 from prometheus_client.metrics_core import Metric as RemediatorMetric
 
 from exporter import own
@@ -13,6 +15,7 @@ from exporter.catalogue import Kind, Metric
 from exporter.collectors import discover
 from remediations.telemetry import Telemetry
 
+RULES = Path(__file__).parents[1] / "rules"
 _STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _COMMENT = re.compile(r"#[^\n]*")
 _BRACKET = re.compile(r"\[[^\]]*\]")
@@ -30,7 +33,7 @@ def published_labels() -> Mapping[str, frozenset[str] | None]:
     """Every series name of exporter and remediator, histograms' three included, with the labels it may carry.
 
     The exporter's come from its registrations and `exporter.own`; the remediator's from a registry made for this, where
-    a family without a first series does not tell its labels: None.
+    a family without a first series does not tell its labels: None. What the shipped rules record does not either.
     """
     found: dict[str, frozenset[str] | None] = {}
     declared = [metric for spec in discover() for metric in spec.metrics] + list(own.METRICS)
@@ -39,7 +42,13 @@ def published_labels() -> Mapping[str, frozenset[str] | None]:
     for family in Telemetry().registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found.update(_series(name, _labels(family), is_histogram=family.type == "histogram"))
-    return found
+    return {**found, **dict.fromkeys(recorded_names())}
+
+
+def recorded_names() -> frozenset[str]:
+    """The series that the shipped rules record."""
+    groups = [group for path in RULES.glob("*.yml") for group in yaml.safe_load(path.read_text("utf-8"))["groups"]]
+    return frozenset(rule["record"] for group in groups for rule in group["rules"] if "record" in rule)
 
 
 def find_metric(name: str) -> Metric:

@@ -65,8 +65,20 @@ def _alerts(*patterns: str) -> list[Any]:
     ]
 
 
+def _recordings() -> list[Any]:
+    """Every recording rule, named by what it records."""
+    return [
+        pytest.param(rule, id=rule["record"])
+        for path in sorted(RULES.glob("*.yml"))
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+
+
 OWN = _alerts("controlcore-*.yml")
 ALL = _alerts("*.yml")
+RECORDED = _recordings()
 
 
 def _cases() -> dict[str, set[str]]:
@@ -106,7 +118,7 @@ def test_alert_and_group_names_are_unique_over_all_files() -> None:
     assert len(groups) == len(set(groups))
 
 
-@pytest.mark.parametrize("rule", ALL)
+@pytest.mark.parametrize("rule", [*ALL, *RECORDED])
 def test_every_name_and_label_in_an_expression_is_published(rule: dict[str, Any]) -> None:
     assert find_faults(rule["expr"]) == ()
 
@@ -147,30 +159,40 @@ def test_the_remediation_is_a_shipped_policy_or_none_with_its_reason(rule: dict[
         assert f"`{remediation}`" in page
 
 
-@pytest.mark.parametrize("rule", OWN)
+@pytest.mark.parametrize("rule", [*OWN, *RECORDED])
 def test_labels_are_constant_and_expressions_outlive_a_pod(rule: dict[str, Any]) -> None:
     """A label with a value in it makes a new alert at every change; `by` drops what a user's scrape adds."""
-    assert not any("{{" in str(value) for value in rule["labels"].values())
+    assert not any("{{" in str(value) for value in rule.get("labels", {}).values())
     grouping = re.findall(r"\b(by|without|on|ignoring)\s*\(([^)]*)\)", rule["expr"])
     for word, labels in grouping:
         assert word == "without"
-        assert {"instance", "pod"} <= {label.strip() for label in labels.split(",")} or labels == "state"
+        # The inner one of two: what is summed within each exporter.
+        assert {"instance", "pod"} <= {label.strip() for label in labels.split(",")} or labels in {"state", "client"}
     inside = " ".join(re.findall(r"\{([^}]*)\}", rule["expr"]))
     assert not FOREIGN_LABELS & set(re.findall(r"(\w+)\s*[=!]", inside))
 
 
-@pytest.mark.parametrize("rule", OWN)
+@pytest.mark.parametrize("rule", [*OWN, *RECORDED])
 def test_every_selected_series_is_aggregated_without_instance_and_pod(rule: dict[str, Any]) -> None:
     selected = re.findall(r"\bcontrolcore_\w+", rule["expr"])
     aggregations = re.findall(r"\b(?:max|min|sum) without \([^)]*\)", rule["expr"])
     assert len(aggregations) >= len(selected) or rule["expr"].startswith("absent(")
 
 
-@pytest.mark.parametrize("rule", OWN)
+@pytest.mark.parametrize("rule", [*OWN, *RECORDED])
 def test_bounds_of_histograms_are_never_selected_by_integers(rule: dict[str, Any]) -> None:
     """2.42 stores `le="1"` as scraped, 3.x as `1.0`: only canonical floats match on both."""
     for bound in re.findall(r'le="([^"]*)"', rule["expr"]):
         assert bound == "+Inf" or "." in bound
+
+
+@pytest.mark.parametrize("rule", RECORDED)
+def test_what_is_recorded_is_named_by_level_metric_and_operation_and_used(rule: dict[str, Any]) -> None:
+    """Prometheus' own form; a name with a window in it has that window in its expression."""
+    name = rule["record"]
+    assert re.fullmatch(r"controlcore:[a-z_]+:ratio_rate\d+[mhd]", name)
+    assert set(re.findall(r"\[(\w+)\]", rule["expr"])) == {name.rpartition("rate")[2]}
+    assert any(name in parameters.values[0]["expr"] for parameters in OWN)
 
 
 @pytest.mark.parametrize("rule", ALL)

@@ -37,6 +37,11 @@ def test_names_of_both_programs_and_of_histograms_are_published() -> None:
     assert "controlcore_api_probe_duration_seconds" not in published
 
 
+def test_what_a_rule_records_is_published_and_what_none_does_is_not() -> None:
+    assert find_faults("controlcore:policy_denials:ratio_rate10m > 0.1") == ()
+    assert find_faults("controlcore:policy_denials:ratio_rate7m > 0.1") != ()
+
+
 def test_unknown_names_and_foreign_labels_are_faults() -> None:
     assert find_faults('controlcore_redis_upp == 0 or controlcore_component_up{componnent="api"} == 0') == (
         "controlcore_redis_upp is published by nobody",
