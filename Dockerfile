@@ -3,13 +3,16 @@ ARG BASE_IMAGE=python:3.12-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
 COPY pyproject.toml README.md LICENSE CHANGELOG.md /src/
-COPY tools/lock/runtime.txt /src/tools/lock/runtime.txt
+COPY tools/lock/build.txt tools/lock/runtime.txt /src/tools/lock/
 # --no-deps: the lock is the whole list; otherwise pip asks the index for `coverage[toml]` and the like, and a release of today breaks it.
 RUN python3 -m venv /opt/controlcore && /opt/controlcore/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/tools/lock/runtime.txt
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/tools/lock/build.txt
 COPY chassis /src/chassis
 COPY exporter /src/exporter
 COPY remediations /src/remediations
-RUN /opt/controlcore/bin/pip install --no-cache-dir --no-deps /src
+RUN cd /src && /opt/build/bin/python -m hatchling build --target wheel --directory /dist \
+  && /opt/controlcore/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl \
+  && /opt/controlcore/bin/pip check
 
 FROM ${BASE_IMAGE}
 RUN useradd --uid 65532 --no-create-home --shell /usr/sbin/nologin controlcore

@@ -50,9 +50,15 @@ def test_lock_holds_every_package_that_is_asked_for(lock: str, extras: tuple[str
     assert asked(requirements) - pinned(lock).keys() == set()
 
 
-def test_both_locks_pin_the_same_versions() -> None:
+def test_lock_of_the_build_holds_what_builds_the_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert asked(project["build-system"]["requires"]) == pinned("build.txt").keys()
+
+
+@pytest.mark.parametrize("lock", ["runtime.txt", "build.txt"])
+def test_every_lock_pins_the_same_versions(lock: str) -> None:
     everything = pinned("dev.txt")
-    assert {name: everything.get(name) for name in pinned("runtime.txt")} == pinned("runtime.txt")
+    assert {name: everything.get(name) for name in pinned(lock)} == pinned(lock)
 
 
 def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
@@ -62,5 +68,5 @@ def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
         if "-r " in line and "tools/lock/" in line
     ]
-    assert len(commands) == 2
+    assert len(commands) == 3
     assert all("--no-deps --require-hashes" in command for command in commands)
