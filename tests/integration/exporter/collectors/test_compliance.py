@@ -88,6 +88,16 @@ async def test_template_that_drops_tables_is_seen(cluster, namespace):
     assert (value(result.families, DROPS), checks(result)["drop_tables_disabled"]) == (1, 0)
 
 
+async def test_image_without_a_pin_is_seen(cluster, deployed):
+    """The same tag may be another program tomorrow; a digest never is."""
+    for image, expected in ((f"controlcore/{API}:latest", 0), (f"controlcore/{API}@sha256:{'0' * 64}", 1)):
+        template = {"spec": {"containers": [{"name": API, "image": image}]}}
+        path = f"/apis/apps/v1/namespaces/{deployed}/deployments/{API}"
+        cluster.client.patch(path, {"spec": {"template": template}}, "application/strategic-merge-patch+json")
+        result = await collect(cluster, deployed)
+        assert (value(result.families, PINNED, API), checks(result)["images_pinned"]) == (expected, expected)
+
+
 async def test_account_without_rights_knows_nothing_and_says_why(cluster, deployed):
     cluster.client.delete(f"/apis/{GROUP}/v1/namespaces/{deployed}/rolebindings/{ACCOUNT}")
     with pytest.raises(Exception, match="403") as caught:

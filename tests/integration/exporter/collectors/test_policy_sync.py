@@ -54,6 +54,19 @@ async def test_both_kinds_of_times_hold_in_any_zone_of_the_server(product, zone)
     assert abs(watch.value(SUCCESS, *PRODUCTION) - time.time()) < 30
 
 
+async def test_state_of_a_synchronisation_follows_what_the_product_wrote(product):
+    loaded, failed = "controlcore_bouncer_policies_loaded", "controlcore_bouncer_policy_sync_failed"
+    async with watching(product) as watch:
+        assert (watch.value(loaded, *PRODUCTION), watch.value(failed, *PRODUCTION)) == (3, 0)
+        product.run(
+            "UPDATE bouncer_opal_configuration SET last_sync_status = 'failed', policies_count = 0"
+            " WHERE bouncer_id = 'bouncer-production'"
+        )
+        await watch.look()
+        assert (watch.value(loaded, *PRODUCTION), watch.value(failed, *PRODUCTION)) == (0, 1)
+        assert watch.value(failed, "bouncer-sandbox", "sandbox") == 0
+
+
 async def test_history_is_counted_once_and_the_past_never(product):
     async with watching(product) as watch:
         assert watch.value(ENDED, *PRODUCTION) == 0
