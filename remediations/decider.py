@@ -25,6 +25,7 @@ from remediations.policy import Policy, PolicySet
 from remediations.policy_model import at_rung
 from remediations.reasons import HoldReason
 from remediations.recorded import INPUTS, make_inputs, to_text
+from remediations.rungs import HISTORY_SECONDS, begin_next_rung
 from remediations.sighting import Lookout
 from remediations.sights import Sights
 from remediations.sources import Sources
@@ -32,8 +33,6 @@ from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import Telemetry
 
-HISTORY_SECONDS = 86400.0
-"""How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""
 NOWHERE = Lookout()
@@ -124,6 +123,9 @@ class Decider:
             await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason="condition_gone"))
         elif isinstance(decision, Hold):
             await self._hold(lease, decision, data, policy.retry_seconds)
+            if decision.reason is HoldReason.OTHER_RUNG:
+                now = self._desk.clock.now()
+                await begin_next_rung(self._desk.journal, self._desk.policies(), lease.remediation, now)
         else:
             try:
                 order = await self._order(lease, policy, decision, data)

@@ -38,14 +38,9 @@ async def _look(sources: Sources, policy: Policy, target: Target) -> Seen:
     """What the cluster says about the target."""
     if sources.cluster is None:
         return unseen("no orchestrator is configured")
-    if not _is_listed(policy, target):
+    if not policy.lists(target):
         return unseen("not asked")
     return await survey(sources.cluster, sources.timeout_seconds, policy, target)
-
-
-def _is_listed(policy: Policy, target: Target) -> bool:
-    """Whether the policy, or a rung of its ladder, lists the target."""
-    return target in policy.targets or any(target in rung.targets for rung in policy.ladder)
 
 
 def _facts(answers: Answers, seen: Seen, *, has_orchestrator: bool) -> Facts:

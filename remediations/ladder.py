@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from remediations.journal.port import Remediation
-from remediations.model import History
-from remediations.policy_model import Policy
-from remediations.states import State
+from remediations.model import History, Target
+from remediations.policy_model import Policy, at_rung, choose_target
+from remediations.states import IN_FLIGHT, State
 
 
 def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:
     """How many rungs in a row have failed, so the number of the one that is due (0 is the policy's own action).
 
-    A success, an outcome that nobody knows, or a failure older than `reset_seconds` ends the row.
+    A success, an outcome that nobody knows, or a failure older than `reset_seconds` ends the row. A rung that is still
+    being verified neither counts nor ends it: what failed before it is not due again.
     """
     number = 0
     for item in sorted(history.actions, key=lambda past: past.written_at, reverse=True):
-        if item.policy != policy.name or item.remediation == remediation.id:
+        if item.policy != policy.name or item.remediation == remediation.id or item.state in IN_FLIGHT:
             continue
         if item.state is not State.FAILED or item.written_at <= now - reset_seconds:
             break
         number += 1
     return number
+
+
+def target_of_rung(policy: Policy, number: int, remediation: Remediation) -> Target:
+    """The object that this rung acts on for the remediation's alert: the remediation's own, where the rung lists it."""
+    due = at_rung(policy, number)
+    return remediation.target if remediation.target in due.targets else choose_target(due, remediation.alert.labels)

@@ -114,6 +114,10 @@ class Policy:
     approval_seconds: float = 900.0
     """How long an approval is good for."""
 
+    def lists(self, target: Target) -> bool:
+        """Whether the policy, or a rung of its ladder, may touch this object."""
+        return target in self.targets or any(target in rung.targets for rung in self.ladder)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:

@@ -21,6 +21,7 @@ class HoldReason(StrEnum):
     RECENT_CHANGE = "recent_change"
     CHANGES_UNKNOWN = "changes_unknown"
     NOT_ALLOWED = "not_allowed"
+    OTHER_RUNG = "other_rung"
     CONDITION_UNKNOWN = "condition_unknown"
     DEPENDENCY_DOWN = "dependency_down"
     DEPENDENCY_UNKNOWN = "dependency_unknown"

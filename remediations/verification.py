@@ -8,9 +8,10 @@ from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.decider import Desk
 from remediations.decision import Plan
-from remediations.journal.port import Delivery, JournalError, Match
+from remediations.journal.port import JournalError
 from remediations.lease import Lease, changing
 from remediations.observation import KIND, from_records, observe, to_data
+from remediations.rungs import begin_next_rung
 from remediations.states import Outcome, State, Verdict
 from remediations.telemetry import ActionOutcome
 from remediations.verify import verdict
@@ -73,11 +74,10 @@ class Verifier:
             {"outcome": outcome.value, "detail": judged.detail},
             changing(reason=outcome.value),
         )
-        policy = self._desk.policies().named(remediation.policy)
-        if outcome is Outcome.FAILED and policy is not None and policy.ladder:
-            # The next rung is a decision of its own. Dying before this line loses nothing: the alert is sent again.
-            match = Match(remediation.alert, remediation.policy, remediation.target)
-            await self._desk.journal.append(Delivery(self._desk.clock.now(), (match,)))
+        if outcome is Outcome.FAILED:
+            # The next rung is a decision of its own.
+            now = self._desk.clock.now()
+            await begin_next_rung(self._desk.journal, self._desk.policies(), remediation, now)
         seconds = self._desk.clock.now() - (remediation.written_at or remediation.updated_at)
         self._desk.telemetry.count_action(remediation.policy, plan.action, ActionOutcome(outcome.value))
         self._desk.telemetry.observe_verdict(plan.action, seconds)

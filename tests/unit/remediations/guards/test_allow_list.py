@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from remediations.model import Target
+from remediations.policy_model import Rung, at_rung
 from remediations.reasons import HoldReason
-from tests.fakes.decisions import API, a_remediation, ask, restart_policy
+from tests.fakes.decisions import API, a_policy_set, a_remediation, ask, restart_policy
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,14 @@ def test_kind_that_the_action_does_not_know_is_not_allowed():
     target = Target("control-core", "StatefulSet", "postgres")
     policy = restart_policy(targets=(target,))
     assert ask("allow_list", policy=policy, remediation=a_remediation(target=target)).reason is HoldReason.NOT_ALLOWED
+
+
+def test_object_of_another_rung_is_not_what_is_due():
+    other = Target("control-core", "Deployment", "bouncer")
+    whole = restart_policy(ladder=(Rung("restart_workload", targets=(other,)),))
+    outcome = ask("allow_list", policy=at_rung(whole, 1), policy_set=a_policy_set(whole))
+    assert outcome.reason is HoldReason.OTHER_RUNG
+    assert other.key in outcome.detail
+    elsewhere = a_remediation(target=Target("x", "Deployment", "y"))
+    outcome = ask("allow_list", policy=at_rung(whole, 1), policy_set=a_policy_set(whole), remediation=elsewhere)
+    assert outcome.reason is HoldReason.NOT_ALLOWED
