@@ -16,6 +16,8 @@ class ProcessStart:
     """Unix seconds."""
     silent_seconds: float | None
     """Seconds from the journal's last entry to the start; None for a journal in which nothing ever stood."""
+    pod: str = ""
+    """namespace/name of the pod that this process runs in; empty outside Kubernetes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from chassis.log import get_logger
 from chassis.web_config import read_web
 from chassis.web_guard import Refused, WebGuard
 from remediations.alertmanager import Alertmanager
-from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterApi, ClusterReader
 from remediations.credentials import Credentials, check_files
 from remediations.decider import Desk, look
@@ -32,7 +31,7 @@ from remediations.intake import Sameness
 from remediations.journal.filesystem import find_fault
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, Fact, Facts, Mode, Target
+from remediations.model import Alert, Facts, Mode, Target
 from remediations.policy import Policy, PolicySet, parse_policies
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
@@ -41,6 +40,7 @@ from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.sighting import Lookout
 from remediations.sources import Sources
+from remediations.start import find_start
 from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
 
@@ -259,13 +259,6 @@ def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanage
     """Who knows about silences, where one is configured."""
     place = settings.alertmanager
     return None if place is None else Alertmanager(http, place.url, place.timeout_seconds)
-
-
-async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
-    """That this process begins now, and how long the journal had been silent; ask before anything is written."""
-    now = clock.now()
-    last = await journal.last_entry_at()
-    return Fact(ProcessStart(now, None if last is None else max(0.0, now - last)), "journal", collected_at=now)
 
 
 def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, clock: Clock, tools: Tools) -> Executor:

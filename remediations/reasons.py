@@ -20,6 +20,7 @@ class HoldReason(StrEnum):
     HUMAN_ACTIVE = "human_active"
     RECENT_CHANGE = "recent_change"
     CHANGES_UNKNOWN = "changes_unknown"
+    ITSELF = "itself"
     NOT_ALLOWED = "not_allowed"
     OTHER_RUNG = "other_rung"
     CONDITION_UNKNOWN = "condition_unknown"

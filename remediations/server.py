@@ -197,6 +197,8 @@ class Server:
                 self._is_ready = True
             except (JournalError, TimeoutError):
                 self._is_ready = False
+                # The pause file needs no journal; whether the journal holds a pause nobody knows.
+                is_paused = bool(await asyncio.to_thread(read_pauses, self._parts.pause_file, ())) or None
             self._parts.telemetry.see_journal(counts, is_writable=self._is_ready)
             self._parts.telemetry.see_pause(is_paused=is_paused)
             self._standing_at = self._parts.clock.monotonic()

@@ -79,6 +79,12 @@ SCENARIOS = (
         {"remediation": a_remediation(alert=an_alert(labels={"cluster": "other"}))},
     ),
     Scenario(
+        "its own repairs fail",
+        HoldReason.ITSELF,
+        "itself",
+        {"remediation": a_remediation(alert=an_alert(labels={"cluster": "demo", "job": "controlcore-remediator"}))},
+    ),
+    Scenario(
         "label points at another workload",
         HoldReason.NOT_ALLOWED,
         "allow_list",

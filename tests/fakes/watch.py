@@ -24,6 +24,9 @@ class Watch:
         self.is_healthy: bool | Callable[[], bool] = False
         """What /health says: 200 or 503."""
         self.questions: list[str] = []
+        self.may_answer = threading.Event()
+        """Questions wait while it is not set."""
+        self.may_answer.set()
 
     @property
     def url(self) -> str:
@@ -37,6 +40,7 @@ class Watch:
         return self
 
     def __exit__(self, *_ignored: object) -> None:
+        self.may_answer.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -44,6 +48,7 @@ class Watch:
     def ask(self, promql: str) -> list[dict[str, Any]]:
         """The samples of an instant query."""
         self.questions.append(promql)
+        self.may_answer.wait()
         now = time.time()
         if found := FRESHNESS.match(promql):
             return [{"metric": {"collector": name}, "value": [now, str(now)]} for name in found[1].split("|")]

@@ -36,6 +36,7 @@ ORDER = (
     "hands_off",
     "human_active",
     "recent_change",
+    "itself",
     "allow_list",
     "condition",
     "dependency",

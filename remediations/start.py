@@ -1,0 +1,38 @@
+"""What a process knows of its own beginning."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from chassis.clock import Clock
+from remediations.circumstances import ProcessStart
+from remediations.journal.port import Journal
+from remediations.model import Fact
+
+NAMESPACE_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where Kubernetes writes a pod's namespace ("Accessing the Kubernetes API from a Pod")."""
+
+
+async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
+    """That this process begins now, where, and how long the journal had been silent; ask before anything is written."""
+    now = clock.now()
+    last = await journal.last_entry_at()
+    pod = await asyncio.to_thread(own_pod, NAMESPACE_PATH)
+    return Fact(ProcessStart(now, None if last is None else max(0.0, now - last), pod), "journal", collected_at=now)
+
+
+def own_pod(namespace_path: Path) -> str:
+    """namespace/name of the pod around this process; empty outside Kubernetes. Blocks on the disk.
+
+    POD_NAMESPACE and POD_NAME win; a pod's host name is its own name unless somebody has set another.
+    """
+    namespace = os.environ.get("POD_NAMESPACE", "")
+    if not namespace:
+        try:
+            namespace = namespace_path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+    return f"{namespace}/{os.environ.get('POD_NAME') or socket.gethostname()}"
