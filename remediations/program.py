@@ -41,6 +41,7 @@ from remediations.settings import RemediatorSettings
 from remediations.sighting import Lookout
 from remediations.sources import Sources
 from remediations.start import find_start
+from remediations.steady_clock import SteadyClock
 from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
 
@@ -141,7 +142,7 @@ def make_telemetry(policy_set: PolicySet) -> Telemetry:
 
 async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet, telemetry: Telemetry) -> None:
     """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
-    clock = SystemClock()
+    clock = SteadyClock(SystemClock())
     stack = life.stack
     journal = await stack.enter_async_context(_open_journal(settings))
     cluster = await _open_cluster(stack, settings)
