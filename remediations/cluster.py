@@ -20,6 +20,7 @@ from chassis.kubernetes import (
 )
 from chassis.kubernetes_paths import replica_sets_path
 from remediations.circumstances import Change, Pods, Template
+from remediations.delivery import find_delivery, read_managers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Target
 from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge
@@ -161,6 +162,8 @@ def _workload(document: JsonObject, resolved: Resolved) -> Workload:
         drop_tables=resolved.value,
         drop_tables_problem=resolved.problem,
         surge=surge(spec),
+        replicas_managers=read_managers(document, "replicas"),
+        delivered_by=find_delivery(metadata),
     )
 
 
@@ -196,14 +199,14 @@ def _autoscaler(item: JsonObject) -> Autoscaler:
         maximum=int(spec["maxReplicas"]),
         current=int(status.get("currentReplicas", 0)),
         desired=int(status.get("desiredReplicas", 0)),
-        is_active=_condition(conditions, "ScalingActive"),
-        is_limited=_condition(conditions, "ScalingLimited"),
+        is_active=condition_of(conditions, "ScalingActive"),
+        is_limited=condition_of(conditions, "ScalingLimited"),
         annotations=_own_annotations(metadata),
         owner=_owner(metadata),
     )
 
 
-def _condition(conditions: Iterable[Mapping[str, Any]], kind: str) -> bool | None:
+def condition_of(conditions: Iterable[Mapping[str, Any]], kind: str) -> bool | None:
     """A status condition: True, False, or None when it is Unknown or absent."""
     for condition in conditions:
         if condition["type"] == kind:
@@ -223,7 +226,7 @@ def _is_ready(pod: JsonObject) -> bool:
     """Whether the pod is Ready and not on its way out."""
     if pod["metadata"].get("deletionTimestamp"):
         return False
-    return _condition((pod.get("status") or {}).get("conditions") or (), "Ready") is True
+    return condition_of((pod.get("status") or {}).get("conditions") or (), "Ready") is True
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:

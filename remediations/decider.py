@@ -7,7 +7,7 @@ a time, so that two remediations cannot both spend the last of a budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from remediations.sources import Sources
 from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import Telemetry
+from remediations.workload import Workload
 
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""
@@ -221,14 +222,24 @@ async def look(lookout: Lookout, policy: Policy, target: Target, now: float) -> 
     return await lookout.look(needs, target, now, float(idle))
 
 
+def has_replicas(stored: Mapping[str, Any], workload: Workload) -> bool:
+    """Whether the Deployment has the number of replicas that the stored plan sets by /scale, which leaves no mark."""
+    expected = stored.get("expected") or {}
+    is_same = expected.get("effect") == "replicas" and expected.get("uid") == workload.uid
+    return bool(is_same and expected.get("replicas") == workload.replicas_desired)
+
+
 def find_earlier_write(remediation: Remediation, facts: Facts) -> Plan | None:
     """The stored plan, when an object of the facts carries its operation id: that write has arrived after all."""
     if remediation.operation_id is None or remediation.plan is None:
         return None
-    workload, autoscalers = facts.workload.value, facts.autoscalers.value
+    workload, autoscalers, scaled = facts.workload.value, facts.autoscalers.value, facts.sights.scaled_objects
     marks = [item.annotations for item in autoscalers or ()]
+    marks += [item.annotations for item in (scaled.value if scaled is not None else None) or ()]
     if workload is not None:
         marks += [workload.annotations, workload.template_annotations]
+        if has_replicas(remediation.plan, workload):
+            return plans.from_data(remediation.plan)
     if any(mark.get(ANNOTATION_OPERATION) == remediation.operation_id for mark in marks):
         return plans.from_data(remediation.plan)
     return None

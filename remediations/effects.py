@@ -7,7 +7,8 @@ from chassis.kubernetes_paths import pod_path, resource_path
 from remediations.cluster import ClusterReader, reading
 from remediations.decision import Plan
 from remediations.model import Fact
-from remediations.sighting import KEDA, Lookout
+from remediations.sighting import Lookout
+from remediations.sights import KEDA
 from remediations.workload import Workload
 
 ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})

@@ -83,3 +83,5 @@ class Consent(StrEnum):
     CHANGED_CONFIGURATION = "changed_configuration"
     UNREAD_CONFIGURATION = "unread_configuration"
     UNPINNED_IMAGE = "unpinned_image"
+    REPLICAS_OWNER = "replicas_owner"
+    """Without an autoscaler: that whoever delivers the Deployment may set spec.replicas back."""

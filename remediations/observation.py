@@ -105,12 +105,17 @@ def _from_data(data: Mapping[str, Any]) -> Observation:
             at=float(data["at"]),
             verify=_fact(data["verify"], data["verify"]["value"]),
             condition=_fact(data["condition"], data["condition"]["value"]),
-            workload=_fact(workload, None if seen is None else Workload(**seen)),
+            workload=_fact(workload, None if seen is None else _workload(seen)),
             autoscalers=_fact(autoscalers, None if scalers is None else tuple(Autoscaler(**item) for item in scalers)),
             effect=_fact(data["effect"], data["effect"]["value"]) if "effect" in data else UNASKED,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(f"a stored observation cannot be read: {error!r}") from error
+
+
+def _workload(data: Mapping[str, Any]) -> Workload:
+    """The workload as it was stored: JSON knows no tuples."""
+    return Workload(**{**data, "replicas_managers": tuple(data.get("replicas_managers", ()))})
 
 
 def _fact(data: Mapping[str, Any], value: Any) -> Fact[Any]:

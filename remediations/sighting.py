@@ -10,14 +10,13 @@ from typing import Any, Protocol, TypeVar
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes import JsonObject
 from chassis.kubernetes_paths import deployment_path, pods_path, resource_path
-from remediations.cluster import ClusterApi, reading, selects
+from remediations.cluster import ClusterApi, condition_of, reading, selects
 from remediations.model import Fact, Target
 from remediations.senders import Session
-from remediations.sights import CronJob, IdleSessions, Need, Pod, ScaledObject, Sights
+from remediations.sights import KEDA, CronJob, IdleSessions, Need, Pod, ScaledObject, Sights
 
 Items = list[JsonObject]
 T = TypeVar("T")
-KEDA = "keda.sh/v1alpha1"
 BATCH = "batch/v1"
 PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
 IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
@@ -95,8 +94,9 @@ class Lookout:
 
     async def _scaled_objects(self, target: Target) -> tuple[ScaledObject, ...]:
         """The ScaledObjects that name the target; none where KEDA is not installed."""
+        api, path = _there(self.api), resource_path(KEDA, "scaledobjects", namespace=target.namespace)
         try:
-            items = await self.read_all(resource_path(KEDA, "scaledobjects", namespace=target.namespace))
+            items = await api.list(path, timeout_seconds=self.timeout_seconds)
         except BackendError as error:
             if error.reason is Reason.MISSING:
                 return ()
@@ -160,6 +160,7 @@ def _scaled_object(item: JsonObject) -> ScaledObject:
     metadata, spec = item["metadata"], item["spec"]
     annotations = metadata.get("annotations") or {}
     least, most = spec.get("minReplicaCount"), spec.get("maxReplicaCount")
+    conditions = (item.get("status") or {}).get("conditions") or ()
     return ScaledObject(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -168,4 +169,5 @@ def _scaled_object(item: JsonObject) -> ScaledObject:
         maximum=None if most is None else int(most),
         is_paused=any(annotations.get(name, "false") != "false" for name in PAUSED),
         annotations={name: value for name, value in annotations.items() if name.startswith("controlcore.io/")},
+        is_ready=condition_of(conditions, "Ready"),
     )

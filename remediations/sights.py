@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from remediations.model import Fact
 
 
+KEDA = "keda.sh/v1alpha1"
+
+
 class Need(StrEnum):
     """What an action asks to be looked at before it plans."""
 
@@ -66,6 +69,8 @@ class ScaledObject:
     maximum: int | None
     is_paused: bool
     annotations: Mapping[str, str] = field(default_factory=dict)
+    is_ready: bool | None = None
+    """Condition Ready, by which KEDA says that it follows the object; None when it has not said."""
 
 
 @dataclass(frozen=True, slots=True)

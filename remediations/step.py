@@ -22,7 +22,10 @@ class PatchStep:
     body: Mapping[str, Any]
     """The patch; carries metadata.uid and metadata.resourceVersion as preconditions, and the operation id."""
     done_if: Mapping[str, str]
-    """Annotation → value which, found on the object, says that this step has already been done."""
+    """Annotation → value which, found on the object, says that this step has already been done.
+
+    Empty where annotations cannot be written (/scale): then the values of `body.spec`, which are absolute, say so.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ class Workload:
     drop_tables_problem: str = ""
     surge: int = 0
     """Pods that a rolling update may start beyond the desired number (spec.strategy.rollingUpdate.maxSurge)."""
+    replicas_managers: tuple[str, ...] = ()
+    """Field managers of spec.replicas (metadata.managedFields), controllers that follow an autoscaler left out."""
+    delivered_by: str = ""
+    """Helm, Argo CD or Flux, where a label or annotation says that it delivers the object; else empty."""
 
     @property
     def is_rolled_out(self) -> bool:

@@ -1,26 +1,13 @@
-"""Gives a workload more replicas through the HorizontalPodAutoscaler that owns them."""
+"""Gives a workload more replicas, through whatever owns their number."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from chassis.kubernetes_paths import autoscaler_path
 from remediations.actions import ActionInput, Effect, Parameter, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
-from remediations.model import ANNOTATION_OPERATION
+from remediations.owners import LEAST, MOST, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.reasons import HoldReason
-from remediations.step import PatchStep
-from remediations.workload import Autoscaler
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One bound of the autoscaler, its value now and its value afterwards."""
-
-    bound: str
-    before: int
-    after: int
+from remediations.sights import Need
 
 
 @action(
@@ -29,9 +16,14 @@ class _Change:
     refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP}),
     rbac=(
         "get apps/deployments",
+        "get apps/deployments/scale",
+        "patch apps/deployments/scale",
         "list autoscaling/horizontalpodautoscalers",
         "get autoscaling/horizontalpodautoscalers",
         "patch autoscaling/horizontalpodautoscalers",
+        "list keda.sh/scaledobjects",
+        "get keda.sh/scaledobjects",
+        "patch keda.sh/scaledobjects",
         "get core/configmaps",
     ),
     parameters=(
@@ -42,64 +34,31 @@ class _Change:
         ),
         Parameter("step", Range(1, 100), "Replicas added by one action.", 2),
     ),
+    needs=frozenset({Need.SCALED_OBJECTS}),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:
-    """Raises maxReplicas of an autoscaler that stands at its maximum, and minReplicas of one that does not.
+    """Raises the maximum of an autoscaler that stands at it, else its minimum; without an autoscaler the replicas.
 
-    spec.replicas is never written: the autoscaler owns it and would undo the write within seconds. The new bound is an
-    absolute number, so a replay changes nothing. metadata.uid and metadata.resourceVersion are preconditions.
+    With KEDA the bounds are the ScaledObject's, else the HorizontalPodAutoscaler's; spec.replicas is only written where
+    neither exists, because they would undo the write within seconds. The number is absolute and never 0.
     """
-    autoscalers = request.facts.autoscalers.value
-    if autoscalers is None or len(autoscalers) != 1:
-        return refuses(HoldReason.OWNER_UNKNOWN, "exactly one autoscaler must own the replicas")
-    autoscaler = autoscalers[0]
+    owner = find_owner(request.facts)
+    if isinstance(owner, str):
+        return refuses(HoldReason.OWNER_UNKNOWN, owner)
     cap = int(request.parameters["max_replicas_cap"])
-    change = _choose(autoscaler, int(request.parameters["step"]), cap)
+    change = _choose(owner, int(request.parameters["step"]), cap)
     if change is None:
-        return refuses(
-            HoldReason.AUTOSCALER_AT_CAP,
-            f"{autoscaler.name} allows {autoscaler.minimum} to {autoscaler.maximum} replicas and the cap is {cap}",
-        )
-    return _write(request, autoscaler, change)
+        allowed = f"{owner.least} to {owner.most}" if owner.least != owner.most else str(owner.most)
+        words = f"{owner.kind} {owner.name or request.target.name} has {allowed} replicas and the cap is {cap}"
+        return refuses(HoldReason.AUTOSCALER_AT_CAP, words)
+    return plan_change("scale_workload", request.target, owner, change, request.operation_id)
 
 
-def _choose(autoscaler: Autoscaler, step: int, cap: int) -> _Change | None:
-    """The bound to raise, or None when the cap leaves no room."""
-    if autoscaler.desired >= autoscaler.maximum:
-        change = _Change("maxReplicas", autoscaler.maximum, min(autoscaler.maximum + step, cap))
+def _choose(owner: Owner, step: int, cap: int) -> Change | None:
+    """The number to raise, or None when the cap leaves no room."""
+    if owner.kind is OwnerKind.DEPLOYMENT or owner.wanted >= owner.most:
+        change = Change(MOST[owner.kind], owner.most, min(owner.most + step, cap))
     else:
-        running = max(autoscaler.minimum, autoscaler.current, autoscaler.desired)
-        change = _Change("minReplicas", autoscaler.minimum, min(running + step, autoscaler.maximum, cap))
+        running = max(owner.least, owner.running, owner.wanted)
+        change = Change(LEAST[owner.kind], owner.least, min(running + step, owner.most, cap))
     return change if change.after > change.before else None
-
-
-def _write(request: ActionInput, autoscaler: Autoscaler, change: _Change) -> Plan:
-    """The plan that moves one bound."""
-    target = request.target
-    mark = {ANNOTATION_OPERATION: request.operation_id}
-    body = {
-        "metadata": {"uid": autoscaler.uid, "resourceVersion": autoscaler.resource_version, "annotations": mark},
-        "spec": {change.bound: change.after},
-    }
-    return Plan(
-        action="scale_workload",
-        target=target,
-        operation_id=request.operation_id,
-        summary=(
-            f"raise {change.bound} of HorizontalPodAutoscaler {target.namespace}/{autoscaler.name} "
-            f"from {change.before} to {change.after}"
-        ),
-        steps=(PatchStep(autoscaler_path(target.namespace, autoscaler.name), "merge", body, mark),),
-        prior={
-            "autoscaler": autoscaler.name,
-            change.bound: change.before,
-            "operation_id": autoscaler.annotations.get(ANNOTATION_OPERATION),
-        },
-        expected={
-            "effect": "autoscaler",
-            "uid": autoscaler.uid,
-            "autoscaler": autoscaler.name,
-            change.bound: change.after,
-            "operation_id": request.operation_id,
-        },
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from remediations.actions import Effect
 from remediations.decision import GuardOutcome, Plan
 from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.owners import FIELDS
 from remediations.reasons import HoldReason
 
 
@@ -40,7 +41,4 @@ def _planned(plan: Plan | GuardOutcome) -> int:
     """The number of replicas that the plan allows; 0 when it does not change that."""
     if isinstance(plan, GuardOutcome):
         return 0
-    return max(
-        (int(plan.expected[name]) for name in ("minReplicas", "maxReplicas", "replicas") if name in plan.expected),
-        default=0,
-    )
+    return max((int(plan.expected[name]) for name in FIELDS & plan.expected.keys()), default=0)

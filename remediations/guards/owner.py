@@ -2,43 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from remediations.actions import Effect
 from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.limits import Consent
+from remediations.model import FIELD_MANAGER
+from remediations.owners import OwnerKind
 from remediations.reasons import HoldReason
-from remediations.workload import Autoscaler
+from remediations.sights import ScaledObject
+from remediations.workload import Autoscaler, Workload
 
 
 @guard(
     order=1100,
-    reasons=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.OWNED_BY_OTHER, HoldReason.AUTOSCALER_BLIND}),
+    reasons=frozenset(
+        {
+            HoldReason.OWNER_UNKNOWN,
+            HoldReason.OWNED_BY_OTHER,
+            HoldReason.AUTOSCALER_BLIND,
+            HoldReason.WORKLOAD_PAUSED,
+        }
+    ),
 )
 def check(request: GuardInput) -> GuardOutcome:
     """Holds what another controller would undo, and what would scale by an autoscaler that cannot see.
 
     A Deployment or HPA with a controlling ownerReference is regenerated from its owner (an operator, a ScaledObject).
+    Which object owns the number of replicas stands in `remediations.owners`.
     """
     workload = request.facts.workload.value
     if workload is not None and workload.owner:
         return holds(HoldReason.OWNED_BY_OTHER, f"{workload.owner} owns the Deployment and would undo the change")
     if not request.has(Effect.SETS_REPLICAS):
         return PASSED
-    autoscalers = request.facts.autoscalers
+    return _judge_known(request, workload)
+
+
+def _judge_known(request: GuardInput, workload: Workload | None) -> GuardOutcome:
+    """The answer once both kinds of autoscaler are known."""
+    autoscalers, scaled = request.facts.autoscalers, request.facts.sights.scaled_objects
     if autoscalers.value is None:
         return holds(HoldReason.OWNER_UNKNOWN, autoscalers.problem)
-    if not autoscalers.value:
-        return holds(HoldReason.OWNER_UNKNOWN, "no HorizontalPodAutoscaler names the target")
-    if len(autoscalers.value) > 1:
-        names = ", ".join(item.name for item in autoscalers.value)
-        return holds(HoldReason.OWNED_BY_OTHER, f"several HorizontalPodAutoscalers name the target: {names}")
-    return _judge(autoscalers.value[0])
+    if scaled is None or scaled.value is None:
+        return holds(HoldReason.OWNER_UNKNOWN, "the ScaledObjects were not looked at" if not scaled else scaled.problem)
+    crowd = _find_crowd(autoscalers.value, scaled.value)
+    if crowd:
+        return holds(HoldReason.OWNED_BY_OTHER, crowd)
+    if workload is not None and workload.replicas_desired <= 0:
+        return holds(HoldReason.WORKLOAD_PAUSED, "the Deployment is scaled to zero: somebody wants no pods")
+    autoscaler = next(iter(autoscalers.value), None)
+    if scaled.value:
+        return _judge_scaled_object(scaled.value[0], autoscaler)
+    return _judge_autoscaler(autoscaler) if autoscaler is not None else _judge_workload(request, workload)
 
 
-def _judge(autoscaler: Autoscaler) -> GuardOutcome:
+def _find_crowd(autoscalers: Sequence[Autoscaler], scaled: Sequence[ScaledObject]) -> str:
+    """In words that more than one object owns the replicas; empty when at most one does."""
+    for kind, names in (
+        (OwnerKind.AUTOSCALER, [item.name for item in autoscalers]),
+        (OwnerKind.SCALED_OBJECT, [item.name for item in scaled]),
+    ):
+        if len(names) > 1:
+            return f"several {kind}s name the target: {', '.join(names)}"
+    if scaled and autoscalers and autoscalers[0].owner != f"{OwnerKind.SCALED_OBJECT}/{scaled[0].name}":
+        return f"ScaledObject {scaled[0].name} and HorizontalPodAutoscaler {autoscalers[0].name} both own the replicas"
+    return ""
+
+
+def _judge_scaled_object(found: ScaledObject, autoscaler: Autoscaler | None) -> GuardOutcome:
+    """The answer for a ScaledObject, with the autoscaler that KEDA makes from it, once it has."""
+    if found.is_paused:
+        return holds(HoldReason.WORKLOAD_PAUSED, f"somebody has paused ScaledObject {found.name}")
+    if autoscaler is None:
+        if found.is_ready is True:
+            return PASSED
+        return holds(HoldReason.AUTOSCALER_BLIND, f"KEDA does not follow ScaledObject {found.name} (Ready is not True)")
+    return _judge_sight(autoscaler)
+
+
+def _judge_autoscaler(found: Autoscaler) -> GuardOutcome:
     """The answer for the one autoscaler that owns the replicas."""
-    if autoscaler.owner:
-        return holds(HoldReason.OWNED_BY_OTHER, f"{autoscaler.owner} owns {autoscaler.name} and would undo the change")
-    if autoscaler.is_active is not True:
-        state = "False" if autoscaler.is_active is False else "unknown"
-        return holds(HoldReason.AUTOSCALER_BLIND, f"ScalingActive of {autoscaler.name} is {state}: it sees no metrics")
+    if found.owner:
+        return holds(HoldReason.OWNED_BY_OTHER, f"{found.owner} owns {found.name} and would undo the change")
+    return _judge_sight(found)
+
+
+def _judge_sight(found: Autoscaler) -> GuardOutcome:
+    """Whether the autoscaler sees the metrics that it scales by."""
+    if found.is_active is True:
+        return PASSED
+    state = "False" if found.is_active is False else "unknown"
+    return holds(HoldReason.AUTOSCALER_BLIND, f"ScalingActive of {found.name} is {state}: it sees no metrics")
+
+
+def _judge_workload(request: GuardInput, found: Workload | None) -> GuardOutcome:
+    """The answer for a Deployment without autoscaler: whoever delivers its number would deliver it again."""
+    if found is None or Consent.REPLICAS_OWNER in request.policy.accept:
+        return PASSED
+    managers = [name for name in found.replicas_managers if name != FIELD_MANAGER]
+    if managers:
+        return holds(HoldReason.OWNED_BY_OTHER, f"{', '.join(managers)} set spec.replicas and may set it back")
+    if found.delivered_by:
+        return holds(HoldReason.OWNED_BY_OTHER, f"{found.delivered_by} delivers the Deployment and may set it back")
     return PASSED

@@ -13,6 +13,7 @@ from remediations.guards import GuardInput
 from remediations.journal.port import Remediation
 from remediations.model import Alert, Fact, Facts, History, Mode, PastAction, Target
 from remediations.policy import Matcher, MatchType, Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.sights import ScaledObject, Sights
 from remediations.states import State
 from remediations.windows import Window
 from remediations.workload import Autoscaler, Budgets, Workload
@@ -116,6 +117,25 @@ def an_autoscaler(**changes: Any) -> Autoscaler:
     return Autoscaler(**(values | changes))
 
 
+def a_scaled_object(**changes: Any) -> ScaledObject:
+    """A ScaledObject of 3 to 10 replicas that KEDA follows."""
+    values = {
+        "name": "control-plane-api",
+        "uid": "uid-3",
+        "resource_version": "63",
+        "minimum": 3,
+        "maximum": 10,
+        "is_paused": False,
+        "is_ready": True,
+    }
+    return ScaledObject(**(values | changes))
+
+
+def with_scaled_objects(*found: ScaledObject) -> Sights:
+    """KEDA is installed and has these for the target."""
+    return Sights(scaled_objects=Fact(found, "/apis/keda.sh/v1alpha1/…"))
+
+
 def facts(**changes: Any) -> Facts:
     """Everything known, and everything in favour of acting."""
     values = {
@@ -131,6 +151,7 @@ def facts(**changes: Any) -> Facts:
         "changes": Fact((), "metadata.managedFields"),
         "template": Fact(Template(), "spec.template"),
         "pods": Fact(Pods(NOW - 86400), "/api/v1/…/pods"),
+        "sights": Sights(scaled_objects=Fact((), "/apis/keda.sh/v1alpha1/…")),
         "connection_limit": Fact(100.0, "controlcore_postgres_connections_limit"),
     }
     return Facts(**(values | changes))

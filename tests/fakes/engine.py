@@ -20,6 +20,7 @@ from remediations.journal.sqlite import open_journal
 from remediations.model import Alert, Fact
 from remediations.policy import Policy, PolicySet
 from remediations.settings import WorkerSettings
+from remediations.sighting import Lookout
 from remediations.sources import Sources
 from remediations.states import CLOSED
 from remediations.telemetry import Telemetry
@@ -92,7 +93,8 @@ class World:
             self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
         reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
         sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file)
-        desk = Desk(journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED)
+        lookout = Lookout(self.cluster if has_cluster else None, None, 1.0)
+        desk = Desk(journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout)
         executor = Executor(self.cluster, self.clock, 3.0) if has_cluster else None
         return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS)))
 

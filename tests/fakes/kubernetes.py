@@ -33,7 +33,7 @@ class FakeCluster:
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         self._begin("get", path)
-        found = copy.deepcopy(self._find(path))
+        found = self._scale(path) if path.endswith("/scale") else copy.deepcopy(self._find(path))
         self.after("get", path)
         return found
 
@@ -58,7 +58,11 @@ class FakeCluster:
     ) -> JsonObject:
         self._begin("patch", path)
         assert isinstance(body, dict)
-        changed = self.apply(path, body, is_dry_run=dry_run)
+        changed = (
+            self._rescale(path, body, field_manager, is_dry_run=dry_run)
+            if path.endswith("/scale")
+            else self.apply(path, body, is_dry_run=dry_run)
+        )
         self.after("patch", path)
         return copy.deepcopy(changed)
 
@@ -114,6 +118,26 @@ class FakeCluster:
             changed["metadata"]["generation"] = current["metadata"]["generation"] + 1
         self.objects[path] = changed
         return changed
+
+    def _scale(self, path: str) -> JsonObject:
+        """The subresource: its own copy of the identity, no annotations, one number."""
+        found = self._find(path.removesuffix("/scale"))
+        kept = ("name", "namespace", "uid", "resourceVersion")
+        metadata = {name: found["metadata"][name] for name in kept if name in found["metadata"]}
+        return {"metadata": metadata, "spec": {"replicas": found["spec"]["replicas"]}}
+
+    def _rescale(self, path: str, body: Mapping[str, Any], manager: str, *, is_dry_run: bool) -> JsonObject:
+        """Sets the number and takes it over from every other field manager; annotations are dropped in silence."""
+        place = path.removesuffix("/scale")
+        metadata = {name: value for name, value in body["metadata"].items() if name != "annotations"}
+        changed = self.apply(place, {"metadata": metadata, "spec": body["spec"]}, is_dry_run=is_dry_run)
+        if not is_dry_run and self.stored and self.stored[-1][0] == place:
+            entries = changed["metadata"].setdefault("managedFields", [])
+            for entry in entries:
+                entry.get("fieldsV1", {}).get("f:spec", {}).pop("f:replicas", None)
+            fields = {"f:spec": {"f:replicas": {}}}
+            entries.append({"manager": manager, "subresource": "scale", "operation": "Update", "fieldsV1": fields})
+        return self._scale(path) if not is_dry_run else changed
 
     def touch(self, path: str) -> None:
         """Somebody else changes something without meaning: the resourceVersion moves on."""

@@ -12,6 +12,7 @@ from remediations.model import Fact, History, Mode, Pause, Target
 from remediations.policy import Query
 from remediations.policy_model import Rung
 from remediations.reasons import HoldReason
+from remediations.sights import Sights
 from remediations.states import State
 from remediations.workload import Budgets
 from tests.fakes.decisions import (
@@ -19,6 +20,7 @@ from tests.fakes.decisions import (
     a_past_action,
     a_policy_set,
     a_remediation,
+    a_scaled_object,
     a_workload,
     an_alert,
     an_autoscaler,
@@ -27,6 +29,7 @@ from tests.fakes.decisions import (
     restart_policy,
     scale_policy,
     unknown,
+    with_scaled_objects,
 )
 
 ACT, NOT_NEEDED = "act", "not_needed"
@@ -144,10 +147,33 @@ SCENARIOS = (
         "keda owns the autoscaler", HoldReason.OWNED_BY_OTHER, "owner", scaling(an_autoscaler(owner="ScaledObject/x"))
     ),
     Scenario("operator owns the deployment", HoldReason.OWNED_BY_OTHER, "owner", workload(owner="ControlCore/main")),
+    Scenario("no autoscaler", ACT, changes={"policy": scale_policy(), "facts": facts(autoscalers=Fact((), "hpa"))}),
     Scenario(
-        "no autoscaler",
+        "argo sets the replicas and there is no autoscaler",
+        HoldReason.OWNED_BY_OTHER,
+        "owner",
+        {
+            "policy": scale_policy(),
+            "facts": facts(
+                autoscalers=Fact((), "hpa"), workload=Fact(a_workload(replicas_managers=("argocd-controller",)), "w")
+            ),
+        },
+    ),
+    Scenario(
+        "keda scales it",
+        ACT,
+        changes={
+            "policy": scale_policy(),
+            "facts": facts(
+                autoscalers=Fact((an_autoscaler(owner="ScaledObject/control-plane-api"),), "hpa"),
+                sights=with_scaled_objects(a_scaled_object()),
+            ),
+        },
+    ),
+    Scenario(
+        "keda cannot be asked",
         HoldReason.OWNER_UNKNOWN,
-        changes={"policy": scale_policy(), "facts": facts(autoscalers=Fact((), "hpa"))},
+        changes={"policy": scale_policy(), "facts": facts(sights=Sights(scaled_objects=unknown("permission")))},
     ),
     Scenario(
         "autoscaler stands at the cap",

@@ -101,7 +101,8 @@ POLICY: Mapping[str, str] = {
     "accept": (
         "Locks that you have looked at and accept for this policy. `unpinned_image`: a restart may install "
         "whatever the tag means by then. `changed_configuration`: it may put a half-made change into force. "
-        "`unread_configuration`: nobody can tell whether it does."
+        "`unread_configuration`: nobody can tell whether it does. "
+        "`replicas_owner`: without an autoscaler, whoever delivers the Deployment may set the replicas back."
     ),
     "connections": (
         "What each replica costs the database; for actions that start pods. Left out, nothing keeps new pods "

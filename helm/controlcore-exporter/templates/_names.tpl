@@ -74,14 +74,14 @@ prometheus.io/port: {{ .port | quote }}
 {{-   $change := get $changes $policy.name | default dict -}}
 {{-   if ne (toString (get $change "enabled")) "false" -}}
 {{-     range $target := $policy.targets }}{{ $_ := set $target "namespace" $namespace }}{{ end -}}
-{{-     include "cc.change" (dict "into" $policy "from" (omit $change "enabled" "autoscalers")) -}}
+{{-     include "cc.change" (dict "into" $policy "from" (omit $change "enabled" "autoscalers" "scaledObjects")) -}}
 {{-     $policies = append $policies $policy -}}
 {{-   end -}}
 {{- end -}}
 {{- $shipped := list }}{{ range $document.policies }}{{ $shipped = append $shipped .name }}{{ end -}}
 {{- range $name, $change := $changes -}}
 {{-   if and (not (has $name $shipped)) (ne (toString (get $change "enabled")) "false") -}}
-{{-     $policies = append $policies (merge (dict "name" $name) (omit $change "enabled" "autoscalers")) -}}
+{{-     $policies = append $policies (merge (dict "name" $name) (omit $change "enabled" "autoscalers" "scaledObjects")) -}}
 {{-   end -}}
 {{- end -}}
 {{- $_ := set $document "policies" $policies -}}

@@ -113,9 +113,16 @@ def test_the_remediator_changes_the_named_objects_and_no_others(
     apps, autoscaling, core = _places(namespace)
     client.patch(f"{apps}/control-plane-api?dryRun=All", MARK)
     client.patch(f"{autoscaling}/control-plane-api-hpa", MARK)
+    client.patch(f"{apps}/control-plane-api/scale?dryRun=All", {"spec": {"replicas": 2}})
+    # The kind is not there, and that is what the answer says: not that looking is forbidden.
+    keda = f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects"
+    with pytest.raises(ApiError) as caught:
+        client.items(keda)
+    assert caught.value.code == 404
+    _refused(lambda: client.get(f"{keda}/other"))
     for path in (autoscaling, f"{core}/pods", f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"):
         client.items(path)
-    for path in (f"{apps}/other", f"{autoscaling}/other-hpa", f"{apps}/control-plane-api/scale"):
+    for path in (f"{apps}/other", f"{autoscaling}/other-hpa", f"{apps}/other/scale"):
         _refused(lambda path=path: client.patch(path, MARK))
     for path in (apps, f"{core}/secrets", f"{core}/configmaps", f"{core}/secrets/webhook"):
         _refused(lambda path=path: client.get(path))
@@ -134,6 +141,7 @@ def test_where_every_policy_observes_nothing_can_be_written(
     client.get(f"{apps}/control-plane-api")
     _refused(lambda: client.patch(f"{apps}/control-plane-api?dryRun=All", MARK))
     _refused(lambda: client.patch(f"{autoscaling}/control-plane-api-hpa?dryRun=All", MARK))
+    _refused(lambda: client.patch(f"{apps}/control-plane-api/scale?dryRun=All", {"spec": {"replicas": 2}}))
 
 
 def _places(namespace: str) -> tuple[str, str, str]:

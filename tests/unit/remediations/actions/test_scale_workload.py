@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from remediations.actions import ActionInput
 from remediations.actions.scale_workload import plan
 from remediations.decision import GuardOutcome, Plan
-from remediations.model import ANNOTATION_OPERATION, Fact
+from remediations.model import ANNOTATION_OPERATION, Fact, Facts
 from remediations.reasons import HoldReason
-from tests.fakes.decisions import API, an_autoscaler, facts, unknown
+from remediations.sights import Sights
+from tests.fakes.decisions import API, a_scaled_object, an_autoscaler, facts, unknown, with_scaled_objects
 
 
 def answer(*autoscalers, cap: int = 14, step: int = 2) -> Plan | GuardOutcome:
@@ -82,9 +83,76 @@ def test_autoscaler_without_room_is_at_its_cap(autoscaler, cap):
     assert str(cap) in refusal.detail
 
 
-@pytest.mark.parametrize("autoscalers", [(), (an_autoscaler(), an_autoscaler())])
-def test_anything_but_one_autoscaler_has_no_plan(autoscalers):
-    assert answer(*autoscalers).reason is HoldReason.OWNER_UNKNOWN
+def test_more_than_one_autoscaler_has_no_plan():
+    assert answer(an_autoscaler(), an_autoscaler()).reason is HoldReason.OWNER_UNKNOWN
+
+
+def keda(*autoscalers, **scaled_object) -> Facts:
+    return facts(autoscalers=Fact(autoscalers, "hpa"), sights=with_scaled_objects(a_scaled_object(**scaled_object)))
+
+
+def ask(known: Facts, **parameters: int) -> Plan | GuardOutcome:
+    return plan(ActionInput(API, {"max_replicas_cap": 14, "step": 2} | parameters, known, "op-1"))
+
+
+def test_keda_is_patched_at_the_scaled_object_and_not_at_its_autoscaler():
+    made = ask(keda(an_autoscaler(owner="ScaledObject/control-plane-api")))
+    assert isinstance(made, Plan)
+    (step,) = made.steps
+    mark = {ANNOTATION_OPERATION: "op-1"}
+    assert (step.path, step.patch) == (
+        "/apis/keda.sh/v1alpha1/namespaces/control-core/scaledobjects/control-plane-api",
+        "merge",
+    )
+    assert step.body == {
+        "metadata": {"uid": "uid-3", "resourceVersion": "63", "annotations": mark},
+        "spec": {"maxReplicaCount": 12},
+    }
+    assert step.done_if == mark
+    assert made.expected == {
+        "effect": "scaled_object",
+        "uid": "uid-3",
+        "scaled_object": "control-plane-api",
+        "maxReplicaCount": 12,
+        "operation_id": "op-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (keda(an_autoscaler(current=4, desired=4)), {"minReplicaCount": 6}),
+        (keda(minimum=None, maximum=None), {"minReplicaCount": 5}),
+        (keda(an_autoscaler(current=1, desired=1), minimum=None, maximum=None), {"minReplicaCount": 3}),
+    ],
+)
+def test_bounds_that_a_scaled_object_leaves_out_are_kedas(known, expected):
+    assert spec_of(ask(known)) == expected
+
+
+def test_without_autoscaler_the_scale_is_set_to_an_absolute_number():
+    made = ask(facts(autoscalers=Fact((), "hpa")))
+    assert isinstance(made, Plan)
+    (step,) = made.steps
+    assert step.path == "/apis/apps/v1/namespaces/control-core/deployments/control-plane-api/scale"
+    assert step.body == {"metadata": {"uid": "uid-1", "resourceVersion": "41"}, "spec": {"replicas": 5}}
+    assert step.done_if == {}
+    assert (made.prior, made.expected) == (
+        {"replicas": 3},
+        {"effect": "replicas", "uid": "uid-1", "replicas": 5},
+    )
+    assert made.summary == "raise replicas of Deployment control-core/control-plane-api from 3 to 5"
+
+
+def test_deployment_at_the_cap_has_no_plan():
+    refusal = ask(facts(autoscalers=Fact((), "hpa")), max_replicas_cap=3)
+    assert refusal.reason is HoldReason.AUTOSCALER_AT_CAP
+    assert "Deployment control-plane-api has 3 replicas" in refusal.detail
+
+
+@pytest.mark.parametrize("lost", [{"workload": unknown()}, {"sights": Sights()}])
+def test_what_was_not_looked_at_has_no_plan(lost):
+    assert ask(facts(autoscalers=Fact((), "hpa"), **lost)).reason is HoldReason.OWNER_UNKNOWN
 
 
 def test_unknown_autoscalers_have_no_plan():

@@ -1,10 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from remediations.model import Fact
+from remediations.limits import Consent
+from remediations.model import FIELD_MANAGER, Fact
 from remediations.reasons import HoldReason
-from tests.fakes.decisions import a_workload, an_autoscaler, ask, facts, restart_policy, scale_policy, unknown
+from remediations.sights import Sights
+from tests.fakes.decisions import (
+    a_scaled_object,
+    a_workload,
+    an_autoscaler,
+    ask,
+    facts,
+    restart_policy,
+    scale_policy,
+    unknown,
+    with_scaled_objects,
+)
 
 
 def scaled(*autoscalers):
@@ -31,8 +45,79 @@ def test_two_autoscalers_are_owned_by_other():
     assert outcome.reason is HoldReason.OWNED_BY_OTHER
 
 
-def test_no_autoscaler_leaves_the_owner_unknown():
-    assert ask("owner", **scaled()).reason is HoldReason.OWNER_UNKNOWN
+def alone(**workload):
+    """A Deployment that no autoscaler names."""
+    return facts(autoscalers=Fact((), "hpa"), workload=Fact(a_workload(**workload), "w"))
+
+
+def test_deployment_without_autoscaler_passes_when_nobody_sets_its_replicas():
+    assert ask("owner", policy=scale_policy(), facts=alone()).reason is None
+    assert ask("owner", policy=scale_policy(), facts=alone(replicas_managers=(FIELD_MANAGER,))).reason is None
+
+
+@pytest.mark.parametrize(
+    ("workload", "named"),
+    [
+        ({"replicas_managers": ("argocd-controller", FIELD_MANAGER)}, "argocd-controller set spec.replicas"),
+        ({"delivered_by": "Flux"}, "Flux delivers"),
+    ],
+)
+def test_whoever_delivers_the_replicas_owns_them_unless_the_policy_consents(workload, named):
+    outcome = ask("owner", policy=scale_policy(), facts=alone(**workload))
+    assert outcome.reason is HoldReason.OWNED_BY_OTHER
+    assert outcome.detail.startswith(named)
+    consenting = scale_policy(accept=frozenset({Consent.REPLICAS_OWNER}))
+    assert ask("owner", policy=consenting, facts=alone(**workload)).reason is None
+
+
+def test_delivered_deployment_with_an_autoscaler_passes():
+    """The number that we change is the autoscaler's then."""
+    delivered = facts(workload=Fact(a_workload(replicas_managers=("argocd-controller",)), "w"))
+    assert ask("owner", policy=scale_policy(), facts=delivered).reason is None
+
+
+def test_workload_at_zero_replicas_is_paused():
+    assert ask("owner", policy=scale_policy(), facts=alone(replicas_desired=0)).reason is HoldReason.WORKLOAD_PAUSED
+
+
+def keda(scaled_object, *autoscalers):
+    return facts(autoscalers=Fact(autoscalers, "hpa"), sights=with_scaled_objects(scaled_object))
+
+
+GENERATED = an_autoscaler(name="keda-hpa-api", owner="ScaledObject/control-plane-api")
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (keda(a_scaled_object(), GENERATED), None),
+        (keda(a_scaled_object()), None),
+        (keda(a_scaled_object(is_ready=None)), HoldReason.AUTOSCALER_BLIND),
+        (keda(a_scaled_object(is_ready=False)), HoldReason.AUTOSCALER_BLIND),
+        (keda(a_scaled_object(), replace(GENERATED, is_active=False)), HoldReason.AUTOSCALER_BLIND),
+        (keda(a_scaled_object(is_paused=True), GENERATED), HoldReason.WORKLOAD_PAUSED),
+        (keda(a_scaled_object(), an_autoscaler()), HoldReason.OWNED_BY_OTHER),
+        (keda(a_scaled_object(name="other"), GENERATED), HoldReason.OWNED_BY_OTHER),
+        (facts(sights=with_scaled_objects(a_scaled_object(), a_scaled_object(name="b"))), HoldReason.OWNED_BY_OTHER),
+        (facts(sights=Sights()), HoldReason.OWNER_UNKNOWN),
+        (facts(sights=Sights(scaled_objects=unknown("permission"))), HoldReason.OWNER_UNKNOWN),
+    ],
+    ids=[
+        "its autoscaler sees",
+        "no autoscaler yet, and KEDA follows it",
+        "no autoscaler, and KEDA has not said",
+        "no autoscaler, and KEDA cannot",
+        "its autoscaler is blind",
+        "paused by a person",
+        "an autoscaler of somebody else beside it",
+        "the autoscaler of another one beside it",
+        "two of them",
+        "not looked at",
+        "not allowed to look",
+    ],
+)
+def test_scaled_object_owns_the_replicas_when_it_can_and_alone(found, reason):
+    assert ask("owner", policy=scale_policy(), facts=found).reason is reason
 
 
 def test_autoscalers_that_cannot_be_read_leave_the_owner_unknown():

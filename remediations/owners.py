@@ -1,0 +1,202 @@
+"""Who owns the number of a workload's pods, and the one patch that changes that number where it belongs. Pure.
+
+| found                                        | owner                   | what is written                        |
+|----------------------------------------------|-------------------------|----------------------------------------|
+| a ScaledObject that names the target         | ScaledObject            | minReplicaCount or maxReplicaCount     |
+| a HorizontalPodAutoscaler, no ScaledObject   | HorizontalPodAutoscaler | minReplicas or maxReplicas             |
+| neither                                      | Deployment              | spec.replicas, by its /scale resource  |
+
+KEDA generates its HorizontalPodAutoscaler from the ScaledObject and would undo a patch of the former. Whether the owner
+may be changed now is judged by the guard `owner`; here it is only found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from chassis.kubernetes_paths import autoscaler_path, deployment_scale_path, resource_path
+from remediations.decision import Plan
+from remediations.model import ANNOTATION_OPERATION, Facts, Target
+from remediations.sights import KEDA, ScaledObject
+from remediations.step import PatchStep
+from remediations.workload import Autoscaler, Workload
+
+KEDA_MINIMUM, KEDA_MAXIMUM = 0, 100
+"""What KEDA takes for a bound that a ScaledObject does not give (KEDA, "ScaledObject specification")."""
+
+
+class OwnerKind(StrEnum):
+    """The kind of object that holds the number."""
+
+    DEPLOYMENT = "Deployment"
+    AUTOSCALER = "HorizontalPodAutoscaler"
+    SCALED_OBJECT = "ScaledObject"
+
+
+LEAST: Mapping[OwnerKind, str] = {
+    OwnerKind.DEPLOYMENT: "replicas",
+    OwnerKind.AUTOSCALER: "minReplicas",
+    OwnerKind.SCALED_OBJECT: "minReplicaCount",
+}
+"""The field with the least number of pods."""
+MOST: Mapping[OwnerKind, str] = {
+    OwnerKind.DEPLOYMENT: "replicas",
+    OwnerKind.AUTOSCALER: "maxReplicas",
+    OwnerKind.SCALED_OBJECT: "maxReplicaCount",
+}
+"""The field with the greatest number of pods."""
+FIELDS = frozenset({*LEAST.values(), *MOST.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The object that holds the number of pods."""
+
+    kind: OwnerKind
+    name: str
+    uid: str
+    resource_version: str
+    numbers: Mapping[str, int]
+    """Field → its value now, defaults filled in."""
+    wanted: int
+    """How many pods it asks for now."""
+    running: int
+    """How many pods there are by its own account."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def least(self) -> int:
+        """The least number of pods."""
+        return self.numbers[LEAST[self.kind]]
+
+    @property
+    def most(self) -> int:
+        """The greatest number of pods."""
+        return self.numbers[MOST[self.kind]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of the owner: its value now, and its value afterwards."""
+
+    field: str
+    before: int
+    after: int
+
+
+def find_owner(facts: Facts) -> Owner | str:
+    """The one owner, or why nobody can tell which it is."""
+    scaled = facts.sights.scaled_objects
+    if facts.autoscalers.value is None:
+        return facts.autoscalers.problem or "the autoscalers were not looked at"
+    if scaled is None or scaled.value is None:
+        return "the ScaledObjects were not looked at" if scaled is None else scaled.problem
+    if len(facts.autoscalers.value) > 1 or len(scaled.value) > 1:
+        names = ", ".join([*(item.name for item in facts.autoscalers.value), *(item.name for item in scaled.value)])
+        return f"several autoscalers name the target: {names}"
+    workload = facts.workload.value
+    if workload is None:
+        return facts.workload.problem or "the Deployment was not looked at"
+    autoscaler = next(iter(facts.autoscalers.value), None)
+    if scaled.value:
+        return _of_scaled_object(scaled.value[0], autoscaler, workload)
+    return _of_autoscaler(autoscaler) if autoscaler is not None else _of_workload(workload)
+
+
+def _of_scaled_object(found: ScaledObject, autoscaler: Autoscaler | None, workload: Workload) -> Owner:
+    """A ScaledObject; how many pods there are is told by the autoscaler that KEDA made from it."""
+    desired = workload.replicas_desired
+    return Owner(
+        OwnerKind.SCALED_OBJECT,
+        found.name,
+        found.uid,
+        found.resource_version,
+        {
+            "minReplicaCount": KEDA_MINIMUM if found.minimum is None else found.minimum,
+            "maxReplicaCount": KEDA_MAXIMUM if found.maximum is None else found.maximum,
+        },
+        wanted=desired if autoscaler is None else autoscaler.desired,
+        running=desired if autoscaler is None else autoscaler.current,
+        annotations=found.annotations,
+    )
+
+
+def _of_autoscaler(found: Autoscaler) -> Owner:
+    """A HorizontalPodAutoscaler."""
+    return Owner(
+        OwnerKind.AUTOSCALER,
+        found.name,
+        found.uid,
+        found.resource_version,
+        {"minReplicas": found.minimum, "maxReplicas": found.maximum},
+        wanted=found.desired,
+        running=found.current,
+        annotations=found.annotations,
+    )
+
+
+def _of_workload(found: Workload) -> Owner:
+    """The Deployment itself."""
+    desired = found.replicas_desired
+    return Owner(
+        OwnerKind.DEPLOYMENT,
+        "",
+        found.uid,
+        found.resource_version,
+        {"replicas": desired},
+        wanted=desired,
+        running=desired,
+    )
+
+
+def plan_change(action: str, target: Target, owner: Owner, change: Change, operation_id: str) -> Plan:
+    """The plan that sets one field of the owner to an absolute number, so that a replay changes nothing.
+
+    metadata.uid and metadata.resourceVersion are preconditions. /scale drops annotations: there the operation id stands
+    in the journal alone.
+    """
+    name = owner.name or target.name
+    metadata = {"uid": owner.uid, "resourceVersion": owner.resource_version}
+    mark = {} if owner.kind is OwnerKind.DEPLOYMENT else {ANNOTATION_OPERATION: operation_id}
+    body = {"metadata": {**metadata, **({"annotations": mark} if mark else {})}, "spec": {change.field: change.after}}
+    verb = "raise" if change.after > change.before else "lower"
+    return Plan(
+        action=action,
+        target=target,
+        operation_id=operation_id,
+        summary=(
+            f"{verb} {change.field} of {owner.kind} {target.namespace}/{name} from {change.before} to {change.after}"
+        ),
+        steps=(PatchStep(_path(owner.kind, target.namespace, name), "merge", body, mark),),
+        prior=_named(owner, name)
+        | {change.field: change.before}
+        | ({"operation_id": owner.annotations.get(ANNOTATION_OPERATION)} if mark else {}),
+        expected={"effect": EFFECTS[owner.kind], "uid": owner.uid}
+        | _named(owner, name)
+        | {change.field: change.after}
+        | ({"operation_id": operation_id} if mark else {}),
+    )
+
+
+EFFECTS: Mapping[OwnerKind, str] = {
+    OwnerKind.DEPLOYMENT: "replicas",
+    OwnerKind.AUTOSCALER: "autoscaler",
+    OwnerKind.SCALED_OBJECT: "scaled_object",
+}
+"""The effect by which verification knows what to look at."""
+
+
+def _named(owner: Owner, name: str) -> dict[str, str]:
+    """The owner's name under the key that verification looks for; a Deployment is the target itself."""
+    return {} if owner.kind is OwnerKind.DEPLOYMENT else {EFFECTS[owner.kind]: name}
+
+
+def _path(kind: OwnerKind, namespace: str, name: str) -> str:
+    """Where the patch goes."""
+    if kind is OwnerKind.AUTOSCALER:
+        return autoscaler_path(namespace, name)
+    if kind is OwnerKind.SCALED_OBJECT:
+        return resource_path(KEDA, "scaledobjects", namespace=namespace, name=name)
+    return deployment_scale_path(namespace, name)
