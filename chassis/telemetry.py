@@ -20,6 +20,11 @@ def version() -> str:
         return "0.0.0+source"
 
 
+def version_line(program: str) -> str:
+    """What `--version` prints, for both programs alike."""
+    return f"{program}, version {version()} (Python {platform.python_version()})"
+
+
 def build_info(registry: CollectorRegistry, name: str) -> None:
     """Registers the gauge `name` = 1 with labels version and python_version."""
     gauge = Gauge(

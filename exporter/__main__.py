@@ -12,7 +12,8 @@ from chassis import lifecycle, log
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError
 from chassis.logfile import LogFile
-from exporter import grants, own, reference
+from chassis.telemetry import version_line
+from exporter import grants, reference
 from exporter.collectors import CollectorSpec, discover
 from exporter.program import Exporter
 from exporter.settings import ExporterSettings, load_settings
@@ -87,8 +88,7 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes.",
         epilog="Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins.",
     )
-    number, _, python = own.BUILD
-    command.add_argument("--version", action="version", version=f"controlcore-exporter {number} (Python {python})")
+    command.add_argument("--version", action="version", version=version_line(command.prog))
     command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
     command.add_argument(
         "--config.check",

@@ -17,7 +17,7 @@ from chassis.clock import SystemClock
 from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
 from chassis.lifecycle import Lifecycle, run
-from chassis.telemetry import version
+from chassis.telemetry import version_line
 from remediations import commands, grants, report
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
 from remediations.commands import read_duration, user_name
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="controlcore-remediator", parents=[shared], description="Repairs Control Core within written policies."
     )
-    parser.add_argument("--version", action="version", version=version())
+    parser.add_argument("--version", action="version", version=version_line(parser.prog))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:

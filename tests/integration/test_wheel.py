@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import zipfile
@@ -40,9 +41,9 @@ def test_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
 
 @pytest.mark.parametrize("program", ["controlcore-exporter", "controlcore-remediator"])
 @pytest.mark.timeout(60)
-def test_program_starts_from_the_wheel_alone(program: str, installed: Path, tmp_path: Path) -> None:
+def test_program_starts_from_the_wheel_alone(program: str, wheel: Path, installed: Path, tmp_path: Path) -> None:
     ended = subprocess.run(
-        [str(installed / "bin" / program), "--help"],
+        [str(installed / "bin" / program), "--version"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -50,4 +51,5 @@ def test_program_starts_from_the_wheel_alone(program: str, installed: Path, tmp_
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert program in ended.stdout
+    number = wheel.name.split("-")[1]
+    assert ended.stdout == f"{program}, version {number} (Python {platform.python_version()})\n"
