@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +25,8 @@ from chassis.sockets import socket_error
 
 USER_AGENT = "controlcore-sidecar/0.1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_DIGITS = 300
+"""Of a whole number; a float ends at 309."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,13 @@ class Response:
     seconds: float
 
     def json(self) -> Any:
-        """The body parsed as JSON; raises PermanentError(malformed) when it is none."""
+        """The body parsed as JSON; raises PermanentError(malformed) when it is none.
+
+        Numbers that no float can hold are none either, nor are NaN and Infinity, nor what is nested too deep to read.
+        """
         try:
-            return json.loads(self.body)
-        except ValueError as error:
+            return json.loads(self.body, parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
             raise PermanentError(Reason.MALFORMED, "the body is not JSON") from error
 
     def require_ok(self) -> Response:
@@ -46,6 +52,26 @@ class Response:
         if 200 <= self.status < 300:  # noqa: PLR2004 - the 2xx class
             return self
         raise status_error(self.status)
+
+
+def _whole(text: str) -> int:
+    """A whole number; raises ValueError for one that would overflow wherever it is added to a float."""
+    if len(text) > MAX_DIGITS:
+        raise ValueError("the number is too long")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    """A number; raises ValueError for one beyond every float."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("the number is too large")
+    return number
+
+
+def _refuse(text: str) -> float:
+    """Refuses NaN and Infinity, which Python would read and JSON does not have."""
+    raise ValueError(f"{text} is not JSON")
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ def _object(body: bytes) -> JsonObject:
     """A JSON object; raises PermanentError(malformed) for anything else."""
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PermanentError(Reason.MALFORMED, "the API's answer is not JSON") from error
     if not isinstance(value, dict):
         raise PermanentError(Reason.MALFORMED, "the API's answer is no JSON object")

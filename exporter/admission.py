@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from exporter.catalogue import Distribution, Family, LabelValues, Metric, Sample, Stability
 from exporter.collectors import CollectorSpec
@@ -17,6 +18,8 @@ ELLIPSIS = "…"
 PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
 """A mode or a version, from whoever can write it."""
 OTHER = "other"
+MAX_COUNT = 2**63
+"""Of a bucket: what no honest counter reaches, and what could not be written as a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,9 @@ def _fits(metric: Metric, series: Sample | Distribution) -> bool:
     if len(series.labels) != len(metric.labels):
         return False
     if isinstance(series, Distribution):
-        return len(series.cumulative) == len(metric.buckets) + 1 and bool(metric.buckets)
+        counts = series.cumulative
+        is_whole = len(counts) == len(metric.buckets) + 1 and bool(metric.buckets)
+        return is_whole and all(0 <= low <= high < MAX_COUNT for low, high in pairwise((0, *counts)))
     return not metric.buckets
 
 

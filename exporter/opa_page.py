@@ -15,6 +15,8 @@ from typing import Any
 
 from chassis.errors import PermanentError, Reason
 
+MAX_COUNT = 2.0**63
+"""Of a bucket: larger ones are not true, and added up they would not fit into a float."""
 MAX_PAGE_BYTES = 1024 * 1024
 """OPA's own page is about 60 kB."""
 MAX_LINE_LENGTH = 4096
@@ -117,7 +119,7 @@ class _Series:
             self.total_seconds = value
         elif name.endswith("_bucket"):
             number = _number(bound)
-            if number is not None and value.is_integer():
+            if number is not None and value.is_integer() and value < MAX_COUNT:
                 self.counts[number] = int(value)
 
     def cumulative(self) -> tuple[int, ...] | None:

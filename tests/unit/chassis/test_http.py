@@ -224,9 +224,14 @@ def test_rendered_call_hides_the_key() -> None:
     assert "hunter2" not in f"{call!r} {call}"
 
 
-def test_body_that_is_no_json_is_malformed() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"", b"NaN", b"[-Infinity]", b"1e999", b"9" * 301, b"-" + b"9" * 400, b"[" * 200_000],
+    ids=["html", "empty", "NaN", "Infinity", "beyond a float", "long", "long below zero", "deep"],
+)
+def test_body_that_is_no_json_is_malformed(body: bytes) -> None:
     with pytest.raises(PermanentError) as caught:
-        Response(200, b"<html>", 0.0).json()
+        Response(200, body, 0.0).json()
     assert caught.value.reason is Reason.MALFORMED
 
 

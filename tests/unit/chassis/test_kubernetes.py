@@ -180,6 +180,7 @@ async def test_text_passes_its_query(tmp_path: Path) -> None:
         (status(504), TransientError, Reason.HTTP_5XX),
         (web.Response(status=503, body=b"<html>"), TransientError, Reason.HTTP_5XX),
         (web.Response(body=b"<html>"), PermanentError, Reason.MALFORMED),
+        (web.Response(body=b"[" * 200_000), PermanentError, Reason.MALFORMED),
         (says([1]), PermanentError, Reason.MALFORMED),
     ],
     ids=lambda value: str(value.status) if isinstance(value, web.Response) else None,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from exporter.admission import Budget, admit
 from exporter.catalogue import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
 from exporter.collectors import CollectorSpec
@@ -77,6 +79,13 @@ def test_plain_sample_of_a_histogram_is_dropped() -> None:
 
 def test_distribution_with_a_missing_bucket_is_dropped() -> None:
     assert admit(SPEC, [Family(TOOK, (), (Distribution((), (1, 2), 0.5),))], Budget()).families == ()
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 2**63), (2, 1, 3), (-1, 0, 1)], ids=["too many", "falling", "below zero"])
+def test_distribution_that_cannot_be_true_is_dropped(counts: tuple[int, ...]) -> None:
+    """A count beyond every float would end the rendering of the whole page."""
+    admitted = admit(SPEC, [Family(TOOK, (), (Distribution((), counts, 0.5),))], Budget())
+    assert (admitted.families, admitted.dropped) == ((), len(TOOK.buckets) + 3)
 
 
 def test_text_that_utf8_cannot_carry_is_replaced() -> None:
