@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,9 +47,9 @@ def exporter_grants() -> list[str]:
 
 
 @contextmanager
-def opened_stores() -> Iterator[Stores]:
-    """Starts both, installs the tables and the role; ends both."""
-    with PostgresServer(max_connections=MAX_CONNECTIONS) as postgres, RedisServer() as redis:
+def opened_stores(settings: Mapping[str, str] | None = None) -> Iterator[Stores]:
+    """Starts both, installs the tables and the role; ends both. `settings` are further lines of postgresql.conf."""
+    with PostgresServer(MAX_CONNECTIONS, settings) as postgres, RedisServer() as redis:
         stores = Stores(postgres, redis)
         postgres.create_database(DATABASE)
         database.install_schema(stores.database_url)

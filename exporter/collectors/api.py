@@ -112,11 +112,11 @@ class ApiCollectorSettings(CollectorSettings):
 
     timeout_seconds: float = 8.0
     """Deadline of one collection; above the probes' together, so that none is cut off."""
-    connect_timeout_seconds: float = Field(default=2.0, gt=0)
-    """Deadline of the TCP connection. Too small calls a distant API unreachable."""
-    health_timeout_seconds: float = Field(default=3.0, gt=0)
+    connect_timeout_seconds: float = Field(default=1.8, gt=0)
+    """Deadline of the TCP connection. Too small calls a distant API unreachable; above two seconds, see below."""
+    health_timeout_seconds: float = Field(default=1.8, gt=0)
     """Deadline of /health, and its duration when no answer comes. Below a second it would hide what it is to show: how
-    long the event loop is blocked; much larger delays the finding that the API hangs."""
+    long the event loop is blocked; above two seconds a hanging API is not told within an interval and two seconds."""
     deep_probe: bool = True
     """Whether the deep probe is sent at all. Off publishes neither its success nor its suspension."""
     deep_path: str = Field(default="/opal/bouncer-pairs", pattern="^/")

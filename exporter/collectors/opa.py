@@ -78,8 +78,11 @@ class OpaSettings(CollectorSettings):
     """Seconds between two readings. Smaller only adds requests: the histogram counts everything between them."""
     timeout_seconds: float = 10.0
     """Deadline of a round."""
+    health_timeout_seconds: float = Field(default=1.8, gt=0)
+    """Deadline of /health. Too small calls a busy OPA down; above two seconds a hanging one is not told within an
+    interval and two seconds."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
-    """Deadline of one request. OPA answers from memory; too small calls a busy one down."""
+    """Deadline of any other request. OPA answers from memory; too small leaves a busy one's figures out."""
     max_concurrent: int = Field(default=8, ge=1, le=24)
     """OPAs that are asked at the same time. 1 lets one that hangs delay the others."""
 
@@ -128,14 +131,15 @@ class OpaCollector:
 
     async def _examine(self, name: str, url: str, reading: Reading) -> None:
         """Notes what one OPA says."""
+        deadline = self._settings.request_timeout_seconds
         async with self._places:
             reading.up[(name,)] = await self._is_up(url)
             if not reading.up[(name,)]:
                 return
             try:
-                answer = await self._send(f"{url}/metrics")
+                answer = await self._send(f"{url}/metrics", deadline)
                 reading.pages[name] = await asyncio.to_thread(read_page, answer.require_ok().body)
-                is_ready = (await self._send(f"{url}{READY_PATH}")).require_ok().json()
+                is_ready = (await self._send(f"{url}{READY_PATH}", deadline)).require_ok().json()
             except BackendError as error:
                 reading.failure = reading.failure or error
                 return
@@ -145,14 +149,14 @@ class OpaCollector:
     async def _is_up(self, url: str) -> bool:
         """Whether GET /health answered 2xx in time."""
         try:
-            (await self._send(f"{url}/health")).require_ok()
+            (await self._send(f"{url}/health", self._settings.health_timeout_seconds)).require_ok()
         except BackendError:
             return False
         return True
 
-    async def _send(self, url: str) -> Response:
+    async def _send(self, url: str, timeout_seconds: float) -> Response:
         """One GET; raises BackendError when no answer comes."""
-        return await self._http.send(Call(url, self._settings.request_timeout_seconds))
+        return await self._http.send(Call(url, timeout_seconds))
 
 
 def publish(reading: Reading) -> tuple[Family, ...]:

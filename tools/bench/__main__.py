@@ -14,10 +14,16 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench import remediator, scrape
+from tools.bench import bouncers, frozen, growth, remediator, scrape
 from tools.bench.section import SOAK_MINUTES, Options, Section
 
-SECTIONS: tuple[Section, ...] = (*scrape.SECTIONS, *remediator.SECTIONS)
+SECTIONS: tuple[Section, ...] = (
+    scrape.SECTION,
+    growth.SECTION,
+    frozen.SECTION,
+    bouncers.SECTION,
+    *remediator.SECTIONS,
+)
 FOREWORD = """Whether a target holds is worked out from the figures above it. Latencies are p50 / p99 (minimum to
 maximum) of one run on one machine: quote ratios. CPU a scrape of ours leaves out collecting, which runs beside it; CPU
 a minute holds both."""

@@ -9,6 +9,7 @@ import os
 import socket
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,25 +130,45 @@ def resident_mib(pid: int) -> float:
     raise ValueError(f"no VmRSS for {pid}")
 
 
-def measure(request: Request, *, count: int, pid: int | None = None, expect: int = 200, warm_up: int = 20) -> Spread:
-    """Sends the request `count` times over one connection; raises RuntimeError on another status."""
+def open_sockets(pid: int) -> int:
+    """How many sockets a process holds open now (/proc/PID/fd)."""
+    count = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed since it was listed
+            count += str(entry.readlink()).startswith("socket:")
+    return count
+
+
+def send_many(request: Request, count: int, *, expect: int = 200, is_kept: bool = True) -> tuple[list[float], int]:
+    """Seconds of each of `count` requests and the size of the last body; each connects anew unless `is_kept`.
+
+    Raises RuntimeError on another status.
+    """
+    times: list[float] = []
+    body = b""
     connection = Connection(request)
     try:
-        for _ in range(warm_up):
-            connection.send(request.raw)
-        before = cpu_seconds(pid) if pid is not None else 0.0
-        times: list[float] = []
-        body = b""
         for _ in range(count):
             started = time.perf_counter()
+            if not is_kept:
+                connection.close()
+                connection = Connection(request)
             status, body = connection.send(request.raw)
             times.append(time.perf_counter() - started)
             if status != expect:
                 raise RuntimeError(f"status {status} instead of {expect}: {body[:200]!r}")
-        cpu = (cpu_seconds(pid) - before) / count if pid is not None else None
     finally:
         connection.close()
-    return summarise(times, cpu, len(body))
+    return times, len(body)
+
+
+def measure(request: Request, *, count: int, pid: int | None = None, is_kept: bool = True, warm_up: int = 20) -> Spread:
+    """Sends the request `count` times, after some that do not count; raises RuntimeError unless each gets 200."""
+    send_many(request, warm_up, is_kept=is_kept)
+    before = cpu_seconds(pid) if pid is not None else 0.0
+    times, size = send_many(request, count, is_kept=is_kept)
+    cpu = (cpu_seconds(pid) - before) / count if pid is not None else None
+    return summarise(times, cpu, size)
 
 
 def summarise(times: list[float], cpu: float | None, body_bytes: int) -> Spread:

@@ -63,8 +63,8 @@ async def test_hanging_api_is_reachable_down_and_counted_with_its_deadline():
     page = expose(result.families)
     assert value(result.families, REACHABLE) == 1
     assert value(result.families, FAILURES, "health", "timeout") == 1
-    assert 'controlcore_api_probe_duration_seconds_sum{endpoint="health"} 3.0\n' in page
-    assert "http_request_duration_seconds_sum 3.0\n" in page
+    assert 'controlcore_api_probe_duration_seconds_sum{endpoint="health"} 1.8\n' in page
+    assert "http_request_duration_seconds_sum 1.8\n" in page
     assert DURATION not in samples(result.families), "no answer has no duration"
     assert result.components == {"api": False}
     assert result.failure is None, "down is a finding: its freshness is relied on"

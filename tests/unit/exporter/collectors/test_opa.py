@@ -92,3 +92,11 @@ async def test_no_engine_is_not_configured():
     with pytest.raises(NotConfiguredError):
         async with OpaCollector.open(OpaSettings(), make_sources()):
             pass
+
+
+async def test_health_has_a_deadline_of_its_own():
+    http = engine()
+    await collect(http)
+    deadlines = {call.url.removeprefix(OPA): call.timeout_seconds for call in http.calls}
+    assert deadlines["/health"] == OpaSettings().health_timeout_seconds
+    assert deadlines["/metrics"] == OpaSettings().request_timeout_seconds

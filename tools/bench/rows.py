@@ -1,0 +1,49 @@
+"""One collector in one file, with as many series as the environment asks for: a page of any size on the real program.
+
+Copied into a folder of its own and found there by the exporter's discovery like any other collector. Every value
+changes at every collection, so that nothing of the page can be kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from exporter.catalogue import Metric
+from exporter.collectors import CollectorSettings, Result, Scope, collector
+from exporter.sources import Sources
+
+COUNT = int(os.environ.get("CONTROLCORE_BENCH_SAMPLES", "0"))
+FAMILIES = 50
+METRICS = tuple(
+    Metric(f"controlcore_bench_row_{number:03}_seconds", "A row of the benchmark.", labels=("bouncer", "stage"))
+    for number in range(FAMILIES)
+)
+
+
+@collector(scope=Scope.DEPLOYMENT, settings=CollectorSettings, metrics=METRICS)
+class RowsCollector:
+    """Shows COUNT samples over FAMILIES metrics."""
+
+    def __init__(self) -> None:
+        self._collections = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, _settings: CollectorSettings, _sources: Sources) -> AsyncIterator[RowsCollector]:
+        """Yields the collector."""
+        yield cls()
+
+    async def collect(self) -> Result:
+        """The rows, with other values than the last time."""
+        self._collections += 1
+        each = COUNT // FAMILIES
+        return Result(
+            tuple(
+                metric.family(
+                    {(f"bouncer-{row:05}", "server_handler"): self._collections + row / 1000 for row in range(each)}
+                )
+                for metric in METRICS
+            )
+        )
