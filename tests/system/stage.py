@@ -151,3 +151,10 @@ def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> 
 def kinds(remediator: RemediatorServer, kind: str) -> int:
     """How many records of this kind all stories have."""
     return int(remediator.read("SELECT count(*) FROM record WHERE kind = ?", (kind,))[0][0])
+
+
+def notifications(remediator: RemediatorServer, status: str) -> int:
+    """Webhook requests that ended so."""
+    page = remediator.ask("GET", "/metrics")[1]
+    name = f'controlcore_remediation_webhook_notifications_total{{status="{status}"}}'
+    return int(float(next(line for line in page.splitlines() if line.startswith(name)).rsplit(" ", 1)[1]))

@@ -16,6 +16,7 @@ from tests.system.stage import (
     Stage,
     deliver,
     newest,
+    notifications,
     wait_closed,
     wait_for,
 )
@@ -36,13 +37,6 @@ receivers:
         max_alerts: 0
         http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
 """
-
-
-def notifications(remediator: RemediatorServer, status: str) -> int:
-    """Webhook requests that ended so."""
-    page = remediator.ask("GET", "/metrics")[1]
-    name = f'controlcore_remediation_webhook_notifications_total{{status="{status}"}}'
-    return int(float(next(line for line in page.splitlines() if line.startswith(name)).rsplit(" ", 1)[1]))
 
 
 def claims(remediator: RemediatorServer) -> list[tuple[float, str]]:

@@ -27,10 +27,12 @@ class AlertmanagerServer(Server):
         peers: Sequence[AlertmanagerServer] = (),
         *,
         is_clustered: bool = False,
+        flags: Sequence[str] = (),
         folder: Path | None = None,
     ) -> None:
         """With `is_clustered` or open `peers` it gossips on a port of its own; otherwise it is alone."""
         super().__init__(folder)
+        self._flags = tuple(flags)
         self._configuration = configuration
         self.generation = generation
         self._peers = tuple(peers)
@@ -64,6 +66,7 @@ class AlertmanagerServer(Server):
                 *(f"--storage.path={self.folder / 'data'}", f"--web.listen-address=127.0.0.1:{self.port}"),
                 *(f"--cluster.listen-address={address}", f"--web.external-url={self.url}", "--log.level=info"),
                 *(f"--cluster.peer={peer.cluster_address}" for peer in self._peers),
+                *self._flags,
             ),
             working_directory=self.folder,
             grace_seconds=5.0,

@@ -1,0 +1,125 @@
+"""Pitfalls of hearing the same thing twice, or that it is over. Real Alertmanagers, a real API server."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.fakes.front import Fault, Front
+from tests.integration.remediations.running import RemediatorServer, an_alert
+from tests.system.stage import Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+from tools.servers.alertmanager import AlertmanagerServer
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def configuration(remediator: RemediatorServer, front: Front) -> str:
+    return f"""
+route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
+receivers:
+  - name: remediator
+    webhook_configs:
+      - url: {front.url}/api/v1/alerts
+        max_alerts: 0
+        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
+"""
+
+
+def fire(alertmanager: AlertmanagerServer, ago: float = 0.0, ends_in: float | None = None, **labels: str) -> None:
+    now = datetime.now(UTC)
+    alert = {"labels": {**an_alert()["labels"], **labels}, "startsAt": (now - timedelta(seconds=ago)).isoformat()}
+    if ends_in is not None:
+        alert["endsAt"] = (now + timedelta(seconds=ends_in)).isoformat()
+    alertmanager.post_alerts([alert])
+
+
+def accepted(front: Front) -> int:
+    """Deliveries that the remediator has stored."""
+    return front.statuses.count(("POST", 200))
+
+
+def is_settled(alertmanager: AlertmanagerServer) -> bool:
+    """Whether it knows its peer and sends."""
+    cluster = alertmanager.status()["cluster"]
+    return cluster["status"] == "ready" and len(cluster["peers"]) == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.STATUS, Fault.LATE], ids=["failing", "slow"])
+def test_pitfall_05_two_clustered_alertmanagers_lead_to_one_action(stage: Stage, fault: Fault) -> None:
+    """The receiver is out for a while, or slower than the turn of the second sender: both deliver, one write."""
+    stage.deploy()
+    before = stage.breaks()
+    # A member waits its place in the cluster times the peer timeout for those before it; its own default is 15 s. It
+    # counts as settled when its gossip has been quiet for a while, and its interval decides how long that is.
+    flags = ("--cluster.peer-timeout=1s", "--cluster.gossip-interval=50ms")
+    with stage.remediator() as remediator, ExitStack() as stack:
+        fronts = [stack.enter_context(Front(remediator.url)) for _ in range(2)]
+        texts = [configuration(remediator, front) for front in fronts]
+        first = stack.enter_context(AlertmanagerServer(texts[0], is_clustered=True, flags=flags))
+        second = stack.enter_context(AlertmanagerServer(texts[1], peers=(first,), flags=flags))
+        wait_for(lambda: all(is_settled(each) for each in (first, second)))
+        for front in fronts:
+            front.fail(fault, {"POST"}, 503)
+        for alertmanager in (first, second):
+            fire(alertmanager)
+        wait_for(lambda: all(front.seen for front in fronts))
+        for front in fronts:
+            front.heal()
+            front.release()
+        wait_for(lambda: all(accepted(front) for front in fronts))
+
+        assert wait_closed(remediator) == "succeeded"
+        assert remediator.read("SELECT count(*) FROM remediation") == [(1,)]
+        assert stage.generation() == before + 1
+
+
+def test_pitfall_06_moved_start_and_other_replica_are_the_same_alert(stage: Stage) -> None:
+    """Two Prometheus servers, two Alertmanagers: one action; and another alert about the same target has to wait."""
+    stage.deploy()
+    before = stage.breaks()
+    with (
+        stage.remediator(stage.policy(cooldown_seconds=900)) as remediator,
+        Front(remediator.url) as front,
+        AlertmanagerServer(configuration(remediator, front)) as first,
+        AlertmanagerServer(configuration(remediator, front)) as second,
+    ):
+        fire(first, prometheus_replica="a")
+        wait_for(lambda: accepted(front) >= 1)
+        fire(second, 7.0, prometheus_replica="b")
+        wait_for(lambda: accepted(front) >= 2)
+        assert wait_closed(remediator) == "succeeded"
+        stage.breaks()
+        # With the new alert of its group the old one comes again: only the new one is news.
+        fire(second, 14.0, prometheus_replica="b")
+        fire(second, 1.0, prometheus_replica="b", pod="another")
+        wait_held(remediator, "cooldown")
+
+        assert remediator.read("SELECT count(*) FROM remediation") == [(2,)]
+        assert kinds(remediator, "intent") == 1
+        assert stage.generation() == before + 1
+
+
+def test_pitfall_07_silence_after_the_repair_is_no_proof(stage: Stage) -> None:
+    """Prometheus goes silent, so the alert ends and Alertmanager says resolved: unverified, and nothing is undone."""
+    stage.deploy()
+    before = stage.breaks()
+    policy = stage.policy(cooldown_seconds=900, verify_timeout_seconds=5)
+    with (
+        stage.remediator(policy) as remediator,
+        Front(remediator.url) as front,
+        AlertmanagerServer(configuration(remediator, front)) as alertmanager,
+    ):
+        stage.watch.answers["well"] = None
+        fire(alertmanager, ends_in=2.0)
+        wait_for(lambda: newest(remediator)[0] == "verifying")
+        stage.watch.answers["fault"] = None
+        wait_for(lambda: remediator.read("SELECT is_resolved FROM remediation") == [(1,)])
+
+        assert wait_closed(remediator) == "unverified"
+        assert stage.generation() == before + 1
+        stage.breaks()
+        deliver(remediator, 2, round="2")
+        wait_held(remediator, "cooldown")
+        assert stage.generation() == before + 1
