@@ -31,6 +31,8 @@ BY_STATE: dict[str, tuple[type[BackendError], Reason]] = {
     "42P01": (PermanentError, Reason.MISSING),
     "42703": (PermanentError, Reason.MISSING),
     "42883": (PermanentError, Reason.MISSING),
+    "42804": (PermanentError, Reason.MALFORMED),
+    "22": (PermanentError, Reason.MALFORMED),
     "53": (TransientError, Reason.EXHAUSTED),
     "57014": (TransientError, Reason.TIMEOUT),
     "55P03": (TransientError, Reason.TIMEOUT),

@@ -6,6 +6,7 @@ Errors in the shape of a value are the collector's own, so this runs inside the 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -102,14 +103,14 @@ class _Gate:
 
 
 def _fits(metric: Metric, series: Sample | Distribution) -> bool:
-    """Whether a series has the shape that its metric declares."""
+    """Whether a series has the shape that its metric declares, and a number that can be true."""
     if len(series.labels) != len(metric.labels):
         return False
     if isinstance(series, Distribution):
         counts = series.cumulative
         is_whole = len(counts) == len(metric.buckets) + 1 and bool(metric.buckets)
         return is_whole and all(0 <= low <= high < MAX_COUNT for low, high in pairwise((0, *counts)))
-    return not metric.buckets
+    return not metric.buckets and math.isfinite(series.value)
 
 
 def _series_width(metric: Metric) -> int:

@@ -7,6 +7,7 @@ named in advance, so that the first increase is seen by `increase()`.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,6 +145,11 @@ class Histogram:
         """The counts of one label set, made on first use."""
         self.totals.setdefault(labels, 0.0)
         return self.counts.setdefault(labels, [0] * (len(self.metric.buckets) + 1))
+
+
+def known(value: float | None) -> float | None:
+    """The value, or None when it says nothing: PostgreSQL's times can be infinite, and its floats NaN."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _running(counts: Sequence[int]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.audit_labels import OTHER, environment_label
+from exporter.catalogue import known
 
 UNFINISHED = frozenset({"triggered", "in_progress"})
 """Statuses of a synchronisation that has not ended, or of a mere request for one."""
@@ -42,7 +43,7 @@ def read_bouncers(rows: Iterable[Mapping[str, Any]]) -> tuple[Bouncer, ...]:
             row["environment"],
             row["polling_interval"],
             row["policies_count"],
-            row["last_sync"] if row["status"] == "success" else None,
+            known(row["last_sync"]) if row["status"] == "success" else None,
             None if row["status"] is None or row["status"] in UNFINISHED else row["status"] != "success",
         )
         for row in rows

@@ -49,7 +49,7 @@ SELECT CASE WHEN reltuples < 0 OR (reltuples = 0 AND relpages = 0) THEN NULL ELS
 EDGES = """
 SELECT (SELECT min(id) FROM audit_logs) AS lowest, (SELECT max(id) FROM audit_logs) AS highest,
        (SELECT extract(epoch FROM "timestamp" AT TIME ZONE current_setting('TimeZone'))::float8
-          FROM audit_logs WHERE "timestamp" IS NOT NULL ORDER BY id LIMIT 1) AS oldest
+          FROM audit_logs WHERE isfinite("timestamp") ORDER BY id LIMIT 1) AS oldest
 """
 
 # Ids in [$1, $2) only. A null is not counted: it is not known to break anything.

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from exporter.admission import plain_word
 from exporter.audit_labels import ENVIRONMENTS, environment_label
-from exporter.catalogue import Metric
+from exporter.catalogue import Metric, known
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def read_bouncers(rows: Rows, heartbeat_age_seconds: float) -> tuple[Family, ...
     for row in rows:
         labels = (row["bouncer"], environment_label(row["environment"]))
         values = {
-            HEARTBEAT: _finite(row["heartbeat"]),
+            HEARTBEAT: known(row["heartbeat"]),
             CONNECTED: is_recent(row["age"], heartbeat_age_seconds),
             DECLARED: row["is_connected"],
             INTERCEPTING: row["intercepting_traffic"],
@@ -201,8 +201,3 @@ def is_recent(age_seconds: float | None, limit_seconds: float) -> bool | None:
     if age_seconds is None or not math.isfinite(age_seconds) or age_seconds <= -limit_seconds:
         return None
     return age_seconds < limit_seconds
-
-
-def _finite(value: float | None) -> float | None:
-    """The value unless it is none or infinite (PostgreSQL's timestamps can be)."""
-    return value if value is not None and math.isfinite(value) else None

@@ -79,7 +79,8 @@ SELECT {environment} AS environment, event_type::text AS event_type, {outcome} A
 # "timestamp" is the server's local time without a zone (a now() default), so the server's own zone makes it an instant.
 NEWEST = """
 SELECT {environment} AS environment,
-       extract(epoch FROM max("timestamp") AT TIME ZONE current_setting('TimeZone'))::float8 AS last
+       extract(epoch FROM max("timestamp") FILTER (WHERE isfinite("timestamp"))
+                          AT TIME ZONE current_setting('TimeZone'))::float8 AS last
   FROM audit_logs
  WHERE id > $1 AND id <= $2
  GROUP BY 1

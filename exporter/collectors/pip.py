@@ -52,7 +52,7 @@ SELECT environment::text AS environment, lower(health_status::text) AS health, c
 OVERDUE = """
 SELECT environment::text AS environment,
        count(*) FILTER (WHERE extract(epoch FROM now()) - extract(epoch FROM last_sync AT TIME ZONE $1)
-                              > 2 * sync_frequency) AS overdue
+                              > 2.0 * sync_frequency) AS overdue
   FROM pip_connections
  WHERE upper(status::text) = 'ACTIVE' AND sync_enabled
  GROUP BY 1

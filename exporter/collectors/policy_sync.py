@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from exporter.audit_labels import environment_label
-from exporter.catalogue import Counter, Kind, Metric
+from exporter.catalogue import Counter, Kind, Metric, known
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.sync_state import Bouncer, Synced, count_syncs, read_bouncers, revision_skew, type_and_status
 from exporter.watermark import Look, RecentSpan, TableFollower, Watermark
@@ -186,7 +186,7 @@ class PolicySyncCollector:
         if highest is None:
             return
         for row in await self._fetch(NEWEST, *self._recent.next(highest)):
-            self._history.newest[row["bouncer"]] = Synced(row["at"], row["seconds"], row["revision"])
+            self._history.newest[row["bouncer"]] = Synced(known(row["at"]), row["seconds"], row["revision"])
         self._recent.confirm(highest)
 
     def _publish(self, bouncers: Sequence[Bouncer]) -> tuple[Family, ...]:
@@ -205,12 +205,12 @@ class PolicySyncCollector:
             }
             for metric, value in values.items():
                 rows.setdefault(metric, {})[bouncer.name, environment_label(bouncer.environment)] = value
-        known = [
+        families = [
             metric.family((labels, value) for labels, value in values.items() if value is not None)
             for metric, values in rows.items()
         ]
         skew = revision_skew(bouncers, {name: synced.revision for name, synced in self._history.newest.items()})
-        return (*known, self._syncs.family(), SKEW.family({(name,): value for name, value in skew.items()}))
+        return (*families, self._syncs.family(), SKEW.family({(name,): value for name, value in skew.items()}))
 
     async def _fetch(self, sql: str, *arguments: object) -> Sequence[Any]:
         """The rows of one query under its deadline."""

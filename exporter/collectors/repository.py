@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.catalogue import Metric
+from exporter.catalogue import Metric, known
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ INTERVAL = Metric(
 )
 
 # github_configuration has one row in practice; of several the one that was changed last counts. last_sync_time is UTC
-# without a zone (utcnow()), sync_interval is in minutes.
+# without a zone (utcnow()), sync_interval is in minutes, of which an integer holds more than of their seconds.
 CONFIGURATION = """
-SELECT lower(connection_status::text) AS connection_status, auto_sync, sync_interval * 60 AS interval_seconds,
+SELECT lower(connection_status::text) AS connection_status, auto_sync, sync_interval * 60::float8 AS interval_seconds,
        extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync
   FROM github_configuration
  ORDER BY updated_at DESC NULLS LAST, last_sync_time DESC NULLS LAST
@@ -91,6 +91,6 @@ def read_configuration(rows: Sequence[Mapping[str, Any]]) -> tuple[Family, ...]:
     return (
         CONNECTED.value(None if status is None else status == "connected"),
         AUTO_SYNC.value(row["auto_sync"]),
-        LAST_SYNC.value(row["last_sync"]),
+        LAST_SYNC.value(known(row["last_sync"])),
         INTERVAL.value(row["interval_seconds"]),
     )

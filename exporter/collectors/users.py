@@ -42,7 +42,7 @@ class UsersSettings(CollectorSettings):
     scope=Scope.DEPLOYMENT,
     settings=UsersSettings,
     metrics=(SESSIONS, USERS, GUIDE_USERS),
-    grants=("GRANT SELECT (user_id, created_at, expires_at, revoked) ON user_sessions TO cc_exporter",),
+    grants=("GRANT SELECT (user_id, expires_at, revoked) ON user_sessions TO cc_exporter",),
 )
 class UsersCollector:
     """Reads user_sessions, the only table that knows who is signed in."""

@@ -27,6 +27,8 @@ def server_says(state: str) -> asyncpg.PostgresError:
         ("55P03", TransientError, Reason.TIMEOUT),
         ("3D000", PermanentError, Reason.MISSING),
         ("42P01", PermanentError, Reason.MISSING),
+        ("22003", PermanentError, Reason.MALFORMED),
+        ("42804", PermanentError, Reason.MALFORMED),
         ("08P01", PermanentError, Reason.PROTOCOL),
         ("08006", TransientError, Reason.CLOSED),
         ("XX000", PermanentError, Reason.INTERNAL),

@@ -88,6 +88,12 @@ def test_distribution_that_cannot_be_true_is_dropped(counts: tuple[int, ...]) ->
     assert (admitted.families, admitted.dropped) == ((), len(TOOK.buckets) + 3)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_number_that_says_nothing_is_dropped_and_counted(number: float) -> None:
+    admitted = admit(SPEC, [sizes(a=number, b=1)], Budget())
+    assert (labels(admitted.families), admitted.dropped) == ([("b",)], 1)
+
+
 def test_text_that_utf8_cannot_carry_is_replaced() -> None:
     admitted = admit(SPEC, [SIZE.family({("a\udc80",): 1})], Budget())
     assert labels(admitted.families) == [("a?",)]

@@ -40,7 +40,7 @@ def test_command_prints_chosen_collectors_for_another_role_and_database(capsys: 
         'CREATE ROLE "Mon itor" LOGIN;',
         'GRANT CONNECT ON DATABASE cc TO "Mon itor";',
         'GRANT USAGE ON SCHEMA public TO "Mon itor";',
-        'GRANT SELECT (user_id, created_at, expires_at, revoked) ON user_sessions TO "Mon itor";',
+        'GRANT SELECT (user_id, expires_at, revoked) ON user_sessions TO "Mon itor";',
     ]
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 import uuid
 
@@ -13,7 +12,7 @@ from chassis.postgres_address import PostgresAddress
 from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
 from exporter.collectors.postgres_server import PostgresServerCollector, PostgresServerSettings
 from tests.fakes.sources import make_sources, samples, value
-from tools.servers.postgres import PASSWORD, SUPERUSER, PostgresServer
+from tests.integration.exporter.standby import Standby
 
 LOCKS, PRIMARY = "controlcore_postgres_locks", "controlcore_postgres_primary"
 ROWS, SLOT = "controlcore_postgres_rows_total", "controlcore_postgres_replication_slot_retained_bytes"
@@ -67,23 +66,6 @@ async def test_rows_are_counted_by_operation(product):
         after = (await collect_over(session)).families
     rises = {name: value(after, ROWS, name) - value(before, ROWS, name) for name in ("inserted", "deleted")}
     assert rises == {"inserted": 2, "deleted": 1}
-
-
-class Standby(PostgresServer):
-    """A replica that streams from another server; it must be started while that one runs."""
-
-    def __init__(self, primary: PostgresServer, slot: str) -> None:
-        super().__init__()
-        self._primary, self._slot = primary, slot
-
-    def prepare(self) -> None:
-        super().prepare()
-        subprocess.run(["rm", "-rf", self._data], check=True)
-        self._run(
-            *("pg_basebackup", "--pgdata", str(self._data), "--checkpoint=fast", "--wal-method=stream"),
-            *("--write-recovery-conf", "--no-sync", "--create-slot", "--slot", self._slot, "--dbname"),
-            f"host={self.host} port={self._primary.port} user={SUPERUSER} password={PASSWORD}",
-        )
 
 
 @pytest.mark.timeout(60)
