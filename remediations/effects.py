@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import pod_path, resource_path
 from remediations.cluster import ClusterReader, reading
@@ -14,8 +16,17 @@ from remediations.workload import Workload
 ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})
 
 
-async def ask_effect(lookout: Lookout, plan: Plan) -> Fact[bool]:
-    """Whether the cluster shows the whole effect; a failure to find out as a fact without value."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an effect stands."""
+
+    is_complete: bool
+    is_kept: bool | None = None
+    """Whether what was written still stands; None where nothing stays that could be taken back."""
+
+
+async def ask_effect(lookout: Lookout, plan: Plan) -> Fact[Standing]:
+    """How the plan's effect stands on the cluster; a failure to find out as a fact without value."""
     source = f"{plan.expected.get('effect')} of {plan.target.key}"
     try:
         return Fact(await _ask(lookout, plan), source)
@@ -23,28 +34,29 @@ async def ask_effect(lookout: Lookout, plan: Plan) -> Fact[bool]:
         return Fact(None, source, f"{error.reason.value}: {error}")
 
 
-async def _ask(lookout: Lookout, plan: Plan) -> bool:
+async def _ask(lookout: Lookout, plan: Plan) -> Standing:
     """The answer; raises BackendError."""
     expected, namespace = plan.expected, plan.target.namespace
     match expected["effect"]:
         case "pod_gone":
-            return await _is_replaced(lookout, plan)
+            return Standing(await _is_replaced(lookout, plan))
         case "job":
             path = resource_path("batch/v1", "jobs", namespace=namespace, name=expected["job"])
             document = await lookout.read(path)
             conditions = (document.get("status") or {}).get("conditions") or ()
-            return any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
+            return Standing(any(each["type"] == "Complete" and each["status"] == "True" for each in conditions))
         case "scaled_object":
             path = resource_path(KEDA, "scaledobjects", namespace=namespace, name=expected["scaled_object"])
             document = await lookout.read(path)
             with reading("ScaledObject"):
                 is_same = document["metadata"]["uid"] == expected["uid"]
                 bounds = {name: expected[name] for name in ("minReplicaCount", "maxReplicaCount") if name in expected}
-                return bool(is_same and bounds.items() <= document["spec"].items())
+                is_kept = bool(is_same and bounds.items() <= document["spec"].items())
+            return Standing(is_kept, is_kept)
         case _:
             workload = await _workload(lookout, plan)
-            is_same = workload.uid == expected["uid"] and workload.replicas_desired == expected["replicas"]
-            return is_same and workload.is_rolled_out
+            is_kept = workload.uid == expected["uid"] and workload.replicas_desired == expected["replicas"]
+            return Standing(is_kept and workload.is_rolled_out, is_kept)
 
 
 async def _is_replaced(lookout: Lookout, plan: Plan) -> bool:

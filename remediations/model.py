@@ -132,6 +132,8 @@ class PastAction:
     action: str
     written_at: float
     state: State
+    reason: str = ""
+    """Why it ended so, from a closed set."""
 
 
 @dataclass(frozen=True, slots=True)

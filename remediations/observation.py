@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from chassis.errors import BackendError
@@ -38,6 +38,7 @@ class _Answers:
     workload: Fact[Workload] = field(default_factory=lambda: UNASKED)
     autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: UNASKED)
     effect: Fact[bool] = field(default_factory=lambda: UNASKED)
+    kept: Fact[bool] = field(default_factory=lambda: UNASKED)
 
 
 async def observe(sources: Sources, policy: Policy, plan: Plan, at: float, lookout: Lookout = NOWHERE) -> Observation:
@@ -46,7 +47,7 @@ async def observe(sources: Sources, policy: Policy, plan: Plan, at: float, looko
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_queries(sources, policy, answers), name="observation.queries")
         group.create_task(_ask_cluster(sources, plan, answers, lookout), name="observation.cluster")
-    return Observation(at, answers.verify, answers.condition, answers.workload, answers.autoscalers, answers.effect)
+    return Observation(at, **{item.name: getattr(answers, item.name) for item in fields(answers)})
 
 
 async def _ask_queries(sources: Sources, policy: Policy, answers: _Answers) -> None:
@@ -61,7 +62,7 @@ async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers, lookout:
     if effect == CALLED:
         return
     if effect in ASKED:
-        answers.effect = await _effect(sources, plan, lookout)
+        answers.effect, answers.kept = await _effect(sources, plan, lookout)
         return
     try:
         place, scalers_place = deployment_location(target), autoscalers_path(target.namespace)
@@ -76,10 +77,14 @@ async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers, lookout:
         answers.workload = await bounded(place, sources.timeout_seconds, cluster.rollout(target))
 
 
-async def _effect(sources: Sources, plan: Plan, lookout: Lookout) -> Fact[bool]:
-    """Whether the effect is complete, asked under the deadline."""
-    found = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(lookout, plan))
-    return found.value if found.value is not None else Fact(None, found.source, found.problem)
+async def _effect(sources: Sources, plan: Plan, lookout: Lookout) -> tuple[Fact[bool], Fact[bool]]:
+    """Whether the effect is complete, and whether it still stands, asked under the deadline."""
+    asked_for = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(lookout, plan))
+    found = asked_for.value
+    if found is None or found.value is None:
+        lost: Fact[bool] = Fact(None, asked_for.source, asked_for.problem if found is None else found.problem)
+        return lost, lost
+    return Fact(found.value.is_complete, found.source), Fact(found.value.is_kept, found.source)
 
 
 def to_data(observation: Observation) -> dict[str, Any]:
@@ -108,6 +113,7 @@ def _from_data(data: Mapping[str, Any]) -> Observation:
             workload=_fact(workload, None if seen is None else _workload(seen)),
             autoscalers=_fact(autoscalers, None if scalers is None else tuple(Autoscaler(**item) for item in scalers)),
             effect=_fact(data["effect"], data["effect"]["value"]) if "effect" in data else UNASKED,
+            kept=_fact(data["kept"], data["kept"]["value"]) if "kept" in data else UNASKED,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(f"a stored observation cannot be read: {error!r}") from error

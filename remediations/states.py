@@ -59,6 +59,10 @@ closes as UNVERIFIED when nobody could find out in time whether the write arrive
 at once: they occupy no target, and doing them twice changes nothing."""
 
 
+REVERTED = "reverted"
+"""Reason of a remediation that failed because somebody else took back what was written."""
+
+
 class Outcome(StrEnum):
     """What verification says."""
 
@@ -74,3 +78,10 @@ class Verdict:
 
     outcome: Outcome
     detail: str
+    is_reverted: bool = False
+    """Failed because somebody else took back what was written: another try would be the next round of a fight."""
+
+    @property
+    def reason(self) -> str:
+        """Why the remediation closed, from a closed set: the outcome, or REVERTED."""
+        return REVERTED if self.is_reverted else self.outcome.value

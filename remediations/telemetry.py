@@ -42,7 +42,7 @@ class AlertStatus(StrEnum):
 
 
 class ActionOutcome(StrEnum):
-    """What became of carrying out a plan; the last three come from verification."""
+    """What became of carrying out a plan; the last four come from verification."""
 
     WRITTEN = "written"
     REPLAYED = "replayed"
@@ -63,6 +63,8 @@ class ActionOutcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     UNVERIFIED = "unverified"
+    REVERTED = "reverted"
+    """Failed because somebody else took back what was written."""
 
 
 @dataclass(slots=True, eq=False)
@@ -154,7 +156,13 @@ class Telemetry:
 
     def bear_actions(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Creates the series of what policies may carry out: pairs of a policy's name and an action."""
-        born = (ActionOutcome.WRITTEN, ActionOutcome.SUCCEEDED, ActionOutcome.FAILED, ActionOutcome.UNVERIFIED)
+        born = (
+            ActionOutcome.WRITTEN,
+            ActionOutcome.SUCCEEDED,
+            ActionOutcome.FAILED,
+            ActionOutcome.UNVERIFIED,
+            ActionOutcome.REVERTED,
+        )
         for policy, action in pairs:
             for outcome in born:
                 self._actions.labels(policy, action, outcome.value)

@@ -71,18 +71,19 @@ class Verifier:
         await lease.advance(
             _STATES[outcome],
             "verification",
-            {"outcome": outcome.value, "detail": judged.detail},
-            changing(reason=outcome.value),
+            {"outcome": outcome.value, "reason": judged.reason, "detail": judged.detail},
+            changing(reason=judged.reason),
         )
         if outcome is Outcome.FAILED:
             # The next rung is a decision of its own.
             now = self._desk.clock.now()
             await begin_next_rung(self._desk.journal, self._desk.policies(), remediation, now)
         seconds = self._desk.clock.now() - (remediation.written_at or remediation.updated_at)
-        self._desk.telemetry.count_action(remediation.policy, plan.action, ActionOutcome(outcome.value))
+        self._desk.telemetry.count_action(remediation.policy, plan.action, ActionOutcome(judged.reason))
         self._desk.telemetry.observe_verdict(plan.action, seconds)
         get_logger().info(
             f"verification.{outcome.value}",
+            reason=judged.reason,
             remediation=remediation.policy,
             remediation_id=remediation.id,
             target=plan.target.key,

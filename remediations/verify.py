@@ -33,6 +33,8 @@ class Observation:
     autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
     effect: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """For effects that are neither a rollout nor an autoscaler's: whether it is complete."""
+    kept: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """For the same effects: whether what was written still stands."""
 
 
 def verdict(policy: Policy, plan: Plan, observations: Sequence[Observation], written_at: float, now: float) -> Verdict:
@@ -41,6 +43,9 @@ def verdict(policy: Policy, plan: Plan, observations: Sequence[Observation], wri
     At the timeout: FAILED when everything is known and the condition still holds, UNVERIFIED in every other case.
     """
     seen = sorted((item for item in observations if item.at >= written_at), key=lambda item: item.at)
+    if seen and is_kept(plan, seen[-1]) is False:
+        words = f"somebody else took back what was written, within {seen[-1].at - written_at:.0f} s"
+        return Verdict(Outcome.FAILED, words, is_reverted=True)
     ended_at = _effect_ended_at(plan, seen)
     missing = _missing(policy, plan, seen, ended_at)
     if not missing:
@@ -68,13 +73,31 @@ def is_effective(plan: Plan, observation: Observation) -> bool | None:
     return True if expected.get("effect") == CALLED else observation.effect.value
 
 
+def is_kept(plan: Plan, observation: Observation) -> bool | None:
+    """Whether what the plan wrote still stands; None when that is unknown, or nothing stays that could be taken back.
+
+    What the API server shows after it has accepted a write is that write or a later one (reads of one object are
+    consistent), so anything else is somebody else's.
+    """
+    effect = plan.expected.get("effect")
+    if effect == "rollout":
+        workload = observation.workload.value
+        return None if workload is None else _has_template(plan, workload)
+    if effect == "autoscaler":
+        autoscalers = observation.autoscalers.value
+        return None if autoscalers is None else any(_has_bound(plan, item) for item in autoscalers)
+    return observation.kept.value
+
+
+def _has_template(plan: Plan, workload: Workload) -> bool:
+    """Whether the same Deployment has this operation's template, rolled out or not."""
+    mark = workload.template_annotations.get(ANNOTATION_OPERATION)
+    return bool(workload.uid == plan.expected["uid"] and mark == plan.expected["template_operation_id"])
+
+
 def _is_rolled_out(plan: Plan, workload: Workload) -> bool:
     """Whether the same Deployment runs this operation's template in every pod."""
-    return (
-        workload.uid == plan.expected["uid"]
-        and workload.template_annotations.get(ANNOTATION_OPERATION) == plan.expected["template_operation_id"]
-        and workload.is_rolled_out
-    )
+    return _has_template(plan, workload) and workload.is_rolled_out
 
 
 def _has_bound(plan: Plan, autoscaler: Autoscaler) -> bool:

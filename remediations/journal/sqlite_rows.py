@@ -77,4 +77,5 @@ def read_action(row: sqlite3.Row) -> PastAction:
         action=plan.get("action", ""),
         written_at=row["written_at"],
         state=State(row["state"]),
+        reason=row["reason"],
     )

@@ -190,7 +190,10 @@ STORM: Mapping[str, str] = {
     "cooldown_seconds": "So long after the last such moment nothing is done.",
 }
 BREAKER: Mapping[str, str] = {
-    "failures": "So many writes in a row without proven success open the breaker of an action on a target.",
+    "failures": (
+        "So many writes in a row without proven success open the breaker of an action on a target. One that somebody "
+        "else took back opens it alone."
+    ),
     "close_seconds": "So long after the last of them it closes by itself. Too small tries the same again and again.",
 }
 WINDOW: Mapping[str, str] = {

@@ -14,10 +14,10 @@ from chassis.http import HttpClient
 from chassis.kubernetes import KubernetesClient
 from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
 from remediations.actions import ActionInput
-from remediations.cluster import ClusterReader
+from remediations.cluster import ClusterReader, choose_budgets
 from remediations.decide import ACTIONS
 from remediations.decision import Plan
-from remediations.effects import ask_effect
+from remediations.effects import Standing, ask_effect
 from remediations.executor import Executor, Sending, Tools
 from remediations.model import Fact, Target
 from remediations.reasons import HoldReason
@@ -89,7 +89,7 @@ class Bench:
         if target.kind == "Deployment":
             document = await reader.deployment(target)
             known["workload"] = Fact(await reader.workload(target, document), "w")
-            known["budgets"] = Fact(await reader.budgets(target, document), "b")
+            known["budgets"] = Fact(choose_budgets(await reader.all_budgets(target), document), "b")
         return spec.plan(ActionInput(target, spec.defaults | parameters, facts(sights=sights, **known), "op-1"))
 
     async def write(self, plan: Plan) -> Any:
@@ -123,7 +123,7 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     made = await bench.plan("evict_pod", target)
     assert made.expected["pod_uid"] == pod["metadata"]["uid"]
     assert (await bench.executor.dry_run(made)).result is Sending.DONE
-    assert (await ask_effect(bench.lookout, made)).value is False
+    assert (await ask_effect(bench.lookout, made)).value == Standing(is_complete=False)
     assert (await bench.executor.find_out(made)).result is Sending.CHANGED
 
     assert (await bench.write(made)).result is Sending.DONE
@@ -132,7 +132,7 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
     assert (await bench.executor.find_out(made)).result is Sending.ALREADY_DONE
     async with asyncio.timeout(30):
-        while not (await ask_effect(bench.lookout, made)).value:  # noqa: ASYNC110 - the API has no event for it
+        while not (await ask_effect(bench.lookout, made)).value.is_complete:  # noqa: ASYNC110 - the API has no event for it
             await asyncio.sleep(0.1)
     assert len(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")) == 3
 
@@ -165,7 +165,7 @@ async def test_backup_job_is_created_once_with_the_template_that_no_plan_holds(c
     (job,) = cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
     assert job["metadata"]["labels"]["kind"] == "backup"
     assert job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "planted-secret"
-    assert (await ask_effect(bench.lookout, made)).value in {False, True}
+    assert (await ask_effect(bench.lookout, made)).value.is_kept is None
 
 
 @pytest.mark.timeout(150)

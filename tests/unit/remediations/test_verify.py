@@ -13,7 +13,7 @@ from remediations.actions import ActionInput
 from remediations.decision import Act, Plan
 from remediations.model import ANNOTATION_OPERATION, Fact
 from remediations.policy import Query
-from remediations.states import Outcome
+from remediations.states import REVERTED, Outcome
 from remediations.verify import Observation, is_effective, verdict
 from tests.fakes.decisions import a_request, a_workload, an_autoscaler, restart_policy, scale_policy, unknown
 
@@ -111,25 +111,53 @@ def test_proof_that_is_not_complete_is_pending(observations):
 @pytest.mark.parametrize(
     "workload",
     [
-        replace(DONE, uid="another"),
-        replace(DONE, template_annotations={}),
-        replace(DONE, template_annotations={ANNOTATION_OPERATION: "0002"}),
-        replace(DONE, template_annotations={"other": "0001"}),
         replace(DONE, replicas_available=2),
         replace(DONE, observed_generation=2),
         replace(DONE, replicas_total=4),
     ],
 )
-def test_rollout_of_another_object_or_operation_or_half_of_it_proves_nothing(workload):
+def test_half_of_a_rollout_proves_nothing(workload):
     observations = [seen(at, workload=workload) for at in (20, 30, 40, 50)]
     assert judge(*observations) is Outcome.PENDING
     assert is_effective(RESTART, observations[0]) is False
 
 
 @pytest.mark.parametrize("autoscaler", [an_autoscaler(), an_autoscaler(maximum=13), an_autoscaler(maximum=12, uid="x")])
-def test_other_bound_or_other_autoscaler_proves_nothing(autoscaler):
+def test_other_bound_or_other_autoscaler_has_been_put_there_by_somebody_else(autoscaler):
     observations = [seen(at, autoscalers=Fact((autoscaler,), "hpa")) for at in (20, 30, 40, 50)]
-    assert judge(*observations, plan=SCALE) is Outcome.PENDING
+    assert_reverted(SCALE, *observations)
+
+
+def assert_reverted(plan: Plan, *observations: Observation) -> None:
+    """Failed at once, with a reason of its own."""
+    judged = verdict(restart_policy(), plan, observations, W, W + 50)
+    assert (judged.outcome, judged.reason) == (Outcome.FAILED, REVERTED)
+    assert judged.detail.endswith("within 50 s")
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        replace(DONE, uid="another"),
+        replace(DONE, template_annotations={}),
+        replace(DONE, template_annotations={ANNOTATION_OPERATION: "0002"}),
+        replace(DONE, template_annotations={"other": "0001"}),
+    ],
+)
+def test_template_of_another_object_or_operation_has_been_put_there_by_somebody_else(workload):
+    assert_reverted(RESTART, seen(20), seen(30), seen(50, workload=workload))
+
+
+def test_effect_that_tells_by_itself_that_it_was_taken_back_is_reverted():
+    scaled = replace(SCALE, expected={"effect": "replicas", "uid": "uid-1", "replicas": 5})
+    lost = {"effect": Fact(False, "r"), "kept": Fact(False, "r")}
+    assert_reverted(scaled, seen(20, effect=Fact(True, "r"), kept=Fact(True, "r")), seen(50, **lost))
+    assert judge(seen(20, **lost | {"kept": Fact(None, "r")}), plan=scaled) is Outcome.PENDING
+
+
+def test_no_autoscaler_left_is_reverted_and_an_unread_one_is_not():
+    assert_reverted(SCALE, seen(50, autoscalers=Fact((), "hpa")))
+    assert judge(seen(20, autoscalers=unknown()), plan=SCALE) is Outcome.PENDING
 
 
 def test_raised_minimum_is_compared_with_the_minimum():

@@ -5,7 +5,7 @@ import pytest
 from remediations.circumstances import BreakerReset
 from remediations.model import History, Target
 from remediations.reasons import HoldReason
-from remediations.states import State
+from remediations.states import REVERTED, State
 from tests.fakes.decisions import API, NOW, a_past_action, ask
 
 AGES = (4000, 6000, 8000)
@@ -50,3 +50,26 @@ def test_person_closes_it_for_this_action_on_this_target_only():
     other = BreakerReset("scale_workload", API.key, "sam", NOW - 5000)
     assert ask("breaker", history=History(failed, breaker_resets=(reset,))).reason is None
     assert ask("breaker", history=History(failed, breaker_resets=(other,))).reason is HoldReason.BREAKER_OPEN
+
+
+def test_one_write_that_somebody_took_back_opens_it_alone():
+    fight = a_past_action(written_at=NOW - 4000, state=State.FAILED, reason=REVERTED)
+    outcome = ask("breaker", history=History((fight,)))
+    assert (outcome.reason, outcome.until) == (HoldReason.BREAKER_OPEN, NOW - 4000 + 14400)
+    assert "took back" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        (a_past_action(written_at=NOW - 14400, state=State.FAILED, reason=REVERTED),),
+        (
+            a_past_action(written_at=NOW - 3000),
+            a_past_action(written_at=NOW - 4000, state=State.FAILED, reason=REVERTED),
+        ),
+        (a_past_action(written_at=NOW - 4000, state=State.FAILED, reason=REVERTED, action="scale_workload"),),
+    ],
+    ids=["long ago", "proven since", "another action"],
+)
+def test_fight_that_is_over_or_another_actions_keeps_it_closed(actions):
+    assert ask("breaker", history=History(actions)).reason is None
