@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from chassis import kubernetes_access
@@ -205,7 +206,7 @@ def _write_query(field_manager: str, *, is_dry_run: bool) -> dict[str, str]:
 def _object(body: bytes) -> JsonObject:
     """A JSON object; raises PermanentError(malformed) for anything else."""
     try:
-        value = json.loads(body)
+        value = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
         raise PermanentError(Reason.MALFORMED, "the API's answer is not JSON") from error
     if not isinstance(value, dict):

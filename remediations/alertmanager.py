@@ -6,11 +6,12 @@ or beside a second Alertmanager, the alert itself may not be there. Both documen
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from chassis.errors import PermanentError, Reason
+from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call, Response
 from remediations.model import Alert
 
@@ -35,8 +36,7 @@ class Alertmanager:
 
     async def mutes(self, alert: Alert) -> tuple[str, ...]:
         """What keeps this alert from people, in words; empty when nothing does. Raises BackendError."""
-        silences = await self._ask("silences", {})
-        alerts = await self._ask("alerts", {"filter": f"alertname={_quoted(alert.name)}"})
+        silences, alerts = await self._ask_both(alert)
         try:
             found = [_describe(item) for item in silences if _is_active(item) and _is_for(item, alert.labels)]
             for item in alerts:
@@ -45,6 +45,25 @@ class Alertmanager:
         except (KeyError, TypeError, AttributeError, re.error) as error:
             raise PermanentError(Reason.MALFORMED, f"not an answer of Alertmanager: {error!r}") from error
         return tuple(dict.fromkeys(found))
+
+    async def _ask_both(self, alert: Alert) -> tuple[list[Any], list[Any]]:
+        """Silences and alerts, asked at the same time; raises the first BackendError."""
+        failures: list[BackendError] = []
+
+        async def answer(what: str, params: Mapping[str, str]) -> list[Any]:
+            try:
+                return await self._ask(what, params)
+            except BackendError as error:
+                failures.append(error)
+                return []
+
+        async with asyncio.TaskGroup() as group:
+            silences = group.create_task(answer("silences", {}), name="mutes.silences")
+            wanted = {"filter": f"alertname={_quoted(alert.name)}"}
+            alerts = group.create_task(answer("alerts", wanted), name="mutes.alerts")
+        if failures:
+            raise failures[0]
+        return silences.result(), alerts.result()
 
     async def _ask(self, what: str, params: Mapping[str, str]) -> list[Any]:
         """A list of the API."""

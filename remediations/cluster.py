@@ -23,6 +23,7 @@ from remediations.circumstances import Change, Pods, Template
 from remediations.delivery import find_delivery, read_managers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Target
+from remediations.once import Once
 from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge
 from remediations.workload import Autoscaler, Budgets, Workload
 
@@ -62,6 +63,11 @@ class ClusterReader:
     def __init__(self, api: ClusterApi, timeout_seconds: float) -> None:
         self._api = api
         self._timeout_seconds = timeout_seconds
+
+    def once(self) -> tuple[ClusterReader, ClusterApi]:
+        """A reader for one decision, which fetches nothing twice, and what it reads with."""
+        api = Once(self._api)
+        return ClusterReader(api, self._timeout_seconds), api
 
     async def deployment(self, target: Target) -> JsonObject:
         """The Deployment itself (apps/v1)."""

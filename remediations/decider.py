@@ -7,27 +7,26 @@ a time, so that two remediations cannot both spend the last of a budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.clock import Clock
 from chassis.log import get_logger
+from remediations import evidence
 from remediations import plan as plans
 from remediations.circumstances import ProcessStart
-from remediations.decide import ACTIONS, decide
 from remediations.decision import Act, Decision, Hold, NotNeeded, Plan
-from remediations.facts import gather_facts, read_pauses
-from remediations.journal.port import Journal, Remediation, TargetBusyError
-from remediations.lease import Lease, changing
-from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Target
+from remediations.facts import read_pauses
+from remediations.gathering import Gathered, Kept, gather
+from remediations.journal.port import Journal, Remediation, Span, TargetBusyError
+from remediations.lease import Lease, Move, changing
+from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause
 from remediations.policy import Policy, PolicySet
-from remediations.policy_model import at_rung
 from remediations.reasons import HoldReason
-from remediations.recorded import INPUTS, make_inputs, to_text
+from remediations.recorded import INPUTS, Inputs, make_inputs, to_text
 from remediations.rungs import HISTORY_SECONDS, begin_next_rung
 from remediations.sighting import Lookout
-from remediations.sights import Sights
 from remediations.sources import Sources
 from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
@@ -36,6 +35,7 @@ from remediations.workload import Workload
 
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""
+Records = Sequence[tuple[str, Mapping[str, Any]]]
 NOWHERE = Lookout()
 UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
 RETRY_SECONDS = 15.0
@@ -80,46 +80,66 @@ class Decider:
 
         With an order that is no dry run the remediation is in state WRITING: the intent is durable.
         """
-        desk, policy_set = self._desk, self._desk.policies()
+        policy_set = self._desk.policies()
         policy = policy_set.named(lease.remediation.policy)
         if policy is None:
             await self._orphan(lease)
             return None
-        remediation = lease.remediation
-        facts = await gather_facts(desk.sources, policy, policy_set, remediation.target, remediation.alert)
-        facts = replace(
-            facts, start=desk.start, sights=await look(desk.lookout, policy, remediation.target, desk.clock.now())
-        )
-        await lease.renew()
+        clock, began = self._desk.clock, self._desk.clock.monotonic()
+        gathered = await self._gather(lease.remediation, policy, policy_set)
+        looked = clock.monotonic()
+        kept = gathered.kept or await self._keep(lease.remediation, policy, policy_set, gathered)
+        took = {"facts": looked - began, "evidence": clock.monotonic() - looked}
         async with self._one_at_a_time:
-            now = desk.clock.now()
-            pauses = await desk.journal.pauses(now)
-            facts = replace(facts, pauses=await asyncio.to_thread(read_pauses, desk.sources.pause_file, pauses))
-            earlier = find_earlier_write(lease.remediation, facts)
+            inputs = await self._recollect(lease.remediation, policy, policy_set, gathered.facts)
+            earlier = find_earlier_write(lease.remediation, inputs.facts)
             if earlier is not None:
-                return await self._take_up(lease, earlier, facts)
-            history = await self._history(lease.remediation, policy_set, now)
-            decision = decide(lease.remediation, policy, policy_set, facts, history, now)
-            inputs = to_text(make_inputs(lease.remediation, policy, policy_set, facts, history, now))
-            return await self._settle(lease, policy, decision, facts, inputs)
+                return await self._take_up(lease, earlier, inputs.facts)
+            return await self._settle(lease, inputs, took, kept)
 
-    async def _history(self, remediation: Remediation, policy_set: PolicySet, now: float) -> History:
-        """What the journal knows that matters for a decision."""
-        journal, storm = self._desk.journal, policy_set.storm
-        return History(
-            actions=tuple(await journal.actions_since(now - HISTORY_SECONDS)),
-            in_flight=tuple(await journal.in_flight(remediation.target, other_than=remediation.id)),
+    async def _gather(self, remediation: Remediation, policy: Policy, policy_set: PolicySet) -> Gathered:
+        """Everything but the pauses, under one deadline."""
+        desk = self._desk
+        found = await gather(desk.sources, desk.lookout, (policy, policy_set), remediation, desk.clock.now())
+        return replace(found, facts=replace(found.facts, start=desk.start))
+
+    async def _keep(
+        self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: Gathered
+    ) -> Kept | None:
+        """Evidence for the write that will follow if nothing changes meanwhile; None when none would.
+
+        Before the lock, so that no other decision waits for it, and before the intent, so that one commit holds both.
+        """
+        if policy.mode not in {Mode.APPROVE, Mode.AUTO}:
+            return None
+        inputs = await self._recollect(remediation, policy, policy_set, gathered.facts)
+        decision = inputs.decide()
+        if not isinstance(decision, Act) or find_earlier_write(remediation, gathered.facts) is not None:
+            return None
+        return await gathered.keep(decision.plan)
+
+    async def _recollect(self, remediation: Remediation, policy: Policy, policy_set: PolicySet, facts: Facts) -> Inputs:
+        """Everything the decision looks at: the facts with the pauses of now, and what the journal knows."""
+        desk, now, storm = self._desk, self._desk.clock.now(), policy_set.storm
+        span = Span(now - HISTORY_SECONDS, now - storm.window_seconds - storm.cooldown_seconds)
+        known = await desk.journal.recollect(remediation, now, span)
+        pauses: tuple[Pause, ...] = tuple(known.pauses)
+        if desk.sources.pause_file is not None:
+            pauses = await asyncio.to_thread(read_pauses, desk.sources.pause_file, pauses)
+        history = History(
+            actions=tuple(known.actions),
+            in_flight=tuple(known.in_flight),
             attempts=remediation.attempts,
-            arrivals=tuple(await journal.arrivals_since(now - storm.window_seconds - storm.cooldown_seconds)),
-            approval=await journal.approval(remediation.id),
-            breaker_resets=tuple(await journal.breaker_resets(now - HISTORY_SECONDS)),
+            arrivals=tuple(known.arrivals),
+            approval=known.approval,
+            breaker_resets=tuple(known.breaker_resets),
         )
+        return make_inputs(remediation, policy, policy_set, replace(facts, pauses=pauses), history, now)
 
-    async def _settle(
-        self, lease: Lease, policy: Policy, decision: Decision, facts: Facts, inputs: str
-    ) -> Order | None:
-        """Journals the decision with its inputs, and for an action the intent."""
-        data = decision_data(decision, facts) | {INPUTS: inputs}
+    async def _settle(self, lease: Lease, inputs: Inputs, took: Mapping[str, float], kept: Kept | None) -> Order | None:
+        """Decides, and journals it with the inputs and what they took (seconds); for an action the intent too."""
+        policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
+        data = decision_data(decision, facts) | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
         if isinstance(decision, NotNeeded):
             await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason="condition_gone"))
         elif isinstance(decision, Hold):
@@ -129,7 +149,7 @@ class Decider:
                 await begin_next_rung(self._desk.journal, self._desk.policies(), lease.remediation, now)
         else:
             try:
-                order = await self._order(lease, policy, decision, data)
+                order = await self._order(lease, policy, decision, data, kept)
             except TargetBusyError as error:
                 decision = Hold(HoldReason.TARGET_BUSY, str(error), None, decision.guards)
                 await self._hold(lease, decision, decision_data(decision, facts), policy.retry_seconds)
@@ -139,7 +159,9 @@ class Decider:
         self._tell(lease.remediation, decision, policy)
         return None
 
-    async def _order(self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any]) -> Order | None:
+    async def _order(
+        self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any], kept: Kept | None
+    ) -> Order | None:
         """The plan in the journal, as far as the policy's mode goes."""
         plan = decision.plan
         stored = changing(plan=plans.to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
@@ -149,14 +171,18 @@ class Decider:
         if policy.mode is Mode.DRY_RUN:
             await lease.note("decision", data)
             return Order(plan, is_dry_run=True)
-        await lease.advance(State.PLANNED, "decision", data, stored)
-        await self.begin_writing(lease, plan)
+        if kept is None or not kept.is_for(plan):
+            # What held it when evidence was looked for has ended since, or another object is meant: once more.
+            await lease.note("resumed", {"detail": "no evidence had been kept for this plan; deciding anew"})
+            return None
+        await self._intend(lease, plan, Move(State.PLANNED, "decision", data, stored), ((evidence.KIND, kept.data),))
         return Order(plan)
 
-    async def begin_writing(self, lease: Lease, plan: Plan) -> None:
-        """PLANNED → WRITING: from here on a crash means that the object has to be looked at."""
+    async def _intend(self, lease: Lease, plan: Plan, planned: Move, before: Records = ()) -> None:
+        """PLANNED and WRITING in one commit: from here on a crash means that the object has to be looked at."""
         intent = {"operation_id": plan.operation_id, "summary": plan.summary}
-        await lease.advance(State.WRITING, "intent", intent, changing(written_at=self._desk.clock.now()))
+        change = changing(written_at=self._desk.clock.now())
+        await lease.advance_through(planned, Move(State.WRITING, "intent", intent, change, before))
 
     async def _hold(self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float) -> None:
         """HELD until it is worth asking again; EXPIRED closes."""
@@ -186,12 +212,9 @@ class Decider:
 
     async def _take_up(self, lease: Lease, plan: Plan, facts: Facts) -> Order:
         """The object carries our operation id although nobody here knew: the write is verified, not repeated."""
-        await lease.advance(
-            State.PLANNED,
-            "replay",
-            {"detail": f"the object already carries {plan.operation_id}", "facts": facts_data(facts)},
-        )
-        await self.begin_writing(lease, plan)
+        detail = f"the object already carries {plan.operation_id}"
+        data = {"detail": detail, "facts": facts_data(facts)}
+        await self._intend(lease, plan, Move(State.PLANNED, "replay", data))
         return Order(plan, is_done=True)
 
     def _tell(self, remediation: Remediation, decision: Decision, policy: Policy | None) -> None:
@@ -211,15 +234,9 @@ class Decider:
         )
 
 
-async def look(lookout: Lookout, policy: Policy, target: Target, now: float) -> Sights:
-    """What the actions of the policy, its rungs included, need to know beside the facts."""
-    rungs = [at_rung(policy, number) for number in range(1 + len(policy.ladder))]
-    specs = [ACTIONS[rung.action] for rung in rungs if rung.action in ACTIONS]
-    needs = frozenset(need for spec in specs for need in spec.needs)
-    if not needs or target not in {item for rung in rungs for item in rung.targets}:
-        return Sights()
-    idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
-    return await lookout.look(needs, target, now, float(idle))
+def _rounded(took: Mapping[str, float]) -> dict[str, float]:
+    """Seconds to a tenth of a millisecond."""
+    return {name: round(seconds, 4) for name, seconds in took.items()}
 
 
 def has_replicas(stored: Mapping[str, Any], workload: Workload) -> bool:

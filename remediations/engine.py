@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 from chassis.errors import InvariantBroken
 from chassis.log import get_logger
-from remediations import evidence
 from remediations import plan as plans
 from remediations.decider import Decider, Desk, Order
 from remediations.decision import Plan
@@ -73,13 +72,17 @@ class Engine:
         self._parts = parts
         self._decider = Decider(parts.desk)
         self._verifier = Verifier(parts.desk, parts.worker.verify_seconds)
-        self._wake = asyncio.Event()
+        self._news = asyncio.Semaphore(0)
         self._silent_until = float("-inf")
         self._log = get_logger()
 
     def wake(self) -> None:
-        """Says that the journal has something new, so that nobody waits for the next look."""
-        self._wake.set()
+        """Says that the journal has something new, so that one idle worker looks at once.
+
+        One that finds something says so again: nobody has to count how much there is.
+        """
+        if self._news.locked():
+            self._news.release()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set; a step that has begun is finished first."""
@@ -93,7 +96,8 @@ class Engine:
     async def _release(self, stop: asyncio.Event) -> None:
         """Wakes idle workers when the end begins."""
         await stop.wait()
-        self._wake.set()
+        for _ in range(self._parts.worker.concurrency):
+            self._news.release()
 
     async def _work(self, worker: str, stop: asyncio.Event) -> None:
         """One worker: turn after turn, with a pause when nothing is due."""
@@ -105,10 +109,9 @@ class Engine:
         """Waits for news, or for the time after which something may be due."""
         try:
             async with asyncio.timeout(self._parts.worker.idle_seconds):
-                await self._wake.wait()
+                await self._news.acquire()
         except TimeoutError:
             return
-        self._wake.clear()
 
     async def turn(self, worker: str) -> bool:
         """Claims one remediation and takes it as far as it goes now; False when none was due or the journal failed."""
@@ -118,6 +121,7 @@ class Engine:
             claim = await desk.journal.claim(worker, desk.clock.now(), self._parts.worker.lease_seconds)
             if claim is None:
                 return False
+            self.wake()
             await self._carry(Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds))
         except InvariantBroken:
             raise
@@ -189,10 +193,9 @@ class Engine:
         elif order.is_done:
             await self._settle(lease, order.plan, Sent(Sending.ALREADY_DONE, "found while gathering facts"))
         else:
-            await lease.note(evidence.KIND, await evidence.gather(self._parts.desk.lookout, order.plan))
-            await lease.renew()
+            began = self._parts.desk.clock.monotonic()
             sent = await executor.write(order.plan, lease.until, JournalledProgress(lease))
-            await self._settle(lease, order.plan, sent)
+            await self._settle(lease, order.plan, sent, self._parts.desk.clock.monotonic() - began)
 
     async def _close_dry_run(self, lease: Lease, plan: Plan, sent: Sent) -> None:
         """DRY_RUN, with what the server said."""
@@ -215,11 +218,11 @@ class Engine:
         progress = JournalledProgress(lease, read_progress(records))
         await self._settle(lease, plan, await executor.find_out(plan, progress, lease.until))
 
-    async def _settle(self, lease: Lease, plan: Plan, sent: Sent) -> None:
-        """The next state after sending or looking."""
+    async def _settle(self, lease: Lease, plan: Plan, sent: Sent, seconds: float | None = None) -> None:
+        """The next state after sending, which took so long, or after looking."""
         desk = self._parts.desk
         self._tell(lease, plan, _OUTCOMES[sent.result], sent)
-        data = sent_data(sent)
+        data = sent_data(sent) | ({} if seconds is None else {"seconds": round(seconds, 4)})
         if sent.result in {Sending.DONE, Sending.ALREADY_DONE}:
             now = desk.clock.now()
             desk.telemetry.observe_write(now - lease.remediation.created_at)

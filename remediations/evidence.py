@@ -13,7 +13,7 @@ from typing import Any
 
 from chassis.errors import BackendError
 from chassis.kubernetes_paths import events_path, pod_log_path
-from remediations.decision import Plan
+from remediations.model import Target
 from remediations.sighting import Lookout, TextReader
 
 KIND = "evidence"
@@ -49,16 +49,17 @@ def remove_secrets(text: str, known: Iterable[str] = ()) -> str:
     return text
 
 
-async def gather(lookout: Lookout, plan: Plan) -> dict[str, Any]:
-    """The evidence for one plan, within `lookout.timeout_seconds`; never raises BackendError.
+async def gather(lookout: Lookout, target: Target, pod: str | None = None) -> dict[str, Any]:
+    """The evidence about a target, or first about one pod of it; never raises BackendError.
 
+    Takes at most `lookout.timeout_seconds`, and says what is missing when that is not enough.
     The last probes stand in the record of the decision, with every other fact.
     """
-    data: dict[str, Any] = {"target": plan.target.key}
+    data: dict[str, Any] = {"target": target.key}
     try:
         async with asyncio.timeout(lookout.timeout_seconds):
-            if plan.target.kind == "Deployment" and lookout.api is not None:
-                data |= await _of_pods(lookout, plan)
+            if target.kind == "Deployment" and lookout.api is not None:
+                data |= await _of_pods(lookout, target, pod)
             if lookout.database is not None:
                 data["sessions"] = await _sessions(lookout)
     except TimeoutError:
@@ -66,23 +67,27 @@ async def gather(lookout: Lookout, plan: Plan) -> dict[str, Any]:
     return data
 
 
-async def _of_pods(lookout: Lookout, plan: Plan) -> dict[str, Any]:
+async def _of_pods(lookout: Lookout, target: Target, first: str | None) -> dict[str, Any]:
     """The pods that are about to go, what their containers said before they died, and the Events about them."""
     try:
-        pods = await lookout.pods(plan.target)
+        pods = await lookout.pods(target)
     except BackendError as error:
         return {"problem": f"{error.reason.value}: {error}"[:MAX_TEXT]}
-    chosen = sorted(pods, key=lambda pod: (pod["metadata"]["name"] != plan.expected.get("pod"), _is_ready(pod)))
+    chosen = sorted(pods, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))
     known = [secret for pod in pods for secret in _secrets(pod)]
     names = [str(pod["metadata"]["name"]) for pod in chosen[:MAX_PODS]]
-    namespace = plan.target.namespace
+    namespace = target.namespace
     async with asyncio.TaskGroup() as group:
-        logs = {name: group.create_task(_last_words(lookout, namespace, name), name="evidence.log") for name in names}
-        events = group.create_task(_events(lookout, namespace, {plan.target.name, *names}), name="evidence.events")
+        logs = {
+            pod["metadata"]["name"]: group.create_task(_last_words(lookout, namespace, pod), name="evidence.log")
+            for pod in chosen[:MAX_PODS]
+        }
+        about = (target.name, *names)
+        events = [group.create_task(_events(lookout, namespace, name), name="evidence.events") for name in about]
     return {
         "pods": [_pod_state(pod, known) for pod in chosen[:MAX_PODS]],
         "previous_logs": {name: remove_secrets(task.result(), known) for name, task in logs.items()},
-        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in events.result()],
+        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in _newest(task.result() for task in events)],
     }
 
 
@@ -117,31 +122,43 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _last_words(lookout: Lookout, namespace: str, name: str) -> str:
+async def _last_words(lookout: Lookout, namespace: str, pod: Mapping[str, Any]) -> str:
     """The end of the log of the container before this one, or why there is none."""
     logs: TextReader | None = lookout.logs
     if logs is None:
         return ""
+    if not any(each.get("restartCount") for each in (pod.get("status") or {}).get("containerStatuses") or ()):
+        return "(no container of this pod has ended yet)"
     query = {"previous": "true", "tailLines": "50", "limitBytes": str(LOG_BYTES)}
     try:
-        text = await logs.text(pod_log_path(namespace, name), timeout_seconds=lookout.timeout_seconds, query=query)
+        text = await logs.text(
+            pod_log_path(namespace, pod["metadata"]["name"]), timeout_seconds=lookout.timeout_seconds, query=query
+        )
     except BackendError as error:
         return f"({error.reason.value}: {error})"[:MAX_TEXT]
     return text[-LOG_BYTES:]
 
 
-async def _events(lookout: Lookout, namespace: str, names: set[str]) -> list[str]:
-    """The newest Events (core/v1) about these objects, one line each."""
+async def _events(lookout: Lookout, namespace: str, name: str) -> list[tuple[str, str]]:
+    """The Events (core/v1) about objects of this name: when, and one line each."""
     try:
-        items = await lookout.read_all(events_path(namespace))
+        items = await lookout.read_all(events_path(namespace), fields=f"involvedObject.name={name}")
     except BackendError as error:
-        return [f"({error.reason.value}: {error})"]
-    found = [item for item in items if (item.get("involvedObject") or {}).get("name") in names]
-    found.sort(key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime") or ""), reverse=True)
+        return [("", f"({error.reason.value}: {error})")]
     return [
-        f"{item.get('lastTimestamp') or ''} {item.get('type')} {item.get('reason')}: {item.get('message')}"
-        for item in found[:MAX_EVENTS]
+        (
+            str(item.get("lastTimestamp") or item.get("eventTime") or ""),
+            f"{item.get('lastTimestamp') or ''} {item.get('type')} {item.get('reason')}: {item.get('message')}",
+        )
+        for item in items
+        if (item.get("involvedObject") or {}).get("name") == name
     ]
+
+
+def _newest(lists: Iterable[list[tuple[str, str]]]) -> list[str]:
+    """The newest lines of all, each once."""
+    found = sorted({pair for each in lists for pair in each}, reverse=True)
+    return [line for _, line in found[:MAX_EVENTS]]
 
 
 async def _sessions(lookout: Lookout) -> Any:

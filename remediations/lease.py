@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.clock import Clock
@@ -11,8 +11,23 @@ from remediations.journal.port import Change, Claim, Journal, Record, Remediatio
 from remediations.states import CLOSED, State
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One of several steps that are journalled together."""
+
+    state: State
+    kind: str
+    data: Mapping[str, Any]
+    change: Change | None = None
+    before: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    """Records (kind, data) that stand before this step's own."""
+
+
 class Lease:
-    """Renews, advances and notes for one claim; every method raises FenceLostError once the claim is lost."""
+    """Renews, advances and notes for one claim; every method raises FenceLostError once the claim is lost.
+
+    Every change that does not give the lease back makes it last its full time again.
+    """
 
     def __init__(self, journal: Journal, clock: Clock, claim: Claim, ttl_seconds: float) -> None:
         self._journal = journal
@@ -40,21 +55,43 @@ class Lease:
         renewed = await self._journal.renew(self._claim, self._clock.now(), self._ttl_seconds)
         self._claim = replace(renewed, remediation=self.remediation)
 
+    async def advance_through(self, *moves: Move) -> None:
+        """Moves through these states with a record of each, all of them or none; the last one does not close."""
+        now = self._clock.now()
+        until = now + self._ttl_seconds
+        changes = [
+            (
+                move.state,
+                replace(
+                    move.change or changing(),
+                    record=Record(now, move.kind, move.state, move.data),
+                    before=tuple(Record(now, kind, move.state, data) for kind, data in move.before),
+                    lease_until=until,
+                ),
+            )
+            for move in moves
+        ]
+        after = await self._journal.advance_through(self._claim, self.remediation.state, changes, now)
+        self._claim = replace(self._claim, remediation=after, lease_until=until)
+
     async def advance(self, state: State, kind: str, data: Mapping[str, Any], change: Change | None = None) -> None:
         """Moves to `state` with a record of this kind; closed and held states give the lease back."""
         now = self._clock.now()
         record = Record(now, kind, state, data)
         releases = state in CLOSED or state is State.HELD or (change is not None and change.releases)
         base = change if change is not None else Change(record)
-        stored = replace(base, record=record, releases=releases)
+        until = now + self._ttl_seconds
+        stored = replace(base, record=record, releases=releases, lease_until=until)
         after = await self._journal.advance(self._claim, self.remediation.state, state, now, stored)
-        self._claim = replace(self._claim, remediation=after)
+        self._claim = replace(self._claim, remediation=after, lease_until=until)
         self.is_released = releases
 
     async def note(self, kind: str, data: Mapping[str, Any], *, next_at: float | None = None) -> None:
-        """Appends a record; with `next_at` gives the lease back until then."""
+        """Appends a record; with `next_at` gives the lease back until then, else makes it last its full time."""
         now = self._clock.now()
-        await self._journal.note(self._claim, now, Record(now, kind, self.remediation.state, data), next_at=next_at)
+        until, record = now + self._ttl_seconds, Record(now, kind, self.remediation.state, data)
+        await self._journal.note(self._claim, now, record, next_at=next_at, lease_until=until)
+        self._claim = replace(self._claim, lease_until=until)
         self.is_released = next_at is not None
 
 

@@ -23,10 +23,11 @@ from chassis.web_guard import Refused, WebGuard
 from remediations.alertmanager import Alertmanager
 from remediations.cluster import ClusterApi, ClusterReader
 from remediations.credentials import Credentials, check_files
-from remediations.decider import Desk, look
+from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
 from remediations.facts import gather_facts
+from remediations.gathering import look
 from remediations.intake import Sameness
 from remediations.journal.filesystem import find_fault
 from remediations.journal.port import Journal

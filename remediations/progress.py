@@ -47,7 +47,6 @@ class JournalledProgress:
         """Makes the beginning durable and returns until when the claim is ours; raises FenceLostError."""
         at = self._lease.now()
         await self._lease.note(KIND, {"index": index, "phase": "begun", "at": at})
-        await self._lease.renew()
         self._begun[index] = at
         return self._lease.until
 

@@ -35,6 +35,14 @@ class Sample:
     value: float
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A question that is being asked; `samples` stays None when it failed."""
+
+    is_over: asyncio.Event
+    samples: tuple[Sample, ...] | None = None
+
+
 class PrometheusClient:
     """Sends instant queries, each with a deadline."""
 
@@ -42,6 +50,7 @@ class PrometheusClient:
         self._http = http
         self._settings = settings
         self._clock = clock
+        self._asked: dict[str, _Asked] = {}
 
     async def instant(self, promql: str) -> tuple[Sample, ...]:
         """The vector (or scalar) that the query gives now; raises BackendError."""
@@ -114,6 +123,25 @@ class PrometheusClient:
             raise _StaleError(f"{freshness}: {len(samples)} samples, expected one time", None)
         return samples[0].value
 
+    async def _shared(self, promql: str) -> tuple[Sample, ...]:
+        """What `instant` gives; who asks while the same is being asked waits for that answer.
+
+        It was true at the latest when the question was answered, so a value that is asked for afterwards is newer.
+        """
+        asked = self._asked.get(promql)
+        if asked is not None:
+            await asked.is_over.wait()
+            if asked.samples is not None:
+                return asked.samples
+            return await self.instant(promql)
+        mine = self._asked[promql] = _Asked(asyncio.Event())
+        try:
+            mine.samples = await self.instant(promql)
+        finally:
+            del self._asked[promql]
+            mine.is_over.set()
+        return mine.samples
+
     def _require_young(self, collected_at: float, max_age_seconds: float) -> float:
         """The time itself; raises _StaleError when it lies too far back, or in the future."""
         age = self._clock.now() - collected_at
@@ -125,7 +153,7 @@ class PrometheusClient:
         """When the oldest of the collectors behind a query last succeeded; raises _StaleError when that is too old."""
         names = "|".join(query.collectors)
         found: dict[str, float] = {}
-        for sample in await self.instant(f'{FRESHNESS}{{collector=~"{names}"}}'):
+        for sample in await self._shared(f'{FRESHNESS}{{collector=~"{names}"}}'):
             name = sample.labels.get("collector", "")
             found[name] = min(sample.value, found.get(name, math.inf))
         missing = sorted(set(query.collectors) - set(found))

@@ -132,7 +132,8 @@ class Server:
             payload, delivery = self._understand(body, now)
         async with asyncio.timeout(STORE_SECONDS):
             stored = await self._parts.journal.append(delivery)
-        self._parts.wake()
+        if stored.opened or stored.resolved:
+            self._parts.wake()
         self._count(payload, delivery, stored)
         return web.json_response({"status": "stored", "opened": len(stored.opened), "joined": len(stored.joined)})
 

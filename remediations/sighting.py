@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,17 +43,23 @@ class Lookout:
 
     async def look(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> Sights:
         """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""
-        seen: dict[str, Fact[Any]] = {}
-        for need in needs:
-            if need is Need.IDLE_SESSIONS:
-                seen[need.value] = await _fact(IDLE_SQL, self._idle(idle_seconds))
-            elif need is Need.PODS:
-                seen[need.value] = await _fact(target.key, self._pods(target, now))
-            elif need is Need.CRON_JOB:
-                seen[need.value] = await _fact(target.key, self._cron_job(target))
-            else:
-                seen[need.value] = await _fact(target.key, self._scaled_objects(target))
+        async with asyncio.TaskGroup() as group:
+            asked = {
+                need.value: group.create_task(self._see(need, target, now, idle_seconds), name=f"sight.{need.value}")
+                for need in needs
+            }
+        seen: dict[str, Any] = {name: task.result() for name, task in asked.items()}
         return Sights(**seen)
+
+    async def _see(self, need: Need, target: Target, now: float, idle_seconds: float) -> Fact[Any]:
+        """One of them."""
+        if need is Need.IDLE_SESSIONS:
+            return await _fact(IDLE_SQL, self._idle(idle_seconds))
+        if need is Need.PODS:
+            return await _fact(target.key, self._pods(target, now))
+        if need is Need.CRON_JOB:
+            return await _fact(target.key, self._cron_job(target))
+        return await _fact(target.key, self._scaled_objects(target))
 
     async def read(self, path: str) -> JsonObject:
         """One object of any kind, as it is; raises BackendError."""

@@ -11,7 +11,7 @@ from chassis.errors import BackendError
 from chassis.kubernetes import JsonObject, autoscalers_path, disruption_budgets_path, pods_path
 from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, choose_budgets, deployment_location
-from remediations.model import Fact, Target
+from remediations.model import Fact, Mode, Target
 from remediations.policy import Policy, WitnessKind
 from remediations.sources import bounded
 from remediations.template import references
@@ -130,7 +130,9 @@ def _chosen(items: Fact[list[JsonObject]], document: JsonObject) -> Fact[Budgets
 
 
 def _needs_pods(policy: Policy, document: JsonObject) -> bool:
-    """Whether anything asks about pods: a witness, a connection budget, or the age of a configuration."""
+    """Whether anything asks about pods: a witness, a connection budget, the age of a configuration, or evidence."""
+    if policy.mode in {Mode.APPROVE, Mode.AUTO}:
+        return True
     if policy.connections is not None or any(item.kind is WitnessKind.PODS_READY for item in policy.witnesses):
         return True
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -117,9 +118,12 @@ async def read_template(
 
     An object that may not be read is a source with a problem, so that only those who care about it hold.
     """
-    sources = [
-        await _source(api, namespace, reference, timeout_seconds) for reference in sorted(set(references(template)))
-    ]
+    async with asyncio.TaskGroup() as group:
+        asked = [
+            group.create_task(_source(api, namespace, reference, timeout_seconds), name="fact.template.source")
+            for reference in sorted(set(references(template)))
+        ]
+    sources = (task.result() for task in asked)
     return Template(unpinned_images(template), tuple(source for source in sources if source is not None))
 
 

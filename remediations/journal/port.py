@@ -122,6 +122,8 @@ class Change:
     """What `advance` stores beside the new state; None leaves a field as it is."""
 
     record: Record
+    before: Sequence[Record] = ()
+    """Further records, stored before that one."""
     reason: str | None = None
     next_at: float | None = None
     operation_id: str | None = None
@@ -130,6 +132,8 @@ class Change:
     is_attempt: bool = False
     releases: bool = False
     """Gives the lease back at once, so that any worker may claim at `next_at`."""
+    lease_until: float | None = None
+    """Makes the lease last until then (Unix seconds), unless it is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,27 @@ class Claim:
     worker: str
     fence: int
     lease_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far back a decision looks; Unix seconds."""
+
+    writes: float
+    """Since when writes and breakers closed by hand matter."""
+    arrivals: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What the journal knows at one moment that matters for a decision; each part as the question of its name says."""
+
+    pauses: Sequence[Pause]
+    actions: Sequence[PastAction]
+    in_flight: Sequence[str]
+    arrivals: Sequence[float]
+    approval: Approval | None
+    breaker_resets: Sequence[BreakerReset]
 
 
 def require_transition(expected: State, state: State) -> None:
@@ -158,6 +183,7 @@ class Journal(Protocol):
     async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
         """Claims the open remediation that has waited longest and is due, or None.
 
+        A claim need not outlive a power failure: whoever held it has ended with it, and what counts follows durably.
         A held or in-flight one whose lease has run out can be claimed again in its present state (RECEIVED and HELD
         become CLAIMED).
         """
@@ -171,8 +197,29 @@ class Journal(Protocol):
         """Moves a remediation from `expected` to `state` and appends the record, in one transaction."""
         ...
 
-    async def note(self, claim: Claim, now: float, record: Record, *, next_at: float | None = None) -> None:
-        """Appends a record without changing the state; with `next_at`, releases the lease until then."""
+    async def advance_through(
+        self, claim: Claim, expected: State, moves: Sequence[tuple[State, Change]], now: float
+    ) -> Remediation:
+        """Moves on from `expected` state by state, with a record of each, in one transaction: all of it or nothing."""
+        ...
+
+    async def note(
+        self,
+        claim: Claim,
+        now: float,
+        record: Record,
+        *,
+        next_at: float | None = None,
+        lease_until: float | None = None,
+    ) -> None:
+        """Appends a record without changing the state.
+
+        With `next_at` the lease is released until then, with `lease_until` it lasts until then.
+        """
+        ...
+
+    async def recollect(self, remediation: Remediation, now: float, span: Span) -> Recollection:
+        """Everything that a decision about this remediation looks at, as it stood at one moment."""
         ...
 
     async def listing(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Remediation]:

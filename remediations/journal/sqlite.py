@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ from remediations.journal.port import (
 )
 from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import store_delivery
-from remediations.journal.sqlite_rows import IdSource, read_action, read_record, read_remediation, to_json, to_text
+from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, to_json, to_text
 from remediations.journal.sqlite_thread import SqliteThread
-from remediations.model import PastAction, Pause, Target
+from remediations.model import Pause
 from remediations.states import CLOSED, State
 
 
@@ -58,7 +59,7 @@ class SqliteJournal(SqliteAnswers):
             _record(connection, remediation.id, Record(now, "claimed", remediation.state, data))
             return Claim(remediation, worker, remediation.fence, until)
 
-        return await self._thread.write(work)
+        return await self._thread.write(work, is_durable=False)
 
     async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
         """Extends the lease; raises FenceLostError when it is no longer ours."""
@@ -70,31 +71,42 @@ class SqliteJournal(SqliteAnswers):
                 raise _refusal(connection, claim, now, None)
             return replace(claim, remediation=read_remediation(rows[0]), lease_until=now + ttl_seconds)
 
-        return await self._thread.write(work)
+        return await self._thread.write(work, is_durable=False)
 
     async def advance(self, claim: Claim, expected: State, state: State, now: float, change: Change) -> Remediation:
         """Moves a remediation from `expected` to `state` and appends the record, in one transaction.
 
         Raises FenceLostError, TargetBusyError, or JournalError when it is in another state than expected.
         """
-        require_transition(expected, state)
-        values = _identity(claim, now) | {"expected": expected.value, "state": state.value} | _values(change, state)
+        return await self.advance_through(claim, expected, ((state, change),), now)
+
+    async def advance_through(
+        self, claim: Claim, expected: State, moves: Sequence[tuple[State, Change]], now: float
+    ) -> Remediation:
+        """Moves on from `expected` state by state, in one transaction; raises what `advance` raises."""
+        path = [expected, *(state for state, _ in moves)]
+        for before, after in pairwise(path):
+            require_transition(before, after)
 
         def work(connection: sqlite3.Connection) -> Remediation:
-            try:
-                rows = connection.execute(sql.ADVANCE, values).fetchall()
-            except sqlite3.IntegrityError as error:
-                raise TargetBusyError(f"another remediation is in flight on {claim.remediation.target.key}") from error
-            if not rows:
-                raise _refusal(connection, claim, now, expected)
-            _record(connection, claim.remediation.id, change.record)
-            return read_remediation(rows[0])
+            remediation = claim.remediation
+            for before, (state, change) in zip(path, moves, strict=False):
+                remediation = _advance(connection, claim, (before, state), now, change)
+            return remediation
 
         return await self._thread.write(work)
 
-    async def note(self, claim: Claim, now: float, record: Record, *, next_at: float | None = None) -> None:
-        """Appends a record without changing the state; with `next_at`, releases the lease until then."""
-        values = _identity(claim, now) | {"next_at": next_at}
+    async def note(
+        self,
+        claim: Claim,
+        now: float,
+        record: Record,
+        *,
+        next_at: float | None = None,
+        lease_until: float | None = None,
+    ) -> None:
+        """Appends a record without changing the state; releases the lease, or makes it last, as asked."""
+        values = _identity(claim, now) | {"next_at": next_at, "lease_until": lease_until}
 
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute(sql.NOTE, values).rowcount == 0:
@@ -120,17 +132,6 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.read(work)
 
-    async def actions_since(self, since: float) -> Sequence[PastAction]:
-        """Writes made since then, newest first, over all targets."""
-        rows = await self._select(sql.WRITTEN, since)
-        return [read_action(row) for row in rows]
-
-    async def in_flight(self, target: Target, *, other_than: str) -> Sequence[str]:
-        """Ids of other remediations in flight on this target."""
-        names = (to_text(target.namespace), to_text(target.kind), to_text(target.name))
-        rows = await self._select(sql.IN_FLIGHT, *names, other_than)
-        return [str(row["id"]) for row in rows]
-
     async def pause(self, pause: Pause, now: float) -> None:
         """Sets (or replaces) a named pause."""
         values = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason), pause.until, now)
@@ -141,11 +142,6 @@ class SqliteJournal(SqliteAnswers):
         values = (to_text(name), now)
         rows = await self._thread.write(lambda connection: connection.execute(sql.RESUME, values).fetchall())
         return any(row["was_in_force"] for row in rows)
-
-    async def pauses(self, now: float) -> Sequence[Pause]:
-        """The pauses in force, by name."""
-        rows = await self._select(sql.PAUSES, now)
-        return [Pause(row["name"], row["owner"], row["reason"], row["until"]) for row in rows]
 
     async def counts(self) -> Mapping[State, int]:
         """How many remediations are in each state; every state is named, QUARANTINED counts what was set aside."""
@@ -180,6 +176,23 @@ async def open_journal(path: Path, *, timeout_seconds: float = 10.0) -> AsyncIte
         await thread.close()
 
 
+def _advance(
+    connection: sqlite3.Connection, claim: Claim, step: tuple[State, State], now: float, change: Change
+) -> Remediation:
+    """One move from a state to another, with its record, inside the caller's transaction."""
+    before, state = step
+    values = _identity(claim, now) | {"expected": before.value, "state": state.value} | _values(change, state)
+    try:
+        rows = connection.execute(sql.ADVANCE, values).fetchall()
+    except sqlite3.IntegrityError as error:
+        raise TargetBusyError(f"another remediation is in flight on {claim.remediation.target.key}") from error
+    if not rows:
+        raise _refusal(connection, claim, now, before)
+    for record in (*change.before, change.record):
+        _record(connection, claim.remediation.id, record)
+    return read_remediation(rows[0])
+
+
 def _identity(claim: Claim, now: float) -> dict[str, Any]:
     """What OURS compares."""
     return {"id": claim.remediation.id, "fence": claim.fence, "now": now}
@@ -195,6 +208,7 @@ def _values(change: Change, state: State) -> dict[str, Any]:
         "written_at": change.written_at,
         "attempt": int(change.is_attempt),
         "releases": change.releases or state in CLOSED,
+        "lease_until": change.lease_until,
     }
 
 

@@ -1,23 +1,19 @@
-"""What people answered and what arrived, in the SQLite journal. A part of `remediations.journal.sqlite`."""
+"""What people answer, in the SQLite journal. A part of `remediations.journal.sqlite`."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 from remediations.circumstances import Approval, BreakerReset
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import MAX_ARRIVALS, JournalError
+from remediations.journal.port import JournalError
+from remediations.journal.sqlite_history import SqliteHistory
 from remediations.journal.sqlite_rows import to_json, to_text
-from remediations.journal.sqlite_thread import SqliteThread
 from remediations.states import CLOSED, State
 
 
-class SqliteAnswers:
-    """Approvals, arrivals and breakers closed by hand."""
-
-    def __init__(self, thread: SqliteThread) -> None:
-        self._thread = thread
+class SqliteAnswers(SqliteHistory):
+    """Approvals, and breakers closed by hand."""
 
     async def answer(self, approval: Approval, now: float) -> None:
         """Stores a person's answer to a plan, and makes the remediation due at once.
@@ -41,27 +37,10 @@ class SqliteAnswers:
 
         await self._thread.write(work)
 
-    async def approval(self, remediation_id: str) -> Approval | None:
-        """The newest answer to a plan of this remediation, whether it still holds or not."""
-        rows = await self._select(sql.APPROVAL, to_text(remediation_id))
-        return None if not rows else _read_approval(rows[0])
-
-    async def arrivals_since(self, since: float) -> Sequence[float]:
-        """When alerts that were not known before arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
-        arrivals: list[float] = []
-        for row in await self._select(sql.ARRIVALS, since):
-            arrivals += [float(row["at"])] * min(int(row["number"]), MAX_ARRIVALS - len(arrivals))
-        return arrivals
-
     async def reset_breaker(self, reset: BreakerReset) -> None:
         """Notes that somebody closed the breaker of an action on a target."""
         values = (to_text(reset.action), to_text(reset.target), to_text(reset.by), reset.at)
         await self._thread.write(lambda connection: connection.execute(sql.RESET_BREAKER, values))
-
-    async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
-        """The breakers that were closed by hand since then, newest first."""
-        rows = await self._select(sql.BREAKER_RESETS, since)
-        return [BreakerReset(row["action"], row["target"], row["reset_by"], row["at"]) for row in rows]
 
     async def last_entry_at(self) -> float | None:
         """Unix seconds of the newest record; None for a journal in which nothing ever stood."""
@@ -71,16 +50,3 @@ class SqliteAnswers:
     async def _select(self, query: str, *values: object) -> list[sqlite3.Row]:
         """The rows of a question."""
         return await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
-
-
-def _read_approval(row: sqlite3.Row) -> Approval:
-    """A row of the table `approval`."""
-    return Approval(
-        remediation=row["remediation"],
-        plan_hash=row["plan_hash"],
-        resource_version=row["resource_version"],
-        by=row["answered_by"],
-        at=row["at"],
-        expires_at=row["expires_at"],
-        is_approved=bool(row["is_approved"]),
-    )

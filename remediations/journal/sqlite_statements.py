@@ -23,14 +23,14 @@ SET state = :state, updated_at = :now,
     reason = coalesce(:reason, reason), next_at = coalesce(:next_at, next_at),
     operation_id = coalesce(:operation_id, operation_id), plan = coalesce(:plan, plan),
     written_at = coalesce(:written_at, written_at), attempts = attempts + :attempt,
-    lease_until = CASE WHEN :releases THEN NULL ELSE lease_until END
+    lease_until = CASE WHEN :releases THEN NULL ELSE coalesce(:lease_until, lease_until) END
 WHERE {OURS} AND state = :expected
 RETURNING *"""
 RENEW = f"UPDATE remediation SET lease_until = :until WHERE {OURS} RETURNING *"
 NOTE = f"""
 UPDATE remediation
 SET updated_at = :now, next_at = coalesce(:next_at, next_at),
-    lease_until = CASE WHEN :next_at IS NULL THEN lease_until ELSE NULL END
+    lease_until = CASE WHEN :next_at IS NULL THEN coalesce(:lease_until, lease_until) ELSE NULL END
 WHERE {OURS}"""
 RECORD = "INSERT INTO record (remediation, at, kind, state, data) VALUES (?, ?, ?, ?, ?)"
 FIND = f"SELECT id, state FROM remediation WHERE {OPEN} AND policy = ? AND namespace = ? AND kind = ? AND name = ?"

@@ -43,6 +43,7 @@ class SqliteThread:
         self._timeout_seconds = timeout_seconds
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._connection: sqlite3.Connection | None = None
+        self._is_durable = True
 
     async def open(self) -> None:
         """Opens (and creates, readable by its owner alone) the file; raises JournalError."""
@@ -63,9 +64,18 @@ class SqliteThread:
         finally:
             self._executor.shutdown(wait=False)
 
-    async def write(self, work: Work[T]) -> T:
-        """Commits what the work has written, durably; rolls all of it back when it raises or takes too long."""
-        return await self._run(lambda abandoned: self._transact(work, "BEGIN IMMEDIATE", abandoned))
+    async def write(self, work: Work[T], *, is_durable: bool = True) -> T:
+        """Commits what the work has written; rolls all of it back when it raises or takes too long.
+
+        Without `is_durable` a power failure may take it back, until the next durable commit has returned: all commits
+        stand in one log. A crash of the process never does (PRAGMA synchronous = NORMAL).
+        """
+
+        def job(abandoned: threading.Event) -> T:
+            self._set_durable(is_durable=is_durable)
+            return self._transact(work, "BEGIN IMMEDIATE", abandoned)
+
+        return await self._run(job)
 
     async def read(self, work: Work[T]) -> T:
         """The work's answer, from one consistent state."""
@@ -108,6 +118,12 @@ class SqliteThread:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+    def _set_durable(self, *, is_durable: bool) -> None:
+        """Whether the next commit waits until the disk has everything."""
+        if self._connection is not None and is_durable is not self._is_durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+            self._is_durable = is_durable
 
     def _transact(self, work: Work[T], begin: str, abandoned: threading.Event) -> T:
         """Runs the work between BEGIN and COMMIT."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import InvariantBroken
-from remediations.journal.port import Change, Journal, JournalError, Record
+from remediations.journal.port import Change, Journal, JournalError, Record, TargetBusyError
 from remediations.states import CLOSED, TRANSITIONS, State
-from tests.contract.journal_opening import PATHS, T0, Opening, change
+from tests.contract.journal_opening import PATHS, T0, Opening, change, match
 
 
 class ChangeContract(Opening):
@@ -79,3 +79,40 @@ class ChangeContract(Opening):
         await journal.note(claim, T0, Record(T0, "verification", State.VERIFYING), next_at=T0 + 2)
         assert await journal.claim("two", T0 + 1, 10) is None
         assert (await self.claim(journal, T0 + 2, "two")).remediation.state is State.VERIFYING
+
+    async def test_several_moves_stand_together_with_a_record_of_each(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        extra = Record(T0, "evidence", State.WRITING, {"pods": []})
+        moves = [
+            (State.PLANNED, change(reason="acting", state=State.PLANNED)),
+            (State.WRITING, change("intent", State.WRITING, written_at=T0 + 1, before=(extra,))),
+        ]
+        after = await journal.advance_through(claim, State.CLAIMED, moves, T0 + 1)
+        remediation, records = await journal.story(claim.remediation.id)
+        assert after == remediation
+        assert (after.state, after.reason, after.written_at) == (State.WRITING, "acting", T0 + 1)
+        assert [(item.kind, item.state) for item in records[-3:]] == [
+            ("decision", State.PLANNED),
+            ("evidence", State.WRITING),
+            ("intent", State.WRITING),
+        ]
+
+    async def test_several_moves_of_which_one_is_refused_change_nothing(self, journal: Journal) -> None:
+        await self.begin(journal, match("restart-api"), match("scale-api"))
+        first, second = await self.claim(journal), await self.claim(journal, worker="two")
+        moves = [(State.PLANNED, change()), (State.WRITING, change())]
+        await journal.advance_through(first, State.CLAIMED, moves, T0)
+        before = await journal.story(second.remediation.id)
+        with pytest.raises(TargetBusyError):
+            await journal.advance_through(second, State.CLAIMED, moves, T0)
+        with pytest.raises(InvariantBroken):
+            await journal.advance_through(second, State.CLAIMED, [*moves, (State.PLANNED, change())], T0)
+        assert await journal.story(second.remediation.id) == before
+
+    async def test_change_and_note_make_the_lease_last_when_asked(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        moved = await journal.advance(claim, State.CLAIMED, State.PLANNED, T0 + 5, change(lease_until=T0 + 15))
+        assert moved.lease_until == T0 + 15
+        await journal.note(claim, T0 + 14, change().record, lease_until=T0 + 24)
+        assert await journal.claim("two", T0 + 23, 10) is None
+        assert await journal.claim("two", T0 + 24, 10) is not None

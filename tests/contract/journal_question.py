@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remediations.circumstances import Approval, BreakerReset
-from remediations.journal.port import FenceLostError, Journal, JournalError, Quarantined
+from remediations.journal.port import FenceLostError, Journal, JournalError, Quarantined, Recollection, Span
 from remediations.model import Pause, Target
 from remediations.states import State
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
@@ -138,3 +138,24 @@ class QuestionContract(Opening):
             await self.claim(two, T0 + 10, "two")
             with pytest.raises(FenceLostError):
                 await one.advance(old, State.CLAIMED, State.PLANNED, T0 + 10, change())
+
+    async def test_recollection_is_what_each_question_says(self, journal: Journal) -> None:
+        await journal.pause(Pause("night", "sam", "freeze", T0 + 60), T0)
+        await self.begin(journal, match("a"), match("b"), match("c", BOUNCER))
+        first, second = await self.claim(journal), await self.claim(journal, worker="two")
+        await journal.answer(Approval(second.remediation.id, "hash", "7", "ann", T0, T0 + 900), T0)
+        await journal.reset_breaker(BreakerReset("restart_workload", API.key, "ann", T0 + 1))
+        plan = {"action": "restart_workload"}
+        await journal.advance(first, State.CLAIMED, State.PLANNED, T0, change(plan=plan))
+        await journal.advance(first, State.PLANNED, State.WRITING, T0, change(written_at=T0 + 1))
+
+        found = await journal.recollect(second.remediation, T0 + 2, Span(T0, T0))
+
+        assert list(found.pauses) == list(await journal.pauses(T0 + 2)) != []
+        assert list(found.actions) == list(await journal.actions_since(T0)) != []
+        assert list(found.in_flight) == [first.remediation.id]
+        assert list(found.arrivals) == list(await journal.arrivals_since(T0)) != []
+        assert found.approval == await journal.approval(second.remediation.id) is not None
+        assert list(found.breaker_resets) == list(await journal.breaker_resets(T0)) != []
+        later = await journal.recollect(first.remediation, T0 + 61, Span(T0 + 2, T0 + 2))
+        assert later == Recollection([], [], [], [], None, [])

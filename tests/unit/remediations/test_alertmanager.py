@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -104,3 +105,19 @@ async def test_answer_that_is_none_is_an_error(answers):
 async def test_matcher_that_does_not_compile_is_an_error():
     with pytest.raises(BackendError):
         await mutes(silences=[a_silence(("cluster", "(", True, True))])
+
+
+async def test_silences_and_alerts_are_asked_at_the_same_time():
+    """Neither answer comes before both questions have."""
+    both = asyncio.Event()
+
+    class Together(Web):
+        async def send(self, call: Call) -> Response:
+            response = await super().send(call)
+            if len(self.calls) == 2:
+                both.set()
+            await both.wait()
+            return response
+
+    async with asyncio.timeout(5):
+        assert await Alertmanager(Together(), "http://am:9093", 1.0).mutes(ALERT) == ()

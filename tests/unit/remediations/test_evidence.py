@@ -9,13 +9,11 @@ from collections.abc import Mapping
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from remediations.decision import Plan
 from remediations.evidence import LOG_BYTES, MAX_PODS, gather, remove_secrets
 from remediations.sighting import Lookout
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster
 
-PLAN = Plan("restart_workload", API, "op-1", "restart", (), {}, {"effect": "rollout"})
 PLANTED = "Xk2-planted-7719"
 
 
@@ -46,7 +44,7 @@ def a_sick_cluster(message: str) -> FakeCluster:
 
 async def test_planted_secret_is_in_no_part_of_the_evidence():
     words = f"cannot log in with {PLANTED}; password=hunter2 Authorization: Bearer abcdefgh12345"
-    found = json.dumps(await gather(Lookout(a_sick_cluster(words), None, 3.0, Logs(words)), PLAN))
+    found = json.dumps(await gather(Lookout(a_sick_cluster(words), None, 3.0, Logs(words)), API))
     for secret in (PLANTED, "hunter2", "abcdefgh12345"):
         assert secret not in found
     assert "cannot log in with" in found
@@ -54,7 +52,7 @@ async def test_planted_secret_is_in_no_part_of_the_evidence():
 
 
 async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
-    found = await gather(Lookout(a_sick_cluster("x"), None, 3.0, Logs("y" * 100_000)), PLAN)
+    found = await gather(Lookout(a_sick_cluster("x"), None, 3.0, Logs("y" * 100_000)), API)
     assert len(found["pods"]) <= MAX_PODS
     assert not found["pods"][0]["is_ready"]
     assert all(len(text) <= LOG_BYTES for text in found["previous_logs"].values())
@@ -63,9 +61,9 @@ async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
 async def test_evidence_that_cannot_be_had_is_noted_and_stops_nothing():
     cluster = a_sick_cluster("x")
     lookout = Lookout(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
-    assert "permission" in json.dumps((await gather(lookout, PLAN))["previous_logs"])
+    assert "permission" in json.dumps((await gather(lookout, API))["previous_logs"])
     cluster.objects.clear()
-    assert (await gather(lookout, PLAN))["problem"].startswith("missing")
+    assert (await gather(lookout, API))["problem"].startswith("missing")
 
 
 @pytest.mark.parametrize(
@@ -87,3 +85,30 @@ def test_what_looks_like_a_credential_is_removed(text):
 def test_ordinary_words_stay():
     text = "GET /health 503 in 2.1 s: QueuePool limit of size 5 reached"
     assert remove_secrets(text) == text
+
+
+async def test_pod_that_has_never_restarted_has_no_earlier_log_to_ask_for():
+    cluster = a_sick_cluster("x")
+    for path, item in cluster.objects.items():
+        if path.startswith(PODS):
+            item["status"]["containerStatuses"][0]["restartCount"] = 0
+
+    found = await gather(Lookout(cluster, None, 3.0, Logs(AssertionError("asked"))), API)
+
+    assert set(found["previous_logs"].values()) == {"(no container of this pod has ended yet)"}
+
+
+async def test_events_about_others_are_not_asked_for():
+    """A busy namespace holds thousands; each object's own are few."""
+    cluster = a_sick_cluster("x")
+    asked = []
+
+    class Selecting(FakeCluster):
+        async def list(self, path, *, timeout_seconds, label_selector=None, field_selector=None):
+            asked.append((path.rsplit("/", 1)[1], field_selector))
+            return await cluster.list(path, timeout_seconds=timeout_seconds, label_selector=label_selector)
+
+    await gather(Lookout(Selecting(cluster.objects), None, 3.0), API)
+
+    assert ("events", None) not in asked
+    assert ("events", f"involvedObject.name={NAME}") in asked

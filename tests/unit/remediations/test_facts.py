@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.cluster import ClusterReader, selects
 from remediations.facts import gather_facts, read_pauses
-from remediations.model import Facts, Pause, Target
+from remediations.model import Facts, Mode, Pause, Target
 from remediations.policy import Policy
 from remediations.sources import Sources
 from tests.fakes.clock import ManualClock
@@ -247,12 +247,14 @@ def test_label_that_is_absent_is_in_nothing_and_not_in_everything():
     assert selects({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}, {})
 
 
-async def test_policy_without_witnesses_lists_no_pods():
+@pytest.mark.parametrize(("mode", "is_listed"), [(Mode.DRY_RUN, False), (Mode.OBSERVE, False), (Mode.AUTO, True)])
+async def test_without_witnesses_pods_are_listed_only_for_a_policy_that_may_act(mode, is_listed):
+    """They are the first piece of evidence."""
     cluster = a_cluster()
 
-    await gather(cluster, policy=replace(restart_policy(), witnesses=()))
+    await gather(cluster, policy=replace(restart_policy(), witnesses=(), mode=mode))
 
-    assert ("list", PODS) not in cluster.calls
+    assert (("list", PODS) in cluster.calls) is is_listed
 
 
 async def test_pause_file_is_a_pause_of_its_own(tmp_path):

@@ -183,3 +183,24 @@ async def test_scalar_is_a_sample_too():
         (sample,) = await client.instant("scalar(x)")
 
     assert sample.value == 3.0
+
+
+async def test_age_that_several_questions_share_is_asked_once_and_before_each_value():
+    clock = ManualClock()
+    other = Query("other", QUERY.collectors, 60.0)
+    upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1)), "other": vector()})
+    async with asking(upstream, clock) as prometheus, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(prometheus.ask(query)) for query in (QUERY, other)]
+        facts = [await task for task in tasks]
+    assert [fact.value for fact in facts] == [True, None]
+    assert upstream.asked[0].startswith(FRESHNESS)
+    assert sorted(upstream.asked[1:]) == ["other", QUERY.promql]
+
+
+async def test_age_is_asked_again_by_the_next_question():
+    clock = ManualClock()
+    upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1))})
+    async with asking(upstream, clock) as prometheus:
+        await prometheus.ask(QUERY)
+        await prometheus.ask(QUERY)
+    assert len(upstream.asked) == 4
