@@ -31,13 +31,18 @@ class ChartError(RuntimeError):
     """Helm refused the chart or the values; the message is Helm's."""
 
 
-def render(values: Mapping[str, Any], release: str, namespace: str) -> list[Manifest]:
+def render(
+    values: Mapping[str, Any], release: str, namespace: str, *, kube_version: str = "", chart: Path = CHART
+) -> list[Manifest]:
     """Every object that `helm install RELEASE --namespace NAMESPACE` would create, in Helm's order.
 
-    `values` are laid over the chart's own. Raises ChartError when they break the schema or a template refuses them.
+    `values` are laid over the chart's own. Without a version the newest Kubernetes that this Helm knows is assumed.
+    Raises ChartError when the values break the schema or a template refuses them.
     """
-    text = _helm(["template", release, str(CHART), "--namespace", namespace, "--values", "-"], json.dumps(values))
-    return [document for document in yaml.safe_load_all(text) if document]
+    arguments = ["template", release, str(chart), "--namespace", namespace, "--values", "-"]
+    if kube_version:
+        arguments += ["--kube-version", kube_version]
+    return [document for document in yaml.safe_load_all(_helm(arguments, json.dumps(values))) if document]
 
 
 def lint(values: Mapping[str, Any]) -> str:

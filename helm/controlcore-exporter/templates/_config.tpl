@@ -2,7 +2,6 @@
 
 {{- define "cc.exporterConfig" -}}
 {{- $namespace := include "cc.namespace" . -}}
-{{- $api := .Values.controlcore.apiUrl | default (printf "http://%s.%s:8000" .Values.controlcore.deployment $namespace) -}}
 {{- $database := dict -}}
 {{- with .Values.exporter.database -}}
 {{-   if .url }}{{ $_ := set $database "url" .url }}{{ end -}}
@@ -15,7 +14,9 @@
 {{-   if .passwordSecret.name }}{{ $_ := set $redis "password_file" "/run/secrets/redis/password" }}{{ end -}}
 {{- end -}}
 {{- $config := dict "server" (dict "port" 9877) "scope" "deployment" "guide_names" .Values.exporter.guideNames -}}
-{{- $_ := set $config "api" (dict "url" $api) -}}
+{{- $_ := set $config "api" (dict "url" (include "cc.apiUrl" .)) -}}
+{{- with .Values.exporter.preset }}{{ $_ := set $config "preset" . }}{{ end -}}
+{{- if .Values.exporter.webConfig.secret }}{{ $_ := set $config.server "web_config_file" (include "cc.webFile" .Values.exporter) }}{{ end -}}
 {{- $_ := set $config "log" (dict "level" .Values.exporter.logLevel "form" "json") -}}
 {{- if $database }}{{ $_ := set $config "database" $database }}{{ end -}}
 {{- if $redis }}{{ $_ := set $config "redis" $redis }}{{ end -}}
@@ -25,6 +26,16 @@
 {{-   $workloads := (include "cc.workloads" . | fromJson).list -}}
 {{-   $_ := set $config "kubernetes" (dict "namespace" $namespace "workloads" $workloads) -}}
 {{- end -}}
+{{- with .Values.exporter.bouncerDiscovery -}}
+{{-   if .enabled }}{{ $_ := set $config "bouncer_discovery" (dict "kubernetes" (dict "kind" .kind "selector" .selector "port" .port "scheme" .scheme)) }}{{ end -}}
+{{- end -}}
+{{- if and (or .Values.exporter.backups.claim .Values.exporter.backups.hostPath) (not (dig "backup" "places" list .Values.exporter.collectors)) -}}
+{{-   $backup := dict "places" (list (dict "kind" "full" "directory" .Values.exporter.backups.mountPath)) -}}
+{{-   $collectors := deepCopy (get $config "collectors" | default dict) -}}
+{{-   $_ := set $collectors "backup" (merge (get $collectors "backup" | default dict) $backup) -}}
+{{-   $_ := set $config "collectors" $collectors -}}
+{{- end -}}
+{{- include "cc.change" (dict "into" $config "from" (deepCopy .Values.exporter.settings)) -}}
 {{- toYaml $config }}
 {{- end }}
 
@@ -34,7 +45,23 @@
       "journal" (dict "path" "/var/lib/controlcore-remediator/journal.db")
       "policies_file" "/etc/controlcore-remediator/policies.yaml"
       "prometheus" (dict "url" .Values.remediator.prometheusUrl)
+      "alertmanager" (dict "url" .Values.remediator.alertmanagerUrl)
       "kubernetes" dict
       "log" (dict "level" .Values.remediator.logLevel "form" "json") -}}
+{{- if .Values.remediator.webConfig.secret }}{{ $_ := set $config.server "web_config_file" (include "cc.webFile" .Values.remediator) }}{{ end -}}
+{{- include "cc.change" (dict "into" $config "from" (deepCopy .Values.remediator.settings)) -}}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* A sidecar knows its own pod only: the API beside it. Everything that is true once is the Deployment's. */}}
+{{- define "cc.sidecarConfig" -}}
+{{- $preset := include "cc.preset" . | fromJson -}}
+{{- $config := dict
+      "server" (dict "port" (int .Values.sidecar.port))
+      "scope" "pod"
+      "guide_names" .Values.sidecar.guideNames
+      "api" (dict "url" (.Values.sidecar.apiUrl | default (printf "http://127.0.0.1:%v" $preset.localPort)))
+      "log" (dict "level" .Values.exporter.logLevel "form" "json") -}}
+{{- include "cc.change" (dict "into" $config "from" (deepCopy .Values.sidecar.settings)) -}}
 {{- toYaml $config }}
 {{- end }}

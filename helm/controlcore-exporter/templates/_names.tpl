@@ -6,10 +6,31 @@
 
 {{- define "cc.namespace" -}}{{ .Values.controlcore.namespace | default .Release.Namespace }}{{- end }}
 
-{{/* Deployments that are watched, as a JSON list under `list`. */}}
+{{/* What is known of the preset, as JSON; the DevOps guide's without one. */}}
+{{- define "cc.preset" -}}
+{{- get (.Files.Get "files/presets.yaml" | fromYaml) (.Values.exporter.preset | default "devops-guide") | toJson }}
+{{- end }}
+
+{{/* Deployment of the control-plane API. */}}
+{{- define "cc.deployment" -}}
+{{ .Values.controlcore.deployment | default (index (include "cc.preset" . | fromJson).workloads 0) }}
+{{- end }}
+
+{{/* Deployments that are watched, as a JSON list under `list`; the API's alone without a preset and without values. */}}
 {{- define "cc.workloads" -}}
-{{- $names := .Values.controlcore.workloads | default (list .Values.controlcore.deployment) -}}
-{{- dict "list" (prepend (without $names .Values.controlcore.deployment) .Values.controlcore.deployment) | toJson }}
+{{- $api := include "cc.deployment" . -}}
+{{- $names := list $api -}}
+{{- if .Values.exporter.preset }}{{ $names = (include "cc.preset" . | fromJson).workloads }}{{ end -}}
+{{- if .Values.controlcore.workloads }}{{ $names = .Values.controlcore.workloads }}{{ end -}}
+{{- dict "list" (prepend (without $names $api) $api) | toJson }}
+{{- end }}
+
+{{/* Base URL of the API, as a client inside the cluster reaches it. */}}
+{{- define "cc.apiUrl" -}}
+{{- $preset := include "cc.preset" . | fromJson -}}
+{{- $service := $preset.service -}}
+{{- if .Values.controlcore.deployment }}{{ $service = .Values.controlcore.deployment }}{{ end -}}
+{{- .Values.controlcore.apiUrl | default (printf "http://%s.%s:%v" $service (include "cc.namespace" .) $preset.servicePort) -}}
 {{- end }}
 
 {{- define "cc.labels" -}}
@@ -50,6 +71,9 @@ capabilities: {drop: [ALL]}
 prometheus.io/scrape: "true"
 prometheus.io/path: /metrics
 prometheus.io/port: {{ .port | quote }}
+{{- if eq (.scheme | default "http") "https" }}
+prometheus.io/scheme: https
+{{- end }}
 {{- end }}
 
 {{/* Lays `from` over `into`; mappings are merged one level deep. Unlike mergeOverwrite it also writes 0, false and []. */}}
@@ -65,7 +89,7 @@ prometheus.io/port: {{ .port | quote }}
 
 {{/* The shipped policy file for these names, with the values' changes laid over it. */}}
 {{- define "cc.policies" -}}
-{{- $text := .Files.Get "files/policies.yaml" | replace "control-plane-api" .Values.controlcore.deployment -}}
+{{- $text := .Files.Get "files/policies.yaml" | replace "control-plane-api" (include "cc.deployment" .) -}}
 {{- $document := $text | fromYaml -}}
 {{- $namespace := include "cc.namespace" . -}}
 {{- $policies := list -}}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -17,6 +15,7 @@ import yaml
 from exporter.collectors import discover as discover_collectors
 from remediations.actions import discover as discover_actions
 from remediations.policy import Policy
+from tests.fakes.chart import check_config, file_of, rendered
 from tools.build import locate
 from tools.chart import CHART, ChartError, find_object, lint, render
 
@@ -76,7 +75,8 @@ def test_a_value_that_is_unknown_or_wrong_is_refused(values: dict[str, Any], com
 
 def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
     """Free are only what Kubernetes or a program's own check judges, and mappings whose keys are names."""
-    free = {"global", "affinity", "tolerations", "collectors"}
+    free = {"global", "affinity", "tolerations", "collectors", "settings", "endpoint"}
+    free |= {"scrapers", "alertmanagers", "exporterEgress", "remediatorEgress"}
     free |= {"schedule", "freeze", "guards", "connections", "parameters", "targets"}
     assert _open_places(SCHEMA, "") <= free
     assert _unknown_defaults(SCHEMA, DEFAULTS, "") == []
@@ -89,11 +89,11 @@ def test_a_policy_may_change_exactly_the_fields_that_a_policy_has() -> None:
 
 @pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
 def test_the_exporter_accepts_its_configuration(values: dict[str, Any], tmp_path: Path) -> None:
-    config = _file_of(values, "controlcore-exporter", "config.yaml")
+    config = file_of(values, "controlcore-exporter", "config.yaml")
     password = tmp_path / "password"
     password.write_text("made-up\n", encoding="utf-8")
     text = config.replace("/run/secrets/database/password", str(password))
-    answer = _check(tmp_path, text, "exporter", "--config.check")
+    answer = check_config(tmp_path, text, "exporter", "--config.check")
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
@@ -101,17 +101,17 @@ def test_the_exporter_accepts_its_configuration(values: dict[str, Any], tmp_path
 def test_the_remediator_accepts_its_configuration_and_policies(values: dict[str, Any], tmp_path: Path) -> None:
     token, policies = tmp_path / "token", tmp_path / "policies.yaml"
     token.write_text("made-up-token-of-sufficient-length-0123456789\n", encoding="utf-8")
-    policies.write_text(_file_of(values, "controlcore-remediator", "policies.yaml"), encoding="utf-8")
-    config = _file_of(values, "controlcore-remediator", "config.yaml")
+    policies.write_text(file_of(values, "controlcore-remediator", "policies.yaml"), encoding="utf-8")
+    config = file_of(values, "controlcore-remediator", "config.yaml")
     config = config.replace("/run/secrets/webhook/token", str(token))
     config = config.replace("/etc/controlcore-remediator/policies.yaml", str(policies))
-    answer = _check(tmp_path, config, "remediations", "check-config")
+    answer = check_config(tmp_path, config, "remediations", "check-config")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "restart-api" in answer.stdout
 
 
 def test_names_modes_and_changes_reach_the_policies() -> None:
-    document = yaml.safe_load(_file_of(FULL, "controlcore-remediator", "policies.yaml"))
+    document = yaml.safe_load(file_of(FULL, "controlcore-remediator", "policies.yaml"))
     policies = {policy["name"]: policy for policy in document["policies"]}
     assert document["identity"] == ['cluster="production"']
     assert policies["restart-api"]["mode"] == "auto"
@@ -127,7 +127,7 @@ def test_names_modes_and_changes_reach_the_policies() -> None:
 
 def test_a_policy_that_is_switched_off_leaves_neither_policy_nor_right() -> None:
     values = {"remediator": {**SMALL["remediator"], "policies": {"scale-api": {"enabled": False}}}}
-    document = yaml.safe_load(_file_of(values, "controlcore-remediator", "policies.yaml"))
+    document = yaml.safe_load(file_of(values, "controlcore-remediator", "policies.yaml"))
     names = {policy["name"] for policy in document["policies"]}
     assert ("restart-api" in names, "scale-api" in names) == (True, False)
     assert not any(right.startswith("patch autoscaling") for right in _rights(values, "controlcore-remediator"))
@@ -135,7 +135,7 @@ def test_a_policy_that_is_switched_off_leaves_neither_policy_nor_right() -> None
 
 def test_the_guides_prometheus_finds_both_programs() -> None:
     for part, port in (("exporter", 9877), ("remediator", 9878)):
-        pod = find_object(_render(SMALL), "Deployment", f"controlcore-{part}")["spec"]["template"]
+        pod = find_object(rendered(SMALL), "Deployment", f"controlcore-{part}")["spec"]["template"]
         annotations = pod["metadata"]["annotations"]
         assert annotations["prometheus.io/scrape"] == "true"
         assert annotations["prometheus.io/path"] == "/metrics"
@@ -144,16 +144,16 @@ def test_the_guides_prometheus_finds_both_programs() -> None:
 
 
 def test_one_remediator_at_a_time_writes_to_the_one_journal() -> None:
-    deployment = find_object(_render(SMALL), "Deployment", "controlcore-remediator")["spec"]
+    deployment = find_object(rendered(SMALL), "Deployment", "controlcore-remediator")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
-    find_object(_render(SMALL), "PersistentVolumeClaim", "controlcore-remediator")
+    find_object(rendered(SMALL), "PersistentVolumeClaim", "controlcore-remediator")
     with pytest.raises(KeyError):
-        find_object(_render(FULL), "PersistentVolumeClaim", "controlcore-remediator")
+        find_object(rendered(FULL), "PersistentVolumeClaim", "controlcore-remediator")
 
 
 def test_a_changed_configuration_replaces_the_pod() -> None:
     def sums(values: dict[str, Any]) -> list[str]:
-        found = [item for item in _render(values) if item["kind"] == "Deployment"]
+        found = [item for item in rendered(values) if item["kind"] == "Deployment"]
         return [item["spec"]["template"]["metadata"]["annotations"]["checksum/config"] for item in found]
 
     changed = {**SMALL, "controlcore": {"deployment": "other"}}
@@ -190,11 +190,11 @@ def test_writes_and_reads_of_secrets_are_granted_by_name_only(values: dict[str, 
     assert {right.partition(" ")[2] for right in unnamed} <= nameless, "these names are not known in advance"
     assert not any("*" in right for right in rights)
     assert {right for right in rights if "secrets" in right} <= {"get core/secrets of api-secrets"}
-    assert all(item["kind"] in {"Role", "RoleBinding"} for item in _render(values) if "rbac" in item["apiVersion"])
+    assert all(item["kind"] in {"Role", "RoleBinding"} for item in rendered(values) if "rbac" in item["apiVersion"])
 
 
 def test_a_policy_in_observe_brings_no_right_to_write() -> None:
-    shipped = yaml.safe_load(_file_of(SMALL, "controlcore-remediator", "policies.yaml"))["policies"]
+    shipped = yaml.safe_load(file_of(SMALL, "controlcore-remediator", "policies.yaml"))["policies"]
     observing = {policy["name"]: {"mode": "observe"} for policy in shipped}
     values = {"remediator": {**SMALL["remediator"], "policies": observing}}
     assert not any(right.startswith(("patch ", "create ")) for right in _rights(values, "controlcore-remediator"))
@@ -218,7 +218,7 @@ def test_rights_follow_the_rungs_of_a_ladder_and_calls_bring_none() -> None:
 
 
 def test_rules_reach_the_operator_with_your_addresses_and_valid(tmp_path: Path) -> None:
-    rules = [item for item in _render(OPERATOR) if item["kind"] == "PrometheusRule"]
+    rules = [item for item in rendered(OPERATOR) if item["kind"] == "PrometheusRule"]
     shipped = sorted((CHART / "files" / "rules").glob("*.yml"))
     assert len(rules) == len(shipped)
     for item in rules:
@@ -240,37 +240,13 @@ def test_rules_reach_the_operator_with_your_addresses_and_valid(tmp_path: Path) 
 
 def test_the_guides_alerts_can_be_left_out() -> None:
     values = {**OPERATOR, "rules": {"enabled": True, "guide": False}}
-    assert "controlcore-guide" not in {item["metadata"]["name"] for item in _render(values)}
+    assert "controlcore-guide" not in {item["metadata"]["name"] for item in rendered(values)}
 
 
 def test_dashboards_reach_grafana_unchanged() -> None:
     for path in (CHART / "files" / "dashboards").glob("*.json"):
-        data = find_object(_render(OPERATOR), "ConfigMap", path.stem)["data"][path.name]
+        data = find_object(rendered(OPERATOR), "ConfigMap", path.stem)["data"][path.name]
         assert json.loads(data) == json.loads(path.read_text(encoding="utf-8"))
-
-
-def _render(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """The objects of these values, rendered once and copied for each caller."""
-    return json.loads(_rendered(json.dumps(values)))
-
-
-@functools.cache
-def _rendered(values: str) -> str:
-    return json.dumps(render(json.loads(values), "controlcore", "controlcore"))
-
-
-def _file_of(values: dict[str, Any], name: str, key: str) -> str:
-    return str(find_object(_render(values), "ConfigMap", name)["data"][key])
-
-
-def _check(folder: Path, config: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program's own check on a configuration, without any variable of ours in its environment."""
-    file = folder / "config.yaml"
-    file.write_text(config, encoding="utf-8")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTROLCORE_")}
-    environment["PYTHONPATH"] = str(CHART.parents[1])
-    command = [sys.executable, "-m", *arguments, "--config.file", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
 
 
 def _plain(right: str) -> str:
@@ -282,7 +258,7 @@ def _plain(right: str) -> str:
 def _rights(values: dict[str, Any], name: str) -> set[str]:
     """Every right of the program's Roles as `verb group/resource`, with ` of NAME` where it is limited to a name."""
     rights = set()
-    roles = [item for item in _render(values) if item["kind"] == "Role" and item["metadata"]["name"] == name]
+    roles = [item for item in rendered(values) if item["kind"] == "Role" and item["metadata"]["name"] == name]
     for rule in (rule for role in roles for rule in role["rules"]):
         for verb in rule["verbs"]:
             for resource in rule["resources"]:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
+from tests.fakes.chart import EXAMPLES, OPERATOR, read_example
 from tools.chart import Manifest, find_object, render
 from tools.servers.kubernetes_client import ApiError
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
 
-FULL: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "full.values.yaml").read_text(encoding="utf-8"))
+FULL_PATH = Path(__file__).parent / "full.values.yaml"
+FULL = read_example(FULL_PATH)
 SMALL: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
 OBSERVING: dict[str, Any] = {
     "remediator": {
@@ -45,18 +46,25 @@ def installed(cluster: Cluster, namespace: str) -> Install:
     return install
 
 
-@pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
-def test_every_object_passes_the_api_servers_dry_run(cluster: Cluster, namespace: str, values: dict[str, Any]) -> None:
+@pytest.mark.parametrize("path", [FULL_PATH, *EXAMPLES], ids=lambda path: path.name)
+def test_every_object_passes_the_api_servers_dry_run(cluster: Cluster, namespace: str, path: Path) -> None:
     """Server-side dry run: schema, defaulting and admission, everything but storing."""
+    values = read_example(path)
+    values["controlcore"] = {**values.get("controlcore", {}), "namespace": namespace}
+    for policy in values.get("remediator", {}).get("policies", {}).values():
+        for target in policy.get("targets", ()):
+            target["namespace"] = target["namespace"].replace("controlcore", namespace)
     cluster_objects = [
-        item for item in render(values, "controlcore", namespace) if item["metadata"]["namespace"] != "edge"
+        item
+        for item in render(values, "controlcore", namespace)
+        if item["metadata"].get("namespace") != "edge" and not item["apiVersion"].startswith(OPERATOR)
     ]
     answers = cluster.apply(cluster_objects, is_dry_run=True)
     assert len(answers) == len(cluster_objects)
 
 
 def test_objects_for_another_namespace_stay_there(cluster: Cluster, namespace: str) -> None:
-    foreign = [item for item in render(FULL, "controlcore", namespace) if item["metadata"]["namespace"] == "edge"]
+    foreign = [item for item in render(FULL, "controlcore", namespace) if item["metadata"].get("namespace") == "edge"]
     assert {item["kind"] for item in foreign} == {"Role", "RoleBinding"}
     for item in foreign:
         item["metadata"]["namespace"] = namespace

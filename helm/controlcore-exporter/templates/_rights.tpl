@@ -1,0 +1,49 @@
+{{/*
+What the policies need, as JSON by namespace: names to get and to patch, whether pods are listed, evicted, Jobs created,
+and the most replicas that an autoscaler may be given.
+*/}}
+{{- define "cc.rights" -}}
+{{- $root := . -}}
+{{- $namespaces := dict }}
+{{- range $policy := (include "cc.policies" . | fromYaml).policies }}
+{{-   $autoscalers := get (get $root.Values.remediator.policies $policy.name | default dict) "autoscalers" | default list }}
+{{-   $scaledObjects := get (get $root.Values.remediator.policies $policy.name | default dict) "scaledObjects" | default list }}
+{{-   $writes := ne (get $policy "mode" | default "dry_run") "observe" }}
+{{-   $acts := list (dict "action" $policy.action "targets" $policy.targets "cap" (dig "parameters" "max_replicas_cap" 0 $policy)) }}
+{{-   range $rung := get $policy "ladder" | default list }}
+{{-     $acts = append $acts (dict "action" $rung.action "targets" (get $rung "targets" | default $policy.targets) "cap" (dig "parameters" "max_replicas_cap" 0 $rung)) }}
+{{-   end }}
+{{-   range $act := $acts }}
+{{-     range $target := $act.targets }}
+{{-       $rights := get $namespaces $target.namespace | default (dict "get" list "patch" list "hpa" list "hpaPatch" list "keda" list "kedaPatch" list "scale" list "scalePatch" list "cron" list "evicts" false "backs" false "pods" false "caps" dict) }}
+{{-       if has $act.action (list "restart_workload" "scale_workload" "evict_pod") }}
+{{-         $_ := set $rights "get" (append $rights.get $target.name | uniq) }}
+{{-         $_ := set $rights "pods" true }}
+{{-       end }}
+{{-       if eq $act.action "restart_workload" }}
+{{-         if $writes }}{{ $_ := set $rights "patch" (append $rights.patch $target.name | uniq) }}{{ end }}
+{{-       else if eq $act.action "scale_workload" }}
+{{-         $names := $autoscalers | default (list $target.name (printf "%s-hpa" $target.name)) }}
+{{-         $_ := set $rights "hpa" (concat $rights.hpa $names | uniq) }}
+{{-         if $writes }}{{ $_ := set $rights "hpaPatch" (concat $rights.hpaPatch $names | uniq) }}{{ end }}
+{{-         $owners := concat $names ($scaledObjects | default (list $target.name)) (list $target.name) | uniq }}
+{{-         range $name := $owners }}{{ $_ := set $rights.caps $name (max (get $rights.caps $name | default 0 | int) (int $act.cap)) }}{{ end }}
+{{-         $names := $scaledObjects | default (list $target.name) }}
+{{-         $_ := set $rights "keda" (concat $rights.keda $names | uniq) }}
+{{-         if $writes }}{{ $_ := set $rights "kedaPatch" (concat $rights.kedaPatch $names | uniq) }}{{ end }}
+{{-         $_ := set $rights "scale" (append $rights.scale $target.name | uniq) }}
+{{-         if $writes }}{{ $_ := set $rights "scalePatch" (append $rights.scalePatch $target.name | uniq) }}{{ end }}
+{{-       else if eq $act.action "evict_pod" }}
+{{-         if $writes }}{{ $_ := set $rights "evicts" true }}{{ end }}
+{{-       else if eq $act.action "run_backup_job" }}
+{{-         $_ := set $rights "cron" (append $rights.cron $target.name | uniq) }}
+{{-         if $writes }}{{ $_ := set $rights "backs" true }}{{ end }}
+{{-       else if not (has $act.action (list "trigger_policy_update" "clear_bouncer_cache" "terminate_idle_sessions")) }}
+{{-         fail (printf "remediator.policies.%s: this chart knows no rights for action %s" $policy.name $act.action) }}
+{{-       end }}
+{{-       if or $rights.pods $rights.cron }}{{ $_ := set $namespaces $target.namespace $rights }}{{ end }}
+{{-     end }}
+{{-   end }}
+{{- end }}
+{{- $namespaces | toJson }}
+{{- end }}
