@@ -1,0 +1,172 @@
+"""The one page with everything on it, reviewed by a person: over real stores, a real OPA and a real Kubernetes.
+
+Kept are every name, help, type, label and value that the set-up fixes. A value becomes `*` by this rule: it measures a
+time, a size, a share or a load (by the unit in the name); it belongs to a histogram; it is a counter that is not 0; or
+its metric is in MOVING. Of a metric in COMING even the series come and go, and one line stands for them. Of labels only
+the versions in VERSIONED become `*`. Metrics that are not on the page are listed below it. `make golden` writes the
+page again.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import own
+from exporter.catalogue import Kind, Metric, Stability
+from exporter.collectors import discover
+from exporter.render import OPENMETRICS_TYPE
+from tests.fakes.golden import read_golden
+from tests.integration.exporter.running import RunningExporter, running_exporter
+from tests.integration.exporter.whole import everything, opened_product
+from tools.servers.generation import Generation
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Parsed
+
+    from tools.servers.kubernetes import Cluster
+    from tools.servers.metrics_api import MetricsApi
+
+pytestmark = pytest.mark.timeout(180)
+
+GOLDEN = Path(__file__).parent / "golden" / "whole.prom"
+CATALOGUE = {metric.name: metric for spec in discover() for metric in spec.metrics} | {
+    metric.name: metric for metric in own.METRICS
+}
+MEASURED = re.compile(r"_(seconds|bytes|ratio|cores)(_|$)")
+MOVING = {
+    "controlcore_bouncer_decision_cache_entries",
+    "controlcore_opa_decisions_total",
+    "controlcore_postgres_connections",
+    "controlcore_postgres_connections_headroom",
+    "controlcore_postgres_locks",
+    "controlcore_postgres_transactions_rolled_back_total",
+    "controlcore_postgres_xid_age_transactions",
+    "controlcore_redis_connected_clients",
+    "controlcore_redis_changes_since_snapshot",
+    "controlcore_redis_keyspace_hits_total",
+    "controlcore_redis_keyspace_requests_total",
+    "controlcore_scrape_collector_samples",
+    "controlcore_tuning_setting_value",
+}
+"""What counts what comes and goes, or says what this machine's servers are set to."""
+COMING = {"controlcore_postgres_application_connections"}
+VERSIONED = {"controlcore_exporter_build_info", "controlcore_component_info"}
+VERSIONS = re.compile(r'(version|revision|python_version)="[^"]*"')
+SERIES = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?P<labels>\{.*\})? (?P<value>\S+)")
+
+
+def metric_of(name: str) -> Metric:
+    """The declaration that a sample's name belongs to."""
+    for suffix in ("", "_bucket", "_sum", "_count"):
+        found = CATALOGUE.get(name.removesuffix(suffix))
+        if found is not None and (not suffix or found.kind is Kind.HISTOGRAM):
+            return found
+    raise AssertionError(f"{name} is in no catalogue")
+
+
+def masked(line: str) -> str:
+    """One line of a page, by the rule above."""
+    if line.startswith("#"):
+        return line
+    found = SERIES.fullmatch(line)
+    assert found is not None, line
+    metric = metric_of(found["name"])
+    is_masked = (
+        metric.kind is Kind.HISTOGRAM
+        or (metric.kind is Kind.COUNTER and float(found["value"]) != 0)
+        or bool(MEASURED.search(metric.name))
+        or metric.name in MOVING
+    )
+    if metric.name in COMING:
+        return f"{metric.name}{{*}} *"
+    labels = found["labels"] or ""
+    if metric.name in VERSIONED:
+        labels = VERSIONS.sub(r'\1="*"', labels)
+    return f"{found['name']}{labels} {'*' if is_masked else found['value']}"
+
+
+def reviewed(page: str) -> str:
+    """The page as it is compared, with the metrics that are not on it at its end."""
+    lines = list(dict.fromkeys(masked(line) for line in page.splitlines()))
+    there = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    missing = sorted(
+        name for name, metric in CATALOGUE.items() if name not in there and metric.stability is not Stability.GUIDE
+    )
+    return "\n".join([*lines, *(f"# not known here: {name}" for name in missing), ""])
+
+
+def is_complete(samples: dict[str, float]) -> bool:
+    """Whether every collector has succeeded, and those that wait for others have got what they wait for."""
+    names = {f'controlcore_scrape_collector_success{{collector="{spec.name}"}}' for spec in discover()}
+    waiting = {"controlcore_api_deep_probe_success", "controlcore_pip_scheduler_running", "controlcore_image_pinned"}
+    there = {name.partition("{")[0] for name in samples}
+    return all(samples.get(name) == 1 for name in names) and waiting <= there
+
+
+def values_of(families: Iterable[Parsed]) -> dict[tuple[str, str], float]:
+    """Samples by name and labels."""
+    return {
+        (sample.name, str(sorted(sample.labels.items()))): sample.value for each in families for sample in each.samples
+    }
+
+
+def check_that_openmetrics_says_the_same(exporter: RunningExporter) -> None:
+    """Pages follow one another quickly; the one between two equal ones is the same page in the other format."""
+    for _ in range(100):
+        before = exporter.get().text
+        other = exporter.get(Accept=OPENMETRICS_TYPE).text
+        if before == exporter.get().text:
+            assert values_of(text_string_to_metric_families(before)) == values_of(openmetrics_families(other))
+            return
+    raise AssertionError("the page never stood still")
+
+
+def test_page_with_everything_on_it_is_the_golden_one(
+    cluster: Cluster, namespace: str, metrics_api: MetricsApi, tmp_path: Path
+) -> None:
+    with (
+        opened_product(cluster, namespace, metrics_api) as (standin, opa_url),
+        running_exporter(tmp_path, everything(standin, opa_url, cluster, namespace, tmp_path)) as exporter,
+    ):
+        exporter.wait_for(is_complete, 60)
+        page = exporter.get().text
+        check_that_openmetrics_says_the_same(exporter)
+        status, _ = exporter.end()
+    assert reviewed(page) == read_golden(GOLDEN)
+    for generation in Generation:
+        complaints = subprocess.run(
+            [generation.locate("promtool"), "check", "metrics"],
+            input=page,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert (complaints.returncode, complaints.stdout + complaints.stderr) == (0, "")
+    assert (status, exporter.events("health.changed")) == (0, [])
+
+
+def test_rule_of_the_golden_page_masks_what_moves_and_nothing_else() -> None:
+    for line, expected in (
+        ("controlcore_redis_up 1.0", "controlcore_redis_up 1.0"),
+        ("controlcore_redis_memory_used_bytes 7.0", "controlcore_redis_memory_used_bytes *"),
+        ('controlcore_policy_probe_results_total{result="deny"} 0.0',) * 2,
+        ('controlcore_logins_total{a="b c"} 3.0', 'controlcore_logins_total{a="b c"} *'),
+        (
+            'controlcore_redis_ping_duration_seconds_bucket{le="0.1"} 0.0',
+            'controlcore_redis_ping_duration_seconds_bucket{le="0.1"} *',
+        ),
+        (
+            'controlcore_component_info{component="redis",version="7.0.15"} 1.0',
+            'controlcore_component_info{component="redis",version="*"} 1.0',
+        ),
+    ):
+        assert masked(line) == expected
