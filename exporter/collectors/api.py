@@ -98,6 +98,9 @@ GUIDE_DURATION = Metric(
     buckets=FAST_BUCKETS,
 )
 
+# Answered without a table or a lock: only whether the server still talks on the connection that the exporter keeps.
+ANSWERING = "SELECT 1 AS answering"
+
 
 @dataclass(slots=True)
 class RedisPath:
@@ -124,7 +127,8 @@ class ApiCollectorSettings(CollectorSettings):
     deep_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of the deep probe. The API's loop is blocked for as long as the database takes, whatever is set here."""
     slow_database_seconds: float = Field(default=0.5, gt=0)
-    """A canary slower than this suspends the deep probe. Too large freezes users' requests, too small never probes."""
+    """A canary slower than this suspends the deep probe, and so does a database that does not answer within it just
+    before. Too large freezes users' requests, too small never probes."""
     canary_age_seconds: float = Field(default=30.0, gt=0)
     """A canary older than this suspends the deep probe; three of its intervals, so that one late round is forgiven."""
     redis_interval_seconds: float = Field(default=60.0, ge=60)
@@ -165,6 +169,7 @@ class ApiCollector:
         self._http = sources.http
         self._clock = sources.clock
         self._database = sources.database_health
+        self._postgres = sources.postgres
         self._redis = RedisPath()
         self._statuses: dict[tuple[str, ...], float] = {}
         self._durations = Histogram(PROBE_DURATION).born([(HEALTH,), (DEEP,)])
@@ -187,7 +192,7 @@ class ApiCollector:
             port = group.create_task(can_connect(*self._place, self._settings.connect_timeout_seconds), name="api.port")
             health = group.create_task(self._probe_health(), name="api.health")
         is_up = isinstance(health.result(), float)
-        may_probe = is_up and self._may_probe_deep()
+        may_probe = is_up and self._may_probe_deep() and await self._is_database_answering()
         deep = await self._probe_deep() if may_probe else None
         if is_up:
             await self._ask_for_redis()
@@ -215,6 +220,19 @@ class ApiCollector:
             slow_seconds=self._settings.slow_database_seconds,
             max_age_seconds=self._settings.canary_age_seconds,
         )
+
+    async def _is_database_answering(self) -> bool:
+        """Whether the database answers at this moment; unknown is no.
+
+        The canary may be an interval old: a database that froze since would take the API's event loop with it.
+        """
+        if self._postgres is None:
+            return False
+        try:
+            await self._postgres.fetch(ANSWERING, timeout_seconds=self._settings.slow_database_seconds)
+        except BackendError:
+            return False
+        return True
 
     async def _ask_for_redis(self) -> None:
         """Notes, when it is time, whether the API reaches its Redis; what is no clear answer is unknown."""

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from chassis.clock import SystemClock
 from chassis.http import HttpClient
+from chassis.postgres import PostgresSession
 from demo.standin.running import Options, running_standin
 from exporter.collectors.api import ApiCollector, ApiCollectorSettings
 from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
@@ -25,11 +26,14 @@ FAILURES = "controlcore_api_probe_failures_total"
 @asynccontextmanager
 async def opened(standin, product):
     """The API's collector and the canary that it listens to."""
-    async with HttpClient.opened() as http:
+    async with HttpClient.opened() as http, AsyncExitStack() as stack:
+        session = PostgresSession(product.address())
+        stack.push_async_callback(session.close)
         sources = make_sources(
             ExporterSettings(api=ApiSettings(url=standin.api_url)),
             http=http,
             clock=SystemClock(),
+            postgres=session,
             postgres_address=product.address(),
             database_health=DatabaseHealth(),
         )
@@ -108,8 +112,9 @@ async def test_frozen_database_gets_no_deep_probe_and_the_apis_loop_stays_free(s
         await api.collect()
         product.server.freeze()
         try:
+            just_frozen = await api.collect()  # the canary still says well
             await canary.collect()
-            rounds = [await api.collect() for _ in range(2)]
+            rounds = [just_frozen, *[await api.collect() for _ in range(2)]]
         finally:
             product.server.thaw()
         await canary.collect()

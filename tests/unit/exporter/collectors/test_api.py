@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from chassis.errors import ConfigError, Reason, TransientError
 from chassis.http import Call, Response
 from exporter.collectors import NotConfiguredError, Scope
-from exporter.collectors.api import ApiCollector, ApiCollectorSettings, place_of
+from exporter.collectors.api import ANSWERING, ApiCollector, ApiCollectorSettings, place_of
 from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
-from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value
+from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
 
 HEALTHY = Response(200, b'{"status":"healthy"}', 0.003)
 PAIRS = Response(200, b'{"total_resources":2,"pairs":[]}', 0.02)
@@ -41,7 +41,8 @@ class Api:
         )
         self.clock = ManualClock()
         self.database = DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=self.clock.monotonic())
-        sources = make_sources(http=self.http, clock=self.clock, database_health=self.database)
+        self.sql = FakeSql({ANSWERING: [{"answering": 1}]})
+        sources = make_sources(http=self.http, clock=self.clock, database_health=self.database, postgres=self.sql)
         self.collector = ApiCollector(ApiCollectorSettings(**settings), url, sources)
 
     @property
@@ -111,6 +112,17 @@ async def test_database_that_is_not_known_to_be_well_suspends_the_deep_probe(dat
     async with listening() as url:
         api = Api(url)
         api.collector._database = database
+        result = await api.collector.collect()
+    assert api.asked == ["health"]
+    assert value(result.families, SUSPENDED) == 1
+    assert SUCCESS not in samples(result.families)
+
+
+async def test_database_that_froze_since_the_canary_suspends_the_deep_probe():
+    """The canary is up to an interval old; a deep probe into a frozen database blocks the API for everybody."""
+    async with listening() as url:
+        api = Api(url)
+        api.sql.answers[ANSWERING] = TransientError(Reason.TIMEOUT, "no answer")
         result = await api.collector.collect()
     assert api.asked == ["health"]
     assert value(result.families, SUSPENDED) == 1
