@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench import bouncers, frozen, growth, remediator, scrape
+from tools.bench import age, bouncers, database, frozen, growth, harm, memory, remediator, scrape
 from tools.bench.section import SOAK_MINUTES, Options, Section
 
 SECTIONS: tuple[Section, ...] = (
@@ -22,6 +22,10 @@ SECTIONS: tuple[Section, ...] = (
     growth.SECTION,
     frozen.SECTION,
     bouncers.SECTION,
+    age.SECTION,
+    memory.SECTION,
+    database.SECTION,
+    harm.SECTION,
     *remediator.SECTIONS,
 )
 FOREWORD = """Whether a target holds is worked out from the figures above it. Latencies are p50 / p99 (minimum to

@@ -58,12 +58,14 @@ class Field:
 
 
 @contextmanager
-def opened_field(database_settings: Mapping[str, str] | None = None) -> Iterator[Field]:
+def opened_field(
+    database_settings: Mapping[str, str] | None = None, *, traffic_interval_seconds: float = 0.2
+) -> Iterator[Field]:
     """Starts the backends; `database_settings` are further lines of PostgreSQL's configuration."""
     with ExitStack() as stack:
         stores = stack.enter_context(opened_stores(database_settings))
         engine = stack.enter_context(OpaServer({"enabled": POLICY.read_text(encoding="utf-8")}))
-        options = Options(opa_url=engine.url, is_opal_statistics_enabled=True)
+        options = Options(traffic_interval_seconds, engine.url, is_opal_statistics_enabled=True)
         standin = stack.enter_context(running_standin(stores.database_url, stores.redis.url, options))
         farm = stack.enter_context(FarmServer())
         yield Field(stores, engine, standin, farm)

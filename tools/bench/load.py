@@ -48,9 +48,9 @@ class Request:
     timeout_seconds: float = 30.0
 
 
-def get(port: int, path: str, *, gzip: bool = True) -> Request:
+def get(port: int, path: str, *, gzip: bool = True, accept: str = "text/plain;version=0.0.4;q=1") -> Request:
     """A scrape as Prometheus sends it: text format, gzip accepted unless told otherwise."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/plain;version=0.0.4;q=1"]
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Accept: {accept}"]
     lines += ["Accept-Encoding: gzip"] if gzip else []
     return Request(port, ("\r\n".join(lines) + "\r\n\r\n").encode())
 

@@ -10,7 +10,7 @@ import pytest
 from exporter.collectors.bouncer_caches import BouncerCachesSettings
 from exporter.collectors.policy import PolicySettings
 from tools.bench import __main__ as bench
-from tools.bench import bouncers, farm, frozen, growth, scrape
+from tools.bench import age, bouncers, database, farm, frozen, growth, harm, memory, scrape
 from tools.bench.load import Spread
 from tools.bench.section import Options, Section, Target, at_least, at_most, table
 
@@ -112,3 +112,50 @@ async def test_farm_answers_as_a_bouncer_does() -> None:
     assert b'"status": "healthy"' in farm.choose(answers, b"/7/health", b"")
     assert b'"decision_cache"' in farm.choose(answers, b"/7/api/v1/metrics", b"")
     assert farm.choose(answers, b"/7/elsewhere", b"") == farm.NOT_FOUND
+
+
+def test_ages_hold_up_to_a_second_for_who_is_to_be_served_and_never_collect_twice() -> None:
+    one = age.Age(age.PHASE, 5, "a", (0.3, 0.9), 1.0)
+    pair = [age.Age(age.PAIR, 5, replica, ages, 1.01) for replica, ages in (("a", (2.0, 2.0)), ("b", (0.4, 0.5)))]
+    other = age.Age(age.INTERVAL, 5, "a", (4.0,), 1.0)
+    assert [name for name, _ in age.rank([other, *pair, one])][1:3] == [
+        "phase, a pair: one",
+        "phase, a pair: the other",
+    ]
+    assert verdicts(age.judge([one, *pair, other])) == [True, True, True]
+    assert verdicts(age.judge([replace(one, ages=(1.1,) * 9), replace(other, collections=1.5)])) == [False, False]
+    assert verdicts(age.judge([replace(one, ages=(), collections=None)])) == [None, None]
+
+
+def test_age_watches_the_collectors_with_a_short_interval() -> None:
+    assert {"postgres", "redis", "api", "policy"} <= set(age.fast_collectors())
+    assert not {"tls", "tuning", "telemetry"} & set(age.fast_collectors())
+
+
+def test_memory_holds_within_its_bounds_and_without_growth() -> None:
+    flat = memory.Memory(memory.PLAIN, 27, 900, 2.0, (60.0,) * 20)
+    assert verdicts(memory.judge([flat])) == [True, True, True]
+    grown = replace(flat, readings=tuple(70.0 + number for number in range(20)))
+    assert grown.growth == 18.0
+    assert verdicts(memory.judge([grown])) == [False, False, False]
+    assert verdicts(memory.judge([replace(grown, name=memory.KUBERNETES)])) == [True, False]
+
+
+def test_database_holds_with_two_connections_and_not_with_three() -> None:
+    seen = [database.Load(60.0, {database.OURS: count, database.PEER: 9}, ()) for count in (2, 3)]
+    assert [verdicts(database.judge(load)) for load in seen] == [[True], [False]]
+
+
+def test_statements_are_told_by_the_minute_on_one_short_line() -> None:
+    text = "SELECT a | b\n  FROM t"
+    load = database.Load(30.0, {}, (database.Statement(database.OURS, text, 10, 5.0, 20),))
+    assert "| `SELECT a \\| b FROM t` | 20 | 0.500 ms | 10.0 ms | 2 |" in database.describe(load)
+    assert database.shorten("x" * 200, 10) == f"{'x' * 9}…"
+
+
+def test_harm_is_judged_against_the_api_alone_and_must_be_visible() -> None:
+    alone, ours = harm.Health(harm.ALONE, spread(1, 10)), harm.Health(harm.OURS, spread(1, 14))
+    naive = harm.Health(harm.NAIVE, spread(9000, 9000))
+    assert verdicts(harm.judge([alone, ours, naive])) == [True, True, True]
+    harmful = harm.Health(harm.OURS, spread(1, 5000))
+    assert verdicts(harm.judge([alone, harmful, harm.Health(harm.NAIVE, spread(1, 10))])) == [False, False, False]
