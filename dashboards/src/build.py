@@ -13,12 +13,16 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from dashboards.src.bouncers import BOUNCERS
 from dashboards.src.health import HEALTH
+from dashboards.src.operations import OPERATIONS
 from dashboards.src.overview import OVERVIEW
 from dashboards.src.panels import Page, build_page
+from dashboards.src.policy import POLICY
+from dashboards.src.stores import STORES
 
 FOLDER = Path(__file__).parents[1]
-PAGES = (OVERVIEW, HEALTH)
+PAGES = (OVERVIEW, HEALTH, POLICY, BOUNCERS, STORES, OPERATIONS)
 
 
 def render_page(page: Page) -> str:

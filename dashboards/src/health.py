@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.src.panels import Form, Page, Panel, Query
+from dashboards.src.forms import Form
+from dashboards.src.panels import Page, Panel, Query
 
 _BY = "without (instance, pod)"
 

@@ -6,7 +6,8 @@ uid, a data source variable and units. Needs the exporter's `guide_names`, which
 
 from __future__ import annotations
 
-from dashboards.src.panels import Form, Page, Panel, Query
+from dashboards.src.forms import Form
+from dashboards.src.panels import Page, Panel, Query
 
 OVERVIEW = Page(
     uid="controlcore-overview",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import yaml
 
 from dashboards.src.build import FOLDER, PAGES, find_drift, main, render_page, write_pages
-from dashboards.src.panels import Page, Query, UnpublishedError, build_page
+from dashboards.src.panels import BOUNCER, Page, Query, UnpublishedError, build_page
 
-RULES = Path(__file__).parents[3] / "rules"
+ROOT = Path(__file__).parents[3]
+RULES = ROOT / "rules"
+RUNBOOKS = ROOT / "docs" / "runbooks"
 GUIDE = {
     "API Response Time": (
         "timeseries",
@@ -29,12 +32,17 @@ def _load(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def _panels(page: Page) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(render_page(page))["panels"]
+    return found
+
+
 def test_committed_files_are_what_their_sources_build() -> None:
     assert find_drift(FOLDER) == []
 
 
 def test_a_file_that_was_edited_or_has_no_source_is_drift(tmp_path: Path) -> None:
-    first, second = write_pages(tmp_path)
+    first, second, *_ = write_pages(tmp_path)
     stray = tmp_path / "stray.json"
     stray.write_text("{}", encoding="utf-8")
     first.write_text(first.read_text("utf-8").replace("now-3h", "now-6h"), encoding="utf-8")
@@ -68,8 +76,9 @@ def test_an_unpublished_name_or_label_breaks_the_build(page: Page, expr: str) ->
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
 def test_a_page_can_be_loaded_anywhere_and_read_by_anybody(page: Page) -> None:
     dashboard = json.loads(render_page(page))
-    (variable,) = dashboard["templating"]["list"]
+    variable, *others = dashboard["templating"]["list"]
     assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+    assert {other["name"] for other in others} - {"runbooks"} == {choice.name for choice in page.variables}
     assert dashboard["uid"] == page.uid
     assert dashboard["editable"] is False
     assert dashboard["schemaVersion"] >= 39
@@ -77,7 +86,7 @@ def test_a_page_can_be_loaded_anywhere_and_read_by_anybody(page: Page) -> None:
     for panel in dashboard["panels"]:
         assert panel["description"]
         assert panel["fieldConfig"]["defaults"]["unit"]
-        assert panel["type"] in {"timeseries", "stat"}
+        assert panel["type"] in {"timeseries", "stat", "heatmap", "table"}
         places = {panel["datasource"]["uid"], *(target["datasource"]["uid"] for target in panel["targets"])}
         assert places == {"${datasource}"}
 
@@ -99,10 +108,64 @@ def test_numbers_show_now_and_not_the_last_that_was_known() -> None:
         for page in PAGES
         for panel in json.loads(render_page(page))["panels"]
         for target in panel["targets"]
-        if panel["type"] == "stat"
+        if panel["type"] in {"stat", "table"}
     ]
     assert targets
     assert all(target["instant"] and not target["range"] for target in targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_every_variable_that_is_used_is_there(page: Page) -> None:
+    dashboard = json.loads(render_page(page))
+    text = json.dumps([dashboard["panels"], dashboard["annotations"]])
+    used = set(re.findall(r"\$\{?([a-z]\w*)", text))
+    assert used == {variable["name"] for variable in dashboard["templating"]["list"]}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_a_choice_among_labels_that_nobody_publishes_breaks_the_build(page: Page) -> None:
+    """And a choice that is made starts with everything, and follows the time range."""
+    with pytest.raises(UnpublishedError, match="Bouncer"):
+        build_page(replace(page, variables=(replace(BOUNCER, name="bouncr"),)))
+    dashboard = json.loads(render_page(replace(page, variables=(BOUNCER,))))
+    choice = dashboard["templating"]["list"][-1]
+    assert (choice["multi"], choice["includeAll"], choice["allValue"], choice["refresh"]) == (True, True, ".+", 2)
+
+
+def test_runbook_links_lead_to_pages_that_exist() -> None:
+    links = [link["url"] for page in PAGES for panel in _panels(page) for link in panel.get("links", ())]
+    assert len(links) > 20
+    for link in links:
+        assert (RUNBOOKS / link.removeprefix("${runbooks}/")).is_file(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_counters_are_shown_as_what_happened_in_a_time(page: Page) -> None:
+    """The value of a counter means nothing. `active_users_total` is the guide's name of a gauge."""
+    for panel in _panels(page):
+        for target in panel["targets"]:
+            for name in re.findall(r"\b\w+_(?:total|bucket)\b", target["expr"]):
+                if name != "active_users_total":
+                    assert re.search(rf"(?:rate|increase)\({name}\b", target["expr"]), target["expr"]
+
+
+def test_a_table_names_every_column_and_gives_it_its_unit() -> None:
+    tables = [panel for page in PAGES for panel in _panels(page) if panel["type"] == "table"]
+    assert len(tables) == 2
+    for table in tables:
+        (organize,) = [item for item in table["transformations"] if item["id"] == "organize"]
+        titles = [target["legendFormat"] for target in table["targets"]]
+        assert list(organize["options"]["renameByName"].values()) == titles
+        found = {item["matcher"]["options"]: item["properties"][0] for item in table["fieldConfig"]["overrides"]}
+        assert list(found) == titles
+        assert all(found[title]["id"] == "unit" and found[title]["value"] for title in titles)
+        assert {target["format"] for target in table["targets"]} == {"table"}
+
+
+def test_a_heatmap_takes_its_buckets_as_they_are() -> None:
+    (heatmap,) = [panel for page in PAGES for panel in _panels(page) if panel["type"] == "heatmap"]
+    assert heatmap["options"]["calculate"] is False
+    assert [target["format"] for target in heatmap["targets"]] == ["heatmap"]
 
 
 def test_every_dashboard_that_an_alert_links_to_exists() -> None:
