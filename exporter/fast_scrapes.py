@@ -54,10 +54,16 @@ def understand(data: bytes) -> Ordinary | None:
     return Ordinary(form, headers.get("user-agent", ""), head.encode("latin-1"))
 
 
+Show = Callable[[str, int | None], Snapshot | None]
+"""Is told who scrapes, on which connection, and gives the page at once; None when it first has to be collected."""
+
+
 class FastScrapes:
     """Answers ordinary scrapes as long as the page needs no collection first."""
 
-    def __init__(self, snapshot: Callable[[str], Snapshot | None], gate: Gate, settings: ServerSettings) -> None:
+    def __init__(
+        self, snapshot: Callable[[str, int | None], Snapshot | None], gate: Gate, settings: ServerSettings
+    ) -> None:
         """`snapshot` is told who scrapes and gives the page at once, or None when it first has to be collected."""
         self._snapshot = snapshot
         self._gate = gate
@@ -69,7 +75,8 @@ class FastScrapes:
         if asked is None or self._gate.in_flight >= self._settings.max_scrapes or transport.get_write_buffer_size():
             return False
         peer = transport.get_extra_info("peername")
-        snapshot = self._snapshot(f"{peer[0] if peer else ''} {asked.program} /metrics")
+        address, connection = (peer[0], peer[1]) if peer else ("", None)
+        snapshot = self._snapshot(f"{address} {asked.program} /metrics", connection)
         if snapshot is None:
             return False
         body = snapshot.body(asked.form)

@@ -1,15 +1,18 @@
 """Learns when scrapers come, so that collections can end just before. No I/O, no task, no clock.
 
 Prometheus keeps its interval within milliseconds, so the next scrape can be foretold. Each scraper (address, program,
-query) has an interval and a phase, both smoothed exponentially. When nobody is regular, or more than two scrapers come
-at different times, there is no plan and collectors keep to their own interval.
+query) has an interval and a phase, both smoothed exponentially. A pair behind one address looks like one scraper that
+comes often; but each of them keeps its connection, so connections are followed too, and believed first. When nobody is
+regular, or more than two scrapers come at different times, there is no plan and collectors keep to their own interval.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 SCRAPERS_MAX = 32
 INTERVAL_WEIGHT = 0.2
@@ -88,31 +91,50 @@ class Scrapers:
 
     def __init__(self) -> None:
         self._rhythms: OrderedDict[str, Rhythm] = OrderedDict()
+        self._connections: OrderedDict[tuple[str, int], Rhythm] = OrderedDict()
+        """Apart from the scrapers, so that many short connections push out no scraper."""
 
-    def observe(self, scraper: str, now: float) -> None:
-        """A scrape begins."""
-        rhythm = self._rhythms.get(scraper)
-        if rhythm is None:
-            self._rhythms[scraper] = Rhythm(now, now)
-            if len(self._rhythms) > SCRAPERS_MAX:
-                self._rhythms.popitem(last=False)
-            return
-        self._rhythms.move_to_end(scraper)
-        rhythm.observe(now)
+    def observe(self, scraper: str, now: float, connection: int | None = None) -> None:
+        """A scrape begins; `connection` is the peer's port, None when it is not known."""
+        _note(self._rhythms, scraper, now)
+        if connection is not None:
+            _note(self._connections, (scraper, connection), now)
 
     def plan(self, now: float) -> Plan | None:
         """When to expect scrapes; None when nobody is regular or too many disagree."""
         found: list[Plan] = []
-        for rhythm in self._rhythms.values():
-            period = rhythm.period(now)
-            if period is None:
-                continue
-            plan = Plan(rhythm.phase, period)
+        for plan in self._regular(now):
             if not any(_agree(plan, other) for other in found):
                 found.append(plan)
         if not found or len(found) > DISTINCT_MAX:
             return None
         return min(found, key=lambda plan: (plan.period, 0.0)) if not _same_period(found) else _earlier(found)
+
+    def _regular(self, now: float) -> Iterator[Plan]:
+        """The plan of each regular connection, then of each regular scraper that has none."""
+        kept: set[str] = set()
+        for (scraper, _), rhythm in self._connections.items():
+            if (period := rhythm.period(now)) is not None:
+                kept.add(scraper)
+                yield Plan(rhythm.phase, period)
+        for scraper, rhythm in self._rhythms.items():
+            if scraper not in kept and (period := rhythm.period(now)) is not None:
+                yield Plan(rhythm.phase, period)
+
+
+K = TypeVar("K", str, tuple[str, int])
+
+
+def _note(rhythms: OrderedDict[K, Rhythm], key: K, now: float) -> None:
+    """Takes over an arrival; whoever came longest ago is forgotten when there are too many."""
+    rhythm = rhythms.get(key)
+    if rhythm is None:
+        rhythms[key] = Rhythm(now, now)
+        if len(rhythms) > SCRAPERS_MAX:
+            rhythms.popitem(last=False)
+        return
+    rhythms.move_to_end(key)
+    rhythm.observe(now)
 
 
 def _agree(one: Plan, other: Plan) -> bool:

@@ -56,6 +56,8 @@ class Scrape:
     """Whose metrics; `""` means those of /metrics."""
     timeout_seconds: float | None = None
     """When the scraper gives up, as it says itself."""
+    connection: int | None = None
+    """The peer's port: scrapers keep their connection, which tells two behind one address apart."""
 
 
 class Shown(Protocol):
@@ -213,7 +215,9 @@ def scrape_of(request: web.Request, deployment: str = "") -> Scrape:
     except ValueError:
         timeout = 0.0
     scraper = f"{request.remote} {request.headers.get('User-Agent', '')} {request.path_qs}"
-    return Scrape(scraper, deployment, timeout if 0 < timeout < float("inf") else None)
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    connection = peer[1] if peer else None
+    return Scrape(scraper, deployment, timeout if 0 < timeout < float("inf") else None, connection)
 
 
 def selection_of(request: web.Request) -> Selection:

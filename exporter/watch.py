@@ -56,14 +56,14 @@ class Watch:
         if isinstance(self._pace, ScrapePace):
             await self._pace.scrape(scrape.timeout_seconds)
             await self.publisher.publish()
-        return self.scrape_now(scrape.scraper) or self.publisher.snapshot
+        return self.scrape_now(scrape.scraper, scrape.connection) or self.publisher.snapshot
 
-    def scrape_now(self, scraper: str) -> Snapshot | None:
+    def scrape_now(self, scraper: str, connection: int | None) -> Snapshot | None:
         """The snapshot to answer with at once; None when something is to be collected first."""
         pace = self._pace
         if isinstance(pace, PhasePace):
             now = self._clock.monotonic()
-            self._scrapers.observe(scraper, now)
+            self._scrapers.observe(scraper, now, connection)
             self.publisher.is_phase_locked = self._scrapers.plan(now) is not None
         return None if isinstance(pace, ScrapePace) else self.publisher.snapshot
 

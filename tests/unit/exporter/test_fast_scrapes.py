@@ -40,6 +40,7 @@ class World:
     settings: ServerSettings = field(default_factory=ServerSettings)
     counter: Counter = field(default_factory=lambda: Counter(own.SCRAPES_REFUSED))
     scrapers: list[str] = field(default_factory=list)
+    connections: list[int | None] = field(default_factory=list)
     slow: int = 0
     gate: Gate = field(init=False)
     place: tuple[str, int] = ("", 0)
@@ -48,8 +49,9 @@ class World:
         logger = structlog.wrap_logger(CapturingLogger(), processors=[])
         self.gate = Gate(self.counter, ManualClock(), logger)
 
-    def show(self, scraper: str) -> Snapshot | None:
+    def show(self, scraper: str, connection: int | None) -> Snapshot | None:
         self.scrapers.append(scraper)
+        self.connections.append(connection)
         return self.snapshot
 
     async def page(self, request: web.Request) -> web.Response:
@@ -109,6 +111,8 @@ async def test_many_scrapes_share_a_connection() -> None:
     async with serving(World(page_of(1))) as world:
         found = await exchange(world, *[PLAIN] * 5, answers=5)
         assert [body for _, _, body in found] == [page_of(1).text] * 5
+    assert len(set(world.connections)) == 1
+    assert isinstance(world.connections[0], int)
 
 
 @pytest.mark.parametrize(

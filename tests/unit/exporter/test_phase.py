@@ -63,6 +63,47 @@ def test_pair_is_served_by_the_scraper_whom_the_other_follows_soonest() -> None:
     assert plan.next_end(15.0, not_before=240.0, last_end=0.0) == pytest.approx(250.0)
 
 
+def test_pair_behind_one_address_is_told_apart_by_its_connections() -> None:
+    pair, one = Scrapers(), Scrapers()
+    for now, port in sorted([*((t, 4001) for t in regular(100.0, 15.0)), *((t, 4002) for t in regular(104.0, 15.0))]):
+        pair.observe("prometheus", now, port)
+        one.observe("prometheus", now)
+    plan = pair.plan(240.0)
+    assert plan is not None
+    assert plan.period == pytest.approx(15.0)
+    assert plan.next_end(15.0, not_before=240.0, last_end=0.0) == pytest.approx(250.0)
+    wrong = one.plan(240.0)
+    assert wrong is None or wrong.period < 5.0, "without their connections they look like one that comes often"
+
+
+def test_pair_in_opposite_phase_behind_one_address_is_no_scraper_of_half_the_interval() -> None:
+    scrapers = Scrapers()
+    for number, now in enumerate(regular(100.0, 7.5, 20)):
+        scrapers.observe("prometheus", now, 4001 + number % 2)
+    plan = scrapers.plan(243.0)
+    assert plan is not None
+    assert plan.period == pytest.approx(15.0)
+
+
+def test_scraper_that_connects_anew_each_time_is_foretold() -> None:
+    scrapers = Scrapers()
+    for port, now in enumerate(regular(100.0, 15.0)):
+        scrapers.observe("prometheus", now, port)
+    plan = scrapers.plan(236.0)
+    assert plan is not None
+    assert plan.period == pytest.approx(15.0)
+
+
+def test_short_connections_push_out_no_scraper() -> None:
+    scrapers = Scrapers()
+    for now in regular(100.0, 15.0):
+        scrapers.observe("prometheus", now, 4001)
+        for port in range(2 * SCRAPERS_MAX):
+            scrapers.observe("curl", now + 1.0, port)
+    assert scrapers.plan(236.0) is not None
+    assert len(scrapers._connections) == SCRAPERS_MAX
+
+
 def test_three_scrapers_at_different_times_end_the_plan() -> None:
     scrapers = Scrapers()
     for number in range(3):
