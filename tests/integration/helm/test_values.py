@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter.__main__ import main as check_exporter
 from exporter.presets import LOCAL_API_PORTS, PRESETS
-from tests.fakes.chart import EXAMPLES, check_config, file_of, read_example, rendered, write_secrets
+from remediations.__main__ import main as check_remediator
+from tests.fakes.chart import EXAMPLES, file_of, read_example, rendered, write_secrets
 from tools.chart import CHART, ChartError, Manifest, find_object, lint
 
 SMALL: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
 EVERYTHING = read_example(CHART / "ci" / "everything-values.yaml")
 ENTERPRISE = read_example(CHART / "ci" / "enterprise-values.yaml")
-PROGRAMS = {
-    "exporter": ("exporter", "--config.check"),
-    "sidecar": ("exporter", "--config.check"),
-    "remediator": ("remediations", "check-config"),
+PROGRAMS: dict[str, tuple[Callable[[list[str]], int | None], str]] = {
+    "exporter": (check_exporter, "--config.check"),
+    "sidecar": (check_exporter, "--config.check"),
+    "remediator": (check_remediator, "check-config"),
 }
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_is_accepted_by_helm_and_by_the_programs(path: Path, tmp_path: Path) -> None:
+def test_every_example_is_accepted_by_helm_and_by_the_programs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("CONTROLCORE_")]:
+        monkeypatch.delenv(name)
     values = read_example(path)
     assert "0 chart(s) failed" in lint(values)
     names = {item["metadata"]["name"] for item in rendered(values) if item["kind"] == "ConfigMap"}
@@ -36,8 +44,10 @@ def test_every_example_is_accepted_by_helm_and_by_the_programs(path: Path, tmp_p
             policies.write_text(file_of(values, "controlcore-remediator", "policies.yaml"), encoding="utf-8")
         config = write_secrets(tmp_path, file_of(values, f"controlcore-{part}", "config.yaml"))
         config = config.replace("/etc/controlcore-remediator/policies.yaml", str(policies))
-        answer = check_config(tmp_path, config, *PROGRAMS[part])
-        assert (answer.returncode, answer.stderr) == (0, ""), part
+        file = tmp_path / f"{part}.yaml"
+        file.write_text(config, encoding="utf-8")
+        check, command = PROGRAMS[part]
+        assert (_status(check, [command, f"--config.file={file}"]), capsys.readouterr().err) == (0, ""), part
 
 
 def test_the_chart_and_the_exporter_know_the_same_presets() -> None:
@@ -75,6 +85,13 @@ def test_services_are_listed_only_where_bouncers_are_looked_for_among_them() -> 
     config = yaml.safe_load(file_of(found, "controlcore-exporter", "config.yaml"))
     assert config["bouncer_discovery"]["kubernetes"]["selector"] == "app=controlcore-bouncer"
     assert [lists_services(values) for values in (SMALL, found, ENTERPRISE)] == [False, False, True]
+
+
+def test_named_colours_and_the_backups_cron_job_are_what_may_be_read() -> None:
+    rules = find_object(rendered(EVERYTHING), "Role", "controlcore-exporter")["rules"]
+    names = {rule["resources"][0]: rule["resourceNames"] for rule in rules if "resourceNames" in rule}
+    assert names["services"] == ["control-plane-api", "control-plane-api-green"]
+    assert names["cronjobs"] == ["nightly-dump"]
 
 
 def test_whatever_is_mounted_is_mounted_for_reading_and_exists() -> None:
@@ -151,6 +168,14 @@ def test_dashboards_carry_label_and_folder() -> None:
 def test_a_value_that_makes_no_sense_is_refused(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ChartError, match=complaint):
         lint(values)
+
+
+def _status(check: Callable[[list[str]], int | None], arguments: list[str]) -> object:
+    """The program's status, whether it returns it or ends with it."""
+    try:
+        return check(arguments)
+    except SystemExit as end:
+        return end.code
 
 
 def _pod(values: dict[str, Any], name: str) -> Manifest:
