@@ -289,7 +289,8 @@ def _with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaita
         return EXIT_FAILED
 
     async def open_and_work() -> int:
-        async with open_journal(path) as journal:
+        # Not checked for damage: `serve` has done so, and a large journal takes seconds to read.
+        async with open_journal(path, is_checked=False) as journal:
             return await work(journal)
 
     return asyncio.run(open_and_work())

@@ -41,7 +41,7 @@ from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.sighting import Lookout
 from remediations.sources import Sources
-from remediations.start import find_start
+from remediations.start import find_start, take_over
 from remediations.steady_clock import SteadyClock
 from remediations.telemetry import Notification, Telemetry
 from remediations.tools import keep_open, make_tools, opened_session
@@ -154,6 +154,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     session = await stack.enter_async_context(opened_session(settings.database))
     lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
     start = await find_start(journal, clock)
+    await take_over(journal)
     desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout)
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker))

@@ -189,6 +189,13 @@ class Journal(Protocol):
         """
         ...
 
+    async def take_over(self) -> int:
+        """Ends the claims of processes that have died, so that nobody waits for their leases; returns how many.
+
+        Ends none while another process that has called this still lives. Call it once, before the first claim.
+        """
+        ...
+
     async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
         """Extends the lease; raises FenceLostError when it is no longer ours."""
         ...

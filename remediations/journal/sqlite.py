@@ -61,6 +61,14 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.write(work, is_durable=False)
 
+    async def take_over(self) -> int:
+        """Ends the claims of processes that have died; none while another one that serves this file lives."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(sql.TAKE_OVER).rowcount if self._thread.ownership.take() else 0
+
+        return await self._thread.write(work)
+
     async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
         """Extends the lease; raises FenceLostError when it is no longer ours."""
         values = _identity(claim, now) | {"until": now + ttl_seconds}
@@ -163,12 +171,15 @@ class SqliteJournal(SqliteAnswers):
 
 
 @asynccontextmanager
-async def open_journal(path: Path, *, timeout_seconds: float = 10.0) -> AsyncIterator[SqliteJournal]:
+async def open_journal(
+    path: Path, *, timeout_seconds: float = 10.0, is_checked: bool = True
+) -> AsyncIterator[SqliteJournal]:
     """The journal in this file, created when it does not exist; raises JournalError with a sentence that helps.
 
-    `timeout_seconds` bounds every call, waiting for another process's lock included.
+    `timeout_seconds` bounds every call, waiting for another process's lock included. `is_checked` reads the whole file
+    for damage first; without it damage shows when something damaged is read.
     """
-    thread = SqliteThread(path, timeout_seconds)
+    thread = SqliteThread(path, timeout_seconds, is_checked=is_checked)
     await thread.open()
     try:
         yield SqliteJournal(thread)

@@ -106,15 +106,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection, *, is_checked: bool = True) -> None:
     """Sets what every connection needs, refuses a damaged or foreign file, and brings the tables up to date.
 
     WAL lets the command line read while the program writes; synchronous=FULL makes a commit survive a power cut
     (https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous).
     """
-    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if answer != "ok":
-        raise JournalError(f"the journal is damaged: {answer}")
+    if is_checked:
+        answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            raise JournalError(f"the journal is damaged: {answer}")
     _require_ours(connection)
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("PRAGMA synchronous = FULL")

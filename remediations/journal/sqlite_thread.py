@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from remediations.journal.ownership import Ownership
 from remediations.journal.port import JournalError
 from remediations.journal.sqlite_schema import prepare
 
@@ -38,12 +39,14 @@ ADVICE = {
 class SqliteThread:
     """Runs work on the connection, one piece after the other, each in a transaction of its own."""
 
-    def __init__(self, path: Path, timeout_seconds: float) -> None:
+    def __init__(self, path: Path, timeout_seconds: float, *, is_checked: bool = True) -> None:
         self._path = path
         self._timeout_seconds = timeout_seconds
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._connection: sqlite3.Connection | None = None
         self._is_durable = True
+        self._is_checked = is_checked
+        self.ownership = Ownership(path)
 
     async def open(self) -> None:
         """Opens (and creates, readable by its owner alone) the file; raises JournalError."""
@@ -109,7 +112,7 @@ class SqliteThread:
         self._connection = connection
         connection.row_factory = sqlite3.Row
         try:
-            prepare(connection)
+            prepare(connection, is_checked=self._is_checked)
         except JournalError as error:
             raise JournalError(f"{self._path}: {error}") from error
 
@@ -118,6 +121,7 @@ class SqliteThread:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+        self.ownership.give_back()
 
     def _set_durable(self, *, is_durable: bool) -> None:
         """Whether the next commit waits until the disk has everything."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 import pytest
 
 from remediations.journal.port import FenceLostError, Journal, TargetBusyError
@@ -125,3 +128,34 @@ class ClaimContract(Opening):
         first, second = await self.claim(journal), await self.claim(journal, worker="two")
         await journal.advance(first, State.CLAIMED, State.PLANNED, T0, change())
         assert (await journal.advance(second, State.CLAIMED, State.PLANNED, T0, change())).state is State.PLANNED
+
+    # --- taking over from a process that has died
+
+    async def test_claims_of_a_process_that_ended_are_taken_over_at_once(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path / "journal") as journal:
+            await journal.take_over()
+            await self.begin(journal)
+            old = await self.claim(journal)
+        async with self.open(tmp_path / "journal") as journal:
+            assert await journal.take_over() == 1
+            new = await self.claim(journal, T0 + 1, "two")
+            assert (new.remediation.id, new.fence > old.fence) == (old.remediation.id, True)
+
+    async def test_claims_of_a_process_that_lives_are_left_alone(self, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            one = await stack.enter_async_context(self.open(tmp_path / "journal"))
+            two = await stack.enter_async_context(self.open(tmp_path / "journal"))
+            await one.take_over()
+            await self.begin(one)
+            claim = await self.claim(one)
+            assert await two.take_over() == 0
+            assert await two.claim("two", T0 + 1, 10) is None
+            await one.advance(claim, State.CLAIMED, State.PLANNED, T0 + 1, change())
+
+    async def test_claim_that_was_taken_over_changes_nothing_any_more(self, journal: Journal) -> None:
+        """Should whoever held it live after all."""
+        await self.begin(journal)
+        old = await self.claim(journal)
+        assert await journal.take_over() == 1
+        with pytest.raises(FenceLostError):
+            await journal.advance(old, State.CLAIMED, State.PLANNED, T0 + 1, change())

@@ -49,24 +49,6 @@ async def test_file_is_durable_private_and_marked_as_ours(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_claims_alone_do_not_wait_for_the_disk_and_what_follows_does(tmp_path):
-    async with open_journal(tmp_path / "journal.db") as journal:
-
-        async def level() -> int:
-            return await journal._thread.read(lambda connection: connection.execute("PRAGMA synchronous").fetchone()[0])
-
-        await journal.append(delivery(match()))
-        levels = [await level()]
-        claim = await journal.claim("one", T0, 10)
-        assert claim is not None
-        levels.append(await level())
-        await journal.renew(claim, T0, 10)
-        levels.append(await level())
-        await journal.advance(claim, State.CLAIMED, State.HELD, T0, change())
-        levels.append(await level())
-    assert levels == [2, 1, 1, 2]
-
-
 async def test_connection_lives_in_one_thread_that_ends_with_it(tmp_path):
     seen = set()
     async with open_journal(tmp_path / "journal.db") as journal:

@@ -1,0 +1,43 @@
+"""Tells whether this process alone serves a journal file: a lock that the kernel takes back when its holder dies.
+
+The lock lies on a file beside the journal. On the journal itself it would not do: closing any descriptor of a file ends
+the locks that SQLite holds on it (fcntl(2)).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+class Ownership:
+    """The lock; every method blocks on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + "-owner")
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Whether the journal is ours: nobody else who serves it lives. Raises OSError when that cannot be told."""
+        if self._file is not None:
+            return True
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        return True
+
+    def give_back(self) -> None:
+        """Lets the next process have it."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            with suppress(OSError):
+                os.close(file)
