@@ -34,6 +34,7 @@ class Credentials:
         self._digests: tuple[bytes, ...] = ()
         self._checked_at: float | None = None
         self._problems: tuple[str, ...] = ()
+        self._reading = asyncio.Lock()
         self._log = get_logger()
 
     @property
@@ -43,18 +44,25 @@ class Credentials:
 
     async def is_known(self, presented: str) -> bool:
         """Whether the token is accepted; raises NoCredentialError when no file could be read."""
-        now = self._clock.monotonic()
-        if self._checked_at is None or now - self._checked_at >= RECHECK_SECONDS:
-            self._checked_at = now
-            digests, problems = await asyncio.to_thread(_read, self._files)
-            if problems and problems != self._problems:
-                self._log.error("credential.unreadable", problems=list(problems))
-            self._digests, self._problems = digests, problems
+        # Who comes while the files are read waits: without the lock, callers beside the first would find no token yet.
+        async with self._reading:
+            await self._read_again()
         if not self._digests:
             raise NoCredentialError("no token file can be read")
         digest = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
         # Every digest is compared, also after a match: the time must not tell which token it was.
         return sum([hmac.compare_digest(digest, own) for own in self._digests]) > 0
+
+    async def _read_again(self) -> None:
+        """Reads the files unless that has been done a moment ago."""
+        now = self._clock.monotonic()
+        if self._checked_at is not None and now - self._checked_at < RECHECK_SECONDS:
+            return
+        digests, problems = await asyncio.to_thread(_read, self._files)
+        if problems and problems != self._problems:
+            self._log.error("credential.unreadable", problems=list(problems))
+        self._digests, self._problems = digests, problems
+        self._checked_at = now
 
 
 def check_files(files: tuple[Path, ...]) -> tuple[str, ...]:

@@ -72,6 +72,23 @@ def policies(mode: str, witness_port: int) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
+def many_targets(count: int) -> str:
+    """One policy with a target for each alert."""
+    document = yaml.safe_load(policies("observe", free_port()))
+    (policy, *_) = document["policies"]
+    names = [f"target-{number}" for number in range(count)]
+    policy["targets"] = [{"namespace": NAMESPACE, "kind": "Deployment", "name": name} for name in names]
+    return yaml.safe_dump({**document, "policies": [policy]}, sort_keys=False)
+
+
+def targeted_alert(number: int) -> dict[str, Any]:
+    """An alert that chooses a target of its own."""
+    found = alert(0)
+    found["labels"] |= {"namespace": NAMESPACE, "deployment": f"target-{number}", "n": str(number)}
+    found["fingerprint"] = f"{number:016x}"
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Durable acknowledgements for one number of alerts a request, which join open remediations or open new ones."""
@@ -92,18 +109,9 @@ def measure_acknowledgement(counts: tuple[int, ...] = (1, 20), requests: int = 3
             request = post(remediator.port, WEBHOOKS, body, remediator.token)
             spread = measure(request, count=requests, pid=remediator.process.pid)
             rows.append(Acknowledgement("repeat", count, spread, resident_mib(remediator.process.pid)))
-    with RemediatorServer(settings, many_targets()) as remediator:
+    with RemediatorServer(settings, many_targets(OPENING_REQUESTS * TARGETS)) as remediator:
         rows.append(_measure_opening(remediator))
     return rows
-
-
-def many_targets() -> str:
-    """One policy with a target for each alert that `_measure_opening` sends."""
-    document = yaml.safe_load(policies("observe", free_port()))
-    (policy, *_) = document["policies"]
-    names = [f"target-{number}" for number in range(OPENING_REQUESTS * TARGETS)]
-    policy["targets"] = [{"namespace": NAMESPACE, "kind": "Deployment", "name": name} for name in names]
-    return yaml.safe_dump({**document, "policies": [policy]}, sort_keys=False)
 
 
 def _measure_opening(remediator: RemediatorServer) -> Acknowledgement:
@@ -113,7 +121,7 @@ def _measure_opening(remediator: RemediatorServer) -> Acknowledgement:
     times: list[float] = []
     before = cpu_seconds(remediator.process.pid)
     for number in range(OPENING_REQUESTS):
-        alerts = [_opening_alert(number * TARGETS + each) for each in range(TARGETS)]
+        alerts = [targeted_alert(number * TARGETS + each) for each in range(TARGETS)]
         raw = post(remediator.port, WEBHOOKS, payload(alerts), remediator.token).raw
         started = time.perf_counter()
         status, body = connection.send(raw)
@@ -123,11 +131,3 @@ def _measure_opening(remediator: RemediatorServer) -> Acknowledgement:
     connection.close()
     cpu = (cpu_seconds(remediator.process.pid) - before) / OPENING_REQUESTS
     return Acknowledgement("open", TARGETS, summarise(times, cpu, 0), resident_mib(remediator.process.pid))
-
-
-def _opening_alert(number: int) -> dict[str, Any]:
-    """An alert that chooses a target of its own."""
-    found = alert(0)
-    found["labels"] |= {"namespace": NAMESPACE, "deployment": f"target-{number}", "n": str(number)}
-    found["fingerprint"] = f"{number:016x}"
-    return found

@@ -73,3 +73,15 @@ def test_faults_of_token_files_are_told(tmp_path):
 
     assert [problem.split(":")[0].split("/")[-1] for problem in problems] == ["short", "binary", "missing"]
     assert not any("\xff" in problem for problem in problems)
+
+
+async def test_callers_beside_the_first_one_are_let_in_too(tmp_path):
+    """They arrive while the file is being read for the first time."""
+    path = tmp_path / "token"
+    path.write_text("a-token-of-the-test-0001")
+    credentials = Credentials((path,), ManualClock())
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(credentials.is_known("a-token-of-the-test-0001")) for _ in range(3)]
+
+    assert [task.result() for task in tasks] == [True] * 3
