@@ -70,9 +70,9 @@ def _open(connection: sqlite3.Connection, matches: list[Match], at: float, ids: 
     """Begins a remediation with the first of these alerts."""
     first = matches[0]
     new = ids.make(at)
-    alert = _alert_data(first.alert)
-    connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), to_json(alert), at, at, at))
-    data = to_json({"alert": alert, "alerts": len(matches)})
+    alert = to_json(_alert_data(first.alert))
+    connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), alert, at, at, at))
+    data = f'{{"alert": {alert}, "alerts": {len(matches)}}}'  # as text: the same alert need not be written twice
     connection.execute(sql.RECORD, (new, at, "received", "received", data))
     return new
 

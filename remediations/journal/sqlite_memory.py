@@ -25,6 +25,7 @@ class Memory:
         self._duplicate_seconds = duplicate_seconds
         self._arrived = 0
         self.duplicates = 0
+        self._found: dict[tuple[str, ...], sqlite3.Row | None] = {}
 
     def fresh(self, matches: Sequence[Match]) -> list[Match]:
         """Those that begin something; the others are counted as duplicates."""
@@ -38,6 +39,7 @@ class Memory:
             if match.content:
                 self._arrived += self._find(match) is None
                 self._connection.execute(sql.SEE, (*_key(match), self._at, remediation))
+                self._found.pop(_key(match), None)
             else:
                 self._arrived += 1
 
@@ -46,6 +48,7 @@ class Memory:
         for match in matches:
             if match.content:
                 self._connection.execute(sql.UNSEE, _key(match))
+                self._found.pop(_key(match), None)
 
     def close(self) -> None:
         """Notes how many alerts were new, and removes what is too old to matter."""
@@ -64,8 +67,10 @@ class Memory:
 
     def _find(self, match: Match) -> sqlite3.Row | None:
         """When this content was stored, and the state of its remediation."""
-        found: sqlite3.Row | None = self._connection.execute(sql.SEEN, _key(match)).fetchone()
-        return found
+        key = _key(match)
+        if key not in self._found:
+            self._found[key] = self._connection.execute(sql.SEEN, key).fetchone()
+        return self._found[key]
 
 
 def _key(match: Match) -> tuple[str, str, str, str, str]:

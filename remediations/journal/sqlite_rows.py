@@ -13,6 +13,8 @@ from remediations.model import Alert, PastAction, Target
 from remediations.states import State
 
 SEQUENCE_LIMIT = 0x10000
+ENCODER = json.JSONEncoder(default=dict)
+"""Made once: making one for each of ten thousand texts takes as long as writing them."""
 
 
 class IdSource:
@@ -32,12 +34,12 @@ class IdSource:
 
 def to_json(value: Mapping[str, Any]) -> str:
     """The value as JSON in ASCII: whatever characters an alert brings, the text can be stored."""
-    return json.dumps(value, default=dict)
+    return ENCODER.encode(value)
 
 
 def to_text(value: str) -> str:
     """The string with what UTF-8 cannot express replaced."""
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_remediation(row: sqlite3.Row) -> Remediation:
