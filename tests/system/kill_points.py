@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tools.servers.kubernetes import Cluster, is_rolled_out
 
 NAME = "control-plane-api"
+TRIGGERS = ("/policy-updater/trigger", "/data-updater/trigger")
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
 OPEN_STATES = ("received", "claimed", "held", "planned", "writing", "verifying")
-EARLY_STATES = ("received", "claimed", "writing", "writing", "writing")
-"""What the killer waits for first. PLANNED lasts no longer than two commits; the delays reach it."""
-LONGEST_DELAY_SECONDS = 0.16
-"""Reaches over a whole write: before it has arrived, before its answer has, and after."""
-NETWORK_DELAY_SECONDS = 0.06
+EARLY_STATES = ("received", "claimed", "claimed", "writing", "writing", "writing")
+"""What the killer waits for first. PLANNED and the intent are one commit, so nobody ever sees it."""
+LONGEST_DELAYS = {"socket": 0.02, "received": 0.01, "claimed": 0.4, "writing": 0.1, "verifying": 0.2}
+"""Each reaches over all that happens in a state: `socket` from the first byte sent until after the acknowledgement,
+`claimed` over facts, evidence and the commit of the intent, `writing` over a write's way, its answer and after."""
+CALL_SECONDS = 0.03
+"""A call of an action takes so long before it counts, and again before it is answered."""
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -57,6 +60,17 @@ policies:
     cooldown_seconds: 0
     human_quiet_seconds: 0
     change_quiet_seconds: 0
+    budget_actions: 1000
+    retry_seconds: 0.3
+  - name: reload-policies
+    action: trigger_policy_update
+    mode: auto
+    targets: [{{namespace: {namespace}, kind: OpalClient, name: opal}}]
+    parameters: {{url: "{url}"}}
+    condition: {{promql: stale, collectors: [api]}}
+    verify: {{promql: fresh, collectors: [api]}}
+    verify_timeout_seconds: 4
+    cooldown_seconds: 0
     budget_actions: 1000
     retry_seconds: 0.3
 """
@@ -92,10 +106,36 @@ class Product:
         return found["metadata"]["generation"] > self._broken_at and is_rolled_out(found)
 
 
+class Opal:
+    """A client of the policy server: it is stale from `break_it` until it has been told to load again."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[str] = Counter()
+        self._broken_at: Counter[str] = Counter()
+
+    def break_it(self) -> None:
+        """What it has loaded is old."""
+        self._broken_at = self._calls.copy()
+
+    def call(self, path: str) -> None:
+        """One call of an action."""
+        self._calls[path] += 1
+
+    def calls(self) -> Counter[str]:
+        """Calls since `break_it`, by path."""
+        return self._calls - self._broken_at
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything was loaded again."""
+        return len(self.calls()) == len(TRIGGERS)
+
+
 class _Handler(BaseHTTPRequestHandler):
-    """Prometheus' query API and the product's health page, on what the cluster shows now."""
+    """Prometheus' query API, the product's health page and the triggers, on what the cluster shows now."""
 
     product: Product
+    opal: Opal
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -106,10 +146,21 @@ class _Handler(BaseHTTPRequestHandler):
         if promql.startswith(FRESHNESS):
             metric, value = {"collector": "api"}, time.time()
         else:
-            metric, value = {}, float(self.product.is_well is (promql == "well"))
+            metric, value = {}, float(self._is_true(promql))
         result = [{"metric": metric, "value": [time.time(), str(value)]}]
         body = {"status": "success", "data": {"resultType": "vector", "result": result}}
         self._answer(200, json.dumps(body).encode())
+
+    def do_POST(self) -> None:
+        time.sleep(CALL_SECONDS)
+        self.opal.call(self.path)
+        time.sleep(CALL_SECONDS)
+        self._answer(200, b"{}")
+
+    def _is_true(self, promql: str) -> bool:
+        if promql in {"stale", "fresh"}:
+            return self.opal.is_well is (promql == "fresh")
+        return self.product.is_well is (promql == "well")
 
     def _answer(self, status: int, body: bytes) -> None:
         with suppress(OSError):
@@ -123,9 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def watching(product: Product) -> Iterator[str]:
-    """The address of a Prometheus that watches this product."""
-    handler = type("Handler", (_Handler,), {"product": product})
+def watching(product: Product, opal: Opal) -> Iterator[str]:
+    """The address of a Prometheus that watches both; the triggers are there too."""
+    handler = type("Handler", (_Handler,), {"product": product, "opal": opal})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -136,61 +187,6 @@ def watching(product: Product) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-class SlowNetwork:
-    """A way to the API server on which every piece takes NETWORK_DELAY_SECONDS, each way.
-
-    What has been sent arrives even when the sender has died meanwhile: such a write comes late.
-    """
-
-    def __init__(self, server: str) -> None:
-        address = urlsplit(server)
-        assert address.hostname is not None
-        assert address.port is not None
-        self._upstream = (address.hostname, address.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = [self._listener]
-        self._threads = [threading.Thread(target=self._accept)]
-
-    @property
-    def url(self) -> str:
-        """Where to connect instead."""
-        return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_ignored: object) -> None:
-        for end in self._sockets:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for end in self._sockets:
-            end.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                self._sockets.append(near)
-                far = socket.create_connection(self._upstream)
-                self._sockets.append(far)
-                for ends in ((near, far), (far, near)):
-                    self._threads.append(threading.Thread(target=_carry, args=ends))
-                    self._threads[-1].start()
-
-
-def _carry(source: socket.socket, goal: socket.socket) -> None:
-    """Moves bytes one way, late, until the end."""
-    with suppress(OSError):
-        while piece := source.recv(65536):
-            time.sleep(NETWORK_DELAY_SECONDS)
-            goal.sendall(piece)
-    with suppress(OSError):
-        goal.shutdown(socket.SHUT_WR)
 
 
 @dataclass
@@ -209,13 +205,14 @@ class Killer:
             while time.monotonic() < deadline:
                 state = newest_state(connection)
                 if state in {wanted, "verifying"}:
-                    time.sleep(self.chance.uniform(0.0, LONGEST_DELAY_SECONDS))
+                    time.sleep(self.chance.uniform(0.0, LONGEST_DELAYS[state]))
+                    # Wherever it is by now is where it is killed.
                     state = newest_state(connection)
+                    if state in OPEN_STATES:
+                        self.points.append(state)
+                        return True
                 if state and state not in OPEN_STATES:
                     return False
-                if state in {wanted, "verifying"}:
-                    self.points.append(state)
-                    return True
                 time.sleep(0.0005)
         return False
 

@@ -1,29 +1,38 @@
-"""The remediator is killed between webhook and verification, again and again, on a real Kubernetes API."""
+"""The remediator is killed between socket and verification, again and again, on a real Kubernetes API."""
 
 from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.remediations.running import RemediatorServer, an_alert
-from tests.system.kill_points import OPEN_STATES, POLICIES, Killer, Product, SlowNetwork, watching
+from tests.system.kill_points import LONGEST_DELAYS, OPEN_STATES, POLICIES, TRIGGERS, Killer, Opal, Product, watching
+from tests.system.nursery import BornRemediator, Nursery
+from tests.system.slow_network import SlowNetwork
 from tools.chart import render
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
 
-KILLS = int(os.environ.get("CONTROLCORE_CHAOS_KILLS", "20"))
+KILLS = int(os.environ.get("CONTROLCORE_CHAOS_KILLS", "50"))
+CALL_KILLS = KILLS // 5
+"""So many of them while an action is called that leaves no mark; the others while a Deployment is patched."""
 SECONDS_PER_KILL = 30
 MOST_TRIES = 10
-MOST_KILLS_EACH = 5
-"""So often one remediation is interrupted, once of these while it is verified; then it is left alone to end."""
+RESUMED_SECONDS = 30.0
+MOST_KILLS_EACH = 8
+"""So often one remediation is interrupted, twice of these while it is verified; then it is left alone to end."""
+ROUNDS_PER_REPORT = 25
+SOCKET_ROUNDS = 4
+"""Every so many rounds the delivery itself is interrupted."""
 SETTINGS = {
     "worker": {"lease_seconds": 2.5, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05},
 }
@@ -35,8 +44,21 @@ def product(cluster: Cluster, namespace: str) -> Product:
 
 
 @pytest.fixture
-def remediator(cluster: Cluster, namespace: str, product: Product, tmp_path: Path) -> Iterator[RemediatorServer]:
-    with watching(product) as url, SlowNetwork(cluster.server) as network:
+def opal() -> Opal:
+    return Opal()
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as opened:
+        yield opened
+
+
+@pytest.fixture
+def remediator(
+    cluster: Cluster, namespace: str, product: Product, opal: Opal, nursery: Nursery, tmp_path: Path
+) -> Iterator[RemediatorServer]:
+    with watching(product, opal) as url, SlowNetwork(cluster.server) as network:
         # The rights are exactly those of the chart, with a real token of its ServiceAccount.
         objects = render({"remediator": {"tokenSecret": {"name": "webhook"}}}, "controlcore", namespace)
         cluster.apply([item for item in objects if item["kind"] in {"ServiceAccount", "Role", "RoleBinding"}])
@@ -48,20 +70,103 @@ def remediator(cluster: Cluster, namespace: str, product: Product, tmp_path: Pat
             "prometheus": {"url": url, "timeout_seconds": 1.5},
             "kubernetes": {"kubeconfig": str(kubeconfig), "timeout_seconds": 1.5},
         }
-        with RemediatorServer(POLICIES.format(namespace=namespace, url=url), settings) as server:
+        with BornRemediator(nursery, POLICIES.format(namespace=namespace, url=url), settings) as server:
             yield server
 
 
-def deliver(remediator: RemediatorServer, number: int) -> None:
-    """Sends one alert until it is acknowledged, as Alertmanager does."""
-    while remediator.post(an_alert(number)) != 200:
-        time.sleep(0.1)
+class Chaos:
+    """Delivers alerts as Alertmanager does, kills the remediator meanwhile, and keeps count."""
+
+    def __init__(self, remediator: RemediatorServer, policy: str) -> None:
+        # A test that can be repeated.
+        self.chance = random.Random(os.environ.get("CONTROLCORE_CHAOS_SEED", "1"))  # noqa: S311
+        self.killer = Killer(remediator.journal_path, self.chance)
+        self._remediator = remediator
+        self._policy = policy
+        self.number = 0
+        self.acknowledged: set[str] = set()
+        self.ends: list[str] = []
+        self.resumed_seconds: list[float] = []
+
+    def alert(self) -> dict[str, Any]:
+        """The alert of this round."""
+        return an_alert(self.number, remediation=self._policy)
+
+    def play_round(self, kills: int) -> None:
+        """One alert, interrupted up to so many times, then left alone until its remediation has closed."""
+        self.number += 1
+        if kills and self.number % SOCKET_ROUNDS == 1:
+            self._kill_while_delivering()
+            kills -= 1
+        self.deliver(self.alert())
+        for _ in range(min(MOST_KILLS_EACH, kills)):
+            if not self.killer.wait(self.killer.draw(), 30.0):
+                break
+            self._restart()
+            if self.killer.points[-2:] == ["verifying", "verifying"]:
+                break
+        self.ends.append(wait_closed(self._remediator))
+        if self.number % ROUNDS_PER_REPORT == 0:
+            print(f"\n{self.report()}", flush=True)
+
+    def resolve(self) -> None:
+        """Says that the alert is over: the same words afterwards are a new fault, no repetition."""
+        self.deliver({**self.alert(), "status": "resolved"})
+
+    def deliver(self, alert: dict[str, Any]) -> None:
+        """Sends until it is acknowledged, as Alertmanager does."""
+        while self._remediator.post(alert) != 200:
+            time.sleep(0.02)
+        self.acknowledged.add(alert["fingerprint"])
+
+    def _kill_while_delivering(self) -> None:
+        """Killed between the first byte and a moment after the answer: what was acknowledged counts."""
+        answers: list[int] = []
+        alert = self.alert()
+        sender = threading.Thread(target=lambda: answers.append(self._remediator.post(alert, timeout_seconds=5.0)))
+        sender.start()
+        time.sleep(self.chance.uniform(0.0, LONGEST_DELAYS["socket"]))
+        self._remediator.kill()
+        sender.join()
+        self.killer.points.append("acknowledged" if answers == [200] else "socket")
+        if answers == [200]:
+            self.acknowledged.add(alert["fingerprint"])
+            assert stored_alerts(self._remediator) >= {alert["fingerprint"]}, "an acknowledged alert is lost"
+        self._remediator.start()
+
+    def _restart(self) -> None:
+        """Killed and started again; returns once a worker has it, or once it turns out to have closed."""
+        self._remediator.kill()
+        before, state = self._claims()
+        started = time.monotonic()
+        self._remediator.start()
+        while state in OPEN_STATES:
+            after, state = self._claims()
+            if after > before:
+                self.resumed_seconds.append(time.monotonic() - started)
+                return
+            assert time.monotonic() < started + RESUMED_SECONDS, f"not resumed: {self._remediator.log()[-3:]}"
+            time.sleep(0.005)
+
+    def _claims(self) -> tuple[int, str]:
+        """How often the newest remediation has been claimed, and its state."""
+        ((fence, state),) = self._remediator.read("SELECT fence, state FROM remediation ORDER BY id DESC LIMIT 1")
+        return int(fence), str(state)
+
+    def report(self) -> str:
+        """The figures of the run."""
+        points = Counter(self.killer.points)
+        slowest = max(self.resumed_seconds, default=0.0)
+        return (
+            f"{len(self.killer.points)} SIGKILLs in {self.number} remediations by {self._policy}: {dict(points)}; "
+            f"closed as {dict(Counter(self.ends))}; {len(self.acknowledged)} alerts acknowledged, none lost; "
+            f"resumed at the latest {slowest:.1f} s after the start"
+        )
 
 
-def resolve(remediator: RemediatorServer, number: int) -> None:
-    """Says that the alert is over, as Alertmanager does: the same words afterwards are a new fault, no repetition."""
-    while remediator.post({**an_alert(number), "status": "resolved"}) != 200:
-        time.sleep(0.1)
+def stored_alerts(remediator: RemediatorServer) -> set[str]:
+    """The fingerprints of everything in the journal."""
+    return {row[0] for row in remediator.read("SELECT json_extract(alert, '$.fingerprint') FROM remediation")}
 
 
 def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> str:
@@ -76,41 +181,47 @@ def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> 
 
 
 @pytest.mark.timeout(120 + KILLS * SECONDS_PER_KILL)
-def test_killed_remediator_loses_no_alert_and_acts_once(remediator: RemediatorServer, product: Product):
-    chance = random.Random(os.environ.get("CONTROLCORE_CHAOS_SEED", "1"))  # noqa: S311 - a test that can be repeated
-    killer = Killer(remediator.journal_path, chance)
-    number, first = 0, product.generation
-    while len(killer.points) < KILLS:
-        number += 1
+def test_killed_remediator_loses_no_alert_and_patches_once(remediator: RemediatorServer, product: Product):
+    chaos, first = Chaos(remediator, "restart-api"), product.generation
+    while len(chaos.killer.points) < KILLS - CALL_KILLS:
         product.break_it()
         before = product.generation
-        deliver(remediator, number)
-        for _ in range(min(MOST_KILLS_EACH, KILLS - len(killer.points))):
-            if not killer.wait(killer.draw(), 30.0):
-                break
-            remediator.kill()
-            remediator.start()
-            if killer.points[-1] == "verifying":
-                break
-        assert wait_closed(remediator) == "succeeded", killer.points
-        assert product.generation == before + 1, killer.points
-        resolve(remediator, number)
+        chaos.play_round(KILLS - CALL_KILLS - len(chaos.killer.points))
+        assert chaos.ends[-1] == "succeeded", chaos.killer.points
+        assert product.generation == before + 1, chaos.killer.points
+        chaos.resolve()
 
     # Also over all rounds: a second write that came late would have hidden in the next round's beginning.
-    assert product.generation == first + number, killer.points
-    acknowledged = {an_alert(count)["fingerprint"] for count in range(1, number + 1)}
-    stored = {row[0] for row in remediator.read("SELECT json_extract(alert, '$.fingerprint') FROM remediation")}
-    assert stored == acknowledged
-    print(f"{len(killer.points)} kills in {number} remediations: {dict(Counter(killer.points))}")
+    assert product.generation == first + chaos.number, chaos.killer.points
+    assert stored_alerts(remediator) == chaos.acknowledged
+    print(f"\n{chaos.report()}; {chaos.number} changes of generation, one for each")
+
+
+@pytest.mark.timeout(120 + KILLS * SECONDS_PER_KILL)
+def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RemediatorServer, opal: Opal):
+    """What a call does leaves no mark: one whose sending is in doubt is never sent again, and its verdict says so."""
+    chaos, calls = Chaos(remediator, "reload-policies"), Counter[str]()
+    while len(chaos.killer.points) < CALL_KILLS:
+        opal.break_it()
+        chaos.play_round(CALL_KILLS - len(chaos.killer.points))
+        made = opal.calls()
+        assert all(made[path] <= 1 for path in TRIGGERS), (made, chaos.killer.points)
+        assert opal.is_well or chaos.ends[-1] != "succeeded", (chaos.ends[-1], made, chaos.killer.points)
+        calls += made
+        chaos.resolve()
+
+    assert stored_alerts(remediator) == chaos.acknowledged
+    print(f"\n{chaos.report()}; {dict(calls)} calls, none twice")
 
 
 def test_repaired_fault_has_one_write_and_a_proof(remediator: RemediatorServer, product: Product):
     product.break_it()
     before = product.generation
 
-    deliver(remediator, 1)
+    chaos = Chaos(remediator, "restart-api")
+    chaos.play_round(0)
 
-    assert wait_closed(remediator) == "succeeded"
+    assert chaos.ends == ["succeeded"]
     found = product.read()
     (identifier,) = remediator.read("SELECT id FROM remediation")[0]
     assert found["metadata"]["generation"] == before + 1
@@ -119,20 +230,19 @@ def test_repaired_fault_has_one_write_and_a_proof(remediator: RemediatorServer, 
 
 def test_frozen_remediator_that_wakes_up_too_late_finds_its_claim_lost(remediator: RemediatorServer, product: Product):
     """Stopped while it holds a claim, for longer than the lease: what it decided then must not be written as it is."""
-    killer = Killer(remediator.journal_path, random.Random(1))  # noqa: S311 - a test that can be repeated
-    number, first = 0, product.generation
-    while "claimed" not in killer.points:
-        number += 1
-        assert number <= MOST_TRIES, "never caught with a claim"
+    chaos, first = Chaos(remediator, "restart-api"), product.generation
+    while "claimed" not in chaos.killer.points:
+        chaos.number += 1
+        assert chaos.number <= MOST_TRIES, "never caught with a claim"
         product.break_it()
-        deliver(remediator, number)
-        if killer.wait("claimed", 30.0):
+        chaos.deliver(chaos.alert())
+        if chaos.killer.wait("claimed", 30.0):
             remediator.freeze()
             time.sleep(2 * SETTINGS["worker"]["lease_seconds"])
             remediator.thaw()
         assert wait_closed(remediator) == "succeeded"
-        assert product.generation == first + number
-        resolve(remediator, number)
+        assert product.generation == first + chaos.number
+        chaos.resolve()
 
     (fence,) = remediator.read("SELECT fence FROM remediation ORDER BY id DESC LIMIT 1")[0]
     assert fence >= 2, "the same claim went on after its lease had run out"

@@ -1,0 +1,145 @@
+"""Starts remediators by forking a process that has everything imported: a start that costs no import.
+
+`python -m tests.system.nursery SOCKET` listens; each request is a line of JSON, each answer the number of a new process
+that runs the program from its first line on. The children are processes of their own: nothing is shared after the fork,
+and they are killed and frozen like any other.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.integration.remediations.running import RemediatorServer
+from tools.servers import leash
+from tools.servers.process import POLL_SECONDS, Command, Process, Server
+
+ROOT = Path(__file__).parents[2]
+
+
+class Nursery(Server):
+    """The process that forks."""
+
+    name = "nursery"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.folder / "socket"
+
+    def prepare(self) -> None:
+        """Nothing to write."""
+
+    def describe(self) -> Command:
+        return Command((sys.executable, "-m", "tests.system.nursery", str(self.socket_path)), working_directory=ROOT)
+
+    def is_ready(self) -> bool:
+        return self.socket_path.exists()
+
+    def bear(self, command: Command, log_path: Path) -> Born:
+        """A process that runs the remediator with the arguments behind `-m remediations`."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.socket_path))
+            request = {"arguments": command.arguments[3:], "log": str(log_path)}
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            return Born(int(connection.makefile().readline()), command, log_path)
+
+
+class Born(Process):
+    """A forked process, with the verbs of every other."""
+
+    def __init__(self, pid: int, command: Command, log_path: Path) -> None:
+        self.command = command
+        self.log_path = log_path
+        self._pid = pid
+        self._start = leash.process_start(pid)
+        leash.hold_process(pid, command.stop_signal)
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._start != 0 and leash.process_start(self._pid) == self._start
+
+    @property
+    def exit_status(self) -> int | None:
+        return None  # its parent is the nursery
+
+    def _end(self, number: int) -> None:
+        if self.is_running:
+            self.thaw()
+            leash.send(self._pid, number)
+        deadline = time.monotonic() + self.command.grace_seconds
+        while self.is_running:
+            if time.monotonic() > deadline:
+                leash.send(self._pid, signal.SIGKILL)
+            time.sleep(POLL_SECONDS / 10)
+        leash.release_process(self._pid)
+
+
+class BornRemediator(RemediatorServer):
+    """A remediator that is started by forking."""
+
+    def __init__(self, nursery: Nursery, policies: str, settings: dict[str, Any]) -> None:
+        super().__init__(policies, settings)
+        self._nursery = nursery
+
+    def launch(self) -> None:
+        if not self.is_running:
+            self._process = self._nursery.bear(self.describe(), self.log_path)
+
+
+def serve(path: str) -> None:
+    """Forks at every request, until killed."""
+    import chassis.kubernetes  # noqa: PLC0415, F401 - imported late by the program
+
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                request = json.loads(connection.makefile().readline())
+                pid = os.fork()
+                if pid == 0:
+                    listener.close()
+                    connection.close()
+                    _live(request)
+                connection.sendall(f"{pid}\n".encode())
+
+
+def _live(request: dict[str, Any]) -> None:
+    """What the child does, to its end: the program, as `python -m remediations` would run it."""
+    from remediations.__main__ import main  # noqa: PLC0415 - imported by the parent
+
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, goal in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, goal)
+    status = 1
+    try:
+        main(request["arguments"])
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
