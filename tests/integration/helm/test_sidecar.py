@@ -30,6 +30,8 @@ spec:
     spec:
       {{- if include "controlcore-exporter.sidecarIsNative" $sidecar }}
       initContainers: {{- include "controlcore-exporter.sidecarContainer" $sidecar | nindent 8 }}
+      {{- else }}
+      containers: {{- include "controlcore-exporter.sidecarContainer" $sidecar | nindent 8 }}
       {{- end }}
       volumes: {{- include "controlcore-exporter.sidecarVolume" $sidecar | nindent 8 }}
 """
@@ -86,14 +88,16 @@ def test_a_changed_configuration_changes_the_patch() -> None:
     assert marks[0]["controlcore.io/sidecar-config"] != marks[1]["controlcore.io/sidecar-config"]
 
 
-def test_an_umbrella_chart_puts_it_into_its_own_deployment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kube_version", ["1.28.9", "1.31.0"])
+def test_an_umbrella_chart_puts_it_into_its_own_deployment(kube_version: str, tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: product, version: 1.0.0}", encoding="utf-8")
     (tmp_path / "templates" / "api.yaml").write_text(UMBRELLA, encoding="utf-8")
     shutil.copytree(CHART, tmp_path / "charts" / "controlcore-exporter")
-    made = render({"controlcore-exporter": VALUES}, "controlcore", "controlcore", kube_version="1.31.0", chart=tmp_path)
+    values = {"controlcore-exporter": VALUES}
+    made = render(values, "controlcore", "controlcore", kube_version=kube_version, chart=tmp_path)
     template = find_object(made, "Deployment", "control-plane-api")["spec"]["template"]
-    assert template == _patch(VALUES, "add.yaml", "1.31.0")["spec"]["template"]
+    assert template == _patch(VALUES, "add.yaml", kube_version)["spec"]["template"]
     find_object(made, "ConfigMap", template["spec"]["volumes"][0]["configMap"]["name"])
 
 
