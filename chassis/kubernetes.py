@@ -56,6 +56,8 @@ MESSAGE_LENGTH = 300
 QUOTED_VALUE = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*": ')
 """The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it."""
 CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST = 409, 410, 422, 400
+NO_UID = "00000000-0000-0000-0000-000000000000"
+"""A uid that the API server never gives."""
 
 
 class PatchKind(StrEnum):
@@ -150,6 +152,15 @@ class KubernetesClient:
             "PATCH", path, query=query, body=body, content_type=kind.value, timeout_seconds=timeout_seconds
         )
         return _object(answer)
+
+    async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
+        """Asks whether an object could be deleted, and deletes nothing: a dry run, of a uid that no object has.
+
+        403 (permission) says that it could not; missing or a conflict says that only the object was not the right one.
+        """
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"], "preconditions": {"uid": NO_UID}}
+        query = {"dryRun": "All"}
+        await self._send("DELETE", path, query=query, body=options, timeout_seconds=timeout_seconds)
 
     async def _send(  # noqa: PLR0913 - the parts of one request
         self,

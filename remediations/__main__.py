@@ -18,7 +18,7 @@ from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
 from chassis.lifecycle import Lifecycle, run
 from chassis.telemetry import version_line
-from remediations import commands, grants, report
+from remediations import commands, grants, report, standing
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
 from remediations.commands import read_duration, user_name
 from remediations.journal.port import Journal, JournalError, Remediation
@@ -159,16 +159,9 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 def _check(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints what would be in force."""
     policy_set = check_everything(settings, is_serving=False)
-    rows = [("POLICY", "MODE", "ACTION", "TARGETS")]
-    rows += [
-        (item.name, item.mode.value, item.action, ", ".join(target.key for target in item.targets))
-        for item in policy_set.policies
-    ]
-    _tell(
-        options,
-        [dict(zip(("policy", "mode", "action", "targets"), row, strict=True)) for row in rows[1:]],
-        report.table(rows),
-    )
+    proofs = asyncio.run(standing.prove_all(settings, policy_set))
+    found = standing.standing_data(policy_set, proofs)
+    _tell(options, found, standing.render_standing(found, proofs))
     if not settings.token_files():
         _complain("warning: server.token_file is not set; serve will refuse to start")
     return 0

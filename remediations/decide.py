@@ -57,7 +57,8 @@ def operation_id(remediation: Remediation) -> str:
 
 def _proposal(request: GuardInput, outcome: GuardOutcome) -> Plan | None:
     """The plan that a person is asked about; None when something else holds."""
-    plan = request.plan() if outcome.reason is HoldReason.APPROVAL else None
+    waits = outcome.reason in {HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED}
+    plan = request.plan() if waits else None
     return plan if isinstance(plan, Plan) else None
 
 

@@ -7,7 +7,7 @@ a time, so that two remediations cannot both spend the last of a budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from remediations.facts import read_pauses
 from remediations.gathering import Gathered, Kept, gather
 from remediations.journal.port import Journal, Remediation, Span, TargetBusyError
 from remediations.lease import Lease, Move, changing
-from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause
+from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause, Target
 from remediations.policy import Policy, PolicySet
 from remediations.reasons import HoldReason
 from remediations.recorded import INPUTS, Inputs, make_inputs, to_text
@@ -38,6 +38,8 @@ ORPHAN_SECONDS = 900.0
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 NOWHERE = Lookout()
 UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
+Prove = Callable[[Policy, PolicySet, Target], Coroutine[Any, Any, Fact[bool]]]
+"""Whether the API server limits what a policy in auto may do to a target; remediations.selftest.SelfTest.ask."""
 RETRY_SECONDS = 15.0
 LEAST_RETRY_SECONDS = 0.1
 
@@ -50,6 +52,11 @@ class Order:
     is_dry_run: bool = False
     is_done: bool = False
     """The object was found to carry the operation id already: nothing is to be sent."""
+
+
+async def prove_nothing(_policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
+    """That nobody has proved anything."""
+    return Fact(None, "self-test", "not asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Desk:
     """When this process began; without it every action is held as a cold start."""
     lookout: Lookout = NOWHERE
     """Where single actions look."""
+    prove: Prove = prove_nothing
+    """Asked before a policy in auto acts; without it every one of them is held."""
 
 
 class Decider:
@@ -100,8 +109,10 @@ class Decider:
     async def _gather(self, remediation: Remediation, policy: Policy, policy_set: PolicySet) -> Gathered:
         """Everything but the pauses, under one deadline."""
         desk = self._desk
-        found = await gather(desk.sources, desk.lookout, (policy, policy_set), remediation, desk.clock.now())
-        return replace(found, facts=replace(found.facts, start=desk.start))
+        async with asyncio.TaskGroup() as group:
+            proof = group.create_task(desk.prove(policy, policy_set, remediation.target), name="fact.self_test")
+            found = await gather(desk.sources, desk.lookout, (policy, policy_set), remediation, desk.clock.now())
+        return replace(found, facts=replace(found.facts, start=desk.start, self_test=proof.result()))
 
     async def _keep(
         self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: Gathered

@@ -120,6 +120,8 @@ class Facts:
     """Name of a lock of the policy file → whether it is held (a recovery or a backup runs)."""
     custom: Mapping[str, Fact[bool]] = field(default_factory=dict)
     """Name of a policy's own guard → whether its query had any sample."""
+    self_test: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """Whether the API server refuses what no policy allows; False with `problem` saying what it lets through."""
 
 
 @dataclass(frozen=True, slots=True)

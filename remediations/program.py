@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from http import HTTPStatus
-from pathlib import Path
 
 import prometheus_client
 
@@ -33,12 +32,14 @@ from remediations.journal.filesystem import find_fault
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.model import Alert, Facts, Mode, Target
-from remediations.policy import Policy, PolicySet, parse_policies
+from remediations.policy import Policy, PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
+from remediations.selftest import SelfTest, prove_once
 from remediations.senders import Session
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
+from remediations.shelf import PolicyShelf, read_policies
 from remediations.sighting import Lookout
 from remediations.sources import Sources
 from remediations.start import find_start, take_over
@@ -49,15 +50,6 @@ from remediations.tools import keep_open, make_tools, opened_session
 DEFAULT_TIMEOUT_SECONDS = 3.0
 
 Gather = Callable[[Policy, PolicySet, Target, Alert], Awaitable[Facts]]
-
-
-def read_policies(path: Path) -> PolicySet:
-    """The policy file; raises ConfigError with every fault. Blocks on the disk."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError((Fault("policies_file", f"cannot read {path}: {error}"),)) from error
-    return parse_policies(text, str(path))
 
 
 def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> PolicySet:
@@ -103,35 +95,6 @@ def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault
     return (Fault("server.web_config_file", "names no users and demands no client certificate, and no token is set"),)
 
 
-class PolicyShelf:
-    """Holds the policies in force, and replaces them when the file is read again without a fault."""
-
-    def __init__(self, path: Path, policy_set: PolicySet) -> None:
-        self._path = path
-        self._policy_set = policy_set
-        self._wanted = asyncio.Event()
-
-    def current(self) -> PolicySet:
-        """The policies in force."""
-        return self._policy_set
-
-    def request_reload(self) -> None:
-        """Has the file read again soon; for SIGHUP."""
-        self._wanted.set()
-
-    async def follow(self) -> None:
-        """Reads the file again at every request, until cancelled; a file with faults changes nothing."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            try:
-                self._policy_set = await asyncio.to_thread(read_policies, self._path)
-            except ConfigError as error:
-                get_logger().error("policies.refused", faults=[str(fault) for fault in error.faults])
-            else:
-                get_logger().info("policies.reloaded", policies=len(self._policy_set.policies))
-
-
 def make_telemetry(policy_set: PolicySet) -> Telemetry:
     """The program's metrics; reads the disk, so before the event loop starts."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -153,30 +116,41 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     sources = _sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
     lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+    proofs = SelfTest(cluster, shelf.current, clock, _call_seconds(settings))
+    shelf.on_change = proofs.wake
     start = await find_start(journal, clock)
     await take_over(journal)
-    desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout)
+    desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout, prove=proofs.ask)
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker))
-    credentials = Credentials(settings.token_files(), clock)
-    sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
     guard = await _guard(settings, telemetry, clock)
-    server = Server(
-        Parts(journal, shelf.current, credentials, telemetry, clock, engine.wake, settings.pause_file, sameness, guard)
-    )
-    listener = await _listen(stack, server, settings, guard)
+    listener = await _listen(stack, _server(settings, desk, engine, guard), settings, guard)
     await _announce(*listener.bound, settings, journal)
     async with asyncio.TaskGroup() as group:
-        follower = group.create_task(shelf.follow(), name="policies")
-        watcher = group.create_task(_watch_web(guard, listener), name="web_config")
-        keeper = group.create_task(_keep(settings, session, clock), name="database")
+        works = {
+            "policies": shelf.follow(),
+            "self_test": proofs.run(telemetry),
+            "database": _keep(settings, session, clock),
+        }
+        works |= {"web_config": _watch_web(guard, listener)}
+        tasks = [group.create_task(work, name=name) for name, work in works.items()]
         group.create_task(engine.run(life.stop), name="engine")
         group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")
         await life.stop.wait()
-        follower.cancel()
-        watcher.cancel()
-        keeper.cancel()
+        for task in tasks:
+            task.cancel()
     get_logger().info("program.stopped")
+
+
+def _server(settings: RemediatorSettings, desk: Desk, engine: Engine, guard: WebGuard | None) -> Server:
+    """The HTTP side, which wakes the engine."""
+    credentials = Credentials(settings.token_files(), desk.clock)
+    sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
+    parts = Parts(
+        desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, settings.pause_file,
+        sameness, guard,
+    )  # fmt: skip
+    return Server(parts)
 
 
 async def opened_gatherer(stack: AsyncExitStack, settings: RemediatorSettings) -> Gather:
@@ -190,7 +164,8 @@ async def opened_gatherer(stack: AsyncExitStack, settings: RemediatorSettings) -
 
     async def gather(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
         facts = await gather_facts(sources, policy, policy_set, target, alert)
-        return replace(facts, sights=await look(lookout, policy, target, clock.now()))
+        proof = await prove_once(cluster, policy, policy_set, target, _call_seconds(settings))
+        return replace(facts, self_test=proof, sights=await look(lookout, policy, target, clock.now()))
 
     return gather
 
@@ -236,6 +211,11 @@ def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[J
     return open_journal(settings.journal.path, timeout_seconds=settings.journal.timeout_seconds)
 
 
+def _call_seconds(settings: RemediatorSettings) -> float:
+    """Longest wait for one call to the API server."""
+    return DEFAULT_TIMEOUT_SECONDS if settings.kubernetes is None else settings.kubernetes.timeout_seconds
+
+
 async def _open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> KubernetesClient | None:
     """The Kubernetes client, or None where none is configured."""
     if settings.kubernetes is None:
@@ -266,7 +246,7 @@ def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanage
 
 def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, clock: Clock, tools: Tools) -> Executor:
     """The one writer; without Kubernetes it can still call and ask the database."""
-    limits = [DEFAULT_TIMEOUT_SECONDS if settings.kubernetes is None else settings.kubernetes.timeout_seconds]
+    limits = [_call_seconds(settings)]
     limits += [] if settings.database is None else [settings.database.timeout_seconds]
     return Executor(cluster, clock, max(limits), tools)
 

@@ -58,6 +58,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "connection_limit": _fact_data(facts.connection_limit),
         "locks": {name: _fact_data(fact) for name, fact in sorted(facts.locks.items())},
         "custom": {name: _fact_data(fact) for name, fact in sorted(facts.custom.items())},
+        "self_test": _fact_data(facts.self_test),
     }
 
 

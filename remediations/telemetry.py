@@ -75,6 +75,7 @@ class _Standing(Collector):
     is_writable: bool | None = None
     is_paused: bool | None = None
     watchdog_at: float | None = None
+    downgraded: Mapping[str, bool | None] = field(default_factory=dict)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families, each with no sample where the value is unknown."""
@@ -97,6 +98,16 @@ class _Standing(Collector):
             "Unix time at which the alert named Watchdog was last stored; absent until then.",
             self.watchdog_at,
         )
+        family = GaugeMetricFamily(
+            "controlcore_remediation_policy_downgraded",
+            "1 for a policy in auto that asks for approval because the API server does not limit our rights, 0 for one "
+            "that acts; absent while that is unknown.",
+            labels=("remediation",),
+        )
+        for policy, is_downgraded in self.downgraded.items():
+            if is_downgraded is not None:
+                family.add_metric((policy,), float(is_downgraded))
+        yield family
 
 
 def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
@@ -198,6 +209,10 @@ class Telemetry:
     def observe_verdict(self, action: str, seconds_since_write: float) -> None:
         """A verdict was reached this long after the write."""
         self._duration.labels(action).observe(max(0.0, seconds_since_write))
+
+    def see_downgrades(self, downgraded: Mapping[str, bool | None]) -> None:
+        """Name of each policy in auto → whether it asks for approval instead; None while nobody knows."""
+        self._standing.downgraded = downgraded
 
     def see_watchdog(self, at: float) -> None:
         """The alert named Watchdog was stored at this Unix time: the whole path works."""

@@ -16,10 +16,12 @@ from typing import Any
 
 import yaml
 
+from remediations.shipped import read_policies
 from tools.build import ToolError, locate
 
 CHART = Path(__file__).parents[1] / "helm" / "controlcore-exporter"
 TIMEOUT_SECONDS = 60.0
+REMEDIATOR = "controlcore-remediator"
 FIRST_INSTALLATION: Mapping[str, Any] = {"remediator": {"tokenSecret": {"name": "controlcore-webhook"}}}
 # Helm says this for every file that the chart shares with the rest of the repository.
 _EXPECTED = "found symbolic link in path"
@@ -56,6 +58,20 @@ def find_object(objects: Iterable[Manifest], kind: str, name: str) -> Manifest:
         if item["kind"] == kind and item["metadata"]["name"] == name:
             return item
     raise KeyError(f"{kind} {name}")
+
+
+def remediator_rights(policies: Iterable[Mapping[str, Any]], namespace: str) -> list[Manifest]:
+    """The ServiceAccount REMEDIATOR, its Role and RoleBinding, as the chart makes them for exactly these policies."""
+    changes: dict[str, Any] = {item["name"]: {"enabled": False} for item in yaml.safe_load(read_policies())["policies"]}
+    for policy in policies:
+        rest = {key: value for key, value in policy.items() if key != "name"}
+        changes[policy["name"]] = {**rest, "enabled": True}
+    values = {"remediator": {"tokenSecret": {"name": "webhook"}, "policies": changes}}
+    return [
+        item
+        for item in render(values, "controlcore", namespace)
+        if item["kind"] in {"ServiceAccount", "Role", "RoleBinding"} and item["metadata"]["name"] == REMEDIATOR
+    ]
 
 
 def _helm(arguments: list[str], standard_input: str) -> str:

@@ -1,4 +1,4 @@
-"""In mode `approve` a person says yes to this very plan."""
+"""In mode `approve`, and in `auto` with rights that are too wide, a person says yes to this very plan."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from remediations.circumstances import Approval
 from remediations.decision import GuardOutcome, Plan
 from remediations.digest import plan_hash, resource_version
 from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.guards.self_test import is_downgraded
 from remediations.model import Mode
 from remediations.reasons import HoldReason
 
 
-@guard(order=1500, reasons=frozenset({HoldReason.APPROVAL}))
+@guard(order=1500, reasons=frozenset({HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED}))
 def check(request: GuardInput) -> GuardOutcome:
     """Holds in mode `approve` until the plan has been approved, and while the approval is not for what is planned now.
 
-    An approval names the plan by its hash and the object by its resourceVersion, and it expires.
+    An approval names the plan by its hash and the object by its resourceVersion, and it expires. A policy in `auto` for
+    which the self-test failed is held in the same way, under a reason of its own.
     """
-    if request.policy.mode is not Mode.APPROVE:
+    is_demoted = is_downgraded(request)
+    if request.policy.mode is not Mode.APPROVE and not is_demoted:
         return PASSED
     plan = request.plan()
     if isinstance(plan, GuardOutcome):
         return GuardOutcome("", detail="there is no plan to approve")
+    reason = HoldReason.SELF_TEST_FAILED if is_demoted else HoldReason.APPROVAL
+    because = f"; auto acts only with limited rights: {request.facts.self_test.problem}" if is_demoted else ""
     wanted, approval = f"plan {plan_hash(plan)[:12]}", request.history.approval
     if approval is None or approval.remediation != request.remediation.id:
-        return holds(HoldReason.APPROVAL, f"{wanted} waits for approval: {plan.summary}")
+        return holds(reason, f"{wanted} waits for approval: {plan.summary}{because}")
     objection = _object(approval, plan, request.now)
     if objection:
-        return holds(HoldReason.APPROVAL, f"{objection}; {wanted} waits: {plan.summary}")
+        return holds(reason, f"{objection}; {wanted} waits: {plan.summary}{because}")
     return GuardOutcome("", detail=f"approved by {approval.by}")
 
 

@@ -14,6 +14,7 @@ OWN_ALERTS = frozenset(
         "ControlCoreAlertPathBroken",
         "ControlCoreAlertsTruncated",
         "ControlCoreJournalNotWritable",
+        "ControlCoreRemediationDowngraded",
         "ControlCoreRemediationFailing",
         "ControlCoreRemediationLooping",
         "ControlCoreRemediatorAbsent",

@@ -153,6 +153,7 @@ def facts(**changes: Any) -> Facts:
         "pods": Fact(Pods(NOW - 86400), "/api/v1/…/pods"),
         "sights": Sights(scaled_objects=Fact((), "/apis/keda.sh/v1alpha1/…")),
         "connection_limit": Fact(100.0, "controlcore_postgres_connections_limit"),
+        "self_test": Fact(True, "dry runs"),
     }
     return Facts(**(values | changes))
 

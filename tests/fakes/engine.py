@@ -17,7 +17,7 @@ from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor
 from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, Fact
+from remediations.model import Alert, Fact, Target
 from remediations.policy import Policy, PolicySet
 from remediations.settings import WorkerSettings
 from remediations.sighting import Lookout
@@ -32,6 +32,8 @@ from tests.fakes.prometheus import FakePrometheus, FakeWeb
 LEASE_SECONDS = 10.0
 STARTED = Fact(ProcessStart(NOW - 60, 5.0), "journal")
 """A process that came back after a few seconds."""
+LIMITED: Fact[bool] = Fact(True, "dry runs")
+"""The API server refuses what no policy allows."""
 
 
 class Killed(BaseException):
@@ -84,6 +86,8 @@ class World:
     web: FakeWeb
     pause_file: Path
     telemetry: Telemetry
+    proof: Fact[bool] = LIMITED
+    """What the self-test has found."""
 
     def engine(self, fuse: Fuse | None = None, *, has_cluster: bool = True) -> Engine:
         """A process that works on this world; with a fuse it dies at some call."""
@@ -94,9 +98,14 @@ class World:
         reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
         sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file)
         lookout = Lookout(self.cluster if has_cluster else None, None, 1.0)
-        desk = Desk(journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout)
+        desk = Desk(
+            journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
+        )
         executor = Executor(self.cluster, self.clock, 3.0) if has_cluster else None
         return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS)))
+
+    async def _prove(self, _policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
+        return self.proof
 
     def revive(self) -> Engine:
         """The next process, which lives."""

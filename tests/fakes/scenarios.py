@@ -318,5 +318,17 @@ SCENARIOS = (
             "facts": facts(custom={"volume": Fact(True, "full")}),
         },
     ),
+    Scenario(
+        "the API server did not say whether it limits us",
+        HoldReason.SELF_TEST_UNKNOWN,
+        "self_test",
+        {"facts": facts(self_test=unknown())},
+    ),
+    Scenario(
+        "the API server does not limit us",
+        HoldReason.SELF_TEST_FAILED,
+        "approval",
+        {"facts": facts(self_test=Fact(False, "dry runs", "patch of another Deployment"))},
+    ),
     Scenario("nobody has approved yet", HoldReason.APPROVAL, "approval", {"policy": restart_policy(mode=Mode.APPROVE)}),
 )

@@ -151,4 +151,5 @@ READERS: dict[str, Any] = {
     "start": lambda value: Fact(ProcessStart(NOW - value["age"], value["silent_seconds"]), "scenario"),
     "pauses": lambda value: tuple(Pause(name, "sam", "asked to", None) for name in value),
     "has_orchestrator": bool,
+    "self_test": _known,
 }

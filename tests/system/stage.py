@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from tests.fakes.api_front import ApiFront
 from tests.fakes.watch import Watch
 from tests.integration.remediations.running import RemediatorServer, an_alert
+from tools.chart import REMEDIATOR, remediator_rights
 from tools.servers.kubernetes import Cluster, is_rolled_out
 
 NAME = "control-plane-api"
@@ -21,6 +22,7 @@ LEASE_SECONDS = 2.5
 WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05}
 API_TIMEOUT_SECONDS = 1.0
 POLL_SECONDS = 0.05
+EVENT_RULE = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 
 
 def wait_for(is_reached: Callable[[], object], timeout_seconds: float = 60.0) -> None:
@@ -39,6 +41,8 @@ class Stage:
         self.namespace = namespace
         self.front = front
         self.watch = watch
+        self.is_silent = False
+        """Takes the right to create Events out of what `grant` gives."""
 
     def deploy(self, name: str = NAME, **spec: Any) -> None:
         """A Deployment of three pods, rolled out; `spec` replaces fields of its specification."""
@@ -100,12 +104,36 @@ class Stage:
         self, *policies: dict[str, Any], settings: dict[str, Any] | None = None, **top: Any
     ) -> RemediatorServer:
         """A remediator with these policies (one restart policy when none is given) that acts through the front."""
-        file = {"identity": ['cluster="test"'], "max_actions": 1000, **top, "policies": policies or (self.policy(),)}
+        chosen = policies or (self.policy(),)
+        self.grant(chosen)
+        file = {"identity": ['cluster="test"'], "max_actions": 1000, **top, "policies": chosen}
         return RemediatorServer(yaml.safe_dump(_plain(file)), self.settings() | (settings or {}))
 
+    def grant(self, policies: Sequence[dict[str, Any]]) -> None:
+        """Gives the remediator's ServiceAccount the rights that the chart gives it for these policies, and no other."""
+        objects = remediator_rights(_plain(policies), self.namespace)
+        for item in objects:
+            if self.is_silent and item["kind"] == "Role":
+                item["rules"].remove(EVENT_RULE)
+        self.cluster.apply(objects)
+
+    def allow_everything(self) -> str:
+        """Gives the ServiceAccount every right in the namespace; where the binding stands in the API."""
+        place = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}/rolebindings"
+        self.cluster.client.post(
+            place,
+            {
+                "metadata": {"name": "wide", "namespace": self.namespace},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+                "subjects": [{"kind": "ServiceAccount", "name": REMEDIATOR, "namespace": self.namespace}],
+            },
+        )
+        return f"{place}/wide"
+
     def settings(self) -> dict[str, Any]:
-        """Settings of a remediator with short leases."""
-        path = self.front.kubeconfig(Path(self.cluster.folder) / f"{self.namespace}.front.kubeconfig")
+        """Settings of a remediator with short leases, which comes as its ServiceAccount."""
+        mine = self.cluster.kubeconfig_for(self.namespace, REMEDIATOR)
+        path = self.front.redirect(mine, Path(self.cluster.folder) / f"{self.namespace}.front.kubeconfig")
         return {
             "worker": WORKER,
             "prometheus": {"url": self.watch.url, "timeout_seconds": API_TIMEOUT_SECONDS},

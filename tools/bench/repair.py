@@ -20,8 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
+
 from tools.bench.load import Connection, Spread, cpu_seconds, post, summarise
 from tools.bench.webhook import NAMESPACE, TARGETS, WEBHOOKS, alert, payload, policies
+from tools.chart import REMEDIATOR, remediator_rights
 from tools.servers.kubernetes import Cluster
 from tools.servers.ports import free_port
 from tools.servers.prometheus import PrometheusServer
@@ -147,12 +150,15 @@ def measure_repair(cluster: Cluster) -> Comparison:
     ours: list[Repair] = []
     bare: list[float] = []
     with PrometheusServer({"prometheus.yml": PROMETHEUS, "rules.yml": RULES}) as prometheus:
+        # Policies in auto act only with rights that end where the policies end.
+        document = policies("auto", free_port())
+        cluster.apply(remediator_rights(yaml.safe_load(document)["policies"], NAMESPACE))
         settings = {
             "prometheus": {"url": prometheus.url},
-            "kubernetes": {"kubeconfig": str(cluster.kubeconfig_path)},
+            "kubernetes": {"kubeconfig": str(cluster.kubeconfig_for(NAMESPACE, REMEDIATOR))},
         }
         with (
-            RemediatorServer(settings, policies("auto", free_port())) as remediator,
+            RemediatorServer(settings, document) as remediator,
             GenerationWatch(cluster).running() as watch,
         ):
             _wait_for_rule(prometheus)

@@ -101,6 +101,17 @@ async def test_dry_run_answers_and_stores_nothing(client: KubernetesClient, crea
     assert "annotations" not in stored["spec"]["template"]["metadata"]
 
 
+async def test_deletion_that_is_tried_deletes_nothing(client: KubernetesClient, created: dict[str, Any]) -> None:
+    """Neither by the one who may, nor when the server should take the dry run for meant."""
+    namespace = created["metadata"]["namespace"]
+    path = kubernetes.deployment_path(namespace, "api")
+    assert (await failure_of(client.try_deletion(path, timeout_seconds=GENEROUS_SECONDS))).reason is Reason.CONFLICT
+    absent = kubernetes.deployment_path(namespace, "absent")
+    assert (await failure_of(client.try_deletion(absent, timeout_seconds=GENEROUS_SECONDS))).reason is Reason.MISSING
+    found = await client.get(path, timeout_seconds=GENEROUS_SECONDS)
+    assert "deletionTimestamp" not in found["metadata"]
+
+
 @pytest.mark.parametrize(
     "precondition", [{"resourceVersion": "1"}, {"uid": "00000000-0000-0000-0000-000000000000"}], ids=lambda it: str(*it)
 )

@@ -56,6 +56,7 @@ ORDER = (
     "locks",
     "connections",
     "custom",
+    "self_test",
     "approval",
 )
 DOWN: Fact[bool] = Fact(False, "up")

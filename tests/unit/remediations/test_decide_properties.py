@@ -130,15 +130,14 @@ def requests(draw):
             mutes=draw(one_of(seen(()), seen(("silence 1",)), *UNKNOWN)),
             changes=draw(one_of(seen(()), seen((Change("kubectl", "spec", NOW - 60),)), *UNKNOWN)),
             template=draw(one_of(seen(Template()), seen(Template(("api: api:latest",))), *UNKNOWN)),
+            self_test=draw(truth()),
         ),
     )
 
 
 REQUESTS = requests()
-NEEDED = {
-    "restart_workload": ("condition", "dependencies", "witnesses", "workload", "start", "mutes", "changes", "template"),
-    "scale_workload": ("condition", "dependencies", "workload", "autoscalers", "start", "mutes", "changes", "template"),
-}
+ALWAYS = ("condition", "dependencies", "workload", "start", "mutes", "changes", "template", "self_test")
+NEEDED = {"restart_workload": (*ALWAYS, "witnesses"), "scale_workload": (*ALWAYS, "autoscalers")}
 FAVOURABLE = st.sampled_from(
     [
         a_request(),

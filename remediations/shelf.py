@@ -1,0 +1,52 @@
+"""The policies in force: read from their file at the start, and again when somebody asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from chassis.errors import ConfigError, Fault
+from chassis.log import get_logger
+from remediations.policy import PolicySet, parse_policies
+
+
+def read_policies(path: Path) -> PolicySet:
+    """The policy file; raises ConfigError with every fault. Blocks on the disk."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((Fault("policies_file", f"cannot read {path}: {error}"),)) from error
+    return parse_policies(text, str(path))
+
+
+class PolicyShelf:
+    """Holds the policies in force, and replaces them when the file is read again without a fault."""
+
+    def __init__(self, path: Path, policy_set: PolicySet) -> None:
+        self._path = path
+        self._policy_set = policy_set
+        self._wanted = asyncio.Event()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after other policies have come into force; must not block."""
+
+    def current(self) -> PolicySet:
+        """The policies in force."""
+        return self._policy_set
+
+    def request_reload(self) -> None:
+        """Has the file read again soon; for SIGHUP."""
+        self._wanted.set()
+
+    async def follow(self) -> None:
+        """Reads the file again at every request, until cancelled; a file with faults changes nothing."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._policy_set = await asyncio.to_thread(read_policies, self._path)
+            except ConfigError as error:
+                get_logger().error("policies.refused", faults=[str(fault) for fault in error.faults])
+            else:
+                get_logger().info("policies.reloaded", policies=len(self._policy_set.policies))
+                self.on_change()

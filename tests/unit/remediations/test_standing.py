@@ -1,0 +1,48 @@
+"""How far each policy may go, as `check-config` tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remediations.model import Fact, Mode
+from remediations.settings import KubernetesSettings, RemediatorSettings
+from remediations.standing import prove_all, render_standing, standing_data
+from tests.fakes.decisions import a_policy_set, restart_policy, scale_policy
+
+POLICIES = a_policy_set(restart_policy(), scale_policy(mode=Mode.DRY_RUN))
+
+
+def told(proof: Fact[bool]) -> tuple[str, str]:
+    """Data and words about the restart policy."""
+    proofs = {"control-core": proof}
+    data = standing_data(POLICIES, proofs)
+    assert (data[1]["effective_mode"], data[1]["self_test"]) == ("dry_run", "not needed")
+    return f"{data[0]['mode']} {data[0]['effective_mode']} {data[0]['self_test']}", render_standing(data, proofs)
+
+
+@pytest.mark.parametrize(
+    ("value", "data", "words"),
+    [
+        (True, "auto auto passed", "restart-api  auto "),
+        (False, "auto approve failed", "auto (approve)"),
+        (None, "auto held unknown", "auto (held)"),
+    ],
+)
+def test_mode_in_force_follows_from_the_self_test(value, data, words):
+    found, text = told(Fact(value, "dry runs", "because\x1b"))
+    assert found == data
+    assert words in text
+    assert ("self-test in control-core: because\\x1b" in text) is (value is not True)
+
+
+async def test_without_kubernetes_there_is_nothing_to_prove():
+    assert await prove_all(RemediatorSettings(), POLICIES) == {}
+
+
+async def test_without_credentials_it_is_unknown(tmp_path: Path):
+    settings = RemediatorSettings(kubernetes=KubernetesSettings(kubeconfig=tmp_path / "none"))
+    (proof,) = (await prove_all(settings, POLICIES)).values()
+    assert proof.value is None
+    assert "none" in proof.problem
