@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chassis.errors import InvariantBroken
@@ -24,7 +25,7 @@ from remediations import plan as plans
 from remediations.decider import Decider, Desk, Order
 from remediations.decision import Plan
 from remediations.executor import Executor, Sending, Sent
-from remediations.journal.port import Claim, FenceLostError, JournalError
+from remediations.journal.port import Claim, FenceLostError, JournalError, Remediation
 from remediations.lease import Lease, changing
 from remediations.progress import JournalledProgress, read_progress
 from remediations.reasons import HoldReason
@@ -63,6 +64,8 @@ class EngineParts:
     desk: Desk
     executor: Executor | None
     worker: WorkerSettings
+    heed: Callable[[Remediation], None] = lambda _remediation: None
+    """Hears of every remediation that was worked on; must not block."""
 
 
 class Engine:
@@ -122,7 +125,11 @@ class Engine:
             if claim is None:
                 return False
             self.wake()
-            await self._carry(Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds))
+            lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
+            try:
+                await self._carry(lease)
+            finally:
+                self._parts.heed(lease.remediation)
         except InvariantBroken:
             raise
         except FenceLostError as error:

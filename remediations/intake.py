@@ -17,6 +17,7 @@ import msgspec
 from chassis.errors import ControlCoreError
 from remediations.journal.port import Delivery, Match, Quarantined
 from remediations.model import Alert
+from remediations.own import ANNOUNCEMENTS
 from remediations.policy import PolicySet, choose_target, matches
 
 VERSION = "4"
@@ -57,6 +58,8 @@ class Payload:
     quarantined: tuple[Quarantined, ...] = ()
     truncated: int = 0
     """How many alerts Alertmanager says it left out (max_alerts); they never come."""
+    announcements: int = 0
+    """How many were announcements of ours that somebody routed back to us: left out of `alerts`."""
 
     @property
     def has_watchdog(self) -> bool:
@@ -67,7 +70,8 @@ class Payload:
 def parse_payload(body: bytes) -> Payload:
     """The body as alerts. Raises PayloadError when it is not JSON or not a version 4 payload.
 
-    One alert that cannot be read is quarantined with the reason; its neighbours are not affected.
+    One alert that cannot be read is quarantined with the reason; its neighbours are not affected. What we announced
+    ourselves is counted and left out.
     """
     envelope = _parse_envelope(body)
     alerts: list[Alert] = []
@@ -78,7 +82,9 @@ def parse_payload(body: bytes) -> Payload:
             alerts.append(_parse_alert(piece))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             quarantined.append(_quarantine(piece, str(error)))
-    return Payload(tuple(alerts), tuple(quarantined), max(0, envelope.truncated_alerts))
+    others = tuple(alert for alert in alerts if alert.name not in ANNOUNCEMENTS)
+    echoes = len(alerts) - len(others)
+    return Payload(others, tuple(quarantined), max(0, envelope.truncated_alerts), echoes)
 
 
 def _parse_envelope(body: bytes) -> _Envelope:

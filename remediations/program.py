@@ -45,6 +45,7 @@ from remediations.sources import Sources
 from remediations.start import find_start, take_over
 from remediations.steady_clock import SteadyClock
 from remediations.telemetry import Notification, Telemetry
+from remediations.telling import make_herald
 from remediations.tools import keep_open, make_tools, opened_session
 
 DEFAULT_TIMEOUT_SECONDS = 3.0
@@ -122,7 +123,8 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     await take_over(journal)
     desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout, prove=proofs.ask)
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
-    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker))
+    herald, tellers = make_herald(desk, settings, http, cluster)
+    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, herald.heed))
     guard = await _guard(settings, telemetry, clock)
     listener = await _listen(stack, _server(settings, desk, engine, guard), settings, guard)
     await _announce(*listener.bound, settings, journal)
@@ -132,7 +134,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
             "self_test": proofs.run(telemetry),
             "database": _keep(settings, session, clock),
         }
-        works |= {"web_config": _watch_web(guard, listener)}
+        works |= {"web_config": _watch_web(guard, listener)} | {name: work() for name, work in tellers.items()}
         tasks = [group.create_task(work, name=name) for name, work in works.items()]
         group.create_task(engine.run(life.stop), name="engine")
         group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")

@@ -150,6 +150,7 @@ class Server:
             AlertStatus.RESOLVED: sum(not match.alert.is_firing for match in delivery.matches),
             AlertStatus.QUARANTINED: len(delivery.quarantined),
             AlertStatus.UNMATCHED: delivery.unmatched,
+            AlertStatus.OWN: payload.announcements,
         }
         for status, number in numbers.items():
             self._parts.telemetry.count_alerts(status, number)

@@ -7,12 +7,13 @@ anybody may call is a remote control.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from chassis.config import Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
+from remediations.own import RESERVED_LABELS
 
 PREFIX = "CONTROLCORE_REMEDIATOR_"
 
@@ -77,9 +78,28 @@ class AlertmanagerSettings(Section):
     """The Alertmanager that is asked, before each decision, whether people have silenced the alert."""
 
     url: str = "http://127.0.0.1:9093"
-    """Base URL, with the route prefix if there is one. Any member of a cluster will do."""
+    """Base URL, with the route prefix if there is one. Any member of a cluster will do for asking."""
+    more_urls: tuple[str, ...] = ()
+    """The other members of the cluster: they do not tell each other of alerts, so each is told what is announced."""
+    announce: bool = True
+    """Sends what is planned, done or held as the alerts RemediationPlanned, RemediationActed and RemediationHeld, of
+    severity info or warning. Without it people learn of a repair from the journal and the metrics only."""
+    announce_labels: dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], str] = Field(default_factory=dict)
+    """Labels for these alerts beside their own, such as the external labels of Prometheus by which they are routed."""
+    announce_seconds: float = Field(default=600.0, ge=0, le=86400)
+    """So long an action is shown although it was proven sooner. Below group_wait nobody hears of it, below
+    group_interval those who hear of another first do not."""
     timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     """Longest wait for one call. An Alertmanager that does not answer holds every action."""
+
+    @field_validator("announce_labels")
+    @classmethod
+    def _leave_own_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        """Refuses labels that say what an announcement is, or that would ask for a policy."""
+        taken = sorted(labels.keys() & RESERVED_LABELS)
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: set by the program itself, or not allowed on what it announces")
+        return labels
 
 
 class KubernetesSettings(Section):

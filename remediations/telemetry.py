@@ -39,6 +39,24 @@ class AlertStatus(StrEnum):
     RESOLVED = "resolved"
     QUARANTINED = "quarantined"
     UNMATCHED = "unmatched"
+    OWN = "own"
+    """An announcement of ours that was routed back: nothing begins."""
+
+
+class Announcement(StrEnum):
+    """What became of one request to one Alertmanager."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    """It is sent again until it arrives or has become untrue."""
+
+
+class EventStatus(StrEnum):
+    """What became of one Event about a target."""
+
+    CREATED = "created"
+    FAILED = "failed"
+    """Given up: the right is missing, or the API server did not answer for long."""
 
 
 class ActionOutcome(StrEnum):
@@ -140,6 +158,10 @@ class Telemetry:
         self._truncated = self._counter(
             "remediation_webhook_truncated_alerts", "Alerts that Alertmanager cut off (set max_alerts to 0)."
         )
+        self._announcements = self._counter(
+            "remediation_announcements", "Requests to an Alertmanager with what was planned, done or held.", "status"
+        )
+        self._events = self._counter("remediation_events", "Kubernetes Events about the targets.", "status")
         self._errors = self._counter("remediation_engine_errors", "Faults of our own that ended a step of the engine.")
         self._duration = self._histogram("remediation_duration_seconds", "From the write to the verdict.", "action")
         self._to_write = self._histogram(
@@ -161,6 +183,10 @@ class Telemetry:
             self._notifications.labels(notification.value)
         for status in AlertStatus:
             self._alerts.labels(status.value)
+        for announcement in Announcement:
+            self._announcements.labels(announcement.value)
+        for event in EventStatus:
+            self._events.labels(event.value)
         for policy in policies:
             self._decisions.labels(policy, "act", "guards_passed")
             self._decisions.labels(policy, "not_needed", "condition_gone")
@@ -197,6 +223,14 @@ class Telemetry:
     def count_action(self, policy: str, action: str, outcome: ActionOutcome) -> None:
         """One step of carrying out or verifying a plan."""
         self._actions.labels(policy, action, outcome.value).inc()
+
+    def count_announcement(self, status: Announcement) -> None:
+        """One request to one Alertmanager ended like this."""
+        self._announcements.labels(status.value).inc()
+
+    def count_event(self, status: EventStatus) -> None:
+        """One Event ended like this."""
+        self._events.labels(status.value).inc()
 
     def count_error(self) -> None:
         """One fault of our own at the engine's task boundary."""

@@ -13,6 +13,7 @@ OWN_ALERTS = frozenset(
     {
         "ControlCoreAlertPathBroken",
         "ControlCoreAlertsTruncated",
+        "ControlCoreAnnouncementsFailing",
         "ControlCoreJournalNotWritable",
         "ControlCoreRemediationDowngraded",
         "ControlCoreRemediationFailing",

@@ -88,6 +88,7 @@ class World:
     telemetry: Telemetry
     proof: Fact[bool] = LIMITED
     """What the self-test has found."""
+    heed: Callable[[Remediation], None] = lambda _remediation: None
 
     def engine(self, fuse: Fuse | None = None, *, has_cluster: bool = True) -> Engine:
         """A process that works on this world; with a fuse it dies at some call."""
@@ -102,7 +103,7 @@ class World:
             journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
         )
         executor = Executor(self.cluster, self.clock, 3.0) if has_cluster else None
-        return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS)))
+        return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS), self.heed))
 
     async def _prove(self, _policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
         return self.proof

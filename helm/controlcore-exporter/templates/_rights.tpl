@@ -15,7 +15,7 @@ and the most replicas that an autoscaler may be given.
 {{-   end }}
 {{-   range $act := $acts }}
 {{-     range $target := $act.targets }}
-{{-       $rights := get $namespaces $target.namespace | default (dict "get" list "patch" list "hpa" list "hpaPatch" list "keda" list "kedaPatch" list "scale" list "scalePatch" list "cron" list "evicts" false "backs" false "pods" false "caps" dict) }}
+{{-       $rights := get $namespaces $target.namespace | default (dict "get" list "patch" list "hpa" list "hpaPatch" list "keda" list "kedaPatch" list "scale" list "scalePatch" list "cron" list "evicts" false "backs" false "pods" false "tells" false "caps" dict) }}
 {{-       if has $act.action (list "restart_workload" "scale_workload" "evict_pod") }}
 {{-         $_ := set $rights "get" (append $rights.get $target.name | uniq) }}
 {{-         $_ := set $rights "pods" true }}
@@ -41,6 +41,8 @@ and the most replicas that an autoscaler may be given.
 {{-       else if not (has $act.action (list "trigger_policy_update" "clear_bouncer_cache" "terminate_idle_sessions")) }}
 {{-         fail (printf "remediator.policies.%s: this chart knows no rights for action %s" $policy.name $act.action) }}
 {{-       end }}
+{{-       $calls := has $act.action (list "trigger_policy_update" "clear_bouncer_cache" "terminate_idle_sessions") }}
+{{-       if and $writes (not $calls) }}{{ $_ := set $rights "tells" true }}{{ end }}
 {{-       if or $rights.pods $rights.cron }}{{ $_ := set $namespaces $target.namespace $rights }}{{ end }}
 {{-     end }}
 {{-   end }}

@@ -14,6 +14,7 @@ import yaml
 
 from exporter.collectors import discover as discover_collectors
 from remediations.actions import discover as discover_actions
+from remediations.events import RIGHT as EVENT_RIGHT
 from remediations.policy import Policy
 from tests.fakes.chart import check_config, file_of, rendered
 from tools.build import locate
@@ -125,6 +126,13 @@ def test_names_modes_and_changes_reach_the_policies() -> None:
     assert policies["restart-bouncer"]["targets"][0]["namespace"] == "edge"
 
 
+def test_every_member_of_an_alertmanager_cluster_can_be_named() -> None:
+    place = {"more_urls": ["http://am-1:9093"], "announce_labels": {"cluster": "production"}}
+    values = {"remediator": {**SMALL["remediator"], "settings": {"alertmanager": place}}}
+    config = yaml.safe_load(file_of(values, "controlcore-remediator", "config.yaml"))
+    assert config["alertmanager"] == {"url": "http://alertmanager:9093", **place}
+
+
 def test_a_policy_that_is_switched_off_leaves_neither_policy_nor_right() -> None:
     values = {"remediator": {**SMALL["remediator"], "policies": {"scale-api": {"enabled": False}}}}
     document = yaml.safe_load(file_of(values, "controlcore-remediator", "policies.yaml"))
@@ -173,7 +181,7 @@ def test_the_remediator_gets_exactly_the_rights_that_its_actions_name() -> None:
         for name, action, kind in (("evict", "evict_pod", "Deployment"), ("backup", "run_backup_job", "CronJob"))
     }
     values = {"remediator": {**SMALL["remediator"], "readableConfigMaps": ["environment"], "policies": more}}
-    wanted = {_plain(right) for spec in discover_actions().values() for right in spec.rbac}
+    wanted = {_plain(right) for spec in discover_actions().values() for right in spec.rbac} | {EVENT_RIGHT}
     assert {right.partition(" of ")[0] for right in _rights(values, "controlcore-remediator")} == wanted
 
 
@@ -186,7 +194,7 @@ def test_writes_and_reads_of_secrets_are_granted_by_name_only(values: dict[str, 
     rights = _rights(values, "controlcore-remediator") | _rights(values, "controlcore-exporter")
     assert {right.partition(" ")[0] for right in rights} <= {"get", "list", "patch", "create"}
     unnamed = {right for right in rights if " of " not in right and not right.startswith("list ")}
-    nameless = {"core/pods", "core/pods/log", "core/pods/eviction", "batch/jobs"}
+    nameless = {"core/pods", "core/pods/log", "core/pods/eviction", "core/events", "batch/jobs"}
     assert {right.partition(" ")[2] for right in unnamed} <= nameless, "these names are not known in advance"
     assert not any("*" in right for right in rights)
     assert {right for right in rights if "secrets" in right} <= {"get core/secrets of api-secrets"}

@@ -17,6 +17,7 @@ from remediations.intake import (
     parse_payload,
 )
 from remediations.model import Alert
+from remediations.own import ANNOUNCEMENTS
 from tests.fakes.decisions import API, LABELS, a_policy_set, restart_policy
 
 
@@ -60,6 +61,16 @@ def test_fields_of_a_newer_alertmanager_are_ignored():
 
     assert len(payload.alerts) == 1
     assert payload.quarantined == ()
+
+
+@pytest.mark.parametrize("name", sorted(ANNOUNCEMENTS))
+def test_what_we_announced_ourselves_is_counted_and_left_out(name: str):
+    """Whatever a policy's matchers say: a hold that began a remediation would announce itself for ever."""
+    echo = an_alert(labels={**LABELS, "alertname": name})
+    payload = parse_payload(a_body(echo, an_alert()))
+
+    assert (payload.announcements, [alert.name for alert in payload.alerts]) == (1, ["ControlCoreApiDown"])
+    assert match_alerts(payload, a_policy_set(), 0.0).unmatched == 0
 
 
 def test_each_alert_speaks_for_itself_whatever_the_top_level_status_says():

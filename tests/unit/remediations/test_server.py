@@ -122,6 +122,14 @@ async def test_malformed_alert_is_quarantined_and_counted_beside_a_good_one(serv
     assert counts == {"stored": 1, "quarantined": 1, "resolved": 1, "unmatched": 1}
 
 
+async def test_announcement_of_ours_begins_nothing_and_is_counted(server: Running):
+    labels = {**GOOD["labels"], "alertname": "RemediationHeld"}
+
+    assert (await server.post({**GOOD, "labels": labels}))[0] == 200
+    assert await server.journal.listing() == []
+    assert [server.count("webhook_alerts_total", status=name) for name in ("own", "stored", "unmatched")] == [1, 0, 0]
+
+
 @pytest.mark.parametrize(("body", "field"), [(b"{", "JSON"), (b'{"version":"3","alerts":[]}', "version")])
 async def test_body_that_can_never_be_accepted_is_400_and_counted(server: Running, body, field):
     status, answer = await server.post(body=body)

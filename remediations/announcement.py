@@ -1,0 +1,123 @@
+"""What is announced of a remediation in Alertmanager: which alerts stand, with which labels and words.
+
+Pure. Labels come from closed sets and the policy file; what an alert said stands in annotations only, made harmless.
+None of them is called `remediation`: by that label an alert asks for a policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from remediations.model import Mode
+from remediations.moments import Moment, MomentKind, Told, harmless
+from remediations.own import ACTED, HELD, PLANNED
+from remediations.policy import Policy
+
+Labels = tuple[tuple[str, str], ...]
+
+SHORT = 128
+QUIET_MODES = frozenset({Mode.OBSERVE, Mode.DRY_RUN})
+"""Nothing hangs on what such a policy holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One alert: `ends_at` None while it goes on."""
+
+    labels: Labels
+    annotations: Mapping[str, str]
+    starts_at: float
+    ends_at: float | None = None
+
+
+def announce(told: Told, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[Standing, ...]:
+    """The alerts that a remediation causes now.
+
+    An action is to be seen for `least_seconds` although its remediation closes sooner: Alertmanager says nothing of an
+    alert that has ended before its group was due.
+    """
+    if told.policy is None or not told.moments:
+        return ()
+    closed_at = told.remediation.updated_at if told.is_closed else None
+    found: list[Standing] = []
+    acted = next((moment for moment in told.moments if moment.kind is MomentKind.ACTED), None)
+    last = told.moments[-1]
+    if acted is not None:
+        ends_at = None if closed_at is None else max(closed_at, acted.at + least_seconds)
+        found.append(_standing(told, told.policy, acted, extra_labels, ends_at))
+    if last.kind in {MomentKind.HELD, MomentKind.PLANNED} and closed_at is None:
+        found.append(_standing(told, told.policy, last, extra_labels, None))
+    elif last.kind is MomentKind.PLANNED and closed_at is not None and told.policy.mode in QUIET_MODES:
+        found.append(_standing(told, told.policy, last, extra_labels, closed_at + least_seconds))
+    return tuple(found)
+
+
+def _standing(
+    told: Told, policy: Policy, moment: Moment, extra_labels: Mapping[str, str], ends_at: float | None
+) -> Standing:
+    """One alert about one moment."""
+    name = {MomentKind.ACTED: ACTED, MomentKind.HELD: HELD}.get(moment.kind, PLANNED)
+    needs_person = moment.kind is not MomentKind.ACTED and moment.reason != "guards_passed"
+    labels = {
+        **extra_labels,
+        "alertname": name,
+        "severity": "warning" if needs_person and policy.mode not in QUIET_MODES else "info",
+        "policy": policy.name,
+        "mode": policy.mode.value,
+        "reason": moment.reason,
+    }
+    if told.is_listed:
+        target = told.remediation.target
+        labels |= {"namespace": target.namespace, "kind": target.kind, "name": target.name}
+    return Standing(tuple(sorted(labels.items())), _annotations(told, policy, moment), moment.at, ends_at)
+
+
+def _annotations(told: Told, policy: Policy, moment: Moment) -> dict[str, str]:
+    """What, why, and how to stop it."""
+    remediation = told.remediation
+    target, alert = harmless(remediation.target.key, SHORT), harmless(remediation.alert.name, SHORT)
+    return {
+        "summary": f"{_verb(moment, policy)} by policy {policy.name} on {target}",
+        "description": f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason,
+        "alert": alert,
+        "remediation_id": remediation.id,
+        "show": f"controlcore-remediator show {remediation.id}",
+        "stop": (
+            "everything: controlcore-remediator pause NAME --reason WHY; this policy: `mode: observe` under "
+            f"{policy.name} in the policy file; this alert: a silence of {alert} in Alertmanager"
+        ),
+    }
+
+
+def _verb(moment: Moment, policy: Policy) -> str:
+    """What happened, in words."""
+    if moment.kind is MomentKind.ACTED:
+        return "Repair carried out"
+    if moment.kind is MomentKind.HELD:
+        return "Repair held"
+    if policy.mode in QUIET_MODES:
+        return f"Repair planned and not carried out (mode {policy.mode.value})"
+    return "Repair about to be carried out" if moment.reason == "guards_passed" else "Repair waits for approval"
+
+
+def to_wire(standing: Standing, now: float, lifetime_seconds: float) -> dict[str, Any]:
+    """The alert as `POST /api/v2/alerts` takes it.
+
+    Both times are always given: without startsAt Alertmanager takes endsAt for it, and without endsAt the alert would
+    end when its own resolve_timeout says. One that goes on ends after `lifetime_seconds` unless it is sent again.
+    """
+    ends_at = now + lifetime_seconds if standing.ends_at is None else standing.ends_at
+    return {
+        "labels": dict(standing.labels),
+        "annotations": dict(standing.annotations),
+        "startsAt": _rfc3339(min(standing.starts_at, ends_at)),
+        "endsAt": _rfc3339(ends_at),
+    }
+
+
+def _rfc3339(unix_seconds: float) -> str:
+    """The instant as Alertmanager reads it."""
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,183 @@
+"""Keeps every member of an Alertmanager cluster told of what is planned, done or held.
+
+Level-triggered: there is one table of the alerts that stand, and each member is sent what it has not heard yet, again
+from time to time so that it does not end by itself, and once more with its end. Members do not tell each other of
+alerts, so each one is sent everything, and one that is down keeps nobody from the others. After a restart the table
+is made again from the journal; what had ended meanwhile ends by itself in Alertmanager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from chassis.clock import Clock
+from chassis.errors import BackendError
+from chassis.http import Call, Response
+from chassis.log import get_logger
+from remediations.announcement import Labels, Standing, announce, to_wire
+from remediations.moments import Told
+from remediations.settings import AlertmanagerSettings
+from remediations.telemetry import Announcement, Telemetry
+
+RESEND_SECONDS = 60.0
+LIFETIME_SECONDS = 4 * RESEND_SECONDS
+"""An alert that is not sent again ends after this: a remediator that is gone holds nothing any more."""
+RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 60.0
+MAX_OWNERS = 10_000
+"""So many remediations can stand behind announcements; there are many only where alerts name targets that no policy
+lists, and those share one alert."""
+
+
+class Poster(Protocol):
+    """What sends a request; chassis.http.HttpClient, or a fake."""
+
+    async def send(self, call: Call) -> Response:
+        """One request; raises BackendError."""
+        ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One alert of the table; `version` grows with every change of it."""
+
+    standing: Standing
+    owners: set[str]
+    version: int
+
+
+@dataclass(slots=True)
+class _Member:
+    """One Alertmanager, and what it has been sent: labels → (version, monotonic seconds)."""
+
+    url: str
+    heard: dict[Labels, tuple[int, float]] = field(default_factory=dict)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: int = 0
+
+    @property
+    def name(self) -> str:
+        """Host and port, for the log: the address may hold a password."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or ''}".rstrip(":")
+
+
+class Announcer:
+    """Posts to every member of one Alertmanager cluster."""
+
+    def __init__(self, http: Poster, settings: AlertmanagerSettings, clock: Clock, telemetry: Telemetry) -> None:
+        self._http = http
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = telemetry
+        self._members = tuple(_Member(url) for url in dict.fromkeys((settings.url, *settings.more_urls)))
+        self._table: dict[Labels, _Entry] = {}
+        self._owned: dict[str, set[Labels]] = {}
+
+    def put(self, told: Told) -> None:
+        """Makes the table say what is true of a remediation now."""
+        name = told.remediation.id
+        wanted = {
+            item.labels: item
+            for item in announce(told, self._settings.announce_labels, self._settings.announce_seconds)
+        }
+        if name not in self._owned and (not wanted or len(self._owned) >= MAX_OWNERS):
+            return
+        for labels in self._owned.pop(name, set()) - wanted.keys():
+            self._end(labels, name)
+        for labels, standing in wanted.items():
+            self._stand(labels, standing, name)
+        if not told.is_closed:
+            self._owned[name] = set(wanted)
+        for member in self._members:
+            member.wake.set()
+
+    def _stand(self, labels: Labels, standing: Standing, owner: str) -> None:
+        """One alert stands, or is to end when its owner says; it began when the first owner said so."""
+        entry = self._table.get(labels)
+        if entry is None:
+            owners = {owner} if standing.ends_at is None else set()
+            self._table[labels] = _Entry(standing, owners, 1)
+            return
+        before = entry.standing
+        if standing.ends_at is None:
+            entry.owners.add(owner)
+        else:
+            entry.owners.discard(owner)
+        is_same = before.ends_at is None or before.ends_at > standing.starts_at
+        starts_at = min(before.starts_at, standing.starts_at) if is_same else standing.starts_at
+        entry.standing = replace(standing, starts_at=starts_at, ends_at=None if entry.owners else standing.ends_at)
+        entry.version += 1
+
+    def _end(self, labels: Labels, owner: str) -> None:
+        """One alert ends now, unless another remediation has it stand."""
+        entry = self._table[labels]
+        entry.owners.discard(owner)
+        if not entry.owners:
+            entry.standing = replace(entry.standing, ends_at=self._clock.now())
+            entry.version += 1
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for member in self._members:
+                group.create_task(self._keep_told(member), name=f"announcer.{member.name}")
+
+    async def _keep_told(self, member: _Member) -> None:
+        """Sends one member what it needs, and waits until it needs something again."""
+        while True:
+            member.wake.clear()
+            pause = RESEND_SECONDS / 2
+            if not await self._send_due(member):
+                pause = min(LONGEST_RETRY_SECONDS, RETRY_SECONDS * 2 ** min(member.failures - 1, 10))
+                await self._clock.sleep(pause)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await member.wake.wait()
+
+    async def _send_due(self, member: _Member) -> bool:
+        """One request with everything that this member has to hear; True when there is nothing left to say."""
+        self._forget_ended()
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        heard = member.heard
+        due = {labels: entry for labels, entry in self._table.items() if _is_due(heard.get(labels), entry, monotonic)}
+        if not due:
+            return True
+        sent = {labels: (entry.version, monotonic) for labels, entry in due.items()}
+        body = [to_wire(entry.standing, now, LIFETIME_SECONDS) for entry in due.values()]
+        call = Call(f"{member.url.rstrip('/')}/api/v2/alerts", self._settings.timeout_seconds, method="POST", json=body)
+        try:
+            (await self._http.send(call)).require_ok()
+        except BackendError as error:
+            self._telemetry.count_announcement(Announcement.FAILED)
+            if member.failures == 0:
+                get_logger().warning("announcement.failed", alertmanager=member.name, reason=error.reason.value)
+            member.failures += 1
+            return False
+        self._telemetry.count_announcement(Announcement.SENT)
+        if member.failures:
+            get_logger().info("announcement.resumed", alertmanager=member.name, failures=member.failures)
+        member.failures = 0
+        heard.update(sent)
+        return True
+
+    def _forget_ended(self) -> None:
+        """Drops what ended so long ago that Alertmanager has ended it by itself."""
+        before = self._clock.now() - LIFETIME_SECONDS
+        gone = [key for key, entry in self._table.items() if (entry.standing.ends_at or before) < before]
+        for labels in gone:
+            del self._table[labels]
+            for member in self._members:
+                member.heard.pop(labels, None)
+
+
+def _is_due(heard: tuple[int, float] | None, entry: _Entry, monotonic: float) -> bool:
+    """Whether a member has not heard of the newest version, or would let an alert end that goes on."""
+    if heard is None or heard[0] != entry.version:
+        return True
+    return entry.standing.ends_at is None and monotonic - heard[1] >= RESEND_SECONDS

@@ -1,0 +1,194 @@
+"""Writes Kubernetes Events about the targets, so that `kubectl describe` shows what was planned, done or held, and why.
+
+An Event's name follows from the remediation and the place of the moment in its story: made twice it is there once.
+Nothing waits for an Event. Without the right to create them that is counted and logged, and nothing else changes; in
+mode observe none is written, because that mode needs no right to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from chassis.clock import Clock
+from chassis.errors import BackendError, ConflictError, TransientError
+from chassis.kubernetes import JsonObject
+from chassis.kubernetes_paths import events_path
+from chassis.log import get_logger
+from remediations.model import FIELD_MANAGER, Mode
+from remediations.moments import Moment, MomentKind, Told
+from remediations.telemetry import EventStatus, Telemetry
+
+API_VERSIONS: Mapping[str, str] = {"Deployment": "apps/v1", "CronJob": "batch/v1"}
+"""Kinds of target that are objects in Kubernetes."""
+REASONS: Mapping[MomentKind, str] = {
+    MomentKind.PLANNED: "RemediationPlanned",
+    MomentKind.ACTED: "RemediationActed",
+    MomentKind.HELD: "RemediationHeld",
+    MomentKind.VERIFIED: "RemediationVerified",
+    MomentKind.FAILED: "RemediationFailed",
+}
+RIGHT = "create core/events"
+"""The right that is needed, in the namespaces of the targets."""
+LATE_SECONDS = 900.0
+"""An Event that could not be written for so long is given up: it would tell of the past."""
+RETRY_SECONDS = 5.0
+MAX_WAITING = 1000
+MAX_KNOWN = 10_000
+MAX_MESSAGE = 1000
+"""The API takes 1024 characters."""
+
+
+class Creator(Protocol):
+    """What creates objects; chassis.kubernetes.KubernetesClient, or a fake."""
+
+    async def create(
+        self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
+    ) -> JsonObject:
+        """Creates an object; raises BackendError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One Event that is to be written."""
+
+    name: str
+    namespace: str
+    body: JsonObject
+    at: float
+
+
+def notes(told: Told, instance: str) -> Iterator[Note]:
+    """The Events of a remediation; none in mode observe, and none about an object that no policy lists."""
+    remediation, policy = told.remediation, told.policy
+    if policy is None or policy.mode is Mode.OBSERVE or not told.is_listed:
+        return
+    if remediation.target.kind not in API_VERSIONS:
+        return
+    for number, moment in enumerate(told.moments):
+        name = f"{remediation.target.name[:200]}.{remediation.id}.{number}"
+        yield Note(name, remediation.target.namespace, _body(told, moment, name, instance), moment.at)
+
+
+def _body(told: Told, moment: Moment, name: str, instance: str) -> JsonObject:
+    """An Event of core/v1, in the form that every kubectl shows."""
+    remediation, target = told.remediation, told.remediation.target
+    at = datetime.fromtimestamp(moment.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    involved = {
+        "apiVersion": API_VERSIONS[target.kind],
+        "kind": target.kind,
+        "namespace": target.namespace,
+        "name": target.name,
+    }
+    is_warning = moment.kind in {MomentKind.HELD, MomentKind.FAILED}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": name,
+            "namespace": target.namespace,
+            "annotations": {"controlcore.io/remediation-id": remediation.id},
+        },
+        "involvedObject": involved | ({"uid": told.uid} if told.uid else {}),
+        "type": "Warning" if is_warning else "Normal",
+        "reason": REASONS[moment.kind],
+        "message": _message(told, moment),
+        "action": moment.kind.value,
+        "count": 1,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "reportingInstance": instance[:128],
+    }
+
+
+def _message(told: Told, moment: Moment) -> str:
+    """Which remediation, in which mode, why."""
+    mode = "" if told.policy is None else f" (mode {told.policy.mode.value})"
+    why = f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason
+    return f"remediation {told.remediation.id}, policy {told.remediation.policy}{mode}: {why}"[:MAX_MESSAGE]
+
+
+class EventWriter:
+    """Writes the Events of every remediation that it is told of."""
+
+    def __init__(
+        self, api: Creator, clock: Clock, telemetry: Telemetry, *, timeout_seconds: float, instance: str
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._telemetry = telemetry
+        self._timeout_seconds = timeout_seconds
+        self._instance = instance
+        self._known: dict[str, None] = {}
+        self._waiting: dict[str, Note] = {}
+        self._wake = asyncio.Event()
+        self._is_failing = False
+
+    def put(self, told: Told) -> None:
+        """Takes the Events that have not been written, as far as they are not about long ago."""
+        since = self._clock.now() - LATE_SECONDS
+        for note in notes(told, self._instance):
+            if note.name in self._known or note.at < since:
+                continue
+            if len(self._waiting) >= MAX_WAITING:
+                self._fail("too many wait")
+                continue
+            self._remember(note.name)
+            self._waiting[note.name] = note
+        self._wake.set()
+
+    def _remember(self, name: str) -> None:
+        """Keeps a name from being written again; the oldest are forgotten, and then the API server knows them."""
+        self._known[name] = None
+        while len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            self._wake.clear()
+            while self._waiting:
+                note = next(iter(self._waiting.values()))
+                if await self._write(note):
+                    del self._waiting[note.name]
+                else:
+                    # Behind the others: one that the server cannot take must not keep them waiting.
+                    self._waiting[note.name] = self._waiting.pop(note.name)
+                    await self._clock.sleep(RETRY_SECONDS)
+            await self._wake.wait()
+
+    async def _write(self, note: Note) -> bool:
+        """Whether the Event is done with: written, there already, or given up."""
+        try:
+            await self._api.create(
+                events_path(note.namespace),
+                note.body,
+                field_manager=FIELD_MANAGER,
+                timeout_seconds=self._timeout_seconds,
+            )
+        except ConflictError:
+            return True
+        except TransientError as error:
+            if self._clock.now() - note.at < LATE_SECONDS:
+                return False
+            self._fail(f"{error.reason.value}: {error}")
+            return True
+        except BackendError as error:
+            self._fail(f"{error.reason.value}: {error}")
+            return True
+        self._telemetry.count_event(EventStatus.CREATED)
+        self._is_failing = False
+        return True
+
+    def _fail(self, problem: str) -> None:
+        """Counts an Event that is given up; the first of a row is logged."""
+        self._telemetry.count_event(EventStatus.FAILED)
+        if not self._is_failing:
+            get_logger().warning("event.refused", problem=problem)
+        self._is_failing = True

@@ -1,0 +1,124 @@
+"""Follows what the engine does and has it told to people; it never keeps the engine waiting.
+
+The engine only names a remediation that it has worked on. What is told is read from the journal, so nothing that was
+decided before a crash is lost: after a start the remediations of the last minutes are told again, and whoever tells
+them makes the same thing twice look like once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from chassis.clock import Clock
+from chassis.log import get_logger
+from remediations.journal.port import Journal, JournalError, Remediation
+from remediations.moments import Told, tell
+from remediations.policy import PolicySet
+from remediations.states import CLOSED, State
+
+LOOK_BACK_SECONDS = 900.0
+CATCH_UP = 200
+"""So many of the newest remediations are looked at after a start, or after more were named than can be remembered."""
+MAX_WAITING = 10_000
+PAUSE_SECONDS = 0.05
+"""Between two readings of a story, so that telling never takes the journal from deciding."""
+FAILURE_SECONDS = 2.0
+
+
+class Teller(Protocol):
+    """What tells people in one way."""
+
+    def put(self, told: Told) -> None:
+        """Takes over what is true of a remediation now; must not block."""
+        ...
+
+
+class Herald:
+    """Hears of remediations from the engine, reads their stories, and hands them to the tellers."""
+
+    def __init__(
+        self, journal: Journal, policies: Callable[[], PolicySet], clock: Clock, tellers: Iterable[Teller]
+    ) -> None:
+        self._journal = journal
+        self._policies = policies
+        self._clock = clock
+        self._tellers = tuple(tellers)
+        self._known: dict[str, tuple[State, str]] = {}
+        self._urgent: dict[str, None] = {}
+        self._waiting: dict[str, None] = {}
+        self._is_behind = True
+        self._wake = asyncio.Event()
+
+    def heed(self, remediation: Remediation) -> None:
+        """Notes that the engine has worked on it. Does nothing else, and nothing where nobody listens."""
+        stage = _stage(remediation)
+        if not self._tellers or self._known.get(remediation.id) == stage:
+            return
+        if len(self._known) >= MAX_WAITING:
+            self._known.clear()
+        self._known[remediation.id] = stage
+        self._queue(remediation)
+
+    def _queue(self, remediation: Remediation) -> None:
+        """Puts it where its turn comes: writes and their results before holds, of which a storm has thousands."""
+        place = self._waiting if remediation.state in {State.HELD, State.CLAIMED} else self._urgent
+        if len(place) >= MAX_WAITING:
+            self._is_behind = True
+        else:
+            place[remediation.id] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tells until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._tell_waiting()
+            except JournalError as error:
+                get_logger().warning("herald.delayed", problem=str(error))
+                await self._clock.sleep(FAILURE_SECONDS)
+                continue
+            await self._wake.wait()
+
+    async def _tell_waiting(self) -> None:
+        """Everything that waits, what is urgent first. Raises JournalError, and then nothing is forgotten."""
+        if self._is_behind:
+            await self._catch_up()
+        while place := self._urgent or self._waiting:
+            # Taken out first: what is named again while it is read is told again.
+            name = next(iter(place))
+            del place[name]
+            try:
+                await self._tell_one(name)
+            except JournalError:
+                place[name] = None
+                raise
+            await self._clock.sleep(PAUSE_SECONDS if place is self._waiting else 0.0)
+
+    async def _tell_one(self, name: str) -> None:
+        """Hands one story to every teller."""
+        try:
+            remediation, records = await self._journal.story(name)
+        except KeyError:
+            return
+        if remediation.state in CLOSED:
+            self._known.pop(name, None)
+        told = tell(remediation, self._policies().named(remediation.policy), records)
+        for teller in self._tellers:
+            teller.put(told)
+
+    async def _catch_up(self) -> None:
+        """Queues what is open or has closed within the last minutes."""
+        since = self._clock.now() - LOOK_BACK_SECONDS
+        for remediation in reversed(await self._journal.listing(limit=CATCH_UP)):
+            if remediation.state not in CLOSED or remediation.updated_at >= since:
+                self._queue(remediation)
+        self._is_behind = False
+
+
+def _stage(remediation: Remediation) -> tuple[State, str]:
+    """What has to change before there is anything new to tell: a hold that is looked at again is the same hold."""
+    state = State.HELD if remediation.state is State.CLAIMED else remediation.state
+    return state, remediation.reason

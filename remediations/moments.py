@@ -1,0 +1,130 @@
+"""What people are told of a remediation: the moments that matter, read from its records in the journal.
+
+The same records give the same moments in the same order, so whoever tells them after a crash tells the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from remediations.answers import PROPOSAL
+from remediations.evidence import remove_secrets
+from remediations.journal.port import Record, Remediation
+from remediations.policy import Policy
+from remediations.states import CLOSED, State
+
+MAX_TEXT = 500
+FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
+ARRIVED = frozenset({"done", "already_done"})
+"""`Sending` values of a write that reached its object."""
+
+
+class MomentKind(StrEnum):
+    """What happened."""
+
+    PLANNED = "planned"
+    """A plan is about to be carried out, waits for a person, or stays a plan in modes observe and dry_run."""
+    ACTED = "acted"
+    HELD = "held"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    """The verdict was `failed` or `unverified`; the reason says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing to tell, with its place among the moments of the remediation."""
+
+    kind: MomentKind
+    at: float
+    reason: str
+    """From a closed set: a HoldReason, `guards_passed`, `written`, or the closing reason."""
+    detail: str
+    """Why, in words, fit to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One remediation as it is told now. `policy` None: it is not in the policy file any more."""
+
+    remediation: Remediation
+    policy: Policy | None
+    moments: tuple[Moment, ...]
+    uid: str = ""
+    """metadata.uid of the target, as the newest decision saw it; empty: nobody knows."""
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the policy, or a rung of it, lists the target; any other target is only what an alert said."""
+        return self.policy is not None and self.policy.lists(self.remediation.target)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.remediation.state in CLOSED
+
+
+def tell(remediation: Remediation, policy: Policy | None, records: Sequence[Record]) -> Told:
+    """The remediation with its moments, oldest first; what is said again right afterwards stands once."""
+    moments: list[Moment] = []
+    for moment in _moments(records):
+        if not moments or (moments[-1].kind, moments[-1].reason) != (moment.kind, moment.reason):
+            moments.append(moment)
+    return Told(remediation, policy, tuple(moments), _uid(records))
+
+
+def _moments(records: Sequence[Record]) -> Iterator[Moment]:
+    """One moment for each record that means something to people."""
+    for record in records:
+        data = record.data
+        if record.kind == "decision" and data.get("decision") in {"hold", "act"}:
+            yield _decided(record, data)
+        elif record.kind == "write" and data.get("result") in ARRIVED and not data.get("dry_run"):
+            yield _moment(MomentKind.ACTED, record, "written", data)
+        if record.state in FINISHED:
+            is_good = record.state is State.SUCCEEDED
+            yield _moment(MomentKind.VERIFIED if is_good else MomentKind.FAILED, record, record.state.value, data)
+
+
+def _decided(record: Record, data: Mapping[str, Any]) -> Moment:
+    """A decision: a hold that waits for a person is a plan."""
+    is_plan = data.get("decision") == "act" or bool(data.get(PROPOSAL))
+    return _moment(MomentKind.PLANNED if is_plan else MomentKind.HELD, record, str(data.get("reason")), data)
+
+
+def _moment(kind: MomentKind, record: Record, reason: str, data: Mapping[str, Any]) -> Moment:
+    """A moment whose words cannot do anything where they are shown."""
+    return Moment(kind, record.at, reason, harmless(str(data.get("detail") or "")))
+
+
+def _uid(records: Sequence[Record]) -> str:
+    """The target's uid in the newest facts that hold one: of the workload, or of the CronJob."""
+    for record in reversed(records):
+        facts = record.data.get("facts")
+        if record.kind != "decision" or not isinstance(facts, Mapping):
+            continue
+        for found in (_at(facts, "workload", "value"), _at(facts, "sights", "cron_job")):
+            if isinstance(found, Mapping) and isinstance(found.get("uid"), str):
+                return str(found["uid"])
+    return ""
+
+
+def _at(data: Any, *names: str) -> Any:
+    """What stands at this place of the stored data; None where nothing does."""
+    for name in names:
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data
+
+
+def harmless(text: str, length: int = MAX_TEXT) -> str:
+    """The text without what a terminal, a chat or a mail would obey, bounded: somebody else may have written it."""
+    kept = remove_secrets(text[: 4 * length])[:length]
+    plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in kept)
+    return plain.translate(_TAME)[:length]
+
+
+_TAME = str.maketrans({"<": "(", ">": ")", "@": "(at)", "`": "'"})
+"""Marks up text or calls people in chats; no text of ours needs them."""
