@@ -44,7 +44,7 @@ def judge(request: GuardInput, specs: Sequence[GuardSpec]) -> Decision:
         outcome = spec.ask(request)
         asked = (*asked, outcome)
         if outcome.is_settled:
-            return NotNeeded(outcome.detail, asked)
+            return NotNeeded(outcome.detail, asked, outcome.settled)
         if outcome.reason is not None:
             return Hold(outcome.reason, outcome.detail, outcome.until, asked, _proposal(request, outcome))
     return _plan(request, asked)
@@ -68,7 +68,7 @@ def _plan(request: GuardInput, asked: tuple[GuardOutcome, ...]) -> Decision:
     if isinstance(answer, Plan):
         return Act(answer, asked)
     if answer.is_settled:
-        return NotNeeded(answer.detail, (*asked, answer))
+        return NotNeeded(answer.detail, (*asked, answer), answer.settled)
     if answer.reason not in request.action.refusals:
         raise InvariantBroken(f"{request.action.name} answered {answer.reason}, which it has not declared")
     reason: HoldReason = answer.reason

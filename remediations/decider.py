@@ -23,14 +23,17 @@ from remediations.journal.port import Journal, Remediation, Span, TargetBusyErro
 from remediations.lease import Lease, Move, changing
 from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause, Target
 from remediations.policy import Policy, PolicySet
+from remediations.policy_model import is_revert
 from remediations.reasons import HoldReason
 from remediations.recorded import INPUTS, Inputs, make_inputs, to_text
+from remediations.reverting import judged_by, read_taking_back
 from remediations.rungs import HISTORY_SECONDS, begin_next_rung
 from remediations.sighting import Lookout
 from remediations.sources import Sources
 from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import Telemetry
+from remediations.undo import TakingBack
 from remediations.workload import Workload
 
 ORPHAN_SECONDS = 900.0
@@ -95,7 +98,10 @@ class Decider:
             await self._orphan(lease)
             return None
         clock, began = self._desk.clock, self._desk.clock.monotonic()
-        gathered = await self._gather(lease.remediation, policy, policy_set)
+        taking_back = None
+        if is_revert(policy) and (taking_back := await read_taking_back(self._desk.journal, lease.remediation)):
+            policy = judged_by(policy, lease.remediation, taking_back)
+        gathered = await self._gather(lease.remediation, policy, policy_set, taking_back)
         looked = clock.monotonic()
         kept = gathered.kept or await self._keep(lease.remediation, policy, policy_set, gathered)
         took = {"facts": looked - began, "evidence": clock.monotonic() - looked}
@@ -106,13 +112,17 @@ class Decider:
                 return await self._take_up(lease, earlier, inputs.facts)
             return await self._settle(lease, inputs, took, kept)
 
-    async def _gather(self, remediation: Remediation, policy: Policy, policy_set: PolicySet) -> Gathered:
+    async def _gather(
+        self, remediation: Remediation, policy: Policy, policy_set: PolicySet, taking_back: TakingBack | None
+    ) -> Gathered:
         """Everything but the pauses, under one deadline."""
         desk = self._desk
         async with asyncio.TaskGroup() as group:
             proof = group.create_task(desk.prove(policy, policy_set, remediation.target), name="fact.self_test")
             found = await gather(desk.sources, desk.lookout, (policy, policy_set), remediation, desk.clock.now())
-        return replace(found, facts=replace(found.facts, start=desk.start, self_test=proof.result()))
+        return replace(
+            found, facts=replace(found.facts, start=desk.start, self_test=proof.result(), taking_back=taking_back)
+        )
 
     async def _keep(
         self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: Gathered
@@ -152,7 +162,7 @@ class Decider:
         policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
         data = decision_data(decision, facts) | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
         if isinstance(decision, NotNeeded):
-            await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason="condition_gone"))
+            await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason=decision.reason.value))
         elif isinstance(decision, Hold):
             await self._hold(lease, decision, data, policy.retry_seconds)
             if decision.reason is HoldReason.OTHER_RUNG:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remediations.model import Target
-from remediations.reasons import HoldReason
+from remediations.reasons import HoldReason, Settled
 from remediations.step import Step
+from remediations.undo import Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Plan:
     """The state that the steps change, as it was: what undo would need."""
     expected: Mapping[str, Any] = field(default_factory=dict)
     """The state after the steps, for verification."""
+    undo: Undo | None = None
+    """What takes the steps back; None when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ class GuardOutcome:
     until: float | None = None
     """Unix seconds before which asking again is pointless; None when nobody knows."""
     is_settled: bool = False
-    """There is nothing left to do: the remediation closes as not needed. Only the condition guard says so."""
+    """There is nothing left to do: the remediation closes as not needed. The condition guard or the action says so."""
+    settled: Settled = Settled.CONDITION_GONE
+    """Why, when it is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class NotNeeded:
-    """The condition is gone: there is nothing to do."""
+    """The condition is gone, or what was to be done is not ours any more: there is nothing to do."""
 
     detail: str
     guards: tuple[GuardOutcome, ...] = ()
+    reason: Settled = Settled.CONDITION_GONE
 
 
 Decision = Act | Hold | NotNeeded

@@ -29,8 +29,9 @@ from remediations.journal.port import Claim, FenceLostError, JournalError, Remed
 from remediations.lease import Lease, changing
 from remediations.progress import JournalledProgress, read_progress
 from remediations.reasons import HoldReason
+from remediations.reverting import follow_up
 from remediations.settings import WorkerSettings
-from remediations.states import State
+from remediations.states import Outcome, State, Verdict
 from remediations.story import sent_data
 from remediations.telemetry import ActionOutcome
 from remediations.verification import Verifier
@@ -237,7 +238,7 @@ class Engine:
             change = changing(is_attempt=True, next_at=next_at, releases=True, reason="written")
             await lease.advance(State.VERIFYING, "write", data, change)
         elif sent.result is Sending.UNKNOWN:
-            await self._wait(lease, sent)
+            await self._wait(lease, sent, plan)
         elif sent.result is Sending.WAITING:
             await lease.note("write", data, next_at=desk.clock.now() + self._parts.worker.verify_seconds)
         elif sent.result is Sending.STOPPED:
@@ -248,12 +249,16 @@ class Engine:
             if sent.result in {Sending.REFUSED, Sending.HELD}:
                 await self._decider.hold(lease, sent.hold or HoldReason.WRITE_REFUSED, sent.detail)
 
-    async def _wait(self, lease: Lease, sent: Sent) -> None:
+    async def _wait(self, lease: Lease, sent: Sent, plan: Plan | None = None) -> None:
         """Lets a write whose fate is unknown rest until the next look; closes it when that has taken too long."""
         now = self._parts.desk.clock.now()
         since = lease.remediation.written_at or lease.remediation.updated_at
         if now - since > UNKNOWN_SECONDS:
-            await lease.advance(State.UNVERIFIED, "closed", sent_data(sent), changing(reason="write_unknown"))
+            # It may have arrived after all: what takes it back looks whether it did.
+            judged = Verdict(Outcome.UNVERIFIED, sent.detail)
+            follow = None if plan is None else follow_up(lease.remediation, plan, judged, now)
+            change = changing(reason="write_unknown", follow=follow)
+            await lease.advance(State.UNVERIFIED, "closed", sent_data(sent), change)
             return
         await lease.note("write", sent_data(sent), next_at=now + LOOK_SECONDS)
 

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from remediations.circumstances import Approval, BreakerReset, Change, Pods, ProcessStart, Template
 from remediations.sights import Sights
 from remediations.states import State
+from remediations.undo import TakingBack
 from remediations.workload import Autoscaler, Budgets, Workload
 
 T = TypeVar("T")
@@ -122,6 +123,8 @@ class Facts:
     """Name of a policy's own guard → whether its query had any sample."""
     self_test: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """Whether the API server refuses what no policy allows; False with `problem` saying what it lets through."""
+    taking_back: TakingBack | None = None
+    """What a revert takes back, as the journal knows it; None for everything else."""
 
 
 @dataclass(frozen=True, slots=True)

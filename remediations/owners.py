@@ -12,7 +12,7 @@ may be changed now is judged by the guard `owner`; here it is only found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -151,8 +151,8 @@ def _of_workload(found: Workload) -> Owner:
     )
 
 
-def plan_change(action: str, target: Target, owner: Owner, change: Change, operation_id: str) -> Plan:
-    """The plan that sets one field of the owner to an absolute number, so that a replay changes nothing.
+def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[Change], operation_id: str) -> Plan:
+    """The plan that sets fields of the owner to absolute numbers, so that a replay changes nothing.
 
     metadata.uid and metadata.resourceVersion are preconditions. /scale drops annotations: there the operation id stands
     in the journal alone.
@@ -160,22 +160,24 @@ def plan_change(action: str, target: Target, owner: Owner, change: Change, opera
     name = owner.name or target.name
     metadata = {"uid": owner.uid, "resourceVersion": owner.resource_version}
     mark = {} if owner.kind is OwnerKind.DEPLOYMENT else {ANNOTATION_OPERATION: operation_id}
-    body = {"metadata": {**metadata, **({"annotations": mark} if mark else {})}, "spec": {change.field: change.after}}
-    verb = "raise" if change.after > change.before else "lower"
+    after = {change.field: change.after for change in changes}
+    body = {"metadata": {**metadata, **({"annotations": mark} if mark else {})}, "spec": after}
+    verb = "raise" if all(change.after > change.before for change in changes) else "lower"
+    words, olds, news = (
+        " and ".join(str(getattr(change, name)) for change in changes) for name in ("field", "before", "after")
+    )
     return Plan(
         action=action,
         target=target,
         operation_id=operation_id,
-        summary=(
-            f"{verb} {change.field} of {owner.kind} {target.namespace}/{name} from {change.before} to {change.after}"
-        ),
+        summary=f"{verb} {words} of {owner.kind} {target.namespace}/{name} from {olds} to {news}",
         steps=(PatchStep(_path(owner.kind, target.namespace, name), "merge", body, mark),),
         prior=_named(owner, name)
-        | {change.field: change.before}
+        | {change.field: change.before for change in changes}
         | ({"operation_id": owner.annotations.get(ANNOTATION_OPERATION)} if mark else {}),
         expected={"effect": EFFECTS[owner.kind], "uid": owner.uid}
         | _named(owner, name)
-        | {change.field: change.after}
+        | after
         | ({"operation_id": operation_id} if mark else {}),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from remediations import undo as undos
 from remediations.decision import Plan
 from remediations.journal.port import JournalError
 from remediations.model import Target
@@ -25,7 +26,7 @@ def to_data(plan: Plan) -> dict[str, Any]:
         "steps": [_step_data(step) for step in plan.steps],
         "prior": _copy(plan.prior),
         "expected": _copy(plan.expected),
-    }
+    } | ({} if plan.undo is None else {"undo": undos.to_data(plan.undo)})
 
 
 def from_data(data: Mapping[str, Any]) -> Plan:
@@ -40,6 +41,7 @@ def from_data(data: Mapping[str, Any]) -> Plan:
             steps=tuple(_step(item) for item in data["steps"]),
             prior=dict(data["prior"]),
             expected=dict(data["expected"]),
+            undo=None if data.get("undo") is None else undos.from_data(data["undo"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalError(f"the stored plan cannot be read: {error!r}") from error

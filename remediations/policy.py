@@ -118,7 +118,7 @@ def _policy(node: Node, graph: Mapping[str, tuple[str, ...]]) -> Policy | None:
     name = nodes["name"].text(NAME, NAME_RULE) if "name" in nodes else ""
     if name == RESERVED:
         nodes["name"].fault(f"{RESERVED!r} is what alerts say that want no policy")
-    specs = actions.discover()
+    specs = actions.offered()
     action = nodes["action"].choice(sorted(specs)) if "action" in nodes else ""
     spec = specs.get(action) if "action" in nodes and nodes["action"].value == action else None
     return Policy(
@@ -141,7 +141,7 @@ def _policy(node: Node, graph: Mapping[str, tuple[str, ...]]) -> Policy | None:
 def _ladder(node: Node) -> tuple[Rung, ...]:
     """What is tried after the policy's own action has failed, in order."""
     rungs = []
-    specs = actions.discover()
+    specs = actions.offered()
     for item in node.items(may_be_empty=False):
         nodes = item.keys(("action", "parameters", "targets"), ("action",))
         if "action" in nodes:

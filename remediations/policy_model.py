@@ -21,6 +21,7 @@ REMEDIATION_LABEL = "remediation"
 NAMESPACE_LABEL = "namespace"
 NAME_LABELS: Mapping[str, str] = {"Deployment": "deployment"}
 """Kind of target → the alert label that may name it."""
+REVERT = ":revert"
 UNNAMED = "*"
 """Stands for a name that an alert did not give: no Kubernetes object has it, so no allow-list contains it."""
 MAX_NAME_LENGTH = 253
@@ -143,8 +144,42 @@ class PolicySet:
     breaker: BreakerLimit = field(default_factory=BreakerLimit)
 
     def named(self, name: str) -> Policy | None:
-        """The policy with this name, or None."""
-        return next((policy for policy in self.policies if policy.name == name), None)
+        """The policy with this name, or the one that follows from it for reverts; None when there is none."""
+        known = {policy.name: policy for policy in self.policies}
+        if name in known or not name.endswith(REVERT):
+            return known.get(name)
+        origin = known.get(name.removesuffix(REVERT))
+        return None if origin is None else as_revert(origin)
+
+
+def revert_name(name: str) -> str:
+    """Name of the policy by which reverts of a policy's scale-ups are decided; no policy of a file can have it."""
+    return f"{name}{REVERT}"
+
+
+def is_revert(policy: Policy) -> bool:
+    """Whether the policy follows from another one, for reverts."""
+    return policy.name.endswith(REVERT)
+
+
+def as_revert(policy: Policy) -> Policy:
+    """The policy for reverts: mode, times, dependencies and guards of its own are kept, its ladder has no rungs.
+
+    Its condition for deciding comes from the scale-up (`remediations.reverting`); the one here serves verification: a
+    fault that is back says that the revert was wrong.
+    """
+    targets = dict.fromkeys((*policy.targets, *(target for rung in policy.ladder for target in rung.targets)))
+    return replace(
+        policy,
+        name=revert_name(policy.name),
+        action="revert_scale",
+        targets=tuple(targets),
+        parameters={},
+        match=(),
+        witnesses=(),
+        ladder=(),
+        change_quiet_seconds=0.0,
+    )
 
 
 def at_rung(policy: Policy, number: int) -> Policy:

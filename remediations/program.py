@@ -35,6 +35,7 @@ from remediations.model import Alert, Facts, Mode, Target
 from remediations.policy import Policy, PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
+from remediations.reverting import born
 from remediations.selftest import SelfTest, prove_once
 from remediations.senders import Session
 from remediations.server import Parts, Server
@@ -99,7 +100,9 @@ def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault
 def make_telemetry(policy_set: PolicySet) -> Telemetry:
     """The program's metrics; reads the disk, so before the event loop starts."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-    telemetry = Telemetry(policy.name for policy in policy_set.policies)
+    reverts = born(policy_set.policies)
+    telemetry = Telemetry([*(policy.name for policy in policy_set.policies), *reverts])
+    telemetry.bear_actions((name, "revert_scale") for name in reverts)
     for policy in policy_set.policies:
         telemetry.bear_actions((policy.name, action) for action in (policy.action, *(r.action for r in policy.ladder)))
     return telemetry

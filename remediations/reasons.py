@@ -24,6 +24,7 @@ class HoldReason(StrEnum):
     NOT_ALLOWED = "not_allowed"
     OTHER_RUNG = "other_rung"
     CONDITION_UNKNOWN = "condition_unknown"
+    LOAD_TOO_HIGH = "load_too_high"
     DEPENDENCY_DOWN = "dependency_down"
     DEPENDENCY_UNKNOWN = "dependency_unknown"
     STORM = "storm"
@@ -63,3 +64,11 @@ class HoldReason(StrEnum):
     """Like `approval`, for a policy in mode auto whose rights are too wide."""
     OBJECT_CHANGED = "object_changed"
     WRITE_REFUSED = "write_refused"
+
+
+class Settled(StrEnum):
+    """Why nothing is left to do: a closed set."""
+
+    CONDITION_GONE = "condition_gone"
+    CHANGED_SINCE = "changed_since"
+    """Somebody else has set what was to be taken back."""

@@ -165,6 +165,8 @@ def _fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         if fact:
             value = f"unknown ({fact.get('problem')})" if fact.get("value") is None else _brief(name, fact["value"])
             yield printable(f"{name}: {value}  ← {fact.get('source')}")
+    for change in (facts.get("taking_back") or {}).get("changes") or ():
+        yield printable(f"taken back: {change['field']} from {change['after']} to {change['before']}")
     for pause in facts.get("pauses") or ():
         yield printable(f"pause {pause['name']} by {pause['owner']}: {pause['reason']}")
 

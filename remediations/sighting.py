@@ -46,7 +46,7 @@ class Lookout:
         async with asyncio.TaskGroup() as group:
             asked = {
                 need.value: group.create_task(self._see(need, target, now, idle_seconds), name=f"sight.{need.value}")
-                for need in needs
+                for need in needs - {Need.TAKING_BACK}
             }
         seen: dict[str, Any] = {name: task.result() for name, task in asked.items()}
         return Sights(**seen)

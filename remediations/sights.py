@@ -21,6 +21,8 @@ class Need(StrEnum):
     CRON_JOB = "cron_job"
     IDLE_SESSIONS = "idle_sessions"
     SCALED_OBJECTS = "scaled_objects"
+    TAKING_BACK = "taking_back"
+    """What is to be taken back: told by the journal, and only of what follows from another action."""
 
 
 @dataclass(frozen=True, slots=True)

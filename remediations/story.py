@@ -36,7 +36,7 @@ def describe(decision: Decision) -> tuple[str, str, str]:
         return "act", "guards_passed", decision.plan.summary
     if isinstance(decision, Hold):
         return "hold", decision.reason.value, decision.detail
-    return "not_needed", "condition_gone", decision.detail
+    return "not_needed", decision.reason.value, decision.detail
 
 
 def facts_data(facts: Facts) -> dict[str, Any]:
@@ -57,6 +57,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "pods": _fact_data(facts.pods),
         "connection_limit": _fact_data(facts.connection_limit),
         "locks": {name: _fact_data(fact) for name, fact in sorted(facts.locks.items())},
+        "taking_back": None if facts.taking_back is None else _plain(facts.taking_back),
         "custom": {name: _fact_data(fact) for name, fact in sorted(facts.custom.items())},
         "self_test": _fact_data(facts.self_test),
     }

@@ -11,6 +11,7 @@ from remediations.decision import Plan
 from remediations.journal.port import JournalError
 from remediations.lease import Lease, changing
 from remediations.observation import KIND, from_records, observe, to_data
+from remediations.reverting import follow_up
 from remediations.rungs import begin_next_rung
 from remediations.states import Outcome, State, Verdict
 from remediations.telemetry import ActionOutcome
@@ -72,7 +73,7 @@ class Verifier:
             _STATES[outcome],
             "verification",
             {"outcome": outcome.value, "reason": judged.reason, "detail": judged.detail},
-            changing(reason=judged.reason),
+            changing(reason=judged.reason, follow=follow_up(remediation, plan, judged, self._desk.clock.now())),
         )
         if outcome is Outcome.FAILED:
             # The next rung is a decision of its own.

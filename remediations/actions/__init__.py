@@ -20,7 +20,7 @@ from chassis.errors import InvariantBroken
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Node, Range
 from remediations.model import Facts, Target
-from remediations.reasons import HoldReason
+from remediations.reasons import HoldReason, Settled
 from remediations.sights import Need
 
 SPEC_ATTRIBUTE = "action_spec"
@@ -37,6 +37,8 @@ class Effect(StrEnum):
     """Boots new pods from the template: refused while booting destroys data."""
     EVICTS_POD = "evicts_pod"
     """Ends one pod that does not serve, with the API server asking the disruption budgets."""
+    REMOVES_PODS = "removes_pods"
+    """Lets pods go that the load does not need: held while it does, and while the workload is not settled."""
     SETS_REPLICAS = "sets_replicas"
     """Changes how many pods there are: belongs to whoever owns that number."""
 
@@ -136,6 +138,11 @@ class ActionSpec:
         }
 
     @property
+    def is_follow_up(self) -> bool:
+        """Whether it follows from another action; no policy names it."""
+        return Need.TAKING_BACK in self.needs
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """The parameters that a policy may leave out."""
         return {item.name: item.default for item in self.parameters if item.default is not None}
@@ -167,9 +174,9 @@ def action(
     return register
 
 
-def settles(detail: str) -> GuardOutcome:
+def settles(detail: str, settled: Settled = Settled.CONDITION_GONE) -> GuardOutcome:
     """The answer of an action that has nothing left to do: the remediation closes as not needed."""
-    return GuardOutcome("plan", detail=detail, is_settled=True)
+    return GuardOutcome("plan", detail=detail, is_settled=True, settled=settled)
 
 
 def refuses(reason: HoldReason, detail: str) -> GuardOutcome:
@@ -190,3 +197,8 @@ def discover(package: str = __name__) -> Mapping[str, ActionSpec]:
             raise InvariantBroken(f"{module.__name__} must define exactly one function decorated with @action")
         specs[entry.name] = own[0]
     return specs
+
+
+def offered() -> Mapping[str, ActionSpec]:
+    """The actions that a policy may name."""
+    return {name: spec for name, spec in discover().items() if not spec.is_follow_up}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from remediations.actions import ActionInput, Effect, Parameter, action, refuses
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from remediations.actions import ActionInput, Effect, Parameter, ParameterKind, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
 from remediations.owners import LEAST, MOST, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.reasons import HoldReason
 from remediations.sights import Need
+from remediations.undo import Undo
 
 
 @action(
     kinds=("Deployment",),
     effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.STARTS_PODS, Effect.SETS_REPLICAS}),
-    refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP}),
+    refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP, HoldReason.CONDITION_UNKNOWN}),
     rbac=(
         "get apps/deployments",
         "get apps/deployments/scale",
@@ -33,6 +38,27 @@ from remediations.sights import Need
             "Never more replicas than this, whatever happens. Count the database connections that each replica opens.",
         ),
         Parameter("step", Range(1, 100), "Replicas added by one action.", 2),
+        Parameter(
+            "revert_if",
+            Range(0, 0),
+            "PromQL that is true while the load fits the number before: `$old` stands for that number, `$new` for the "
+            "one that was set. Only then is a scale-up taken back. Left out, it stays.",
+            "",
+            ParameterKind.PROMQL,
+        ),
+        Parameter("revert_collectors", Range(0, 0), "Exporter collectors behind it.", (), ParameterKind.NAMES),
+        Parameter(
+            "revert_after_seconds",
+            Range(0, 86400),
+            "So long after the write it is taken back. 0: only when it did not help, and then at once.",
+            1800,
+        ),
+        Parameter(
+            "revert_give_up_seconds",
+            Range(1, 86400),
+            "So long from then it is tried while something holds it; then it expires and the number stays.",
+            14400,
+        ),
     ),
     needs=frozenset({Need.SCALED_OBJECTS}),
 )
@@ -41,17 +67,38 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
     With KEDA the bounds are the ScaledObject's, else the HorizontalPodAutoscaler's; spec.replicas is only written where
     neither exists, because they would undo the write within seconds. The number is absolute and never 0.
+
+    Undo: the action `revert_scale`, where the policy says by `revert_if` when the load fits the number before.
     """
     owner = find_owner(request.facts)
     if isinstance(owner, str):
         return refuses(HoldReason.OWNER_UNKNOWN, owner)
+    if request.parameters.get("revert_if") and not request.parameters.get("revert_collectors"):
+        return refuses(HoldReason.CONDITION_UNKNOWN, "`revert_if` needs `revert_collectors`")
     cap = int(request.parameters["max_replicas_cap"])
     change = _choose(owner, int(request.parameters["step"]), cap)
     if change is None:
         allowed = f"{owner.least} to {owner.most}" if owner.least != owner.most else str(owner.most)
         words = f"{owner.kind} {owner.name or request.target.name} has {allowed} replicas and the cap is {cap}"
         return refuses(HoldReason.AUTOSCALER_AT_CAP, words)
-    return plan_change("scale_workload", request.target, owner, change, request.operation_id)
+    made = plan_change("scale_workload", request.target, owner, (change,), request.operation_id)
+    return replace(made, undo=_undo(request.parameters, owner, change))
+
+
+def _undo(parameters: Mapping[str, Any], owner: Owner, change: Change) -> Undo | None:
+    """What takes the change back; None without `revert_if`: fewer pods are safe only where the load is known to fit."""
+    if not parameters.get("revert_if"):
+        return None
+    return Undo(
+        owner=owner.uid,
+        field=change.field,
+        before=change.before,
+        after=change.after,
+        promql=str(parameters["revert_if"]),
+        collectors=tuple(parameters["revert_collectors"]),
+        after_seconds=float(parameters["revert_after_seconds"]),
+        give_up_seconds=float(parameters["revert_give_up_seconds"]),
+    )
 
 
 def _choose(owner: Owner, step: int, cap: int) -> Change | None:

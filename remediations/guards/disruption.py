@@ -27,9 +27,9 @@ def check(request: GuardInput) -> GuardOutcome:
 
     With none ready nothing is left to lose, so budgets are not asked then. With some ready a rolling update could stop
     those first. Rollouts ignore PodDisruptionBudgets (Kubernetes, "Disruptions"), so their
-    status.disruptionsAllowed is read here.
+    status.disruptionsAllowed is read here. What only lets pods go needs every pod ready first.
     """
-    if not request.has(Effect.STOPS_PODS):
+    if not (request.has(Effect.STOPS_PODS) or request.has(Effect.REMOVES_PODS)):
         return PASSED
     workload = request.facts.workload.value
     if workload is None:
@@ -40,16 +40,24 @@ def check(request: GuardInput) -> GuardOutcome:
     if workload.is_rolling:
         words = f"{workload.replicas_updated} of {workload.replicas_desired} pods run the newest template"
         return holds(HoldReason.ROLLOUT_RUNNING, words)
-    if workload.replicas_ready <= 0:
-        return GuardOutcome("", detail="no pod is ready: nothing is left to lose")
-    return _judge(workload, request.facts)
+    return _judge_readiness(workload) if request.has(Effect.REMOVES_PODS) else _judge(workload, request.facts)
+
+
+def _judge_readiness(workload: Workload) -> GuardOutcome:
+    """Holds while a pod is missing: the others are needed. Fewer pods ask no budget (Kubernetes, "Disruptions")."""
+    if workload.replicas_ready >= workload.replicas_desired:
+        return PASSED
+    words = f"{workload.replicas_ready} of {workload.replicas_desired} pods are ready"
+    return holds(HoldReason.PARTIALLY_READY, words)
 
 
 def _judge(workload: Workload, facts: Facts) -> GuardOutcome:
-    """The answer for a workload of which at least one pod is ready."""
-    if workload.replicas_ready < workload.replicas_desired:
-        words = f"{workload.replicas_ready} of {workload.replicas_desired} pods are ready"
-        return holds(HoldReason.PARTIALLY_READY, words)
+    """The answer for a settled workload whose pods are to be stopped."""
+    if workload.replicas_ready <= 0:
+        return GuardOutcome("", detail="no pod is ready: nothing is left to lose")
+    outcome = _judge_readiness(workload)
+    if outcome.reason is not None:
+        return outcome
     if workload.strategy != "RollingUpdate":
         return holds(HoldReason.DISRUPTION_BUDGET, f"strategy {workload.strategy} stops every ready pod at once")
     if facts.budgets.value is None:

@@ -14,7 +14,7 @@ UNASKED: Fact[bool] = Fact(None, "", "not asked")
 @guard(order=1330, reasons=frozenset({HoldReason.LOCKED, HoldReason.LOCK_UNKNOWN}))
 def check(request: GuardInput) -> GuardOutcome:
     """Holds what stops or starts pods while a lock of the policy file is held, or while nobody knows."""
-    if not (request.has(Effect.STOPS_PODS) or request.has(Effect.STARTS_PODS)):
+    if not any(request.has(effect) for effect in (Effect.STOPS_PODS, Effect.STARTS_PODS, Effect.REMOVES_PODS)):
         return PASSED
     locks = {name: request.facts.locks.get(name, UNASKED) for name in request.policy_set.locks}
     held = [name for name, lock in locks.items() if lock.value is True]

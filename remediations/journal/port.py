@@ -118,6 +118,21 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A remediation that begins with the change of another one: HELD (reason `scheduled`) until it is due.
+
+    While one of this policy and target is open it joins that one, which is then due at the newer time and nobody's: who
+    has it claimed loses the claim, because what is to be done has changed.
+    """
+
+    match: Match
+    due_at: float
+    """Unix seconds."""
+    data: Mapping[str, Any]
+    """Of the record `scheduled`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What `advance` stores beside the new state; None leaves a field as it is."""
 
@@ -134,6 +149,8 @@ class Change:
     """Gives the lease back at once, so that any worker may claim at `next_at`."""
     lease_until: float | None = None
     """Makes the lease last until then (Unix seconds), unless it is given back."""
+    follow: FollowUp | None = None
+    """What begins with this change, in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)

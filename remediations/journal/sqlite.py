@@ -28,7 +28,7 @@ from remediations.journal.port import (
     require_transition,
 )
 from remediations.journal.sqlite_answers import SqliteAnswers
-from remediations.journal.sqlite_delivery import store_delivery
+from remediations.journal.sqlite_delivery import schedule, store_delivery
 from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, to_json, to_text
 from remediations.journal.sqlite_thread import SqliteThread
 from remediations.model import Pause
@@ -100,6 +100,8 @@ class SqliteJournal(SqliteAnswers):
             remediation = claim.remediation
             for before, (state, change) in zip(path, moves, strict=False):
                 remediation = _advance(connection, claim, (before, state), now, change)
+                if change.follow is not None:
+                    schedule(connection, change.follow, now, self._ids)
             return remediation
 
         return await self._thread.write(work)

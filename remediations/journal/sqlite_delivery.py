@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import Delivery, Match, Quarantined, Stored
+from remediations.journal.port import Delivery, FollowUp, Match, Quarantined, Stored
 from remediations.journal.sqlite_memory import Memory
 from remediations.journal.sqlite_rows import IdSource, to_json, to_text
 from remediations.model import Alert, Target
@@ -74,6 +74,22 @@ def _open(connection: sqlite3.Connection, matches: list[Match], at: float, ids: 
     connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), alert, at, at, at))
     data = f'{{"alert": {alert}, "alerts": {len(matches)}}}'  # as text: the same alert need not be written twice
     connection.execute(sql.RECORD, (new, at, "received", "received", data))
+    return new
+
+
+def schedule(connection: sqlite3.Connection, follow: FollowUp, at: float, ids: IdSource) -> str:
+    """Begins what follows from a change, inside the caller's transaction, or puts it off where it is open already."""
+    match, data = follow.match, to_json(follow.data)
+    names = _names(match.policy, match.target)
+    found = connection.execute(sql.FIND, names).fetchone()
+    if found is None:
+        new = ids.make(at)
+        connection.execute(sql.BEGIN, (new, *names, to_json(_alert_data(match.alert)), at, at, at))
+    else:
+        new = str(found["id"])
+    connection.execute(sql.SCHEDULE, (follow.due_at, at, new))
+    state = connection.execute(sql.ONE, (new,)).fetchone()["state"]
+    connection.execute(sql.RECORD, (new, at, "scheduled", state, data))
     return new
 
 

@@ -44,6 +44,10 @@ UPDATE remediation
 SET is_resolved = 1, next_at = CASE WHEN state = 'held' THEN min(next_at, ?) ELSE next_at END
 WHERE id = ?"""
 """A hint that it is worth asking again: the condition decides whether anything is still needed."""
+SCHEDULE = """
+UPDATE remediation
+SET state = 'held', reason = 'scheduled', next_at = ?, updated_at = ?, fence = fence + 1, lease_until = NULL
+WHERE id = ? AND state IN ('received', 'claimed', 'held')"""
 JOIN = "UPDATE remediation SET is_resolved = 0 WHERE id = ?"
 QUARANTINE = "INSERT INTO quarantine (at, problem, raw) VALUES (?, ?, ?)"
 

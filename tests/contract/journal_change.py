@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chassis.errors import InvariantBroken
-from remediations.journal.port import Change, Journal, JournalError, Record, TargetBusyError
+from remediations.journal.port import Change, FenceLostError, FollowUp, Journal, JournalError, Record, TargetBusyError
 from remediations.states import CLOSED, TRANSITIONS, State
-from tests.contract.journal_opening import PATHS, T0, Opening, change, match
+from tests.contract.journal_opening import API, PATHS, T0, Opening, change, match
+
+FOLLOW = FollowUp(match("scale-api:revert"), T0 + 100, {"origin": "1"})
 
 
 class ChangeContract(Opening):
@@ -116,3 +119,53 @@ class ChangeContract(Opening):
         await journal.note(claim, T0 + 14, change().record, lease_until=T0 + 24)
         assert await journal.claim("two", T0 + 23, 10) is None
         assert await journal.claim("two", T0 + 24, 10) is not None
+
+    # --- what follows from a change
+
+    async def follow(self, journal: Journal, follow: FollowUp, now: float = T0) -> None:
+        """Closes a remediation, with something that begins then."""
+        claim = await self.bring_to(journal, State.CLAIMED)
+        await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, now, change(follow=follow))
+
+    async def test_follow_up_begins_with_the_change_and_waits_until_it_is_due(self, journal: Journal) -> None:
+        await self.follow(journal, FOLLOW)
+        follow, origin = await journal.listing()
+        assert origin.state is State.NOT_NEEDED
+        assert (follow.policy, follow.target, follow.alert) == ("scale-api:revert", API, FOLLOW.match.alert)
+        assert (follow.state, follow.reason, follow.next_at) == (State.HELD, "scheduled", T0 + 100)
+        _, records = await journal.story(follow.id)
+        assert [(record.kind, record.data) for record in records] == [("scheduled", {"origin": "1"})]
+        assert await journal.claim("one", T0 + 99, 10) is None
+        claim = await journal.claim("one", T0 + 100, 10)
+        assert claim is not None
+        assert (claim.remediation.id, claim.remediation.state) == (follow.id, State.CLAIMED)
+
+    async def test_change_that_is_refused_begins_nothing(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.CLAIMED)
+        stale = replace(claim, fence=claim.fence - 1)
+        with pytest.raises(FenceLostError):
+            await journal.advance(stale, State.CLAIMED, State.NOT_NEEDED, T0, change(follow=FOLLOW))
+        assert len(await journal.listing()) == 1
+
+    async def test_newer_follow_up_joins_the_open_one_and_puts_it_off(self, journal: Journal) -> None:
+        await self.follow(journal, FOLLOW)
+        await self.follow(journal, replace(FOLLOW, due_at=T0 + 300, data={"origin": "2"}))
+        (follow,) = await journal.listing(only_open=True)
+        assert follow.next_at == T0 + 300
+        _, records = await journal.story(follow.id)
+        assert [record.data["origin"] for record in records] == ["1", "2"]
+
+    async def test_who_had_claimed_the_open_one_loses_it_to_the_newer(self, journal: Journal) -> None:
+        """What it is about to do has changed since it looked."""
+        await self.follow(journal, FOLLOW)
+        claim = await journal.claim("one", T0 + 100, 10)
+        assert claim is not None
+        await self.follow(journal, replace(FOLLOW, due_at=T0 + 300), T0 + 1)
+        with pytest.raises(FenceLostError):
+            await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0 + 102, change())
+        (follow,) = await journal.listing(only_open=True)
+        assert (follow.state, follow.next_at, follow.lease_until) == (State.HELD, T0 + 300, None)
+
+    async def test_follow_up_is_no_alert_that_arrived(self, journal: Journal) -> None:
+        await self.follow(journal, FOLLOW)
+        assert len(await journal.arrivals_since(0.0)) == 1

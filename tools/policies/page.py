@@ -85,7 +85,7 @@ def _form(item: Schema) -> str:
 
 def _action(branch: Schema) -> Iterator[str]:
     """One action: what it does, on what, with which settings."""
-    spec = actions.discover()[branch["if"]["properties"]["action"]["const"]]
+    spec = actions.offered()[branch["if"]["properties"]["action"]["const"]]
     yield f"### `{spec.name}`\n"
     yield f"{spec.doc.splitlines()[0]} On: {', '.join(f'`{kind}`' for kind in spec.kinds)}.\n"
     parameters = branch["then"]["properties"]["parameters"]

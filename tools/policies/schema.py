@@ -98,7 +98,7 @@ def _policy() -> Schema:
     seconds = {name: number(name) for name in policy.POLICY_SECONDS}
     parts = {
         "name": name_text() | {"not": {"const": policy.RESERVED}},
-        "action": {"enum": sorted(actions.discover())},
+        "action": {"enum": sorted(actions.offered())},
         "mode": {"enum": [mode.value for mode in Mode]},
         "match": refer("matchers"),
         "targets": array(refer("target"), least=1, is_unique=True),
@@ -117,18 +117,18 @@ def _policy() -> Schema:
         **seconds,
     }
     required = ("name", "action", "targets", "condition", "verify")
-    specs = actions.discover().values()
+    specs = actions.offered().values()
     return closed("policy", Policy, parts, required) | {"allOf": [_of_action(spec, is_own=True) for spec in specs]}
 
 
 def _rung() -> Schema:
     """One rung of a ladder."""
     parts: dict[str, Schema] = {
-        "action": {"enum": sorted(actions.discover())},
+        "action": {"enum": sorted(actions.offered())},
         "parameters": {"type": "object"},
         "targets": array(refer("target"), least=1, is_unique=True),
     }
-    branches = [_of_action(spec, is_own=False) for spec in actions.discover().values()]
+    branches = [_of_action(spec, is_own=False) for spec in actions.offered().values()]
     return closed("rung", Rung, parts, ("action",)) | {"allOf": branches}
 
 
@@ -172,7 +172,7 @@ def _target() -> Schema:
     """An object on the allow-list."""
     parts = {
         "namespace": whole(policy.LABEL.pattern),
-        "kind": {"enum": sorted({kind for spec in actions.discover().values() for kind in spec.kinds})},
+        "kind": {"enum": sorted({kind for spec in actions.offered().values() for kind in spec.kinds})},
         "name": whole(policy.SUBDOMAIN.pattern),
     }
     return closed("target", None, parts, tuple(parts))

@@ -120,7 +120,9 @@ def test_names_modes_and_changes_reach_the_policies() -> None:
     assert policies["restart-api"]["targets"] == [
         {"namespace": "controlcore", "kind": "Deployment", "name": "controlcore-api"}
     ]
-    assert policies["scale-api"]["parameters"] == {"max_replicas_cap": 9, "step": 2}
+    parameters = policies["scale-api"]["parameters"]
+    assert (parameters["max_replicas_cap"], parameters["step"]) == (9, 2)
+    assert 'component="controlcore-api"' in parameters["revert_if"]
     assert 'component="controlcore-api"' in policies["scale-api"]["condition"]["promql"]
     assert {"autoscalers", "scaledObjects"}.isdisjoint(policies["scale-api"])
     assert policies["restart-bouncer"]["targets"][0]["namespace"] == "edge"

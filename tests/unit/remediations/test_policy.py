@@ -182,7 +182,7 @@ def test_complete_file_is_read_completely():
         retry_seconds=2,
         parameters={},
     )
-    assert second.parameters == {"max_replicas_cap": 12, "step": 2}
+    assert second.parameters["max_replicas_cap"] == 12
     assert (second.mode, second.match, second.witnesses, second.dependencies) == (Mode.DRY_RUN, (), (), ())
     assert parsed.named("scale-api") is second
     assert parsed.named("other") is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +18,23 @@ from tools.published import find_faults
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = parse_policies(read_policies(), "policies.yaml")
+
+
+def _fits(parameters: Mapping[str, Any]) -> Query:
+    """The question of a revert, with numbers in it."""
+    promql = str(parameters["revert_if"]).replace("$old", "10").replace("$new", "12")
+    return Query(promql, tuple(parameters["revert_collectors"]))
+
+
 QUERIES = [
     *(pytest.param(query, id=name) for name, query in SHIPPED.dependencies.items()),
     *(pytest.param(policy.condition, id=f"{policy.name}-condition") for policy in SHIPPED.policies),
     *(pytest.param(policy.verify, id=f"{policy.name}-verify") for policy in SHIPPED.policies),
+    *(
+        pytest.param(_fits(policy.parameters), id=f"{policy.name}-revert")
+        for policy in SHIPPED.policies
+        if policy.parameters.get("revert_if")
+    ),
 ]
 
 

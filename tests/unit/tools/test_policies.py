@@ -110,8 +110,8 @@ def test_every_parameter_of_every_action_is_in_the_schema() -> None:
         branch["if"]["properties"]["action"]["const"]: branch["then"]["properties"]["parameters"]
         for branch in SCHEMA["$defs"]["policy"]["allOf"]
     }
-    assert branches.keys() == actions.discover().keys()
-    for name, spec in actions.discover().items():
+    assert branches.keys() == actions.offered().keys()
+    for name, spec in actions.offered().items():
         assert branches[name]["properties"].keys() == {item.name for item in spec.parameters}
         assert set(branches[name].get("required", ())) == set(spec.required)
 

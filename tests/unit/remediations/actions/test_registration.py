@@ -52,13 +52,17 @@ def package(tmp_path, monkeypatch):
 
 def test_actions_are_found_with_what_they_need():
     assert set(ACTIONS) == {
-        "clear_bouncer_cache", "evict_pod", "restart_workload", "run_backup_job", "scale_workload",
+        "clear_bouncer_cache", "evict_pod", "restart_workload", "revert_scale", "run_backup_job", "scale_workload",
         "terminate_idle_sessions", "trigger_policy_update",
     }  # fmt: skip
     for name, spec in ACTIONS.items():
         assert spec.name == name
         assert len(spec.kinds) == 1
         assert spec.doc.splitlines()[0].endswith(".")
+
+
+def test_follow_up_is_no_action_that_a_policy_may_name():
+    assert set(ACTIONS) - set(actions.offered()) == {"revert_scale"}
 
 
 def test_no_action_asks_for_more_than_it_writes():

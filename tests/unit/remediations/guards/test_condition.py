@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from remediations.model import Fact
+from remediations.policy_model import as_revert
 from remediations.reasons import HoldReason
-from tests.fakes.decisions import ask, facts, unknown
+from tests.fakes.decisions import ask, facts, scale_policy, unknown
 
 
 def test_condition_that_is_gone_settles():
@@ -38,3 +39,12 @@ def test_unknown_condition_beside_a_dependency_that_is_down_names_the_dependency
 def test_unknown_condition_beside_an_unknown_dependency_stays_unknown():
     outcome = ask("condition", facts=facts(condition=unknown(), dependencies={"postgres": unknown()}))
     assert outcome.reason is HoldReason.CONDITION_UNKNOWN
+
+
+def test_load_that_does_not_fit_holds_what_lets_pods_go():
+    """For a revert the condition is that the load fits the number before: it may fit later."""
+    revert = as_revert(scale_policy())
+    outcome = ask("condition", policy=revert, facts=facts(condition=Fact(False, "load < bool 0.6")))
+    assert (outcome.reason, outcome.is_settled) == (HoldReason.LOAD_TOO_HIGH, False)
+    assert ask("condition", policy=revert).reason is None
+    assert ask("condition", policy=revert, facts=facts(condition=unknown())).reason is HoldReason.CONDITION_UNKNOWN

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from remediations.model import Fact
+from remediations.policy_model import as_revert
 from remediations.reasons import HoldReason
 from remediations.workload import Budgets
 from tests.fakes.decisions import a_workload, ask, facts, scale_policy, unknown
@@ -85,3 +86,21 @@ def test_unknown_workload_is_held():
 
 def test_action_that_stops_nothing_passes():
     assert ask("disruption", policy=scale_policy(), **seen(replicas_ready=1)).reason is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"replicas_ready": 3}, None),
+        ({"replicas_ready": 3, "strategy": "Recreate"}, None),
+        ({"replicas_ready": 2}, HoldReason.PARTIALLY_READY),
+        ({"replicas_ready": 0}, HoldReason.PARTIALLY_READY),
+        ({"replicas_ready": 3, "is_paused": True}, HoldReason.WORKLOAD_PAUSED),
+        ({"replicas_ready": 3, "replicas_updated": 1}, HoldReason.ROLLOUT_RUNNING),
+    ],
+)
+def test_pods_are_let_go_only_while_every_one_is_ready(changes, reason):
+    """Fewer pods ask no disruption budget."""
+    known = facts(workload=Fact(a_workload(**changes), "w"), budgets=unknown())
+    assert ask("disruption", policy=as_revert(scale_policy()), facts=known).reason is reason
+    assert ask("disruption", policy=as_revert(scale_policy()), facts=facts(workload=unknown())).reason is not None

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from remediations.model import Fact
 from remediations.policy import Query
+from remediations.policy_model import as_revert
 from remediations.reasons import HoldReason
-from tests.fakes.decisions import a_policy_set, ask, facts, unknown
+from tests.fakes.decisions import a_policy_set, ask, facts, scale_policy, unknown
 
 LOCKED = a_policy_set(locks={"backup": Query("b"), "recovery": Query("r")})
 
@@ -24,3 +25,9 @@ def test_unknown_lock_holds():
 
 def test_free_locks_pass():
     assert locks(backup=Fact(False, "b"), recovery=Fact(False, "r")).reason is None
+
+
+def test_lock_holds_what_lets_pods_go_too():
+    revert = as_revert(scale_policy())
+    outcome = ask("locks", policy=revert, policy_set=LOCKED, facts=facts(locks={"backup": Fact(True, "b")}))
+    assert outcome.reason is HoldReason.LOCKED

@@ -1,0 +1,66 @@
+"""Takes a scale-up back, if nobody has changed the number since."""
+
+from __future__ import annotations
+
+from remediations.actions import ActionInput, Effect, action, refuses, settles
+from remediations.decision import GuardOutcome, Plan
+from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Facts
+from remediations.owners import Change, Owner, OwnerKind, find_owner, plan_change
+from remediations.reasons import HoldReason, Settled
+from remediations.sights import Need
+from remediations.undo import TakingBack
+
+LEAST_REPLICAS = 1
+"""No number is set below this, also where KEDA had been allowed to scale to zero."""
+
+
+@action(
+    kinds=("Deployment",),
+    effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.SETS_REPLICAS, Effect.REMOVES_PODS}),
+    refusals=frozenset({HoldReason.OWNER_UNKNOWN}),
+    rbac=(
+        "get apps/deployments",
+        "get apps/deployments/scale",
+        "patch apps/deployments/scale",
+        "list autoscaling/horizontalpodautoscalers",
+        "get autoscaling/horizontalpodautoscalers",
+        "patch autoscaling/horizontalpodautoscalers",
+        "list keda.sh/scaledobjects",
+        "get keda.sh/scaledobjects",
+        "patch keda.sh/scaledobjects",
+    ),
+    needs=frozenset({Need.SCALED_OBJECTS, Need.TAKING_BACK}),
+)
+def plan(request: ActionInput) -> Plan | GuardOutcome:
+    """Sets the number back to what it was before the scale-up, as an absolute number and never below 1.
+
+    Only while the object carries our operation id (a Deployment: our field manager) and the very number that was set:
+    anything else is somebody else's decision, and the remediation closes. It has no undo of its own; a fault that comes
+    back sends its alert.
+    """
+    taking = request.facts.taking_back
+    if taking is None:
+        return refuses(HoldReason.OWNER_UNKNOWN, "the journal does not say what is to be taken back")
+    owner = find_owner(request.facts)
+    if isinstance(owner, str):
+        return refuses(HoldReason.OWNER_UNKNOWN, owner)
+    changed = _find_change(owner, taking, request.facts)
+    if changed:
+        return settles(changed, Settled.CHANGED_SINCE)
+    changes = tuple(Change(item.field, item.after, max(LEAST_REPLICAS, item.before)) for item in taking.changes)
+    return plan_change("revert_scale", request.target, owner, changes, request.operation_id)
+
+
+def _find_change(owner: Owner, taking: TakingBack, facts: Facts) -> str:
+    """What somebody else has changed since the scale-up, in words; empty when nothing."""
+    for item in taking.changes:
+        if owner.uid != item.owner or item.field not in owner.numbers:
+            return f"{owner.kind} {owner.name or 'of the target'} owns the replicas now, and did not then"
+        if owner.numbers[item.field] != item.after:
+            return f"{item.field} is {owner.numbers[item.field]}, not the {item.after} that was set"
+    if owner.kind is OwnerKind.DEPLOYMENT:
+        workload = facts.workload.value
+        others = [] if workload is None else [name for name in workload.replicas_managers if name != FIELD_MANAGER]
+        return f"{', '.join(others)} set the replicas since" if others else ""
+    mark = owner.annotations.get(ANNOTATION_OPERATION)
+    return "" if mark in taking.marks else f"{owner.name} carries the operation id {mark or 'of nobody'}"

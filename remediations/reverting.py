@@ -1,0 +1,81 @@
+"""Schedules the revert of a scale-up, and finds what a revert that is due has to take back.
+
+The revert is stored in the same transaction in which the scale-up closes, so no crash comes between; until it is due it
+is held. It is decided like everything else, by the policy `NAME:revert` that follows from the scale-up's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from chassis.log import format_timestamp
+from remediations import undo as undos
+from remediations.decision import Plan
+from remediations.journal.port import FollowUp, Journal, Match, Remediation
+from remediations.policy_model import Policy, Query, revert_name
+from remediations.states import Outcome, Verdict
+from remediations.undo import TakingBack
+
+KIND = "scheduled"
+TRIES = 120
+"""A revert that is held is decided again at most so often before it expires."""
+
+
+def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float) -> FollowUp | None:
+    """The revert of a write that has been judged; None when it has no undo or nothing of it is left.
+
+    What did not help is due at once, everything else when its time is over.
+    """
+    undo = plan.undo
+    if undo is None or judged.is_reverted:
+        return None
+    has_failed = judged.outcome is Outcome.FAILED
+    if not has_failed and undo.after_seconds <= 0:
+        return None
+    written_at = remediation.written_at or now
+    due_at = now if has_failed else max(now, written_at + undo.after_seconds)
+    why = "it did not help" if has_failed else "its time is over then"
+    data = {
+        "origin": remediation.id,
+        "written_at": written_at,
+        "due_at": due_at,
+        "undo": undos.to_data(undo),
+        "detail": f"takes back {remediation.id} at {format_timestamp(due_at)}: {why}",
+    }
+    alert = replace(remediation.alert, fingerprint=remediation.id)
+    return FollowUp(Match(alert, revert_name(remediation.policy), remediation.target), due_at, data)
+
+
+async def read_taking_back(journal: Journal, remediation: Remediation) -> TakingBack | None:
+    """What this revert takes back; None when its story does not say. Raises JournalError."""
+    _, records = await journal.story(remediation.id)
+    scheduled = [record.data for record in records if record.kind == KIND]
+    if not scheduled:
+        return None
+    since = min(float(data["written_at"]) for data in scheduled)
+    ours = [item.remediation for item in await journal.actions_since(since) if item.target == remediation.target]
+    marks = dict.fromkeys([*(str(data["origin"]) for data in scheduled), *ours])
+    changes = undos.merge([undos.from_data(data["undo"]) for data in scheduled])
+    return TakingBack(changes, tuple(marks), float(scheduled[-1]["due_at"]))
+
+
+def judged_by(policy: Policy, remediation: Remediation, taking: TakingBack) -> Policy:
+    """The revert's policy with what belongs to this one: its condition is that the load fits the old number."""
+    newest = taking.newest
+    lasts = taking.due_at + newest.give_up_seconds - remediation.created_at
+    return replace(
+        policy,
+        condition=Query(taking.promql, newest.collectors),
+        expires_seconds=max(0.0, lasts),
+        retry_seconds=max(policy.retry_seconds, newest.give_up_seconds / TRIES),
+    )
+
+
+def born(policies: Iterable[Policy]) -> list[str]:
+    """Names of the reverts that policies may lead to, for metrics that begin at 0."""
+    return [
+        revert_name(policy.name)
+        for policy in policies
+        if "scale_workload" in {policy.action, *(rung.action for rung in policy.ladder)}
+    ]
