@@ -1,0 +1,100 @@
+"""A scale-up by /scale and its revert, on a real API server: once, and only while the number is still ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fakes.api_front import Fault
+from tests.integration.remediations.running import RemediatorServer
+from tests.system.stage import OPEN_STATES, Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def busy(stage: Stage) -> Stage:
+    """Three pods that are saturated; more of them help, and the load does not fit three any more."""
+    stage.deploy()
+    stage.watch.answers |= {"fault": lambda: float(replicas(stage) == 3), "well": 1.0, "load * 5 / 3": 0.0}
+    return stage
+
+
+def scaling(stage: Stage, after_seconds: float = 1, **changes: Any) -> dict[str, Any]:
+    """A policy that scales by two and takes it back when the load fits."""
+    parameters = {
+        "max_replicas_cap": 6,
+        "step": 2,
+        "revert_if": "load * $new / $old",
+        "revert_collectors": ["workloads"],
+        "revert_after_seconds": after_seconds,
+        "revert_give_up_seconds": 60,
+    }
+    policy = stage.policy(action="scale_workload", parameters=parameters, accept=["replicas_owner"], **changes)
+    del policy["witnesses"]
+    return policy
+
+
+def replicas(stage: Stage) -> int:
+    return int(stage.read()["spec"]["replicas"])
+
+
+def ended(remediator: RemediatorServer) -> list[tuple[str, str, str]]:
+    """Policy, state and reason of every remediation, oldest first, once all of them have closed."""
+    question = "SELECT policy, state, reason FROM remediation ORDER BY id"
+    wait_for(lambda: not OPEN_STATES & {row[1] for row in remediator.read(question)})
+    return [(str(row[0]), str(row[1]), str(row[2])) for row in remediator.read(question)]
+
+
+def test_pitfall_08_scale_whose_answer_was_lost_is_not_made_again(busy: Stage) -> None:
+    """Killed after the API server has stored the number and before the journal has heard of it; /scale has no mark."""
+    busy.front.fail(Fault.LOST, {"PATCH"})
+    before = busy.generation()
+    with busy.remediator(scaling(busy, after_seconds=0)) as remediator:
+        deliver(remediator)
+        assert busy.front.arrived.wait(30)
+        remediator.kill()
+        busy.front.heal()
+        busy.front.release()
+        remediator.start()
+        assert wait_closed(remediator) == "succeeded"
+        assert (replicas(busy), busy.generation()) == (5, before + 1)
+        assert busy.front.statuses.count(("PATCH", 200)) == 1
+
+
+def test_scale_up_is_taken_back_once_the_load_fits_and_survives_a_kill(busy: Stage) -> None:
+    with busy.remediator(scaling(busy)) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "load_too_high")
+        assert replicas(busy) == 5
+        remediator.kill()
+        busy.watch.answers["load * 5 / 3"] = 1.0
+        busy.watch.answers["fault"] = 0.0
+        remediator.start()
+        assert ended(remediator) == [
+            ("restart-api", "succeeded", "succeeded"),
+            ("restart-api:revert", "succeeded", "succeeded"),
+        ]
+        assert (replicas(busy), kinds(remediator, "intent")) == (3, 2)
+
+
+def test_number_that_somebody_else_has_set_since_is_left_alone(busy: Stage) -> None:
+    with busy.remediator(scaling(busy)) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "load_too_high")
+        busy.cluster.client.patch(f"{busy.path()}/scale", {"spec": {"replicas": 4}})
+        busy.watch.answers["load * 5 / 3"] = 1.0
+        wait_for(lambda: newest(remediator) == ("not_needed", "changed_since"))
+        assert (replicas(busy), kinds(remediator, "intent")) == (4, 1)
+
+
+def test_scale_up_that_did_not_help_is_taken_back_at_once(busy: Stage) -> None:
+    busy.watch.answers |= {"fault": 1.0, "well": 0.0, "load * 5 / 3": 1.0}
+    with busy.remediator(scaling(busy, after_seconds=3600, verify_timeout_seconds=2)) as remediator:
+        deliver(remediator)
+        wait_for(lambda: replicas(busy) == 5)
+        wait_for(lambda: replicas(busy) == 3)
+        assert ended(remediator)[0] == ("restart-api", "failed", "failed")
+        (detail,) = remediator.read("SELECT json_extract(data, '$.detail') FROM record WHERE kind = 'scheduled'")[0]
+        assert detail.endswith("it did not help")
