@@ -90,11 +90,11 @@ def lose_a_fight(remediator: RemediatorServer) -> None:
 
 
 def scaled_object(stage: Stage) -> dict[str, Any]:
-    """A ScaledObject of the Deployment that KEDA says it follows."""
+    """A ScaledObject named like its Deployment, as the chart supposes; KEDA says that it follows it."""
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
-        "metadata": {"name": "api", "namespace": stage.namespace},
+        "metadata": {"name": NAME, "namespace": stage.namespace},
         "spec": {"scaleTargetRef": {"name": NAME}, "minReplicaCount": 1, "maxReplicaCount": 3},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
@@ -151,7 +151,7 @@ def test_pitfall_11_template_without_annotations_is_restarted_once(stage: Stage)
 def test_pitfall_11_keda_is_asked_at_its_scaled_object_and_its_answer_is_respected(stage: Stage) -> None:
     stage.deploy()
     stage.cluster.apply([scaled_object(stage)])
-    path = f"/apis/keda.sh/v1alpha1/namespaces/{stage.namespace}/scaledobjects/api"
+    path = f"/apis/keda.sh/v1alpha1/namespaces/{stage.namespace}/scaledobjects/{NAME}"
     before = stage.generation()
     stage.watch.answers["well"] = 1.0
     with stage.remediator(scaling(stage)) as remediator:
