@@ -28,6 +28,8 @@ JITTER_MAX_SECONDS = 0.5
 """Starts are spread a little, so that ten exporters that start together do not ask together."""
 CLOSE_SECONDS = 3.0
 MESSAGE_LENGTH = 300
+THREAD_FROM_SERIES = 5000
+"""Results from this size on are checked in a thread: below, that takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,7 @@ class Schedule:
         try:
             async with asyncio.timeout(deadline):
                 result = await collector.collect()
-            admitted = admit(job.spec, result.families, self.budget)
-            return began.ended(job, result, admitted)
+            return began.ended(job, result, await self._admit(job, result))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -123,6 +124,12 @@ class Schedule:
             return began.failed(job, error)
         except Exception as error:  # noqa: BLE001 - the collector boundary
             return began.failed(job, error)
+
+    async def _admit(self, job: Job, result: Result) -> Admitted:
+        """What of the result may be published; of many series in a thread, so that scrapes go on meanwhile."""
+        if sum(len(family.samples) + len(family.distributions) for family in result.families) < THREAD_FROM_SERIES:
+            return admit(job.spec, result.families, self.budget)
+        return await asyncio.to_thread(admit, job.spec, result.families, self.budget)
 
 
 class _Start:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -12,10 +13,10 @@ from chassis.errors import PermanentError, Reason, TransientError
 from exporter.admission import Budget
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result
 from exporter.ledger import Outcome
-from exporter.schedule import Job, Schedule, describe, reason_of
+from exporter.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
 from exporter.sources import Sources
 from tests.fakes.clock import ManualClock, settle
-from tests.fakes.collector import UP, ScriptedCollector, hang
+from tests.fakes.collector import SIZE, UP, ScriptedCollector, hang
 
 FINE = Result((UP.value(1),))
 SETTINGS = CollectorSettings(interval_seconds=10.0, timeout_seconds=5.0)
@@ -65,6 +66,28 @@ async def test_collections_start_an_interval_apart() -> None:
     async with running(clock, job(ScriptedCollector([FINE]))) as notes:
         await clock.advance(35.0)
     assert [at for _, at in notes.begun] == [100.0, 110.0, 120.0, 130.0]
+
+
+class Witness(str):
+    """A label value that notes in which thread it is looked at."""
+
+    __slots__ = ()
+    threads: ClassVar[set[int]] = set()
+
+    def encode(self, *arguments: Any, **options: Any) -> bytes:
+        self.threads.add(threading.get_ident())
+        return super().encode(*arguments, **options)
+
+
+@pytest.mark.parametrize(("count", "is_on_loop"), [(10, True), (THREAD_FROM_SERIES, False)])
+async def test_many_series_are_checked_beside_the_event_loop(count: int, is_on_loop: bool) -> None:  # noqa: FBT001
+    Witness.threads.clear()
+    many = Result((SIZE.family(((Witness(number),), 1.0) for number in range(count)),))
+    clock = ManualClock(monotonic=100.0)
+    async with running(clock, job(ScriptedCollector([many]))) as notes:
+        await notes.ended.wait()
+    assert (threading.get_ident() in Witness.threads) is is_on_loop
+    assert notes.reasons == [None]
 
 
 async def test_first_start_is_spread_by_at_most_half_a_second() -> None:
