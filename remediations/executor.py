@@ -203,6 +203,9 @@ class Executor:
         try:
             is_done = await self._is_done(step)
         except BackendError as error:
+            if refused.result is Sending.REFUSED and error.reason is Reason.PERMISSION:
+                # Neither to write nor to look is allowed: asking again and again would tell nothing more.
+                return refused
             return Sent(Sending.UNKNOWN, f"{refused.detail}; then {error.reason.value}: {error}")
         return Sent(Sending.ALREADY_DONE, "the object carries the operation id") if is_done else refused
 

@@ -35,6 +35,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
     A cleared cache costs the next decisions a policy evaluation each, nothing else. A bouncer that decides wrongly with
     an empty cache has no policies: the others must keep theirs.
+
+    Undo: none; the caches fill by themselves.
     """
     first, *rest = (f"{str(url).rstrip('/')}/{PATH}" for url in request.parameters["urls"])
     canary, collectors = str(request.parameters["canary"]), tuple(request.parameters["canary_collectors"])

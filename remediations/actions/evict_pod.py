@@ -51,6 +51,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
     The eviction names the pod's uid, so a pod of the same name that came later is spared. The API server asks the
     PodDisruptionBudgets; its 429 is a Hold, and a delete is never tried instead (Kubernetes, "API-initiated Eviction").
+
+    Undo: none; the controller starts the replacement by itself.
     """
     workload, fact = request.facts.workload.value, request.facts.sights.pods
     if workload is None or fact is None or fact.value is None:

@@ -30,6 +30,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     The value is the operation's own id and never a time: the same patch a second time changes nothing. metadata.uid and
     metadata.resourceVersion make the API server refuse the write when the object is not the one that was judged
     (Kubernetes API conventions, "Concurrency control and consistency").
+
+    Undo: none; the pods are gone, and the template starts the same as before.
     """
     workload = request.facts.workload.value
     if workload is None:

@@ -30,6 +30,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
     Its name follows from the operation id, so a second creation finds the first. The template is read when the Job is
     created and must be the one that was judged; it is not kept here, because it may hold a password.
+
+    Undo: none; a backup takes nothing away.
     """
     fact, target = request.facts.sights.cron_job, request.target
     if fact is None:

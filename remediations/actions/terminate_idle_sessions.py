@@ -29,6 +29,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
     The function ends client sessions of the control plane's role that are idle in a transaction for so long, never an
     active one, at most five. Its caller has no other right in the database.
+
+    Undo: none; the sessions were rolled back, and the pool opens others.
     """
     fact = request.facts.sights.idle_sessions
     if fact is None or fact.value is None:

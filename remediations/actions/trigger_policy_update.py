@@ -27,6 +27,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     The client fetches again what it is entitled to and swaps it in; nothing is unloaded meanwhile (OPAL, "Policy
     updater" and "Data updater" API). The product's own sync endpoints are never called: they write rows that break its
     audit log.
+
+    Undo: none; what was loaded is what the server publishes.
     """
     base = str(request.parameters["url"]).rstrip("/")
     paths = (POLICIES, DATA) if request.parameters["with_data"] else (POLICIES,)

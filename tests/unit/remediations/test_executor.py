@@ -109,6 +109,15 @@ async def test_refused_write_is_looked_at_before_it_is_believed(executor, cluste
     assert [verb for verb, _ in cluster.calls] == ["patch", "get"]
 
 
+async def test_write_that_is_forbidden_and_may_not_be_looked_at_was_refused(executor, cluster, clock):
+    def forbid(_verb: str, _path: str) -> None:
+        raise PermanentError(Reason.PERMISSION, "HTTP status 403")
+
+    cluster.before = forbid
+    assert (await executor.write(restart_plan(), clock.now() + 10)).result is Sending.REFUSED
+    assert [verb for verb, _ in cluster.calls] == ["patch", "get"]
+
+
 async def test_answer_that_cannot_be_read_does_not_hide_a_write_that_arrived(executor, cluster, clock):
     cluster.after = raising(PermanentError(Reason.MALFORMED, "the API's answer is not JSON"))
 
