@@ -24,6 +24,7 @@ from remediations.lease import Lease, Move, changing
 from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause, Target
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import is_revert
+from remediations.questions import ask_mutes
 from remediations.reasons import HoldReason
 from remediations.recorded import INPUTS, Inputs, make_inputs, to_text
 from remediations.reverting import judged_by, read_taking_back
@@ -45,6 +46,8 @@ Prove = Callable[[Policy, PolicySet, Target], Coroutine[Any, Any, Fact[bool]]]
 """Whether the API server limits what a policy in auto may do to a target; remediations.selftest.SelfTest.ask."""
 RETRY_SECONDS = 15.0
 LEAST_RETRY_SECONDS = 0.1
+MUTES_SECONDS = 0.1
+"""Where looking takes longer, Alertmanager is asked again at its end: whoever silenced the alert meanwhile is heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ class Decider:
         looked = clock.monotonic()
         kept = gathered.kept or await self._keep(lease.remediation, policy, policy_set, gathered)
         took = {"facts": looked - began, "evidence": clock.monotonic() - looked}
+        if clock.monotonic() - began > MUTES_SECONDS:
+            mutes = await ask_mutes(self._desk.sources, lease.remediation.alert)
+            gathered = replace(gathered, facts=replace(gathered.facts, mutes=mutes))
         async with self._one_at_a_time:
             inputs = await self._recollect(lease.remediation, policy, policy_set, gathered.facts)
             earlier = find_earlier_write(lease.remediation, inputs.facts)

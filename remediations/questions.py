@@ -38,7 +38,7 @@ async def ask_all(sources: Sources, policy: Policy, policy_set: PolicySet, alert
         group.create_task(_ask_condition(sources, policy.condition, answers), name="fact.condition")
         group.create_task(_ask_queries(sources, policy, policy_set, answers), name="fact.queries")
         if alert is not None:
-            group.create_task(_ask_mutes(sources, alert, answers), name="fact.mutes")
+            group.create_task(_keep_mutes(sources, alert, answers), name="fact.mutes")
         for witness in policy.witnesses:
             if witness.kind is WitnessKind.HTTP:
                 group.create_task(_ask_witness(sources, witness, answers), name=f"fact.witness.{witness.name}")
@@ -78,12 +78,15 @@ async def _ask_limit(sources: Sources, budget: ConnectionBudget, answers: Answer
     answers.connection_limit = answer.value or Fact(None, budget.limit, answer.problem)
 
 
-async def _ask_mutes(sources: Sources, alert: Alert, answers: Answers) -> None:
+async def _keep_mutes(sources: Sources, alert: Alert, answers: Answers) -> None:
+    answers.mutes = await ask_mutes(sources, alert)
+
+
+async def ask_mutes(sources: Sources, alert: Alert) -> Fact[tuple[str, ...]]:
+    """What silences, inhibits or mutes the alert at this moment."""
     if sources.alertmanager is None:
-        answers.mutes = Fact((), "no Alertmanager is configured")
-        return
-    place = sources.alertmanager.url
-    answers.mutes = await bounded(place, sources.timeout_seconds, sources.alertmanager.mutes(alert))
+        return Fact((), "no Alertmanager is configured")
+    return await bounded(sources.alertmanager.url, sources.timeout_seconds, sources.alertmanager.mutes(alert))
 
 
 async def _ask_witness(sources: Sources, witness: Witness, answers: Answers) -> None:

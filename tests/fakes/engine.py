@@ -21,7 +21,7 @@ from remediations.model import Alert, Fact, Target
 from remediations.policy import Policy, PolicySet
 from remediations.settings import WorkerSettings
 from remediations.sighting import Lookout
-from remediations.sources import Sources
+from remediations.sources import Muting, Sources
 from remediations.states import CLOSED
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
@@ -89,6 +89,7 @@ class World:
     proof: Fact[bool] = LIMITED
     """What the self-test has found."""
     heed: Callable[[Remediation], None] = lambda _remediation: None
+    alertmanager: Muting | None = None
 
     def engine(self, fuse: Fuse | None = None, *, has_cluster: bool = True) -> Engine:
         """A process that works on this world; with a fuse it dies at some call."""
@@ -97,7 +98,7 @@ class World:
             self.cluster.before = lambda verb, _path: fuse.pass_by(f"before {verb}")
             self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
         reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
-        sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file)
+        sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file, self.alertmanager)
         lookout = Lookout(self.cluster if has_cluster else None, None, 1.0)
         desk = Desk(
             journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
