@@ -1,0 +1,133 @@
+"""What people are hurt by elsewhere: their silence, their rollout, their configuration, their other cluster."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fakes.front import Front
+from tests.integration.remediations.running import RemediatorServer, an_alert
+from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
+from tools.servers.alertmanager import AlertmanagerServer
+from tools.servers.kubernetes_client import STRATEGIC_PATCH
+
+pytestmark = pytest.mark.timeout(120)
+READY = {"name": "pods", "kind": "pods_ready"}
+QUIET_SECONDS = 4
+
+
+def configuration(remediator: RemediatorServer) -> str:
+    return f"""
+route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
+receivers:
+  - name: remediator
+    webhook_configs:
+      - url: {remediator.url}/api/v1/alerts
+        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
+"""
+
+
+def test_exporter_cut_off_from_a_healthy_api_restarts_nothing(stage: Stage) -> None:
+    """The exporter sees no API; the kubelets and a request of our own do."""
+    stage.deploy()
+    before = stage.generation()
+    stage.watch.answers |= {"fault": 1.0, "well": 0.0}
+    stage.watch.is_healthy = True
+    policy = stage.policy()
+    with stage.remediator(policy | {"witnesses": [*policy["witnesses"], READY]}) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "witnesses_disagree")
+        assert (stage.generation(), kinds(remediator, "intent")) == (before, 0)
+
+
+def test_same_names_in_another_cluster_are_not_ours(stage: Stage) -> None:
+    """One Alertmanager serves two clusters whose objects have the same names; only the label tells them apart."""
+    stage.deploy()
+    before = stage.breaks()
+    with (
+        stage.remediator() as remediator,
+        AlertmanagerServer(configuration(remediator)) as alertmanager,
+    ):
+        starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        foreign = an_alert(cluster="production", namespace=stage.namespace)["labels"]
+        alertmanager.post_alerts([{"labels": foreign, "startsAt": starts}])
+        wait_held(remediator, "foreign_target")
+        assert (stage.generation(), kinds(remediator, "intent")) == (before, 0)
+
+
+def test_silence_set_between_receipt_and_write_stops_the_write(stage: Stage) -> None:
+    """The alert is stored and its facts are asked when somebody silences it."""
+    stage.deploy()
+    before = stage.breaks()
+    with (
+        AlertmanagerServer("route: {receiver: none}\nreceivers: [{name: none}]") as alertmanager,
+        Front(alertmanager.url) as front,
+    ):
+        settings = {"alertmanager": {"url": front.url, "timeout_seconds": 1.0}}
+        stage.watch.may_answer.clear()
+        with stage.remediator(settings=settings) as remediator:
+            deliver(remediator)
+            # Alertmanager has said that nothing mutes the alert; the other facts are still on their way.
+            wait_for(lambda: ("GET", "/api/v2/alerts") in front.seen)
+            silence = alertmanager.silence(alertname=an_alert()["labels"]["alertname"])
+            stage.watch.may_answer.set()
+            wait_held(remediator, "silenced")
+            assert (stage.generation(), stage.front.statuses.count(("PATCH", 200))) == (before, 0)
+            alertmanager.expire_silence(silence)
+            assert wait_closed(remediator) == "succeeded"
+
+
+def test_rollout_of_a_person_is_waited_out(stage: Stage) -> None:
+    """Somebody has just rolled the Deployment out; the default is half an hour of quiet, here a few seconds."""
+    stage.deploy()
+    path = f"{stage.path()}?fieldManager=kubectl-rollout"
+
+    def is_newest() -> bool:
+        """Times of the API are whole seconds, and the Deployment is young itself."""
+        mark = {"kubectl.kubernetes.io/restartedAt": str(time.monotonic())}
+        rollout = {"spec": {"template": {"metadata": {"annotations": mark}}}}
+        fields = stage.cluster.client.patch(path, rollout, STRATEGIC_PATCH)["metadata"]["managedFields"]
+        times = {item["manager"]: item["time"] for item in fields}
+        return times["kubectl-rollout"] > times["controlcore-test"]
+
+    wait_for(is_newest)
+    stage.cluster.wait_rolled_out(stage.namespace, NAME)
+    before = stage.breaks()
+    with stage.remediator(stage.policy(human_quiet_seconds=QUIET_SECONDS)) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "human_active")
+        story = remediator.read("SELECT data FROM record WHERE kind = 'decision' ORDER BY number LIMIT 1")
+        assert "kubectl-rollout changed" in story[0][0]
+        assert wait_closed(remediator) == "succeeded"
+        assert stage.generation() == before + 1
+
+
+def test_configuration_that_changed_since_the_pods_started_is_not_rolled_out(stage: Stage) -> None:
+    metadata = {"name": "settings", "namespace": stage.namespace}
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"LEVEL": "1"}}
+    stage.cluster.apply(settings)
+    container = {"name": "api", "image": "api:1", "envFrom": [{"configMapRef": {"name": "settings"}}]}
+    labels = {"app": "control-plane-api"}
+    stage.deploy(template={"metadata": {"labels": labels}, "spec": {"containers": [container]}})
+    before = stage.breaks()
+    pods = stage.cluster.client.items(f"/api/v1/namespaces/{stage.namespace}/pods")
+    started = max(pod["status"]["startTime"] for pod in pods)
+    path = f"/api/v1/namespaces/{stage.namespace}/configmaps/settings"
+
+    def is_changed_later() -> bool:
+        """Times of the API are whole seconds."""
+        found = stage.cluster.client.patch(path, {"data": {"LEVEL": str(time.monotonic())}})
+        return max(item["time"] for item in found["metadata"]["managedFields"]) > started
+
+    wait_for(is_changed_later)
+    with stage.remediator() as remediator:
+        deliver(remediator)
+        wait_held(remediator, "configuration_changed")
+        assert (stage.generation(), kinds(remediator, "intent")) == (before, 0)
+
+
+def test_policy_that_names_a_missing_object_says_so(stage: Stage) -> None:
+    with stage.remediator(stage.policy("never-installed")) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "target_missing")
