@@ -18,8 +18,8 @@ from tools.servers.kubernetes import Cluster, is_rolled_out
 NAME = "control-plane-api"
 OPEN_STATES = frozenset({"received", "claimed", "held", "planned", "writing", "verifying"})
 OPERATION = "controlcore.io/operation-id"
-LEASE_SECONDS = 2.5
-WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05}
+LEASE_SECONDS = 2.0
+WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 1.5, "verify_seconds": 0.2, "idle_seconds": 0.05}
 API_TIMEOUT_SECONDS = 1.0
 POLL_SECONDS = 0.05
 EVENT_RULE = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}

@@ -6,26 +6,16 @@ import time
 
 import pytest
 
+from remediations.decider import MUTES_SECONDS
 from tests.fakes.front import Front
-from tests.integration.remediations.running import RemediatorServer, an_alert
+from tests.integration.remediations.running import an_alert
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.kubernetes_client import STRATEGIC_PATCH
 
 pytestmark = pytest.mark.timeout(120)
 READY = {"name": "pods", "kind": "pods_ready"}
-QUIET_SECONDS = 4
-
-
-def configuration(remediator: RemediatorServer) -> str:
-    return f"""
-route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {remediator.url}/api/v1/alerts
-        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
-"""
+QUIET_SECONDS = 3
 
 
 def test_exporter_cut_off_from_a_healthy_api_restarts_nothing(stage: Stage) -> None:
@@ -42,16 +32,11 @@ def test_exporter_cut_off_from_a_healthy_api_restarts_nothing(stage: Stage) -> N
 
 
 def test_same_names_in_another_cluster_are_not_ours(stage: Stage) -> None:
-    """One Alertmanager serves two clusters whose objects have the same names; only the label tells them apart."""
+    """The objects of both clusters have the same names; only a label of the alert tells them apart."""
     stage.deploy()
     before = stage.breaks()
-    with (
-        stage.remediator() as remediator,
-        AlertmanagerServer(configuration(remediator)) as alertmanager,
-    ):
-        starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        foreign = an_alert(cluster="production", namespace=stage.namespace)["labels"]
-        alertmanager.post_alerts([{"labels": foreign, "startsAt": starts}])
+    with stage.remediator() as remediator:
+        deliver(remediator, cluster="production", namespace=stage.namespace)
         wait_held(remediator, "foreign_target")
         assert (stage.generation(), kinds(remediator, "intent")) == (before, 0)
 
@@ -71,6 +56,8 @@ def test_silence_set_between_receipt_and_write_stops_the_write(stage: Stage) -> 
             # Alertmanager has said that nothing mutes the alert; the other facts are still on their way.
             wait_for(lambda: ("GET", "/api/v2/alerts") in front.seen)
             silence = alertmanager.silence(alertname=an_alert()["labels"]["alertname"])
+            # What was heard less than this ago is believed.
+            time.sleep(2 * MUTES_SECONDS)
             stage.watch.may_answer.set()
             wait_held(remediator, "silenced")
             assert (stage.generation(), stage.front.statuses.count(("PATCH", 200))) == (before, 0)

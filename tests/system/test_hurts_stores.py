@@ -188,7 +188,7 @@ def everything_told(remediator: RemediatorServer) -> dict[str, str]:
         told[table] = repr(remediator.read(f"SELECT * FROM {table}"))  # noqa: S608 - a name of this list
     texts = remediator.read("SELECT json_extract(data, '$.inputs') FROM record WHERE kind = 'decision'")
     told["inputs"] = repr([from_text(text) for (text,) in texts if text])
-    for command in (("list",), ("show", "last"), ("--output", "json", "show", "last")):
+    for command in (("show", "last"), ("--output", "json", "show", "last")):
         ended = subprocess.run(remediator.command(*command), capture_output=True, text=True, timeout=30, check=True)
         told[" ".join(command)] = ended.stdout + ended.stderr
     headers = {"Authorization": f"Bearer {TOKEN}"}

@@ -12,7 +12,7 @@ from tests.system.stage import Stage, deliver, kinds, wait_for
 from tools.servers.alertmanager import AlertmanagerServer
 
 pytestmark = pytest.mark.timeout(240)
-STORM_SECONDS = 5.0
+STORM_SECONDS = 4.0
 APPS = tuple(f"app-{number}" for number in range(4))
 BUDGET = 2
 ROUTE = """
