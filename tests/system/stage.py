@@ -130,6 +130,17 @@ class Stage:
         )
         return f"{place}/wide"
 
+    def allow_reading(self, *resources: str, name: str) -> None:
+        """Lets the ServiceAccount read the objects of one name: a template refers to them."""
+        group, account = "rbac.authorization.k8s.io", {"kind": "ServiceAccount", "name": REMEDIATOR}
+        metadata = {"name": f"read-{name}", "namespace": self.namespace}
+        rule = {"apiGroups": [""], "resources": list(resources), "resourceNames": [name], "verbs": ["get"]}
+        version = {"apiVersion": f"{group}/v1", "metadata": metadata}
+        role = {"apiGroup": group, "kind": "Role", "name": metadata["name"]}
+        subjects = [account | {"namespace": self.namespace}]
+        self.cluster.apply(version | {"kind": "Role", "rules": [rule]})
+        self.cluster.apply(version | {"kind": "RoleBinding", "roleRef": role, "subjects": subjects})
+
     def settings(self) -> dict[str, Any]:
         """Settings of a remediator with short leases, which comes as its ServiceAccount."""
         mine = self.cluster.kubeconfig_for(self.namespace, REMEDIATOR)

@@ -108,6 +108,7 @@ def test_configuration_that_changed_since_the_pods_started_is_not_rolled_out(sta
         return max(item["time"] for item in found["metadata"]["managedFields"]) > started
 
     wait_for(is_changed_later)
+    stage.allow_reading("configmaps", name="settings")
     with stage.remediator() as remediator:
         deliver(remediator)
         wait_held(remediator, "configuration_changed")
