@@ -78,7 +78,7 @@ class OpaSettings(CollectorSettings):
     """Seconds between two readings. Smaller only adds requests: the histogram counts everything between them."""
     timeout_seconds: float = 10.0
     """Deadline of a round."""
-    health_timeout_seconds: float = Field(default=1.8, gt=0)
+    health_timeout_seconds: float = Field(default=1.5, gt=0)
     """Deadline of /health. Too small calls a busy OPA down; above two seconds a hanging one is not told within an
     interval and two seconds."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
