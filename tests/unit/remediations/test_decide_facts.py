@@ -1,0 +1,128 @@
+"""Every fact that there is: no decision acts without one that its action needs, and each is needed by some action."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediations.decide import ACTIONS, GUARDS, judge
+from remediations.decision import Act, Hold
+from remediations.guards import GuardInput
+from remediations.model import Facts
+from remediations.sights import Sights
+from tests.fakes.decisions import unknown
+from tests.fakes.situations import Situation, requests_of
+
+POLICIES = {
+    "restart_workload": "restart-api",
+    "scale_workload": "scale-api",
+    "evict_pod": "evict-bouncer",
+    "trigger_policy_update": "update-policies",
+    "clear_bouncer_cache": "clear-bouncer-cache",
+    "terminate_idle_sessions": "end-idle-transactions",
+    "run_backup_job": "run-backup",
+}
+"""A shipped policy of each action."""
+ALWAYS = frozenset({"condition", "dependencies", "start", "mutes", "custom"})
+PODS = ALWAYS | {"workload", "has_orchestrator", "changes", "template", "pods", "locks"}
+NEEDED = {
+    "restart_workload": PODS | {"witnesses", "budgets", "connection_limit"},
+    "scale_workload": PODS | {"autoscalers", "connection_limit", "sights.scaled_objects"},
+    "evict_pod": PODS | {"budgets", "sights.pods"},
+    "trigger_policy_update": ALWAYS,
+    "clear_bouncer_cache": ALWAYS,
+    "terminate_idle_sessions": ALWAYS | {"sights.idle_sessions"},
+    "run_backup_job": ALWAYS | {"sights.cron_job"},
+}
+EMPTY = {"dependencies": {}, "witnesses": {}, "locks": {}, "custom": {}, "has_orchestrator": False}
+"""What stands for unknown where a fact is no Fact."""
+TOLD = frozenset({"pauses", "sights"})
+"""Pauses come from the journal, whose failure decides nothing at all; sights are asked one by one."""
+NAMES = (
+    *(item.name for item in fields(Facts) if item.name not in TOLD),
+    *(f"sights.{item.name}" for item in fields(Sights)),
+)
+
+
+def a_favourable_request(action: str) -> GuardInput:
+    """Everything is known and speaks for acting, and the policy asks for everything that it can ask for."""
+    facts: dict[str, Any] = {
+        "locks": {"backup": False},
+        "custom": {"volume": False},
+        "autoscaler": {"minimum": 2, "maximum": 3, "current": 3, "desired": 3},
+        "template": {"sources": [{"name": "Secret/db", "age": 900000}]},
+    }
+    if action == "restart_workload":
+        facts["workload"] = {"replicas_ready": 3, "replicas_available": 3}
+    told = {
+        "labels": {"remediation": POLICIES[action]},
+        "set": {"locks": ["backup"]},
+        "policy": {"guards": ["volume"]},
+        "facts": facts,
+    }
+    (request,) = requests_of(Situation(action, "act", told))
+    if "Deployment" not in ACTIONS[action].kinds:
+        lost = replace(request.facts, workload=unknown("missing: x"), changes=unknown("missing: x"))
+        request = replace(request, facts=lost)
+    return request
+
+
+REQUESTS = {action: a_favourable_request(action) for action in ACTIONS}
+
+
+def without(request: GuardInput, *names: str) -> GuardInput:
+    """The request with these facts unknown."""
+    facts = request.facts
+    for name in names:
+        _, is_sight, sight = name.partition(".")
+        if is_sight:
+            facts = replace(facts, sights=replace(facts.sights, **{sight: unknown()}))
+        else:
+            facts = replace(facts, **{name: EMPTY.get(name, unknown())})
+    return replace(request, facts=facts)
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_needed_facts_are_exactly_these(action: str) -> None:
+    """Each fact taken away alone: what is needed holds, and what is not asked about changes nothing at all."""
+    request = REQUESTS[action]
+    whole = judge(request, GUARDS)
+    assert isinstance(whole, Act)
+    for name in NAMES:
+        decision = judge(without(request, name), GUARDS)
+        if name in NEEDED[action]:
+            assert isinstance(decision, Hold), name
+        else:
+            assert isinstance(decision, Act), name
+            assert decision.plan == whole.plan
+
+
+def test_every_fact_is_needed_by_some_action() -> None:
+    """A field of Facts that no decision misses would be a fact that nobody guards by."""
+    assert set().union(*NEEDED.values()) == set(NAMES)
+    assert NEEDED.keys() == ACTIONS.keys()
+
+
+@given(st.sampled_from(sorted(ACTIONS)), st.sets(st.sampled_from(NAMES), min_size=1))
+def test_no_missing_facts_together_ever_act(action: str, lost: set[str]) -> None:
+    """Two unknowns never make up for each other."""
+    decision = judge(without(REQUESTS[action], *sorted(lost)), GUARDS)
+    assert isinstance(decision, Act) is lost.isdisjoint(NEEDED[action])
+
+
+@given(st.sampled_from(sorted(ACTIONS)), st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(GUARDS)))
+def test_more_guards_never_act_more_whatever_is_missing(action: str, lost: set[str], removed: set[Any]) -> None:
+    request = without(REQUESTS[action], *sorted(lost))
+    fewer = [spec for spec in GUARDS if spec not in removed]
+    if isinstance(judge(request, GUARDS), Act):
+        assert isinstance(judge(request, fewer), Act)
+
+
+@given(st.sampled_from(sorted(ACTIONS)), st.sets(st.sampled_from(NAMES)))
+def test_same_input_gives_the_same_output_whatever_is_missing(action: str, lost: set[str]) -> None:
+    request = without(REQUESTS[action], *sorted(lost))
+    assert judge(request, GUARDS) == judge(request, GUARDS)
