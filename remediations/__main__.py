@@ -24,6 +24,7 @@ from remediations.commands import read_duration, user_name
 from remediations.journal.port import Journal, JournalError, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Pause
+from remediations.policy_lint import find_placeholders
 from remediations.program import check_everything, make_telemetry, serve
 from remediations.settings import RemediatorSettings
 
@@ -162,6 +163,8 @@ def _check(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     proofs = asyncio.run(standing.prove_all(settings, policy_set))
     found = standing.standing_data(policy_set, proofs)
     _tell(options, found, standing.render_standing(found, proofs))
+    for index, key, sentence in find_placeholders(policy_set):
+        _complain(f"warning: policies[{index}].{key}: {sentence}")
     if not settings.token_files():
         _complain("warning: server.token_file is not set; serve will refuse to start")
     return 0

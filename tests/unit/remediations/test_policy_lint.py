@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from remediations.matcher import parse_matchers
-from remediations.policy_lint import find_nonsense
-from tests.fakes.decisions import a_policy_set, restart_policy, scale_policy
+from remediations.model import Mode, Target
+from remediations.policy import Witness, WitnessKind
+from remediations.policy_lint import find_nonsense, find_placeholders
+from remediations.policy_model import Rung
+from tests.fakes.decisions import API, a_policy_set, restart_policy, scale_policy
 
 
 def told(*policies):
@@ -39,10 +42,47 @@ def test_policy_that_can_match_is_not(text):
 def test_two_policies_for_the_same_are_told_and_others_not():
     first = matching('alertname="A"')
     assert told(first, matching('alertname="A"', name="again")) == [(1, "match")]
-    assert told(first, scale_policy(match=first.match)) == []
+    assert told(first, matching('severity="critical"', name="again")) == [(1, "match")]
+    assert told(first, matching('alertname="A",severity!="critical"', name="again")) == [(1, "match")]
+    assert told(first, matching('severity!="critical",alertname!="A"', name="again")) == []
     assert told(first, matching('alertname="B"', name="again")) == []
     assert told(restart_policy(), restart_policy(name="again")) == []
 
 
 def test_policy_that_expires_before_it_is_asked_again_is_told():
     assert told(restart_policy(expires_seconds=10, retry_seconds=10)) == [(0, "expires_seconds")]
+
+
+def test_one_alert_that_leads_to_two_changes_of_one_workload_is_told():
+    """Which of them came first would be chance: the second belongs on the first one's ladder."""
+    first = matching('alertname="A"')
+    assert told(first, scale_policy(match=first.match)) == [(1, "match")]
+    elsewhere = Target("control-core", "Deployment", "bouncer")
+    assert told(first, scale_policy(match=first.match, targets=(elsewhere,))) == []
+
+
+def test_policy_that_takes_the_fault_for_the_repair_is_told():
+    assert told(restart_policy(verify=restart_policy().condition)) == [(0, "verify")]
+
+
+@pytest.mark.parametrize(
+    ("rung", "changes", "key"),
+    [
+        (Rung("run_backup_job"), {}, "ladder[0].targets"),
+        (Rung("restart_workload"), {"budget_actions": 1}, "budget_actions"),
+        (Rung("restart_workload"), {"action": "scale_workload", "witnesses": ()}, "ladder[0].action"),
+    ],
+)
+def test_rung_that_could_never_act_is_told(rung, changes, key):
+    assert told(restart_policy(ladder=(rung,), **changes)) == [(0, key)]
+    assert told(restart_policy(ladder=(Rung("restart_workload"),))) == []
+
+
+def test_placeholder_is_told_and_refused_where_something_acts():
+    witness = Witness("health", WitnessKind.HTTP, "http://api.invalid:8000/health")
+    calls = Rung("clear_bouncer_cache", {"urls": ("http://bouncer", "http://second.invalid:8080")}, (API,))
+    places = ["ladder[0].parameters.urls[1]", "witnesses[0].url"]
+    for mode, expected in ((Mode.DRY_RUN, []), (Mode.APPROVE, places), (Mode.AUTO, places)):
+        policy = restart_policy(mode=mode, witnesses=(witness,), ladder=(calls,))
+        assert [key for _, key, _ in find_placeholders(a_policy_set(policy))] == places
+        assert [key for _, key in told(policy)] == expected
