@@ -17,7 +17,8 @@ from tools.servers.redis import RedisServer
 DATABASE = "control_core_db"
 EXPORTER_ROLE = grants.ROLE
 EXPORTER_PASSWORD = "loopback-exporter"  # noqa: S105 - a made-up credential of a throw-away server
-MAX_CONNECTIONS = 150
+MAX_CONNECTIONS = 300
+"""Enough for the twelve replicas that the API may be scaled to, at 15 connections each, and a fifth to spare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from remediations.model import Alert, Fact, Facts, Pause, Target
 from remediations.policy import Policy, PolicySet, WitnessKind
+from remediations.policy_model import KUBELET
 from remediations.questions import Answers, ask_all
 from remediations.sources import Sources
 from remediations.survey import Seen, survey, unseen
@@ -29,8 +30,8 @@ async def gather_facts(
         looked = group.create_task(_look(sources, policy, target), name="facts.target")
     answers, seen = asked.result(), looked.result()
     for witness in policy.witnesses:
-        if witness.kind is WitnessKind.PODS_READY:
-            answers.witnesses[witness.name] = _no_pod_ready(seen.ready_pod)
+        if witness.kind in KUBELET:
+            answers.witnesses[witness.name] = _of_kubelet(witness.kind, seen.ready_pod)
     return _facts(answers, seen, has_orchestrator=sources.cluster is not None)
 
 
@@ -81,6 +82,8 @@ def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause
     return (*known, Pause("pause_file", str(pause_file), reason or "the pause file exists", None))
 
 
-def _no_pod_ready(ready: Fact[bool]) -> Fact[bool]:
-    """The witness `pods_ready`: confirms the fault when no pod is Ready."""
-    return Fact(None if ready.value is None else not ready.value, ready.source, ready.problem)
+def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:
+    """The kubelet's opinion: of `pods_running` that a pod is Ready, of `pods_ready` that none is."""
+    if ready.value is None or kind is WitnessKind.PODS_RUNNING:
+        return ready
+    return Fact(not ready.value, ready.source, ready.problem)

@@ -222,7 +222,7 @@ def _witness(node: Node) -> Witness:
     kind = WitnessKind(nodes["kind"].choice(list(WitnessKind))) if "kind" in nodes else WitnessKind.PODS_READY
     if kind is WitnessKind.HTTP and "url" not in nodes:
         node.child("url", None).fault("is required")
-    if kind is WitnessKind.PODS_READY and "url" in nodes:
+    if kind is not WitnessKind.HTTP and "url" in nodes:
         nodes["url"].fault("only a witness of kind http has a url")
     return Witness(
         nodes["name"].text(NAME, NAME_RULE) if "name" in nodes else "",

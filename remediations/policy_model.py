@@ -44,8 +44,14 @@ class WitnessKind(StrEnum):
 
     PODS_READY = "pods_ready"
     """Confirms the fault when no pod of the workload is Ready."""
+    PODS_RUNNING = "pods_running"
+    """Confirms when a pod is Ready: for faults of something that runs, and that a restart may therefore take away."""
     HTTP = "http"
     """Confirms the fault when a GET by the remediator itself gets no 2xx in time."""
+
+
+KUBELET = frozenset({WitnessKind.PODS_READY, WitnessKind.PODS_RUNNING})
+"""Kinds that ask how the pods are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from chassis.kubernetes import JsonObject, autoscalers_path, disruption_budgets_
 from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, choose_budgets, deployment_location
 from remediations.model import Fact, Mode, Target
-from remediations.policy import Policy, WitnessKind
+from remediations.policy import Policy
+from remediations.policy_model import KUBELET
 from remediations.sources import bounded
 from remediations.template import references
 from remediations.workload import Autoscaler, Budgets, Workload
@@ -133,7 +134,7 @@ def _needs_pods(policy: Policy, document: JsonObject) -> bool:
     """Whether anything asks about pods: a witness, a connection budget, the age of a configuration, or evidence."""
     if policy.mode in {Mode.APPROVE, Mode.AUTO}:
         return True
-    if policy.connections is not None or any(item.kind is WitnessKind.PODS_READY for item in policy.witnesses):
+    if policy.connections is not None or any(item.kind in KUBELET for item in policy.witnesses):
         return True
     try:
         return any(references(document["spec"]["template"]))

@@ -20,6 +20,7 @@ from remediations.model import Fact, Facts, History, Mode, Pause
 from remediations.policy import Policy, PolicySet, Query, choose_target, matches, parse_policies
 from remediations.policy_model import Rung, at_rung
 from remediations.shipped import read_policies
+from remediations.sights import CronJob, IdleSessions, Pod, Sights
 from remediations.states import State
 from remediations.workload import Budgets
 from tests.fakes import decisions as fakes
@@ -59,25 +60,35 @@ def requests_of(situation: Situation) -> list[GuardInput]:
 
 def _request(told: Mapping[str, Any], shipped: Policy, labels: Mapping[str, str]) -> GuardInput:
     policy = _policy(shipped, told.get("policy", {}))
+    policy_set = _set(told.get("set", {}), policy)
     remediation = _remediation(told.get("remediation", {}), policy, labels)
     history = _history(told.get("history", {}), policy)
-    policy_set = _set(told.get("set", {}))
     due = at_rung(policy, rung_number(policy, history, remediation, NOW, policy_set.breaker.close_seconds))
     facts = _facts(dict(told.get("facts", {})), policy)
     return GuardInput(remediation, due, policy_set, ACTIONS[due.action], facts, history, NOW)
 
 
 def _policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
-    guards = tuple(CustomGuard(name, "q", HoldIf.NONEMPTY, "said so") for name in told.get("guards", ()))
-    ladder = tuple(Rung(action) for action in told.get("ladder", ()))
+    guards = (*policy.guards, *(CustomGuard(name, "q", HoldIf.NONEMPTY, "said so") for name in told.get("guards", ())))
+    ladder = tuple(Rung(action) for action in told["ladder"]) if "ladder" in told else policy.ladder
     connections = ConnectionBudget(told["connections"], "limit", ("postgres",)) if "connections" in told else None
+    schedule = (fakes.frozen(ends_at=NOW - 30),) if told.get("schedule") == "closed" else policy.schedule
     mode = Mode(told.get("mode", "auto"))
-    return replace(policy, mode=mode, guards=guards, ladder=ladder, connections=connections or policy.connections)
+    return replace(
+        policy,
+        mode=mode,
+        guards=guards,
+        ladder=ladder,
+        schedule=schedule,
+        connections=connections or policy.connections,
+    )
 
 
-def _set(told: Mapping[str, Any]) -> PolicySet:
+def _set(told: Mapping[str, Any], policy: Policy) -> PolicySet:
     freeze = (fakes.frozen(),) if told.get("freeze") else ()
-    return replace(SHIPPED, freeze=freeze, locks={name: Query(name) for name in told.get("locks", ())})
+    policies = tuple(policy if item.name == policy.name else item for item in SHIPPED.policies)
+    locks = {name: Query(name) for name in told.get("locks", ())}
+    return replace(SHIPPED, policies=policies, freeze=freeze, locks=locks)
 
 
 def _remediation(told: Mapping[str, Any], policy: Policy, labels: Mapping[str, str]) -> Any:
@@ -85,7 +96,7 @@ def _remediation(told: Mapping[str, Any], policy: Policy, labels: Mapping[str, s
     starts_at = "" if began is None else _moment(NOW - began)
     return fakes.a_remediation(
         policy=policy.name,
-        target=choose_target(policy, labels),
+        target=choose_target(at_rung(policy, told.get("rung", 0)), labels),
         alert=fakes.an_alert(name=labels["alertname"], labels=labels, starts_at=starts_at),
         created_at=NOW - told.get("age", 5),
     )
@@ -99,8 +110,8 @@ def _history(told: Mapping[str, Any], policy: Policy) -> History:
     writes = tuple(
         fakes.a_past_action(
             policy=policy.name,
-            target=policy.targets[0],
-            action=policy.action,
+            target=at_rung(policy, item.get("rung", 0)).targets[0],
+            action=at_rung(policy, item.get("rung", 0)).action,
             written_at=NOW - item["age"],
             state=State(item.get("state", "succeeded")),
         )
@@ -117,11 +128,29 @@ def _facts(told: dict[str, Any], policy: Policy) -> Facts:
     changes: dict[str, Any] = {
         "dependencies": {name: _known(value) for name, value in dependencies.items()},
         "witnesses": {name: _known(value) for name, value in witnesses.items()},
+        "sights": _sights(told),
+        "custom": {item.name: _known(item.hold_if is HoldIf.EMPTY) for item in policy.guards},
     }
     for name, value in told.items():
         key = {"autoscaler": "autoscalers"}.get(name, name)
         changes[key] = READERS[name](value)
     return fakes.facts(**changes)
+
+
+def _sights(told: dict[str, Any]) -> Sights:
+    """What single actions look at: one of two pods is sick, no backup runs, three sessions idle."""
+    pods = told.pop("pods", [None, 300])
+    job = told.pop("cron_job", {})
+    idle = told.pop("idle", 3)
+    return Sights(
+        pods=Fact(
+            tuple(Pod(f"pod-{number}", f"uid-{number}", age is None, age) for number, age in enumerate(pods)),
+            "scenario",
+        ),
+        cron_job=fakes.unknown("missing: cronjobs") if job is None else Fact(CronJob("uid-c", 1, **job), "scenario"),
+        idle_sessions=_known(None if idle is None else IdleSessions(idle, 900.0)),
+        scaled_objects=Fact((), "scenario"),
+    )
 
 
 def _known(value: Any) -> Fact[Any]:
@@ -140,13 +169,14 @@ READERS: dict[str, Any] = {
     "condition": _known,
     "mutes": lambda value: _known(None if value is None else tuple(value)),
     "workload": lambda value: Fact(fakes.a_workload(**value), "scenario"),
-    "autoscaler": lambda value: Fact((fakes.an_autoscaler(**value),), "scenario"),
+    "autoscaler": lambda value: _known(None if value is None else (fakes.an_autoscaler(**value),)),
+    "connection_limit": _known,
     "budgets": lambda value: Fact(Budgets(value), "scenario"),
     "template": _template,
     "locks": lambda value: {name: _known(item) for name, item in value.items()},
     "custom": lambda value: {name: _known(item) for name, item in value.items()},
-    "changes": lambda value: Fact(
-        tuple(Change(item["who"], item["what"], NOW - item["age"]) for item in value), "scenario"
+    "changes": lambda value: _known(
+        None if value is None else tuple(Change(item["who"], item["what"], NOW - item["age"]) for item in value)
     ),
     "start": lambda value: Fact(ProcessStart(NOW - value["age"], value["silent_seconds"]), "scenario"),
     "pauses": lambda value: tuple(Pause(name, "sam", "asked to", None) for name in value),

@@ -15,7 +15,7 @@ from remediations import actions, policy, policy_sections
 from remediations.actions import ActionSpec, Effect, Parameter, ParameterKind
 from remediations.limits import BreakerLimit, ConnectionBudget, Consent, CustomGuard, HoldIf, Scope, StormLimit
 from remediations.model import Mode
-from remediations.policy_model import Policy, PolicySet, Query, Rung, Witness, WitnessKind
+from remediations.policy_model import KUBELET, Policy, PolicySet, Query, Rung, Witness, WitnessKind
 from tools.policies.parts import (
     Schema,
     array,
@@ -193,7 +193,7 @@ def _witness() -> Schema:
         "timeout_seconds": number("timeout_seconds"),
     }
     is_http = {"properties": {"kind": {"const": WitnessKind.HTTP.value}}, "required": ["kind"]}
-    is_pods = {"properties": {"kind": {"const": WitnessKind.PODS_READY.value}}, "required": ["kind"]}
+    is_pods = {"properties": {"kind": {"enum": sorted(kind.value for kind in KUBELET)}}, "required": ["kind"]}
     branches = [
         {"if": is_http, "then": {"required": ["url"]}},
         {"if": is_pods, "then": {"properties": {"url": False}}},

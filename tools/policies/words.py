@@ -149,8 +149,9 @@ QUERY: Mapping[str, str] = {
 WITNESS: Mapping[str, str] = {
     "name": "Its name in decisions and stories.",
     "kind": (
-        "`pods_ready` confirms the fault when no pod of the workload is Ready; `http` when a GET by the "
-        "remediator itself gets no 2xx in time."
+        "`pods_ready` confirms the fault when no pod of the workload is Ready; `pods_running` when one is, for "
+        "faults of something that runs (a number that does not fit, a cache that grows); `http` when a GET by the "
+        "remediator itself gets no 2xx in time. `pods_running` for a part that is down would confirm the opposite."
     ),
     "url": "What `http` asks. The remediator's own network must reach it, else it confirms faults that are none.",
     "timeout_seconds": "How long it may take. Too small confirms faults of a slow part.",

@@ -89,7 +89,8 @@ prometheus.io/scheme: https
 
 {{/* The shipped policy file for these names, with the values' changes laid over it. */}}
 {{- define "cc.policies" -}}
-{{- $text := .Files.Get "files/policies.yaml" | replace "control-plane-api" (include "cc.deployment" .) -}}
+{{- $text := .Files.Get "files/policies.yaml" | replace "http://control-plane-api.controlcore.svc:8000" "API-URL" -}}
+{{- $text = $text | replace "control-plane-api" (include "cc.deployment" .) | replace "API-URL" (include "cc.apiUrl" .) -}}
 {{- $document := $text | fromYaml -}}
 {{- $namespace := include "cc.namespace" . -}}
 {{- $policies := list -}}
@@ -98,6 +99,9 @@ prometheus.io/scheme: https
 {{-   $change := get $changes $policy.name | default dict -}}
 {{-   if ne (toString (get $change "enabled")) "false" -}}
 {{-     range $target := $policy.targets }}{{ $_ := set $target "namespace" $namespace }}{{ end -}}
+{{-     range $rung := get $policy "ladder" | default list -}}
+{{-       range $target := get $rung "targets" | default list }}{{ $_ := set $target "namespace" $namespace }}{{ end -}}
+{{-     end -}}
 {{-     include "cc.change" (dict "into" $policy "from" (omit $change "enabled" "autoscalers" "scaledObjects")) -}}
 {{-     $policies = append $policies $policy -}}
 {{-   end -}}

@@ -9,6 +9,8 @@ and the most replicas that an autoscaler may be given.
 {{-   $autoscalers := get (get $root.Values.remediator.policies $policy.name | default dict) "autoscalers" | default list }}
 {{-   $scaledObjects := get (get $root.Values.remediator.policies $policy.name | default dict) "scaledObjects" | default list }}
 {{-   $writes := ne (get $policy "mode" | default "dry_run") "observe" }}
+{{- /* What is created cannot be named in advance: it comes where something acts only. */}}
+{{-   $creates := has (get $policy "mode" | default "dry_run") (list "approve" "auto") }}
 {{-   $acts := list (dict "action" $policy.action "targets" $policy.targets "cap" (dig "parameters" "max_replicas_cap" 0 $policy)) }}
 {{-   range $rung := get $policy "ladder" | default list }}
 {{-     $acts = append $acts (dict "action" $rung.action "targets" (get $rung "targets" | default $policy.targets) "cap" (dig "parameters" "max_replicas_cap" 0 $rung)) }}
@@ -34,10 +36,10 @@ and the most replicas that an autoscaler may be given.
 {{-         $_ := set $rights "scale" (append $rights.scale $target.name | uniq) }}
 {{-         if $writes }}{{ $_ := set $rights "scalePatch" (append $rights.scalePatch $target.name | uniq) }}{{ end }}
 {{-       else if eq $act.action "evict_pod" }}
-{{-         if $writes }}{{ $_ := set $rights "evicts" true }}{{ end }}
+{{-         if $creates }}{{ $_ := set $rights "evicts" true }}{{ end }}
 {{-       else if eq $act.action "run_backup_job" }}
 {{-         $_ := set $rights "cron" (append $rights.cron $target.name | uniq) }}
-{{-         if $writes }}{{ $_ := set $rights "backs" true }}{{ end }}
+{{-         if $creates }}{{ $_ := set $rights "backs" true }}{{ end }}
 {{-       else if not (has $act.action (list "trigger_policy_update" "clear_bouncer_cache" "terminate_idle_sessions")) }}
 {{-         fail (printf "remediator.policies.%s: this chart knows no rights for action %s" $policy.name $act.action) }}
 {{-       end }}

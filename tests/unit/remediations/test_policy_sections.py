@@ -20,7 +20,7 @@ POLICY = {
     "action": "restart_workload",
     "targets": [{"namespace": "n", "kind": "Deployment", "name": "api"}],
     "condition": QUERY,
-    "verify": QUERY,
+    "verify": QUERY | {"promql": "y"},
     "witnesses": [{"name": "pods", "kind": "pods_ready"}],
 }
 

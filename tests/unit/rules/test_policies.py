@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from exporter.collectors import discover
 from remediations.intake import match_alerts, parse_payload
 from remediations.model import Mode
 from remediations.policy import Policy, Query, parse_policies
+from remediations.policy_lint import find_placeholders
 from remediations.shipped import read_policies
 from tools.published import find_faults
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = parse_policies(read_policies(), "policies.yaml")
+RULES = [
+    rule
+    for path in sorted((ROOT / "rules").glob("*.yml"))
+    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
 
 
 def _fits(parameters: Mapping[str, Any]) -> Query:
@@ -62,6 +72,8 @@ def test_queries_ask_for_what_is_published_and_for_collectors_that_exist(query: 
         ({"alertname": "ControlCoreAPIDown", "remediation": "restart-api"}, ["restart-api"]),
         ({"alertname": "ControlCoreCPUSaturated", "remediation": "scale-api"}, ["scale-api"]),
         ({"alertname": "HighCPUUsage", "severity": "warning"}, ["scale-api"]),
+        ({"alertname": "PolicyEvaluationSlow", "severity": "warning"}, ["scale-bouncer"]),
+        ({"alertname": "ControlCorePolicyEngineFailing", "bouncer": "b1"}, []),
         ({"alertname": "DatabaseConnectionFailure", "severity": "critical"}, []),
         ({"alertname": "ControlCoreDatabaseDown", "remediation": "none"}, []),
     ],
@@ -70,3 +82,40 @@ def test_an_alert_finds_its_policy_or_none(labels: dict[str, str], expected: lis
     alert = {"status": "firing", "labels": labels, "fingerprint": "f1"}
     payload = parse_payload(json.dumps({"version": "4", "alerts": [alert]}).encode())
     assert [match.policy for match in match_alerts(payload, SHIPPED, 0.0).matches] == expected
+
+
+def test_every_policy_is_asked_for_by_an_alert_and_matches_only_the_guides() -> None:
+    """Our own alerts carry the label, so that who reads the rule sees what may happen."""
+    asked = {rule["labels"].get("remediation", "none") for rule in RULES}
+    guides = {f'alertname="{rule["alert"]}"' for rule in RULES if "remediation" not in rule["labels"]}
+    assert asked - {"none"} == {policy.name for policy in SHIPPED.policies}
+    assert {str(matcher) for policy in SHIPPED.policies for matcher in policy.match} <= guides
+
+
+def test_no_policy_needs_a_label_that_the_guides_scrape_configuration_does_not_give() -> None:
+    """Its alerts carry no namespace and no pod: with several targets none could be chosen."""
+    for policy in SHIPPED.policies:
+        for targets in (policy.targets, *(rung.targets for rung in policy.ladder if rung.targets)):
+            assert len(targets) == 1, policy.name
+        queries = (policy.condition.promql, policy.verify.promql, *(guard.promql for guard in policy.guards))
+        assert not [query for query in queries if re.search(r"\b(?:namespace|pod|job|instance)\b", query)]
+
+
+def test_every_other_address_is_a_placeholder_or_the_guides_own() -> None:
+    """What is guessed must not be called: it would fail silently, or reach somebody else."""
+    told = {key for _, key, _ in find_placeholders(SHIPPED)}
+    assert {"parameters.url", "parameters.urls[0]", "ladder[0].parameters.urls[0]", "witnesses[0].url"} == told
+    urls = set(re.findall(r"https?://[^\s\"\]]+", read_policies()))
+    assert {url for url in urls if ".invalid" not in url} == {
+        "http://control-plane-api.controlcore.svc:8000/opal/bouncer-pairs"
+    }
+
+
+def test_page_of_policies_has_every_policy_and_every_alert_that_asks_for_it() -> None:
+    page = (ROOT / "docs" / "remediations" / "README.md").read_text(encoding="utf-8")
+    for policy in SHIPPED.policies:
+        rows = [line for line in page.splitlines() if f"[`{policy.name}`]({policy.name}.md)" in line]
+        assert rows, policy.name
+        for rule in RULES:
+            if rule["labels"].get("remediation") == policy.name:
+                assert any(rule["alert"] in row for row in rows), rule["alert"]
