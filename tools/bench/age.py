@@ -26,7 +26,7 @@ INTERVALS = (5, 15)
 FAST_SECONDS = 15.0
 """Collectors with at most this interval are fast: their interval becomes that of the scrapes."""
 LOCK_SECONDS = 120.0
-WATCH_SECONDS = 75.0
+WATCH_SECONDS = 60.0
 LIMIT_SECONDS = 1.0
 JITTER_SHARE = 0.05
 LAST_SUCCESS = "controlcore_scrape_collector_last_success_timestamp_seconds"

@@ -20,9 +20,9 @@ from tools.servers.process import Command
 from tools.servers.sidecar import ROOT, ExporterServer
 
 SIZES = (1_000, 10_000, 100_000)
-ROUNDS = 4
+ROUNDS = 3
 REQUESTS = 50
-PEER_SECONDS = 3.0
+PEER_SECONDS = 2.0
 """How long client_python's server is asked in one round: a large page takes it a second."""
 LIMIT_MS = 20.0
 PAGE_SECONDS = 30.0
