@@ -84,8 +84,12 @@ async def test_replica_and_its_slot_are_seen_from_both_sides(postgres_server):
             finally:
                 await there.close()
             families = (await collect_over(here)).families
+            # The replica serves before its receiver has connected.
+            async with asyncio.timeout(20):
+                while value(families, "controlcore_postgres_replication_slot_active", slot) != 1:
+                    await asyncio.sleep(0.05)
+                    families = (await collect_over(here)).families
             assert value(families, PRIMARY) == 1
-            assert value(families, "controlcore_postgres_replication_slot_active", slot) == 1
             assert value((await maintenance_over(here)).families, REPLICAS) == 1
         kept = value(families, SLOT, slot)
         postgres_server.run_sql(
