@@ -43,7 +43,7 @@ NEEDED = {
 EMPTY = {"dependencies": {}, "witnesses": {}, "locks": {}, "custom": {}, "has_orchestrator": False}
 """What stands for unknown where a fact is no Fact."""
 TOLD = frozenset({"pauses", "sights", "taking_back"})
-"""Pauses come from the journal, whose failure decides nothing; sights are asked one by one; what is taken back no policy asks."""
+"""Pauses come from the journal, whose failure decides nothing; sights are asked one by one; no policy takes back."""
 NAMES = (
     *(item.name for item in fields(Facts) if item.name not in TOLD),
     *(f"sights.{item.name}" for item in fields(Sights)),
