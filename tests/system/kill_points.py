@@ -49,6 +49,8 @@ spec:
 POLICIES = """
 identity: ['cluster="test"']
 max_actions: 1000
+storm: {{alerts: 5000}}
+breaker: {{failures: 100}}
 policies:
   - name: restart-api
     action: restart_workload
