@@ -60,7 +60,7 @@ def policies(mode: str, witness_port: int) -> str:
             "mode": mode,
             "targets": [{"namespace": NAMESPACE, "kind": "Deployment", "name": f"target-{number}"}],
             "condition": {"promql": "vector(1)", "collectors": [COLLECTOR]},
-            "verify": {"promql": "vector(1)", "collectors": [COLLECTOR]},
+            "verify": {"promql": "vector(2)", "collectors": [COLLECTOR]},
             # The targets were made a moment ago, by the bench itself.
             "human_quiet_seconds": 0,
             "change_quiet_seconds": 0,
