@@ -25,7 +25,7 @@ packages: ## install what is missing of PostgreSQL, Redis, Prometheus and the pe
 tools: ## build the test servers (Kubernetes, Prometheus, Alertmanager, …) once, into a cache outside the tree
 	@$(PYTHON) -m tools.build
 
-demo: venv ## three faults, end to end, on real parts: one held, two repaired (KEEP=1 stays up)
+demo: venv ## four faults, end to end, on real parts: one held, three repaired (KEEP=1 stays up)
 	@$(RUN) -m demo $(if $(KEEP),--keep)
 
 test: venv packages tools ## everything the tests need, then all tests

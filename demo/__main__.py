@@ -1,4 +1,4 @@
-"""`make demo`: three faults in Control Core, end to end on real parts. Ends 0 only if all three end as they must."""
+"""`make demo`: four faults in Control Core, end to end on real parts. Ends 0 only if all four end as they must."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from demo.acts import Act, frozen_database, hanging_api, play, saturated_cpu
+from demo.acts import Act, empty_engine, frozen_database, hanging_api, play, saturated_cpu
 from demo.files import Pace
 from demo.stage import Plan, Stage, opened_stage
 from demo.timeline import Report, headline, table
@@ -25,6 +25,7 @@ ACTS: tuple[tuple[str, Callable[[Act], str]], ...] = (
     ("act 1, the database freezes: a restart would not help, so none happens", frozen_database),
     ("act 2, the API hangs: restarted once, verified on fresh data", hanging_api),
     ("act 3, CPU saturated at the HPA's maximum: raised within its cap", saturated_cpu),
+    ("act 4, every decision denied: asked to load its policies, and then restarted", empty_engine),
 )
 
 
@@ -152,9 +153,7 @@ def main() -> int:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
     is_well = len(reports) == len(ACTS) and not any(report.wrong for report in reports)
-    print(
-        f"\n{'all three ended as they must' if is_well else 'NOT as it must be'} ({time.monotonic() - started:.0f} s)"
-    )
+    print(f"\n{'all four ended as they must' if is_well else 'NOT as it must be'} ({time.monotonic() - started:.0f} s)")
     return 0 if is_well else 1
 
 

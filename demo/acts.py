@@ -1,11 +1,13 @@
-"""The three acts: a fault whose repair is refused, one that is restarted, one that is scaled."""
+"""The four acts: a fault whose repair is refused, one restarted, one scaled, and one that needs a second rung."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demo.stage import API, Stage
+from demo.observation import Story
+from demo.stage import API, BOUNCERS, OPAL_CLIENT, Stage
+from demo.standin import switch
 from demo.standin.datastore import frozen
 from demo.timeline import Report, Timeline, headline
 from demo.watcher import ActTimeoutError, Watcher
@@ -13,9 +15,11 @@ from remediations.states import State
 
 RESTART = "restart-api"
 SCALE = "scale-api"
+UPDATE = "update-policies"
 API_UP = 'controlcore_component_up{component="api"}'
 HPA_MAXIMUM = 'controlcore_hpa_replicas_max{component="control-plane-api"}'
 CPU = "cpu_usage_percent"
+ENGINES = tuple(f'controlcore_policy_engine_up{{bouncer="{name}"}}' for name in BOUNCERS)
 CPU_ALERTS = frozenset({"HighCPUUsage", "ControlCoreCPUSaturated"})
 """The guide's own alert and ours: the policy answers to both, and whichever fires first opens the remediation."""
 WAIT_SECONDS = 150.0
@@ -41,11 +45,11 @@ class Act:
             self.wrong.append(sentence)
             self.timeline.say("WRONG", sentence)
 
-    def generation(self) -> int | None:
-        """The API Deployment's generation: each change of its template or replicas raises it by one."""
+    def generation(self, name: str = API) -> int | None:
+        """The Deployment's generation: each change of its template or replicas raises it by one."""
         if self.stage.cluster is None:
             return None
-        path = f"/apis/apps/v1/namespaces/{self.stage.plan.namespace}/deployments/{API}"
+        path = f"/apis/apps/v1/namespaces/{self.stage.plan.namespace}/deployments/{name}"
         return int(self.stage.cluster.client.get(path)["metadata"]["generation"])
 
     def check_writes(self, expected: int) -> None:
@@ -57,9 +61,14 @@ class Act:
         names = ", ".join(sorted(each.policy for each in written)) or "nothing"
         self.check(is_so=len(written) == expected, sentence=f"{expected} changes are written; written by: {names}")
 
-    def keep_marks(self, policy: str, *, is_recovered: bool) -> str:
+    def ended(self, policy: str, state: State) -> Story | None:
+        """The remediation of a policy that began in this act and has ended like this."""
+        stories = [each for each in self.watcher.stories.values() if each.remediation.policy == policy]
+        own = [each for each in stories if each.remediation.created_at >= self.timeline.began_at]
+        return next((each for each in own if each.remediation.state is state), None)
+
+    def keep_marks(self, story: Story | None, *, is_recovered: bool) -> str:
         """Takes the milestones that the journal knows, and returns the remediation's id."""
-        story = self.watcher.story(policy)
         if story is None:
             return ""
         marks, remediation = self.timeline.marks, story.remediation
@@ -115,7 +124,7 @@ def frozen_database(act: Act) -> str:
     watcher.wait("the API answers again", lambda: watcher.page.get(API_UP) == 1, WAIT_SECONDS)
     timeline.marks["recovered"] = timeline.elapsed
     watcher.wait("the remediation closes", lambda: _state(act, RESTART) is State.NOT_NEEDED, WAIT_SECONDS)
-    identity = act.keep_marks(RESTART, is_recovered=True)
+    identity = act.keep_marks(watcher.story(RESTART), is_recovered=True)
     watcher.wait("the alerts resolve", lambda: "ControlCoreAPIDown" not in watcher.alerts, WAIT_SECONDS)
     act.check_writes(0)
     if generation is not None:
@@ -137,7 +146,7 @@ def hanging_api(act: Act) -> str:
     watcher.wait("the API answers again", lambda: watcher.page.get(API_UP) == 1, WAIT_SECONDS)
     timeline.marks["recovered"] = timeline.elapsed
     watcher.wait("the restart is verified", lambda: _state(act, RESTART) is State.SUCCEEDED, WAIT_SECONDS)
-    identity = act.keep_marks(RESTART, is_recovered=True)
+    identity = act.keep_marks(watcher.story(RESTART), is_recovered=True)
     act.check(act.generation() == generation + 1, "the Deployment was changed exactly once")
     watcher.wait("the alert resolves", lambda: "ControlCoreAPIDown" not in watcher.alerts, WAIT_SECONDS)
     act.check_writes(1)
@@ -161,7 +170,7 @@ def saturated_cpu(act: Act) -> str:
     watcher.wait("the load falls below 80 %", lambda: watcher.page.get(CPU, 100.0) < 80, WAIT_SECONDS)
     timeline.marks["recovered"] = timeline.elapsed
     watcher.wait("the change is verified", lambda: _state(act, SCALE) is State.SUCCEEDED, WAIT_SECONDS)
-    identity = act.keep_marks(SCALE, is_recovered=True)
+    identity = act.keep_marks(watcher.story(SCALE), is_recovered=True)
     raised = watcher.page[HPA_MAXIMUM]
     act.check(
         is_so=raised == maximum + STEP, sentence=f"the maximum is raised by one step, {maximum:.0f} to {raised:.0f}"
@@ -169,3 +178,46 @@ def saturated_cpu(act: Act) -> str:
     act.check_writes(1)
     follower.clear(API, "cpu")
     return identity
+
+
+def empty_engine(act: Act) -> str:
+    """The OPAL client has lost its policies: asking it to load them does not help, so the next rung restarts it."""
+    timeline, watcher, follower = act.timeline, act.watcher, act.stage.follower
+    generation = act.generation(OPAL_CLIENT)
+    if follower is None or generation is None:
+        raise ActTimeoutError("this act needs the cluster")
+    follower.fault("engine_error", OPAL_CLIENT, path="/ready")
+    timeline.say("fault", f"{OPAL_CLIENT} has lost its policies and loads none: each decision is undefined, so denied")
+    watcher.wait("the exporter sees the engines fail", lambda: all(watcher.page.get(name) == 0 for name in ENGINES), 60)
+    timeline.marks["detected"] = timeline.elapsed
+    watcher.wait("the alert fires", lambda: "ControlCorePolicyEngineFailing" in watcher.fired, WAIT_SECONDS)
+    timeline.marks["alerted"] = timeline.elapsed
+    watcher.wait("the first rung is carried out", lambda: _is_written(act, UPDATE), WAIT_SECONDS)
+    told = [switch.look(each.admin_url)["counters"] for each in follower.replicas(OPAL_CLIENT) if each.admin_url]
+    once = {"policy_update": 1, "data_update": 1}
+    act.check(is_so=told == [once], sentence=f"the client is asked once to load policies and data: {told}")
+    watcher.wait("the first rung has failed", lambda: act.ended(UPDATE, State.FAILED) is not None, WAIT_SECONDS)
+    watcher.wait("the engines decide", lambda: all(watcher.page.get(name) == 1 for name in ENGINES), WAIT_SECONDS)
+    timeline.marks["recovered"] = timeline.elapsed
+    watcher.wait("the restart is verified", lambda: act.ended(UPDATE, State.SUCCEEDED) is not None, WAIT_SECONDS)
+    repaired = act.ended(UPDATE, State.SUCCEEDED)
+    identity = act.keep_marks(repaired, is_recovered=True)
+    act.check(
+        repaired is not None and repaired.remediation.target.name == OPAL_CLIENT, "the second rung restarts the client"
+    )
+    act.check(act.generation(OPAL_CLIENT) == generation + 1, "the client's Deployment was changed exactly once")
+    watcher.wait("the alert resolves", lambda: "ControlCorePolicyEngineFailing" not in watcher.alerts, WAIT_SECONDS)
+    act.check_writes(2)
+    return identity
+
+
+def _is_written(act: Act, policy: str) -> bool:
+    """Whether a remediation of the policy has made all its calls."""
+    story = act.watcher.story(policy)
+    return story is not None and story.remediation.state not in {
+        State.RECEIVED,
+        State.CLAIMED,
+        State.PLANNED,
+        State.WRITING,
+        State.HELD,
+    }

@@ -22,8 +22,10 @@ DURATIONS = {
 }
 """The policies' waits that run at the stage's pace, with the value that holds where the shipped file is silent."""
 
-PLAYED = ("restart-api", "scale-api")
+PLAYED = ("restart-api", "scale-api", "update-policies")
 """The shipped policies whose targets are on the stage."""
+OPAL_CLIENT_PLACEHOLDER = "http://opal-client.invalid:7766"
+"""The address in the shipped file that everybody has to give; here the stage does."""
 DEMO_TERMS = {
     "human_quiet_seconds": 0,
     "change_quiet_seconds": 0,
@@ -90,9 +92,10 @@ def alertmanager_configuration(pace: Pace, webhook_url: str, token_path: Path) -
     return yaml.safe_dump({"route": route, "receivers": receivers}, sort_keys=False)
 
 
-def demo_policies(pace: Pace, *, mode: str = "auto") -> str:
+def demo_policies(pace: Pace, opal_client_url: str, *, mode: str = "auto") -> str:
     """The shipped policies in this mode, bound to the demo's cluster, with their waits at this pace."""
-    document = yaml.safe_load(POLICIES.read_text(encoding="utf-8"))
+    text = POLICIES.read_text(encoding="utf-8").replace(OPAL_CLIENT_PLACEHOLDER, opal_client_url)
+    document = yaml.safe_load(text)
     document["identity"] = [f'cluster="{CLUSTER_NAME}"']
     document["policies"] = [policy for policy in document["policies"] if policy["name"] in PLAYED]
     for policy in document["policies"]:

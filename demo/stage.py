@@ -14,6 +14,7 @@ from typing import Any
 
 from demo.files import (
     CLUSTER_NAME,
+    PLAYED,
     Pace,
     alertmanager_configuration,
     collector_settings,
@@ -33,6 +34,7 @@ from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer, RemediatorServer
 
 API = "control-plane-api"
+OPAL_CLIENT = "opal-client"
 BOUNCERS = ("bouncer-sandbox", "bouncer-production")
 RELEASE = "controlcore"
 Say = Callable[[str], None]
@@ -106,12 +108,19 @@ def _start_product(stack: ExitStack, plan: Plan, cluster: Cluster | None, urls: 
     """The stand-in as pods of the cluster, or as plain processes."""
     if cluster is None:
         standin = stack.enter_context(running_standin(*urls, Options()))
-        return Product({API: standin.api_url, **standin.bouncers}, standin=standin)
+        places = {API: standin.api_url, OPAL_CLIENT: standin.opal_client_url, **standin.bouncers}
+        return Product(places, standin=standin)
     cluster.apply(build_manifests(Shape(namespace=plan.namespace, cpu_millicores=plan.cpu_millicores)))
-    settings = Settings(cluster.kubeconfig_path, plan.namespace, *urls, cpu_limit_millicores=float(plan.cpu_millicores))
+    settings = Settings(
+        cluster.kubeconfig_path,
+        plan.namespace,
+        *urls,
+        cpu_limit_millicores=float(plan.cpu_millicores),
+        is_engine_at_client=True,
+    )
     follower = stack.enter_context(Follower(settings))
     stack.enter_context(MetricsApi(cluster, lambda _, pod: follower.usage().get(pod)))
-    for component, count in ((API, 3), *((name, 2) for name in BOUNCERS)):
+    for component, count in ((API, 3), (OPAL_CLIENT, 1), *((name, 2) for name in BOUNCERS)):
         follower.wait_until_ready(component, count)
     cluster.apply(render(_chart_values(plan), RELEASE, plan.namespace))
     return Product(follower.urls(), cluster=cluster, follower=follower)
@@ -124,7 +133,7 @@ def _chart_values(plan: Plan) -> dict[str, Any]:
         "remediator": {
             "tokenSecret": {"name": "controlcore-webhook"},
             "identity": [f'cluster="{CLUSTER_NAME}"'],
-            "policies": {name: {"mode": plan.mode} for name in ("restart-api", "scale-api")},
+            "policies": {name: {"mode": plan.mode} for name in PLAYED},
         },
     }
 
@@ -142,7 +151,9 @@ def _start_watchers(stack: ExitStack, plan: Plan, stores: Stores, product: Produ
     }
     if product.cluster is not None:
         settings["kubernetes"] = {"kubeconfig": str(_kubeconfig(product.cluster, plan, "remediator"))}
-    remediator = stack.enter_context(RemediatorServer(settings, demo_policies(plan.pace, mode=plan.mode)))
+    remediator = stack.enter_context(
+        RemediatorServer(settings, demo_policies(plan.pace, product.urls[OPAL_CLIENT], mode=plan.mode))
+    )
     alertmanager.write_configuration(
         alertmanager_configuration(plan.pace, f"{remediator.url}/api/v1/alerts", remediator.token_path)
     )

@@ -19,6 +19,7 @@ WATCHED = (
     'controlcore_deployment_replicas_available{component="control-plane-api"}',
     'controlcore_hpa_replicas_max{component="control-plane-api"}',
     'controlcore_hpa_at_max{component="control-plane-api"}',
+    'controlcore_policy_engine_up{bouncer="bouncer-production"}',
 )
 ALWAYS_FIRING = "Watchdog"
 CPU = "cpu_usage_percent"

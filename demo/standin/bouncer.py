@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from demo.standin import program
-from demo.standin.engine import BuiltInEngine, Decision, Engine, OpaEngine, Question, decide
+from demo.standin.engine import BuiltInEngine, Decision, Engine, OpaEngine, Question, decide, parse_question
 from demo.standin.program import BOX, Handler
 
 if TYPE_CHECKING:
@@ -112,15 +112,6 @@ async def get_opal_status(request: web.Request) -> web.Response:
     if status != 200:
         return web.json_response({"status": "unhealthy", "error": f"OPAL server returned status {status}"}, status=503)
     return web.json_response({"status": "healthy", "last_sync": _now()})
-
-
-def parse_question(body: object) -> Question:
-    """Read `{"user":{"id"},"resource":{"id"},"action":{"name"}}`; raises ValueError for anything else."""
-    try:
-        user, resource, action = body["user"]["id"], body["resource"]["id"], body["action"]["name"]  # type: ignore[index]
-    except (KeyError, TypeError) as error:
-        raise ValueError("Invalid request format") from error
-    return Question(str(user), str(resource), str(action))
 
 
 async def _decide(request: web.Request, question: Question) -> Decision:

@@ -27,6 +27,15 @@ class Question:
     action: str
 
 
+def parse_question(body: object) -> Question:
+    """Read `{"user":{"id"},"resource":{"id"},"action":{"name"}}`; raises ValueError for anything else."""
+    try:
+        user, resource, action = body["user"]["id"], body["resource"]["id"], body["action"]["name"]  # type: ignore[index]
+    except (KeyError, TypeError) as error:
+        raise ValueError("Invalid request format") from error
+    return Question(str(user), str(resource), str(action))
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the bouncer answers."""

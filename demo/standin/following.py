@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -12,7 +13,7 @@ import aiohttp
 
 from demo.standin.balancer import Balancer
 from demo.standin.cluster import Cluster, ClusterError, Object
-from demo.standin.components import COMPONENTS, Component
+from demo.standin.components import COMPONENTS, OPAL_CLIENT, OPAL_SERVER, Component
 from demo.standin.replica import Hooks, Launch, Replica, address_of, name_of, uid_of
 
 RETRY_SECONDS = 0.3
@@ -31,6 +32,9 @@ class Settings:
     cpu_limit_millicores: float = 50.0
     traffic_interval_seconds: float = 0.2
     opa_url: str | None = None
+    """A real OPA that decides for the bouncers."""
+    is_engine_at_client: bool = False
+    """Whether the bouncers ask the OPA beside the OPAL client instead of deciding by themselves."""
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class Followed:
     task: asyncio.Task[None]
 
 
-def launch_of(component: Component, settings: Settings, opal_server_url: str, pod: Object) -> Launch:
+def launch_of(component: Component, settings: Settings, urls: Mapping[str, str], pod: Object) -> Launch:
     """Return what a pod's process is started with; CC_DROP_TABLES comes from the pod's own environment."""
     arguments = ["--cpu-limit-millicores", str(settings.cpu_limit_millicores)]
     if component.module == "api":
@@ -50,8 +54,9 @@ def launch_of(component: Component, settings: Settings, opal_server_url: str, po
         if environment_of(pod).get("CC_DROP_TABLES", "").lower() == "true":
             arguments.append("--drop-tables")
     if component.module == "bouncer":
-        arguments += ["--opal-server-url", opal_server_url]
-        arguments += ["--opa-url", settings.opa_url] if settings.opa_url else []
+        arguments += ["--opal-server-url", urls[OPAL_SERVER.name]]
+        engine_url = urls[OPAL_CLIENT.name] if settings.is_engine_at_client else settings.opa_url
+        arguments += ["--opa-url", engine_url] if engine_url else []
     return Launch(component, tuple(arguments))
 
 
@@ -109,7 +114,8 @@ class Following:
         elif uid in self.followed:
             self.followed[uid].replica.pod = pod
         else:
-            launch = launch_of(component, self.settings, self.balancers["opal-server"].url, pod)
+            urls = {name: balancer.url for name, balancer in self.balancers.items()}
+            launch = launch_of(component, self.settings, urls, pod)
             hooks = Hooks(self.patch_status, self.balance, self.session)
             replica = Replica(pod, address, launch, hooks)
             task = self.group.create_task(replica.run(), name=name_of(pod))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from demo.standin import program
+from demo.standin.engine import BuiltInEngine, parse_question
 from demo.standin.program import BOX, Handler
 
 if TYPE_CHECKING:
     from demo.standin.faults import FaultBox
 
 VERSION = "0.8.0"
+READY_PATH = "/ready"
 STATISTICS_ENABLED = web.AppKey("statistics_enabled", bool)
 CLIENTS = web.AppKey("clients", int)
 STARTED_AT = web.AppKey("started_at", float)
@@ -68,10 +71,26 @@ async def get_client_health(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok", "online": True})
 
 
+def _is_loaded(request: web.Request) -> bool:
+    """Whether the client has its policies; the fault engine_error, also narrowed to /ready, takes them away."""
+    return request.app[BOX].get("engine_error", READY_PATH) is None
+
+
 async def get_client_ready(request: web.Request) -> web.Response:
     """Answer 200 once the policies are loaded, or 503 with the fault engine_error."""
-    is_broken = request.app[BOX].get("engine_error", request.path) is not None
-    return web.json_response({"status": "unavailable" if is_broken else "ok"}, status=503 if is_broken else 200)
+    is_loaded = _is_loaded(request)
+    return web.json_response({"status": "ok" if is_loaded else "unavailable"}, status=200 if is_loaded else 503)
+
+
+async def evaluate(request: web.Request) -> web.Response:
+    """Answer as the OPA that runs beside the client: without policies every result is undefined."""
+    if not _is_loaded(request):
+        return web.json_response({})
+    try:
+        question = parse_question(json.loads(await request.read())["input"])
+    except (ValueError, KeyError, TypeError):
+        return web.json_response({"code": "invalid_parameter"}, status=400)
+    return web.json_response({"result": await BuiltInEngine().evaluate(question)})
 
 
 async def trigger_policy_update(request: web.Request) -> web.Response:
@@ -103,7 +122,8 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
         return app
     for path in ("/", "/healthcheck", "/healthy"):
         app.router.add_get(path, get_client_health)
-    app.router.add_get("/ready", get_client_ready)
+    app.router.add_get(READY_PATH, get_client_ready)
+    app.router.add_post("/v1/data/enabled", evaluate)
     app.router.add_post("/policy-updater/trigger", trigger_policy_update)
     app.router.add_post("/data-updater/trigger", trigger_data_update)
     return app

@@ -1,4 +1,4 @@
-"""`make demo` as a stranger runs it: three acts, status 0, nothing left running."""
+"""`make demo` as a stranger runs it: four acts, status 0, nothing left running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CONTROLCORE_DEMO_TEST"
-ACTS = 3
+ACTS = 4
 
 
 def processes_with(mark: str) -> list[str]:
@@ -34,7 +34,7 @@ def processes_with(mark: str) -> list[str]:
 
 
 @pytest.mark.timeout(620)
-def test_demo_plays_three_acts_and_leaves_nothing_behind() -> None:
+def test_demo_plays_four_acts_and_leaves_nothing_behind() -> None:
     folder = Path(tempfile.mkdtemp(prefix="controlcore-demo-test-"))
     # PostgreSQL runs under an account of its own, which has to pass through.
     folder.chmod(0o711)
@@ -51,7 +51,7 @@ def test_demo_plays_three_acts_and_leaves_nothing_behind() -> None:
     print(ended.stdout[-12000:], ended.stderr[-4000:])
 
     assert ended.returncode == 0
-    assert "acted 2, held 1, wrong 0" in ended.stdout
+    assert "acted 3, held 1, wrong 0" in ended.stdout
     assert ended.stdout.count("as it must be") == ACTS
     assert "Traceback" not in ended.stderr
     assert processes_with(f"{name}={value}") == []

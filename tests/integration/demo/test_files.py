@@ -65,7 +65,7 @@ def test_alertmanager_accepts_the_route_of_the_readme(generation: Generation, tm
 
 def test_demo_policies_differ_from_the_shipped_ones_in_pace_mode_and_identity_only() -> None:
     shipped = parse_policies((ROOT / "remediations" / "shipped" / "policies.yaml").read_text(), "shipped")
-    played = parse_policies(demo_policies(Pace(12.0)), "demo")
+    played = parse_policies(demo_policies(Pace(12.0), "http://127.0.0.1:7000"), "demo")
 
     assert [(policy.name, policy.mode) for policy in played.policies] == [(name, Mode.AUTO) for name in PLAYED]
     for ours in played.policies:
@@ -73,5 +73,7 @@ def test_demo_policies_differ_from_the_shipped_ones_in_pace_mode_and_identity_on
         assert theirs is not None
         assert (ours.name, ours.action, ours.targets) == (theirs.name, theirs.action, theirs.targets)
         assert (ours.condition.promql, ours.verify.promql) == (theirs.condition.promql, theirs.verify.promql)
-        assert (ours.witnesses, ours.dependencies) == (theirs.witnesses, theirs.dependencies)
+        assert ours.dependencies == theirs.dependencies
+        assert [item.name for item in ours.witnesses] == [item.name for item in theirs.witnesses]
+        assert [rung.action for rung in ours.ladder] == [rung.action for rung in theirs.ladder]
         assert ours.cooldown_seconds == theirs.cooldown_seconds / 12

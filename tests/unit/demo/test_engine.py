@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.standin.bouncer import parse_question
-from demo.standin.engine import BuiltInEngine, Decision, EngineFailedError, Question, decide
+from demo.standin.engine import BuiltInEngine, Decision, EngineFailedError, Question, decide, parse_question
 from demo.standin.faults import Fault, FaultBox, Kind
 
 CANARY = Question("canary-allow", "canary-resource", "read")
