@@ -133,7 +133,7 @@ class History:
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=PolicySyncSettings,
-    metrics=(LAST_SUCCESS, FAILED, LOADED, INTERVAL, DURATION, BOUNCER_SYNCS, BOUNCER_FAILURES, SYNCS, SKEW),
+    metrics=(SYNCS, SKEW, LAST_SUCCESS, FAILED, LOADED, INTERVAL, DURATION, BOUNCER_SYNCS, BOUNCER_FAILURES),
     grants=(
         "GRANT SELECT (bouncer_id, environment, polling_interval) ON bouncer_opal_configuration TO cc_exporter",
         "GRANT SELECT (last_sync_time, last_sync_status, policies_count) ON bouncer_opal_configuration TO cc_exporter",
