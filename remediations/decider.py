@@ -106,17 +106,27 @@ class Decider:
             policy = judged_by(policy, lease.remediation, taking_back)
         gathered = await self._gather(lease.remediation, policy, policy_set, taking_back)
         looked = clock.monotonic()
+        if looked - began > MUTES_SECONDS:
+            # A source that hangs takes most of the lease; without this nothing would ever be decided.
+            await lease.renew()
         kept = gathered.kept or await self._keep(lease.remediation, policy, policy_set, gathered)
         took = {"facts": looked - began, "evidence": clock.monotonic() - looked}
         if clock.monotonic() - began > MUTES_SECONDS:
-            mutes = await ask_mutes(self._desk.sources, lease.remediation.alert)
-            gathered = replace(gathered, facts=replace(gathered.facts, mutes=mutes))
+            await lease.renew()
+            gathered = await self._hear_again(gathered, lease.remediation)
         async with self._one_at_a_time:
             inputs = await self._recollect(lease.remediation, policy, policy_set, gathered.facts)
             earlier = find_earlier_write(lease.remediation, inputs.facts)
             if earlier is not None:
                 return await self._take_up(lease, earlier, inputs.facts)
             return await self._settle(lease, inputs, took, kept)
+
+    async def _hear_again(self, gathered: Gathered, remediation: Remediation) -> Gathered:
+        """The same with what mutes the alert now; what nobody could tell a moment ago holds anyway."""
+        if gathered.facts.mutes.value is None:
+            return gathered
+        mutes = await ask_mutes(self._desk.sources, remediation.alert)
+        return replace(gathered, facts=replace(gathered.facts, mutes=mutes))
 
     async def _gather(
         self, remediation: Remediation, policy: Policy, policy_set: PolicySet, taking_back: TakingBack | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ pytestmark = pytest.mark.timeout(120)
 def _values(namespace: str) -> dict[str, Any]:
     def policy(action: str, kind: str, name: str) -> dict[str, Any]:
         target = {"namespace": namespace, "kind": kind, "name": name}
-        return {"action": action, "condition": QUERY, "verify": QUERY, "targets": [target]}
+        # Evictions and Jobs are granted only to a policy that may act.
+        return {"mode": "approve", "action": action, "condition": QUERY, "verify": QUERY, "targets": [target]}
 
     more = {
         "evict": policy("evict_pod", "Deployment", "control-plane-api"),
@@ -170,9 +172,13 @@ def test_caps_and_jobs_are_those_of_the_policies() -> None:
         rendered(_values("controlcore")), "ValidatingAdmissionPolicy", "controlcore-remediator.controlcore"
     )
     variables = {item["name"]: item["expression"] for item in policy["spec"]["variables"]}
-    caps = '{"controlcore/control-plane-api":12,"controlcore/control-plane-api-hpa":12}'
-    assert variables["caps"] == caps
-    assert '["controlcore/dump"]' in policy["spec"]["validations"][-1]["expression"]
+    caps = {
+        f"controlcore/{name}{suffix}": 12
+        for name in ("control-plane-api", "controlcore-bouncer")
+        for suffix in ("", "-hpa")
+    }
+    assert json.loads(variables["caps"]) == caps
+    assert '["controlcore/postgres-backup","controlcore/dump"]' in policy["spec"]["validations"][-1]["expression"]
 
 
 def _is_refused(client: KubernetesClient, verb: str, path: str, body: Manifest) -> bool:

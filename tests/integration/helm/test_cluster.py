@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from remediations.policy import parse_policies
+from remediations.shipped import read_policies
 from tests.fakes.chart import EXAMPLES, OPERATOR, read_example
 from tools.chart import Manifest, find_object, render
 from tools.servers.kubernetes_client import ApiError
@@ -21,7 +23,9 @@ SMALL: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
 OBSERVING: dict[str, Any] = {
     "remediator": {
         **SMALL["remediator"],
-        "policies": {name: {"mode": "observe"} for name in ("restart-api", "scale-api")},
+        "policies": {
+            policy.name: {"mode": "observe"} for policy in parse_policies(read_policies(), "shipped").policies
+        },
     }
 }
 MARK = {"metadata": {"annotations": {"controlcore.io/operation-id": "test"}}}
