@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.errors import BackendError, PermanentError, Reason
 from exporter.catalogue import Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.postgres_asking import Question, ask_views
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from typing import Any
 
     from chassis.postgres import PostgresSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
 
-    Read = Callable[[Sequence[Mapping[str, Any]]], list[Family]]
 
 STATES = {
     "active": "active",
@@ -150,29 +150,17 @@ class PostgresCollector:
 
         After a TransientError the other views are not asked: they would not answer. Raises when nothing is known.
         """
-        families: list[Family] = []
-        failure: BackendError | None = None
-        for sql, arguments, read in self._questions():
-            try:
-                rows = await self._postgres.fetch(sql, *arguments, timeout_seconds=self._settings.query_timeout_seconds)
-            except BackendError as error:
-                failure = failure or error
-                if isinstance(error, TransientError):
-                    break
-            else:
-                families += read(rows)
-        if failure is not None and not families:
-            raise failure
+        families, failure = await ask_views(self._postgres, self._questions(), self._settings.query_timeout_seconds)
         return Result(tuple(families), failure=failure or _hidden(families))
 
-    def _questions(self) -> tuple[tuple[str, tuple[object, ...], Read], ...]:
-        """Each query with its arguments and what reads its rows."""
+    def _questions(self) -> tuple[Question, ...]:
+        """Each view and what reads its rows."""
         return (
-            (ACTIVITY, (), read_connections),
-            (AGES, (self._role,), read_ages),
-            (LIMITS, (), read_limit),
-            (DATABASE, (), read_database),
-            (DATABASE_SIZE, (), read_size),
+            Question(ACTIVITY, read_connections),
+            Question(AGES, read_ages, (self._role,)),
+            Question(LIMITS, read_limit),
+            Question(DATABASE, read_database),
+            Question(DATABASE_SIZE, read_size),
         )
 
 

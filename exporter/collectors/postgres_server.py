@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import BackendError, TransientError
 from exporter.catalogue import Family, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.postgres_asking import Question, ask_views
+from exporter.postgres_views import Rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from exporter.sources import Sources
 
 COMPONENT = "database"
-Rows = Sequence[Mapping[str, Any]]
 MODES = (
     "AccessShareLock",
     "RowShareLock",
@@ -153,32 +152,20 @@ class PostgresServerCollector:
 
         Raises BackendError when nothing is known.
         """
-        families: list[Family] = []
         versions: dict[str, str] = {}
-        failure: BackendError | None = None
-        for sql, arguments, read in self._questions():
-            try:
-                rows = await self._postgres.fetch(sql, *arguments, timeout_seconds=self._settings.query_timeout_seconds)
-            except BackendError as error:
-                failure = failure or error
-                if isinstance(error, TransientError):
-                    break
-            else:
-                families += read(rows)
-                if sql == SERVER:
-                    versions[COMPONENT] = rows[0]["version"]
-        if failure is not None and not families:
-            raise failure
-        return Result(tuple(families), failure=failure, versions=versions)
 
-    def _questions(self) -> tuple[tuple[str, tuple[object, ...], Callable[[Rows], list[Family]]], ...]:
-        """Each query with its arguments and what reads its rows."""
-        return (
-            (SERVER, (), read_server),
-            (DATABASE, (), read_database),
-            (HELD, (), read_locks),
-            (SLOTS, (self._settings.max_slots,), read_slots),
+        def read_start(rows: Rows) -> list[Family]:
+            versions[COMPONENT] = rows[0]["version"]
+            return read_server(rows)
+
+        questions = (
+            Question(SERVER, read_start),
+            Question(DATABASE, read_database),
+            Question(HELD, read_locks),
+            Question(SLOTS, read_slots, (self._settings.max_slots,)),
         )
+        families, failure = await ask_views(self._postgres, questions, self._settings.query_timeout_seconds)
+        return Result(tuple(families), failure=failure, versions=versions)
 
 
 def read_server(rows: Rows) -> list[Family]:
