@@ -1,7 +1,8 @@
-"""What a socket's failure means, in the words of the taxonomy."""
+"""Whether an address accepts connections, and what a socket's failure means in the words of the taxonomy."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import socket
@@ -47,3 +48,14 @@ def _common_errno(text: str) -> int | None:
     """The errno of an error that asyncio made of several (one for each address of a name), when all agree."""
     numbers = {int(number) for number in ERRNO_IN_TEXT.findall(text)}
     return numbers.pop() if len(numbers) == 1 else None
+
+
+async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
+    """Whether the kernel behind this address accepts a TCP connection, which it does also for a hanging process."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.transport.abort()
+    return True

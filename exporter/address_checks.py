@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from chassis.errors import ConfigError
+from chassis.errors import ConfigError, Fault
 from chassis.postgres_address import PostgresAddress
 from chassis.redis_address import RedisAddress
 
@@ -40,6 +40,14 @@ def check_http(url: str | None) -> str | None:
     if parts.username or parts.password:
         raise ValueError("credentials do not belong into this URL")
     return url.rstrip("/")
+
+
+def place_of(url: str) -> tuple[str, int]:
+    """Host and port of a base URL; raises ConfigError when it has no host."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ConfigError((Fault("api.url", "expected http://host:port"),))
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _as_value_error(parse: Callable[[], object]) -> None:

@@ -12,12 +12,13 @@ import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from chassis.errors import BackendError, ConfigError, Fault, PermanentError, Reason
+from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call
+from chassis.sockets import can_connect
+from exporter.address_checks import place_of
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -293,22 +294,3 @@ def read_cache_statistics(body: object) -> bool | None:
         return False
     keys = statistics.get("total_keys")
     return True if isinstance(keys, int) and not isinstance(keys, bool) and keys >= 0 else None
-
-
-def place_of(url: str) -> tuple[str, int]:
-    """Host and port of a base URL; raises ConfigError when it has no host."""
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ConfigError((Fault("api.url", "expected http://host:port"),))
-    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-
-
-async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
-    """Whether the kernel behind this address accepts a TCP connection, which it does also for a hanging process."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.transport.abort()
-    return True

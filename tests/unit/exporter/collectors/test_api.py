@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from chassis.errors import ConfigError, Reason, TransientError
 from chassis.http import Call, Response
+from exporter.address_checks import place_of
 from exporter.collectors import NotConfiguredError, Scope
-from exporter.collectors.api import ANSWERING, ApiCollector, ApiCollectorSettings, place_of
+from exporter.collectors.api import ANSWERING, ApiCollector, ApiCollectorSettings
 from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
