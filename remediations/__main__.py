@@ -21,7 +21,8 @@ from chassis.telemetry import version_line
 from remediations import commands, grants, report, standing
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
 from remediations.commands import read_duration, user_name
-from remediations.journal.port import Journal, JournalError, Remediation
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Journal, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Pause
 from remediations.policy_lint import find_placeholders

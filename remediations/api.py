@@ -19,7 +19,8 @@ from chassis.log import get_logger
 from remediations import report
 from remediations.access import CALLER
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError, find_proposal, give_answer
-from remediations.journal.port import Journal, JournalError
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Journal
 from remediations.model import Pause
 from remediations.shipped import read_openapi
 

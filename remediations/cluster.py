@@ -5,14 +5,13 @@ Nothing here writes. An object that does not look as the API documents it is a P
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes import (
     JsonObject,
-    PatchKind,
     autoscalers_path,
     deployment_path,
     disruption_budgets_path,
@@ -31,7 +30,7 @@ ANNOTATION_PREFIX = "controlcore.io/"
 
 
 class ClusterApi(Protocol):
-    """The calls of chassis.kubernetes.KubernetesClient that the remediator uses; fakes implement these."""
+    """The calls of chassis.kubernetes.KubernetesClient that read; fakes implement these. Facts have no others."""
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
@@ -41,19 +40,6 @@ class ClusterApi(Protocol):
         self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
     ) -> list[JsonObject]:
         """Every object of a collection."""
-        ...
-
-    async def patch(
-        self,
-        path: str,
-        body: JsonObject | Sequence[JsonObject],
-        *,
-        kind: PatchKind,
-        field_manager: str,
-        timeout_seconds: float,
-        dry_run: bool = False,
-    ) -> JsonObject:
-        """Changes an object; only the executor calls this."""
         ...
 
 

@@ -19,7 +19,8 @@ from remediations.circumstances import ProcessStart
 from remediations.decision import Act, Decision, Hold, NotNeeded, Plan
 from remediations.facts import read_pauses
 from remediations.gathering import Gathered, Kept, gather
-from remediations.journal.port import Journal, Remediation, Span, TargetBusyError
+from remediations.journal.errors import TargetBusyError
+from remediations.journal.port import Journal, Remediation, Span
 from remediations.lease import Lease, Move, changing
 from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause, Target
 from remediations.policy import Policy, PolicySet

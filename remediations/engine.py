@@ -25,7 +25,8 @@ from remediations import plan as plans
 from remediations.decider import Decider, Desk, Order
 from remediations.decision import Plan
 from remediations.executor import Executor, Sending, Sent
-from remediations.journal.port import Claim, FenceLostError, JournalError, Remediation
+from remediations.journal.errors import FenceLostError, JournalError
+from remediations.journal.port import Claim, Remediation
 from remediations.lease import Lease, changing
 from remediations.progress import JournalledProgress, read_progress
 from remediations.reasons import HoldReason

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
 from remediations.decision import Plan
-from remediations.journal.port import FenceLostError
+from remediations.journal.errors import FenceLostError
 from remediations.model import Fact
 from remediations.policy_model import Query
 from remediations.progress import Progress

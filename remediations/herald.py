@@ -13,7 +13,8 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.journal.port import Journal, JournalError, Remediation
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Journal, Remediation
 from remediations.moments import Told, tell
 from remediations.policy import PolicySet
 from remediations.states import CLOSED, State

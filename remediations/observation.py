@@ -16,7 +16,8 @@ from chassis.kubernetes import autoscalers_path
 from remediations.cluster import deployment_location
 from remediations.decision import Plan
 from remediations.effects import ASKED, ask_effect
-from remediations.journal.port import JournalError, Record
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Record
 from remediations.model import Fact
 from remediations.policy import Policy
 from remediations.sighting import Lookout

@@ -6,14 +6,14 @@ Lives as long as one decision, so nothing in it is older than that. Whoever gets
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError
 
 if TYPE_CHECKING:
-    from chassis.kubernetes import JsonObject, PatchKind
+    from chassis.kubernetes import JsonObject
     from remediations.cluster import ClusterApi
 
 Key = tuple[str, ...]
@@ -30,7 +30,7 @@ class _Answer:
 
 
 class Once:
-    """A remediations.cluster.ClusterApi that remembers what it has read; it writes nothing."""
+    """A remediations.cluster.ClusterApi that remembers what it has read."""
 
     def __init__(self, api: ClusterApi) -> None:
         self._api = api
@@ -52,19 +52,6 @@ class Once:
             ),
         )
         return found
-
-    async def patch(
-        self,
-        path: str,
-        body: JsonObject | Sequence[JsonObject],
-        *,
-        kind: PatchKind,
-        field_manager: str,
-        timeout_seconds: float,
-        dry_run: bool = False,
-    ) -> JsonObject:
-        """Never: facts are read, and only the executor writes."""
-        raise NotImplementedError
 
     async def _ask(self, key: Key, question: Callable[[], Awaitable[Any]]) -> Any:
         """The answer, asked by whoever comes first. Who is cancelled while asking leaves it to the next."""

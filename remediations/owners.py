@@ -47,6 +47,18 @@ MOST: Mapping[OwnerKind, str] = {
     OwnerKind.SCALED_OBJECT: "maxReplicaCount",
 }
 """The field with the greatest number of pods."""
+RIGHTS = (
+    "get apps/deployments",
+    "get apps/deployments/scale",
+    "patch apps/deployments/scale",
+    "list autoscaling/horizontalpodautoscalers",
+    "get autoscaling/horizontalpodautoscalers",
+    "patch autoscaling/horizontalpodautoscalers",
+    "list keda.sh/scaledobjects",
+    "get keda.sh/scaledobjects",
+    "patch keda.sh/scaledobjects",
+)
+"""What finding the owner and changing its numbers needs."""
 FIELDS = frozenset({*LEAST.values(), *MOST.values()})
 
 

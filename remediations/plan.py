@@ -9,7 +9,7 @@ from typing import Any
 
 from remediations import undo as undos
 from remediations.decision import Plan
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.model import Target
 from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step
 

@@ -13,7 +13,8 @@ import msgspec
 
 from remediations.decide import decide
 from remediations.decision import Decision
-from remediations.journal.port import JournalError, Remediation
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Remediation
 from remediations.model import Facts, History
 from remediations.policy_model import Policy, PolicySet
 from remediations.rebuilding import rebuild

@@ -6,7 +6,8 @@ import asyncio
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.journal.port import Journal, JournalError
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Journal
 
 PAUSE_SECONDS = 3600.0
 DAY_SECONDS = 86400.0

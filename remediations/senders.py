@@ -7,7 +7,7 @@ disruption budget says: not now), or unknown, when nobody can tell from the answ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -63,6 +63,19 @@ class Sent:
 
 class Writer(ClusterApi, Protocol):
     """The calls of chassis.kubernetes.KubernetesClient that write; fakes implement these."""
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonObject | Sequence[JsonObject],
+        *,
+        kind: PatchKind,
+        field_manager: str,
+        timeout_seconds: float,
+        dry_run: bool = False,
+    ) -> JsonObject:
+        """Changes an object; only the executor calls this."""
+        ...
 
     async def create(
         self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False

@@ -24,7 +24,8 @@ from remediations.api import Api
 from remediations.credentials import Credentials
 from remediations.facts import read_pauses
 from remediations.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
-from remediations.journal.port import Delivery, Journal, JournalError, Stored
+from remediations.journal.errors import JournalError
+from remediations.journal.port import Delivery, Journal, Stored
 from remediations.policy import PolicySet
 from remediations.telemetry import AlertStatus, Notification, Telemetry
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chassis.errors import InvariantBroken
+
 
 class State(StrEnum):
     """Where a remediation stands. `TRANSITIONS` says what may follow."""
@@ -61,6 +63,12 @@ at once: they occupy no target, and doing them twice changes nothing."""
 
 REVERTED = "reverted"
 """Reason of a remediation that failed because somebody else took back what was written."""
+
+
+def require_transition(expected: State, state: State) -> None:
+    """Raises InvariantBroken for a step that TRANSITIONS does not know; every adapter asks before it writes."""
+    if state not in TRANSITIONS.get(expected, frozenset()):
+        raise InvariantBroken(f"a remediation cannot go from {expected} to {state}")
 
 
 class Outcome(StrEnum):

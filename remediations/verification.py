@@ -8,7 +8,7 @@ from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.decider import Desk
 from remediations.decision import Plan
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.lease import Lease, changing
 from remediations.observation import KIND, from_records, observe, to_data
 from remediations.reverting import follow_up

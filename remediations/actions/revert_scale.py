@@ -5,7 +5,7 @@ from __future__ import annotations
 from remediations.actions import ActionInput, Effect, action, refuses, settles
 from remediations.decision import GuardOutcome, Plan
 from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Facts
-from remediations.owners import Change, Owner, OwnerKind, find_owner, plan_change
+from remediations.owners import RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.reasons import HoldReason, Settled
 from remediations.sights import Need
 from remediations.undo import TakingBack
@@ -18,17 +18,7 @@ LEAST_REPLICAS = 1
     kinds=("Deployment",),
     effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.SETS_REPLICAS, Effect.REMOVES_PODS}),
     refusals=frozenset({HoldReason.OWNER_UNKNOWN}),
-    rbac=(
-        "get apps/deployments",
-        "get apps/deployments/scale",
-        "patch apps/deployments/scale",
-        "list autoscaling/horizontalpodautoscalers",
-        "get autoscaling/horizontalpodautoscalers",
-        "patch autoscaling/horizontalpodautoscalers",
-        "list keda.sh/scaledobjects",
-        "get keda.sh/scaledobjects",
-        "patch keda.sh/scaledobjects",
-    ),
+    rbac=RIGHTS,
     needs=frozenset({Need.SCALED_OBJECTS, Need.TAKING_BACK}),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:

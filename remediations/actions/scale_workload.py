@@ -9,7 +9,7 @@ from typing import Any
 from remediations.actions import ActionInput, Effect, Parameter, ParameterKind, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
-from remediations.owners import LEAST, MOST, Change, Owner, OwnerKind, find_owner, plan_change
+from remediations.owners import LEAST, MOST, RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.reasons import HoldReason
 from remediations.sights import Need
 from remediations.undo import Undo
@@ -19,18 +19,7 @@ from remediations.undo import Undo
     kinds=("Deployment",),
     effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.STARTS_PODS, Effect.SETS_REPLICAS}),
     refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP, HoldReason.CONDITION_UNKNOWN}),
-    rbac=(
-        "get apps/deployments",
-        "get apps/deployments/scale",
-        "patch apps/deployments/scale",
-        "list autoscaling/horizontalpodautoscalers",
-        "get autoscaling/horizontalpodautoscalers",
-        "patch autoscaling/horizontalpodautoscalers",
-        "list keda.sh/scaledobjects",
-        "get keda.sh/scaledobjects",
-        "patch keda.sh/scaledobjects",
-        "get core/configmaps",
-    ),
+    rbac=(*RIGHTS, "get core/configmaps"),
     parameters=(
         Parameter(
             "max_replicas_cap",

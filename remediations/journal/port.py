@@ -14,24 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from chassis.errors import ControlCoreError, InvariantBroken
 from remediations.circumstances import Approval, BreakerReset
 from remediations.model import Alert, PastAction, Pause, Target
-from remediations.states import TRANSITIONS, State
+from remediations.states import State
 
 MAX_ARRIVALS = 10_000
-
-
-class JournalError(ControlCoreError):
-    """The journal cannot do what was asked now (locked, full, corrupt): nothing was changed."""
-
-
-class FenceLostError(JournalError):
-    """The caller's claim is not the newest any more, or its lease has run out: it must stop and write nothing."""
-
-
-class TargetBusyError(JournalError):
-    """Another remediation is in flight on the same target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +169,6 @@ class Recollection:
     arrivals: Sequence[float]
     approval: Approval | None
     breaker_resets: Sequence[BreakerReset]
-
-
-def require_transition(expected: State, state: State) -> None:
-    """Raises InvariantBroken for a step that `model.TRANSITIONS` does not know; every adapter asks before it writes."""
-    if state not in TRANSITIONS.get(expected, frozenset()):
-        raise InvariantBroken(f"a remediation cannot go from {expected} to {state}")
 
 
 class Journal(Protocol):

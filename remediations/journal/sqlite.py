@@ -15,24 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import (
-    Change,
-    Claim,
-    Delivery,
-    FenceLostError,
-    JournalError,
-    Record,
-    Remediation,
-    Stored,
-    TargetBusyError,
-    require_transition,
-)
+from remediations.journal.errors import FenceLostError, JournalError, TargetBusyError
+from remediations.journal.port import Change, Claim, Delivery, Record, Remediation, Stored
 from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import schedule, store_delivery
 from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, to_json, to_text
 from remediations.journal.sqlite_thread import SqliteThread
 from remediations.model import Pause
-from remediations.states import CLOSED, State
+from remediations.states import CLOSED, State, require_transition
 
 
 class SqliteJournal(SqliteAnswers):

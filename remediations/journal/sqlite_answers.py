@@ -6,7 +6,7 @@ import sqlite3
 
 from remediations.circumstances import Approval, BreakerReset
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.journal.sqlite_history import SqliteHistory
 from remediations.journal.sqlite_rows import to_json, to_text
 from remediations.states import CLOSED, State

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 
 APPLICATION_ID = 0x43435244
 """PRAGMA application_id of a journal, so that another program's database is never written to."""

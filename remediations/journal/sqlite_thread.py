@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from remediations.journal.errors import JournalError
 from remediations.journal.ownership import Ownership
-from remediations.journal.port import JournalError
 from remediations.journal.sqlite_schema import prepare
 
 T = TypeVar("T")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import InvariantBroken
-from remediations.journal.port import Change, FenceLostError, FollowUp, Journal, JournalError, Record, TargetBusyError
+from remediations.journal.errors import FenceLostError, JournalError, TargetBusyError
+from remediations.journal.port import Change, FollowUp, Journal, Record
 from remediations.states import CLOSED, TRANSITIONS, State
 from tests.contract.journal_opening import API, PATHS, T0, Opening, change, match
 

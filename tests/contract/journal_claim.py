@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.port import FenceLostError, Journal, TargetBusyError
+from remediations.journal.errors import FenceLostError, TargetBusyError
+from remediations.journal.port import Journal
 from remediations.states import IN_FLIGHT, State
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 

@@ -9,16 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.port import (
-    Change,
-    Claim,
-    Delivery,
-    Journal,
-    Match,
-    Quarantined,
-    Record,
-    Stored,
-)
+from remediations.journal.port import Change, Claim, Delivery, Journal, Match, Quarantined, Record, Stored
 from remediations.model import Alert, Target
 from remediations.states import State
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from remediations.circumstances import Approval, BreakerReset
-from remediations.journal.port import FenceLostError, Journal, JournalError, Quarantined, Recollection, Span
+from remediations.journal.errors import FenceLostError, JournalError
+from remediations.journal.port import Journal, Quarantined, Recollection, Span
 from remediations.model import Pause, Target
 from remediations.states import State
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match

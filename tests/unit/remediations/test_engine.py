@@ -13,7 +13,7 @@ import structlog
 
 from chassis import log
 from chassis.errors import InvariantBroken, Reason, TransientError
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.model import ANNOTATION_OPERATION, Pause
 from remediations.states import State
 from tests.fakes.decisions import NOW

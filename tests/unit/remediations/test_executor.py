@@ -9,7 +9,7 @@ from remediations.actions import ActionInput
 from remediations.decide import ACTIONS
 from remediations.decision import Plan
 from remediations.executor import Executor, Sending
-from remediations.journal.port import FenceLostError
+from remediations.journal.errors import FenceLostError
 from remediations.model import ANNOTATION_OPERATION, Facts
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_workload, facts

@@ -12,7 +12,7 @@ from remediations import herald as heralds
 from remediations.announcement import announce
 from remediations.events import notes
 from remediations.herald import Herald
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.moments import MomentKind, Told
 from remediations.states import State
 from tests.fakes.clock import ManualClock

@@ -8,7 +8,7 @@ import pytest
 
 from remediations import decide
 from remediations.decision import Act, Plan
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.model import ANNOTATION_OPERATION, Fact
 from remediations.plan import describe_difference, from_data, to_data
 from tests.fakes.decisions import a_request, a_workload, facts, scale_policy

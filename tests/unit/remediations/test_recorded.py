@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.recorded import facts_from_data, facts_to_data, from_text, make_inputs, to_text
 from tests.fakes.decisions import a_request, facts
 from tests.fakes.scenarios import SCENARIOS, Scenario

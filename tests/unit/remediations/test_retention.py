@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.retention import forget_old, forget_once
 from remediations.states import State
 from tests.fakes.clock import ManualClock

@@ -18,7 +18,7 @@ from chassis.web_config import read_web
 from chassis.web_guard import WebGuard
 from remediations import server as module
 from remediations.credentials import Credentials
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.journal.sqlite import SqliteJournal, open_journal
 from remediations.server import Parts, Server
 from remediations.telemetry import Telemetry

@@ -14,7 +14,8 @@ from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http import HttpClient, serving
 from remediations.decision import Plan
 from remediations.executor import Executor, Sending, Tools
-from remediations.journal.port import FenceLostError, Record
+from remediations.journal.errors import FenceLostError
+from remediations.journal.port import Record
 from remediations.model import ANNOTATION_OPERATION, Fact
 from remediations.plan import describe_difference, from_data, to_data
 from remediations.policy import Query

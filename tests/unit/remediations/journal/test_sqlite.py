@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.port import FenceLostError, Journal, JournalError, Quarantined
+from remediations.journal.errors import FenceLostError, JournalError
+from remediations.journal.port import Journal, Quarantined
 from remediations.journal.sqlite import open_journal
 from remediations.journal.sqlite_rows import IdSource
 from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATIONS, OPEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.journal.port import JournalError
+from remediations.journal.errors import JournalError
 from remediations.journal.sqlite import open_journal
 from remediations.states import State
 from tests.contract.journal import T0, change, delivery, match

@@ -1,0 +1,17 @@
+"""Why a journal did not do what was asked."""
+
+from __future__ import annotations
+
+from chassis.errors import ControlCoreError
+
+
+class JournalError(ControlCoreError):
+    """The journal cannot do what was asked now (locked, full, corrupt): nothing was changed."""
+
+
+class FenceLostError(JournalError):
+    """The caller's claim is not the newest any more, or its lease has run out: it must stop and write nothing."""
+
+
+class TargetBusyError(JournalError):
+    """Another remediation is in flight on the same target."""
