@@ -21,13 +21,14 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes import JsonObject, PatchKind
+from chassis.kubernetes import PatchKind
 from chassis.kubernetes_paths import autoscaler_path, deployment_path, deployment_scale_path, pod_path
 from chassis.log import get_logger
 from remediations.decide import ACTIONS
 from remediations.model import FIELD_MANAGER, Fact, Mode, Target
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import at_rung
+from remediations.senders import Patcher
 from remediations.telemetry import Telemetry
 
 OUTSIDER = "controlcore-self-test"
@@ -46,21 +47,8 @@ PASSED_BY_RBAC = frozenset({Reason.MISSING, Reason.CONFLICT, Reason.MALFORMED, R
 """What the API server answers only to a caller who has the right."""
 
 
-class Limited(Protocol):
-    """The calls of chassis.kubernetes.KubernetesClient that are tried."""
-
-    async def patch(
-        self,
-        path: str,
-        body: JsonObject | Sequence[JsonObject],
-        *,
-        kind: PatchKind,
-        field_manager: str,
-        timeout_seconds: float,
-        dry_run: bool = False,
-    ) -> JsonObject:
-        """Changes an object, here always as a dry run."""
-        ...
+class Limited(Patcher, Protocol):
+    """The calls of chassis.kubernetes.KubernetesClient that are tried, each as a dry run."""
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
         """Asks whether an object could be deleted; deletes nothing."""

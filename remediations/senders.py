@@ -61,8 +61,8 @@ class Sent:
     hold: HoldReason | None = None
 
 
-class Writer(ClusterApi, Protocol):
-    """The calls of chassis.kubernetes.KubernetesClient that write; fakes implement these."""
+class Patcher(Protocol):
+    """The call of chassis.kubernetes.KubernetesClient that changes an object; fakes implement it."""
 
     async def patch(
         self,
@@ -74,8 +74,12 @@ class Writer(ClusterApi, Protocol):
         timeout_seconds: float,
         dry_run: bool = False,
     ) -> JsonObject:
-        """Changes an object; only the executor calls this."""
+        """Changes an object, or with `dry_run` asks whether it could be changed."""
         ...
+
+
+class Writer(ClusterApi, Patcher, Protocol):
+    """The calls that write; only the executor has them."""
 
     async def create(
         self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
