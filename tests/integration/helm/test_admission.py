@@ -197,7 +197,8 @@ def _is_refused(client: KubernetesClient, verb: str, path: str, body: Manifest) 
 
 
 def _is_established(definition: Manifest) -> bool:
-    conditions = definition.get("status", {}).get("conditions", ())
+    # The server writes null before it has looked at a new definition.
+    conditions = definition.get("status", {}).get("conditions") or ()
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
 

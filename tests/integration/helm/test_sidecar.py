@@ -128,7 +128,7 @@ def _is_scaling(cluster: Cluster, namespace: str, metrics_api: MetricsApi) -> bo
     path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/control-plane-api-hpa"
 
     def has_looked(autoscaler: Manifest) -> bool:
-        found = {item["type"]: item["status"] for item in autoscaler.get("status", {}).get("conditions", ())}
+        found = {item["type"]: item["status"] for item in autoscaler.get("status", {}).get("conditions") or ()}
         return found.get("ScalingActive") == "True"
 
     return has_looked(cluster.wait_for(path, has_looked, 60.0))
