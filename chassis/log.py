@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import structlog
 
 from chassis.clock import Clock, SystemClock
-from chassis.logfile import LogFile
+from chassis.logfile import LogFile, to_json
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -78,7 +78,7 @@ def configure(
     renderer: Any = structlog.dev.ConsoleRenderer(colors=is_console and out.isatty())
     if not is_console:
         # ASCII only: an alert's label may hold half a surrogate pair, which no stream can encode.
-        renderer = structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=True)
+        renderer = structlog.processors.JSONRenderer(serializer=lambda event, **_options: to_json(event))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

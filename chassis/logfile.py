@@ -7,6 +7,7 @@ A line passes the whole fluentd configuration of the DevOps guide: its source re
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import threading
@@ -95,8 +96,26 @@ class LogFile:
 
 def line_of(event: Mapping[str, Any]) -> str:
     """One event as the guide's log shipping takes it."""
-    inner = {RESERVED.get(key, key): value for key, value in event.items()}
-    inner.pop(None, None)
-    message = json.dumps(inner, default=repr)
-    outer = {TIME_KEY: event.get(TIME_KEY), "level": event.get("level"), "message": message}
-    return json.dumps(outer, default=repr)
+    renamed = ((RESERVED.get(key, key), value) for key, value in event.items())
+    inner = {key: value for key, value in renamed if key is not None}
+    outer = {TIME_KEY: event.get(TIME_KEY), "level": event.get("level"), "message": to_json(inner)}
+    return to_json(outer)
+
+
+def to_json(event: Mapping[str, Any]) -> str:
+    """The event as ASCII JSON that every parser takes: NaN and Infinity, which JSON does not have, as text."""
+    try:
+        return json.dumps(event, default=repr, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(event), default=repr, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The same with numbers that JSON does not have as their representation, at any depth."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return {_finite(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -24,12 +24,16 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f%z"
 """The guide's `%Y-%m-%dT%H:%M:%S.%L%z`: Ruby's %L is a fraction of a second of any length, Python's is %f."""
 
 
+def refuse(text: str) -> None:
+    raise AssertionError(f"{text} is not JSON; a real fluentd makes an error event of it")
+
+
 def fluentd(line: str) -> dict[str, Any]:
     """What the guide's source and its parser filter make of a line; raises where fluentd would emit an error event."""
-    record = json.loads(line)
+    record = json.loads(line, parse_constant=refuse)
     assert isinstance(record, dict)
     datetime.strptime(record.pop("timestamp"), TIME_FORMAT).astimezone(UTC)
-    parsed = json.loads(record["message"])
+    parsed = json.loads(record["message"], parse_constant=refuse)
     assert isinstance(parsed, dict)
     assert "time" not in parsed, "the parser would take it for the time of the event"
     return record | parsed
@@ -66,6 +70,12 @@ def test_key_that_would_be_the_events_time_is_renamed() -> None:
 
 def test_value_that_json_does_not_know_is_written_as_its_representation() -> None:
     assert fluentd(line_of(event(path=Path("/x"))))["path"] == "PosixPath('/x')"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_number_that_json_does_not_have_is_written_as_text_at_any_depth(number: float) -> None:
+    found = fluentd(line_of(event(age=number, deep={"values": [1.5, number]})))
+    assert (found["age"], found["deep"]) == (repr(number), {"values": [1.5, repr(number)]})
 
 
 def test_every_line_goes_to_the_stream_and_to_the_file(tmp_path: Path) -> None:
