@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chassis import lifecycle, log
+from chassis import allocator, lifecycle, log
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError
 from chassis.logfile import LogFile
@@ -25,6 +25,7 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    allocator.limit_heap()
     specs = discover()
     if arguments[:1] == ["grants"]:
         return print_grants(specs, arguments[1:])

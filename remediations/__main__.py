@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from chassis import log
+from chassis import allocator, log
 from chassis.clock import SystemClock
 from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
@@ -37,6 +37,7 @@ Command = Callable[[argparse.Namespace, RemediatorSettings], int]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
+    allocator.limit_heap()
     options = _parser().parse_args(arguments)
     try:
         settings = load(RemediatorSettings, getattr(options, "config_file", None))
