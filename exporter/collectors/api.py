@@ -19,8 +19,9 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call
 from chassis.sockets import can_connect
 from exporter.address_checks import place_of
+from exporter.api_gate import GateSettings, alone, is_harmless
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
-from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.collectors import NotConfiguredError, Result, Scope, collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,8 +100,8 @@ GUIDE_DURATION = Metric(
     buckets=FAST_BUCKETS,
 )
 
-# Answered without a table or a lock: only whether the server still talks on the connection that the exporter keeps.
-ANSWERING = "SELECT 1 AS answering"
+GATE_WAIT_SECONDS = 1.0
+"""What the deadline of a collection leaves beside the probes' own."""
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class RedisPath:
     due_monotonic: float = -math.inf
 
 
-class ApiCollectorSettings(CollectorSettings):
+class ApiCollectorSettings(GateSettings):
     """How the API is asked."""
 
     timeout_seconds: float = 8.0
@@ -127,11 +128,6 @@ class ApiCollectorSettings(CollectorSettings):
     """What is asked: an unauthenticated GET that reads the database and writes nothing."""
     deep_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of the deep probe. The API's loop is blocked for as long as the database takes, whatever is set here."""
-    slow_database_seconds: float = Field(default=0.5, gt=0)
-    """A canary slower than this suspends the deep probe, and so does a database that does not answer within it just
-    before. Too large freezes users' requests, too small never probes."""
-    canary_age_seconds: float = Field(default=30.0, gt=0)
-    """A canary older than this suspends the deep probe; three of its intervals, so that one late round is forgiven."""
     redis_interval_seconds: float = Field(default=60.0, ge=60)
     """Seconds between two questions for the cache's statistics, for which the API reads every cached attribute: hence
     not below 60."""
@@ -169,8 +165,7 @@ class ApiCollector:
         self._place = place_of(url)
         self._http = sources.http
         self._clock = sources.clock
-        self._database = sources.database_health
-        self._postgres = sources.postgres
+        self._sources = sources
         self._redis = RedisPath()
         self._statuses: dict[tuple[str, ...], float] = {}
         self._durations = Histogram(PROBE_DURATION).born([(HEALTH,), (DEEP,)])
@@ -193,10 +188,7 @@ class ApiCollector:
             port = group.create_task(can_connect(*self._place, self._settings.connect_timeout_seconds), name="api.port")
             health = group.create_task(self._probe_health(), name="api.health")
         is_up = isinstance(health.result(), float)
-        may_probe = is_up and self._may_probe_deep() and await self._is_database_answering()
-        deep = await self._probe_deep() if may_probe else None
-        if is_up:
-            await self._ask_for_redis()
+        may_probe, deep = await self._ask() if is_up else (False, None)
         families = (
             REACHABLE.value(port.result()),
             HEALTH_DURATION.value(health.result()),
@@ -210,30 +202,19 @@ class ApiCollector:
         )
         return Result(families, {COMPONENT: is_up})
 
-    def _may_probe_deep(self) -> bool:
-        """Whether a deep probe does no harm now.
+    async def _ask(self) -> tuple[bool, bool | None]:
+        """Whether the deep probe was sent, and what it gave; then the question for Redis. All when it does no harm.
 
-        One at a time: the API handles it on its event loop, so an API that has just answered /health has none in
-        flight any more, also none that we gave up waiting for.
+        An API that has just answered /health has nothing in flight any more on its event loop, also no deep probe that
+        we gave up waiting for.
         """
-        return self._settings.deep_probe and self._database.may_probe(
-            self._clock.monotonic(),
-            slow_seconds=self._settings.slow_database_seconds,
-            max_age_seconds=self._settings.canary_age_seconds,
-        )
-
-    async def _is_database_answering(self) -> bool:
-        """Whether the database answers at this moment; unknown is no.
-
-        The canary may be an interval old: a database that froze since would take the API's event loop with it.
-        """
-        if self._postgres is None:
-            return False
-        try:
-            await self._postgres.fetch(ANSWERING, timeout_seconds=self._settings.slow_database_seconds)
-        except BackendError:
-            return False
-        return True
+        async with alone(self._sources, GATE_WAIT_SECONDS) as is_alone:
+            is_wanted = is_alone and self._settings.deep_probe
+            may_probe = is_wanted and await is_harmless(self._sources, self._settings)
+            deep = await self._probe_deep() if may_probe else None
+            if is_alone:
+                await self._ask_for_redis()
+        return may_probe, deep
 
     async def _ask_for_redis(self) -> None:
         """Notes, when it is time, whether the API reaches its Redis; what is no clear answer is unknown."""

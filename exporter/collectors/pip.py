@@ -9,8 +9,9 @@ from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call
+from exporter.api_gate import GateSettings, passing
 from exporter.catalogue import Metric
-from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.collectors import NotConfiguredError, Result, Scope, collector
 from exporter.pip_rows import PIP_METRICS, read_connections, read_counts, read_overdue
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ SELECT environment::text AS environment,
 """
 
 
-class PipSettings(CollectorSettings):
+GATE_WAIT_SECONDS = 1.0
+
+
+class PipSettings(GateSettings):
     """How the connections are read."""
 
     interval_seconds: float = Field(default=30.0, gt=0)
@@ -77,10 +81,6 @@ class PipSettings(CollectorSettings):
     """Connections with series of their own; the others are still counted by environment and health."""
     ask_scheduler: bool = True
     """Whether the API is asked about its scheduler. Off leaves its metric absent."""
-    slow_database_seconds: float = Field(default=0.5, gt=0)
-    """A database canary slower than this leaves the API unasked: its handlers block each other."""
-    canary_age_seconds: float = Field(default=30.0, gt=0)
-    """A database canary older than this leaves the API unasked."""
 
 
 @collector(
@@ -127,27 +127,22 @@ class PipCollector:
     async def _is_scheduler_running(self) -> bool | None:
         """What the API says of its scheduler; None when it is not asked or does not have this endpoint."""
         url = self._sources.settings.api.url
-        if url is None or not self._settings.ask_scheduler or not self._may_ask():
+        if url is None or not self._settings.ask_scheduler:
             return None
-        try:
-            call = Call(f"{url}{SCHEDULER_PATH}", self._settings.request_timeout_seconds)
-            body = (await self._sources.http.send(call)).require_ok().json()
-        except PermanentError as error:
-            if error.reason in {Reason.MISSING, Reason.AUTH, Reason.PERMISSION}:
+        async with passing(self._sources, self._settings, GATE_WAIT_SECONDS) as is_open:
+            if not is_open:
                 return None
-            raise
+            try:
+                call = Call(f"{url}{SCHEDULER_PATH}", self._settings.request_timeout_seconds)
+                body = (await self._sources.http.send(call)).require_ok().json()
+            except PermanentError as error:
+                if error.reason in {Reason.MISSING, Reason.AUTH, Reason.PERMISSION}:
+                    return None
+                raise
         running = body.get("running") if isinstance(body, dict) else None
         if not isinstance(running, bool):
             raise PermanentError(Reason.MALFORMED, f"the answer of {SCHEDULER_PATH} does not say whether it runs")
         return running
-
-    def _may_ask(self) -> bool:
-        """Whether asking the API does no harm now: only while the database is known to be quick."""
-        return self._sources.database_health.may_probe(
-            self._sources.clock.monotonic(),
-            slow_seconds=self._settings.slow_database_seconds,
-            max_age_seconds=self._settings.canary_age_seconds,
-        )
 
     async def _fetch(self, sql: str, *arguments: object) -> Sequence[Any]:
         """The rows of one query under its deadline."""

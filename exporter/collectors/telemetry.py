@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from chassis.config import read_secret
-from chassis.errors import BackendError, ConfigError, PermanentError, Reason
+from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
 from chassis.http import Call
+from exporter.api_gate import GateSettings, passing
 from exporter.catalogue import Metric
-from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.collectors import NotConfiguredError, Result, Scope, collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chassis.http import HttpClient
     from exporter.sources import Sources
 
 PRESENT = Metric(
@@ -41,13 +41,17 @@ NEXT = Metric(
 )
 
 
-class TelemetrySettings(CollectorSettings):
+GATE_WAIT_SECONDS, VERDICT_SECONDS = 2.0, 2.0
+"""How long it waits for others who ask the API, and at the start for the first canary: the next try is far away."""
+
+
+class TelemetrySettings(GateSettings):
     """How the licence link is asked for. Without a token the collector is not configured."""
 
     interval_seconds: float = Field(default=300.0, gt=0)
     """Seconds between two questions. Reports are made daily; smaller only adds requests."""
-    timeout_seconds: float = 5.0
-    """Deadline of one collection; above the request's."""
+    timeout_seconds: float = 8.0
+    """Deadline of one collection; above the request's and the waits for the canary and for other questions."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of the request. The API's handlers block one another; too small misses a busy one."""
     path: str = Field(default="/telemetry/config", pattern="^/")
@@ -60,29 +64,37 @@ class TelemetrySettings(CollectorSettings):
 class TelemetryCollector:
     """Asks GET /telemetry/config; a build without it (404) is a finding, no failure."""
 
-    def __init__(self, settings: TelemetrySettings, url: str, token_file: Path, http: HttpClient) -> None:
+    def __init__(self, settings: TelemetrySettings, url: str, token_file: Path, sources: Sources) -> None:
         self._settings = settings
         self._url = f"{url}{settings.path}"
         self._token_file = token_file
-        self._http = http
+        self._sources = sources
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: TelemetrySettings, sources: Sources) -> AsyncIterator[TelemetryCollector]:
-        """Yields the collector; raises NotConfiguredError without an API or a token."""
+        """Yields the collector; raises NotConfiguredError without an API, a token, or a database to watch over it."""
         url = sources.settings.api.url
         if url is None or settings.token_file is None:
             raise NotConfiguredError("no API, or no token for it, is configured")
-        yield cls(settings, url, settings.token_file, sources.http)
+        if sources.postgres is None:
+            raise NotConfiguredError("no database is configured, without whose canary the API is not asked")
+        yield cls(settings, url, settings.token_file, sources)
 
     async def collect(self) -> Result:
-        """Asks once; raises BackendError when the answer says nothing."""
+        """Asks once; raises BackendError when the answer says nothing, or (suspended) when asking might do harm."""
         try:
             token = await asyncio.to_thread(read_secret, self._token_file, "collectors.telemetry.token_file")
         except ConfigError as error:
             raise PermanentError(Reason.AUTH, str(error)) from error
         headers = {"Authorization": f"Bearer {token.get_secret_value()}", "Connection": "close"}
-        answer = await self._http.send(Call(self._url, self._settings.request_timeout_seconds, headers=headers))
+        async with passing(self._sources, self._settings, GATE_WAIT_SECONDS, VERDICT_SECONDS) as is_open:
+            if not is_open:
+                # The token makes the API look its user up in the database.
+                raise TransientError(Reason.SUSPENDED, "not asked: its database is not quick, or we ask already")
+            answer = await self._sources.http.send(
+                Call(self._url, self._settings.request_timeout_seconds, headers=headers)
+            )
         try:
             body = answer.require_ok().json()
         except BackendError as error:

@@ -117,8 +117,11 @@ async def test_frozen_database_gets_no_deep_probe_and_the_apis_loop_stays_free(s
             rounds = [just_frozen, *[await api.collect() for _ in range(2)]]
         finally:
             product.server.thaw()
-        await canary.collect()
-        after = await api.collect()
+        for _ in range(10):  # a busy machine may find the thawed database slow for a moment
+            await canary.collect()
+            after = await api.collect()
+            if value(after.families, SUSPENDED) == 0:
+                break
     for result in rounds:
         assert (value(result.families, SUSPENDED), value(result.families, SUCCESS)) == (1, None)
         assert result.components == {"api": True}

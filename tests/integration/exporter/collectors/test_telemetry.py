@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 from aiohttp import web
 
+from chassis.clock import SystemClock
 from chassis.errors import PermanentError, Reason
 from chassis.http import HttpClient, serving
+from chassis.postgres import PostgresSession
+from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
 from exporter.settings import ApiSettings, ExporterSettings
+from exporter.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
 
 pytestmark = pytest.mark.timeout(60)
@@ -22,21 +28,31 @@ def token(tmp_path):
     return path
 
 
-async def collect(url, token):
-    async with (
-        HttpClient.opened() as http,
-        TelemetryCollector.open(
-            TelemetrySettings(token_file=token), make_sources(ExporterSettings(api=ApiSettings(url=url)), http=http)
-        ) as collector,
-    ):
-        return await collector.collect()
+async def collect(url, token, product):
+    async with HttpClient.opened() as http, AsyncExitStack() as stack:
+        session = PostgresSession(product.address())
+        stack.push_async_callback(session.close)
+        sources = make_sources(
+            ExporterSettings(api=ApiSettings(url=url)),
+            http=http,
+            clock=SystemClock(),
+            postgres=session,
+            postgres_address=product.address(),
+            database_health=DatabaseHealth(),
+        )
+        async with (
+            PostgresCanaryCollector.open(PostgresCanarySettings(), sources) as canary,
+            TelemetryCollector.open(TelemetrySettings(token_file=token), sources) as collector,
+        ):
+            await canary.collect()
+            return await collector.collect()
 
 
-async def test_api_of_the_snapshot_has_no_telemetry(standin, token):
-    assert samples((await collect(standin.api_url, token)).families) == {PRESENT: {(): 0.0}}
+async def test_api_of_the_snapshot_has_no_telemetry(standin, product, token):
+    assert samples((await collect(standin.api_url, token, product)).families) == {PRESENT: {(): 0.0}}
 
 
-async def test_newer_api_tells_its_last_report_to_whoever_has_the_token(token):
+async def test_newer_api_tells_its_last_report_to_whoever_has_the_token(product, token):
     async def get_config(request):
         if request.headers.get("Authorization") != "Bearer made-up-token":
             raise web.HTTPUnauthorized
@@ -45,9 +61,9 @@ async def test_newer_api_tells_its_last_report_to_whoever_has_the_token(token):
     app = web.Application()
     app.router.add_get("/telemetry/config", get_config)
     async with serving(app, "127.0.0.1", 0) as (host, port):
-        result = await collect(f"http://{host}:{port}", token)
+        result = await collect(f"http://{host}:{port}", token, product)
         token.write_text("another\n", encoding="utf-8")
         with pytest.raises(PermanentError) as caught:
-            await collect(f"http://{host}:{port}", token)
+            await collect(f"http://{host}:{port}", token, product)
     assert (value(result.families, PRESENT), value(result.families, LAST)) == (1, 1767323045)
     assert caught.value.reason is Reason.AUTH

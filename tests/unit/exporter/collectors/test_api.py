@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from chassis.errors import ConfigError, Reason, TransientError
 from chassis.http import Call, Response
 from exporter.address_checks import place_of
+from exporter.api_gate import ANSWERING
 from exporter.collectors import NotConfiguredError, Scope
-from exporter.collectors.api import ANSWERING, ApiCollector, ApiCollectorSettings
+from exporter.collectors.api import ApiCollector, ApiCollectorSettings
 from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
@@ -36,12 +37,12 @@ async def listening():
 class Api:
     """An API with a health and a deep answer, beside a database of known health."""
 
-    def __init__(self, url: str, health=HEALTHY, deep=PAIRS, cache=CACHE, **settings) -> None:
+    def __init__(self, url: str, health=HEALTHY, deep=PAIRS, cache=CACHE, database=None, **settings) -> None:
         self.http = FakeHttp(
             {f"{url}/health": health, f"{url}/opal/bouncer-pairs": deep, f"{url}/pip/cache/stats": cache}
         )
         self.clock = ManualClock()
-        self.database = DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=self.clock.monotonic())
+        self.database = database or DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=self.clock.monotonic())
         self.sql = FakeSql({ANSWERING: [{"answering": 1}]})
         sources = make_sources(http=self.http, clock=self.clock, database_health=self.database, postgres=self.sql)
         self.collector = ApiCollector(ApiCollectorSettings(**settings), url, sources)
@@ -111,8 +112,7 @@ async def test_status_of_the_last_answer_is_told_and_unknown_without_one():
 )
 async def test_database_that_is_not_known_to_be_well_suspends_the_deep_probe(database):
     async with listening() as url:
-        api = Api(url)
-        api.collector._database = database
+        api = Api(url, database=database)
         result = await api.collector.collect()
     assert api.asked == ["health"]
     assert value(result.families, SUSPENDED) == 1

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from chassis.errors import Reason, TransientError
 from chassis.http import Response
+from exporter.api_gate import ANSWERING
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.pip import PipCollector, PipSettings
 from exporter.settings import ApiSettings, ExporterSettings
@@ -35,6 +36,7 @@ def answer(status=200, **body):
 async def collect(http=None, database_health=QUICK, api="http://api:8000", **settings):
     sql = FakeSql(
         {
+            ANSWERING: [{"answering": 1}],
             "oauth_tokens": [ROW],
             "overdue": [{"environment": "production", "overdue": 1}],
             "count(*)": [{"environment": "production", "health": "healthy", "connections": 1}],

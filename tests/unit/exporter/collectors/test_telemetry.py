@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -7,13 +8,16 @@ import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http import Response
+from exporter.api_gate import ANSWERING
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings, read_moment
 from exporter.settings import ApiSettings, ExporterSettings
-from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples
+from exporter.sources import DatabaseHealth
+from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples
 
 URL = "http://api:8000/telemetry/config"
 API = ExporterSettings(api=ApiSettings(url="http://api:8000"))
+QUICK = DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=1000.0)
 NAIVE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 
 
@@ -28,10 +32,51 @@ def token(tmp_path):
     return path
 
 
+def sources_with(http, health=QUICK):
+    return make_sources(API, http=http, postgres=FakeSql({ANSWERING: [{"answering": 1}]}), database_health=health)
+
+
 async def collect(token, answer):
     http = FakeHttp({URL: answer})
-    async with TelemetryCollector.open(TelemetrySettings(token_file=token), make_sources(API, http=http)) as collector:
+    async with TelemetryCollector.open(TelemetrySettings(token_file=token), sources_with(http)) as collector:
         return await collector.collect(), http
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        DatabaseHealth(is_ok=False, checked_monotonic=1000.0),
+        DatabaseHealth(is_ok=True, seconds=2.0, checked_monotonic=1000.0),
+        DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=900.0),
+    ],
+)
+async def test_api_is_not_asked_unless_the_database_is_known_to_be_quick(token, health):
+    http = FakeHttp({URL: say({})})
+    async with TelemetryCollector.open(TelemetrySettings(token_file=token), sources_with(http, health)) as collector:
+        with pytest.raises(BackendError) as caught:
+            await collector.collect()
+    assert (caught.value.reason, http.calls) == (Reason.SUSPENDED, [])
+
+
+async def test_first_canary_is_waited_for(token):
+    sources = sources_with(FakeHttp({URL: say({})}), DatabaseHealth())
+    async with (
+        TelemetryCollector.open(TelemetrySettings(token_file=token), sources) as collector,
+        asyncio.TaskGroup() as group,
+    ):
+        task = group.create_task(collector.collect())
+        await sources.clock.advance(0.2)
+        assert not task.done()
+        health = sources.database_health
+        health.is_ok, health.seconds, health.checked_monotonic = True, 0.01, sources.clock.monotonic()
+        await sources.clock.advance(0.2)
+    assert samples(task.result().families) == {"controlcore_telemetry_present": {(): 1.0}}
+
+
+async def test_without_a_database_nobody_watches_over_the_api(token):
+    with pytest.raises(NotConfiguredError, match="database"):
+        async with TelemetryCollector.open(TelemetrySettings(token_file=token), make_sources(API)):
+            pass
 
 
 async def test_linked_build_gives_the_golden_page(token):

@@ -1,0 +1,104 @@
+"""Nothing that makes the API work is asked while its database hangs, and never two things at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from chassis.clock import SystemClock
+from chassis.errors import Reason, TransientError
+from chassis.http import HttpClient, serving
+from chassis.postgres import PostgresSession
+from exporter.collectors.api import ApiCollector, ApiCollectorSettings
+from exporter.collectors.pip import PipCollector, PipSettings
+from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
+from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
+from exporter.settings import ApiSettings, ExporterSettings
+from exporter.sources import DatabaseHealth
+from tests.fakes.sources import make_sources
+
+pytestmark = pytest.mark.timeout(60)
+HARMLESS = "/health"
+
+
+class SlowApi:
+    """Answers everything after a moment, and keeps count of what it works on at the same time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._working = 0
+        self.most = 0
+        self.asked: list[str] = []
+        self.app = web.Application()
+        self.app.router.add_get("/{path:.*}", self._answer)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if request.path == HARMLESS:
+            return web.json_response({"status": "healthy"})
+        self.asked.append(request.path)
+        self._working += 1
+        self.most = max(self.most, self._working)
+        await asyncio.sleep(self._seconds)
+        self._working -= 1
+        return web.json_response({"running": True, "cache_stats": {"total_keys": 1}})
+
+
+@asynccontextmanager
+async def watched(api, product, tmp_path):
+    """Every collector that asks the API, and the canary."""
+    token = tmp_path / "token"
+    token.write_text("made-up", encoding="utf-8")
+    async with AsyncExitStack() as stack:
+        host, port = await stack.enter_async_context(serving(api.app, "127.0.0.1", 0))
+        session = PostgresSession(product.address())
+        stack.push_async_callback(session.close)
+        sources = make_sources(
+            ExporterSettings(api=ApiSettings(url=f"http://{host}:{port}")),
+            http=await stack.enter_async_context(HttpClient.opened()),
+            clock=SystemClock(),
+            postgres=session,
+            postgres_address=product.address(),
+            database_health=DatabaseHealth(),
+        )
+        canary = PostgresCanarySettings(probe_timeout_seconds=0.5)
+        opened = (
+            ApiCollector.open(ApiCollectorSettings(), sources),
+            PipCollector.open(PipSettings(query_timeout_seconds=1.0), sources),
+            TelemetryCollector.open(TelemetrySettings(token_file=token), sources),
+            PostgresCanaryCollector.open(canary, sources),
+        )
+        yield [await stack.enter_async_context(each) for each in opened]
+
+
+async def test_collectors_ask_the_api_one_after_the_other(product, tmp_path):
+    api = SlowApi(0.2)
+    async with watched(api, product, tmp_path) as (*collectors, canary):
+        await canary.collect()
+        await asyncio.gather(*(each.collect() for each in collectors))
+    wanted = {"/opal/bouncer-pairs", "/pip/cache/stats", "/pip/sync/scheduler-stats", "/telemetry/config"}
+    assert set(api.asked) == wanted
+    assert api.most == 1
+
+
+async def test_frozen_database_leaves_the_api_alone(product, tmp_path):
+    """Also just after the canary found it well, and whatever each collector asks."""
+    api = SlowApi(0.0)
+    async with watched(api, product, tmp_path) as (probe, pip, telemetry, canary):
+        await canary.collect()
+        await asyncio.gather(probe.collect(), pip.collect(), telemetry.collect())
+        api.asked.clear()
+        product.server.freeze()
+        try:
+            found = [
+                await asyncio.gather(probe.collect(), pip.collect(), telemetry.collect(), return_exceptions=True)
+                for _ in range(2)
+            ]
+        finally:
+            product.server.thaw()
+    assert [path for path in api.asked if path != "/pip/cache/stats"] == []
+    for _, _, suspended in found:
+        assert isinstance(suspended, TransientError)
+        assert suspended.reason is Reason.SUSPENDED
