@@ -151,6 +151,9 @@ class LimitSettings(Section):
 
     max_series_per_collector: int = Field(default=5000, ge=1)
     """Series of one collector; the rest is dropped and counted. Ten times what a large installation makes."""
+    max_series_per_bouncer: int = Field(default=60, ge=0)
+    """What each bouncer that is configured or discovered adds to that: they were asked for, and discovery is bounded
+    itself. `policy`, the largest collector, makes about 35 of one, however many questions it is asked."""
     max_label_length: int = Field(default=128, ge=8)
     """Characters of a label value; longer ones are cut and counted. Kubernetes names are at most 63 or 253 long."""
 

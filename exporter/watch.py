@@ -69,11 +69,12 @@ class Watch:
 
     async def collect(self, settings: ExporterSettings, sources: Sources) -> None:
         """Runs the collectors of one configuration until cancelled."""
-        jobs, now, limits = self.jobs(settings), self._clock.monotonic(), settings.limits
+        jobs, now = self.jobs(settings), self._clock.monotonic()
         self.ledger.enrol(
             Record(job.spec, job.settings.interval_seconds, job.settings.timeout_seconds, now) for job in jobs
         )
-        budget = Budget(limits.max_series_per_collector, limits.max_label_length, settings.guide_names)
+        # Discovered bouncers are in the sources' settings only.
+        budget = budget_of(settings, len(sources.settings.bouncers))
         self._pace = pace = self._paced(settings)
         self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
         try:
@@ -98,4 +99,11 @@ class Watch:
         return Pace(self._clock, random.random)
 
 
-__all__ = ["Watch"]
+def budget_of(settings: ExporterSettings, bouncers: int) -> Budget:
+    """What each collector may publish with so many bouncers configured or discovered."""
+    limits = settings.limits
+    most = limits.max_series_per_collector + limits.max_series_per_bouncer * bouncers
+    return Budget(most, limits.max_label_length, settings.guide_names)
+
+
+__all__ = ["Watch", "budget_of"]

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.observation import read_url
 from tools.bench.farm import FarmServer
 from tools.bench.field import read_collections, running_exporter
 from tools.bench.load import Spread, cpu_seconds, get, open_sockets, resident_mib, send_many, summarise
+from tools.bench.scrape import count_samples
 from tools.bench.section import Options, Section, Target, at_most, table, targets
 from tools.servers.sidecar import ExporterServer
 
@@ -20,11 +22,10 @@ COUNTS = {10: 1, 100: 1, 1000: 2}
 """How many bouncers, and how many intervals they are watched for after the first round."""
 INTERVAL_SECONDS = 15.0
 DEADLINE_SECONDS = 14.9
-SERIES_EACH = 40
-"""More than one bouncer makes: the default limit of 5,000 series is one of about 200 bouncers."""
 CONCURRENT = {"policy": 16, "bouncer_caches": 8}
 """The shipped `max_concurrent` of the collectors that ask bouncers."""
 SAMPLE_SECONDS = 0.01
+DROPPED = "controlcore_exporter_dropped_series_total{"
 SCRAPES = 100
 
 
@@ -39,6 +40,7 @@ class Probing:
     sockets: int
     """Most open sockets beyond those that were open between two rounds."""
     resident: float
+    samples: int
     scrape: Spread
 
 
@@ -48,7 +50,6 @@ def settings_of(farm: FarmServer, count: int) -> dict[str, Any]:
     return {
         "scope": "all",
         "bouncers": farm.bouncers(count),
-        "limits": {"max_series_per_collector": max(5000, SERIES_EACH * count)},
         "collectors": dict.fromkeys(CONCURRENT, pace),
     }
 
@@ -77,6 +78,14 @@ def most_sockets(pid: int, seconds: float) -> tuple[int, int]:
     return min(seen), max(seen)
 
 
+def refuse_losses(exporter: ExporterServer) -> None:
+    """Raises RuntimeError when series were dropped: a page without them is no page of so many bouncers."""
+    page = read_url(f"{exporter.url}/metrics").decode()
+    lost = [line for line in page.splitlines() if line.startswith(DROPPED) and not line.endswith((" 0", " 0.0"))]
+    if lost:
+        raise RuntimeError(f"the exporter dropped series: {lost}")
+
+
 def measure_count(count: int, intervals: int) -> Probing:
     """The first round over so many bouncers and those of some intervals more."""
     with FarmServer() as farm, running_exporter(settings_of(farm, count)) as exporter:
@@ -86,6 +95,7 @@ def measure_count(count: int, intervals: int) -> Probing:
         least, most = most_sockets(pid, intervals * INTERVAL_SECONDS)
         share = (cpu_seconds(pid) - before) / (time.monotonic() - began)
         results = read_collections(exporter)["policy"].results
+        refuse_losses(exporter)
         scrape = summarise(send_many(get(exporter.port, "/metrics"), SCRAPES)[0], None, 0)
         return Probing(
             count,
@@ -94,6 +104,7 @@ def measure_count(count: int, intervals: int) -> Probing:
             share,
             most - least,
             resident_mib(pid),
+            count_samples(exporter.port),
             scrape,
         )
 
@@ -107,6 +118,7 @@ def describe(found: Sequence[Probing]) -> list[str]:
         "CPU of one core",
         "sockets at most",
         "RSS",
+        "samples",
         "scrape",
     )
     rows = [
@@ -117,6 +129,7 @@ def describe(found: Sequence[Probing]) -> list[str]:
             f"{each.cpu_share:.1%}",
             each.sockets,
             f"{each.resident:.0f} MiB",
+            f"{each.samples:,}",
             each.scrape.describe(),
         )
         for each in found

@@ -216,7 +216,7 @@ def test_ten_thousand_bouncers_and_endless_names_stay_within_their_limits(
         "database": {"url": database},
         "redis": {"url": redis_url},
         "bouncer_discovery": {"files": [str(tmp_path / "bouncers.json")], "max_bouncers": 400},
-        "limits": {"max_series_per_collector": 1500},
+        "limits": {"max_series_per_collector": 1500, "max_series_per_bouncer": 0},
         "collectors": {
             "bouncers": PACE | {"max_bouncers": 1000, "timeout_seconds": 10},
             "policy_sync": PACE | {"max_bouncers": 1000, "timeout_seconds": 10},

@@ -89,7 +89,7 @@ def test_frozen_backend_that_is_told_too_late_or_never_does_not_hold() -> None:
 
 
 def probing(rounds: tuple[float, ...], failures: int, sockets: int) -> bouncers.Probing:
-    return bouncers.Probing(1000, rounds, failures, 0.2, sockets, 100.0, spread(1, 2))
+    return bouncers.Probing(1000, rounds, failures, 0.2, sockets, 100.0, 29_000, spread(1, 2))
 
 
 def test_round_over_the_bouncers_holds_only_when_all_were_reached_with_bounded_sockets() -> None:
