@@ -51,12 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups what uses the cluster into one worker and allows for the start of servers."""
+    """Groups what uses the cluster into one worker, or two, and allows for the start of servers."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "cluster" in fixtures:
             item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+            # Half of it stands on a stage of its own in tests/system; a second control plane is cheaper than the wait.
+            item.add_marker(pytest.mark.xdist_group("stage" if "stage" in fixtures else "cluster"))
         allowed = [seconds for name, seconds in START_SECONDS.items() if name in fixtures]
         if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             allowed.append(PROPERTY_SECONDS)

@@ -1,7 +1,7 @@
 """Runs all tests with the workers that this machine can feed; the last line printed is pytest's own count.
 
-Tests that share the one Kubernetes control plane form a group and so run in one worker, and the guide's alerts, which
-mostly wait for their printed windows, have a worker of their own beside it.
+Tests that share a Kubernetes control plane form a group and so run in one worker: those of the whole remediator on a
+stage of their own, and all others. The guide's alerts, which mostly wait for their printed windows, have a worker too.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-WORKERS = 3
-"""One for the guide's long windows, which mostly wait, and one for each of two cores."""
+WORKERS = 4
+"""One for the guide's long windows and one for each control plane, which all mostly wait, and one that computes."""
 
 
 def main() -> None:
