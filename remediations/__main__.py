@@ -1,6 +1,6 @@
 """controlcore-remediator: serves the webhook and works, and the commands for people beside it.
 
-Exit status: 0 done, 1 something failed, 2 the command line or the configuration is wrong (all faults are printed).
+`remediations.exits` says what an exit status means.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
 from chassis.lifecycle import Lifecycle, run
 from chassis.telemetry import version_line
-from remediations import commands, grants, report, standing
+from remediations import commands, exits, grants, report, standing
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
+from remediations.checking import check_everything
 from remediations.commands import read_duration, user_name
 from remediations.journal.errors import JournalError
 from remediations.journal.port import Journal, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Pause
+from remediations.planner import replay
 from remediations.policy_lint import find_placeholders
-from remediations.program import check_everything, make_telemetry, serve
+from remediations.program import make_telemetry, serve
 from remediations.settings import RemediatorSettings
 
-EXIT_FAILED, EXIT_CONFIG = 1, 2
 SEARCH_LIMIT = 10_000
 
 Command = Callable[[argparse.Namespace, RemediatorSettings], int]
@@ -46,27 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         for fault in error.faults:
             _complain(f"{fault}")
-        status = EXIT_CONFIG
+        status = exits.CONFIG
     except JournalError as error:
         _complain(f"journal: {error}")
-        status = EXIT_FAILED
+        status = exits.FAILED
     except AnswerError as error:
         _complain(str(error))
-        status = EXIT_FAILED
+        status = exits.FAILED
     sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
     """The command line."""
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--output", choices=("table", "json", "yaml"), default=argparse.SUPPRESS)
+    shared.add_argument("-o", "--output", choices=("table", "json", "yaml"), default=argparse.SUPPRESS)
     shared.add_argument(
         "--config.file", dest="config_file", type=Path, default=argparse.SUPPRESS, metavar="PATH",
         help="YAML file with the settings; CONTROLCORE_REMEDIATOR_* variables win over it",
     )  # fmt: skip
     parser = argparse.ArgumentParser(
-        prog="controlcore-remediator", parents=[shared], description="Repairs Control Core within written policies."
-    )
+        prog="controlcore-remediator", parents=[shared], description="Repairs Control Core within written policies.",
+        epilog=exits.epilog(), formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=version_line(parser.prog))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -90,10 +92,10 @@ def _add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -
     listing.add_argument("--limit", type=int, default=50)
     showing = add("show", _show, "tell the whole story of one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
-    planning = add("plan", _plan, "tell what would be decided about a payload (status 0 act, 3 hold, 4 not needed)")
+    planning = add("plan", _plan, "tell what would be decided about a payload, and do nothing")
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
-    replaying = add("replay", _replay, "make the decisions of a remediation again (1 when one comes out differently)")
+    replaying = add("replay", _replay, "make the decisions of a remediation again")
     replaying.add_argument("id", metavar="ID")
     approving = add("approve", _approve, "say yes to the plan that waits")
     rejecting = add("reject", _reject, "say no to the plan that waits")
@@ -146,7 +148,7 @@ def _serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         run(body)
     except* InvariantBroken as broken:
         log.get_logger().critical("invariant.broken", problem="; ".join(str(error) for error in _leaves(broken)))
-        status = EXIT_FAILED
+        status = exits.FAILED
     return status
 
 
@@ -205,10 +207,10 @@ def _replay(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints each decision as it was and as it would be now."""
 
     async def work(journal: Journal) -> int:
-        status, told = await commands.replay(journal, await _one(journal, options.id))
+        told = await replay(journal, await _one(journal, options.id))
         rows = [(log.format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
         _tell(options, told, report.table([("AT", "THEN", "NOW"), *rows]))
-        return status
+        return 0 if all(item["is_same"] for item in told) else exits.FAILED
 
     return _with_journal(settings, work)
 
@@ -231,7 +233,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
         if is_approved and not options.plan:
             sys.stdout.write(await commands.waiting_difference(journal, name))
             _complain("name the plan that you looked at: --plan HASH")
-            return EXIT_CONFIG
+            return exits.CONFIG
         given = Answer(options.by or user_name(), is_approved, options.plan, options.seconds)
         return _tell(options, *await commands.answer(journal, name, given, SystemClock().now()))
 
@@ -274,7 +276,7 @@ def _resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         if await journal.resume(options.name, SystemClock().now()):
             return _tell(options, {"resumed": options.name}, f"resumed: {options.name}\n")
         _complain(f"no pause named {options.name!r} is in force")
-        return EXIT_FAILED
+        return exits.FAILED
 
     return _with_journal(settings, work)
 
@@ -284,11 +286,12 @@ def _with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaita
     path = settings.journal.path
     if not path.exists():
         _complain(f"there is no journal at {path} (setting journal.path)")
-        return EXIT_FAILED
+        return exits.FAILED
 
     async def open_and_work() -> int:
         # Not checked for damage: `serve` has done so, and a large journal takes seconds to read.
-        async with open_journal(path, is_checked=False) as journal:
+        seconds = settings.journal.timeout_seconds
+        async with open_journal(path, timeout_seconds=seconds, is_checked=False) as journal:
             return await work(journal)
 
     return asyncio.run(open_and_work())

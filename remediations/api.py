@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -18,19 +16,13 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations import report
 from remediations.access import CALLER
-from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError, find_proposal, give_answer
-from remediations.journal.errors import JournalError
+from remediations.answers import DEFAULT_SECONDS, Answer, find_proposal, give_answer
+from remediations.api_shape import ROOT, answered, as_json, read_body
 from remediations.journal.port import Journal
 from remediations.model import Pause
 from remediations.shipped import read_openapi
 
-CALL_SECONDS = 20.0
-"""Longest wait for the journal in one request."""
 MAX_LISTED = 1000
-MAX_BODY_BYTES = 64 * 1024
-ROOT = "/api/v1"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,34 +53,14 @@ class Api:
     def add_to(self, app: web.Application) -> None:
         """Adds every route."""
         one = f"{ROOT}/remediations/{{id}}"
-        app.router.add_get(f"{ROOT}/openapi.json", self._answered(self._openapi))
-        app.router.add_get(f"{ROOT}/remediations", self._answered(self._list))
-        app.router.add_get(one, self._answered(self._show))
-        app.router.add_post(f"{one}/approve", self._answered(self._approve))
-        app.router.add_post(f"{one}/reject", self._answered(self._reject))
-        app.router.add_get(f"{ROOT}/pauses", self._answered(self._pauses))
-        app.router.add_put(f"{ROOT}/pauses/{{name}}", self._answered(self._pause))
-        app.router.add_delete(f"{ROOT}/pauses/{{name}}", self._answered(self._resume))
-
-    def _answered(self, handler: Handler) -> Handler:
-        """The handler with every failure as a status and a sentence."""
-
-        async def answer(request: web.Request) -> web.StreamResponse:
-            try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    return await handler(request)
-            except KeyError:
-                return _refused(404, "there is nothing of this name")
-            except AnswerError as error:
-                return _refused(409, str(error))
-            except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-                return _refused(400, str(error))
-            except TimeoutError:
-                return _refused(503, "the journal did not answer in time")
-            except JournalError as error:
-                return _refused(503, f"the journal: {error}")
-
-        return answer
+        app.router.add_get(f"{ROOT}/openapi.json", answered(self._openapi))
+        app.router.add_get(f"{ROOT}/remediations", answered(self._list))
+        app.router.add_get(one, answered(self._show))
+        app.router.add_post(f"{one}/approve", answered(self._approve))
+        app.router.add_post(f"{one}/reject", answered(self._reject))
+        app.router.add_get(f"{ROOT}/pauses", answered(self._pauses))
+        app.router.add_put(f"{ROOT}/pauses/{{name}}", answered(self._pause))
+        app.router.add_delete(f"{ROOT}/pauses/{{name}}", answered(self._resume))
 
     async def _openapi(self, _request: web.Request) -> web.Response:
         """GET /api/v1/openapi.json."""
@@ -100,13 +72,13 @@ class Api:
         if not 1 <= limit <= MAX_LISTED:
             raise ValueError(f"limit is from 1 to {MAX_LISTED}")
         found = await self.journal.listing(only_open=request.query.get("open") == "true", limit=limit)
-        return _json({"remediations": [report.remediation_data(item) for item in found]})
+        return as_json({"remediations": [report.remediation_data(item) for item in found]})
 
     async def _show(self, request: web.Request) -> web.Response:
         """GET /api/v1/remediations/{id}: the whole story."""
         remediation, records = await self.journal.story(request.match_info["id"])
         proposal = find_proposal(records)
-        return _json(report.story_content(remediation, records) | {"proposal": proposal})
+        return as_json(report.story_content(remediation, records) | {"proposal": proposal})
 
     async def _approve(self, request: web.Request) -> web.Response:
         """POST /api/v1/remediations/{id}/approve."""
@@ -118,7 +90,7 @@ class Api:
 
     async def _give(self, request: web.Request, *, is_approved: bool) -> web.Response:
         """Stores an answer; whoever was let in by name answers under that name."""
-        body = msgspec.json.decode(await _read(request), type=_AnswerBody)
+        body = msgspec.json.decode(await read_body(request), type=_AnswerBody)
         by = request.get(CALLER) or body.by
         if is_approved and not body.plan_hash:
             raise ValueError("plan_hash: name the plan that you looked at")
@@ -127,16 +99,16 @@ class Api:
         self.wake()
         event = "plan.approved" if is_approved else "plan.rejected"
         get_logger().info(event, remediation_id=given.remediation, by=given.by, plan_hash=given.plan_hash)
-        return _json(asdict(given))
+        return as_json(asdict(given))
 
     async def _pauses(self, _request: web.Request) -> web.Response:
         """GET /api/v1/pauses: those in force."""
         found = await self.journal.pauses(self.clock.now())
-        return _json({"pauses": [asdict(item) for item in found]})
+        return as_json({"pauses": [asdict(item) for item in found]})
 
     async def _pause(self, request: web.Request) -> web.Response:
         """PUT /api/v1/pauses/{name}: nothing is written until it is resumed or has ended."""
-        body = msgspec.json.decode(await _read(request), type=_PauseBody)
+        body = msgspec.json.decode(await read_body(request), type=_PauseBody)
         owner = request.get(CALLER) or body.owner
         if not owner.strip() or not body.reason.strip():
             raise ValueError("a pause needs an owner and a reason")
@@ -147,7 +119,7 @@ class Api:
         pause = Pause(request.match_info["name"], owner, body.reason, until)
         await self.journal.pause(pause, now)
         get_logger().info("pause.set", name=pause.name, owner=owner, until=until)
-        return _json(asdict(pause))
+        return as_json(asdict(pause))
 
     async def _resume(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/pauses/{name}."""
@@ -156,23 +128,4 @@ class Api:
             raise KeyError(name)
         get_logger().info("pause.ended", name=name)
         self.wake()
-        return _json({"resumed": name})
-
-
-async def _read(request: web.Request) -> bytes:
-    """The body; an empty one counts as an empty object."""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise ValueError(f"a body may have {MAX_BODY_BYTES} bytes")
-    return await request.read() or b"{}"
-
-
-def _json(content: Mapping[str, Any]) -> web.Response:
-    """An answer that no cache keeps."""
-    return web.Response(
-        text=json.dumps(content) + "\n", content_type="application/json", headers={"Cache-Control": "no-store"}
-    )
-
-
-def _refused(status: int, problem: str) -> web.Response:
-    """A failure with its sentence."""
-    return web.json_response({"error": problem[:500]}, status=status)
+        return as_json({"resumed": name})

@@ -8,31 +8,29 @@ import getpass
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from chassis.clock import SystemClock
-from chassis.errors import ConfigError, Fault
+from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations import rehearsal, report
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer
+from remediations.checking import check_everything
 from remediations.circumstances import ProcessStart
 from remediations.intake import PayloadError, parse_payload
-from remediations.journal.port import Journal, Match
+from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Fact, Facts, History
+from remediations.model import Alert, Fact, Facts, Target
+from remediations.opening import opened_asking
+from remediations.planner import Planner
 from remediations.policy import Policy, PolicySet
-from remediations.program import check_everything, opened_gatherer
-from remediations.recorded import INPUTS, facts_from_data, from_text
+from remediations.recorded import facts_from_data
 from remediations.settings import RemediatorSettings
-from remediations.story import describe
 
-EXIT_DIFFERS = 1
-HISTORY_SECONDS = 86400.0
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -51,13 +49,20 @@ def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int
     except PayloadError as error:
         raise ConfigError((Fault(str(options.payload), str(error)),)) from error
     recorded = None if options.facts is None else _read_facts(options.facts)
+    clock = SystemClock()
+    # What only a running program knows counts as harmless.
+    start = Fact(ProcessStart(clock.now(), 0.0), "this command", collected_at=clock.now())
 
     async def work() -> tuple[rehearsal.Rehearsed, ...]:
-        now = SystemClock().now()
         async with AsyncExitStack() as stack:
-            gather = await _gatherer(stack, settings, policy_set, recorded)
-            remember = await _rememberer(stack, settings, now)
-            return await rehearsal.rehearse(payload, policy_set, gather, remember, now)
+            journal: Journal | None = None
+            if await asyncio.to_thread(settings.journal.path.exists):
+                journal = await stack.enter_async_context(
+                    open_journal(settings.journal.path, timeout_seconds=settings.journal.timeout_seconds)
+                )
+            ask = _nobody if recorded is not None else await opened_asking(stack, settings)
+            planner = Planner(lambda: policy_set, journal, ask, start, clock, settings.pause_file)
+            return await planner.plan(payload, recorded)
 
     rehearsed = asyncio.run(work())
     if not rehearsed:
@@ -67,61 +72,9 @@ def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int
     return rehearsal.exit_status(rehearsed), text
 
 
-async def _gatherer(
-    stack: AsyncExitStack, settings: RemediatorSettings, policy_set: PolicySet, recorded: Facts | None
-) -> rehearsal.Gather:
-    """Asks the live systems, or gives the recorded facts; what only a running program knows counts as harmless."""
-    if recorded is not None:
-        return _given(recorded)
-    gather = await opened_gatherer(stack, settings)
-    now = SystemClock().now()
-    start = Fact(ProcessStart(now, 0.0), "this command", collected_at=now)
-
-    async def ask(policy: Policy, match: Match) -> Facts:
-        return replace(await gather(policy, policy_set, match.target, match.alert), start=start)
-
-    return ask
-
-
-def _given(recorded: Facts) -> Callable[[Policy, Match], Awaitable[Facts]]:
-    """The same facts whoever asks."""
-
-    async def give(_policy: Policy, _match: Match) -> Facts:
-        return recorded
-
-    return give
-
-
-async def _rememberer(stack: AsyncExitStack, settings: RemediatorSettings, now: float) -> rehearsal.Remember:
-    """The history in the journal; an empty one where there is none yet."""
-    journal: Journal | None = None
-    if await asyncio.to_thread(settings.journal.path.exists):
-        journal = await stack.enter_async_context(open_journal(settings.journal.path))
-
-    async def remember(_policy: Policy, match: Match) -> History:
-        if journal is None:
-            return History()
-        return History(
-            actions=tuple(await journal.actions_since(now - HISTORY_SECONDS)),
-            in_flight=tuple(await journal.in_flight(match.target, other_than="")),
-            arrivals=tuple(await journal.arrivals_since(now - HISTORY_SECONDS)),
-            breaker_resets=tuple(await journal.breaker_resets(now - HISTORY_SECONDS)),
-        )
-
-    return remember
-
-
-async def replay(journal: Journal, remediation_id: str) -> tuple[int, list[dict[str, Any]]]:
-    """Every decision of a remediation made again; status 1 when one comes out differently now."""
-    _, records = await journal.story(remediation_id)
-    told: list[dict[str, Any]] = []
-    for record in records:
-        if record.kind != "decision" or INPUTS not in record.data:
-            continue
-        kind, reason, _ = describe(from_text(str(record.data[INPUTS])).decide())
-        then = f"{record.data.get('decision')} {record.data.get('reason')}"
-        told.append({"at": record.at, "then": then, "now": f"{kind} {reason}", "is_same": then == f"{kind} {reason}"})
-    return (0 if all(item["is_same"] for item in told) else EXIT_DIFFERS), told
+async def _nobody(_policy: Policy, _policy_set: PolicySet, _target: Target, _alert: Alert) -> Facts:
+    """Stands where facts are given: nothing live is opened."""
+    raise InvariantBroken("facts were given and asked for all the same")
 
 
 async def answer(journal: Journal, remediation_id: str, given: Answer, now: float) -> tuple[dict[str, Any], str]:

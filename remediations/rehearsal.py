@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from remediations import exits, report
 from remediations import plan as plans
-from remediations import report
 from remediations.decide import decide
 from remediations.decision import Act, Decision, NotNeeded
 from remediations.digest import plan_hash
@@ -23,7 +23,6 @@ REHEARSAL_ID = "0" * 24
 """Stands for the id that a real remediation would get."""
 RECORDED = "recorded_facts"
 """Key under which the facts stand as `plan --facts` reads them."""
-EXIT_ACT, EXIT_FAULT, EXIT_HOLD, EXIT_NOT_NEEDED = 0, 2, 3, 4
 
 Gather = Callable[[Policy, Match], Awaitable[Facts]]
 Remember = Callable[[Policy, Match], Awaitable[History]]
@@ -40,14 +39,19 @@ class Rehearsed:
 
 
 async def rehearse(
-    payload: Payload, policy_set: PolicySet, gather: Gather, remember: Remember, now: float
+    payload: Payload, policy_set: PolicySet, gather: Gather, remember: Remember, now: float, most: int | None = None
 ) -> tuple[Rehearsed, ...]:
-    """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once."""
+    """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
+
+    Raises ValueError for more than `most` pairs, before anything is asked.
+    """
     pairs = {
         (match.policy, match.target): match
         for match in match_alerts(payload, policy_set, now).matches
         if match.alert.is_firing
     }
+    if most is not None and len(pairs) > most:
+        raise ValueError(f"the alerts make {len(pairs)} pairs of a policy and a target; at most {most} at once")
     found = []
     for match in pairs.values():
         policy = policy_set.named(match.policy)
@@ -64,10 +68,10 @@ def exit_status(rehearsed: tuple[Rehearsed, ...]) -> int:
     """0 when anything would be done, 3 when something is held, 4 when nothing is needed, 2 when no policy matches."""
     kinds = {type(item.decision) for item in rehearsed}
     if not kinds:
-        return EXIT_FAULT
+        return exits.CONFIG
     if Act in kinds:
-        return EXIT_ACT
-    return EXIT_NOT_NEEDED if kinds == {NotNeeded} else EXIT_HOLD
+        return exits.OK
+    return exits.NOT_NEEDED if kinds == {NotNeeded} else exits.HOLD
 
 
 def to_data(rehearsed: tuple[Rehearsed, ...]) -> list[dict[str, Any]]:

@@ -21,11 +21,13 @@ from chassis.log import get_logger
 from chassis.web_guard import WebGuard
 from remediations.access import Access
 from remediations.api import Api
+from remediations.api_decisions import Check, DecisionsApi
 from remediations.credentials import Credentials
 from remediations.facts import read_pauses
 from remediations.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
 from remediations.journal.errors import JournalError
 from remediations.journal.port import Delivery, Journal, Stored
+from remediations.planner import Planner
 from remediations.policy import PolicySet
 from remediations.telemetry import AlertStatus, Notification, Telemetry
 
@@ -57,6 +59,10 @@ class Parts:
     clock: Clock
     wake: Callable[[], None]
     """Tells the engine that the journal has something new; must not block."""
+    planner: Planner
+    """Decides about a payload without doing anything."""
+    check: Check
+    """Looks for faults in the configuration."""
     pause_file: Path | None = None
     sameness: Sameness = field(default_factory=Sameness)
     """What makes two deliveries one."""
@@ -83,6 +89,7 @@ class Server:
         if parts.guard is not None:
             app.on_response_prepare.append(parts.guard.add_headers)
         Api(parts.journal, parts.clock, parts.wake).add_to(app)
+        DecisionsApi(parts.planner, parts.journal, parts.check).add_to(app)
         app.router.add_post("/api/v1/alerts", self._receive)
         app.router.add_get("/", self._landing)
         app.router.add_get("/metrics", self._metrics)

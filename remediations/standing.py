@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
 from chassis.errors import ConfigError
 from chassis.kubernetes import KubernetesClient
 from remediations import report
+from remediations.checking import check_everything
 from remediations.model import Fact, Mode
-from remediations.policy import PolicySet
+from remediations.policy import PolicySet, parse_policies
+from remediations.policy_lint import find_placeholders
 from remediations.selftest import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.settings import RemediatorSettings
 
@@ -33,6 +36,27 @@ async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict
             namespace: await prove(api, changes_of(policy_set, namespace), place.timeout_seconds)
             for namespace in places
         }
+
+
+async def check_content(settings: RemediatorSettings, policies: str | None = None) -> dict[str, Any]:
+    """Every fault and warning of the settings and their files, and each policy's standing when there is no fault.
+
+    Of `policies` instead, the text of a policy file: then nothing is asked of the API server, whose answer depends on
+    the policies that the program runs with.
+    """
+    try:
+        if policies is None:
+            policy_set = await asyncio.to_thread(check_everything, settings, is_serving=False)
+            proofs = await prove_all(settings, policy_set)
+        else:
+            policy_set = await asyncio.to_thread(parse_policies, policies, "policies")
+            proofs = {place: Fact(None, SOURCE, "not asked") for place in acting_targets(policy_set)}
+    except ConfigError as error:
+        faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+        return {"is_valid": False, "faults": faults, "warnings": [], "policies": []}
+    warnings = [f"policies[{index}].{key}: {sentence}" for index, key, sentence in find_placeholders(policy_set)]
+    found = standing_data(policy_set, proofs)
+    return {"is_valid": True, "faults": [], "warnings": warnings, "policies": found}
 
 
 def standing_data(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[dict[str, Any]]:

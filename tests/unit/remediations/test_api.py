@@ -12,8 +12,8 @@ from remediations.journal.port import Change, Record
 from remediations.shipped import read_openapi
 from remediations.states import State
 from tests.fakes.decisions import NOW
+from tests.fakes.served import GOOD, RIGHT, Running, running
 from tests.unit.remediations.test_answers import PLAN
-from tests.unit.remediations.test_server import GOOD, RIGHT, Running, running
 
 DOCUMENT = json.loads(read_openapi())
 OPEN_ROUTES = {"/", "/metrics", "/-/healthy", "/-/ready"}

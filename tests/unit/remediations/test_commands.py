@@ -67,6 +67,30 @@ def test_status_says_whether_it_is_held_or_not_needed(capsys, config, tmp_path, 
     assert word in out
 
 
+def test_pause_in_the_journal_or_the_pause_file_holds_what_would_be_done(capsys, config, tmp_path, monkeypatch):
+    async def harmless(*_asked: Any) -> Any:
+        return facts(witnesses={"pods": Fact(True, "pods")}, dependencies={})
+
+    async def opened(*_asked: Any) -> Any:
+        return harmless
+
+    monkeypatch.setattr("remediations.commands.opened_asking", opened)
+    asking = given(tmp_path)[:3]
+    assert run(capsys, config, *asking)[0] == 0
+    store(tmp_path, {"decision": "hold"})  # so that there is a journal
+
+    run(capsys, config, "pause", "migration", "--reason", "tables move", "--owner", "ann")
+    paused = run(capsys, config, *asking)
+    run(capsys, config, "resume", "migration")
+    (tmp_path / "stop").write_text("everything off\n")
+    config.write_text(config.read_text() + f"pause_file: {tmp_path}/stop\n")
+    stopped = run(capsys, config, *asking)
+
+    assert (paused[0], stopped[0]) == (3, 3)
+    assert "tables move" in paused[1]
+    assert "everything off" in stopped[1]
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_output_of_plan_can_be_given_back_as_recorded_facts(capsys, config, tmp_path, form):
     first = run(capsys, config, *given(tmp_path), "--output", form)

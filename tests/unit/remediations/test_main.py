@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from remediations import exits
 from remediations.__main__ import main
 from remediations.journal.port import Delivery, Match
 from remediations.journal.sqlite import open_journal
@@ -186,3 +191,61 @@ def test_unknown_variable_of_the_prefix_is_a_fault(capsys, config, monkeypatch):
 
     assert status == 2
     assert "did you mean journal" in err
+
+
+def test_exit_statuses_are_the_documented_ones(capsys):
+    _, out, _ = run(capsys, None, "--help")
+    table = (Path(__file__).parents[3] / "docs" / "remediations" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.+) \|$", table, re.MULTILINE)
+
+    assert {int(number): meaning for number, meaning in rows} == exits.MEANINGS
+    assert exits.epilog() in out
+
+
+COMMANDS = {
+    "list": ("list",),
+    "show": ("show", "{id}"),
+    "reject": ("reject", "{id}", "--by", "ann"),
+    "pause": ("pause", "migration", "--reason", "tables move", "--owner", "ann", "--for", "1h"),
+    "resume": ("resume", "migration"),
+    "replay": ("replay", "{id}"),
+    "check-config": ("check-config",),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_answers_in_every_form(capsys, config, journal, name):
+    told = {}
+    for form in ("table", "json", "yaml"):
+        run(capsys, config, "pause", "migration", "--reason", "tables move", "--owner", "ann", "--for", "1h")
+        filled = [part.format(id=journal[0]) for part in COMMANDS[name]]
+        status, told[form], err = run(capsys, config, *filled, "-o", form)
+        if name == "reject":  # nothing waits: the same clear answer in every form
+            assert (status, "waits" in err) == (1, True)
+            continue
+        assert (status, bool(told[form])) == (0, True)
+    if name != "reject":
+        timeless = [strip(json.loads(told["json"])), strip(yaml.safe_load(told["yaml"]))]
+        assert timeless[0] == timeless[1]
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(told["table"])
+
+
+def strip(content: Any) -> Any:
+    """The same without the time at which a pause ends."""
+    return {key: value for key, value in content.items() if key != "until"} if isinstance(content, dict) else content
+
+
+def test_journal_that_another_process_keeps_locked_is_not_waited_for_longer_than_set(capsys, config, journal, tmp_path):
+    config.write_text(config.read_text().replace("journal.db}", "journal.db, timeout_seconds: 1}"))
+    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    try:
+        status, _, err = run(capsys, config, "pause", "migration", "--reason", "tables move")
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+    assert (status, "keeps the journal locked" in err) == (1, True)
+    assert time.monotonic() - began < 5

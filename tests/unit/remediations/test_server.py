@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -19,63 +16,12 @@ from chassis.web_guard import WebGuard
 from remediations import server as module
 from remediations.credentials import Credentials
 from remediations.journal.errors import JournalError
-from remediations.journal.sqlite import SqliteJournal, open_journal
+from remediations.journal.sqlite import open_journal
 from remediations.server import Parts, Server
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import LABELS, a_policy_set
-
-TOKEN = "a-token-of-the-test-0001"
-RIGHT = {"Authorization": f"Bearer {TOKEN}"}
-GOOD = {"status": "firing", "labels": LABELS, "fingerprint": "f00d"}
-
-
-@dataclass
-class Running:
-    """A served application and what it stands on."""
-
-    url: str
-    journal: SqliteJournal
-    telemetry: Telemetry
-    session: aiohttp.ClientSession
-    clock: ManualClock
-    woken: list[str] = field(default_factory=list)
-    routes: list[Any] = field(default_factory=list)
-
-    async def post(self, *alerts: Any, headers: Any = RIGHT, body: bytes | None = None) -> tuple[int, Any]:
-        data = io.BytesIO(body if body is not None else json.dumps({"version": "4", "alerts": list(alerts)}).encode())
-        async with self.session.post(f"{self.url}/api/v1/alerts", data=data, headers=headers) as answer:
-            return answer.status, await answer.json()
-
-    async def get(self, path: str, **headers: str) -> tuple[int, str]:
-        async with self.session.get(self.url + path, headers=headers) as answer:
-            return answer.status, await answer.text()
-
-    def count(self, name: str, **labels: str) -> float:
-        value = self.telemetry.registry.get_sample_value(f"controlcore_remediation_{name}", labels)
-        assert value is not None
-        return value
-
-
-@asynccontextmanager
-async def running(folder: Path, journal: Any = None) -> Any:
-    token = folder / "token"
-    await asyncio.to_thread(token.write_text, TOKEN)
-    clock = ManualClock()
-    telemetry = await asyncio.to_thread(Telemetry, ["restart-api", "scale-api"])
-    async with open_journal(folder / "journal.db") as real:
-        woken: list[str] = []
-        parts = Parts(
-            journal or real, a_policy_set, Credentials((token,), clock), telemetry, clock, lambda: woken.append("")
-        )
-        application = Server(parts).application()
-        async with (
-            serving(application, "127.0.0.1", 0, drain_seconds=0.1) as (host, port),
-            aiohttp.ClientSession() as session,
-        ):
-            yield Running(
-                f"http://{host}:{port}", real, telemetry, session, clock, woken, list(application.router.routes())
-            )
+from tests.fakes.served import GOOD, RIGHT, TOKEN, Running, looking, running
 
 
 @pytest.fixture
@@ -271,7 +217,16 @@ async def guarded(folder: Path, text: str, *, has_token: bool = True) -> Any:
     guard = WebGuard(file, first, lambda _reason: None, clock, HTTPStatus.SERVICE_UNAVAILABLE)
     credentials = Credentials((token,) if has_token else (), clock)
     async with open_journal(folder / "journal.db") as journal:
-        parts = Parts(journal, a_policy_set, credentials, telemetry, clock, lambda: None, guard=guard)
+        parts = Parts(
+            journal,
+            a_policy_set,
+            credentials,
+            telemetry,
+            clock,
+            lambda: None,
+            *looking(journal, clock, folder, {}),
+            guard=guard,
+        )
         async with (
             serving(Server(parts).application(), "127.0.0.1", 0, drain_seconds=0.1) as (host, port),
             aiohttp.ClientSession() as session,

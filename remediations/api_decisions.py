@@ -1,0 +1,81 @@
+"""The routes that only look: what would be decided, whether an old decision still comes out, if files are right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from remediations import rehearsal
+from remediations.api_shape import ROOT, answered, as_json, read_body
+from remediations.intake import PayloadError, parse_payload
+from remediations.journal.port import Journal
+from remediations.planner import Planner, replay
+from remediations.recorded import facts_from_data
+
+MAX_PLAN_BYTES = 1024 * 1024
+MAX_POLICY_BYTES = 1024 * 1024
+MAX_PAIRS = 20
+"""Pairs of a policy and a target in one request: for each of them the live systems are asked."""
+
+Check = Callable[[str | None], Awaitable[dict[str, Any]]]
+"""Faults, warnings and policies of the text of a policy file, or, for None, of the files that the program uses."""
+
+
+class _PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of plan."""
+
+    payload: msgspec.Raw
+    """Alertmanager's webhook body."""
+    facts: dict[str, Any] | None = None
+    """Recorded facts instead of those of now."""
+
+
+class _CheckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of check-config."""
+
+    policies: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionsApi:
+    """Routes that write nothing anywhere."""
+
+    planner: Planner
+    journal: Journal
+    check: Check
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One request at a time asks the live systems, so that looking costs repairs nothing."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds every route."""
+        app.router.add_post(f"{ROOT}/plan", answered(self._plan))
+        app.router.add_get(f"{ROOT}/remediations/{{id}}/replay", answered(self._replay))
+        app.router.add_post(f"{ROOT}/check-config", answered(self._check))
+
+    async def _plan(self, request: web.Request) -> web.Response:
+        """POST /api/v1/plan: the decision about each policy and target that the payload's firing alerts belong to."""
+        body = msgspec.json.decode(await read_body(request, MAX_PLAN_BYTES), type=_PlanBody)
+        try:
+            payload = parse_payload(bytes(body.payload))
+        except PayloadError as error:
+            raise ValueError(f"payload: {error}") from error
+        facts = None if body.facts is None else facts_from_data(body.facts)
+        async with self._one:
+            found = await self.planner.plan(payload, facts, MAX_PAIRS)
+        return as_json({"decisions": rehearsal.to_data(found)})
+
+    async def _replay(self, request: web.Request) -> web.Response:
+        """GET /api/v1/remediations/{id}/replay: each decision as it was and as it comes out now."""
+        told = await replay(self.journal, request.match_info["id"])
+        return as_json({"is_same": all(item["is_same"] for item in told), "decisions": told})
+
+    async def _check(self, request: web.Request) -> web.Response:
+        """POST /api/v1/check-config: of the files that the program uses, or of the text of a policy file."""
+        body = msgspec.json.decode(await read_body(request, MAX_POLICY_BYTES), type=_CheckBody)
+        async with self._one:
+            return as_json(await self.check(body.policies))

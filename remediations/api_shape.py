@@ -1,0 +1,64 @@
+"""What all routes of the HTTP API share: how a body is read, how an answer looks, what a failure is answered with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from remediations.answers import AnswerError
+from remediations.journal.errors import JournalError
+
+ROOT = "/api/v1"
+CALL_SECONDS = 20.0
+"""Longest time that one request may take."""
+MAX_BODY_BYTES = 64 * 1024
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def answered(handler: Handler) -> Handler:
+    """The handler with every failure as a status and a sentence."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await handler(request)
+        except KeyError:
+            return _refused(404, "there is nothing of this name")
+        except AnswerError as error:
+            return _refused(409, str(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            return _refused(400, str(error))
+        except TimeoutError:
+            return _refused(503, "there was no answer in time")
+        except JournalError as error:
+            return _refused(503, f"the journal: {error}")
+
+    return answer
+
+
+async def read_body(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
+    """The body; an empty one counts as an empty object. Raises ValueError for one that is too large."""
+    if (request.content_length or 0) > most:
+        raise ValueError(f"a body may have {most} bytes")
+    body = await request.read()
+    if len(body) > most:
+        raise ValueError(f"a body may have {most} bytes")
+    return body or b"{}"
+
+
+def as_json(content: Mapping[str, Any]) -> web.Response:
+    """An answer that no cache keeps."""
+    return web.Response(
+        text=json.dumps(content) + "\n", content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+def _refused(status: int, problem: str) -> web.Response:
+    """A failure with its sentence."""
+    return web.json_response({"error": problem[:500]}, status=status)

@@ -1,0 +1,57 @@
+"""Finds everything that is wrong with the settings, the policy file and what they name, before anything runs."""
+
+from __future__ import annotations
+
+import ssl
+
+from chassis.errors import ConfigError, Fault
+from chassis.web_config import read_web
+from remediations.credentials import check_files
+from remediations.journal.filesystem import find_fault
+from remediations.model import Mode
+from remediations.policy import PolicySet
+from remediations.settings import RemediatorSettings
+from remediations.shelf import read_policies
+
+
+def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> PolicySet:
+    """The policies, when nothing is wrong anywhere; raises ConfigError with the faults of all files at once."""
+    faults: list[Fault] = []
+    if is_serving:
+        faults += settings.serve_faults()
+    faults += [Fault("server.token_file", problem) for problem in check_files(settings.token_files())]
+    faults += web_faults(settings, is_serving=is_serving)
+    policy_set = PolicySet(())
+    try:
+        policy_set = read_policies(settings.policies_file)
+    except ConfigError as error:
+        faults += error.faults
+    faults += journal_faults(settings, policy_set) if is_serving else ()
+    if faults:
+        raise ConfigError(tuple(faults))
+    return policy_set
+
+
+def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[Fault, ...]:
+    """Why no policy may act with this journal: what acts must remember that it has acted."""
+    acting = [policy.name for policy in policy_set.policies if policy.mode in {Mode.AUTO, Mode.APPROVE}]
+    if not acting or settings.journal.is_ephemeral_accepted:
+        return ()
+    fault = find_fault(settings.journal.path)
+    return (Fault("journal.path", f"{fault}; policies that act: {', '.join(acting)}"),) if fault else ()
+
+
+def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault, ...]:
+    """What is wrong with the web configuration file; a file that identifies nobody is no credential."""
+    path = settings.server.web_config_file
+    if path is None:
+        return ()
+    try:
+        first = read_web(path)
+    except ConfigError as error:
+        return error.faults
+    names_somebody = bool(first.config.basic_auth_users)
+    names_somebody |= first.tls is not None and first.tls.verify_mode is ssl.CERT_REQUIRED
+    if not is_serving or names_somebody or settings.token_files():
+        return ()
+    return (Fault("server.web_config_file", "names no users and demands no client certificate, and no token is set"),)

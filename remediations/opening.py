@@ -1,0 +1,87 @@
+"""Opens what facts are gathered from, for the program that serves and for the commands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from chassis.clock import Clock, SystemClock
+from chassis.http import HttpClient
+from chassis.kubernetes import KubernetesClient
+from remediations.alertmanager import Alertmanager
+from remediations.cluster import ClusterApi, ClusterReader
+from remediations.facts import gather_facts
+from remediations.gathering import look
+from remediations.model import Alert, Fact, Facts, Target
+from remediations.policy import Policy, PolicySet
+from remediations.prometheus import PrometheusClient
+from remediations.selftest import prove_once
+from remediations.settings import RemediatorSettings
+from remediations.sighting import Lookout
+from remediations.sources import Sources
+from remediations.tools import opened_session
+
+DEFAULT_TIMEOUT_SECONDS = 3.0
+
+Prove = Callable[[Policy, PolicySet, Target], Awaitable[Fact[bool]]]
+AskFacts = Callable[[Policy, PolicySet, Target, Alert], Awaitable[Facts]]
+"""Everything a decision looks at but the pauses and the start of the program."""
+
+
+def call_seconds(settings: RemediatorSettings) -> float:
+    """Longest wait for one call to the API server."""
+    return DEFAULT_TIMEOUT_SECONDS if settings.kubernetes is None else settings.kubernetes.timeout_seconds
+
+
+async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> KubernetesClient | None:
+    """The Kubernetes client, or None where none is configured."""
+    if settings.kubernetes is None:
+        return None
+    return await stack.enter_async_context(KubernetesClient.opened(settings.kubernetes.kubeconfig))
+
+
+def make_sources(settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, clock: Clock) -> Sources:
+    """Where facts come from."""
+    reader = None
+    if cluster is not None and settings.kubernetes is not None:
+        reader = ClusterReader(cluster, settings.kubernetes.timeout_seconds)
+    return Sources(
+        prometheus=PrometheusClient(http, settings.prometheus, clock),
+        http=http,
+        cluster=reader,
+        timeout_seconds=settings.worker.facts_timeout_seconds,
+        pause_file=settings.pause_file,
+        alertmanager=_alertmanager(settings, http),
+    )
+
+
+def asking(sources: Sources, lookout: Lookout, clock: Clock, prove: Prove) -> AskFacts:
+    """Asks the live systems as a decision does, once for each question."""
+
+    async def ask(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
+        facts = await gather_facts(sources, policy, policy_set, target, alert)
+        proof = await prove(policy, policy_set, target)
+        return replace(facts, self_test=proof, sights=await look(lookout, policy, target, clock.now()))
+
+    return ask
+
+
+async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> AskFacts:
+    """The same for a command beside the program; its connections close with the stack."""
+    clock = SystemClock()
+    cluster = await open_cluster(stack, settings)
+    http = await stack.enter_async_context(HttpClient.opened())
+    session = await stack.enter_async_context(opened_session(settings.database))
+    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+
+    async def prove(policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
+        return await prove_once(cluster, policy, policy_set, target, call_seconds(settings))
+
+    return asking(make_sources(settings, http, cluster, clock), lookout, clock, prove)
+
+
+def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanager | None:
+    """Who knows about silences, where one is configured."""
+    place = settings.alertmanager
+    return None if place is None else Alertmanager(http, place.url, place.timeout_seconds)
