@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from chassis.errors import Reason, TransientError
+from chassis.http import Call, Response
 from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterReader
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
-from remediations.executor import Executor
+from remediations.executor import Executor, Tools
 from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Alert, Fact, Target
 from remediations.policy import Policy, PolicySet
+from remediations.senders import Caller
 from remediations.settings import WorkerSettings
 from remediations.sighting import Lookout
 from remediations.sources import Muting, Sources
@@ -74,6 +76,20 @@ class MortalJournal:
         return mortal
 
 
+class MortalWeb:
+    """Calls to other programs that pass the fuse before and after."""
+
+    def __init__(self, web: Caller, fuse: Fuse) -> None:
+        self._web = web
+        self._fuse = fuse
+
+    async def send(self, call: Call) -> Response:
+        self._fuse.pass_by("before call")
+        answer = await self._web.send(call)
+        self._fuse.pass_by("after call")
+        return answer
+
+
 @dataclass
 class World:
     """Everything outside one process: it stays when the process dies."""
@@ -90,6 +106,8 @@ class World:
     """What the self-test has found."""
     heed: Callable[[Remediation], None] = lambda _remediation: None
     alertmanager: Muting | None = None
+    product: Caller | None = None
+    """Whom the steps that are HTTP calls reach."""
 
     def engine(self, fuse: Fuse | None = None, *, has_cluster: bool = True) -> Engine:
         """A process that works on this world; with a fuse it dies at some call."""
@@ -103,7 +121,8 @@ class World:
         desk = Desk(
             journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
         )
-        executor = Executor(self.cluster, self.clock, 3.0) if has_cluster else None
+        product = self.product if fuse is None or self.product is None else MortalWeb(self.product, fuse)
+        executor = Executor(self.cluster, self.clock, 3.0, Tools(product)) if has_cluster else None
         return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS), self.heed))
 
     async def _prove(self, _policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,10 @@ class FakeCluster:
     dry_runs: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     evictions_allowed: int = 1
     """What the disruption budgets allow."""
+    delayed: list[tuple[str, JsonObject]] = field(default_factory=list)
+    """Patches that are still on their way; see `arrive`."""
+    is_delaying: bool = False
+    """Whether a patch takes longer than its sender waits."""
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         self._begin("get", path)
@@ -58,6 +63,9 @@ class FakeCluster:
     ) -> JsonObject:
         self._begin("patch", path)
         assert isinstance(body, dict)
+        if self.is_delaying and not dry_run:
+            self.delayed.append((path, copy.deepcopy(body)))
+            raise TransientError(Reason.TIMEOUT, "no answer yet")
         changed = (
             self._rescale(path, body, field_manager, is_dry_run=dry_run)
             if path.endswith("/scale")
@@ -138,6 +146,13 @@ class FakeCluster:
             fields = {"f:spec": {"f:replicas": {}}}
             entries.append({"manager": manager, "subresource": "scale", "operation": "Update", "fieldsV1": fields})
         return self._scale(path) if not is_dry_run else changed
+
+    def arrive(self) -> None:
+        """What was on its way arrives now; the server refuses it where the object has changed since."""
+        on_the_way, self.delayed = self.delayed, []
+        for path, body in on_the_way:
+            with suppress(ConflictError):
+                self.apply(path, body)
 
     def touch(self, path: str) -> None:
         """Somebody else changes something without meaning: the resourceVersion moves on."""

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +18,24 @@ from hypothesis import HealthCheck, settings, stateful
 from hypothesis import strategies as st
 
 from chassis.errors import Reason, TransientError
+from chassis.http import Call, Response
+from remediations.engine import LOOK_SECONDS
 from remediations.journal.port import Delivery, Journal, Match
-from remediations.model import ANNOTATION_OPERATION, Alert, Pause
+from remediations.model import ANNOTATION_OPERATION, Alert, Pause, Target
+from remediations.policy import Policy
 from remediations.reasons import HoldReason
-from remediations.states import CLOSED, IN_FLIGHT, State
+from remediations.states import CLOSED, IN_FLIGHT, Outcome, State
 from tests.fakes.decisions import API, LABELS, restart_policy
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, MortalJournal, World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT
+from tests.fakes.prometheus import FakeWeb
 
 T = TypeVar("T")
-POLICIES = ("restart-api", "restart-too")
-"""Two policies for one target: at most one of them may be at work on it."""
+OPAL = Target("control-core", "OpalClient", "opal-client")
+TARGETS = {"restart-api": API, "restart-too": API, "update-policies": OPAL}
+"""Two policies for one target: at most one of them may be at work on it. The third one's writes leave no mark."""
+POLICIES = tuple(TARGETS)
+UPDATE = "http://opal-client:7766"
 REASONS = {reason.value for reason in HoldReason} | {"guards_passed", "condition_gone"}
 MOST_POINTS = 40
 LONGEST_SECONDS = 400
@@ -66,6 +73,27 @@ class StallingJournal:
         return stalling
 
 
+def calling_policy() -> Policy:
+    """Has an OPAL client load again: two calls, of which nobody can tell later whether they arrived."""
+    changes = {"action": "trigger_policy_update", "targets": (OPAL,), "parameters": {"url": UPDATE, "with_data": True}}
+    return restart_policy(name="update-policies", **{**UNLIMITED, **changes, "witnesses": (), "connections": None})
+
+
+class Opal(FakeWeb):
+    """The OPAL client. Its caller may die before the nth call from now has reached it, or before its answer came."""
+
+    dies_at: int | None = None
+    is_reached: bool = True
+
+    async def send(self, call: Call) -> Response:
+        self.dies_at = None if self.dies_at is None else self.dies_at - 1
+        if self.dies_at != 0:
+            return await super().send(call)
+        if self.is_reached:
+            await super().send(call)
+        raise Killed("calling")
+
+
 class EngineMachine(stateful.RuleBasedStateMachine):
     """One target, two policies, any number of processes one after the other or side by side."""
 
@@ -74,7 +102,8 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         self._folder = Path(tempfile.mkdtemp(prefix="controlcore-machine-"))
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        policies = [restart_policy(name=name, **UNLIMITED) for name in POLICIES]
+        policies = [restart_policy(name=name, **UNLIMITED) for name in POLICIES if TARGETS[name] == API]
+        policies.append(calling_policy())
         self.world: World = self._run(self._stack.enter_async_context(a_world(self._folder, *policies)))
         self.world.policy_set = replace(self.world.policy_set, max_actions=10_000)
         self._broken_at = 3
@@ -83,6 +112,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
             "controlcore_api_up == bool 1": self._is_well,
             "controlcore_postgres_up == bool 1": True,
         }
+        self.world.product = self.product = Opal()
         self.acknowledged: set[str] = set()
         self._number = 0
 
@@ -97,7 +127,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         self._number += is_new
         fingerprint = f"fingerprint-{self._number:06d}"
         alert = Alert(fingerprint, "ControlCoreApiDown", is_firing, LABELS)
-        return Delivery(self.world.clock.now(), (Match(alert, policy, API),))
+        return Delivery(self.world.clock.now(), (Match(alert, policy, TARGETS[policy]),))
 
     # --- what comes from outside
 
@@ -163,6 +193,15 @@ class EngineMachine(stateful.RuleBasedStateMachine):
             self._run(self.world.engine(Fuse(point)).turn("mortal"))
         self.world.revive()
 
+    @stateful.rule(number=st.integers(1, 2), is_reached=st.booleans())
+    def die_while_calling(self, number: int, is_reached: bool) -> None:  # noqa: FBT001
+        """A process dies with a call on its way."""
+        self.deliver(policy="update-policies", is_new=False)
+        self.product.dies_at, self.product.is_reached = number, is_reached
+        with suppress(Killed, BaseExceptionGroup):
+            self._run(self.world.revive().turn("mortal"))
+        self.product.dies_at = None
+
     @stateful.rule(answer=st.sampled_from(("conflict", "lost before", "lost after")))
     def work_while_the_api_fails(self, answer: str) -> None:
         """The next write meets a changed object, or its fate is unknown: it was stored, or it was not."""
@@ -182,6 +221,47 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         cluster.before, cluster.after = before, after
         self._run(engine.turn("unlucky"))
         self.world.revive()
+
+    @stateful.rule(point=st.integers(1, 12), rolls_out=st.booleans(), is_broken=st.booleans())
+    def let_a_write_arrive_late(self, point: int, rolls_out: bool, is_broken: bool) -> None:  # noqa: FBT001
+        """A patch takes so long that its sender gives up, looks, does not find it, and then it arrives after all.
+
+        Whoever reads the object from then on knows the write for its own, whatever else would be decided.
+        """
+        self.deliver(policy="restart-api", is_new=False)
+        engine, cluster = self.world.revive(), self.world.cluster
+        cluster.is_delaying = True
+        self._run(engine.turn("impatient"))
+        cluster.is_delaying = False
+        self._run(self.world.clock.advance(LOOK_SECONDS + 0.5))
+        stored, counts = len(cluster.stored), self._record_counts()
+        first = len(cluster.calls) + point
+
+        def before(_verb: str, _path: str) -> None:
+            if len(cluster.calls) == first:
+                cluster.arrive()
+                if rolls_out:
+                    cluster.roll_out(DEPLOYMENT)
+                if is_broken:
+                    self.break_the_product_again()
+
+        cluster.before = before
+        self._run(engine.turn("impatient"))
+        self.world.revive()
+        if len(cluster.stored) > stored and ("get", DEPLOYMENT) in cluster.calls[first - 1 :]:
+            self._assert_known(cluster.stored[stored][1], counts)
+        cluster.arrive()
+
+    def _record_counts(self) -> dict[str, int]:
+        return dict(self._ask("SELECT remediation, count(*) FROM record GROUP BY remediation"))
+
+    def _assert_known(self, body: Mapping[str, Any], before: Mapping[str, int]) -> None:
+        """Whose write it is has taken it for done, unless another remediation had the turn."""
+        operation = body["metadata"]["annotations"][ANNOTATION_OPERATION]
+        rows = self._ask(f"SELECT id, state FROM remediation WHERE operation_id = '{operation}'")  # noqa: S608
+        for name, state in rows:
+            if self._record_counts()[name] > before[name]:
+                assert state in {"verifying", *(outcome.value for outcome in Outcome)}, state
 
     @stateful.rule(point=st.integers(1, 8), is_followed=st.booleans())
     def lose_the_lease(self, point: int, is_followed: bool) -> None:  # noqa: FBT001
@@ -221,8 +301,9 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
     @stateful.invariant()
     def at_most_one_is_in_flight_on_the_target(self) -> None:
-        states = [State(row[0]) for row in self._ask("SELECT state FROM remediation")]
-        assert sum(state in IN_FLIGHT for state in states) <= 1
+        rows = self._ask("SELECT policy, state FROM remediation")
+        busy = Counter(TARGETS[policy] for policy, state in rows if State(state) in IN_FLIGHT)
+        assert all(number <= 1 for number in busy.values())
 
     @stateful.invariant()
     def every_effect_is_one_and_was_intended_before(self) -> None:
@@ -234,6 +315,16 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         for operation in operations:
             assert kinds[operation, "intent"] >= 1
             assert kinds[operation, "evidence"] >= 1
+
+    @stateful.invariant()
+    def every_call_is_made_once_for_a_remediation(self) -> None:
+        """It leaves no mark, so whether it was made is known to nobody after a crash: then it is not made again."""
+        rows = self._ask(
+            "SELECT count(DISTINCT remediation) FROM record WHERE kind = 'intent'"
+            " AND remediation IN (SELECT id FROM remediation WHERE policy = 'update-policies')"
+        )
+        calls = Counter(call.url for call in self.product.calls)
+        assert all(number <= rows[0][0] for number in calls.values()), calls
 
     @stateful.invariant()
     def every_decision_has_a_reason(self) -> None:
@@ -267,7 +358,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
 
 EngineMachine.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=60,
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
 )
