@@ -50,7 +50,7 @@ generate: venv ## write everything generated (drift fails a test)
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
 
-bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=30: minutes of memory)
+bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=60: minutes of memory)
 	@$(RUN) -m tools.bench --write docs/benchmarks.md $(if $(SOAK),--soak-minutes $(SOAK))
 
 chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verification, minutes of scrapes by both Prometheus generations

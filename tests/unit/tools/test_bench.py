@@ -136,7 +136,9 @@ def test_memory_holds_within_its_bounds_and_without_growth() -> None:
     flat = memory.Memory(memory.PLAIN, 27, 900, 2.0, (60.0,) * 20)
     assert verdicts(memory.judge([flat])) == [True, True, True]
     grown = replace(flat, readings=tuple(70.0 + number for number in range(20)))
-    assert grown.growth == 18.0
+    assert (grown.settling, grown.growth) == (10.0, 8.0)
+    settled = replace(flat, readings=(60.0,) * 10 + (63.0,) * 10)
+    assert (settled.settling, settled.growth) == (3.0, 0.0)
     assert verdicts(memory.judge([grown])) == [False, False, False]
     assert verdicts(memory.judge([replace(grown, name=memory.KUBERNETES)])) == [True, False]
 
