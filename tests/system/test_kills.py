@@ -33,6 +33,10 @@ MOST_KILLS_EACH = 8
 ROUNDS_PER_REPORT = 25
 SOCKET_ROUNDS = 4
 """Every so many rounds the delivery itself is interrupted."""
+ENDS_OF_CALLS = {True: {"succeeded", "unverified"}, False: {"unverified", "failed"}}
+"""How a remediation may end after both calls were made, and after one was lost with its caller."""
+UNPROVEN_SHARE = 0.5
+"""A machine busy with other workers may be too slow for a proof; verification that never proves anything passes it."""
 SETTINGS = {
     "worker": {"lease_seconds": 2.5, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05},
 }
@@ -200,18 +204,20 @@ def test_killed_remediator_loses_no_alert_and_patches_once(remediator: Remediato
 @pytest.mark.timeout(120 + KILLS * SECONDS_PER_KILL)
 def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RemediatorServer, opal: Opal):
     """What a call does leaves no mark: one whose sending is in doubt is never sent again, and its verdict says so."""
-    chaos, calls = Chaos(remediator, "reload-policies"), Counter[str]()
+    chaos, calls, unproven = Chaos(remediator, "reload-policies"), Counter[str](), 0
     while len(chaos.killer.points) < CALL_KILLS:
         opal.break_it()
         chaos.play_round(CALL_KILLS - len(chaos.killer.points))
         made = opal.calls()
         assert all(made[path] <= 1 for path in TRIGGERS), (made, chaos.killer.points)
-        assert opal.is_well or chaos.ends[-1] != "succeeded", (chaos.ends[-1], made, chaos.killer.points)
+        assert chaos.ends[-1] in ENDS_OF_CALLS[opal.is_well], (chaos.ends[-1], made, chaos.killer.points)
+        unproven += opal.is_well and chaos.ends[-1] == "unverified"
         calls += made
         chaos.resolve()
 
     assert stored_alerts(remediator) == chaos.acknowledged
-    print(f"\n{chaos.report()}; {dict(calls)} calls, none twice")
+    assert unproven <= UNPROVEN_SHARE * chaos.number, f"{unproven} of {chaos.number} repairs were not seen to help"
+    print(f"\n{chaos.report()}; {dict(calls)} calls, none twice; {unproven} repairs not proven")
 
 
 def test_repaired_fault_has_one_write_and_a_proof(remediator: RemediatorServer, product: Product):
