@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call, Response
+from remediations.client_auth import authorization
 from remediations.model import Alert
+from remediations.settings import AlertmanagerSettings
 
 MAX_TEXT = 200
 
@@ -29,10 +31,10 @@ class Sender(Protocol):
 class Alertmanager:
     """One Alertmanager (silences are shared within a cluster of them)."""
 
-    def __init__(self, http: Sender, url: str, timeout_seconds: float) -> None:
+    def __init__(self, http: Sender, settings: AlertmanagerSettings) -> None:
         self._http = http
-        self.url = f"{url.rstrip('/')}/api/v2"
-        self._timeout_seconds = timeout_seconds
+        self._settings = settings
+        self.url = f"{settings.url.rstrip('/')}/api/v2"
 
     async def mutes(self, alert: Alert) -> tuple[str, ...]:
         """What keeps this alert from people, in words; empty when nothing does. Raises BackendError."""
@@ -67,8 +69,9 @@ class Alertmanager:
 
     async def _ask(self, what: str, params: Mapping[str, str]) -> list[Any]:
         """A list of the API."""
-        answer = await self._http.send(Call(f"{self.url}/{what}", self._timeout_seconds, params=params or None))
-        document = answer.require_ok().json()
+        headers = await authorization(self._settings, "alertmanager")
+        call = Call(f"{self.url}/{what}", self._settings.timeout_seconds, headers=headers, params=params or None)
+        document = (await self._http.send(call)).require_ok().json()
         if not isinstance(document, list):
             raise PermanentError(Reason.MALFORMED, "not an answer of Alertmanager: expected a list")
         return document

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from chassis.clock import Clock
@@ -19,6 +19,7 @@ from chassis.errors import BackendError
 from chassis.http import Call, Response
 from chassis.log import get_logger
 from remediations.announcement import Labels, Standing, announce, to_wire
+from remediations.client_auth import authorization
 from remediations.moments import Told
 from remediations.settings import AlertmanagerSettings
 from remediations.telemetry import Announcement, Telemetry
@@ -150,9 +151,8 @@ class Announcer:
             return True
         sent = {labels: (entry.version, monotonic) for labels, entry in due.items()}
         body = [to_wire(entry.standing, now, LIFETIME_SECONDS) for entry in due.values()]
-        call = Call(f"{member.url.rstrip('/')}/api/v2/alerts", self._settings.timeout_seconds, method="POST", json=body)
         try:
-            (await self._http.send(call)).require_ok()
+            await self._post(member, body)
         except BackendError as error:
             self._telemetry.count_announcement(Announcement.FAILED)
             if member.failures == 0:
@@ -165,6 +165,12 @@ class Announcer:
         member.failures = 0
         heard.update(sent)
         return True
+
+    async def _post(self, member: _Member, body: list[dict[str, Any]]) -> None:
+        """One request to one member; raises BackendError unless it took everything."""
+        url, headers = f"{member.url.rstrip('/')}/api/v2/alerts", await authorization(self._settings, "alertmanager")
+        call = Call(url, self._settings.timeout_seconds, method="POST", headers=headers, json=body)
+        (await self._http.send(call)).require_ok()
 
     def _forget_ended(self) -> None:
         """Drops what ended so long ago that Alertmanager has ended it by itself."""

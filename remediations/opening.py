@@ -84,4 +84,4 @@ async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> 
 def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanager | None:
     """Who knows about silences, where one is configured."""
     place = settings.alertmanager
-    return None if place is None else Alertmanager(http, place.url, place.timeout_seconds)
+    return None if place is None else Alertmanager(http, place)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.clock import Clock
-from chassis.config import read_secret
-from chassis.errors import BackendError, ConfigError, PermanentError, Reason
+from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call, HttpClient
+from remediations.client_auth import authorization
 from remediations.limits import CustomGuard
 from remediations.model import Fact
 from remediations.policy import Query
@@ -54,15 +54,7 @@ class PrometheusClient:
 
     async def instant(self, promql: str) -> tuple[Sample, ...]:
         """The vector (or scalar) that the query gives now; raises BackendError."""
-        headers = {}
-        if self._settings.bearer_token_file is not None:
-            try:
-                token = await asyncio.to_thread(
-                    read_secret, self._settings.bearer_token_file, "prometheus.bearer_token_file"
-                )
-            except ConfigError as error:
-                raise PermanentError(Reason.AUTH, str(error)) from error
-            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        headers = await authorization(self._settings, "prometheus")
         answer = await self._http.send(
             Call(
                 f"{self._settings.url.rstrip('/')}/api/v1/query",

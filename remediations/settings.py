@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from chassis.config import Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
+from remediations.client_auth import ClientAuthSettings
 from remediations.own import RESERVED_LABELS
 
 PREFIX = "CONTROLCORE_REMEDIATOR_"
@@ -63,18 +64,16 @@ class JournalSettings(Section):
     hangs up after 10 s or more, sends again, and then finds everything stored."""
 
 
-class PrometheusSettings(Section):
+class PrometheusSettings(ClientAuthSettings):
     """The Prometheus that answers the policies' questions."""
 
     url: str = "http://127.0.0.1:9090"
     """Base URL, with the route prefix if there is one."""
-    bearer_token_file: Path | None = None
-    """File with a bearer token for Prometheus; read again at every call."""
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one query. Too small holds everything as unknown; too large delays every decision."""
 
 
-class AlertmanagerSettings(Section):
+class AlertmanagerSettings(ClientAuthSettings):
     """The Alertmanager that is asked, before each decision, whether people have silenced the alert."""
 
     url: str = "http://127.0.0.1:9093"

@@ -10,8 +10,10 @@ import pytest
 from chassis.errors import BackendError
 from chassis.http import Call, Response
 from remediations.alertmanager import Alertmanager
+from remediations.settings import AlertmanagerSettings
 from tests.fakes.decisions import LABELS, an_alert
 
+SETTINGS = AlertmanagerSettings(url="http://am:9093/", timeout_seconds=1.0)
 ALERT = an_alert()
 QUIET = {"state": "active", "silencedBy": [], "inhibitedBy": []}
 
@@ -31,7 +33,7 @@ class Web:
 
 
 async def mutes(alert=ALERT, **answers) -> tuple[str, ...]:
-    return await Alertmanager(Web(**answers), "http://am:9093/", 1.0).mutes(alert)
+    return await Alertmanager(Web(**answers), SETTINGS).mutes(alert)
 
 
 def a_silence(*matchers, state: str = "active"):
@@ -91,7 +93,7 @@ async def test_other_alert_of_the_same_name_does_not_count():
 
 async def test_name_is_asked_for_as_a_quoted_matcher():
     web = Web()
-    await Alertmanager(web, "http://am:9093", 1.0).mutes(an_alert(name='a"\\\n'))
+    await Alertmanager(web, SETTINGS).mutes(an_alert(name='a"\\\n'))
     assert web.calls[1].params == {"filter": 'alertname="a\\"\\\\\\n"'}
     assert web.calls[0].url == "http://am:9093/api/v2/silences"
 
@@ -120,4 +122,4 @@ async def test_silences_and_alerts_are_asked_at_the_same_time():
             return response
 
     async with asyncio.timeout(5):
-        assert await Alertmanager(Together(), "http://am:9093", 1.0).mutes(ALERT) == ()
+        assert await Alertmanager(Together(), SETTINGS).mutes(ALERT) == ()

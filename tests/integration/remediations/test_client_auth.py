@@ -1,0 +1,127 @@
+"""A real Alertmanager and a real Prometheus that let nobody in without a user and a password."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from chassis.clock import SystemClock
+from chassis.errors import BackendError, Reason
+from chassis.http import Call, HttpClient
+from remediations.alertmanager import Alertmanager
+from remediations.announcing import Announcer
+from remediations.prometheus import PrometheusClient
+from remediations.settings import AlertmanagerSettings, PrometheusSettings
+from remediations.telemetry import Telemetry
+from tests.fakes.decisions import an_alert
+from tests.fakes.telling import a_hold, told
+from tools.servers.alertmanager import AlertmanagerServer
+from tools.servers.prometheus import PrometheusServer
+
+pytestmark = pytest.mark.timeout(60)
+CONFIGURATION = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+USER, PASSWORD = "remediator", "a-made-up-password"
+HEADER = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+SILENCE = {
+    "matchers": [{"name": "alertname", "value": "ControlCoreApiDown", "isRegex": False, "isEqual": True}],
+    "startsAt": "2020-01-01T00:00:00Z",
+    "endsAt": "2999-01-01T00:00:00Z",
+    "createdBy": "ann",
+    "comment": "a migration",
+}
+
+
+@pytest.fixture
+def flag(tmp_path: Path) -> str:
+    """The flag of both servers for a web configuration file with one user."""
+    secret = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    (tmp_path / "web.yml").write_text(f"basic_auth_users: {{{USER}: '{secret}'}}\n", encoding="utf-8")
+    return f"--web.config.file={tmp_path / 'web.yml'}"
+
+
+class GuardedAlertmanager(AlertmanagerServer):
+    """Ready when it listens: its readiness asks for the password too."""
+
+    def is_ready(self) -> bool:
+        return "Listening on" in self.process.log_tail()
+
+
+class GuardedPrometheus(PrometheusServer):
+    """The same."""
+
+    def is_ready(self) -> bool:
+        return "Server is ready" in self.process.log_tail()
+
+
+@pytest.fixture
+def alertmanager(flag: str) -> Iterator[AlertmanagerServer]:
+    with GuardedAlertmanager(CONFIGURATION, flags=(flag,)) as server:
+        yield server
+
+
+def password_file(folder: Path, password: str = PASSWORD) -> Path:
+    path = folder / "password"
+    path.write_text(f"{password}\n", encoding="utf-8")
+    return path
+
+
+async def test_silence_is_seen_and_a_hold_is_announced_with_the_password(
+    alertmanager: AlertmanagerServer, tmp_path: Path
+) -> None:
+    secret = await asyncio.to_thread(password_file, tmp_path)
+    settings = AlertmanagerSettings(url=alertmanager.url, username=USER, password_file=secret)
+    telemetry = await asyncio.to_thread(Telemetry)
+    async with HttpClient.opened() as http, asyncio.timeout(30):
+        url = f"{alertmanager.url}/api/v2"
+        await http.send(Call(f"{url}/silences", 5.0, method="POST", headers=HEADER, json=SILENCE))
+        (muted,) = await Alertmanager(http, settings).mutes(an_alert())
+        announcer = Announcer(http, settings, SystemClock(), telemetry)
+        announcer.put(told(a_hold(0)))
+        sender = asyncio.create_task(announcer.run())
+        try:
+            for _ in range(200):
+                if found := (await http.send(Call(f"{url}/alerts", 5.0, headers=HEADER))).json():
+                    break
+                await asyncio.sleep(0.05)
+        finally:
+            sender.cancel()
+    assert "a migration" in muted
+    assert found[0]["labels"]["alertname"] == "RemediationHeld"
+
+
+async def test_rotated_password_counts_at_the_next_call_and_a_wrong_one_is_refused(
+    alertmanager: AlertmanagerServer, tmp_path: Path
+) -> None:
+    secret = await asyncio.to_thread(password_file, tmp_path, "an-old-password")
+    async with HttpClient.opened() as http:
+        asked = Alertmanager(http, AlertmanagerSettings(url=alertmanager.url, username=USER, password_file=secret))
+        with pytest.raises(BackendError) as refused:
+            await asked.mutes(an_alert())
+        await asyncio.to_thread(password_file, tmp_path)
+        assert await asked.mutes(an_alert()) == ()
+        await asyncio.to_thread(secret.unlink)
+        with pytest.raises(BackendError) as unreadable:
+            await asked.mutes(an_alert())
+    assert (refused.value.reason, unreadable.value.reason) == (Reason.AUTH, Reason.AUTH)
+    assert "alertmanager.password_file" in str(unreadable.value)
+
+
+@pytest.fixture
+def prometheus(flag: str) -> Iterator[PrometheusServer]:
+    with GuardedPrometheus({"prometheus.yml": "global: {}\n"}, flags=(flag,)) as server:
+        yield server
+
+
+async def test_prometheus_is_asked_with_the_password(prometheus: PrometheusServer, tmp_path: Path) -> None:
+    secret = await asyncio.to_thread(password_file, tmp_path)
+    settings = PrometheusSettings(url=prometheus.url, username=USER, password_file=secret)
+    async with HttpClient.opened() as http:
+        (sample,) = await PrometheusClient(http, settings, SystemClock()).instant("vector(7)")
+        with pytest.raises(BackendError) as refused:
+            await PrometheusClient(http, PrometheusSettings(url=prometheus.url), SystemClock()).instant("vector(7)")
+    assert (sample.value, refused.value.reason) == (7.0, Reason.AUTH)
