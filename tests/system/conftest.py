@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.api_front import ApiFront
 from tests.fakes.watch import Watch
+from tests.system.keda import install, remove
 from tests.system.stage import Stage
 
 if TYPE_CHECKING:
@@ -21,3 +22,11 @@ def stage(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Stage]:
     """A namespace, a way to the API that can fail, and a Prometheus that says what the test wants."""
     with ApiFront(cluster, tmp_path) as front, Watch() as watch:
         yield Stage(cluster, namespace, front, watch)
+
+
+@pytest.fixture
+def keda(cluster: Cluster) -> Iterator[None]:
+    """The kind ScaledObject, for this test only."""
+    install(cluster)
+    yield
+    remove(cluster)

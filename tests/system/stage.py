@@ -22,6 +22,7 @@ LEASE_SECONDS = 2.0
 WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 1.5, "verify_seconds": 0.2, "idle_seconds": 0.05}
 API_TIMEOUT_SECONDS = 1.0
 POLL_SECONDS = 0.05
+CONTAINER = {"name": "api", "image": "api:1", "resources": {"requests": {"cpu": "100m"}}}
 EVENT_RULE = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 
 
@@ -52,7 +53,7 @@ class Stage:
     def deployment(self, name: str = NAME, **spec: Any) -> dict[str, Any]:
         """The Deployment as it is applied."""
         labels = {"app": name}
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "api", "image": "api:1"}]}}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [CONTAINER]}}
         whole = {"replicas": 3, "selector": {"matchLabels": labels}, "template": template, **spec}
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": whole}

@@ -10,44 +10,10 @@ from typing import Any
 import pytest
 
 from tests.integration.remediations.running import RemediatorServer, an_alert
-from tests.system.stage import NAME, OPERATION, POLL_SECONDS, Stage, deliver, newest, wait_closed, wait_held
-from tools.servers.kubernetes import Cluster
+from tests.system.keda import path_of, scaled_object
+from tests.system.stage import OPERATION, POLL_SECONDS, Stage, deliver, newest, wait_closed, wait_held
 
 pytestmark = pytest.mark.timeout(240)
-KIND_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scaledobjects.keda.sh"
-KIND = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "scaledobjects.keda.sh"},
-    "spec": {
-        "group": "keda.sh",
-        "scope": "Namespaced",
-        "names": {"plural": "scaledobjects", "singular": "scaledobject", "kind": "ScaledObject"},
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
-
-
-@pytest.fixture
-def keda(cluster: Cluster) -> Iterator[None]:
-    """The kind ScaledObject, without anybody who follows it, for this test only."""
-    cluster.apply([KIND])
-    cluster.wait_for(KIND_PATH, _is_established)
-    yield
-    cluster.client.delete(KIND_PATH)
-    cluster.client.wait_gone(KIND_PATH)
-
-
-def _is_established(found: dict[str, Any]) -> bool:
-    conditions = found.get("status", {}).get("conditions") or []
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def scaling(stage: Stage, **changes: Any) -> dict[str, Any]:
@@ -87,17 +53,6 @@ def lose_a_fight(remediator: RemediatorServer) -> None:
     wait_held(remediator, "breaker_open")
     page = remediator.ask("GET", "/metrics")[1]
     assert 'outcome="reverted",remediation="restart-api"} 1.0' in page
-
-
-def scaled_object(stage: Stage) -> dict[str, Any]:
-    """A ScaledObject named like its Deployment, as the chart supposes; KEDA says that it follows it."""
-    return {
-        "apiVersion": "keda.sh/v1alpha1",
-        "kind": "ScaledObject",
-        "metadata": {"name": NAME, "namespace": stage.namespace},
-        "spec": {"scaleTargetRef": {"name": NAME}, "minReplicaCount": 1, "maxReplicaCount": 3},
-        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-    }
 
 
 def test_pitfall_11_replicas_that_somebody_else_delivers_are_not_touched(stage: Stage) -> None:
@@ -151,7 +106,7 @@ def test_pitfall_11_template_without_annotations_is_restarted_once(stage: Stage)
 def test_pitfall_11_keda_is_asked_at_its_scaled_object_and_its_answer_is_respected(stage: Stage) -> None:
     stage.deploy()
     stage.cluster.apply([scaled_object(stage)])
-    path = f"/apis/keda.sh/v1alpha1/namespaces/{stage.namespace}/scaledobjects/{NAME}"
+    path = path_of(stage)
     before = stage.generation()
     stage.watch.answers["well"] = 1.0
     with stage.remediator(scaling(stage)) as remediator:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fakes.api_front import Fault
 from tests.integration.remediations.running import RemediatorServer
-from tests.system.stage import OPEN_STATES, Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+from tests.system.keda import path_of, scaled_object
+from tests.system.stage import NAME, OPEN_STATES, Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+
+if TYPE_CHECKING:
+    from tools.servers.metrics_api import MetricsApi
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -98,3 +102,63 @@ def test_scale_up_that_did_not_help_is_taken_back_at_once(busy: Stage) -> None:
         assert ended(remediator)[0] == ("restart-api", "failed", "failed")
         (detail,) = remediator.read("SELECT json_extract(data, '$.detail') FROM record WHERE kind = 'scheduled'")[0]
         assert detail.endswith("it did not help")
+
+
+@pytest.mark.usefixtures("keda")
+def test_maximum_of_a_scaled_object_is_taken_back_where_it_was_raised(busy: Stage) -> None:
+    busy.cluster.apply([scaled_object(busy)])
+    place, before = path_of(busy), busy.generation()
+    busy.watch.answers |= {"fault": lambda: float(maximum(busy, place) == 3)}
+    with busy.remediator(scaling(busy)) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "load_too_high")
+        assert maximum(busy, place) == 5
+        busy.watch.answers["load * 5 / 3"] = 1.0
+        assert ended(remediator)[1] == ("restart-api:revert", "succeeded", "succeeded")
+        assert (maximum(busy, place), busy.generation()) == (3, before), "spec.replicas is KEDA's"
+
+
+def test_maximum_of_an_autoscaler_is_taken_back_unless_somebody_has_set_it_since(
+    busy: Stage, metrics_api: MetricsApi
+) -> None:
+    """A real controller scales by it, so the usage is kept high until it stands at its maximum."""
+    busy.cluster.apply([autoscaler(busy)])
+    place = f"/apis/autoscaling/v2/namespaces/{busy.namespace}/horizontalpodautoscalers/{NAME}"
+
+    def is_at_maximum(found: dict[str, Any]) -> bool:
+        pods = busy.cluster.client.items(f"/api/v1/namespaces/{busy.namespace}/pods")
+        metrics_api.set_usage(busy.namespace, {pod["metadata"]["name"]: 95 for pod in pods})
+        return bool(found.get("status", {}).get("desiredReplicas") == found["spec"]["maxReplicas"])
+
+    busy.cluster.wait_for(place, is_at_maximum, 90.0)
+    busy.watch.answers |= {"fault": lambda: float(maximum(busy, place) == 3)}
+    with busy.remediator(scaling(busy)) as remediator:
+        deliver(remediator)
+        wait_held(remediator, "load_too_high")
+        assert maximum(busy, place) == 5
+        busy.cluster.client.patch(place, {"spec": {"maxReplicas": 6}})
+        busy.watch.answers["load * 5 / 3"] = 1.0
+        wait_for(lambda: newest(remediator) == ("not_needed", "changed_since"))
+        assert (maximum(busy, place), kinds(remediator, "intent")) == (6, 1)
+
+
+def maximum(stage: Stage, place: str) -> int:
+    """The upper bound of the autoscaler or ScaledObject there."""
+    spec = stage.cluster.client.get(place)["spec"]
+    return int(spec.get("maxReplicas") or spec["maxReplicaCount"])
+
+
+def autoscaler(stage: Stage) -> dict[str, Any]:
+    """One to three pods, by CPU."""
+    target = {"type": "Utilization", "averageUtilization": 70}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"namespace": stage.namespace, "name": NAME},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+            "minReplicas": 1,
+            "maxReplicas": 3,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
