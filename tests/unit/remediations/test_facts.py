@@ -10,7 +10,7 @@ from chassis.errors import PermanentError, Reason, TransientError
 from remediations.cluster import ClusterReader, selects
 from remediations.facts import gather_facts, read_pauses
 from remediations.model import Facts, Mode, Pause, Target
-from remediations.policy import Policy
+from remediations.policy import Policy, Witness, WitnessKind
 from remediations.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy
@@ -132,6 +132,21 @@ async def test_one_ready_pod_contradicts_the_fault():
     facts = await gather(a_cluster(ready=1))
 
     assert facts.witnesses["pods"].value is False
+
+
+@pytest.mark.parametrize("ready", [0, 1, 3])
+async def test_witness_of_running_pods_says_the_opposite(ready: int):
+    """For the fault of something that runs: the two kinds must not be taken for one another."""
+    witnesses = (Witness("dead", WitnessKind.PODS_READY), Witness("alive", WitnessKind.PODS_RUNNING))
+    facts = await gather(a_cluster(ready=ready), policy=replace(restart_policy(), witnesses=witnesses))
+
+    assert {name: fact.value for name, fact in facts.witnesses.items()} == {"dead": ready == 0, "alive": ready > 0}
+
+
+async def test_witness_of_running_pods_is_unknown_when_nobody_answers():
+    policy = replace(restart_policy(), witnesses=(Witness("alive", WitnessKind.PODS_RUNNING),))
+
+    assert (await gather(None, policy=policy)).witnesses["alive"].value is None
 
 
 async def test_pod_on_its_way_out_does_not_count_as_ready():
