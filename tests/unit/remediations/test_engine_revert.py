@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chassis.errors import Reason, TransientError
 from remediations.states import State
 from tests.fakes.decisions import scale_policy
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world
@@ -110,6 +111,47 @@ async def test_revert_of_what_somebody_else_has_changed_since_closes(tmp_path: P
         await world.work(world.engine())
         newest = await world.newest()
         assert (newest.state, newest.reason, bound(world)) == (State.NOT_NEEDED, "changed_since", 15)
+
+
+@pytest.mark.parametrize("fate", ["arrived", "lost"])
+async def test_scale_up_whose_fate_nobody_could_tell_is_taken_back_if_it_arrived(tmp_path: Path, fate: str):
+    """It closed as unverified because the API server could not even be read; later it can."""
+    is_arrived = fate == "arrived"
+    hung = TransientError(Reason.TIMEOUT, "hung")
+
+    def fail(verb: str, _path: str) -> None:
+        if verb == "get" or (verb == "patch" and not is_arrived):
+            raise hung
+
+    async with a_busy_world(tmp_path) as world:
+        await world.deliver("scale-api")
+        engine = world.engine()
+
+        def answer_lost(verb: str, _path: str) -> None:
+            if verb == "patch":
+                world.cluster.before = fail
+                raise hung
+
+        if is_arrived:
+            world.cluster.after = answer_lost
+        else:
+            world.cluster.before = lambda verb, path: fail(verb, path) if verb == "patch" else None
+        await engine.turn("worker")
+        world.cluster.after, world.cluster.before = (lambda _verb, _path: None), fail
+        for _ in range(90):
+            while await engine.turn("worker"):
+                pass
+            if State.UNVERIFIED in {item.state for item in await world.journal.listing()}:
+                break
+            await world.clock.advance(10.0)
+        world.cluster.before = lambda _verb, _path: None
+        world.prometheus.answers |= {"controlcore_cpu_saturated": False}
+        assert bound(world) == (12 if is_arrived else 10)
+        await world.work(engine)
+
+        revert, origin = await world.journal.listing()
+        assert (origin.state, origin.reason) == (State.UNVERIFIED, "write_unknown")
+        assert (revert.state, bound(world)) == (State.SUCCEEDED if is_arrived else State.NOT_NEEDED, 10)
 
 
 async def test_scale_up_that_did_not_help_is_taken_back_at_once(tmp_path: Path):
