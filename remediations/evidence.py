@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chassis.errors import BackendError
@@ -68,27 +68,36 @@ async def gather(lookout: Lookout, target: Target, pod: str | None = None) -> di
 
 
 async def _of_pods(lookout: Lookout, target: Target, first: str | None) -> dict[str, Any]:
-    """The pods that are about to go, what their containers said before they died, and the Events about them."""
-    try:
-        pods = await lookout.pods(target)
-    except BackendError as error:
-        return {"problem": f"{error.reason.value}: {error}"[:MAX_TEXT]}
-    chosen = sorted(pods, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))
-    known = [secret for pod in pods for secret in _secrets(pod)]
-    names = [str(pod["metadata"]["name"]) for pod in chosen[:MAX_PODS]]
-    namespace = target.namespace
+    """The pods that are about to go, what their containers said before they died, and the Events about them.
+
+    The Events about the target are asked for at once: the API server keeps them in no cache and takes its time.
+    """
     async with asyncio.TaskGroup() as group:
-        logs = {
-            pod["metadata"]["name"]: group.create_task(_last_words(lookout, namespace, pod), name="evidence.log")
-            for pod in chosen[:MAX_PODS]
-        }
-        about = (target.name, *names)
-        events = [group.create_task(_events(lookout, namespace, name), name="evidence.events") for name in about]
+        own = group.create_task(_events(lookout, target.namespace, target.name), name="evidence.events")
+        asked = group.create_task(_pods(lookout, target), name="evidence.pods")
+        found = await asked
+        if isinstance(found, str):
+            return {"problem": found}
+        chosen = sorted(found, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))[:MAX_PODS]
+        known = [secret for pod in found for secret in _secrets(pod)]
+        logs, events = {}, [own]
+        for pod in chosen:
+            name = str(pod["metadata"]["name"])
+            logs[name] = group.create_task(_last_words(lookout, target.namespace, pod), name="evidence.log")
+            events.append(group.create_task(_events(lookout, target.namespace, name), name="evidence.events"))
     return {
-        "pods": [_pod_state(pod, known) for pod in chosen[:MAX_PODS]],
+        "pods": [_pod_state(pod, known) for pod in chosen],
         "previous_logs": {name: remove_secrets(task.result(), known) for name, task in logs.items()},
         "events": [remove_secrets(text, known)[:MAX_TEXT] for text in _newest(task.result() for task in events)],
     }
+
+
+async def _pods(lookout: Lookout, target: Target) -> Sequence[Mapping[str, Any]] | str:
+    """The target's pods, or why they cannot be had."""
+    try:
+        return await lookout.pods(target)
+    except BackendError as error:
+        return f"{error.reason.value}: {error}"[:MAX_TEXT]
 
 
 def _secrets(pod: Mapping[str, Any]) -> list[str]:
