@@ -57,6 +57,8 @@ class Front:
         self._released = threading.Event()
         self.arrived = threading.Event()
         """Set when a request has met a fault; with LOST, when the server has answered it."""
+        self.spares_dry_runs = True
+        """A dry run changes nothing: a fault is for what is meant, not for the question whether it would be refused."""
         self.seen: list[tuple[str, str]] = []
         """Method and path of every request."""
         self.statuses: list[tuple[str, int]] = []
@@ -162,8 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name: value for name in PASSED_ON if (value := self.headers.get(name))}
         front.seen.append((method, self.path.split("?")[0]))
-        # A dry run changes nothing: a fault is for what is meant, not for the question whether it would be refused.
-        order = None if "dryRun=All" in self.path else front.order_for(method)
+        is_spared = front.spares_dry_runs and "dryRun=All" in self.path
+        order = None if is_spared else front.order_for(method)
         if order is None:
             self._answer(*front.forward(method, self.path, headers, body))
         elif order.fault is Fault.STATUS:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.remediations.running import TOKEN, RemediatorServer
+from tests.fakes.api_front import WRITES, Fault
+from tests.integration.remediations.running import TOKEN, RemediatorServer, an_alert
 from tests.system.stage import NAME, Stage, deliver, newest, wait_closed, wait_for, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.generation import Generation
@@ -129,6 +130,58 @@ def test_rights_that_are_too_wide_make_auto_ask_until_they_are_limited(stage: St
         wait_for(lambda: _is_limited(remediator))
         assert wait_closed(remediator) == "succeeded"
         assert stage.generation() == before + 1
+
+
+def test_plan_of_a_downgraded_policy_is_carried_out_once_it_is_approved(stage: Stage) -> None:
+    """All of it over HTTP: what would be decided, the plan that waits, and the answer to it."""
+    stage.deploy()
+    before = stage.breaks()
+    stage.allow_everything()
+    with stage.remediator() as remediator:
+        payload = {"version": "4", "alerts": [an_alert(1)]}
+        wait_for(lambda: call(remediator, "POST", "plan", {"payload": payload})["decisions"])
+        (decided,) = call(remediator, "POST", "plan", {"payload": payload})["decisions"]
+        assert (decided["decision"], decided["reason"]) == ("hold", "self_test_failed")
+        assert remediator.read("SELECT count(*) FROM remediation") == [(0,)]
+
+        deliver(remediator)
+        wait_held(remediator, "self_test_failed")
+        (waiting,) = call(remediator, "GET", "remediations?open=true")["remediations"]
+        proposal = call(remediator, "GET", f"remediations/{waiting['id']}")["proposal"]
+        assert "+ spec.template.metadata.annotations" in proposal["difference"]
+        assert stage.generation() == before
+
+        answer = {"by": "ann", "plan_hash": proposal["plan_hash"]}
+        assert call(remediator, "POST", f"remediations/{waiting['id']}/approve", answer)["is_approved"]
+        assert wait_closed(remediator) == "succeeded"
+        assert stage.generation() == before + 1
+        assert call(remediator, "GET", f"remediations/{waiting['id']}/replay")["is_same"]
+        assert call(remediator, "POST", "check-config")["policies"][0]["effective_mode"] == "approve"
+
+
+def test_nothing_acts_by_itself_while_nobody_knows_what_its_rights_are(stage: Stage) -> None:
+    """The API server can be read, but answers no dry run."""
+    stage.deploy()
+    before = stage.breaks()
+    stage.front.spares_dry_runs = False
+    stage.front.fail(Fault.STATUS, WRITES, 500)
+    with stage.remediator() as remediator:
+        deliver(remediator)
+        wait_held(remediator, "self_test_unknown")
+        assert "auto (held)" in run(remediator, "check-config")
+        assert stage.generation() == before
+
+        stage.front.heal()
+        assert wait_closed(remediator) == "succeeded"
+        assert stage.generation() == before + 1
+
+
+def call(remediator: RemediatorServer, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """What the HTTP API answers to whoever has the token."""
+    data = None if body is None else json.dumps(body).encode()
+    status, text = remediator.ask(method, f"/api/v1/{path}", data, AUTHORIZED)
+    assert status == 200, text
+    return dict(json.loads(text))
 
 
 def _is_limited(remediator: RemediatorServer) -> bool:
