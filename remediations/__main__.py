@@ -48,11 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for fault in error.faults:
             _complain(f"{fault}")
         status = exits.CONFIG
-    except JournalError as error:
-        _complain(f"journal: {error}")
-        status = exits.FAILED
-    except AnswerError as error:
-        _complain(str(error))
+    except (JournalError, AnswerError) as error:
+        _complain(f"journal: {error}" if isinstance(error, JournalError) else str(error))
         status = exits.FAILED
     sys.exit(status)
 
