@@ -18,80 +18,26 @@ from hypothesis import HealthCheck, settings, stateful
 from hypothesis import strategies as st
 
 from chassis.errors import Reason, TransientError
-from chassis.http import Call, Response
 from remediations.engine import LOOK_SECONDS
-from remediations.journal.port import Delivery, Journal, Match
-from remediations.model import ANNOTATION_OPERATION, Alert, Pause, Target
-from remediations.policy import Policy
-from remediations.reasons import HoldReason
+from remediations.journal.port import Delivery, Match
+from remediations.model import ANNOTATION_OPERATION, Alert, Pause
 from remediations.states import CLOSED, IN_FLIGHT, Outcome, State
 from tests.fakes.decisions import API, LABELS, restart_policy
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, MortalJournal, World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT
-from tests.fakes.prometheus import FakeWeb
+from tests.fakes.machine import (
+    LONGEST_SECONDS,
+    MOST_POINTS,
+    POLICIES,
+    REASONS,
+    TARGETS,
+    UNLIMITED,
+    Opal,
+    StallingJournal,
+    calling_policy,
+)
 
 T = TypeVar("T")
-OPAL = Target("control-core", "OpalClient", "opal-client")
-TARGETS = {"restart-api": API, "restart-too": API, "update-policies": OPAL}
-"""Two policies for one target: at most one of them may be at work on it. The third one's writes leave no mark."""
-POLICIES = tuple(TARGETS)
-UPDATE = "http://opal-client:7766"
-REASONS = {reason.value for reason in HoldReason} | {"guards_passed", "condition_gone"}
-MOST_POINTS = 40
-LONGEST_SECONDS = 400
-"""Of trying, at the end: longer than any remediation here may stay open."""
-UNLIMITED: dict[str, Any] = {
-    "cooldown_seconds": 0.0,
-    "budget_actions": 10_000,
-    "human_quiet_seconds": 0.0,
-    "change_quiet_seconds": 0.0,
-    "retry_seconds": 1.0,
-    "verify_timeout_seconds": 30.0,
-    "expires_seconds": 300.0,
-}
-
-
-class StallingJournal:
-    """A journal whose nth call hangs until the gate opens: a process that was stopped there, or a slow disk."""
-
-    def __init__(self, journal: Journal, number: int) -> None:
-        self._journal = journal
-        self._left = number
-        self.stalled = asyncio.Event()
-        self.gate = asyncio.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._journal, name)
-
-        async def stalling(*arguments: Any, **named: Any) -> Any:
-            self._left -= 1
-            if self._left == 0:
-                self.stalled.set()
-                await self.gate.wait()
-            return await call(*arguments, **named)
-
-        return stalling
-
-
-def calling_policy() -> Policy:
-    """Has an OPAL client load again: two calls, of which nobody can tell later whether they arrived."""
-    changes = {"action": "trigger_policy_update", "targets": (OPAL,), "parameters": {"url": UPDATE, "with_data": True}}
-    return restart_policy(name="update-policies", **{**UNLIMITED, **changes, "witnesses": (), "connections": None})
-
-
-class Opal(FakeWeb):
-    """The OPAL client. Its caller may die before the nth call from now has reached it, or before its answer came."""
-
-    dies_at: int | None = None
-    is_reached: bool = True
-
-    async def send(self, call: Call) -> Response:
-        self.dies_at = None if self.dies_at is None else self.dies_at - 1
-        if self.dies_at != 0:
-            return await super().send(call)
-        if self.is_reached:
-            await super().send(call)
-        raise Killed("calling")
 
 
 class EngineMachine(stateful.RuleBasedStateMachine):
