@@ -97,6 +97,7 @@ class Exporter:
             opening = Listener.opened(site.application(guard), place, tls=tls, fast=fast)
             listener = await stack.enter_async_context(opening)
             life.on_reload(self._reloads.request)
+            life.serves()
             names = [job.spec.name for job in self.main.jobs(settings)]
             self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:

@@ -77,6 +77,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, herald.heed))
     guard = await _guard(settings, telemetry, clock)
     listener = await _listen(stack, _server(settings, desk, engine, guard), settings, guard)
+    life.serves()
     await _announce(*listener.bound, settings, journal)
     async with asyncio.TaskGroup() as group:
         works = {
