@@ -55,6 +55,12 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MESSAGE_LENGTH = 300
 QUOTED_VALUE = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*": ')
 """The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it."""
+DENIAL = re.compile(
+    r"is forbidden: ValidatingAdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request: (.*)", re.DOTALL
+)
+"""What an admission policy answers, as 422 or with the status of its `validations[].reason`: 403 or 413."""
+BROKEN_POLICY = re.compile(r"expression '.*' resulted in error: |failed to configure (?:policy|binding): ", re.DOTALL)
+"""A denial that begins so is the server's own fault (`failurePolicy: Fail`): the request itself was not judged."""
 CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST = 409, 410, 422, 400
 NO_UID = "00000000-0000-0000-0000-000000000000"
 """A uid that the API server never gives."""
@@ -76,8 +82,9 @@ class PatchKind(StrEnum):
 class KubernetesClient:
     """Reads and changes objects. Open it with `opened()`.
 
-    Every method raises BackendError: missing (404), permission (403), auth (401), overloaded (429, also "the disruption
-    budget says no"), http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
+    Every method raises BackendError: missing (404), permission (403, and whatever an admission policy denies), auth
+    (401), overloaded (429, also "the disruption budget says no"), internal (an admission policy that cannot judge),
+    http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
     def __init__(self, access: kubernetes_access.Access) -> None:
@@ -243,6 +250,9 @@ def _failure(status: int, body: bytes) -> BackendError:
         answer = {}
     said = QUOTED_VALUE.sub("Invalid value: …: ", str(answer.get("message") or "no explanation"))
     message = f"HTTP status {status}: {said[:MESSAGE_LENGTH]}"
+    denial = DENIAL.search(said)
+    if denial is not None:
+        return PermanentError(Reason.INTERNAL if BROKEN_POLICY.match(denial[1]) else Reason.PERMISSION, message)
     causes = (answer.get("details") or {}).get("causes") or []
     is_other_object = status == UNPROCESSABLE and any(cause.get("field") == "metadata.uid" for cause in causes)
     if status == CONFLICT or is_other_object:

@@ -3,12 +3,14 @@
 Changes that the remediator must not be able to make are sent as dry runs: to objects that no policy lists, in each
 namespace of the policies in mode auto and in one beside them. The server checks the rights before it looks for the
 object, so 403 says that they end where they must, and "not found" that they do not. Nothing is ever changed.
+What is sent is what an action would write, and no more: an admission policy that refuses it refuses the object, not
+the form of the change.
 
 | answer to every change                | for the policies in auto                                      |
 |---------------------------------------|---------------------------------------------------------------|
-| 403                                   | they act                                                      |
+| 403, or an admission policy's denial  | they act                                                      |
 | anything that follows after the check | they ask for approval, as in mode approve                     |
-| none, or 401                          | they hold until it is known (an earlier proof holds a while)  |
+| none, 401, or a policy that is broken | they hold until it is known (an earlier proof holds a while)  |
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
@@ -25,7 +27,7 @@ from chassis.kubernetes import PatchKind
 from chassis.kubernetes_paths import autoscaler_path, deployment_path, deployment_scale_path, pod_path
 from chassis.log import get_logger
 from remediations.decide import ACTIONS
-from remediations.model import FIELD_MANAGER, Fact, Mode, Target
+from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Fact, Mode, Target
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import at_rung
 from remediations.senders import Patcher
@@ -35,7 +37,10 @@ OUTSIDER = "controlcore-self-test"
 """Name of an object that no policy lists; it need not exist."""
 FOREIGN_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 """The first of these in which no policy acts stands for all others."""
-BODY = {"metadata": {"annotations": {"controlcore.io/self-test": "must-be-refused"}}}
+MARK: Mapping[str, Any] = {"metadata": {"annotations": {ANNOTATION_OPERATION: "self-test-must-be-refused"}}}
+"""The least that every action writes: the chart's admission policy lets it pass on any object."""
+ONE_REPLICA: Mapping[str, Any] = {"spec": {"replicas": 1}}
+"""The least that a scaling sets: a number that no cap forbids."""
 SOURCE = "dry runs of forbidden changes"
 NOT_NEEDED: Fact[bool] = Fact(None, SOURCE, "not needed")
 NO_ORCHESTRATOR: Fact[bool] = Fact(None, SOURCE, "no orchestrator is configured")
@@ -62,6 +67,7 @@ class Forbidden:
     name: str
     path: str
     is_deletion: bool = False
+    body: Mapping[str, Any] = field(default_factory=lambda: MARK)
 
 
 def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tuple[Forbidden, ...]:
@@ -70,7 +76,7 @@ def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tup
     names = (*listed, OUTSIDER)
     return (
         Forbidden("patch of another Deployment", deployment_path(namespace, OUTSIDER)),
-        Forbidden("scaling of another Deployment", deployment_scale_path(namespace, OUTSIDER)),
+        Forbidden("scaling of another Deployment", deployment_scale_path(namespace, OUTSIDER), body=ONE_REPLICA),
         Forbidden("patch of another HorizontalPodAutoscaler", autoscaler_path(namespace, OUTSIDER)),
         Forbidden("patch of a Deployment in another namespace", deployment_path(foreign, names[0])),
         Forbidden("deletion of a pod", pod_path(namespace, OUTSIDER), is_deletion=True),
@@ -130,7 +136,7 @@ async def _try(api: Limited, change: Forbidden, timeout_seconds: float) -> str |
         else:
             await api.patch(
                 change.path,
-                BODY,
+                dict(change.body),
                 kind=PatchKind.MERGE,
                 field_manager=FIELD_MANAGER,
                 timeout_seconds=timeout_seconds,

@@ -192,6 +192,28 @@ async def test_refusal_has_its_reason(
     assert (type(error), error.reason) == (kind, reason)
 
 
+DENIED = "deployments.apps \"api\" is forbidden: ValidatingAdmissionPolicy 'own' with binding 'own' denied request: "
+
+
+@pytest.mark.parametrize("code", [403, 413, 422])
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (DENIED + "not this one", Reason.PERMISSION),
+        (DENIED.replace(" with binding 'own'", "") + "not this one", Reason.PERMISSION),
+        (DENIED + "expression 'object.spec.x == 1' resulted in error: no such key: x", Reason.INTERNAL),
+        (DENIED + "failed to configure binding: no params found", Reason.INTERNAL),
+        (DENIED.replace(" with binding 'own'", "") + "failed to configure policy: no match", Reason.INTERNAL),
+    ],
+)
+async def test_denial_by_an_admission_policy_is_known_by_its_words(
+    tmp_path: Path, code: int, said: str, reason: Reason
+) -> None:
+    """Its status is whatever the policy's author chose."""
+    error = await failure_of(tmp_path, status(code, said))
+    assert (type(error), error.reason) == (PermanentError, reason)
+
+
 async def test_refusal_carries_the_apis_sentence_bounded(tmp_path: Path) -> None:
     error = await failure_of(tmp_path, status(403, 'deployments.apps "api" is forbidden: ' + "x" * 5000))
     assert str(error).startswith('HTTP status 403: deployments.apps "api" is forbidden')

@@ -13,7 +13,7 @@ import pytest
 
 from chassis import log
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from remediations.model import Mode, Target
+from remediations.model import ANNOTATION_OPERATION, Mode, Target
 from remediations.policy import Query
 from remediations.policy_model import Policy, PolicySet, Rung
 from remediations.selftest import (
@@ -52,9 +52,11 @@ class Server:
     others: dict[str, BackendError | None] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     dry: set[bool] = field(default_factory=set)
+    bodies: dict[str, object] = field(default_factory=dict)
 
     async def patch(self, path, body, *, kind, field_manager, timeout_seconds, dry_run=False):
         self.dry.add(dry_run)
+        self.bodies[path] = body
         return self._answer("patch", path)
 
     async def try_deletion(self, path, *, timeout_seconds):
@@ -105,6 +107,16 @@ async def test_every_refusal_together_is_the_proof():
     assert len(server.asked) == 7
 
 
+async def test_what_is_tried_is_the_least_that_actions_write():
+    """An admission policy that refuses this refuses the object: the form is what it must let pass elsewhere."""
+    server = Server()
+    await proved(server)
+    place = f"/apis/apps/v1/namespaces/control-core/deployments/{OUTSIDER}"
+    written = server.bodies[place]["metadata"]["annotations"]
+    assert (list(server.bodies[place]), list(written)) == (["metadata"], [ANNOTATION_OPERATION])
+    assert server.bodies[f"{place}/scale"] == {"spec": {"replicas": 1}}
+
+
 @pytest.mark.parametrize("answer", [None, NOT_FOUND, ConflictError("409"), PermanentError(Reason.MALFORMED, "400")])
 async def test_one_change_that_passes_the_check_of_rights_is_enough(answer):
     for change in changes_of(a_policy_set(), "control-core"):
@@ -126,6 +138,7 @@ async def test_what_was_let_through_is_named():
         TransientError(Reason.OVERLOADED, "429"),
         TransientError(Reason.HTTP_5XX, "500"),
         PermanentError(Reason.AUTH, "401"),
+        PermanentError(Reason.INTERNAL, "422: expression 'x' resulted in error"),
         PermanentError(Reason.TLS, "who is this"),
     ],
 )
