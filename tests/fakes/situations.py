@@ -18,11 +18,13 @@ from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
 from remediations.matcher import parse_matchers
 from remediations.model import Fact, Facts, History, Mode, Pause
 from remediations.policy import Policy, PolicySet, Query, choose_target, matches, parse_policies
-from remediations.policy_model import Rung, at_rung
+from remediations.policy_model import Rung, as_revert, at_rung
+from remediations.reverting import judged_by
 from remediations.shipped import read_policies
 from remediations.sights import CronJob, IdleSessions, Pod, Sights
 from remediations.states import State
-from remediations.workload import Budgets
+from remediations.undo import TakingBack, Undo
+from remediations.workload import Autoscaler, Budgets
 from tests.fakes import decisions as fakes
 from tests.fakes.decisions import NOW
 
@@ -30,6 +32,18 @@ FOLDER = Path(__file__).parents[1] / "scenarios"
 HOME = {"alertname": "ControlCoreAPIDown", "cluster": "production"}
 SHIPPED = replace(parse_policies(read_policies(), "policies.yaml"), identity=parse_matchers('cluster="production"'))
 NOBODY = "nobody"
+WELL: dict[str, Any] = {"workload": {"replicas_ready": 3, "replicas_available": 3}}
+"""What is said of the target of a revert that says nothing about it."""
+SCALED_BY = "0000"
+"""Operation id of the scale-up that a revert takes back."""
+OWNERS = {
+    "replicas": fakes.a_workload().uid,
+    "minReplicas": fakes.an_autoscaler().uid,
+    "maxReplicas": fakes.an_autoscaler().uid,
+    "minReplicaCount": fakes.a_scaled_object().uid,
+    "maxReplicaCount": fakes.a_scaled_object().uid,
+}
+"""Field → uid of the object that holds it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class Situation:
 def read_situations() -> list[Situation]:
     """Every entry of every file; an unknown word in one is an error."""
     found = []
-    known = {"name", "labels", "facts", "history", "policy", "set", "remediation", "expect"}
+    known = {"name", "labels", "facts", "history", "policy", "set", "remediation", "revert", "expect"}
     for path in sorted(FOLDER.glob("*.yaml")):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
             assert set(entry) <= known, (path, entry)
@@ -64,8 +78,30 @@ def _request(told: Mapping[str, Any], shipped: Policy, labels: Mapping[str, str]
     remediation = _remediation(told.get("remediation", {}), policy, labels)
     history = _history(told.get("history", {}), policy)
     due = at_rung(policy, rung_number(policy, history, remediation, NOW, policy_set.breaker.close_seconds))
-    facts = _facts(dict(told.get("facts", {})), policy)
-    return GuardInput(remediation, due, policy_set, ACTIONS[due.action], facts, history, NOW)
+    usual = WELL if "revert" in told else {}
+    facts = _facts(usual | told.get("facts", {}), policy)
+    if "revert" not in told:
+        return GuardInput(remediation, due, policy_set, ACTIONS[due.action], facts, history, NOW)
+    taking = _taking(told["revert"], policy)
+    due = judged_by(as_revert(policy), remediation, taking)
+    facts = replace(facts, taking_back=taking)
+    return GuardInput(replace(remediation, policy=due.name), due, policy_set, ACTIONS[due.action], facts, history, NOW)
+
+
+def _taking(told: Mapping[str, Any], policy: Policy) -> TakingBack:
+    """What became due `age` seconds ago: one field of the owner with its number before and after the scale-up."""
+    before, after = told["numbers"]
+    undo = Undo(
+        owner=told.get("owner", OWNERS[told["field"]]),
+        field=told["field"],
+        before=before,
+        after=after,
+        promql=str(policy.parameters["revert_if"]),
+        collectors=tuple(policy.parameters["revert_collectors"]),
+        after_seconds=float(policy.parameters["revert_after_seconds"]),
+        give_up_seconds=float(policy.parameters["revert_give_up_seconds"]),
+    )
+    return TakingBack((undo,), (SCALED_BY,), NOW - told.get("age", 0))
 
 
 def _policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
@@ -138,23 +174,31 @@ def _facts(told: dict[str, Any], policy: Policy) -> Facts:
 
 
 def _sights(told: dict[str, Any]) -> Sights:
-    """What single actions look at: one of two pods is sick, no backup runs, three sessions idle."""
+    """What single actions look at: one of two pods is sick, no backup runs, three sessions idle, KEDA has nothing."""
     pods = told.pop("pods", [None, 300])
     job = told.pop("cron_job", {})
     idle = told.pop("idle", 3)
+    scaled = told.pop("scaled_objects", [])
     return Sights(
         pods=Fact(
             tuple(Pod(f"pod-{number}", f"uid-{number}", age is None, age) for number, age in enumerate(pods)),
             "scenario",
         ),
-        cron_job=fakes.unknown("missing: cronjobs") if job is None else Fact(CronJob("uid-c", 1, **job), "scenario"),
+        cron_job=fakes.unknown("missing: cronjobs")
+        if job is None
+        else Fact(CronJob("uid-c", 1, **_fixed(job)), "scenario"),
         idle_sessions=_known(None if idle is None else IdleSessions(idle, 900.0)),
-        scaled_objects=Fact((), "scenario"),
+        scaled_objects=_known(None if scaled is None else tuple(fakes.a_scaled_object(**item) for item in scaled)),
     )
 
 
 def _known(value: Any) -> Fact[Any]:
     return fakes.unknown() if value is None else Fact(value, "scenario")
+
+
+def _fixed(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with tuples for YAML's lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
 
 
 def _template(told: Mapping[str, Any]) -> Fact[Template]:
@@ -165,11 +209,18 @@ def _template(told: Mapping[str, Any]) -> Fact[Template]:
     return Fact(Template(tuple(told.get("unpinned", ())), sources), "scenario")
 
 
+def _autoscalers(told: Mapping[str, Any]) -> list[Autoscaler]:
+    """The one that is told; none where nothing is said about it."""
+    return [fakes.an_autoscaler(**told)] if told else []
+
+
 READERS: dict[str, Any] = {
     "condition": _known,
     "mutes": lambda value: _known(None if value is None else tuple(value)),
-    "workload": lambda value: Fact(fakes.a_workload(**value), "scenario"),
-    "autoscaler": lambda value: _known(None if value is None else (fakes.an_autoscaler(**value),)),
+    "workload": lambda value: (
+        fakes.unknown(value) if isinstance(value, str) else Fact(fakes.a_workload(**_fixed(value)), "w")
+    ),
+    "autoscaler": lambda value: _known(None if value is None else tuple(_autoscalers(value))),
     "connection_limit": _known,
     "budgets": lambda value: Fact(Budgets(value), "scenario"),
     "template": _template,
