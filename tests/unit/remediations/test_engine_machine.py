@@ -168,7 +168,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         self._run(engine.turn("unlucky"))
         self.world.revive()
 
-    @stateful.rule(point=st.integers(1, 12), rolls_out=st.booleans(), is_broken=st.booleans())
+    @stateful.rule(point=st.integers(1, 4) | st.integers(1, 12), rolls_out=st.booleans(), is_broken=st.booleans())
     def let_a_write_arrive_late(self, point: int, rolls_out: bool, is_broken: bool) -> None:  # noqa: FBT001
         """A patch takes so long that its sender gives up, looks, does not find it, and then it arrives after all.
 
