@@ -33,10 +33,11 @@ def test_pitfall_15_what_is_about_the_remediator_itself_is_held(stage: Stage) ->
         assert kinds(remediator, "intent") == 0
 
 
-def test_pitfall_15_webhook_is_durable_while_the_monitored_stores_hang(
-    stage: Stage, postgres_server: PostgresServer, redis_server: RedisServer
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["hang", "are gone"])
+def test_pitfall_15_webhook_is_durable_while_the_monitored_stores_do_not_answer(
+    stage: Stage, postgres_server: PostgresServer, redis_server: RedisServer, *, is_stopped: bool
 ) -> None:
-    """Connected to the product's database when that freezes: alerts are stored, decided, and the page is served."""
+    """Connected to the product's database when that freezes or ends: alerts are stored, decided, the page is served."""
     stage.deploy()
     before = stage.breaks()
     stage.watch.answers["database"] = 1.0
@@ -44,8 +45,9 @@ def test_pitfall_15_webhook_is_durable_while_the_monitored_stores_hang(
     settings = {"database": {"url": postgres_server.dsn(), "timeout_seconds": 1.0}}
     asked = {"database": {"promql": "database", "collectors": ["postgres"]}}
     with stage.remediator(policy, settings=settings, dependencies=asked) as remediator:
-        postgres_server.freeze()
-        redis_server.freeze()
+        stores = (postgres_server, redis_server)
+        for store in stores:
+            store.stop() if is_stopped else store.freeze()
         try:
             stage.watch.answers["database"] = 0.0
             deliver(remediator)
@@ -55,8 +57,8 @@ def test_pitfall_15_webhook_is_durable_while_the_monitored_stores_hang(
             stage.watch.answers["database"] = 1.0
             assert wait_closed(remediator) == "succeeded"
         finally:
-            postgres_server.thaw()
-            redis_server.thaw()
+            for store in stores:
+                store.start() if is_stopped else store.thaw()
     assert stage.generation() == before + 1
 
 
