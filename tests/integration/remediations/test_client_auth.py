@@ -1,4 +1,4 @@
-"""A real Alertmanager and a real Prometheus that let nobody in without a user and a password."""
+"""A real Alertmanager and a real Prometheus that let nobody in without a user and a password, by TLS too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from remediations.telemetry import Telemetry
 from tests.fakes.decisions import an_alert
 from tests.fakes.telling import a_hold, told
+from tests.integration.remediations.running import RemediatorServer
+from tests.integration.remediations.running import an_alert as an_alert_of_the_webhook
+from tests.system.stage import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
+from tools.servers.certificates import make_serving_pair
 from tools.servers.prometheus import PrometheusServer
 
 pytestmark = pytest.mark.timeout(60)
@@ -125,3 +129,40 @@ async def test_prometheus_is_asked_with_the_password(prometheus: PrometheusServe
         with pytest.raises(BackendError) as refused:
             await PrometheusClient(http, PrometheusSettings(url=prometheus.url), SystemClock()).instant("vector(7)")
     assert (sample.value, refused.value.reason) == (7.0, Reason.AUTH)
+
+
+class EncryptedAlertmanager(GuardedAlertmanager):
+    """One that is reached by TLS only."""
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+
+@pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "unknown authority"])
+def test_private_authority_is_named_by_the_environment(flag: str, tmp_path: Path, *, is_trusted: bool) -> None:
+    """The whole program: it hears of silences and announces where the certificate is one that it was told of."""
+    pair = make_serving_pair(tmp_path, "alertmanager")
+    web = tmp_path / "web.yml"
+    served = f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path}}}\n"
+    web.write_text(served + web.read_text(encoding="utf-8"), encoding="utf-8")
+    with EncryptedAlertmanager(CONFIGURATION, flags=(flag,)) as alertmanager:
+        place = {"url": alertmanager.url, "username": USER, "password_file": str(password_file(tmp_path))}
+        remediator = RemediatorServer(settings={"alertmanager": place})
+        remediator.environment = {"SSL_CERT_FILE": str(pair.certificate_path)} if is_trusted else {}
+        with remediator:
+            assert remediator.post(an_alert_of_the_webhook()) == 200
+            status = "sent" if is_trusted else "failed"
+            wait_for(lambda: announcements(remediator, status) > 0)
+            assert announcements(remediator, "failed" if is_trusted else "sent") == 0
+            question = "SELECT json_extract(data, '$.facts.mutes.problem') FROM record WHERE kind = 'decision'"
+            problems = [row[0] for row in remediator.read(question)]
+            assert problems
+            assert all(problem is None if is_trusted else problem.startswith("tls: ") for problem in problems)
+
+
+def announcements(remediator: RemediatorServer, status: str) -> float:
+    """How many ended so."""
+    series = f'controlcore_remediation_announcements_total{{status="{status}"}} '
+    page = remediator.ask("GET", "/metrics")[1]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(series))
