@@ -114,6 +114,8 @@ class Opal:
     def __init__(self) -> None:
         self._calls: Counter[str] = Counter()
         self._broken_at: Counter[str] = Counter()
+        self.is_deaf = False
+        """Answers calls and does nothing about them."""
 
     def break_it(self) -> None:
         """What it has loaded is old."""
@@ -130,7 +132,7 @@ class Opal:
     @property
     def is_well(self) -> bool:
         """Whether everything was loaded again."""
-        return len(self.calls()) == len(TRIGGERS)
+        return len(self.calls()) == len(TRIGGERS) and not self.is_deaf
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -220,6 +220,15 @@ def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RemediatorS
     print(f"\n{chaos.report()}; {dict(calls)} calls, none twice; {unproven} repairs not proven")
 
 
+def test_calls_that_changed_nothing_are_no_success(remediator: RemediatorServer, opal: Opal):
+    """Both were made and answered, so only verification can tell."""
+    opal.break_it()
+    opal.is_deaf = True
+    chaos = Chaos(remediator, "reload-policies")
+    chaos.play_round(0)
+    assert (chaos.ends, set(opal.calls().values())) == (["failed"], {1})
+
+
 def test_repaired_fault_has_one_write_and_a_proof(remediator: RemediatorServer, product: Product):
     product.break_it()
     before = product.generation
