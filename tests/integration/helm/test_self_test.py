@@ -113,6 +113,24 @@ def test_policy_that_names_the_objects_is_a_proof_whatever_its_answer(
     wait_asked(cluster, wide, expected=True)
 
 
+def test_admission_limits_nothing_that_it_is_not_asked_about(
+    cluster: Cluster, wide: str, policies: list[Manifest]
+) -> None:
+    """The server looks for the object first, and then compares the uid of what is to be deleted."""
+    policies += _naming_policy(wide, "false", None)
+    cluster.apply(policies)
+    wait_asked(cluster, wide, expected=True)
+    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{wide}/roles/{REMEDIATOR}"
+    deleting = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["delete"]}
+    cluster.client.patch(role, {"rules": [*RULES, deleting]})
+    assert let_through(wait_asked(cluster, wide, expected=False)) == {"deletion of a Deployment"}
+    cluster.client.patch(role, {"rules": RULES})
+    wait_asked(cluster, wide, expected=True)
+    cluster.client.delete(f"/apis/apps/v1/namespaces/{wide}/deployments/{OUTSIDER}")
+    found = let_through(wait_asked(cluster, wide, expected=False))
+    assert found == {"patch of another Deployment", "scaling of another Deployment"}
+
+
 def test_policy_that_cannot_judge_proves_nothing(cluster: Cluster, wide: str, policies: list[Manifest]) -> None:
     """It refuses as long as it is broken, and what it would have refused is not known."""
     policies += _naming_policy(wide, 'object.metadata.annotations["absent"] == "x"', None)
@@ -125,7 +143,7 @@ def _naming_policy(namespace: str, expression: str, reason: str | None) -> list[
     """An admission policy of the cluster's own for the ServiceAccount, and its binding."""
     version, metadata = "admissionregistration.k8s.io/v1", {"name": f"naming.{namespace}"}
     user = f"system:serviceaccount:{namespace}:{REMEDIATOR}"
-    everything = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "operations": ["UPDATE"]}
+    everything = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "operations": ["UPDATE", "DELETE"]}
     spec: dict[str, Any] = {
         "matchConstraints": {"resourceRules": [everything]},
         "matchConditions": [{"name": "by-the-remediator", "expression": f'request.userInfo.username == "{user}"'}],
