@@ -11,7 +11,7 @@ from remediations.model import Target
 from remediations.policy import Policy
 from remediations.reasons import HoldReason
 from tests.fakes.decisions import API, restart_policy
-from tests.fakes.engine import Killed
+from tests.fakes.engine import LEASE_SECONDS, Killed, World
 from tests.fakes.prometheus import FakeWeb
 
 OPAL = Target("control-core", "OpalClient", "opal-client")
@@ -76,3 +76,24 @@ class Opal(FakeWeb):
         if self.is_reached:
             await super().send(call)
         raise Killed("calling")
+
+
+async def stall(world: World, point: int, *, is_followed: bool) -> None:
+    """A worker stops at its nth call for longer than its lease; asserts that it writes nothing afterwards."""
+    journal = world.journal
+    stalling = StallingJournal(journal, point)
+    world.journal = stalling  # type: ignore[assignment]
+    old = world.engine()
+    world.journal = journal
+    async with asyncio.TaskGroup() as group:
+        turn = group.create_task(old.turn("stale"))
+        stalled = group.create_task(stalling.stalled.wait())
+        await asyncio.wait((turn, stalled), return_when=asyncio.FIRST_COMPLETED)
+        stalled.cancel()
+        await world.clock.advance(LEASE_SECONDS + 1)
+        if is_followed:
+            await world.engine().turn("successor")
+        before = len(world.cluster.stored)
+        stalling.gate.set()
+        await turn
+    assert len(world.cluster.stored) == before, "a worker that had lost its lease wrote"

@@ -23,7 +23,7 @@ from remediations.journal.port import Delivery, Match
 from remediations.model import ANNOTATION_OPERATION, Alert, Pause
 from remediations.states import CLOSED, IN_FLIGHT, Outcome, State
 from tests.fakes.decisions import API, LABELS, restart_policy
-from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, MortalJournal, World, a_world
+from tests.fakes.engine import Fuse, Killed, MortalJournal, World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT
 from tests.fakes.machine import (
     LONGEST_SECONDS,
@@ -33,8 +33,8 @@ from tests.fakes.machine import (
     TARGETS,
     UNLIMITED,
     Opal,
-    StallingJournal,
     calling_policy,
+    stall,
 )
 
 T = TypeVar("T")
@@ -212,26 +212,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
     @stateful.rule(point=st.integers(1, 8), is_followed=st.booleans())
     def lose_the_lease(self, point: int, is_followed: bool) -> None:  # noqa: FBT001
         """A process stops at one of its calls for longer than its lease; another one may take over meanwhile."""
-        self._run(self._stall(point, is_followed=is_followed))
-
-    async def _stall(self, point: int, *, is_followed: bool) -> None:
-        journal, world = self.world.journal, self.world
-        stalling = StallingJournal(journal, point)
-        world.journal = stalling  # type: ignore[assignment]
-        old = world.engine()
-        world.journal = journal
-        async with asyncio.TaskGroup() as group:
-            turn = group.create_task(old.turn("stale"))
-            stalled = group.create_task(stalling.stalled.wait())
-            await asyncio.wait((turn, stalled), return_when=asyncio.FIRST_COMPLETED)
-            stalled.cancel()
-            await world.clock.advance(LEASE_SECONDS + 1)
-            if is_followed:
-                await world.engine().turn("successor")
-            before = len(world.cluster.stored)
-            stalling.gate.set()
-            await turn
-        assert len(world.cluster.stored) == before, "a worker that had lost its lease wrote"
+        self._run(stall(self.world, point, is_followed=is_followed))
 
     # --- what must hold all the time
 
