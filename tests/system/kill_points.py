@@ -71,7 +71,7 @@ policies:
     parameters: {{url: "{url}"}}
     condition: {{promql: stale, collectors: [api]}}
     verify: {{promql: fresh, collectors: [api]}}
-    verify_timeout_seconds: 4
+    verify_timeout_seconds: 15
     cooldown_seconds: 0
     budget_actions: 1000
     retry_seconds: 0.3
