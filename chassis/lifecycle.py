@@ -52,9 +52,7 @@ class Lifecycle:
     def request_reload(self) -> None:
         """Runs the reload callback, if there is one."""
         if self._reload is not None:
-            self._notifier.reloading()
             self._reload()
-            self._notifier.ready()
 
 
 async def _run(body: Body) -> None:

@@ -106,8 +106,18 @@ def to_json(event: Mapping[str, Any]) -> str:
     """The event as ASCII JSON that every parser takes: NaN and Infinity, which JSON does not have, as text."""
     try:
         return json.dumps(event, default=repr, allow_nan=False)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
+        return _strange_to_json(event)
+
+
+def _strange_to_json(event: Mapping[str, Any]) -> str:
+    """The same for an event that JSON has no words for as it is."""
+    try:
         return json.dumps(_finite(event), default=repr, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        # It refers to itself, or is no JSON in some other way: a log line that fails would fail who wrote it.
+        known = {key: str(event.get(key)) for key in ("event", "level", TIME_KEY)}
+        return json.dumps(known | {"written_as": repr(event)})
 
 
 def _finite(value: Any) -> Any:
@@ -115,7 +125,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if isinstance(value, Mapping):
-        return {_finite(key): _finite(item) for key, item in value.items()}
+        return {_finite(key) if isinstance(key, float) else key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value

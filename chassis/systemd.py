@@ -1,14 +1,13 @@
 """Tells systemd how the program fares (sd_notify(3)), where it was started with a notification socket.
 
-READY=1 when it listens, RELOADING=1 and READY=1 around a reload, STOPPING=1 when its end begins, and WATCHDOG=1 from
-the event loop itself, so that a loop that hangs is told by its silence. Without a socket nothing happens.
+READY=1 when it listens, STOPPING=1 when its end begins, and WATCHDOG=1 from the event loop itself, so that a loop that
+hangs is told by its silence. A reload is not told: how it ended stands in a metric. Without a socket nothing happens.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -29,17 +28,14 @@ class Notifier:
         """What systemd set: NOTIFY_SOCKET, and WATCHDOG_USEC for the process of WATCHDOG_PID."""
         seconds = None
         with suppress(ValueError):
-            if int(environment.get("WATCHDOG_PID", os.getpid())) == os.getpid():
-                seconds = int(environment.get("WATCHDOG_USEC", "")) / 1e6 * WATCHDOG_SHARE
+            wanted = int(environment.get("WATCHDOG_USEC", ""))
+            if wanted > 0 and int(environment.get("WATCHDOG_PID", os.getpid())) == os.getpid():
+                seconds = wanted / 1e6 * WATCHDOG_SHARE
         return cls(environment.get("NOTIFY_SOCKET", ""), seconds)
 
     def ready(self) -> None:
         """The program serves."""
         self._send("READY=1")
-
-    def reloading(self) -> None:
-        """A reload has been asked for; what follows it is told by `ready`."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """The end has begun."""

@@ -1,23 +1,28 @@
-"""The one door through which requests go that make the API work: one at a time, none while the database is slow.
+"""The one door through which requests go that make the API work: one at a time, none on top of one unanswered.
 
-The product answers such requests on its event loop. While the database hangs, each of them takes the API's users with
-it; so they pass only when the database canary has just been quick and the database answers at this moment. `/health`
-and the TCP probe, which touch neither database nor cache, do not come here.
+The product answers such requests on its event loop. Whoever reads the API's database passes only when the database
+canary has just been quick and the database answers at this moment, because while the database hangs such a request
+takes the API's users with it; the question for the API's Redis needs no database and only has to be alone. A request
+that was given up may still be worked on, so the door stays shut until the API has answered a /health sent afterwards.
+`/health` itself and the TCP probe do not come here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import BackendError
+from chassis.errors import BackendError, Reason
 from exporter.collectors import CollectorSettings
 
 if TYPE_CHECKING:
+    from chassis.http import Call, Response
     from exporter.sources import Sources
 
 ANSWERING = "SELECT 1 AS answering"
@@ -36,44 +41,73 @@ class GateSettings(CollectorSettings):
     """A canary older than this leaves the API unasked; three of its intervals, so that one late round is forgiven."""
 
 
+@dataclass(slots=True)
+class ApiGate:
+    """Who asks the API, and whether it owes an answer. Times are monotonic seconds."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    given_up: float = -math.inf
+    """When we last gave up waiting for an answer."""
+    healthy: float = -math.inf
+    """When the newest /health began that was answered."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing of ours can still be worked on there."""
+        return self.healthy >= self.given_up
+
+
+async def ask(sources: Sources, call: Call) -> Response:
+    """Sends a request whose sender is alone; raises BackendError, and remembers when nobody knows whether it ended."""
+    try:
+        return await sources.http.send(call)
+    except (BackendError, asyncio.CancelledError) as error:
+        if not isinstance(error, BackendError) or error.reason is Reason.TIMEOUT:
+            sources.api_gate.given_up = sources.clock.monotonic()
+        raise
+
+
 @asynccontextmanager
 async def alone(sources: Sources, wait_seconds: float) -> AsyncIterator[bool]:
     """Yields whether nobody else asks the API while the block lasts; waits up to `wait_seconds` for whoever does."""
+    gate = sources.api_gate
     try:
         async with asyncio.timeout(wait_seconds):
-            await sources.api_lock.acquire()
+            await gate.lock.acquire()
     except TimeoutError:
         yield False
         return
     try:
-        yield True
+        yield gate.is_free
     finally:
-        sources.api_lock.release()
+        gate.lock.release()
 
 
 @asynccontextmanager
 async def passing(
     sources: Sources, settings: GateSettings, wait_seconds: float, verdict_seconds: float = 0.0
 ) -> AsyncIterator[bool]:
-    """Yields whether the API may be asked now, what reads its database too; while the block lasts, nobody else does."""
-    async with alone(sources, wait_seconds) as is_alone:
-        yield is_alone and await is_harmless(sources, settings, verdict_seconds)
+    """Yields whether the API may be asked now, what reads its database too; while the block lasts, nobody else does.
 
-
-async def is_harmless(sources: Sources, settings: GateSettings, verdict_seconds: float = 0.0) -> bool:
-    """Whether the canary was quick and the database answers at this moment; unknown is no.
-
-    The canary may be an interval old: a database that froze since would take the API's event loop with it. Before the
-    first canary of all has ended it is waited for, up to `verdict_seconds`.
+    Before the first canary of all has ended it is waited for, up to `verdict_seconds`.
     """
     health, clock = sources.database_health, sources.clock
-    if sources.postgres is None:
-        return False
     until = clock.monotonic() + verdict_seconds
     while health.checked_monotonic is None and clock.monotonic() < until:
         await clock.sleep(FIRST_VERDICT_SECONDS)
-    if not health.may_probe(
-        clock.monotonic(), slow_seconds=settings.slow_database_seconds, max_age_seconds=settings.canary_age_seconds
+    async with alone(sources, wait_seconds) as is_alone:
+        yield is_alone and await is_harmless(sources, settings)
+
+
+async def is_harmless(sources: Sources, settings: GateSettings) -> bool:
+    """Whether the canary was quick and the database answers at this moment; unknown is no.
+
+    The canary may be an interval old: a database that froze since would take the API's event loop with it.
+    """
+    if sources.postgres is None or not sources.database_health.may_probe(
+        sources.clock.monotonic(),
+        slow_seconds=settings.slow_database_seconds,
+        max_age_seconds=settings.canary_age_seconds,
     ):
         return False
     try:

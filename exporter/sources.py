@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from exporter.api_gate import ApiGate
 
 if TYPE_CHECKING:
     from chassis.clock import Clock
@@ -55,5 +56,5 @@ class Sources:
     """For the probe, which opens a connection of its own each time."""
     kubernetes: KubernetesClient | None = None
     database_health: DatabaseHealth = field(default_factory=DatabaseHealth)
-    api_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever asks the API something that makes it work; see exporter.api_gate."""
+    api_gate: ApiGate = field(default_factory=ApiGate)
+    """Passed by whoever asks the API something that makes it work."""

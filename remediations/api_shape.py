@@ -32,7 +32,7 @@ def answered(handler: Handler) -> Handler:
             return _refused(404, "there is nothing of this name")
         except AnswerError as error:
             return _refused(409, str(error))
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
             return _refused(400, str(error))
         except TimeoutError:
             return _refused(503, "there was no answer in time")

@@ -6,6 +6,7 @@ import ssl
 
 from chassis.errors import ConfigError, Fault
 from chassis.web_config import read_web
+from remediations.client_auth import secret_files
 from remediations.credentials import check_files
 from remediations.journal.filesystem import find_fault
 from remediations.model import Mode
@@ -20,6 +21,9 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> Polic
     if is_serving:
         faults += settings.serve_faults()
     faults += [Fault("server.token_file", problem) for problem in check_files(settings.token_files())]
+    for section, client in (("prometheus", settings.prometheus), ("alertmanager", settings.alertmanager)):
+        for name, path in secret_files(client):
+            faults += [Fault(f"{section}.{name}", problem) for problem in check_files((path,))]
     faults += web_faults(settings, is_serving=is_serving)
     policy_set = PolicySet(())
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -14,27 +14,52 @@ from chassis.config import Section, read_secret
 from chassis.errors import ConfigError, PermanentError, Reason
 
 
-class ClientAuthSettings(Section):
-    """Files with secrets are read again at every call, so they may be rotated."""
+class BasicAuthSettings(Section):
+    """`basic_auth` as Prometheus and Alertmanager have it in their http_config."""
 
-    bearer_token_file: Path | None = None
-    """File with a bearer token that is sent with every call."""
-    username: str = Field(default="", pattern=r"^[^:\x00-\x1f]*$")
-    """User for basic authentication, as the server's web configuration file names it."""
-    password_file: Path | None = None
+    username: str = Field(pattern=r"^[^:\x00-\x1f]+$")
+    """User, as the server's web configuration file names it."""
+    password_file: Path
     """File with that user's password."""
+
+
+class AuthorizationSettings(Section):
+    """`authorization` as Prometheus and Alertmanager have it in their http_config."""
+
+    type: Literal["Bearer"] = "Bearer"
+    """What stands before the credentials."""
+    credentials_file: Path
+    """File with the token."""
+
+
+class ClientAuthSettings(Section):
+    """How calls say who we are. Files are read again at every call, so they may be rotated."""
+
+    basic_auth: BasicAuthSettings | None = None
+    """A user and a password."""
+    authorization: AuthorizationSettings | None = None
+    """A token instead."""
 
     @model_validator(mode="after")
     def _be_one_of_both(self) -> Self:
         """Refuses what could not be sent as one header."""
-        if self.bearer_token_file is not None and self.username:
-            raise ValueError("either bearer_token_file or username and password_file")
-        if bool(self.username) is not (self.password_file is not None):
-            raise ValueError("username and password_file belong together")
+        if self.basic_auth and self.authorization:
+            raise ValueError("either basic_auth or authorization")
         urls = (getattr(self, "url", ""), *getattr(self, "more_urls", ()))
-        if (self.bearer_token_file or self.username) and any("@" in urlsplit(url).netloc for url in urls):
+        if (self.basic_auth or self.authorization) and any("@" in urlsplit(url).netloc for url in urls):
             raise ValueError("a user stands in the address already")
         return self
+
+
+def secret_files(settings: ClientAuthSettings | None) -> tuple[tuple[str, Path], ...]:
+    """Setting and path of each file that is read for a call."""
+    if settings is None:
+        return ()
+    if settings.basic_auth is not None:
+        return (("basic_auth.password_file", settings.basic_auth.password_file),)
+    if settings.authorization is not None:
+        return (("authorization.credentials_file", settings.authorization.credentials_file),)
+    return ()
 
 
 async def authorization(settings: ClientAuthSettings, section: str) -> dict[str, str]:
@@ -42,15 +67,13 @@ async def authorization(settings: ClientAuthSettings, section: str) -> dict[str,
 
     `section` is the name of the settings' section, for the error.
     """
-    try:
-        if settings.bearer_token_file is not None:
-            name = f"{section}.bearer_token_file"
-            token = await asyncio.to_thread(read_secret, settings.bearer_token_file, name)
-            return {"Authorization": f"Bearer {token.get_secret_value()}"}
-        if settings.password_file is not None:
-            password = await asyncio.to_thread(read_secret, settings.password_file, f"{section}.password_file")
-            pair = f"{settings.username}:{password.get_secret_value()}".encode()
-            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-    except ConfigError as error:
-        raise PermanentError(Reason.AUTH, str(error)) from error
+    for name, path in secret_files(settings):
+        try:
+            secret = (await asyncio.to_thread(read_secret, path, f"{section}.{name}")).get_secret_value()
+        except ConfigError as error:
+            raise PermanentError(Reason.AUTH, str(error)) from error
+        if settings.basic_auth is None:
+            return {"Authorization": f"Bearer {secret}"}
+        pair = f"{settings.basic_auth.username}:{secret}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
     return {}

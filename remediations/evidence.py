@@ -77,7 +77,7 @@ async def _of_pods(lookout: Lookout, target: Target, first: str | None) -> dict[
         asked = group.create_task(_pods(lookout, target), name="evidence.pods")
         found = await asked
         if isinstance(found, str):
-            return {"problem": found}
+            return {"problem": found, "events": [remove_secrets(text)[:MAX_TEXT] for text in _newest([await own])]}
         chosen = sorted(found, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))[:MAX_PODS]
         known = [secret for pod in found for secret in _secrets(pod)]
         logs, events = {}, [own]

@@ -103,7 +103,7 @@ def _server(settings: RemediatorSettings, desk: Desk, engine: Engine, guard: Web
     planner = Planner(desk.policies, desk.journal, ask, desk.start, desk.clock, settings.pause_file)
 
     async def check(policies: str | None) -> dict[str, Any]:
-        return await check_content(settings, policies)
+        return await check_content(settings, policies, is_serving=True)
 
     parts = Parts(
         desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check,

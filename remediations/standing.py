@@ -38,7 +38,9 @@ async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict
         }
 
 
-async def check_content(settings: RemediatorSettings, policies: str | None = None) -> dict[str, Any]:
+async def check_content(
+    settings: RemediatorSettings, policies: str | None = None, *, is_serving: bool = False
+) -> dict[str, Any]:
     """Every fault and warning of the settings and their files, and each policy's standing when there is no fault.
 
     Of `policies` instead, the text of a policy file: then nothing is asked of the API server, whose answer depends on
@@ -46,7 +48,7 @@ async def check_content(settings: RemediatorSettings, policies: str | None = Non
     """
     try:
         if policies is None:
-            policy_set = await asyncio.to_thread(check_everything, settings, is_serving=False)
+            policy_set = await asyncio.to_thread(check_everything, settings, is_serving=is_serving)
             proofs = await prove_all(settings, policy_set)
         else:
             policy_set = await asyncio.to_thread(parse_policies, policies, "policies")

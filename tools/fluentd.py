@@ -132,7 +132,11 @@ def play(command: Sequence[str]) -> Outcome:
                 _wait(process, folder / "output")
             finally:
                 process.terminate()
-                process.wait(SETTLE_SECONDS)
+                try:
+                    process.wait(SETTLE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
         return read(file.lost, (folder / "output").read_text(encoding="utf-8", errors="replace"))
 
 
@@ -161,10 +165,15 @@ def read(lost: int, output: str) -> Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every line passed, 1 when not."""
+    """0 when every line passed, 1 when not, 2 when fluentd cannot be started."""
     parser = argparse.ArgumentParser(prog="python -m tools.fluentd", description=__doc__.partition("\n")[0])
     parser.add_argument("--command", default="fluentd", help="how your fluentd is started (default: %(default)s)")
-    outcome = play(shlex.split(parser.parse_args(arguments).command))
+    command = parser.parse_args(arguments).command
+    try:
+        outcome = play(shlex.split(command))
+    except OSError as error:
+        sys.stderr.write(f"--command {command!r} cannot be started: {error.strerror}\n")
+        return 2
     found = f"{len(outcome.numbers)} records, {len(outcome.problems)} complaints"
     sys.stdout.write(f"{outcome.written} lines written, {found}\n")
     sys.stdout.writelines(f"  {problem}\n" for problem in outcome.problems[:10])

@@ -19,7 +19,7 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call
 from chassis.sockets import can_connect
 from exporter.address_checks import place_of
-from exporter.api_gate import GateSettings, alone, is_harmless
+from exporter.api_gate import GateSettings, alone, ask, is_harmless
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.collectors import NotConfiguredError, Result, Scope, collector
 
@@ -196,23 +196,24 @@ class ApiCollector:
             self._failures.family(),
             STATUS_CODE.family(self._statuses),
             DEEP_SUCCESS.value(deep),
-            DEEP_SUSPENDED.value(not may_probe if self._settings.deep_probe else None),
+            DEEP_SUSPENDED.value(None if may_probe is None or not self._settings.deep_probe else not may_probe),
             REDIS_SUCCESS.value(self._redis.is_reached if is_up else None),
             self._guide.family(),
         )
         return Result(families, {COMPONENT: is_up})
 
-    async def _ask(self) -> tuple[bool, bool | None]:
-        """Whether the deep probe was sent, and what it gave; then the question for Redis. All when it does no harm.
+    async def _ask(self) -> tuple[bool | None, bool | None]:
+        """Whether the deep probe was sent, and what it gave; then the question for Redis. None while others ask.
 
-        An API that has just answered /health has nothing in flight any more on its event loop, also no deep probe that
-        we gave up waiting for.
+        The deep probe only when it does the database's users no harm; nothing on top of a request that was given up.
         """
+        gate = self._sources.api_gate
         async with alone(self._sources, GATE_WAIT_SECONDS) as is_alone:
-            is_wanted = is_alone and self._settings.deep_probe
-            may_probe = is_wanted and await is_harmless(self._sources, self._settings)
+            if not is_alone:
+                return None, None
+            may_probe = self._settings.deep_probe and await is_harmless(self._sources, self._settings)
             deep = await self._probe_deep() if may_probe else None
-            if is_alone:
+            if gate.is_free:
                 await self._ask_for_redis()
         return may_probe, deep
 
@@ -225,16 +226,19 @@ class ApiCollector:
         url, deadline = f"{self._url}{self._settings.redis_path}", self._settings.redis_timeout_seconds
         call = Call(url, deadline, headers=FRESH_CONNECTION)
         try:
-            self._redis.is_reached = read_cache_statistics((await self._http.send(call)).require_ok().json())
+            self._redis.is_reached = read_cache_statistics((await ask(self._sources, call)).require_ok().json())
         except BackendError:
             self._redis.is_reached = None
 
     async def _probe_health(self) -> float | None:
         """Seconds until /health answered 2xx; None when it did not."""
+        began = self._clock.monotonic()
         try:
-            return (await self._probe(HEALTH, "/health", self._settings.health_timeout_seconds)).seconds
+            answer = await self._probe(HEALTH, "/health", self._settings.health_timeout_seconds)
         except BackendError:
             return None
+        self._sources.api_gate.healthy = began
+        return answer.seconds
 
     async def _probe_deep(self) -> bool | None:
         """Whether the API answered a JSON object from its database; None when this build does not let us ask."""
@@ -247,7 +251,8 @@ class ApiCollector:
     async def _probe(self, endpoint: str, path: str, timeout_seconds: float) -> Response:
         """One counted and timed request; raises BackendError unless the answer is 2xx (and, when deep, JSON)."""
         try:
-            response = await self._http.send(Call(f"{self._url}{path}", timeout_seconds, headers=FRESH_CONNECTION))
+            call = Call(f"{self._url}{path}", timeout_seconds, headers=FRESH_CONNECTION)
+            response = await (ask(self._sources, call) if endpoint == DEEP else self._http.send(call))
             self._observe(endpoint, response.seconds)
             self._statuses[endpoint,] = response.status
             response.require_ok()

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call
-from exporter.api_gate import GateSettings, passing
+from exporter.api_gate import GateSettings, ask, passing
 from exporter.catalogue import Metric
 from exporter.collectors import NotConfiguredError, Result, Scope, collector
 from exporter.pip_rows import PIP_METRICS, read_connections, read_counts, read_overdue
@@ -134,7 +134,7 @@ class PipCollector:
                 return None
             try:
                 call = Call(f"{url}{SCHEDULER_PATH}", self._settings.request_timeout_seconds)
-                body = (await self._sources.http.send(call)).require_ok().json()
+                body = (await ask(self._sources, call)).require_ok().json()
             except PermanentError as error:
                 if error.reason in {Reason.MISSING, Reason.AUTH, Reason.PERMISSION}:
                     return None

@@ -16,7 +16,7 @@ from pydantic import Field
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
 from chassis.http import Call
-from exporter.api_gate import GateSettings, passing
+from exporter.api_gate import GateSettings, ask, passing
 from exporter.catalogue import Metric
 from exporter.collectors import NotConfiguredError, Result, Scope, collector
 
@@ -92,9 +92,7 @@ class TelemetryCollector:
             if not is_open:
                 # The token makes the API look its user up in the database.
                 raise TransientError(Reason.SUSPENDED, "not asked: its database is not quick, or we ask already")
-            answer = await self._sources.http.send(
-                Call(self._url, self._settings.request_timeout_seconds, headers=headers)
-            )
+            answer = await ask(self._sources, Call(self._url, self._settings.request_timeout_seconds, headers=headers))
         try:
             body = answer.require_ok().json()
         except BackendError as error:

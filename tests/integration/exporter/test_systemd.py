@@ -45,11 +45,9 @@ def variables(listening: socket.socket) -> dict[str, str]:
     return {"NOTIFY_SOCKET": listening.getsockname(), "WATCHDOG_USEC": "400000"}
 
 
-def test_exporter_tells_its_start_its_life_its_reload_and_its_end(listening: socket.socket, tmp_path: Path) -> None:
+def test_exporter_tells_its_start_its_life_and_its_end(listening: socket.socket, tmp_path: Path) -> None:
     with running_exporter(tmp_path, variables=variables(listening)) as exporter:
         hear(listening, "READY=1", "WATCHDOG=1", "WATCHDOG=1")
-        exporter.process.send_signal(signal.SIGHUP)
-        hear(listening, "RELOADING=1", "READY=1")
         assert exporter.end()[0] == 0
         hear(listening, "STOPPING=1")
 

@@ -15,6 +15,7 @@ from chassis.errors import BackendError, Reason
 from chassis.http import Call, HttpClient
 from remediations.alertmanager import Alertmanager
 from remediations.announcing import Announcer
+from remediations.client_auth import BasicAuthSettings
 from remediations.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from remediations.telemetry import Telemetry
@@ -68,6 +69,10 @@ def alertmanager(flag: str) -> Iterator[AlertmanagerServer]:
         yield server
 
 
+def user_with(secret: Path) -> BasicAuthSettings:
+    return BasicAuthSettings(username=USER, password_file=secret)
+
+
 def password_file(folder: Path, password: str = PASSWORD) -> Path:
     path = folder / "password"
     path.write_text(f"{password}\n", encoding="utf-8")
@@ -78,7 +83,7 @@ async def test_silence_is_seen_and_a_hold_is_announced_with_the_password(
     alertmanager: AlertmanagerServer, tmp_path: Path
 ) -> None:
     secret = await asyncio.to_thread(password_file, tmp_path)
-    settings = AlertmanagerSettings(url=alertmanager.url, username=USER, password_file=secret)
+    settings = AlertmanagerSettings(url=alertmanager.url, basic_auth=user_with(secret))
     telemetry = await asyncio.to_thread(Telemetry)
     async with HttpClient.opened() as http, asyncio.timeout(30):
         url = f"{alertmanager.url}/api/v2"
@@ -103,7 +108,10 @@ async def test_rotated_password_counts_at_the_next_call_and_a_wrong_one_is_refus
 ) -> None:
     secret = await asyncio.to_thread(password_file, tmp_path, "an-old-password")
     async with HttpClient.opened() as http:
-        asked = Alertmanager(http, AlertmanagerSettings(url=alertmanager.url, username=USER, password_file=secret))
+        asked = Alertmanager(
+            http,
+            AlertmanagerSettings(url=alertmanager.url, basic_auth=user_with(secret)),
+        )
         with pytest.raises(BackendError) as refused:
             await asked.mutes(an_alert())
         await asyncio.to_thread(password_file, tmp_path)
@@ -112,7 +120,7 @@ async def test_rotated_password_counts_at_the_next_call_and_a_wrong_one_is_refus
         with pytest.raises(BackendError) as unreadable:
             await asked.mutes(an_alert())
     assert (refused.value.reason, unreadable.value.reason) == (Reason.AUTH, Reason.AUTH)
-    assert "alertmanager.password_file" in str(unreadable.value)
+    assert "alertmanager.basic_auth.password_file" in str(unreadable.value)
 
 
 @pytest.fixture
@@ -123,7 +131,7 @@ def prometheus(flag: str) -> Iterator[PrometheusServer]:
 
 async def test_prometheus_is_asked_with_the_password(prometheus: PrometheusServer, tmp_path: Path) -> None:
     secret = await asyncio.to_thread(password_file, tmp_path)
-    settings = PrometheusSettings(url=prometheus.url, username=USER, password_file=secret)
+    settings = PrometheusSettings(url=prometheus.url, basic_auth=user_with(secret))
     async with HttpClient.opened() as http:
         (sample,) = await PrometheusClient(http, settings, SystemClock()).instant("vector(7)")
         with pytest.raises(BackendError) as refused:
@@ -147,7 +155,8 @@ def test_private_authority_is_named_by_the_environment(flag: str, tmp_path: Path
     served = f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path}}}\n"
     web.write_text(served + web.read_text(encoding="utf-8"), encoding="utf-8")
     with EncryptedAlertmanager(CONFIGURATION, flags=(flag,)) as alertmanager:
-        place = {"url": alertmanager.url, "username": USER, "password_file": str(password_file(tmp_path))}
+        user = {"username": USER, "password_file": str(password_file(tmp_path))}
+        place = {"url": alertmanager.url, "basic_auth": user}
         remediator = RemediatorServer(settings={"alertmanager": place})
         remediator.environment = {"SSL_CERT_FILE": str(pair.certificate_path)} if is_trusted else {}
         with remediator:

@@ -14,7 +14,7 @@ from remediations.model import Fact, History
 from remediations.recorded import facts_to_data, make_inputs, to_text
 from remediations.states import State
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation, facts, restart_policy
-from tests.fakes.served import GOOD, Running, running
+from tests.fakes.served import GOOD, RIGHT, Running, running
 from tests.integration.remediations.running import POLICIES
 from tests.unit.remediations.test_api import answer_schema, call, check, held
 
@@ -146,3 +146,13 @@ async def test_programs_own_files_are_checked_as_they_are_now(server: Running, t
 
     assert (missing["is_valid"], there["is_valid"]) == (False, True)
     assert missing["faults"][0]["path"] == "policies_file"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"payload": {}, "facts": ' + b"[" * 30_000, b'{"policies": "' + b"[" * 5_000 + b'"}']
+)
+async def test_body_nested_without_end_is_refused(server: Running, body):
+    """Each at both routes: one of them takes the field, the other does not know it."""
+    for path in (PLAN, CHECK):
+        async with server.session.request("POST", server.url + path, data=body, headers=RIGHT) as answer:
+            assert answer.status in {200, 400}, await answer.text()

@@ -62,8 +62,12 @@ async def test_evidence_that_cannot_be_had_is_noted_and_stops_nothing():
     cluster = a_sick_cluster("x")
     lookout = Lookout(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
     assert "permission" in json.dumps((await gather(lookout, API))["previous_logs"])
-    cluster.objects.clear()
-    assert (await gather(lookout, API))["problem"].startswith("missing")
+    about = {"name": "one", "namespace": NAMESPACE}
+    event = {"metadata": about, "involvedObject": {"name": NAME}, "type": "Warning", "reason": "Unhealthy"}
+    cluster.objects = {f"/api/v1/namespaces/{NAMESPACE}/events/one": event}
+    found = await gather(lookout, API)
+    assert found["problem"].startswith("missing")
+    assert "Unhealthy" in found["events"][0], "what was had is kept all the same"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from chassis.errors import BackendError, Reason
 from chassis.http import HttpClient, serving
+from remediations.client_auth import AuthorizationSettings
 from remediations.policy import Query
 from remediations.prometheus import FRESHNESS, PrometheusClient
 from remediations.settings import PrometheusSettings
@@ -162,14 +163,16 @@ async def test_token_is_sent_from_its_file(tmp_path):
     await asyncio.to_thread(path.write_text, "abc\n")
     upstream = Upstream({"x": vector(({}, 1))})
 
-    async with asking(upstream, ManualClock(), bearer_token_file=path) as client:
+    async with asking(upstream, ManualClock(), authorization=AuthorizationSettings(credentials_file=path)) as client:
         await client.instant("x")
 
     assert upstream.authorization == "Bearer abc"
 
 
 async def test_token_that_cannot_be_read_is_an_error_of_authentication(tmp_path):
-    async with asking(Upstream(), ManualClock(), bearer_token_file=tmp_path / "none") as client:
+    async with asking(
+        Upstream(), ManualClock(), authorization=AuthorizationSettings(credentials_file=tmp_path / "none")
+    ) as client:
         with pytest.raises(BackendError) as caught:
             await client.instant("x")
 

@@ -23,14 +23,19 @@ def test_announcing_is_on_where_an_alertmanager_is_named():
     assert AlertmanagerSettings().announce is True
 
 
+USER = {"basic_auth": {"username": "sam", "password_file": "/secret"}}
+TOKEN = {"authorization": {"credentials_file": "/token"}}
+
+
 @pytest.mark.parametrize(
     "parts",
     [
-        {"username": "sam"},
-        {"password_file": "/secret"},
-        {"username": "sam", "password_file": "/secret", "bearer_token_file": "/token"},
-        {"bearer_token_file": "/token", "url": "http://sam:planted@am:9093"},
-        {"bearer_token_file": "/token", "more_urls": ["http://sam:planted@am:9093"]},
+        {"basic_auth": {"username": "sam"}},
+        {"basic_auth": {"password_file": "/secret"}},
+        {"authorization": {"type": "Digest", "credentials_file": "/token"}},
+        {**USER, **TOKEN},
+        {**TOKEN, "url": "http://sam:planted@am:9093"},
+        {**USER, "more_urls": ["http://sam:planted@am:9093"]},
     ],
 )
 def test_credentials_that_could_not_be_sent_as_one_header_are_refused(parts: dict[str, object]):
@@ -39,5 +44,8 @@ def test_credentials_that_could_not_be_sent_as_one_header_are_refused(parts: dic
 
 
 def test_one_credential_is_taken():
-    assert AlertmanagerSettings.model_validate({"username": "sam", "password_file": "/secret"}).username == "sam"
-    assert PrometheusSettings.model_validate({"bearer_token_file": "/token"}).username == ""
+    user, token = AlertmanagerSettings.model_validate(USER), PrometheusSettings.model_validate(TOKEN)
+    assert user.basic_auth is not None
+    assert user.basic_auth.username == "sam"
+    assert token.authorization is not None
+    assert token.authorization.type == "Bearer"

@@ -133,10 +133,11 @@ def test_age_watches_the_collectors_with_a_short_interval() -> None:
 
 
 def test_memory_holds_within_its_bounds_and_without_growth() -> None:
-    flat = memory.Memory(memory.PLAIN, 27, 900, 2.0, (60.0,) * 20)
+    flat = memory.Memory(memory.PLAIN, 27, 900, 60.0, (60.0,) * 20)
     assert verdicts(memory.judge([flat])) == [True, True, True]
     grown = replace(flat, readings=tuple(70.0 + number for number in range(20)))
     assert (grown.settling, grown.growth) == (10.0, 8.0)
+    assert verdicts(memory.judge([replace(grown, minutes=2.0)])) == [False, False], "too short to judge growth"
     settled = replace(flat, readings=(60.0,) * 10 + (63.0,) * 10)
     assert (settled.settling, settled.growth) == (3.0, 0.0)
     assert verdicts(memory.judge([grown])) == [False, False, False]

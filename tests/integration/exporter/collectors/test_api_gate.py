@@ -28,7 +28,7 @@ class SlowApi:
     """Answers everything after a moment, and keeps count of what it works on at the same time."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._working = 0
         self.most = 0
         self.asked: list[str] = []
@@ -41,13 +41,13 @@ class SlowApi:
         self.asked.append(request.path)
         self._working += 1
         self.most = max(self.most, self._working)
-        await asyncio.sleep(self._seconds)
+        await asyncio.sleep(self.seconds)
         self._working -= 1
         return web.json_response({"running": True, "cache_stats": {"total_keys": 1}})
 
 
 @asynccontextmanager
-async def watched(api, product, tmp_path):
+async def watched(api, product, tmp_path, **settings):
     """Every collector that asks the API, and the canary."""
     token = tmp_path / "token"
     token.write_text("made-up", encoding="utf-8")
@@ -65,7 +65,7 @@ async def watched(api, product, tmp_path):
         )
         canary = PostgresCanarySettings(probe_timeout_seconds=0.5)
         opened = (
-            ApiCollector.open(ApiCollectorSettings(), sources),
+            ApiCollector.open(ApiCollectorSettings(**settings), sources),
             PipCollector.open(PipSettings(query_timeout_seconds=1.0), sources),
             TelemetryCollector.open(TelemetrySettings(token_file=token), sources),
             PostgresCanaryCollector.open(canary, sources),
@@ -74,7 +74,7 @@ async def watched(api, product, tmp_path):
 
 
 async def test_collectors_ask_the_api_one_after_the_other(product, tmp_path):
-    api = SlowApi(0.2)
+    api = SlowApi(0.05)
     async with watched(api, product, tmp_path) as (*collectors, canary):
         await canary.collect()
         await asyncio.gather(*(each.collect() for each in collectors))
@@ -83,8 +83,8 @@ async def test_collectors_ask_the_api_one_after_the_other(product, tmp_path):
     assert api.most == 1
 
 
-async def test_frozen_database_leaves_the_api_alone(product, tmp_path):
-    """Also just after the canary found it well, and whatever each collector asks."""
+async def test_frozen_database_sends_the_api_nothing_that_would_wait_for_it(product, tmp_path):
+    """Also just after the canary found it well, and whatever each collector asks; Redis needs no database."""
     api = SlowApi(0.0)
     async with watched(api, product, tmp_path) as (probe, pip, telemetry, canary):
         await canary.collect()
@@ -102,3 +102,25 @@ async def test_frozen_database_leaves_the_api_alone(product, tmp_path):
     for _, _, suspended in found:
         assert isinstance(suspended, TransientError)
         assert suspended.reason is Reason.SUSPENDED
+
+
+async def test_request_that_was_given_up_is_the_only_one_until_health_is_answered(product, tmp_path):
+    """Nobody knows whether the API still works on it: nothing is asked on top of it."""
+    api = SlowApi(2.0)
+    async with watched(api, product, tmp_path, deep_timeout_seconds=0.3, redis_timeout_seconds=0.3) as found:
+        probe, pip, telemetry, canary = found
+        await canary.collect()
+        await probe.collect()
+        given_up = list(api.asked)
+        with pytest.raises(TransientError) as suspended:
+            await telemetry.collect()
+        await pip.collect()
+        assert (given_up, api.asked) == (["/opal/bouncer-pairs"], given_up)
+        assert suspended.value.reason is Reason.SUSPENDED
+
+        await asyncio.sleep(2.0)
+        api.seconds = 0.0
+        await probe.collect()
+        await telemetry.collect()
+    assert api.asked[-1] == "/telemetry/config"
+    assert api.most == 1
