@@ -19,6 +19,8 @@ ELLIPSIS = "…"
 PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
 """A mode or a version, from whoever can write it."""
 OTHER = "other"
+MAX_SERIES = 200_000
+"""Of all collectors together: what a scrape of milliseconds still carries; see the benchmark's growth."""
 MAX_COUNT = 2**63
 """Of a bucket: what no honest counter reaches, and what could not be written as a float."""
 
@@ -44,6 +46,23 @@ class Admitted:
     """Series turned away: over budget, undeclared, wrong number of labels, or a label set that was there already."""
     truncated: int = 0
     """Label values cut to the limit."""
+
+
+class Pool:
+    """What all collectors of one page may publish together: what one of them takes, the others have not."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: dict[str, int] = {}
+
+    def share(self, name: str, budget: Budget) -> Budget:
+        """The collector's own budget, or what the others have left when that is less."""
+        others = sum(series for other, series in self._taken.items() if other != name)
+        return replace(budget, max_series=min(budget.max_series, max(0, self._most - others)))
+
+    def note(self, name: str, admitted: Admitted) -> None:
+        """Takes over what the collector publishes from now on."""
+        self._taken[name] = sum(series_in(family) for family in admitted.families)
 
 
 def admit(spec: CollectorSpec, families: Iterable[Family], budget: Budget) -> Admitted:

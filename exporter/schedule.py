@@ -17,7 +17,7 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
-from exporter.admission import Admitted, Budget, admit, plain_word
+from exporter.admission import MAX_SERIES, Admitted, Budget, Pool, admit, plain_word
 from exporter.collectors import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
 from exporter.ledger import Outcome
 from exporter.pace import Course, Pace
@@ -67,6 +67,8 @@ class Schedule:
     """A number from 0 to 1 for each collector's first delay."""
     pace: Pace | None = None
     """When collectors collect again; None means by interval."""
+    pool: Pool = field(default_factory=lambda: Pool(MAX_SERIES))
+    """The budget of all together."""
 
     async def run(self, jobs: Sequence[Job]) -> None:
         """Runs the collectors until cancelled."""
@@ -128,8 +130,12 @@ class Schedule:
     async def _admit(self, job: Job, result: Result) -> Admitted:
         """What of the result may be published; of many series in a thread, so that scrapes go on meanwhile."""
         if sum(len(family.samples) + len(family.distributions) for family in result.families) < THREAD_FROM_SERIES:
-            return admit(job.spec, result.families, self.budget)
-        return await asyncio.to_thread(admit, job.spec, result.families, self.budget)
+            admitted = admit(job.spec, result.families, self.pool.share(job.spec.name, self.budget))
+        else:
+            share = self.pool.share(job.spec.name, self.budget)
+            admitted = await asyncio.to_thread(admit, job.spec, result.families, share)
+        self.pool.note(job.spec.name, admitted)
+        return admitted
 
 
 class _Start:

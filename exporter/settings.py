@@ -18,6 +18,7 @@ from chassis.config import Section, Settings, load, merge, read_secret, read_yam
 from chassis.errors import ConfigError, Fault
 from chassis.web_config import read_web
 from exporter.address_checks import check_database, check_http, check_redis
+from exporter.admission import MAX_SERIES
 from exporter.collectors import CollectorSettings, CollectorSpec, Scope
 from exporter.discovery_settings import BouncerDiscovery
 from exporter.presets import preset_values
@@ -154,6 +155,8 @@ class LimitSettings(Section):
     max_series_per_bouncer: int = Field(default=60, ge=0)
     """What each bouncer that is configured or discovered adds to that: they were asked for, and discovery is bounded
     itself. `policy`, the largest collector, makes about 35 of one, however many questions it is asked."""
+    max_series: int = Field(default=MAX_SERIES, ge=1)
+    """Series of all collectors of one page together; whoever comes last loses what is beyond, which is counted."""
     max_label_length: int = Field(default=128, ge=8)
     """Characters of a label value; longer ones are cut and counted. Kubernetes names are at most 63 or 253 long."""
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from exporter.admission import Budget
+from exporter.admission import Budget, Pool
 from exporter.ledger import Ledger, Record, State
 from exporter.pace import Pace, PhasePace, ScrapePace
 from exporter.phase import Scrapers
@@ -78,7 +78,7 @@ class Watch:
         self._pace = pace = self._paced(settings)
         self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
         try:
-            await Schedule(sources, budget, self.publisher, pace=pace).run(jobs)
+            await Schedule(sources, budget, self.publisher, pace=pace, pool=Pool(settings.limits.max_series)).run(jobs)
         finally:
             if isinstance(pace, ScrapePace):
                 pace.close()

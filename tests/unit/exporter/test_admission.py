@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.admission import Budget, admit
+from exporter.admission import Budget, Pool, admit
 from exporter.catalogue import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
 from exporter.collectors import CollectorSpec
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
@@ -97,3 +97,15 @@ def test_number_that_says_nothing_is_dropped_and_counted(number: float) -> None:
 def test_text_that_utf8_cannot_carry_is_replaced() -> None:
     admitted = admit(SPEC, [SIZE.family({("a\udc80",): 1})], Budget())
     assert labels(admitted.families) == [("a?",)]
+
+
+def test_collectors_share_what_all_may_publish_together() -> None:
+    pool, budget = Pool(5), Budget(max_series=4)
+    first = admit(SPEC, [sizes(**{f"p{i}": i for i in range(4)})], pool.share("one", budget))
+    pool.note("one", first)
+    second = admit(SPEC, [sizes(**{f"p{i}": i for i in range(3)})], pool.share("two", budget))
+    pool.note("two", second)
+    assert (first.dropped, second.dropped) == (0, 2)
+    assert pool.share("one", budget).max_series == 4, "its own series do not count against it"
+    pool.note("one", admit(SPEC, [], pool.share("one", budget)))
+    assert pool.share("two", budget).max_series == 4, "what was given back can be had"
