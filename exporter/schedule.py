@@ -69,6 +69,8 @@ class Schedule:
     """When collectors collect again; None means by interval."""
     pool: Pool = field(default_factory=lambda: Pool(MAX_SERIES))
     """The budget of all together."""
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a result is judged that takes so long that others are judged meanwhile."""
 
     async def run(self, jobs: Sequence[Job]) -> None:
         """Runs the collectors until cancelled."""
@@ -131,10 +133,13 @@ class Schedule:
         """What of the result may be published; of many series in a thread, so that scrapes go on meanwhile."""
         if sum(len(family.samples) + len(family.distributions) for family in result.families) < THREAD_FROM_SERIES:
             admitted = admit(job.spec, result.families, self.pool.share(job.spec.name, self.budget))
-        else:
+            self.pool.note(job.spec.name, admitted)
+            return admitted
+        # One large result at a time: two would both be given what is left.
+        async with self.large:
             share = self.pool.share(job.spec.name, self.budget)
             admitted = await asyncio.to_thread(admit, job.spec, result.families, share)
-        self.pool.note(job.spec.name, admitted)
+            self.pool.note(job.spec.name, admitted)
         return admitted
 
 

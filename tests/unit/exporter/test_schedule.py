@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.admission import Budget
+from exporter.admission import Budget, Pool
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result
 from exporter.ledger import Outcome
 from exporter.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
@@ -88,6 +88,23 @@ async def test_many_series_are_checked_beside_the_event_loop(count: int, is_on_l
         await notes.ended.wait()
     assert (threading.get_ident() in Witness.threads) is is_on_loop
     assert notes.reasons == [None]
+
+
+async def test_two_large_results_at_once_share_what_all_may_publish() -> None:
+    """They are judged in threads: each would be given the room of the other."""
+    many = Result((SIZE.family(((f"{number}",), 1.0) for number in range(THREAD_FROM_SERIES)),))
+    clock, notes = ManualClock(monotonic=100.0), Notes()
+    sources = Sources(clock=clock, settings=cast("Any", None), http=cast("Any", None))
+    jobs = [job(ScriptedCollector([many]), name) for name in ("one", "two")]
+    budget, pool = Budget(max_series=2 * THREAD_FROM_SERIES), Pool(THREAD_FROM_SERIES + 10)
+    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+        task = group.create_task(Schedule(sources, budget, notes, lambda: 0.0, pool=pool).run(jobs))
+        while len(notes.outcomes) < len(jobs):
+            notes.ended.clear()
+            await notes.ended.wait()
+        task.cancel()
+    admitted = [outcome.admitted for outcome in notes.outcomes if outcome.admitted is not None]
+    assert sorted(each.dropped for each in admitted) == [0, THREAD_FROM_SERIES - 10]
 
 
 async def test_first_start_is_spread_by_at_most_half_a_second() -> None:
