@@ -1,7 +1,7 @@
 """Starts a program, keeps it until a signal, and ends it in order.
 
 SIGTERM and SIGINT set `stop`; SIGHUP runs the reload callback. The program opens its resources in one AsyncExitStack,
-so they are closed in reverse order; a second SIGTERM ends the process at once. systemd is told of all of it.
+so they are closed in reverse order; a second SIGTERM ends the process at once. systemd is told of start and end.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ANSWERING = "SELECT 1 AS answering"
 """Answered without a table or a lock: only whether the server talks on the connection that the exporter keeps."""
+WAIT_SECONDS = 1.0
+"""For others who ask: what the deadlines of the collectors leave beside their own requests."""
 FIRST_VERDICT_SECONDS = 0.1
 """Between two looks whether the canary has ended its first round."""
 
@@ -68,7 +70,7 @@ async def ask(sources: Sources, call: Call) -> Response:
 
 
 @asynccontextmanager
-async def alone(sources: Sources, wait_seconds: float) -> AsyncIterator[bool]:
+async def alone(sources: Sources, wait_seconds: float = WAIT_SECONDS) -> AsyncIterator[bool]:
     """Yields whether nobody else asks the API while the block lasts; waits up to `wait_seconds` for whoever does."""
     gate = sources.api_gate
     try:
@@ -85,7 +87,7 @@ async def alone(sources: Sources, wait_seconds: float) -> AsyncIterator[bool]:
 
 @asynccontextmanager
 async def passing(
-    sources: Sources, settings: GateSettings, wait_seconds: float, verdict_seconds: float = 0.0
+    sources: Sources, settings: GateSettings, wait_seconds: float = WAIT_SECONDS, verdict_seconds: float = 0.0
 ) -> AsyncIterator[bool]:
     """Yields whether the API may be asked now, what reads its database too; while the block lasts, nobody else does.
 

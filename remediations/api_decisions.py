@@ -17,7 +17,8 @@ from remediations.journal.port import Journal
 from remediations.planner import Planner, replay
 from remediations.recorded import facts_from_data
 
-MAX_PLAN_BYTES = 1024 * 1024
+MAX_PLAN_BYTES = 128 * 1024
+"""More would be parsed for longer than a webhook should wait for the event loop."""
 MAX_POLICY_BYTES = 64 * 1024
 """Reading a policy file takes about a second for each 64 KiB, and holds up everything else in slices."""
 MAX_PAIRS = 20

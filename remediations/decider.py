@@ -20,16 +20,17 @@ from remediations.decision import Act, Decision, Hold, NotNeeded, Plan
 from remediations.facts import read_pauses
 from remediations.gathering import Gathered, Kept, gather
 from remediations.journal.errors import TargetBusyError
-from remediations.journal.port import Journal, Remediation, Span
+from remediations.journal.port import Journal, Remediation
 from remediations.lease import Lease, Move, changing
-from remediations.model import ANNOTATION_OPERATION, Fact, Facts, History, Mode, Pause, Target
+from remediations.model import ANNOTATION_OPERATION, Fact, Facts, Mode, Target
 from remediations.policy import Policy, PolicySet
 from remediations.policy_model import is_revert
 from remediations.questions import ask_mutes
 from remediations.reasons import HoldReason
+from remediations.recollection import recollect
 from remediations.recorded import INPUTS, Inputs, make_inputs, to_text
 from remediations.reverting import judged_by, read_taking_back
-from remediations.rungs import HISTORY_SECONDS, begin_next_rung
+from remediations.rungs import begin_next_rung
 from remediations.sighting import Lookout
 from remediations.sources import Sources
 from remediations.states import State
@@ -158,20 +159,10 @@ class Decider:
 
     async def _recollect(self, remediation: Remediation, policy: Policy, policy_set: PolicySet, facts: Facts) -> Inputs:
         """Everything the decision looks at: the facts with the pauses of now, and what the journal knows."""
-        desk, now, storm = self._desk, self._desk.clock.now(), policy_set.storm
-        span = Span(now - HISTORY_SECONDS, now - storm.window_seconds - storm.cooldown_seconds)
-        known = await desk.journal.recollect(remediation, now, span)
-        pauses: tuple[Pause, ...] = tuple(known.pauses)
+        desk, now = self._desk, self._desk.clock.now()
+        history, pauses = await recollect(desk.journal, remediation, policy_set, now)
         if desk.sources.pause_file is not None:
             pauses = await asyncio.to_thread(read_pauses, desk.sources.pause_file, pauses)
-        history = History(
-            actions=tuple(known.actions),
-            in_flight=tuple(known.in_flight),
-            attempts=remediation.attempts,
-            arrivals=tuple(known.arrivals),
-            approval=known.approval,
-            breaker_resets=tuple(known.breaker_resets),
-        )
         return make_inputs(remediation, policy, policy_set, replace(facts, pauses=pauses), history, now)
 
     async def _settle(self, lease: Lease, inputs: Inputs, took: Mapping[str, float], kept: Kept | None) -> Order | None:

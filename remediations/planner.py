@@ -13,14 +13,13 @@ from remediations import rehearsal
 from remediations.circumstances import ProcessStart
 from remediations.facts import read_pauses
 from remediations.intake import Payload
-from remediations.journal.port import Journal, Match
-from remediations.model import Fact, Facts, History
+from remediations.journal.port import Journal, Remediation
+from remediations.model import Fact, Facts, History, Pause
 from remediations.opening import AskFacts
 from remediations.policy import Policy, PolicySet
+from remediations.recollection import recollect
 from remediations.recorded import INPUTS, from_text
 from remediations.story import describe
-
-HISTORY_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +45,17 @@ class Planner:
         """
         policy_set, now = self.policies(), self.clock.now()
 
-        async def gather(policy: Policy, match: Match) -> Facts:
+        async def look(policy: Policy, remediation: Remediation) -> tuple[Facts, History]:
+            history, pauses = History(), tuple[Pause, ...]()
+            if self.journal is not None:
+                history, pauses = await recollect(self.journal, remediation, policy_set, now)
             if recorded is not None:
-                return recorded
-            facts = await self.ask(policy, policy_set, match.target, match.alert)
-            return replace(facts, start=self.start, pauses=await self._pauses(now))
+                return recorded, history
+            facts = await self.ask(policy, policy_set, remediation.target, remediation.alert)
+            pauses = await asyncio.to_thread(read_pauses, self.pause_file, pauses)
+            return replace(facts, start=self.start, pauses=pauses), history
 
-        async def remember(_policy: Policy, match: Match) -> History:
-            return await self._history(match, now)
-
-        return await rehearsal.rehearse(payload, policy_set, gather, remember, now, most)
-
-    async def _pauses(self, now: float) -> Any:
-        """The pauses in force, as the engine reads them."""
-        known = () if self.journal is None else await self.journal.pauses(now)
-        return await asyncio.to_thread(read_pauses, self.pause_file, known)
-
-    async def _history(self, match: Match, now: float) -> History:
-        """What was done before."""
-        journal, since = self.journal, now - HISTORY_SECONDS
-        if journal is None:
-            return History()
-        return History(
-            actions=tuple(await journal.actions_since(since)),
-            in_flight=tuple(await journal.in_flight(match.target, other_than="")),
-            arrivals=tuple(await journal.arrivals_since(since)),
-            breaker_resets=tuple(await journal.breaker_resets(since)),
-        )
+        return await rehearsal.rehearse(payload, policy_set, look, now, most)
 
 
 async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:

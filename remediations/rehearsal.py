@@ -24,8 +24,8 @@ REHEARSAL_ID = "0" * 24
 RECORDED = "recorded_facts"
 """Key under which the facts stand as `plan --facts` reads them."""
 
-Gather = Callable[[Policy, Match], Awaitable[Facts]]
-Remember = Callable[[Policy, Match], Awaitable[History]]
+Look = Callable[[Policy, Remediation], Awaitable[tuple[Facts, History]]]
+"""The facts of now, pauses included, and what the journal knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Rehearsed:
 
 
 async def rehearse(
-    payload: Payload, policy_set: PolicySet, gather: Gather, remember: Remember, now: float, most: int | None = None
+    payload: Payload, policy_set: PolicySet, look: Look, now: float, most: int | None = None
 ) -> tuple[Rehearsed, ...]:
     """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
 
@@ -57,9 +57,9 @@ async def rehearse(
         policy = policy_set.named(match.policy)
         if policy is None:
             continue
-        facts = await gather(policy, match)
         remediation = _imagined(match, now)
-        decision = decide(remediation, policy, policy_set, facts, await remember(policy, match), now)
+        facts, history = await look(policy, remediation)
+        decision = decide(remediation, policy, policy_set, facts, history, now)
         found.append(Rehearsed(policy, match, decision, facts))
     return tuple(found)
 

@@ -7,6 +7,7 @@ worker that has it, and a test whose first fixture must start a server gets the 
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -177,3 +178,12 @@ def prometheus_program() -> Iterator[Callable[[dict[str, str] | Path, Generation
     """Starts a Prometheus of a generation with the files given; all of them end with the test."""
     with ExitStack() as stack:
         yield lambda files, generation: stack.enter_context(PrometheusServer(files, generation))
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[socket.socket]:
+    """The end of a notification socket at which systemd would listen."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
+        found.bind(str(tmp_path / "notify"))
+        found.settimeout(10)
+        yield found

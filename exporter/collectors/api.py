@@ -100,9 +100,6 @@ GUIDE_DURATION = Metric(
     buckets=FAST_BUCKETS,
 )
 
-GATE_WAIT_SECONDS = 1.0
-"""What the deadline of a collection leaves beside the probes' own."""
-
 
 @dataclass(slots=True)
 class RedisPath:
@@ -208,7 +205,7 @@ class ApiCollector:
         The deep probe only when it does the database's users no harm; nothing on top of a request that was given up.
         """
         gate = self._sources.api_gate
-        async with alone(self._sources, GATE_WAIT_SECONDS) as is_alone:
+        async with alone(self._sources) as is_alone:
             if not is_alone:
                 return None, None
             may_probe = self._settings.deep_probe and await is_harmless(self._sources, self._settings)

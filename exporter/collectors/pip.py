@@ -60,9 +60,6 @@ SELECT environment::text AS environment,
 """
 
 
-GATE_WAIT_SECONDS = 1.0
-
-
 class PipSettings(GateSettings):
     """How the connections are read."""
 
@@ -129,7 +126,7 @@ class PipCollector:
         url = self._sources.settings.api.url
         if url is None or not self._settings.ask_scheduler:
             return None
-        async with passing(self._sources, self._settings, GATE_WAIT_SECONDS) as is_open:
+        async with passing(self._sources, self._settings) as is_open:
             if not is_open:
                 return None
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from tests.integration.exporter.running import running_exporter
 from tests.integration.remediations.running import RemediatorServer
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
-        found.bind(str(tmp_path / "notify"))
-        found.settimeout(10)
-        yield found
 
 
 def hear(listening: socket.socket, *wanted: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,6 @@ import pytest
 from chassis.systemd import Notifier
 
 UNITS = Path(__file__).parents[3] / "docs" / "systemd"
-
-
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
-        found.bind(str(tmp_path / "notify"))
-        found.settimeout(5)
-        yield found
 
 
 def test_every_state_is_one_datagram(listening: socket.socket) -> None:
