@@ -1,7 +1,8 @@
 """The real servers that tests share, one of each per worker, and the watch for blocking calls.
 
 A test asks for a fixture by name; everything else follows from that: a test that uses the cluster runs in the one
-worker that has it, and a test whose first fixture must start a server gets the time for it.
+worker that has it, and a test whose first fixture must start a server gets the time for it. Every timeout is scaled by
+how slow the machine is (`tools.slowness`); a bound inside a test is scaled there, with `scaled` or `wait_for`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from tools.servers.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.redis import RedisServer
+from tools.slowness import VARIABLE, scaled, slowness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tools.servers.kubernetes import Cluster
@@ -46,7 +48,8 @@ hypothesis_settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker of this file."""
+    """Registers the marker of this file, and measures the machine before any worker starts: they inherit the factor."""
+    slowness()
     config.pluginmanager.register(_Order())
     config.addinivalue_line("markers", "blocking_allowed: code under test may block the event loop here")
 
@@ -60,11 +63,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             # Half of it stands on a stage of its own in tests/system; a second control plane is cheaper than the wait.
             item.add_marker(pytest.mark.xdist_group("stage" if "stage" in fixtures else "cluster"))
-        allowed = [seconds for name, seconds in START_SECONDS.items() if name in fixtures]
-        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
-            allowed.append(PROPERTY_SECONDS)
-        if allowed and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(max(allowed)))
+        # In front of the item's own marker: the closest one counts.
+        item.add_marker(pytest.mark.timeout(scaled(_timeout_seconds(item, fixtures))), append=False)
+
+
+def _timeout_seconds(item: pytest.Item, fixtures: Iterable[str]) -> float:
+    """What the test may take where it was written: its marker's figure, or what its fixtures and its kind need."""
+    marker = item.get_closest_marker("timeout")
+    if marker is not None:
+        return float(marker.args[0])
+    allowed = [seconds for name, seconds in START_SECONDS.items() if name in fixtures]
+    if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+        allowed.append(PROPERTY_SECONDS)
+    return max(allowed, default=float(item.config.getini("timeout")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says by how much the bounds were stretched: a red run can then be repeated with the same factor."""
+    terminalreporter.write_line(f"slowness {slowness():g} (set {VARIABLE} to give another)")
 
 
 class _Order:
@@ -185,5 +201,5 @@ def listening(tmp_path: Path) -> Iterator[socket.socket]:
     """The end of a notification socket at which systemd would listen."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
         found.bind(str(tmp_path / "notify"))
-        found.settimeout(10)
+        found.settimeout(scaled(10))
         yield found

@@ -1,0 +1,65 @@
+"""How much slower this machine is now than the one on which the bounds were written; every bound is scaled by it.
+
+A test waits for an event and gives up after a bound. A generous bound costs nothing when the event comes, so each one
+is `scaled`. The factor is measured once, by the first program that asks, and handed to all its children.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import subprocess
+import sys
+import time
+
+VARIABLE = "CONTROLCORE_TEST_SLOWNESS"
+"""The environment variable that holds the factor: set it to skip the measurement, for example to 4."""
+HEADROOM = 2.0
+"""What the load may rise by after the measurement: other work begins, other tests run beside this one."""
+PROCESSES = 4
+"""As many as the workers of `make test`: they share the cores as those will."""
+WORK = "total = 0\nfor number in range(600_000): total += number * number % 7"
+REFERENCE_WORK_SECONDS = 0.2
+"""How long the processes take together on two idle cores of the machine on which the bounds were written."""
+NAP_SECONDS = 0.01
+REFERENCE_NAP_SECONDS = 0.0125
+"""How long a sleep of NAP_SECONDS lasts there beside them."""
+
+
+@functools.cache
+def slowness() -> float:
+    """The factor, at least 1. Takes a fraction of a second the first time, unless the variable gives it."""
+    given = os.environ.get(VARIABLE)
+    factor = round(_measure(), 1) if given is None else read_factor(given)
+    os.environ[VARIABLE] = str(factor)
+    return factor
+
+
+def scaled(seconds: float) -> float:
+    """The bound on this machine for what takes less than `seconds` on the one where the test was written."""
+    return seconds * HEADROOM * slowness()
+
+
+def read_factor(text: str) -> float:
+    """The factor as it is set, at least 1; ValueError names the variable."""
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not math.isfinite(factor):
+        raise ValueError(f"{VARIABLE} is {text!r}: give a number such as 2.5, or unset it to have it measured")
+    return max(1.0, factor)
+
+
+def _measure() -> float:
+    """How much longer a fixed piece of work takes on all cores, or how late timers are, whichever is worse."""
+    command = [sys.executable, "-I", "-S", "-c", WORK]
+    began = time.monotonic()
+    processes = [subprocess.Popen(command) for _ in range(PROCESSES)]
+    naps = 0
+    while any(process.poll() is None for process in processes):
+        time.sleep(NAP_SECONDS)
+        naps += 1
+    seconds = time.monotonic() - began
+    return max(1.0, seconds / REFERENCE_WORK_SECONDS, seconds / naps / REFERENCE_NAP_SECONDS)
