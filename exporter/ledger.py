@@ -159,6 +159,7 @@ class Ledger:
         return (
             own.SUCCESS.family(((r.spec.name,), float(last.reason is None)) for r, last in ended),
             own.DURATION.family(((r.spec.name,), last.duration_seconds) for r, last in ended),
+            own.INTERVAL.family(((r.spec.name,), r.interval_seconds) for r in running),
             own.LAST_RUN.family(((r.spec.name,), last.began) for r, last in ended),
             own.LAST_SUCCESS.family(((r.spec.name,), r.last_success) for r in running if r.last_success is not None),
             own.SAMPLES.family(((r.spec.name,), r.series) for r in running if r.series is not None),

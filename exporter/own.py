@@ -20,6 +20,12 @@ DURATION = Metric(
     labels=("collector",),
     unit="seconds",
 )
+INTERVAL = Metric(
+    "controlcore_scrape_collector_interval_seconds",
+    "Configured time between two collections of the collector.",
+    labels=("collector",),
+    unit="seconds",
+)
 LAST_RUN = Metric(
     "controlcore_scrape_collector_last_run_timestamp_seconds",
     "Unix time at which the collector's last finished collection began.",
@@ -140,6 +146,7 @@ METRICS = (
     COMPONENT_INFO,
     SUCCESS,
     DURATION,
+    INTERVAL,
     LAST_RUN,
     LAST_SUCCESS,
     STALE,

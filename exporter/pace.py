@@ -1,6 +1,7 @@
 """Decides when a collector collects next: by its interval, before the next scrape, or when a scrape asks.
 
-Whatever the mode, a collector that keeps failing is asked less and less often, until something comes back.
+Whatever the mode, a collector that keeps failing is asked less and less often, until something comes back. One with a
+long interval that failed is asked again sooner than after its interval: a short fault must not cost it a whole one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from exporter.record import BREAKER_FAILURES, Outcome
 BACKOFF_AFTER = 2
 """Failures in a row before the pause grows."""
 BACKOFF_MAX_SECONDS = 60.0
+RETRY_SECONDS = 15.0
+"""Pause after the first failure of a collector with a longer interval; doubled by each failure, up to the interval."""
+REVIVAL_CHECK_SECONDS = 5.0
+"""How often a failing collector looks whether a component came back. Small enough to be soon; the collectors' own
+starts spread them over this time, so that they do not all ask at once."""
 BACKOFF_JITTER = 0.2
 MARGIN_SECONDS = 0.25
 """How long before a scrape a collection should have ended: publishing takes 50 ms, and the machine may be busy."""
@@ -41,6 +47,9 @@ class Course:
     end_wanted: float | None = None
     """For when the last collection was timed, in phase mode."""
     failures: int = 0
+    """Collections in a row that raised."""
+    retries: int = 0
+    """Collections in a row that raised or were incomplete."""
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=DURATIONS_KEPT))
 
     def note(self, outcome: Outcome) -> None:
@@ -48,6 +57,7 @@ class Course:
         self.began = outcome.began_monotonic
         self.durations.append(outcome.duration_seconds)
         self.failures = self.failures + 1 if outcome.admitted is None else 0
+        self.retries = self.retries + 1 if outcome.reason is not None else 0
 
     def lead_seconds(self) -> float:
         """How long before a scrape to begin: as long as all but the slowest of the last collections took."""
@@ -55,7 +65,12 @@ class Course:
         return MARGIN_SECONDS + (slow[-1] if slow else 0.0)
 
     def backoff_seconds(self, spread: float) -> float:
-        """The least distance of the next start from the last; `spread` is a number from 0 to 1."""
+        """The distance of the next start from the last; `spread` is a number from 0 to 1.
+
+        It is the interval after a success, less after the first failures of a long interval, and more after many.
+        """
+        if self.retries and (soon := RETRY_SECONDS * 2.0 ** min(self.retries - 1, 10)) < self.interval_seconds:
+            return soon
         if self.failures <= BACKOFF_AFTER:
             return self.interval_seconds
         most = max(self.interval_seconds, BACKOFF_MAX_SECONDS)
@@ -66,17 +81,22 @@ class Course:
 
 @dataclass(slots=True)
 class Revivals:
-    """Counts components that came back: who is backing off then tries again at once."""
+    """Knows when a component last came back: collectors that failed before are then asked again soon."""
 
-    count: int = 0
+    last_monotonic: float | None = None
+    """End of the collection that found a component up which was down before; None before there was one."""
     _up: dict[str, bool] = field(default_factory=dict)
 
     def note(self, outcome: Outcome) -> None:
         """Takes over what a collection says of components."""
         for component, is_up in outcome.components.items():
             if is_up and self._up.get(component) is False:
-                self.count += 1
+                self.last_monotonic = outcome.began_monotonic + outcome.duration_seconds
             self._up[component] = is_up
+
+    def is_news_for(self, course: Course) -> bool:
+        """Whether a component came back after the collector's last collection began, and that one failed."""
+        return course.retries > 0 and self.last_monotonic is not None and self.last_monotonic > course.began
 
 
 class Pace:
@@ -88,11 +108,15 @@ class Pace:
         self._spread = spread
 
     async def rest(self, course: Course) -> None:
-        """Returns when the collector should collect again."""
-        if course.failures > BACKOFF_AFTER:
-            await self._back_off(course)
-        else:
-            await self.clock.sleep(self.next_start(course) - self.clock.monotonic())
+        """Returns when the collector should collect again: for one that failed, also when a component came back."""
+        distance = course.backoff_seconds(self._spread())
+        is_regular = distance == course.interval_seconds
+        until = self.next_start(course) if is_regular else course.began + distance
+        if not course.retries:
+            await self.clock.sleep(until - self.clock.monotonic())
+            return
+        while not self.revivals.is_news_for(course) and (left := until - self.clock.monotonic()) > 0:
+            await self.clock.sleep(min(REVIVAL_CHECK_SECONDS, left))
 
     def next_start(self, course: Course) -> float:
         """When the next collection starts; may be past."""
@@ -106,14 +130,6 @@ class Pace:
         """A collection ended."""
         self.revivals.note(outcome)
         course.note(outcome)
-
-    async def _back_off(self, course: Course) -> None:
-        """Pauses for longer than the interval, but no longer than until a component comes back."""
-        until = course.began + course.backoff_seconds(self._spread())
-        seen = self.revivals.count
-        await self.clock.sleep(course.interval_seconds - (self.clock.monotonic() - course.began))
-        while self.revivals.count == seen and (left := until - self.clock.monotonic()) > 0:
-            await self.clock.sleep(min(course.interval_seconds, left))
 
 
 class PhasePace(Pace):
@@ -195,9 +211,11 @@ class ScrapePace(Pace):
 
     def _least(self, course: Course) -> float:
         """The least distance between two collections of a collector."""
-        if course.failures > BACKOFF_AFTER:
+        if self.revivals.is_news_for(course):
+            return self._least_seconds
+        if course.failures > BACKOFF_AFTER or course.interval_seconds >= EXPENSIVE_SECONDS:
             return course.backoff_seconds(0.5)
-        return course.interval_seconds if course.interval_seconds >= EXPENSIVE_SECONDS else self._least_seconds
+        return self._least_seconds
 
     def _leave(self, name: str) -> None:
         """The collector has ended its part of the round."""

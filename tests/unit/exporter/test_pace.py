@@ -100,6 +100,52 @@ async def test_component_that_comes_back_ends_every_backoff() -> None:
     assert late == [120.0]
 
 
+@pytest.mark.parametrize("interval", [60.0, 300.0])
+async def test_long_interval_is_asked_soon_after_its_component_came_back(interval: float) -> None:
+    """P7: one failure in an outage of 75 s cost a collector of 300 s its whole interval, and an alert told of it."""
+    clock = ManualClock(monotonic=0.0)
+    down, up = Result((), {"database": False}), Result((), {"database": True})
+    canary, victim = ScriptedCollector([up]), ScriptedCollector([FINE])
+    jobs = (job(canary, "canary"), job(victim, "victim", interval=interval))
+    async with running(clock, Pace(clock, middle), *jobs) as notes:
+        await clock.advance(interval - 1.0)
+        canary.steps, victim.steps = [down], [REFUSED]
+        await clock.advance(80.0)
+        failed = [at for at in notes.starts("victim") if at >= interval]
+        assert failed == [interval, interval + 15.0, interval + 45.0]
+        canary.steps, victim.steps = [up], [FINE]
+        back = clock.monotonic()
+        await clock.advance(20.0)
+    assert back < notes.starts("victim")[-1] <= back + 15.0
+
+
+@pytest.mark.parametrize(
+    ("failures_in_a_row", "expected"), [(0, 300.0), (1, 15.0), (2, 30.0), (3, 60.0), (5, 240.0), (6, 300.0)]
+)
+def test_failures_of_a_long_interval_are_retried_soon_and_then_less_often(
+    failures_in_a_row: int, expected: float
+) -> None:
+    """P7: also where no probe tells that the component is back, as for OPAL or the Kubernetes API."""
+    course = Course("example", 300.0, failures=failures_in_a_row, retries=failures_in_a_row)
+    assert expected == course.backoff_seconds(0.5)
+
+
+def test_incomplete_collection_is_retried_soon_too() -> None:
+    """P7: a collection with values and a failure in it is no success either."""
+    assert Course("example", 300.0, retries=1).backoff_seconds(0.5) == 15.0
+
+
+async def test_scrape_has_a_failed_expensive_collector_collected_again_soon() -> None:
+    """P7: mode on-scrape made the same collector wait for its interval."""
+    clock = ManualClock(monotonic=0.0)
+    pace, collector = ScrapePace(clock, middle, 1.0), ScriptedCollector([REFUSED, FINE])
+    async with running(clock, pace, job(collector, interval=300.0)) as notes:
+        for _ in range(5):
+            await clock.advance(10.0)
+            await pace.scrape(10.0)
+    assert notes.starts() == [0.0, 20.0]
+
+
 async def test_phase_ends_collections_just_before_the_scrape() -> None:
     clock, scrapers = ManualClock(monotonic=0.0), Scrapers()
 
