@@ -23,7 +23,7 @@ from remediations.delivery import find_delivery, read_managers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Target
 from remediations.once import Once
-from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge
+from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge, unavailable
 from remediations.workload import Autoscaler, Budgets, Workload
 
 ANNOTATION_PREFIX = "controlcore.io/"
@@ -156,6 +156,7 @@ def _workload(document: JsonObject, resolved: Resolved) -> Workload:
         surge=surge(spec),
         replicas_managers=read_managers(document, "replicas"),
         delivered_by=find_delivery(metadata),
+        unavailable=unavailable(spec),
     )
 
 

@@ -81,13 +81,28 @@ def last_change(document: Mapping[str, Any]) -> float | None:
 
 def surge(spec: Mapping[str, Any]) -> int:
     """Pods that a rolling update may add (maxSurge of a Deployment: 25 % unless said, percentages rounded up)."""
+    return -_scaled(spec, "maxSurge", sign=-1)
+
+
+def unavailable(spec: Mapping[str, Any]) -> int:
+    """Pods that a rolling update may stop before their successors are ready, never more than spec.replicas.
+
+    maxUnavailable of a Deployment: 25 % unless said, percentages rounded down; 1 when it and maxSurge both come to 0,
+    because the controller could not begin otherwise (Kubernetes, deployment controller, `ResolveFenceposts`).
+    """
+    stopped = _scaled(spec, "maxUnavailable", sign=1)
+    return min(stopped or int(surge(spec) == 0), int(spec.get("replicas", 1)))
+
+
+def _scaled(spec: Mapping[str, Any], name: str, *, sign: int) -> int:
+    """A number or percentage of spec.replicas in a rolling update, times the sign, rounded down; 0 without one."""
     strategy = spec.get("strategy") or {}
     if strategy.get("type", "RollingUpdate") != "RollingUpdate":
         return 0
-    value = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
+    value = (strategy.get("rollingUpdate") or {}).get(name, "25%")
     if isinstance(value, int):
-        return value
-    return -(-int(spec.get("replicas", 1)) * int(str(value).removesuffix("%")) // 100)
+        return sign * value
+    return sign * int(spec.get("replicas", 1)) * int(str(value).removesuffix("%")) // 100
 
 
 def unpinned_images(template: Mapping[str, Any]) -> tuple[str, ...]:

@@ -34,6 +34,13 @@ class Workload:
     """Field managers of spec.replicas (metadata.managedFields), controllers that follow an autoscaler left out."""
     delivered_by: str = ""
     """Helm, Argo CD or Flux, where a label or annotation says that it delivers the object; else empty."""
+    unavailable: int | None = None
+    """Pods that a rolling update may stop before their successors are ready; None when that is unknown."""
+
+    @property
+    def stops(self) -> int | None:
+        """How many ready pods a rollout may stop at once; None when unknown. Recreate stops every pod first."""
+        return self.unavailable if self.strategy == "RollingUpdate" else self.replicas_desired
 
     @property
     def is_rolled_out(self) -> bool:

@@ -25,9 +25,10 @@ from remediations.workload import Workload
 def check(request: GuardInput) -> GuardOutcome:
     """Lets pods be stopped when every one is ready and the budgets allow it, or when none is ready.
 
-    With none ready nothing is left to lose, so budgets are not asked then. With some ready a rolling update could stop
-    those first. Rollouts ignore PodDisruptionBudgets (Kubernetes, "Disruptions"), so their
-    status.disruptionsAllowed is read here. What only lets pods go needs every pod ready first.
+    A rollout may stop `maxUnavailable` ready pods at once (Recreate: all of them). That must leave a ready pod, and
+    no PodDisruptionBudget of the pods may allow fewer: rollouts ignore budgets (Kubernetes, "Disruptions"), so their
+    status.disruptionsAllowed is read here. A rollout that stops none passes every budget. With no pod ready nothing is
+    left to lose. With some ready a rolling update could stop those first. Fewer replicas need every pod ready.
     """
     if not (request.has(Effect.STOPS_PODS) or request.has(Effect.REMOVES_PODS)):
         return PASSED
@@ -58,11 +59,20 @@ def _judge(workload: Workload, facts: Facts) -> GuardOutcome:
     outcome = _judge_readiness(workload)
     if outcome.reason is not None:
         return outcome
-    if workload.strategy != "RollingUpdate":
-        return holds(HoldReason.DISRUPTION_BUDGET, f"strategy {workload.strategy} stops every ready pod at once")
+    stops = workload.stops
+    if stops is None:
+        return holds(HoldReason.DISRUPTION_BUDGET, "unknown how many ready pods a rollout may stop at once")
+    if stops >= workload.replicas_ready:
+        words = f"strategy {workload.strategy} may stop {stops} pods at once, and {workload.replicas_ready} are ready"
+        return holds(HoldReason.DISRUPTION_BUDGET, words)
+    return _ask_budgets(stops, facts) if stops else PASSED
+
+
+def _ask_budgets(stops: int, facts: Facts) -> GuardOutcome:
+    """Holds when a budget allows fewer pods to go than a rollout may stop."""
     if facts.budgets.value is None:
         return holds(HoldReason.DISRUPTION_BUDGET, f"unknown: {facts.budgets.problem}")
-    exhausted = [name for name, allowed in sorted(facts.budgets.value.allowed.items()) if allowed <= 0]
-    if exhausted:
-        return holds(HoldReason.DISRUPTION_BUDGET, f"{', '.join(exhausted)} allow no disruption now")
+    short = [f"{name} allows {most}" for name, most in sorted(facts.budgets.value.allowed.items()) if most < stops]
+    if short:
+        return holds(HoldReason.DISRUPTION_BUDGET, f"a rollout may stop {stops} pods at once: {', '.join(short)}")
     return PASSED

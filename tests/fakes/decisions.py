@@ -97,6 +97,7 @@ def a_workload(**changes: Any) -> Workload:
         "replicas_available": 0,
         "replicas_total": 3,
         "drop_tables": False,
+        "unavailable": 0,
     }
     return Workload(**(values | changes))
 

@@ -59,7 +59,7 @@ def a_favourable_request(action: str) -> GuardInput:
         "template": {"sources": [{"name": "Secret/db", "age": 900000}]},
     }
     if action == "restart_workload":
-        facts["workload"] = {"replicas_ready": 3, "replicas_available": 3}
+        facts["workload"] = {"replicas_ready": 3, "replicas_available": 3, "unavailable": 1}
     told = {
         "labels": {"remediation": POLICIES[action]},
         "set": {"locks": ["backup"]},

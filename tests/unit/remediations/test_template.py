@@ -9,7 +9,15 @@ from chassis.kubernetes_paths import replica_sets_path
 from remediations.circumstances import Change, Pods, Source
 from remediations.cluster import ClusterReader
 from remediations.model import ANNOTATION_OPERATION, Target
-from remediations.template import read_changes, read_pods, read_template, references, surge, unpinned_images
+from remediations.template import (
+    read_changes,
+    read_pods,
+    read_template,
+    references,
+    surge,
+    unavailable,
+    unpinned_images,
+)
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, a_cluster
 
@@ -168,6 +176,29 @@ async def test_sources_tell_when_they_changed_or_why_nobody_knows():
 )
 def test_surge_is_what_the_controller_may_add(spec, expected):
     assert surge(spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("replicas", "rolling", "expected"),
+    [
+        (3, None, 0),
+        (4, None, 1),
+        (3, {"maxUnavailable": "100%", "maxSurge": 0}, 3),
+        (3, {"maxUnavailable": 3, "maxSurge": 0}, 3),
+        (3, {"maxUnavailable": 7}, 3),
+        (3, {"maxUnavailable": "34%", "maxSurge": 0}, 1),
+        (3, {"maxUnavailable": "33%", "maxSurge": "0%"}, 1),
+        (3, {"maxUnavailable": "33%"}, 0),
+        (3, {"maxUnavailable": "0%", "maxSurge": 1}, 0),
+        (1, {"maxUnavailable": 1, "maxSurge": 0}, 1),
+        (1, {"maxUnavailable": "99%"}, 0),
+        (0, {"maxUnavailable": 1}, 0),
+    ],
+)
+def test_unavailable_is_what_the_controller_may_stop(replicas, rolling, expected):
+    """R2: percentages are rounded down; 1 when nothing may be stopped and nothing added."""
+    strategy = {} if rolling is None else {"strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
+    assert unavailable({"replicas": replicas, **strategy}) == expected
 
 
 def test_pods_tell_the_oldest_start_and_who_is_leaving():

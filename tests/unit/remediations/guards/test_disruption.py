@@ -34,13 +34,45 @@ def test_some_pods_ready_is_held(ready):
     assert (outcome.reason, outcome.detail) == (HoldReason.PARTIALLY_READY, f"{ready} of 3 pods are ready")
 
 
-def test_budget_that_allows_nothing_is_held_by_name():
-    outcome = ask("disruption", **seen(Fact(Budgets({"api": 0, "other": 1}), "pdb")))
-    assert (outcome.reason, outcome.detail) == (HoldReason.DISRUPTION_BUDGET, "api allow no disruption now")
+def test_budget_that_allows_fewer_than_a_rollout_may_stop_is_held_by_name():
+    """R2: two of three ready pods may go at once, and one of the budgets allows one."""
+    budgets = Fact(Budgets({"api": 1, "other": 2}), "pdb")
+    outcome = ask("disruption", **seen(budgets, unavailable=2))
+    words = "a rollout may stop 2 pods at once: api allows 1"
+    assert (outcome.reason, outcome.detail) == (HoldReason.DISRUPTION_BUDGET, words)
+
+
+def test_budget_that_allows_as_many_as_a_rollout_may_stop_passes():
+    assert ask("disruption", **seen(Fact(Budgets({"api": 1}), "pdb"), unavailable=1)).reason is None
+
+
+@pytest.mark.parametrize("budgets", [Fact(Budgets({"api": 0}), "pdb"), unknown("permission")])
+def test_rollout_that_stops_no_ready_pod_passes_every_budget(budgets):
+    """R2: with maxUnavailable 0 a pod goes when its successor is ready."""
+    assert ask("disruption", **seen(budgets, unavailable=0)).reason is None
+
+
+@pytest.mark.parametrize("stops", [3, 4])
+def test_rollout_that_may_stop_every_ready_pod_is_held(stops):
+    """R2: without any budget too."""
+    outcome = ask("disruption", **seen(Fact(Budgets({}), "pdb"), unavailable=stops))
+    words = f"strategy RollingUpdate may stop {stops} pods at once, and 3 are ready"
+    assert (outcome.reason, outcome.detail) == (HoldReason.DISRUPTION_BUDGET, words)
+
+
+def test_only_replica_that_may_be_stopped_before_its_successor_is_ready_is_held():
+    """R2: one replica with maxUnavailable 1."""
+    one = dict.fromkeys(("replicas_desired", "replicas_updated", "replicas_ready", "replicas_total", "unavailable"), 1)
+    assert ask("disruption", **seen(**one)).reason is HoldReason.DISRUPTION_BUDGET
+
+
+def test_unknown_number_of_pods_that_a_rollout_may_stop_is_held():
+    """R2: facts recorded before the number was read say nothing about it."""
+    assert ask("disruption", **seen(unavailable=None)).reason is HoldReason.DISRUPTION_BUDGET
 
 
 def test_budgets_that_cannot_be_read_are_held():
-    assert ask("disruption", **seen(unknown("permission"))).reason is HoldReason.DISRUPTION_BUDGET
+    assert ask("disruption", **seen(unknown("permission"), unavailable=1)).reason is HoldReason.DISRUPTION_BUDGET
 
 
 @pytest.mark.parametrize("budgets", [Fact(Budgets({"api": 0}), "pdb"), unknown()])
