@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from remediations.journal.port import Record, Remediation
 from remediations.journal.sqlite import open_journal
+from tools.slowness import scaled
 
 TIMEOUT_SECONDS = 5.0
 
@@ -22,7 +23,7 @@ TIMEOUT_SECONDS = 5.0
 def read_url(url: str, *, headers: dict[str, str] | None = None) -> bytes:
     """The body of a GET on loopback; raises OSError."""
     request = urllib.request.Request(url, headers=headers or {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(TIMEOUT_SECONDS)) as answer:
         return cast("bytes", answer.read())
 
 

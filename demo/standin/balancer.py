@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from demo.standin.program import bind
+from tools.slowness import scaled
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 CHUNK_BYTES = 65536
@@ -53,7 +54,7 @@ class Balancer:
             self._turn += 1
             host, port = self._ready[self._turn % len(self._ready)]
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                async with asyncio.timeout(scaled(CONNECT_TIMEOUT_SECONDS)):
                     return await asyncio.open_connection(host, port)
             except (OSError, TimeoutError):
                 continue

@@ -15,6 +15,8 @@ from typing import Self, cast
 import aiohttp
 import yaml
 
+from tools.slowness import scaled
+
 REQUEST_TIMEOUT_SECONDS = 10.0
 WATCH_SECONDS = 60
 LINE_BYTES = 2**20
@@ -95,7 +97,7 @@ class Cluster:
 
     async def call(self, method: str, path: str, body: object = None, media: str = "application/json") -> Object:
         """Make one request and return the object; raises `ClusterError`."""
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=scaled(REQUEST_TIMEOUT_SECONDS))
         data = None if body is None else json.dumps(body)
         try:
             async with self._open_session().request(
@@ -111,7 +113,7 @@ class Cluster:
     async def watch(self, path: str, resource_version: str) -> AsyncIterator[tuple[str, Object]]:
         """Yield (ADDED | MODIFIED | DELETED, object) until the API server ends the watch; raises `ClusterError`."""
         query = f"?watch=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={resource_version}"
-        timeout = aiohttp.ClientTimeout(total=WATCH_SECONDS + REQUEST_TIMEOUT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=WATCH_SECONDS + scaled(REQUEST_TIMEOUT_SECONDS))
         try:
             async with self._open_session().get(self._access.server + path + query, timeout=timeout) as answer:
                 if answer.status >= 400:

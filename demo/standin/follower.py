@@ -22,6 +22,7 @@ from demo.standin.cluster import Cluster, read_kubeconfig
 from demo.standin.components import COMPONENTS
 from demo.standin.following import Following, Settings
 from demo.standin.replica import Replica, name_of, uid_of
+from tools.slowness import scaled
 
 __all__ = ["Follower", "ReplicaState", "Settings"]
 
@@ -73,7 +74,7 @@ class Follower:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._started.wait(START_TIMEOUT_SECONDS)
+        self._started.wait(scaled(START_TIMEOUT_SECONDS))
         self._require()
         return self
 
@@ -128,7 +129,7 @@ class Follower:
 
     def wait_until_ready(self, component: str, count: int, timeout_seconds: float = 60.0) -> list[ReplicaState]:
         """Return the replicas once exactly `count` exist and all are ready; raises TimeoutError."""
-        ends_at = time.monotonic() + timeout_seconds
+        ends_at = time.monotonic() + scaled(timeout_seconds)
         while True:
             states = self.replicas(component)
             if len(states) == count and all(state.is_ready for state in states):
@@ -148,7 +149,7 @@ class Follower:
         following = self._require()
         if self._loop is None:
             raise RuntimeError("the follower has not started")
-        return asyncio.run_coroutine_threadsafe(make(following), self._loop).result(CALL_TIMEOUT_SECONDS)
+        return asyncio.run_coroutine_threadsafe(make(following), self._loop).result(scaled(CALL_TIMEOUT_SECONDS))
 
     def _run(self) -> None:
         try:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from tools.slowness import scaled
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ class StartFailedError(RuntimeError):
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the process, wait for it and close its pipes; a second call does nothing."""
     process.kill()
-    process.wait(END_TIMEOUT_SECONDS)
+    process.wait(scaled(END_TIMEOUT_SECONDS))
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
@@ -129,7 +131,7 @@ def start_together(
     """Start several programs at the same time; when one fails, all have ended before `StartFailedError` is raised."""
     waiting = [launch(module, arguments) for module, arguments in commands]
     try:
-        return _wait_for_all(waiting, time.monotonic() + timeout_seconds)
+        return _wait_for_all(waiting, time.monotonic() + scaled(timeout_seconds))
     except BaseException:
         for each in waiting:
             each.end()

@@ -17,6 +17,7 @@ from demo.standin import switch
 from demo.standin.cluster import Object
 from demo.standin.components import Component
 from demo.standin.processes import POLL_INTERVAL_SECONDS, Program, StartFailedError, launch
+from tools.slowness import scaled
 
 PROBE_INTERVAL_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 1.0
@@ -147,7 +148,7 @@ class Replica:
     async def _probe(self) -> bool:
         """Whether the process answers its health endpoint with 2xx or 3xx within the timeout, as a kubelet judges."""
         url = f"http://{self.host}:{self.launch.component.port}{self.launch.component.probe_path}"
-        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=scaled(PROBE_TIMEOUT_SECONDS))
         try:
             async with self.hooks.session.get(url, timeout=timeout, allow_redirects=False) as answer:
                 return answer.status < 400

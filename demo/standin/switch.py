@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 from typing import cast
 
+from tools.slowness import scaled
+
 TIMEOUT_SECONDS = 5.0
 
 State = dict[str, object]
@@ -17,7 +19,7 @@ def request_fault(admin_url: str, method: str, query: str = "", body: dict[str, 
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{admin_url}/_fault{query}", data=data, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=scaled(TIMEOUT_SECONDS)) as answer:
             return cast("State", json.loads(answer.read()))
     except urllib.error.HTTPError as error:
         with error:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from tools.chart import CHART, Manifest, find_object, render
+from tools.slowness import scaled
 
 EXAMPLES = sorted((CHART / "ci").glob("*-values.yaml"))
 # Deployed by the Prometheus operator, whose definitions the test cluster does not have.
@@ -48,7 +49,7 @@ def check_config(folder: Path, config: str, *arguments: str) -> subprocess.Compl
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTROLCORE_")}
     environment["PYTHONPATH"] = str(CHART.parents[1])
     command = [sys.executable, "-m", *arguments, "--config.file", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=scaled(30), check=False, env=environment)
 
 
 def write_secrets(folder: Path, config: str) -> str:

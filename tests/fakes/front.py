@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tools.slowness import scaled
+
 WRITES = frozenset({"PATCH", "POST", "PUT", "DELETE"})
 EVERYTHING = WRITES | {"GET"}
 PASSED_ON = ("Authorization", "Content-Type", "Accept", "User-Agent")
@@ -142,9 +144,9 @@ class Front:
     def _connect(self) -> http.client.HTTPConnection:
         place = urlsplit(self._upstream)
         if self._upstream_tls is None:
-            return http.client.HTTPConnection(place.hostname or "", place.port, timeout=FORWARD_SECONDS)
+            return http.client.HTTPConnection(place.hostname or "", place.port, timeout=scaled(FORWARD_SECONDS))
         return http.client.HTTPSConnection(
-            place.hostname or "", place.port, context=self._upstream_tls, timeout=FORWARD_SECONDS
+            place.hostname or "", place.port, context=self._upstream_tls, timeout=scaled(FORWARD_SECONDS)
         )
 
 

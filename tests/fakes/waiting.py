@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from tools.slowness import scaled
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
+T = TypeVar("T")
 
 
 def wait_for(
-    is_reached: Callable[[], object],
+    is_reached: Callable[[], T],
     timeout_seconds: float = 30.0,
     *,
     poll_seconds: float = POLL_SECONDS,
     describe: Callable[[], object] = lambda: "it did not happen",
-) -> None:
-    """Returns once it is true; fails after the scaled bound with what `describe` says then."""
+) -> T:
+    """Returns the first answer that is true; fails after the scaled bound with what `describe` says then."""
     deadline = time.monotonic() + scaled(timeout_seconds)
-    while not is_reached():
+    while not (answer := is_reached()):
         assert time.monotonic() < deadline, f"not within {scaled(timeout_seconds):.0f} s: {describe()}"
         time.sleep(poll_seconds)
+    return answer
 
 
 async def until(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tools.servers.kubernetes import MARKER_PATH, use_existing_cluster
 from tools.servers.kubernetes_client import ApiError, Manifest
 from tools.servers.process import ServerError
@@ -84,7 +84,7 @@ subjects: [{{kind: ServiceAccount, name: reader, namespace: {namespace}}}]
 """
     )
     client = cluster.client_for(namespace, "reader")
-    _wait_until(lambda: _is_allowed(client, f"/api/v1/namespaces/{namespace}/pods"), 5.0)
+    wait_for(lambda: _is_allowed(client, f"/api/v1/namespaces/{namespace}/pods"), 5.0)
     with pytest.raises(ApiError, match="403 Forbidden"):
         client.get(f"/api/v1/namespaces/{namespace}/secrets")
     kubeconfig = cluster.kubeconfig_for(namespace, "reader")
@@ -172,10 +172,3 @@ def _is_allowed(client, path: str) -> bool:
             raise
         return False
     return True
-
-
-def _wait_until(is_reached, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

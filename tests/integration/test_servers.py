@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.generation import Generation
 from tools.servers.http_json import HttpError
@@ -154,7 +154,7 @@ def test_killed_parent_takes_servers_and_folders_with_it():
     with subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) as parent:
         pid, folder = parent.stdout.readline().split()
         os.kill(parent.pid, signal.SIGKILL)
-    _wait_until(lambda: not Path(f"/proc/{pid}").exists() and not Path(folder).exists(), 9.0)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() and not Path(folder).exists(), 9.0)
 
 
 def test_server_that_cannot_start_says_what_its_log_says():
@@ -164,10 +164,3 @@ def test_server_that_cannot_start_says_what_its_log_says():
 
 def _is_readable(descriptor: int, timeout_seconds: float = SILENCE_SECONDS) -> bool:
     return bool(select.select([descriptor], [], [], timeout_seconds)[0])
-
-
-def _wait_until(is_reached, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tools.servers.kubernetes import Cluster, is_rolled_out
+from tools.slowness import scaled
 
 NAME = "control-plane-api"
 TRIGGERS = ("/policy-updater/trigger", "/data-updater/trigger")
@@ -204,7 +205,7 @@ class Killer:
 
     def wait(self, wanted: str, timeout_seconds: float) -> bool:
         """True when it is time to kill; False when the remediation closed first or the time is up."""
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + scaled(timeout_seconds)
         with closing(sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=5)) as connection:
             while time.monotonic() < deadline:
                 state = newest_state(connection)

@@ -21,6 +21,7 @@ from typing import Any
 from tests.integration.remediations.running import RemediatorServer
 from tools.servers import leash
 from tools.servers.process import POLL_SECONDS, Command, Process, Server
+from tools.slowness import scaled
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +79,7 @@ class Born(Process):
         if self.is_running:
             self.thaw()
             leash.send(self._pid, number)
-        deadline = time.monotonic() + self.command.grace_seconds
+        deadline = time.monotonic() + scaled(self.command.grace_seconds)
         while self.is_running:
             if time.monotonic() > deadline:
                 leash.send(self._pid, signal.SIGKILL)

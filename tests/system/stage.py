@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.fakes.api_front import ApiFront
+from tests.fakes.waiting import wait_for
 from tests.fakes.watch import Watch
 from tests.integration.remediations.running import RemediatorServer, an_alert
 from tools.chart import REMEDIATOR, remediator_rights
@@ -21,17 +21,8 @@ OPERATION = "controlcore.io/operation-id"
 LEASE_SECONDS = 2.0
 WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 1.5, "verify_seconds": 0.2, "idle_seconds": 0.05}
 API_TIMEOUT_SECONDS = 1.0
-POLL_SECONDS = 0.05
 CONTAINER = {"name": "api", "image": "api:1", "resources": {"requests": {"cpu": "100m"}}}
 EVENT_RULE = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
-
-
-def wait_for(is_reached: Callable[[], object], timeout_seconds: float = 60.0) -> None:
-    """Returns when it is true."""
-    deadline = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(POLL_SECONDS)
 
 
 class Stage:
@@ -173,19 +164,22 @@ def newest(remediator: RemediatorServer) -> tuple[str, str]:
 
 def wait_held(remediator: RemediatorServer, reason: str) -> None:
     """Returns when the newest remediation is held for this reason."""
-    deadline = time.monotonic() + 30.0
-    while newest(remediator) != ("held", reason):
-        assert time.monotonic() < deadline, f"{newest(remediator)}: {remediator.log()[-2:]}"
-        time.sleep(POLL_SECONDS)
+    wait_for(
+        lambda: newest(remediator) == ("held", reason),
+        describe=lambda: f"{newest(remediator)}: {remediator.log()[-2:]}",
+    )
 
 
 def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> str:
     """The closing state of the newest remediation."""
-    deadline = time.monotonic() + timeout_seconds
-    while (state := newest(remediator)[0]) in OPEN_STATES or not state:
-        assert time.monotonic() < deadline, f"still {state}: {remediator.log()[-3:]}"
-        time.sleep(POLL_SECONDS)
-    return state
+
+    def closing_state() -> str:
+        state = newest(remediator)[0]
+        return "" if state in OPEN_STATES else state
+
+    return wait_for(
+        closing_state, timeout_seconds, describe=lambda: f"still {newest(remediator)}: {remediator.log()[-3:]}"
+    )
 
 
 def kinds(remediator: RemediatorServer, kind: str) -> int:

@@ -24,6 +24,7 @@ from tools.servers.generation import Generation
 from tools.servers.kubernetes import Cluster, StartedCluster
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
+from tools.slowness import scaled
 
 pytestmark = [pytest.mark.guide, pytest.mark.cluster, pytest.mark.xdist_group("guide")]
 
@@ -93,9 +94,9 @@ def guide_stage() -> Iterator[tuple[Stage, PrometheusServer]]:
 
 
 def await_true(what: str, is_so: Callable[[], bool], timeout_seconds: float) -> None:
-    ends_at = time.monotonic() + timeout_seconds
+    ends_at = time.monotonic() + scaled(timeout_seconds)
     while not is_so():
-        assert time.monotonic() < ends_at, f"{what}: not within {timeout_seconds} s"
+        assert time.monotonic() < ends_at, f"{what}: not within {scaled(timeout_seconds):.0f} s"
         time.sleep(POLL_SECONDS)
 
 
@@ -136,7 +137,11 @@ def test_guide_as_printed_discovers_fires_and_resolves(guide_stage: tuple[Stage,
                 cures[name]()
                 cured.add(name)
             elapsed = time.monotonic() - watch.started
-            assert elapsed < LONGEST_SECONDS, (watch.fired, watch.resolved, prometheus.query("cpu_usage_percent"))
+            assert elapsed < scaled(LONGEST_SECONDS), (
+                watch.fired,
+                watch.resolved,
+                prometheus.query("cpu_usage_percent"),
+            )
             time.sleep(POLL_SECONDS)
     print(f"fired {watch.fired}, resolved {watch.resolved}")
     # The printed windows were waited for: 5 m, 1 m and 2 m.

@@ -19,6 +19,7 @@ from tests.integration.remediations.running import TOKEN, RemediatorServer
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
 from tools.servers.control_plane import ADMIN_TOKEN
 from tools.servers.postgres import PASSWORD, PostgresServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(120)
 SIX_HOURS = 6 * 3600
@@ -189,7 +190,9 @@ def everything_told(remediator: RemediatorServer) -> dict[str, str]:
     texts = remediator.read("SELECT json_extract(data, '$.inputs') FROM record WHERE kind = 'decision'")
     told["inputs"] = repr([from_text(text) for (text,) in texts if text])
     for command in (("show", "last"), ("--output", "json", "show", "last")):
-        ended = subprocess.run(remediator.command(*command), capture_output=True, text=True, timeout=30, check=True)
+        ended = subprocess.run(
+            remediator.command(*command), capture_output=True, text=True, timeout=scaled(30), check=True
+        )
         told[" ".join(command)] = ended.stdout + ended.stderr
     headers = {"Authorization": f"Bearer {TOKEN}"}
     for path in ("/api/v1/remediations", f"/api/v1/remediations/{identifier}", "/metrics", "/"):

@@ -18,6 +18,7 @@ from tests.system.kill_points import LONGEST_DELAYS, OPEN_STATES, POLICIES, TRIG
 from tests.system.nursery import BornRemediator, Nursery
 from tests.system.slow_network import SlowNetwork
 from tools.chart import render
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
@@ -149,7 +150,7 @@ class Chaos:
             if after > before:
                 self.resumed_seconds.append(time.monotonic() - started)
                 return
-            assert time.monotonic() < started + RESUMED_SECONDS, f"not resumed: {self._remediator.log()[-3:]}"
+            assert time.monotonic() < started + scaled(RESUMED_SECONDS), f"not resumed: {self._remediator.log()[-3:]}"
             time.sleep(0.005)
 
     def _claims(self) -> tuple[int, str]:
@@ -175,7 +176,7 @@ def stored_alerts(remediator: RemediatorServer) -> set[str]:
 
 def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> str:
     """The closing state of the newest remediation."""
-    deadline = time.monotonic() + timeout_seconds
+    deadline = time.monotonic() + scaled(timeout_seconds)
     while time.monotonic() < deadline:
         ((state,),) = remediator.read("SELECT state FROM remediation ORDER BY id DESC LIMIT 1")
         if state not in OPEN_STATES:

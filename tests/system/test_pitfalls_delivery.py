@@ -18,6 +18,7 @@ from tests.fakes.front import Fault, Front
 from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.stage import notifications, wait_for
 from tools.servers.alertmanager import AlertmanagerServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(240)
 LARGE_BYTES = 14 * 1024 * 1024
@@ -79,7 +80,7 @@ def test_pitfall_01_alert_whose_receiver_is_killed_at_any_point_arrives(remediat
                 fire(alertmanager, alertname=f"Alert{number}", deployment=f"app-{number}")
                 wait_for(lambda seen=seen: len(front.seen) > seen)
                 if point is not None:
-                    assert front.arrived.wait(30)
+                    assert front.arrived.wait(scaled(30))
                 remediator.kill()
                 assert count(remediator) == number - (point is not Fault.LOST)
             front.heal()

@@ -21,6 +21,7 @@ from tests.system.stage import (
     wait_for,
 )
 from tools.servers.alertmanager import AlertmanagerServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(240)
 POSTS = 10
@@ -55,7 +56,7 @@ def test_pitfall_04_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan
     stage.front.fail(Fault.LATE, {"PATCH"})
     with stage.remediator() as remediator, AlertmanagerServer(repeating(remediator)) as alertmanager:
         alertmanager.post_alerts([{"labels": an_alert()["labels"], "startsAt": "2026-11-23T10:00:00Z"}])
-        assert stage.front.arrived.wait(30)
+        assert stage.front.arrived.wait(scaled(30))
         # The write hangs, and it is tried again: the API server has not answered one of them.
         wait_for(lambda: stage.front.seen.count(("PATCH", stage.path())) >= 2)
         for number in range(POSTS):
@@ -82,7 +83,7 @@ def test_pitfall_08_write_whose_answer_was_lost_is_not_made_again(stage: Stage) 
     stage.front.fail(Fault.LOST, {"PATCH"})
     with stage.remediator() as remediator:
         deliver(remediator)
-        assert stage.front.arrived.wait(30)
+        assert stage.front.arrived.wait(scaled(30))
         assert newest(remediator)[0] == "writing"
         remediator.kill()
         stage.front.heal()
@@ -105,7 +106,7 @@ def test_pitfall_09_worker_that_was_paused_while_it_wrote_writes_nothing_more(st
     with stage.remediator(settings=alone) as stale:
         shared = {"journal": {"path": str(stale.journal_path), "is_ephemeral_accepted": True}}
         deliver(stale)
-        assert stage.front.arrived.wait(30)
+        assert stage.front.arrived.wait(scaled(30))
         stale.freeze()
         stage.front.heal()
         with stage.remediator(settings=shared):
@@ -136,7 +137,7 @@ def test_pitfall_10_worker_that_died_in_its_step_is_followed_by_one_of_the_same_
     remediator.program = (sys.executable, "-m", "tests.fakes.host", str(clock))
     with remediator:
         deliver(remediator)
-        assert stage.front.arrived.wait(30)
+        assert stage.front.arrived.wait(scaled(30))
         remediator.kill()
         stage.front.heal()
         remediator.start()
@@ -160,7 +161,7 @@ def test_pitfall_10_way_to_the_api_that_swallows_everything_holds_up_nobody(stag
     stage.front.fail(Fault.LOST, {"PATCH"})
     with stage.remediator() as remediator:
         deliver(remediator)
-        assert stage.front.arrived.wait(30)
+        assert stage.front.arrived.wait(scaled(30))
         stage.front.fail(Fault.LATE, EVERYTHING)
         looks = "SELECT count(*) FROM record WHERE kind = 'write' AND json_extract(data, '$.result') = 'unknown'"
         wait_for(lambda: remediator.read(looks)[0][0] >= 2)

@@ -10,6 +10,7 @@ from tests.fakes.api_front import Fault
 from tests.integration.remediations.running import RemediatorServer
 from tests.system.keda import path_of, scaled_object
 from tests.system.stage import NAME, OPEN_STATES, Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from tools.servers.metrics_api import MetricsApi
@@ -57,7 +58,7 @@ def test_pitfall_08_scale_whose_answer_was_lost_is_not_made_again(busy: Stage) -
     before = busy.generation()
     with busy.remediator(scaling(busy, after_seconds=0)) as remediator:
         deliver(remediator)
-        assert busy.front.arrived.wait(30)
+        assert busy.front.arrived.wait(scaled(30))
         remediator.kill()
         busy.front.heal()
         busy.front.release()

@@ -14,6 +14,7 @@ from tools.servers.certificates import make_serving_pair, make_signing_keys
 from tools.servers.kubernetes_client import Access, KubernetesClient
 from tools.servers.ports import free_network, free_port
 from tools.servers.process import Command, Server
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from tools.servers.certificates import KeyPair
@@ -73,7 +74,7 @@ class Etcd(Server):
     def is_ready(self) -> bool:
         """Whether /health says so."""
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=1.0) as answer:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=scaled(1.0)) as answer:
                 return int(answer.status) == 200
         except (OSError, urllib.error.URLError):
             return False

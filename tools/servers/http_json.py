@@ -8,6 +8,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from tools.slowness import scaled
+
 
 class HttpError(RuntimeError):
     """A server answered with an error status; the message carries the start of its body."""
@@ -27,7 +29,7 @@ def call(method: str, url: str, body: object = None, *, text: str | None = None,
     request = urllib.request.Request(url, method=method, data=data)
     request.add_header("Content-Type", "text/plain" if text is not None else "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:
+        with urllib.request.urlopen(request, timeout=scaled(timeout_seconds)) as answer:
             return _parse(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:

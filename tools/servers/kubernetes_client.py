@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from tools.slowness import scaled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
@@ -96,7 +98,7 @@ class KubernetesClient:
         if self.access.token is not None:
             request.add_header("Authorization", f"Bearer {self.access.token}")
         try:
-            with urllib.request.urlopen(request, timeout=timeout_seconds, context=self._tls) as answer:
+            with urllib.request.urlopen(request, timeout=scaled(timeout_seconds), context=self._tls) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:
@@ -154,7 +156,8 @@ class KubernetesClient:
 
         An object that does not exist yet is waited for.
         """
-        deadline = time.monotonic() + timeout_seconds
+        bound = scaled(timeout_seconds)
+        deadline = time.monotonic() + bound
         last: Manifest = {}
         while time.monotonic() < deadline:
             try:
@@ -166,11 +169,12 @@ class KubernetesClient:
                 if is_reached(last):
                     return last
             time.sleep(POLL_SECONDS)
-        raise TimeoutError(f"{path} after {timeout_seconds} s: {json.dumps(last.get('status', last))[:2000]}")
+        raise TimeoutError(f"{path} after {bound:g} s: {json.dumps(last.get('status', last))[:2000]}")
 
     def wait_gone(self, path: str, timeout_seconds: float = 30.0) -> None:
         """Returns once the object does not exist any more."""
-        deadline = time.monotonic() + timeout_seconds
+        bound = scaled(timeout_seconds)
+        deadline = time.monotonic() + bound
         while time.monotonic() < deadline:
             try:
                 self.get(path)
@@ -179,7 +183,7 @@ class KubernetesClient:
                     return
                 raise
             time.sleep(POLL_SECONDS)
-        raise TimeoutError(f"{path} still exists after {timeout_seconds} s")
+        raise TimeoutError(f"{path} still exists after {bound:g} s")
 
     def _find_resource(self, group_version: str, kind: str) -> Resource:
         key = (group_version, kind)

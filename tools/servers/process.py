@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tools.servers import leash
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,13 +86,14 @@ class Process:
         return (self.pid, *leash.descendants(self.pid))
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Returns once the probe is true; ServerError when the program ends first or the time is up."""
-        deadline = time.monotonic() + timeout_seconds
+        """Returns once the probe is true; ServerError when the program ends first or the scaled time is up."""
+        bound = scaled(timeout_seconds)
+        deadline = time.monotonic() + bound
         while not is_ready():
             if not self.is_running:
                 raise ServerError(f"{self.command.arguments[0]} ended with {self.exit_status}\n{self.log_tail()}")
             if time.monotonic() > deadline:
-                raise ServerError(f"{self.command.arguments[0]} not ready after {timeout_seconds} s\n{self.log_tail()}")
+                raise ServerError(f"{self.command.arguments[0]} not ready after {bound:g} s\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 
     def freeze(self) -> None:
@@ -105,10 +107,11 @@ class Process:
             for pid in fresh:
                 leash.send(pid, signal.SIGSTOP)
                 frozen.add(pid)
-        deadline = time.monotonic() + FREEZE_SECONDS
+        bound = scaled(FREEZE_SECONDS)
+        deadline = time.monotonic() + bound
         while not all(leash.is_stopped(pid) for pid in frozen):
             if time.monotonic() > deadline:
-                raise ServerError(f"{self.command.arguments[0]} did not stop within {FREEZE_SECONDS} s of SIGSTOP")
+                raise ServerError(f"{self.command.arguments[0]} did not stop within {bound:g} s of SIGSTOP")
             time.sleep(POLL_SECONDS)
 
     def thaw(self) -> None:
@@ -139,7 +142,7 @@ class Process:
             self.thaw()
             leash.send(self.pid, number)
             with suppress(subprocess.TimeoutExpired):
-                self._popen.wait(self.command.grace_seconds)
+                self._popen.wait(scaled(self.command.grace_seconds))
         for pid, start in starts.items():
             # The start time too: once its parent is gone, a child's number may pass to a stranger.
             if start and leash.process_start(pid) == start:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tools.packages import locate
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server, ServerError
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ class RedisServer(Server):
     def call(self, *words: str, timeout_seconds: float = 2.0) -> str:
         """Sends one command and returns the first line of its raw RESP answer, e.g. "+OK", ":3" or "$5"."""
         with (
-            socket.create_connection((self.host, self.port), timeout_seconds) as connection,
+            socket.create_connection((self.host, self.port), scaled(timeout_seconds)) as connection,
             connection.makefile("rwb") as stream,
         ):
             if self._password:

@@ -12,23 +12,15 @@ import pytest
 
 from demo.standin import processes
 from demo.standin.replica import cpu_seconds
+from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import Answer, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from demo.standin.running import StandIn
 
 pytestmark = pytest.mark.timeout(60)
 
 API = "api"
-
-
-def wait_for(is_reached: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
-    ends_at = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < ends_at, "not reached in time"
-        time.sleep(0.02)
 
 
 def is_refusing(base: str) -> bool:

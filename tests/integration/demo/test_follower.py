@@ -16,12 +16,13 @@ from demo.standin import database as standin_database
 from demo.standin import datastore
 from demo.standin.follower import Follower, Settings
 from demo.standin.manifests import Shape, build_manifests
+from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import ask
 from tools.servers.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tools.servers.kubernetes import Cluster
 
@@ -66,13 +67,6 @@ def stage(cluster: Cluster, namespace: str, database: str, redis_url: str) -> It
     standin_database.install_schema(database)
     with Follower(Settings(cluster.kubeconfig_path, namespace, database, redis_url)) as follower:
         yield Stage(cluster, namespace, follower)
-
-
-def wait_for(is_reached: Callable[[], bool], timeout_seconds: float = 60.0) -> None:
-    ends_at = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < ends_at, "not reached in time"
-        time.sleep(0.05)
 
 
 def is_refusing(url: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -10,12 +9,13 @@ import pytest
 
 from demo.standin import database, datastore, processes
 from demo.standin.running import Options, running_standin
+from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import Answer, ask
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.servers.redis import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from demo.standin.running import StandIn
 
@@ -54,16 +54,9 @@ def busy(url: str, fragile_redis: RedisServer) -> Iterator[StandIn]:
         yield standin
 
 
-def wait_until(is_reached: Callable[[], bool], timeout_seconds: float = 15.0) -> None:
-    ends_at = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < ends_at, "not reached in time"
-        time.sleep(0.05)
-
-
 def is_answering(base: str) -> bool:
     try:
-        return ask(f"{base}/health", timeout_seconds=1.0).status == 200
+        return ask(f"{base}/health").status == 200
     except OSError:
         return False
 
@@ -80,10 +73,10 @@ def test_frozen_database_hangs_health_until_it_thaws(busy: StandIn, fragile_post
     """The users' blocking query holds the event loop, so the static endpoint hangs too."""
     assert is_answering(busy.api_url)
     with datastore.frozen(fragile_postgres):
-        wait_until(lambda: not is_answering(busy.api_url))
+        wait_for(lambda: not is_answering(busy.api_url))
         assert busy.look("api")["component"] == "api"  # the admin route has a thread of its own
         assert is_answering(busy.bouncers["bouncer-sandbox"])
-    wait_until(lambda: is_answering(busy.api_url))
+    wait_for(lambda: is_answering(busy.api_url))
 
 
 def test_stopped_database_leaves_health_and_breaks_the_deep_probe(
@@ -92,7 +85,7 @@ def test_stopped_database_leaves_health_and_breaks_the_deep_probe(
     with datastore.stopped(fragile_postgres):
         assert ask(f"{busy.api_url}/opal/bouncer-pairs") == BROKEN
         assert ask(f"{busy.api_url}/health") == Answer(200, {"status": "healthy"})
-    wait_until(lambda: ask(f"{busy.api_url}/opal/bouncer-pairs").status == 200)
+    wait_for(lambda: ask(f"{busy.api_url}/opal/bouncer-pairs").status == 200)
 
 
 def test_database_down_at_boot_ends_the_api_with_1(url: str, fragile_postgres: PostgresServer) -> None:
@@ -126,15 +119,15 @@ def test_stopped_redis_is_a_200_with_the_error_inside(busy: StandIn, fragile_red
         health = ask(f"{busy.api_url}/pip/health").body
         assert (health["status"], health["pools"]["redis"]["status"]) == ("degraded", "unhealthy")
         assert is_answering(busy.api_url)
-    wait_until(lambda: "total_keys" in ask(f"{busy.api_url}/pip/cache/stats").body["cache_stats"])
+    wait_for(lambda: "total_keys" in ask(f"{busy.api_url}/pip/cache/stats").body["cache_stats"])
 
 
 def test_users_write_decisions_and_sessions(busy: StandIn) -> None:
     before = count_decisions(busy.database_url)
-    wait_until(lambda: count_decisions(busy.database_url) > before + 3)
+    wait_for(lambda: count_decisions(busy.database_url) > before + 3)
     with psycopg.connect(busy.database_url) as connection:
         statement = "SELECT count(*) FROM user_sessions WHERE token_hash NOT LIKE 'seed%'"
-        wait_until(lambda: connection.execute(statement.encode()).fetchone() != (0,))
+        wait_for(lambda: connection.execute(statement.encode()).fetchone() != (0,))
 
 
 def test_drop_tables_at_start_wipes_every_row(url: str, fragile_redis: RedisServer) -> None:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from tools.slowness import scaled
+
 GOOD = {
     "status": "ok",
     "client_count": 1,
@@ -64,7 +66,7 @@ class Hostile:
             request += part
         self.asked += 1
         if self._mode == "hang":
-            changed.wait(30)
+            changed.wait(scaled(30))
         elif self._mode == "drip":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n")
             while not changed.wait(0.05):

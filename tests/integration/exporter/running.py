@@ -19,8 +19,10 @@ from typing import Any
 
 import yaml
 
+from tests.fakes.waiting import wait_for
+from tools.slowness import scaled
+
 ROOT = Path(__file__).parents[3]
-POLL_SECONDS = 0.02
 START_SECONDS = 20.0
 REPORT_MODULES = """
 import atexit, sys
@@ -70,7 +72,7 @@ class RunningExporter:
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=named)  # noqa: S310 - loopback
         began = time.monotonic()
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=scaled(5)) as answer:  # noqa: S310 - loopback
                 raw, status, got = answer.read(), answer.status, dict(answer.headers)
         except urllib.error.HTTPError as error:
             raw, status, got = error.read(), error.code, dict(error.headers)
@@ -84,19 +86,19 @@ class RunningExporter:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
     def wait_for(self, holds: Callable[[dict[str, float]], bool], seconds: float = 10.0) -> float:
-        """Seconds until a page was as wanted; fails with that page after `seconds`."""
+        """Seconds until a page was as wanted; fails with the page after `seconds`, scaled."""
         began = time.monotonic()
-        while not holds(samples := self.samples()):
-            assert time.monotonic() - began < seconds, "\n".join(f"{name} {value}" for name, value in samples.items())
-            time.sleep(POLL_SECONDS)
+        wait_for(
+            lambda: holds(self.samples()),
+            seconds,
+            poll_seconds=0.02,
+            describe=lambda: "\n".join(f"{name} {value}" for name, value in self.samples().items()),
+        )
         return time.monotonic() - began
 
     def wait_until_ready(self) -> None:
         """Returns once every collector has ended a collection and the page shows it."""
-        began = time.monotonic()
-        while (answer := self.get("/-/ready")).status != 200:
-            assert time.monotonic() - began < START_SECONDS, answer.text
-            time.sleep(POLL_SECONDS)
+        wait_for(lambda: self.get("/-/ready").status == 200, START_SECONDS, describe=lambda: self.get("/-/ready").text)
         time.sleep(0.1)  # a change is published 50 ms later
 
     def rss_mib(self) -> float:
@@ -107,7 +109,7 @@ class RunningExporter:
     def end(self) -> tuple[int, str]:
         """Sends SIGTERM; exit status and standard output."""
         self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=10)
+        output, _ = self.process.communicate(timeout=scaled(10))
         return self.process.returncode, output
 
 
@@ -141,11 +143,12 @@ def running_exporter(
         )
     exporter = RunningExporter(process, log_path)
     try:
-        began = time.monotonic()
-        while not exporter.events("exporter.started"):
-            assert process.poll() is None, log_path.read_text()
-            assert time.monotonic() - began < START_SECONDS, log_path.read_text()
-            time.sleep(POLL_SECONDS)
+        wait_for(
+            lambda: exporter.events("exporter.started") or process.poll() is not None,
+            START_SECONDS,
+            describe=log_path.read_text,
+        )
+        assert process.poll() is None, log_path.read_text()
         started = exporter.events("exporter.started")[0]
         exporter.url = f"http://{started['host']}:{started['port']}"
         yield exporter

@@ -27,6 +27,7 @@ from tests.fakes.golden import read_golden
 from tests.integration.exporter.running import RunningExporter, running_exporter
 from tests.integration.exporter.whole import everything, opened_product
 from tools.servers.generation import Generation
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Parsed
@@ -148,7 +149,7 @@ def test_page_with_everything_on_it_is_the_golden_one(
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=scaled(30),
         )
         assert (complaints.returncode, complaints.stdout + complaints.stderr) == (0, "")
     assert (status, exporter.events("health.changed")) == (0, [])

@@ -14,6 +14,7 @@ import pytest
 from demo.standin.database import install_schema
 from tests.integration.exporter.running import environment
 from tools.servers.postgres import PASSWORD, PostgresServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(90)
 SELECT = re.compile(r"GRANT SELECT \((?P<columns>[^)]*)\) ON (?P<table>\w+) TO")
@@ -24,7 +25,7 @@ def test_role_may_read_what_was_granted_and_no_secret(postgres_server: PostgresS
     name, role = urlsplit(database).path.removeprefix("/"), f"watcher_{uuid.uuid4().hex[:8]}"
     script = subprocess.run(
         [sys.executable, "-m", "exporter", "grants", "--role", role, "--database", name],
-        capture_output=True, text=True, check=True, timeout=30, env=environment(),
+        capture_output=True, text=True, check=True, timeout=scaled(30), env=environment(),
     ).stdout  # fmt: skip
     try:
         with psycopg.connect(database, autocommit=True) as superuser:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from demo.standin.database import drop_tables, install_schema
+from tests.fakes.waiting import wait_for
 from tests.integration.exporter.running import running_exporter
 from tools.servers.generation import Generation
 from tools.servers.prometheus import PrometheusServer
@@ -115,10 +116,7 @@ def last_run(samples: dict[str, float], collector: str) -> float:
 
 
 def wait_until(holds: Callable[[], bool], message: str, seconds: float = 20.0) -> None:
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds, message
-        time.sleep(0.05)
+    wait_for(holds, seconds, describe=lambda: message)
 
 
 def increase_of_samples(server: PrometheusServer, metric: str) -> float:

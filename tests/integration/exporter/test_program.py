@@ -27,6 +27,7 @@ from tests.integration.exporter.running import (
 from tools.servers.generation import Generation
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -65,7 +66,7 @@ def everything(standin: StandIn, **more: Any) -> dict[str, Any]:
 def complaints(promtool: Path, page: str) -> list[str]:
     """What promtool objects to."""
     answer = subprocess.run(
-        [promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False, timeout=30
+        [promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False, timeout=scaled(30)
     )
     return (answer.stdout + answer.stderr).strip().splitlines()
 
@@ -125,7 +126,7 @@ def test_scrape_is_quick_small_and_lean(standin: StandIn, tmp_path: Path, capsys
     with running_exporter(tmp_path, everything(standin), before=REPORT_MODULES) as exporter:
         exporter.wait_until_ready()
         exporter.wait_for(finished_well, 20)
-        connection = HTTPConnection(exporter.url.removeprefix("http://"), timeout=5)
+        connection = HTTPConnection(exporter.url.removeprefix("http://"), timeout=scaled(5))
         seconds = []
         for _ in range(300):
             began = perf_counter()
@@ -221,7 +222,7 @@ def test_bad_configuration_exits_2_with_every_fault(tmp_path: Path) -> None:
     file.write_text("servr: {}\napi: {url: nowhere}\ncollectors: {postgres: {interval_seconds: soon}}\n")
     answer = subprocess.run(
         [sys.executable, "-m", "exporter", "--config.file", file, "--config.check"],
-        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=30,
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=scaled(30),
         env=environment(CONTROLCORE_EXPORTER_SCOEP="pod"),
     )  # fmt: skip
     assert answer.returncode == 2
@@ -237,7 +238,7 @@ def test_taken_port_exits_1_and_says_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         answer = subprocess.run(
             [sys.executable, "-c", RUN, "--web.listen-address", f"127.0.0.1:{taken.getsockname()[1]}"],
-            capture_output=True, text=True, check=False, cwd=tmp_path, timeout=30, env=environment(),
+            capture_output=True, text=True, check=False, cwd=tmp_path, timeout=scaled(30), env=environment(),
         )  # fmt: skip
     assert (answer.returncode, "cannot serve" in answer.stderr) == (1, True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
@@ -14,6 +13,7 @@ import bcrypt
 import pytest
 import yaml
 
+from tests.fakes.waiting import wait_for
 from tests.integration.exporter.running import RunningExporter, running_exporter
 from tools.servers.certificates import make_serving_pair
 from tools.servers.generation import Generation
@@ -27,13 +27,6 @@ pytestmark = pytest.mark.timeout(120 + 60 * MINUTES)
 MODES = ("interval", "phase", "on-scrape")
 PASSWORD = "correct horse"
 Start = Callable[[dict[str, str] | Path, Generation], PrometheusServer]
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds, "did not happen in time"
-        time.sleep(0.1)
 
 
 def settings(redis_url: str, mode: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.exporter.running import running_exporter
 from tests.integration.remediations.running import RemediatorServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -51,7 +52,7 @@ def test_frozen_program_gives_no_sign_of_life(listening: socket.socket, tmp_path
         listening.settimeout(1.5)
         assert is_silent(listening)
         exporter.process.send_signal(signal.SIGCONT)
-        listening.settimeout(10)
+        listening.settimeout(scaled(10))
         hear(listening, "WATCHDOG=1")
         assert exporter.end()[0] == 0
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fakes.chart import rendered
+from tests.fakes.waiting import wait_for
 from tools.chart import Manifest, find_object, render
 from tools.servers.kubernetes_client import MERGE_PATCH, ApiError
 
@@ -67,10 +67,10 @@ def remediator(cluster: Cluster, namespace: str) -> Iterator[KubernetesClient]:
     objects = [item for item in render(_values(namespace), "controlcore", namespace) if item["kind"] in KINDS]
     cluster.apply([*objects, _deployment(namespace), _autoscaler(namespace)])
     client = cluster.client_for(namespace, "controlcore-remediator")
-    deadline = time.monotonic() + 30
-    while not _is_refused(client, "PATCH", f"{_apps(namespace)}?dryRun=All", {"spec": {"paused": True}}):
-        assert time.monotonic() < deadline, "the policy never came into force"
-        time.sleep(0.1)
+    wait_for(
+        lambda: _is_refused(client, "PATCH", f"{_apps(namespace)}?dryRun=All", {"spec": {"paused": True}}),
+        describe=lambda: "the policy never came into force",
+    )
     yield client
     for item in objects:
         if "namespace" not in item["metadata"]:

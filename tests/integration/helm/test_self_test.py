@@ -13,6 +13,7 @@ from remediations.model import Fact, Target
 from remediations.selftest import OUTSIDER, changes_of, prove
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tools.chart import REMEDIATOR, Manifest, render
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ def asked(cluster: Cluster, namespace: str) -> Fact[bool]:
 
 def wait_asked(cluster: Cluster, namespace: str, expected: bool | None) -> Fact[bool]:  # noqa: FBT001
     """The same, once its value is the expected one: a binding takes a moment."""
-    deadline = time.monotonic() + FORCE_SECONDS
+    deadline = time.monotonic() + scaled(FORCE_SECONDS)
     while (fact := asked(cluster, namespace)).value is not expected:
         assert time.monotonic() < deadline, fact
         time.sleep(0.2)
@@ -97,7 +98,7 @@ def test_the_charts_policy_does_not_stand_in_for_a_role(cluster: Cluster, wide: 
     assert let_through(asked(cluster, wide)) == PATCHES
     policies += [item for item in render(VALUES, "controlcore", wide) if item["kind"] in ADMISSION]
     cluster.apply(policies)
-    deadline = time.monotonic() + FORCE_SECONDS
+    deadline = time.monotonic() + scaled(FORCE_SECONDS)
     while let_through(fact := asked(cluster, wide)) == PATCHES:
         assert time.monotonic() < deadline, fact
         time.sleep(0.2)

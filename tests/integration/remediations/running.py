@@ -18,6 +18,7 @@ import yaml
 from tools.servers.http_json import is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
+from tools.slowness import scaled
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-of-the-test-0001"
@@ -112,7 +113,7 @@ class RemediatorServer(Server):
         """One request; status 0 when nobody answered."""
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers or {})  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=scaled(timeout_seconds)) as answer:  # noqa: S310 - loopback
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

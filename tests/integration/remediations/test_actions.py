@@ -23,6 +23,7 @@ from remediations.model import Fact, Target
 from remediations.reasons import HoldReason
 from remediations.sighting import Lookout
 from tests.fakes.decisions import facts
+from tools.slowness import scaled
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -131,7 +132,7 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     assert (await bench.write(made)).result in {Sending.DONE, Sending.ALREADY_DONE}
     await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
     assert (await bench.executor.find_out(made)).result is Sending.ALREADY_DONE
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(scaled(30)):
         while not (await ask_effect(bench.lookout, made)).value.is_complete:  # noqa: ASYNC110 - the API has no event for it
             await asyncio.sleep(0.1)
     assert len(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")) == 3

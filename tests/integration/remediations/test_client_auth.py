@@ -27,6 +27,7 @@ from tests.system.stage import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.certificates import make_serving_pair
 from tools.servers.prometheus import PrometheusServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 CONFIGURATION = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
@@ -85,7 +86,7 @@ async def test_silence_is_seen_and_a_hold_is_announced_with_the_password(
     secret = await asyncio.to_thread(password_file, tmp_path)
     settings = AlertmanagerSettings(url=alertmanager.url, basic_auth=user_with(secret))
     telemetry = await asyncio.to_thread(Telemetry)
-    async with HttpClient.opened() as http, asyncio.timeout(30):
+    async with HttpClient.opened() as http, asyncio.timeout(scaled(30)):
         url = f"{alertmanager.url}/api/v2"
         await http.send(Call(f"{url}/silences", 5.0, method="POST", headers=HEADER, json=SILENCE))
         (muted,) = await Alertmanager(http, settings).mutes(an_alert())

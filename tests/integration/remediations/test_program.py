@@ -10,13 +10,14 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import POLICIES, TOKEN, RemediatorServer, an_alert
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.process import Process
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(180)
 RSS_LIMIT_KIB = 128 * 1024
@@ -27,13 +28,6 @@ STORM = 5000
 def remediator(request):
     with RemediatorServer(settings=getattr(request, "param", None)) as server:
         yield server
-
-
-def wait_for(is_reached: Any, timeout_seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not is_reached():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def rss_kib(process: Process) -> int:
@@ -109,7 +103,7 @@ def test_damaged_journal_is_refused_at_the_start_with_a_sentence(remediator):
     remediator.stop()
     remediator.journal_path.write_bytes(b"this is no database " * 500)
 
-    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=scaled(30), check=False)
 
     assert ended.returncode == 1
     assert "not an SQLite database" in ended.stderr
@@ -119,14 +113,14 @@ def test_without_a_credential_the_program_ends_at_once(remediator):
     remediator.stop()
     remediator.token_path.unlink()
 
-    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=scaled(30), check=False)
 
     assert ended.returncode == 2
     assert "server.token_file" in ended.stderr
 
 
 def test_port_that_is_taken_ends_the_program_with_a_sentence(remediator):
-    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=scaled(60), check=False)
 
     assert ended.returncode == 2
     assert "server.port: cannot listen on" in ended.stderr
@@ -241,13 +235,13 @@ def signal_process(remediator: RemediatorServer, number: int) -> None:
 
 
 def test_pause_from_the_command_line_reaches_the_running_program(remediator):
-    subprocess.run(remediator.command("pause", "night", "--reason", "freeze"), check=True, timeout=30)
+    subprocess.run(remediator.command("pause", "night", "--reason", "freeze"), check=True, timeout=scaled(30))
 
     remediator.post(an_alert())
 
     wait_for(lambda: remediator.read("SELECT reason FROM remediation") == [("kill_switch",)])
     shown = subprocess.run(
-        remediator.command("show", "last"), check=True, timeout=30, capture_output=True, text=True
+        remediator.command("show", "last"), check=True, timeout=scaled(30), capture_output=True, text=True
     ).stdout
     assert "HOLD kill_switch" in shown
     assert "pause night by" in shown

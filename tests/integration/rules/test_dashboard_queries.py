@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tools.build import locate
+from tools.slowness import scaled
 
 DASHBOARDS = Path(__file__).parents[3] / "dashboards"
 
@@ -26,7 +27,9 @@ def test_every_expression_is_valid(path: Path, generation: str, tmp_path: Path) 
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
     promtool = locate("promtool") if generation == "3" else Path("/usr/bin/promtool")
-    answer = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, timeout=30, check=False)
+    answer = subprocess.run(
+        [promtool, "check", "rules", file], capture_output=True, text=True, timeout=scaled(30), check=False
+    )
     assert f"{len(queries)} rules found" in answer.stdout, answer.stdout + answer.stderr
 
 

@@ -11,6 +11,7 @@ import yaml
 from remediations.policy import parse_policies
 from remediations.shipped import read_policies
 from tools.build import locate
+from tools.slowness import scaled
 from tools.windows import divide_folder
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -27,7 +28,7 @@ def _promtool(generation: str) -> Path:
 
 def _run(promtool: Path, *arguments: str | Path) -> str:
     answer = subprocess.run(
-        [promtool, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=RULES / "tests"
+        [promtool, *arguments], capture_output=True, text=True, timeout=scaled(60), check=False, cwd=RULES / "tests"
     )
     output = answer.stdout + answer.stderr
     assert answer.returncode == 0, output

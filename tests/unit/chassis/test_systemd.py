@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chassis.systemd import Notifier
+from tools.slowness import scaled
 
 UNITS = Path(__file__).parents[3] / "docs" / "systemd"
 
@@ -26,7 +27,7 @@ def test_abstract_address_is_reached() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
         name = f"controlcore-test-{os.getpid()}"
         found.bind(f"\0{name}")
-        found.settimeout(5)
+        found.settimeout(scaled(5))
         Notifier(f"@{name}").ready()
         assert found.recv(100) == b"READY=1"
 

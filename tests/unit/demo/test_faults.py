@@ -10,6 +10,7 @@ import pytest
 
 from demo.standin.admin import answer_admin, is_loopback
 from demo.standin.faults import KINDS, Fault, FaultBox, UnknownFaultError, parse_fault
+from tools.slowness import scaled
 
 
 def test_every_kind_parses_to_itself() -> None:
@@ -74,7 +75,7 @@ def test_hang_blocks_the_thread_until_another_clears_it() -> None:
     thread.join(0.05)
     assert thread.is_alive()
     box.clear()
-    thread.join(2)
+    thread.join(scaled(2))
     assert not thread.is_alive()
 
 

@@ -18,6 +18,7 @@ from exporter.schedule import Job, Schedule
 from exporter.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector
+from tools.slowness import scaled
 
 FINE = Result((UP.value(1),))
 REFUSED = TransientError(Reason.REFUSED, "nobody listens")
@@ -235,7 +236,7 @@ async def test_scrape_is_answered_before_its_scraper_gives_up() -> None:
         assert asyncio.get_running_loop().time() - began < 0.55
         await settle()
         assert len(notes.starts("quick")) == 2
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(scaled(2)):
             while len([end for end in notes.ended if end[0] == "slow"]) < 2:  # noqa: ASYNC110 - real time passes
                 await asyncio.sleep(0.01)
         assert [reason for name, _, reason in notes.ended if name == "slow"] == [None, Reason.TIMEOUT]

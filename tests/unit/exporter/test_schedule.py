@@ -17,6 +17,7 @@ from exporter.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reaso
 from exporter.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, hang
+from tools.slowness import scaled
 
 FINE = Result((UP.value(1),))
 SETTINGS = CollectorSettings(interval_seconds=10.0, timeout_seconds=5.0)
@@ -97,7 +98,7 @@ async def test_two_large_results_at_once_share_what_all_may_publish() -> None:
     sources = Sources(clock=clock, settings=cast("Any", None), http=cast("Any", None))
     jobs = [job(ScriptedCollector([many]), name) for name in ("one", "two")]
     budget, pool = Budget(max_series=2 * THREAD_FROM_SERIES), Pool(THREAD_FROM_SERIES + 10)
-    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(scaled(30)):
         task = group.create_task(Schedule(sources, budget, notes, lambda: 0.0, pool=pool).run(jobs))
         while len(notes.outcomes) < len(jobs):
             notes.ended.clear()

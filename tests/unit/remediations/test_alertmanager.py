@@ -12,6 +12,7 @@ from chassis.http import Call, Response
 from remediations.alertmanager import Alertmanager
 from remediations.settings import AlertmanagerSettings
 from tests.fakes.decisions import LABELS, an_alert
+from tools.slowness import scaled
 
 SETTINGS = AlertmanagerSettings(url="http://am:9093/", timeout_seconds=1.0)
 ALERT = an_alert()
@@ -121,5 +122,5 @@ async def test_silences_and_alerts_are_asked_at_the_same_time():
             await both.wait()
             return response
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         assert await Alertmanager(Together(), SETTINGS).mutes(ALERT) == ()

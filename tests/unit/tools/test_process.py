@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tools.servers import leash
 from tools.servers.process import Command, Process, ServerError, make_folder, remove_folder
+from tools.slowness import scaled
 
 FAMILY = ("sh", "-c", "sleep 600 & sh -c 'sleep 600; true' & wait")
 
@@ -24,10 +25,10 @@ def family(tmp_path):
 
 def test_freeze_stops_every_descendant_and_thaw_continues(family):
     family.freeze()
-    _wait_until(lambda: {_state(pid) for pid in family.family()} == {"T"})
+    wait_for(lambda: {_state(pid) for pid in family.family()} == {"T"})
     assert len(family.family()) == 4
     family.thaw()
-    _wait_until(lambda: {_state(pid) for pid in family.family()} == {"S"})
+    wait_for(lambda: {_state(pid) for pid in family.family()} == {"S"})
 
 
 @pytest.mark.parametrize("verb", ["stop", "kill"])
@@ -36,7 +37,7 @@ def test_end_takes_descendants_even_frozen_ones(family, verb):
     family.freeze()
     getattr(family, verb)()
     assert not family.is_running
-    _wait_until(lambda: all(_state(pid) in ("", "Z") for pid in pids))
+    wait_for(lambda: all(_state(pid) in ("", "Z") for pid in pids))
 
 
 def test_program_deaf_to_its_stop_signal_is_killed(tmp_path):
@@ -57,7 +58,7 @@ def test_program_that_ends_before_it_is_ready_shows_its_log(tmp_path):
 
 
 def test_program_that_is_never_ready_is_given_up(family):
-    with pytest.raises(ServerError, match=r"not ready after 0\.1 s"):
+    with pytest.raises(ServerError, match=f"not ready after {scaled(0.1):g} s"):
         family.wait_until(lambda: False, 0.1)
 
 
@@ -99,10 +100,3 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
-
-
-def _wait_until(is_reached) -> None:
-    deadline = time.monotonic() + 5.0
-    while not is_reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

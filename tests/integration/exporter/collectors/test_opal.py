@@ -8,6 +8,7 @@ from chassis.http import HttpClient
 from demo.standin.running import Options, running_standin
 from exporter.collectors.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import make_sources, value
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -55,7 +56,7 @@ async def test_server_in_trouble_leaves_the_clients_known(standin, fault):
     standin.fault("opal-server", fault)
     expected = 1 if fault == "wrong_answer" else 0
     result = await collect(standin)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         # A listener that is being closed may still take one connection.
         while value(result.families, UP) != expected:
             result = await collect(standin)

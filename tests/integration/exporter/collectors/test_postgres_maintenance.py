@@ -13,6 +13,7 @@ from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollecto
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.postgres import PostgresServer
+from tools.slowness import scaled
 
 DENIED, WAITERS = "controlcore_postgres_view_denied", "controlcore_postgres_lock_waiters"
 APPLICATIONS, HEADROOM = "controlcore_postgres_application_connections", "controlcore_postgres_connections_headroom"
@@ -34,7 +35,7 @@ async def collect_over(session, settings=None):
 
 async def collect_until(ask, holds, seconds=5):
     """The families of the first collection of which it holds; the server's statistics come a moment late."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(scaled(seconds)):
         while True:
             families = (await ask()).families
             if holds(families):

@@ -13,6 +13,7 @@ from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollecto
 from exporter.collectors.postgres_server import PostgresServerCollector, PostgresServerSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.standby import Standby
+from tools.slowness import scaled
 
 LOCKS, PRIMARY = "controlcore_postgres_locks", "controlcore_postgres_primary"
 ROWS, SLOT = "controlcore_postgres_rows_total", "controlcore_postgres_replication_slot_retained_bytes"
@@ -52,7 +53,7 @@ async def test_locks_of_other_sessions_are_counted_by_mode(product):
 
 async def test_own_locks_are_not_the_products(product):
     """Whoever reads pg_locks holds one; it would never be seen at rest. Autovacuum may hold some for a moment."""
-    async with product.session() as session, asyncio.timeout(5):
+    async with product.session() as session, asyncio.timeout(scaled(5)):
         while True:
             if value((await collect_over(session)).families, LOCKS, "AccessShareLock") == 0:
                 break
@@ -85,14 +86,14 @@ async def test_replica_and_its_slot_are_seen_from_both_sides(postgres_server):
                 await there.close()
             families = (await collect_over(here)).families
             # The replica serves before its receiver has connected.
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(scaled(20)):
                 while value(families, "controlcore_postgres_replication_slot_active", slot) != 1:
                     await asyncio.sleep(0.05)
                     families = (await collect_over(here)).families
             assert value(families, PRIMARY) == 1
             assert value((await maintenance_over(here)).families, REPLICAS) == 1
         # While the replica lives its confirmations move the slot: what it keeps is known once it has gone.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(scaled(20)):
             while value(families, "controlcore_postgres_replication_slot_active", slot) != 0:
                 await asyncio.sleep(0.05)
                 families = (await collect_over(here)).families

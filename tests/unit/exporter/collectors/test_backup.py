@@ -13,6 +13,7 @@ from exporter.collectors.backup import BackupCollector, BackupSettings
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, samples, value
+from tools.slowness import scaled
 
 NOW = 1_800_000_000.0
 JOB = "/apis/batch/v1/namespaces/controlcore/cronjobs/postgres-backup"
@@ -123,7 +124,7 @@ async def test_hanging_file_system_costs_one_thread_and_is_a_timeout(tmp_path):
                 assert caught.value.reason is Reason.TIMEOUT
         finally:
             release.set()
-        collector._running.result(5)
+        collector._running.result(scaled(5))
         assert value((await collector.collect()).families, EXISTS, "full") == 0
 
 

@@ -21,6 +21,7 @@ from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATION
 from remediations.journal.sqlite_thread import SqliteThread
 from remediations.states import CLOSED, IN_FLIGHT, State
 from tests.contract.journal import T0, JournalContract, change, delivery, match
+from tools.slowness import scaled
 
 
 class TestSqliteJournal(JournalContract):
@@ -58,7 +59,7 @@ async def test_connection_lives_in_one_thread_that_ends_with_it(tmp_path):
         assert len(seen) == 1
         assert threading.current_thread() not in seen
     thread = seen.pop()
-    thread.join(5)
+    thread.join(scaled(5))
     assert not thread.is_alive()
 
 
@@ -223,7 +224,7 @@ async def test_work_that_took_too_long_is_rolled_back(tmp_path):
 
         def slow(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO quarantine (at, problem, raw) VALUES (1, 'p', 'r')")
-            release.wait(5)
+            release.wait(scaled(5))
 
         with pytest.raises(JournalError, match="did not answer"):
             await journal._thread.write(slow)
@@ -238,7 +239,7 @@ async def test_cancelled_work_that_still_waits_is_never_done(tmp_path):
 
         def block(_connection: sqlite3.Connection) -> None:
             loop.call_soon_threadsafe(begun.set)
-            release.wait(5)
+            release.wait(scaled(5))
 
         async with asyncio.TaskGroup() as group:
             group.create_task(journal._thread.read(block))
@@ -271,7 +272,7 @@ async def test_disk_that_hangs_when_closing_is_reported(tmp_path):
     # Only now: opening takes longer than this on a busy machine.
     thread._timeout_seconds = 0.2
     with pytest.raises(JournalError, match="did not answer"):
-        await thread.read(lambda _: release.wait(5))
+        await thread.read(lambda _: release.wait(scaled(5)))
     with pytest.raises(JournalError, match="when closing"):
         await thread.close()
     release.set()
