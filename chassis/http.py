@@ -19,9 +19,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from chassis.connections import MAX_AGE_SECONDS, Connections
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http_fast import Answer, FastRunner
 from chassis.sockets import socket_error
+from chassis.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -104,20 +106,21 @@ def status_error(status: int) -> BackendError:
 class HttpClient:
     """Sends calls over one connection pool. Open it with `opened()`."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, connections: Connections, trust: Trust) -> None:
+        self._connections = connections
+        self._trust = trust
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, *, tls: ssl.SSLContext | None = None, max_connections: int = 32) -> AsyncIterator[HttpClient]:
-        """Opens the pool and closes it at exit."""
-        connector = aiohttp.TCPConnector(limit=max_connections, ssl=tls if tls is not None else True)
-        headers = {"User-Agent": USER_AGENT}
+    async def opened(
+        cls, *, trust: Trust | None = None, max_connections: int = 32, max_age_seconds: float = MAX_AGE_SECONDS
+    ) -> AsyncIterator[HttpClient]:
+        """Opens the pool and closes it at exit; without `trust`, servers are verified by the system's authorities."""
         # No cookies: each call stands alone, or a probe would meet the server in the state that the last one left.
-        async with aiohttp.ClientSession(
-            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        ) as session:
-            yield cls(session)
+        async with Connections.opened(
+            max_connections=max_connections, max_age_seconds=max_age_seconds, headers={"User-Agent": USER_AGENT}
+        ) as connections:
+            yield cls(connections, trust or system_trust())
 
     async def send(self, call: Call) -> Response:
         """Sends one request and returns its answer, whatever the status.
@@ -129,19 +132,32 @@ class HttpClient:
         try:
             async with (
                 asyncio.timeout(call.timeout_seconds),
-                self._session.request(
+                self._connections.lend() as session,
+                session.request(
                     call.method,
                     call.url,
                     headers=call.headers,
                     json=call.json,
                     params=call.params,
                     allow_redirects=False,
+                    ssl=await self._tls(call.url),
                 ) as answer,
             ):
                 body = await _read_bounded(answer)
                 return Response(answer.status, body, loop.time() - started)
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, aiohttp.ClientSSLError):
+                self._trust.suspect()
             raise translate(error) from error
+
+    async def _tls(self, url: str) -> ssl.SSLContext | bool:
+        """Whom to trust now; raises PermanentError(tls) while no authorities could be loaded."""
+        if not url.lower().startswith("https:"):
+            return True
+        try:
+            return await self._trust.context()
+        except (OSError, ValueError) as error:
+            raise PermanentError(Reason.TLS, f"cannot load the authorities: {error}") from error
 
 
 async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:

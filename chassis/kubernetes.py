@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
+    from chassis.kubernetes_access import Credentials
+
 JsonObject = dict[str, Any]
 PAGE_ITEMS = 250
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -61,7 +63,7 @@ DENIAL = re.compile(
 """What an admission policy answers, as 422 or with the status of its `validations[].reason`: 403 or 413."""
 BROKEN_POLICY = re.compile(r"expression '.*' resulted in error: |failed to configure (?:policy|binding): ", re.DOTALL)
 """A denial that begins so is the server's own fault (`failurePolicy: Fail`): the request itself was not judged."""
-CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST = 409, 410, 422, 400
+CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST, UNAUTHORIZED = 409, 410, 422, 400, 401
 NO_UID = "00000000-0000-0000-0000-000000000000"
 """A uid that the API server never gives."""
 
@@ -103,6 +105,11 @@ class KubernetesClient:
             credentials = await asyncio.to_thread(from_kubeconfig, kubeconfig)
         async with kubernetes_access.opened(credentials) as access:
             yield cls(access)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with our credentials, for people; None when nothing is known to be."""
+        return self._access.problem
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
@@ -188,23 +195,50 @@ class KubernetesClient:
             data = json.dumps(body).encode()
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._exchange(method, _url(self._access.server, path, query), headers, data)
+                return await self._exchange(method, path, query, headers, data)
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, aiohttp.ClientSSLError):
+                self._access.suspect()
             raise translate(error) from error
 
-    async def _exchange(self, method: str, url: URL, headers: dict[str, str], data: bytes | None) -> bytes:
-        """One request with fresh credentials, and its answer read to the end."""
-        authorization = await self._access.authorization()
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        async with self._access.session.request(
-            method, url, headers=headers, data=data, allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None), server_hostname=self._access.server_name,
-        ) as answer:  # fmt: skip
-            body = await _read_bounded(answer)
-        if not 200 <= answer.status < 300:  # noqa: PLR2004 - the 2xx class
-            raise _failure(answer.status, body)
+    async def _exchange(
+        self, method: str, path: str, query: Mapping[str, str] | None, headers: dict[str, str], data: bytes | None
+    ) -> bytes:
+        """One request, and its answer read to the end; after a 401, which changed nothing, again with new credentials.
+
+        Raises BackendError when the answer is no success.
+        """
+        known = await self._access.credentials()
+        status, body = await self._answer(known, method, path, query, headers, data)
+        if status == UNAUTHORIZED and await self._access.is_renewed(known):
+            known = await self._access.credentials()
+            status, body = await self._answer(known, method, path, query, headers, data)
+        if status != UNAUTHORIZED:
+            self._access.note_accepted()
+        if not 200 <= status < 300:  # noqa: PLR2004 - the 2xx class
+            raise _failure(status, body)
         return body
+
+    async def _answer(
+        self,
+        known: Credentials,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        data: bytes | None,
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer to one request with these credentials."""
+        authorization = {} if known.token is None else {"Authorization": f"Bearer {known.token}"}
+        async with (
+            self._access.connections.lend() as session,
+            session.request(
+                method, _url(known.server, path, query), headers=headers | authorization, data=data,
+                allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None), server_hostname=known.server_name,
+                ssl=known.tls if known.tls is not None else True,
+            ) as answer,
+        ):  # fmt: skip
+            return answer.status, await _read_bounded(answer)
 
 
 def _url(server: str, path: str, query: Mapping[str, str] | None) -> URL:

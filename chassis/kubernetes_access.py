@@ -1,8 +1,9 @@
-"""Who we are for a Kubernetes API, and the connections to it: one session, with credentials for each request.
+"""Who we are for a Kubernetes API, and the connections to it: credentials that are renewed, for each request.
 
 In a pod the credentials are the ServiceAccount's; elsewhere they come from a kubeconfig, read by
-chassis.kubernetes_kubeconfig. kubernetes_asyncio, which costs 35 MiB, is imported only to run the exec or auth-provider
-plug-in of a kubeconfig.
+chassis.kubernetes_kubeconfig. Both are read again when a file of theirs changed; an exec plug-in is asked again before
+its token ends, and after the API server refused it. kubernetes_asyncio, which costs 35 MiB, is imported only for the
+auth-provider of a kubeconfig.
 """
 
 from __future__ import annotations
@@ -10,24 +11,30 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from chassis.clock import Clock, SystemClock
+from chassis.connections import MAX_AGE_SECONDS, Connections
 from chassis.errors import ConfigError, Fault
+from chassis.kubernetes_plugin import Given, ask_plug_in
 from chassis.log import get_logger
+from chassis.trust import Mark, fingerprint
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts `token` and `ca.crt` (Kubernetes documentation, "Accessing the API from within a Pod")."""
 SETTING = "kubernetes"
 UNUSABLE = "no usable credentials"
 TOKEN_SECONDS = 60.0
-"""How old a read token may be. The kubelet replaces a token at four fifths of its life, which is 10 minutes or more."""
+"""How old a read file may be. The kubelet replaces a token at four fifths of its life, which is 10 minutes or more."""
+PLUG_IN_SECONDS = 10.0
+"""Pause between two runs of a plug-in that failed or whose token is refused."""
+MARGIN_SECONDS = 60.0
+"""How long before the end of its token a plug-in is asked again."""
 MAX_CONNECTIONS = 100
 
 
@@ -47,53 +54,152 @@ class Credentials:
     """File that the token is read from again."""
     plug_in: Mapping[str, Any] | None = field(default=None, repr=False)
     """The kubeconfig's user entry when only a plug-in can tell who we are."""
+    files: tuple[Path, ...] = ()
+    """Files that all this was read from; when one changes, `read_again` gives the new credentials."""
+    is_system_trusted: bool = False
+    """Whether the system's authorities are trusted, and followed too."""
+    read_again: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
+    """Reads the files anew; raises ConfigError. None for credentials that cannot change."""
 
 
 class Access:
-    """Open connections to one API server; `authorization()` says who we are. Made by `opened()`."""
+    """Connections to one API server and the credentials for them. Made by `opened()`."""
 
-    def __init__(self, credentials: Credentials, session: aiohttp.ClientSession, clock: Clock) -> None:
-        self.server = credentials.server
-        self.server_name = credentials.server_name
-        self.session = session
-        self._token = credentials.token
-        self._token_path = credentials.token_path
+    def __init__(self, credentials: Credentials, connections: Connections, clock: Clock) -> None:
+        self.connections = connections
+        self._known = credentials
+        self._files = credentials
+        self._given: Given | None = None
         self._clock = clock
-        self._read_at = clock.monotonic()
-        self._is_unreadable = False
+        self._lock = threading.Lock()
+        self._mark: Mark | None = None
+        self._checked_at = clock.monotonic()
+        self._asked_at = float("-inf")
+        self._problem: str | None = None
+        self._is_refused = False
 
-    async def authorization(self) -> str | None:
-        """The value of the Authorization header, None without a token.
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the credentials now; None when nothing is known to be."""
+        refused = "the API server refuses the credentials (401)" if self._is_refused else None
+        return self._problem or refused
 
-        A token from a file is at most TOKEN_SECONDS old; while the file cannot be read, the last one goes on.
+    async def start(self) -> None:
+        """Asks the plug-in for the first time, where there is one. Raises ConfigError."""
+        if self._files.plug_in is not None:
+            await asyncio.to_thread(self._ask, self._files)
+
+    async def credentials(self) -> Credentials:
+        """The credentials to use now: files are looked at every TOKEN_SECONDS, a token that ends is renewed before.
+
+        While they cannot be renewed the last ones go on, which is logged once and is the `problem`.
         """
-        if self._token_path is not None and self._clock.monotonic() - self._read_at >= TOKEN_SECONDS:
-            await self._read_again(self._token_path)
-        return None if self._token is None else f"Bearer {self._token}"
+        is_old = self._clock.monotonic() - self._checked_at >= TOKEN_SECONDS
+        if is_old or (self._ends_soon() and not self._is_paused()):
+            await asyncio.to_thread(self._renew)
+        return self._known
 
-    async def _read_again(self, path: Path) -> None:
-        """Replaces the token; a file that cannot be read is tried again at the next request and logged once."""
-        try:
-            self._token = await asyncio.to_thread(read_token, path)
-        except ValueError as error:
-            if not self._is_unreadable:
-                self._is_unreadable = True
-                get_logger().warning("kubernetes.token_unreadable", path=str(path), error=str(error))
+    async def is_renewed(self, refused: Credentials) -> bool:
+        """Whether others than the refused credentials are to be had now: the API server answered 401 to them."""
+        if self._known is refused:
+            await asyncio.to_thread(self._renew, is_refused=True)
+        if self._known is not refused:
+            return True
+        if not self._is_refused:
+            get_logger().warning("kubernetes.credentials_refused", server=refused.server)
+        self._is_refused = True
+        return False
+
+    def note_accepted(self) -> None:
+        """Takes note that the API server accepts the credentials."""
+        self._is_refused = False
+
+    def suspect(self) -> None:
+        """Has the files looked at before the next request: a handshake failed, so they may just have changed."""
+        self._checked_at = float("-inf")
+
+    def _renew(self, *, is_refused: bool = False) -> None:
+        """Reads changed files and asks the plug-in where it is due; runs in a thread, one at a time."""
+        with self._lock:
+            try:
+                self._read_files()
+                if self._files.plug_in is not None and (is_refused or self._ends_soon()):
+                    if self._is_paused():
+                        return
+                    self._ask(self._files)
+            except ConfigError as error:
+                if self._problem is None:
+                    get_logger().warning("kubernetes.renewal_failed", problem=str(error))
+                self._problem = str(error)
+            else:
+                self._checked_at = self._clock.monotonic()
+                self._problem = None
+
+    def _read_files(self) -> None:
+        """Takes over what changed in the files; raises ConfigError and stays as it is when they cannot be used."""
+        if self._files.read_again is None:
             return
-        self._is_unreadable = False
-        self._read_at = self._clock.monotonic()
+        mark = self._look()
+        if mark == self._mark:
+            return
+        files = self._files.read_again()
+        if files.plug_in is None:
+            self._known, self._given = files, None
+        elif self._given is not None and files.plug_in == self._files.plug_in:
+            self._known = _with_given(files, self._given)
+        else:
+            self._ask(files)
+        if self._mark is not None:
+            get_logger().info("kubernetes.credentials_renewed", server=files.server)
+        # Files that are named for the first time are read once more at the next look, so that none is missed.
+        self._files, self._mark = files, mark
+
+    def _ask(self, files: Credentials) -> None:
+        """Runs the plug-in; raises ConfigError when it gives nothing that can be used."""
+        self._asked_at = self._clock.monotonic()
+        try:
+            given = ask_plug_in(files.plug_in or {}, files.files[0].parent if files.files else Path.cwd())
+            self._known, self._given = _with_given(files, given), given
+        except ValueError as error:
+            message = f"{UNUSABLE}: {error}"
+            raise ConfigError((Fault(f"{SETTING}.kubeconfig", message),)) from error
+
+    def _ends_soon(self) -> bool:
+        """Whether what the plug-in gave ends within the margin, or has ended."""
+        end = None if self._given is None else self._given.ends_at
+        return end is not None and self._clock.now() >= end - MARGIN_SECONDS
+
+    def _is_paused(self) -> bool:
+        """Whether the plug-in was asked a moment ago: one that fails must not be run for every request."""
+        return self._clock.monotonic() - self._asked_at < PLUG_IN_SECONDS
+
+    def _look(self) -> Mark:
+        """The content of all files."""
+        return fingerprint(self._files.files, is_system=self._files.is_system_trusted)
+
+
+def _with_given(files: Credentials, given: Given) -> Credentials:
+    """The kubeconfig's credentials with what the plug-in gave; raises ValueError when that cannot be used."""
+    if given.token is not None:
+        require_token(given.token, "the plug-in's answer")
+    if given.certificate is None or files.read_again is None or files.tls is None:
+        return replace(files, token=given.token)
+    # A context cannot forget a certificate, so each one gets a context of its own.
+    tls = files.read_again().tls
+    if tls is not None:
+        given.load_into(tls)
+    return replace(files, tls=tls, token=given.token)
 
 
 @asynccontextmanager
-async def opened(credentials: Credentials, clock: Clock | None = None) -> AsyncIterator[Access]:
+async def opened(
+    credentials: Credentials, clock: Clock | None = None, *, max_age_seconds: float = MAX_AGE_SECONDS
+) -> AsyncIterator[Access]:
     """Opens the connections and closes them at exit. Raises ConfigError when a plug-in does not give credentials."""
-    known = await _ask_plug_in(credentials) if credentials.plug_in is not None else credentials
-    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=known.tls if known.tls is not None else True)
-    # trust_env would send the token through whatever proxy the environment names, and read ~/.netrc for each request.
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-    ) as session:
-        yield Access(known, session, clock or SystemClock())
+    async with Connections.opened(max_connections=MAX_CONNECTIONS, max_age_seconds=max_age_seconds) as connections:
+        access = Access(credentials, connections, clock or SystemClock())
+        await access.start()
+        yield access
 
 
 def in_cluster(folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = os.environ) -> Credentials:
@@ -119,7 +225,14 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = 
     if faults:
         raise ConfigError(tuple(faults))
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Credentials(f"https://{place}", tls, token=token, token_path=path)
+    return Credentials(
+        f"https://{place}",
+        tls,
+        token=token,
+        token_path=path,
+        files=(folder / "ca.crt", path),
+        read_again=lambda: in_cluster(folder, environment),
+    )
 
 
 def read_token(path: Path) -> str:
@@ -140,51 +253,6 @@ def require_token(token: str, place: str) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError(f"{place} holds no token")
     return token
-
-
-async def _ask_plug_in(credentials: Credentials) -> Credentials:
-    """The credentials with what the plug-in told: a token, or a client certificate; asked once.
-
-    The library sees the user entry alone. It writes a plug-in's certificate into files and removes them at exit.
-    """
-    config, kind = await asyncio.to_thread(_import_library)
-    configuration = kind()
-    entries = {
-        "current-context": "own",
-        "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
-        "clusters": [{"name": "own", "cluster": {"server": "http://localhost"}}],
-        "users": [{"name": "own", "user": dict(credentials.plug_in or {})}],
-    }
-    try:
-        await config.load_kube_config_from_dict(entries, client_configuration=configuration)
-        certificate, token = configuration.cert_file, configuration.api_key.get("BearerToken")
-        if certificate is not None and credentials.tls is not None:
-            await asyncio.to_thread(credentials.tls.load_cert_chain, certificate, configuration.key_file, "")
-    except (
-        config.ConfigException,
-        aiohttp.ClientError,
-        OSError,
-        ImportError,
-        ValueError,
-        LookupError,
-        TypeError,
-        RuntimeError,
-    ) as error:
-        message = f"{UNUSABLE}: the plug-in failed: {error}"
-        raise ConfigError((Fault(f"{SETTING}.kubeconfig", message),)) from error
-    if certificate is None and token is None:
-        message = f"{UNUSABLE}: the plug-in gave neither a token nor a certificate"
-        raise ConfigError((Fault(f"{SETTING}.kubeconfig", message),))
-    bare = None if token is None else str(token).removeprefix("Bearer ")
-    return Credentials(credentials.server, credentials.tls, server_name=credentials.server_name, token=bare)
-
-
-def _import_library() -> tuple[Any, Any]:
-    """kubernetes_asyncio's configuration loaders and its Configuration."""
-    from kubernetes_asyncio import config  # noqa: PLC0415 - heavy
-    from kubernetes_asyncio.client.configuration import Configuration  # noqa: PLC0415 - heavy
-
-    return config, Configuration
 
 
 def _fault(message: str) -> Fault:

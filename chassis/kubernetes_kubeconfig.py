@@ -10,10 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import ssl
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +20,7 @@ import yaml
 
 from chassis.errors import ConfigError, Fault
 from chassis.kubernetes_access import SETTING, UNUSABLE, Credentials, read_token, require_token
+from chassis.kubernetes_plugin import as_file
 
 WHERE = f"{SETTING}.kubeconfig"
 PLUG_INS = ("exec", "auth-provider")
@@ -106,7 +105,7 @@ def from_kubeconfig(path: Path) -> Credentials:
     credentials = _read_entries(cluster, user) if cluster is not None and user is not None else None
     if root.faults or credentials is None:
         raise ConfigError(tuple(root.faults))
-    return credentials
+    return replace(credentials, files=(path, *credentials.files), read_again=lambda: from_kubeconfig(path))
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:
@@ -149,13 +148,20 @@ def _read_entries(cluster: _Entry, user: _Entry) -> Credentials:
     user.refuse_all(REFUSED_OF_USER)
     server = _server(cluster)
     token, token_path = _token(user)
+    is_tls = server.startswith("https:")
+    named = [cluster.fields.get("certificate-authority")] if is_tls else []
+    named += [user.fields.get(name) for name in ("client-certificate", "client-key", "tokenFile")]
+    is_verified = is_tls and not cluster.fields.get("insecure-skip-tls-verify")
+    names_authority = any(cluster.fields.get(f"certificate-authority{end}") for end in ("", "-data"))
     return Credentials(
         server=server,
-        tls=_tls(cluster, user) if server.startswith("https:") else None,
-        server_name=cluster.text("tls-server-name") if server.startswith("https:") else None,
+        tls=_tls(cluster, user) if is_tls else None,
+        server_name=cluster.text("tls-server-name") if is_tls else None,
         token=token,
         token_path=token_path,
         plug_in=user.fields if any(user.fields.get(name) for name in PLUG_INS) else None,
+        files=tuple(cluster.folder / name for name in named if isinstance(name, str) and name),
+        is_system_trusted=is_verified and not names_authority,
     )
 
 
@@ -225,23 +231,11 @@ def _add_certificate(context: ssl.SSLContext, user: _Entry) -> None:
         user.refuse(missing, "a client certificate and its key go together")
         return
     try:
-        with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
+        with as_file(certificate) as certificate_path, as_file(key) as key_path:
             # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
             context.load_cert_chain(certificate_path, key_path, password="")
     except (OSError, ValueError) as error:
         user.refuse("client-certificate", f"cannot load it with its key: {_problem(error)}")
-
-
-@contextmanager
-def _as_file(material: bytes | Path) -> Iterator[Path]:
-    """The material's file; bytes get one that only we may read, and that is gone at exit."""
-    if isinstance(material, Path):
-        yield material
-        return
-    with tempfile.NamedTemporaryFile(prefix="controlcore-") as file:
-        file.write(material)
-        file.flush()
-        yield Path(file.name)
 
 
 def _problem(error: Exception) -> str:

@@ -43,6 +43,8 @@ from remediations.telemetry import Notification, Telemetry
 from remediations.telling import make_herald
 from remediations.tools import keep_open, make_tools, opened_session
 
+CREDENTIALS_WARNING = "kubernetes: the credentials are refused or could not be renewed; the log says why"
+
 
 def make_telemetry(policy_set: PolicySet) -> Telemetry:
     """The program's metrics; reads the disk, so before the event loop starts."""
@@ -76,7 +78,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     herald, tellers = make_herald(desk, settings, http, cluster)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, herald.heed))
     guard = await _guard(settings, telemetry, clock)
-    listener = await _listen(stack, _server(settings, desk, engine, guard), settings, guard)
+    listener = await _listen(stack, _server(settings, desk, engine, guard, cluster), settings, guard)
     life.serves()
     await _announce(*listener.bound, settings, journal)
     async with asyncio.TaskGroup() as group:
@@ -95,7 +97,9 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     get_logger().info("program.stopped")
 
 
-def _server(settings: RemediatorSettings, desk: Desk, engine: Engine, guard: WebGuard | None) -> Server:
+def _server(
+    settings: RemediatorSettings, desk: Desk, engine: Engine, guard: WebGuard | None, cluster: KubernetesClient | None
+) -> Server:
     """The HTTP side, which wakes the engine."""
     credentials = Credentials(settings.token_files(), desk.clock)
     sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
@@ -105,9 +109,12 @@ def _server(settings: RemediatorSettings, desk: Desk, engine: Engine, guard: Web
     async def check(policies: str | None) -> dict[str, Any]:
         return await check_content(settings, policies, is_serving=True)
 
+    def warnings() -> tuple[str, ...]:
+        return () if cluster is None or cluster.problem is None else (CREDENTIALS_WARNING,)
+
     parts = Parts(
         desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check,
-        settings.pause_file, sameness, guard,
+        settings.pause_file, sameness, guard, warnings,
     )  # fmt: skip
     return Server(parts)
 

@@ -68,6 +68,8 @@ class Parts:
     """What makes two deliveries one."""
     guard: WebGuard | None = None
     """The web configuration file, where there is one."""
+    warnings: Callable[[], tuple[str, ...]] = tuple
+    """What does not keep us from being ready and is told there. Shown without a credential, so it names no files."""
 
 
 class Server:
@@ -180,10 +182,11 @@ class Server:
         return web.Response(text="healthy\n")
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        """GET /-/ready: 200 while the journal can be written."""
+        """GET /-/ready: 200 while the journal can be written; what else is wrong stands on further lines."""
         await self.look()
-        text = "ready\n" if self._is_ready else "the journal cannot be written\n"
-        return web.Response(text=text, status=200 if self._is_ready else 503)
+        first = "ready" if self._is_ready else "the journal cannot be written"
+        lines = (first, *self._parts.warnings())
+        return web.Response(text="".join(f"{line}\n" for line in lines), status=200 if self._is_ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         """GET /metrics."""

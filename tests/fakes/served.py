@@ -75,7 +75,7 @@ def looking(journal: Journal, clock: ManualClock, folder: Path, live: dict[str, 
 
 
 @asynccontextmanager
-async def running(folder: Path, journal: Any = None) -> Any:
+async def running(folder: Path, journal: Any = None, warnings: tuple[str, ...] = ()) -> Any:
     token = folder / "token"
     await asyncio.to_thread(token.write_text, TOKEN)
     clock = ManualClock()
@@ -86,7 +86,7 @@ async def running(folder: Path, journal: Any = None) -> Any:
 
         parts = Parts(
             journal or real, a_policy_set, Credentials((token,), clock), telemetry, clock, lambda: woken.append(""),
-            *looking(real, clock, folder, live),
+            *looking(real, clock, folder, live), warnings=lambda: warnings,
         )  # fmt: skip
         application = Server(parts).application()
         async with (

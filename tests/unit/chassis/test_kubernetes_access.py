@@ -103,11 +103,11 @@ async def test_replaced_token_is_sent_within_a_minute(account: Path) -> None:
     async with access.opened(await asyncio.to_thread(in_cluster, account, environment()), clock) as opened:
         (account / "token").write_text("hunter2-second")
         await clock.advance(TOKEN_SECONDS - 1)
-        assert await opened.authorization() == "Bearer hunter2-first"
+        assert (await opened.credentials()).token == "hunter2-first"
         await clock.advance(1)
-        assert await opened.authorization() == "Bearer hunter2-second"
+        assert (await opened.credentials()).token == "hunter2-second"
         (account / "token").write_text("hunter2-third")
-        assert await opened.authorization() == "Bearer hunter2-second"
+        assert (await opened.credentials()).token == "hunter2-second"
     assert TOKEN_SECONDS <= 60
 
 
@@ -117,11 +117,13 @@ async def test_unreadable_token_leaves_the_last_one_and_is_logged_once(account: 
         (account / "token").unlink()
         await clock.advance(TOKEN_SECONDS)
         with structlog.testing.capture_logs() as lines:
-            assert [await opened.authorization() for _ in range(3)] == ["Bearer hunter2-first"] * 3
-        assert [line["event"] for line in lines] == ["kubernetes.token_unreadable"]
+            assert [(await opened.credentials()).token for _ in range(3)] == ["hunter2-first"] * 3
+        assert [line["event"] for line in lines] == ["kubernetes.renewal_failed"]
         assert "hunter2" not in str(lines)
+        assert str(account / "token") in str(opened.problem)
         (account / "token").write_text("hunter2-second")
-        assert await opened.authorization() == "Bearer hunter2-second"
+        assert (await opened.credentials()).token == "hunter2-second"
+        assert opened.problem is None
 
 
 def test_representation_hides_what_is_secret() -> None:
@@ -155,12 +157,11 @@ async def test_plug_in_gives_the_token(tmp_path: Path) -> None:
     credentials = await asyncio.to_thread(from_kubeconfig, with_plug_in(tmp_path, {"token": "hunter2-plug-in"}))
     assert credentials.token is None
     async with access.opened(credentials) as opened:
-        assert await opened.authorization() == "Bearer hunter2-plug-in"
-        assert opened.server == SERVER
+        known = await opened.credentials()
+        assert (known.server, known.token) == (SERVER, "hunter2-plug-in")
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.blocking_allowed  # the library writes a plug-in's certificate into files on the event loop
 async def test_plug_in_gives_a_certificate(tmp_path: Path) -> None:
     pair = make_serving_pair(tmp_path, "client")
     status = {
@@ -169,7 +170,7 @@ async def test_plug_in_gives_a_certificate(tmp_path: Path) -> None:
     }
     credentials = await asyncio.to_thread(from_kubeconfig, with_plug_in(tmp_path, status))
     async with access.opened(credentials) as opened:
-        assert await opened.authorization() is None
+        assert (await opened.credentials()).token is None
 
 
 @pytest.mark.timeout(60)

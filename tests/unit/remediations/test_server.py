@@ -85,6 +85,12 @@ async def test_body_that_can_never_be_accepted_is_400_and_counted(server: Runnin
     assert server.count("webhook_notifications_total", status="malformed") == 1
 
 
+async def test_ready_tells_what_else_is_wrong(tmp_path):
+    """R11: refused credentials do not stop deliveries from being stored, so they are told and not a 503."""
+    async with running(tmp_path, warnings=("kubernetes: refused",)) as server:
+        assert await server.get("/-/ready") == (200, "ready\nkubernetes: refused\n")
+
+
 async def test_journal_that_cannot_be_written_is_503_and_nothing_is_acknowledged(tmp_path):
     async with running(tmp_path, Refusing()) as server:
         status, answer = await server.post(GOOD)
