@@ -35,7 +35,7 @@ from remediations.sighting import Lookout
 from remediations.sources import Sources
 from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
-from remediations.telemetry import Telemetry
+from remediations.telemetry import ActionOutcome, Telemetry
 from remediations.undo import TakingBack
 from remediations.workload import Workload
 
@@ -213,24 +213,32 @@ class Decider:
         change = changing(written_at=self._desk.clock.now())
         await lease.advance_through(planned, Move(State.WRITING, "intent", intent, change, before))
 
-    async def _hold(self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float) -> None:
-        """HELD until it is worth asking again; EXPIRED closes."""
+    async def _hold(
+        self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float, *, is_attempt: bool = False
+    ) -> None:
+        """HELD until it is worth asking again; EXPIRED closes, and with attempts behind it without proof."""
         if decision.reason is HoldReason.EXPIRED:
+            remediation = lease.remediation
             await lease.advance(State.EXPIRED, "decision", data, changing(reason=decision.reason.value))
+            if remediation.attempts and remediation.plan is not None:
+                action = plans.from_data(remediation.plan).action
+                self._desk.telemetry.count_action(remediation.policy, action, ActionOutcome.UNVERIFIED)
             return
         # Never later than the retry: a condition that has gone should close the remediation soon, and `until` is only
         # the earliest end of this one reason.
         now = self._desk.clock.now()
         until = decision.until if decision.until is not None else now + retry_seconds
         next_at = max(now + LEAST_RETRY_SECONDS, min(now + retry_seconds, until))
-        await lease.advance(State.HELD, "decision", data, changing(reason=decision.reason.value, next_at=next_at))
+        change = changing(reason=decision.reason.value, next_at=next_at, is_attempt=is_attempt)
+        await lease.advance(State.HELD, "decision", data, change)
 
-    async def hold(self, lease: Lease, reason: HoldReason, detail: str) -> None:
+    async def hold(self, lease: Lease, reason: HoldReason, detail: str, *, is_attempt: bool = False) -> None:
         """HELD for a reason that showed only when writing; counted and logged like every decision."""
         policy = self._desk.policies().named(lease.remediation.policy)
         decision = Hold(reason, detail)
         data: dict[str, Any] = {"decision": "hold", "reason": reason.value, "detail": detail, "guards": []}
-        await self._hold(lease, decision, data, RETRY_SECONDS if policy is None else policy.retry_seconds)
+        retry_seconds = RETRY_SECONDS if policy is None else policy.retry_seconds
+        await self._hold(lease, decision, data, retry_seconds, is_attempt=is_attempt)
         self._tell(lease.remediation, decision, policy)
 
     async def _orphan(self, lease: Lease) -> None:

@@ -8,7 +8,8 @@
 | VERIFYING      | had written                       | verification goes on with the observations in the journal |
 
 Nothing is sent twice on a doubt, and every remediation has one operation id, so that a write of an earlier process that
-arrives late is recognised.
+arrives late is recognised. Whatever was sent counts as an attempt, also when the answer was an error or none: towards
+the remediation's attempts, the budgets, the breaker and the metrics. The next attempt waits for the policy's retry.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from remediations.executor import Executor, Sending, Sent
 from remediations.journal.errors import FenceLostError, JournalError
 from remediations.journal.port import Claim, Remediation
 from remediations.lease import Lease, changing
-from remediations.progress import JournalledProgress, read_progress
+from remediations.progress import JournalledProgress, read_progress, was_sent
 from remediations.reasons import HoldReason
 from remediations.reverting import follow_up
 from remediations.settings import WorkerSettings
@@ -38,9 +39,14 @@ from remediations.telemetry import ActionOutcome
 from remediations.verification import Verifier
 
 MAX_ROUNDS = 4
-"""So often an object that keeps changing is decided anew within one claim; then it is held for a while."""
+"""So many steps are taken within one claim; then the remediation is held for a while."""
+MAX_CONFLICTS = 1
+"""So often an object that changed while it was judged (409) is decided anew at once, within one claim."""
 LOOK_SECONDS = 1.0
-"""Pause between two looks at an object whose write got no answer."""
+"""Least pause between two looks at an object whose write got no answer."""
+SLOWEST_LOOK_SECONDS = 15.0
+PATIENCE = 4.0
+"""After n seconds without an answer a look every n / PATIENCE seconds."""
 FAULT_SECONDS = 5.0
 """Pause before a step that met a fault of our own, or a journal that failed, is tried again."""
 COMPLAINT_SECONDS = 10.0
@@ -166,24 +172,25 @@ class Engine:
 
     async def _carry(self, lease: Lease) -> None:
         """Takes one remediation from its state to where it has to wait or is closed."""
+        conflicts = 0
         for _ in range(MAX_ROUNDS):
-            await self._step(lease)
+            conflicts += await self._step(lease) is Sending.CHANGED
             if lease.is_released:
                 return
             await lease.renew()
+            if conflicts > MAX_CONFLICTS:
+                break
         if lease.remediation.state is State.CLAIMED:
-            await self._decider.hold(
-                lease, HoldReason.OBJECT_CHANGED, f"changed {MAX_ROUNDS} times while it was judged"
-            )
+            detail = f"changed {conflicts} times while it was judged"
+            await self._decider.hold(lease, HoldReason.OBJECT_CHANGED, detail, is_attempt=conflicts > 0)
 
-    async def _step(self, lease: Lease) -> None:
-        """One step from the present state."""
+    async def _step(self, lease: Lease) -> Sending | None:
+        """One step from the present state; what became of sending, if anything was sent."""
         state = lease.remediation.state
         if state is State.CLAIMED:
             order = await self._decider.decide(lease)
-            if order is not None:
-                await self._obey(lease, order)
-        elif state is State.PLANNED:
+            return None if order is None else await self._obey(lease, order)
+        if state is State.PLANNED:
             await lease.advance(State.CLAIMED, "resumed", {"detail": "nothing had been written; deciding anew"})
         elif state is State.WRITING:
             await self._look(lease)
@@ -191,20 +198,25 @@ class Engine:
             await self._verifier.look(lease)
         else:
             raise InvariantBroken(f"{lease.remediation.id} was claimed in state {state.value}")
+        return None
 
-    async def _obey(self, lease: Lease, order: Order) -> None:
+    async def _obey(self, lease: Lease, order: Order) -> Sending:
         """Sends what was decided."""
         executor = self._parts.executor
         if executor is None:
             raise InvariantBroken("a plan was made although nothing can be written")
         if order.is_dry_run:
-            await self._close_dry_run(lease, order.plan, await executor.dry_run(order.plan))
+            sent = await executor.dry_run(order.plan)
+            await self._close_dry_run(lease, order.plan, sent)
         elif order.is_done:
-            await self._settle(lease, order.plan, Sent(Sending.ALREADY_DONE, "found while gathering facts"))
+            sent = Sent(Sending.ALREADY_DONE, "found while gathering facts")
+            # Nothing is sent now: what arrived late was counted as lost, or its sender died before it could be counted.
+            await self._settle(lease, order.plan, sent, is_attempt=not lease.remediation.attempts)
         else:
             began = self._parts.desk.clock.monotonic()
             sent = await executor.write(order.plan, lease.until, JournalledProgress(lease))
             await self._settle(lease, order.plan, sent, self._parts.desk.clock.monotonic() - began)
+        return sent.result
 
     async def _close_dry_run(self, lease: Lease, plan: Plan, sent: Sent) -> None:
         """DRY_RUN, with what the server said."""
@@ -225,9 +237,25 @@ class Engine:
         plan = plans.from_data(stored)
         _, records = await self._parts.desk.journal.story(lease.remediation.id)
         progress = JournalledProgress(lease, read_progress(records))
-        await self._settle(lease, plan, await executor.find_out(plan, progress, lease.until))
+        sent = await executor.find_out(plan, progress, lease.until)
+        if sent.result is Sending.CHANGED and was_sent(records):
+            await self._lose(lease, plan, sent)
+        else:
+            await self._settle(lease, plan, sent)
 
-    async def _settle(self, lease: Lease, plan: Plan, sent: Sent, seconds: float | None = None) -> None:
+    async def _lose(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+        """The write got an error or no answer, and the object does not show it: an attempt, and then the retry's pause.
+
+        Without both, a server that answers 5xx would be sent the same write again at every look.
+        """
+        self._tell(lease, plan, ActionOutcome.LOST, sent)
+        await lease.advance(State.CLAIMED, "write", sent_data(sent), changing(is_attempt=True))
+        detail = f"no proper answer to the write, and nothing of it was stored: {sent.detail}"
+        await self._decider.hold(lease, HoldReason.WRITE_LOST, detail)
+
+    async def _settle(
+        self, lease: Lease, plan: Plan, sent: Sent, seconds: float | None = None, *, is_attempt: bool = True
+    ) -> None:
         """The next state after sending, which took so long, or after looking."""
         desk = self._parts.desk
         self._tell(lease, plan, _OUTCOMES[sent.result], sent)
@@ -236,7 +264,7 @@ class Engine:
             now = desk.clock.now()
             desk.telemetry.observe_write(now - lease.remediation.created_at)
             next_at = now + self._parts.worker.verify_seconds
-            change = changing(is_attempt=True, next_at=next_at, releases=True, reason="written")
+            change = changing(is_attempt=is_attempt, next_at=next_at, releases=True, reason="written")
             await lease.advance(State.VERIFYING, "write", data, change)
         elif sent.result is Sending.UNKNOWN:
             await self._wait(lease, sent, plan)
@@ -245,8 +273,11 @@ class Engine:
         elif sent.result is Sending.STOPPED:
             await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
         else:
-            # Nothing was written, so nothing counts towards cooldown and budgets.
-            await lease.advance(State.CLAIMED, "write", data, changing(written_at=0.0))
+            was_refused = sent.result is Sending.REFUSED and sent.was_sent
+            # What never counted leaves no write that cooldowns and budgets of others could see.
+            is_seen = was_refused or lease.remediation.attempts > 0
+            change = changing(is_attempt=was_refused, written_at=None if is_seen else 0.0)
+            await lease.advance(State.CLAIMED, "write", data, change)
             if sent.result in {Sending.REFUSED, Sending.HELD}:
                 await self._decider.hold(lease, sent.hold or HoldReason.WRITE_REFUSED, sent.detail)
 
@@ -258,10 +289,11 @@ class Engine:
             # It may have arrived after all: what takes it back looks whether it did.
             judged = Verdict(Outcome.UNVERIFIED, sent.detail)
             follow = None if plan is None else follow_up(lease.remediation, plan, judged, now)
-            change = changing(reason="write_unknown", follow=follow)
+            change = changing(reason="write_unknown", follow=follow, is_attempt=True)
             await lease.advance(State.UNVERIFIED, "closed", sent_data(sent), change)
             return
-        await lease.note("write", sent_data(sent), next_at=now + LOOK_SECONDS)
+        pause = max(LOOK_SECONDS, min(SLOWEST_LOOK_SECONDS, (now - since) / PATIENCE))
+        await lease.note("write", sent_data(sent), next_at=now + pause)
 
     def _tell(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: Sent) -> None:
         """One metric and one log line for each sending."""

@@ -127,11 +127,11 @@ class Executor:
     async def _send_once(self, step: Step, index: int, progress: Progress | None) -> Sent:
         """A step that leaves no mark: begun in the journal, then sent; one that had begun is not sent again."""
         if progress is None:
-            return Sent(Sending.REFUSED, "nothing to journal the step's beginning in")
+            return Sent(Sending.REFUSED, "nothing to journal the step's beginning in", was_sent=False)
         if progress.begun_at(index) is not None:
             return Sent(Sending.ALREADY_DONE, "the step had begun; it is never sent twice")
         if not self._has_tool(step):
-            return Sent(Sending.REFUSED, "nothing is configured to send this step with")
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
         lease_until = await progress.begin(index)
         sent = await self._send(step, lease_until)
         if sent.result is Sending.REFUSED:
@@ -167,7 +167,7 @@ class Executor:
     async def _dry_run(self, step: Step) -> Sent:
         """What the server would say to one step."""
         if not isinstance(step, GateStep) and not self._has_tool(step):
-            return Sent(Sending.REFUSED, "nothing is configured to send this step with")
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
         if self._api is not None and isinstance(step, PatchStep):
             return await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
         if self._api is not None and isinstance(step, CreateStep):
@@ -189,13 +189,13 @@ class Executor:
         if isinstance(step, SqlStep) and tools.sql is not None:
             return await send_statement(tools.sql, step, seconds)
         if self._api is None:
-            return Sent(Sending.REFUSED, "no orchestrator is configured")
+            return Sent(Sending.REFUSED, "no orchestrator is configured", was_sent=False)
         if isinstance(step, PatchStep):
             sent = await send_patch(self._api, step, seconds, is_dry_run=False)
         elif isinstance(step, CreateStep):
             sent = await send_creation(self._api, step, seconds, is_dry_run=False)
         else:
-            return Sent(Sending.REFUSED, "nothing is configured to send this step with")
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
         return await self._look(step, sent) if sent.result in {Sending.CHANGED, Sending.REFUSED} else sent
 
     async def _look(self, step: Step, refused: Sent) -> Sent:

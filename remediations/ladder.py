@@ -5,18 +5,21 @@ from __future__ import annotations
 from remediations.journal.port import Remediation
 from remediations.model import History, Target
 from remediations.policy_model import Policy, at_rung, choose_target
-from remediations.states import IN_FLIGHT, State
+from remediations.states import State
+
+VERIFIED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
+"""What a verification, or the lack of one, has said something about."""
 
 
 def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:
     """How many rungs in a row have failed, so the number of the one that is due (0 is the policy's own action).
 
     A success, an outcome that nobody knows, or a failure older than `reset_seconds` ends the row. A rung that is still
-    being verified neither counts nor ends it: what failed before it is not due again.
+    being verified, or whose write never arrived, neither counts nor ends it: what failed before it is not due again.
     """
     number = 0
     for item in sorted(history.actions, key=lambda past: past.written_at, reverse=True):
-        if item.policy != policy.name or item.remediation == remediation.id or item.state in IN_FLIGHT:
+        if item.policy != policy.name or item.remediation == remediation.id or item.state not in VERIFIED:
             continue
         if item.state is not State.FAILED or item.written_at <= now - reset_seconds:
             break

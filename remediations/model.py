@@ -139,6 +139,8 @@ class PastAction:
     state: State
     reason: str = ""
     """Why it ended so, from a closed set."""
+    attempts: int = 0
+    """How often it was sent, proven or not, as far as that has been counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class History:
     in_flight: tuple[str, ...] = ()
     """Ids of other remediations in flight on the same target."""
     attempts: int = 0
-    """Writes this very remediation has made."""
+    """How often this very remediation has sent a write, proven or not."""
     arrivals: tuple[float, ...] = ()
     """When alerts that were not known before arrived (Unix seconds), newest first, as far back as a storm is held."""
     approval: Approval | None = None

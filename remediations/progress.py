@@ -11,9 +11,11 @@ from typing import Protocol
 
 from remediations.journal.port import Record
 from remediations.lease import Lease
+from remediations.senders import Sending
 
 KIND = "step"
 INTENT = "intent"
+WRITE = "write"
 
 
 class Progress(Protocol):
@@ -54,6 +56,20 @@ class JournalledProgress:
         """Says that the step provably never left."""
         await self._lease.note(KIND, {"index": index, "phase": "not_sent", "detail": why})
         self._begun.pop(index, None)
+
+
+def was_sent(records: Iterable[Record]) -> bool:
+    """Whether something was sent since the last intent, and no answer said what became of it.
+
+    A process that died between its intent and the answer has left no such record: it may not have sent anything.
+    """
+    is_unknown = False
+    for record in records:
+        if record.kind == INTENT:
+            is_unknown = False
+        elif record.kind == WRITE and record.data.get("result") == Sending.UNKNOWN.value:
+            is_unknown = True
+    return is_unknown
 
 
 def read_progress(records: Iterable[Record]) -> dict[int, float]:

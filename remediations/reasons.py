@@ -64,6 +64,8 @@ class HoldReason(StrEnum):
     """Like `approval`, for a policy in mode auto whose rights are too wide."""
     OBJECT_CHANGED = "object_changed"
     WRITE_REFUSED = "write_refused"
+    WRITE_LOST = "write_lost"
+    """The write got an error or no answer, and nothing of it was stored: an attempt that counts."""
 
 
 class Settled(StrEnum):

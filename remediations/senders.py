@@ -59,6 +59,8 @@ class Sent:
     generation: int | None = None
     """metadata.generation of the last object written, as the server returned it."""
     hold: HoldReason | None = None
+    was_sent: bool = True
+    """False: refused before anything left, because something that is needed to send it is missing."""
 
 
 class Patcher(Protocol):
@@ -166,9 +168,9 @@ async def fill_template(api: Writer, step: CreateStep, timeout_seconds: float) -
         own["annotations"] = {**(given.get("annotations") or {}), **own["annotations"]}
     except BackendError as error:
         is_gone = error.reason is Reason.MISSING
-        return Sent(Sending.CHANGED if is_gone else Sending.REFUSED, f"{error.reason.value}: {error}")
+        return Sent(Sending.CHANGED if is_gone else Sending.REFUSED, f"{error.reason.value}: {error}", was_sent=False)
     except (KeyError, TypeError, AttributeError) as error:
-        return Sent(Sending.REFUSED, f"unexpected shape of a CronJob: {error!r}")
+        return Sent(Sending.REFUSED, f"unexpected shape of a CronJob: {error!r}", was_sent=False)
     return replace(step, body={**step.body, "metadata": own, "spec": template["spec"]})
 
 
@@ -183,7 +185,7 @@ async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeo
         answer = await http.send(Call(step.url, timeout_seconds, method=step.method, headers=headers))
         answer.require_ok()
     except ConfigError as error:
-        return Sent(Sending.REFUSED, f"auth: {error}")
+        return Sent(Sending.REFUSED, f"auth: {error}", was_sent=False)
     except BackendError as error:
         if error.reason in NEVER_SENT:
             return Sent(Sending.REFUSED, f"{error.reason.value}: {error}")

@@ -74,6 +74,8 @@ class ActionOutcome(StrEnum):
     """The server said not now (a disruption budget)."""
     UNKNOWN = "unknown"
     """No answer: whether it arrived is looked up before anything else."""
+    LOST = "lost"
+    """An error or no answer, and nothing of it was stored: an attempt that counts."""
     WAITING = "waiting"
     """Between two steps: the check of the first has not come true yet."""
     STOPPED = "stopped"
@@ -199,6 +201,8 @@ class Telemetry:
             ActionOutcome.FAILED,
             ActionOutcome.UNVERIFIED,
             ActionOutcome.REVERTED,
+            ActionOutcome.LOST,
+            ActionOutcome.REFUSED,
         )
         for policy, action in pairs:
             for outcome in born:

@@ -11,8 +11,8 @@ from remediations.reasons import HoldReason
 def check(request: GuardInput) -> GuardOutcome:
     """Holds while this policy's last write to the same target is younger than the cooldown.
 
-    Writes of this very remediation do not count: they were refused or are known to have had no effect, and `budget`
-    bounds how often they are tried.
+    Writes of this very remediation do not count: they are known to have had no effect. Its `retry_seconds` lie between
+    them, and `budget` bounds how often they are tried.
     """
     policy, remediation = request.policy, request.remediation
     written = [

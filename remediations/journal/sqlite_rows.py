@@ -80,4 +80,5 @@ def read_action(row: sqlite3.Row) -> PastAction:
         written_at=row["written_at"],
         state=State(row["state"]),
         reason=row["reason"],
+        attempts=row["attempts"],
     )

@@ -115,15 +115,16 @@ async def test_object_that_never_stands_still_is_held(world: World):
     assert await world.journal.actions_since(0.1) == []
 
 
-async def test_refused_write_is_held_and_costs_no_budget(world: World):
+async def test_refused_write_is_held_and_counts(world: World):
+    """R3: nothing was stored, but it was sent."""
     await world.deliver()
     world.cluster.before = raising(PermanentError(Reason.PERMISSION, "HTTP status 403"), "patch")
 
     await world.engine().turn("worker")
 
     remediation = await world.newest()
-    assert (remediation.state, remediation.reason) == (State.HELD, "write_refused")
-    assert await world.journal.actions_since(0.1) == []
+    assert (remediation.state, remediation.reason, remediation.attempts) == (State.HELD, "write_refused", 1)
+    assert [item.attempts for item in await world.journal.actions_since(0.1)] == [1]
 
 
 async def test_write_without_an_answer_is_looked_up_and_not_repeated(world: World):

@@ -24,6 +24,20 @@ def test_three_in_a_row_without_proof_open_it():
     assert (outcome.reason, outcome.until) == (HoldReason.BREAKER_OPEN, NOW - 4000 + 14400)
 
 
+@pytest.mark.parametrize("state", [State.EXPIRED, State.NOT_NEEDED])
+def test_attempts_that_got_no_proper_answer_open_it(state):
+    """R3: each attempt counts, not each remediation."""
+    assert ask("breaker", history=History(past(state, state, attempts=1))).reason is None
+    assert ask("breaker", history=History(past(state, state, attempts=2))).reason is HoldReason.BREAKER_OPEN
+
+
+def test_own_attempts_open_it():
+    """R3: what this remediation has sent was not proven, or nothing would be decided now."""
+    own = past(State.CLAIMED, remediation="0001", attempts=3)
+    assert ask("breaker", history=History(own, attempts=3)).reason is HoldReason.BREAKER_OPEN
+    assert ask("breaker", history=History(past(State.CLAIMED, remediation="0001"))).reason is None
+
+
 @pytest.mark.parametrize(
     "actions",
     [

@@ -45,6 +45,22 @@ def test_one_remediation_tries_no_more_often_than_the_policy_may(attempts, reaso
     assert ask("budget", history=History(attempts=attempts)).reason is reason
 
 
+def test_every_attempt_of_a_remediation_counts():
+    """R3: the journal has one row for a remediation, however often it sent its write."""
+    twice = written(100, attempts=2)
+    outcome = ask("budget", history=History(twice))
+    assert (outcome.reason, outcome.until) == (HoldReason.BUDGET_SPENT, NOW - 100 + 3600)
+
+
+def test_own_attempts_count_for_the_whole():
+    """R3: a policy that may try often does not use more than all together may."""
+    own = a_past_action(remediation="0001", written_at=NOW - 1, attempts=3)
+    often = restart_policy(budget_actions=9)
+    whole = a_policy_set(max_actions=3)
+    outcome = ask("budget", policy=often, policy_set=whole, history=History((own,), attempts=3))
+    assert outcome.reason is HoldReason.BUDGET_SPENT
+
+
 def test_own_write_that_was_refused_is_not_counted_twice():
     own = a_past_action(remediation="0001", written_at=NOW - 1)
     assert ask("budget", policy=restart_policy(budget_actions=1), history=History((own,))).reason is None

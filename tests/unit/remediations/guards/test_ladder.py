@@ -26,6 +26,14 @@ def test_old_failures_and_unknown_outcomes_do_not_climb():
     assert ask("ladder", policy=POLICY, history=failed(1, 2, state=State.UNVERIFIED)).reason is None
 
 
+def test_write_that_never_arrived_neither_climbs_nor_ends_the_row():
+    """R3: an expired remediation has sent something that the server did not take."""
+    lost = a_past_action(written_at=NOW - 50, state=State.EXPIRED, attempts=1)
+    assert ask("ladder", policy=POLICY, history=History((lost, *failed(100).actions))).reason is None
+    held = ask("ladder", policy=POLICY, history=History((lost, *failed(100, 200).actions)))
+    assert held.reason is HoldReason.LADDER_EXHAUSTED
+
+
 def test_policy_without_a_ladder_passes():
     assert ask("ladder", history=failed(1, 2, 3)).reason is None
 
