@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from chassis.errors import PermanentError, Reason
+from chassis.kubernetes_pods import is_ending, is_over
 from exporter.catalogue import Metric
 
 JsonObject = dict[str, Any]
@@ -134,7 +135,7 @@ def allowance(pod: JsonObject, kind: str) -> Decimal | None:
 
 
 def read_usage(pods: Iterable[JsonObject], metrics: Mapping[str, JsonObject]) -> Usage:
-    """Usage of the pods that have a figure in `metrics` (PodMetrics by pod name); pods that are ending do not count.
+    """Usage of the pods that have a figure in `metrics` (PodMetrics by pod name); those that end or are over do not.
 
     The ratio is the busiest replica's; when some replicas have a limit and others only a request, limits are compared.
     """
@@ -143,7 +144,7 @@ def read_usage(pods: Iterable[JsonObject], metrics: Mapping[str, JsonObject]) ->
     is_known = False
     for pod in pods:
         figure = metrics.get(pod["metadata"]["name"])
-        if figure is None or "deletionTimestamp" in pod["metadata"]:
+        if figure is None or is_ending(pod) or is_over(pod):
             continue
         used = sum((parse_quantity(str(item["usage"]["cpu"])) for item in figure["containers"]), Decimal(0))
         is_known, cores = True, cores + used

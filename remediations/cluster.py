@@ -18,8 +18,9 @@ from chassis.kubernetes import (
     pods_path,
 )
 from chassis.kubernetes_paths import replica_sets_path
+from chassis.kubernetes_pods import is_ending, is_over
 from remediations.circumstances import Change, Pods, Template
-from remediations.delivery import find_delivery, read_managers
+from remediations.delivery import find_delivery, read_managers, read_scalers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Target
 from remediations.once import Once
@@ -155,6 +156,7 @@ def _workload(document: JsonObject, resolved: Resolved) -> Workload:
         drop_tables_problem=resolved.problem,
         surge=surge(spec),
         replicas_managers=read_managers(document, "replicas"),
+        replicas_scalers=read_scalers(document, "replicas"),
         delivered_by=find_delivery(metadata),
         unavailable=unavailable(spec),
     )
@@ -196,7 +198,14 @@ def _autoscaler(item: JsonObject) -> Autoscaler:
         is_limited=condition_of(conditions, "ScalingLimited"),
         annotations=_own_annotations(metadata),
         owner=_owner(metadata),
+        is_out_paused=_is_disabled(spec, "scaleUp"),
+        is_in_paused=_is_disabled(spec, "scaleDown"),
     )
+
+
+def _is_disabled(spec: Mapping[str, Any], direction: str) -> bool:
+    """Whether an autoscaler's behaviour in this direction is switched off."""
+    return ((spec.get("behavior") or {}).get(direction) or {}).get("selectPolicy") == "Disabled"
 
 
 def condition_of(conditions: Iterable[Mapping[str, Any]], kind: str) -> bool | None:
@@ -216,8 +225,8 @@ def _allowed(item: JsonObject) -> int:
 
 
 def _is_ready(pod: JsonObject) -> bool:
-    """Whether the pod is Ready and not on its way out."""
-    if pod["metadata"].get("deletionTimestamp"):
+    """Whether the pod is Ready, not over and not on its way out."""
+    if is_ending(pod) or is_over(pod):
         return False
     return condition_of((pod.get("status") or {}).get("conditions") or (), "Ready") is True
 

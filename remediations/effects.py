@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import pod_path, resource_path
+from chassis.kubernetes_pods import is_ending, is_over
 from remediations.cluster import ClusterReader, reading
 from remediations.decision import Plan
 from remediations.model import Fact
@@ -60,14 +61,18 @@ async def _ask(lookout: Lookout, plan: Plan) -> Standing:
 
 
 async def _is_replaced(lookout: Lookout, plan: Plan) -> bool:
-    """Whether the evicted pod is gone and the Deployment has all its pods again."""
+    """Whether the evicted pod is gone or on its way out, and the Deployment has all its pods again without it.
+
+    On a dead node the pod stays Terminating until the node is removed; it serves nobody, and another runs in its place.
+    """
     try:
         document = await lookout.read(pod_path(plan.target.namespace, plan.expected["pod"]))
     except BackendError as error:
         if error.reason is not Reason.MISSING:
             raise
     else:
-        if document["metadata"]["uid"] == plan.expected["pod_uid"]:
+        is_same = document["metadata"]["uid"] == plan.expected["pod_uid"]
+        if is_same and not (is_ending(document) or is_over(document)):
             return False
     workload = await _workload(lookout, plan)
     return workload.uid == plan.expected["uid"] and workload.is_rolled_out

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
+from chassis.kubernetes_pods import is_ending, is_over
 from remediations.decision import Plan
 from remediations.journal.errors import FenceLostError
 from remediations.model import Fact
@@ -223,7 +224,7 @@ class Executor:
             raise
         metadata = document.get("metadata") or {}
         if gone_uid:
-            return metadata.get("uid") != gone_uid or bool(metadata.get("deletionTimestamp"))
+            return metadata.get("uid") != gone_uid or is_ending(document) or is_over(document)
         if isinstance(step, PatchStep) and not step.done_if:
             # A subresource drops annotations: the absolute value itself says that nothing is left to do.
             wanted, found = step.body.get("spec") or {}, document.get("spec") or {}

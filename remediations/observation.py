@@ -122,7 +122,8 @@ def _from_data(data: Mapping[str, Any]) -> Observation:
 
 def _workload(data: Mapping[str, Any]) -> Workload:
     """The workload as it was stored: JSON knows no tuples."""
-    return Workload(**{**data, "replicas_managers": tuple(data.get("replicas_managers", ()))})
+    lists = {name: tuple(data.get(name, ())) for name in ("replicas_managers", "replicas_scalers")}
+    return Workload(**{**data, **lists})
 
 
 def _fact(data: Mapping[str, Any], value: Any) -> Fact[Any]:

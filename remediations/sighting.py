@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes import JsonObject
 from chassis.kubernetes_paths import deployment_path, pods_path, resource_path
+from chassis.kubernetes_pods import is_ending, is_over
 from remediations.cluster import ClusterApi, condition_of, reading, selects
 from remediations.model import Fact, Target
 from remediations.senders import Session
@@ -19,7 +20,10 @@ from remediations.sights import KEDA, CronJob, IdleSessions, Need, Pod, ScaledOb
 Items = list[JsonObject]
 T = TypeVar("T")
 BATCH = "batch/v1"
-PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
+PAUSED = "autoscaling.keda.sh/paused"
+"""Annotations of KEDA ("Pause autoscaling"): this one, and with the suffixes -scale-out, -scale-in and -replicas."""
+NOT_PAUSED = frozenset({"0", "f", "false"})
+"""What Go's strconv.ParseBool reads as false; whatever else stands there was meant to pause."""
 IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 """The function that `controlcore-remediator grants` prints; needs PostgreSQL 12."""
 
@@ -138,15 +142,13 @@ def _pod(item: JsonObject, now: float) -> Pod:
     """A Pod from its metadata and status."""
     metadata, status = item["metadata"], item.get("status") or {}
     ready: JsonObject = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
-    is_ready = ready.get("status") == "True"
     since = ready.get("lastTransitionTime")
-    is_over = status.get("phase") in {"Succeeded", "Failed"}
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
-        is_ready=is_ready,
+        is_ready=ready.get("status") == "True" and not is_over(item),
         unready_seconds=max(0.0, now - parse_time(since)) if since and ready.get("status") == "False" else None,
-        is_ending=bool(metadata.get("deletionTimestamp")) or is_over,
+        is_ending=is_ending(item) or is_over(item),
         restarts=sum(int(each.get("restartCount", 0)) for each in status.get("containerStatuses") or ()),
     )
 
@@ -174,7 +176,16 @@ def _scaled_object(item: JsonObject) -> ScaledObject:
         resource_version=metadata["resourceVersion"],
         minimum=None if least is None else int(least),
         maximum=None if most is None else int(most),
-        is_paused=any(annotations.get(name, "false") != "false" for name in PAUSED),
+        is_paused=_is_set(annotations, PAUSED)
+        or f"{PAUSED}-replicas" in annotations
+        or condition_of(conditions, "Paused") is True,
         annotations={name: value for name, value in annotations.items() if name.startswith("controlcore.io/")},
         is_ready=condition_of(conditions, "Ready"),
+        is_out_paused=_is_set(annotations, f"{PAUSED}-scale-out"),
+        is_in_paused=_is_set(annotations, f"{PAUSED}-scale-in"),
     )
+
+
+def _is_set(annotations: Mapping[str, str], name: str) -> bool:
+    """Whether an annotation is there and does not say false."""
+    return name in annotations and annotations[name].lower() not in NOT_PAUSED

@@ -70,9 +70,14 @@ class ScaledObject:
     minimum: int | None
     maximum: int | None
     is_paused: bool
+    """Neither more nor fewer pods are wanted (`paused`, `paused-replicas`)."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     is_ready: bool | None = None
     """Condition Ready, by which KEDA says that it follows the object; None when it has not said."""
+    is_out_paused: bool = False
+    """No more pods are wanted (`paused-scale-out`)."""
+    is_in_paused: bool = False
+    """No fewer pods are wanted (`paused-scale-in`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes import config_map_path, resource_path
+from chassis.kubernetes_pods import is_ending, is_over
 from remediations.circumstances import Change, Pods, Source, Template
+from remediations.delivery import find_controllers
 from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.windows import parse_clock
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from remediations.cluster import ClusterApi
 
 CONTROLLERS = frozenset({FIELD_MANAGER, "kube-controller-manager"})
-"""Field managers whose writes are nobody's work: our own, and those of the controllers that only follow a change."""
+"""Field managers whose writes are nobody's work: our own, and those of the controllers that only follow a change.
+
+Where another program runs the controllers (k3s, kubelite), `find_controllers` tells its name.
+"""
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 Reference = tuple[str, str, bool]
 """Kind, name, and whether the template may do without the object."""
@@ -31,12 +36,12 @@ def read_changes(document: Mapping[str, Any]) -> tuple[Change, ...] | None:
     entries = document["metadata"].get("managedFields")
     if not entries:
         return None
-    changes = []
+    changes, controllers = [], CONTROLLERS | find_controllers(document)
     for entry in entries:
         at = parse_clock(str(entry.get("time", "")))
         who = str(entry.get("manager", "somebody"))
         subresource = str(entry.get("subresource", ""))
-        if at is None or who in CONTROLLERS or subresource == "status":
+        if at is None or who in controllers or subresource == "status":
             continue
         changes.append(Change(who, subresource or _parts(entry.get("fieldsV1") or {}), at))
     return tuple(sorted(changes, key=lambda change: change.at, reverse=True))
@@ -187,11 +192,16 @@ def _containers(template: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def read_pods(items: Iterable[Mapping[str, Any]]) -> Pods:
-    """How old the oldest pod is and how many are on their way out (core/v1 PodList)."""
+    """How old the oldest pod is and how many are on their way out (core/v1 PodList). Pods that are over do not count.
+
+    An evicted pod stays in the list, Failed, until somebody removes it: it runs nothing and holds no connection.
+    """
     started: list[float] = []
     terminating = 0
     for item in items:
-        if item["metadata"].get("deletionTimestamp"):
+        if is_over(item):
+            continue
+        if is_ending(item):
             terminating += 1
             continue
         at = parse_clock(str((item.get("status") or {}).get("startTime", "")))

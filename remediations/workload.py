@@ -31,7 +31,9 @@ class Workload:
     surge: int = 0
     """Pods that a rolling update may start beyond the desired number (spec.strategy.rollingUpdate.maxSurge)."""
     replicas_managers: tuple[str, ...] = ()
-    """Field managers of spec.replicas (metadata.managedFields), controllers that follow an autoscaler left out."""
+    """Who delivers spec.replicas with the whole object (metadata.managedFields); writes through /scale are left out."""
+    replicas_scalers: tuple[str, ...] = ()
+    """Who set spec.replicas through /scale and still owns it: an autoscaler, a person, or this program."""
     delivered_by: str = ""
     """Helm, Argo CD or Flux, where a label or annotation says that it delivers the object; else empty."""
     unavailable: int | None = None
@@ -79,6 +81,10 @@ class Autoscaler:
     annotations: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
     """kind/name of a controlling ownerReference (a ScaledObject regenerates its HPA), or empty."""
+    is_out_paused: bool = False
+    """No more pods are wanted (spec.behavior.scaleUp.selectPolicy is Disabled)."""
+    is_in_paused: bool = False
+    """No fewer pods are wanted (spec.behavior.scaleDown.selectPolicy is Disabled)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import pods_path, resource_path
+from chassis.kubernetes_pods import is_ending, is_over
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -134,12 +135,13 @@ def colour_of(version: str | None) -> str:
 
 
 def count_ready(pods: Iterable[JsonObject]) -> int:
-    """How many pods are Ready and not on their way out."""
+    """How many pods are Ready, not over and not on their way out."""
     return sum(
         any(
             item.get("type") == "Ready" and item.get("status") == "True"
             for item in (pod.get("status") or {}).get("conditions") or ()
         )
-        and "deletionTimestamp" not in (pod.get("metadata") or {})
+        and not is_ending(pod)
+        and not is_over(pod)
         for pod in pods
     )

@@ -18,6 +18,7 @@ from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
 from chassis.http import Call
 from chassis.kubernetes_paths import pods_path
+from chassis.kubernetes_pods import is_ending
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -208,4 +209,4 @@ def read_sizes(response: Response) -> dict[Metric, int]:
 
 def is_running(pod: Mapping[str, Any]) -> bool:
     """Whether a pod runs and is not ending."""
-    return (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    return (pod.get("status") or {}).get("phase") == "Running" and not is_ending(pod)

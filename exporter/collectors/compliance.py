@@ -16,6 +16,7 @@ from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import deployment_path, pods_path, resource_path
+from chassis.kubernetes_pods import is_over
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.compliance_checks import (
@@ -184,7 +185,8 @@ class ComplianceCollector:
         evidence.policies, evidence.bindings, evidence.roles = (task.result() for task in lists)
         api = evidence.deployments.get(self._api_name())
         if api is not None:
-            evidence.pods = await self._list(pods_path(place.namespace), selector_of(api))
+            pods = await self._list(pods_path(place.namespace), selector_of(api))
+            evidence.pods = None if pods is None else [pod for pod in pods if not is_over(pod)]
         return evidence
 
     async def _read_deployment(self, name: str, evidence: Evidence) -> None:

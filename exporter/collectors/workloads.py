@@ -11,6 +11,7 @@ from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import autoscalers_path, deployment_path, pod_metrics_path, pods_path
+from chassis.kubernetes_pods import is_over
 from exporter.catalogue import Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.rollout_objects import (
@@ -164,7 +165,8 @@ class WorkloadsCollector:
         if deployment is None:
             return Workload()
         pods = await self._list(reading, pods_path(self._place.namespace), label_selector=selector_of(deployment))
-        return Workload(deployment, pods)
+        # An evicted pod stays in the list for long: what it says of its containers is not about anything that runs.
+        return Workload(deployment, None if pods is None else [pod for pod in pods if not is_over(pod)])
 
     async def _list(
         self, reading: Reading, path: str, *, label_selector: str | None = None, may_be_missing: bool = False

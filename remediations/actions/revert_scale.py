@@ -50,7 +50,8 @@ def _find_change(owner: Owner, taking: TakingBack, facts: Facts) -> str:
             return f"{item.field} is {owner.numbers[item.field]}, not the {item.after} that was set"
     if owner.kind is OwnerKind.DEPLOYMENT:
         workload = facts.workload.value
-        others = [] if workload is None else [name for name in workload.replicas_managers if name != FIELD_MANAGER]
+        owners = () if workload is None else (*workload.replicas_managers, *workload.replicas_scalers)
+        others = [name for name in dict.fromkeys(owners) if name != FIELD_MANAGER]
         return f"{', '.join(others)} set the replicas since" if others else ""
     mark = owner.annotations.get(ANNOTATION_OPERATION)
     return "" if mark in taking.marks else f"{owner.name} carries the operation id {mark or 'of nobody'}"

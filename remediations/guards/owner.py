@@ -50,9 +50,10 @@ def _judge_known(request: GuardInput, workload: Workload | None) -> GuardOutcome
     crowd = _find_crowd(autoscalers.value, scaled.value)
     if crowd:
         return holds(HoldReason.OWNED_BY_OTHER, crowd)
-    if workload is not None and workload.replicas_desired <= 0:
-        return holds(HoldReason.WORKLOAD_PAUSED, "the Deployment is scaled to zero: somebody wants no pods")
     autoscaler = next(iter(autoscalers.value), None)
+    paused = _find_pause(request, workload, [*scaled.value, *autoscalers.value])
+    if paused:
+        return holds(HoldReason.WORKLOAD_PAUSED, paused)
     if scaled.value:
         return _judge_scaled_object(scaled.value[0], autoscaler)
     return _judge_autoscaler(autoscaler) if autoscaler is not None else _judge_workload(request, workload)
@@ -71,10 +72,25 @@ def _find_crowd(autoscalers: Sequence[Autoscaler], scaled: Sequence[ScaledObject
     return ""
 
 
+def _find_pause(request: GuardInput, workload: Workload | None, owners: Sequence[ScaledObject | Autoscaler]) -> str:
+    """In words what a person has switched off in the direction of this action; empty when nothing is.
+
+    An action that gives a workload more pods must be able to add some, one that takes them back to let some go.
+    """
+    if workload is not None and workload.replicas_desired <= 0:
+        return "the Deployment is scaled to zero: somebody wants no pods"
+    for found in owners:
+        if isinstance(found, ScaledObject) and found.is_paused:
+            return f"somebody has paused ScaledObject {found.name}"
+        if found.is_in_paused and request.has(Effect.REMOVES_PODS):
+            return f"somebody has paused scaling in of {type(found).__name__} {found.name}"
+        if found.is_out_paused and not request.has(Effect.REMOVES_PODS):
+            return f"somebody has paused scaling out of {type(found).__name__} {found.name}"
+    return ""
+
+
 def _judge_scaled_object(found: ScaledObject, autoscaler: Autoscaler | None) -> GuardOutcome:
     """The answer for a ScaledObject, with the autoscaler that KEDA makes from it, once it has."""
-    if found.is_paused:
-        return holds(HoldReason.WORKLOAD_PAUSED, f"somebody has paused ScaledObject {found.name}")
     if autoscaler is None:
         if found.is_ready is True:
             return PASSED

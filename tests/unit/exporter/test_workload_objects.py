@@ -226,6 +226,12 @@ def test_pod_that_is_ending_does_not_count():
     assert read_usage([ending, pod("b", container(limits="1"))], figures(a="900m", b="100m")).ratio == 0.1
 
 
+def test_pod_that_is_over_does_not_count():
+    """R8: its last figure may be listed a while longer."""
+    over = {**pod("a", container(limits="1")), "status": {"phase": "Failed", "reason": "Evicted"}}
+    assert read_usage([over, pod("b", container(limits="1"))], figures(a="900m", b="100m")).ratio == 0.1
+
+
 def test_selector_becomes_the_apis_query():
     selector = {
         "matchLabels": {"tier": "back", "app": "api"},

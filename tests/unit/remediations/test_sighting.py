@@ -12,6 +12,7 @@ from remediations.sights import Need, ScaledObject
 from tests.fakes.decisions import API, NOW, a_scaled_object
 from tests.fakes.kubernetes import FakeCluster
 
+KEDA_PAUSED = "autoscaling.keda.sh/paused"
 COLLECTION = "/apis/keda.sh/v1alpha1/namespaces/control-core/scaledobjects"
 
 
@@ -63,6 +64,37 @@ async def test_pause_and_bounds_are_read_as_keda_reads_them(annotations, is_paus
     found: ScaledObject
     (found,) = (await look(FakeCluster({f"{COLLECTION}/api": bare}))).value
     assert (found.is_paused, found.minimum, found.maximum, found.is_ready) == (is_paused, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({}, (False, False, False)),
+        ({f"{KEDA_PAUSED}-scale-out": "true"}, (False, True, False)),
+        ({f"{KEDA_PAUSED}-scale-out": "TRUE"}, (False, True, False)),
+        ({f"{KEDA_PAUSED}-scale-out": "yes"}, (False, True, False)),
+        ({f"{KEDA_PAUSED}-scale-out": "0"}, (False, False, False)),
+        ({f"{KEDA_PAUSED}-scale-in": "1"}, (False, False, True)),
+        ({f"{KEDA_PAUSED}-scale-in": "False"}, (False, False, False)),
+        ({f"{KEDA_PAUSED}-replicas": "0"}, (True, False, False)),
+        ({KEDA_PAUSED: "t"}, (True, False, False)),
+        ({KEDA_PAUSED: "F"}, (False, False, False)),
+    ],
+)
+async def test_every_pause_of_keda_is_read(annotations, expected):
+    """R7: paused-scale-out was not read, and maxReplicaCount was raised against it."""
+    bare = document("api", API.name)
+    bare["metadata"]["annotations"] = annotations
+    (found,) = (await look(FakeCluster({f"{COLLECTION}/api": bare}))).value
+    assert (found.is_paused, found.is_out_paused, found.is_in_paused) == expected
+
+
+async def test_pause_that_keda_says_itself_is_read():
+    """R7: condition Paused, whatever made KEDA pause."""
+    bare = document("api", API.name)
+    bare["status"] = {"conditions": [{"type": "Paused", "status": "True"}]}
+    (found,) = (await look(FakeCluster({f"{COLLECTION}/api": bare}))).value
+    assert found.is_paused
 
 
 async def test_absent_kind_means_that_there_is_none():

@@ -53,6 +53,13 @@ def test_our_own_writes_and_controllers_are_nobodys_work(found):
     assert read_changes({"metadata": {"managedFields": [found]}}) == ()
 
 
+def test_controllers_of_any_name_are_nobodys_work():
+    """R13: k3s and kubelite run the controllers in a program of another name."""
+    status = entry("k3s", subresource="status", fieldsV1={"f:status": {"f:observedGeneration": {}}})
+    fields = [status, entry("k3s"), entry("k3s", subresource="scale"), entry("kubectl", subresource="scale")]
+    assert [change.who for change in read_changes({"metadata": {"managedFields": fields}})] == ["kubectl"]
+
+
 def test_change_without_known_fields_is_one_of_the_object():
     assert read_changes({"metadata": {"managedFields": [entry("x", fieldsV1=None)]}})[0].what == "the object"
     assert read_changes({"metadata": {"managedFields": [entry("x", fieldsV1={"f:data": None})]}})[0].what == "data"
@@ -210,6 +217,16 @@ def test_pods_tell_the_oldest_start_and_who_is_leaving():
     ]
     assert read_pods(items) == Pods(NOON, 1)
     assert read_pods(()) == Pods(None, 0)
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_pod_that_is_over_is_no_pod(phase):
+    """R8: an evicted pod stays in the list, and was older than every change of a configuration."""
+    over = {"metadata": {}, "status": {"startTime": "2025-11-01T12:00:00Z", "phase": phase, "reason": "Evicted"}}
+    ending = {"metadata": {"deletionTimestamp": "2025-11-01T12:00:00Z"}, "status": {"phase": phase}}
+    running = {"metadata": {}, "status": {"startTime": "2025-11-23T12:00:00Z", "phase": "Running"}}
+    assert read_pods([over, ending, running]) == Pods(NOON, 0)
+    assert read_pods([over]) == Pods(None, 0)
 
 
 async def test_shape_that_is_unexpected_is_malformed():

@@ -85,6 +85,7 @@ def test_deployment_without_autoscaler_goes_back_by_its_scale():
         (known(autoscalers=Fact((), "hpa")), "Deployment of the target owns the replicas now"),
         (alone(replicas_desired=4), "replicas is 4, not the 5"),
         (alone(replicas_managers=("kubectl-scale",)), "kubectl-scale set the replicas since"),
+        (alone(replicas_scalers=(FIELD_MANAGER, "kubectl")), "kubectl set the replicas since"),
         (alone(uid="uid-9"), "owns the replicas now"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from remediations.limits import Consent
 from remediations.model import FIELD_MANAGER, Fact
+from remediations.policy_model import as_revert
 from remediations.reasons import HoldReason
 from remediations.sights import Sights
 from tests.fakes.decisions import (
@@ -96,6 +97,10 @@ GENERATED = an_autoscaler(name="keda-hpa-api", owner="ScaledObject/control-plane
         (keda(a_scaled_object(is_ready=False)), HoldReason.AUTOSCALER_BLIND),
         (keda(a_scaled_object(), replace(GENERATED, is_active=False)), HoldReason.AUTOSCALER_BLIND),
         (keda(a_scaled_object(is_paused=True), GENERATED), HoldReason.WORKLOAD_PAUSED),
+        (keda(a_scaled_object(is_out_paused=True), GENERATED), HoldReason.WORKLOAD_PAUSED),
+        (keda(a_scaled_object(is_in_paused=True), GENERATED), None),
+        (keda(a_scaled_object(), replace(GENERATED, is_out_paused=True)), HoldReason.WORKLOAD_PAUSED),
+        (facts(autoscalers=Fact((an_autoscaler(is_out_paused=True),), "hpa")), HoldReason.WORKLOAD_PAUSED),
         (keda(a_scaled_object(), an_autoscaler()), HoldReason.OWNED_BY_OTHER),
         (keda(a_scaled_object(name="other"), GENERATED), HoldReason.OWNED_BY_OTHER),
         (facts(sights=with_scaled_objects(a_scaled_object(), a_scaled_object(name="b"))), HoldReason.OWNED_BY_OTHER),
@@ -109,6 +114,10 @@ GENERATED = an_autoscaler(name="keda-hpa-api", owner="ScaledObject/control-plane
         "no autoscaler, and KEDA cannot",
         "its autoscaler is blind",
         "paused by a person",
+        "scaling out paused (R7)",
+        "scaling in paused, which does not matter now (R7)",
+        "its autoscaler may not scale up (R7)",
+        "an autoscaler that may not scale up (R7)",
         "an autoscaler of somebody else beside it",
         "the autoscaler of another one beside it",
         "two of them",
@@ -118,6 +127,20 @@ GENERATED = an_autoscaler(name="keda-hpa-api", owner="ScaledObject/control-plane
 )
 def test_scaled_object_owns_the_replicas_when_it_can_and_alone(found, reason):
     assert ask("owner", policy=scale_policy(), facts=found).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (keda(a_scaled_object(is_in_paused=True), GENERATED), HoldReason.WORKLOAD_PAUSED),
+        (keda(a_scaled_object(is_out_paused=True), GENERATED), None),
+        (facts(autoscalers=Fact((an_autoscaler(is_in_paused=True),), "hpa")), HoldReason.WORKLOAD_PAUSED),
+        (keda(a_scaled_object(is_paused=True), GENERATED), HoldReason.WORKLOAD_PAUSED),
+    ],
+)
+def test_revert_is_held_by_what_pauses_scaling_in(found, reason):
+    """R7: the other direction of the same switch."""
+    assert ask("owner", policy=as_revert(scale_policy()), facts=found).reason is reason
 
 
 def test_autoscalers_that_cannot_be_read_leave_the_owner_unknown():
