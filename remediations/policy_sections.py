@@ -118,7 +118,8 @@ def _window(node: Node) -> Window | None:
         if "cron" in nodes:
             seconds = nodes["duration_seconds"].number(NUMBERS["duration_seconds"])
             return Window(name, zone, parse_cron(nodes["cron"].text()), seconds)
-        begins_at, ends_at = parse_moment(nodes["from"].text(), zone), parse_moment(nodes["to"].text(), zone)
+        begins_at = parse_moment(nodes["from"].text(), zone)
+        ends_at = parse_moment(nodes["to"].text(), zone, is_end=True)
     except WindowError as error:
         if len(node.faults) == faults:
             node.fault(str(error))

@@ -52,24 +52,33 @@ class Window:
     ends_at: float = 0.0
 
     def end_if_open(self, now: float) -> float | None:
-        """Unix seconds of the end of the window that is open now; None when none is."""
+        """Unix seconds of the end of the window that is open now; None when none is.
+
+        A window of a cron line is open while a clock on the wall shows a time within it: from 22:00 for eight hours
+        ends at 06:00, also in the night in which clocks are changed. An hour that is shown twice counts both times.
+        """
         if self.cron is None:
             return self.ends_at if self.begins_at <= now < self.ends_at else None
-        ends = [
-            begin + self.seconds for begin in self._beginnings(self.cron, now) if begin <= now < begin + self.seconds
-        ]
-        return max(ends, default=None)
+        wall, length = datetime.fromtimestamp(now, self.zone).replace(tzinfo=None), timedelta(seconds=self.seconds)
+        ends = [begin + length for begin in _beginnings(self.cron, wall, length) if begin <= wall < begin + length]
+        return _next_instant(max(ends), self.zone, now) if ends else None
 
-    def _beginnings(self, cron: Cron, now: float) -> Iterator[float]:
-        """Every beginning that could still be open; local times, so that nine o'clock stays nine in summer."""
-        first = datetime.fromtimestamp(now - self.seconds, self.zone).date()
-        last = datetime.fromtimestamp(now, self.zone).date()
-        for number in range((last - first).days + 1):
-            day = first + timedelta(days=number)
-            if cron.has_day(day):
-                for hour in cron.hours:
-                    for minute in cron.minutes:
-                        yield datetime.combine(day, time(hour, minute), self.zone).timestamp()
+
+def _beginnings(cron: Cron, wall: datetime, length: timedelta) -> Iterator[datetime]:
+    """Every beginning, as a clock on the wall shows it, that could still be open."""
+    first = (wall - length).date()
+    for number in range((wall.date() - first).days + 1):
+        day = first + timedelta(days=number)
+        if cron.has_day(day):
+            for hour in cron.hours:
+                for minute in cron.minutes:
+                    yield datetime.combine(day, time(hour, minute))
+
+
+def _next_instant(wall: datetime, zone: ZoneInfo, now: float) -> float:
+    """Unix seconds at which a clock on the wall shows this time next; one that is left out comes with the next hour."""
+    instants = [wall.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1)]
+    return min((instant for instant in instants if instant > now), default=max(instants))
 
 
 def parse_cron(text: str) -> Cron:
@@ -100,13 +109,17 @@ def _field(text: str, name: str, least: int, most: int) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def parse_moment(text: str, zone: ZoneInfo) -> float:
-    """Unix seconds of an ISO 8601 moment; without an offset it is local time. Raises WindowError."""
+def parse_moment(text: str, zone: ZoneInfo, *, is_end: bool = False) -> float:
+    """Unix seconds of an ISO 8601 moment; without an offset it is local time. Raises WindowError.
+
+    Of a local time that clocks show twice a window begins at the first and ends at the second.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise WindowError(f"{text!r} is no moment like 2026-12-24T18:00") from error
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC).timestamp()
+    local = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone, fold=int(is_end))
+    return local.astimezone(UTC).timestamp()
 
 
 def parse_clock(text: str) -> float | None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from remediations.windows import Window, WindowError, parse_clock, parse_cron, parse_moment
 
@@ -41,6 +43,91 @@ def weekly(line: str, hours: float) -> Window:
 )
 def test_cron_window_is_open_by_local_time(line, hours, moment, is_open):
     assert (weekly(line, hours).end_if_open(at(moment)) is not None) is is_open
+
+
+NIGHT = weekly("0 22 * * *", 8)
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_open"),
+    [
+        ("2026-10-24T21:59:00+02:00", False),
+        ("2026-10-24T22:00:00+02:00", True),
+        ("2026-10-25T02:30:00+02:00", True),
+        ("2026-10-25T02:30:00+01:00", True),
+        ("2026-10-25T05:30:00+01:00", True),
+        ("2026-10-25T06:00:00+01:00", False),
+        ("2026-03-28T22:00:00+01:00", True),
+        ("2026-03-29T05:59:00+02:00", True),
+        ("2026-03-29T06:00:00+02:00", False),
+        ("2026-03-29T06:59:00+02:00", False),
+    ],
+)
+def test_night_ends_at_six_when_clocks_are_changed(moment, is_open):
+    """R15: it ended an hour early when clocks went back, and an hour late when they went forward."""
+    now = datetime.fromisoformat(moment).timestamp()
+    end = NIGHT.end_if_open(now)
+    assert (end is not None) is is_open
+    if end is not None:
+        assert datetime.fromtimestamp(end, BERLIN).strftime("%H:%M") == "06:00"
+
+
+def test_hour_that_is_shown_twice_counts_both_times():
+    """R15: and so does a window that lies within it."""
+    short = weekly("30 2 * * *", 0.25)
+    shown = [f"2026-10-25T02:{minute}:00{offset}" for offset in ("+02:00", "+01:00") for minute in (29, 30, 44, 45)]
+    found = [short.end_if_open(datetime.fromisoformat(text).timestamp()) is not None for text in shown]
+    assert found == [False, True, True, False] * 2
+
+
+def test_local_time_that_is_shown_twice_begins_at_the_first_and_ends_at_the_second():
+    first, second = (
+        datetime.fromisoformat(f"2026-10-25T02:30:00{offset}").timestamp() for offset in ("+02:00", "+01:00")
+    )
+    assert parse_moment("2026-10-25T02:30", BERLIN) == first
+    assert parse_moment("2026-10-25T02:30", BERLIN, is_end=True) == second
+
+
+ZONES = sorted(available_timezones())
+LINES = st.builds(
+    "{} {} * * {}".format, st.integers(0, 59), st.integers(0, 23), st.sampled_from(("*", "mon-fri", "sat,sun", "0"))
+)
+DECADES = st.integers(
+    int(datetime(1990, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2037, 1, 1, tzinfo=UTC).timestamp())
+)
+
+
+@st.composite
+def moments(draw):
+    """A zone and a moment, half of the time within a day of a change of its clocks."""
+    zone, now = ZoneInfo(draw(st.sampled_from(ZONES))), draw(DECADES)
+    if draw(st.booleans()):
+        offset = datetime.fromtimestamp(now, zone).utcoffset()
+        change = next((at for at in range(now, now + 366 * 86400, 43200) if _offset(at, zone) != offset), now)
+        now = change + draw(st.integers(-86400, 86400))
+    return zone, now
+
+
+def _offset(at, zone):
+    return datetime.fromtimestamp(at, zone).utcoffset()
+
+
+@given(moments(), LINES, st.integers(1, 7 * 24 * 60))
+@settings(deadline=None, max_examples=400)
+def test_window_is_open_exactly_while_a_clock_on_the_wall_shows_a_time_within_it(moment, line, minutes):
+    """R15: in every zone and year, by counting the minutes back on the wall."""
+    zone, now = moment
+    cron, wall = parse_cron(line), datetime.fromtimestamp(now, zone).replace(tzinfo=None)
+    (minute,), (hour,) = cron.minutes, cron.hours
+    begins = [
+        datetime.combine(wall.date() - timedelta(days=days), time(hour, minute))
+        for days in range(9)
+        if cron.has_day(wall.date() - timedelta(days=days))
+    ]
+    is_open = any(begin <= wall < begin + timedelta(minutes=minutes) for begin in begins)
+    end = Window("w", zone, cron, minutes * 60.0).end_if_open(now)
+    assert (end is not None) is is_open
+    assert end is None or end > now
 
 
 def test_end_of_overlapping_windows_is_the_latest():
