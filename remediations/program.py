@@ -157,7 +157,8 @@ async def _listen(
 
 def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[Journal]:
     """The journal on its file."""
-    return open_journal(settings.journal.path, timeout_seconds=settings.journal.timeout_seconds)
+    place = settings.journal
+    return open_journal(place.path, timeout_seconds=place.timeout_seconds, max_log_bytes=place.max_log_bytes)
 
 
 def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, clock: Clock, tools: Tools) -> Executor:

@@ -200,9 +200,10 @@ class Server:
             now = self._parts.clock.monotonic()
             if self._standing_at is not None and now - self._standing_at < STANDING_SECONDS:
                 return
-            journal, counts, is_paused = self._parts.journal, None, None
+            journal, counts, is_paused, sizes = self._parts.journal, None, None, None
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
+                    sizes = await journal.sizes()
                     await journal.check()
                     counts = await journal.counts()
                     pauses = await journal.pauses(self._parts.clock.now())
@@ -212,7 +213,7 @@ class Server:
                 self._is_ready = False
                 # The pause file needs no journal; whether the journal holds a pause nobody knows.
                 is_paused = bool(await asyncio.to_thread(read_pauses, self._parts.pause_file, ())) or None
-            self._parts.telemetry.see_journal(counts, is_writable=self._is_ready)
+            self._parts.telemetry.see_journal(counts, sizes, is_writable=self._is_ready)
             self._parts.telemetry.see_pause(is_paused=is_paused)
             self._standing_at = self._parts.clock.monotonic()
 

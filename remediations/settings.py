@@ -59,6 +59,9 @@ class JournalSettings(Section):
     keep_days: float = Field(default=90.0, ge=1, le=3650)
     """Closed remediations are kept this long. Below a day cooldowns and budgets would suffer; a fault that is held
     for ever adds about 20 MB a day."""
+    max_log_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Some process that reads the file without end keeps its write-ahead log from being cut. Beyond this size nothing
+    new is accepted (503) until it ends. Too small refuses alerts during a backup; too large may fill the disk."""
     timeout_seconds: float = Field(default=20.0, gt=0, le=120)
     """Longest wait for one call to the journal. Too small rolls a storm on a slow disk back each time; Alertmanager
     hangs up after 10 s or more, sends again, and then finds everything stored."""

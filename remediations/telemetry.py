@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from chassis import telemetry
+from remediations.journal.port import Sizes
 from remediations.states import CLOSED, State
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
@@ -92,6 +93,7 @@ class _Standing(Collector):
     """What is true now, as far as it is known: a value that nobody knows is absent, never 0."""
 
     open: Mapping[State, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     is_writable: bool | None = None
     is_paused: bool | None = None
     watchdog_at: float | None = None
@@ -104,6 +106,14 @@ class _Standing(Collector):
         )
         for state, number in self.open.items():
             family.add_metric((state.value,), number)
+        yield family
+        family = GaugeMetricFamily(
+            "controlcore_remediation_journal_size_bytes",
+            "Bytes of the journal's file (part data) and of its write-ahead log (part log).",
+            labels=("part",),
+        )
+        for part, size in self.sizes.items():
+            family.add_metric((part,), size)
         yield family
         yield _single(
             "controlcore_remediation_journal_writable",
@@ -256,10 +266,11 @@ class Telemetry:
         """The alert named Watchdog was stored at this Unix time: the whole path works."""
         self._standing.watchdog_at = at
 
-    def see_journal(self, counts: Mapping[State, int] | None, *, is_writable: bool) -> None:
-        """The journal's standing; None for counts that could not be read, which are then absent."""
+    def see_journal(self, counts: Mapping[State, int] | None, sizes: Sizes | None, *, is_writable: bool) -> None:
+        """The journal's standing; None for counts or sizes that could not be read, which are then absent."""
         known = {} if counts is None else {state: counts.get(state, 0) for state in State if state not in CLOSED}
         self._standing.open = known
+        self._standing.sizes = {} if sizes is None else {"data": sizes.data, "log": sizes.log}
         self._standing.is_writable = is_writable
 
     def see_pause(self, *, is_paused: bool | None) -> None:

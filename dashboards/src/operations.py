@@ -76,7 +76,7 @@ _REMEDIATOR = (
         ),
         Form.STATE,
         8,
-        runbooks=("ControlCoreJournalNotWritable",),
+        runbooks=("ControlCoreJournalNotWritable", "ControlCoreJournalLogPinned"),
     ),
     Panel(
         "Last sign of the alert path",

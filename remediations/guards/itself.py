@@ -14,6 +14,7 @@ OWN_ALERTS = frozenset(
         "ControlCoreAlertPathBroken",
         "ControlCoreAlertsTruncated",
         "ControlCoreAnnouncementsFailing",
+        "ControlCoreJournalLogPinned",
         "ControlCoreJournalNotWritable",
         "ControlCoreRemediationDowngraded",
         "ControlCoreRemediationFailing",

@@ -160,6 +160,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes that a journal takes on the disk."""
+
+    data: int
+    log: int
+    """Of the write-ahead log; it is cut once nobody reads an old state any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recollection:
     """What the journal knows at one moment that matters for a decision; each part as the question of its name says."""
 
@@ -291,6 +300,10 @@ class Journal(Protocol):
 
         What was quarantined before goes too. `before` must lie at least a day back: decisions look that far.
         """
+        ...
+
+    async def sizes(self) -> Sizes | None:
+        """What the journal takes on the disk; None where it is no file."""
         ...
 
     async def check(self) -> None:

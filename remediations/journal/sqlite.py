@@ -16,11 +16,11 @@ from typing import Any
 
 from remediations.journal import sqlite_statements as sql
 from remediations.journal.errors import FenceLostError, JournalError, TargetBusyError
-from remediations.journal.port import Change, Claim, Delivery, Record, Remediation, Stored
+from remediations.journal.port import Change, Claim, Delivery, Record, Remediation, Sizes, Stored
 from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import schedule, store_delivery
 from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, to_json, to_text
-from remediations.journal.sqlite_thread import SqliteThread
+from remediations.journal.sqlite_thread import MAX_LOG_BYTES, SqliteThread
 from remediations.model import Pause
 from remediations.states import CLOSED, State, require_transition
 
@@ -34,7 +34,7 @@ class SqliteJournal(SqliteAnswers):
 
     async def append(self, delivery: Delivery) -> Stored:
         """Stores a delivery durably, in one transaction; after an error nothing of it is stored."""
-        return await self._thread.write(lambda connection: store_delivery(connection, delivery, self._ids))
+        return await self._thread.write(lambda connection: store_delivery(connection, delivery, self._ids), is_new=True)
 
     async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
         """Claims the open remediation that is due for the longest time, or None."""
@@ -157,21 +157,26 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.write(work)
 
+    async def sizes(self) -> Sizes:
+        """What the file and its write-ahead log take on the disk."""
+        return await self._thread.sizes()
+
     async def check(self) -> None:
         """Commits a row that nobody reads: a full or read-only disk shows only when something is really written."""
-        await self._thread.write(lambda connection: connection.execute(sql.PROBE))
+        await self._thread.write(lambda connection: connection.execute(sql.PROBE), is_new=True)
 
 
 @asynccontextmanager
 async def open_journal(
-    path: Path, *, timeout_seconds: float = 10.0, is_checked: bool = True
+    path: Path, *, timeout_seconds: float = 10.0, is_checked: bool = True, max_log_bytes: int = MAX_LOG_BYTES
 ) -> AsyncIterator[SqliteJournal]:
     """The journal in this file, created when it does not exist; raises JournalError with a sentence that helps.
 
     `timeout_seconds` bounds every call, waiting for another process's lock included. `is_checked` reads the whole file
-    for damage first; without it damage shows when something damaged is read.
+    for damage first; without it damage shows when something damaged is read. Beyond `max_log_bytes` of a write-ahead
+    log that a reader keeps from being cut, nothing new is accepted.
     """
-    thread = SqliteThread(path, timeout_seconds, is_checked=is_checked)
+    thread = SqliteThread(path, timeout_seconds, is_checked=is_checked, max_log_bytes=max_log_bytes)
     await thread.open()
     try:
         yield SqliteJournal(thread)

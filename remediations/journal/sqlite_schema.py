@@ -12,6 +12,8 @@ from remediations.journal.errors import JournalError
 
 APPLICATION_ID = 0x43435244
 """PRAGMA application_id of a journal, so that another program's database is never written to."""
+LOG_BYTES = 16 * 1024 * 1024
+"""The write-ahead log is cut down to this once all of it is in the database file (PRAGMA journal_size_limit)."""
 OPEN = "state IN ('received', 'claimed', 'held', 'planned', 'writing', 'verifying')"
 FLYING = "state IN ('planned', 'writing', 'verifying')"
 
@@ -118,6 +120,7 @@ def prepare(connection: sqlite3.Connection, *, is_checked: bool = True) -> None:
             raise JournalError(f"the journal is damaged: {answer}")
     _require_ours(connection)
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}").fetchall()
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     _migrate(connection)

@@ -17,8 +17,12 @@ from typing import TypeVar
 
 from remediations.journal.errors import JournalError
 from remediations.journal.ownership import Ownership
+from remediations.journal.port import Sizes
 from remediations.journal.sqlite_schema import prepare
 
+MAX_LOG_BYTES = 256 * 1024 * 1024
+INTERRUPT_STEPS = 10_000
+"""After so many steps of SQLite's machine a question looks whether anybody still waits for it."""
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 PRIMARY_CODE = 0xFF
@@ -39,8 +43,12 @@ ADVICE = {
 class SqliteThread:
     """Runs work on the connection, one piece after the other, each in a transaction of its own."""
 
-    def __init__(self, path: Path, timeout_seconds: float, *, is_checked: bool = True) -> None:
+    def __init__(
+        self, path: Path, timeout_seconds: float, *, is_checked: bool = True, max_log_bytes: int = MAX_LOG_BYTES
+    ) -> None:
         self._path = path
+        self._log_path = path.with_name(f"{path.name}-wal")
+        self._max_log_bytes = max_log_bytes
         self._timeout_seconds = timeout_seconds
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._connection: sqlite3.Connection | None = None
@@ -67,18 +75,41 @@ class SqliteThread:
         finally:
             self._executor.shutdown(wait=False)
 
-    async def write(self, work: Work[T], *, is_durable: bool = True) -> T:
+    async def write(self, work: Work[T], *, is_durable: bool = True, is_new: bool = False) -> T:
         """Commits what the work has written; rolls all of it back when it raises or takes too long.
+
+        What begins something new (`is_new`) raises JournalError while the write-ahead log is too large: some process
+        reads an old state, and until that ends nothing of the log can be cut. What has begun is still ended.
 
         Without `is_durable` a power failure may take it back, until the next durable commit has returned: all commits
         stand in one log. A crash of the process never does (PRAGMA synchronous = NORMAL).
         """
 
         def job(abandoned: threading.Event) -> T:
+            if is_new:
+                self._require_room()
             self._set_durable(is_durable=is_durable)
             return self._transact(work, "BEGIN IMMEDIATE", abandoned)
 
         return await self._run(job)
+
+    async def sizes(self) -> Sizes:
+        """What the file and its write-ahead log take on the disk."""
+        return await self._run(lambda _abandoned: Sizes(_size(self._path), _size(self._log_path)))
+
+    def _require_room(self) -> None:
+        """Raises JournalError while the log is larger than allowed and cannot be cut; asks for that once more first."""
+        if _size(self._log_path) <= self._max_log_bytes or self._connection is None:
+            return
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._connection.execute("PRAGMA busy_timeout = 0").fetchall()
+        try:
+            is_busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_seconds * 500)}").fetchall()
+        if is_busy:
+            words = "a process that reads the journal keeps its log from being cut: end it"
+            raise JournalError(f"{self._path}: {words} ({_size(self._log_path)} bytes)")
 
     async def read(self, work: Work[T]) -> T:
         """The work's answer, from one consistent state."""
@@ -134,6 +165,7 @@ class SqliteThread:
         connection = self._connection
         if connection is None or abandoned.is_set():
             raise RuntimeError("closed")
+        connection.set_progress_handler(abandoned.is_set, INTERRUPT_STEPS)
         connection.execute(begin)
         try:
             result = work(connection)
@@ -142,7 +174,17 @@ class SqliteThread:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            connection.set_progress_handler(None, 0)
         return result
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for one that is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _explain(error: sqlite3.Error) -> str:
