@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault
 
 NESTED = "__"
@@ -120,23 +121,10 @@ def read_secret(path: Path, setting: str) -> SecretStr:
     return SecretStr(text)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without the silence about a key that stands twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature of the base
-        """The mapping; raises ConstructorError for a repeated key."""
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, "a key stands twice", key_node.start_mark)
-            seen.add(str(key_node.value))
-        return super().construct_mapping(node, deep=deep)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """The file as a mapping; an empty file is an empty mapping. No fault quotes the file, which may hold a password."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError((Fault(str(path), f"cannot read: {error.strerror}"),)) from error
     except yaml.MarkedYAMLError as error:
@@ -158,6 +146,9 @@ def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
     """What the environment says of these settings, as a nested mapping; what cannot be read becomes a fault."""
     try:
         return dict(EnvSettingsSource(kind)())
+    except RecursionError:
+        faults.append(Fault("environment", "a value is nested too deep"))
+        return {}
     except SettingsError as error:
         faults.append(Fault("environment", f"{error}; lists and mappings are given as JSON"))
         return {}

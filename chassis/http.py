@@ -7,11 +7,9 @@ plain User-Agent (the product bans agents that look like scanners), and turns ev
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from chassis.connections import MAX_AGE_SECONDS, Connections
+from chassis.documents import DocumentError, ItemReader, parse_json
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http_fast import Answer, FastRunner
 from chassis.sockets import socket_error
@@ -27,8 +26,6 @@ from chassis.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
-MAX_DIGITS = 300
-"""Of a whole number; a float ends at 309."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +42,15 @@ class Response:
         Numbers that no float can hold are none either, nor are NaN and Infinity, nor what is nested too deep to read.
         """
         try:
-            return json.loads(self.body, parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise PermanentError(Reason.MALFORMED, "the body is not JSON") from error
+            return parse_json(self.body)
+        except DocumentError as error:
+            raise PermanentError(Reason.MALFORMED, f"the body: {error}") from error
 
     def require_ok(self) -> Response:
         """Itself when 2xx; otherwise raises with the reason of the status class."""
         if 200 <= self.status < 300:  # noqa: PLR2004 - the 2xx class
             return self
         raise status_error(self.status)
-
-
-def _whole(text: str) -> int:
-    """A whole number; raises ValueError for one that would overflow wherever it is added to a float."""
-    if len(text) > MAX_DIGITS:
-        raise ValueError("the number is too long")
-    return int(text)
-
-
-def _finite(text: str) -> float:
-    """A number; raises ValueError for one beyond every float."""
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("the number is too large")
-    return number
-
-
-def _refuse(text: str) -> float:
-    """Refuses NaN and Infinity, which Python would read and JSON does not have."""
-    raise ValueError(f"{text} is not JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +64,10 @@ class Call:
     """Not shown in the representation: keys travel here."""
     json: Any = field(default=None, repr=False)
     params: Mapping[str, str] | None = None
+    max_bytes: int = MAX_BODY_BYTES
+    """Longest body that is read."""
+    limit_setting: str = ""
+    """The setting behind `max_bytes`, which the error names; empty where there is none."""
 
 
 def status_error(status: int) -> BackendError:
@@ -129,6 +110,32 @@ class HttpClient:
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
+        async with self._asked(call) as answer:
+            body = bytearray()
+            async for piece in _pieces(answer, call):
+                body += piece
+            return Response(answer.status, bytes(body), loop.time() - started)
+
+    async def read_items(self, call: Call, take: Callable[[list[Any]], Awaitable[None]]) -> None:
+        """Sends one request whose answer is a JSON list, and gives its items to `take` while they arrive.
+
+        The list is never in memory as a whole. Raises what `send` raises, and for a status other than 2xx its reason.
+        """
+        reader = ItemReader()
+        async with self._asked(call) as answer:
+            if not 200 <= answer.status < 300:  # noqa: PLR2004 - the 2xx class
+                raise status_error(answer.status)
+            try:
+                async for piece in _pieces(answer, call):
+                    await take(reader.feed(piece))
+                    await asyncio.sleep(0)
+                await take(reader.feed(b"", is_last=True))
+            except DocumentError as error:
+                raise PermanentError(Reason.MALFORMED, f"the body: {error}") from error
+
+    @asynccontextmanager
+    async def _asked(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to one request while it is open; every failure within the call's deadline is a BackendError."""
         try:
             async with (
                 asyncio.timeout(call.timeout_seconds),
@@ -143,8 +150,7 @@ class HttpClient:
                     ssl=await self._tls(call.url),
                 ) as answer,
             ):
-                body = await _read_bounded(answer)
-                return Response(answer.status, body, loop.time() - started)
+                yield answer
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, aiohttp.ClientSSLError):
                 self._trust.suspect()
@@ -160,14 +166,15 @@ class HttpClient:
             raise PermanentError(Reason.TLS, f"cannot load the authorities: {error}") from error
 
 
-async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
-    """The body, unless it is larger than MAX_BODY_BYTES."""
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(64 * 1024):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise PermanentError(Reason.MALFORMED, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+async def _pieces(answer: aiohttp.ClientResponse, call: Call) -> AsyncIterator[bytes]:
+    """The body in pieces; raises PermanentError as soon as it is larger than the call allows."""
+    size = 0
+    async for piece in answer.content.iter_chunked(64 * 1024):
+        size += len(piece)
+        if size > call.max_bytes:
+            named = f"; the limit is the setting {call.limit_setting}" if call.limit_setting else ""
+            raise PermanentError(Reason.MALFORMED, f"the body is larger than {call.max_bytes} bytes{named}")
+        yield piece
 
 
 def translate(error: BaseException) -> BackendError:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import aiohttp
-import msgspec
 from yarl import URL
 
 from chassis import kubernetes_access
+from chassis.documents import DocumentError, TooManyValuesError, parse_json
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from chassis.http import USER_AGENT, status_error, translate
 from chassis.kubernetes_kubeconfig import from_kubeconfig
@@ -52,8 +52,12 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 PAGE_ITEMS = 250
-MAX_BODY_BYTES = 32 * 1024 * 1024
-"""A page of 250 pods with long specifications stays well below."""
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Of one answer. A page of 250 pods has about 3 MiB; a larger page is asked for again in halves, and one object is
+never larger (etcd refuses more than 1.5 MiB)."""
+MAX_LIST_BYTES = 64 * 1024 * 1024
+"""Of all pages of a list together, where the settings say nothing else."""
+LIMIT_SETTING = "kubernetes.max_list_bytes"
 MESSAGE_LENGTH = 300
 QUOTED_VALUE = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*": ')
 """The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it."""
@@ -81,6 +85,10 @@ class PatchKind(StrEnum):
     """Server-side apply without force: a rival manager's field is a conflict."""
 
 
+class _TooLargeError(PermanentError):
+    """The answer has more than is read; fewer objects may fit."""
+
+
 class KubernetesClient:
     """Reads and changes objects. Open it with `opened()`.
 
@@ -89,22 +97,26 @@ class KubernetesClient:
     http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
-    def __init__(self, access: kubernetes_access.Access) -> None:
+    def __init__(self, access: kubernetes_access.Access, max_list_bytes: int = MAX_LIST_BYTES) -> None:
         self._access = access
+        self._max_list_bytes = max_list_bytes
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, kubeconfig: Path | None) -> AsyncIterator[KubernetesClient]:
+    async def opened(
+        cls, kubeconfig: Path | None, max_list_bytes: int = MAX_LIST_BYTES
+    ) -> AsyncIterator[KubernetesClient]:
         """Opens a client: with the file's current context, or as the pod's ServiceAccount when None.
 
-        Raises ConfigError when there are no usable credentials.
+        A list whose pages have more than `max_list_bytes` together is refused. Raises ConfigError when there are no
+        usable credentials.
         """
         if kubeconfig is None:
             credentials = await asyncio.to_thread(kubernetes_access.in_cluster)
         else:
             credentials = await asyncio.to_thread(from_kubeconfig, kubeconfig)
         async with kubernetes_access.opened(credentials) as access:
-            yield cls(access)
+            yield cls(access, max_list_bytes)
 
     @property
     def problem(self) -> str | None:
@@ -125,10 +137,22 @@ class KubernetesClient:
         if field_selector is not None:
             query["fieldSelector"] = field_selector
         items: list[JsonObject] = []
+        size = 0
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         while True:
-            page = _object(await self._send("GET", path, query=query, timeout_seconds=deadline - loop.time()))
+            try:
+                body = await self._send("GET", path, query=query, timeout_seconds=deadline - loop.time())
+                page = _object(body)
+            except _TooLargeError:
+                if query["limit"] == "1":
+                    raise
+                query["limit"] = str(int(query["limit"]) // 2)
+                continue
+            size += len(body)
+            if size > self._max_list_bytes:
+                problem = f"the list is larger than {self._max_list_bytes} bytes; the limit is {LIMIT_SETTING}"
+                raise PermanentError(Reason.MALFORMED, problem)
             items += page.get("items") or []
             following = (page.get("metadata") or {}).get("continue")
             if not following:
@@ -258,9 +282,11 @@ def _write_query(field_manager: str, *, is_dry_run: bool) -> dict[str, str]:
 def _object(body: bytes) -> JsonObject:
     """A JSON object; raises PermanentError(malformed) for anything else."""
     try:
-        value = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise PermanentError(Reason.MALFORMED, "the API's answer is not JSON") from error
+        value = parse_json(body)
+    except TooManyValuesError as error:
+        raise _TooLargeError(Reason.MALFORMED, f"the API's answer: {error}") from error
+    except DocumentError as error:
+        raise PermanentError(Reason.MALFORMED, f"the API's answer: {error}") from error
     if not isinstance(value, dict):
         raise PermanentError(Reason.MALFORMED, "the API's answer is no JSON object")
     return value
@@ -272,7 +298,7 @@ async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
     async for chunk in answer.content.iter_chunked(64 * 1024):
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise PermanentError(Reason.MALFORMED, f"the answer is larger than {MAX_BODY_BYTES} bytes")
+            raise _TooLargeError(Reason.MALFORMED, f"the answer is larger than {MAX_BODY_BYTES} bytes")
     return bytes(body)
 
 

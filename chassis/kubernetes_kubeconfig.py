@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault
 from chassis.kubernetes_access import SETTING, UNUSABLE, Credentials, read_token, require_token
 from chassis.kubernetes_plugin import as_file
@@ -111,7 +112,7 @@ def from_kubeconfig(path: Path) -> Credentials:
 def _read_mapping(path: Path) -> Mapping[str, Any]:
     """The file as a mapping; a fault of it says the line and quotes nothing, for the file holds secrets."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = load_yaml(path.read_text(encoding="utf-8"), is_strict=False)
     except (OSError, UnicodeDecodeError) as error:
         problem = (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
         raise ConfigError((Fault(WHERE, f"{UNUSABLE}: cannot read {path}: {problem}"),)) from None

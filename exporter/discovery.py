@@ -7,7 +7,6 @@ can register a bouncer there, and the exporter would ask whatever address it nam
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
+from chassis.documents import load_yaml, parse_json
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import pods_path, resource_path
 from exporter.settings import BouncerTarget, ExporterSettings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FILE_MAX_BYTES = 4 * 1024 * 1024
 LIST_SECONDS = 5.0
+SCHEMES = ("http", "https")
 ENVIRONMENTS = ("sandbox", "production")
 UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+")
 ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -98,9 +99,14 @@ def read_file(path: Path) -> Targets:
         if path.stat().st_size > FILE_MAX_BYTES:
             raise PermanentError(Reason.MALFORMED, f"larger than {FILE_MAX_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
-        groups = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PermanentError(Reason.MALFORMED, f"cannot be read: {type(error).__name__}") from error
+        groups = parse_json(text) if path.suffix == ".json" else load_yaml(text)
+    except OSError as error:
+        raise PermanentError(Reason.MALFORMED, f"cannot be read: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        problem = getattr(error, "problem", None) or error
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark is not None else ""
+        raise PermanentError(Reason.MALFORMED, f"cannot be read: {problem}{place}") from error
     if not isinstance(groups, list):
         raise PermanentError(Reason.MALFORMED, "expected a list of target groups")
     found: list[BouncerTarget] = []
@@ -143,12 +149,15 @@ def _target(address: str, labels: Mapping[str, Any], *, is_alone: bool) -> Bounc
     """
     if ADDRESS.fullmatch(address) is None:
         raise PermanentError(Reason.MALFORMED, "a target is no host:port")
+    scheme = labels.get("__scheme__") or "http"
+    if scheme not in SCHEMES:
+        raise PermanentError(Reason.MALFORMED, f"the label __scheme__ of a target is {' or '.join(SCHEMES)}")
     given = labels.get("bouncer") or labels.get("bouncer_id")
     name = UNUSABLE.sub("-", str(given) if given and is_alone else address).strip("-")[:64]
     environment = labels.get("policy_environment") or labels.get("environment")
     values = {
         "name": name,
-        "url": f"{labels.get('__scheme__') or 'http'}://{address}",
+        "url": f"{scheme}://{address}",
         "environment": environment if environment in ENVIRONMENTS else "production",
     }
     try:

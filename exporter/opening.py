@@ -35,7 +35,9 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
             redis = RedisSession(redis_address)
             stack.push_async_callback(redis.close)
         if settings.kubernetes is not None:
-            kubernetes = await stack.enter_async_context(KubernetesClient.opened(settings.kubernetes.kubeconfig))
+            place = settings.kubernetes
+            opening = KubernetesClient.opened(place.kubeconfig, place.max_list_bytes)
+            kubernetes = await stack.enter_async_context(opening)
         yield Sources(
             clock=clock,
             settings=settings,

@@ -112,6 +112,9 @@ class KubernetesSettings(Section):
     """Deployments to watch by name: the label `component` of their series."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Label selector of a workload's pods by its name, e.g. `app=control-plane-api`."""
+    max_list_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    """Longest list of objects that is read, all pages together. A pod takes about 12 KiB. A longer list fails the
+    collection."""
 
 
 class CollectionSettings(Section):

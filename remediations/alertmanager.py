@@ -7,97 +7,129 @@ or beside a second Alertmanager, the alert itself may not be there. Both documen
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http import Call, Response
+from chassis.http import Call
 from remediations.client_auth import authorization
+from remediations.matcher import Matcher, MatcherError, MatchType, forget_expressions, quote
 from remediations.model import Alert
 from remediations.settings import AlertmanagerSettings
 
 MAX_TEXT = 200
+MAX_UNREADABLE = 5
+"""Silences that cannot be read and are named in one answer."""
+TYPES = {
+    (False, True): MatchType.EQUAL,
+    (False, False): MatchType.NOT_EQUAL,
+    (True, True): MatchType.REGEX,
+    (True, False): MatchType.NOT_REGEX,
+}
+"""By isRegex and isEqual of the API."""
+
+Take = Callable[[list[Any]], Awaitable[None]]
 
 
-class Sender(Protocol):
-    """What sends a request; chassis.http.HttpClient, or a fake."""
+class Reader(Protocol):
+    """What reads a list of the API; chassis.http.HttpClient, or a fake."""
 
-    async def send(self, call: Call) -> Response:
-        """One request; raises BackendError."""
+    async def read_items(self, call: Call, take: Take) -> None:
+        """Gives the items to `take` while they arrive; raises BackendError."""
         ...
+
+
+@dataclass(slots=True)
+class _Mutes:
+    """What was found for one alert."""
+
+    alert: Alert
+    found: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Silences that may be for the alert and cannot be read."""
+
+    async def take_silences(self, items: list[Any]) -> None:
+        """Looks at these silences in a thread: an expression may take a quarter of a second."""
+        await asyncio.to_thread(self._look, items)
+
+    def _look(self, items: list[Any]) -> None:
+        """Keeps the silences that are in force and are for the alert, or may be."""
+        for item in items:
+            if item["status"]["state"] != "active":
+                continue
+            may_fit, problem = _fit(item, self.alert.labels)
+            if may_fit and not problem:
+                self.found.append(_describe(item))
+            elif may_fit:
+                self.unreadable.append(f"silence {item['id']} cannot be read: {problem}"[:MAX_TEXT])
+        forget_expressions()
+
+    async def take_alerts(self, items: list[Any]) -> None:
+        """Looks at what Alertmanager has done with this very alert."""
+        for item in items:
+            if item["fingerprint"] == self.alert.fingerprint or item["labels"] == dict(self.alert.labels):
+                self.found += _status(item["status"])
 
 
 class Alertmanager:
     """One Alertmanager (silences are shared within a cluster of them)."""
 
-    def __init__(self, http: Sender, settings: AlertmanagerSettings) -> None:
+    def __init__(self, http: Reader, settings: AlertmanagerSettings) -> None:
         self._http = http
         self._settings = settings
         self.url = f"{settings.url.rstrip('/')}/api/v2"
 
     async def mutes(self, alert: Alert) -> tuple[str, ...]:
-        """What keeps this alert from people, in words; empty when nothing does. Raises BackendError."""
-        silences, alerts = await self._ask_both(alert)
-        try:
-            found = [_describe(item) for item in silences if _is_active(item) and _is_for(item, alert.labels)]
-            for item in alerts:
-                if item["fingerprint"] == alert.fingerprint or item["labels"] == dict(alert.labels):
-                    found += _status(item["status"])
-        except (KeyError, TypeError, AttributeError, re.error) as error:
-            raise PermanentError(Reason.MALFORMED, f"not an answer of Alertmanager: {error!r}") from error
-        return tuple(dict.fromkeys(found))
+        """What keeps this alert from people, in words; empty when nothing does.
 
-    async def _ask_both(self, alert: Alert) -> tuple[list[Any], list[Any]]:
-        """Silences and alerts, asked at the same time; raises the first BackendError."""
+        Raises BackendError, also when nothing is known to mute the alert but a silence that may do so cannot be read.
+        """
+        mutes = _Mutes(alert)
         failures: list[BackendError] = []
 
-        async def answer(what: str, params: Mapping[str, str]) -> list[Any]:
+        async def ask(what: str, params: Mapping[str, str], take: Take) -> None:
             try:
-                return await self._ask(what, params)
+                await self._ask(what, params, take)
             except BackendError as error:
                 failures.append(error)
-                return []
+            except (KeyError, TypeError, AttributeError) as error:
+                failures.append(PermanentError(Reason.MALFORMED, f"not an answer of Alertmanager: {error!r}"))
 
         async with asyncio.TaskGroup() as group:
-            silences = group.create_task(answer("silences", {}), name="mutes.silences")
-            wanted = {"filter": f"alertname={_quoted(alert.name)}"}
-            alerts = group.create_task(answer("alerts", wanted), name="mutes.alerts")
+            group.create_task(ask("silences", {}, mutes.take_silences), name="mutes.silences")
+            wanted = {"filter": f"alertname={quote(alert.name)}"}
+            group.create_task(ask("alerts", wanted, mutes.take_alerts), name="mutes.alerts")
         if failures:
             raise failures[0]
-        return silences.result(), alerts.result()
+        if mutes.unreadable and not mutes.found:
+            raise PermanentError(Reason.MALFORMED, "; ".join(mutes.unreadable[:MAX_UNREADABLE]))
+        return tuple(dict.fromkeys(mutes.found))
 
-    async def _ask(self, what: str, params: Mapping[str, str]) -> list[Any]:
-        """A list of the API."""
-        headers = await authorization(self._settings, "alertmanager")
-        call = Call(f"{self.url}/{what}", self._settings.timeout_seconds, headers=headers, params=params or None)
-        document = (await self._http.send(call)).require_ok().json()
-        if not isinstance(document, list):
-            raise PermanentError(Reason.MALFORMED, "not an answer of Alertmanager: expected a list")
-        return document
-
-
-def _quoted(value: str) -> str:
-    """A value as a matcher's string: an alert's name is somebody else's text."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _is_active(silence: Mapping[str, Any]) -> bool:
-    """Whether the silence is in force now."""
-    return bool(silence["status"]["state"] == "active")
+    async def _ask(self, what: str, params: Mapping[str, str], take: Take) -> None:
+        """Reads a list of the API. It has no parameter for the state, so it may hold thousands of expired silences."""
+        call = Call(
+            f"{self.url}/{what}",
+            self._settings.timeout_seconds,
+            headers=await authorization(self._settings, "alertmanager"),
+            params=params or None,
+            max_bytes=self._settings.max_answer_bytes,
+            limit_setting="alertmanager.max_answer_bytes",
+        )
+        await self._http.read_items(call, take)
 
 
-def _is_for(silence: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether every matcher of the silence fits these labels; an absent label is the empty string."""
-    return all(_fits(matcher, labels) for matcher in silence["matchers"])
-
-
-def _fits(matcher: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """One matcher; a regular expression is anchored at both ends."""
-    actual = labels.get(matcher["name"], "")
-    is_match = re.fullmatch(matcher["value"], actual) is not None if matcher["isRegex"] else actual == matcher["value"]
-    return is_match is bool(matcher.get("isEqual", True))
+def _fit(silence: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether the silence may be for these labels, and why that is not certain; an empty reason means it is."""
+    problem = ""
+    for item in silence["matchers"]:
+        kind = TYPES[bool(item["isRegex"]), bool(item.get("isEqual", True))]
+        try:
+            if not Matcher(str(item["name"]), kind, str(item["value"])).matches(labels):
+                return False, ""
+        except MatcherError as error:
+            problem = str(error)
+    return True, problem
 
 
 def _describe(silence: Mapping[str, Any]) -> str:

@@ -17,12 +17,14 @@ from chassis.log import get_logger
 from remediations import report
 from remediations.access import CALLER
 from remediations.answers import DEFAULT_SECONDS, Answer, find_proposal, give_answer
-from remediations.api_shape import ROOT, answered, as_json, read_body
+from remediations.api_shape import ROOT, answered, as_json, read_object
 from remediations.journal.port import Journal
 from remediations.model import Pause
 from remediations.shipped import read_openapi
 
 MAX_LISTED = 1000
+MAX_PAUSE_SECONDS = 10 * 365 * 86400.0
+"""Longest pause with an end. A time thousands of years ahead is no date that anything could show."""
 
 
 class _AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +92,7 @@ class Api:
 
     async def _give(self, request: web.Request, *, is_approved: bool) -> web.Response:
         """Stores an answer; whoever was let in by name answers under that name."""
-        body = msgspec.json.decode(await read_body(request), type=_AnswerBody)
+        body = await read_object(request, _AnswerBody)
         by = request.get(CALLER) or body.by
         if is_approved and not body.plan_hash:
             raise ValueError("plan_hash: name the plan that you looked at")
@@ -108,12 +110,12 @@ class Api:
 
     async def _pause(self, request: web.Request) -> web.Response:
         """PUT /api/v1/pauses/{name}: nothing is written until it is resumed or has ended."""
-        body = msgspec.json.decode(await read_body(request), type=_PauseBody)
+        body = await read_object(request, _PauseBody)
         owner = request.get(CALLER) or body.owner
         if not owner.strip() or not body.reason.strip():
             raise ValueError("a pause needs an owner and a reason")
-        if body.seconds is not None and body.seconds <= 0:
-            raise ValueError("seconds must be above 0")
+        if body.seconds is not None and not 0 < body.seconds <= MAX_PAUSE_SECONDS:
+            raise ValueError(f"seconds must be above 0 and at most {MAX_PAUSE_SECONDS:g}; leave it out for ever")
         now = self.clock.now()
         until = None if body.seconds is None else now + body.seconds
         pause = Pause(request.match_info["name"], owner, body.reason, until)

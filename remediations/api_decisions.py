@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from remediations import rehearsal
-from remediations.api_shape import ROOT, answered, as_json, read_body
+from remediations.api_shape import ROOT, answered, as_json, read_object
 from remediations.intake import PayloadError, parse_payload
 from remediations.journal.port import Journal
 from remediations.planner import Planner, replay
@@ -61,7 +61,7 @@ class DecisionsApi:
 
     async def _plan(self, request: web.Request) -> web.Response:
         """POST /api/v1/plan: the decision about each policy and target that the payload's firing alerts belong to."""
-        body = msgspec.json.decode(await read_body(request, MAX_PLAN_BYTES), type=_PlanBody)
+        body = await read_object(request, _PlanBody, MAX_PLAN_BYTES)
         try:
             payload = parse_payload(bytes(body.payload))
         except PayloadError as error:
@@ -78,6 +78,6 @@ class DecisionsApi:
 
     async def _check(self, request: web.Request) -> web.Response:
         """POST /api/v1/check-config: of the files that the program uses, or of the text of a policy file."""
-        body = msgspec.json.decode(await read_body(request, MAX_POLICY_BYTES), type=_CheckBody)
+        body = await read_object(request, _CheckBody, MAX_POLICY_BYTES)
         async with self._one:
             return as_json(await self.check(body.policies))

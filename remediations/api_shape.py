@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from chassis.documents import parse_json
 from remediations.answers import AnswerError
 from remediations.journal.errors import JournalError
 
@@ -18,6 +19,7 @@ CALL_SECONDS = 20.0
 """Longest time that one request may take."""
 MAX_BODY_BYTES = 64 * 1024
 
+Body = TypeVar("Body")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -32,7 +34,7 @@ def answered(handler: Handler) -> Handler:
             return _refused(404, "there is nothing of this name")
         except AnswerError as error:
             return _refused(409, str(error))
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError, OverflowError) as error:
             return _refused(400, str(error))
         except TimeoutError:
             return _refused(503, "there was no answer in time")
@@ -50,6 +52,13 @@ async def read_body(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
     if len(body) > most:
         raise ValueError(f"a body may have {most} bytes")
     return body or b"{}"
+
+
+async def read_object(request: web.Request, kind: type[Body], most: int = MAX_BODY_BYTES) -> Body:
+    """The body as an object of this kind; raises ValueError or msgspec.MsgspecError for any other."""
+    body = await read_body(request, most)
+    parse_json(body)
+    return msgspec.json.decode(body, type=kind)
 
 
 def as_json(content: Mapping[str, Any]) -> web.Response:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from chassis.clock import SystemClock
+from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations import rehearsal, report
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer
@@ -37,7 +38,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def render_data(content: Any, form: str) -> str:
     """Data as JSON or YAML."""
     if form == "yaml":
-        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, allow_unicode=True)  # noqa: TID251 - what was written just now
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -104,7 +105,7 @@ def _read(path: Path) -> bytes:
 def _read_facts(path: Path) -> Facts:
     """Recorded facts: the output of `plan --output json` or `yaml`, or facts alone; raises ConfigError."""
     try:
-        content = yaml.safe_load(_read(path))
+        content = load_yaml(_read(path).decode())
         if isinstance(content, list) and content:
             content = content[0][rehearsal.RECORDED]
         return facts_from_data(content)

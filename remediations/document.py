@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault
 
 MAX_TEXT = 8192
@@ -27,19 +28,6 @@ class Range:
 
     least: float
     most: float
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping: YAML would silently keep the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands here twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep=deep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +117,7 @@ class Node:
 def read_yaml(text: str, source: str, faults: list[Fault]) -> Node:
     """The document's root; raises ConfigError when the text is no YAML at all."""
     try:
-        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+        value = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError((Fault(source, f"not YAML: {error}"),)) from error
     return Node(value, f"{source}: ", faults)

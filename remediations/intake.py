@@ -8,7 +8,7 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Fields
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,14 +16,23 @@ import msgspec
 
 from chassis.errors import ControlCoreError
 from remediations.journal.port import Delivery, Match, Quarantined
+from remediations.matcher import MatcherError
 from remediations.model import Alert
 from remediations.own import ANNOUNCEMENTS
 from remediations.policy import PolicySet, choose_target, matches
 
 VERSION = "4"
 WATCHDOG = "Watchdog"
-MAX_ALERT_BYTES = 64 * 1024
-"""One alert larger than this is quarantined: Alertmanager's own are about 1 KiB."""
+MAX_LABEL_BYTES = 64 * 1024
+"""An alert whose labels are larger than this is quarantined: they say what the alert is and cannot be cut."""
+MAX_ANNOTATION_CHARACTERS = 1024
+"""So much of each annotation is kept: no decision reads one."""
+MAX_ANNOTATIONS = 32
+"""So many annotations of an alert are kept."""
+MAX_BRACKETS = 200_000
+"""Objects and lists of one body; a storm of 16,000 alerts has about 50,000."""
+MAX_TRUNCATED = 1_000_000_000
+"""More is no number of alerts."""
 MAX_RAW_CHARACTERS = 2048
 """So much of a quarantined piece is kept."""
 
@@ -73,6 +82,8 @@ def parse_payload(body: bytes) -> Payload:
     One alert that cannot be read is quarantined with the reason; its neighbours are not affected. What we announced
     ourselves is counted and left out.
     """
+    if body.count(b"{") + body.count(b"[") > MAX_BRACKETS:
+        raise PayloadError(f"the body holds more than {MAX_BRACKETS} objects and lists; set max_alerts")
     envelope = _parse_envelope(body)
     alerts: list[Alert] = []
     quarantined: list[Quarantined] = []
@@ -84,7 +95,7 @@ def parse_payload(body: bytes) -> Payload:
             quarantined.append(_quarantine(piece, str(error)))
     others = tuple(alert for alert in alerts if alert.name not in ANNOUNCEMENTS)
     echoes = len(alerts) - len(others)
-    return Payload(others, tuple(quarantined), max(0, envelope.truncated_alerts), echoes)
+    return Payload(others, tuple(quarantined), min(max(0, envelope.truncated_alerts), MAX_TRUNCATED), echoes)
 
 
 def _parse_envelope(body: bytes) -> _Envelope:
@@ -102,9 +113,10 @@ def _parse_envelope(body: bytes) -> _Envelope:
 
 def _parse_alert(piece: bytes) -> Alert:
     """One alert; raises msgspec.ValidationError naming the field."""
-    if len(piece) > MAX_ALERT_BYTES:
-        raise msgspec.ValidationError(f"larger than {MAX_ALERT_BYTES} bytes")
     wire = msgspec.json.decode(piece, type=_WireAlert)
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in wire.labels.items())
+    if size > MAX_LABEL_BYTES:
+        raise msgspec.ValidationError(f"labels larger than {MAX_LABEL_BYTES} bytes")
     if not wire.fingerprint:
         raise msgspec.ValidationError("Expected a value - at `$.fingerprint`")
     return Alert(
@@ -112,9 +124,15 @@ def _parse_alert(piece: bytes) -> Alert:
         name=wire.labels.get("alertname", ""),
         is_firing=wire.status == "firing",
         labels=wire.labels,
-        annotations=wire.annotations,
+        annotations=_cut(wire.annotations),
         starts_at=wire.starts_at,
     )
+
+
+def _cut(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The first annotations by name, each with its beginning."""
+    kept = sorted(annotations)[:MAX_ANNOTATIONS]
+    return {name[:MAX_ANNOTATION_CHARACTERS]: annotations[name][:MAX_ANNOTATION_CHARACTERS] for name in kept}
 
 
 def _quarantine(piece: bytes, problem: str) -> Quarantined:
@@ -135,12 +153,17 @@ def match_alerts(
 ) -> Delivery:
     """The payload as a delivery for the journal: every pair of an alert and a policy it belongs to, with the target."""
     found: list[Match] = []
+    quarantined = list(payload.quarantined)
     unmatched = 0
     for alert in payload.alerts:
-        pairs = tuple(_pairs(alert, policy_set, sameness.replica_labels))
+        try:
+            pairs = tuple(_pairs(alert, policy_set, sameness.replica_labels))
+        except MatcherError as error:
+            quarantined.append(_quarantine(msgspec.json.encode(alert), str(error)))
+            continue
         found.extend(pairs)
         unmatched += not pairs
-    return Delivery(received_at, tuple(found), unmatched, payload.quarantined, sameness.seconds)
+    return Delivery(received_at, tuple(found), unmatched, tuple(quarantined), sameness.seconds)
 
 
 def content_of(alert: Alert, replica_labels: frozenset[str]) -> str:

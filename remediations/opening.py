@@ -38,7 +38,8 @@ async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> K
     """The Kubernetes client, or None where none is configured."""
     if settings.kubernetes is None:
         return None
-    return await stack.enter_async_context(KubernetesClient.opened(settings.kubernetes.kubeconfig))
+    place = settings.kubernetes
+    return await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig, place.max_list_bytes))
 
 
 def make_sources(settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, clock: Clock) -> Sources:

@@ -61,6 +61,8 @@ class PrometheusClient:
                 self._settings.timeout_seconds,
                 headers=headers,
                 params={"query": promql, "timeout": f"{self._settings.timeout_seconds:g}s"},
+                max_bytes=self._settings.max_answer_bytes,
+                limit_setting="prometheus.max_answer_bytes",
             )
         )
         return _samples(answer.require_ok().json())

@@ -74,6 +74,9 @@ class PrometheusSettings(ClientAuthSettings):
     """Base URL, with the route prefix if there is one."""
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one query. Too small holds everything as unknown; too large delays every decision."""
+    max_answer_bytes: int = Field(default=4 * 1024 * 1024, ge=64 * 1024, le=64 * 1024 * 1024)
+    """Longest answer to one query that is read. A sample takes about 300 bytes; a query whose answer is longer is
+    unknown. Each byte takes up to ten of memory while it is read."""
 
 
 class AlertmanagerSettings(ClientAuthSettings):
@@ -93,6 +96,10 @@ class AlertmanagerSettings(ClientAuthSettings):
     group_interval those who hear of another first do not."""
     timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     """Longest wait for one call. An Alertmanager that does not answer holds every action."""
+    max_answer_bytes: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
+    """Longest list of silences or alerts that is read; it is read in pieces and only what is in force is kept. An
+    expired silence takes about 400 bytes until Alertmanager's `--data.retention` is over. A longer list holds every
+    action."""
 
     @field_validator("announce_labels")
     @classmethod
@@ -111,6 +118,8 @@ class KubernetesSettings(Section):
     """File with credentials; absent means the pod's own ServiceAccount."""
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one call. Must stay below `worker.lease_seconds`, so that no write outlives its lease."""
+    max_list_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    """Longest list of objects that is read, all pages together. A pod takes about 12 KiB. A longer list is unknown."""
 
 
 class DatabaseSettings(Section):

@@ -28,7 +28,7 @@ async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict
         return {}
     async with AsyncExitStack() as stack:
         try:
-            api = await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig))
+            api = await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig, place.max_list_bytes))
         except ConfigError as error:
             problem = "; ".join(fault.message for fault in error.faults)
             return {namespace: Fact(None, SOURCE, problem) for namespace in places}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remediations.decision import GuardOutcome
 from remediations.guards import PASSED, GuardInput, guard, holds
+from remediations.matcher import MatcherError
 from remediations.model import Mode
 from remediations.reasons import HoldReason
 
@@ -15,7 +16,10 @@ def check(request: GuardInput) -> GuardOutcome:
     if not matchers and request.policy.mode is Mode.AUTO:
         return holds(HoldReason.FOREIGN_TARGET, "auto needs identity matchers and the policy file has none")
     labels = request.remediation.alert.labels
-    failed = [str(matcher) for matcher in matchers if not matcher.matches(labels)]
+    try:
+        failed = [str(matcher) for matcher in matchers if not matcher.matches(labels)]
+    except MatcherError as error:
+        return holds(HoldReason.FOREIGN_TARGET, str(error))
     if failed:
         return holds(HoldReason.FOREIGN_TARGET, f"the alert's labels do not satisfy {', '.join(failed)}")
     return PASSED

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -135,6 +136,41 @@ async def test_body_is_read_up_to_the_limit(size: int, is_refused: bool) -> None
             assert await reason_of(url) == (PermanentError, Reason.MALFORMED)
         else:
             assert len((await send(url)).body) == size
+
+
+async def items_of(url: str, **limits: Any) -> list[Any]:
+    """The items of a list that is read while it arrives."""
+    found: list[Any] = []
+
+    async def take(items: list[Any]) -> None:
+        found.extend(items)
+
+    async with HttpClient.opened() as client:
+        await client.read_items(Call(url, timeout_seconds=5.0, **limits), take)
+    return found
+
+
+async def test_list_is_given_item_by_item_and_never_held() -> None:
+    """R10."""
+    body = json.dumps([{"id": number, "text": "é" * 100} for number in range(20_000)]).encode()
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    async with served(answer) as url:
+        assert [item["id"] for item in await items_of(url, max_bytes=len(body))] == list(range(20_000))
+        with pytest.raises(PermanentError, match=r"the limit is the setting alertmanager\.max_answer_bytes"):
+            await items_of(url, max_bytes=len(body) - 1, limit_setting="alertmanager.max_answer_bytes")
+
+
+@pytest.mark.parametrize(("status", "text"), [(503, "[]"), (200, "{}"), (200, "[1, 2")])
+async def test_list_that_is_none_is_an_error(status: int, text: str) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, text=text)
+
+    async with served(answer) as url:
+        with pytest.raises(BackendError):
+            await items_of(url)
 
 
 async def test_silent_server_costs_no_more_than_the_deadline() -> None:

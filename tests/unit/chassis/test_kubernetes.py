@@ -260,6 +260,32 @@ async def test_answer_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     assert error.reason is Reason.MALFORMED
 
 
+class Large(Api):
+    """Holds forty objects of a quarter of a MiB each, and gives as many at a time as it is asked for."""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        start, limit = int(request.query.get("continue", "0")), int(request.query["limit"])
+        items = [{"metadata": {"name": f"p{n}"}, "x": "x" * 262_144} for n in range(start, min(40, start + limit))]
+        following = str(start + limit) if start + limit < 40 else ""
+        return web.json_response({"items": items, "metadata": {"continue": following}})
+
+
+async def test_page_beyond_the_limit_is_asked_for_in_halves(tmp_path: Path) -> None:
+    """R10: the size of a page is other people's data."""
+    api = Large()
+    async with opened(tmp_path, api) as client:
+        items = await client.list(kubernetes.pods_path("shop"), timeout_seconds=20)
+    assert [item["metadata"]["name"] for item in items] == [f"p{number}" for number in range(40)]
+
+
+async def test_list_beyond_the_limit_names_the_setting(tmp_path: Path) -> None:
+    """R10."""
+    async with opened(tmp_path, Large()) as client:
+        client._max_list_bytes = 1024 * 1024
+        with pytest.raises(PermanentError, match=r"kubernetes\.max_list_bytes"):
+            await client.list(kubernetes.pods_path("shop"), timeout_seconds=20)
+
+
 async def test_api_that_is_away_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path, Api([says({})])) as client:
         pass

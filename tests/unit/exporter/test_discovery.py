@@ -61,6 +61,10 @@ def test_file_of_prometheus_format_gives_bouncers(tmp_path: Path, suffix: str) -
         "- {targets: ['x:port']}",
         "- {targets: [b1], labels: [x]}",
         "!!python/object/apply:os.system ['true']",
+        "[" * 200_000,
+        "- &a [*a]",
+        "- {targets: [b1], labels: {a: 2020-99-99}}",
+        "- {targets: [b1], targets: [b2]}",
     ],
 )
 def test_file_that_cannot_be_used_is_a_malformed_source(tmp_path: Path, text: str) -> None:
@@ -69,6 +73,28 @@ def test_file_that_cannot_be_used_is_a_malformed_source(tmp_path: Path, text: st
     with pytest.raises(PermanentError) as caught:
         read_file(file)
     assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("name", ["bouncers.yml", "bouncers.json"])
+async def test_file_nested_without_end_keeps_the_last_bouncers_and_is_told(tmp_path: Path, name: str) -> None:
+    """M6."""
+    logged = CapturingLogger()
+    discovery, file = discovering(logged), tmp_path / name
+    file.write_text('[{"targets": ["b1:1"]}]')
+    before = await discovery.find(settings(file), make_sources())
+    file.write_text("[" * 200_000)
+    assert await discovery.find(settings(file), make_sources()) == before
+    assert discovery.is_successful is False
+    assert [call.kwargs["event"] for call in logged.calls] == ["discovery.failed"]
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "HTTPS ", "http://elsewhere/?x=", 5, ["https"], {"a": 1}])
+def test_scheme_that_is_none_is_refused_by_name(tmp_path: Path, scheme: Any) -> None:
+    """L7: another scheme would lead to another address."""
+    file = tmp_path / "bouncers.json"
+    file.write_text(json.dumps([{"targets": ["b1:1"], "labels": {"__scheme__": scheme}}]))
+    with pytest.raises(PermanentError, match="__scheme__"):
+        read_file(file)
 
 
 async def test_running_pods_with_the_label_are_bouncers() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from dataclasses import replace
 
 import pytest
 
-from chassis.errors import BackendError
-from chassis.http import Call, Response
-from remediations.alertmanager import Alertmanager
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.http import Call, status_error
+from remediations.alertmanager import Alertmanager, Take
 from remediations.settings import AlertmanagerSettings
 from tests.fakes.decisions import LABELS, an_alert
 from tools.slowness import scaled
@@ -27,10 +27,14 @@ class Web:
         self.status = status
         self.calls: list[Call] = []
 
-    async def send(self, call: Call) -> Response:
+    async def read_items(self, call: Call, take: Take) -> None:
         self.calls.append(call)
-        body = json.dumps(self.answers[call.url.rsplit("/", 1)[1]]).encode()
-        return Response(self.status, body, 0.001)
+        if self.status != 200:
+            raise status_error(self.status)
+        answer = self.answers[call.url.rsplit("/", 1)[1]]
+        if not isinstance(answer, list | tuple):
+            raise PermanentError(Reason.MALFORMED, "not a list")
+        await take(list(answer))
 
 
 async def mutes(alert=ALERT, **answers) -> tuple[str, ...]:
@@ -105,9 +109,46 @@ async def test_answer_that_is_none_is_an_error(answers):
         await mutes(**answers)
 
 
-async def test_matcher_that_does_not_compile_is_an_error():
-    with pytest.raises(BackendError):
-        await mutes(silences=[a_silence(("cluster", "(", True, True))])
+BROKEN = ("cluster", r"(d)\1", True, True)
+
+
+async def test_silence_that_cannot_be_read_is_named_and_may_be_for_the_alert():
+    """R6: named by its id, so that somebody can end it."""
+    with pytest.raises(BackendError, match="silence s1 cannot be read: not an expression of RE2"):
+        await mutes(silences=[a_silence(BROKEN)])
+
+
+@pytest.mark.parametrize("other", [("team", "a", False, True), ("cluster", "prod.*", True, True)])
+async def test_silence_that_cannot_be_read_does_not_concern_an_alert_that_its_other_matchers_refuse(other):
+    """R6: a silence of another team holds nothing of ours, whichever matcher stands first."""
+    assert await mutes(silences=[a_silence(BROKEN, other), a_silence(other, BROKEN)]) == ()
+
+
+async def test_silence_that_cannot_be_read_is_not_asked_about_when_another_one_fits():
+    found = await mutes(silences=[a_silence(BROKEN), a_silence(("cluster", "demo", False, True))])
+    assert found == ("silence s1 by sam: deploy",)
+
+
+async def test_expired_silence_that_cannot_be_read_concerns_nothing():
+    assert await mutes(silences=[a_silence(BROKEN, state="expired")]) == ()
+
+
+async def test_evil_silence_leaves_the_event_loop_free():
+    """R1: the loop goes on beside the slowest expression that is evaluated at all."""
+    steps = 0
+
+    async def count() -> None:
+        nonlocal steps
+        while True:
+            steps += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    evil = ("instance", "((a|b|c|ab|bc)*){1,700}", True, True)
+    labels = {"alertname": "A", "instance": "ab" * 1900 + "!"}
+    assert await mutes(replace(an_alert(), labels=labels), silences=[a_silence(evil)] * 3) == ()
+    counting.cancel()
+    assert steps > 10
 
 
 async def test_silences_and_alerts_are_asked_at_the_same_time():
@@ -115,12 +156,11 @@ async def test_silences_and_alerts_are_asked_at_the_same_time():
     both = asyncio.Event()
 
     class Together(Web):
-        async def send(self, call: Call) -> Response:
-            response = await super().send(call)
+        async def read_items(self, call: Call, take: Take) -> None:
+            await super().read_items(call, take)
             if len(self.calls) == 2:
                 both.set()
             await both.wait()
-            return response
 
     async with asyncio.timeout(scaled(5)):
         assert await Alertmanager(Together(), SETTINGS).mutes(ALERT) == ()

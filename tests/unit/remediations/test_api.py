@@ -160,3 +160,29 @@ async def test_pause_without_owner_or_reason_is_refused(server: Running, body):
 
 async def test_document_is_served(server: Running):
     assert await call(server, "GET", "/api/v1/openapi.json") == (200, DOCUMENT)
+
+
+HUGE = ("1" + "0" * 30, "1" + "0" * 400, "1" + "0" * 5000, "1e308", "1e999", "NaN", "-1" + "0" * 400)
+ROUTES = (
+    ("PUT", "/api/v1/pauses/x", '{"owner": "a", "reason": "b", "seconds": %s}'),
+    ("POST", "/api/v1/remediations/%s/approve", '{"by": "a", "plan_hash": "b", "seconds": %s}'),
+    ("POST", "/api/v1/plan", '{"payload": {"version": "4", "alerts": []}, "facts": {"condition": %s}}'),
+    ("POST", "/api/v1/check-config", '{"policies": %s}'),
+)
+
+
+@pytest.mark.parametrize("number", [*HUGE, "[" * 60_000, "[" * 65 + "]" * 65], ids=lambda text: text[:8])
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES, ids=[item[1] for item in ROUTES])
+async def test_number_or_nesting_without_measure_is_the_callers_mistake(server: Running, method, path, body, number):
+    """L9, S5: 400 (or 404: the remediation does not exist) and never 500, wherever the value stands."""
+    content = (body.replace("%s", number)).encode()
+    url = server.url + path.replace("%s", "r1")
+    async with server.session.request(method, url, data=content, headers=RIGHT) as answer:
+        assert answer.status in {400, 404}, await answer.text()
+
+
+@pytest.mark.parametrize("limit", ["1" * 30, "1" * 5000, "-1", "1e9", "NaN"])
+async def test_limit_without_measure_is_the_callers_mistake(server: Running, limit):
+    """L9."""
+    status, _ = await call(server, "GET", f"/api/v1/remediations?limit={limit}")
+    assert status == 400

@@ -156,3 +156,17 @@ async def test_body_nested_without_end_is_refused(server: Running, body):
     for path in (PLAN, CHECK):
         async with server.session.request("POST", server.url + path, data=body, headers=RIGHT) as answer:
             assert answer.status in {200, 400}, await answer.text()
+
+
+def merges(width: int) -> str:
+    """S5: 485 bytes of merges that became millions of keys."""
+    lines = ["a0: &a0 {k: v}"]
+    return "\n".join([*lines, *(f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, 16))])
+
+
+@pytest.mark.parametrize("text", [merges(9), merges(2), "[" * 30_000, "a: &a [*a]", "a: " + "9" * 5000])
+async def test_policies_that_unfold_without_measure_are_a_fault(server: Running, text):
+    """S5: told at once, so no thread works on after the request is over."""
+    status, told = await call(server, "POST", CHECK, {"policies": text})
+    assert (status, len(told["faults"])) == (200, 1)
+    assert "not YAML" in told["faults"][0]["message"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediations.intake import (
-    MAX_ALERT_BYTES,
+    MAX_ANNOTATION_CHARACTERS,
+    MAX_ANNOTATIONS,
+    MAX_LABEL_BYTES,
     MAX_RAW_CHARACTERS,
     PayloadError,
     Sameness,
@@ -16,6 +19,7 @@ from remediations.intake import (
     match_alerts,
     parse_payload,
 )
+from remediations.matcher import parse_matchers
 from remediations.model import Alert
 from remediations.own import ANNOUNCEMENTS
 from tests.fakes.decisions import API, LABELS, a_policy_set, restart_policy
@@ -106,11 +110,11 @@ def test_alert_of_another_shape_is_quarantined(alert):
 
 
 def test_oversized_alert_is_quarantined_and_what_is_kept_of_it_is_bounded():
-    payload = parse_payload(a_body(an_alert(labels={"a": "é" * MAX_ALERT_BYTES}), an_alert()))
+    payload = parse_payload(a_body(an_alert(labels={"a": "é" * MAX_LABEL_BYTES}), an_alert()))
 
     assert len(payload.alerts) == 1
     (piece,) = payload.quarantined
-    assert piece.problem == f"larger than {MAX_ALERT_BYTES} bytes"
+    assert piece.problem == f"labels larger than {MAX_LABEL_BYTES} bytes"
     assert len(piece.raw) <= MAX_RAW_CHARACTERS
 
 
@@ -123,7 +127,7 @@ def test_alert_with_bytes_that_are_no_text_is_quarantined():
 
 
 def test_body_nested_without_end_is_refused():
-    deep = b"[" * 1_000_000 + b"]" * 1_000_000
+    deep = b"[" * 100_000 + b"]" * 100_000
 
     with pytest.raises(PayloadError, match="not JSON"):
         parse_payload(a_body(an_alert(labels="DEEP")).replace(b'"DEEP"', deep))
@@ -235,3 +239,44 @@ def test_content_of_another_alert_differs():
     contents = {content_of(Alert("f", "", True, labels), names) for labels in ({"a": "b"}, {"a": "c"}, {"ab": ""}, {})}
 
     assert len(contents) == 4
+
+
+def test_annotation_of_any_length_is_cut_and_the_alert_is_kept():
+    """R12: no decision reads an annotation, so none costs a repair."""
+    long = {f"a{number:03}": "é" * 70_000 for number in range(50)}
+    payload = parse_payload(a_body(an_alert(annotations=long)))
+
+    assert payload.quarantined == ()
+    (alert,) = payload.alerts
+    assert alert.labels == LABELS
+    assert len(alert.annotations) == MAX_ANNOTATIONS
+    assert {len(value) for value in alert.annotations.values()} == {MAX_ANNOTATION_CHARACTERS}
+
+
+def test_long_label_is_kept_whole():
+    """R12: labels say what the alert is."""
+    labels = LABELS | {"instance": "x" * 40_000}
+    (alert,) = parse_payload(a_body(an_alert(labels=labels))).alerts
+    assert alert.labels == labels
+
+
+def test_body_of_countless_empty_alerts_is_refused():
+    """S5: 16 MiB of them would become half a gigabyte."""
+    with pytest.raises(PayloadError, match="max_alerts"):
+        parse_payload(b'{"version":"4","alerts":[' + b"{}," * 200_000 + b"{}]}")
+
+
+def test_count_of_left_out_alerts_without_measure_is_bounded():
+    """L9."""
+    body = b'{"version": "4", "alerts": [], "truncatedAlerts": ' + b"9" * 400 + b"}"
+    assert parse_payload(body).truncated == 1_000_000_000
+
+
+def test_alert_that_a_policys_expression_cannot_be_applied_to_is_quarantined():
+    """R1: the operator's own expression stops nothing either."""
+    (own,) = parse_matchers('instance=~"((a|b|ab)*){1,200}#"')
+    policy_set = a_policy_set(replace(restart_policy(), match=(own,)))
+    long = an_alert(labels={"alertname": "x", "instance": "ab" * 30_000})
+    delivery = match_alerts(parse_payload(a_body(long, an_alert())), policy_set, 1.0)
+    (piece,) = delivery.quarantined
+    assert "too large for a label value of 60000 bytes" in piece.problem

@@ -10,6 +10,13 @@ from hypothesis import strategies as st
 
 from remediations.matcher import Matcher, MatcherError, MatchType, matches_all, parse_matchers
 
+ATOMS = ("[a-z0-9.]", ".", "(a|ab|b)", "(a|a)", "[^!]", r"\w?", "\u00e9?")
+EVIL = tuple(
+    f"({form})#"
+    for atom in ATOMS
+    for form in (f"({atom}+)+", f"({atom}*)*", f"(({atom}+)+)+", f"({atom}|{atom}+)*", f"({atom}?){{30}}{atom}{{30}}")
+)
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -41,10 +48,10 @@ def test_matchers_are_read(text, expected):
         ("a=b c=d", "expected a comma"),
         ('a="b', "expected"),
         ('{a="b"', "braces"),
-        ('a=~"("', "not a regular expression"),
-        ('a=~"(?=x)"', "look-around"),
-        (r'a=~"(x)\\1"', "back-references"),
-        ("a=~*", "not a regular expression"),
+        ('a=~"("', "not an expression of RE2"),
+        ('a=~"(?=x)"', "not an expression of RE2"),
+        (r'a=~"(x)\\1"', "not an expression of RE2"),
+        ("a=~*", "not an expression of RE2"),
     ],
 )
 def test_text_that_is_no_matcher_is_refused(text, words):
@@ -98,3 +105,50 @@ def test_written_matcher_is_read_back(kind, value):
 def test_any_text_is_read_or_refused(text):
     with suppress(MatcherError):
         assert parse_matchers(text)
+
+
+@given(
+    nested=st.sampled_from(EVIL), filler=st.sampled_from(["a", "ab", "a.", "0-", "\u00e9"]), size=st.integers(20, 4000)
+)
+def test_no_expression_takes_longer_than_its_size_times_the_label(nested, filler, size):
+    """R1: each of these takes the backtracking engine of Python for ever at 30 characters."""
+    value = filler * size
+    with suppress(MatcherError):
+        assert Matcher("a", MatchType.REGEX, nested).matches({"a": value[:size] + "!"}) is False
+
+
+def test_label_too_long_for_a_large_expression_is_refused():
+    with pytest.raises(MatcherError, match="too large for a label value of 60000 bytes"):
+        Matcher("a", MatchType.REGEX, "((a|b|c|ab|bc)*){1,900}").matches({"a": "ab" * 30_000})
+
+
+def test_policy_with_an_expression_of_many_instructions_is_refused():
+    with pytest.raises(MatcherError, match="too large"):
+        parse_matchers('a=~"(abc){900}"')
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "expected"),
+    [
+        ("Kafka(?i)lag.*", "KafkaLAGs", True),
+        (r"\p{Lu}\w+", "\u00c9t\u00e9", False),
+        (r"\p{Lu}.+", "\u00c9tat", True),
+        ("[[:alpha:]]+", "abc", True),
+        (r"\Qa.b\E", "a.b", True),
+        ("(?P<n>a)|b", "b", True),
+        ("a.b", "a\nb", False),
+        ("a)|(?:b", "ax", True),
+    ],
+)
+def test_expression_in_the_dialect_of_re2_is_read(expression, value, expected):
+    """R6: the last one is what Alertmanager makes of it too: it puts the expression between `^(?:` and `)$`."""
+    assert Matcher("a", MatchType.REGEX, expression).matches({"a": value}) is expected
+
+
+@pytest.mark.parametrize(
+    "expression", [r"(a)\1", "(?=a)", "(?<!a)", r"a\Z", "a++", "a{1001}", r"\C", "(?#x)", "\ud800"]
+)
+def test_expression_that_alertmanager_refuses_is_refused(expression):
+    """R6."""
+    with pytest.raises(MatcherError):
+        Matcher("a", MatchType.REGEX, expression).matches({"a": "a"})

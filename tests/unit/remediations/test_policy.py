@@ -103,7 +103,7 @@ FAULTS = [
     ("policies.0.verify.max_age_seconds", 0, "policies[0].verify.max_age_seconds: must be between 1 and 3600, is "),
     ("policies.0.match", ["alertname"], "policies[0].match[0]: expected `label"),
     ("policies.0.match", [], "policies[0].match: must not be empty"),
-    ("policies.0.match", 'a=~"("', "policies[0].match: not a regular expression"),
+    ("policies.0.match", 'a=~"("', "policies[0].match: not an expression of RE2"),
     ("policies.0.match", [5], "policies[0].match[0]: expected a string, found a number"),
     ("policies.0.witnesses", ABSENT, "policies[0].witnesses: restart_workload needs at least one witness"),
     ("policies.0.witnesses", [], "policies[0].witnesses: restart_workload needs at least one witness"),

@@ -1,0 +1,235 @@
+"""Reads documents that others wrote (JSON, YAML), each within limits on depth, size and expansion.
+
+Nothing else in the programs parses a foreign document, so one place decides what is too much. What a reader returns is
+nested at most MAX_DEPTH deep and holds no number that a float cannot: code may walk it and calculate with it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from collections.abc import Hashable, Iterator
+from enum import Enum, auto
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+
+MAX_DEPTH = 64
+"""Deepest nesting. Kubernetes objects and policies are nested about 15 deep; each level costs stack frames here."""
+MAX_VALUES = 400_000
+"""Most commas and brackets of one JSON document. An empty list takes 56 bytes of memory and 3 of the document."""
+MAX_DIGITS = 300
+"""Of a whole number; a float ends at 309."""
+MAX_YAML_CHARACTERS = 4 * 1024 * 1024
+"""Of one YAML document; a file of a thousand discovered bouncers has about 100,000."""
+MAX_YAML_NODES = 100_000
+"""Nodes of one YAML document, each alias counted with all that it stands for."""
+MAX_ITEM_CHARACTERS = 1024 * 1024
+"""Of one item of a JSON list that is read piece by piece."""
+
+
+class DocumentError(ValueError):
+    """A document is not what it should be, or more than is read; the message quotes nothing of it."""
+
+
+class TooManyValuesError(DocumentError):
+    """A document would take far more memory than its length."""
+
+
+def parse_json(body: bytes | str) -> Any:
+    """The document, or DocumentError. NaN and Infinity are no JSON, nor are numbers that no float can hold."""
+    text = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
+        raise TooManyValuesError(f"the document holds more than {MAX_VALUES} values")
+    try:
+        value = json.loads(body, parse_int=_whole, parse_float=_finite, parse_constant=_refuse)  # noqa: TID251 - here
+    except DocumentError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DocumentError("not JSON") from error
+    require_shallow(value)
+    return value
+
+
+def require_shallow(value: Any) -> None:
+    """Raises DocumentError for a value that is nested deeper than MAX_DEPTH."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+    if level:
+        raise DocumentError(f"the document is nested deeper than {MAX_DEPTH} levels")
+
+
+class ItemReader:
+    """Reads a JSON list of any length item by item; holds one item and one piece of the body in memory."""
+
+    def __init__(self) -> None:
+        self._bytes = codecs.getincrementaldecoder("utf-8")()
+        self._json = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
+        self._text = ""
+        self._state = _State.START
+
+    def feed(self, piece: bytes, *, is_last: bool = False) -> list[Any]:
+        """The items that end in this piece of the body; raises DocumentError."""
+        try:
+            self._text += self._bytes.decode(piece, is_last)
+        except UnicodeDecodeError as error:
+            raise DocumentError("not JSON") from error
+        items = list(self._items(is_last=is_last))
+        if len(self._text) > MAX_ITEM_CHARACTERS:
+            raise DocumentError(f"an item is larger than {MAX_ITEM_CHARACTERS} characters")
+        if is_last and (self._state is not _State.END or self._text):
+            raise DocumentError("not a JSON list, or not all of it")
+        return items
+
+    def _items(self, *, is_last: bool) -> Iterator[Any]:
+        """The items at the beginning of the text; what is left of it is the beginning of the next one."""
+        position = _after_space(self._text, 0)
+        while position < len(self._text):
+            following = _FOLLOWING.get((self._state, self._text[position]))
+            if following is not None:
+                self._state = following
+                position = _after_space(self._text, position + 1)
+                continue
+            if self._state not in {_State.FIRST, _State.ITEM}:
+                raise DocumentError("not a JSON list")
+            try:
+                value, end = self._json.raw_decode(self._text, position)
+            except DocumentError:
+                raise
+            except (ValueError, RecursionError):
+                break  # the rest of the item is still to come; one that is malformed ends in too many characters
+            if not is_last and self._text[end : end + 1] not in _AFTER_ITEM:
+                break  # a number may go on
+            require_shallow(value)
+            yield value
+            self._state = _State.COMMA
+            position = _after_space(self._text, end)
+        self._text = self._text[position:]
+
+
+class _State(Enum):
+    """What comes next in a JSON list."""
+
+    START = auto()
+    FIRST = auto()
+    """An item, or the end of an empty list."""
+    ITEM = auto()
+    COMMA = auto()
+    """A comma, or the end."""
+    END = auto()
+
+
+_FOLLOWING = {
+    (_State.START, "["): _State.FIRST,
+    (_State.FIRST, "]"): _State.END,
+    (_State.COMMA, ","): _State.ITEM,
+    (_State.COMMA, "]"): _State.END,
+}
+
+
+_AFTER_ITEM = (",", "]", " ", "\t", "\r", "\n")
+
+
+def _after_space(text: str, position: int) -> int:
+    """Where the next character stands that is no white space of JSON."""
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def load_yaml(text: str, *, is_strict: bool = True) -> Any:
+    """The document; raises yaml.YAMLError. A key that stands twice in one mapping is an error when `is_strict`.
+
+    An alias counts with all that it stands for, so a document of a few lines cannot become one of millions.
+    """
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise yaml.MarkedYAMLError(problem=f"the document is larger than {MAX_YAML_CHARACTERS} characters")
+    return yaml.load(text, Loader=_StrictLoader if is_strict else _BoundedLoader)  # noqa: S506, TID251 - both are SafeLoaders
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """A SafeLoader with limits on depth and on the number of nodes, aliases counted in full."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._nodes = 0
+        self._sizes: dict[int, int] = {}
+        """By the identity of a composed node: how many nodes it stands for."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """One node with all below it; an alias stands for a node that was composed before."""
+        event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
+        mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
+        if self._depth >= MAX_DEPTH:
+            raise ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+        self._depth += 1
+        before = self._nodes
+        self._nodes += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if not is_alias:
+            self._sizes[id(node)] = self._nodes - before
+        elif id(node) in self._sizes:
+            self._nodes = before + self._sizes[id(node)]
+        else:
+            raise ComposerError(None, None, "an alias stands inside what it stands for", mark)
+        if self._nodes > MAX_YAML_NODES:
+            raise ComposerError(None, None, f"more than {MAX_YAML_NODES} nodes, aliases counted in full", mark)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the signature of the base
+        """The value of a node; what no constructor can read (a day 99, an endless number) is an error of YAML."""
+        is_number = node.tag in {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+        if is_number and len(node.value) > MAX_DIGITS:
+            raise ConstructorError(None, None, "the number is too long", node.start_mark)
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError) as error:
+            raise ConstructorError(None, None, "the value cannot be read", node.start_mark) from error
+
+
+class _StrictLoader(_BoundedLoader):
+    """Refuses a key that stands twice in one mapping: YAML would silently keep the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature of the base
+        """The mapping; raises ConstructorError for a key that is repeated or no scalar."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConstructorError(None, None, "a key is a plain value", key.start_mark)
+            if key.value in seen:
+                raise ConstructorError(None, None, "a key stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _whole(text: str) -> int:
+    """A whole number; raises DocumentError for one that would overflow wherever it is added to a float."""
+    if len(text) > MAX_DIGITS:
+        raise DocumentError("a number is too long")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    """A number; raises DocumentError for one beyond every float."""
+    number = float(text)
+    if math.isinf(number):
+        raise DocumentError("a number is too large")
+    return number
+
+
+def _refuse(text: str) -> float:
+    """Refuses NaN and Infinity, which Python would read and JSON does not have."""
+    raise DocumentError(f"{text} is not JSON")

@@ -1,0 +1,143 @@
+"""Foreign documents are read within limits on depth, size and expansion."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.documents import MAX_DEPTH, MAX_ITEM_CHARACTERS, DocumentError, ItemReader, load_yaml, parse_json
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 100_000, "not JSON"),
+        (b'{"a":' * 100_000, "not JSON"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper"),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"0" + b"}" * (MAX_DEPTH + 1), "nested deeper"),
+        (b"[" + b"[]," * 400_000 + b"0]", "more than 400000 values"),
+        (b"[" + b"1" * 5000 + b"]", "too long"),
+        (b"1" * 301, "too long"),
+        (b"1e999", "too large"),
+        (b"NaN", "not JSON"),
+        (b"[-Infinity]", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"", "not JSON"),
+    ],
+)
+def test_json_beyond_the_limits_is_refused(body, words):
+    """S5, M6, L9: refused before anybody walks it or calculates with it."""
+    with pytest.raises(DocumentError, match=words):
+        parse_json(body)
+
+
+def test_json_as_deep_as_allowed_is_read():
+    assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+
+
+@given(JSON)
+def test_json_is_read_as_it_was_written(value):
+    with suppress(DocumentError):
+        assert parse_json(json.dumps(value)) == value
+
+
+def merges(levels: int, width: int = 9) -> str:
+    """A chain of mappings, each merged `width` times into the next one: S5."""
+    lines = ["a0: &a0 {k: v}"]
+    lines += [f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+def aliases(levels: int, width: int = 9) -> str:
+    """A chain of lists, each standing `width` times in the next one."""
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 200_000, "nested deeper"),
+        ("{a: " * 200_000, "nested deeper"),
+        ("- " * 200_000, "nested deeper"),
+        ("? " * 200_000, "nested deeper"),
+        (merges(12), "more than 100000 nodes"),
+        (aliases(12), "more than 100000 nodes"),
+        ("a: &a [*a]", "an alias stands inside"),
+        ("a: &a {<<: *a}", "an alias stands inside"),
+        ("a: " + "9" * 5000, "too long"),
+        ("a: 0x" + "f" * 5000, "too long"),
+        ("a: " + "1:" * 5000 + "1", "too long"),
+        ("a: 2020-99-99", "cannot be read"),
+        ("{a: 1, a: 2}", "twice"),
+        ("{[a]: 1}", "a key is a plain value"),
+        ("? &x {a: 1}\n: 1", "a key is a plain value"),
+        ("a: *nothing", "undefined alias"),
+        ("!!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("x" * (4 * 1024 * 1024 + 1), "larger than"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_yaml_beyond_the_limits_is_refused(text, words):
+    """S5, M6: in a moment, with a YAMLError that names the place."""
+    with pytest.raises(yaml.YAMLError, match=words):
+        load_yaml(text)
+
+
+def test_yaml_with_a_few_anchors_and_merges_is_read():
+    text = "base: &base {a: 1, b: [x]}\none: {<<: *base, a: 2}\ntwo: *base\n"
+    assert load_yaml(text) == {"base": {"a": 1, "b": ["x"]}, "one": {"a": 2, "b": ["x"]}, "two": {"a": 1, "b": ["x"]}}
+
+
+@given(st.text(alphabet="[]{}&*<:a-? \n,!'\"|>0", max_size=60))
+def test_any_text_is_yaml_or_a_yaml_error(text):
+    with suppress(yaml.YAMLError):
+        load_yaml(text)
+
+
+@given(
+    JSON.map(lambda value: [value, value]) | st.lists(JSON, max_size=5), st.integers(1, 9), st.sampled_from([None, 1])
+)
+def test_list_is_read_item_by_item_however_it_is_cut(value, step, indent):
+    """R10."""
+    body = json.dumps(value, indent=indent).encode()
+    reader, found = ItemReader(), []
+    for start in range(0, len(body), step):
+        found += reader.feed(body[start : start + step])
+    found += reader.feed(b"", is_last=True)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{}", "not a JSON list"),
+        (b"[1 2]", "not a JSON list"),
+        (b"[1,]", "not a JSON list"),
+        (b"[1", "not all of it"),
+        (b"[]]", "not a JSON list|not all"),
+        (b"", "not all of it"),
+        (b"[nonsense]", "not all of it"),
+        (b'["\xff"]', "not JSON"),
+        (b"[" + b"[" * 5000, "not all of it"),
+        (b"[" + b"[" * 100 + b"]" * 100 + b"]", "nested deeper"),
+        (b"[" + b"1" * 400 + b"]", "too long"),
+        (b'["' + b"a" * (MAX_ITEM_CHARACTERS + 1), "an item is larger"),
+    ],
+)
+def test_text_that_is_no_list_is_refused(body, words):
+    with pytest.raises(DocumentError, match=words):
+        ItemReader().feed(body, is_last=True)
