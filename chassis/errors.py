@@ -30,6 +30,8 @@ class Reason(StrEnum):
     CLOSED = "closed"
     PROTOCOL = "protocol"
     MALFORMED = "malformed"
+    PARTIAL = "partial"
+    """The server answered and said that part of the data is missing."""
     MISSING = "missing"
     CONFLICT = "conflict"
     OVERLOADED = "overloaded"

@@ -21,6 +21,8 @@ from typing import Any
 
 import aiohttp
 
+from chassis.documents import parse_json
+
 RUN_SECONDS = 60.0
 """Longest run of a plug-in; then it is killed."""
 STDERR_LENGTH = 300
@@ -86,7 +88,7 @@ def _run_exec(entry: Any, folder: Path) -> Given:
 def _read_answer(output: bytes, version: str) -> Given:
     """The ExecCredential's status; no error quotes it."""
     try:
-        status = _require_status(json.loads(output), version)
+        status = _require_status(parse_json(output), version)
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         end = status.get("expirationTimestamp")
         return Given(

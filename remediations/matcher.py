@@ -143,6 +143,8 @@ def _compile(value: str) -> re2._Regexp:
     try:
         if _ONE_BYTE.search(value):
             raise MatcherError(f"not an expression of RE2 as Go reads it: {_shown(value)}: \\C")
+        # Alone first: `a)|(?:b` is an expression only between the brackets, and Alertmanager refuses it.
+        re2.compile(value, options)
         return re2.compile(f"^(?:{value})$", options)
     except re2.error as error:
         text = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)

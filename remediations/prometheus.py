@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.clock import Clock
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http import Call, HttpClient
 from remediations.client_auth import authorization
 from remediations.limits import CustomGuard
@@ -23,8 +23,24 @@ from remediations.policy import Query
 from remediations.settings import PrometheusSettings
 
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
+MAX_WARNING = 200
+"""Characters of a warning that are shown."""
 MAX_SKEW_SECONDS = 10.0
 """A collection may lie this far in our future (two hosts' clocks); more means that a clock is wrong: unknown."""
+
+HARMLESS = (
+    "PromQL info: ",
+    "PromQL warning: strategy should be ",
+    "PromQL warning: ratio value should be ",
+    "PromQL warning: quantile value should be ",
+    "PromQL warning: sort is ineffective ",
+)
+"""How warnings begin that leave nothing out of the answer: they are about the query's text or a metric's name.
+
+Source: prometheus/prometheus util/annotations/annotations.go. The engine's hints begin with `PromQL info`; 2.48 to 2.53
+send them among `warnings`, later ones as `infos`, 2.42 has none. Every other warning says that data is missing (a
+remote read that failed, a limit, a store that is away) or was left out by the engine (histograms mixed with numbers).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +181,18 @@ class _StaleError(Exception):
 
 
 def _samples(document: Any) -> tuple[Sample, ...]:
-    """The samples of an API answer; raises PermanentError(malformed)."""
+    """The samples of an API answer; raises PermanentError(malformed), and TransientError(partial) for a partial one."""
     try:
+        missing = [str(text) for text in document.get("warnings") or () if not str(text).startswith(HARMLESS)]
+        if document.get("isPartial"):  # VictoriaMetrics: a storage node did not answer
+            missing.append("isPartial is true")
+        if missing:
+            raise TransientError(Reason.PARTIAL, f"the answer is partial: {missing[0][:MAX_WARNING]}")
         data = document["data"]
         if data["resultType"] == "scalar":
             return (Sample({}, float(data["result"][1])),)
         if data["resultType"] != "vector":
             raise PermanentError(Reason.MALFORMED, f"the query gives a {data['resultType']}, expected a vector")
         return tuple(Sample(item["metric"], float(item["value"][1])) for item in data["result"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise PermanentError(Reason.MALFORMED, "not an answer of Prometheus") from error

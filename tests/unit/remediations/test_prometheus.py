@@ -11,6 +11,7 @@ from aiohttp import web
 from chassis.errors import BackendError, Reason
 from chassis.http import HttpClient, serving
 from remediations.client_auth import AuthorizationSettings
+from remediations.limits import CustomGuard, HoldIf
 from remediations.policy import Query
 from remediations.prometheus import FRESHNESS, PrometheusClient
 from remediations.settings import PrometheusSettings
@@ -207,3 +208,43 @@ async def test_age_is_asked_again_by_the_next_question():
         await prometheus.ask(QUERY)
         await prometheus.ask(QUERY)
     assert len(upstream.asked) == 4
+
+
+PARTIAL = (
+    ("warnings", ["remote_read: Get http://127.0.0.1:1/read: connection refused"]),
+    ("warnings", ["PromQL info: metric might not be a counter", "1 more warning annotations omitted"]),
+    ("warnings", ['PromQL warning: encountered a mix of histograms and floats for metric name "x"']),
+    ("warnings", ["results truncated due to limit"]),
+    ("isPartial", True),
+)
+COMPLETE = (
+    ("infos", ["PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket"]),
+    ("warnings", ["PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket"]),
+    ("warnings", ["PromQL warning: quantile value should be between 0 and 1, got 2"]),
+    ("warnings", []),
+    ("isPartial", False),
+)
+
+
+@pytest.mark.parametrize(("key", "value"), PARTIAL)
+async def test_partial_answer_is_none(key, value):
+    """R4: neither a question, a number, a guard of the policy nor the age of the data is believed."""
+    clock = ManualClock()
+    for query in (QUERY.promql, FRESHNESS):
+        upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1))})
+        upstream.answers[query] |= {key: value}
+        async with asking(upstream, clock) as client:
+            facts = (await client.ask(QUERY), await client.measure(QUERY))
+            guard = await client.has_samples(CustomGuard("g", QUERY.promql, HoldIf.NONEMPTY, "r", QUERY.collectors))
+        for fact in (*facts, guard):
+            assert fact.value is None
+            assert "the answer is partial" in fact.problem
+
+
+@pytest.mark.parametrize(("key", "value"), COMPLETE)
+async def test_hint_of_the_engine_leaves_the_answer_whole(key, value):
+    """R4."""
+    clock = ManualClock()
+    upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1)) | {key: value}})
+    async with asking(upstream, clock) as client:
+        assert (await client.ask(QUERY)).value is True
