@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.postgres_address import PostgresAddress, SslMode, Target, tls_context
+from chassis.log import get_logger
+from chassis.postgres_address import PostgresAddress
+from chassis.postgres_connection import NO_SUCH_STATEMENT, PostgresConnection, note_pooler, open_connection
 from chassis.sockets import socket_error
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 GOODBYE_SECONDS = 0.5
 """How long an orderly disconnect may take before the socket is simply dropped."""
+
+MAX_AGE_SECONDS = 300.0
+"""How long the kept connection is used; a connection costs the server one backend start."""
 
 BY_STATE: dict[str, tuple[type[BackendError], Reason]] = {
     "28": (PermanentError, Reason.AUTH),
@@ -53,6 +58,8 @@ def translate(error: BaseException) -> BackendError:
         return TransientError(Reason.TIMEOUT, "the deadline passed")
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
+        if "no more connections allowed" in message:  # PgBouncer, with the code of a protocol violation
+            state = "53300"
         kind, reason = BY_STATE.get(state) or BY_STATE.get(state[:2]) or (PermanentError, Reason.INTERNAL)
         return kind(reason, f"{message} (SQLSTATE {state})")
     if "rejected SSL upgrade" in message:  # asyncpg says so with a bare ConnectionError
@@ -65,13 +72,23 @@ def translate(error: BaseException) -> BackendError:
 
 
 class PostgresSession:
-    """One kept read-only connection, used by one query at a time; opened at first use and again after a failure."""
+    """One kept read-only connection, used by one query at a time; opened at first use and again after a failure.
 
-    def __init__(self, address: PostgresAddress) -> None:
+    It is exchanged for a new one when it is `max_age_seconds` old, and as soon as `probe` met another server under the
+    same name: after a failover the old server may live on and answer for ever.
+    """
+
+    def __init__(self, address: PostgresAddress, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
         self._address = address
+        self._max_age_seconds = max_age_seconds
         self._lock = asyncio.Lock()
-        self._connection: Any = None
+        self._kept: PostgresConnection | None = None
         self._is_closed = False
+        self._opened_at = 0.0
+        self._server: str | None = None
+        self._met: str | None = None
+        self.server_changes = 0
+        """How often the kept connection was left because a new client met another server."""
 
     async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Sequence[asyncpg.Record]:
         """The rows of one query. `timeout_seconds` includes waiting for the connection and opening it.
@@ -85,35 +102,88 @@ class PostgresSession:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             raise translate(error) from error
 
+    async def probe(self, address: PostgresAddress, timeout_seconds: float) -> float:
+        """The same as the function `probe`; the session leaves a server that is not the one met here."""
+        seconds, self._met = await _meet(address, timeout_seconds, asks_identity=True)
+        return seconds
+
     async def close(self) -> None:
         """Ends the connection, politely when nothing is running on it; returns within half a second."""
         self._is_closed = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await _part(connection, is_polite=not self._lock.locked())
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await _part(kept.connection, is_polite=not self._lock.locked())
 
     async def _run(self, sql: str, arguments: tuple[object, ...]) -> Any:
         """Runs the query on the kept connection; the lock is held."""
-        connection = await self._ready()
+        kept = await self._ready()
         try:
-            return await connection.fetch(sql, *arguments)
+            return await kept.fetch(sql, arguments)
         except BaseException as error:
-            if not isinstance(error, asyncpg.PostgresError) or connection.is_closed():
-                connection.terminate()
-                self._connection = None
+            if isinstance(error, asyncpg.PostgresError) and error.sqlstate == NO_SUCH_STATEMENT:
+                note_pooler(self._address)
+                self._drop(kept)
+            elif not isinstance(error, asyncpg.PostgresError) or kept.connection.is_closed():
+                self._drop(kept)
             raise
 
-    async def _ready(self) -> Any:
-        """The kept connection, or a new one when there is none that works."""
-        connection = self._connection
-        if not self._is_closed and (connection is None or connection.is_closed()):
-            connection = await _connect(self._address)
+    def _drop(self, kept: PostgresConnection) -> None:
+        """Leaves a connection without a word."""
+        kept.connection.terminate()
+        self._kept = None
+
+    async def _ready(self) -> PostgresConnection:
+        """The kept connection, or a new one when there is none that works, is young and leads to the right server."""
+        kept, loop = self._kept, asyncio.get_running_loop()
+        is_moved = self._is_moved()
+        if not self._is_closed:
+            if kept is None or kept.connection.is_closed():
+                kept = await self._open()
+            elif is_moved or loop.time() - self._opened_at >= self._max_age_seconds:
+                kept = await self._exchange(kept, is_moved=is_moved)
         if self._is_closed:
-            if connection is not None:
-                connection.terminate()
+            if kept is not None:
+                kept.connection.terminate()
             raise TransientError(Reason.CLOSED, "the session is closed")
-        self._connection = connection
-        return connection
+        self._kept = kept
+        return kept  # type: ignore[return-value] # only a closed session has none
+
+    def _is_moved(self) -> bool:
+        """Whether a new client last met another server than the kept connection leads to."""
+        return self._met is not None and self._server is not None and self._met != self._server
+
+    async def _open(self) -> PostgresConnection:
+        """A new connection, and which server it leads to."""
+        kept = await open_connection(self._address)
+        try:
+            self._server = await kept.identity()
+        except BaseException:
+            kept.connection.terminate()
+            raise
+        self._met = None
+        self._opened_at = asyncio.get_running_loop().time()
+        return kept
+
+    async def _exchange(self, old: PostgresConnection, *, is_moved: bool) -> PostgresConnection:
+        """A new connection in the place of an old one, which is left whatever happens.
+
+        Only a server without a free place leaves the old connection in use: with it, sessions can still be ended.
+        """
+        if is_moved:
+            self.server_changes += 1
+            get_logger().warning("database.server_changed", hint="the kept connection led to another server")
+        try:
+            new = await self._open()
+        except asyncpg.PostgresError as error:
+            if not is_moved and translate(error).reason is Reason.EXHAUSTED:
+                return old
+            self._drop(old)
+            raise
+        except BaseException:
+            self._drop(old)
+            raise
+        await _part(old.connection, is_polite=True)
+        return new
 
 
 async def probe(address: PostgresAddress, timeout_seconds: float) -> float:
@@ -121,56 +191,35 @@ async def probe(address: PostgresAddress, timeout_seconds: float) -> float:
 
     Raises BackendError; never waits longer than `timeout_seconds` for an answer and half a second for the goodbye.
     """
+    return (await _meet(address, timeout_seconds, asks_identity=False))[0]
+
+
+async def _meet(address: PostgresAddress, timeout_seconds: float, *, asks_identity: bool) -> tuple[float, str | None]:
+    """Seconds until the answer, and which server gave it; None when that is not asked or not told in time."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
         async with asyncio.timeout(timeout_seconds):
-            connection = await _connect(address)
+            opened = await open_connection(address)
             try:
-                await connection.fetchval("SELECT 1")
+                await opened.ping()
             except BaseException:
-                connection.terminate()
+                opened.connection.terminate()
                 raise
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise translate(error) from error
-    seconds = loop.time() - started
-    await _part(connection, is_polite=True)
-    return seconds
-
-
-async def _connect(address: PostgresAddress) -> Any:
-    """A connection with the session settings that keep it harmless; the caller sets the deadline."""
-    target = address.target()
-    password = await asyncio.to_thread(address.read_password, target)
-    tls: Any = "prefer"
-    if target.ssl_mode is SslMode.DISABLE:
-        tls = False
-    elif target.ssl_mode.is_required:
-        tls = await asyncio.to_thread(tls_context, target)
-    return await asyncpg.connect(
-        host=target.host, port=target.port, user=target.user, database=target.database, password=password, ssl=tls,
-        server_settings=_server_settings(address, target), statement_cache_size=0, target_session_attrs="any",
-    )  # fmt: skip
-
-
-def _server_settings(address: PostgresAddress, target: Target) -> dict[str, str]:
-    """The run-time parameters of the session (PostgreSQL documentation, 20.11 Client Connection Defaults)."""
-    del target
-    settings = {
-        "application_name": address.application_name,
-        "default_transaction_read_only": "on",
-        "statement_timeout": _milliseconds(address.statement_timeout_seconds),
-        "lock_timeout": _milliseconds(address.lock_timeout_seconds),
-        "idle_in_transaction_session_timeout": _milliseconds(address.statement_timeout_seconds),
-    }
-    if address.session_role is not None:
-        settings["role"] = address.session_role
-    return settings
-
-
-def _milliseconds(seconds: float) -> str:
-    """Seconds as the unit of PostgreSQL's timeouts; at least 1, because 0 switches a timeout off."""
-    return str(max(1, round(seconds * 1000)))
+    seconds, server = loop.time() - started, None
+    try:
+        if asks_identity:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                server = await opened.identity()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        pass  # the verdict is known already, and does not depend on this
+    except BaseException:
+        opened.connection.terminate()
+        raise
+    await _part(opened.connection, is_polite=True)
+    return seconds, server
 
 
 async def _part(connection: Any, *, is_polite: bool) -> None:

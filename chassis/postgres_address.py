@@ -5,23 +5,37 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache, partial
 from urllib.parse import unquote
 
 from pydantic import SecretStr
 
 from chassis.address import Address, Url, refuse_unknown, split_url
 from chassis.errors import Fault, PermanentError, Reason
+from chassis.postgres_options import (
+    ADVICE,
+    NOT_USED,
+    NOT_USED_OPTIONS,
+    SESSION_ATTRIBUTES,
+    WITHOUT_EFFECT,
+    parse_options,
+    refusals,
+)
+from chassis.trust import Trust
 
 DEFAULT_PORT = 5432
 PLACES = ("host", "port", "user", "password", "dbname")
-TLS_PARAMETERS = ("sslmode", "ssl", "sslrootcert", "sslcert", "sslkey")
-WITHOUT_EFFECT = frozenset({
-    "application_name", "fallback_application_name", "connect_timeout", "options", "client_encoding", "channel_binding",
-    "gssencmode", "target_session_attrs", "load_balance_hosts", "keepalives", "keepalives_idle", "keepalives_interval",
-    "keepalives_count", "tcp_user_timeout", "sslcompression", "sslsni", "async_fallback", "timeout", "command_timeout",
-    "prepared_statement_cache_size", "statement_cache_size", "prepare_threshold", "server_settings",
-})  # fmt: skip
-"""Parameters that the product's own drivers accept and that change nothing for us."""
+TLS_PARAMETERS = (
+    "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslnegotiation",
+    "ssl_min_protocol_version", "ssl_max_protocol_version",
+)  # fmt: skip
+SESSION_PARAMETERS = ("options", "target_session_attrs", "connect_timeout", "channel_binding", "gssencmode")
+TLS_VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1, "TLSv1.1": ssl.TLSVersion.TLSv1_1, "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}  # fmt: skip
+SYSTEM = "system"
+"""As sslrootcert it means the system's authorities, with sslmode=verify-full (libpq of PostgreSQL 16)."""
 
 
 class SslMode(StrEnum):
@@ -55,6 +69,28 @@ class Target:
     """File of the authorities to trust; None trusts the system's where the mode verifies at all."""
     ssl_cert: str | None = None
     ssl_key: str | None = None
+    ssl_password: SecretStr | None = None
+    """Of the key."""
+    ssl_crl: str | None = None
+    """File of revoked certificates."""
+    ssl_versions: tuple[str | None, str | None] = (None, None)
+    """Lowest and highest version of TLS; None leaves it to OpenSSL."""
+    is_tls_direct: bool = False
+    """Whether TLS begins with the first byte (sslnegotiation=direct, PostgreSQL 17)."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Run-time parameters of the session, without those that give way to ours."""
+    not_used: tuple[str, ...] = ()
+    """What the URL says and we do not do, each with the reason; to be told at the start."""
+    session_attributes: str = "any"
+    """Which server will do, as asyncpg names it."""
+    connect_seconds: float | None = None
+    """Longest wait for a connection, when shorter than the caller's deadline; None for no limit of its own."""
+
+    @property
+    def is_encryption_optional(self) -> bool:
+        """Whether the password and all data may cross a network in clear, and to anybody who answers."""
+        is_local = self.host.startswith("/") or self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return not is_local and self.ssl_mode in {SslMode.ALLOW, SslMode.PREFER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +119,63 @@ class PostgresAddress(Address[Target]):
         if url.parts.scheme.partition("+")[0] not in {"postgresql", "postgres"}:
             faults.append(Fault(setting, "expected postgresql://user:password@host:port/database"))
             return None
-        faults += refuse_unknown(url.parameters, (*PLACES, *TLS_PARAMETERS), WITHOUT_EFFECT, setting)
-        return _with_tls(_place(url, setting, faults), url.parameters, setting, faults)
+        known = (*PLACES, *TLS_PARAMETERS, *SESSION_PARAMETERS)
+        others = WITHOUT_EFFECT | NOT_USED.keys() | ADVICE.keys()
+        faults += refuse_unknown(url.parameters, known, others, setting)
+        faults += refusals(url.parameters, setting)
+        target = _with_tls(_place(url, setting, faults), url.parameters, setting, faults)
+        return _with_session(target, url.parameters, setting, faults)
 
 
 def tls_context(target: Target) -> ssl.SSLContext:
-    """The TLS context of a mode that requires TLS; reads certificate files, so call it off the event loop.
+    """The TLS context of a target; reads certificate files, so call it off the event loop.
 
-    As in libpq, `require` verifies the chain when `sslrootcert` is given and trusts anybody otherwise.
+    As in libpq, `require` verifies the chain when `sslrootcert` is given and trusts anybody otherwise. Raises
+    PermanentError(tls) when a file cannot be loaded.
     """
     try:
+        return make_context(target)
+    except (OSError, ValueError) as error:
+        raise PermanentError(Reason.TLS, f"cannot load the certificates: {error}") from error
+
+
+def make_context(target: Target) -> ssl.SSLContext:
+    """The same, raising what OpenSSL raises: OSError or ValueError."""
+    if _is_verifying(target):
         context = ssl.create_default_context(cafile=target.ssl_root_cert)
         context.check_hostname = target.ssl_mode is SslMode.VERIFY_FULL
-        if target.ssl_mode is SslMode.REQUIRE and target.ssl_root_cert is None:
-            context.verify_mode = ssl.CERT_NONE
-        if target.ssl_cert is not None:
-            context.load_cert_chain(target.ssl_cert, target.ssl_key)
-    except OSError as error:
-        raise PermanentError(Reason.TLS, f"cannot load the certificates: {error}") from error
+        if target.ssl_crl is not None:
+            context.load_verify_locations(cafile=target.ssl_crl)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    lowest, highest = target.ssl_versions
+    context.minimum_version = TLS_VERSIONS[lowest] if lowest else ssl.TLSVersion.TLSv1_2
+    if highest:
+        context.maximum_version = TLS_VERSIONS[highest]
+    if target.ssl_cert is not None:
+        # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
+        password = "" if target.ssl_password is None else target.ssl_password.get_secret_value()
+        context.load_cert_chain(target.ssl_cert, target.ssl_key, password=password)
+    context.set_alpn_protocols(("postgresql",))  # PostgreSQL 17 asks for it where TLS begins at once
     return context
+
+
+@lru_cache(maxsize=64)
+def trust_of(target: Target) -> Trust:
+    """The target's TLS context, which follows its files."""
+    files = (target.ssl_root_cert, target.ssl_cert, target.ssl_key, target.ssl_crl)
+    is_system = _is_verifying(target) and target.ssl_root_cert is None
+    make = partial(make_context, target)
+    return Trust(make, (file for file in files if file is not None), is_system=is_system, check_seconds=0)
+
+
+def _is_verifying(target: Target) -> bool:
+    """Whether the server's certificate is verified at all."""
+    is_asked = target.ssl_mode is SslMode.REQUIRE and target.ssl_root_cert is not None
+    return is_asked or target.ssl_mode in {SslMode.VERIFY_CA, SslMode.VERIFY_FULL}
 
 
 def _place(url: Url, setting: str, faults: list[Fault]) -> Target:
@@ -132,8 +206,43 @@ def _with_tls(target: Target, parameters: dict[str, str], setting: str, faults: 
     except ValueError:
         faults.append(Fault(setting, f"sslmode is none of {', '.join(SslMode)}"))
         return target
-    certificates = {name: parameters.get(name) or None for name in ("sslrootcert", "sslcert", "sslkey")}
+    if parameters.get("sslrootcert") == SYSTEM and mode is not SslMode.VERIFY_FULL:
+        faults.append(Fault(setting, "sslrootcert=system goes with sslmode=verify-full"))
+    lowest, highest = (parameters.get(f"ssl_{end}_protocol_version") or None for end in ("min", "max"))
+    if {lowest, highest} - {None, *TLS_VERSIONS}:
+        faults.append(Fault(setting, f"ssl_min_protocol_version or ssl_max_… is none of {', '.join(TLS_VERSIONS)}"))
+    negotiation = parameters.get("sslnegotiation", "postgres")
+    if negotiation not in {"postgres", "direct"} or (negotiation == "direct" and not mode.is_required):
+        faults.append(Fault(setting, "sslnegotiation is postgres, or direct with sslmode=require or stricter"))
+    root = parameters.get("sslrootcert") or None
+    if parameters.get("sslcrl") and root is None and mode not in {SslMode.VERIFY_CA, SslMode.VERIFY_FULL}:
+        faults.append(Fault(setting, "sslcrl goes with sslmode=verify-ca or verify-full"))
     return replace(
-        target, ssl_mode=mode, ssl_root_cert=certificates["sslrootcert"], ssl_cert=certificates["sslcert"],
-        ssl_key=certificates["sslkey"],
+        target, ssl_mode=mode, ssl_root_cert=None if root == SYSTEM else root,
+        ssl_cert=parameters.get("sslcert") or None, ssl_key=parameters.get("sslkey") or None,
+        ssl_password=SecretStr(parameters.get("sslpassword", "")), ssl_crl=parameters.get("sslcrl") or None,
+        ssl_versions=(lowest, highest), is_tls_direct=negotiation == "direct",
     )  # fmt: skip
+
+
+def _with_session(target: Target, parameters: dict[str, str], setting: str, faults: list[Fault]) -> Target:
+    """The target with what the URL says about the session."""
+    options = parse_options(parameters.get("options", ""), setting, faults)
+    not_used = [f"{name}: {why}" for name, why in NOT_USED.items() if parameters.get(name)]
+    not_used += [f"options {name}: {why}" for name, why in NOT_USED_OPTIONS.items() if name in options]
+    attributes = parameters.get("target_session_attrs", "any")
+    if attributes not in SESSION_ATTRIBUTES:
+        faults.append(Fault(setting, f"target_session_attrs is none of {', '.join(SESSION_ATTRIBUTES)}"))
+        attributes = "any"
+    try:
+        seconds = int(parameters.get("connect_timeout") or 0)
+    except ValueError:
+        faults.append(Fault(setting, "connect_timeout is no number of seconds"))
+        seconds = 0
+    return replace(
+        target,
+        options=tuple((name, value) for name, value in options.items() if name not in NOT_USED_OPTIONS),
+        not_used=tuple(not_used),
+        session_attributes=SESSION_ATTRIBUTES[attributes],
+        connect_seconds=max(2.0, seconds) if seconds > 0 else None,  # libpq: at least 2 s, none for 0 or less
+    )

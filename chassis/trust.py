@@ -51,6 +51,7 @@ class Trust:
         self._mark: Mark | None = None
         self._checked_at = 0.0
         self._is_failing = False
+        self._authorities = 0
 
     async def context(self) -> ssl.SSLContext:
         """The context to connect with now. Raises OSError or ValueError when none could ever be loaded."""
@@ -72,7 +73,7 @@ class Trust:
         if known is not None and mark == self._mark:
             return known
         try:
-            made = self._make()
+            made = self._load()
         except (OSError, ValueError) as error:
             if known is None:
                 raise
@@ -85,6 +86,14 @@ class Trust:
         self._is_failing = False
         # The mark was taken before the files were read: what changed meanwhile is noticed at the next look.
         self._context, self._mark = made, mark
+        self._authorities = made.cert_store_stats()["x509_ca"]
+        return made
+
+    def _load(self) -> ssl.SSLContext:
+        """A new context. OpenSSL loads a system file that is empty or absent without a word: ValueError for that."""
+        made = self._make()
+        if self._authorities and not made.cert_store_stats()["x509_ca"]:
+            raise ValueError("no authority is left in the files")
         return made
 
 

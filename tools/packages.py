@@ -64,6 +64,7 @@ PACKAGES = (
         ("prometheus-redis-exporter",),
     ),
     Package("wrk", (("wrk", "/usr/bin/wrk"),)),
+    Package("pgbouncer", (("pgbouncer", "/usr/sbin/pgbouncer"),), ("pgbouncer",)),
     Package("openssl", (("openssl", "/usr/bin/openssl"),)),
 )
 

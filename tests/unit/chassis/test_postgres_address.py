@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
@@ -10,16 +11,19 @@ from pydantic import SecretStr
 from chassis.errors import ConfigError, PermanentError, Reason
 from chassis.postgres_address import (
     PLACES,
+    SESSION_PARAMETERS,
     TLS_PARAMETERS,
     PostgresAddress,
     SslMode,
     Target,
     tls_context,
 )
+from chassis.postgres_options import ADVICE, NOT_USED, WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+KNOWN = (*PLACES, *TLS_PARAMETERS, *SESSION_PARAMETERS)
 SECRET = "hunter2"
 EXPECTED = "database.url: expected postgresql://user:password@host:port/database"
 
@@ -76,7 +80,7 @@ def test_tls_parameters_are_named_as_by_libpq(query: str, mode: SslMode, root: s
         ("postgresql://u@/d?host=h&port=x", ["database.url: the port is no number"]),
         ("postgresql://u@a,b/d", ["database.url: expected one host, found a list"]),
         ("postgresql:///d?sslmode=sure&hots=h", [
-            f"database.url: unknown parameter hots; known: {', '.join((*PLACES, *TLS_PARAMETERS))}",
+            f"database.url: unknown parameter hots; known: {', '.join(KNOWN)}",
             "database.url: names no user",
             "database.url: sslmode is none of disable, allow, prefer, require, verify-ca, verify-full",
         ]),
@@ -137,3 +141,77 @@ def test_missing_authority_is_a_tls_failure() -> None:
     with pytest.raises(PermanentError) as caught:
         tls_context(target_of("postgresql://u@h/d?sslmode=require&sslrootcert=/none.pem"))
     assert caught.value.reason is Reason.TLS
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-csearch_path=prod", (("search_path", "prod"),)),
+        ("-c search_path=prod,public --work-mem=4MB", (("search_path", "prod,public"), ("work_mem", "4MB"))),
+        (r"-csearch_path=a\ b -cx.y=\\", (("search_path", "a b"), ("x.y", "\\"))),
+        ("  ", ()),
+    ],
+)
+def test_options_are_honoured(options: str, expected: tuple[tuple[str, str], ...]) -> None:
+    """X16: what psql would do with the same URL."""
+    assert target_of(f"postgresql://u@h/d?options={quote(options)}").options == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("options=-B100", "options: '-B100' is not honoured; use -cNAME=VALUE"),
+        ("options=-csearch_path", "options: expected -cNAME=VALUE"),
+        ("options=-c%27;drop=1", "options: expected -cNAME=VALUE"),
+        ("passfile=/x", "parameter passfile is not honoured: name a file with the password alone by the setting"),
+        ("service=prod", "parameter service is not honoured: write host, port, database and user into the URL"),
+        ("hostaddr=10.0.0.1", "parameter hostaddr is not honoured: write the address as the host"),
+        ("channel_binding=require", "channel_binding=require is not honoured: it is not supported; use sslmode="),
+        ("channel_binding=maybe", "channel_binding is none of prefer, disable, require"),
+        ("gssencmode=require", "gssencmode=require is not honoured"),
+        ("target_session_attrs=leader", "target_session_attrs is none of any, primary"),
+        ("connect_timeout=soon", "connect_timeout is no number of seconds"),
+        ("sslrootcert=system", "sslrootcert=system goes with sslmode=verify-full"),
+        ("sslnegotiation=direct", "sslnegotiation is postgres, or direct with sslmode=require or stricter"),
+        ("ssl_min_protocol_version=1.3", "ssl_min_protocol_version or ssl_max_… is none of TLSv1"),
+        ("sslcrl=/x", "sslcrl goes with sslmode=verify-ca or verify-full"),
+    ],
+)
+def test_parameter_that_is_not_honoured_says_what_to_do(query: str, fault: str) -> None:
+    """X16: nothing that libpq would honour is ignored in silence."""
+    with pytest.raises(ConfigError) as caught:
+        PostgresAddress.parse(f"postgresql://u@h/d?{query}")
+    (found,) = caught.value.faults
+    assert found.message.startswith(fault)
+
+
+@pytest.mark.parametrize("name", sorted({*KNOWN, *WITHOUT_EFFECT, *NOT_USED, *ADVICE}))
+def test_every_parameter_is_honoured_refused_or_told(name: str) -> None:
+    """X16: one of the tables knows each parameter, and no two of them do."""
+    tables = (KNOWN, WITHOUT_EFFECT, NOT_USED, ADVICE)
+    assert [name in table for table in tables].count(True) == 1
+
+
+def test_what_gives_way_to_ours_is_told() -> None:
+    """X16: a timeout of the product's URL is not ours, and a name of its own neither."""
+    target = target_of("postgresql://u@h/d?application_name=api&options=-cstatement_timeout%3D0%20-cwork_mem%3D4MB")
+    assert target.options == (("work_mem", "4MB"),)
+    assert [text.partition(":")[0] for text in target.not_used] == ["application_name", "options statement_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_optional"),
+    [
+        ("postgresql://u@db.example/d", True),
+        ("postgresql://u@db.example/d?sslmode=allow", True),
+        ("postgresql://u@db.example/d?sslmode=disable", False),
+        ("postgresql://u@db.example/d?sslmode=require", False),
+        ("postgresql://u@localhost/d", False),
+        ("postgresql://u@127.0.0.2/d", False),
+        ("postgresql://u@[::1]/d", False),
+        ("postgresql:///d?host=/run/postgresql&user=u", False),
+    ],
+)
+def test_encryption_is_optional_on_the_way_to_another_host(url: str, is_optional: bool) -> None:  # noqa: FBT001
+    """L12: `disable` is a decision, `prefer` is what nobody decided."""
+    assert target_of(url).is_encryption_optional is is_optional
