@@ -46,6 +46,15 @@ DEAD_RATIO = Metric(
     labels=("table",),
     unit="ratio",
 )
+DEAD_ROWS = Metric(
+    "controlcore_postgres_dead_rows", "Dead rows of the table, by the server's estimate.", labels=("table",)
+)
+TABLE_BYTES = Metric(
+    "controlcore_postgres_table_bytes",
+    "Size of the table on disk with its indexes.",
+    labels=("table",),
+    unit="bytes",
+)
 LAST_VACUUM = Metric(
     "controlcore_postgres_table_last_vacuum_timestamp_seconds",
     "Time of the table's last vacuum, by hand or by the server.",
@@ -94,9 +103,11 @@ SELECT archived_count, failed_count, extract(epoch FROM last_archived_time)::flo
  WHERE current_setting('archive_mode') <> 'off'
 """
 
-# pg_stat_user_tables: estimates that cost nothing. The two tables that the product grows for ever.
+# pg_stat_user_tables: estimates that cost nothing; pg_total_relation_size needs no right. The two
+# tables that the product grows for ever.
 TABLES = """
 SELECT relname::text AS "table", n_dead_tup / nullif(n_live_tup + n_dead_tup, 0)::float8 AS ratio,
+       n_dead_tup::float8 AS dead_rows, pg_total_relation_size(relid)::float8 AS bytes,
        extract(epoch FROM greatest(last_vacuum, last_autovacuum))::float8 AS last_vacuum
   FROM pg_stat_user_tables
  WHERE relid IN (to_regclass('audit_logs'), to_regclass('user_sessions'))
@@ -164,10 +175,15 @@ def read_archiver(rows: Rows) -> list[Family]:
 
 
 def read_tables(rows: Rows) -> list[Family]:
-    """Dead rows and the last vacuum from TABLES' rows; a null is absent."""
+    """Dead rows, sizes and the last vacuum from TABLES' rows; a null is absent."""
     return [
         metric.family([((row["table"],), row[name]) for row in rows if row[name] is not None])
-        for metric, name in ((DEAD_RATIO, "ratio"), (LAST_VACUUM, "last_vacuum"))
+        for metric, name in (
+            (DEAD_RATIO, "ratio"),
+            (DEAD_ROWS, "dead_rows"),
+            (TABLE_BYTES, "bytes"),
+            (LAST_VACUUM, "last_vacuum"),
+        )
     ]
 
 
@@ -204,6 +220,8 @@ VIEW_METRICS = (
     LAST_ARCHIVED,
     LAST_ARCHIVE_FAILURE,
     DEAD_RATIO,
+    DEAD_ROWS,
+    TABLE_BYTES,
     LAST_VACUUM,
     HEADROOM,
     APPLICATIONS,

@@ -47,6 +47,7 @@ MOVING = {
     "controlcore_opa_decisions_total",
     "controlcore_postgres_connections",
     "controlcore_postgres_connections_headroom",
+    "controlcore_postgres_dead_rows",
     "controlcore_postgres_locks",
     "controlcore_postgres_transactions_rolled_back_total",
     "controlcore_postgres_xid_age_transactions",

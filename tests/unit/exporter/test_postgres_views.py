@@ -31,8 +31,8 @@ def test_server_without_archiving_publishes_nothing_of_it():
 
 
 def test_empty_table_has_no_ratio():
-    families = read_tables([{"table": "audit_logs", "ratio": None, "last_vacuum": None}])
-    assert samples(families) == {}
+    families = read_tables([{"table": "audit_logs", "ratio": None, "dead_rows": 0, "bytes": 8192, "last_vacuum": None}])
+    assert "controlcore_postgres_dead_rows_ratio" not in samples(families)
 
 
 def test_headroom_does_not_fall_below_zero():

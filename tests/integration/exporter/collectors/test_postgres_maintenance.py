@@ -74,6 +74,7 @@ async def test_connections_are_told_apart_by_application(product):
 
 
 async def test_dead_rows_are_a_share_of_all(product):
+    """P8: the share alone says nothing of a small table, so the number and the size are there too."""
     product.run("ALTER TABLE audit_logs SET (autovacuum_enabled = false)")
     product.run("INSERT INTO audit_logs (event_type) SELECT 'USER_LOGIN' FROM generate_series(1, 997)")
     product.run("VACUUM (ANALYZE) audit_logs; DELETE FROM audit_logs WHERE id % 2 = 0")
@@ -81,6 +82,8 @@ async def test_dead_rows_are_a_share_of_all(product):
         lambda: collect(product), lambda families: (value(families, RATIO, "audit_logs") or 0) > 0.4
     )
     assert value(families, RATIO, "audit_logs") == pytest.approx(0.5, abs=0.01)
+    assert value(families, "controlcore_postgres_dead_rows", "audit_logs") == pytest.approx(499, abs=10)
+    assert value(families, "controlcore_postgres_table_bytes", "audit_logs") >= 65536
     assert abs(value(families, VACUUMED, "audit_logs") - time.time()) < 30
 
 

@@ -16,7 +16,9 @@ ANSWERS = {
     "pg_stat_archiver": [
         {"archived_count": 7, "failed_count": 3, "last_archived": 1_767_000_000.0, "last_failed": None}
     ],
-    "pg_stat_user_tables": [{"table": "audit_logs", "ratio": 0.25, "last_vacuum": 1_767_000_001.0}],
+    "pg_stat_user_tables": [
+        {"table": "audit_logs", "ratio": 0.25, "dead_rows": 4, "bytes": 65536, "last_vacuum": 1_767_000_001.0}
+    ],
     "AS application": [{"application": "control_plane", "state": "idle in transaction", "connections": 4}],
     "headroom": [{"headroom": 85}],
 }
