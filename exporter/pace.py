@@ -33,6 +33,8 @@ SCRAPE_RESERVE_SECONDS = 0.5
 """How much of a scrape's timeout is kept for the way back, as blackbox_exporter does."""
 SCRAPE_TIMEOUT_SECONDS = 10.0
 """What Prometheus grants by default; for scrapers that do not say."""
+SCRAPE_MIN_SECONDS = 0.25
+"""So long a scrape waits whatever it says."""
 EXPENSIVE_SECONDS = 60.0
 """A collector with this interval or more says that it is expensive: scrapes do not make it collect more often."""
 
@@ -153,7 +155,7 @@ class PhasePace(Pace):
 
 
 class ScrapePace(Pace):
-    """Mode `on-scrape`: a scrape starts one round of collections; scrapes that come meanwhile wait for the same."""
+    """Mode `on-scrape`: a scrape starts the collections that are due, and waits for them and for those that run."""
 
     def __init__(self, clock: Clock, spread: Callable[[], float], least_seconds: float) -> None:
         super().__init__(clock, spread)
@@ -162,15 +164,22 @@ class ScrapePace(Pace):
         self._running: set[str] = set()
         self._ended = asyncio.Event()
         self._deadline = 0.0
+        """When all that runs must have ended by its own deadline."""
+        self._longest_seconds = 0.0
 
     async def scrape(self, timeout_seconds: float | None) -> None:
-        """Has everything collected that is due, and returns when that ended or the scraper is about to give up."""
+        """Has everything collected that is due, and returns when that ended or the scraper is about to give up.
+
+        The scraper's timeout says only how long it waits. A collection keeps its own deadline and goes on without it,
+        or a scraper in a hurry would turn every slow backend into one that is down.
+        """
         timeout = SCRAPE_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
-        seconds = max(timeout - SCRAPE_RESERVE_SECONDS, timeout / 2)
+        seconds = max(timeout - SCRAPE_RESERVE_SECONDS, timeout / 2, SCRAPE_MIN_SECONDS)
         now = self.clock.monotonic()
         if self._running and now > self._deadline + ROUND_GRACE_SECONDS:
-            self._running.clear()  # a collection that cannot be cancelled holds up no later round
-        if not self._running and not self._start(now, now + seconds):
+            self._running.clear()  # a collection that cannot be cancelled holds up no later scrape
+        self._start(now)
+        if not self._running:
             return
         try:
             async with asyncio.timeout(seconds):
@@ -194,20 +203,20 @@ class ScrapePace(Pace):
             self._waiting.pop(course.name, None)
 
     def deadline_seconds(self, timeout_seconds: float) -> float:
-        """The collector's own deadline, or the scrape's when that is sooner."""
-        left = self._deadline - self.clock.monotonic()
-        return min(timeout_seconds, left) if left > 0 else timeout_seconds
+        """The collector's own deadline, whatever the scrape's is."""
+        self._longest_seconds = max(self._longest_seconds, timeout_seconds)
+        self._deadline = max(self._deadline, self.clock.monotonic() + timeout_seconds)
+        return timeout_seconds
 
-    def _start(self, now: float, deadline: float) -> bool:
-        """Wakes the collectors that are due; whether there are any."""
+    def _start(self, now: float) -> None:
+        """Wakes the collectors that are due; those that still run go on."""
         due = [name for name, (course, _) in self._waiting.items() if now - course.began >= self._least(course)]
-        if not due:
-            return False
-        self._running, self._deadline = set(due), deadline
-        self._ended = asyncio.Event()
+        if due and not self._running:
+            self._ended = asyncio.Event()
         for name in due:
+            self._running.add(name)
             self._waiting[name][1].set()
-        return True
+            self._deadline = now + self._longest_seconds
 
     def _least(self, course: Course) -> float:
         """The least distance between two collections of a collector."""

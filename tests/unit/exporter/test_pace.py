@@ -12,12 +12,13 @@ from chassis.errors import Reason, TransientError
 from exporter.admission import Budget
 from exporter.collectors import CollectorSettings, Result
 from exporter.ledger import Outcome
-from exporter.pace import Course, Pace, PhasePace, ScrapePace
+from exporter.pace import SCRAPE_MIN_SECONDS, Course, Pace, PhasePace, ScrapePace
 from exporter.phase import Scrapers
 from exporter.schedule import Job, Schedule
 from exporter.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector
+from tests.fakes.waiting import until
 from tools.slowness import scaled
 
 FINE = Result((UP.value(1),))
@@ -219,8 +220,31 @@ async def test_scrapes_at_once_share_one_round() -> None:
         assert (collector.collected, collector.most_running) == (2, 1)
 
 
-async def test_scrape_is_answered_before_its_scraper_gives_up() -> None:
-    """One collector hangs; the other's new values are there, and the first is told as failed by its timeout."""
+@pytest.mark.parametrize("timeout_seconds", [0.6, 0.002, 1e-300])
+async def test_scraper_in_a_hurry_turns_no_healthy_backend_into_a_failed_one(timeout_seconds: float) -> None:
+    """S4: the scrape ends in time, the slow collection goes on under its own deadline and succeeds."""
+    clock = ManualClock(monotonic=0.0)
+    pace, released = ScrapePace(clock, middle, 1.0), asyncio.Event()
+
+    async def wait() -> Result:
+        await released.wait()
+        return FINE
+
+    jobs = [job(ScriptedCollector([FINE, wait]), "slow", timeout=30.0), job(ScriptedCollector([FINE]), "quick")]
+    async with running(clock, pace, *jobs) as notes:
+        await clock.advance(60.0)
+        began = asyncio.get_running_loop().time()
+        await pace.scrape(timeout_seconds)
+        assert asyncio.get_running_loop().time() - began < max(0.5, SCRAPE_MIN_SECONDS) + scaled(0.2)
+        await settle()
+        assert (len(notes.starts("quick")), len(notes.starts("slow"))) == (2, 2)
+        released.set()
+        await until(lambda: len([end for end in notes.ended if end[0] == "slow"]) == 2)
+        assert [reason for name, _, reason in notes.ended if name == "slow"] == [None, None]
+
+
+async def test_collector_that_still_runs_does_not_keep_the_others_from_the_next_scrape() -> None:
+    """S4: a collection may outlast its scrape, which must not make the other values old."""
     clock = ManualClock(monotonic=0.0)
     pace = ScrapePace(clock, middle, 1.0)
 
@@ -228,18 +252,14 @@ async def test_scrape_is_answered_before_its_scraper_gives_up() -> None:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    jobs = [job(ScriptedCollector([FINE, hang, FINE]), "slow", timeout=30.0), job(ScriptedCollector([FINE]), "quick")]
+    jobs = [job(ScriptedCollector([FINE, hang]), "slow", timeout=30.0), job(ScriptedCollector([FINE]), "quick")]
     async with running(clock, pace, *jobs) as notes:
         await clock.advance(60.0)
-        began = asyncio.get_running_loop().time()
-        await pace.scrape(0.6)
-        assert asyncio.get_running_loop().time() - began < 0.55
-        await settle()
-        assert len(notes.starts("quick")) == 2
-        async with asyncio.timeout(scaled(2)):
-            while len([end for end in notes.ended if end[0] == "slow"]) < 2:  # noqa: ASYNC110 - real time passes
-                await asyncio.sleep(0.01)
-        assert [reason for name, _, reason in notes.ended if name == "slow"] == [None, Reason.TIMEOUT]
+        for _ in range(3):
+            await pace.scrape(0.002)
+            await clock.advance(5.0)
+        assert notes.starts("quick")[1:] == [60.0, 65.0, 70.0]
+        assert notes.starts("slow")[1:] == [60.0]
 
 
 async def test_young_values_answer_another_scrape() -> None:
