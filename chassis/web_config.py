@@ -11,17 +11,18 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from chassis.config import Section, load_section
 from chassis.errors import ConfigError, Fault
 from chassis.web_ciphers import CIPHERS, CURVES
 
 BCRYPT = re.compile(r"\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+"""Go's durations (time.ParseDuration)."""
 HEADERS = {
     "Content-Security-Policy": None,
     "X-Frame-Options": ("deny", "sameorigin"),
@@ -29,7 +30,7 @@ HEADERS = {
     "X-XSS-Protection": None,
     "Strict-Transport-Security": None,
 }
-"""The headers that the format allows, with their values where these are a closed set."""
+"""The headers that the format allows, with their values where these are a closed set. A blank one is not sent."""
 VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
     "TLS11": ssl.TLSVersion.TLSv1_1,
@@ -62,11 +63,38 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
         if name not in HEADERS:
             raise ValueError(f"header {name} cannot be set; allowed here: {', '.join(HEADERS)}")
         allowed = HEADERS[name]
-        if allowed is not None and value.lower() not in allowed:
+        if allowed is not None and value and value.lower() not in allowed:
             raise ValueError(f"{name} is one of {', '.join(allowed)}")
         if "\r" in value or "\n" in value:
             raise ValueError(f"{name} holds a line break")
     return headers
+
+
+def _as_text(value: Any) -> Any:
+    """A scalar as it was written: Go's YAML reads `0`, `1.5` and `true` as text where the format wants text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _as_interval(value: Any) -> Any:
+    """A bare number counts nanoseconds, as in Go."""
+    return f"{value}ns" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_path(value: Any) -> Any:
+    """A blank path names no file."""
+    return None if value == "" else value
+
+
+def _as_group(value: Any) -> Any:
+    """A section without content is one with defaults."""
+    return {} if value is None else value
+
+
+def _as_tls(value: Any) -> Any:
+    """A section without content asks for no TLS, as in Go."""
+    return None if value == {} else value
 
 
 def _check_client_auth(value: str) -> str:
@@ -78,16 +106,20 @@ def _check_client_auth(value: str) -> str:
     return value
 
 
+FilePath = Annotated[Path | None, BeforeValidator(_as_path)]
+
+
 class TlsServerConfig(Section):
     """How connections are encrypted, and which clients are believed."""
 
     cert: str = ""
-    cert_file: Path | None = None
+    cert_file: FilePath = None
     key: SecretStr = SecretStr("")
-    key_file: Path | None = None
+    key_file: FilePath = None
     client_auth_type: Annotated[str, AfterValidator(_check_client_auth)] = ""
     client_ca: str = ""
-    client_ca_file: Path | None = None
+    client_ca_file: FilePath = None
+    """Without it and client_ca, certificates of clients are verified against the system's authorities, as Go does."""
     client_allowed_sans: tuple[str, ...] = ()
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
@@ -107,8 +139,8 @@ class TlsServerConfig(Section):
         if self.client_ca and self.client_ca_file is not None:
             raise ValueError("client_ca and client_ca_file exclude each other")
         has_ca = bool(self.client_ca) or self.client_ca_file is not None
-        if has_ca != (CLIENT_CHECKS[self.client_auth_type] is not ssl.CERT_NONE):
-            raise ValueError("client_ca_file belongs to a client_auth_type that verifies, and such a type needs it")
+        if has_ca and self.client_auth_type in {"", "NoClientCert"}:
+            raise ValueError("client_ca_file belongs to a client_auth_type, which is not set")
         if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
             raise ValueError("client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert")
         unknown = [name for name in (*self.cipher_suites,) if name not in CIPHERS]
@@ -118,18 +150,23 @@ class TlsServerConfig(Section):
         return self
 
 
+Text = Annotated[str, BeforeValidator(_as_text)]
+
+
 class HttpServerConfig(Section):
     """What is added to every answer."""
 
     http2: bool = True
     """Accepted and without effect: this server speaks HTTP/1.1 to every client."""
-    headers: Annotated[dict[str, str], AfterValidator(_check_headers)] = Field(default_factory=dict)
+    headers: Annotated[dict[str, Text], AfterValidator(_check_headers), BeforeValidator(_as_group)] = Field(
+        default_factory=dict
+    )
 
 
 class RateLimit(Section):
     """How many requests are answered in all."""
 
-    interval: str = "0s"
+    interval: Annotated[str, BeforeValidator(_as_interval)] = "0s"
     """Time in which one request is earned, e.g. 1s; 0s sets no limit."""
     burst: int = Field(default=0, ge=0)
 
@@ -151,10 +188,12 @@ class RateLimit(Section):
 class WebConfig(Section):
     """The whole file."""
 
-    tls_server_config: TlsServerConfig | None = None
-    http_server_config: HttpServerConfig = HttpServerConfig()
-    basic_auth_users: Annotated[dict[str, SecretStr], AfterValidator(_check_users)] = Field(default_factory=dict)
-    rate_limit: RateLimit = RateLimit()
+    tls_server_config: Annotated[TlsServerConfig | None, BeforeValidator(_as_tls)] = None
+    http_server_config: Annotated[HttpServerConfig, BeforeValidator(_as_group)] = HttpServerConfig()
+    basic_auth_users: Annotated[dict[str, SecretStr], AfterValidator(_check_users), BeforeValidator(_as_group)] = Field(
+        default_factory=dict
+    )
+    rate_limit: Annotated[RateLimit, BeforeValidator(_as_group)] = RateLimit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,4 +262,6 @@ def _tls_context(settings: TlsServerConfig, folder: Path) -> ssl.SSLContext:
         context.load_verify_locations(folder / settings.client_ca_file)
     elif settings.client_ca:
         context.load_verify_locations(cadata=settings.client_ca)
+    elif context.verify_mode is not ssl.CERT_NONE:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
     return context

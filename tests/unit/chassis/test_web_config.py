@@ -71,12 +71,8 @@ def test_paths_begin_at_the_files_folder_and_pairs_may_stand_inline(file: Path, 
     [
         ("tls_config: {}", "tls_config: unknown setting; did you mean tls_server_config?"),
         ("tls_server_config: {cert_fiel: x}", "tls_server_config.cert_fiel: unknown setting; did you mean cert_file?"),
-        ("tls_server_config: {}", "tls_server_config: exactly one of cert and cert_file is needed"),
+        ("tls_server_config: {key_file: /b}", "tls_server_config: exactly one of cert and cert_file is needed"),
         ("tls_server_config: {cert_file: /a, key_file: /b}", "tls_server_config: cannot be used"),
-        (
-            "tls_server_config: {cert_file: /a, key_file: /b, client_auth_type: RequireAndVerifyClientCert}",
-            "tls_server_config: client_ca_file belongs to",
-        ),
         (
             "tls_server_config: {cert_file: /a, key_file: /b, client_ca_file: /c}",
             "tls_server_config: client_ca_file belongs to",
@@ -91,6 +87,8 @@ def test_paths_begin_at_the_files_folder_and_pairs_may_stand_inline(file: Path, 
         ("http_server_config: {headers: {Server: x}}", "http_server_config.headers: header Server cannot be set"),
         ("http_server_config: {headers: {X-Frame-Options: all}}", "http_server_config.headers: X-Frame-Options is"),
         ("rate_limit: {interval: soon, burst: 1}", "rate_limit: interval is a duration"),
+        ("rate_limit: {interval: 1s2, burst: 1}", "rate_limit: interval is a duration"),
+        ("rate_limit: {interval: true, burst: 1}", "rate_limit.interval: "),
         ("rate_limit: {interval: 1s}", "rate_limit: burst is at least 1"),
     ],
 )
@@ -98,6 +96,66 @@ def test_fault_names_its_field_and_shows_no_secret(file: Path, text: str, fault:
     found = faults(file, text)
     assert [item.startswith(fault) for item in found] == [True], found
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        ("http_server_config: {headers: {X-XSS-Protection: 0}}", {"X-XSS-Protection": "0"}),
+        ("http_server_config: {headers: {X-XSS-Protection: true}}", {"X-XSS-Protection": "true"}),
+        ("http_server_config: {headers: {X-Frame-Options: ''}}", {"X-Frame-Options": ""}),
+        ("http_server_config: {headers: }", {}),
+        ("http_server_config:\nbasic_auth_users:\nrate_limit:\ntls_server_config:\n", {}),
+        ("tls_server_config: {}", {}),
+    ],
+)
+def test_file_that_go_accepts_is_accepted(file: Path, text: str, headers: dict[str, str]) -> None:
+    """X15: exporter-toolkit reads YAML as Go does: bare scalars are text, and empty sections are absent ones."""
+    file.write_text(text)
+    web = read_web(file)
+    assert (web.tls, web.config.http_server_config.headers) == (None, headers)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [("0", 0.0), ("0s", 0.0), ("1500ms", 1.5), ("1m30s", 90.0), (".5s", 0.5), ("2000000000", 2.0), ("250us", 0.00025)],
+)
+def test_interval_is_read_as_go_reads_it(file: Path, interval: str, seconds: float) -> None:
+    """X15: `interval: 0`, and a bare number of nanoseconds."""
+    file.write_text(f"rate_limit: {{interval: {interval}, burst: 1}}")
+    assert read_web(file).config.rate_limit.interval_seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("VerifyClientCertIfGiven", ssl.CERT_OPTIONAL),
+        ("RequireAndVerifyClientCert", ssl.CERT_REQUIRED),
+        ("RequestClientCert", ssl.CERT_NONE),
+    ],
+)
+def test_clients_are_verified_against_the_systems_authorities_without_own_ones(
+    file: Path, pair: KeyPair, kind: str, mode: ssl.VerifyMode
+) -> None:
+    """X15: Go verifies against the system's pool when no client_ca_file is given."""
+    file.write_text(
+        f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path}, client_auth_type: {kind},"
+        " client_ca_file: ''}"
+    )
+    tls = read_web(file).tls
+    assert tls is not None
+    assert tls.verify_mode is mode
+
+
+def test_authority_beside_a_certificate_that_is_only_asked_for_is_accepted(file: Path, pair: KeyPair) -> None:
+    """X15: Go accepts it, and verifies nothing."""
+    file.write_text(
+        f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path},"
+        f" client_auth_type: RequestClientCert, client_ca_file: {pair.certificate_path}}}"
+    )
+    tls = read_web(file).tls
+    assert tls is not None
+    assert tls.verify_mode is ssl.CERT_NONE
 
 
 def test_missing_file_is_a_fault(tmp_path: Path) -> None:
