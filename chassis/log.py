@@ -16,9 +16,13 @@ import structlog
 
 from chassis.clock import Clock, SystemClock
 from chassis.logfile import LogFile, to_json
+from chassis.quiet import Quiet
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+
+TEXT_LENGTH = 200
 
 
 def format_timestamp(unix_seconds: float) -> str:
@@ -60,6 +64,38 @@ class _Copy:
         return event
 
 
+class _LibraryRecords(logging.Handler):
+    """Writes what libraries log as our own lines: the kind of error and the fixed part of the text, once a minute each.
+
+    Their full texts and tracebacks quote what a peer sent, an Authorization header too.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(logging.WARNING)
+        self._quiet = Quiet(clock)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line, unless the same was written a moment ago; never raises."""
+        with suppress(Exception):
+            error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+            place = f"{record.filename}:{record.lineno}"
+            if number := self._quiet.count((record.name, place, error)):
+                known = {} if error is None else {"error": error}
+                if record.args or record.name == "asyncio":  # otherwise the text may be made of what a peer sent
+                    known["text"] = str(record.msg).partition("\n")[0][:TEXT_LENGTH]
+                level = max(logging.WARNING, min(record.levelno, logging.CRITICAL))
+                get_logger().log(level, "library.logged", library=record.name, place=place, number=number, **known)
+
+
+def _take_over_libraries(clock: Clock) -> None:
+    """Sends the records of all libraries through our logger, and through nothing else."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, _LibraryRecords):
+            root.removeHandler(handler)
+    root.addHandler(_LibraryRecords(clock))
+
+
 def configure(
     *,
     program: str,
@@ -93,6 +129,7 @@ def configure(
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(program=program)
+    _take_over_libraries(clock or SystemClock())
 
 
 def get_logger(**bound: Any) -> FilteringBoundLogger:

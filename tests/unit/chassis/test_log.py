@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from aiohttp import web
 from pydantic import SecretStr
 
 from chassis import log
+from chassis.http import serving
 from tests.fakes.clock import START_UNIX_SECONDS, ManualClock
 
 if TYPE_CHECKING:
@@ -19,7 +23,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _own_structlog() -> Iterator[None]:
+    handlers = list(logging.getLogger().handlers)
     yield
+    logging.getLogger().handlers[:] = handlers
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
@@ -97,3 +103,41 @@ def test_stream_that_cannot_be_written_loses_the_line_and_fails_nobody():
     stream.close()
 
     log.get_logger().error("scrape.failed")
+
+
+SECRET = "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ=="
+
+
+async def test_bad_request_is_one_line_of_ours_without_what_the_peer_sent() -> None:
+    """M10: aiohttp logged the parser's error with a traceback and an Authorization value, before authentication."""
+    stream = configured()
+    app = web.Application()
+    async with serving(app, "127.0.0.1", 0, drain_seconds=0.1) as (host, port):
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(f"GET / HTTP/1.1\r\nAuthorization: {SECRET}\x01\r\nA\x00: b\r\n\r\n".encode())
+            assert b" 400 " in await reader.read()
+            writer.close()
+            await writer.wait_closed()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["library"]) for line in lines] == [("library.logged", "aiohttp.server")]
+    assert lines[0]["error"] == "BadHttpMessage" or lines[0]["error"].startswith(("Bad", "Invalid"))
+    assert SECRET[6:] not in stream.getvalue()
+    assert "Traceback" not in stream.getvalue()
+
+
+def test_library_record_shows_its_fixed_text_and_no_values() -> None:
+    """M10: the values of any library's record may be what a peer sent."""
+    stream = configured()
+    error = ValueError(SECRET)
+    logging.getLogger("somebody").error("cannot read %s", SECRET, exc_info=error)
+    logging.getLogger("somebody").error(f"made of {SECRET}")  # noqa: G004 - what libraries do
+    logging.getLogger("asyncio").error(f"Task exception was never retrieved\nfuture: {SECRET}")  # noqa: G004 - so does it
+    logging.getLogger("somebody").info("not written")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["library"], line.get("text"), line.get("error")) for line in lines] == [
+        ("somebody", "cannot read %s", "ValueError"),
+        ("somebody", None, None),
+        ("asyncio", "Task exception was never retrieved", None),
+    ]
+    assert SECRET[6:] not in stream.getvalue()
