@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from chassis.bodies import BodyError, BodyReader, Room
 from chassis.documents import parse_json
 from remediations.answers import AnswerError
 from remediations.journal.errors import JournalError
@@ -46,12 +47,11 @@ def answered(handler: Handler) -> Handler:
 
 async def read_body(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
     """The body; an empty one counts as an empty object. Raises ValueError for one that is too large."""
-    if (request.content_length or 0) > most:
-        raise ValueError(f"a body may have {most} bytes")
-    body = await request.read()
-    if len(body) > most:
-        raise ValueError(f"a body may have {most} bytes")
-    return body or b"{}"
+    try:
+        with BodyReader(Room(most), most) as reader:
+            return await reader.read(request) or b"{}"
+    except BodyError as error:
+        raise ValueError(str(error)) from error
 
 
 async def read_object(request: web.Request, kind: type[Body], most: int = MAX_BODY_BYTES) -> Body:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import web
 
 from chassis import telemetry as build
+from chassis.bodies import BodyError, BodyReader, NoRoomError, Room
 from chassis.clock import Clock
 from chassis.log import get_logger
+from chassis.quiet import Quiet
 from chassis.web_guard import WebGuard
 from remediations.access import Access
 from remediations.api import Api
@@ -34,7 +37,7 @@ from remediations.telemetry import AlertStatus, Notification, Telemetry
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A storm of 5,000 alerts is about 5.3 MiB; aiohttp's own limit of 1 MiB would refuse it for ever."""
 MAX_PENDING_BYTES = 32 * 1024 * 1024
-"""Bodies being worked on at the same time; more is answered 503 rather than kept in memory."""
+"""Bodies being worked on at the same time, unpacked; more is answered 503 rather than kept in memory."""
 THREAD_BYTES = 128 * 1024
 """A larger body is parsed in a thread: parsing 1 MiB takes about 10 ms."""
 READ_SECONDS = 10.0
@@ -77,7 +80,9 @@ class Server:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._pending_bytes = 0
+        self._room = Room(MAX_PENDING_BYTES)
+        self._quiet = Quiet(parts.clock)
+        """Refusals of one kind write one line a minute: anybody can cause them."""
         self._is_ready = False
         self._standing_at: float | None = None
         self._standing_lock = asyncio.Lock()
@@ -102,28 +107,27 @@ class Server:
     def _refuse(self, status: Notification, code: int, reason: str) -> web.Response:
         """Counts, logs and answers a request that stored nothing."""
         self._parts.telemetry.count_notification(status)
-        self._log.warning("notification.refused", status=status.value, http_status=code, reason=reason[:300])
+        if number := self._quiet.count((status, code)):
+            self._log.warning(
+                "notification.refused", status=status.value, http_status=code, reason=reason[:300], number=number
+            )
         return web.json_response({"status": status.value, "error": reason}, status=code)
 
     async def _receive(self, request: web.Request) -> web.Response:
         """POST /api/v1/alerts: stores, then acknowledges."""
-        announced = request.content_length if request.content_length is not None else MAX_BODY_BYTES
-        if announced > MAX_BODY_BYTES:
-            return self._refuse(Notification.REJECTED, 413, f"a body may have {MAX_BODY_BYTES} bytes")
-        if self._pending_bytes + announced > MAX_PENDING_BYTES:
-            return self._refuse(Notification.UNAVAILABLE, 503, "too much is being worked on; send it again")
-        self._pending_bytes += announced
-        try:
-            return await self._answer(request)
-        finally:
-            self._pending_bytes -= announced
+        with BodyReader(self._room, MAX_BODY_BYTES) as reader:
+            return await self._answer(request, reader)
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request, reader: BodyReader) -> web.Response:
         """The answer that tells Alertmanager whether to send this again."""
         try:
-            return await self._accept(request)
-        except web.HTTPRequestEntityTooLarge:
-            return self._refuse(Notification.REJECTED, 413, f"a body may have {MAX_BODY_BYTES} bytes")
+            return await self._accept(request, reader)
+        except BodyError as error:
+            is_malformed = error.status == HTTPStatus.BAD_REQUEST
+            status = Notification.MALFORMED if is_malformed else Notification.REJECTED
+            return self._refuse(status, error.status, str(error))
+        except NoRoomError as error:
+            return self._refuse(Notification.UNAVAILABLE, 503, str(error))
         except PayloadError as error:
             return self._refuse(Notification.MALFORMED, 400, str(error))
         except JournalError as error:
@@ -131,10 +135,10 @@ class Server:
         except TimeoutError:
             return self._refuse(Notification.UNAVAILABLE, 503, "it took too long; send it again")
 
-    async def _accept(self, request: web.Request) -> web.Response:
+    async def _accept(self, request: web.Request, reader: BodyReader) -> web.Response:
         """Reads, parses, matches and stores one delivery."""
         async with asyncio.timeout(READ_SECONDS):
-            body = await request.read()
+            body = await reader.read(request)
         now = self._parts.clock.now()
         if len(body) > THREAD_BYTES:
             payload, delivery = await asyncio.to_thread(self._understand, body, now)

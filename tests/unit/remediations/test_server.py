@@ -138,7 +138,7 @@ async def test_open_pages_need_no_token(server: Running):
         assert (await server.get(path))[0] == 200
 
 
-async def test_token_that_cannot_be_read_is_503_so_that_the_alert_comes_again(server: Running, tmp_path):
+async def test_token_that_could_never_be_read_is_503_so_that_the_alert_comes_again(server: Running, tmp_path):
     await asyncio.to_thread((tmp_path / "token").unlink)
 
     status, _ = await server.post(GOOD)
@@ -153,13 +153,13 @@ async def test_body_above_the_limit_is_413_and_counted(server: Running):
     assert server.count("webhook_notifications_total", status="rejected") == 1
 
 
-async def test_too_much_at_once_is_503_and_not_kept_in_memory(server: Running, monkeypatch):
+async def test_too_much_at_once_is_503_and_not_kept_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_PENDING_BYTES", 10)
+    async with running(tmp_path) as small:
+        status, answer = await small.post(GOOD)
 
-    status, answer = await server.post(GOOD)
-
-    assert (status, answer["status"]) == (503, "unavailable")
-    assert await server.journal.listing() == []
+        assert (status, answer["status"]) == (503, "unavailable")
+        assert await small.journal.listing() == []
 
 
 async def test_no_answer_is_ever_429(server: Running):
