@@ -16,6 +16,7 @@ from exporter import history
 from exporter.gate import Gate, RefusedError
 from exporter.negotiation import Form, choose
 from exporter.own import Refusal
+from exporter.reloads import TooManyError
 from exporter.selection import Selection, select
 from exporter.settings import DEPLOYMENT_NAME, ServerSettings
 from exporter.snapshot import Snapshot, compress
@@ -181,8 +182,15 @@ class Site:
         return web.Response(text=history.as_text(records, now))
 
     async def reload(self, _request: web.Request) -> web.Response:
-        """200 when the configuration was read and is in force, 500 with its faults when the one before it stays."""
-        faults = await self._shown.reload()
+        """200 when the configuration was read and is in force, 500 with its faults when the one before it stays.
+
+        503 when too many requests wait for the same: the configuration is read again all the same.
+        """
+        try:
+            faults = await self._shown.reload()
+        except TooManyError:
+            text, headers = "a reload is on its way already\n", {"Retry-After": "15"}
+            return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
         if faults:
             text = "".join(f"{fault}\n" for fault in faults)
             return web.Response(text=text, status=HTTPStatus.INTERNAL_SERVER_ERROR)

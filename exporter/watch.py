@@ -42,6 +42,15 @@ class Watch:
         """The collectors that have not ended a collection."""
         return tuple(record.spec.name for record in self.ledger.records() if record.state is State.PENDING)
 
+    def is_settled(self, since: float, now: float) -> bool:
+        """Whether every collector has ended a collection that began after `since` (monotonic), or has had the time."""
+        return all(
+            record.state is State.NOT_CONFIGURED
+            or (record.last is not None and record.last.began_monotonic >= since)
+            or now - since > record.timeout_seconds + 1.0
+            for record in self.ledger.records()
+        )
+
     def owners(self) -> dict[str, str]:
         """The collector of each metric."""
         return {metric.name: record.spec.name for record in self.ledger.records() for metric in record.spec.metrics}
