@@ -7,25 +7,26 @@ plain User-Agent (the product bans agents that look like scanners), and turns ev
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
 
+from chassis.accepted import AcceptedConnections, ConnectionSettings, Dropped, Note
 from chassis.connections import MAX_AGE_SECONDS, Connections
 from chassis.documents import DocumentError, ItemReader, parse_json
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http_fast import Answer, FastRunner
-from chassis.sockets import socket_error
+from chassis.sockets import listening_sockets, socket_error
 from chassis.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_HEADERS = 64
+"""Header fields of one request to us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +209,24 @@ async def serving(
         yield listener.bound
 
 
+def _ignore(_dropped: Dropped) -> None:
+    """Counts nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections a server holds, and who is told of those that it turns away."""
+
+    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
+    note: Note = _ignore
+
+
 class Listener:
     """A served application whose TLS can be exchanged while it runs. Open it with `opened()`."""
 
-    def __init__(self, runner: web.AppRunner, site: web.TCPSite) -> None:
-        self._runner = runner
-        self._sites: list[web.BaseSite] = [site]
-        address = runner.addresses[0]
-        self.bound: tuple[str, int] = (address[0], address[1])
+    def __init__(self, connections: AcceptedConnections, bound: tuple[str, int]) -> None:
+        self.connections = connections
+        self.bound = bound
 
     @classmethod
     @asynccontextmanager
@@ -226,35 +237,40 @@ class Listener:
         *,
         tls: ssl.SSLContext | None = None,
         drain_seconds: float = 5.0,
-        fast: Answer | None = None,
+        limits: Limits | None = None,
     ) -> AsyncIterator[Listener]:
         """Listens at (host, port); at exit it stops accepting and waits for requests in flight, then closes.
 
-        `fast` answers well-known requests from their bytes.
+        The host "" means all addresses of IPv4 and IPv6.
         """
-        options: dict[str, Any] = {"access_log": None, "shutdown_timeout": drain_seconds, "handle_signals": False}
-        runner = web.AppRunner(app, **options) if fast is None else FastRunner(app, fast, **options)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, *place, ssl_context=tls, reuse_address=True)
-            await site.start()
-            yield cls(runner, site)
-        finally:
-            await runner.cleanup()
+        limits = limits or Limits()
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=drain_seconds,
+            handle_signals=False,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,  # a small body must not become a large one before anybody has looked at it
+        )
+        failure: BaseException | None = None
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
+            connections = AcceptedConnections(cast("web.Server", runner.server), limits.connections, limits.note, tls)
+            sockets = [stack.enter_context(opened) for opened in await listening_sockets(*place)]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(connections.accept(opened, group), name="accept") for opened in sockets]
+                try:
+                    host, port = sockets[0].getsockname()[:2]
+                    yield cls(connections, (host, port))
+                except BaseException as error:  # noqa: BLE001 - raised below, outside the group, which would wrap it
+                    failure = error
+                for task in tasks:
+                    task.cancel()
+                connections.close()
+        if failure is not None:
+            raise failure
 
     async def replace_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Takes new connections with this context from now on, or without TLS when None; refuses none meanwhile.
-
-        The new listeners stand on copies of the old ones' sockets, so the queue of waiting connections is the same.
-        """
-        old, self._sites = self._sites, []
-        for site in old:
-            server = getattr(site, "_server", None)
-            for listening in server.sockets if server is not None else ():
-                copy = socket.fromfd(listening.fileno(), listening.family, listening.type)
-                copy.setblocking(False)
-                following = web.SockSite(self._runner, copy, ssl_context=tls)
-                await following.start()
-                self._sites.append(following)
-        for site in old:
-            await site.stop()
+        """Takes new connections with this context from now on, or without TLS when None; refuses none meanwhile."""
+        self.connections.tls = tls

@@ -11,6 +11,8 @@ import ssl
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 
 ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
+BACKLOG = 512
+"""Connections that wait to be accepted; the kernel's own limit (net.core.somaxconn) may be lower."""
 REASONS = {
     errno.ECONNREFUSED: Reason.REFUSED,
     errno.ENOENT: Reason.REFUSED,
@@ -59,3 +61,44 @@ async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
         return False
     writer.transport.abort()
     return True
+
+
+async def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen there, all on one port; port 0 picks a free one. Raises OSError when one cannot.
+
+    "" and "::" mean every address of IPv4 and IPv6, as in Go, or of IPv4 alone where the system has no IPv6.
+    """
+    loop = asyncio.get_running_loop()
+    if host in {"", "::"}:
+        return [_listening_everywhere(port)]
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    opened: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            chosen = opened[0].getsockname()[1] if opened else port
+            opened.append(_prepared(socket.create_server((address[0], chosen), family=family, backlog=BACKLOG)))
+    except OSError:
+        for sock in opened:
+            sock.close()
+        raise
+    return opened
+
+
+def _listening_everywhere(port: int) -> socket.socket:
+    """A socket for both families, or for IPv4 where IPv6 cannot be had."""
+    if socket.has_dualstack_ipv6():
+        try:
+            everywhere = ("::", port)
+            return _prepared(
+                socket.create_server(everywhere, family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
+            )
+        except OSError as error:
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                raise
+    return _prepared(socket.create_server(("", port), backlog=BACKLOG))
+
+
+def _prepared(sock: socket.socket) -> socket.socket:
+    """The socket, for an event loop."""
+    sock.setblocking(False)
+    return sock

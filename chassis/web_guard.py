@@ -8,8 +8,8 @@ import binascii
 import hmac
 import os
 import ssl
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import bcrypt
 from aiohttp import web
 
-from chassis.errors import ConfigError
+from chassis.accepted import address_of
+from chassis.errors import ConfigError, ControlCoreError, Fault
 from chassis.web_config import Web, read_web, stamps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic import SecretStr
     from structlog.typing import FilteringBoundLogger
 
     from chassis.clock import Clock
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 REMEMBERED = 100
 WAITING_MAX = 16
+"""Passwords that wait to be checked; more get 503. A password that was right before does not wait."""
+WAITING_MAX_PER_ADDRESS = 4
+"""Of one address, so that a flood from there leaves room for a first right password from elsewhere."""
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password; longer ones are compared as far as that, as Go does."""
-NOBODY = b"$2b$10$Q4GpV49ZmaclWlW1Ix3FCeW4sTbwXZlVWV9mcHzlGp8AX1I87Khgu"
-"""Compared with when there is no such user, so that the time of an answer does not tell who there is."""
+PROTECTIONS = ("users", "TLS", "verified client certificates")
 REALM = {"WWW-Authenticate": "Basic"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,6 +49,12 @@ class Refused(StrEnum):
 
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    """Too many passwords wait to be checked; nobody knows whether this one is right."""
+
+
+class OverloadedError(ControlCoreError):
+    """Too many passwords wait to be checked: ask again."""
 
 
 class NoteReload(Protocol):
@@ -58,40 +68,57 @@ class NoteReload(Protocol):
 class Passwords:
     """Checks passwords against bcrypt hashes, one at a time and off the loop, and remembers the results.
 
-    One check costs some 50 ms of CPU by design; a scraper sends the same password each time.
+    One check costs some 50 ms of CPU by design; a scraper sends the same password each time. A name that is no user is
+    checked against the hash of one that is, always the same one, so that the time of an answer does not tell who
+    there is, whatever the costs of the hashes.
     """
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
         self._known: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
         self._lock = asyncio.Lock()
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self.checks = 0
 
-    async def is_right(self, web_config: Web, header: str) -> bool:
-        """Whether an Authorization header names a user with the right password."""
+    async def is_right(self, web_config: Web, header: str, address: str = "") -> bool:
+        """Whether an Authorization header names a user with the right password.
+
+        Raises OverloadedError when that cannot be found out now; a password that was right before always can.
+        """
         user, password = credentials_of(header)
-        found = web_config.config.basic_auth_users.get(user)
-        wanted = NOBODY if found is None else found.get_secret_value().encode()
+        users = web_config.config.basic_auth_users
+        if not users or (not user and not password):
+            return False
+        wanted = self._hash_for(users, user)
         proof = hmac.digest(self._key, wanted + b"\0" + user.encode() + b"\0" + password, sha256)
         for verdict, known in self._known.items():
             if proof in known:
                 known.move_to_end(proof)
-                return verdict
-        if self._waiting >= WAITING_MAX:
-            return False
-        self._waiting += 1
+                return verdict and user in users
+        if self._waiting.total() >= WAITING_MAX or self._waiting[address] >= WAITING_MAX_PER_ADDRESS:
+            raise OverloadedError("too many passwords wait to be checked")
+        self._waiting[address] += 1
         try:
             async with self._lock:
                 self.checks += 1
-                is_right = await asyncio.to_thread(_matches, password, wanted) and found is not None
+                is_right = await asyncio.to_thread(_matches, password, wanted)
         finally:
-            self._waiting -= 1
+            self._waiting[address] -= 1
+            self._waiting += Counter()  # forgets addresses of which none waits
+        is_right = is_right and user in users
         known = self._known[is_right]
         known[proof] = None
         if len(known) > REMEMBERED:
             known.popitem(last=False)
         return is_right
+
+    def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
+        """The user's hash; for a name that is no user's, that of a user whom the name alone decides."""
+        found = users.get(user)
+        if found is None:
+            number = int.from_bytes(hmac.digest(self._key, user.encode(), sha256)[:8])
+            found = list(users.values())[number % len(users)]
+        return found.get_secret_value().encode()
 
 
 class Bucket:
@@ -142,7 +169,8 @@ class WebGuard:
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Adds the configured headers to an answer that is about to be sent."""
-        response.headers.update(self.web.config.http_server_config.headers)
+        headers = self.web.config.http_server_config.headers
+        response.headers.update({name: value for name, value in headers.items() if value})
 
     async def watch(
         self,
@@ -159,15 +187,28 @@ class WebGuard:
             self._stamps = stamps
             try:
                 following = await asyncio.to_thread(read_web, self._path)
+                self._require_protection(following)
             except ConfigError as error:
                 self.is_reload_successful = False
-                logger.warning("web_config.rejected", faults=[str(fault) for fault in error.faults])
+                faults = [str(fault) for fault in error.faults]
+                logger.warning("web_config.rejected", faults=faults, hint="the configuration before it stays in force")
             else:
                 self.web, self.is_reload_successful = following, True
                 self._stamps = following.stamps
                 await replace_tls(following.tls)
                 logger.info("web_config.reloaded")
             note(is_successful=self.is_reload_successful)
+
+    def _require_protection(self, following: Web) -> None:
+        """Raises ConfigError for a file that asks for less than the one in force: an emptied file opens nothing."""
+        lost = [
+            name
+            for name, was, will in zip(PROTECTIONS, protections_of(self.web), protections_of(following), strict=True)
+            if was and not will
+        ]
+        if lost:
+            problem = f"it no longer has {', '.join(lost)}; to take that away, restart the program"
+            raise ConfigError((Fault(f"{self._path}", problem),))
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
         """The answer for who may not ask; None for who may."""
@@ -187,6 +228,11 @@ class WebGuard:
                 return web.Response(text="the certificate names no allowed client\n", status=HTTPStatus.FORBIDDEN)
         return None
 
+    def overloaded(self, error: OverloadedError) -> web.Response:
+        """The answer when nobody knows whether the password is right: 503, which every sender repeats."""
+        self._refuse(Refused.OVERLOADED)
+        return web.Response(text=f"{error}\n", status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
+
     @property
     def has_users(self) -> bool:
         """Whether the file names users, so that a password can let somebody in."""
@@ -199,16 +245,26 @@ class WebGuard:
         return tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
 
     async def has_password(self, request: web.Request) -> bool:
-        """Whether the request names a user of the file with the right password."""
+        """Whether the request names a user of the file with the right password; raises OverloadedError."""
         header = request.headers.get("Authorization", "")
-        return self.has_users and await self._passwords.is_right(self.web, header)
+        return self.has_users and await self._passwords.is_right(self.web, header, address_of(request.remote or ""))
 
     async def _refusal_of_password(self, request: web.Request) -> web.Response | None:
-        """The answer for who shows no right password where one is asked for."""
-        if not self.has_users or await self.has_password(request):
-            return None
+        """Returns 401 for a wrong password and 503 when none can be checked now, otherwise None."""
+        try:
+            if not self.has_users or await self.has_password(request):
+                return None
+        except OverloadedError as error:
+            return self.overloaded(error)
         self._refuse(Refused.UNAUTHORIZED)
         return web.Response(text="Unauthorized\n", status=HTTPStatus.UNAUTHORIZED, headers=REALM)
+
+
+def protections_of(web_config: Web) -> tuple[bool, bool, bool]:
+    """What a web configuration asks for, in the order of PROTECTIONS."""
+    tls = web_config.tls
+    verifies = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
+    return bool(web_config.config.basic_auth_users), tls is not None, verifies
 
 
 def credentials_of(header: str) -> tuple[str, bytes]:

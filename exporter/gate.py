@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from chassis.quiet import Quiet
 from exporter.own import Refusal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from chassis.accepted import Dropped
     from chassis.clock import Clock
     from exporter.catalogue import Counter
-
-QUIET_SECONDS = 60.0
-"""Refusals of one reason write one line in this time, however many they are."""
 
 
 class RefusedError(Exception):
@@ -30,14 +29,16 @@ class RefusedError(Exception):
 
 
 class Gate:
-    """Counts the scrapes in flight. Refusals go into `refused`, and once a minute and reason into the log."""
+    """Counts the scrapes in flight. Refusals go into the counters, and once a minute and reason into the log."""
 
-    def __init__(self, refused: Counter, clock: Clock, logger: FilteringBoundLogger) -> None:
+    def __init__(
+        self, refused: Counter, clock: Clock, logger: FilteringBoundLogger, dropped: Counter | None = None
+    ) -> None:
         self.in_flight = 0
         self._refused = refused
-        self._clock = clock
+        self._dropped = dropped
         self._logger = logger
-        self._written: dict[Refusal, float] = {}
+        self._quiet = Quiet(clock)
 
     @contextmanager
     def passing(self, most: int) -> Iterator[None]:
@@ -74,7 +75,12 @@ class Gate:
     def refuse(self, reason: Refusal) -> None:
         """Counts a refusal, and writes a line unless there was one for this reason a moment ago."""
         self._refused.add((reason.value,))
-        now = self._clock.monotonic()
-        if now - self._written.get(reason, -QUIET_SECONDS) >= QUIET_SECONDS:
-            self._written[reason] = now
-            self._logger.warning("scrape.refused", reason=reason.value, in_flight=self.in_flight)
+        if number := self._quiet.count(reason):
+            self._logger.warning("scrape.refused", reason=reason.value, in_flight=self.in_flight, number=number)
+
+    def drop(self, reason: Dropped) -> None:
+        """Counts a connection that was turned away, and writes a line unless there was one for this reason lately."""
+        if self._dropped is not None:
+            self._dropped.add((reason.value,))
+        if number := self._quiet.count(reason):
+            self._logger.warning("connection.dropped", reason=reason.value, number=number)

@@ -116,6 +116,12 @@ SCRAPES_REFUSED = Metric(
     Kind.COUNTER,
     labels=("reason",),
 )
+CONNECTIONS_DROPPED = Metric(
+    "controlcore_exporter_connections_dropped_total",
+    "Connections and requests that were turned away before anything looked at them, by reason: limits and deadlines.",
+    Kind.COUNTER,
+    labels=("reason",),
+)
 START = Metric(
     "controlcore_exporter_start_timestamp_seconds",
     "Unix time at which the exporter started.",
@@ -165,6 +171,7 @@ METRICS = (
     DISCOVERED,
     DISCOVERY_SUCCESSFUL,
     SCRAPES_REFUSED,
+    CONNECTIONS_DROPPED,
     START,
 )
 """Published whatever happens to the collectors; never dropped."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chassis.clock import Clock
 from chassis.errors import ConfigError
-from chassis.http import Listener
+from chassis.http import Limits, Listener
 from chassis.lifecycle import Lifecycle
 from chassis.web_config import read_web
 from chassis.web_guard import WebGuard
@@ -22,7 +22,6 @@ from exporter import landing
 from exporter.collectors import CollectorSpec
 from exporter.discovery import Discovery
 from exporter.discovery_settings import BouncerDiscovery
-from exporter.fast_scrapes import FastScrapes
 from exporter.gate import Gate
 from exporter.history import Records
 from exporter.ledger import Ledger
@@ -65,7 +64,8 @@ class Exporter:
         self._logger = logger
         self._started_monotonic = clock.monotonic()
         self._settings = settings
-        self._reloads = Reloads()
+        self._reloads = Reloads(clock)
+        self._generation_began = clock.monotonic()
         self._discovery = Discovery(logger)
         self.main = Watch("", specs, clock, logger)
         self._watches: dict[str, Watch] = {"": self.main}
@@ -86,15 +86,14 @@ class Exporter:
         first = await self._open(settings)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(first.stack.aclose)
-            gate = Gate(self.publisher.refused, self._clock, self._logger)
+            gate = Gate(self.publisher.refused, self._clock, self._logger, self.publisher.dropped)
             site = Site(self, gate, settings.server)
             await self.publisher.publish()  # so that the very first scrape is told of the process itself
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)
             tls = None if guard is None else guard.web.tls
-            # Behind a guard every request is looked at.
-            fast = None if guard else FastScrapes(self.main.scrape_now, gate, settings.server).answer
-            opening = Listener.opened(site.application(guard), place, tls=tls, fast=fast)
+            limits = Limits(settings.server.connections, gate.drop)
+            opening = Listener.opened(site.application(guard), place, tls=tls, limits=limits)
             listener = await stack.enter_async_context(opening)
             life.on_reload(self._reloads.request)
             life.serves()
@@ -173,6 +172,7 @@ class Exporter:
         """Runs one generation of collectors after the other, until cancelled."""
         while True:
             self._settings = settings = generation.settings
+            self._generation_began = self._clock.monotonic()
             names = settings.deployments
             self._watches = {"": self.main} | {name: self._watches.get(name) or self._watch(name) for name in names}
             async with generation.stack, asyncio.TaskGroup() as group:
@@ -205,7 +205,7 @@ class Exporter:
     async def _next_generation(self) -> Generation:
         """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""
         while True:
-            waiting, rereads = await self._reloads.next()
+            waiting, rereads = await self._reloads.next(self._is_settled)
             try:
                 settings = await asyncio.to_thread(self._load) if rereads else self._settings
                 generation = await self._open(settings)
@@ -219,6 +219,11 @@ class Exporter:
                 self._logger.info("config.reloaded")
             answer(waiting, ())
             return generation
+
+    def _is_settled(self) -> bool:
+        """Whether every collector of this generation has ended a collection, or has had the time to."""
+        now = self._clock.monotonic()
+        return all(watch.is_settled(self._generation_began, now) for watch in self._watches.values())
 
     async def _open(self, settings: ExporterSettings) -> Generation:
         """Opens a configuration's sources."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, create_model
 
+from chassis.accepted import ConnectionSettings
 from chassis.config import Section, Settings, load, merge, read_secret, read_yaml, settings_config
 from chassis.errors import ConfigError, Fault
 from chassis.web_config import read_web
@@ -48,8 +49,8 @@ def _check_deployments(deployments: dict[str, Any]) -> dict[str, Any]:
 class ServerSettings(Section):
     """Where the exporter serves."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - Prometheus comes from another pod
-    """Address to listen on."""
+    host: str = ""
+    """Address to listen on. Empty means all addresses of IPv4 and IPv6, as with Go's exporters; 0.0.0.0 means IPv4."""
     port: int = Field(default=9877, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and logs it."""
     web_config_file: Path | None = None
@@ -59,6 +60,8 @@ class ServerSettings(Section):
     """Scrapes that are answered at once; more get 503. Two Prometheus servers need two; slow readers hold a place."""
     slow_reader_seconds: float = Field(default=10.0, gt=0)
     """How long a scraper may take to read its page; then its connection is dropped. Prometheus gives up after 10 s."""
+    connections: ConnectionSettings = ConnectionSettings()
+    """Limits on connections."""
 
 
 class DatabaseSettings(Section):

@@ -9,6 +9,7 @@ import asyncio
 import gzip
 from dataclasses import dataclass, field
 
+from chassis.accepted import Dropped
 from chassis.clock import Clock
 from exporter import own
 from exporter.catalogue import Counter, Family
@@ -84,6 +85,8 @@ class Publisher:
         self._constants = (own.START.value(clock.now()), own.BUILD_INFO.family({own.BUILD: 1.0}))
         self.refused = Counter(own.SCRAPES_REFUSED).born((reason.value,) for reason in own.Refusal)
         """Scrapes that got no page; published with the next change of anything."""
+        self.dropped = Counter(own.CONNECTIONS_DROPPED).born((reason.value,) for reason in Dropped)
+        """Connections that were turned away; published with the next change of anything."""
         self.snapshot = snapshot_of(Page())
 
     def begin(self, name: str, now_monotonic: float) -> None:
@@ -190,6 +193,7 @@ class Publisher:
             own.WEB_CONFIG_SUCCESSFUL.value(self.is_web_reload_successful),
             *self._discovery,
             self.refused.family(),
+            self.dropped.family(),
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from chassis.web_guard import WebGuard, credentials_of
+from chassis.web_guard import OverloadedError, WebGuard, credentials_of
 from remediations.credentials import Credentials, NoCredentialError
 from remediations.telemetry import Notification
 
@@ -46,12 +46,15 @@ class Access:
         return await self._refusal(request) or await handler(request)
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
-        """The answer for who shows nothing that counts; None for who does."""
+        """Returns 401 or 503 when the request has no valid credential, otherwise None."""
         guard, header = self._guard, request.headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
-        if guard is not None and scheme.lower() == "basic" and await guard.has_password(request):
-            request[CALLER] = credentials_of(header)[0]
-            return None
+        try:
+            if guard is not None and scheme.lower() == "basic" and await guard.has_password(request):
+                request[CALLER] = credentials_of(header)[0]
+                return None
+        except OverloadedError as error:
+            return self._refuse(Notification.UNAVAILABLE, 503, str(error))
         is_certified = guard is not None and guard.demands_certificate
         if not self._credentials.are_configured and guard is not None:
             return None if is_certified and not guard.has_users else self._unknown()

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 from pathlib import Path
+from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import ControlCoreError
@@ -22,16 +23,26 @@ class NoCredentialError(ControlCoreError):
     """No token file can be read now: nobody can be let in, and nobody is told that his token is wrong."""
 
 
+class NoteRead(Protocol):
+    """Is told whether every token file could be read."""
+
+    def __call__(self, *, are_readable: bool) -> None:
+        """Takes it over."""
+        ...
+
+
 class Credentials:
     """Tells whether a presented token is one of ours, in a time that does not depend on how much of it is right.
 
-    Only SHA-256 digests are kept in memory, and all of them are compared each time.
+    Only SHA-256 digests are kept in memory, and all of them are compared each time. A file that is emptied, deleted or
+    becomes unreadable keeps the token that it had, until it holds another one or the program is started again.
     """
 
-    def __init__(self, files: tuple[Path, ...], clock: Clock) -> None:
+    def __init__(self, files: tuple[Path, ...], clock: Clock, note: NoteRead | None = None) -> None:
         self._files = files
         self._clock = clock
-        self._digests: tuple[bytes, ...] = ()
+        self._note = note
+        self._digests: dict[Path, bytes] = {}
         self._checked_at: float | None = None
         self._problems: tuple[str, ...] = ()
         self._reading = asyncio.Lock()
@@ -51,7 +62,7 @@ class Credentials:
             raise NoCredentialError("no token file can be read")
         digest = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
         # Every digest is compared, also after a match: the time must not tell which token it was.
-        return sum([hmac.compare_digest(digest, own) for own in self._digests]) > 0
+        return sum([hmac.compare_digest(digest, own) for own in self._digests.values()]) > 0
 
     async def _read_again(self) -> None:
         """Reads the files unless that has been done a moment ago."""
@@ -60,8 +71,12 @@ class Credentials:
             return
         digests, problems = await asyncio.to_thread(_read, self._files)
         if problems and problems != self._problems:
-            self._log.error("credential.unreadable", problems=list(problems))
-        self._digests, self._problems = digests, problems
+            kept = [str(path) for path in self._files if path in self._digests and path not in digests]
+            self._log.error("credential.unreadable", problems=list(problems), kept_as_read_before=kept)
+        self._digests.update(digests)
+        self._problems = problems
+        if self._note is not None:
+            self._note(are_readable=not problems)
         self._checked_at = now
 
 
@@ -70,9 +85,9 @@ def check_files(files: tuple[Path, ...]) -> tuple[str, ...]:
     return _read(files)[1]
 
 
-def _read(files: tuple[Path, ...]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
-    """The digests of the readable tokens, and the problem of each file that gives none."""
-    digests, problems = [], []
+def _read(files: tuple[Path, ...]) -> tuple[dict[Path, bytes], tuple[str, ...]]:
+    """The digest of each readable token, and the problem of each file that gives none."""
+    digests, problems = {}, []
     for path in files:
         try:
             token = path.read_bytes()[:MAX_TOKEN_BYTES].decode().strip()
@@ -82,5 +97,5 @@ def _read(files: tuple[Path, ...]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
         if len(token) < MIN_TOKEN_CHARACTERS:
             problems.append(f"{path}: a token needs at least {MIN_TOKEN_CHARACTERS} characters")
             continue
-        digests.append(hashlib.sha256(token.encode()).digest())
-    return tuple(digests), tuple(problems)
+        digests[path] = hashlib.sha256(token.encode()).digest()
+    return digests, tuple(problems)

@@ -9,12 +9,14 @@ from typing import Any
 
 import prometheus_client
 
+from chassis.accepted import Dropped
 from chassis.clock import Clock, SystemClock
 from chassis.errors import ConfigError, Fault
-from chassis.http import HttpClient, Listener
+from chassis.http import HttpClient, Limits, Listener
 from chassis.kubernetes import KubernetesClient
 from chassis.lifecycle import Lifecycle
 from chassis.log import get_logger
+from chassis.quiet import Quiet
 from chassis.web_config import read_web
 from chassis.web_guard import Refused, WebGuard
 from remediations.credentials import Credentials
@@ -78,7 +80,8 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     herald, tellers = make_herald(desk, settings, http, cluster)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, herald.heed))
     guard = await _guard(settings, telemetry, clock)
-    listener = await _listen(stack, _server(settings, desk, engine, guard, cluster), settings, guard)
+    limits = _limits(settings, telemetry, clock)
+    listener = await _listen(stack, _server(settings, desk, engine, guard, cluster), settings, guard, limits)
     life.serves()
     await _announce(*listener.bound, settings, journal)
     async with asyncio.TaskGroup() as group:
@@ -87,7 +90,8 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
             "self_test": proofs.run(telemetry),
             "database": _keep(settings, session, clock),
         }
-        works |= {"web_config": _watch_web(guard, listener)} | {name: work() for name, work in tellers.items()}
+        works |= {"web_config": _watch_web(guard, listener, telemetry)}
+        works |= {name: work() for name, work in tellers.items()}
         tasks = [group.create_task(work, name=name) for name, work in works.items()]
         group.create_task(engine.run(life.stop), name="engine")
         group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")
@@ -101,7 +105,7 @@ def _server(
     settings: RemediatorSettings, desk: Desk, engine: Engine, guard: WebGuard | None, cluster: KubernetesClient | None
 ) -> Server:
     """The HTTP side, which wakes the engine."""
-    credentials = Credentials(settings.token_files(), desk.clock)
+    credentials = Credentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
     sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
     ask = asking(desk.sources, desk.lookout, desk.clock, desk.prove)
     planner = Planner(desk.policies, desk.journal, ask, desk.start, desk.clock, settings.pause_file)
@@ -125,32 +129,42 @@ async def _guard(settings: RemediatorSettings, telemetry: Telemetry, clock: Cloc
     if path is None:
         return None
     first = await asyncio.to_thread(read_web, path)
+    telemetry.see_web_config(is_successful=True)
 
     def refuse(reason: Refused) -> None:
-        is_limited = reason is Refused.RATE_LIMITED
-        telemetry.count_notification(Notification.UNAVAILABLE if is_limited else Notification.UNAUTHORIZED)
+        is_unknown = reason is Refused.UNAUTHORIZED
+        telemetry.count_notification(Notification.UNAUTHORIZED if is_unknown else Notification.UNAVAILABLE)
 
     return WebGuard(path, first, refuse, clock, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-async def _watch_web(guard: WebGuard | None, listener: Listener) -> None:
+async def _watch_web(guard: WebGuard | None, listener: Listener, telemetry: Telemetry) -> None:
     """Keeps TLS and users as the file says, until cancelled."""
     if guard is not None:
-        await guard.watch(listener.replace_tls, _note_reload, get_logger())
+        await guard.watch(listener.replace_tls, telemetry.see_web_config, get_logger())
 
 
-def _note_reload(*, is_successful: bool) -> None:
-    """The guard has written its own line; this program publishes no metric of it."""
+def _limits(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> Limits:
+    """The limits on connections; what they turn away is counted, and logged once a minute and reason."""
+    quiet, logger = Quiet(clock), get_logger()
+
+    def note(reason: Dropped) -> None:
+        telemetry.count_dropped(reason)
+        if number := quiet.count(reason):
+            logger.warning("connection.dropped", reason=reason.value, number=number)
+
+    return Limits(settings.server.connections, note)
 
 
 async def _listen(
-    stack: AsyncExitStack, server: Server, settings: RemediatorSettings, guard: WebGuard | None
+    stack: AsyncExitStack, server: Server, settings: RemediatorSettings, guard: WebGuard | None, limits: Limits
 ) -> Listener:
     """Serves until the stack is closed, so after the engine has ended; raises ConfigError when the port is taken."""
     host, port = settings.server.host, settings.server.port
     tls = None if guard is None else guard.web.tls
     try:
-        return await stack.enter_async_context(Listener.opened(server.application(), (host, port), tls=tls))
+        opening = Listener.opened(server.application(), (host, port), tls=tls, limits=limits)
+        return await stack.enter_async_context(opening)
     except OSError as error:
         raise ConfigError((Fault("server.port", f"cannot listen on {host}:{port}: {error.strerror}"),)) from error
 

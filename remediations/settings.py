@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
+from chassis.accepted import ConnectionSettings
 from chassis.config import Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
 from remediations.client_auth import ClientAuthSettings
@@ -22,8 +23,8 @@ PREFIX = "CONTROLCORE_REMEDIATOR_"
 class ServerSettings(Section):
     """Where Alertmanager reaches us, and how it proves who it is."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - Alertmanager comes from another pod
-    """Address to listen on."""
+    host: str = ""
+    """Address to listen on. Empty means all addresses of IPv4 and IPv6; 0.0.0.0 means IPv4."""
     port: int = Field(default=9878, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and logs it."""
     token_file: Path | None = None
@@ -34,6 +35,8 @@ class ServerSettings(Section):
     """File in the web configuration format of Prometheus' exporter-toolkit: TLS, client certificates, users with bcrypt
     hashes. A user is let in beside the tokens; with users, everything but the two probes needs a credential. Its rate
     limit answers 503, because Alertmanager drops what gets 429. Read again within a second of a change."""
+    connections: ConnectionSettings = ConnectionSettings()
+    """Limits on connections."""
 
 
 class IntakeSettings(Section):

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from chassis import telemetry
+from chassis.accepted import Dropped
 from remediations.journal.port import Sizes
 from remediations.states import CLOSED, State
 
@@ -98,6 +99,8 @@ class _Standing(Collector):
     is_paused: bool | None = None
     watchdog_at: float | None = None
     downgraded: Mapping[str, bool | None] = field(default_factory=dict)
+    is_web_config_successful: bool | None = None
+    are_credentials_readable: bool | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families, each with no sample where the value is unknown."""
@@ -127,6 +130,18 @@ class _Standing(Collector):
             "controlcore_remediation_webhook_last_watchdog_timestamp_seconds",
             "Unix time at which the alert named Watchdog was last stored; absent until then.",
             self.watchdog_at,
+        )
+        yield _single(
+            "controlcore_remediator_web_config_last_reload_successful",
+            "Whether server.web_config_file was valid when it was last read (1) or the one before it is still in force "
+            "(0).",
+            self.is_web_config_successful,
+        )
+        yield _single(
+            "controlcore_remediator_credentials_readable",
+            "Whether every token file held a token when it was last read (1), or tokens read before are still accepted "
+            "or none is (0).",
+            self.are_credentials_readable,
         )
         family = GaugeMetricFamily(
             "controlcore_remediation_policy_downgraded",
@@ -170,6 +185,12 @@ class Telemetry:
         self._truncated = self._counter(
             "remediation_webhook_truncated_alerts", "Alerts that Alertmanager cut off (set max_alerts to 0)."
         )
+        self._dropped = Counter(
+            "controlcore_remediator_connections_dropped",
+            "Connections and requests that were turned away before anything looked at them, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
         self._announcements = self._counter(
             "remediation_announcements", "Requests to an Alertmanager with what was planned, done or held.", "status"
         )
@@ -193,6 +214,8 @@ class Telemetry:
         """Creates the series that rates are taken of, so that a first event is an increase."""
         for notification in Notification:
             self._notifications.labels(notification.value)
+        for dropped in Dropped:
+            self._dropped.labels(dropped.value)
         for status in AlertStatus:
             self._alerts.labels(status.value)
         for announcement in Announcement:
@@ -221,6 +244,10 @@ class Telemetry:
     def count_notification(self, status: Notification) -> None:
         """One webhook request ended like this."""
         self._notifications.labels(status.value).inc()
+
+    def count_dropped(self, reason: Dropped) -> None:
+        """One connection was turned away."""
+        self._dropped.labels(reason.value).inc()
 
     def count_alerts(self, status: AlertStatus, number: int) -> None:
         """This many alerts of a stored request ended like this."""
@@ -272,6 +299,14 @@ class Telemetry:
         self._standing.open = known
         self._standing.sizes = {} if sizes is None else {"data": sizes.data, "log": sizes.log}
         self._standing.is_writable = is_writable
+
+    def see_web_config(self, *, is_successful: bool) -> None:
+        """The web configuration was read."""
+        self._standing.is_web_config_successful = is_successful
+
+    def see_credentials(self, *, are_readable: bool) -> None:
+        """The token files were read."""
+        self._standing.are_credentials_readable = are_readable
 
     def see_pause(self, *, is_paused: bool | None) -> None:
         """Whether anything is paused; None when that is unknown."""

@@ -16,9 +16,10 @@ import structlog
 from aiohttp import web
 from structlog.testing import CapturingLogger
 
+from chassis import web_guard
 from chassis.http import Listener
 from chassis.web_config import read_web
-from chassis.web_guard import NOBODY, Passwords, WebGuard, credentials_of
+from chassis.web_guard import WAITING_MAX_PER_ADDRESS, OverloadedError, Passwords, WebGuard, credentials_of
 from exporter.own import Refusal
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import KeyPair, make_serving_pair
@@ -140,14 +141,99 @@ async def test_flood_of_wrong_passwords_does_not_push_the_right_one_out(tmp_path
     assert (await passwords.is_right(loaded, header), passwords.checks - before) == (True, 0)
 
 
-async def test_unknown_user_costs_as_much_as_a_known_one(tmp_path: Path) -> None:
-    """Otherwise the time of an answer tells which users there are."""
+async def test_unknown_user_costs_as_much_as_a_known_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L4: otherwise the time of an answer tells which users there are, whatever the costs of their hashes."""
+    costly = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: '{HASH}', bob: '{costly}'}}\n")
+    passwords, loaded = Passwords(), await asyncio.to_thread(read_web, file)
+    compared: list[str] = []
+    matches = web_guard._matches
+
+    def compare(password: bytes, wanted: bytes) -> bool:
+        compared.append(wanted.decode())
+        return matches(password, wanted)
+
+    monkeypatch.setattr(web_guard, "_matches", compare)
+    strangers = [f"stranger-{number}" for number in range(16)]
+    for name in [*strangers, *strangers]:
+        for password in (PASSWORD, f"wrong for {name}"):
+            assert not await passwords.is_right(loaded, basic(name, password)["Authorization"])
+    assert set(compared) == {HASH, costly}
+    assert all(compared[2 * number] == compared[2 * number + 1] for number in range(16)), "one name, one cost"
+
+
+async def test_request_without_a_password_costs_no_check(tmp_path: Path) -> None:
+    """L4, M3: requests without credentials take no place from those with one."""
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users: {{alice: '{HASH}'}}\n")
     passwords, loaded = Passwords(), await asyncio.to_thread(read_web, file)
-    assert not await passwords.is_right(loaded, basic("nobody", "nobody knows this")["Authorization"])
-    assert passwords.checks == 1
-    assert bcrypt.checkpw(b"nobody knows this", NOBODY)
+    for header in ("", "Basic", "Bearer abc", "Basic %%%"):
+        assert not await passwords.is_right(loaded, header)
+    assert passwords.checks == 0
+
+
+async def test_flood_of_passwords_gets_503_and_the_right_one_passes(tmp_path: Path) -> None:
+    """M3: whether an unchecked password is right is unknown: 503, which Alertmanager repeats, never 401."""
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: '{HASH}'}}\n")
+    passwords, loaded = Passwords(), await asyncio.to_thread(read_web, file)
+    right = basic("alice", PASSWORD)["Authorization"]
+    assert await passwords.is_right(loaded, right)
+    outcomes: list[object] = []
+
+    async def attack(number: int, address: str) -> None:
+        try:
+            outcomes.append(await passwords.is_right(loaded, basic("alice", f"x{number}")["Authorization"], address))
+        except OverloadedError:
+            outcomes.append("overloaded")
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(100):
+            group.create_task(attack(number, "192.0.2.1"))
+        for number in range(100, 104):
+            group.create_task(attack(number, "192.0.2.2"))
+        await asyncio.sleep(0)
+        assert await passwords.is_right(loaded, right, "192.0.2.1")
+    assert (outcomes.count("overloaded"), outcomes.count(False)) == (
+        100 - WAITING_MAX_PER_ADDRESS,
+        WAITING_MAX_PER_ADDRESS + 4,
+    )
+
+
+@pytest.mark.parametrize(
+    "following", ["", "{}", "basic_auth_users: {}", "http_server_config: {headers: {X-Frame-Options: deny}}", None]
+)
+async def test_file_that_loses_its_users_keeps_the_old_ones_and_says_so(tmp_path: Path, following: str | None) -> None:
+    """M4: an emptied or deleted file would let everybody in."""
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: '{HASH}'}}\n")
+    async with guarded(file) as world:
+        await asyncio.to_thread(file.unlink if following is None else lambda: file.write_text(following))
+        await reloaded(world)
+        assert (world.reloads, await world.status()) == ([False], 401)
+        assert await world.status(**basic("alice", PASSWORD)) == 200
+        file.write_text(f"basic_auth_users: {{bob: '{HASH}'}}\n")
+        await reloaded(world)
+        assert world.reloads == [False, True]
+        assert await world.status(**basic("alice", PASSWORD)) == 401, "the name counts, not only the hash"
+        assert await world.status(**basic("bob", PASSWORD)) == 200
+
+
+async def test_file_that_loses_its_tls_keeps_it(tmp_path: Path, pairs: tuple[KeyPair, KeyPair]) -> None:
+    """M4: the same for TLS and for client certificates that are demanded."""
+    file = tmp_path / "web.yml"
+    demand = f", client_auth_type: RequireAndVerifyClientCert, client_ca_file: {pairs[1].certificate_path}"
+    tls_file(file, pairs[0], demand)
+    async with guarded(file) as world:
+        bare, known = await asyncio.to_thread(client, pairs[0]), await asyncio.to_thread(client, *pairs)
+        await asyncio.to_thread(tls_file, file, pairs[0])
+        await reloaded(world)
+        await asyncio.to_thread(file.write_text, "")
+        await reloaded(world)
+        assert (world.reloads, await world.status(known)) == ([False, False], 200)
+        with pytest.raises(aiohttp.ClientError):
+            await world.status(bare)
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Bearer abc", "Basic !!!", "Basic /////w=="])
@@ -218,9 +304,6 @@ async def test_changed_certificate_is_served_without_a_restart(tmp_path: Path, p
         assert await world.status(new) == 200
         with pytest.raises(aiohttp.ClientError):
             await world.status(old)
-        await asyncio.to_thread(file.write_text, "")
-        await reloaded(world)
-        assert await world.status() == 200
 
 
 async def test_rotated_certificate_file_is_read_again(tmp_path: Path, pairs: tuple[KeyPair, KeyPair]) -> None:
@@ -245,9 +328,9 @@ async def test_faulty_file_keeps_the_old_configuration_and_says_so(tmp_path: Pat
         file.write_text("basic_auth_usres: {}\n")
         await reloaded(world)
         assert (world.reloads, await world.status()) == ([False], 401)
-        file.write_text("")
+        file.write_text(f"basic_auth_users: {{alice: '{HASH}', bob: '{HASH}'}}\n")
         await reloaded(world)
-        assert (world.reloads, await world.status()) == ([False, True], 200)
+        assert (world.reloads, await world.status(**basic("bob", PASSWORD))) == ([False, True], 200)
 
 
 async def test_unchanged_file_is_not_read_again(tmp_path: Path) -> None:

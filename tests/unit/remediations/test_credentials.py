@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog
 
 from remediations.credentials import Credentials, NoCredentialError, check_files
 from tests.fakes.clock import ManualClock
@@ -48,14 +49,33 @@ async def test_replaced_file_takes_effect_within_a_second(token_file):
 
 
 async def test_no_readable_file_lets_nobody_in_and_blames_nobody(token_file):
-    clock = ManualClock()
-    credentials = Credentials((token_file,), clock)
-    assert await credentials.is_known(TOKEN)
     await asyncio.to_thread(token_file.unlink)
-    await clock.advance(1.0)
 
     with pytest.raises(NoCredentialError):
-        await credentials.is_known(TOKEN)
+        await Credentials((token_file,), ManualClock()).is_known(TOKEN)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"\xff" * 32])
+async def test_file_that_loses_its_token_keeps_the_old_one_and_says_so(token_file, content):
+    """M4: an emptied Secret must not turn every delivery away."""
+    clock, told = ManualClock(), []
+    credentials = Credentials((token_file,), clock, lambda *, are_readable: told.append(are_readable))
+    assert await credentials.is_known(TOKEN)
+    await asyncio.to_thread(token_file.unlink if content is None else lambda: token_file.write_bytes(content))
+    await clock.advance(1.0)
+
+    with structlog.testing.capture_logs() as lines:
+        assert await credentials.is_known(TOKEN)
+        assert not await credentials.is_known("")
+        assert not await credentials.is_known(content.decode("latin-1") if content else "")
+    assert told == [True, False]
+    assert [line["event"] for line in lines] == ["credential.unreadable"]
+
+    await asyncio.to_thread(token_file.write_text, OTHER)
+    await clock.advance(1.0)
+    assert await credentials.is_known(OTHER)
+    assert not await credentials.is_known(TOKEN)
+    assert told == [True, False, True]
 
 
 async def test_empty_token_never_matches_an_empty_file(token_file):

@@ -1,0 +1,376 @@
+"""Accepts connections within limits, so that no peer takes the memory, the open files or the places of the others.
+
+A connection whose request is being answered keeps its place. All others (TLS handshake, unfinished header, idle) give
+theirs up when a new connection needs one: first those of the address that holds most. So a new peer is heard however
+many silent connections there are. When every place is taken by a request, the new connection gets 503 and is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import resource
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from typing import cast
+
+from aiohttp import StreamReader, web
+from aiohttp.web_request import BaseRequest
+from pydantic import Field, model_validator
+
+from chassis.config import Section
+
+READ_BYTES = 64 * 1024
+"""Read at once from a connection. All connections share one buffer."""
+WRITE_SECONDS = 30.0
+"""A peer that does not take its answer for so long is dropped."""
+RETRY_MIN_SECONDS, RETRY_MAX_SECONDS = 0.05, 1.0
+"""Pause after a failed accept, doubled each time."""
+SPARE_FILES = 64
+"""Open files that are left to connections to the backends, the journal and the log."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+END_OF_HEADER = b"\r\n\r\n"
+UNPARSED_BYTES = 4 * READ_BYTES
+"""Of a request whose header has arrived: a part of its body comes before its handler begins."""
+
+
+def _closing_answer(status: str) -> bytes:
+    """A whole answer that ends the connection."""
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n".encode()
+
+
+OVERLOADED_ANSWER = _closing_answer("503 Service Unavailable")
+HEADER_LARGE_ANSWER = _closing_answer("431 Request Header Fields Too Large")
+Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Dropped(StrEnum):
+    """Why a connection or a request was turned away before it was looked at."""
+
+    OVERLOADED = "overloaded"
+    """Every place is taken by a request that is being answered."""
+    EVICTED = "evicted"
+    """It waited, and a new connection needed the place."""
+    HEADER_LATE = "header_late"
+    HEADER_LARGE = "header_large"
+    SLOW_READER = "slow_reader"
+    HANDSHAKE = "handshake"
+    """TLS did not come about."""
+    NO_FILES = "no_files"
+    """The operating system has no open file or no memory left for another connection."""
+
+
+Note = Callable[[Dropped], None]
+
+
+class ConnectionSettings(Section):
+    """How many connections are held, and for how long without a request. Nobody needs a credential for these."""
+
+    max_connections: int = Field(default=128, ge=4)
+    """Connections at once. Each may cost 64 KiB, with TLS 400 KiB; never more than half of the open files allowed."""
+    max_per_address: int = Field(default=64, ge=2)
+    """Connections of one address at once (of a /64 network with IPv6). Peers behind one NAT or load balancer share an
+    address: too small a value refuses some of them."""
+    header_seconds: float = Field(default=10.0, gt=0)
+    """Time for a TLS handshake, and for the header of a request from its first byte, or from the connection's
+    beginning. Too small refuses peers on bad networks."""
+    header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Bytes of a request's header; more gets 431."""
+    idle_seconds: float = Field(default=300.0, gt=0)
+    """A connection is closed after this time without a request. A scraper that comes less often connects each time."""
+
+    @model_validator(mode="after")
+    def check(self) -> ConnectionSettings:
+        """Refuses limits that contradict each other."""
+        if self.max_per_address > self.max_connections:
+            raise ValueError("max_per_address is above max_connections")
+        return self
+
+
+class AcceptedConnections:
+    """The connections of one server, and the loop that accepts them."""
+
+    def __init__(
+        self, server: web.Server, settings: ConnectionSettings, note: Note, tls: ssl.SSLContext | None
+    ) -> None:
+        """Takes the place of the server's handler: requests are counted before anything else looks at them."""
+        self.settings = settings
+        self.note = note
+        self.tls = tls
+        """With what the next connection is encrypted."""
+        self.serve: Callable[[], asyncio.Protocol] = server
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self._handler: Handler = server.request_handler
+        server.request_handler = self.answer
+        self._held: dict[Connection, None] = {}
+        self._addresses: Counter[str] = Counter()
+        self._answering = 0
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = min(settings.max_connections, max(4, (allowed - SPARE_FILES) // 2))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    async def accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
+        """Accepts until cancelled. After a failure it waits, longer each time, and gives a place up."""
+        loop, pause = asyncio.get_running_loop(), RETRY_MIN_SECONDS
+        while True:
+            try:
+                accepted, peer = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self.note(Dropped.NO_FILES)
+                    self._evict(None)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_MAX_SECONDS)
+                continue
+            pause = RETRY_MIN_SECONDS
+            self._take(accepted, address_of(peer[0]), group)
+            await asyncio.sleep(0)  # what was accepted before gets its turn
+
+    async def answer(self, request: BaseRequest) -> web.StreamResponse:
+        """Answers one request, or 503 when too many are being answered; a peer that left may still have one here."""
+        connection = None if request.transport is None else request.transport.get_protocol()
+        if self._answering >= self._most:
+            self.note(Dropped.OVERLOADED)
+            return web.Response(status=503, headers={"Retry-After": "1", "Connection": "close"})
+        self._answering += 1
+        try:
+            if not isinstance(connection, Connection):
+                return await self._handler(request)
+            with connection.answering(request):
+                return await self._handler(request)
+        finally:
+            self._answering -= 1
+
+    def close(self) -> None:
+        """Ends the connections that have not come about yet; the server ends the others."""
+        for connection in [held for held in self._held if held.is_unopened]:
+            connection.drop(None)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection ended."""
+        if connection in self._held:
+            del self._held[connection]
+            self._addresses[connection.address] -= 1
+            if not self._addresses[connection.address]:
+                del self._addresses[connection.address]
+
+    def _take(self, accepted: socket.socket, address: str, group: asyncio.TaskGroup) -> None:
+        """Gives an accepted connection a place, or closes it."""
+        is_admitted = self._addresses[address] < self.settings.max_per_address or self._evict(address)
+        if not (is_admitted and (len(self._held) < self._most or self._evict(None))):
+            self.note(Dropped.OVERLOADED)
+            with accepted, suppress(OSError):
+                accepted.setblocking(False)
+                if self.tls is None:
+                    accepted.send(OVERLOADED_ANSWER)
+            return
+        connection = Connection(self, address)
+        self._held[connection] = None
+        self._addresses[address] += 1
+        task = group.create_task(self._connect(connection, accepted), name="connection")
+        # Also when the task is cancelled before it has begun.
+        task.add_done_callback(lambda _task: accepted.close() if connection.is_unopened else None)
+        connection.opens_in(task)
+
+    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
+        """Brings the connection about, with TLS if there is any."""
+        tls, seconds = self.tls, self.settings.header_seconds
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=None if tls is None else seconds
+            )
+        except OSError:
+            self.forget(connection)
+            self.note(Dropped.HANDSHAKE)
+        except asyncio.CancelledError:
+            self.forget(connection)
+            if not connection.is_dropped:
+                raise
+
+    def _evict(self, address: str | None) -> bool:
+        """Drops a connection that waits, of this address or of that which holds most; False when there is none."""
+        waiting = [held for held in self._held if held.may_be_evicted and address in {None, held.address}]
+        if not waiting:
+            return False
+        # `max` finds the first of several, which is the oldest. A scraper that keeps its connection goes last.
+        max(waiting, key=lambda held: (self._addresses[held.address], not held.has_asked)).drop(Dropped.EVICTED)
+        return True
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Between a transport and the HTTP server: counts what belongs to no request, and keeps the deadlines."""
+
+    def __init__(self, owner: AcceptedConnections, address: str) -> None:
+        self.address = address
+        self.is_dropped = False
+        self.has_asked = False
+        """Whether a request has arrived on it."""
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._inner: asyncio.Protocol | None = None
+        self._answering = 0
+        self._body: StreamReader | None = None
+        self._header_bytes = 0
+        self._tail: bytes | None = b""
+        """The header's last bytes; None once its end has arrived."""
+        self._is_writing_paused = False
+        self._deadline: float | None = None
+        self._reason: Dropped | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def opens_in(self, task: asyncio.Task[None]) -> None:
+        """Names the task that opens the connection."""
+        self._task = task
+
+    @property
+    def is_unopened(self) -> bool:
+        """Whether it never came about."""
+        return self._inner is None
+
+    @property
+    def may_be_evicted(self) -> bool:
+        """Whether no request is being answered and no answer is on its way."""
+        return not self._answering and (self._transport is None or not self._transport.get_write_buffer_size())
+
+    @contextmanager
+    def answering(self, request: BaseRequest) -> Iterator[None]:
+        """Around the answer to a request: there is no deadline meanwhile."""
+        self._answering += 1
+        self.has_asked = True
+        self._header_bytes, self._tail = 0, b""
+        self._body = request.content
+        self._deadline = None
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            self._wait(self._owner.settings.idle_seconds, None)
+
+    def drop(self, reason: Dropped | None, answer: bytes = b"") -> None:
+        """Ends the connection, at once unless there is a last answer; None is the ordinary end of an idle one."""
+        if self.is_dropped:
+            return
+        self.is_dropped = True
+        self._owner.forget(self)
+        if reason is not None:
+            self._owner.note(reason)
+        if self._transport is None:
+            if self._task is not None:
+                self._task.cancel()
+        elif answer:
+            self._transport.write(answer)
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open, with TLS after the handshake."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._inner = self._owner.serve()
+        self._inner.connection_made(transport)
+        self._wait(self._owner.settings.header_seconds, Dropped.HEADER_LATE)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where the next bytes are read to; they are taken over before anything else is read."""
+        return self._owner.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes arrived."""
+        data = bytes(self._owner.buffer[:nbytes])
+        if self._is_allowed(data) and self._inner is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """The peer sends no more."""
+        return None if self._inner is None else self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """The peer does not take its answer."""
+        self._is_writing_paused = True
+        self._arm(WRITE_SECONDS, Dropped.SLOW_READER)
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The peer took it."""
+        self._is_writing_paused = False
+        self._wait(self._owner.settings.idle_seconds, None)
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended."""
+        self._owner.forget(self)
+        self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def _is_allowed(self, data: bytes) -> bool:
+        """Counts bytes that are not of a body; False when these are too many and the connection ends."""
+        if self.is_dropped:
+            return False
+        if self._body is not None and not self._body.is_eof():
+            return True
+        settings = self._owner.settings
+        if not self._header_bytes and not self._answering:
+            self._wait(settings.header_seconds, Dropped.HEADER_LATE)
+        self._header_bytes += len(data)
+        if self._tail is not None:
+            seen = self._tail + data
+            self._tail = None if END_OF_HEADER in seen else seen[-len(END_OF_HEADER) + 1 :]
+        allowed = settings.header_bytes + (UNPARSED_BYTES if self._tail is None else 0)
+        if self._header_bytes <= allowed:
+            return True
+        self.drop(Dropped.HEADER_LARGE, HEADER_LARGE_ANSWER)
+        return False
+
+    def _wait(self, seconds: float, reason: Dropped | None) -> None:
+        """Begins to wait for the peer, unless an answer is being given or written."""
+        if not self._answering and not self._is_writing_paused:
+            self._arm(seconds, reason)
+        elif not self._is_writing_paused:
+            self._deadline = None
+
+    def _arm(self, seconds: float, reason: Dropped | None) -> None:
+        """Sets the deadline; a timer that ends sooner stays and looks again."""
+        self._deadline, self._reason = self._loop.time() + seconds, reason
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        """Drops the connection when its deadline has passed."""
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+        else:
+            self.drop(self._reason)
+
+
+def address_of(host: str) -> str:
+    """What counts as one address: IPv4 also where the socket speaks IPv6, and a /64 network of IPv6."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
