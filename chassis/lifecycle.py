@@ -12,6 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+from chassis.loop_watchdog import LoopWatchdog
 from chassis.systemd import Notifier
 
 Body = Callable[["Lifecycle"], Awaitable[None]]
@@ -23,6 +24,8 @@ class Lifecycle:
     def __init__(self, stack: AsyncExitStack, notifier: Notifier | None = None) -> None:
         self.stack = stack
         self.stop = asyncio.Event()
+        self.watchdog = LoopWatchdog()
+        """What is known of blocks of the event loop; it runs while the program does."""
         self._reload: Callable[[], None] | None = None
         self._notifier = notifier or Notifier("")
 
@@ -63,7 +66,8 @@ async def _run(body: Body) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, life.request_stop)
         loop.add_signal_handler(signal.SIGHUP, life.request_reload)
-        await body(life)
+        async with life.watchdog.watching():
+            await body(life)
 
 
 def run(body: Body) -> None:

@@ -122,6 +122,17 @@ CONNECTIONS_DROPPED = Metric(
     Kind.COUNTER,
     labels=("reason",),
 )
+LOOP_STALLS = Metric(
+    "controlcore_exporter_event_loop_stalls_total",
+    "Times that the exporter's event loop was blocked for 2 s or more; nothing was answered meanwhile.",
+    Kind.COUNTER,
+)
+LOOP_BLOCKED = Metric(
+    "controlcore_exporter_event_loop_blocked_seconds_total",
+    "How long the exporter's event loop was blocked in all, blocks of 2 s or more.",
+    Kind.COUNTER,
+    unit="seconds",
+)
 START = Metric(
     "controlcore_exporter_start_timestamp_seconds",
     "Unix time at which the exporter started.",
@@ -172,6 +183,8 @@ METRICS = (
     DISCOVERY_SUCCESSFUL,
     SCRAPES_REFUSED,
     CONNECTIONS_DROPPED,
+    LOOP_STALLS,
+    LOOP_BLOCKED,
     START,
 )
 """Published whatever happens to the collectors; never dropped."""

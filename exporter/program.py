@@ -87,7 +87,8 @@ class Exporter:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(first.stack.aclose)
             gate = Gate(self.publisher.refused, self._clock, self._logger, self.publisher.dropped)
-            site = Site(self, gate, settings.server)
+            self.publisher.watchdog = life.watchdog
+            site = Site(self, gate, settings.server, life.watchdog)
             await self.publisher.publish()  # so that the very first scrape is told of the process itself
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)

@@ -11,6 +11,7 @@ from typing import Protocol
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from chassis.loop_watchdog import LoopWatchdog
 from chassis.web_guard import WebGuard
 from exporter import history
 from exporter.gate import Gate, RefusedError
@@ -26,7 +27,7 @@ PATHS: dict[str, str] = {
     "/": "what this exporter watches and how each collector fares",
     "/metrics": "the metrics, as text 0.0.4 or OpenMetrics 1.0; ?name[]=METRIC and ?collect[]=COLLECTOR choose some",
     "/probe": "?target=NAME: the metrics of a deployment from the configuration",
-    "/-/healthy": "200 while the process serves",
+    "/-/healthy": "200 while the process serves, 503 for 30 s after its event loop was blocked for 5 s",
     "/-/ready": "200 once every collector has ended its first collection, well or badly",
     "/debug/collectors": "the last 20 results of each collector; ?format=json for programs",
 }
@@ -96,10 +97,13 @@ class Shown(Protocol):
 class Site:
     """The exporter's pages."""
 
-    def __init__(self, shown: Shown, gate: Gate, settings: ServerSettings) -> None:
+    def __init__(
+        self, shown: Shown, gate: Gate, settings: ServerSettings, watchdog: LoopWatchdog | None = None
+    ) -> None:
         self._shown = shown
         self._gate = gate
         self._settings = settings
+        self._watchdog = watchdog or LoopWatchdog()
 
     def application(self, guard: WebGuard | None = None) -> web.Application:
         """The routes as an aiohttp application, behind a guard if there is one."""
@@ -159,8 +163,10 @@ class Site:
         return web.Response(body=body, headers=HEADERS[form])
 
     async def healthy(self, _request: web.Request) -> web.Response:
-        """200: the event loop answers."""
-        return web.Response(text="healthy\n")
+        """200: the event loop answers; 503 for a moment after it was blocked for long."""
+        problem = self._watchdog.problem
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+        return web.Response(text=f"{problem or 'healthy'}\n", status=status)
 
     async def ready(self, _request: web.Request) -> web.Response:
         """200 once every collector has ended a collection; otherwise 503 with the names that have not."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from chassis.accepted import Dropped
 from chassis.clock import Clock
+from chassis.loop_watchdog import LoopWatchdog
 from exporter import own
 from exporter.catalogue import Counter, Family
 from exporter.discovery import Discovery
@@ -87,6 +88,8 @@ class Publisher:
         """Scrapes that got no page; published with the next change of anything."""
         self.dropped = Counter(own.CONNECTIONS_DROPPED).born((reason.value,) for reason in Dropped)
         """Connections that were turned away; published with the next change of anything."""
+        self.watchdog = LoopWatchdog()
+        """What is known of blocks of the event loop."""
         self.snapshot = snapshot_of(Page())
 
     def begin(self, name: str, now_monotonic: float) -> None:
@@ -194,6 +197,8 @@ class Publisher:
             *self._discovery,
             self.refused.family(),
             self.dropped.family(),
+            own.LOOP_STALLS.value(self.watchdog.stalls),
+            own.LOOP_BLOCKED.value(self.watchdog.blocked_seconds),
         )
 
 

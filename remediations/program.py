@@ -63,6 +63,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
     clock = SteadyClock(SystemClock())
     stack = life.stack
+    telemetry.watchdog = life.watchdog
     journal = await stack.enter_async_context(_open_journal(settings))
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())

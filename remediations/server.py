@@ -182,8 +182,12 @@ class Server:
             self._log.warning("alert.quarantined", problem=piece.problem[:300])
 
     async def _healthy(self, _request: web.Request) -> web.Response:
-        """GET /-/healthy: the process answers; says nothing about anything else."""
-        return web.Response(text="healthy\n")
+        """GET /-/healthy: the event loop answers; 503 for a moment after it was blocked for long.
+
+        Says nothing about anything else.
+        """
+        problem = self._parts.telemetry.watchdog.problem
+        return web.Response(text=f"{problem or 'healthy'}\n", status=503 if problem else 200)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         """GET /-/ready: 200 while the journal can be written; what else is wrong stands on further lines."""

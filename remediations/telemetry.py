@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from chassis import telemetry
 from chassis.accepted import Dropped
+from chassis.loop_watchdog import LoopWatchdog
 from remediations.journal.port import Sizes
 from remediations.states import CLOSED, State
 
@@ -155,6 +156,27 @@ class _Standing(Collector):
         yield family
 
 
+class _Loop(Collector):
+    """Blocks of the event loop, as the watchdog counts them."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Both counters."""
+        watchdog = self._telemetry.watchdog
+        yield CounterMetricFamily(
+            "controlcore_remediation_event_loop_stalls",
+            "Times that the remediator's event loop was blocked for 2 s or more; nothing was answered meanwhile.",
+            value=watchdog.stalls,
+        )
+        yield CounterMetricFamily(
+            "controlcore_remediation_event_loop_blocked_seconds",
+            "How long the remediator's event loop was blocked in all, blocks of 2 s or more.",
+            value=watchdog.blocked_seconds,
+        )
+
+
 def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
     """A gauge without labels; no sample when the value is None."""
     return GaugeMetricFamily(name, text, value=None if value is None else float(value))
@@ -202,6 +224,9 @@ class Telemetry:
         )
         self._standing = _Standing()
         self.registry.register(self._standing)
+        self.watchdog = LoopWatchdog()
+        """What is known of blocks of the event loop."""
+        self.registry.register(_Loop(self))
         self._bear(policies)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -141,7 +141,7 @@ _REMEDIATOR = (
             Query(f"sum by (status) (rate({REMEDIATION}_webhook_notifications_total[$__rate_interval]))", "{{status}}"),
             Query(f"sum(rate({REMEDIATION}_engine_errors_total[$__rate_interval]))", "engine faults"),
         ),
-        runbooks=("ControlCoreAlertsTruncated",),
+        runbooks=("ControlCoreAlertsTruncated", "ControlCoreAlertsQuarantined"),
     ),
 )
 

@@ -12,6 +12,7 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from chassis.http import serving
+from chassis.loop_watchdog import LoopWatchdog
 from exporter import own
 from exporter.catalogue import Counter, Histogram, Kind, Metric
 from exporter.gate import Gate
@@ -132,6 +133,22 @@ async def test_scraper_that_prefers_openmetrics_gets_it_plain_and_packed() -> No
 async def test_healthy_while_nothing_is_ready() -> None:
     status, body, _ = await ask(World(waiting=("api",)), "GET", "/-/healthy")
     assert (status, body) == (200, b"healthy\n")
+
+
+class Blocked(LoopWatchdog):
+    problem = "the event loop was blocked a moment ago"
+
+
+async def test_unhealthy_for_a_moment_after_the_loop_was_blocked() -> None:
+    world = World()
+    gate = Gate(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
+    site = Site(world, gate, world.settings, Blocked())
+    async with (
+        serving(site.application(), "127.0.0.1", 0) as (host, port),
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{host}:{port}/-/healthy") as answer,
+    ):
+        assert (answer.status, await answer.text()) == (503, "the event loop was blocked a moment ago\n")
 
 
 async def test_not_ready_until_every_collector_has_run_and_says_which() -> None:

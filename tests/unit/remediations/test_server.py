@@ -11,6 +11,7 @@ import bcrypt
 import pytest
 
 from chassis.http import serving
+from chassis.loop_watchdog import LoopWatchdog
 from chassis.web_config import read_web
 from chassis.web_guard import WebGuard
 from remediations import server as module
@@ -89,6 +90,18 @@ async def test_ready_tells_what_else_is_wrong(tmp_path):
     """R11: refused credentials do not stop deliveries from being stored, so they are told and not a 503."""
     async with running(tmp_path, warnings=("kubernetes: refused",)) as server:
         assert await server.get("/-/ready") == (200, "ready\nkubernetes: refused\n")
+
+
+class Blocked(LoopWatchdog):
+    problem = "the event loop was blocked a moment ago"
+
+
+async def test_unhealthy_for_a_moment_after_the_loop_was_blocked(tmp_path):
+    async with running(tmp_path) as server:
+        server.telemetry.watchdog = Blocked()
+        server.telemetry.watchdog.stalls = 3
+        assert await server.get("/-/healthy") == (503, "the event loop was blocked a moment ago\n")
+        assert "controlcore_remediation_event_loop_stalls_total 3.0" in (await server.get("/metrics"))[1]
 
 
 async def test_journal_that_cannot_be_written_is_503_and_nothing_is_acknowledged(tmp_path):

@@ -1,0 +1,111 @@
+"""Notices from a thread that the event loop is blocked: counts it, logs where it hangs, lets health fail afterwards.
+
+While the loop is blocked nothing answers: probes of Kubernetes time out and systemd's WatchdogSec ends. A block that is
+shorter than the time between two probes is told by `/-/healthy` for a moment after it. Two ways lead to a stack: a
+thread of Python, and for code that never lets another thread run (a regular expression of the standard library)
+faulthandler's, which writes to standard error without Python's help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import sys
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from io import UnsupportedOperation
+
+from chassis.log import get_logger
+
+BEAT_SECONDS = 0.5
+STALL_SECONDS = 2.0
+"""A loop that did not run for so long is blocked. The longest step of a healthy one is below 0.3 s; a machine that is
+short of CPU may take a second."""
+DUMP_SECONDS = 10.0
+"""faulthandler writes the stacks of all threads after so long."""
+UNHEALTHY_SECONDS = 30.0
+"""So long after a block of at least SERIOUS_SECONDS the program calls itself unhealthy: longer than one period of the
+chart's probe and shorter than three, so that only blocks that follow each other restart a pod."""
+SERIOUS_SECONDS = 5.0
+STACK_CHARACTERS = 6000
+
+
+class LoopWatchdog:
+    """What is known of blocks of one event loop. Start it with `watching()`."""
+
+    def __init__(self, stall_seconds: float = STALL_SECONDS, serious_seconds: float = SERIOUS_SECONDS) -> None:
+        self.stalls = 0
+        """Blocks of at least `stall_seconds`; the present one counts as soon as it is noticed."""
+        self.blocked_seconds = 0.0
+        """How long the blocks that are over lasted together."""
+        self._stall_seconds = stall_seconds
+        self._serious_seconds = serious_seconds
+        self._beat_at = time.monotonic()
+        self._is_noticed = False
+        self._serious_until = 0.0
+        self._thread_id = 0
+        self._over = threading.Event()
+
+    @property
+    def problem(self) -> str:
+        """Why the program is unhealthy now; empty when it is not."""
+        if time.monotonic() >= self._serious_until:
+            return ""
+        return f"the event loop was blocked a moment ago; {self.stalls} times since the start"
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[LoopWatchdog]:
+        """Watches the running loop until the exit."""
+        self._thread_id = threading.get_ident()
+        loop = asyncio.get_running_loop()
+        self._beat_at = time.monotonic()
+        handle = loop.call_soon(self._beat, loop)
+        thread = threading.Thread(target=self._watch, name="loop-watchdog", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            handle.cancel()
+            self._over.set()
+            faulthandler.cancel_dump_traceback_later()
+            await asyncio.to_thread(thread.join)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs on the loop: the block that may have been is over."""
+        now = time.monotonic()
+        self._end_stall(now - self._beat_at, now)
+        self._beat_at = now
+        if self._over.is_set():
+            return
+        # Standard error may be no file; then the thread's line has to do.
+        with suppress(UnsupportedOperation, ValueError, AttributeError):
+            faulthandler.dump_traceback_later(DUMP_SECONDS, file=sys.stderr)
+        loop.call_later(BEAT_SECONDS, self._beat, loop)
+
+    def _end_stall(self, since_seconds: float, now: float) -> None:
+        """Counts a block that is over, also one that kept the thread from running."""
+        blocked = since_seconds - BEAT_SECONDS
+        if blocked < self._stall_seconds:
+            return
+        if not self._is_noticed:
+            self.stalls += 1
+        self._is_noticed = False
+        self.blocked_seconds += blocked
+        if blocked >= self._serious_seconds:
+            self._serious_until = now + UNHEALTHY_SECONDS
+        get_logger().warning("event_loop.resumed", blocked_seconds=round(blocked, 3), stalls=self.stalls)
+
+    def _watch(self) -> None:
+        """Runs in the thread: one log line for each block, with the stack of the loop's thread."""
+        while not self._over.wait(BEAT_SECONDS / 2):
+            blocked = time.monotonic() - self._beat_at - BEAT_SECONDS
+            if blocked < self._stall_seconds or self._is_noticed:
+                continue
+            self._is_noticed = True
+            self.stalls += 1
+            frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to another thread's stack
+            stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
+            get_logger().error("event_loop.blocked", blocked_seconds=round(blocked, 3), stack=stack[-STACK_CHARACTERS:])

@@ -1,0 +1,75 @@
+"""Blocks a loop on purpose, in a process of its own: the test's own loop is watched by blockbuster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chassis.loop_watchdog import LoopWatchdog
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import asyncio, re, time
+from chassis import loop_watchdog
+from chassis.clock import SystemClock
+from chassis.log import configure
+from chassis.loop_watchdog import LoopWatchdog
+
+configure(program="test", level="info", form="json", clock=SystemClock())
+loop_watchdog.BEAT_SECONDS, loop_watchdog.DUMP_SECONDS = 0.05, 0.3
+
+def hang_here():
+    {hang}
+
+async def main():
+    async with LoopWatchdog(stall_seconds=0.5, serious_seconds={serious}).watching() as watchdog:
+        await asyncio.sleep(0.2)
+        print("before", watchdog.stalls, watchdog.problem, flush=True)
+        hang_here()
+        while not watchdog.blocked_seconds:
+            await asyncio.sleep(0.05)
+        print("after", watchdog.stalls, watchdog.blocked_seconds >= 0.5, bool(watchdog.problem), flush=True)
+
+asyncio.run(main())
+print("ended", flush=True)
+"""
+SLEEPS = "time.sleep(1.5)"
+HOLDS_THE_INTERPRETER = (
+    "began = time.monotonic()\n    while time.monotonic() < began + 1.5: re.match('(a+)+$', 'a' * 21 + '!')"
+)
+
+
+def run(hang: str, serious: float = 0.5) -> tuple[list[str], list[dict[str, object]], str]:
+    program = PROGRAM.format(hang=hang, serious=serious)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    return [line for line in done.stdout.splitlines() if not line.startswith("{")], logged, done.stderr
+
+
+@pytest.mark.parametrize("hang", [SLEEPS, HOLDS_THE_INTERPRETER], ids=["sleep", "expression"])
+def test_blocked_loop_is_counted_once_and_told_with_its_stack(hang: str) -> None:
+    """R1: whatever blocks the loop the next time, the log says where."""
+    printed, logged, stderr = run(hang)
+    assert printed[0].split() == ["before", "0"]
+    assert printed[1:] == ["after 1 True True", "ended"]
+    assert {line["event"] for line in logged} == {"event_loop.blocked", "event_loop.resumed"}
+    (blocked,) = [line for line in logged if line["event"] == "event_loop.blocked"]
+    assert "hang_here" in str(blocked["stack"])
+    assert "hang_here" in stderr  # faulthandler's own, which needs no thread of Python
+
+
+def test_short_block_is_counted_and_leaves_the_program_healthy() -> None:
+    printed, _, _ = run(SLEEPS, serious=60.0)
+    assert printed[1] == "after 1 True False"
+
+
+def test_watchdog_that_saw_nothing_has_no_problem() -> None:
+    watchdog = LoopWatchdog()
+    assert (watchdog.problem, watchdog.stalls, watchdog.blocked_seconds) == ("", 0, 0.0)
