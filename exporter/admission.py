@@ -1,7 +1,8 @@
 """Decides what of a collector's result may be published. No I/O.
 
 A series must be declared, well formed, within the collector's budget and not too long; what is turned away is counted.
-Errors in the shape of a value are the collector's own, so this runs inside the collector boundary.
+A sample whose label is null or no text, or whose value is no finite number, is an item that the backend got wrong: it
+is dropped alone and counted as such (exporter/items.py).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from itertools import pairwise
 
 from exporter.catalogue import Distribution, Family, LabelValues, Metric, Sample, Stability
 from exporter.collectors import CollectorSpec
+from exporter.items import OTHER, Loss, note
 
 ELLIPSIS = "…"
 PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
 """A mode or a version, from whoever can write it."""
-OTHER = "other"
 MAX_SERIES = 200_000
 """Of all collectors together: what a scrape of milliseconds still carries; see the benchmark's growth."""
 MAX_COUNT = 2**63
@@ -98,6 +99,12 @@ class _Gate:
         seen: set[LabelValues] = set()
         passed: list[Sample | Distribution] = []
         for series in offered:
+            if not all(isinstance(value, str) for value in series.labels):
+                note(Loss.LABEL)
+                continue
+            if isinstance(series, Sample) and not math.isfinite(series.value):
+                note(Loss.NUMBER)
+                continue
             labels = self._shorten(series.labels)
             if labels in seen or width > self._left or not _fits(metric, series):
                 self.dropped += width
@@ -129,7 +136,7 @@ def _fits(metric: Metric, series: Sample | Distribution) -> bool:
         counts = series.cumulative
         is_whole = len(counts) == len(metric.buckets) + 1 and bool(metric.buckets)
         return is_whole and all(0 <= low <= high < MAX_COUNT for low, high in pairwise((0, *counts)))
-    return not metric.buckets and math.isfinite(series.value)
+    return not metric.buckets
 
 
 def _series_width(metric: Metric) -> int:
@@ -137,11 +144,11 @@ def _series_width(metric: Metric) -> int:
     return len(metric.buckets) + 3 if metric.buckets else 1
 
 
-def plain_word(text: str | None) -> str:
+def plain_word(text: object) -> str:
     """A mode or version as a label value: empty when unknown, `other` when it is no plain word."""
-    if not text:
+    if text is None or text == "":
         return ""
-    return text if PLAIN_WORD.fullmatch(text) else OTHER
+    return text if isinstance(text, str) and PLAIN_WORD.fullmatch(text) else OTHER
 
 
 def series_in(family: Family) -> int:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-OTHER = "other"
+from exporter.items import OTHER, member_of
+
 ENVIRONMENTS = ("sandbox", "production")
+BOTH = "both"
+"""What the product writes for a policy that was promoted, and for a row that concerns the whole installation: settings,
+keys, purges. Where things are counted by environment a promoted policy counts in each of the two; an event is one event
+and has this value of its own."""
 DECISIONS = {"PERMIT": "permit", "ACCESS_GRANTED": "permit", "DENY": "deny", "ACCESS_DENIED": "deny"}
 """outcome (or, in a schema without that column, event_type) as a label value; anything else is `other`."""
 DECISION_EVENTS = ("ACCESS_GRANTED", "ACCESS_DENIED")
@@ -27,6 +32,7 @@ EVENT_TYPES = frozenset(
         *PARSED_EVENT_TYPES,
         *("AI_TRAFFIC_LOG", "AI_POLICY_VIOLATION", "AI_PII_REDACTION"),
         *("CONFIG_CHANGE", "SETTINGS_UPDATED", "CREDENTIALS_UPDATED", "OPAL_CONFIG_UPDATED"),
+        *("API_KEY_GENERATED", "GITHUB_CONFIGURED", "POLICY_PROMOTED"),
     }
 )
 """Every type that either generation is known to write."""
@@ -43,22 +49,29 @@ LATER_MARKS = ("latency", "decision_source", "correlation", "actor")
 """Parts of the names of columns that came later; their exact names differ."""
 
 
-def environment_label(environment: str | None) -> str:
-    """The environment as a label value of a closed set."""
-    return environment if environment in ENVIRONMENTS else OTHER
+def environment_label(environment: object, field: str) -> str:
+    """The environment as a label value of a closed set; `field` names the column for values that are in none."""
+    return member_of(environment, (*ENVIRONMENTS, BOTH), field)
 
 
-def decision_labels(environment: str | None, decision: str | None) -> tuple[str, str]:
+def environments_of(environment: object, field: str) -> tuple[str, ...]:
+    """The environments in which something of this environment counts: `both` is each of the two."""
+    label = environment_label(environment, field)
+    return ENVIRONMENTS if label == BOTH else (label,)
+
+
+def decision_labels(environment: object, decision: object) -> tuple[str, str]:
     """(policy_environment, decision) of counted rows."""
-    return environment_label(environment), DECISIONS.get(decision or "", OTHER)
+    outcome = member_of(decision, DECISIONS, "audit_logs.outcome")
+    return environment_label(environment, "audit_logs.environment"), DECISIONS.get(outcome, OTHER)
 
 
-def event_labels(environment: str | None, event_type: str | None, outcome: str | None) -> tuple[str, str, str]:
+def event_labels(environment: object, event_type: object, outcome: object) -> tuple[str, str, str]:
     """(policy_environment, event_type, outcome) of counted rows."""
     return (
-        environment_label(environment),
-        event_type.lower() if event_type in EVENT_TYPES else OTHER,
-        outcome.lower() if outcome in OUTCOMES else OTHER,
+        environment_label(environment, "audit_logs.environment"),
+        member_of(event_type, EVENT_TYPES, "audit_logs.event_type").lower(),
+        member_of(outcome, OUTCOMES, "audit_logs.outcome").lower(),
     )
 
 

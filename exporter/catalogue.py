@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from exporter.items import as_number
+
 LabelValues = tuple[str, ...]
 L = TypeVar("L", bound=LabelValues)
 
@@ -48,13 +50,16 @@ class Metric:
     """Upper bounds of a histogram in ascending order, without +Inf."""
 
     def family(self, samples: Mapping[L, float] | Iterable[tuple[L, float]]) -> Family:
-        """A family of plain samples; an empty one publishes nothing at all (unknown is not zero)."""
+        """A family of plain samples; an empty one publishes nothing at all (unknown is not zero).
+
+        What is no number becomes NaN, which admission drops and counts.
+        """
         items = samples.items() if isinstance(samples, Mapping) else samples
-        return Family(self, tuple(Sample(labels, float(value)) for labels, value in items))
+        return Family(self, tuple(Sample(labels, as_number(value)) for labels, value in items))
 
     def value(self, value: float | None) -> Family:
         """A family with one sample without labels, or none when the value is unknown."""
-        return Family(self, () if value is None else (Sample((), float(value)),))
+        return Family(self, () if value is None else (Sample((), as_number(value)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,8 @@ class Counter:
         return self
 
     def add(self, labels: Sequence[str] = (), amount: float = 1.0) -> None:
-        """Adds a non-negative amount; raises ValueError otherwise."""
-        if amount < 0:
+        """Adds a finite, non-negative amount; raises ValueError otherwise, and TypeError for what is no number."""
+        if not 0 <= amount < math.inf:
             raise ValueError(f"{self.metric.name} cannot fall")
         key = tuple(labels)
         self.values[key] = self.values.get(key, 0.0) + amount
@@ -129,7 +134,12 @@ class Histogram:
         self.totals[key] += value
 
     def add(self, bucket: int, count: int, total: float, labels: Sequence[str] = ()) -> None:
-        """Counts many observations of one bucket at once: its index (the last is +Inf), how many, and their sum."""
+        """Counts many observations of one bucket at once: its index (the last is +Inf), how many, and their sum.
+
+        Raises ValueError, TypeError or IndexError for what cannot be true, and then counts nothing.
+        """
+        if bucket < 0 or count < 0 or not 0 <= total < math.inf:
+            raise ValueError(f"{self.metric.name} cannot fall")
         key = tuple(labels)
         self._row(key)[bucket] += count
         self.totals[key] += total

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from chassis.errors import Reason
 from exporter import own
 from exporter.catalogue import Counter, Family, Kind, LabelValues, Sample
+from exporter.items import Loss
 from exporter.record import BREAKER_FAILURES, Outcome, Past, Record, State, past_of
 
 OVERDUE_GRACE_SECONDS = 1.0
@@ -43,6 +44,8 @@ class Ledger:
         self._errors = Counter(own.ERRORS)
         self._dropped = Counter(own.DROPPED)
         self._truncated = Counter(own.TRUNCATED)
+        self._items = Counter(own.ITEMS)
+        self._unknown = Counter(own.UNKNOWN_VALUES)
         self._component_seen: dict[LabelValues, float] = {}
 
     def records(self) -> tuple[Record, ...]:
@@ -68,7 +71,7 @@ class Ledger:
     def skip(self, name: str) -> None:
         """Notes that the collector's source is not configured; nothing of it is published."""
         self._records[name].state = State.NOT_CONFIGURED
-        for counter in (self._errors, self._dropped, self._truncated):
+        for counter in (self._errors, self._dropped, self._truncated, self._items, self._unknown):
             for labels in [labels for labels in counter.values if labels[0] == name]:
                 del counter.values[labels]
 
@@ -116,6 +119,10 @@ class Ledger:
         record.failures = record.failures + 1 if outcome.admitted is None else 0
         record.history.append(past_of(outcome))
         record.state = State.OK if outcome.reason is None else State.FAILING
+        for loss, count in outcome.losses.dropped.items():
+            self._items.add((name, loss.value), count)
+        for field, count in outcome.losses.unknown.items():
+            self._unknown.add((name, field), count)
         if outcome.reason is not None:
             self._errors.add((name, outcome.reason.value))
         else:
@@ -168,6 +175,8 @@ class Ledger:
             self._errors.family(),
             self._dropped.family(),
             self._truncated.family(),
+            self._items.family(),
+            self._unknown.family(),
         )
 
     def _bear(self, names: Iterable[str]) -> None:
@@ -176,6 +185,7 @@ class Ledger:
             self._errors.born((name, reason.value) for reason in own.BORN_REASONS)
             self._dropped.born([(name,)])
             self._truncated.born([(name,)])
+            self._items.born((name, loss.value) for loss in Loss)
 
 
 def _runs(record: Record) -> bool:

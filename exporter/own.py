@@ -69,6 +69,19 @@ DROPPED = Metric(
     Kind.COUNTER,
     labels=("collector",),
 )
+ITEMS = Metric(
+    "controlcore_exporter_dropped_items_total",
+    "Rows, JSON items and samples that the collector left out, by reason: what was read is not what the product writes."
+    " The others of the same answer were used.",
+    Kind.COUNTER,
+    labels=("collector", "reason"),
+)
+UNKNOWN_VALUES = Metric(
+    "controlcore_exporter_unknown_values_total",
+    "Values of a field outside of the closed set that this exporter knows; they are shown as other.",
+    Kind.COUNTER,
+    labels=("collector", "field"),
+)
 TRUNCATED = Metric(
     "controlcore_exporter_truncated_labels_total",
     "Label values that were cut to the length limit.",
@@ -172,6 +185,8 @@ METRICS = (
     PHASE_LOCKED,
     ERRORS,
     DROPPED,
+    ITEMS,
+    UNKNOWN_VALUES,
     TRUNCATED,
     RENDER_DURATION,
     BUILD_INFO,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ class ProbeResult(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
     UNDEFINED = "undefined"
+    """The engine has no result, and had one before: it lost its policies."""
+    NO_POLICY = "no_policy"
+    """The same from an engine that has decided nothing yet: an installation without policies looks like this."""
     ENGINE_ERROR = "engine_error"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
@@ -43,8 +46,9 @@ class Question(Section):
     """The resource's id."""
     resource_type: str = "canary"
     """The resource's type, for policies that look at it."""
-    expected: Literal["allow", "deny"]
-    """The right answer."""
+    expected: Literal["allow", "deny", "calibrated"]
+    """The right answer. `allow` needs a rule in the product's policies that allows it. `calibrated` needs none: any
+    decision is right until this exporter has seen the question allowed, and from then on it must be allowed."""
 
     def body(self) -> dict[str, Any]:
         """The request body of POST /api/v1/authorize."""
@@ -63,11 +67,13 @@ class Answer:
     @property
     def is_mismatch(self) -> bool:
         """Whether a decision came, and the wrong one."""
-        return self.result in DECIDED and self.result != self.question.expected
+        return self.result in DECIDED and not self.is_expected
 
     @property
     def is_expected(self) -> bool:
-        """Whether the right decision came."""
+        """Whether the right decision came; any is right while the question is not calibrated."""
+        if self.question.expected == "calibrated":
+            return self.result in DECIDED
         return self.result == self.question.expected
 
 
@@ -79,6 +85,13 @@ class Finding:
     answers: tuple[Answer, ...]
 
     @property
+    def is_success(self) -> bool | None:
+        """Whether every answer was as expected; None while the engine has no policy to answer from."""
+        if any(answer.result is ProbeResult.NO_POLICY for answer in self.answers):
+            return None
+        return all(answer.is_expected for answer in self.answers)
+
+    @property
     def is_engine_up(self) -> bool | None:
         """Whether the engine decides; None when it could not be asked.
 
@@ -88,6 +101,41 @@ class Finding:
         if results & (ENGINE_FAULTS if self.is_up else ENGINE_FAULTS - {ProbeResult.TIMEOUT}):
             return False
         return True if results and results <= DECIDED else None
+
+
+@dataclass(slots=True)
+class Calibration:
+    """What one bouncer's earlier answers tell about the right ones."""
+
+    has_decided: bool = False
+    """Whether its engine ever decided a question: from then on an undefined result is a fault."""
+    allowed: set[Question] = field(default_factory=set)
+    """Calibrated questions that were allowed once."""
+
+    def judge(self, finding: Finding) -> Finding:
+        """The finding with what is expected now; learns from it.
+
+        An allowed question is learned only in a round in which nothing was wrong: an engine that allows everything must
+        not become the measure.
+        """
+        judged = Finding(finding.is_up, tuple(self._judge(answer) for answer in finding.answers))
+        results = {answer.result for answer in judged.answers}
+        self.has_decided = self.has_decided or bool(results & DECIDED)
+        if not any(answer.is_mismatch for answer in judged.answers):
+            self.allowed |= {
+                answer.question
+                for answer in judged.answers
+                if answer.question.expected == "calibrated" and answer.result is ProbeResult.ALLOW
+            }
+        return judged
+
+    def _judge(self, answer: Answer) -> Answer:
+        """One answer with what is expected of it now."""
+        if answer.result is ProbeResult.UNDEFINED and not self.has_decided:
+            answer = replace(answer, result=ProbeResult.NO_POLICY)
+        if answer.question in self.allowed:
+            answer = replace(answer, question=answer.question.model_copy(update={"expected": "allow"}))
+        return answer
 
 
 def read_answer(response: Response) -> ProbeResult:

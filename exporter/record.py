@@ -10,6 +10,7 @@ from chassis.errors import Reason
 from exporter.admission import Admitted, series_in
 from exporter.catalogue import Family
 from exporter.collectors import CollectorSpec
+from exporter.items import Losses
 
 STALE_INTERVALS = 3
 STALE_FLOOR_SECONDS = 60.0
@@ -46,6 +47,8 @@ class Outcome:
     """What went wrong, for the log and the landing page. Never a label."""
     versions: dict[str, str] = field(default_factory=dict)
     """The versions that components tell of themselves."""
+    losses: Losses = field(default_factory=Losses)
+    """What was dropped on the way, also of a collection that raised."""
 
 
 @dataclass(frozen=True, slots=True)

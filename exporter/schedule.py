@@ -12,13 +12,14 @@ import random
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
 from exporter.admission import MAX_SERIES, Admitted, Budget, Pool, admit, plain_word
 from exporter.collectors import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
+from exporter.items import counting
 from exporter.ledger import Outcome
 from exporter.pace import Course, Pace
 from exporter.sources import Sources
@@ -114,7 +115,12 @@ class Schedule:
         pace.end(course, outcome)
 
     async def _collect(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
-        """One collection under its deadline, as an outcome."""
+        """One collection under its deadline, as an outcome with what was dropped on the way."""
+        with counting() as losses:
+            return replace(await self._try(job, collector, began, deadline), losses=losses)
+
+    async def _try(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
+        """The same without what was dropped."""
         try:
             async with asyncio.timeout(deadline):
                 result = await collector.collect()

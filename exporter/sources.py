@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporter.api_gate import ApiGate
+from exporter.product_zone import ZoneMeter
 
 if TYPE_CHECKING:
     from chassis.clock import Clock
@@ -58,3 +59,5 @@ class Sources:
     database_health: DatabaseHealth = field(default_factory=DatabaseHealth)
     api_gate: ApiGate = field(default_factory=ApiGate)
     """Passed by whoever asks the API something that makes it work."""
+    product_zone: ZoneMeter = field(default_factory=ZoneMeter)
+    """How far from UTC the product's now() is; measured by `decisions`, used by every collector that reads one."""

@@ -16,6 +16,8 @@ from chassis.errors import PermanentError, Reason
 
 MAX_IDS = 500_000
 """Ids counted in one look: what piled up while the database was away is caught up in bounded steps."""
+FIRST_IDS = 100
+"""Rows that may appear at once in a table that was seen empty and be its first ones. More are a restored backup."""
 
 # pg_attribute and pg_class, PostgreSQL 9.6+. Which columns there are differs between generations of the product, and
 # which we may read between installations; information_schema.columns would hide those that we may not read. A table
@@ -48,6 +50,16 @@ class FollowedTable:
     """Those that this role may read."""
     all_columns: frozenset[str] = frozenset()
     file: int = 0
+    name: str = "the table"
+
+    def lacks(self, *columns: str) -> PermanentError | None:
+        """The failure to publish when one of these cannot be read; None when all can."""
+        missing = sorted(set(columns) - self.columns)
+        if not missing:
+            return None
+        is_there = set(missing) <= self.all_columns
+        reason = Reason.PERMISSION if is_there else Reason.MISSING
+        return PermanentError(reason, f"{self.name} has no readable column {', '.join(missing)}")
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -78,10 +90,16 @@ class Watermark:
         """The ids (after, up to) to count now, or None. `highest` is None for an empty table, `now` monotonic seconds.
 
         Nothing is counted in the first look, after the table was replaced or truncated, or when the highest id fell:
-        there the watermark begins anew at the highest id, or, in an empty table, at the first that is seen, because
-        rows that appear there together may be a restored backup. Call `confirm` once the ids are counted.
+        there the watermark begins anew at the highest id. A table that was seen empty and not replaced since gets its
+        first rows: they are counted from id 1 on, unless there are so many together that they are a restored backup.
+        Call `confirm` once the ids are counted.
         """
-        if self._counted is None or table.identity != self._identity or self._has_fallen(table, highest):
+        is_first_rows = (
+            self._counted is None and table.identity == self._identity and highest is not None and highest <= FIRST_IDS
+        )
+        if is_first_rows:
+            self._counted = 0
+        elif self._counted is None or table.identity != self._identity or self._has_fallen(table, highest):
             self._identity = table.identity
             self._counted = highest
             self._seen.clear()
@@ -131,9 +149,16 @@ class RecentSpan:
         self._rows = rows
         self._last: int | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """Whether the next search goes back; later ones find what is new since the one before."""
+        return self._last is None
+
     def next(self, highest: int) -> tuple[int, int]:
         """The ids (after, up to) to search; the same again until `confirm`."""
-        if self._last is None or highest < self._last:
+        if self._last is not None and highest < self._last:
+            self._last = None
+        if self._last is None:
             return max(0, highest - self._rows), highest
         return self._last, highest
 
@@ -148,8 +173,8 @@ def read_table(name: str, rows: Sequence[Mapping[str, Any]], needed: frozenset[s
         raise PermanentError(Reason.MISSING, f"there is no table {name} that this role can see")
     row = rows[0]
     columns, all_columns = frozenset(row["columns"]), frozenset(row["all_columns"])
-    table = FollowedTable(row["oid"], row["is_replica"], columns, all_columns, row["file"])
-    missing = needed - table.columns
-    if missing:
-        raise PermanentError(Reason.PERMISSION, f"{name} has no readable column {', '.join(sorted(missing))}")
+    table = FollowedTable(row["oid"], row["is_replica"], columns, all_columns, row["file"], name)
+    failure = table.lacks(*needed)
+    if failure is not None:
+        raise failure
     return table

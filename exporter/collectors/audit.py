@@ -13,6 +13,8 @@ from pydantic import Field
 from exporter.audit_labels import PARSED_EVENT_TYPES, PARSED_OUTCOMES
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import amount_of, count_of, read_each
+from exporter.product_zone import read_zone, written
 from exporter.watermark import TABLE, read_table
 
 if TYPE_CHECKING:
@@ -44,12 +46,15 @@ SELECT CASE WHEN reltuples < 0 OR (reltuples = 0 AND relpages = 0) THEN NULL ELS
   FROM pg_class WHERE oid = $1::bigint::oid
 """
 
-# Over the primary key's index: the first row in id order is the first that a purge by age removes. The server's own
-# zone makes its time an instant, because it is a now() default.
+# Over the primary key's index: the first row in id order is the first that a purge by age removes. The zone in which
+# the product writes ($1) makes its time an instant, because it is a now() default (exporter/product_zone.py).
 EDGES = """
 SELECT (SELECT min(id) FROM audit_logs) AS lowest, (SELECT max(id) FROM audit_logs) AS highest,
-       (SELECT extract(epoch FROM "timestamp" AT TIME ZONE current_setting('TimeZone'))::float8
-          FROM audit_logs WHERE isfinite("timestamp") ORDER BY id LIMIT 1) AS oldest
+       extract(epoch FROM first.at)::float8 AS as_utc, extract(epoch FROM first.at AT TIME ZONE $1)::float8 AS oldest,
+       extract(epoch FROM now())::float8 AS now
+  FROM (SELECT 1) AS one
+  LEFT JOIN LATERAL (SELECT "timestamp" AS at FROM audit_logs WHERE isfinite("timestamp") ORDER BY id LIMIT 1) AS first
+    ON true
 """
 
 # Ids in [$1, $2) only. A null is not counted: it is not known to break anything.
@@ -127,8 +132,9 @@ class Sweep:
 class AuditCollector:
     """Reads the edges and the catalogue's estimates of audit_logs, and counts rows that the product cannot parse."""
 
-    def __init__(self, settings: AuditSettings, postgres: PostgresSession) -> None:
+    def __init__(self, settings: AuditSettings, postgres: PostgresSession, sources: Sources) -> None:
         self._settings = settings
+        self._zone, self._role = sources.product_zone, sources.settings.database.role
         self._postgres = postgres
         self._sweep = Sweep(settings.chunk_rows)
 
@@ -138,25 +144,43 @@ class AuditCollector:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
             raise NotConfiguredError("no database is configured")
-        yield cls(settings, sources.postgres)
+        yield cls(settings, sources.postgres, sources)
 
     async def collect(self) -> Result:
-        """Reads sizes and edges and counts the next chunks; raises BackendError when the log cannot be read."""
+        """Reads sizes and edges and counts the next chunks; raises BackendError when the log cannot be read.
+
+        Without the columns that tell what the product can parse, that count is absent and the failure says why.
+        """
         table = read_table("audit_logs", await self._fetch(TABLE, "audit_logs"), frozenset({"id", "timestamp"}))
         sizes = (await self._fetch(SIZES, table.oid))[0]
-        edges = (await self._fetch(EDGES))[0]
-        families = [OLDEST.value(edges["oldest"]), ROWS.value(sizes["rows"]), SIZE.value(sizes["size_bytes"])]
-        if {"event_type", "outcome"} <= table.columns:
+        zone = await read_zone(self._fetch, "audit_logs", self._role)
+        edges = (await self._fetch(EDGES, zone))[0]
+        oldest = self._zone.past(written(edges, "as_utc", "oldest"), edges.get("now"))
+        families = [
+            OLDEST.value(oldest),
+            ROWS.value(amount_of(sizes.get("rows"))),
+            SIZE.value(amount_of(sizes.get("size_bytes"))),
+        ]
+        failure = table.lacks("event_type", "outcome")
+        if failure is None:
             families.append(UNPARSEABLE.value(await self._count(table.identity, edges)))
-        return Result(tuple(families))
+        return Result(tuple(families), failure=failure)
 
     async def _count(self, identity: tuple[int, int], edges: Mapping[str, Any]) -> int | None:
         """Counts the next chunks; returns what is known of the whole log."""
-        ends = None if edges["lowest"] is None or edges["highest"] is None else (edges["lowest"], edges["highest"])
+        if edges.get("lowest") is None and edges.get("highest") is None:
+            ends = None
+        else:
+            found = read_each([edges], lambda row: (count_of(row, "lowest"), count_of(row, "highest")))
+            if not found:
+                return None
+            ends = found[0]
         for start, end in self._sweep.choose(identity, ends, self._settings.chunks_per_collection):
             known = (list(PARSED_EVENT_TYPES), list(PARSED_OUTCOMES))
-            rows = await self._fetch(CHUNK, start, end, *known)
-            self._sweep.note(start, rows[0]["unparseable"])
+            for count in read_each(
+                await self._fetch(CHUNK, start, end, *known), lambda row: count_of(row, "unparseable")
+            ):
+                self._sweep.note(start, count)
         return self._sweep.total()
 
     async def _fetch(self, sql: str, *arguments: object) -> Sequence[Any]:

@@ -21,6 +21,7 @@ from chassis.kubernetes_paths import pods_path
 from chassis.kubernetes_pods import is_ending
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import Loss, note
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -187,9 +188,9 @@ class BouncerCachesCollector:
 
 
 def read_sizes(response: Response) -> dict[Metric, int]:
-    """The sizes in a bouncer's answer; none of a build that has no such endpoint.
+    """The sizes in a bouncer's answer; none of a build that has no such endpoint. What is no count is left out.
 
-    Raises BackendError for any other status and for an answer that is not what the bouncer writes.
+    Raises BackendError for any other status and for an answer that has none of the sizes.
     """
     try:
         body: Any = response.require_ok().json()
@@ -202,8 +203,11 @@ def read_sizes(response: Response) -> dict[Metric, int]:
         part = body.get(section) if isinstance(body, dict) else None
         size = part.get(field) if isinstance(part, dict) else None
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise PermanentError(Reason.MALFORMED, f"{section}.{field} is no count")
+            note(Loss.MALFORMED)
+            continue
         sizes[metric] = size
+    if not sizes:
+        raise PermanentError(Reason.MALFORMED, "the answer has none of the caches' sizes")
     return sizes
 
 

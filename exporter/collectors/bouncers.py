@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from exporter.admission import plain_word
-from exporter.audit_labels import ENVIRONMENTS, environment_label
-from exporter.catalogue import Metric, known
+from exporter.audit_labels import ENVIRONMENTS, environment_label, environments_of
+from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import (
+    FUTURE_SECONDS,
+    Loss,
+    amount_of,
+    count_of,
+    flag_of,
+    note,
+    number_of,
+    read_each,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -67,16 +78,17 @@ UNPAIRED = Metric(
     "controlcore_resources_unpaired", "Protected resources without a bouncer in sandbox or without one in production."
 )
 
-# peps.last_heartbeat is UTC without a zone (the product writes utcnow()). Configured bouncers come first, so that a
+# peps.last_heartbeat is UTC without a zone (the product writes utcnow()). A bouncer that POST /peps/ made has no
+# bouncer_id until it registers; it is named by its id. Configured bouncers come first, so that a
 # flood of forged registrations cannot push them over the limit. Seconds are subtracted, because the difference of an
 # infinite timestamp is an error.
 BOUNCERS = """
-SELECT bouncer_id::text AS bouncer, environment::text AS environment, deployment_mode::text AS mode,
-       bouncer_version::text AS version, is_connected, intercepting_traffic,
+SELECT coalesce(nullif(bouncer_id::text, ''), id::text) AS bouncer, environment::text AS environment,
+       deployment_mode::text AS mode, bouncer_version::text AS version, is_connected, intercepting_traffic,
        extract(epoch FROM last_heartbeat AT TIME ZONE 'UTC')::float8 AS heartbeat,
        extract(epoch FROM now())::float8 - extract(epoch FROM last_heartbeat AT TIME ZONE 'UTC')::float8 AS age
   FROM peps
- ORDER BY (bouncer_id = ANY($1::text[])) DESC, id
+ ORDER BY (bouncer_id IS NOT NULL AND bouncer_id::text = ANY($1::text[])) DESC, id
  LIMIT $2
 """
 
@@ -85,8 +97,8 @@ COUNTS = "SELECT environment::text AS environment, count(*) AS bouncers FROM pep
 # Resources of the same name are the two sides of a pair; one without a bouncer has neither.
 PAIRS = """
 WITH pairs AS (
-    SELECT r.name::text AS resource, coalesce(bool_or(p.environment = 'sandbox'), false) AS sandbox,
-           coalesce(bool_or(p.environment = 'production'), false) AS production
+    SELECT r.name::text AS resource, coalesce(bool_or(p.environment::text IN ('sandbox', 'both')), false) AS sandbox,
+           coalesce(bool_or(p.environment::text IN ('production', 'both')), false) AS production
       FROM protected_resources r LEFT JOIN peps p ON p.id = r.bouncer_id
      GROUP BY 1
 )
@@ -158,47 +170,66 @@ class BouncersCollector:
 
 
 def read_bouncers(rows: Rows, heartbeat_age_seconds: float) -> tuple[Family, ...]:
-    """What BOUNCERS' rows say of each bouncer; a null publishes nothing."""
+    """What BOUNCERS' rows say of each bouncer; a null publishes nothing.
+
+    Of a bouncer that was never heard of only its existence is published: its other columns hold the table's defaults.
+    """
     samples: dict[Metric, dict[tuple[str, ...], float]] = {
         metric: {} for metric in (HEARTBEAT, CONNECTED, DECLARED, INTERCEPTING, INFO)
     }
-    for row in rows:
-        labels = (row["bouncer"], environment_label(row["environment"]))
+
+    def read(row: Mapping[str, Any]) -> None:
+        labels = (text_of(row, "bouncer"), environment_label(row["environment"], "peps.environment"))
+        age = number_of(row["age"])
+        is_future = age is not None and age < -FUTURE_SECONDS
+        if is_future:
+            note(Loss.FUTURE)
+        has_registered = row["heartbeat"] is not None
         values = {
-            HEARTBEAT: known(row["heartbeat"]),
-            CONNECTED: is_recent(row["age"], heartbeat_age_seconds),
-            DECLARED: row["is_connected"],
-            INTERCEPTING: row["intercepting_traffic"],
+            HEARTBEAT: None if is_future else number_of(row["heartbeat"]),
+            CONNECTED: is_recent(age, heartbeat_age_seconds),
+            DECLARED: flag_of(row["is_connected"]) if has_registered else None,
+            INTERCEPTING: flag_of(row["intercepting_traffic"]) if has_registered else None,
         }
+        about = (row["mode"], row["version"]) if has_registered else ("", "")
+        info = (*labels, *(plain_word(word) for word in about))
         for metric, value in values.items():
             if value is not None:
-                samples[metric][labels] = value
-        samples[INFO][(*labels, plain_word(row["mode"]), plain_word(row["version"]))] = 1
+                samples[metric].setdefault(labels, value)
+        samples[INFO][info] = 1
+
+    read_each(rows, read)
     return tuple(metric.family(values) for metric, values in samples.items())
 
 
 def read_counts(rows: Rows, shown: int) -> tuple[Family, ...]:
     """Registered bouncers by environment from COUNTS' rows, and how many of them are not `shown`."""
     counts = dict.fromkeys(ENVIRONMENTS, 0)
-    for row in rows:
-        label = environment_label(row["environment"])
-        counts[label] = counts.get(label, 0) + row["bouncers"]
-    omitted = max(0, sum(counts.values()) - shown)
+
+    def read(row: Mapping[str, Any]) -> int:
+        bouncers = count_of(row, "bouncers")
+        for label in environments_of(row["environment"], "peps.environment"):
+            counts[label] = counts.get(label, 0) + bouncers
+        return bouncers
+
+    omitted = max(0, sum(read_each(rows, read)) - shown)
     return REGISTERED.family({(name,): count for name, count in counts.items()}), OMITTED.value(omitted)
 
 
 def read_pairs(rows: Rows, max_resources: int) -> tuple[Family, ...]:
     """Which resources have a bouncer where, from PAIRS' rows."""
-    samples = [
-        ((row["resource"], environment), float(row[environment]))
-        for row in rows[:max_resources]
-        for environment in ENVIRONMENTS
-    ]
-    return PAIRING.family(samples), UNPAIRED.value(rows[0]["unpaired"] if rows else 0)
+    samples: dict[tuple[str, ...], float] = {}
+
+    def read(row: Mapping[str, Any]) -> None:
+        resource, states = text_of(row, "resource"), [bool(row[environment]) for environment in ENVIRONMENTS]
+        samples.update({(resource, name): state for name, state in zip(ENVIRONMENTS, states, strict=True)})
+
+    read_each(rows[:max_resources], read)
+    return PAIRING.family(samples), UNPAIRED.value(amount_of(rows[0]["unpaired"]) if rows else 0)
 
 
 def is_recent(age_seconds: float | None, limit_seconds: float) -> bool | None:
-    """Whether a heartbeat of this age counts; None when there is none, or when it is as far in the future."""
-    if age_seconds is None or not math.isfinite(age_seconds) or age_seconds <= -limit_seconds:
+    """Whether a heartbeat of this age counts; None when there is none, or when it lies in the future."""
+    if age_seconds is None or not -FUTURE_SECONDS <= age_seconds < math.inf:
         return None
     return age_seconds < limit_seconds

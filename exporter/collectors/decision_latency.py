@@ -11,10 +11,11 @@ from pydantic import Field
 from exporter.audit_labels import DECISION_EVENTS, ENVIRONMENTS, environment_label
 from exporter.catalogue import FAST_BUCKETS, Histogram, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import count_of, read_each
 from exporter.watermark import TableFollower, Watermark
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from chassis.clock import Clock
     from chassis.postgres import PostgresSession
@@ -104,9 +105,12 @@ class DecisionLatencyCollector:
             sql = COUNTS.format(environment=environment, column=found[0])
             rows = await self._fetch(sql, *look.span, found[1], list(FAST_BUCKETS), list(DECISION_EVENTS))
             self._follower.confirm(look)
-            for row in rows:
-                labels = (environment_label(row["environment"]),)
-                self._durations.add(row["bucket"], row["decisions"], row["seconds"], labels)
+
+            def read(row: Mapping[str, Any]) -> None:
+                labels = (environment_label(row["environment"], "audit_logs.environment"),)
+                self._durations.add(row["bucket"], count_of(row, "decisions"), row["seconds"], labels)
+
+            read_each(rows, read)
         return Result((self._durations.family(),))
 
     async def _fetch(self, sql: str, *arguments: object) -> Sequence[Any]:

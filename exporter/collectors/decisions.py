@@ -22,10 +22,12 @@ from exporter.audit_labels import (
 )
 from exporter.catalogue import Counter, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import count_of, read_each
+from exporter.product_zone import WrittenTime, read_zone, written
 from exporter.watermark import FollowedTable, Look, RecentSpan, TableFollower, Watermark
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from chassis.clock import Clock
     from chassis.postgres import PostgresSession
@@ -76,11 +78,13 @@ SELECT {environment} AS environment, event_type::text AS event_type, {outcome} A
  GROUP BY 1, 2, 3
 """
 
-# "timestamp" is the server's local time without a zone (a now() default), so the server's own zone makes it an instant.
+# "timestamp" has a now() default without a zone: the zone in which the product writes ($3) makes it an instant
+# (exporter/product_zone.py).
 NEWEST = """
 SELECT {environment} AS environment,
-       extract(epoch FROM max("timestamp") FILTER (WHERE isfinite("timestamp"))
-                          AT TIME ZONE current_setting('TimeZone'))::float8 AS last
+       extract(epoch FROM max("timestamp") FILTER (WHERE isfinite("timestamp")))::float8 AS as_utc,
+       extract(epoch FROM max("timestamp") FILTER (WHERE isfinite("timestamp")) AT TIME ZONE $3)::float8 AS last,
+       extract(epoch FROM now())::float8 AS now
   FROM audit_logs
  WHERE id > $1 AND id <= $2
  GROUP BY 1
@@ -141,13 +145,16 @@ class DecisionsCollector:
     The control plane files each decision of its own under sandbox.
     """
 
-    def __init__(self, settings: DecisionsSettings, postgres: PostgresSession, clock: Clock) -> None:
+    def __init__(self, settings: DecisionsSettings, postgres: PostgresSession, sources: Sources) -> None:
         self._settings = settings
         self._postgres = postgres
-        self._clock = clock
+        self._clock: Clock = sources.clock
+        self._zone, self._role = sources.product_zone, sources.settings.database.role
+        self._searched_monotonic = 0.0
         self._follower = TableFollower("audit_logs", frozenset({"event_type"}), Watermark(settings.settle_seconds))
         self._recent = RecentSpan(settings.recent_rows)
-        self._last_events: dict[str, float] = {}
+        self._last_events: dict[str, tuple[WrittenTime, float]] = {}
+        """The newest row's time by environment, with the database's time at which it was read."""
         born = [(environment, decision) for environment in ENVIRONMENTS for decision in ("permit", "deny")]
         self._decisions = Counter(POLICY_DECISIONS).born(born)
         self._events = Counter(EVENTS).born(born_events())
@@ -158,23 +165,27 @@ class DecisionsCollector:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
             raise NotConfiguredError("no database is configured")
-        yield cls(settings, sources.postgres, sources.clock)
+        yield cls(settings, sources.postgres, sources)
 
     async def collect(self) -> Result:
-        """Counts what has settled; raises BackendError when the log cannot be read, and then counts nothing twice."""
+        """Counts what has settled; raises BackendError when the log cannot be read, and then counts nothing twice.
+
+        Without a readable column "timestamp" the time of the last event is absent, and that is the failure.
+        """
         look = await self._follower.look(self._fetch, self._clock.monotonic())
         if look.span is not None:
             await self._count(look)
-        if look.highest is not None and "timestamp" in look.table.columns:
+        failure = look.table.lacks("timestamp")
+        if failure is None and look.highest is not None:
             await self._follow_newest(look.table.columns, look.highest)
         families = (
             self._decisions.family(),
             self._events.family(),
-            LAST_EVENT.family([((environment,), at) for environment, at in self._last_events.items()]),
+            LAST_EVENT.family(self._last_times()),
             GENERATION.family({(await self._generation(look.table),): 1}),
             GUIDE_EVALUATIONS.family(self._decisions.values),
         )
-        return Result(families)
+        return Result(families, failure=failure)
 
     async def _count(self, look: Look) -> None:
         """Adds the rows of the look's ids."""
@@ -182,21 +193,41 @@ class DecisionsCollector:
         sql, arguments = counts_sql(columns, self._settings)
         rows = await self._fetch(sql, *(look.span or ()), *arguments)
         self._follower.confirm(look)
-        for row in rows:
+
+        def read(row: Mapping[str, Any]) -> None:
             environment, event_type, outcome = row["environment"], row["event_type"], row["outcome"]
-            self._events.add(event_labels(environment, event_type, outcome), row["events"])
+            events, decisions = count_of(row, "events"), count_of(row, "without_canaries")
+            self._events.add(event_labels(environment, event_type, outcome), events)
             if event_type in DECISION_EVENTS:
                 decision = outcome if "outcome" in columns else event_type
-                self._decisions.add(decision_labels(environment, decision), row["without_canaries"])
+                self._decisions.add(decision_labels(environment, decision), decisions)
+
+        read_each(rows, read)
 
     async def _follow_newest(self, columns: frozenset[str], highest: int) -> None:
         """Looks at the rows that are new since the last look for each environment's latest time."""
-        rows = await self._fetch(NEWEST.format(environment=environment_sql(columns)), *self._recent.next(highest))
-        for row in rows:
-            if row["last"] is not None:
-                environment = environment_label(row["environment"])
-                self._last_events[environment] = max(row["last"], self._last_events.get(environment, row["last"]))
+        zone = await read_zone(self._fetch, "audit_logs", self._role)
+        span = self._recent.next(highest)
+        rows = await self._fetch(NEWEST.format(environment=environment_sql(columns)), *span, zone)
+        now_monotonic = self._clock.monotonic()
+        window, self._searched_monotonic = now_monotonic - self._searched_monotonic, now_monotonic
+
+        def read(row: Mapping[str, Any]) -> None:
+            time = written(row, "as_utc", "last")
+            if time is None:
+                return
+            if not self._recent.is_first:
+                self._zone.observe(time, row["now"], window)
+            environment = environment_label(row["environment"], "audit_logs.environment")
+            self._last_events[environment] = time, row["now"]
+
+        read_each(rows, read)
         self._recent.confirm(highest)
+
+    def _last_times(self) -> dict[tuple[str], float]:
+        """The newest row's Unix time by environment; one in the future is unknown."""
+        times = {name: self._zone.past(time, now) for name, (time, now) in self._last_events.items()}
+        return {(name,): at for name, at in times.items() if at is not None}
 
     async def _generation(self, table: FollowedTable) -> str:
         """The generation of the schema as it is now."""

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from exporter.catalogue import Counter, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import count_of, read_each
 from exporter.watermark import TableFollower, Watermark
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from chassis.clock import Clock
     from chassis.postgres import PostgresSession
@@ -77,11 +78,16 @@ class LoginsCollector:
         """Counts what has settled; raises BackendError when the log cannot be read, and then counts nothing twice."""
         look = await self._follower.look(self._fetch, self._clock.monotonic())
         if look.span is not None:
-            row = (await self._fetch(COUNTS, *look.span))[0]
+            rows = await self._fetch(COUNTS, *look.span)
             self._follower.confirm(look)
-            self._logins.add((), row["logins"])
-            self._failures.add((), row["failures"])
+            read_each(rows, self._add)
         return Result((self._logins.family(), self._failures.family()))
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        """Adds the counts of COUNTS' row."""
+        logins, failures = count_of(row, "logins"), count_of(row, "failures")
+        self._logins.add((), logins)
+        self._failures.add((), failures)
 
     async def _fetch(self, sql: str, *arguments: object) -> Sequence[Any]:
         """The rows of one query under its deadline."""

@@ -21,7 +21,7 @@ from exporter.collectors import CollectorSettings, NotConfiguredError, Result, S
 from exporter.settings import BaseUrl
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from chassis.http import HttpClient, Response
     from exporter.catalogue import Family
@@ -31,6 +31,7 @@ NOT_IMPLEMENTED = 501
 UNAVAILABLE = 503
 FRESH_CONNECTION = {"Connection": "close"}
 """A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
+STATISTICS, LIST = "/stats", "/pubsub_client_info"
 CLIENT_LABEL = ("client",)
 
 UP = Metric("controlcore_opal_up", "Whether the OPAL server's /healthcheck answered with success.")
@@ -43,7 +44,10 @@ STATISTICS_ENABLED = Metric(
     "Whether the OPAL server counts its clients (OPAL_STATISTICS_ENABLED); absent when it does not say.",
 )
 CLIENTS = Metric(
-    "controlcore_opal_server_clients", "Clients connected to the OPAL server; absent while it does not count them."
+    "controlcore_opal_server_clients",
+    "Clients connected to the OPAL server, by its statistics or by its list of connections, whichever has more; absent"
+    " while it does not count them, and when it counted none and has no list: clients tell their statistics themselves,"
+    " if they are set to.",
 )
 SERVERS = Metric("controlcore_opal_server_replicas", "OPAL servers that know of each other; absent like the clients.")
 CLIENT_UP = Metric(
@@ -56,7 +60,8 @@ CLIENT_ONLINE = Metric(
 )
 CLIENT_READY = Metric(
     "controlcore_opal_client_ready",
-    "Whether the OPAL client has loaded its policies (/ready); absent when it does not answer.",
+    "Whether the OPAL client has stored a set of policies and a set of data (/ready); 0 too while its policies are"
+    " loaded and no data source is configured; absent when it does not answer.",
     labels=CLIENT_LABEL,
 )
 
@@ -94,12 +99,17 @@ class OpalSettings(CollectorSettings):
     always=(UP.name, CLIENT_UP.name),
 )
 class OpalCollector:
-    """Asks the server /healthcheck and /stats, each client /healthy and /ready; one that is down is a finding."""
+    """Asks the server /healthcheck, /stats and /pubsub_client_info, each client /healthy and /ready.
+
+    One that is down is a finding.
+    """
 
     def __init__(self, settings: OpalSettings, http: HttpClient) -> None:
         self._settings = settings
         self._http = http
         self._places = asyncio.Semaphore(8)
+        self._has_counted = False
+        """Whether the statistics ever counted a client: then none is a fact."""
 
     @classmethod
     @asynccontextmanager
@@ -151,11 +161,23 @@ class OpalCollector:
             except ConfigError as error:
                 raise PermanentError(Reason.AUTH, str(error)) from error
             headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-        async with self._places:
-            answer = await self._http.send(
-                Call(f"{url}/stats", self._settings.request_timeout_seconds, headers=headers)
-            )
-        return read_statistics(answer)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._get(f"{url}{path}", headers), name=path) for path in (STATISTICS, LIST)]
+        statistics, connections = (task.result() for task in tasks)
+        if isinstance(statistics, BackendError):
+            raise statistics
+        listed = None if isinstance(connections, BackendError) else count_connections(connections)
+        families, counted = read_statistics(statistics, listed, may_be_none=self._has_counted)
+        self._has_counted = self._has_counted or bool(counted)
+        return families
+
+    async def _get(self, url: str, headers: Mapping[str, str]) -> Response | BackendError:
+        """The answer to one GET, or why there is none."""
+        try:
+            async with self._places:
+                return await self._http.send(Call(url, self._settings.request_timeout_seconds, headers=headers))
+        except BackendError as error:
+            return error
 
     async def _examine_client(self, client: OpalClientTarget) -> tuple[bool, bool | None, bool | None]:
         """Whether a client is up, online and ready; None is not said."""
@@ -186,16 +208,36 @@ def read_health(answer: Response | None) -> tuple[Family, ...]:
     return (UP.value(_is_ok(answer)), BROADCASTER_FAILING.value(is_failing))
 
 
-def read_statistics(answer: Response) -> tuple[Family, ...]:
-    """The counts of /stats; 501 is an answer too: statistics are off. Raises BackendError for anything else."""
+def read_statistics(
+    answer: Response, listed: int | None, *, may_be_none: bool
+) -> tuple[tuple[Family, ...], int | None]:
+    """The counts of /stats, and the clients it counted; 501 is an answer too: statistics are off.
+
+    `listed` are the connections that the server lists (those of the worker that answered), None without a list.
+    Statistics that never counted a client (`may_be_none` False) say nothing by a 0. Raises BackendError for any other
+    answer.
+    """
     if answer.status == NOT_IMPLEMENTED:
-        return (STATISTICS_ENABLED.value(0),)
+        return (STATISTICS_ENABLED.value(0),), None
     body = answer.require_ok().json()
     counts = [body.get(name) for name in ("client_count", "server_count")] if isinstance(body, dict) else [None]
-    if not _is_count(counts[0]):
+    counted = counts[0]
+    if counted is None or not _is_count(counted):
         raise PermanentError(Reason.MALFORMED, "/stats tells no client_count")
+    clients = None if listed is None and not counted and not may_be_none else max(counted, listed or 0)
     servers = counts[1] if _is_count(counts[1]) else None
-    return (STATISTICS_ENABLED.value(1), CLIENTS.value(counts[0]), SERVERS.value(servers))
+    return (STATISTICS_ENABLED.value(1), CLIENTS.value(clients), SERVERS.value(servers)), counted
+
+
+def count_connections(answer: Response) -> int | None:
+    """How many clients /pubsub_client_info lists; None of a server without it, and of an answer that is no mapping."""
+    if not _is_ok(answer):
+        return None
+    try:
+        body = answer.json()
+    except BackendError:
+        return None
+    return len(body) if isinstance(body, dict) else None
 
 
 def read_client(health: Response | None, ready: Response | None) -> tuple[bool, bool | None, bool | None]:

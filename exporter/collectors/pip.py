@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from chassis.http import Call
 from exporter.api_gate import GateSettings, ask, passing
 from exporter.catalogue import Metric
 from exporter.collectors import NotConfiguredError, Result, Scope, collector
-from exporter.pip_rows import PIP_METRICS, read_connections, read_counts, read_overdue
+from exporter.pip_rows import PIP_METRICS, ContainerZone, read_connections, read_counts, read_overdue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,36 +27,39 @@ SCHEDULER = Metric(
     "Whether the API says that its scheduler of synchronisations runs (never, in 2025.10); absent when not asked.",
 )
 
-# The enum is stored in upper case. last_sync is the API container's local time without a zone ($1); the token's
-# expires_at is UTC (utcnow()). A connection that is inactive is not expected to be healthy.
+# The enum is stored in upper case. last_sync and the tokens' expires_at are the API container's local time without a
+# zone ($1): the product writes datetime.now(). The 2025.10 product makes every connection PENDING and sets ACTIVE only
+# when somebody says so, hence all of them.
 CONNECTIONS = """
 SELECT c.id, c.name::text AS name, c.provider::text AS provider, c.environment::text AS environment,
-       lower(c.health_status::text) AS health, c.sync_frequency,
+       lower(c.status::text) AS status, lower(c.health_status::text) AS health, c.sync_frequency,
+       extract(epoch FROM c.last_sync)::float8 AS last_sync_as_utc,
        extract(epoch FROM c.last_sync AT TIME ZONE $1)::float8 AS last_sync,
-       (SELECT extract(epoch FROM min(t.expires_at) AT TIME ZONE 'UTC')::float8
-          FROM oauth_tokens t WHERE t.connection_id = c.id) AS token_expiry
+       (SELECT extract(epoch FROM min(t.expires_at) AT TIME ZONE $1)::float8
+          FROM oauth_tokens t WHERE t.connection_id = c.id) AS token_expiry,
+       extract(epoch FROM now())::float8 AS now
   FROM pip_connections c
- WHERE upper(c.status::text) = 'ACTIVE'
- ORDER BY c.id
+ ORDER BY (upper(c.status::text) = 'INACTIVE'), c.id
  LIMIT $2
 """
 
-# Every active connection, also those over the limit of series.
+# Every connection, also those over the limit of series.
 COUNTS = """
-SELECT environment::text AS environment, lower(health_status::text) AS health, count(*) AS connections
+SELECT environment::text AS environment, lower(status::text) AS status, lower(health_status::text) AS health,
+       count(*) AS connections
   FROM pip_connections
- WHERE upper(status::text) = 'ACTIVE'
- GROUP BY 1, 2
+ GROUP BY 1, 2, 3
 """
 
 # Overdue: an enabled connection whose last synchronisation is two intervals past, by the database's clock. One that
 # never synchronised is overdue from its first interval on, which its created_at (not granted) would tell: not counted.
+# $2 is the measured correction of the zone.
 OVERDUE = """
 SELECT environment::text AS environment,
-       count(*) FILTER (WHERE extract(epoch FROM now()) - extract(epoch FROM last_sync AT TIME ZONE $1)
+       count(*) FILTER (WHERE extract(epoch FROM now()) - extract(epoch FROM last_sync AT TIME ZONE $1) - $2::float8
                               > 2.0 * sync_frequency) AS overdue
   FROM pip_connections
- WHERE upper(status::text) = 'ACTIVE' AND sync_enabled
+ WHERE upper(status::text) <> 'INACTIVE' AND sync_enabled
  GROUP BY 1
 """
 
@@ -73,7 +77,8 @@ class PipSettings(GateSettings):
     """Deadline of the request to the API. Too small calls a busy API silent."""
     api_time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z0-9_+/-]{1,64}$")
     """Time zone of the API's container, in which the product writes these times; a name that PostgreSQL knows, such as
-    Europe/Vienna. Wrong, every age is off by hours; unknown to the server, the collector fails and says so."""
+    Europe/Vienna. Wrong, every age is off by hours until two synchronisations were seen to end, which correct it;
+    unknown to the server, the collector fails and says so."""
     max_connections: int = Field(default=100, ge=1)
     """Connections with series of their own; the others are still counted by environment and health."""
     ask_scheduler: bool = True
@@ -97,6 +102,8 @@ class PipCollector:
         self._settings = settings
         self._sources = sources
         self._postgres = postgres
+        self._zone = ContainerZone()
+        self._looked_monotonic = -math.inf
 
     @classmethod
     @asynccontextmanager
@@ -110,10 +117,13 @@ class PipCollector:
         """Reads the tables, then asks the API; raises BackendError when the database does not answer."""
         zone = self._settings.api_time_zone
         connections = await self._fetch(CONNECTIONS, zone, self._settings.max_connections)
+        now_monotonic = self._sources.clock.monotonic()
+        self._zone.learn(connections, now_monotonic - self._looked_monotonic)
+        self._looked_monotonic = now_monotonic
         families = [
-            *read_connections(connections),
-            read_counts(await self._fetch(COUNTS)),
-            read_overdue(await self._fetch(OVERDUE, zone)),
+            *read_connections(connections, self._zone),
+            *read_counts(await self._fetch(COUNTS)),
+            read_overdue(await self._fetch(OVERDUE, zone, self._zone.correction_seconds)),
         ]
         try:
             families.append(SCHEDULER.value(await self._is_scheduler_running()))

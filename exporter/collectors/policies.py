@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from exporter.audit_labels import ENVIRONMENTS, OTHER, environment_label
+from exporter.audit_labels import ENVIRONMENTS, environment_label
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import count_of, read_each
+from exporter.policy_states import STATUSES, states_of, status_label
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     from chassis.postgres import PostgresSession
     from exporter.sources import Sources
 
-STATUSES = ("enabled", "disabled", "draft", "archived")
-
 POLICIES = Metric(
-    "controlcore_policies", "Policies in the database, by status.", labels=("policy_environment", "status")
+    "controlcore_policies",
+    "Policies in the database by their status in each environment; one that was promoted counts in both.",
+    labels=("policy_environment", "status"),
 )
 WITHOUT_REGO = Metric(
     "controlcore_policies_enabled_without_rego",
@@ -33,9 +35,10 @@ DRIFT = Metric(
 
 # Small table: some hundred rows. Statuses are text; what the product does not know becomes `other`.
 COUNTS = """
-SELECT environment::text AS environment, lower(status::text) AS status, count(*) AS policies
+SELECT environment::text AS environment, lower(status::text) AS status, lower(sandbox_status::text) AS sandbox_status,
+       lower(production_status::text) AS production_status, count(*) AS policies
   FROM policies
- GROUP BY 1, 2
+ GROUP BY 1, 2, 3, 4
 """
 
 PROMOTED = """
@@ -105,8 +108,13 @@ class PoliciesCollector:
 def count_policies(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
     """Policies by (policy_environment, status); the known environments and statuses are there with 0."""
     counts = {(environment, status): 0 for environment in ENVIRONMENTS for status in STATUSES}
-    for row in rows:
-        status = row["status"] if row["status"] in STATUSES else OTHER
-        labels = (environment_label(row["environment"]), status)
-        counts[labels] = counts.get(labels, 0) + row["policies"]
+
+    def read(row: Mapping[str, Any]) -> None:
+        policies, states = count_of(row, "policies"), states_of(row)
+        if not states:
+            states = {environment_label(row["environment"], "policies.environment"): status_label(row["status"])}
+        for labels in states.items():
+            counts[labels] = counts.get(labels, 0) + policies
+
+    read_each(rows, read)
     return counts

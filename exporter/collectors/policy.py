@@ -20,6 +20,7 @@ from exporter.collectors import CollectorSettings, NotConfiguredError, Result, S
 from exporter.opa_page import STAGES, read_stages
 from exporter.policy_answers import (
     Answer,
+    Calibration,
     Finding,
     ProbeResult,
     Question,
@@ -53,7 +54,9 @@ PROBE_DURATION = Metric(
     buckets=FAST_BUCKETS,
 )
 PROBE_SUCCESS = Metric(
-    "controlcore_policy_probe_success", "Whether every canary question was answered as expected.", labels=("bouncer",)
+    "controlcore_policy_probe_success",
+    "Whether every canary question was answered as expected; absent while the engine has no policy to answer from.",
+    labels=("bouncer",),
 )
 PROBE_RESULTS = Metric(
     "controlcore_policy_probe_results_total",
@@ -69,7 +72,14 @@ MISMATCHES = Metric(
 )
 ENGINE_UP = Metric(
     "controlcore_policy_engine_up",
-    "Whether the bouncer's policy engine decided every canary question; absent when the bouncer cannot be asked.",
+    "Whether the bouncer's policy engine decided every canary question; absent when the bouncer cannot be asked, and"
+    " while an engine that has decided nothing yet has no policy.",
+    labels=("bouncer",),
+)
+CALIBRATED = Metric(
+    "controlcore_policy_probe_calibrated",
+    "Whether a question is asked that has to be allowed (1), or the product has no rule for one, so that only denials"
+    " and the engine are watched (0).",
     labels=("bouncer",),
 )
 STAGE_SECONDS = Metric(
@@ -93,7 +103,11 @@ GUIDE_DURATION = Metric(
 )
 
 
-DEFAULT_QUESTIONS = (Question(user="canary-allow", expected="allow"), Question(user="canary-deny", expected="deny"))
+DEFAULT_QUESTIONS = (
+    Question(user="canary-allow", expected="calibrated"),
+    Question(user="canary-deny", expected="deny"),
+)
+"""They need no rule in the product. With one that allows the first, lost policies are told by an answer too."""
 
 
 class PolicySettings(CollectorSettings):
@@ -112,8 +126,8 @@ class PolicySettings(CollectorSettings):
     """Requests in flight over all bouncers. 1 lets one hanging bouncer delay the others; more than the HTTP pool's 32
     less the other collectors' would measure our own queue."""
     questions: tuple[Question, ...] = Field(default=DEFAULT_QUESTIONS, min_length=1, max_length=16)
-    """What every bouncer is asked. Its policies must hold the rule that allows the first, or each round has
-    a mismatch. With allow questions only, an engine that allows everything looks healthy."""
+    """What every bouncer is asked. The default needs no rule in the product's policies; a question that expects `allow`
+    needs one, or each round has a mismatch. With allow questions alone an engine that allows all looks healthy."""
     opa_path: str = Field(default="/v1/data/enabled", pattern="^/v1/data/")
     """What an OPA with an `opa_url` is asked itself, with `metrics=true`, for its times by stage: the document that the
     bouncers ask for."""
@@ -126,6 +140,7 @@ class PolicySettings(CollectorSettings):
         BOUNCER_UP,
         ENGINE_UP,
         PROBE_SUCCESS,
+        CALIBRATED,
         MISMATCHES,
         PROBE_RESULTS,
         PROBE_DURATION,
@@ -153,6 +168,7 @@ class PolicyCollector:
         self._http = http
         self._clock = clock
         self._places = asyncio.Semaphore(settings.max_concurrent)
+        self._calibrations = {bouncer.name: Calibration() for bouncer in bouncers}
         self._recent: deque[tuple[float, float]] = deque()
         names = [bouncer.name for bouncer in bouncers]
         self._durations = Histogram(PROBE_DURATION).born((name,) for name in names)
@@ -195,7 +211,8 @@ class PolicyCollector:
                 group.create_task(
                     self._time_stages(bouncer.name, bouncer.opa_url), name=f"policy.{bouncer.name}.stages"
                 )
-        findings[bouncer.name] = Finding(health.result(), tuple(task.result() for task in asked))
+        finding = Finding(health.result(), tuple(task.result() for task in asked))
+        findings[bouncer.name] = self._calibrations[bouncer.name].judge(finding)
 
     async def _is_up(self, bouncer: BouncerTarget) -> bool:
         """Whether GET /health answered 2xx in time."""
@@ -252,12 +269,12 @@ class PolicyCollector:
             self._recent.popleft()
         environments = {bouncer.name: bouncer.environment for bouncer in self._bouncers}
         engines = {(name,): finding.is_engine_up for name, finding in findings.items()}
+        successes = {(name,): finding.is_success for name, finding in findings.items()}
         families = (
             BOUNCER_UP.family({(name, environments[name]): finding.is_up for name, finding in findings.items()}),
             self._durations.family(),
-            PROBE_SUCCESS.family(
-                {(name,): all(answer.is_expected for answer in finding.answers) for name, finding in findings.items()}
-            ),
+            PROBE_SUCCESS.family({labels: state for labels, state in successes.items() if state is not None}),
+            CALIBRATED.family({(name,): self._is_calibrated(name) for name in findings}),
             self._results.family(),
             self._mismatches.family(),
             ENGINE_UP.family({labels: state for labels, state in engines.items() if state is not None}),
@@ -268,6 +285,11 @@ class PolicyCollector:
         is_up = are_engines_up(findings.values())
         is_known = is_up is False or (is_up is True and failure is None)
         return Result(families, {COMPONENT: bool(is_up)} if is_known else {}, failure)
+
+    def _is_calibrated(self, name: str) -> bool:
+        """Whether some question must be allowed by this bouncer."""
+        is_asked = any(question.expected == "allow" for question in self._settings.questions)
+        return is_asked or bool(self._calibrations[name].allowed)
 
     def _count(self, name: str, finding: Finding, now: float) -> None:
         """Adds one bouncer's answers to counters, histogram and window."""

@@ -11,13 +11,14 @@ from pydantic import AfterValidator, Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http import Call
-from exporter.audit_labels import ENVIRONMENTS
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
-from exporter.parity import Parity, Policy, compare
+from exporter.items import read_each, text_of
+from exporter.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare
+from exporter.policy_states import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from chassis.http import Response
     from chassis.postgres import PostgresSession
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 PARITY = Metric(
     "controlcore_policy_parity",
-    "Whether the bouncer's OPA holds every enabled policy of its environment and none that is not enabled.",
+    "Whether the bouncer's OPA holds every enabled policy of its environment and none that is not enabled; absent when"
+    " no module of it is named after any policy, so that this cannot be told.",
     labels=("bouncer",),
 )
 EXPECTED = Metric(
@@ -34,21 +36,21 @@ EXPECTED = Metric(
 )
 PRESENT = Metric("controlcore_policies_present", "Policy modules that the bouncer's OPA holds.", labels=("bouncer",))
 MISSING = Metric(
-    "controlcore_policies_missing", "Enabled policies that the bouncer's OPA does not hold.", labels=("bouncer",)
+    "controlcore_policies_missing",
+    "Enabled policies that the bouncer's OPA does not hold; absent like the parity.",
+    labels=("bouncer",),
 )
 WITHDRAWN = Metric(
     "controlcore_policies_withdrawn_present",
-    "Policies that are not enabled and that the bouncer's OPA holds all the same.",
+    "Policies that are not enabled and that the bouncer's OPA holds all the same; absent like the parity.",
     labels=("bouncer",),
 )
 
-# A policy counts for an environment by that environment's own status, else by `status` where it belongs to it.
+# Which of them are enabled where is told by exporter/policy_states.py.
 POLICIES = """
-SELECT id::text AS id, name::text AS name,
-       lower(coalesce(sandbox_status::text, CASE WHEN environment::text = 'sandbox' THEN status::text END))
-           = 'enabled' AS sandbox,
-       lower(coalesce(production_status::text, CASE WHEN environment::text = 'production' THEN status::text END))
-           = 'enabled' AS production
+SELECT id::text AS id, coalesce(name::text, '') AS name, environment::text AS environment,
+       lower(status::text) AS status, lower(sandbox_status::text) AS sandbox_status,
+       lower(production_status::text) AS production_status
   FROM policies
  ORDER BY id
  LIMIT $1
@@ -56,7 +58,9 @@ SELECT id::text AS id, name::text AS name,
 
 
 def _check_pattern(text: str) -> str:
-    """Refuses what is no regular expression with one group."""
+    """Refuses what is no regular expression with one group; empty is none."""
+    if not text:
+        return text
     try:
         groups = re.compile(text).groups
     except re.error as error:
@@ -81,11 +85,21 @@ class PolicyParitySettings(CollectorSettings):
     """Requests in flight. Each answer can be megabytes."""
     max_policies: int = Field(default=10_000, ge=1)
     """Policies read from the database; more than these is a failure, since a part compared would look like drift."""
-    module_pattern: Annotated[str, AfterValidator(_check_pattern)] = r"([^/]+?)(?:\.rego)?$"
-    """Where a module's id holds the policy's name or id: by default the file name without `.rego`. Wrong, every policy
-    is missing; a module that no policy explains (a library) is ignored."""
-    identified_by: Literal["name", "id"] = "name"
-    """Which column of `policies` stands in the modules' ids."""
+    module_pattern: Annotated[str, AfterValidator(_check_pattern)] = ""
+    """Where a module's id holds the policy's name or id: a regular expression with one group. Empty is the product's
+    own `policy_ID.rego` and, for files that people name, the file name without `.rego`, whichever explains more
+    modules. A module that no policy explains (a library) is ignored; when none fits anything the parity is absent."""
+    identified_by: Literal["auto", "name", "id"] = "auto"
+    """Which column of `policies` stands in the modules' ids; `auto` takes the one that explains more modules."""
+
+    def namings(self) -> tuple[Naming, ...]:
+        """The namings to try."""
+        if self.module_pattern:
+            pattern = re.compile(self.module_pattern)
+            found = (Naming("id", pattern, is_telling=False), Naming("name", pattern, is_telling=False))
+        else:
+            found = (BY_ID, BY_NAME)
+        return tuple(naming for naming in found if self.identified_by in {"auto", naming.key})
 
 
 @collector(
@@ -104,7 +118,9 @@ class PolicyParityCollector:
         self._http = sources.http
         self._postgres = postgres
         self._bouncers = tuple(bouncer for bouncer in sources.settings.bouncers if bouncer.opa_url)
-        self._pattern = re.compile(settings.module_pattern)
+        self._namings = settings.namings()
+        self._naming: Naming | None = None
+        """The naming that fitted last: engines of one installation share it, also the one that lost its policies."""
         self._places = asyncio.Semaphore(settings.max_concurrent)
 
     @classmethod
@@ -125,18 +141,27 @@ class PolicyParityCollector:
         policies = await self._enabled()
         async with asyncio.TaskGroup() as group:
             tasks = {
-                bouncer.name: group.create_task(self._compare(bouncer, policies), name=f"policy_parity.{bouncer.name}")
+                bouncer.name: group.create_task(self._read_modules(bouncer), name=f"policy_parity.{bouncer.name}")
                 for bouncer in self._bouncers
             }
-        outcomes = {name: task.result() for name, task in tasks.items()}
+        answers = {name: task.result() for name, task in tasks.items()}
+        outcomes = {
+            bouncer.name: self._compare(policies, answers[bouncer.name], bouncer.environment)
+            for bouncer in self._bouncers
+        }
         found = {(name,): parity for name, parity in outcomes.items() if isinstance(parity, Parity)}
         failure = next((outcome for outcome in outcomes.values() if isinstance(outcome, BackendError)), None)
         families = (
-            PARITY.family({labels: parity.is_equal for labels, parity in found.items()}),
             EXPECTED.family({labels: parity.expected for labels, parity in found.items()}),
             PRESENT.family({labels: parity.modules for labels, parity in found.items()}),
-            MISSING.family({labels: parity.missing for labels, parity in found.items()}),
-            WITHDRAWN.family({labels: parity.withdrawn for labels, parity in found.items()}),
+            *(
+                metric.family({labels: value for labels, value in values.items() if value is not None})
+                for metric, values in (
+                    (PARITY, {labels: parity.is_equal for labels, parity in found.items()}),
+                    (MISSING, {labels: parity.missing for labels, parity in found.items()}),
+                    (WITHDRAWN, {labels: parity.withdrawn for labels, parity in found.items()}),
+                )
+            ),
         )
         return Result(families, failure=failure)
 
@@ -148,32 +173,50 @@ class PolicyParityCollector:
         )
         if len(rows) > limit:
             raise PermanentError(Reason.EXHAUSTED, f"there are more than max_policies ({limit}) policies")
-        return tuple(
-            Policy(row[self._settings.identified_by], {name: bool(row[name]) for name in ENVIRONMENTS}) for row in rows
-        )
+        return tuple(read_each(rows, read_policy))
 
-    async def _compare(self, bouncer: BouncerTarget, policies: Iterable[Policy]) -> Parity | BackendError:
-        """One bouncer's parity, or why it is unknown."""
+    async def _read_modules(self, bouncer: BouncerTarget) -> tuple[str, ...] | BackendError:
+        """The ids of the modules of one bouncer's OPA, or why they are unknown."""
         try:
             async with self._places:
                 call = Call(f"{bouncer.opa_url}/v1/policies", self._settings.request_timeout_seconds)
                 response = await self._http.send(call)
-                modules = await asyncio.to_thread(read_module_ids, response)
+                return await asyncio.to_thread(read_module_ids, response)
         except BackendError as error:
             return error
-        return compare(policies, modules, bouncer.environment, self._pattern)
+
+    def _compare(
+        self, policies: tuple[Policy, ...], modules: tuple[str, ...] | BackendError, environment: str
+    ) -> Parity | BackendError:
+        """One bouncer's parity, or why it is unknown."""
+        if isinstance(modules, BackendError):
+            return modules
+        naming = choose(policies, modules, self._namings, self._naming)
+        if modules:
+            self._naming = naming
+        return compare(policies, modules, environment, naming)
+
+
+def read_policy(row: Mapping[str, Any]) -> Policy:
+    """A policy from a row of POLICIES."""
+    states = states_of(row)
+    return Policy(
+        text_of(row, "id"),
+        text_of(row, "name"),
+        {environment: state == "enabled" for environment, state in states.items()},
+    )
 
 
 def read_module_ids(response: Response) -> tuple[str, ...]:
-    """The ids in OPA's answer to GET /v1/policies (REST API, "List Policies").
+    """The ids in OPA's answer to GET /v1/policies (REST API, "List Policies"); a policy without an id is dropped.
 
-    Takes tens of milliseconds for megabytes of syntax trees. Raises BackendError for any other answer.
+    Takes tens of milliseconds for megabytes of syntax trees. Raises BackendError for an answer that is no list.
     """
     body = response.require_ok().json()
     listed = body.get("result", []) if isinstance(body, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+    if not isinstance(listed, list):
         raise PermanentError(Reason.MALFORMED, "the answer of /v1/policies is no list of policies")
-    ids = tuple(each.get("id") for each in listed)
-    if not all(isinstance(each, str) for each in ids):
-        raise PermanentError(Reason.MALFORMED, "a policy in the answer of /v1/policies has no id")
-    return tuple(str(each) for each in ids)
+    ids = tuple(read_each(listed, lambda each: text_of(each, "id")))
+    if listed and not ids:
+        raise PermanentError(Reason.MALFORMED, "no policy in the answer of /v1/policies has an id")
+    return ids

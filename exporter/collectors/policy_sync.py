@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from exporter.audit_labels import environment_label
-from exporter.catalogue import Counter, Kind, Metric, known
+from exporter.catalogue import Counter, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import amount_of, count_of, read_each, text_of, word_of
+from exporter.product_zone import read_zone, written
 from exporter.sync_state import Bouncer, Synced, count_syncs, read_bouncers, revision_skew, type_and_status
 from exporter.watermark import Look, RecentSpan, TableFollower, Watermark
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 TYPES = ("auto", "manual", "webhook")
 STATUSES = ("success", "failed", "partial", "triggered")
 BOUNCER = ("bouncer", "policy_environment")
+CONFIGURED_ENVIRONMENT = "bouncer_opal_configuration.environment"
 
 LAST_SUCCESS = Metric(
     "controlcore_bouncer_policy_sync_last_success_timestamp_seconds",
@@ -36,7 +39,9 @@ FAILED = Metric(
     "controlcore_bouncer_policy_sync_failed", "Whether the bouncer's last synchronisation failed.", labels=BOUNCER
 )
 LOADED = Metric(
-    "controlcore_bouncer_policies_loaded", "Policies that the bouncer is said to have loaded.", labels=BOUNCER
+    "controlcore_bouncer_policies_loaded",
+    "Policies that the bouncer is said to have loaded; absent before its first successful synchronisation.",
+    labels=BOUNCER,
 )
 INTERVAL = Metric(
     "controlcore_bouncer_policy_sync_interval_seconds",
@@ -79,7 +84,8 @@ SKEW = Metric(
 CONFIGURATION = """
 SELECT bouncer_id::text AS bouncer, environment::text AS environment, polling_interval,
        lower(last_sync_status::text) AS status, policies_count,
-       extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync
+       extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync,
+       extract(epoch FROM now())::float8 AS now
   FROM bouncer_opal_configuration
  ORDER BY (bouncer_id = ANY($1::text[])) DESC, bouncer_id
  LIMIT $2
@@ -93,12 +99,13 @@ SELECT bouncer_id::text AS bouncer, lower(sync_type::text) AS type, lower(status
  GROUP BY 1, 2, 3
 """
 
-# The newest success of each bouncer among the ids. sync_time has a now() default: the server's own zone makes it an
-# instant.
+# The newest success of each bouncer among the ids. sync_time has a now() default: the zone in which the product writes
+# ($3) makes it an instant (exporter/product_zone.py).
 NEWEST = """
 SELECT DISTINCT ON (bouncer_id) bouncer_id::text AS bouncer, commit_sha::text AS revision,
        duration_ms::float8 / 1000 AS seconds,
-       extract(epoch FROM sync_time AT TIME ZONE current_setting('TimeZone'))::float8 AS at
+       extract(epoch FROM sync_time)::float8 AS as_utc, extract(epoch FROM sync_time AT TIME ZONE $3)::float8 AS at,
+       extract(epoch FROM now())::float8 AS now
   FROM bouncer_sync_history
  WHERE id > $1 AND id <= $2 AND lower(status::text) = 'success'
  ORDER BY bouncer_id, id DESC
@@ -148,6 +155,7 @@ class PolicySyncCollector:
         self._settings = settings
         self._postgres = postgres
         self._clock: Clock = sources.clock
+        self._zone, self._role = sources.product_zone, sources.settings.database.role
         self._configured = [bouncer.name for bouncer in sources.settings.bouncers]
         needed = frozenset({"bouncer_id", "sync_type", "status"})
         self._follower = TableFollower("bouncer_sync_history", needed, Watermark(settings.settle_seconds))
@@ -177,16 +185,27 @@ class PolicySyncCollector:
             return
         rows: Sequence[Mapping[str, Any]] = await self._fetch(COUNTS, *look.span)
         self._follower.confirm(look)
-        for row in rows:
-            self._syncs.add(type_and_status(row["type"], row["status"], TYPES, STATUSES), row["syncs"])
+
+        def read(row: Mapping[str, Any]) -> None:
+            syncs = count_of(row, "syncs")
+            self._syncs.add(type_and_status(row["type"], row["status"], TYPES, STATUSES), syncs)
+
+        read_each(rows, read)
         count_syncs(rows, self._history.ended, self._history.failed)
 
     async def _follow_newest(self, highest: int | None) -> None:
         """Looks at the rows that are new since the last look for each bouncer's newest success."""
         if highest is None:
             return
-        for row in await self._fetch(NEWEST, *self._recent.next(highest)):
-            self._history.newest[row["bouncer"]] = Synced(known(row["at"]), row["seconds"], row["revision"])
+        zone = await read_zone(self._fetch, "bouncer_sync_history", self._role)
+
+        def read(row: Mapping[str, Any]) -> None:
+            at = self._zone.past(written(row, "as_utc", "at"), row["now"])
+            self._history.newest[text_of(row, "bouncer")] = Synced(
+                at, amount_of(row["seconds"]), word_of(row["revision"])
+            )
+
+        read_each(await self._fetch(NEWEST, *self._recent.next(highest), zone), read)
         self._recent.confirm(highest)
 
     def _publish(self, bouncers: Sequence[Bouncer]) -> tuple[Family, ...]:
@@ -204,7 +223,9 @@ class PolicySyncCollector:
                 BOUNCER_FAILURES: self._history.failed.setdefault(bouncer.name, 0),
             }
             for metric, value in values.items():
-                rows.setdefault(metric, {})[bouncer.name, environment_label(bouncer.environment)] = value
+                rows.setdefault(metric, {})[
+                    bouncer.name, environment_label(bouncer.environment, CONFIGURED_ENVIRONMENT)
+                ] = value
         families = [
             metric.family((labels, value) for labels, value in values.items() if value is not None)
             for metric, values in rows.items()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.catalogue import Metric, known
+from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import amount_of, flag_of, member_of, past_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from chassis.postgres import PostgresSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
+
+STATUSES = ("connected", "disconnected", "error")
+"""What the product writes into connection_status; anything else is unknown."""
 
 CONNECTED = Metric(
     "controlcore_policy_repo_connected",
@@ -36,7 +40,8 @@ INTERVAL = Metric(
 # without a zone (utcnow()), sync_interval is in minutes, of which an integer holds more than of their seconds.
 CONFIGURATION = """
 SELECT lower(connection_status::text) AS connection_status, auto_sync, sync_interval * 60::float8 AS interval_seconds,
-       extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync
+       extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync,
+       extract(epoch FROM now())::float8 AS now
   FROM github_configuration
  ORDER BY updated_at DESC NULLS LAST, last_sync_time DESC NULLS LAST
  LIMIT 1
@@ -87,10 +92,10 @@ def read_configuration(rows: Sequence[Mapping[str, Any]]) -> tuple[Family, ...]:
     if not rows:
         return ()
     row = rows[0]
-    status = row["connection_status"]
+    status = member_of(row.get("connection_status"), STATUSES, "github_configuration.connection_status", "")
     return (
-        CONNECTED.value(None if status is None else status == "connected"),
-        AUTO_SYNC.value(row["auto_sync"]),
-        LAST_SYNC.value(known(row["last_sync"])),
-        INTERVAL.value(row["interval_seconds"]),
+        CONNECTED.value(status == "connected" if status else None),
+        AUTO_SYNC.value(flag_of(row.get("auto_sync"))),
+        LAST_SYNC.value(past_of(row.get("last_sync"), row.get("now"))),
+        INTERVAL.value(amount_of(row.get("interval_seconds"))),
     )

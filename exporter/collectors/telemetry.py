@@ -19,6 +19,7 @@ from chassis.http import Call
 from exporter.api_gate import GateSettings, ask, passing
 from exporter.catalogue import Metric
 from exporter.collectors import NotConfiguredError, Result, Scope, collector
+from exporter.items import Loss, note, past_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,7 +105,7 @@ class TelemetryCollector:
         return Result(
             (
                 PRESENT.value(1),
-                LAST.value(read_moment(body.get("last_transmission_at"))),
+                LAST.value(past_of(read_moment(body.get("last_transmission_at")), self._sources.clock.now())),
                 NEXT.value(read_moment(body.get("next_scheduled_at"))),
             )
         )
@@ -113,12 +114,13 @@ class TelemetryCollector:
 def read_moment(text: Any) -> float | None:
     """A time as the API writes it (ISO 8601, UTC when it names no zone), Unix seconds; None for null.
 
-    Raises PermanentError(malformed) for anything else.
+    Anything else is counted as malformed and None: the other time of the answer is still known.
     """
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
-        raise PermanentError(Reason.MALFORMED, "a time in the answer cannot be read") from error
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        note(Loss.MALFORMED)
+        return None

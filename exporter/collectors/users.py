@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter.catalogue import Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import amount_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,5 +63,5 @@ class UsersCollector:
     async def collect(self) -> Result:
         """Counts active sessions and their users; raises BackendError when the database does not answer."""
         rows = await self._postgres.fetch(ACTIVE, timeout_seconds=self._settings.query_timeout_seconds)
-        sessions, users = rows[0]["sessions"], rows[0]["users"]
+        sessions, users = (amount_of(rows[0].get(name)) for name in ("sessions", "users"))
         return Result((SESSIONS.value(sessions), USERS.value(users), GUIDE_USERS.value(users)))

@@ -5,6 +5,7 @@ import pytest
 from exporter.admission import Budget, Pool, admit
 from exporter.catalogue import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
 from exporter.collectors import CollectorSpec
+from exporter.items import Loss, counting
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
 
 GUIDE = Metric("active_users_total", "Guide.", stability=Stability.GUIDE)
@@ -90,8 +91,26 @@ def test_distribution_that_cannot_be_true_is_dropped(counts: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_number_that_says_nothing_is_dropped_and_counted(number: float) -> None:
-    admitted = admit(SPEC, [sizes(a=number, b=1)], Budget())
-    assert (labels(admitted.families), admitted.dropped) == ([("b",)], 1)
+    with counting() as losses:
+        admitted = admit(SPEC, [sizes(a=number, b=1)], Budget())
+    assert (labels(admitted.families), losses.dropped) == ([("b",)], {Loss.NUMBER: 1})
+
+
+@pytest.mark.parametrize("label", [None, 7, True, b"x", ["x"]], ids=repr)
+def test_label_that_is_no_text_costs_its_sample_alone(label: object) -> None:
+    """P1: a null in a row became a label value, and the whole collection was lost."""
+    family = Family(SIZE, (Sample((label,), 1.0), Sample(("b",), 2.0)))  # type: ignore[arg-type] # a row's value
+    with counting() as losses:
+        admitted = admit(SPEC, [family], Budget())
+    assert (labels(admitted.families), losses.dropped) == ([("b",)], {Loss.LABEL: 1})
+
+
+@pytest.mark.parametrize("number", [None, "7", b"7", [], 10**400], ids=["null", "text", "bytes", "list", "huge"])
+def test_value_that_is_no_number_costs_its_sample_alone(number: object) -> None:
+    """P1: the same for the value."""
+    with counting() as losses:
+        admitted = admit(SPEC, [SIZE.family({("a",): number, ("b",): 2})], Budget())  # type: ignore[dict-item] # a row's
+    assert (labels(admitted.families), losses.dropped) == ([("b",)], {Loss.NUMBER: 1})
 
 
 def test_text_that_utf8_cannot_carry_is_replaced() -> None:

@@ -6,45 +6,71 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.parity import Parity, Policy, compare, normalise
-
-FILE_NAME = re.compile(r"([^/]+?)(?:\.rego)?$")
+from exporter.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare, normalise
 
 
-def policy(key, *, sandbox=False, production=False):
-    return Policy(key, {"sandbox": sandbox, "production": production})
+def policy(name, number="0", *, sandbox=False, production=False):
+    return Policy(number, name, {"sandbox": sandbox, "production": production})
 
 
-POLICIES = (policy("Orders read", sandbox=True, production=True), policy("Orders delete", sandbox=True))
+POLICIES = (policy("Orders read", "1", sandbox=True, production=True), policy("Orders delete", "2", sandbox=True))
+REAL = ["policies/orders/production/enabled/policy_1.rego"]
 
 
 @pytest.mark.parametrize(
     ("environment", "modules", "parity", "is_equal"),
     [
-        ("sandbox", ["enabled/orders-read.rego", "enabled/orders_delete.rego"], Parity(2, 0, 0, 2), True),
-        ("sandbox", ["enabled/orders-read.rego"], Parity(2, 1, 0, 1), False),
-        ("production", ["enabled/orders-read.rego"], Parity(1, 0, 0, 1), True),
-        ("production", ["orders-read", "orders-delete"], Parity(1, 0, 1, 2), False),
-        ("production", ["orders-read", "lib/time.rego"], Parity(1, 0, 0, 2), True),
-        ("production", [], Parity(1, 1, 0, 0), False),
+        ("sandbox", ["enabled/orders-read.rego", "enabled/orders_delete.rego"], Parity(2, 2, 0, 0), True),
+        ("sandbox", ["enabled/orders-read.rego"], Parity(2, 1, 1, 0), False),
+        ("production", ["enabled/orders-read.rego"], Parity(1, 1, 0, 0), True),
+        ("production", ["orders-read", "orders-delete"], Parity(1, 2, 0, 1), False),
+        ("production", ["orders-read", "lib/time.rego"], Parity(1, 2, 0, 0), True),
+        ("production", [], Parity(1, 0, 1, 0), False),
+        ("production", REAL, Parity(1, 1, 0, 0), True),
+        ("sandbox", REAL, Parity(2, 1, 1, 0), False),
+        ("production", [*REAL, "policy_2.rego", "system/opal.rego"], Parity(1, 3, 0, 1), False),
+        ("production", ["policy_9.rego"], Parity(1, 1, 1, 0), False),
+        ("production", ["lib/time.rego", "main"], Parity(1, 2), None),
     ],
 )
 def test_engine_is_compared_with_its_environment(environment, modules, parity, is_equal):
-    found = compare(POLICIES, modules, environment, FILE_NAME)
+    """P2: by the product's own names, by names of people, and not at all when neither fits."""
+    found = compare(POLICIES, modules, environment, choose(POLICIES, modules, (BY_ID, BY_NAME), None))
     assert found == parity
     assert found.is_equal is is_equal
 
 
+def test_environment_without_enabled_policies_is_unknown_beside_modules_that_nothing_explains():
+    """P2: the false "equal" of the other environment."""
+    policies = (policy("orders", "1", sandbox=True),)
+    assert (
+        compare(policies, ["lib/x.rego"], "production", choose(policies, ["lib/x.rego"], (BY_NAME,), None)).is_equal
+        is None
+    )
+    assert compare(policies, [], "production", None).is_equal is True
+
+
+def test_naming_that_fitted_before_tells_that_every_policy_is_gone():
+    assert choose(POLICIES, ["lib/time.rego"], (BY_ID, BY_NAME), BY_NAME) is BY_NAME
+    assert compare(POLICIES, ["lib/time.rego"], "sandbox", BY_NAME) == Parity(2, 1, 2, 0)
+
+
+def test_pattern_of_the_operator_that_fits_nothing_compares_nothing():
+    wrong = Naming("name", re.compile("bundle-(.*)"), is_telling=False)
+    assert choose(POLICIES, REAL, (wrong,), None) is None
+
+
 def test_policy_enabled_under_one_of_two_equal_names_is_expected():
     policies = (policy("a", production=False), policy("A", production=True))
-    assert compare(policies, ["a"], "production", FILE_NAME).is_equal
+    assert compare(policies, ["a"], "production", BY_NAME).is_equal
 
 
 def test_names_are_compared_without_case_and_punctuation():
     assert normalise(" Orders / Read!") == normalise("orders_read") == "orders-read"
+    assert normalise("注文") != normalise("請求"), "two names without a Latin letter are two names"
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1, max_size=3)), st.sets(st.text(alphabet="abc", min_size=1)))
 def test_engine_with_exactly_the_enabled_policies_is_always_equal(disabled, enabled):
     policies = [policy(key, production=True) for key in enabled] + [policy(f"x{key}") for key in disabled]
-    assert compare(policies, [f"p/{key}.rego" for key in enabled], "production", FILE_NAME).is_equal
+    assert compare(policies, [f"p/{key}.rego" for key in enabled], "production", BY_NAME).is_equal

@@ -11,6 +11,7 @@ ROW = {
     "status": "success",
     "policies_count": 3,
     "last_sync": 1_767_323_000.0,
+    "now": 1_767_323_060.0,
 }
 
 
@@ -27,6 +28,27 @@ ROW = {
 def test_status_says_whether_the_last_time_is_a_success(status, last_success, has_failed):
     bouncer = read_bouncers([ROW | {"status": status}])[0]
     assert (bouncer.last_success, bouncer.has_failed) == (last_success, has_failed)
+
+
+@pytest.mark.parametrize(
+    ("status", "count", "policies"),
+    [
+        (None, 0, None),
+        ("in_progress", 0, None),
+        ("failed", 0, None),
+        ("success", 0, 0),
+        ("failed", 3, 3),
+        (None, None, None),
+    ],
+)
+def test_default_of_a_column_is_no_fact(status, count, policies):
+    """P12: policies_count is 0 before any synchronisation."""
+    assert read_bouncers([ROW | {"status": status, "policies_count": count}])[0].policies == policies
+
+
+def test_time_in_the_future_is_unknown():
+    """X17."""
+    assert read_bouncers([ROW | {"last_sync": ROW["now"] + 61}])[0].last_success is None
 
 
 def test_mere_requests_are_no_synchronisations():

@@ -69,6 +69,22 @@ class TestWatermark:
         watermark.advance(TABLE, 5, 20.0)
         assert watermark.advance(TABLE, 5, 30.0) == (3, 5)
 
+    def test_first_rows_of_a_table_that_was_seen_empty_are_counted(self):
+        """P12: the first row ever of a history was not counted."""
+        watermark = Watermark(5.0)
+        watermark.advance(TABLE, None, 0.0)
+        assert watermark.advance(TABLE, 1, 10.0) is None
+        assert watermark.advance(TABLE, 2, 20.0) == (0, 1)
+        watermark.confirm(1)
+        assert watermark.advance(TABLE, 2, 30.0) == (1, 2)
+
+    @pytest.mark.parametrize("highest", [101, 900])
+    def test_many_rows_together_in_an_empty_table_are_a_restored_backup(self, highest):
+        watermark = Watermark(5.0)
+        watermark.advance(TABLE, None, 0.0)
+        assert watermark.advance(TABLE, highest, 10.0) is None
+        assert watermark.advance(TABLE, highest, 20.0) is None
+
     def test_replica_that_falls_behind_and_catches_up_counts_nothing_twice(self):
         replica = FollowedTable(16384, is_replica=True, columns=TABLE.columns)
         watermark = Watermark(5.0)

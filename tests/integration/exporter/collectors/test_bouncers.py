@@ -55,6 +55,23 @@ async def test_heartbeat_from_the_future_is_no_connection(product, update):
     assert CONNECTED not in samples(await collect(product))
 
 
+async def test_bouncer_that_the_product_made_without_an_id_is_named_by_its_row(product):
+    """P1: POST /peps/ leaves bouncer_id null, and every bouncer's series were lost."""
+    product.run("ALTER TABLE peps ALTER bouncer_id DROP NOT NULL")
+    row = product.run("INSERT INTO peps (name, environment) VALUES ('made', 'sandbox') RETURNING id")[0][0]
+    families = samples(await collect(product))
+    assert families[CONNECTED][PRODUCTION] == 1
+    assert (row, "sandbox", "", "") in families["controlcore_bouncer_info"]
+    assert families[REGISTERED]["sandbox",] == 2
+
+
+async def test_bouncer_of_both_environments_pairs_its_resource(product):
+    """P5."""
+    product.run("UPDATE peps SET environment = 'both' WHERE bouncer_id = 'bouncer-production'")
+    found = samples(await collect(product))
+    assert (found[PAIRING]["orders", "production"], found[REGISTERED]["production",]) == (1, 1)
+
+
 async def test_flood_of_registrations_is_bounded_and_still_counted(product):
     product.run(
         "INSERT INTO peps (bouncer_id, name, environment)"

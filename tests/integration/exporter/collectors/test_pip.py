@@ -14,6 +14,7 @@ from tests.fakes.sources import make_sources, samples, value
 DIRECTORY = ("staff-directory", "okta", "production")
 LAST_SYNC = "controlcore_pip_last_sync_timestamp_seconds"
 EXPIRY = "controlcore_pip_oauth_token_expiry_timestamp_seconds"
+EXPIRING = "UPDATE oauth_tokens SET expires_at = (now() AT TIME ZONE '$1') + interval '1 hour'"
 UPDATE = "UPDATE pip_connections SET last_sync = now() AT TIME ZONE '$1'"
 
 
@@ -37,9 +38,10 @@ async def test_active_connections_are_read(product):
 @pytest.mark.parametrize("server_zone", ["UTC", "Asia/Tokyo"])
 @pytest.mark.parametrize("api_zone", ["UTC", "America/Los_Angeles"])
 async def test_times_of_the_api_hold_whatever_the_zone_of_the_server(product, server_zone, api_zone):
-    """The product writes last_sync in its container's time and expires_at in UTC."""
+    """X17: the product writes both in its container's time (datetime.now())."""
     product.run(f"ALTER DATABASE \"{product.name}\" SET timezone = '{server_zone}'")
     product.run(UPDATE.replace("$1", api_zone))
+    product.run(EXPIRING.replace("$1", api_zone))
     families = await collect(product, api_time_zone=api_zone)
     assert abs(value(families, LAST_SYNC, *DIRECTORY) - time.time()) < 30
     assert abs(value(families, EXPIRY, *DIRECTORY) - (time.time() + 3600)) < 60

@@ -23,9 +23,18 @@ async def test_policies_are_counted_by_environment_and_status(product):
         ("production", "enabled"): 2,
         ("sandbox", "disabled"): 1,
         ("sandbox", "draft"): 1,
-        ("sandbox", "enabled"): 1,
+        ("sandbox", "enabled"): 3,
     }
     assert value(families, "controlcore_policies_promotion_drift") == 0
+
+
+async def test_promoted_policy_counts_in_both_environments(product):
+    """P5: the product writes environment 'both', and production was 0 for ever."""
+    product.run("UPDATE policies SET environment = 'both' WHERE name IN ('canary', 'orders-write')")
+    families = await collect(product)
+    assert value(families, POLICIES, "production", "enabled") == 2
+    assert value(families, POLICIES, "sandbox", "enabled") == 3
+    assert not any(count for (environment, _), count in samples(families)[POLICIES].items() if environment == "other")
 
 
 async def test_promoted_policy_that_is_off_in_production_drifts(product):

@@ -37,8 +37,12 @@ async def opened(standin, opa_url=None):
             yield collector
 
 
-async def collect(standin):
+async def collect(standin, change=None):
+    """One round; with a change a round before it and one after."""
     async with opened(standin) as collector:
+        if change is not None:
+            await collector.collect()
+            change()
         return await collector.collect()
 
 
@@ -57,8 +61,7 @@ async def test_deciding_bouncers_answer_every_question_as_expected(standin):
     [("engine_error", "engine_error", 0), ("undefined", "undefined", 0), ("5xx", "malformed", None)],
 )
 async def test_fault_of_the_engine_is_told_by_its_own_name(standin, fault, label, engine):
-    standin.fault(PRODUCTION, fault, path="/api/v1/authorize")
-    result = await collect(standin)
+    result = await collect(standin, lambda: standin.fault(PRODUCTION, fault, path="/api/v1/authorize"))
     assert value(result.families, RESULTS, PRODUCTION, label) == 2
     assert (value(result.families, ENGINE, PRODUCTION), value(result.families, SUCCESS, PRODUCTION)) == (engine, 0)
     assert value(result.families, UP, PRODUCTION, "production") == 1
@@ -67,8 +70,7 @@ async def test_fault_of_the_engine_is_told_by_its_own_name(standin, fault, label
 
 
 async def test_wrong_answers_are_mismatches_of_a_working_engine(standin):
-    standin.fault(PRODUCTION, "wrong_answer", path="/api/v1/authorize")
-    result = await collect(standin)
+    result = await collect(standin, lambda: standin.fault(PRODUCTION, "wrong_answer", path="/api/v1/authorize"))
     assert value(result.families, MISMATCHES, PRODUCTION) == 2
     assert (value(result.families, ENGINE, PRODUCTION), value(result.families, SUCCESS, PRODUCTION)) == (1, 0)
     assert result.components == {"policy_engine": True}

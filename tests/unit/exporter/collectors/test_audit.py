@@ -18,7 +18,8 @@ def answers(**more):
     return {
         "attname": [TABLE],
         "reltuples": [{"rows": 1234.0, "size_bytes": 8192}],
-        "min(id)": [{"lowest": 1, "highest": 120_000, "oldest": 1_767_000_000.5}],
+        "AS zone": [{"zone": "Etc/UTC"}],
+        "min(id)": [edges_of(1, 120_000, 1_767_000_000.5)],
         "unparseable": [{"unparseable": 1}],
     } | more
 
@@ -26,6 +27,10 @@ def answers(**more):
 async def collect(sql):
     async with AuditCollector.open(AuditSettings(), make_sources(postgres=sql)) as collector:
         return (await collector.collect()).families
+
+
+def edges_of(lowest, highest, oldest):
+    return {"lowest": lowest, "highest": highest, "as_utc": oldest, "oldest": oldest, "now": 1_767_323_000.0}
 
 
 async def test_examined_log_gives_the_golden_page():
@@ -39,7 +44,7 @@ async def test_examined_log_gives_the_golden_page():
 
 
 async def test_long_log_without_a_finding_is_unknown_until_it_was_read_once():
-    edges = {"lowest": 1, "highest": 399_999, "oldest": 1.0}
+    edges = edges_of(1, 399_999, 1.0)
     sql = FakeSql(answers(**{"min(id)": [edges], "unparseable": [{"unparseable": 0}]}))
     async with AuditCollector.open(AuditSettings(), make_sources(postgres=sql)) as collector:
         found = [value((await collector.collect()).families, UNPARSEABLE) for _ in range(4)]
@@ -47,19 +52,26 @@ async def test_long_log_without_a_finding_is_unknown_until_it_was_read_once():
 
 
 async def test_finding_is_a_lower_bound_while_the_log_is_being_read():
-    edges = {"lowest": 1, "highest": 10_000_000, "oldest": 1.0}
+    edges = edges_of(1, 10_000_000, 1.0)
     assert value(await collect(FakeSql(answers(**{"min(id)": [edges]}))), UNPARSEABLE) == 4
 
 
 async def test_empty_log_has_no_unparseable_row_and_no_oldest():
-    edges = {"lowest": None, "highest": None, "oldest": None}
+    edges = edges_of(None, None, None)
     families = await collect(FakeSql(answers(**{"min(id)": [edges], "reltuples": [{"rows": None, "size_bytes": 1}]})))
     assert samples(families) == {UNPARSEABLE: {(): 0}, "controlcore_audit_log_bytes": {(): 1}}
 
 
-async def test_generation_without_an_outcome_has_no_verdict():
-    table = TABLE | {"columns": ["id", "timestamp", "event_type"]}
-    assert UNPARSEABLE not in samples(await collect(FakeSql(answers(attname=[table]))))
+async def test_column_that_is_renamed_is_a_failure_and_the_rest_is_there():
+    """P12: the count was absent with success 1."""
+    table = TABLE | {"columns": ["id", "timestamp", "event_type"], "all_columns": ["id", "timestamp", "event_type"]}
+    sql = FakeSql(answers(attname=[table]))
+    async with AuditCollector.open(AuditSettings(), make_sources(postgres=sql)) as collector:
+        result = await collector.collect()
+    found = samples(result.families)
+    assert UNPARSEABLE not in found
+    assert "controlcore_audit_log_bytes" in found
+    assert (result.failure.reason, "outcome" in str(result.failure)) == (Reason.MISSING, True)
 
 
 async def test_missing_table_is_named():

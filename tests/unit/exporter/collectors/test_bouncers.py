@@ -10,6 +10,7 @@ from exporter.collectors.bouncers import (
     is_recent,
     plain_word,
     read_bouncers,
+    read_counts,
     read_pairs,
 )
 from exporter.settings import BouncerTarget, ExporterSettings
@@ -55,6 +56,22 @@ async def collect(sql, settings=None):
 
 async def test_registered_bouncers_give_the_golden_page():
     assert expose(await collect(FakeSql(answers()))) == golden("bouncers")
+
+
+def test_bouncer_that_never_registered_shows_none_of_its_tables_defaults():
+    """P1, P12: POST /peps/ leaves bouncer_id null, and version, mode and the flags at defaults that nobody said."""
+    defaults = {"is_connected": False, "intercepting_traffic": False, "mode": "reverse-proxy", "version": "v2.1.0"}
+    families = read_bouncers([ROW, SILENT | {"bouncer": "17"} | defaults], 90.0)
+    mine = {name: found for name, found in samples(families).items() if any(labels[0] == "17" for labels in found)}
+    assert set(mine) == {"controlcore_bouncer_info"}
+    assert ("17", "sandbox", "", "") in mine["controlcore_bouncer_info"]
+
+
+def test_bouncer_of_both_environments_counts_in_each_and_once_in_all():
+    """P5."""
+    registered, omitted = read_counts([{"environment": "both", "bouncers": 2}], 1)
+    assert samples([registered])["controlcore_bouncers_registered"] == {("sandbox",): 2, ("production",): 2}
+    assert value([omitted], "controlcore_bouncers_omitted") == 1
 
 
 async def test_bouncer_that_was_never_heard_of_has_no_heartbeat_and_no_verdict():

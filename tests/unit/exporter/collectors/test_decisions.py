@@ -15,21 +15,29 @@ EVENT_OF = {"PERMIT": "ACCESS_GRANTED", "DENY": "ACCESS_DENIED"}
 TABLE = {"oid": 16384, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
 
 
+def newest(environment, at, now=1_767_323_100.0, zone=0.0):
+    """The newest row's time, written in a zone that is so many seconds ahead of the declared one, UTC."""
+    written = None if at is None else at + zone
+    return {"environment": environment, "as_utc": written, "last": written, "now": now}
+
+
 class Log:
     """An audit log whose highest id and whose new rows are set by the test."""
 
     def __init__(self, highest=100, **settings) -> None:
         self.sql = FakeSql(
             {
+                "AS zone": [{"zone": "Etc/UTC"}],
                 "pg_class": [TABLE],
                 "decision_requests": [{"is_there": True}],
                 "max(id)": [{"highest": highest}],
                 "count(*)": [],
-                "extract": [{"environment": "sandbox", "last": 1_767_323_040.25}],
+                "extract": [newest("sandbox", 1_767_323_040.25)],
             }
         )
         self.clock = ManualClock()
-        self.collector = DecisionsCollector(DecisionsSettings(**settings), self.sql, self.clock)
+        sources = make_sources(postgres=self.sql, clock=self.clock)
+        self.collector = DecisionsCollector(DecisionsSettings(**settings), self.sql, sources)
 
     def write(self, highest, *rows):
         self.sql.answers["max(id)"] = [{"highest": highest}]
@@ -109,7 +117,28 @@ async def test_last_event_is_read_from_the_newest_rows_and_then_from_new_ones_on
     log.write(50_010)
     await log.look()
     asked = [arguments for sql, arguments in log.sql.asked if "extract" in sql]
-    assert asked == [(40_000, 50_000), (50_000, 50_010)]
+    assert asked == [(40_000, 50_000, "Etc/UTC"), (50_000, 50_010, "Etc/UTC")]
+
+
+async def test_time_of_a_product_in_another_zone_is_unknown_until_new_rows_measured_it():
+    """X17: nine hours ahead; an event in the future let no alert of silence fire."""
+    log, found = Log(), []
+    for number in range(4):
+        at = 1_767_323_040.0 + 6 * number
+        log.write(100 + number)
+        log.sql.answers["extract"] = [newest("sandbox", at - 2, now=at, zone=9 * 3600.0)]
+        families = (await log.look()).families
+        found.append(value(families, "controlcore_audit_last_event_timestamp_seconds", "sandbox"))
+    assert found == [None, None, at - 8, at - 2]
+
+
+async def test_log_without_a_readable_time_is_a_failure_and_the_counts_are_there():
+    """P12: the time was absent with success 1."""
+    log = Log()
+    log.sql.answers["pg_class"] = [TABLE | {"columns": [name for name in COLUMNS if name != "timestamp"]}]
+    result = await log.look()
+    assert result.failure.reason is Reason.PERMISSION
+    assert DECISIONS in samples(result.families)
 
 
 async def test_environment_without_a_recent_row_has_no_last_event():

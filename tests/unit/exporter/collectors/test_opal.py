@@ -29,10 +29,11 @@ def bridge(**changes):
     answers = {
         f"{SERVER}/healthcheck": say({"status": "ok"}),
         f"{SERVER}/stats": STATS,
+        f"{SERVER}/pubsub_client_info": say({"detail": "Not Found"}, 404),
         f"{CLIENT}/healthy": say({"status": "ok", "online": True}),
         f"{CLIENT}/ready": say({"status": "ok"}),
     }
-    paths = {"healthcheck": SERVER, "stats": SERVER, "healthy": CLIENT, "ready": CLIENT}
+    paths = {"pubsub_client_info": SERVER, "healthcheck": SERVER, "stats": SERVER, "healthy": CLIENT, "ready": CLIENT}
     return FakeHttp(answers | {f"{paths[path]}/{path}": answer for path, answer in changes.items()})
 
 
@@ -52,6 +53,34 @@ async def test_statistics_that_are_off_are_a_finding_and_no_failure():
     result = await collect(bridge(stats=say({"detail": "off"}, 501)))
     assert (value(result.families, STATISTICS), value(result.families, CLIENTS)) == (0, None)
     assert result.failure is None
+
+
+@pytest.mark.parametrize(
+    ("counted", "listed", "clients"),
+    [
+        (0, say({"opal:1": {"client_id": "opal:1"}}), 1),
+        (0, say({}), 0),
+        (3, say({"opal:1": {}}), 3),
+        (0, say({}, 404), None),
+        (0, say([]), None),
+        (0, TransientError(Reason.TIMEOUT, "no answer"), None),
+        (2, TransientError(Reason.TIMEOUT, "no answer"), 2),
+    ],
+)
+async def test_statistics_on_one_side_count_no_client_that_is_connected(counted, listed, clients):
+    """P9: a client tells its own statistics, when it is set to; the server's list knows it all the same."""
+    http = bridge(stats=say({"client_count": counted, "server_count": 1}), pubsub_client_info=listed)
+    result = await collect(http)
+    assert (value(result.families, CLIENTS), result.failure) == (clients, None)
+
+
+async def test_statistics_that_counted_a_client_may_say_none():
+    """P9: without the list too; else a client that died would be unknown."""
+    http = bridge()
+    async with OpalCollector.open(OpalSettings(server_url=SERVER), make_sources(http=http)) as collector:
+        await collector.collect()
+        http.answers[f"{SERVER}/stats"] = say({"client_count": 0})
+        assert value((await collector.collect()).families, CLIENTS) == 0
 
 
 @pytest.mark.parametrize(
@@ -122,7 +151,7 @@ async def test_token_travels_to_the_statistics_alone(tmp_path):
     http = bridge()
     await collect(http, token_file=token)
     sent = {call.url: call.headers.get("Authorization") for call in http.calls}
-    assert sent.pop(f"{SERVER}/stats") == "Bearer made-up"
+    assert {sent.pop(f"{SERVER}/{path}") for path in ("stats", "pubsub_client_info")} == {"Bearer made-up"}
     assert set(sent.values()) == {None}
 
 

@@ -20,9 +20,12 @@ ROW = {
     "name": "directory",
     "provider": "okta",
     "environment": "production",
+    "status": "pending",
     "health": "healthy",
     "sync_frequency": 300,
+    "last_sync_as_utc": 1_767_323_000.0,
     "last_sync": 1_767_323_000.0,
+    "now": 1_767_323_060.0,
     "token_expiry": 1_767_330_000.0,
 }
 RUNNING = "controlcore_pip_scheduler_running"
@@ -39,7 +42,7 @@ async def collect(http=None, database_health=QUICK, api="http://api:8000", **set
             ANSWERING: [{"answering": 1}],
             "oauth_tokens": [ROW],
             "overdue": [{"environment": "production", "overdue": 1}],
-            "count(*)": [{"environment": "production", "health": "healthy", "connections": 1}],
+            "count(*)": [{"environment": "production", "status": "pending", "health": "healthy", "connections": 1}],
         }
     )
     given = http or FakeHttp({URL: answer(running=False)})

@@ -4,14 +4,27 @@ import pytest
 
 from chassis.errors import Reason, TransientError
 from exporter.collectors import NotConfiguredError
-from exporter.collectors.policies import PoliciesCollector, PoliciesSettings
+from exporter.collectors.policies import PoliciesCollector, PoliciesSettings, count_policies
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
+
+def row(environment, status, policies, sandbox=None, production=None):
+    return {
+        "environment": environment,
+        "status": status,
+        "sandbox_status": sandbox,
+        "production_status": production,
+        "policies": policies,
+    }
+
+
 ROWS = [
-    {"environment": "sandbox", "status": "enabled", "policies": 4},
-    {"environment": "production", "status": "draft", "policies": 1},
-    {"environment": None, "status": "odd", "policies": 2},
-    {"environment": "staging", "status": None, "policies": 1},
+    row("sandbox", "enabled", 4, "enabled", "not-promoted"),
+    row("production", "draft", 1),
+    row("both", "enabled", 3, "enabled", "enabled"),
+    row("both", "disabled", 1, "enabled", "enabled"),
+    row(None, "odd", 2),
+    row("staging", None, 1),
 ]
 
 
@@ -31,6 +44,25 @@ async def collect(sql):
 
 async def test_counted_policies_give_the_golden_page():
     assert expose(await collect(FakeSql(answers()))) == golden("policies")
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [
+        (row("both", "enabled", 1, "enabled", "enabled"), {("sandbox", "enabled"), ("production", "enabled")}),
+        (row("both", "draft", 1, "enabled", "enabled"), {("sandbox", "enabled"), ("production", "enabled")}),
+        (row("both", "enabled", 1, "disabled", "enabled"), {("sandbox", "disabled"), ("production", "enabled")}),
+        (row("both", "disabled", 1, "enabled", "enabled"), {("sandbox", "disabled"), ("production", "disabled")}),
+        (row("sandbox", "active", 1, "active", "not-promoted"), {("sandbox", "enabled")}),
+        (row("sandbox", "draft", 1, "draft", "not-promoted"), {("sandbox", "draft")}),
+        (row("sandbox", "odd", 1), {("sandbox", "other")}),
+        (row("elsewhere", "enabled", 1), {("other", "enabled")}),
+    ],
+)
+def test_policy_counts_in_each_environment_by_its_status_there(given, counted):
+    """P5, P12: promoted, switched off as a whole by PUT, policies as code; parity reads the same function."""
+    found = {labels for labels, count in count_policies([given]).items() if count}
+    assert found == counted
 
 
 async def test_texts_that_may_not_be_read_leave_their_number_absent():

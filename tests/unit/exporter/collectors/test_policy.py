@@ -54,6 +54,52 @@ async def test_deciding_bouncers_give_the_golden_page():
     assert (result.components, result.failure) == ({"policy_engine": True}, None)
 
 
+DENIED, UNDEFINED = say(b"Access denied by policy"), say(b"No policy result (undefined) - default deny")
+CALIBRATED = "controlcore_policy_probe_calibrated"
+
+
+async def test_product_without_a_rule_for_the_canary_is_well():
+    """P3: both questions are denied, for ever."""
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, DENIED)
+    for _ in range(3):
+        result = await bouncers.collector.collect()
+    assert value(result.families, SUCCESS, "b-production") == 1
+    assert value(result.families, ENGINE, "b-production") == 1
+    assert value(result.families, MISMATCHES, "b-production") == 0
+    assert value(result.families, CALIBRATED, "b-production") == 0
+    assert value(result.families, CALIBRATED, "b-sandbox") == 1
+
+
+async def test_question_that_was_allowed_once_has_to_be_allowed():
+    """P3: from its first allowed answer on the rule is known to be there."""
+    bouncers = Bouncers()
+    await bouncers.collector.collect()
+    bouncers.set("production", HEALTHY, DENIED)
+    result = await bouncers.collector.collect()
+    assert value(result.families, SUCCESS, "b-production") == 0
+    assert value(result.families, MISMATCHES, "b-production") == 1
+
+
+async def test_engine_that_allows_everything_does_not_become_the_measure():
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, Response(200, b'{"allow":true,"reason":"ok"}', 0.001))
+    assert value((await bouncers.collector.collect()).families, SUCCESS, "b-production") == 0
+    bouncers.set("production", HEALTHY, DENIED)
+    assert value((await bouncers.collector.collect()).families, SUCCESS, "b-production") == 1
+
+
+async def test_fresh_installation_without_policies_is_unknown_and_no_fault():
+    """P3: the engine has no policy to answer from; once it had one, the same answer is a fault."""
+    bouncers = Bouncers()
+    bouncers.set("production", HEALTHY, UNDEFINED)
+    result = await bouncers.collector.collect()
+    assert value(result.families, SUCCESS, "b-production") is None
+    assert value(result.families, ENGINE, "b-production") is None
+    assert value(result.families, RESULTS, "b-production", "no_policy") == 2
+    assert result.components == {}
+
+
 @pytest.mark.parametrize(
     ("authorize", "label"),
     [
@@ -64,6 +110,7 @@ async def test_deciding_bouncers_give_the_golden_page():
 )
 async def test_engine_that_does_not_decide_is_down_though_its_bouncer_is_up(authorize, label):
     bouncers = Bouncers()
+    await bouncers.collector.collect()
     bouncers.set("production", HEALTHY, authorize)
     result = await bouncers.collector.collect()
     assert value(result.families, UP, "b-production", "production") == 1

@@ -19,9 +19,11 @@ SETTINGS = ExporterSettings(
         BouncerTarget(name="b-without", url="http://w:1"),
     )
 )
+BOTH = {"sandbox_status": "enabled", "production_status": "enabled"}
+NEITHER = {"sandbox_status": None, "production_status": "not-promoted"}
 ROWS = [
-    {"id": "1", "name": "canary", "sandbox": True, "production": True},
-    {"id": "2", "name": "orders read", "sandbox": True, "production": None},
+    {"id": "1", "name": "canary", "environment": "both", "status": "enabled"} | BOTH,
+    {"id": "2", "name": "orders read", "environment": "sandbox", "status": "enabled"} | NEITHER,
 ]
 PARITY = "controlcore_policy_parity"
 
@@ -61,6 +63,29 @@ async def test_engine_that_cannot_be_asked_is_absent_and_the_others_are_there(gi
     result = await collect(production=given)
     assert result.failure.reason is reason
     assert samples(result.families)[PARITY] == {("b-sandbox",): 1}
+
+
+@pytest.mark.parametrize("environment", ["sandbox", "production"])
+async def test_real_product_names_modules_by_id_and_is_equal_without_a_setting(environment):
+    """P2."""
+    modules = {"sandbox": ("policy_1", "policy_2"), "production": ("policy_1",)}
+    given = {name: answer(*(f"policies/o/{name}/enabled/{each}.rego" for each in ids)) for name, ids in modules.items()}
+    found = samples((await collect(**given)).families)
+    assert found[PARITY][f"b-{environment}",] == 1
+    assert found["controlcore_policies_missing"][f"b-{environment}",] == 0
+
+
+async def test_modules_that_nothing_explains_leave_parity_unknown_and_the_counts_there():
+    """P2: "cannot tell"."""
+    found = samples((await collect(answer("lib/a"), answer("lib/b"))).families)
+    assert set(found) == {"controlcore_policies_expected", "controlcore_policies_present"}
+
+
+async def test_policy_switched_off_as_a_whole_is_expected_nowhere():
+    """P12: `policies` says the same, by the same function."""
+    rows = [ROWS[0] | {"status": "disabled"}, ROWS[1]]
+    found = samples((await collect(rows=rows)).families)
+    assert found["controlcore_policies_expected"] == {("b-sandbox",): 1, ("b-production",): 0}
 
 
 async def test_modules_may_carry_ids_instead_of_names():

@@ -16,9 +16,11 @@ CONFIGURATION = {
     "status": "success",
     "policies_count": 3,
     "last_sync": 1_767_323_000.0,
+    "now": 1_767_323_060.0,
 }
 SILENT = dict.fromkeys(CONFIGURATION) | {"bouncer": "b-sandbox", "environment": "sandbox"}
 NEWEST = {"bouncer": "b-production", "revision": "abc", "seconds": 0.042, "at": 1_767_323_030.0}
+NEWEST |= {"as_utc": NEWEST["at"], "now": 1_767_323_060.0}
 SYNCS, BOUNCER_SYNCS = "controlcore_policy_syncs_total", "controlcore_bouncer_policy_syncs_total"
 
 
@@ -27,6 +29,7 @@ class History:
         table = {"oid": 1, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
         self.sql = FakeSql(
             {
+                "AS zone": [{"zone": "Etc/UTC"}],
                 "pg_class": [table],
                 "bouncer_opal_configuration": [CONFIGURATION, SILENT],
                 "max(id)": [{"highest": 100}],
@@ -67,7 +70,7 @@ async def test_nulls_are_absent_and_counters_are_there_with_zero():
 
 async def test_later_of_state_and_history_is_the_last_success():
     history = History()
-    history.sql.answers["DISTINCT ON"] = [NEWEST | {"at": 1.0}]
+    history.sql.answers["DISTINCT ON"] = [NEWEST | {"at": 1.0, "as_utc": 1.0}]
     name = "controlcore_bouncer_policy_sync_last_success_timestamp_seconds"
     assert value(await history.look(), name, "b-production", "production") == 1_767_323_000.0
 

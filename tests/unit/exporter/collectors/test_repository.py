@@ -8,6 +8,7 @@ from exporter.collectors.repository import RepositoryCollector, RepositorySettin
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 ROW = {"connection_status": "connected", "auto_sync": True, "interval_seconds": 900, "last_sync": 1_767_323_000.0}
+ROW["now"] = 1_767_323_060.0
 CONNECTED = "controlcore_policy_repo_connected"
 
 
@@ -31,7 +32,16 @@ async def test_no_configuration_publishes_nothing():
 
 
 async def test_nulls_are_absent_and_not_zero():
-    assert samples(await collect(dict.fromkeys(ROW))) == {}
+    assert samples(await collect(dict.fromkeys(ROW) | {"now": 1_767_323_060.0})) == {}
+
+
+async def test_time_in_the_future_and_status_of_no_set_are_unknown():
+    """X17, P5."""
+    families = await collect(ROW | {"last_sync": 1_767_423_000.0, "connection_status": "odd"})
+    assert set(samples(families)) == {
+        "controlcore_policy_repo_auto_sync",
+        "controlcore_policy_repo_sync_interval_seconds",
+    }
 
 
 async def test_database_without_an_answer_raises_instead_of_publishing():

@@ -1,0 +1,171 @@
+"""Reads rows and JSON items one by one: a bad item is dropped and counted, and the others remain.
+
+A collection's losses stand in a Losses that the schedule opens around it (`counting`); readers note them from anywhere
+below, so that pure functions need no further parameter. Outside of a collection nothing is noted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, SupportsFloat, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+OTHER = "other"
+MAX_COUNT = 2**63
+"""What no honest count reaches: the end of PostgreSQL's bigint."""
+FUTURE_SECONDS = 60.0
+"""How far ahead of our clock a time may lie: two machines' clocks differ. What is further ahead is unknown."""
+BAD_ITEM = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading an item raises when it lacks a field, or when the field has another type or an impossible value."""
+
+
+class Loss(StrEnum):
+    """Why an item was dropped: the closed set of the label `reason`."""
+
+    MALFORMED = "malformed"
+    """It lacks a field, or a field has another type than it must have."""
+    LABEL = "label"
+    """A label value is null or no text."""
+    NUMBER = "number"
+    """A value is no number, not finite, or below zero where it counts something."""
+    FUTURE = "future"
+    """A time lies in the future."""
+
+
+@dataclass(slots=True)
+class Losses:
+    """What one collection dropped, by reason, and the values outside of a closed set, by field."""
+
+    dropped: Counter[Loss] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+_LOSSES: ContextVar[Losses | None] = ContextVar("losses", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[Losses]:
+    """Collects what is noted inside, in this task and in the tasks and threads that it starts."""
+    losses = Losses()
+    token = _LOSSES.set(losses)
+    try:
+        yield losses
+    finally:
+        _LOSSES.reset(token)
+
+
+def note(loss: Loss, count: int = 1) -> None:
+    """Counts dropped items."""
+    losses = _LOSSES.get()
+    if losses is not None and count > 0:
+        losses.dropped[loss] += count
+
+
+def read_each(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
+    """What `read` makes of each item, without those on which it fails; they are counted as malformed.
+
+    `read` must change nothing before its last failing step, because a dropped item must leave no trace.
+    """
+    found = []
+    for item in items:
+        try:
+            found.append(read(item))
+        except BAD_ITEM:
+            note(Loss.MALFORMED)
+    return found
+
+
+def text_of(row: Mapping[str, Any], name: str) -> str:
+    """A field that must be text, as it is; raises TypeError otherwise."""
+    value = row[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
+
+
+def count_of(row: Mapping[str, Any], name: str) -> int:
+    """A field that must be a whole number of things; raises TypeError or ValueError otherwise."""
+    value = row[name]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is no whole number")
+    if not 0 <= value < MAX_COUNT:
+        raise ValueError(f"{name} cannot count anything")
+    return value
+
+
+def number_of(value: object) -> float | None:
+    """A finite number, or None for null; one that is no finite number is counted and None."""
+    if value is None:
+        return None
+    number = as_number(value)
+    if not math.isfinite(number):
+        note(Loss.NUMBER)
+        return None
+    return number
+
+
+def amount_of(value: object) -> float | None:
+    """The same for what counts or measures something: a number below zero is counted and None."""
+    number = number_of(value)
+    if number is not None and number < 0:
+        note(Loss.NUMBER)
+        return None
+    return number
+
+
+def flag_of(value: object) -> bool | None:
+    """A boolean, or None for null; anything else is counted and None."""
+    if value is not None and not isinstance(value, bool):
+        note(Loss.MALFORMED)
+        return None
+    return value
+
+
+def word_of(value: object) -> str | None:
+    """A text, or None for null; anything else is counted and None."""
+    if value is not None and not isinstance(value, str):
+        note(Loss.MALFORMED)
+        return None
+    return value
+
+
+def past_of(value: object, now: object) -> float | None:
+    """A Unix time that has been; None for null. One that lies in the future is counted and None: it is unknown.
+
+    Without a `now` to compare with every time is unknown.
+    """
+    at, limit = number_of(value), number_of(now)
+    if at is None or limit is None:
+        return None
+    if at > limit + FUTURE_SECONDS:
+        note(Loss.FUTURE)
+        return None
+    return at
+
+
+def member_of(value: object, known: Collection[str], name: str, unknown: str = OTHER) -> str:
+    """A value of a closed set. Any other is `unknown`, and counted under the name of its field unless it is null."""
+    if isinstance(value, str) and value in known:
+        return value
+    losses = _LOSSES.get()
+    if losses is not None and value is not None:
+        losses.unknown[name] += 1
+    return unknown
+
+
+def as_number(value: object) -> float:
+    """The value as a float; NaN for what is no number or larger than every float."""
+    if isinstance(value, str | bytes) or not isinstance(value, SupportsFloat):
+        return math.nan
+    try:
+        return float(value)
+    except (OverflowError, ValueError, TypeError):
+        return math.nan

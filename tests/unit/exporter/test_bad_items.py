@@ -1,0 +1,205 @@
+"""P1: for every collector that reads rows, each field of one row is spoiled; the collection and the others remain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from exporter.admission import Budget, admit
+from exporter.collectors import discover
+from exporter.items import counting
+from exporter.settings import ExporterSettings
+from tests.fakes.clock import ManualClock
+from tests.fakes.sources import FakeSql, make_sources
+
+SPECS = {spec.name: spec for spec in discover()}
+NOW = 1_767_323_060.0
+BAD: dict[str, Any] = {
+    "null": None,
+    "gone": KeyError,
+    "text": "rubbish",
+    "bytes": b"\xff",
+    "list": [[]],
+    "object": {"a": None},
+    "flag": True,
+    "huge": 10**400,
+    "below zero": -7,
+    "fraction": 0.5,
+    "not a number": float("nan"),
+    "infinity": float("-inf"),
+    "long": "x" * 100_000,
+    "control characters": "a\x00\n\x1b[31m\u202e\ud800",
+}
+TABLE = {
+    "oid": 1,
+    "file": 1,
+    "is_replica": False,
+    "columns": ["id", "timestamp", "event_type", "outcome", "environment", "bouncer_id", "sync_type", "status", "ms"],
+}
+TABLE["columns"] += ["latency_ms"]
+FOLLOWED = {"AS zone": [{"zone": "Etc/UTC"}], "pg_class": [TABLE | {"all_columns": TABLE["columns"]}]}
+TIME = {"as_utc": NOW - 60, "now": NOW}
+
+
+def three(row: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Three rows that differ by the name in this field."""
+    return [row | {name: each, "id": number} for number, each in enumerate(("first", "second", "third"), 1)]
+
+
+BOUNCER = {"environment": "production", "mode": "sidecar", "version": "1", "is_connected": True}
+BOUNCER |= {"intercepting_traffic": True, "heartbeat": NOW - 30, "age": 30.0}
+POLICY = {"environment": "both", "status": "enabled", "sandbox_status": "enabled", "production_status": "enabled"}
+CONFIGURATION = {"environment": "production", "polling_interval": 30, "status": "success", "policies_count": 3}
+PIP = {"provider": "okta", "environment": "production", "status": "active", "health": "healthy", "sync_frequency": 300}
+PIP |= {"last_sync_as_utc": NOW - 60, "last_sync": NOW - 60, "token_expiry": NOW + 60, "now": NOW}
+EVENT = {"event_type": "ACCESS_GRANTED", "outcome": "PERMIT", "events": 1, "without_canaries": 1}
+HIGHEST = {"max(id)": [{"highest": 100}]}
+
+SQL: dict[tuple[str, str], dict[str, Any]] = {
+    ("bouncers", "is_connected"): {
+        "is_connected": three(BOUNCER, "bouncer"),
+        "count(*) AS bouncers": [],
+        "protected_resources": [],
+    },
+    ("bouncers", "count(*) AS bouncers"): {
+        "is_connected": [],
+        "count(*) AS bouncers": three({"bouncers": 1}, "environment"),
+        "protected_resources": [],
+    },
+    ("bouncers", "protected_resources"): {
+        "is_connected": [],
+        "count(*) AS bouncers": [],
+        "protected_resources": three({"sandbox": True, "production": False, "unpaired": 3}, "resource"),
+    },
+    ("policies", "GROUP BY"): {
+        "has_column_privilege": [{"may_read": False}],
+        "IS DISTINCT FROM": [{"drifted": 1}],
+        "GROUP BY": three(POLICY | {"policies": 1}, "status"),
+    },
+    ("policy_sync", "bouncer_opal_configuration"): {
+        **FOLLOWED,
+        **HIGHEST,
+        "bouncer_opal_configuration": three(CONFIGURATION | {"last_sync": NOW - 60, "now": NOW}, "bouncer"),
+        "DISTINCT ON": [],
+        "count(*)": [],
+    },
+    ("policy_sync", "DISTINCT ON"): {
+        **FOLLOWED,
+        **HIGHEST,
+        "bouncer_opal_configuration": three(CONFIGURATION | {"last_sync": NOW - 60, "now": NOW}, "bouncer"),
+        "DISTINCT ON": three({"revision": "abc", "seconds": 0.5, "at": NOW - 60} | TIME, "bouncer"),
+        "count(*)": [],
+    },
+    ("policy_sync", "count(*)"): {
+        **FOLLOWED,
+        **HIGHEST,
+        "bouncer_opal_configuration": three(CONFIGURATION | {"last_sync": NOW - 60, "now": NOW}, "bouncer"),
+        "DISTINCT ON": [],
+        "count(*)": three({"type": "auto", "status": "failed", "syncs": 2}, "bouncer"),
+    },
+    ("pip", "oauth_tokens"): {"oauth_tokens": three(PIP, "name"), "overdue": [], "count(*)": []},
+    ("pip", "overdue"): {"oauth_tokens": [], "overdue": three({"overdue": 1}, "environment"), "count(*)": []},
+    ("pip", "count(*)"): {
+        "oauth_tokens": [],
+        "overdue": [],
+        "count(*)": three({"status": "active", "health": "healthy", "connections": 1}, "environment"),
+    },
+    ("decisions", "count(*)"): {
+        **FOLLOWED,
+        **HIGHEST,
+        "decision_requests": [{"is_there": True}],
+        "count(*)": three(EVENT, "environment"),
+        "extract": [],
+    },
+    ("decisions", "extract"): {
+        **FOLLOWED,
+        **HIGHEST,
+        "decision_requests": [{"is_there": True}],
+        "count(*)": [],
+        "extract": three({"last": NOW - 60} | TIME, "environment"),
+    },
+    ("decision_latency", "count(*)"): {
+        **FOLLOWED,
+        **HIGHEST,
+        "count(*)": three({"bucket": 1, "decisions": 2, "seconds": 0.5}, "environment"),
+    },
+    ("logins", "count(*)"): {**FOLLOWED, **HIGHEST, "count(*)": [{"logins": 1, "failures": 2}]},
+    ("users", "user_sessions"): {"user_sessions": [{"sessions": 1, "users": 2}]},
+    ("repository", "github_configuration"): {
+        "github_configuration": [
+            {"connection_status": "connected", "auto_sync": True, "interval_seconds": 300, "last_sync": 1.0, "now": NOW}
+        ]
+    },
+    ("audit", "min(id)"): {
+        "AS zone": [{"zone": "Etc/UTC"}],
+        "attname": [TABLE | {"all_columns": TABLE["columns"]}],
+        "reltuples": [{"rows": 1.0, "size_bytes": 1}],
+        "min(id)": [{"lowest": 1, "highest": 5, "oldest": 1.0} | TIME],
+        "unparseable": [{"unparseable": 0}],
+    },
+    ("audit", "reltuples"): {
+        "AS zone": [{"zone": "Etc/UTC"}],
+        "attname": [TABLE | {"all_columns": TABLE["columns"]}],
+        "reltuples": [{"rows": 1.0, "size_bytes": 1}],
+        "min(id)": [{"lowest": 1, "highest": 5, "oldest": 1.0} | TIME],
+        "unparseable": [{"unparseable": 0}],
+    },
+    ("audit", "unparseable"): {
+        "AS zone": [{"zone": "Etc/UTC"}],
+        "attname": [TABLE | {"all_columns": TABLE["columns"]}],
+        "reltuples": [{"rows": 1.0, "size_bytes": 1}],
+        "min(id)": [{"lowest": 1, "highest": 5, "oldest": 1.0} | TIME],
+        "unparseable": [{"unparseable": 0}],
+    },
+}
+"""What each query answers, by (collector, part of the query whose answer is spoiled)."""
+
+
+def spoil(rows: list[dict[str, Any]], field: str, bad: Any) -> list[dict[str, Any]]:
+    """The rows with one field of the middle one spoiled."""
+    row = dict(rows[len(rows) // 2])
+    if bad is KeyError:
+        del row[field]
+    else:
+        row[field] = bad
+    return [*rows[: len(rows) // 2], row, *rows[len(rows) // 2 + 1 :]]
+
+
+async def collect(name: str, answers: dict[str, Any]) -> dict[tuple[str, ...], float]:
+    """The samples of the third collection, after everything has settled; raises whatever a collection raises."""
+    clock = ManualClock()
+    sql = FakeSql(answers)
+    sources = make_sources(ExporterSettings(), postgres=sql, clock=clock)
+    async with SPECS[name].open(SPECS[name].settings(), sources) as collector:
+        for number in range(4):
+            if "max(id)" in answers:
+                sql.answers["max(id)"] = [{"highest": 100 + number}]
+            with counting():
+                result = await collector.collect()
+                assert result.failure is None, result.failure
+                families = admit(SPECS[name], result.families, Budget()).families
+            await clock.advance(61.0)
+    found = {(family.metric.name, *sample.labels): sample.value for family in families for sample in family.samples}
+    return found | {
+        (family.metric.name, *each.labels): each.total for family in families for each in family.distributions
+    }
+
+
+CASES = [(name, part, field) for (name, part), answers in SQL.items() for field in answers[part][0]]
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize(("name", "part", "field"), CASES)
+async def test_spoiled_field_costs_its_row_at_most(name: str, part: str, field: str, bad: str) -> None:
+    answers = SQL[name, part]
+    clean = await collect(name, answers)
+    found = await collect(name, answers | {part: spoil(answers[part], field, BAD[bad])})
+    others = {key for key in clean if "first" in key or "third" in key}
+    assert {key: found.get(key) for key in others} == {key: clean[key] for key in others}
+
+
+def test_every_collector_that_reads_the_products_tables_is_spoiled() -> None:
+    """A new one has to answer for itself; compliance and policy_parity read them beside Kubernetes and OPA."""
+    reading = {name for name, spec in SPECS.items() if any("GRANT SELECT" in each for each in spec.grants)}
+    assert reading - {"compliance", "policy_parity"} == {name for name, _ in SQL} - {"policy_parity"}
