@@ -10,7 +10,7 @@ import json
 import re
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -51,6 +51,25 @@ if TYPE_CHECKING:
     from chassis.kubernetes_access import Credentials
 
 JsonObject = dict[str, Any]
+
+
+class Answer(dict[str, Any]):
+    """A JSON object as the API returned it to a write, with the warnings that came beside it."""
+
+    warnings: tuple[str, ...] = ()
+
+
+class Reply(NamedTuple):
+    """What one request was answered."""
+
+    status: int
+    body: bytes
+    warnings: tuple[str, ...]
+
+
+WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+"""One value of a Warning header (RFC 7234, 5.5): the API server has no other code than 299."""
+MAX_WARNINGS, WARNING_LENGTH = 20, 1000
 PAGE_ITEMS = 250
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of one answer. A page of 250 pods has about 3 MiB; a larger page is asked for again in halves, and one object is
@@ -125,7 +144,7 @@ class KubernetesClient:
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
-        return _object(await self._send("GET", path, timeout_seconds=timeout_seconds))
+        return _object((await self._send("GET", path, timeout_seconds=timeout_seconds)).body)
 
     async def list(
         self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
@@ -142,7 +161,7 @@ class KubernetesClient:
         deadline = loop.time() + timeout_seconds
         while True:
             try:
-                body = await self._send("GET", path, query=query, timeout_seconds=deadline - loop.time())
+                body = (await self._send("GET", path, query=query, timeout_seconds=deadline - loop.time())).body
                 page = _object(body)
             except _TooLargeError:
                 if query["limit"] == "1":
@@ -161,15 +180,15 @@ class KubernetesClient:
 
     async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
         """A plain-text answer such as a pod's log; ask for `tailLines` or `limitBytes` in the query."""
-        body = await self._send("GET", path, query=query, accept="*/*", timeout_seconds=timeout_seconds)
-        return body.decode("utf-8", errors="replace")
+        reply = await self._send("GET", path, query=query, accept="*/*", timeout_seconds=timeout_seconds)
+        return reply.body.decode("utf-8", errors="replace")
 
     async def create(
         self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
     ) -> JsonObject:
         """Creates an object in a collection or at a subresource such as `eviction`; a name in use is a conflict."""
         query = _write_query(field_manager, is_dry_run=dry_run)
-        return _object(await self._send("POST", path, query=query, body=body, timeout_seconds=timeout_seconds))
+        return _written(await self._send("POST", path, query=query, body=body, timeout_seconds=timeout_seconds))
 
     async def patch(
         self,
@@ -183,13 +202,15 @@ class KubernetesClient:
     ) -> JsonObject:
         """Changes an object and returns it as it then is; with `dry_run` the server checks all and stores nothing.
 
+        The answer's `warnings` are what the server said beside it, as to a person with kubectl.
+
         Put metadata.resourceVersion and metadata.uid into the body, or nothing notices that the object has changed.
         """
         query = _write_query(field_manager, is_dry_run=dry_run)
-        answer = await self._send(
+        reply = await self._send(
             "PATCH", path, query=query, body=body, content_type=kind.value, timeout_seconds=timeout_seconds
         )
-        return _object(answer)
+        return _written(reply)
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
         """Asks whether an object could be deleted, and deletes nothing: a dry run, of a uid that no object has.
@@ -210,8 +231,8 @@ class KubernetesClient:
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
-    ) -> bytes:
-        """The body of a 2xx answer; redirects are not followed, because the token would travel with them."""
+    ) -> Reply:
+        """A 2xx answer; redirects are not followed, because the token would travel with them."""
         headers = {"Accept": accept, "User-Agent": USER_AGENT}
         data = None
         if body is not None:
@@ -227,21 +248,21 @@ class KubernetesClient:
 
     async def _exchange(
         self, method: str, path: str, query: Mapping[str, str] | None, headers: dict[str, str], data: bytes | None
-    ) -> bytes:
+    ) -> Reply:
         """One request, and its answer read to the end; after a 401, which changed nothing, again with new credentials.
 
         Raises BackendError when the answer is no success.
         """
         known = await self._access.credentials()
-        status, body = await self._answer(known, method, path, query, headers, data)
-        if status == UNAUTHORIZED and await self._access.is_renewed(known):
+        reply = await self._answer(known, method, path, query, headers, data)
+        if reply.status == UNAUTHORIZED and await self._access.is_renewed(known):
             known = await self._access.credentials()
-            status, body = await self._answer(known, method, path, query, headers, data)
-        if status != UNAUTHORIZED:
+            reply = await self._answer(known, method, path, query, headers, data)
+        if reply.status != UNAUTHORIZED:
             self._access.note_accepted()
-        if not 200 <= status < 300:  # noqa: PLR2004 - the 2xx class
-            raise _failure(status, body)
-        return body
+        if not 200 <= reply.status < 300:  # noqa: PLR2004 - the 2xx class
+            raise _failure(reply.status, reply.body)
+        return reply
 
     async def _answer(
         self,
@@ -251,8 +272,8 @@ class KubernetesClient:
         query: Mapping[str, str] | None,
         headers: dict[str, str],
         data: bytes | None,
-    ) -> tuple[int, bytes]:
-        """Status and body of the answer to one request with these credentials."""
+    ) -> Reply:
+        """The answer to one request with these credentials."""
         authorization = {} if known.token is None else {"Authorization": f"Bearer {known.token}"}
         async with (
             self._access.connections.lend() as session,
@@ -262,7 +283,21 @@ class KubernetesClient:
                 ssl=known.tls if known.tls is not None else True,
             ) as answer,
         ):  # fmt: skip
-            return answer.status, await _read_bounded(answer)
+            warnings = _read_warnings(answer.headers.getall("Warning", []))
+            return Reply(answer.status, await _read_bounded(answer), warnings)
+
+
+def _read_warnings(values: Sequence[str]) -> tuple[str, ...]:
+    """The texts of Warning headers, bounded; a header may hold several."""
+    texts = [re.sub(r"\\(.)", r"\1", text) for value in values for text in WARNING.findall(value)]
+    return tuple(text[:WARNING_LENGTH] for text in texts[:MAX_WARNINGS])
+
+
+def _written(reply: Reply) -> JsonObject:
+    """The object as it then is, with the warnings that came beside it."""
+    answer = Answer(_object(reply.body))
+    answer.warnings = reply.warnings
+    return answer
 
 
 def _url(server: str, path: str, query: Mapping[str, str] | None) -> URL:
@@ -326,6 +361,7 @@ def _failure(status: int, body: bytes) -> BackendError:
 
 
 __all__ = [
+    "Answer",
     "JsonObject",
     "KubernetesClient",
     "PatchKind",

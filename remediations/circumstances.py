@@ -5,7 +5,7 @@ They stand beside `remediations.model`, which names them in its Facts and Histor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class NewPods:
+    """Whether the cluster would take new pods of the template, as far as our rights let us read it."""
+
+    refusals: tuple[str, ...] = ()
+    """Why it would take none, not even in the place of one that has gone."""
+    crowded: tuple[str, ...] = ()
+    """Why it would take none beside those that there are."""
+    unread: tuple[str, ...] = ()
+    """What could not be read or judged; it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """What the pod template would start now, beside CC_DROP_TABLES."""
 
     unpinned: tuple[str, ...] = ()
     """`container: image` of every image that is pulled anew at each start and named by a tag only."""
     sources: tuple[Source, ...] = ()
+    new_pods: NewPods = field(default_factory=NewPods)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from chassis.errors import PermanentError, Reason
@@ -23,6 +24,7 @@ from remediations.circumstances import Change, Pods, Template
 from remediations.delivery import find_delivery, read_managers, read_scalers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
 from remediations.model import Target
+from remediations.new_pods import read_new_pods
 from remediations.once import Once
 from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge, unavailable
 from remediations.workload import Autoscaler, Budgets, Workload
@@ -94,9 +96,11 @@ class ClusterReader:
             return any(_is_ready(item) for item in items), read_pods(items)
 
     async def template(self, target: Target, document: JsonObject) -> Template:
-        """What new pods would start: images that may have changed, ConfigMaps and Secrets with their last change."""
+        """What new pods would start, and whether the cluster would take them."""
+        api, namespace, seconds = self._api, target.namespace, self._timeout_seconds
         with reading("Deployment"):
-            return await read_template(self._api, target.namespace, document["spec"]["template"], self._timeout_seconds)
+            template = await read_template(api, namespace, document["spec"]["template"], seconds)
+            return replace(template, new_pods=await read_new_pods(api, namespace, document, seconds))
 
     async def changes(self, target: Target, document: JsonObject) -> tuple[Change, ...]:
         """What others changed last on the Deployment; from its ReplicaSets where it does not keep field managers."""

@@ -2,6 +2,8 @@
 
 A write is never sent again on a doubt: the object is looked at, and carries the operation id or does not.
 
+- What starts pods from a template is sent as a dry run first: where the server's warnings say that the namespace would
+  refuse them, nothing is sent and the pods that serve stay.
 - A plan in dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing.
   HTTP calls and statements know no dry run: they are not sent.
 - 409, and 422 on metadata.uid, mean that the object is not the one that was judged. If it already carries the
@@ -19,11 +21,13 @@ from dataclasses import dataclass, field, replace
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes_pods import is_ending, is_over
+from remediations import pod_security
 from remediations.decision import Plan
 from remediations.journal.errors import FenceLostError
 from remediations.model import Fact
 from remediations.policy_model import Query
 from remediations.progress import Progress
+from remediations.reasons import HoldReason
 from remediations.senders import (
     Caller,
     Key,
@@ -37,11 +41,24 @@ from remediations.senders import (
     send_patch,
     send_statement,
 )
-from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step, leaves_no_mark
+from remediations.step import (
+    CreateStep,
+    GateStep,
+    HttpStep,
+    PatchStep,
+    SqlStep,
+    Step,
+    leaves_no_mark,
+    namespace_of,
+    starts_pods,
+)
 
 __all__ = ["Executor", "Sending", "Sent", "Tools"]
 
 ARRIVED = frozenset({Sending.DONE, Sending.ALREADY_DONE})
+UNREHEARSED = ("does not support dry run", "the API's answer is")
+"""In the answer to a dry run that says nothing: an admission webhook with side effects would have to be asked (400), or
+what the server said cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +158,39 @@ class Executor:
 
     async def _send_marked(self, step: Step, lease_until: float) -> Sent:
         """A step that leaves a mark on an object, complete with the template that it is made from."""
+        if self._api is not None and starts_pods(step) and isinstance(step, PatchStep):
+            return await self._rehearse(step, lease_until) or await self._send(step, lease_until)
         if self._api is None or not isinstance(step, CreateStep) or not step.template_path:
             return await self._send(step, lease_until)
         whole = await fill_template(self._api, step, self._timeout_seconds)
-        return whole if isinstance(whole, Sent) else await self._send(whole, lease_until)
+        return (
+            whole
+            if isinstance(whole, Sent)
+            else await self._rehearse(whole, lease_until) or await self._send(whole, lease_until)
+        )
+
+    async def _rehearse(self, step: PatchStep | CreateStep, lease_until: float) -> Sent | None:
+        """Why the step is not sent now, by the word of the API server to the very same request as a dry run.
+
+        None when the server would take it, and new pods too. An admission webhook that knows no dry run says nothing.
+        """
+        self._require_lease(lease_until)
+        asked = await self._dry_run(step)
+        if asked.result is Sending.DONE or any(words in asked.detail for words in UNREHEARSED):
+            return None
+        return await self._look(step, asked) if asked.result in {Sending.CHANGED, Sending.REFUSED} else asked
+
+    async def _judge_pods(self, step: PatchStep | CreateStep, answered: Sent) -> Sent:
+        """The answer, or HELD when its warnings mean that the namespace would refuse new pods."""
+        if self._api is None or not pod_security.is_about_pods(answered.warnings):
+            return answered
+        try:
+            namespace = await self._api.get(namespace_of(step.path), timeout_seconds=self._timeout_seconds)
+            labels = (namespace.get("metadata") or {}).get("labels") or {}
+        except BackendError:
+            labels = None
+        refusal = pod_security.find_refusal(answered.warnings, labels)
+        return Sent(Sending.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED) if refusal else answered
 
     async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> Sent:
         """Whether the check is true by data collected after the step before it began."""
@@ -170,20 +216,20 @@ class Executor:
         if not isinstance(step, GateStep) and not self._has_tool(step):
             return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
         if self._api is not None and isinstance(step, PatchStep):
-            return await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
+            sent = await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
+            return await self._judge_pods(step, sent)
         if self._api is not None and isinstance(step, CreateStep):
             whole = await fill_template(self._api, step, self._timeout_seconds)
             if isinstance(whole, Sent):
                 return whole
-            step = whole
-            return await send_creation(self._api, step, self._timeout_seconds, is_dry_run=True)
+            sent = await send_creation(self._api, whole, self._timeout_seconds, is_dry_run=True)
+            return await self._judge_pods(whole, sent)
         return Sent(Sending.DONE, "not sent: it knows no dry run")
 
     async def _send(self, step: Step, lease_until: float) -> Sent:
         """One step, for real."""
         # No await between this check and the call: a claim that has run out meanwhile must not write.
-        if self._clock.now() + self._timeout_seconds > lease_until:
-            raise FenceLostError("the lease would run out before the write is answered")
+        self._require_lease(lease_until)
         tools, seconds = self._tools, self._timeout_seconds
         if isinstance(step, HttpStep) and tools.http is not None:
             return await send_call(tools.http, step, tools.keys, seconds)
@@ -198,6 +244,11 @@ class Executor:
         else:
             return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
         return await self._look(step, sent) if sent.result in {Sending.CHANGED, Sending.REFUSED} else sent
+
+    def _require_lease(self, lease_until: float) -> None:
+        """Raises FenceLostError when the claim could run out before a request is answered."""
+        if self._clock.now() + self._timeout_seconds > lease_until:
+            raise FenceLostError("the lease would run out before the write is answered")
 
     async def _look(self, step: Step, refused: Sent) -> Sent:
         """The refusal, unless the object carries the operation id: then the step is done, whatever the answer said."""

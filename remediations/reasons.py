@@ -47,6 +47,8 @@ class HoldReason(StrEnum):
     PARTIALLY_READY = "partially_ready"
     NOTHING_READY = "nothing_ready"
     DISRUPTION_BUDGET = "disruption_budget"
+    PODS_REFUSED = "pods_refused"
+    """New pods would not be taken: by quota, LimitRange, Pod Security, or for want of an object that they name."""
     DROP_TABLES = "drop_tables"
     TEMPLATE_UNREADABLE = "template_unreadable"
     CONFIGURATION_CHANGED = "configuration_changed"

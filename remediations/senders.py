@@ -18,7 +18,7 @@ from yarl import URL
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, ConflictError, Reason, TransientError
 from chassis.http import Call, Response
-from chassis.kubernetes import JsonObject, PatchKind
+from chassis.kubernetes import Answer, JsonObject, PatchKind
 from remediations.cluster import ClusterApi
 from remediations.model import FIELD_MANAGER
 from remediations.reasons import HoldReason
@@ -61,6 +61,8 @@ class Sent:
     hold: HoldReason | None = None
     was_sent: bool = True
     """False: refused before anything left, because something that is needed to send it is missing."""
+    warnings: tuple[str, ...] = ()
+    """What the API server said beside its answer."""
 
 
 class Patcher(Protocol):
@@ -134,13 +136,13 @@ async def send_patch(api: Writer, step: PatchStep, timeout_seconds: float, *, is
         )
     except BackendError as error:
         return _answered(error)
-    return Sent(Sending.DONE, "", _generation(document))
+    return Sent(Sending.DONE, "", _generation(document), warnings=_warnings(document))
 
 
 async def send_creation(api: Writer, step: CreateStep, timeout_seconds: float, *, is_dry_run: bool) -> Sent:
     """One POST. 429 on an eviction is a budget's answer: held, and never a delete instead."""
     try:
-        await api.create(
+        document = await api.create(
             step.path,
             dict(step.body),
             field_manager=FIELD_MANAGER,
@@ -151,7 +153,7 @@ async def send_creation(api: Writer, step: CreateStep, timeout_seconds: float, *
         if error.reason is Reason.OVERLOADED and step.gone_uid:
             return Sent(Sending.HELD, str(error), hold=HoldReason.DISRUPTION_BUDGET)
         return _answered(error)
-    return Sent(Sending.DONE)
+    return Sent(Sending.DONE, warnings=_warnings(document))
 
 
 async def fill_template(api: Writer, step: CreateStep, timeout_seconds: float) -> CreateStep | Sent:
@@ -208,6 +210,11 @@ def _answered(error: BackendError) -> Sent:
     if isinstance(error, TransientError):
         return Sent(Sending.UNKNOWN, detail)
     return Sent(Sending.CHANGED if isinstance(error, ConflictError) else Sending.REFUSED, detail)
+
+
+def _warnings(document: JsonObject) -> tuple[str, ...]:
+    """The warnings that came beside the object."""
+    return document.warnings if isinstance(document, Answer) else ()
 
 
 def _generation(document: JsonObject) -> int | None:

@@ -81,3 +81,16 @@ Step = PatchStep | CreateStep | HttpStep | SqlStep | GateStep
 def leaves_no_mark(step: Step) -> bool:
     """Whether nobody can find out later that the step was sent."""
     return isinstance(step, HttpStep | SqlStep)
+
+
+def starts_pods(step: Step) -> bool:
+    """Whether new pods follow from a template that the step changes or brings."""
+    if isinstance(step, CreateStep):
+        return bool(step.template_path)
+    return isinstance(step, PatchStep) and "template" in (step.body.get("spec") or {})
+
+
+def namespace_of(path: str) -> str:
+    """The API path of the namespace that the object at a path lies in."""
+    parts = path.split("/")
+    return f"/api/v1/namespaces/{parts[parts.index('namespaces') + 1]}"

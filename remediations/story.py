@@ -70,7 +70,7 @@ def sent_data(sent: Sent, *, is_dry_run: bool = False) -> dict[str, Any]:
         "detail": sent.detail[:MAX_TEXT],
         "generation": sent.generation,
         "dry_run": is_dry_run,
-    }
+    } | ({"warnings": [text[:MAX_TEXT] for text in sent.warnings]} if sent.warnings else {})
 
 
 def verdict_data(verdict: Verdict, facts: Facts) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from remediations.actions import ActionInput, Effect, Parameter, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
 from remediations.model import Facts
+from remediations.new_pods import READS
 from remediations.reasons import HoldReason
 from remediations.sights import Need, Pod
 from remediations.step import CreateStep
@@ -35,6 +36,7 @@ from remediations.workload import Workload
         "create core/pods/eviction",
         "list policy/poddisruptionbudgets",
         "get core/configmaps",
+        *READS,
     ),
     parameters=(
         Parameter(

@@ -6,6 +6,7 @@ from chassis.kubernetes_paths import deployment_path
 from remediations.actions import ActionInput, Effect, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.model import ANNOTATION_OPERATION
+from remediations.new_pods import READS
 from remediations.reasons import HoldReason
 from remediations.step import PatchStep
 
@@ -22,6 +23,7 @@ from remediations.step import PatchStep
         "list core/events",
         "list policy/poddisruptionbudgets",
         "get core/configmaps",
+        *READS,
     ),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:

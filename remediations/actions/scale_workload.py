@@ -9,6 +9,7 @@ from typing import Any
 from remediations.actions import ActionInput, Effect, Parameter, ParameterKind, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range
+from remediations.new_pods import READS
 from remediations.owners import LEAST, MOST, RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.reasons import HoldReason
 from remediations.sights import Need
@@ -19,7 +20,7 @@ from remediations.undo import Undo
     kinds=("Deployment",),
     effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.STARTS_PODS, Effect.SETS_REPLICAS}),
     refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP, HoldReason.CONDITION_UNKNOWN}),
-    rbac=(*RIGHTS, "get core/configmaps"),
+    rbac=(*RIGHTS, "get core/configmaps", *READS),
     parameters=(
         Parameter(
             "max_replicas_cap",

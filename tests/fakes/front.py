@@ -9,7 +9,7 @@ import http.client
 import json
 import ssl
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +23,9 @@ WRITES = frozenset({"PATCH", "POST", "PUT", "DELETE"})
 EVERYTHING = WRITES | {"GET"}
 PASSED_ON = ("Authorization", "Content-Type", "Accept", "User-Agent")
 FORWARD_SECONDS = 20.0
+
+
+Answered = tuple[int, str, bytes, Sequence[str]]
 
 
 class Fault(Enum):
@@ -62,9 +65,11 @@ class Front:
         self.spares_dry_runs = True
         """A dry run changes nothing: a fault is for what is meant, not for the question whether it would be refused."""
         self.seen: list[tuple[str, str]] = []
-        """Method and path of every request."""
+        """Method and path of every request; of a query only `?dryRun=All` is kept."""
         self.statuses: list[tuple[str, int]] = []
-        """Method and status of everything that the server has answered."""
+        """Method and status of everything that the server has answered, dry runs left out."""
+        self.dry_runs: list[tuple[str, int]] = []
+        """The same of dry runs."""
 
     def fail(self, fault: Fault, methods: Collection[str] = EVERYTHING, status: int = 500) -> None:
         """Lets requests with these methods fail from now on."""
@@ -116,15 +121,16 @@ class Front:
         """Returns when a held request may go on."""
         self._released.wait()
 
-    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        """Status, content type and body of the server's answer."""
+    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
+        """Status, content type, body and warnings of the server's answer."""
         connection = self._connect()
         try:
             connection.request(method, path, body or None, headers)
             answer = connection.getresponse()
             content = answer.read()
-            self.statuses.append((method, answer.status))
-            return answer.status, answer.headers.get("Content-Type", ""), content
+            statuses = self.dry_runs if "dryRun=All" in path else self.statuses
+            statuses.append((method, answer.status))
+            return answer.status, answer.headers.get("Content-Type", ""), content, answer.headers.get_all("Warning", [])
         finally:
             connection.close()
 
@@ -165,8 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
         front, method = self.front, self.command
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name: value for name in PASSED_ON if (value := self.headers.get(name))}
-        front.seen.append((method, self.path.split("?")[0]))
-        is_spared = front.spares_dry_runs and "dryRun=All" in self.path
+        is_dry_run = "dryRun=All" in self.path
+        front.seen.append((method, self.path.split("?")[0] + ("?dryRun=All" if is_dry_run else "")))
+        is_spared = front.spares_dry_runs and is_dry_run
         order = None if is_spared else front.order_for(method)
         if order is None:
             self._answer(*front.forward(method, self.path, headers, body))
@@ -197,12 +204,16 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(*answer, sent=len(answer[2]) // 2)
 
-    def _answer(self, status: int, content_type: str, body: bytes, sent: int | None = None) -> None:
+    def _answer(
+        self, status: int, content_type: str, body: bytes, warnings: Sequence[str] = (), sent: int | None = None
+    ) -> None:
         """Sends the answer, or only so many bytes of the body that it announces."""
         with suppress(OSError):
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
+            for warning in warnings:
+                self.send_header("Warning", warning)
             self.end_headers()
             self.wfile.write(body[:sent])
 

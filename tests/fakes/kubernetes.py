@@ -24,7 +24,7 @@ class FakeCluster:
     before: Hook = lambda _verb, _path: None
     """Runs before a call takes effect: what it raises, the server never did."""
     after: Hook = lambda _verb, _path: None
-    """Runs after a call took effect: what it raises, the caller sees although the server did it."""
+    """Runs after a call took effect: what it raises, the caller sees although the server did it. A dry run has none."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     stored: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     """Every patch that changed an object."""
@@ -71,7 +71,8 @@ class FakeCluster:
             if path.endswith("/scale")
             else self.apply(path, body, is_dry_run=dry_run)
         )
-        self.after("patch", path)
+        if not dry_run:
+            self.after("patch", path)
         return copy.deepcopy(changed)
 
     async def create(

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from remediations.circumstances import Change, ProcessStart, Source, Template
+from remediations.circumstances import Change, NewPods, ProcessStart, Source, Template
 from remediations.decide import ACTIONS
 from remediations.guards import GuardInput
 from remediations.ladder import rung_number
@@ -206,7 +206,8 @@ def _template(told: Mapping[str, Any]) -> Fact[Template]:
         Source(item["name"], None if item["age"] is None else NOW - item["age"], "permission")
         for item in told.get("sources", ())
     )
-    return Fact(Template(tuple(told.get("unpinned", ())), sources), "scenario")
+    new_pods = NewPods(**_fixed(told.get("new_pods", {})))
+    return Fact(Template(tuple(told.get("unpinned", ())), sources, new_pods), "scenario")
 
 
 def _autoscalers(told: Mapping[str, Any]) -> list[Autoscaler]:

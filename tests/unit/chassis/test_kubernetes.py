@@ -322,3 +322,28 @@ async def test_rendered_client_hides_the_token(tmp_path: Path) -> None:
         with pytest.raises(PermanentError) as caught:
             await client.get(PATH, timeout_seconds=5)
         assert TOKEN not in f"{client!r} {caught.value} {caught.value!r}"
+
+
+async def test_warnings_beside_the_answer_to_a_write_are_returned(tmp_path):
+    """R5: the header was thrown away; one header may hold several, and a quotation mark in a text is escaped."""
+    answer = says({"kind": "Deployment"})
+    answer.headers.add("Warning", '299 - "would violate PodSecurity \\"restricted:latest\\": x", 299 - "old API"')
+    answer.headers.add("Warning", '299 - "third"')
+    api = Api([answer])
+    body = {"metadata": {"name": "x"}}
+    async with opened(tmp_path, api) as client:
+        patched = await client.patch(
+            PATH, body, kind=PatchKind.MERGE, field_manager="m", timeout_seconds=5.0, dry_run=True
+        )
+        created = await client.create(PATH, body, field_manager="m", timeout_seconds=5.0)
+    expected = ('would violate PodSecurity "restricted:latest": x', "old API", "third")
+    assert isinstance(patched, kubernetes.Answer)
+    assert isinstance(created, kubernetes.Answer)
+    assert (patched, patched.warnings, created.warnings) == ({"kind": "Deployment"}, expected, expected)
+
+
+async def test_answer_without_warnings_has_none(tmp_path):
+    async with opened(tmp_path, Api([says({})])) as client:
+        patched = await client.patch(PATH, {}, kind=PatchKind.MERGE, field_manager="m", timeout_seconds=5.0)
+    assert isinstance(patched, kubernetes.Answer)
+    assert patched.warnings == ()

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
+from chassis.kubernetes_quantity import parse_quantity
 from exporter.workload_objects import (
     allowance,
     find_autoscaler,
-    parse_quantity,
     read_autoscaler,
     read_deployment,
     read_usage,

@@ -169,4 +169,4 @@ async def test_process_that_died_before_it_knew_an_answer_counts_once(world: Wor
 
     remediation = await world.newest()
     assert (remediation.state, remediation.attempts) == (State.SUCCEEDED, 1)
-    assert [path for verb, path in world.cluster.calls if verb == "patch"] == [DEPLOYMENT]
+    assert [path for verb, path in world.cluster.calls if verb == "patch"] == [DEPLOYMENT] * 2, "a dry run and a write"

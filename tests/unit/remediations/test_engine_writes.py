@@ -138,7 +138,7 @@ async def test_write_without_an_answer_is_looked_up_and_not_repeated(world: Worl
     await world.work(engine)
 
     assert ((await world.newest()).state, world.generation) == (State.SUCCEEDED, 4)
-    assert [path for verb, path in world.cluster.calls if verb == "patch"] == [DEPLOYMENT]
+    assert [path for verb, path in world.cluster.calls if verb == "patch"] == [DEPLOYMENT] * 2, "a dry run and a write"
 
 
 async def test_write_that_never_arrived_is_decided_anew(world: World):

@@ -1,0 +1,93 @@
+"""R5: what starts pods is sent as a dry run first, and what the server says beside its answer is heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chassis.errors import ConflictError, PermanentError, Reason, TransientError
+from chassis.kubernetes import Answer
+from remediations.decision import Plan
+from remediations.executor import Executor, Sending
+from remediations.model import ANNOTATION_OPERATION
+from remediations.pod_security import ENFORCE
+from remediations.reasons import HoldReason
+from remediations.step import PatchStep
+from tests.fakes.clock import ManualClock
+from tests.fakes.decisions import API, NOW
+from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, FakeCluster, a_cluster
+
+MARK = {ANNOTATION_OPERATION: "op-1"}
+STEP = PatchStep(DEPLOYMENT, "strategic", {"spec": {"template": {"metadata": {"annotations": MARK}}}}, MARK)
+WARNING = 'would violate PodSecurity "restricted:latest": runAsNonRoot != true (pod or container "api" must set it)'
+
+
+class WarningCluster(FakeCluster):
+    """Says something beside every answer to a write, and answers a dry run as the test says."""
+
+    said: tuple[str, ...] = ()
+    refusal: Exception | None = None
+    sent: list[bool]
+
+    async def patch(self, path: str, body: Any, *, dry_run: bool = False, **rest: Any) -> Any:
+        self.sent = [*getattr(self, "sent", []), dry_run]
+        if dry_run and self.refusal is not None:
+            raise self.refusal
+        answer = Answer(await super().patch(path, body, dry_run=dry_run, **rest))
+        answer.warnings = self.said
+        return answer
+
+
+def a_server(**labels: str) -> WarningCluster:
+    namespace = {"metadata": {"name": NAMESPACE, "labels": labels}}
+    return WarningCluster(a_cluster(ready=3).objects | {f"/api/v1/namespaces/{NAMESPACE}": namespace})
+
+
+async def write(server: WarningCluster) -> Any:
+    plan = Plan("restart_workload", API, "op-1", "restarts", (STEP,), {}, {"effect": "rollout"})
+    return await Executor(server, ManualClock(NOW), 3.0).write(plan, NOW + 10.0)
+
+
+async def test_nothing_is_sent_where_new_pods_would_be_refused():
+    server = a_server(**{ENFORCE: "restricted"})
+    server.said = (WARNING,)
+    sent = await write(server)
+    assert (sent.result, sent.hold, server.sent, server.stored) == (Sending.HELD, HoldReason.PODS_REFUSED, [True], [])
+    assert WARNING in sent.detail
+
+
+@pytest.mark.parametrize("labels", [{}, {ENFORCE: "baseline"}])
+async def test_warning_about_a_level_that_is_not_enforced_is_told(labels):
+    server = a_server(**labels)
+    server.said = (WARNING,)
+    sent = await write(server)
+    assert (sent.result, sent.warnings, server.sent) == (Sending.DONE, (WARNING,), [True, False])
+
+
+async def test_namespace_that_may_not_be_read_leaves_the_servers_word():
+    server = a_server()
+    server.said = (WARNING,)
+    del server.objects[f"/api/v1/namespaces/{NAMESPACE}"]
+    assert (await write(server)).hold is HoldReason.PODS_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("refusal", "result"),
+    [
+        (ConflictError("HTTP status 409"), Sending.CHANGED),
+        (PermanentError(Reason.PERMISSION, "HTTP status 403"), Sending.REFUSED),
+        (TransientError(Reason.HTTP_5XX, "HTTP status 500: failed calling webhook"), Sending.UNKNOWN),
+    ],
+)
+async def test_what_the_dry_run_is_answered_is_not_sent_for_real(refusal, result):
+    """R3: so a server that fails is sent one request for each attempt."""
+    server = a_server()
+    server.refusal = refusal
+    assert ((await write(server)).result, server.sent) == (result, [True])
+
+
+async def test_webhook_that_knows_no_dry_run_does_not_hold():
+    server = a_server()
+    server.refusal = PermanentError(Reason.MALFORMED, 'HTTP status 400: admission webhook "x" does not support dry run')
+    assert ((await write(server)).result, server.sent) == (Sending.DONE, [True, False])
