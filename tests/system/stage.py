@@ -14,13 +14,20 @@ from tests.fakes.watch import Watch
 from tests.integration.remediations.running import RemediatorServer, an_alert
 from tools.chart import REMEDIATOR, remediator_rights
 from tools.servers.kubernetes import Cluster, is_rolled_out
+from tools.slowness import slowness
 
 NAME = "control-plane-api"
 OPEN_STATES = frozenset({"received", "claimed", "held", "planned", "writing", "verifying"})
 OPERATION = "controlcore.io/operation-id"
-LEASE_SECONDS = 2.0
-WORKER = {"lease_seconds": LEASE_SECONDS, "facts_timeout_seconds": 1.5, "verify_seconds": 0.2, "idle_seconds": 0.05}
-API_TIMEOUT_SECONDS = 1.0
+# What must answer in time has more of it on a slow machine; what does not answer costs as much more.
+LEASE_SECONDS = 2.0 * slowness()
+WORKER = {
+    "lease_seconds": LEASE_SECONDS,
+    "facts_timeout_seconds": 1.5 * slowness(),
+    "verify_seconds": 0.2,
+    "idle_seconds": 0.05,
+}
+API_TIMEOUT_SECONDS = 1.0 * slowness()
 CONTAINER = {"name": "api", "image": "api:1", "resources": {"requests": {"cpu": "100m"}}}
 EVENT_RULE = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 

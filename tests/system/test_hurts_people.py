@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal
 import time
+from datetime import datetime
 
 import pytest
 
@@ -12,10 +16,11 @@ from tests.integration.remediations.running import an_alert
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.kubernetes_client import STRATEGIC_PATCH
+from tools.slowness import slowness
 
 pytestmark = pytest.mark.timeout(120)
 READY = {"name": "pods", "kind": "pods_ready"}
-QUIET_SECONDS = 3
+QUIET_SECONDS = 3600
 
 
 def test_exporter_cut_off_from_a_healthy_api_restarts_nothing(stage: Stage) -> None:
@@ -49,7 +54,7 @@ def test_silence_set_between_receipt_and_write_stops_the_write(stage: Stage) -> 
         AlertmanagerServer("route: {receiver: none}\nreceivers: [{name: none}]") as alertmanager,
         Front(alertmanager.url) as front,
     ):
-        settings = {"alertmanager": {"url": front.url, "timeout_seconds": 1.0}}
+        settings = {"alertmanager": {"url": front.url, "timeout_seconds": slowness()}}
         stage.watch.may_answer.clear()
         with stage.remediator(settings=settings) as remediator:
             deliver(remediator)
@@ -66,17 +71,26 @@ def test_silence_set_between_receipt_and_write_stops_the_write(stage: Stage) -> 
 
 
 def test_rollout_of_a_person_is_waited_out(stage: Stage) -> None:
-    """Somebody has just rolled the Deployment out; the default is half an hour of quiet, here a few seconds."""
+    """Somebody has just rolled the Deployment out: nothing is written before the quiet time is over.
+
+    It ends two seconds after the hold has been seen, however long the machine took until then.
+    """
     stage.deploy()
     path = f"{stage.path()}?fieldManager=kubectl-rollout"
+
+    def change_times() -> dict[str, float]:
+        fields = stage.read()["metadata"]["managedFields"]
+        return {item["manager"]: datetime.fromisoformat(item["time"]).timestamp() for item in fields}
+
+    def rollout_time() -> float:
+        return change_times()["kubectl-rollout"]
 
     def is_newest() -> bool:
         """Times of the API are whole seconds, and the Deployment is young itself."""
         mark = {"kubectl.kubernetes.io/restartedAt": str(time.monotonic())}
         rollout = {"spec": {"template": {"metadata": {"annotations": mark}}}}
-        fields = stage.cluster.client.patch(path, rollout, STRATEGIC_PATCH)["metadata"]["managedFields"]
-        times = {item["manager"]: item["time"] for item in fields}
-        return times["kubectl-rollout"] > times["controlcore-test"]
+        stage.cluster.client.patch(path, rollout, STRATEGIC_PATCH)
+        return rollout_time() > change_times()["controlcore-test"]
 
     wait_for(is_newest)
     stage.cluster.wait_rolled_out(stage.namespace, NAME)
@@ -86,7 +100,17 @@ def test_rollout_of_a_person_is_waited_out(stage: Stage) -> None:
         wait_held(remediator, "human_active")
         story = remediator.read("SELECT data FROM record WHERE kind = 'decision' ORDER BY number LIMIT 1")
         assert "kubectl-rollout changed" in story[0][0]
+        assert stage.generation() == before
+
+        changed_at = rollout_time()
+        quiet_seconds = math.ceil(time.time() - changed_at) + 2
+        long, short = (f"human_quiet_seconds: {seconds}" for seconds in (QUIET_SECONDS, quiet_seconds))
+        assert long in remediator.policies
+        remediator.policies_path.write_text(remediator.policies.replace(long, short))
+        os.kill(remediator.process.pid, signal.SIGHUP)
         assert wait_closed(remediator) == "succeeded"
+        ((written_at,),) = remediator.read("SELECT at FROM record WHERE kind = 'intent'")
+        assert written_at >= changed_at + quiet_seconds
         assert stage.generation() == before + 1
 
 

@@ -19,7 +19,7 @@ from tests.integration.remediations.running import TOKEN, RemediatorServer
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
 from tools.servers.control_plane import ADMIN_TOKEN
 from tools.servers.postgres import PASSWORD, PostgresServer
-from tools.slowness import scaled
+from tools.slowness import scaled, slowness
 
 pytestmark = pytest.mark.timeout(120)
 SIX_HOURS = 6 * 3600
@@ -69,14 +69,16 @@ class Sessions:
 
     def open(self, user: str = "control_plane") -> psycopg.Connection[Any]:
         """One more session; OperationalError with SQLSTATE 53300 when there is no room."""
-        connection = psycopg.connect(self._server.dsn(user, "postgres"), connect_timeout=5)
+        connection = psycopg.connect(self._server.dsn(user, "postgres"), connect_timeout=int(scaled(5)))
         self._stack.callback(connection.close)
         return connection
 
     def has_room(self) -> bool:
         """Whether the control plane gets a new connection."""
         try:
-            with closing(psycopg.connect(self._server.dsn("control_plane", "postgres"), connect_timeout=5)):
+            with closing(
+                psycopg.connect(self._server.dsn("control_plane", "postgres"), connect_timeout=int(scaled(5)))
+            ):
                 return True
         except psycopg.OperationalError as error:
             if "connection slots" not in str(error):
@@ -93,7 +95,7 @@ class Sessions:
 def sleep(connection: psycopg.Connection[Any]) -> None:
     """Keeps a session busy until somebody cancels its query."""
     with suppress(psycopg.errors.QueryCanceled):
-        connection.execute("SELECT pg_sleep(60)")
+        connection.execute("SELECT pg_sleep(3600)")
 
 
 def is_alive(connection: psycopg.Connection[Any]) -> bool:
@@ -119,8 +121,8 @@ def test_used_up_connections_cost_idle_sessions_and_nothing_else(stage: Stage, f
         witnesses=[],
     )
     top = {"dependencies": {"database": {"promql": "room", "collectors": ["postgres"]}}}
-    policies = (stage.policy(dependencies=["database"], retry_seconds=60), ending)
-    settings = {"database": {"url": full_database.dsn("remediator"), "timeout_seconds": 1.0}}
+    policies = (stage.policy(dependencies=["database"], retry_seconds=3600), ending)
+    settings = {"database": {"url": full_database.dsn("remediator"), "timeout_seconds": slowness()}}
     with ExitStack() as stack, stage.remediator(*policies, settings=settings, **top) as remediator:
         sessions = Sessions(full_database, stack)
         wait_for(lambda: full_database.run_sql("SELECT 1 FROM pg_stat_activity WHERE usename = 'remediator'"))

@@ -18,7 +18,7 @@ from tests.system.kill_points import LONGEST_DELAYS, OPEN_STATES, POLICIES, TRIG
 from tests.system.nursery import BornRemediator, Nursery
 from tests.system.slow_network import SlowNetwork
 from tools.chart import render
-from tools.slowness import scaled
+from tools.slowness import scaled, slowness
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
@@ -39,7 +39,12 @@ ENDS_OF_CALLS = {True: {"succeeded", "unverified"}, False: {"unverified", "faile
 UNPROVEN_SHARE = 0.5
 """A machine busy with other workers may be too slow for a proof; verification that never proves anything passes it."""
 SETTINGS = {
-    "worker": {"lease_seconds": 2.5, "facts_timeout_seconds": 2.0, "verify_seconds": 0.2, "idle_seconds": 0.05},
+    "worker": {
+        "lease_seconds": 2.5 * slowness(),
+        "facts_timeout_seconds": 2.0 * slowness(),
+        "verify_seconds": 0.2,
+        "idle_seconds": 0.05,
+    },
 }
 
 

@@ -13,6 +13,7 @@ from chassis import kubernetes
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from chassis.kubernetes import KubernetesClient, PatchKind
 from tools.servers.kubernetes import StartedCluster
+from tools.slowness import scaled, slowness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
-GENEROUS_SECONDS = 20.0
-DEADLINE_SECONDS = 0.6
+GENEROUS_SECONDS = scaled(10.0)
+DEADLINE_SECONDS = 0.6 * slowness()
 MANAGER = "controlcore-test"
 
 
@@ -266,5 +267,5 @@ async def test_frozen_api_costs_the_deadline_and_works_after_thaw(cluster: Clust
             error = await failure_of(client.get(path, timeout_seconds=DEADLINE_SECONDS))
             spent.append(time.monotonic() - started)
             assert (type(error), error.reason) == (TransientError, Reason.TIMEOUT)
-    assert min(spent) <= DEADLINE_SECONDS + 0.2
+    assert min(spent) <= DEADLINE_SECONDS + scaled(0.1)
     assert (await client.get(path, timeout_seconds=GENEROUS_SECONDS))["metadata"]["name"] == "default"

@@ -15,13 +15,14 @@ from chassis.errors import PermanentError, Reason
 from chassis.kubernetes import KubernetesClient
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import make_serving_pair
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
-GENEROUS_SECONDS = 20.0
+GENEROUS_SECONDS = scaled(10.0)
 
 
 @pytest.fixture

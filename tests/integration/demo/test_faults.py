@@ -96,20 +96,32 @@ def test_public_port_takes_faults_from_loopback_too(healed: StandIn) -> None:
 
 
 def test_cpu_fault_burns_its_share_and_no_more_than_the_limit() -> None:
+    """What it gets is less while others use the cores: rounds are played until the machine leaves it enough."""
     bouncer = processes.start("bouncer", ["--cpu-limit-millicores", "100"])
+    most = {50: 0.0, 100: 0.0, 5000: 0.0}
+
+    def is_in_proportion() -> bool:
+        for asked, used in most.items():
+            most[asked] = max(used, burn(bouncer, asked))
+        half, whole, beyond = (used / most[100] for used in most.values())
+        return 0.35 <= half <= 0.75 and whole == 1.0 and beyond >= 0.7
+
     try:
-        assert 60 <= burn(bouncer, 100) <= 130
-        assert 60 <= burn(bouncer, 5000) <= 130
-        assert 30 <= burn(bouncer, 50) <= 80
+        wait_for(is_in_proportion, describe=lambda: most)
     finally:
         bouncer.end()
+    assert most[5000] <= 1.3 * most[100]
+    assert max(most.values()) <= 130, "the limit holds whatever the machine does"
 
 
-def burn(program: processes.Program, millicores: float, seconds: float = 1.5) -> float:
-    """Switch the fault on and return what the process then really uses, in thousandths of a core."""
+def burn(program: processes.Program, millicores: float, seconds: float = 1.0) -> float:
+    """Switch the fault on and return what the process then really uses, in thousandths of a core.
+
+    The time is taken around the two readings: a pause of this process makes the figure smaller, never larger.
+    """
     ask(f"{program.admin_url}/_fault", {"kind": "cpu", "millicores": millicores})
     time.sleep(0.2)
-    before, started_at = cpu_seconds(program.pid), time.monotonic()
+    started_at, before = time.monotonic(), cpu_seconds(program.pid)
     time.sleep(seconds)
     after, ended_at = cpu_seconds(program.pid), time.monotonic()
     assert before is not None

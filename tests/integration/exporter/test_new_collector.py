@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.exporter.running import (
     PLUG_IN,
     RUN,
@@ -49,6 +51,7 @@ class DoorsCollector:
 '''
 
 
+@pytest.mark.timeout(60)
 def test_new_collector_is_one_file(tmp_path: Path) -> None:
     """Found, configured, published, switchable and in the catalogue, with no other edit."""
     plugins = tmp_path / "plugins"

@@ -27,15 +27,17 @@ from tests.integration.exporter.running import (
 from tools.servers.generation import Generation
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
-from tools.slowness import scaled
+from tools.slowness import scaled, slowness
 
 pytestmark = pytest.mark.timeout(90)
 
 NOBODY = "127.0.0.1:9"  # the discard port: nobody listens
 QUICK = {
-    name: {"interval_seconds": 1, "timeout_seconds": 1.5}
+    name: {"interval_seconds": 1, "timeout_seconds": scaled(3)}
     for name in ("postgres", "postgres_canary", "redis", "users", "decisions")
 }
+for name in ("postgres_canary", "redis"):
+    QUICK[name]["probe_timeout_seconds"] = scaled(0.9)
 
 
 def finished_well(samples: dict[str, float]) -> bool:
@@ -180,14 +182,17 @@ def test_wrong_password_is_told_and_hurts_nothing_else(
     settings = {"database": {"url": postgres_server.dsn(password="hunter2")}, "redis": {"url": redis_url}}
     with running_exporter(tmp_path, settings | {"collectors": QUICK}) as exporter:
         exporter.wait_until_ready()
+        exporter.wait_for(
+            lambda page: page.get('controlcore_postgres_connection_failures_total{reason="auth"}', 0) >= 2
+        )
         samples = exporter.samples()
         assert (samples["controlcore_postgres_up"], samples["controlcore_redis_up"]) == (0, 1)
-        assert samples['controlcore_postgres_connection_failures_total{reason="auth"}'] >= 1
         exporter.end()
     lines = exporter.events("health.changed")
     failed = [name for line in lines for names in line.get("collectors_failed", {}).values() for name in names]
-    assert (lines[0]["components_lost"], len(failed)) == (["database"], len(set(failed)))
-    assert len(lines) <= 2  # changes within a second share a line; logging in takes long on a busy machine
+    # Changes within a second share a line; on a busy machine they are further apart. Each is told once all the same.
+    assert [name for line in lines for name in line.get("components_lost", [])] == ["database"]
+    assert len(failed) == len(set(failed))
     assert "hunter2" not in str(exporter.log)
 
 
@@ -195,7 +200,9 @@ def test_frozen_backends_are_down_in_time_and_scrapes_stay_as_quick(tmp_path: Pa
     """Frozen servers take connections and never answer; everything that waits for them must not reach the scraper."""
     with PostgresServer() as postgres, RedisServer() as redis:
         settings = {"database": {"url": postgres.dsn()}, "redis": {"url": redis.url}, "collectors": QUICK}
-        settings["collectors"] = QUICK | {"postgres_canary": {"interval_seconds": 1, "probe_timeout_seconds": 1}}
+        settings["collectors"] = QUICK | {
+            "postgres_canary": QUICK["postgres_canary"] | {"probe_timeout_seconds": slowness()}
+        }
         with running_exporter(tmp_path, settings) as exporter:
             exporter.wait_for(
                 lambda page: page.get("controlcore_postgres_up") == 1 and page.get("controlcore_redis_up") == 1
@@ -213,7 +220,7 @@ def test_frozen_backends_are_down_in_time_and_scrapes_stay_as_quick(tmp_path: Pa
                 redis.thaw()
             exporter.wait_for(lambda page: page["controlcore_postgres_up"] == 1 and page["controlcore_redis_up"] == 1)
             assert exporter.end()[0] == 0
-    assert seconds < 1 + 2 + 1  # one interval, two seconds, and one for a machine that is busy
+    assert seconds < scaled(1 + 2)  # one interval and two seconds
     assert statistics.median(ill) < 5 * statistics.median(well) + 0.005
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VALUES = {"exporter": {"enabled": False}, "remediator": {"tokenSecret": {"name": "webhook"}}}
 ADMISSION = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 LISTED = "control-plane-api"
-GENEROUS_SECONDS = 20.0
+GENEROUS_SECONDS = scaled(10.0)
 FORCE_SECONDS = 30.0
 """So long an admission policy may take to come into force."""
 PATCHES = {

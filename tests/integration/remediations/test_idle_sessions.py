@@ -115,13 +115,17 @@ async def test_five_of_seven_idle_sessions_end_and_the_innocent_stay(bench: Benc
     active, outside, other = await bench.connect(), await bench.connect(), await asyncpg.connect(bench.url)
     bench.stack.callback(other.terminate)
     await other.execute("BEGIN")
+    await other.execute("SELECT pg_advisory_lock(7)")
     async with asyncio.TaskGroup() as group:
-        busy = group.create_task(active.fetchval("SELECT count(pg_sleep(1.5))"))
+        # It works until the lock is given back.
+        busy = group.create_task(active.fetchval("SELECT count(pg_advisory_lock(7))"))
         await asyncio.sleep(0.3)
         plan = await bench.plan()
         assert isinstance(plan, Plan)
         assert "end 5 of 7 sessions" in plan.summary
         assert await bench.carry_out(plan) is Sending.DONE
+        assert not busy.done()
+        await other.execute("SELECT pg_advisory_unlock(7)")
     assert busy.result() == 1
     assert [await is_alive(connection) for connection in guilty] == [False] * 5 + [True] * 2
     assert (await is_alive(outside), await is_alive(other)) == (True, True)

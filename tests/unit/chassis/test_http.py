@@ -11,12 +11,13 @@ from aiohttp import web
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http import MAX_BODY_BYTES, USER_AGENT, Call, HttpClient, Response, serving, status_error
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 HOST = "127.0.0.1"
-SLACK_SECONDS = 0.2
+SLACK_SECONDS = scaled(0.1)
 
 
 @asynccontextmanager

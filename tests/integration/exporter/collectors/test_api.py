@@ -14,6 +14,7 @@ from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.redis import RedisServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -37,8 +38,8 @@ async def opened(standin, product):
             postgres_address=product.address(),
             database_health=DatabaseHealth(),
         )
-        settings = ApiCollectorSettings(health_timeout_seconds=1.5, deep_timeout_seconds=1.5)
-        canary_settings = PostgresCanarySettings(probe_timeout_seconds=0.5)
+        settings = ApiCollectorSettings(health_timeout_seconds=scaled(0.75), deep_timeout_seconds=scaled(0.75))
+        canary_settings = PostgresCanarySettings(probe_timeout_seconds=scaled(0.25))
         async with (
             ApiCollector.open(settings, sources) as api,
             PostgresCanaryCollector.open(canary_settings, sources) as canary,
@@ -53,7 +54,7 @@ async def test_healthy_api_answers_both_probes(standin, product):
         result = await api.collect()
     assert (value(before.families, SUSPENDED), value(before.families, SUCCESS)) == (1, None), "no canary yet"
     assert (value(result.families, SUSPENDED), value(result.families, SUCCESS)) == (0, 1)
-    assert 0 < value(result.families, DURATION) < 1.5
+    assert 0 < value(result.families, DURATION) < scaled(0.75)
     assert result.components == {"api": True}
 
 
@@ -93,7 +94,7 @@ async def test_slow_event_loop_shows_in_the_latency_of_health(standin, product):
     standin.fault("api", "slow", delay_seconds=0.4)
     async with opened(standin, product) as (api, _):
         result = await api.collect()
-    assert 0.4 <= value(result.families, DURATION) < 1.5
+    assert 0.4 <= value(result.families, DURATION) < scaled(0.75)
     assert result.components == {"api": True}
 
 

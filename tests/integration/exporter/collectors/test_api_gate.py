@@ -19,6 +19,8 @@ from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
 from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth
 from tests.fakes.sources import make_sources
+from tests.fakes.waiting import until
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 HARMLESS = "/health"
@@ -29,7 +31,10 @@ class SlowApi:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._working = 0
+        self.may_answer = asyncio.Event()
+        """Everything but the health page waits while it is not set."""
+        self.may_answer.set()
+        self.working = 0
         self.most = 0
         self.asked: list[str] = []
         self.app = web.Application()
@@ -39,10 +44,11 @@ class SlowApi:
         if request.path == HARMLESS:
             return web.json_response({"status": "healthy"})
         self.asked.append(request.path)
-        self._working += 1
-        self.most = max(self.most, self._working)
+        self.working += 1
+        self.most = max(self.most, self.working)
         await asyncio.sleep(self.seconds)
-        self._working -= 1
+        await self.may_answer.wait()
+        self.working -= 1
         return web.json_response({"running": True, "cache_stats": {"total_keys": 1}})
 
 
@@ -63,10 +69,10 @@ async def watched(api, product, tmp_path, **settings):
             postgres_address=product.address(),
             database_health=DatabaseHealth(),
         )
-        canary = PostgresCanarySettings(probe_timeout_seconds=0.5)
+        canary = PostgresCanarySettings(probe_timeout_seconds=scaled(0.25))
         opened = (
             ApiCollector.open(ApiCollectorSettings(**settings), sources),
-            PipCollector.open(PipSettings(query_timeout_seconds=1.0), sources),
+            PipCollector.open(PipSettings(query_timeout_seconds=scaled(0.5)), sources),
             TelemetryCollector.open(TelemetrySettings(token_file=token), sources),
             PostgresCanaryCollector.open(canary, sources),
         )
@@ -106,7 +112,8 @@ async def test_frozen_database_sends_the_api_nothing_that_would_wait_for_it(prod
 
 async def test_request_that_was_given_up_is_the_only_one_until_health_is_answered(product, tmp_path):
     """Nobody knows whether the API still works on it: nothing is asked on top of it."""
-    api = SlowApi(2.0)
+    api = SlowApi(0.0)
+    api.may_answer.clear()
     async with watched(api, product, tmp_path, deep_timeout_seconds=0.3, redis_timeout_seconds=0.3) as found:
         probe, pip, telemetry, canary = found
         await canary.collect()
@@ -118,8 +125,8 @@ async def test_request_that_was_given_up_is_the_only_one_until_health_is_answere
         assert (given_up, api.asked) == (["/opal/bouncer-pairs"], given_up)
         assert suspended.value.reason is Reason.SUSPENDED
 
-        await asyncio.sleep(2.0)
-        api.seconds = 0.0
+        api.may_answer.set()
+        await until(lambda: not api.working)
         await probe.collect()
         await telemetry.collect()
     assert api.asked[-1] == "/telemetry/config"

@@ -10,6 +10,7 @@ from exporter.collectors.opa import OpaCollector, OpaSettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.opa import OpaServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -29,7 +30,9 @@ async def collect(opa):
     settings = ExporterSettings(bouncers=(BouncerTarget(name="b", url="http://127.0.0.1:9", opa_url=opa.url),))
     async with (
         HttpClient.opened() as http,
-        OpaCollector.open(OpaSettings(request_timeout_seconds=1.0), make_sources(settings, http=http)) as collector,
+        OpaCollector.open(
+            OpaSettings(request_timeout_seconds=scaled(0.5)), make_sources(settings, http=http)
+        ) as collector,
     ):
         return await collector.collect()
 

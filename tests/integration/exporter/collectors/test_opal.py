@@ -20,7 +20,7 @@ CLIENT_UP = "controlcore_opal_client_up"
 
 async def collect(standin):
     settings = OpalSettings(
-        request_timeout_seconds=1.0,
+        request_timeout_seconds=scaled(0.5),
         server_url=standin.opal_server_url,
         clients=({"name": "opal-client", "url": standin.opal_client_url},),
     )

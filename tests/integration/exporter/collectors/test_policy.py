@@ -12,6 +12,7 @@ from exporter.collectors.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.opa import OpaServer
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -32,7 +33,7 @@ async def opened(standin, opa_url=None):
     )
     async with HttpClient.opened() as http:
         sources = make_sources(ExporterSettings(bouncers=targets), http=http, clock=SystemClock())
-        settings = PolicySettings(question_timeout_seconds=1.2, health_timeout_seconds=1.0)
+        settings = PolicySettings(question_timeout_seconds=0.7 + scaled(0.25), health_timeout_seconds=scaled(0.5))
         async with PolicyCollector.open(settings, sources) as collector:
             yield collector
 
@@ -52,7 +53,7 @@ async def test_deciding_bouncers_answer_every_question_as_expected(standin):
     for name in (PRODUCTION, "bouncer-sandbox"):
         assert value(result.families, RESULTS, name, "allow") == 1
         assert value(result.families, RESULTS, name, "deny") == 1
-    assert 0 < value(result.families, GUIDE) < 1
+    assert 0 < value(result.families, GUIDE) < scaled(0.5)
     assert (result.components, result.failure) == ({"policy_engine": True}, None)
 
 

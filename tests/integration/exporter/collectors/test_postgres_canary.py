@@ -9,19 +9,23 @@ from pydantic import SecretStr
 from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from tests.fakes.sources import expose, make_sources, value
 from tools.servers.ports import free_port
+from tools.slowness import scaled
 
 UP, EXHAUSTED = "controlcore_postgres_up", "controlcore_postgres_exhausted"
 FAILURES, FAILED = "controlcore_postgres_connection_failures_total", "database_connections_failed"
 
 
-async def try_once(address, timeout_seconds=3.0):
+GENEROUS_SECONDS = scaled(1.5)
+
+
+async def try_once(address, timeout_seconds=GENEROUS_SECONDS):
     sources = make_sources(postgres_address=address)
     settings = PostgresCanarySettings(probe_timeout_seconds=timeout_seconds)
     async with PostgresCanaryCollector.open(settings, sources) as collector:
         return await collector.collect(), sources.database_health
 
 
-async def assert_down(address, reason, timeout_seconds=3.0):
+async def assert_down(address, reason, timeout_seconds=GENEROUS_SECONDS):
     result, health = await try_once(address, timeout_seconds)
     assert (value(result.families, UP), value(result.families, FAILURES, reason)) == (0, 1)
     assert (value(result.families, FAILED), value(result.families, EXHAUSTED)) == (1, None)

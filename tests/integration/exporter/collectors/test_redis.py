@@ -9,6 +9,7 @@ from chassis.redis_address import RedisAddress
 from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.sources import expose, make_sources, samples, value
 from tools.servers.ports import free_port
+from tools.slowness import scaled
 
 UP, FAILURES = "controlcore_redis_up", "controlcore_redis_connection_failures_total"
 LIMIT = "controlcore_redis_memory_limit_bytes"
@@ -59,7 +60,7 @@ async def test_memory_limit_and_evictions_are_seen(redis_server, redis_url):
 
 
 async def test_frozen_redis_is_down_and_then_up_again(redis_server, redis_url):
-    async with opened(redis_url, probe_timeout_seconds=0.3) as collector:
+    async with opened(redis_url, probe_timeout_seconds=scaled(0.15)) as collector:
         await collector.collect()
         redis_server.freeze()
         try:
