@@ -17,6 +17,8 @@ VARIABLE = "CONTROLCORE_TEST_SLOWNESS"
 """The environment variable that holds the factor: set it to skip the measurement, for example to 4."""
 HEADROOM = 2.0
 """What the load may rise by after the measurement: other work begins, other tests run beside this one."""
+MOST = 8.0
+"""What is measured counts at most so much: a test that hangs on an overloaded machine must still come to an end."""
 PROCESSES = 4
 """As many as the workers of `make test`: they share the cores as those will."""
 WORK = "total = 0\nfor number in range(600_000): total += number * number % 7"
@@ -62,4 +64,5 @@ def _measure() -> float:
         time.sleep(NAP_SECONDS)
         naps += 1
     seconds = time.monotonic() - began
-    return max(1.0, seconds / REFERENCE_WORK_SECONDS, seconds / naps / REFERENCE_NAP_SECONDS)
+    ratio = max(seconds / REFERENCE_WORK_SECONDS, seconds / naps / REFERENCE_NAP_SECONDS)
+    return min(max(1.0, ratio), MOST)
