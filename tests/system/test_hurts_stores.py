@@ -121,7 +121,7 @@ def test_used_up_connections_cost_idle_sessions_and_nothing_else(stage: Stage, f
         witnesses=[],
     )
     top = {"dependencies": {"database": {"promql": "room", "collectors": ["postgres"]}}}
-    policies = (stage.policy(dependencies=["database"], retry_seconds=900), ending)
+    policies = (stage.policy(dependencies=["database"], retry_seconds=600), ending)
     settings = {"database": {"url": full_database.dsn("remediator"), "timeout_seconds": slowness()}}
     with ExitStack() as stack, stage.remediator(*policies, settings=settings, **top) as remediator:
         sessions = Sessions(full_database, stack)
