@@ -84,20 +84,21 @@ class Act:
 
 
 def play(stage: Stage, title: str, scene: Callable[[Act], str]) -> Report:
-    """Plays one act from a quiet start and reports; an act that waits in vain ends as wrong."""
+    """Plays one act from a quiet start and reports; an act that waits in vain is overdue, which is no wrong action."""
     headline(title)
     timeline = Timeline()
     act = Act(stage, timeline, Watcher(stage, timeline), [])
     act.watcher.settle(QUIET_SECONDS)
     timeline.restart()
-    remediation = ""
+    remediation, overdue = "", ""
     try:
         remediation = scene(act)
         outcome = "as it must be" if not act.wrong else "WRONG"
     except ActTimeoutError as error:
-        act.check(is_so=False, sentence=str(error))
-        outcome = "WRONG"
-    return Report(title.partition(":")[0], outcome, dict(timeline.marks), tuple(act.wrong), remediation)
+        overdue = str(error)
+        timeline.say("OVERDUE", overdue)
+        outcome = "WRONG" if act.wrong else "OVERDUE"
+    return Report(title.partition(":")[0], outcome, dict(timeline.marks), tuple(act.wrong), remediation, overdue)
 
 
 def _state(act: Act, policy: str) -> State | None:

@@ -49,13 +49,19 @@ MILESTONES = ("detected", "alerted", "received", "decided", "written", "recovere
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one act ended. `wrong` names each thing that was not as it must be; empty means as it must."""
+    """How one act ended: `wrong` names what was not as it must be, `overdue` what did not come in time, if anything."""
 
     title: str
     outcome: str
     marks: dict[str, float]
     wrong: tuple[str, ...] = ()
     remediation: str = ""
+    overdue: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the act ended as it must, and in time."""
+        return not self.wrong and not self.overdue
 
 
 def table(reports: list[Report]) -> str:

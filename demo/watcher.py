@@ -10,6 +10,7 @@ from demo.observation import Story, read_alerts, read_journal, read_page
 from demo.stage import Stage
 from demo.timeline import Timeline
 from remediations.journal.port import Record
+from tools.slowness import scaled
 
 POLL_SECONDS = 0.25
 WATCHED = (
@@ -30,7 +31,7 @@ WORDS = ("decision", "reason", "result", "outcome", "summary", "detail")
 
 
 class ActTimeoutError(RuntimeError):
-    """What an act waits for did not come in time; the message names it."""
+    """What an act waits for did not come in time; the message names it. Nothing wrong has been seen by that alone."""
 
 
 @dataclass(slots=True)
@@ -51,7 +52,8 @@ class Watcher:
 
         An alert that stays is no reason to give up: the act tells what comes of it.
         """
-        ends_at = time.monotonic() + timeout_seconds
+        bound = scaled(timeout_seconds)
+        ends_at = time.monotonic() + bound
         while read_alerts(self.stage.prometheus.url).keys() - {ALWAYS_FIRING} and time.monotonic() < ends_at:
             time.sleep(POLL_SECONDS)
         self.page = read_page(f"{self.stage.exporter.url}/metrics")
@@ -71,13 +73,14 @@ class Watcher:
 
     def wait(self, what: str, is_reached: Callable[[], bool], timeout_seconds: float) -> None:
         """Polls until the condition holds; ActTimeoutError names what was waited for."""
-        ends_at = time.monotonic() + timeout_seconds
+        bound = scaled(timeout_seconds)
+        ends_at = time.monotonic() + bound
         while True:
             self.poll()
             if is_reached():
                 return
             if time.monotonic() > ends_at:
-                raise ActTimeoutError(f"{what}: not within {timeout_seconds:.0f} s")
+                raise ActTimeoutError(f"{what}: not within {bound:.0f} s")
             time.sleep(POLL_SECONDS)
 
     def story(self, policy: str) -> Story | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.slowness import scaled
+
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,7 @@ def test_demo_plays_four_acts_and_leaves_nothing_behind() -> None:
         env={**os.environ, name: value, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=scaled(600),
         check=False,
     )
     print(ended.stdout[-12000:], ended.stderr[-4000:])
