@@ -200,8 +200,8 @@ class AcceptedConnections:
         waiting = [held for held in self._held if held.may_be_evicted and address in {None, held.address}]
         if not waiting:
             return False
-        # `max` finds the first of several, which is the oldest. A scraper that keeps its connection goes last.
-        max(waiting, key=lambda held: (self._addresses[held.address], not held.has_asked)).drop(Dropped.EVICTED)
+        # The one that has waited longest: a new connection gets the time to ask, whatever the others have done before.
+        max(waiting, key=lambda held: (self._addresses[held.address], -held.waits_since)).drop(Dropped.EVICTED)
         return True
 
 
@@ -211,10 +211,10 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, owner: AcceptedConnections, address: str) -> None:
         self.address = address
         self.is_dropped = False
-        self.has_asked = False
-        """Whether a request has arrived on it."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
+        self.waits_since = self._loop.time()
+        """When it was opened or its last answer ended."""
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._inner: asyncio.Protocol | None = None
@@ -246,7 +246,6 @@ class Connection(asyncio.BufferedProtocol):
     def answering(self, request: BaseRequest) -> Iterator[None]:
         """Around the answer to a request: there is no deadline meanwhile."""
         self._answering += 1
-        self.has_asked = True
         self._header_bytes, self._tail = 0, b""
         self._body = request.content
         self._deadline = None
@@ -254,6 +253,7 @@ class Connection(asyncio.BufferedProtocol):
             yield
         finally:
             self._answering -= 1
+            self.waits_since = self._loop.time()
             self._wait(self._owner.settings.idle_seconds, None)
 
     def drop(self, reason: Dropped | None, answer: bytes = b"") -> None:

@@ -1,0 +1,127 @@
+"""S2, M3, M5, L6: whoever reaches a port gets at most a refusal; the others are served, within the chart's memory.
+
+`make chaos` runs the same floods longer and with more peers.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from tests.fakes.waiting import wait_for
+from tests.integration.exporter.running import running_exporter
+from tests.integration.floods import KINDS, SECONDS, ask, basic, flooding, peak_mib
+from tests.integration.remediations.running import TOKEN, RemediatorServer, an_alert
+from tools.slowness import scaled
+
+pytestmark = pytest.mark.timeout(120 + 20 * SECONDS)
+FILES = 160
+FEW_FILES = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES}))\n"
+RIGHT = {"Authorization": basic("alice", "correct horse")}
+LOG_BYTES_MAX = 60_000
+PROBES = ("/-/healthy", "/metrics")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A running program, as a flood and its neighbours see it."""
+
+    port: int
+    pid: int
+    log_path: Path
+    limit_mib: float
+    """The memory limit in the chart's values."""
+
+
+@contextmanager
+def exporter(folder: Path, web: str, before: str) -> Iterator[Program]:
+    settings = {"server": {"web_config_file": str(web)}} if web else {}
+    with running_exporter(folder, settings, before=before) as running:
+        yield Program(int(running.url.rpartition(":")[2]), running.process.pid, running.log_path, 160)
+
+
+@contextmanager
+def remediator(_folder: Path, web: str, before: str) -> Iterator[Program]:
+    server = RemediatorServer(settings={"server": {"web_config_file": str(web)}} if web else None)
+    server.program = (sys.executable, "-c", f"{before}from remediations.__main__ import main; main()")
+    with server:
+        yield Program(server.port, server.process.pid, server.log_path, 192)
+        assert server.post(an_alert()) == 200
+
+
+Start = Callable[[Path, str, str], "contextmanager[Program]"]
+PROGRAMS = {"exporter": exporter, "remediator": remediator}
+
+
+@pytest.fixture(params=PROGRAMS)
+def start(request: pytest.FixtureRequest) -> Start:
+    return PROGRAMS[request.param]
+
+
+def probe_for(program: Program, seconds: float, headers: dict[str, str] | None = None) -> Counter[tuple[str, int]]:
+    """What well-behaved requests get meanwhile."""
+    seen: Counter[tuple[str, int]] = Counter()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for path in PROBES:
+            seen[path, ask(program.port, path, headers)] += 1
+    return seen
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "wrong passwords"])
+def test_flood_leaves_room_for_probes_and_scrapes(start: Start, tmp_path: Path, kind: str) -> None:
+    """S2: 200 connections with unfinished headers took 450 MiB; silent ones were never closed."""
+    with start(tmp_path, "", "") as program:
+        before = program.log_path.stat().st_size
+        with flooding(program.port, kind) as is_flooded:
+            assert is_flooded.wait(scaled(30))
+            seen = probe_for(program, SECONDS)
+        assert {status for _, status in seen} == {200}, seen
+        assert peak_mib(program.pid) < program.limit_mib
+        assert program.log_path.stat().st_size - before < LOG_BYTES_MAX
+        wait_for(lambda: ask(program.port, "/-/healthy") == 200)
+
+
+def test_flood_at_few_open_files_leaves_room_too(start: Start, tmp_path: Path) -> None:
+    """S2: more connections than open files left no page, no health and 36 MB of log."""
+    with start(tmp_path, "", FEW_FILES) as program:
+        before = program.log_path.stat().st_size
+        with flooding(program.port, "silence", peers=2 * FILES) as is_flooded:
+            assert is_flooded.wait(scaled(30))
+            seen = probe_for(program, SECONDS)
+        assert {status for _, status in seen} == {200}, seen
+        assert program.log_path.stat().st_size - before < LOG_BYTES_MAX
+
+
+def test_flood_of_passwords_never_turns_the_right_one_away(start: Start, tmp_path: Path) -> None:
+    """M3: the right password got 401, which Alertmanager drops."""
+    web = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(10)).decode()
+    web.write_text(f"basic_auth_users: {{alice: '{hashed}'}}\n")
+    with start(tmp_path, str(web), "") as program:
+        assert ask(program.port, "/metrics", RIGHT) == 200
+        before = program.log_path.stat().st_size
+        with flooding(program.port, "wrong passwords", peers=60) as is_flooded:
+            assert is_flooded.wait(scaled(30))
+            seen = probe_for(program, SECONDS, RIGHT)
+            strangers = {ask(program.port, "/metrics", {"Authorization": basic("bob", str(n))}) for n in range(20)}
+        assert {status for _, status in seen} == {200}, seen
+        assert strangers <= {401, 503}
+        assert program.log_path.stat().st_size - before < LOG_BYTES_MAX
+
+
+def test_refusals_write_few_lines(tmp_path: Path) -> None:
+    """L6: each 401 wrote a line."""
+    with remediator(tmp_path, "", "") as program:
+        before = program.log_path.stat().st_size
+        wrong = {"Authorization": f"Bearer {TOKEN}x"}
+        assert {ask(program.port, "/api/v1/remediations", wrong) for _ in range(200)} == {401}
+        assert program.log_path.stat().st_size - before < 2000
