@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 READS = (
     "list core/resourcequotas",
     "list core/limitranges",
-    "get core/serviceaccounts",
+    "list core/serviceaccounts",
     "get core/namespaces",
 )
 """What reading it needs, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
@@ -54,8 +54,9 @@ async def read_new_pods(api: ClusterApi, namespace: str, document: JsonObject, t
         }
         named = [
             group.create_task(_find(api, what, path, timeout_seconds), name="new_pods.object")
-            for what, path in _named(namespace, spec)
+            for what, path in _named(spec)
         ]
+        named.append(group.create_task(_find_account(api, namespace, spec, timeout_seconds), name="new_pods.account"))
     unread = [found for task in lists.values() if isinstance(found := task.result(), str)]
     objects = [task.result() for task in named]
     ranges, quotas = lists["limitranges"].result(), lists["resourcequotas"].result()
@@ -70,21 +71,35 @@ async def read_new_pods(api: ClusterApi, namespace: str, document: JsonObject, t
     )  # fmt: skip
 
 
-def _named(namespace: str, spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the template names, with its path; `default` of the ServiceAccounts is made again whenever it is gone."""
-    found = []
-    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    if account != "default":
-        found.append(
-            (f"ServiceAccount {account}", resource_path("v1", "serviceaccounts", namespace=namespace, name=account))
+def _named(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The cluster-wide objects that the template names, each with its path."""
+    return [
+        (f"{kind} {spec[key]}", resource_path(group, plural, name=spec[key]))
+        for kind, key, group, plural in (
+            ("PriorityClass", "priorityClassName", "scheduling.k8s.io/v1", "priorityclasses"),
+            ("RuntimeClass", "runtimeClassName", "node.k8s.io/v1", "runtimeclasses"),
         )
-    for kind, key, group, plural in (
-        ("PriorityClass", "priorityClassName", "scheduling.k8s.io/v1", "priorityclasses"),
-        ("RuntimeClass", "runtimeClassName", "node.k8s.io/v1", "runtimeclasses"),
-    ):
-        if spec.get(key):
-            found.append((f"{kind} {spec[key]}", resource_path(group, plural, name=spec[key])))
-    return found
+        if spec.get(key)
+    ]
+
+
+async def _find_account(
+    api: ClusterApi, namespace: str, spec: Mapping[str, Any], timeout_seconds: float
+) -> tuple[str, bool]:
+    """The same as `_find` for the template's ServiceAccount; `default` is made again whenever it is gone.
+
+    It is listed and not asked for by name: its name is not known when rights are granted, and a list can be.
+    """
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    if name == "default":
+        return "", True
+    path, what = resource_path("v1", "serviceaccounts", namespace=namespace), f"ServiceAccount {name}"
+    try:
+        items = await api.list(path, timeout_seconds=timeout_seconds, field_selector=f"metadata.name={name}")
+    except BackendError as error:
+        return f"{what}: {error.reason.value}", False
+    is_there = any(item["metadata"]["name"] == name for item in items)
+    return ("" if is_there else f"{what} does not exist"), True
 
 
 async def _find(api: ClusterApi, what: str, path: str, timeout_seconds: float) -> tuple[str, bool]:

@@ -17,7 +17,12 @@ CORE = f"/api/v1/namespaces/{NAMESPACE}"
 def cluster(**objects: dict[str, Any]) -> FakeCluster:
     """`quota` or `limits` by their kind; everything else by its path."""
     paths = {"quota": f"{CORE}/resourcequotas/q", "limits": f"{CORE}/limitranges/l"}
-    return FakeCluster({paths.get(name, name): each | {"metadata": {"name": name}} for name, each in objects.items()})
+    return FakeCluster(
+        {
+            paths.get(name, name): each | {"metadata": {"name": name.rsplit("/", 1)[-1]}}
+            for name, each in objects.items()
+        }
+    )
 
 
 def quota(hard: dict[str, Any], used: dict[str, Any], **spec: Any) -> dict[str, Any]:
