@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 ANNOTATION_OPERATION = "controlcore.io/operation-id"
 """On the object and, for a restart, in the pod template: names the remediation that wrote."""
+ANNOTATION_RAISED = "controlcore.io/raised-"
+"""With a field's name behind it, on an autoscaler: `BEFORE..AFTER`, the number before we raised it and our last one."""
 ANNOTATION_HANDS_OFF = "controlcore.io/hands-off"
 """Set to `true` by a person on an object that must not be touched."""
 FIELD_MANAGER = "controlcore-remediator"

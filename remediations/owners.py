@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from chassis.kubernetes_paths import autoscaler_path, deployment_scale_path, resource_path
 from remediations.decision import Plan
-from remediations.model import ANNOTATION_OPERATION, Facts, Target
+from remediations.model import ANNOTATION_OPERATION, ANNOTATION_RAISED, Facts, Target
 from remediations.sights import KEDA, ScaledObject
 from remediations.step import PatchStep
 from remediations.workload import Autoscaler, Workload
@@ -173,7 +173,8 @@ def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[Cha
     metadata = {"uid": owner.uid, "resourceVersion": owner.resource_version}
     mark = {} if owner.kind is OwnerKind.DEPLOYMENT else {ANNOTATION_OPERATION: operation_id}
     after = {change.field: change.after for change in changes}
-    body = {"metadata": {**metadata, **({"annotations": mark} if mark else {})}, "spec": after}
+    notes = {} if owner.kind is OwnerKind.DEPLOYMENT else _raised_notes(owner.annotations, changes)
+    body = {"metadata": {**metadata, **({"annotations": {**mark, **notes}} if mark else {})}, "spec": after}
     verb = "raise" if all(change.after > change.before for change in changes) else "lower"
     words, olds, news = (
         " and ".join(str(getattr(change, name)) for change in changes) for name in ("field", "before", "after")
@@ -192,6 +193,21 @@ def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[Cha
         | after
         | ({"operation_id": operation_id} if mark else {}),
     )
+
+
+def _raised_notes(annotations: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str | None]:
+    """The annotations that say from what a number was raised; None takes one away (RFC 7386).
+
+    The chart's admission policy lets a number fall no further than that, so a stolen token cannot shrink a workload.
+    A note that is not true of the number now is an earlier raise that somebody has changed since: it counts no more.
+    """
+    notes: dict[str, str | None] = {}
+    for change in changes:
+        first, dots, last = annotations.get(ANNOTATION_RAISED + change.field, "").partition("..")
+        before = int(first) if dots and last == str(change.before) and first.isdecimal() else change.before
+        is_back = change.after <= max(before, 1) and change.after < change.before
+        notes[ANNOTATION_RAISED + change.field] = None if is_back else f"{before}..{change.after}"
+    return notes
 
 
 EFFECTS: Mapping[OwnerKind, str] = {

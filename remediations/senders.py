@@ -166,7 +166,7 @@ async def fill_template(api: Writer, step: CreateStep, timeout_seconds: float) -
         if (metadata["uid"], metadata["generation"]) != (step.template_uid, step.template_generation):
             return Sent(Sending.CHANGED, "the CronJob has changed")
         own, given = dict(step.body["metadata"]), template.get("metadata") or {}
-        own["labels"] = dict(given.get("labels") or {})
+        own["labels"] = {**(given.get("labels") or {}), **(own.get("labels") or {})}
         own["annotations"] = {**(given.get("annotations") or {}), **own["annotations"]}
     except BackendError as error:
         is_gone = error.reason is Reason.MISSING

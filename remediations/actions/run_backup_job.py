@@ -12,6 +12,8 @@ from remediations.reasons import HoldReason
 from remediations.sights import CronJob, Need
 from remediations.step import CreateStep
 
+LABEL_CRON_JOB = "controlcore.io/cronjob"
+"""Names the CronJob on the Job, so that the chart's admission policy compares the two."""
 MAX_NAME = 52
 """A Job's pods add a suffix to its name, and a label value ends at 63 characters."""
 
@@ -59,6 +61,7 @@ def _create(request: ActionInput, found: CronJob, name: str) -> Plan:
         "metadata": {
             "name": name,
             "namespace": target.namespace,
+            "labels": {LABEL_CRON_JOB: target.name},
             "annotations": {"cronjob.kubernetes.io/instantiate": "manual", **mark},
             "ownerReferences": [owner],
         },

@@ -102,14 +102,14 @@ prometheus.io/scheme: https
 {{-     range $rung := get $policy "ladder" | default list -}}
 {{-       range $target := get $rung "targets" | default list }}{{ $_ := set $target "namespace" $namespace }}{{ end -}}
 {{-     end -}}
-{{-     include "cc.change" (dict "into" $policy "from" (omit $change "enabled" "autoscalers" "scaledObjects")) -}}
+{{-     include "cc.change" (dict "into" $policy "from" (omit $change "enabled" "autoscalers" "scaledObjects" "leastReplicas")) -}}
 {{-     $policies = append $policies $policy -}}
 {{-   end -}}
 {{- end -}}
 {{- $shipped := list }}{{ range $document.policies }}{{ $shipped = append $shipped .name }}{{ end -}}
 {{- range $name, $change := $changes -}}
 {{-   if and (not (has $name $shipped)) (ne (toString (get $change "enabled")) "false") -}}
-{{-     $policies = append $policies (merge (dict "name" $name) (omit $change "enabled" "autoscalers" "scaledObjects")) -}}
+{{-     $policies = append $policies (merge (dict "name" $name) (omit $change "enabled" "autoscalers" "scaledObjects" "leastReplicas")) -}}
 {{-   end -}}
 {{- end -}}
 {{- $_ := set $document "policies" $policies -}}

@@ -1,6 +1,6 @@
 {{/*
 What the policies need, as JSON by namespace: names to get and to patch, whether pods are listed, evicted, Jobs created,
-and the most replicas that an autoscaler may be given.
+the Deployments whose pods may be evicted, and the most and the fewest replicas that something may be given.
 */}}
 {{- define "cc.rights" -}}
 {{- $root := . -}}
@@ -8,16 +8,17 @@ and the most replicas that an autoscaler may be given.
 {{- range $policy := (include "cc.policies" . | fromYaml).policies }}
 {{-   $autoscalers := get (get $root.Values.remediator.policies $policy.name | default dict) "autoscalers" | default list }}
 {{-   $scaledObjects := get (get $root.Values.remediator.policies $policy.name | default dict) "scaledObjects" | default list }}
+{{-   $least := get (get $root.Values.remediator.policies $policy.name | default dict) "leastReplicas" | default 0 }}
 {{-   $writes := ne (get $policy "mode" | default "dry_run") "observe" }}
 {{- /* What is created cannot be named in advance: it comes where something acts only. */}}
 {{-   $creates := has (get $policy "mode" | default "dry_run") (list "approve" "auto") }}
-{{-   $acts := list (dict "action" $policy.action "targets" $policy.targets "cap" (dig "parameters" "max_replicas_cap" 0 $policy)) }}
+{{-   $acts := list (dict "action" $policy.action "targets" $policy.targets "cap" (dig "parameters" "max_replicas_cap" 0 $policy) "revert" (dig "parameters" "revert_if" "" $policy)) }}
 {{-   range $rung := get $policy "ladder" | default list }}
-{{-     $acts = append $acts (dict "action" $rung.action "targets" (get $rung "targets" | default $policy.targets) "cap" (dig "parameters" "max_replicas_cap" 0 $rung)) }}
+{{-     $acts = append $acts (dict "action" $rung.action "targets" (get $rung "targets" | default $policy.targets) "cap" (dig "parameters" "max_replicas_cap" 0 $rung) "revert" (dig "parameters" "revert_if" "" $rung)) }}
 {{-   end }}
 {{-   range $act := $acts }}
 {{-     range $target := $act.targets }}
-{{-       $rights := get $namespaces $target.namespace | default (dict "get" list "patch" list "hpa" list "hpaPatch" list "keda" list "kedaPatch" list "scale" list "scalePatch" list "cron" list "evicts" false "backs" false "pods" false "tells" false "caps" dict) }}
+{{-       $rights := get $namespaces $target.namespace | default (dict "get" list "patch" list "hpa" list "hpaPatch" list "keda" list "kedaPatch" list "scale" list "scalePatch" list "cron" list "evicts" false "evictable" list "backs" false "pods" false "tells" false "caps" dict "floors" dict) }}
 {{-       if has $act.action (list "restart_workload" "scale_workload" "evict_pod") }}
 {{-         $_ := set $rights "get" (append $rights.get $target.name | uniq) }}
 {{-         $_ := set $rights "pods" true }}
@@ -30,13 +31,14 @@ and the most replicas that an autoscaler may be given.
 {{-         if $writes }}{{ $_ := set $rights "hpaPatch" (concat $rights.hpaPatch $names | uniq) }}{{ end }}
 {{-         $owners := concat $names ($scaledObjects | default (list $target.name)) (list $target.name) | uniq }}
 {{-         range $name := $owners }}{{ $_ := set $rights.caps $name (max (get $rights.caps $name | default 0 | int) (int $act.cap)) }}{{ end }}
+{{-         if and $act.revert $least }}{{ $_ := set $rights.floors $target.name (int $least) }}{{ end }}
 {{-         $names := $scaledObjects | default (list $target.name) }}
 {{-         $_ := set $rights "keda" (concat $rights.keda $names | uniq) }}
 {{-         if $writes }}{{ $_ := set $rights "kedaPatch" (concat $rights.kedaPatch $names | uniq) }}{{ end }}
 {{-         $_ := set $rights "scale" (append $rights.scale $target.name | uniq) }}
 {{-         if $writes }}{{ $_ := set $rights "scalePatch" (append $rights.scalePatch $target.name | uniq) }}{{ end }}
 {{-       else if eq $act.action "evict_pod" }}
-{{-         if $creates }}{{ $_ := set $rights "evicts" true }}{{ end }}
+{{-         if $creates }}{{ $_ := set $rights "evicts" true }}{{ $_ := set $rights "evictable" (append $rights.evictable $target.name | uniq) }}{{ end }}
 {{-       else if eq $act.action "run_backup_job" }}
 {{-         $_ := set $rights "cron" (append $rights.cron $target.name | uniq) }}
 {{-         if $creates }}{{ $_ := set $rights "backs" true }}{{ end }}

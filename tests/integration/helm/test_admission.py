@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from tests.fakes.chart import rendered
 from tests.fakes.waiting import wait_for
+from tests.integration.helm.admission_sweep import Patch, Path, Schema, changed, differences, patches
 from tools.chart import Manifest, find_object, render
-from tools.servers.kubernetes_client import MERGE_PATCH, ApiError
+from tools.servers.kubernetes_client import APPLY_PATCH, MERGE_PATCH, ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tools.servers.kubernetes import Cluster
     from tools.servers.kubernetes_client import KubernetesClient
 
+T = TypeVar("T")
+IS_WHOLE = os.environ.get("CONTROLCORE_ADMISSION_SWEEP") == "whole"
+"""Every field in every form; otherwise the forms take turns."""
 QUERY = {"promql": "up", "collectors": ["api"]}
 KINDS = {"ServiceAccount", "Role", "RoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 MARK = {"controlcore.io/operation-id": "r-1"}
@@ -57,6 +67,7 @@ def _values(namespace: str) -> dict[str, Any]:
     more = {
         "evict": policy("evict_pod", "Deployment", "control-plane-api"),
         "backup": policy("run_backup_job", "CronJob", "dump"),
+        "scale-api": {"parameters": {"revert_if": "up", "revert_collectors": ["api"]}, "leastReplicas": 4},
     }
     return {"exporter": {"enabled": False}, "remediator": {"tokenSecret": {"name": "webhook"}, "policies": more}}
 
@@ -65,7 +76,7 @@ def _values(namespace: str) -> dict[str, Any]:
 def remediator(cluster: Cluster, namespace: str) -> Iterator[KubernetesClient]:
     """A client with the remediator's rights, once the policy is in force (a binding takes a moment)."""
     objects = [item for item in render(_values(namespace), "controlcore", namespace) if item["kind"] in KINDS]
-    cluster.apply([*objects, _deployment(namespace), _autoscaler(namespace)])
+    cluster.apply([*objects, _deployment(namespace), _autoscaler(namespace), _cron_job(namespace)])
     client = cluster.client_for(namespace, "controlcore-remediator")
     wait_for(
         lambda: _is_refused(client, "PATCH", f"{_apps(namespace)}?dryRun=All", {"spec": {"paused": True}}),
@@ -80,45 +91,156 @@ def remediator(cluster: Cluster, namespace: str) -> Iterator[KubernetesClient]:
 def test_what_the_actions_write_is_admitted(cluster: Cluster, namespace: str, remediator: KubernetesClient) -> None:
     marked = {"metadata": {"annotations": MARK}}
     remediator.patch(_apps(namespace), {**marked, "spec": {"template": marked}}, STRATEGIC)
-    remediator.patch(_scaling(namespace), {**marked, "spec": {"maxReplicas": 12}})
-    remediator.patch(_scaling(namespace), {**marked, "spec": {"minReplicas": 3}})
-    remediator.patch(f"{_apps(namespace)}/scale?dryRun=All", {"spec": {"replicas": 12}})
-    remediator.post(f"/apis/batch/v1/namespaces/{namespace}/jobs?dryRun=All", _job("dump"))
-    pod = cluster.client.post(f"/api/v1/namespaces/{namespace}/pods", _pod())
-    remediator.post(f"{_pods(namespace)}/sick/eviction?dryRun=All", _eviction(pod["metadata"]["uid"]))
+    remediator.patch(_scaling(namespace), _bound("maxReplicas", 12, "10..12"))
+    remediator.patch(_scaling(namespace), _bound("minReplicas", 3, "2..3"))
+    remediator.patch(_scaling(namespace), _bound("minReplicas", 5, "2..5"))
+    remediator.patch(_scaling(namespace), _bound("minReplicas", 3, "2..3"))
+    remediator.patch(_scaling(namespace), _bound("minReplicas", 2, None))
+    scale = f"{_apps(namespace)}/scale"
+    cluster.client.patch(scale, {"spec": {"replicas": 5}})
+    remediator.patch(f"{scale}?dryRun=All", {"spec": {"replicas": 12}})
+    remediator.patch(f"{scale}?dryRun=All", {"spec": {"replicas": 4}})
+    remediator.post(f"{_jobs(namespace)}?dryRun=All", _job(cluster, namespace))
+    pod = cluster.client.post(_pods(namespace), _pod())
+    remediator.post(f"{_pods(namespace)}/{SICK}/eviction?dryRun=All", _eviction(pod["metadata"]["uid"]))
+    remediator.post(f"/api/v1/namespaces/{namespace}/events?dryRun=All", _event(namespace))
 
 
 def test_every_other_change_is_refused(cluster: Cluster, namespace: str, remediator: KubernetesClient) -> None:
-    """Each of these the Role alone would let pass."""
-    cluster.client.post(f"/api/v1/namespaces/{namespace}/pods", _pod())
-    container = {"name": "api", "image": "another"}
-    template = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    """S1, M1, M2, L1, L2: each of these the Role alone would let pass."""
+    api = cluster.client.post(_pods(namespace), _pod())
+    store = cluster.client.post(_pods(namespace), {**_pod(), "metadata": {"name": "postgresql-0"}})
+    cluster.client.patch(f"{_apps(namespace)}/scale", {"spec": {"replicas": 5}})
+    template = {"spec": {"template": {"spec": {"containers": [{"name": "api", "image": "another"}]}}}}
     deployments = (
-        {"spec": {"replicas": 5}},
-        {"spec": {"paused": True}},
-        {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}},
         template,
+        {"spec": {"template": {"metadata": {"finalizers": ["controlcore.io/never"]}}}},
         {"spec": {"template": {"metadata": {"annotations": {"team": "other"}}}}},
         {"spec": {"template": {"metadata": {"annotations": {"team": None}}}}},
-        {"spec": {"template": {"metadata": {"labels": {"version": "green"}}}}},
         {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}},
-        {"metadata": {"labels": {"app": "other"}}},
-        {"metadata": {"finalizers": ["controlcore.io/never"]}},
+        {"metadata": {"annotations": {"controlcore.io/raised-replicas": "1..2"}}},
     )
     autoscalers = (
-        {"spec": {"maxReplicas": 13}},
-        {"spec": {"minReplicas": 13, "maxReplicas": 13}},
-        {"spec": {"scaleTargetRef": {"name": "other"}}},
-        {"spec": {"metrics": None}},
+        _bound("maxReplicas", 13, "10..13"),
+        _bound("minReplicas", 13, "2..13") | {"spec": {"minReplicas": 13, "maxReplicas": 13}},
+        _bound("maxReplicas", 11, None),
+        _bound("maxReplicas", 11, "2..11"),
+        _bound("maxReplicas", 9, None),
+        _bound("maxReplicas", 9, "1..9"),
+        _bound("minReplicas", 1, None),
+        {"metadata": {"annotations": {"controlcore.io/raised-maxReplicas": "1..10"}}},
         {"metadata": {"annotations": {"other": "x"}}},
     )
+    evict = f"{_pods(namespace)}/{SICK}/eviction"
+    by_uid = _eviction(api["metadata"]["uid"])
+    at_once = {**by_uid, "deleteOptions": {**by_uid["deleteOptions"], "gracePeriodSeconds": 0}}
     attempts = [("PATCH", _apps(namespace), body) for body in deployments]
     attempts += [("PATCH", _scaling(namespace), body) for body in autoscalers]
-    attempts += [("PATCH", f"{_apps(namespace)}/scale", {"spec": {"replicas": number}}) for number in (0, 13)]
-    attempts += [("POST", f"{_pods(namespace)}/sick/eviction", _eviction(None))]
-    attempts += [("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", _job(owner)) for owner in ("other", None)]
+    attempts += [("PATCH", f"{_apps(namespace)}/scale", {"spec": {"replicas": number}}) for number in (0, 3, 13)]
+    attempts += [("POST", evict, _eviction(None)), ("POST", evict, at_once)]
+    attempts += [
+        ("POST", f"{_pods(namespace)}/postgresql-0/eviction", _eviction(store["metadata"]["uid"], "postgresql-0"))
+    ]
+    attempts += [("POST", _jobs(namespace), body) for body in _forged_jobs(_job(cluster, namespace))]
+    attempts += [("POST", f"/api/v1/namespaces/{namespace}/events", body) for body in _forged_events(namespace)]
     passed = [body for verb, path, body in attempts if not _is_refused(remediator, verb, f"{path}?dryRun=All", body)]
     assert passed == []
+
+
+def test_job_of_a_named_cron_job_that_is_gone_is_refused(
+    cluster: Cluster, namespace: str, remediator: KubernetesClient
+) -> None:
+    """S1: without the CronJob there is nothing to compare with, whatever other CronJobs there are."""
+    job = _job(cluster, namespace)
+    cron_jobs = f"/apis/batch/v1/namespaces/{namespace}/cronjobs"
+    cluster.client.post(cron_jobs, {**_cron_job(namespace), "metadata": {"name": "other"}})
+    cluster.client.delete(f"{cron_jobs}/dump")
+    wait_for(
+        lambda: _is_refused(remediator, "POST", f"{_jobs(namespace)}?dryRun=All", job),
+        describe=lambda: "a Job without its CronJob is admitted",
+    )
+
+
+MAY_DIFFER = {
+    "Deployment": {("spec", "template", "metadata", "annotations", "controlcore.io/operation-id")},
+    "HorizontalPodAutoscaler": set(),
+    "Job": set(),
+}
+"""Fields that an admitted write may leave different, beside those of the metadata."""
+VOLATILE = {
+    ("metadata", "annotations", "controlcore.io/operation-id"),
+    ("metadata", "creationTimestamp"),
+    ("metadata", "generation"),
+    ("metadata", "managedFields"),
+    ("metadata", "resourceVersion"),
+    ("metadata", "uid"),
+    ("spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"),
+    *(("spec", "template", "metadata", "labels", f"{prefix}controller-uid") for prefix in ("", "batch.kubernetes.io/")),
+}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["Deployment", "HorizontalPodAutoscaler"])
+def test_patch_of_every_field_changes_nothing_but_our_own(
+    kind: str, cluster: Cluster, namespace: str, remediator: KubernetesClient
+) -> None:
+    """M1: whatever the schema knows, in each form of a patch: refused, or without effect. All forms in `make chaos`."""
+    group, path = {"Deployment": ("apps.v1", _apps), "HorizontalPodAutoscaler": ("autoscaling.v2", _scaling)}[kind]
+    schema = Schema.of(cluster.client, f"apis/{group.replace('.', '/')}")
+    before = cluster.client.get(path(namespace))
+    attempts: list[Patch] = []
+    for number, (field, value) in enumerate(schema.fields(f"io.k8s.api.{group}.{kind}")):
+        forms = list(patches(before, field, value))
+        attempts += forms if IS_WHOLE else [forms[number % len(forms)]]
+
+    def send(patch: Patch) -> str:
+        try:
+            query = "dryRun=All&fieldManager=controlcore-remediator"
+            query += "&force=true" if patch.content_type == APPLY_PATCH else ""
+            answer = remediator.request(
+                "PATCH", f"{path(namespace)}?{query}", patch.body, content_type=patch.content_type
+            )
+        except ApiError as error:
+            return "refused by the policy" if "ValidatingAdmissionPolicy" in error.message else "refused otherwise"
+        # The API server takes no status in a write of the object; its controllers go on writing theirs.
+        after = json.loads(answer) | {"status": before.get("status")}
+        wrong = set(differences(before, after)) - VOLATILE - MAY_DIFFER[kind]
+        return f"CHANGED {patch}: {wrong}" if wrong else "no effect"
+
+    _judge(kind, attempts, send)
+
+
+@pytest.mark.timeout(240)
+def test_job_with_any_field_of_its_own_is_refused(
+    cluster: Cluster, namespace: str, remediator: KubernetesClient
+) -> None:
+    """S1: the Job's own schema, field by field, laid over the Job that is admitted."""
+    schema = Schema.of(cluster.client, "apis/batch/v1")
+    job = _job(cluster, namespace)
+    send_job = partial(remediator.request, "POST", f"{_jobs(namespace)}?dryRun=All")
+    admitted = json.loads(send_job(job))
+    fields = [
+        (field, value) for field, value in schema.fields("io.k8s.api.batch.v1.Job") if field != ("metadata", "name")
+    ]
+
+    def send(attempt: tuple[Path, object]) -> str:
+        try:
+            answer = json.loads(send_job(changed(job, *attempt)))
+        except ApiError as error:
+            return "refused by the policy" if "ValidatingAdmissionPolicy" in error.message else "refused otherwise"
+        wrong = set(differences(admitted, answer)) - VOLATILE
+        return f"CHANGED {attempt}: {wrong}" if wrong else "no effect"
+
+    _judge("Job", fields, send)
+
+
+def _judge(kind: str, attempts: Sequence[T], send: Callable[[T], str]) -> None:
+    """Sends all attempts, prints their count and fails for each that changed something."""
+    with ThreadPoolExecutor(4) as pool:
+        counts = Counter(pool.map(send, attempts))
+    print(f"admission sweep of {kind}: {len(attempts)} attempts, {dict(counts)}")
+    assert [result for result in counts if result.startswith("CHANGED")] == []
+    assert counts["refused by the policy"] > len(attempts) // 10
 
 
 @pytest.fixture
@@ -137,10 +259,13 @@ def scaled_object(cluster: Cluster, namespace: str) -> Iterator[str]:
 
 
 def test_a_scaled_object_keeps_to_the_cap(scaled_object: str, remediator: KubernetesClient) -> None:
-    remediator.patch(scaled_object, {"metadata": {"annotations": MARK}, "spec": {"maxReplicaCount": 12}})
-    remediator.patch(scaled_object, {"metadata": {"annotations": MARK}, "spec": {"minReplicaCount": 3}})
+    remediator.patch(scaled_object, _bound("maxReplicaCount", 12, "10..12"))
+    remediator.patch(scaled_object, _bound("minReplicaCount", 3, "2..3"))
     bodies = (
-        {"spec": {"maxReplicaCount": 13}},
+        _bound("maxReplicaCount", 13, "10..13"),
+        _bound("maxReplicaCount", 9, None),
+        _bound("minReplicaCount", 1, None),
+        {"status": {"conditions": []}},
         {"spec": {"minReplicaCount": 0}},
         {"spec": {"triggers": []}},
         {"spec": {"scaleTargetRef": {"name": "other"}}},
@@ -157,14 +282,24 @@ def test_others_are_not_concerned(cluster: Cluster, namespace: str, remediator: 
 
 
 @pytest.mark.parametrize(
-    ("kube_version", "is_wanted", "expected"), [("1.29.9", True, 0), ("1.30.0", True, 1), ("1.31.0", False, 0)]
+    ("kube_version", "is_wanted", "expected"),
+    [
+        ("1.29.9", True, []),
+        (
+            "1.30.0",
+            True,
+            ["controlcore-remediator.controlcore", "controlcore-remediator.controlcore.controlcore.postgres-backup"],
+        ),
+        ("1.31.0", False, []),
+    ],
 )
 def test_the_policy_is_there_from_1_30_and_unless_switched_off(
-    kube_version: str, *, is_wanted: bool, expected: int
+    kube_version: str, *, is_wanted: bool, expected: list[str]
 ) -> None:
     values = {"remediator": {"tokenSecret": {"name": "webhook"}, "admissionPolicy": is_wanted}}
-    found = [item for item in rendered(values, kube_version) if item["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(found) == expected
+    found = rendered(values, kube_version)
+    names = [item["metadata"]["name"] for item in found if item["kind"] == "ValidatingAdmissionPolicy"]
+    assert names == expected
 
 
 def test_caps_and_jobs_are_those_of_the_policies() -> None:
@@ -178,7 +313,24 @@ def test_caps_and_jobs_are_those_of_the_policies() -> None:
         for suffix in ("", "-hpa")
     }
     assert json.loads(variables["caps"]) == caps
-    assert '["controlcore/postgres-backup","controlcore/dump"]' in policy["spec"]["validations"][-1]["expression"]
+    assert json.loads(variables["floors"]) == {"controlcore/control-plane-api": 4}
+    (jobs,) = (item for item in policy["spec"]["validations"] if "Jobs" in item["message"])
+    assert '["controlcore/postgres-backup", "controlcore/dump"]' in jobs["expression"]
+
+
+def test_pods_of_a_long_name_are_told_from_others() -> None:
+    """M2: the API server cuts the name of a pod; the pattern still ends where the suffix does."""
+    name = "a" * 52
+    more = {"evict": {"mode": "approve", "action": "evict_pod", "condition": QUERY, "verify": QUERY,
+                      "targets": [{"namespace": "edge", "kind": "Deployment", "name": name}]}}  # fmt: skip
+    found = rendered({"remediator": {"tokenSecret": {"name": "webhook"}, "policies": more}})
+    policy = find_object(found, "ValidatingAdmissionPolicy", "controlcore-remediator.controlcore")
+    (pods,) = (item["expression"] for item in policy["spec"]["validations"] if "evicts" in item["message"])
+    pattern = re.search(r'matches\("([^"]+)"\)', pods)
+    assert pattern is not None
+    made = f"{name}-5d4f8c7b9b"[:58] + "x2x2x"
+    assert re.fullmatch(pattern[1], f"edge/{made}")
+    assert not re.fullmatch(pattern[1], "edge/postgresql-0")
 
 
 def _is_refused(client: KubernetesClient, verb: str, path: str, body: Manifest) -> bool:
@@ -241,16 +393,103 @@ def _autoscaler(namespace: str) -> Manifest:
     }
 
 
+SICK = "control-plane-api-5d4f8c7b9b-x2x2x"
+"""A pod's name as a Deployment's ReplicaSet makes it."""
+
+
+def _jobs(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+def _bound(name: str, number: int, note: str | None) -> Manifest:
+    """The patch of one bound with what the remediator says of it."""
+    return {"metadata": {"annotations": MARK | {f"controlcore.io/raised-{name}": note}}, "spec": {name: number}}
+
+
 def _pod() -> Manifest:
-    return {"metadata": {"name": "sick"}, "spec": {"containers": [{"name": "api", "image": "none"}]}}
+    return {"metadata": {"name": SICK}, "spec": {"containers": [{"name": "api", "image": "none"}]}}
 
 
-def _eviction(uid: str | None) -> Manifest:
+def _eviction(uid: str | None, pod: str = SICK) -> Manifest:
     options = {} if uid is None else {"deleteOptions": {"preconditions": {"uid": uid}}}
-    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "sick"}, **options}
+    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}, **options}
 
 
-def _job(owner: str | None) -> Manifest:
-    owners = [] if owner is None else [{"apiVersion": "batch/v1", "kind": "CronJob", "name": owner, "uid": "u"}]
-    spec = {"restartPolicy": "Never", "containers": [{"name": "dump", "image": "none"}]}
-    return {"metadata": {"name": "made", "ownerReferences": owners}, "spec": {"template": {"spec": spec}}}
+def _event(namespace: str) -> Manifest:
+    component = "controlcore-remediator"
+    involved = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": "control-plane-api"}
+    return {
+        "metadata": {"name": "control-plane-api.r.0", "namespace": namespace},
+        "involvedObject": involved,
+        "type": "Normal",
+        "reason": "RemediationHeld",
+        "message": "m",
+        "action": "held",
+        "count": 1,
+        "firstTimestamp": "2026-11-01T00:00:00Z",
+        "lastTimestamp": "2026-11-01T00:00:00Z",
+        "source": {"component": component},
+        "reportingComponent": component,
+        "reportingInstance": "i",
+    }
+
+
+def _forged_events(namespace: str) -> Sequence[Manifest]:
+    event = _event(namespace)
+    return (
+        {**event, "involvedObject": {**event["involvedObject"], "name": "postgresql"}},
+        {**event, "source": {"component": "kubelet"}},
+        {**event, "reportingComponent": "kubelet"},
+    )
+
+
+def _cron_job(namespace: str) -> Manifest:
+    container = {"name": "dump", "image": "none", "env": [{"name": "LEVEL", "value": "9"}]}
+    pods = {"metadata": {"labels": {"app": "dump"}}, "spec": {"restartPolicy": "Never", "containers": [container]}}
+    job = {"metadata": {"labels": {"team": "db"}, "annotations": {"a": "b"}}, "spec": {"template": pods}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "dump", "namespace": namespace},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": job},
+    }
+
+
+def _job(cluster: Cluster, namespace: str) -> Manifest:
+    """The Job that the action `run_backup_job` makes of the CronJob."""
+    found = cluster.client.get(f"/apis/batch/v1/namespaces/{namespace}/cronjobs/dump")
+    template = copy.deepcopy(found["spec"]["jobTemplate"])
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "dump", "uid": found["metadata"]["uid"]}
+    notes = {"cronjob.kubernetes.io/instantiate": "manual", **MARK, **template["metadata"]["annotations"]}
+    labels = {**template["metadata"]["labels"], "controlcore.io/cronjob": "dump"}
+    metadata = {"name": "made", "labels": labels, "annotations": notes}
+    return {"metadata": metadata | {"ownerReferences": [owner | {"controller": True}]}, "spec": template["spec"]}
+
+
+def _forged_jobs(job: Manifest) -> Sequence[Manifest]:
+    """S1: Jobs that name the CronJob as their owner and are others."""
+    owners = job["metadata"]["ownerReferences"]
+
+    def of_pod(**fields: Any) -> Manifest:
+        made = copy.deepcopy(job)
+        made["spec"]["template"]["spec"].update(fields)
+        return made
+
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    return (
+        {**job, "metadata": {"name": "made"}},
+        {**job, "metadata": {"name": "made", "ownerReferences": [{**owners[0], "name": "other"}]}},
+        {**job, "metadata": {"name": "made", "ownerReferences": [{**owners[0], "uid": "another"}]}},
+        {**job, "metadata": {**job["metadata"], "finalizers": ["controlcore.io/never"]}},
+        {**job, "metadata": {**job["metadata"], "labels": job["metadata"]["labels"] | {"app": "control-plane-api"}}},
+        {**job, "metadata": {**job["metadata"], "labels": {"controlcore.io/cronjob": "postgres-backup"}}},
+        {**job, "metadata": {**job["metadata"], "labels": {}}},
+        {**job, "spec": {**job["spec"], "parallelism": 100, "completions": 100}},
+        of_pod(serviceAccountName="admin"),
+        of_pod(hostPID=True),
+        of_pod(volumes=[{"name": "host", "hostPath": {"path": "/"}}]),
+        of_pod(containers=[{**container, "securityContext": {"privileged": True}}]),
+        of_pod(containers=[{**container, "command": ["sh"]}]),
+        of_pod(containers=[container, {"name": "more", "image": "x"}]),
+        of_pod(initContainers=[{"name": "more", "image": "x"}]),
+    )

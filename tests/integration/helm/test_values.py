@@ -138,6 +138,25 @@ def test_egress_reaches_names_the_api_server_and_what_is_configured() -> None:
     ]
 
 
+PEERS = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"alertmanagers": PEERS}, PEERS),
+        ({"scrapers": PEERS}, PEERS),
+        ({"scrapers": PEERS, "alertmanagers": PEERS}, PEERS + PEERS),
+        ({}, None),
+    ],
+)
+def test_remediator_admits_the_peers_that_are_named(given: dict[str, Any], expected: object) -> None:
+    """M11: one list alone already limits who reaches the port."""
+    values = {"networkPolicy": {"enabled": True, **given}, "remediator": {"tokenSecret": {"name": "webhook"}}}
+    (rule,) = find_object(rendered(values), "NetworkPolicy", "controlcore-remediator")["spec"]["ingress"]
+    assert rule.get("from") == expected
+
+
 def test_no_network_policy_selects_the_products_pods() -> None:
     """It would cut off everybody whom another policy does not let in."""
     for item in rendered(EVERYTHING):

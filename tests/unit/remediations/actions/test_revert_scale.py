@@ -35,7 +35,11 @@ def test_bound_is_set_to_what_it_was_on_the_very_object():
     assert isinstance(made, Plan)
     (step,) = made.steps
     assert step.body == {
-        "metadata": {"uid": "uid-2", "resourceVersion": "52", "annotations": {ANNOTATION_OPERATION: "op-9"}},
+        "metadata": {
+            "uid": "uid-2",
+            "resourceVersion": "52",
+            "annotations": {ANNOTATION_OPERATION: "op-9", "controlcore.io/raised-maxReplicas": None},
+        },
         "spec": {"maxReplicas": 10},
     }
     assert (made.expected["effect"], made.expected["maxReplicas"], made.undo) == ("autoscaler", 10, None)

@@ -35,7 +35,11 @@ def test_patch_names_the_judged_autoscaler_the_operation_and_one_bound():
         "merge",
     )
     assert step.body == {
-        "metadata": {"uid": "uid-2", "resourceVersion": "52", "annotations": mark},
+        "metadata": {
+            "uid": "uid-2",
+            "resourceVersion": "52",
+            "annotations": mark | {"controlcore.io/raised-maxReplicas": "10..12"},
+        },
         "spec": {"maxReplicas": 12},
     }
     assert step.done_if == mark
@@ -105,7 +109,11 @@ def test_keda_is_patched_at_the_scaled_object_and_not_at_its_autoscaler():
         "merge",
     )
     assert step.body == {
-        "metadata": {"uid": "uid-3", "resourceVersion": "63", "annotations": mark},
+        "metadata": {
+            "uid": "uid-3",
+            "resourceVersion": "63",
+            "annotations": mark | {"controlcore.io/raised-maxReplicaCount": "10..12"},
+        },
         "spec": {"maxReplicaCount": 12},
     }
     assert step.done_if == mark
@@ -173,3 +181,19 @@ def test_bound_only_ever_rises_and_never_beyond_the_cap_or_the_maximum(minimum, 
         assert before < value <= cap
         assert bound == "maxReplicas" or value <= maximum
         assert bound == "minReplicas" or value <= before + step
+
+
+@pytest.mark.parametrize(
+    ("note", "expected"),
+    [
+        ("8..10", "8..12"),  # raised from 8 to 10 by us, and by nobody else since
+        ("6..8", "10..12"),  # somebody set 10 since: that is the number before
+        ("x..10", "10..12"),
+        ("8", "10..12"),
+    ],
+)
+def test_second_raise_remembers_the_number_before_the_first(note: str, expected: str):
+    """L1: the admission policy lets a number fall to what stands in front of the dots, and no further."""
+    made = answer(an_autoscaler(annotations={"controlcore.io/raised-maxReplicas": note}))
+    assert isinstance(made, Plan)
+    assert made.steps[0].body["metadata"]["annotations"]["controlcore.io/raised-maxReplicas"] == expected
