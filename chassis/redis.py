@@ -7,6 +7,7 @@ that did not. A connection whose call did not end well is dropped, so that no re
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions as driver
@@ -15,14 +16,21 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.log import get_logger
 from chassis.redis_address import RedisAddress
 from chassis.sockets import socket_error
+from chassis.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RESP_VERSION = 2
 """Every Redis understands it, and it needs no HELLO before AUTH."""
+
+MAX_AGE_SECONDS = 300.0
+"""How long the kept connection is used."""
+IDENTITY_SECONDS = 0.5
+"""Longest wait for the answer to INFO that tells which server this is."""
 
 BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
     (driver.TimeoutError, TransientError, Reason.TIMEOUT),
@@ -67,13 +75,28 @@ def _socket_cause(error: BaseException) -> OSError | None:
 
 
 class RedisSession:
-    """One kept connection for statistics, used by one command at a time; opened at first use and after a failure."""
+    """One kept connection for statistics, used by one command at a time; opened at first use and after a failure.
 
-    def __init__(self, address: RedisAddress) -> None:
+    It is exchanged for a new one when it is `max_age_seconds` old, and as soon as `probe` met another server under the
+    same name: after a failover the old server may live on and answer for ever.
+    """
+
+    def __init__(self, address: RedisAddress, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
         self._address = address
+        self._max_age_seconds = max_age_seconds
         self._lock = asyncio.Lock()
         self._connection: Any = None
         self._is_closed = False
+        self._opened_at = 0.0
+        self._server: str | None = None
+        self._met: str | None = None
+        self.server_changes = 0
+        """How often the kept connection was left because a new client met another server."""
+
+    async def probe(self, address: RedisAddress, timeout_seconds: float) -> float:
+        """The same as the function `probe`; the session leaves a server that is not the one met here."""
+        seconds, self._met = await _meet(address, timeout_seconds, asks_identity=True)
+        return seconds
 
     async def info(self, *sections: str, timeout_seconds: float) -> Mapping[str, str | int | float]:
         """The fields of INFO, numbers as numbers; `db0` and its like stay text. No section means Redis' default set.
@@ -138,8 +161,8 @@ class RedisSession:
         if connection is not None and (not connection.is_connected or await _is_stale(connection)):
             await connection.disconnect(nowait=True)
             connection = None
-        if not self._is_closed and connection is None:
-            connection = await _connect(self._address)
+        if not self._is_closed:
+            connection = await self._open() if connection is None else await self._renew(connection)
         if self._is_closed:
             if connection is not None:
                 await connection.disconnect(nowait=True)
@@ -147,12 +170,53 @@ class RedisSession:
         self._connection = connection
         return connection
 
+    async def _open(self) -> Any:
+        """A new connection, and which server it leads to."""
+        connection = await _connect(self._address)
+        try:
+            self._server, self._met = await _identity(connection), None
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._opened_at = asyncio.get_running_loop().time()
+        return connection
+
+    async def _renew(self, old: Any) -> Any:
+        """The connection itself, or a new one when it is too old or a new client last met another server.
+
+        The old one is left whatever happens, unless the server has no free place for a new client.
+        """
+        is_moved = None not in {self._met, self._server} and self._met != self._server
+        if not is_moved and asyncio.get_running_loop().time() - self._opened_at < self._max_age_seconds:
+            return old
+        if is_moved:
+            self.server_changes += 1
+            get_logger().warning("redis.server_changed", hint="the kept connection led to another server")
+        try:
+            new = await self._open()
+        except (driver.RedisError, OSError) as error:
+            if not is_moved and translate(error).reason is Reason.EXHAUSTED:
+                return old
+            await old.disconnect(nowait=True)
+            raise
+        except BaseException:
+            await old.disconnect(nowait=True)
+            raise
+        await old.disconnect(nowait=True)
+        return new
+
 
 async def probe(address: RedisAddress, timeout_seconds: float) -> float:
     """Connects afresh, authenticates, sends PING and disconnects; returns the seconds until PONG.
 
     Raises BackendError; never waits longer than `timeout_seconds`.
     """
+    return (await _meet(address, timeout_seconds, asks_identity=False))[0]
+
+
+async def _meet(address: RedisAddress, timeout_seconds: float, *, asks_identity: bool) -> tuple[float, str | None]:
+    """Seconds until PONG, and which server sent it; None when that is not asked or not told in time."""
+    server = None
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
@@ -161,13 +225,35 @@ async def probe(address: RedisAddress, timeout_seconds: float) -> float:
             try:
                 answer = await _exchange(connection, ("PING",))
                 seconds = loop.time() - started
+                if asks_identity and answer == "PONG":
+                    server = await _identity_in_time(connection, (timeout_seconds - seconds) / 2)
             finally:
                 await connection.disconnect(nowait=True)
     except (driver.RedisError, OSError) as error:
         raise translate(error) from error
     if answer != "PONG":
         raise PermanentError(Reason.PROTOCOL, "the answer to PING is not PONG")
-    return seconds
+    return seconds, server
+
+
+async def _identity_in_time(connection: Any, timeout_seconds: float) -> str | None:
+    """The same as `_identity`; None when it is not answered in time. The connection is not used after that."""
+    try:
+        async with asyncio.timeout(min(IDENTITY_SECONDS, timeout_seconds)):
+            return await _identity(connection)
+    except (driver.RedisError, OSError):
+        return None
+
+
+async def _identity(connection: Any) -> str | None:
+    """The server's run_id, which each start makes anew; None when INFO is forbidden."""
+    try:
+        fields = parse_info(str(await _exchange(connection, ("INFO", "server"))))
+    except driver.ResponseError as error:
+        if "max number of clients" in str(error):
+            raise
+        return None
+    return str(fields["run_id"]) if "run_id" in fields else None
 
 
 def parse_info(text: str) -> dict[str, str | int | float]:
@@ -204,7 +290,7 @@ async def _connect(address: RedisAddress) -> Any:
         connection = UnixDomainSocketConnection(path=target.socket_path, **arguments)
     elif target.is_tls:
         connection = SSLConnection(host=target.host, port=target.port, **target.tls_arguments, **arguments)
-        await _load_certificates(connection)
+        await _load_certificates(connection, target.tls_arguments)
     else:
         connection = Connection(host=target.host, port=target.port, **arguments)
     try:
@@ -215,11 +301,24 @@ async def _connect(address: RedisAddress) -> Any:
     return connection
 
 
-async def _load_certificates(connection: Any) -> None:
-    """Makes the TLS context, which the connection keeps, off the event loop, because it reads files."""
+@lru_cache(maxsize=64)
+def _trust_of(arguments: tuple[tuple[str, Any], ...]) -> Trust:
+    """The TLS context that redis-py makes of its arguments, which follows its files."""
+    given = dict(arguments)
+    files = [given[name] for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if name in given]
+    is_system = given["ssl_cert_reqs"] != "none" and "ssl_ca_certs" not in given
+
+    def make() -> Any:
+        return SSLConnection(**given).ssl_context.get()  # a new one each time: it loads its files only once
+
+    return Trust(make, files, is_system=is_system, check_seconds=0)
+
+
+async def _load_certificates(connection: Any, arguments: Mapping[str, Any]) -> None:
+    """Gives the connection its TLS context; loading one reads files, so it is done off the event loop."""
     try:
-        await asyncio.to_thread(connection.ssl_context.get)
-    except OSError as error:
+        connection.ssl_context.context = await _trust_of(tuple(sorted(arguments.items()))).context()
+    except (OSError, ValueError) as error:
         raise PermanentError(Reason.TLS, f"cannot load the certificates: {error}") from error
 
 

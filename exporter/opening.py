@@ -27,12 +27,12 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
         if postgres_address is not None:
             from chassis.postgres import PostgresSession  # noqa: PLC0415 - the driver costs memory
 
-            postgres = PostgresSession(postgres_address)
+            postgres = PostgresSession(postgres_address, max_age_seconds=settings.database.max_connection_seconds)
             stack.push_async_callback(postgres.close)
         if redis_address is not None:
             from chassis.redis import RedisSession  # noqa: PLC0415 - the driver costs memory
 
-            redis = RedisSession(redis_address)
+            redis = RedisSession(redis_address, max_age_seconds=settings.redis.max_connection_seconds)
             stack.push_async_callback(redis.close)
         if settings.kubernetes is not None:
             place = settings.kubernetes

@@ -7,6 +7,7 @@ go on and the page says so.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from chassis.clock import Clock
 from chassis.errors import ConfigError
 from chassis.http import Limits, Listener
 from chassis.lifecycle import Lifecycle
+from chassis.start_notices import tell
 from chassis.web_config import read_web
 from chassis.web_guard import WebGuard
 from exporter import landing
@@ -25,7 +27,7 @@ from exporter.discovery_settings import BouncerDiscovery
 from exporter.gate import Gate
 from exporter.history import Records
 from exporter.ledger import Ledger
-from exporter.opening import opened
+from exporter.opening import addresses, opened
 from exporter.own import Refusal
 from exporter.reloads import Reloads, answer
 from exporter.server import Scrape, Site
@@ -99,6 +101,7 @@ class Exporter:
             life.on_reload(self._reloads.request)
             life.serves()
             names = [job.spec.name for job in self.main.jobs(settings)]
+            tell(os.environ, addresses(settings)[0])
             self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
                 tasks = [

@@ -71,6 +71,9 @@ class DatabaseSettings(Section):
     """`postgresql://user:password@host:port/database`; a driver suffix such as `postgresql+psycopg2` is accepted."""
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's. Keeps it out of the environment."""
+    max_connection_seconds: float = Field(default=300.0, gt=0)
+    """How long the connection for statistics is used before it is opened anew, so that a name that moved is followed.
+    It is also left as soon as a probe meets another server. Below a minute it costs the server for nothing."""
     role: str = ""
     """Role of the control plane itself, to tell its backends from others; empty counts all roles together."""
 
@@ -82,6 +85,9 @@ class RedisSettings(Section):
     """`redis://[user:password@]host:port/db` or `rediss://`."""
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's."""
+    max_connection_seconds: float = Field(default=300.0, gt=0)
+    """How long the connection for statistics is used before it is opened anew, so that a name that moved is followed.
+    It is also left as soon as a probe meets another server. Below a minute it costs the server for nothing."""
 
 
 class ApiSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +17,9 @@ from chassis.http import HttpClient, Limits, Listener
 from chassis.kubernetes import KubernetesClient
 from chassis.lifecycle import Lifecycle
 from chassis.log import get_logger
+from chassis.postgres_address import PostgresAddress
 from chassis.quiet import Quiet
+from chassis.start_notices import tell
 from chassis.web_config import read_web
 from chassis.web_guard import Refused, WebGuard
 from remediations.credentials import Credentials
@@ -190,7 +193,9 @@ async def _keep(settings: RemediatorSettings, session: Session | None, clock: Cl
 
 
 async def _announce(host: str, port: int, settings: RemediatorSettings, journal: Journal) -> None:
-    """One line that says where we listen and what we found."""
+    """Says where we listen, what we found, and what of the environment is not used."""
+    database = settings.database
+    tell(os.environ, None if database is None else PostgresAddress.parse(database.url))
     counts = await journal.counts()
     get_logger().info(
         "program.started",

@@ -135,6 +135,9 @@ class DatabaseSettings(Section):
     """File with the password; read again at every connect."""
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one call. Must stay below `worker.lease_seconds`."""
+    max_connection_seconds: float = Field(default=60.0, gt=0)
+    """How long the connection is used before it is opened anew, so that after a failover no session of the old server
+    is ended for long. A server without a free place leaves the old one in use."""
 
 
 class HttpKeySettings(Section):

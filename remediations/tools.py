@@ -44,7 +44,9 @@ async def opened_session(settings: DatabaseSettings | None) -> AsyncIterator[Pos
     from chassis.postgres_address import PostgresAddress  # noqa: PLC0415 - same
 
     address = PostgresAddress.parse(settings.url, password_file=settings.password_file)
-    session = PostgresSession(replace(address, application_name=APPLICATION))
+    session = PostgresSession(
+        replace(address, application_name=APPLICATION), max_age_seconds=settings.max_connection_seconds
+    )
     try:
         yield session
     finally:

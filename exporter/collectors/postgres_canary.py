@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -49,6 +50,11 @@ FAILURES = Metric(
     Kind.COUNTER,
     labels=("reason",),
 )
+SERVER_CHANGES = Metric(
+    "controlcore_postgres_server_changes_total",
+    "Times that the canary met another server than the kept connection, which was then opened anew.",
+    Kind.COUNTER,
+)
 GUIDE_FAILED = Metric(
     "database_connections_failed",
     "Connection attempts of the canary that failed in the last 5 minutes (name of the DevOps guide).",
@@ -75,7 +81,7 @@ class PostgresCanarySettings(CollectorSettings):
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=PostgresCanarySettings,
-    metrics=(UP, EXHAUSTED, DURATION, FAILURES, GUIDE_FAILED),
+    metrics=(UP, EXHAUSTED, DURATION, FAILURES, SERVER_CHANGES, GUIDE_FAILED),
     always=(UP.name, DURATION.name, FAILURES.name),
     grants=("GRANT CONNECT ON DATABASE control_core_db TO cc_exporter",),
 )
@@ -93,12 +99,14 @@ class PostgresCanaryCollector:
         clock: Clock,
         health: DatabaseHealth,
         probe: Probe = postgres.probe,
+        server_changes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._address = address
         self._clock = clock
         self._health = health
         self._probe = probe
+        self._server_changes = server_changes
         self._failed_at: deque[float] = deque()
         self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
         self._durations = Histogram(DURATION).born([()])
@@ -109,7 +117,10 @@ class PostgresCanaryCollector:
         """Yields the collector; raises NotConfiguredError without a database address."""
         if sources.postgres_address is None:
             raise NotConfiguredError("no database is configured")
-        yield cls(settings, sources.postgres_address, sources.clock, sources.database_health)
+        canary = partial(cls, settings, sources.postgres_address, sources.clock, sources.database_health)
+        session = sources.postgres
+        # Through the session, so that it learns which server a new client meets.
+        yield canary() if session is None else canary(session.probe, lambda: session.server_changes)
 
     async def collect(self) -> Result:
         """Tries once and publishes the verdict; a database that is down is a verdict, not an error."""
@@ -145,6 +156,7 @@ class PostgresCanaryCollector:
             EXHAUSTED.value(is_exhausted if is_up else None),
             self._durations.family(),
             self._failures.family(),
+            SERVER_CHANGES.value(self._server_changes()),
             GUIDE_FAILED.value(len(self._failed_at)),
         )
         return Result(families, {COMPONENT: is_up})

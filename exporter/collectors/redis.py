@@ -38,6 +38,11 @@ PING_DURATION = Metric(
 FAILURES = Metric(
     "controlcore_redis_connection_failures_total", "Probes that failed, by reason.", Kind.COUNTER, labels=("reason",)
 )
+SERVER_CHANGES = Metric(
+    "controlcore_redis_server_changes_total",
+    "Times that a fresh connection met another server than the kept one, which was then opened anew.",
+    Kind.COUNTER,
+)
 Probe = Callable[["RedisAddress", float], Awaitable[float]]
 """Connects, authenticates and PINGs within so many seconds; returns the seconds, raises BackendError."""
 
@@ -61,6 +66,7 @@ class RedisCollectorSettings(CollectorSettings):
         UP,
         PING_DURATION,
         FAILURES,
+        SERVER_CHANGES,
         *INFO_METRICS,
     ),
     always=(UP.name, PING_DURATION.name, FAILURES.name),
@@ -77,11 +83,13 @@ class RedisCollector:
         address: RedisAddress,
         session: RedisSession,
         probe: Probe = redis.probe,
+        server_changes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._address = address
         self._session = session
         self._probe = probe
+        self._server_changes = server_changes
         self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
         self._durations = Histogram(PING_DURATION).born([()])
 
@@ -91,7 +99,8 @@ class RedisCollector:
         """Yields the collector; raises NotConfiguredError without a Redis."""
         if sources.redis is None or sources.redis_address is None:
             raise NotConfiguredError("no Redis is configured")
-        yield cls(settings, sources.redis_address, sources.redis)
+        session = sources.redis
+        yield cls(settings, sources.redis_address, session, session.probe, lambda: session.server_changes)
 
     async def collect(self) -> Result:
         """Probes, then reads INFO where the probe was answered; INFO failing alone is a failure of the collection."""
@@ -110,4 +119,5 @@ class RedisCollector:
 
     def _verdict(self, *, is_up: bool) -> tuple[Family, ...]:
         """What the probe alone says."""
-        return (UP.value(is_up), self._durations.family(), self._failures.family())
+        changes = SERVER_CHANGES.value(self._server_changes())
+        return (UP.value(is_up), self._durations.family(), self._failures.family(), changes)
