@@ -53,12 +53,13 @@ golden: venv packages tools ## write the reviewed metrics pages of the tests aga
 bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=60: minutes of memory)
 	@$(RUN) -m tools.bench --write docs/benchmarks.md $(if $(SOAK),--soak-minutes $(SOAK))
 
-chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verification, minutes of scrapes by both Prometheus generations, floods of both ports, a failing webhook
+chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verification, minutes of scrapes by both Prometheus generations, floods of both ports, a failing webhook, moving names and rotated certificates
 	@CONTROLCORE_CHAOS_KILLS=$${CONTROLCORE_CHAOS_KILLS:-1000} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_kills.py
 	@CONTROLCORE_SCRAPE_MINUTES=$${CONTROLCORE_SCRAPE_MINUTES:-10} $(RUN) -m pytest -q -s -p no:randomly tests/integration/exporter/test_scrapers.py -k no_scrape_fails
 	@CONTROLCORE_FLOOD_SECONDS=$${CONTROLCORE_FLOOD_SECONDS:-30} CONTROLCORE_FLOOD_PEERS=$${CONTROLCORE_FLOOD_PEERS:-800} $(RUN) -m pytest -q -p no:randomly tests/integration/test_floods.py
 	@CONTROLCORE_WEBHOOK_SECONDS=$${CONTROLCORE_WEBHOOK_SECONDS:-120} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_failing_webhook.py
 	@CONTROLCORE_ADMISSION_SWEEP=whole $(RUN) -m pytest -q -s -p no:randomly tests/integration/helm/test_admission.py -k every_field
+	@$(RUN) -m pytest -q -s -p no:randomly tests/integration/chassis/test_postgres_connection.py tests/integration/chassis/test_redis_connection.py tests/integration/chassis/test_trust.py -k "moved or follows or rotated"
 
 lock: venv ## resolve the dependencies again into tools/lock (pinned versions and hashes, no addresses)
 	@$(RUN) -m tools.lock
