@@ -157,11 +157,6 @@ class Histogram:
         return self.counts.setdefault(labels, [0] * (len(self.metric.buckets) + 1))
 
 
-def known(value: float | None) -> float | None:
-    """The value, or None when it says nothing: PostgreSQL's times can be infinite, and its floats NaN."""
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _running(counts: Sequence[int]) -> tuple[int, ...]:
     """Cumulative counts from plain ones."""
     total = 0

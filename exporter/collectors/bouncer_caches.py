@@ -21,7 +21,7 @@ from chassis.kubernetes_paths import pods_path
 from chassis.kubernetes_pods import is_ending
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
-from exporter.items import Loss, note
+from exporter.items import Loss, note, read_each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -173,7 +173,7 @@ class BouncerCachesCollector:
                 )
             except BackendError as error:
                 return counts, error
-            counts[environment] = sum(is_running(pod) for pod in pods)
+            counts[environment] = sum(read_each(pods, is_running))
         return counts, None
 
     def _running(self, findings: Mapping[str, Finding], counted: Mapping[str, int]) -> dict[tuple[str, ...], float]:

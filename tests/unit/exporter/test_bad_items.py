@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from chassis.http import Response
 from exporter.admission import Budget, admit
 from exporter.collectors import discover
-from exporter.items import counting
+from exporter.collectors.bouncer_caches import is_running
+from exporter.collectors.policy_parity import read_module_ids
+from exporter.items import Loss, counting, read_each
 from exporter.settings import ExporterSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeSql, make_sources
@@ -197,6 +201,22 @@ async def test_spoiled_field_costs_its_row_at_most(name: str, part: str, field: 
     found = await collect(name, answers | {part: spoil(answers[part], field, BAD[bad])})
     others = {key for key in clean if "first" in key or "third" in key}
     assert {key: found.get(key) for key in others} == {key: clean[key] for key in others}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_spoiled_module_of_an_engine_costs_itself(bad: str) -> None:
+    """P1: OPA's list of policies."""
+    value = BAD[bad] if isinstance(BAD[bad], str | bool | list | dict) else -7  # no JSON has the others
+    listed = [{"id": "policy_1.rego"}, {"id": value}, value, {}, {"id": "policy_2.rego"}]
+    found = read_module_ids(Response(200, json.dumps({"result": listed}).encode(), 0.01))
+    assert {"policy_1.rego", "policy_2.rego"} <= set(found)
+
+
+def test_pod_that_is_no_pod_is_not_counted_and_costs_no_other() -> None:
+    pods: list[Any] = [{"metadata": {}, "status": {"phase": "Running"}}, {}, None, [], {"metadata": None, "status": 7}]
+    with counting() as losses:
+        assert sum(read_each(pods, is_running)) == 1
+    assert losses.dropped[Loss.MALFORMED] >= 3
 
 
 def test_every_collector_that_reads_the_products_tables_is_spoiled() -> None:
