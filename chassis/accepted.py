@@ -112,6 +112,9 @@ class AcceptedConnections:
         self._answering = 0
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = min(settings.max_connections, max(4, (allowed - SPARE_FILES) // 2))
+        self._most_per_address = settings.max_per_address
+        if self._most < settings.max_connections:  # one address may not have all that few open files leave
+            self._most_per_address = min(settings.max_per_address, self._most // 2)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -163,7 +166,7 @@ class AcceptedConnections:
 
     def _take(self, accepted: socket.socket, address: str, group: asyncio.TaskGroup) -> None:
         """Gives an accepted connection a place, or closes it."""
-        is_admitted = self._addresses[address] < self.settings.max_per_address or self._evict(address)
+        is_admitted = self._addresses[address] < self._most_per_address or self._evict(address)
         if not (is_admitted and (len(self._held) < self._most or self._evict(None))):
             self.note(Dropped.OVERLOADED)
             with accepted, suppress(OSError):

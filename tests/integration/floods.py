@@ -103,9 +103,9 @@ def flooding(port: int, kind: str, peers: int = PEERS) -> Iterator[threading.Eve
         thread.join()
 
 
-def ask(port: int, path: str, headers: dict[str, str] | None = None) -> int:
+def ask(port: int, path: str, headers: dict[str, str] | None = None, source: str = "127.0.0.1") -> int:
     """One request on a connection of its own, as a kubelet's probe; the status, 0 without one."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(5))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(5), source_address=(source, 0))
     try:
         connection.request("GET", path, headers=headers or {})
         answer = connection.getresponse()
