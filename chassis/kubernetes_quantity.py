@@ -7,7 +7,11 @@ from decimal import Decimal
 
 from chassis.errors import PermanentError, Reason
 
-QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+|[+-]?[0-9]+\.)([eE][+-]?[0-9]+)?(|n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)")
+MAX_QUANTITY = 64
+"""Characters of a quantity: the API server writes about twenty."""
+QUANTITY = re.compile(
+    r"([+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++))([eE][+-]?[0-9]{1,2})?(|n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)"
+)
 """https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
 FACTORS = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
@@ -22,7 +26,7 @@ def parse_quantity(text: str) -> Decimal:
 
     Raises PermanentError(malformed) for anything else, also for an exponent and a suffix together.
     """
-    found = QUANTITY.fullmatch(text)
+    found = QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
     if found is None or (found[2] and found[3]):
         raise PermanentError(Reason.MALFORMED, f"not a quantity: {text[:40]!r}")
     return Decimal(found[1] + (found[2] or "")) * FACTORS[found[3]]

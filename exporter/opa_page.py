@@ -53,7 +53,7 @@ STAGES = {
 server_handler is the whole; the others are parts of it."""
 
 LINE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{((?:[^"\\}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?')
-LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
+LABEL = re.compile(r'\b([a-zA-Z_]\w*+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(slots=True)

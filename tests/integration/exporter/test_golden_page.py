@@ -44,6 +44,7 @@ CATALOGUE = {metric.name: metric for spec in discover() for metric in spec.metri
 MEASURED = re.compile(r"_(seconds|bytes|ratio|cores)(_|$)")
 MOVING = {
     "controlcore_bouncer_decision_cache_entries",
+    "controlcore_exporter_event_loop_stalls_total",
     "controlcore_opa_decisions_total",
     "controlcore_postgres_connections",
     "controlcore_postgres_connections_headroom",
