@@ -32,6 +32,7 @@ UNAVAILABLE = 503
 FRESH_CONNECTION = {"Connection": "close"}
 """A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
 STATISTICS, LIST = "/stats", "/pubsub_client_info"
+POLICY_TOPICS = "policy:"
 CLIENT_LABEL = ("client",)
 
 UP = Metric("controlcore_opal_up", "Whether the OPAL server's /healthcheck answered with success.")
@@ -230,14 +231,26 @@ def read_statistics(
 
 
 def count_connections(answer: Response) -> int | None:
-    """How many clients /pubsub_client_info lists; None of a server without it, and of an answer that is no mapping."""
+    """How many clients /pubsub_client_info lists; None of a server without it, and of an answer that is no mapping.
+
+    A client of OPAL 0.9.9 has a connection for policies (topics that begin with `policy:`) and one for data.
+    """
     if not _is_ok(answer):
         return None
     try:
         body = answer.json()
     except BackendError:
         return None
-    return len(body) if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return None
+    of_policies = sum(_is_of_policies(connection) for connection in body.values())
+    return max(of_policies, len(body) - of_policies)
+
+
+def _is_of_policies(connection: object) -> bool:
+    """Whether a connection of the list is subscribed to policies."""
+    topics = connection.get("subscribed_topics") if isinstance(connection, dict) else None
+    return isinstance(topics, list) and any(str(topic).startswith(POLICY_TOPICS) for topic in topics)
 
 
 def read_client(health: Response | None, ready: Response | None) -> tuple[bool, bool | None, bool | None]:

@@ -55,6 +55,18 @@ async def test_statistics_that_are_off_are_a_finding_and_no_failure():
     assert result.failure is None
 
 
+def connection(topic):
+    return {"client_id": "host:10.0.0.1:1", "subscribed_topics": [topic], "refcount": 1, "query_params": {}}
+
+
+async def test_two_connections_of_one_client_are_one_client():
+    """P9: OPAL 0.9.9 lists a client twice, once for policies and once for data."""
+    listed = {"a": connection("policy:."), "b": connection("policy_data"), "c": connection("policy_data")}
+    http = bridge(stats=say({"client_count": 0, "server_count": 1}), pubsub_client_info=say(listed))
+    result = await collect(http)
+    assert value(result.families, CLIENTS) == 2
+
+
 @pytest.mark.parametrize(
     ("counted", "listed", "clients"),
     [
