@@ -17,9 +17,19 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from demo.standin import api_probes, program
-from demo.standin.api_parts import CACHE, POOL, query_pairs, read_json, require_user
+from demo.standin.api_parts import CACHE, POOL, query_pairs, read_fields, refuse_user, require_user
+from demo.standin.api_peps import add_pep_routes
 from demo.standin.database import BlockingPool, drop_tables
-from demo.standin.users import AuditEvent, Users, decide, is_password, open_session, write_audit
+from demo.standin.users import (
+    AuditEvent,
+    Users,
+    decide,
+    find_user,
+    is_password,
+    login_event,
+    open_session,
+    write_audit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -51,30 +61,36 @@ async def get_bouncer_pairs(request: web.Request) -> web.Response:
 
 async def log_in(request: web.Request) -> web.Response:
     """Exchange user name and password for a bearer token of 30 minutes; writes a session and an audit row."""
-    body = await read_json(request)
-    username, password = str(body.get("username", "")), str(body.get("password", ""))
+    body = await read_fields(request, "username", "password")
+    username, password = str(body["username"]), str(body["password"])
     pool = request.app[POOL]
     rows = pool.fetch("SELECT id, password_hash FROM users WHERE username = %s AND status = 'active'", (username,))
-    if not rows or not is_password(password, str(rows[0][1])):
-        write_audit(pool, AuditEvent("USER_LOGIN_FAILED", "FAILURE", username, action="login", resource="session"))
-        return web.json_response({"detail": "Incorrect username or password"}, status=401)
-    user_id = int(str(rows[0][0]))
+    user_id = int(str(rows[0][0])) if rows else None
+    if user_id is None or not is_password(password, str(rows[0][1])):
+        write_audit(pool, login_event(username, user_id, is_allowed=False))
+        raise refuse_user("Incorrect username or password")
     token = open_session(pool, user_id)
-    write_audit(pool, AuditEvent("USER_LOGIN", "SUCCESS", username, user_id, "login", "session"))
-    return web.json_response({"access_token": token, "token_type": "bearer"})
+    write_audit(pool, login_event(username, user_id, is_allowed=True))
+    user = find_user(pool, user_id)
+    answer = {"access_token": token, "token_type": "bearer", "user": user}
+    return web.json_response(answer | {"force_password_change": user["force_password_change"]})
 
 
 async def evaluate_decision(request: web.Request) -> web.Response:
-    """Decide by table lookup and write an audit row; a builtin_admin gets 500 after a false PERMIT row."""
+    """Decide for the caller, by table lookup, and write an audit row.
+
+    A builtin_admin gets 500 after a false PERMIT row. The user that the question names counts for nothing.
+    """
     _, username, role = require_user(request)
     started = asyncio.get_running_loop().time()
-    body = await read_json(request)
+    body = await read_fields(request, "user", "resource", "action")
     pool = request.app[POOL]
-    user, resource, action = (str(body.get(key, "")) for key in ("user", "resource", "action"))
+    resource, action = str(body["resource"]), str(body["action"])
     if role == ROLE_WITHOUT_DECISIONS:
-        write_audit(pool, AuditEvent("ACCESS_GRANTED", "PERMIT", str(username), None, action, resource))
+        policy = "SYSTEM_ADMIN_BYPASS"
+        write_audit(pool, AuditEvent("ACCESS_GRANTED", "PERMIT", str(username), None, action, resource, policy))
         return web.json_response({"error": "Security check failed"}, status=500)
-    event = decide(user, resource, action)
+    event = decide(pool, str(username), str(role), resource, action)
     write_audit(pool, event)
     answer = {"decision": event.outcome, "reason": event.reason, "policy_name": event.policy_name}
     return web.json_response(answer | {"evaluation_time": (asyncio.get_running_loop().time() - started) * 1000})
@@ -87,24 +103,25 @@ async def get_dashboard(request: web.Request) -> web.Response:
     policies = {
         str(status): int(str(count)) for status, count in pool.fetch("SELECT status, count(*) FROM policies GROUP BY 1")
     }
-    peps = pool.fetch("SELECT count(*), count(*) FILTER (WHERE status = 'active') FROM peps")[0]
-    connections = pool.fetch(
-        "SELECT count(*), count(*) FILTER (WHERE status = 'ACTIVE'), count(*) FILTER (WHERE status = 'PENDING') "
-        "FROM pip_connections"
-    )[0]
-    decisions, granted = pool.fetch(
-        "SELECT count(*), count(*) FILTER (WHERE outcome = 'PERMIT') FROM audit_logs "
-        "WHERE event_type IN ('ACCESS_GRANTED', 'ACCESS_DENIED') "
-        "AND \"timestamp\" > localtimestamp - interval '24 hours'"
-    )[0]
-    share = 100.0 * int(str(granted)) / max(int(str(decisions)), 1)
+    states = "count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status = 'error')"
+    peps = pool.fetch(f"SELECT count(*), {states} FROM peps")[0]  # noqa: S608 (a constant text)
+    connections, active = pool.fetch("SELECT count(*), count(*) FILTER (WHERE status = 'ACTIVE') FROM pip_connections")[
+        0
+    ]
+    decisions, granted, denied = (
+        int(str(count))
+        for count in pool.fetch(
+            "SELECT count(*) FILTER (WHERE event_type IN ('ACCESS_GRANTED', 'ACCESS_DENIED')), "
+            "count(*) FILTER (WHERE outcome = 'PERMIT'), count(*) FILTER (WHERE outcome = 'DENY') FROM audit_logs "
+            "WHERE \"timestamp\" >= (now() AT TIME ZONE 'UTC') - interval '24 hours'"
+        )[0]
+    )
     answer: dict[str, object] = {"totalPolicies": sum(policies.values()), "activePolicies": policies.get("enabled", 0)}
     answer |= {"draftPolicies": policies.get("draft", 0), "deployedPEPs": peps[0], "operationalPEPs": peps[1]}
-    answer |= {"warningPEPs": int(str(peps[0])) - int(str(peps[1])), "smartConnections": connections[0]}
-    answer |= {"activeConnections": connections[1], "pendingConnections": connections[2], "authDecisions24h": decisions}
-    return web.json_response(
-        answer | {"allowedPercentage": round(share, 1), "deniedPercentage": round(100.0 - share, 1)}
-    )
+    answer |= {"warningPEPs": peps[2], "smartConnections": connections, "activeConnections": active}
+    answer |= {"pendingConnections": int(str(connections)) - int(str(active)), "authDecisions24h": decisions}
+    shares = [round(100 * count / decisions, 1) if decisions else 0 for count in (granted, denied)]
+    return web.json_response(answer | dict(zip(("allowedPercentage", "deniedPercentage"), shares, strict=True)))
 
 
 def _simulate_users(interval_seconds: float) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -129,7 +146,10 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     app[CACHE] = redis.asyncio.Redis.from_url(
         arguments.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)
     )
+    app[api_probes.POOLS] = api_probes.unseen_pools()
+    app.cleanup_ctx.append(api_probes.watch_pools)
     app.add_routes(api_probes.routes())
+    add_pep_routes(app)
     app.router.add_get("/opal/bouncer-pairs", get_bouncer_pairs)
     app.router.add_get("/dashboard/stats", get_dashboard)
     app.router.add_post("/auth/login", log_in)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 from demo.standin import program
@@ -19,30 +20,54 @@ if TYPE_CHECKING:
     from demo.standin.faults import FaultBox
 
 MAX_BULK = 50
-POLICIES = 3
 OPAL_TIMEOUT_SECONDS = 5.0
+UNREADABLE = (
+    "failed to fetch policy bundle: failed to decode policy bundle: "
+    "json: cannot unmarshal number into Go struct field Policy.policies.id of type string"
+)
+"""Why the product's bouncer never synchronises: the API gives a policy's id as a number."""
+FORMAT_DETAILS = "Request must match IAuthorizationRequest format with required fields: user, resource, action"
+BULK_DETAILS = "Request must be an array of IAuthorizationRequest objects"
+REQUIRED_FORMAT: dict[str, object] = {
+    "user": {
+        "id": "string (required)",
+        "roles": "[]string (optional)",
+        "permissions": "[]string (optional)",
+        "attributes": "map[string]string (optional)",
+    },
+    "resource": {
+        "id": "string (required)",
+        "type": "string (required)",
+        "owner": "string (optional)",
+        "attributes": "map[string]string (optional)",
+    },
+    "action": {"name": "string (required)", "attributes": "map[string]string (optional)"},
+    "context": "map[string]interface{} (optional)",
+}
 
 
 class Caches:
-    """The bouncer's two caches; decisions are keyed by minute and leave only when the cache is cleared."""
+    """The bouncer's decision cache. Its policy cache is always empty.
 
-    def __init__(self) -> None:
-        """Start with the policies loaded and no decision."""
-        self.policies = POLICIES
-        self.reads = 0
+    In the product no question that is asked of `/authorize` is cached. Here each is, keyed by minute, when `is_used`:
+    the cache leaks like that in a build whose reverse proxy is mounted.
+    """
+
+    def __init__(self, *, is_used: bool) -> None:
+        """Start empty."""
+        self._is_used = is_used
         self.decisions: set[tuple[str, ...]] = set()
 
     def remember(self, question: Question) -> None:
         """Note one decided question."""
-        minute = datetime.now(UTC).strftime("%H:%M")
-        self.reads += 1
-        self.policies = POLICIES
-        self.decisions.add((question.user, question.resource, question.action, minute))
+        if self._is_used:
+            minute = datetime.now(UTC).strftime("%H:%M")
+            self.decisions.add((question.user, question.resource, question.action, minute))
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.policies = 0
-        self.decisions.clear()
+    def describe(self) -> dict[str, object]:
+        """Return the sizes as the product shows them; `last_sync` is now, whatever happened."""
+        policies = {"size": 0, "max_size": 1000, "ttl": "5m0s", "total_access": 0, "expired_count": 0}
+        return {"policy_cache": policies, "decision_cache": {"size": len(self.decisions)}, "last_sync": _now()}
 
 
 ENGINE = web.AppKey("engine", Engine)
@@ -76,26 +101,17 @@ async def get_healthz(_: web.Request) -> web.Response:
 
 async def get_metrics(request: web.Request) -> web.Response:
     """Return the cache sizes; `uptime` is about zero and each `last_sync` is now, whatever happened."""
-    caches, now = request.app[CACHES], _now()
-    sizes = {"size": caches.policies, "max_size": 1000, "ttl": "5m0s", "total_access": caches.reads, "expired_count": 0}
-    own = {
-        "uptime": "53ns",
-        "cache_size": caches.policies,
-        "decision_cache_size": len(caches.decisions),
-        "last_sync": now,
-    }
-    answer = {
-        "policy_cache": sizes,
-        "decision_cache": {"size": len(caches.decisions)},
-        "last_sync": now,
-        "bouncer": own,
-    }
-    return web.json_response(answer)
+    caches = request.app[CACHES]
+    sizes = {"cache_size": 0, "decision_cache_size": len(caches.decisions)}
+    return web.json_response(caches.describe() | {"bouncer": {"uptime": "53ns", **sizes, "last_sync": _now()}})
 
 
-async def get_stats(_: web.Request) -> web.Response:
-    """Answer that there are no statistics."""
-    return web.json_response({"total_requests": "N/A", "allowed": "N/A", "denied": "N/A", "cache_hits": "N/A"})
+async def get_stats(request: web.Request) -> web.Response:
+    """Return the cache sizes; the ratio of hits and the response time are not available."""
+    config = {"target_host": "orders.standin.invalid", "cache_enabled": True, "cache_ttl": "5m0s"}
+    performance = {"cache_hit_ratio": "N/A", "average_response_time": "N/A"}
+    answer = {"bouncer": {"config": config, "performance": performance}}
+    return web.json_response(request.app[CACHES].describe() | answer)
 
 
 async def get_opal_status(request: web.Request) -> web.Response:
@@ -110,7 +126,8 @@ async def get_opal_status(request: web.Request) -> web.Response:
     except (aiohttp.ClientError, TimeoutError) as error:
         return web.json_response({"status": "unhealthy", "error": str(error) or "timeout"}, status=503)
     if status != 200:
-        return web.json_response({"status": "unhealthy", "error": f"OPAL server returned status {status}"}, status=503)
+        error_text = f"OPAL server health check failed with status {status}"
+        return web.json_response({"status": "unhealthy", "error": error_text}, status=503)
     return web.json_response({"status": "healthy", "last_sync": _now()})
 
 
@@ -124,20 +141,25 @@ async def authorize(request: web.Request) -> web.Response:
     """Decide one request: 200 always, `allow` and the reason."""
     try:
         question = parse_question(json.loads(await request.read()))
-    except ValueError:
-        return web.json_response({"error": "Invalid request format"}, status=400)
+    except ValueError as error:
+        answer: dict[str, object] = {"error": "Invalid request format", "details": FORMAT_DETAILS}
+        answer |= {"required_format": REQUIRED_FORMAT, "validation_error": str(error)}
+        return web.json_response(answer, status=400)
     decision = await _decide(request, question)
     return web.json_response({"allow": decision.allow, "reason": decision.reason})
 
 
 async def authorize_bulk(request: web.Request) -> web.Response:
-    """Decide up to 50 requests of `{"requests":[…]}`."""
+    """Decide up to 50 requests, which come as a list."""
     try:
-        questions = [parse_question(each) for each in json.loads(await request.read())["requests"]]
-    except (ValueError, KeyError, TypeError):
-        return web.json_response({"error": "Invalid request format"}, status=400)
+        questions = [parse_question(each) for each in msgspec.json.decode(await request.read(), type=list[object])]
+    except ValueError as error:
+        answer = {"error": "Invalid bulk request format", "details": BULK_DETAILS, "validation_error": str(error)}
+        return web.json_response(answer, status=400)
+    if not questions:
+        return web.json_response({"error": "No authorization requests provided"}, status=400)
     if len(questions) > MAX_BULK:
-        return web.json_response({"error": f"Maximum {MAX_BULK} requests allowed"}, status=400)
+        return web.json_response({"error": f"Too many requests, maximum {MAX_BULK} allowed"}, status=400)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_decide(request, question), name="decision") for question in questions]
     return web.json_response(
@@ -147,23 +169,29 @@ async def authorize_bulk(request: web.Request) -> web.Response:
 
 async def clear_cache(request: web.Request) -> web.Response:
     """Empty both caches."""
-    request.app[CACHES].clear()
+    request.app[CACHES].decisions.clear()
     request.app[BOX].count("cache_clear")
     return web.json_response({"message": "Cache cleared successfully"})
 
 
 async def sync_policies(request: web.Request) -> web.Response:
-    """Load the policies again from the control plane."""
-    request.app[CACHES].policies = POLICIES
+    """Answer 500: the product cannot read the control plane's answer as soon as there is a policy in it."""
     request.app[BOX].count("policies_sync")
-    return web.json_response({"message": "Policies synced successfully"})
+    return web.json_response({"error": "Failed to sync policies", "details": UNREADABLE}, status=500)
 
 
 async def sync_opal(request: web.Request) -> web.Response:
-    """Load the policies again through OPAL."""
-    request.app[CACHES].policies = POLICIES
+    """Answer 500, as `sync_policies` does."""
     request.app[BOX].count("opal_sync")
-    return web.json_response({"message": "OPAL sync triggered successfully"})
+    return web.json_response({"error": "Failed to sync with OPAL", "details": UNREADABLE}, status=500)
+
+
+async def get_description(_: web.Request) -> web.Response:
+    """Describe the program."""
+    endpoints = {"health": {"GET /health": "Health check", "GET /healthz": "Simple health check"}}
+    body = {"service": "ControlCore Bouncer with PDP", "version": "1.0.0", "endpoints": endpoints}
+    features = ["reverse_proxy", "policy_enforcement", "decision_caching", "audit_logging", "content_injection"]
+    return web.json_response(body | {"description": "Policy Enforcement Point (PEP)", "features": features})
 
 
 def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
@@ -172,8 +200,9 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     app[BOX] = box
     app[program.ANSWERS_WRONG_ITSELF] = True
     app[ENGINE] = OpaEngine(arguments.opa_url) if arguments.opa_url else BuiltInEngine()
-    app[CACHES] = Caches()
+    app[CACHES] = Caches(is_used=arguments.decision_cache)
     app[OPAL_URL] = arguments.opal_server_url.rstrip("/")
+    app.router.add_get("/", get_description)
     app.router.add_get("/health", get_health)
     app.router.add_get("/healthz", get_healthz)
     app.router.add_get("/api/v1/metrics", get_metrics)
@@ -193,6 +222,7 @@ def main(argv: list[str] | None = None) -> None:
     program.add_arguments(parser)
     parser.add_argument("--opal-server-url", default="http://127.0.0.1:9", help="where /api/v1/opal/status asks")
     parser.add_argument("--opa-url", help="a real OPA that decides; default: the built-in policy")
+    parser.add_argument("--decision-cache", action="store_true", help="cache what /authorize decides, as a leak")
     parser.set_defaults(name="bouncer")
     program.main(build, parser.parse_args(argv))
 

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg.rows import dict_row
 
 POOL_SIZE = 5
+HERE = Path(__file__).parent
+TABLES = ("schema.sql", "written.sql")
+"""The product's tables, and what its code writes into them where a caller gives no value."""
 
 Row = tuple[object, ...]
 Parameters = Sequence[object]
@@ -22,11 +26,15 @@ def driverless(database_url: str) -> str:
 
 def install_schema(database_url: str, *, seed: bool = True) -> None:
     """Create the control plane's tables in an empty database, and the made-up rows unless `seed` is false."""
-    here = Path(__file__).parent
-    names = ("schema.sql", "seed.sql") if seed else ("schema.sql",)
     with psycopg.connect(driverless(database_url)) as connection:
-        for name in names:
-            connection.execute((here / name).read_bytes())
+        for name in (*TABLES, *(("seed.sql",) if seed else ())):
+            connection.execute((HERE / name).read_bytes())
+
+
+def make_rows_like_the_product(database_url: str) -> None:
+    """Turn the made-up rows into what the 2025-10 product leaves of a healthy installation."""
+    with psycopg.connect(driverless(database_url)) as connection:
+        connection.execute((HERE / "product.sql").read_bytes())
 
 
 def drop_tables(database_url: str) -> None:
@@ -35,7 +43,8 @@ def drop_tables(database_url: str) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(77)")
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
-        connection.execute((Path(__file__).parent / "schema.sql").read_bytes())
+        for name in TABLES:
+            connection.execute((HERE / name).read_bytes())
 
 
 def has_schema(database_url: str) -> bool:
@@ -77,6 +86,11 @@ class BlockingPool:
         """Return the rows of one statement, in a transaction of its own."""
         with self._lend() as connection:
             return connection.execute(query.encode(), parameters).fetchall()
+
+    def fetch_named(self, query: str, parameters: Parameters = ()) -> list[dict[str, object]]:
+        """Return the rows of one statement by column."""
+        with self._lend() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query.encode(), parameters).fetchall()
 
     def execute(self, query: str, parameters: Parameters = ()) -> None:
         """Run one statement that returns no rows, in a transaction of its own."""

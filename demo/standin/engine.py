@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 OPA_TIMEOUT_SECONDS = 5.0
 AUTHORIZE_PATH = "/api/v1/authorize"
-ALLOWED = "Access allowed by policy"
-DENIED = "Access denied by policy"
+ALLOWED = "Access granted by OPA policy"
+DENIED = "Access denied by OPA policy"
 UNDEFINED = "No policy result (undefined) - default deny"
 ENGINE_FAILED = "OPA evaluation failed: "
 
@@ -32,7 +32,7 @@ def parse_question(body: object) -> Question:
     try:
         user, resource, action = body["user"]["id"], body["resource"]["id"], body["action"]["name"]  # type: ignore[index]
     except (KeyError, TypeError) as error:
-        raise ValueError("Invalid request format") from error
+        raise ValueError(f"no user.id, resource.id and action.name: {error}") from error
     return Question(str(user), str(resource), str(action))
 
 

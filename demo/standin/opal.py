@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,11 +17,18 @@ from demo.standin.program import BOX, Handler
 if TYPE_CHECKING:
     from demo.standin.faults import FaultBox
 
-VERSION = "0.8.0"
+VERSION = "0.9.9"
+OFF = (
+    "This OPAL server does not have statistics turned on. To turn on, set this config var: OPAL_STATISTICS_ENABLED=true"
+)
 READY_PATH = "/ready"
 STATISTICS_ENABLED = web.AppKey("statistics_enabled", bool)
 CLIENTS = web.AppKey("clients", int)
-STARTED_AT = web.AppKey("started_at", float)
+CONNECTED_AT = web.AppKey("connected_at", float)
+DO_CLIENTS_COUNT = web.AppKey("do_clients_count", bool)
+STARTED_AT = web.AppKey("started_at", str)
+TOPICS = (["policy:."], ["policy_data"])
+"""What one client subscribes to, each over a connection of its own."""
 
 
 @web.middleware
@@ -42,26 +50,45 @@ async def get_server_health(request: web.Request) -> web.Response:
 
 
 async def get_statistics(request: web.Request) -> web.Response:
-    """Return uptime and clients, or 501 while statistics are off, which is the default."""
+    """Return the start (as `uptime`) and how many clients told of themselves, or 501 while statistics are off.
+
+    They are off by default. A client whose own statistics are off does not tell, so the count is 0 beside it.
+    """
     if not request.app[STATISTICS_ENABLED]:
-        detail = "statistics are off; OPAL_STATISTICS_ENABLED=true turns them on"
-        return web.json_response({"detail": detail}, status=501)
-    uptime = f"{int(time.monotonic() - request.app[STARTED_AT])}s"
-    counts = {"client_count": request.app[CLIENTS], "server_count": 1}
-    return web.json_response({"uptime": uptime, "version": VERSION, **counts})
+        return web.json_response({"detail": {"error": OFF}}, status=501)
+    clients = _told_clients(request.app)
+    about: dict[str, object] = {"uptime": request.app[STARTED_AT], "version": VERSION}
+    if request.path == "/stats":
+        return web.json_response(about | {"client_count": len(clients), "server_count": 1})
+    return web.json_response(about | {"clients": clients, "servers": ["5f0b6f3c"]})
+
+
+def _told_clients(app: web.Application) -> dict[str, list[dict[str, object]]]:
+    """Return the clients that told of themselves, each with its two connections."""
+    names = [f"CLIENT_{number}" for number in range(app[CLIENTS] if app[DO_CLIENTS_COUNT] else 0)]
+    return {
+        name: [{"rpc_id": f"{name}-{topics[0]}", "client_id": name, "topics": topics} for topics in TOPICS]
+        for name in names
+    }
 
 
 async def get_client_info(request: web.Request) -> web.Response:
-    """Return one entry for each connected client."""
-    return web.json_response(
-        {f"client-{number}": {"topics": ["policy_data"]} for number in range(request.app[CLIENTS])}
-    )
+    """Return one entry for each connection, of which every client has two."""
+    entries: dict[str, dict[str, object]] = {}
+    for number in range(request.app[CLIENTS]):
+        for offset, topics in enumerate(TOPICS):
+            port = 50000 + 2 * number + offset
+            name = f"host:127.0.0.1:{port}"
+            entry: dict[str, object] = {"client_id": name, "source_host": "127.0.0.1", "source_port": port}
+            entry |= {"connect_time": request.app[CONNECTED_AT], "subscribed_topics": topics}
+            entries[name] = entry | {"refcount": 1, "query_params": {}}
+    return web.json_response(entries)
 
 
 async def get_load_limit(request: web.Request) -> web.Response:
     """Answer 200, or with the fault engine_error 429."""
     is_limited = request.app[BOX].get("engine_error", request.path) is not None
-    return web.json_response({}, status=429 if is_limited else 200)
+    return web.json_response(None, status=429 if is_limited else 200)
 
 
 async def get_client_health(request: web.Request) -> web.Response:
@@ -110,7 +137,9 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     app = web.Application(middlewares=[answer_as_the_product])
     app[STATISTICS_ENABLED] = arguments.statistics
     app[CLIENTS] = arguments.clients
-    app[STARTED_AT] = time.monotonic()
+    app[DO_CLIENTS_COUNT] = not arguments.clients_do_not_count
+    app[STARTED_AT] = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    app[CONNECTED_AT] = time.time()
     app[BOX] = box
     if arguments.role == "server":
         for path in ("/", "/healthcheck"):
@@ -135,7 +164,10 @@ def main(argv: list[str] | None = None) -> None:
     program.add_arguments(parser)
     parser.add_argument("--role", choices=("server", "client"), required=True)
     parser.add_argument("--statistics", action="store_true", help="as OPAL_STATISTICS_ENABLED=true")
-    parser.add_argument("--clients", type=int, default=1, help="how many clients the server reports")
+    parser.add_argument("--clients", type=int, default=1, help="how many clients are connected to the server")
+    parser.add_argument(
+        "--clients-do-not-count", action="store_true", help="as clients whose own OPAL_STATISTICS_ENABLED is false"
+    )
     arguments = parser.parse_args(argv)
     arguments.name = arguments.name or f"opal-{arguments.role}"
     program.main(build, arguments)

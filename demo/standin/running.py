@@ -25,6 +25,9 @@ class Options:
     traffic_interval_seconds: float = 0.2
     opa_url: str | None = None
     is_opal_statistics_enabled: bool = False
+    do_opal_clients_count: bool = True
+    """Whether the OPAL clients have statistics too; without them the server counts none."""
+    do_bouncers_cache_decisions: bool = False
     cpu_limit_millicores: float = 0.0
 
 
@@ -94,8 +97,10 @@ class StandIn:
             return "api", [*urls, "--traffic-interval", interval]
         if component in BOUNCERS:
             opa = ["--opa-url", self.options.opa_url] if self.options.opa_url else []
-            return "bouncer", ["--opal-server-url", self.opal_server_url, *opa]
+            cache = ["--decision-cache"] if self.options.do_bouncers_cache_decisions else []
+            return "bouncer", ["--opal-server-url", self.opal_server_url, *opa, *cache]
         statistics = ["--statistics"] if self.options.is_opal_statistics_enabled else []
+        statistics += [] if self.options.do_opal_clients_count else ["--clients-do-not-count"]
         return "opal", ["--role", component.removeprefix("opal-"), *statistics]
 
 

@@ -1,187 +1,281 @@
--- The tables of the control plane that a monitor reads, with the names, types and oddities of the 2025-10 snapshot.
--- Every time is `timestamp without time zone`. Columns the product fills with utcnow() are UTC; columns with a
--- now() default are in the TimeZone of the database session. Rows are in seed.sql.
+-- The tables of the control plane that a monitor reads, column by column as the 2025-10 snapshot creates them; a test
+-- compares them with tests/fixtures/product/tables.yaml. Every time is `timestamp without time zone`: columns that the
+-- product fills with utcnow() are UTC, those it fills with now() are in the TimeZone of the database session.
+-- No column but the key has a default here: the product's code writes them (written.sql). Rows are in seed.sql.
 
-CREATE TYPE connectiontype AS ENUM ('IDENTITY', 'DATABASE', 'API', 'FILE', 'CUSTOM');
+CREATE TYPE connectiontype AS ENUM ('IAM', 'HR', 'CRM', 'ERP', 'CSM', 'CLOUD', 'CMDB', 'DATABASE', 'WAREHOUSE', 'API', 'DOCUMENTS', 'STATIC', 'OPENAPI', 'MCP', 'CUSTOM');
 CREATE TYPE connectionstatus AS ENUM ('ACTIVE', 'INACTIVE', 'ERROR', 'PENDING');
 
 CREATE TABLE users (
     id serial PRIMARY KEY,
-    username varchar(100) NOT NULL UNIQUE,
-    email varchar(255) UNIQUE,
-    password_hash varchar(255) NOT NULL,
-    role varchar(50) NOT NULL DEFAULT 'viewer',
-    status varchar(20) NOT NULL DEFAULT 'active',
-    mfa_enabled boolean NOT NULL DEFAULT false,
-    mfa_secret varchar(255),
-    force_password_change boolean NOT NULL DEFAULT false,
-    active_sessions integer NOT NULL DEFAULT 0,
+    name varchar NOT NULL,
+    email varchar NOT NULL,
+    username varchar NOT NULL,
+    password_hash varchar NOT NULL,
+    role varchar NOT NULL,
+    status varchar NOT NULL,
     last_login timestamp without time zone,
+    mfa_enabled boolean,
+    permissions json,
+    subscription_tier varchar,
+    deployment_model varchar,
+    github_repo varchar,
+    api_key_sandbox varchar,
+    api_key_production varchar,
+    user_source varchar,
+    force_password_change boolean,
+    active_sessions integer,
     last_activity timestamp without time zone,
-    created_at timestamp without time zone DEFAULT now(),
+    last_ip_address varchar,
+    created_at timestamp without time zone,
     updated_at timestamp without time zone
 );
+CREATE UNIQUE INDEX ix_users_email ON users (email);
+CREATE UNIQUE INDEX ix_users_username ON users (username);
 
 CREATE TABLE user_sessions (
     id serial PRIMARY KEY,
     user_id integer NOT NULL REFERENCES users (id),
-    jti varchar(64) NOT NULL UNIQUE,
-    token_hash varchar(64) NOT NULL,
-    ip_address varchar(64),
-    user_agent varchar(255),
-    created_at timestamp without time zone DEFAULT now(),
+    jti varchar NOT NULL,
+    token_hash varchar NOT NULL,
+    ip_address varchar,
+    user_agent varchar,
+    created_at timestamp without time zone,
     expires_at timestamp without time zone NOT NULL,
-    revoked boolean NOT NULL DEFAULT false,
-    revoked_at timestamp without time zone
+    revoked boolean,
+    revoked_at timestamp without time zone,
+    revoked_by integer REFERENCES users (id),
+    revoke_reason varchar
 );
 CREATE INDEX ix_user_sessions_expires_at ON user_sessions (expires_at);
 CREATE INDEX ix_user_sessions_revoked ON user_sessions (revoked);
-CREATE INDEX ix_user_sessions_token_hash ON user_sessions (token_hash);
+CREATE INDEX ix_user_sessions_user_id ON user_sessions (user_id);
+CREATE UNIQUE INDEX ix_user_sessions_jti ON user_sessions (jti);
 
 CREATE TABLE peps (
     id serial PRIMARY KEY,
-    bouncer_id varchar(100) NOT NULL UNIQUE,
-    name varchar(255) NOT NULL,
-    status varchar(20) DEFAULT 'active',
-    environment varchar(20) DEFAULT 'sandbox',
-    deployment_mode varchar(50),
-    bouncer_version varchar(50),
-    is_connected boolean DEFAULT false,
-    intercepting_traffic boolean DEFAULT false,
-    last_heartbeat timestamp without time zone,
-    last_health_check timestamp without time zone,
-    response_time double precision,
+    name varchar NOT NULL,
+    status varchar NOT NULL,
+    environment varchar NOT NULL,
     current_load double precision,
-    max_capacity integer DEFAULT 1000,
-    target_url varchar(500),
-    proxy_url varchar(500),
-    created_at timestamp without time zone DEFAULT now(),
+    max_capacity double precision,
+    response_time double precision,
+    last_health_check timestamp without time zone,
+    deployment_mode varchar,
+    target_url varchar,
+    proxy_url varchar,
+    dns_domain varchar,
+    dns_subdomain varchar,
+    dns_provider varchar,
+    dns_ttl integer,
+    dns_cname_record varchar,
+    dns_a_record varchar,
+    ssl_enabled boolean,
+    ssl_certificate_type varchar,
+    ssl_certificate_path varchar,
+    ssl_key_path varchar,
+    ssl_auto_renew boolean,
+    ingress_enabled boolean,
+    egress_enabled boolean,
+    rate_limit_per_minute integer,
+    max_connections integer,
+    timeout_seconds integer,
+    retry_attempts integer,
+    bouncer_id varchar,
+    bouncer_version varchar,
+    resources_protected integer,
+    requests_per_hour integer,
+    is_connected boolean,
+    intercepting_traffic boolean,
+    last_heartbeat timestamp without time zone,
+    created_at timestamp without time zone,
     updated_at timestamp without time zone
 );
+CREATE UNIQUE INDEX ix_peps_bouncer_id ON peps (bouncer_id);
 
 CREATE TABLE protected_resources (
     id serial PRIMARY KEY,
-    name varchar(255) NOT NULL,
-    resource_type varchar(50) DEFAULT 'api',
-    environment varchar(20) DEFAULT 'sandbox',
-    url varchar(500),
+    name varchar NOT NULL,
+    url varchar NOT NULL,
+    original_host varchar,
+    original_host_production varchar,
+    default_security_posture varchar,
+    description text,
+    environment varchar,
+    auto_discovered boolean,
+    discovered_at timestamp without time zone,
     bouncer_id integer REFERENCES peps (id),
-    created_at timestamp without time zone DEFAULT now()
+    business_context text,
+    data_classification varchar,
+    compliance_tags json,
+    cost_center varchar,
+    owner_email varchar,
+    owner_team varchar,
+    sla_tier varchar,
+    data_residency varchar,
+    audit_level varchar,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
+CREATE INDEX ix_protected_resources_auto_discovered ON protected_resources (auto_discovered);
+CREATE INDEX ix_protected_resources_bouncer_id ON protected_resources (bouncer_id);
 
+-- resource_id is the text of protected_resources.id; bouncer_id is text too. Neither has a foreign key.
 CREATE TABLE policies (
     id serial PRIMARY KEY,
-    name varchar(255) NOT NULL,
+    name varchar NOT NULL,
     description text,
-    status varchar(20) NOT NULL DEFAULT 'draft',
-    environment varchar(20) DEFAULT 'sandbox',
-    sandbox_status varchar(20),
-    production_status varchar(20),
-    promoted_from_sandbox boolean DEFAULT false,
-    resource_id integer REFERENCES protected_resources (id),
-    bouncer_id integer REFERENCES peps (id),
-    folder varchar(255),
+    status varchar NOT NULL,
+    environment varchar,
+    sandbox_status varchar,
+    production_status varchar,
+    promoted_from_sandbox boolean,
+    promoted_at timestamp without time zone,
+    promoted_by varchar,
+    scope json,
+    effect varchar NOT NULL,
+    resource_id varchar,
+    bouncer_id varchar,
+    folder varchar,
     rego_code text,
-    version varchar(20) DEFAULT '1.0.0',
-    created_at timestamp without time zone DEFAULT now(),
-    updated_at timestamp without time zone DEFAULT now()
+    context_config json,
+    version varchar,
+    created_by varchar NOT NULL,
+    modified_by varchar NOT NULL,
+    created_at timestamp without time zone,
+    last_modified timestamp without time zone,
+    updated_at timestamp without time zone
 );
+CREATE INDEX ix_policies_environment ON policies (environment);
+CREATE INDEX ix_policies_promoted_from_sandbox ON policies (promoted_from_sandbox);
 
 CREATE TABLE audit_logs (
     id serial PRIMARY KEY,
-    "timestamp" timestamp without time zone DEFAULT now(),
-    user_id integer,
-    "user" varchar(255),
-    action varchar(100),
-    resource varchar(255),
-    resource_type varchar(100),
-    result varchar(50),
-    event_type varchar(50),
-    outcome varchar(20),
-    policy_name varchar(255),
+    "timestamp" timestamp without time zone,
+    user_id integer REFERENCES users (id),
+    "user" varchar NOT NULL,
+    action varchar NOT NULL,
+    resource varchar,
+    resource_type varchar,
+    result varchar NOT NULL,
+    event_type varchar NOT NULL,
+    outcome varchar NOT NULL,
+    policy_name varchar,
     reason text,
-    environment varchar(20),
-    source_ip varchar(64),
-    user_agent varchar(255),
-    session_id varchar(64),
-    created_at timestamp without time zone DEFAULT now()
+    environment varchar,
+    source_ip varchar,
+    user_agent varchar,
+    session_id varchar,
+    created_at timestamp without time zone
 );
-CREATE INDEX ix_audit_logs_timestamp ON audit_logs ("timestamp");
-CREATE INDEX ix_audit_logs_event_type ON audit_logs (event_type);
 CREATE INDEX ix_audit_logs_environment ON audit_logs (environment);
+CREATE INDEX ix_audit_logs_event_type ON audit_logs (event_type);
+CREATE INDEX ix_audit_logs_timestamp ON audit_logs ("timestamp");
 
 -- Exists and is never written.
 CREATE TABLE decision_requests (
     id serial PRIMARY KEY,
-    request_id varchar(64),
-    user_id varchar(255),
-    resource varchar(255),
-    action varchar(100),
-    decision varchar(20),
+    "user" varchar NOT NULL,
+    resource varchar NOT NULL,
+    action varchar NOT NULL,
+    context json,
+    decision varchar NOT NULL,
+    reason text,
+    policy_name varchar,
+    environment varchar,
     evaluation_time double precision,
-    created_at timestamp without time zone DEFAULT now()
+    "timestamp" timestamp without time zone,
+    created_at timestamp without time zone
 );
+CREATE INDEX ix_decision_requests_environment ON decision_requests (environment);
 
+-- bouncer_id is the text of peps.bouncer_id, without a foreign key.
 CREATE TABLE bouncer_opal_configuration (
     id serial PRIMARY KEY,
-    bouncer_id varchar(100) NOT NULL UNIQUE REFERENCES peps (bouncer_id),
-    environment varchar(20),
-    resource_name varchar(255),
-    polling_interval integer DEFAULT 30,
+    bouncer_id varchar NOT NULL UNIQUE,
+    environment varchar NOT NULL,
+    resource_name varchar,
+    use_tenant_default boolean,
+    custom_repo_url varchar,
+    custom_branch varchar,
+    custom_access_token varchar,
+    folder_path varchar,
+    polling_interval integer,
+    webhook_enabled boolean,
+    webhook_secret varchar,
+    policy_filters json,
+    data_filters json,
     last_sync_time timestamp without time zone,
-    last_sync_status varchar(20),
+    last_sync_status varchar,
     last_sync_error text,
-    policies_count integer DEFAULT 0,
+    policies_count integer,
     next_sync_time timestamp without time zone,
-    cache_ttl integer DEFAULT 300,
-    created_at timestamp without time zone DEFAULT now(),
-    updated_at timestamp without time zone DEFAULT now()
+    cache_enabled boolean,
+    cache_ttl integer,
+    cache_max_size varchar,
+    rate_limit_rps integer,
+    rate_limit_burst integer,
+    auto_configured boolean,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
+CREATE INDEX ix_bouncer_opal_configuration_environment ON bouncer_opal_configuration (environment);
 
 CREATE TABLE bouncer_sync_history (
     id serial PRIMARY KEY,
-    bouncer_id varchar(100) NOT NULL REFERENCES bouncer_opal_configuration (bouncer_id),
-    sync_time timestamp without time zone DEFAULT now(),
-    sync_type varchar(20),
-    status varchar(20),
-    policies_synced integer DEFAULT 0,
-    policies_added integer DEFAULT 0,
-    policies_updated integer DEFAULT 0,
-    policies_deleted integer DEFAULT 0,
+    bouncer_id varchar NOT NULL REFERENCES peps (bouncer_id),
+    sync_time timestamp without time zone,
+    sync_type varchar NOT NULL,
+    status varchar NOT NULL,
+    policies_synced integer,
+    policies_added integer,
+    policies_updated integer,
+    policies_deleted integer,
     error_message text,
-    error_code varchar(50),
+    error_code varchar,
     duration_ms integer,
-    github_api_calls integer DEFAULT 0,
-    commit_sha varchar(64),
-    branch varchar(100)
+    github_api_calls integer,
+    triggered_by varchar,
+    commit_sha varchar,
+    branch varchar
 );
+CREATE INDEX ix_bouncer_sync_history_bouncer_id ON bouncer_sync_history (bouncer_id);
 CREATE INDEX ix_bouncer_sync_history_sync_time ON bouncer_sync_history (sync_time);
 
 CREATE TABLE pip_connections (
     id serial PRIMARY KEY,
-    name varchar(255) NOT NULL,
-    provider varchar(100),
+    name varchar NOT NULL,
+    description text,
     connection_type connectiontype NOT NULL,
-    status connectionstatus NOT NULL DEFAULT 'PENDING',
-    environment varchar(20),
-    credentials text,
-    health_status varchar(20) DEFAULT 'unknown',
+    provider varchar NOT NULL,
+    status connectionstatus,
+    configuration json NOT NULL,
+    credentials json NOT NULL,
+    environment varchar NOT NULL,
+    sandbox_endpoint varchar,
+    production_endpoint varchar,
+    health_check_url varchar,
     last_health_check timestamp without time zone,
-    sync_enabled boolean DEFAULT true,
-    sync_frequency integer DEFAULT 300,
+    health_status varchar,
+    sync_enabled boolean,
+    sync_frequency integer,
     last_sync timestamp without time zone,
-    created_at timestamp without time zone DEFAULT now()
+    created_by varchar NOT NULL,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
+CREATE INDEX ix_pip_connections_environment ON pip_connections (environment);
 
 CREATE TABLE pip_sync_logs (
     id serial PRIMARY KEY,
     connection_id integer NOT NULL REFERENCES pip_connections (id),
-    sync_type varchar(50),
-    status varchar(20),
-    records_processed integer DEFAULT 0,
-    records_failed integer DEFAULT 0,
-    duration_seconds double precision,
+    sync_type varchar NOT NULL,
+    status varchar NOT NULL,
+    records_processed integer,
+    records_synced integer,
+    records_failed integer,
     error_message text,
+    duration_seconds double precision,
     started_at timestamp without time zone,
     completed_at timestamp without time zone
 );
@@ -189,52 +283,105 @@ CREATE TABLE pip_sync_logs (
 CREATE TABLE oauth_tokens (
     id serial PRIMARY KEY,
     connection_id integer NOT NULL REFERENCES pip_connections (id),
-    provider varchar(100),
-    access_token text,
+    provider varchar NOT NULL,
+    token_type varchar,
+    access_token text NOT NULL,
     refresh_token text,
-    expires_at timestamp without time zone
+    expires_at timestamp without time zone,
+    scope varchar,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
 
 CREATE TABLE github_configuration (
     id serial PRIMARY KEY,
-    repo_url varchar(500),
-    branch varchar(100) DEFAULT 'main',
-    access_token text,
-    auto_sync boolean DEFAULT true,
-    sync_interval integer DEFAULT 15, -- minutes
+    repo_url varchar NOT NULL,
+    branch varchar,
+    access_token varchar NOT NULL,
+    auto_sync boolean,
+    sync_interval integer,
+    webhook_url varchar,
+    webhook_secret varchar,
     last_sync_time timestamp without time zone,
-    connection_status varchar(20) DEFAULT 'disconnected',
-    updated_at timestamp without time zone DEFAULT now()
+    connection_status varchar,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
 
 CREATE TABLE opal_configuration (
     id serial PRIMARY KEY,
-    server_url varchar(500),
-    client_token text,
-    connection_status varchar(20) DEFAULT 'disconnected',
-    enable_statistics boolean DEFAULT false,
-    data_update_interval integer DEFAULT 30
+    server_url varchar NOT NULL,
+    client_url varchar,
+    api_key varchar,
+    broadcast_channel varchar,
+    data_update_interval integer,
+    enable_statistics boolean,
+    connection_status varchar,
+    sandbox_broadcast_channel varchar,
+    production_broadcast_channel varchar,
+    environment_aware boolean,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
 
 CREATE TABLE webhook_events (
     id serial PRIMARY KEY,
-    source varchar(50),
-    event_type varchar(100),
-    payload text,
-    processed boolean DEFAULT false,
-    created_at timestamp without time zone DEFAULT now()
+    connection_id integer NOT NULL REFERENCES pip_connections (id),
+    event_type varchar NOT NULL,
+    event_id varchar,
+    user_id varchar,
+    source varchar NOT NULL,
+    event_data json,
+    processed boolean,
+    processed_at timestamp without time zone,
+    error_message text,
+    created_at timestamp without time zone
 );
 
 CREATE TABLE notification_settings (
     id serial PRIMARY KEY,
-    channel varchar(50),
+    user_id integer NOT NULL REFERENCES users (id),
+    environment varchar NOT NULL,
     alert_types json,
-    enabled boolean DEFAULT true
+    email_enabled boolean,
+    email_recipients json,
+    slack_enabled boolean,
+    slack_channel varchar,
+    servicenow_enabled boolean,
+    servicenow_instance varchar,
+    webhook_enabled boolean,
+    webhook_url varchar,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
+CREATE INDEX ix_notification_settings_environment ON notification_settings (environment);
 
 CREATE TABLE global_pep_config (
     id serial PRIMARY KEY,
-    policy_update_interval integer DEFAULT 30,
-    fail_policy varchar(20) DEFAULT 'fail-closed',
-    default_rate_limit integer DEFAULT 1000
+    tenant_id varchar NOT NULL,
+    control_plane_url varchar,
+    default_proxy_domain varchar,
+    default_sidecar_port integer,
+    sidecar_injection_mode varchar,
+    sidecar_namespace_selector varchar,
+    sidecar_resource_limits_cpu varchar,
+    sidecar_resource_limits_memory varchar,
+    sidecar_init_container_enabled boolean,
+    policy_update_interval integer,
+    bundle_download_timeout integer,
+    policy_checksum_validation boolean,
+    decision_log_export_enabled boolean,
+    decision_log_batch_size integer,
+    decision_log_flush_interval integer,
+    metrics_export_enabled boolean,
+    fail_policy varchar,
+    default_security_posture varchar,
+    default_rate_limit integer,
+    default_timeout integer,
+    max_connections integer,
+    auto_ssl_enabled boolean,
+    mutual_tls_required boolean,
+    created_at timestamp without time zone,
+    updated_at timestamp without time zone
 );
+CREATE INDEX ix_global_pep_config_tenant_id ON global_pep_config (tenant_id);

@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -25,6 +26,8 @@ PIP_ATTRIBUTE_SECONDS = 300
 REQUESTS_PER_DECISION = 5
 REQUESTS_PER_SESSION = 50
 REQUESTS_PER_CACHE_WRITE = 10
+ORDERS, UNPROTECTED = "1", "9"
+"""Resources by the text of their id, as policies.resource_id has them; the second has no policy."""
 SIMULATED_USERS = (("ada", 3), ("grace", 4), ("edsger", 5))
 
 
@@ -67,7 +70,7 @@ def find_session_user(pool: BlockingPool, token: str) -> Row | None:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One row of audit_logs; its environment is `sandbox` always, as the product writes it."""
+    """One row of audit_logs. Decisions name neither the user's id nor a type, and come from 127.0.0.1."""
 
     event_type: str
     outcome: str
@@ -77,32 +80,61 @@ class AuditEvent:
     resource: str = ""
     policy_name: str | None = None
     reason: str | None = None
+    resource_type: str | None = None
 
 
 def write_audit(pool: BlockingPool, event: AuditEvent, environment: str = "sandbox") -> None:
     """Insert one row into audit_logs."""
     pool.execute(
         'INSERT INTO audit_logs (event_type, outcome, "user", user_id, action, resource, resource_type, result, '
-        "policy_name, reason, environment) VALUES (%s, %s, %s, %s, %s, %s, 'api', %s, %s, %s, %s)",
+        "policy_name, reason, environment, source_ip) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             *(event.event_type, event.outcome, event.user, event.user_id, event.action, event.resource),
-            "allowed" if event.outcome in ("PERMIT", "SUCCESS") else "denied",
+            *(event.resource_type, "success" if event.outcome in ("PERMIT", "SUCCESS") else "failure"),
             *(event.policy_name, event.reason, environment),
+            "127.0.0.1" if event.outcome in ("PERMIT", "DENY") else None,
         ),
     )
 
 
-def decide(user: str, resource: str, action: str) -> AuditEvent:
-    """Return the decision of the control plane's own table lookup, as the audit event that records it."""
-    if (user, resource, action) == ("canary-allow", "canary-resource", "read"):
-        return AuditEvent(
-            "ACCESS_GRANTED", "PERMIT", user, None, action, resource, "canary", "Access allowed by policy"
-        )
-    if resource == "orders" and action in ("read", "list"):
-        return AuditEvent(
-            "ACCESS_GRANTED", "PERMIT", user, None, action, resource, "orders-read", "Access allowed by policy"
-        )
-    return AuditEvent("ACCESS_DENIED", "DENY", user, None, action, resource, None, "No matching policy")
+def login_event(username: str, user_id: int | None, *, is_allowed: bool) -> AuditEvent:
+    """Return the audit event of a login; `user_id` is None for a name that does not exist."""
+    resource = "Unknown User" if user_id is None else f"User #{user_id}"
+    if is_allowed:
+        return AuditEvent("USER_LOGIN", "SUCCESS", username, user_id, "User logged in", resource, resource_type="user")
+    action, reason = f"Failed login attempt for user: {username}", "Incorrect username or password"
+    event = AuditEvent("USER_LOGIN_FAILED", "FAILURE", username, user_id, action, resource, resource_type="user")
+    return replace(event, reason=reason)
+
+
+def find_user(pool: BlockingPool, user_id: int) -> dict[str, object]:
+    """Return a user as the login's answer shows it: without password and keys."""
+    (row,) = pool.fetch_named("SELECT * FROM users WHERE id = %s", (user_id,))
+    hidden = ("password_hash", "api_key_sandbox", "api_key_production")
+    shown = {name: value for name, value in row.items() if name not in hidden}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
+
+
+def decide(pool: BlockingPool, username: str, role: str, resource: str, action: str) -> AuditEvent:
+    """Return the decision of the control plane's own table lookup, as the audit event that records it.
+
+    The first enabled policy of the resource whose scope has the caller's role decides; without one it is DENY.
+    """
+    rows = pool.fetch(
+        "SELECT name, effect FROM policies WHERE status = 'enabled' AND resource_id = %s "
+        "AND (scope::jsonb ? %s OR scope::jsonb ? 'all') ORDER BY id LIMIT 1",
+        (resource, role),
+    )
+    if not rows:
+        reason = "No applicable policies found"
+        return AuditEvent("ACCESS_DENIED", "DENY", username, None, action, resource, None, reason)
+    policy, effect = str(rows[0][0]), rows[0][1]
+    if effect == "allow":
+        reason = f"Policy {policy} allows access"
+        return AuditEvent("ACCESS_GRANTED", "PERMIT", username, None, action, resource, policy, reason)
+    return AuditEvent(
+        "ACCESS_DENIED", "DENY", username, None, action, resource, policy, f"Policy {policy} denies access"
+    )
 
 
 class Users:
@@ -130,9 +162,9 @@ class Users:
         name, user_id = SIMULATED_USERS[number % len(SIMULATED_USERS)]
         self._pool.fetch("SELECT id, status FROM policies WHERE status = 'enabled'")
         if number % REQUESTS_PER_DECISION == 0:
-            action = "delete" if number % (4 * REQUESTS_PER_DECISION) == 0 else "read"
+            resource = UNPROTECTED if number % (4 * REQUESTS_PER_DECISION) == 0 else ORDERS
             environment = "production" if number % (2 * REQUESTS_PER_DECISION) == 0 else "sandbox"
-            write_audit(self._pool, decide(name, "orders", action), environment)
+            write_audit(self._pool, decide(self._pool, name, "developer", resource, "read"), environment)
         if number % REQUESTS_PER_SESSION == 0:
             open_session(self._pool, user_id)
 

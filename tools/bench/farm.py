@@ -36,7 +36,7 @@ class _Request:
     """As much of a request as the stand-in's handlers read."""
 
     def __init__(self) -> None:
-        self.app = _App({CACHES: Caches()})
+        self.app = _App({CACHES: Caches(is_used=True)})
 
 
 def _answer(response: web.Response) -> bytes:

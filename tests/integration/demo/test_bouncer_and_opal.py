@@ -38,33 +38,33 @@ def test_bouncer_healthz_is_a_static_answer(quiet: StandIn) -> None:
     assert (answer.status, answer.body["status"], answer.body["service"]) == (200, "ok", "ControlCore Bouncer with PDP")
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/ready", "/", "/api/v1/policies", "/anything"])
+@pytest.mark.parametrize("path", ["/metrics", "/ready", "/anything"])
 def test_path_the_bouncer_does_not_know_is_a_plain_404(quiet: StandIn, path: str) -> None:
     assert ask(quiet.bouncers[BOUNCER] + path) == Answer(404, "404 page not found")
 
 
 def test_policy_decisions_are_200_with_their_reason(quiet: StandIn) -> None:
     url = f"{quiet.bouncers[BOUNCER]}/api/v1/authorize"
-    assert ask(url, question()) == Answer(200, {"allow": True, "reason": "Access allowed by policy"})
-    assert ask(url, question("canary-deny")) == Answer(200, {"allow": False, "reason": "Access denied by policy"})
+    assert ask(url, question()) == Answer(200, {"allow": True, "reason": "Access granted by OPA policy"})
+    assert ask(url, question("canary-deny")) == Answer(200, {"allow": False, "reason": "Access denied by OPA policy"})
 
 
 def test_bulk_answers_each_question_in_order(quiet: StandIn) -> None:
     url = f"{quiet.bouncers[BOUNCER]}/api/v1/authorize/bulk"
-    answer = ask(url, {"requests": [question(), question("canary-deny")]})
+    answer = ask(url, [question(), question("canary-deny")])
     assert answer.status == 200
     assert [each["allow"] for each in answer.body["decisions"]] == [True, False]
 
 
 def test_bulk_of_more_than_fifty_is_refused(quiet: StandIn) -> None:
     url = f"{quiet.bouncers[BOUNCER]}/api/v1/authorize/bulk"
-    assert ask(url, {"requests": [question()] * 51}).status == 400
-    assert ask(url, {"requests": [question()] * 50}).status == 200
+    assert ask(url, [question()] * 51).status == 400
+    assert ask(url, [question()] * 50).status == 200
 
 
 def test_malformed_question_is_400(quiet: StandIn) -> None:
     answer = ask(f"{quiet.bouncers[BOUNCER]}/api/v1/authorize", {"user": "x"})
-    assert answer == Answer(400, {"error": "Invalid request format"})
+    assert (answer.status, answer.body["error"]) == (400, "Invalid request format")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_malformed_question_is_400(quiet: StandIn) -> None:
     [
         ("engine_error", "OPA evaluation failed: Post http://opa:8181/v1/data/enabled: connection refused"),
         ("undefined", "No policy result (undefined) - default deny"),
-        ("wrong_answer", "Access denied by policy"),
+        ("wrong_answer", "Access denied by OPA policy"),
     ],
 )
 def test_broken_engine_is_still_200_and_healthy(healed: StandIn, kind: str, reason: str) -> None:
@@ -85,7 +85,7 @@ def test_broken_engine_is_still_200_and_healthy(healed: StandIn, kind: str, reas
 
 def test_opal_status_is_503_because_a_stock_server_has_no_health(quiet: StandIn) -> None:
     answer = ask(f"{quiet.bouncers[BOUNCER]}/api/v1/opal/status")
-    assert answer == Answer(503, {"status": "unhealthy", "error": "OPAL server returned status 404"})
+    assert answer == Answer(503, {"status": "unhealthy", "error": "OPAL server health check failed with status 404"})
 
 
 def test_metrics_are_json_with_the_cache_sizes(quiet: StandIn) -> None:
@@ -94,26 +94,34 @@ def test_metrics_are_json_with_the_cache_sizes(quiet: StandIn) -> None:
     answer = ask(f"{url}/api/v1/metrics")
     assert set(answer.body) == {"policy_cache", "decision_cache", "last_sync", "bouncer"}
     assert set(answer.body["policy_cache"]) == {"size", "max_size", "ttl", "total_access", "expired_count"}
-    assert (answer.body["policy_cache"]["size"], answer.body["policy_cache"]["ttl"]) == (3, "5m0s")
-    assert answer.body["decision_cache"]["size"] >= 1
+    assert (answer.body["policy_cache"]["size"], answer.body["policy_cache"]["ttl"]) == (0, "5m0s")
+    assert answer.body["decision_cache"]["size"] == 0
     assert set(answer.body["bouncer"]) == {"uptime", "cache_size", "decision_cache_size", "last_sync"}
 
 
-def test_cleared_cache_is_empty_until_the_next_sync(quiet: StandIn) -> None:
+def test_caches_are_cleared_and_synchronising_fails(quiet: StandIn) -> None:
+    """The product's bouncer cannot read a policy's numeric id: both ways to synchronise end with 500."""
     url = quiet.bouncers[BOUNCER]
+    before = quiet.look(BOUNCER)["counters"]
     assert ask(f"{url}/api/v1/policies/cache/clear", {}) == Answer(200, {"message": "Cache cleared successfully"})
-    cleared = ask(f"{url}/api/v1/metrics").body
-    assert (cleared["policy_cache"]["size"], cleared["decision_cache"]["size"]) == (0, 0)
-    assert ask(f"{url}/api/v1/policies/sync").status == 200
-    assert ask(f"{url}/api/v1/metrics").body["policy_cache"]["size"] == 3
-    assert ask(f"{url}/api/v1/opal/sync", {}).status == 200
-    counters = quiet.look(BOUNCER)["counters"]
-    assert counters == {"cache_clear": 1, "policies_sync": 1, "opal_sync": 1}
+    assert ask(f"{url}/api/v1/policies/sync").status == 500
+    assert ask(f"{url}/api/v1/opal/sync", {}).status == 500
+    after = quiet.look(BOUNCER)["counters"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    names = ("cache_clear", "policies_sync", "opal_sync")
+    assert [after[name] - before.get(name, 0) for name in names] == [1, 1, 1]
 
 
-def test_stats_are_not_available(quiet: StandIn) -> None:
-    answer = ask(f"{quiet.bouncers[BOUNCER]}/api/v1/stats")
-    assert (answer.status, set(answer.body.values())) == (200, {"N/A"})
+def test_bouncer_that_caches_decisions_leaks_until_it_is_cleared() -> None:
+    bouncer = processes.start("bouncer", ["--decision-cache"])
+    try:
+        ask(f"{bouncer.url}/api/v1/authorize", question("somebody"))
+        assert ask(f"{bouncer.url}/api/v1/metrics").body["decision_cache"]["size"] == 1
+        ask(f"{bouncer.url}/api/v1/policies/cache/clear", {})
+        assert ask(f"{bouncer.url}/api/v1/metrics").body["decision_cache"]["size"] == 0
+    finally:
+        bouncer.end()
 
 
 @pytest.mark.parametrize("path", ["/", "/healthcheck"])
@@ -133,7 +141,7 @@ def test_statistics_are_501_by_default(quiet: StandIn, path: str) -> None:
 def test_statistics_tell_clients_when_enabled() -> None:
     server = processes.start("opal", ["--role", "server", "--statistics", "--clients", "2"])
     try:
-        answer = ask(f"{server.url}/statistics")
+        answer = ask(f"{server.url}/stats")
     finally:
         server.end()
     assert (answer.status, set(answer.body)) == (200, {"uptime", "version", "client_count", "server_count"})
@@ -162,7 +170,9 @@ def test_opal_client_is_ready_until_its_engine_breaks(healed: StandIn) -> None:
 def test_triggers_are_counted(quiet: StandIn) -> None:
     for path in ("/policy-updater/trigger", "/data-updater/trigger", "/policy-updater/trigger"):
         assert ask(quiet.opal_client_url + path, {}) == Answer(200, {"status": "ok"})
-    assert quiet.look("opal-client")["counters"] == {"policy_update": 2, "data_update": 1}
+    counters = quiet.look("opal-client")["counters"]
+    assert isinstance(counters, dict)
+    assert (counters["policy_update"] >= 2, counters["data_update"] >= 1) == (True, True)
 
 
 def test_real_opa_decides_when_its_url_is_given() -> None:
@@ -171,8 +181,8 @@ def test_real_opa_decides_when_its_url_is_given() -> None:
         bouncer = processes.start("bouncer", ["--opa-url", opa.url])
         try:
             url = f"{bouncer.url}/api/v1/authorize"
-            assert ask(url, question()).body == {"allow": True, "reason": "Access allowed by policy"}
-            assert ask(url, question("canary-deny")).body == {"allow": False, "reason": "Access denied by policy"}
+            assert ask(url, question()).body == {"allow": True, "reason": "Access granted by OPA policy"}
+            assert ask(url, question("canary-deny")).body == {"allow": False, "reason": "Access denied by OPA policy"}
             opa.stop()
             answer = ask(url, question())
             assert (answer.status, answer.body["allow"]) == (200, False)

@@ -20,6 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.standin.database import install_schema
+from tests.fakes.short_rows import allow_short_rows
 from tests.integration.exporter.hostile import Hostile
 from tests.integration.exporter.running import RunningExporter, running_exporter
 from tools.servers.postgres import PostgresServer
@@ -117,6 +118,7 @@ def product(postgres_server: PostgresServer) -> Iterator[str]:
     name = f"bad_{uuid.uuid4().hex[:10]}"
     url = postgres_server.create_database(name)
     install_schema(url)
+    allow_short_rows(url)
     yield url
     postgres_server.drop_database(name)
 
@@ -219,6 +221,7 @@ def test_ten_thousand_bouncers_and_endless_names_stay_within_their_limits(
 ) -> None:
     """They come from the database, and from a file of targets at a port where nobody listens."""
     install_schema(database)
+    allow_short_rows(database)
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(FLOOD.encode())
     targets = [{"targets": ["127.0.0.1:9"], "labels": {"bouncer": f"t{n}"}} for n in range(10_000)]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from demo.standin.database import drop_tables, install_schema
+from tests.fakes.short_rows import allow_short_rows
 from tests.fakes.waiting import wait_for
 from tests.integration.exporter.running import running_exporter
 from tools.servers.generation import Generation
@@ -133,6 +134,7 @@ def opened_world(server: PostgresServer, url: str, folder: Path) -> Iterator[Wor
     with ExitStack() as stack:
         world = World(server, url, folder, stack)
         install_schema(url)
+        allow_short_rows(url)
         world.run(OLD_ROWS.format(rows=50))
         world.start()
         yield world
@@ -148,6 +150,7 @@ def truncate(world: World) -> None:
 def recreate(world: World) -> None:
     """Drops the tables and brings them back with a backup's rows, as CC_DROP_TABLES and a restore do."""
     drop_tables(world.url)
+    allow_short_rows(world.url)
     world.run(OLD_ROWS.format(rows=300))
 
 

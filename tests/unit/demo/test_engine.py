@@ -30,7 +30,7 @@ class UndefinedEngine:
     ],
 )
 async def test_built_in_policy_allows_the_canary_alone(question: Question, is_allowed: bool) -> None:  # noqa: FBT001
-    reason = "Access allowed by policy" if is_allowed else "Access denied by policy"
+    reason = "Access granted by OPA policy" if is_allowed else "Access denied by OPA policy"
     decision = await decide(BuiltInEngine(), FaultBox("b"), question)
     assert decision == Decision(is_allowed, reason)
 
@@ -50,7 +50,7 @@ async def test_undefined_result_denies_by_default() -> None:
     [
         ("engine_error", "OPA evaluation failed: "),
         ("undefined", "No policy result (undefined) - default deny"),
-        ("wrong_answer", "Access denied by policy"),
+        ("wrong_answer", "Access denied by OPA policy"),
     ],
 )
 async def test_fault_denies_the_canary_with_its_own_reason(kind: Kind, beginning: str) -> None:
@@ -65,10 +65,10 @@ async def test_wrong_answer_allows_what_the_policy_denies() -> None:
     box = FaultBox("b")
     box.switch_on(Fault("wrong_answer"))
     decision = await decide(BuiltInEngine(), box, Question("canary-deny", "canary-resource", "read"))
-    assert decision == Decision(allow=True, reason="Access allowed by policy")
+    assert decision == Decision(allow=True, reason="Access granted by OPA policy")
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"user": "ada"}, {"user": {"id": 1}, "resource": {"id": 2}}])
 def test_malformed_question_is_refused(body: object) -> None:
-    with pytest.raises(ValueError, match="Invalid request format"):
+    with pytest.raises(ValueError, match=r"no user\.id"):
         parse_question(body)

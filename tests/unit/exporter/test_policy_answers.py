@@ -25,9 +25,9 @@ def answer(result, question=ALLOW):
 @pytest.mark.parametrize(
     ("body", "result"),
     [
-        (b'{"allow":true,"reason":"Access allowed by policy"}', "allow"),
+        (b'{"allow":true,"reason":"Access granted by OPA policy"}', "allow"),
         (b'{"allow":true}', "allow"),
-        (b'{"allow":false,"reason":"Access denied by policy"}', "deny"),
+        (b'{"allow":false,"reason":"Access denied by OPA policy"}', "deny"),
         (b'{"allow":false}', "deny"),
         (b'{"allow":false,"reason":"No policy result (undefined) - default deny"}', "undefined"),
         (b'{"allow":false,"reason":"OPA evaluation failed: Post http://opa:8181: refused"}', "engine_error"),

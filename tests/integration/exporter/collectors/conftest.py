@@ -15,6 +15,7 @@ from demo.standin.database import install_schema
 from demo.standin.running import Options, StandIn, running_standin
 from exporter import grants
 from exporter.collectors import discover
+from tests.fakes.short_rows import allow_short_rows
 from tools.servers.postgres import PASSWORD
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def product(postgres_server: PostgresServer, database: str) -> Product:
     """The product's tables with the stand-in's rows."""
     found = Product(postgres_server, urlsplit(database).path.removeprefix("/"), database)
     install_schema(database)
+    allow_short_rows(database)
     for role in (ROLE, "plain"):
         found.run(
             f"DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}';"

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import pytest
+
 from chassis.http import Call, HttpClient
+from demo.standin.running import Options, running_standin
 from exporter.collectors.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
@@ -23,7 +26,15 @@ async def asking(standin, **replaced):
             yield collector, http
 
 
-async def test_decisions_of_a_bouncer_fill_its_cache(standin):
+@pytest.mark.parametrize(("caches", "entries"), [(False, 0), (True, 1)])
+async def test_decisions_of_a_bouncer_fill_its_cache_if_it_caches(product, redis_url, caches, entries):
+    """The 2025-10 product caches no decision that /authorize makes, and never fills its cache of policies."""
+    options = Options(traffic_interval_seconds=0, do_bouncers_cache_decisions=caches)
+    with running_standin(product.url, redis_url, options) as standin:
+        await check_entries(standin, entries)
+
+
+async def check_entries(standin, entries):
     async with asking(standin) as (collector, http):
         before = await collector.collect()
         question = {"user": {"id": "ada"}, "resource": {"id": "orders", "type": "api"}, "action": {"name": "read"}}
@@ -32,8 +43,8 @@ async def test_decisions_of_a_bouncer_fill_its_cache(standin):
         after = await collector.collect()
     assert (before.failure, after.failure) == (None, None)
     assert value(before.families, ENTRIES, "bouncer-production") == 0
-    assert value(after.families, ENTRIES, "bouncer-production") == 1
-    assert value(after.families, "controlcore_bouncer_policy_cache_entries", "bouncer-production") == 3
+    assert value(after.families, ENTRIES, "bouncer-production") == entries
+    assert value(after.families, "controlcore_bouncer_policy_cache_entries", "bouncer-production") == 0
 
 
 async def test_bouncer_that_is_away_does_not_run(standin):
