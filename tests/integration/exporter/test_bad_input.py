@@ -226,14 +226,15 @@ def test_ten_thousand_bouncers_and_endless_names_stay_within_their_limits(
         admin.execute(FLOOD.encode())
     targets = [{"targets": ["127.0.0.1:9"], "labels": {"bouncer": f"t{n}"}} for n in range(10_000)]
     (tmp_path / "bouncers.json").write_text(json.dumps(targets))
+    many = PACE | {"max_bouncers": 1000, "timeout_seconds": scaled(10), "query_timeout_seconds": scaled(4)}
     settings = {
         "database": {"url": database},
         "redis": {"url": redis_url},
         "bouncer_discovery": {"files": [str(tmp_path / "bouncers.json")], "max_bouncers": 400},
         "limits": {"max_series_per_collector": 1500, "max_series_per_bouncer": 0, "max_series": 4000},
         "collectors": {
-            "bouncers": PACE | {"max_bouncers": 1000, "timeout_seconds": scaled(10)},
-            "policy_sync": PACE | {"max_bouncers": 1000, "timeout_seconds": scaled(10)},
+            "bouncers": many,
+            "policy_sync": many,
             "policy": {"interval_seconds": 1.0, "max_concurrent": 24},
             "redis": PACE,
         },
