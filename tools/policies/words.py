@@ -79,7 +79,7 @@ POLICY: Mapping[str, str] = {
         "Least time between two writes of this policy to one target. Too small repeats a repair before the first "
         "could work; too large leaves the next fault to people. The next rung of a ladder does not wait."
     ),
-    "budget_actions": "At most so many writes by this policy within `budget_seconds`.",
+    "budget_actions": "At most so many writes by this policy within `budget_seconds`, with or without a proper answer.",
     "budget_seconds": "The time that `budget_actions` counts over. Too small makes the budget none at all.",
     "verify_timeout_seconds": (
         "After so long without proof the outcome is `failed` or `unverified`. Below the time of a slow rollout "
