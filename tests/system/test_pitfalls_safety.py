@@ -82,9 +82,9 @@ def test_pitfall_12_workload_in_any_trouble_of_its_own_is_not_restarted(stage: S
         "rolling": "rollout_running",
         "guarded": "disruption_budget",
     }
-    one = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+    one_goes = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}}
     for name in expected:
-        stage.cluster.apply(stage.deployment(name, strategy=one))
+        stage.cluster.apply(stage.deployment(name, **(one_goes if name == "guarded" else {})))
     for name in expected:
         stage.cluster.wait_rolled_out(stage.namespace, name)
     trouble(stage)
