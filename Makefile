@@ -56,6 +56,7 @@ bench: venv packages tools ## measure ours and the peers side by side into docs/
 chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verification, minutes of scrapes by both Prometheus generations, floods of both ports, a failing webhook, moving names and rotated certificates
 	@CONTROLCORE_CHAOS_KILLS=$${CONTROLCORE_CHAOS_KILLS:-1000} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_kills.py
 	@CONTROLCORE_SCRAPE_MINUTES=$${CONTROLCORE_SCRAPE_MINUTES:-10} $(RUN) -m pytest -q -s -p no:randomly tests/integration/exporter/test_scrapers.py -k no_scrape_fails
+	@CONTROLCORE_RULE_MINUTES=$${CONTROLCORE_RULE_MINUTES:-1440} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_product.py
 	@CONTROLCORE_FLOOD_SECONDS=$${CONTROLCORE_FLOOD_SECONDS:-30} CONTROLCORE_FLOOD_PEERS=$${CONTROLCORE_FLOOD_PEERS:-800} $(RUN) -m pytest -q -p no:randomly tests/integration/test_floods.py
 	@CONTROLCORE_WEBHOOK_SECONDS=$${CONTROLCORE_WEBHOOK_SECONDS:-120} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_failing_webhook.py
 	@CONTROLCORE_FREEZING_SILENCES=$${CONTROLCORE_FREEZING_SILENCES:-100} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_freezing_silence.py
