@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from exporter.audit_labels import ENVIRONMENTS
+
 NOT_WORD = re.compile(r"[\W_]+")
 
 
@@ -86,7 +88,8 @@ def compare(policies: Sequence[Policy], module_ids: Sequence[str], environment: 
 
     An engine without any module holds no policy, whatever they are called. Keys are compared without case and
     punctuation, because module ids are paths that were made from names. A module that no policy explains (a library)
-    is ignored.
+    is ignored, and so is one in the folder of another environment: an engine that loads the whole repository of the
+    product has policies/RESOURCE/sandbox/… beside policies/RESOURCE/production/….
     """
     states: dict[str, bool] = {}
     for policy in policies:
@@ -95,8 +98,14 @@ def compare(policies: Sequence[Policy], module_ids: Sequence[str], environment: 
     enabled = {key for key, is_enabled in states.items() if is_enabled}
     if naming is None and module_ids:
         return Parity(len(enabled), len(module_ids))
-    held = (naming or BY_ID).keys_in(module_ids)
+    held = (naming or BY_ID).keys_in(each for each in module_ids if _may_be_of(each, environment))
     return Parity(len(enabled), len(module_ids), len(enabled - held), len((states.keys() - enabled) & held))
+
+
+def _may_be_of(module_id: str, environment: str) -> bool:
+    """Whether no folder in the module's path belongs to another environment alone."""
+    named = {folder.casefold() for folder in module_id.split("/")[:-1]} & set(ENVIRONMENTS)
+    return not named or environment in named
 
 
 def normalise(key: str) -> str:

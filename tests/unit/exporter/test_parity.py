@@ -27,7 +27,7 @@ REAL = ["policies/orders/production/enabled/policy_1.rego"]
         ("production", ["orders-read", "lib/time.rego"], Parity(1, 2, 0, 0), True),
         ("production", [], Parity(1, 0, 1, 0), False),
         ("production", REAL, Parity(1, 1, 0, 0), True),
-        ("sandbox", REAL, Parity(2, 1, 1, 0), False),
+        ("sandbox", REAL, Parity(2, 1, 2, 0), False),
         ("production", [*REAL, "policy_2.rego", "system/opal.rego"], Parity(1, 3, 0, 1), False),
         ("production", ["policy_9.rego"], Parity(1, 1, 1, 0), False),
         ("production", ["lib/time.rego", "main"], Parity(1, 2), None),
@@ -48,6 +48,16 @@ def test_environment_without_enabled_policies_is_unknown_beside_modules_that_not
         is None
     )
     assert compare(policies, [], "production", None).is_equal is True
+
+
+def test_modules_in_the_folder_of_another_environment_are_not_withdrawn_ones():
+    """P2: an engine that loads the product's whole repository holds the modules of both environments."""
+    policies = [policy("read", "1", sandbox=True, production=True), policy("write", "2", sandbox=True)]
+    modules = [f"policies/orders/{path}.rego" for path in ("sandbox/enabled/policy_1", "sandbox/enabled/policy_2")]
+    modules.append("policies/orders/production/enabled/policy_1.rego")
+    assert compare(policies, modules, "production", BY_ID) == Parity(1, 3, 0, 0)
+    assert compare(policies, modules[:2], "production", BY_ID) == Parity(1, 2, 1, 0)
+    assert compare(policies, ["policy_2.rego"], "production", BY_ID) == Parity(1, 1, 1, 1)
 
 
 def test_naming_that_fitted_before_tells_that_every_policy_is_gone():
