@@ -7,15 +7,13 @@ and so is what looks like a credential. What cannot be had is noted and keeps no
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import re2
 
 from chassis.errors import BackendError
 from chassis.kubernetes_paths import events_path, pod_log_path
 from remediations.model import Target
+from remediations.redaction import is_secret_name, remove_secrets
 from remediations.sighting import Lookout, TextReader
 
 KIND = "evidence"
@@ -23,33 +21,10 @@ MAX_PODS = 3
 MAX_EVENTS = 20
 MAX_SESSIONS = 20
 LOG_BYTES = 4096
+ASKED_LOG_BYTES = 4 * LOG_BYTES
+"""More than is kept: secrets are removed before the text is cut."""
 MAX_TEXT = 500
-SECRET_NAME = re.compile(r"pass|secret|token|key|credential|dsn|_url$|auth", re.IGNORECASE)
-MIN_SECRET_LENGTH = 4
-REMOVED = "[removed]"
-PATTERNS = (
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    # On RE2: a log that repeats the beginning of such a token would take `re` the square of its length.
-    re2.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"),
-    re.compile(r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
-    re.compile(
-        r"(?i)(?:(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential|authorization)[\w-]*)"
-        r"[\"']?\s*[=:]\s*(?:\"[^\"]*\"|'[^']*'|[^\s,;&}\"']+)"
-    ),
-    re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}\b"),
-)
 SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
-
-
-def remove_secrets(text: str, known: Iterable[str] = ()) -> str:
-    """The text without the known secrets and without what looks like one."""
-    for secret in sorted({item for item in known if len(item) >= MIN_SECRET_LENGTH}, key=len, reverse=True):
-        text = text.replace(secret, REMOVED)
-    for pattern in PATTERNS:
-        text = pattern.sub(REMOVED, text)
-    return text
 
 
 async def gather(lookout: Lookout, target: Target, pod: str | None = None) -> dict[str, Any]:
@@ -88,10 +63,20 @@ async def _of_pods(lookout: Lookout, target: Target, first: str | None) -> dict[
             name = str(pod["metadata"]["name"])
             logs[name] = group.create_task(_last_words(lookout, target.namespace, pod), name="evidence.log")
             events.append(group.create_task(_events(lookout, target.namespace, name), name="evidence.events"))
+    texts = {name: task.result() for name, task in logs.items()}
+    lines = _newest(task.result() for task in events)
+    # In a thread: known values are looked for in many forms.
+    return await asyncio.to_thread(_redacted, chosen, texts, lines, known)
+
+
+def _redacted(
+    pods: Sequence[Mapping[str, Any]], logs: Mapping[str, str], events: Sequence[str], known: Sequence[str]
+) -> dict[str, Any]:
+    """The evidence without secrets, cut to its bounds."""
     return {
-        "pods": [_pod_state(pod, known) for pod in chosen],
-        "previous_logs": {name: remove_secrets(task.result(), known) for name, task in logs.items()},
-        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in _newest(task.result() for task in events)],
+        "pods": [_pod_state(pod, known) for pod in pods],
+        "previous_logs": {name: remove_secrets(text, known)[-LOG_BYTES:] for name, text in logs.items()},
+        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in events],
     }
 
 
@@ -104,11 +89,20 @@ async def _pods(lookout: Lookout, target: Target) -> Sequence[Mapping[str, Any]]
 
 
 def _secrets(pod: Mapping[str, Any]) -> list[str]:
-    """Literal values of the pod's environment variables whose name looks like a secret's."""
+    """Literal values of the pod's environment and command lines that look like a secret's, by name or as a URL."""
     specification = pod.get("spec") or {}
-    containers = (*(specification.get("initContainers") or ()), *(specification.get("containers") or ()))
-    entries = [entry for container in containers for entry in container.get("env") or ()]
-    return [str(entry["value"]) for entry in entries if entry.get("value") and SECRET_NAME.search(entry["name"])]
+    found: list[str] = []
+    for container in (*(specification.get("initContainers") or ()), *(specification.get("containers") or ())):
+        for entry in container.get("env") or ():
+            value = str(entry.get("value") or "")
+            if value and (is_secret_name(str(entry.get("name"))) or "@" in value):
+                found.append(value)
+        words = [str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+        for place, word in enumerate(words):
+            name, _, value = word.partition("=")
+            if name.startswith("-") and is_secret_name(name):
+                found.append(value or "".join(words[place + 1 : place + 2]))
+    return found
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:
@@ -141,14 +135,15 @@ async def _last_words(lookout: Lookout, namespace: str, pod: Mapping[str, Any]) 
         return ""
     if not any(each.get("restartCount") for each in (pod.get("status") or {}).get("containerStatuses") or ()):
         return "(no container of this pod has ended yet)"
-    query = {"previous": "true", "tailLines": "50", "limitBytes": str(LOG_BYTES)}
+    query = {"previous": "true", "tailLines": "50", "limitBytes": str(ASKED_LOG_BYTES)}
     try:
         text = await logs.text(
             pod_log_path(namespace, pod["metadata"]["name"]), timeout_seconds=lookout.timeout_seconds, query=query
         )
     except BackendError as error:
-        return f"({error.reason.value}: {error})"[:MAX_TEXT]
-    return text[-LOG_BYTES:]
+        return f"({error.reason.value}: {error})"
+    # The server cuts in the middle of a line: what is left of that line may be half a secret.
+    return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
 
 
 async def _events(lookout: Lookout, namespace: str, name: str) -> list[tuple[str, str]]:

@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import Any
 
 from remediations.answers import PROPOSAL
-from remediations.evidence import remove_secrets
 from remediations.journal.port import Record, Remediation
 from remediations.policy import Policy
+from remediations.redaction import remove_secrets
 from remediations.states import CLOSED, State
 
 MAX_TEXT = 500
+MAX_SOURCE = 65_536
+"""Longest text that is searched for secrets; the rest is not shown."""
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
 ARRIVED = frozenset({"done", "already_done"})
 """`Sending` values of a write that reached its object."""
@@ -121,7 +123,7 @@ def _at(data: Any, *names: str) -> Any:
 
 def harmless(text: str, length: int = MAX_TEXT) -> str:
     """The text without what a terminal, a chat or a mail would obey, bounded: somebody else may have written it."""
-    kept = remove_secrets(text[: 4 * length])[:length]
+    kept = remove_secrets(text[:MAX_SOURCE])[:length]
     plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in kept)
     return plain.translate(_TAME)[:length]
 

@@ -1,0 +1,69 @@
+"""Secrets are found in the forms in which programs write them; ordinary words stay."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediations.redaction import REMOVED, is_secret_name, remove_secrets
+from tools.redaction import CONTEXTS, ENCODINGS, known_samples, missed, pattern_samples
+
+PATTERN_RATE = 0.98
+
+
+def test_known_values_are_found_in_every_form():
+    """M7: 231 forms: encodings, splits and escapes, each in several surroundings."""
+    samples, not_found = missed(known_samples(), is_known=True)
+    assert len(samples) == len(ENCODINGS) * len(CONTEXTS) >= 200
+    assert not_found == {}
+
+
+def test_patterns_find_what_programs_usually_print():
+    """M7: patterns never find all; `python -m tools.redaction` prints which forms they miss."""
+    samples, not_found = missed(pattern_samples(), is_known=False)
+    assert not_found.total() <= (1 - PATTERN_RATE) * samples.total()
+
+
+@given(st.text(min_size=8, max_size=40).filter(lambda text: len(text.strip()) >= 8), st.text(max_size=40), st.text())
+def test_value_is_never_left_as_it_is(secret: str, before: str, behind: str):
+    """M7: whatever characters a known value has."""
+    assert secret not in remove_secrets(before + secret + behind, [secret]).replace(REMOVED, "\0")
+
+
+@pytest.mark.parametrize("length", range(6, 24))
+def test_piece_at_a_cut_end_is_removed(length: int):
+    """M7: a server cut the text in the middle of a known value."""
+    secret = "Xk2-planted-value-771-9zz"
+    assert secret[:length] not in remove_secrets(f"login with {secret[:length]}", [secret])
+    assert secret[-length:] not in remove_secrets(f"{secret[-length:]} was refused", [secret])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /health 503 in 2.1 s: QueuePool limit of size 5 reached",
+        "pod control-plane-api-5d4f8c7b9b-x2x2x, uid 8f14e45f-ceea-467f-a8d5-1b2c3d4e5f60",
+        "image registry/api@sha256:" + "0a" * 32,
+        "Traceback (most recent call last): File /usr/lib/python3.11/asyncio/base_events.py, line 654",
+        "password authentication failed for user app",
+        "2026-11-01T03:04:05.123456Z Back-off restarting failed container",
+    ],
+)
+def test_ordinary_words_stay(text: str):
+    assert remove_secrets(text) == text
+
+
+def test_many_known_values_and_a_long_text_are_searched_at_once():
+    """Evidence is bounded; a megabyte of foreign text must not take long either."""
+    text = remove_secrets(
+        "x" * 1_000_000 + " hunter2hunter2", [f"secret-{number}" for number in range(50)] + ["hunter2hunter2"]
+    )
+    assert text.endswith(REMOVED)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("DATABASE_URL", True), ("API_KEY", True), ("--pass", True), ("PORT", False)]
+)
+def test_names_of_secrets(name: str, *, expected: bool):
+    assert is_secret_name(name) is expected

@@ -1,0 +1,161 @@
+"""Prints how much of a generated corpus of secrets the remediator removes: `python -m tools.redaction`.
+
+The first part writes known values in many forms: each must be found. The second writes values that nobody knows in the
+forms in which programs usually print credentials; patterns find most of them, and never all.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+from remediations.redaction import remove_secrets
+
+SECRETS = ("s3cr3t-Word/77", "hunter2hunter2", "p@ss w:rd&4%x", "qu\"ote'd\\9x1", "Grüße-aus-07", "0123456789abcdef")
+"""Values with the characters that encodings change."""
+UNKNOWN = ("Zq7-pLx9/Tt42kd", "correct7horse7battery", "kX93mmQ1aB77zzT4")
+"""Values that only a pattern can find."""
+
+
+def _halves(text: str) -> tuple[str, str]:
+    return text[: len(text) // 2], text[len(text) // 2 :]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+ENCODINGS: Mapping[str, Callable[[str], str]] = {
+    "plain": str,
+    "upper case": str.upper,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json in json": lambda text: json.dumps(json.dumps(text))[3:-3],
+    "repr": lambda text: repr(text)[1:-1],
+    "html": html.escape,
+    "html numbers": lambda text: "".join(f"&#{ord(c)};" for c in text),
+    "percent": lambda text: quote(text, safe=""),
+    "percent, small": lambda text: quote(text, safe="").lower(),
+    "percent twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "percent, every byte": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "form": quote_plus,
+    "hexadecimal": lambda text: text.encode().hex(),
+    "HEXADECIMAL": lambda text: text.encode().hex().upper(),
+    "hexadecimal with colons": lambda text: text.encode().hex(":"),
+    "\\x": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    "\\u": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
+    "base64": _base64,
+    "base64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 without padding": lambda text: _base64(text).rstrip("="),
+    "base64 of user:secret": lambda text: _base64(f"user:{text}"),
+    "base64 in the middle, 1": lambda text: _base64(f"a{text}zz"),
+    "base64 in the middle, 2": lambda text: _base64(f"ab{text}z"),
+    "base64 twice": lambda text: _base64(_base64(text)),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "split by a line end": "\n".join,
+    "halves on two lines": lambda text: "\n    ".join(_halves(text)),
+    "halves, escaped line end": lambda text: "\\n".join(_halves(text)),
+    "halves, continued line": lambda text: "\\\n".join(_halves(text)),
+    "halves, joined literals": lambda text: '" + "'.join(_halves(text)),
+    "halves, colour between": lambda text: "\x1b[31m".join(_halves(text)),
+    "halves, zero-width space": lambda text: "\u200b".join(_halves(text)),
+    "halves of base64, wrapped": lambda text: "\n".join(_halves(_base64(text))),
+}
+CONTEXTS: Mapping[str, str] = {
+    "alone": "{}",
+    "sentence": "login failed with {} at 12:00",
+    "url": "postgresql://app:{}@db:5432/x?sslmode=require",
+    "query": "GET /cb?code={}&state=x HTTP/1.1",
+    "json": '{{"note": "{}"}}',
+    "shell": "run --with '{}' now",
+    "at the end": "the value is {}",
+}
+NAMES = (
+    "password", "DB_PASSWORD", "passwd", "pwd", "passphrase", "secret", "client_secret", "SECRET_KEY", "token",
+    "access_token", "X-Api-Key", "api_key", "apikey", "credentials", "private_key", "aws_secret_access_key",
+    "sessionid", "session_id", "authorization", "signature", "connection_string", "PGPASSWORD", "encryption-key",
+)  # fmt: skip
+SYNTAXES = (
+    "{name}={value}", "{name}: {value}", '{name}="{value}"', "{name}='{value}'", '"{name}": "{value}"',
+    '\\"{name}\\":\\"{value}\\"', "{name} => {value}", "--{name} {value}", "--{name}={value}", "?{name}={value}&x=1",
+    "<{name}>{value}</{name}>", "{name} is '{value}'", "{{name: {name}, value: {value}}}", "export {name}={value}",
+)  # fmt: skip
+SHAPES = (
+    "Authorization: Bearer {}", "authorization: Basic {}", "Proxy-Authorization: Digest {}", "Cookie: sid={}; a=b",
+    "Set-Cookie: sid={}; Path=/", "curl -u admin:{} http://x", "redis://:{}@cache:6379", "amqp://u:{}@mq",
+    "ALTER USER x PASSWORD '{}'", "IDENTIFIED BY '{}'", "-----BEGIN RSA PRIVATE KEY-----\n{}", "ghp_{}0123456789",
+    "sk_live_{}0123", "xoxb-{}-1234567", "AKIA{}01234567", "glpat-{}0000000", "eyJhbGciOiJIUzI1NiJ9.{}.x", "hvs.{}0000",
+    "$2b$12${}0123456789", "the key {} was refused", "using {} as key", "login with {} failed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text with a secret in it."""
+
+    form: str
+    text: str
+    secret: str
+    """What must not stand in the text afterwards."""
+
+
+def known_samples() -> Iterator[Sample]:
+    """Known values in every encoding and context."""
+    for encoding, encode in ENCODINGS.items():
+        for context, text in CONTEXTS.items():
+            for secret in SECRETS:
+                written = encode(secret)
+                yield Sample(f"{encoding}, {context}", text.format(written), secret)
+
+
+def pattern_samples() -> Iterator[Sample]:
+    """Values that nobody knows, in the forms in which programs print credentials."""
+    for value in UNKNOWN:
+        for syntax in SYNTAXES:
+            for name in NAMES:
+                yield Sample(syntax, syntax.format(name=name, value=value), value)
+        for shape in SHAPES:
+            yield Sample(shape, shape.format(value), value)
+
+
+def is_removed(sample: Sample, text: str) -> bool:
+    """Whether no piece of six characters of what was written is left."""
+    written = sample.text if sample.secret not in sample.text else sample.secret
+    if written is sample.text:
+        return text != sample.text
+    return not any(written[start : start + 6] in text for start in range(len(written) - 5))
+
+
+def missed(samples: Iterator[Sample], *, is_known: bool) -> tuple[Counter[str], Counter[str]]:
+    """How many samples each form has, and how many of them were missed."""
+    all_of, missed_of = Counter[str](), Counter[str]()
+    for sample in samples:
+        all_of[sample.form] += 1
+        if not is_removed(sample, remove_secrets(sample.text, [sample.secret] if is_known else ())):
+            missed_of[sample.form] += 1
+    return all_of, missed_of
+
+
+def main() -> int:
+    """Prints both rates and every form that was missed; 1 when a known value was."""
+    status = 0
+    for title, samples, is_known in (
+        ("known values", known_samples(), True),
+        ("patterns", pattern_samples(), False),
+    ):
+        all_of, missed_of = missed(samples, is_known=is_known)
+        total, found = all_of.total(), all_of.total() - missed_of.total()
+        print(f"{title}: {found} of {total} samples in {len(all_of)} forms, {found / total:.1%}")
+        for form, number in missed_of.most_common():
+            print(f"  missed {number} of {all_of[form]}: {form!r}")
+        status |= is_known and found < total
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
