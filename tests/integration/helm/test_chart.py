@@ -84,7 +84,9 @@ def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
 
 def test_a_policy_may_change_exactly_the_fields_that_a_policy_has() -> None:
     known = set(SCHEMA["properties"]["remediator"]["properties"]["policies"]["additionalProperties"]["properties"])
-    assert known - {"enabled", "autoscalers", "scaledObjects"} == {item.name for item in fields(Policy)} - {"name"}
+    assert known - {"enabled", "autoscalers", "scaledObjects", "leastReplicas"} == {
+        item.name for item in fields(Policy)
+    } - {"name"}
 
 
 @pytest.mark.parametrize("values", [SMALL, FULL], ids=["small", "full"])
@@ -124,7 +126,7 @@ def test_names_modes_and_changes_reach_the_policies() -> None:
     assert (parameters["max_replicas_cap"], parameters["step"]) == (9, 2)
     assert 'component="controlcore-api"' in parameters["revert_if"]
     assert 'component="controlcore-api"' in policies["scale-api"]["condition"]["promql"]
-    assert {"autoscalers", "scaledObjects"}.isdisjoint(policies["scale-api"])
+    assert {"autoscalers", "scaledObjects", "leastReplicas"}.isdisjoint(policies["scale-api"])
     assert policies["restart-bouncer"]["targets"][0]["namespace"] == "edge"
 
 
