@@ -13,7 +13,7 @@ FILLED = {
     "github_configuration": {"repo_url": "", "access_token": ""},
 }
 """Columns that the product's callers always give: here they have a default."""
-FREED = {"audit_logs": ("event_type", "outcome"), "users": ("email",)}
+FREED = {"audit_logs": ('"user"', "event_type", "outcome"), "users": ("email",)}
 """Columns that may be NULL here."""
 
 

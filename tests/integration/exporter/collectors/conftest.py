@@ -43,7 +43,8 @@ class Product:
         return self.server.run_sql(sql, self.name)
 
     def grant(self) -> None:
-        """Gives the role what the collectors declare, and nothing else."""
+        """Gives the role what the collectors declare, and nothing else; the tables may be new ones."""
+        allow_short_rows(self.url)
         self.run(";\n".join(GRANTS).replace("control_core_db", f'"{self.name}"'))
 
     @asynccontextmanager
@@ -60,7 +61,6 @@ def product(postgres_server: PostgresServer, database: str) -> Product:
     """The product's tables with the stand-in's rows."""
     found = Product(postgres_server, urlsplit(database).path.removeprefix("/"), database)
     install_schema(database)
-    allow_short_rows(database)
     for role in (ROLE, "plain"):
         found.run(
             f"DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}';"
