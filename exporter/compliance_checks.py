@@ -1,13 +1,15 @@
-"""What Kubernetes objects say of the promises that an auditor asks for. No I/O; None is always "nobody knows".
+"""What Kubernetes objects say of the promises that an auditor asks for. No I/O; None is always unknown.
 
-Of a Secret nothing is read, neither here nor by whoever calls: that a key is set is told by the pod template, which
-names the Secret and its key. Of environment variables only CC_DROP_TABLES has its value looked at.
+No Secret is read, neither here nor by a caller: the pod template names the Secret and the key behind a variable. Only
+of the variable CC_DROP_TABLES is the value looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from exporter.items import read_each, text_of
 
 JsonObject = Mapping[str, Any]
 
@@ -43,11 +45,12 @@ def is_key_set(deployment: JsonObject, key: str) -> bool | None:
 
 
 def has_limits(deployment: JsonObject) -> bool:
-    """Whether every container that runs beside the product has a limit of CPU and of memory."""
+    """Whether every container that runs beside the product, or the pod as a whole, has a limit of CPU and of memory."""
     spec = deployment["spec"]["template"]["spec"]
+    whole = (spec.get("resources") or {}).get("limits") or {}
     sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
     limits = [(item.get("resources") or {}).get("limits") or {} for item in (*spec["containers"], *sidecars)]
-    return all("cpu" in each and "memory" in each for each in limits)
+    return all(name in whole or all(name in each for each in limits) for name in ("cpu", "memory"))
 
 
 def is_pinned(deployment: JsonObject) -> bool:
@@ -67,34 +70,50 @@ def selects(selector: JsonObject, labels: Mapping[str, str]) -> bool:
     return all(_holds(item, labels) for item in selector.get("matchExpressions") or ())
 
 
-def selects_pods(policies: Iterable[JsonObject], pods: Iterable[JsonObject]) -> bool:
-    """Whether a NetworkPolicy (networking.k8s.io/v1) applies to one of these pods at least."""
-    labels = [pod["metadata"].get("labels") or {} for pod in pods]
-    return any(selects(policy["spec"].get("podSelector") or {}, each) for policy in policies for each in labels)
+def selects_pods(policies: Sequence[JsonObject], pods: Sequence[JsonObject]) -> bool | None:
+    """Whether a NetworkPolicy (networking.k8s.io/v1) applies to one of these pods at least.
+
+    None when none is known to, and one of the objects cannot be read.
+    """
+    labels = read_each(pods, lambda pod: pod["metadata"].get("labels") or {})
+
+    def read(policy: JsonObject) -> bool:
+        selector = policy["spec"].get("podSelector") or {}
+        return any(selects(selector, each) for each in labels)
+
+    states = read_each(policies, read)
+    if True in states:
+        return True
+    return False if len(states) == len(policies) and len(labels) == len(pods) else None
 
 
 def has_wildcards(
-    account: str, namespace: str, bindings: Iterable[JsonObject], roles: Sequence[JsonObject]
+    account: str, namespace: str, bindings: Sequence[JsonObject], roles: Sequence[JsonObject]
 ) -> bool | None:
-    """Whether a RoleBinding of the namespace gives the account everything of something; None when a role is unknown.
+    """Whether a RoleBinding of the namespace gives the account everything of something.
 
-    ClusterRoleBindings are outside the namespace and are not seen.
+    None when none is known to, and a role is unknown or an object cannot be read. ClusterRoleBindings are outside the
+    namespace and are not seen.
     """
-    rules = {role["metadata"]["name"]: role.get("rules") or () for role in roles}
-    states: list[bool | None] = []
-    for binding in bindings:
+    wild = dict(read_each(roles, _read_role))
+
+    def read(binding: JsonObject) -> bool | None:
         if not any(_is_meant(subject, account, namespace) for subject in binding.get("subjects") or ()):
-            continue
-        reference = binding["roleRef"]
-        if reference["kind"] == "Role":
-            known = rules.get(reference["name"])
-            states.append(None if known is None else any(_is_wild(rule) for rule in known))
-        else:
-            name = reference["name"]
-            states.append(name in BROAD_CLUSTER_ROLES if name in BROAD_CLUSTER_ROLES | NARROW_CLUSTER_ROLES else None)
+            return False
+        kind, name = text_of(binding["roleRef"], "kind"), text_of(binding["roleRef"], "name")
+        if kind == "Role":
+            return wild.get(name)
+        return name in BROAD_CLUSTER_ROLES if name in BROAD_CLUSTER_ROLES | NARROW_CLUSTER_ROLES else None
+
+    states = read_each(bindings, read)
     if True in states:
         return True
-    return None if None in states else False
+    return False if None not in states and len(states) == len(bindings) else None
+
+
+def _read_role(role: JsonObject) -> tuple[str, bool]:
+    """A Role's name, and whether one of its rules is for every verb or every resource."""
+    return text_of(role["metadata"], "name"), any(_is_wild(rule) for rule in role.get("rules") or ())
 
 
 def _is_dropping(container: JsonObject) -> bool | None:

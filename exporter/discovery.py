@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from chassis.documents import load_yaml, parse_json
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes_paths import pods_path, resource_path
+from exporter.items import read_each, text_of
 from exporter.settings import BouncerTarget, ExporterSettings
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class Discovery:
         if wanted.kubernetes is not None and sources.kubernetes is not None and settings.kubernetes is not None:
             place = settings.kubernetes.namespace
             try:
-                self._by_source["kubernetes"] = await find_objects(sources.kubernetes, place, wanted.kubernetes)
+                found, unusable = await find_objects(sources.kubernetes, place, wanted.kubernetes)
+                self._by_source["kubernetes"] = found
+                if unusable:
+                    faults.append(f"kubernetes: {unusable} {wanted.kubernetes.kind} cannot be used and are left out")
             except BackendError as error:
                 faults.append(f"kubernetes: {error}")
         named = {*map(str, wanted.files), *(("kubernetes",) if wanted.kubernetes is not None else ())}
@@ -120,26 +124,31 @@ def read_file(path: Path) -> Targets:
     return tuple(found)
 
 
-async def find_objects(client: KubernetesClient, namespace: str, wanted: KubernetesDiscovery) -> Targets:
-    """The bouncers behind the Services, or the pods with an address, that carry the labels. Raises BackendError."""
+async def find_objects(client: KubernetesClient, namespace: str, wanted: KubernetesDiscovery) -> tuple[Targets, int]:
+    """The bouncers behind the Services or pods that carry the labels, and how many of these objects cannot be used.
+
+    A pod without an address is passed over. Raises BackendError when the objects cannot be listed.
+    """
     is_pods = wanted.kind == "pods"
     path = pods_path(namespace) if is_pods else resource_path("v1", "services", namespace=namespace)
     items = await client.list(path, timeout_seconds=LIST_SECONDS, label_selector=wanted.selector)
-    found = []
-    for item in items:
-        metadata, status = item.get("metadata") or {}, item.get("status") or {}
-        labels, name = metadata.get("labels") or {}, str(metadata.get("name", ""))
+
+    def read(item: Mapping[str, Any]) -> BouncerTarget | None:
+        metadata, status = item["metadata"], item.get("status") or {}
+        labels, name = metadata.get("labels") or {}, text_of(metadata, "name")
         host = status.get("podIP") if is_pods else f"{name}.{namespace}.svc"
         if not host or (is_pods and (status.get("phase") != "Running" or metadata.get("deletionTimestamp"))):
-            continue
+            return None
         address = f"[{host}]:{wanted.port}" if ":" in host else f"{host}:{wanted.port}"
         known = {
             "bouncer": labels.get(wanted.name_label) or name,
             "policy_environment": labels.get(wanted.environment_label),
             "__scheme__": wanted.scheme,
         }
-        found.append(_target(address, known, is_alone=True))
-    return tuple(found)
+        return _target(address, known, is_alone=True)
+
+    found = read_each(items, read)
+    return tuple(target for target in found if target is not None), len(items) - len(found)
 
 
 def _target(address: str, labels: Mapping[str, Any], *, is_alone: bool) -> BouncerTarget:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, SupportsFloat, TypeVar
 
+from chassis.errors import PermanentError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -23,8 +25,9 @@ MAX_COUNT = 2**63
 """What no honest count reaches: the end of PostgreSQL's bigint."""
 FUTURE_SECONDS = 60.0
 """How far ahead of our clock a time may lie: two machines' clocks differ. What is further ahead is unknown."""
-BAD_ITEM = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
-"""What reading an item raises when it lacks a field, or when the field has another type or an impossible value."""
+BAD_ITEM = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, PermanentError)
+"""What reading an item raises when it lacks a field, or when the field has another type or an impossible value.
+PermanentError is what parsers of our own raise, for example of a Kubernetes quantity."""
 
 
 class Loss(StrEnum):
@@ -81,6 +84,11 @@ def read_each(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
         except BAD_ITEM:
             note(Loss.MALFORMED)
     return found
+
+
+def read_one(item: T | None, read: Callable[[T], R]) -> R | None:
+    """What `read` makes of the item; None for no item, and for one on which it fails, which is counted as malformed."""
+    return next(iter(read_each(() if item is None else (item,), read)), None)
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.catalogue import Counter, Kind, Metric
+from exporter.items import count_of, read_each
+from exporter.workload_objects import conditions_of, count_or
 
 JsonObject = dict[str, Any]
 
@@ -73,31 +75,31 @@ def read_rollout(deployment: JsonObject) -> str | None:
         return None
     if spec.get("paused"):
         return PAUSED
-    conditions = {item["type"]: item for item in status.get("conditions") or ()}
-    if (conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded":
+    if conditions_of(status).get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded":
         return STALLED
-    wanted = spec.get("replicas", 1)
-    is_seen = status["observedGeneration"] >= (deployment.get("metadata") or {}).get("generation", 0)
-    counts = [status.get(name, 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
+    wanted = count_or(spec, "replicas", 1)
+    is_seen = count_of(status, "observedGeneration") >= count_or(deployment.get("metadata") or {}, "generation", 0)
+    counts = [count_or(status, name, 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
     return COMPLETE if is_seen and counts == [wanted] * 3 else PROGRESSING
 
 
 def read_inactive(autoscaler: JsonObject) -> str | None:
     """Why an autoscaler (autoscaling/v2) computes no size; None while it does, or has not said yet."""
-    for item in (autoscaler.get("status") or {}).get("conditions") or ():
-        if item["type"] == "ScalingActive" and item["status"] == "False":
-            return INACTIVE_REASONS.get(item.get("reason") or "", OTHER)
-    return None
+    active = conditions_of(autoscaler.get("status") or {}).get("ScalingActive", {})
+    return INACTIVE_REASONS.get(active.get("reason") or "", OTHER) if active.get("status") == "False" else None
 
 
 def read_waiting(pods: Iterable[JsonObject]) -> dict[str, int]:
     """Waiting containers of these pods by reason; every reason is there."""
+
+    def read(pod: JsonObject) -> list[str]:
+        waiting = [(status.get("state") or {}).get("waiting") for _, status in _statuses(pod)]
+        return [WAITING_REASONS.get(each.get("reason") or "", OTHER) for each in waiting if each is not None]
+
     counts = dict.fromkeys(WAITING_LABELS, 0)
-    for pod in pods:
-        for _, status in _statuses(pod):
-            waiting = (status.get("state") or {}).get("waiting")
-            if waiting is not None:
-                counts[WAITING_REASONS.get(waiting.get("reason") or "", OTHER)] += 1
+    for reasons in read_each(pods, read):
+        for reason in reasons:
+            counts[reason] += 1
     return counts
 
 
@@ -109,23 +111,30 @@ class RestartCount:
     seen: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
     """By component: the last restartCount by (pod's uid, container)."""
 
-    def update(self, component: str, pods: Iterable[JsonObject]) -> None:
-        """Adds what was added since the last look; what was there at the first look is not counted."""
-        now = {
-            (str(pod["metadata"].get("uid", "")), name): int(status.get("restartCount", 0))
-            for pod in pods
-            for name, status in _statuses(pod)
-        }
+    def update(self, component: str, pods: Sequence[JsonObject]) -> None:
+        """Adds what was added since the last look; what was there at the first look is not counted.
+
+        After a look in which a pod could not be read the numbers before it are kept: otherwise all restarts of that pod
+        would be counted again as soon as it can be read.
+        """
+        found = read_each(pods, _restarts)
+        now = {key: count for each in found for key, count in each.items()}
         before = self.seen.get(component)
         self.counter.born([(component,)])
         if before is not None:
             self.counter.add((component,), sum(max(0, count - before.get(key, 0)) for key, count in now.items()))
-        self.seen[component] = now
+        self.seen[component] = now if len(found) == len(pods) else {**(before or {}), **now}
 
 
 def rollout_series(states: Mapping[str, str]) -> dict[tuple[str, str], bool]:
     """The state set of each component."""
     return {(name, state): state == current for name, current in states.items() for state in STATES}
+
+
+def _restarts(pod: JsonObject) -> dict[tuple[str, str], int]:
+    """Restarts of one pod's containers by (the pod's uid, container)."""
+    uid = str(pod["metadata"].get("uid", ""))
+    return {(uid, name): count_or(status, "restartCount", 0) for name, status in _statuses(pod)}
 
 
 def _statuses(pod: JsonObject) -> list[tuple[str, JsonObject]]:

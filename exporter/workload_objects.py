@@ -10,6 +10,7 @@ from typing import Any
 from chassis.kubernetes_pods import is_ending, is_over
 from chassis.kubernetes_quantity import parse_quantity
 from exporter.catalogue import Metric
+from exporter.items import count_of, read_each, text_of
 
 JsonObject = dict[str, Any]
 COMPONENT_LABEL = ("component",)
@@ -56,24 +57,36 @@ def read_deployment(deployment: JsonObject) -> dict[Metric, float]:
 
     The API leaves out a status count that is 0; before the controller has seen the object nothing in status is known.
     """
-    values: dict[Metric, float] = {DESIRED: deployment["spec"].get("replicas", 1)}
+    values: dict[Metric, float] = {DESIRED: count_or(deployment["spec"], "replicas", 1)}
     status = deployment.get("status") or {}
     if status.get("observedGeneration") is not None:
-        values[AVAILABLE] = status.get("availableReplicas", 0)
-        values[READY] = status.get("readyReplicas", 0)
-        values[UPDATED] = status.get("updatedReplicas", 0)
+        values[AVAILABLE] = count_or(status, "availableReplicas", 0)
+        values[READY] = count_or(status, "readyReplicas", 0)
+        values[UPDATED] = count_or(status, "updatedReplicas", 0)
     return values
 
 
-def find_autoscaler(autoscalers: Iterable[JsonObject], deployment: str) -> JsonObject | None:
-    """The HorizontalPodAutoscaler whose scaleTargetRef is this Deployment; the first by name if there are several."""
-    found = [
-        item
-        for item in autoscalers
-        if item["spec"]["scaleTargetRef"].get("kind") == "Deployment"
-        and item["spec"]["scaleTargetRef"].get("name") == deployment
-    ]
-    return min(found, key=lambda item: str(item["metadata"]["name"]), default=None)
+def count_or(values: JsonObject, name: str, default: int) -> int:
+    """A whole number of things, or the API's default where the field is left out; raises what count_of raises."""
+    return default if values.get(name) is None else count_of(values, name)
+
+
+def autoscalers_by_deployment(autoscalers: Iterable[JsonObject]) -> dict[str, JsonObject]:
+    """The HorizontalPodAutoscalers by the Deployment that is their scaleTargetRef; the first by name of several."""
+
+    def read(item: JsonObject) -> tuple[str, str, JsonObject] | None:
+        target = item["spec"]["scaleTargetRef"]
+        if target.get("kind") != "Deployment":
+            return None
+        return text_of(item["metadata"], "name"), text_of(target, "name"), item
+
+    found = sorted(filter(None, read_each(autoscalers, read)), key=lambda each: each[0], reverse=True)
+    return {target: item for _, target, item in found}
+
+
+def conditions_of(status: JsonObject) -> dict[str, JsonObject]:
+    """Conditions by type; one that cannot be read is left out."""
+    return dict(read_each(status.get("conditions") or (), lambda item: (text_of(item, "type"), item)))
 
 
 def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
@@ -82,14 +95,15 @@ def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
     What it has not computed yet is absent: a wanted size of 0 is one that was never computed, unless it is scaling.
     """
     spec, status = autoscaler["spec"], autoscaler.get("status") or {}
-    conditions = {item["type"]: item["status"] for item in status.get("conditions") or ()}
-    values: dict[Metric, float] = {HPA_MIN: spec.get("minReplicas", 1), HPA_MAX: spec["maxReplicas"]}
+    conditions = {kind: item.get("status") for kind, item in conditions_of(status).items()}
+    most = count_of(spec, "maxReplicas")
+    values: dict[Metric, float] = {HPA_MIN: count_or(spec, "minReplicas", 1), HPA_MAX: most}
     if conditions:
-        values[HPA_CURRENT] = status.get("currentReplicas", 0)
-    desired = status.get("desiredReplicas", 0)
+        values[HPA_CURRENT] = count_or(status, "currentReplicas", 0)
+    desired = count_or(status, "desiredReplicas", 0)
     if conditions.get("ScalingActive") == "True" or desired > 0:
         values[HPA_DESIRED] = desired
-        values[HPA_AT_MAX] = desired >= spec["maxReplicas"]
+        values[HPA_AT_MAX] = desired >= most
     for metric, name in ((HPA_SCALING_ACTIVE, "ScalingActive"), (HPA_SCALING_LIMITED, "ScalingLimited")):
         if conditions.get(name) in {"True", "False"}:
             values[metric] = conditions[name] == "True"
@@ -100,9 +114,13 @@ def allowance(pod: JsonObject, kind: str) -> Decimal | None:
     """CPU that the pod's containers are given together: `kind` is `limits` or `requests`.
 
     None when one of them has none: then the pod as a whole has no bound. Native sidecars (init containers that restart
-    always) run beside the others and count; other init containers do not.
+    always) run beside the others and count; other init containers do not. A bound of the pod itself (`spec.resources`,
+    Kubernetes 1.34) comes before those of its containers.
     """
     spec = pod["spec"]
+    whole = ((spec.get("resources") or {}).get(kind) or {}).get("cpu")
+    if whole is not None:
+        return parse_quantity(str(whole)) or None
     sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
     total = Decimal(0)
     for container in (*spec["containers"], *sidecars):
@@ -118,28 +136,39 @@ def read_usage(pods: Iterable[JsonObject], metrics: Mapping[str, JsonObject]) ->
 
     The ratio is the busiest replica's; when some replicas have a limit and others only a request, limits are compared.
     """
-    cores = Decimal(0)
-    ratios: dict[str, list[Decimal]] = {"limit": [], "request": []}
-    is_known = False
-    for pod in pods:
+
+    def read(pod: JsonObject) -> tuple[Decimal, str, Decimal] | None:
         figure = metrics.get(pod["metadata"]["name"])
         if figure is None or is_ending(pod) or is_over(pod):
-            continue
+            return None
         used = sum((parse_quantity(str(item["usage"]["cpu"])) for item in figure["containers"]), Decimal(0))
-        is_known, cores = True, cores + used
+        if used < 0:
+            raise ValueError("usage is below zero")
         for basis, kind in (("limit", "limits"), ("request", "requests")):
             bound = allowance(pod, kind)
             if bound is not None:
-                ratios[basis].append(used / bound)
-                break
-    if not is_known:
+                return used, basis, used / bound
+        return used, "", Decimal(0)
+
+    found = list(filter(None, read_each(pods, read)))
+    if not found:
         return Usage()
-    basis = next((name for name in ("limit", "request") if ratios[name]), "")
-    return Usage(float(cores), float(max(ratios[basis])) if basis else None, basis)
+    cores = float(sum(used for used, _, _ in found))
+    basis = next((name for name in ("limit", "request") if any(name == each for _, each, _ in found)), "")
+    ratio = max((ratio for _, each, ratio in found if basis and each == basis), default=None)
+    return Usage(cores, None if ratio is None else float(ratio), basis)
+
+
+def figures_by_pod(figures: Iterable[JsonObject]) -> dict[str, JsonObject]:
+    """PodMetrics by the pod's name."""
+    return dict(read_each(figures, lambda figure: (text_of(figure["metadata"], "name"), figure)))
 
 
 def selector_of(deployment: JsonObject) -> str:
-    """The Deployment's label selector as the API's query parameter takes it."""
+    """The Deployment's label selector as the API's query parameter takes it.
+
+    Raises ValueError for an empty one: the API server refuses it in a Deployment, and the query would find all pods.
+    """
     selector = deployment["spec"]["selector"]
     parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
     forms = {
@@ -152,4 +181,6 @@ def selector_of(deployment: JsonObject) -> str:
         forms[item["operator"]].format(key=item["key"], values=",".join(item.get("values") or ()))
         for item in selector.get("matchExpressions") or ()
     ]
+    if not parts:
+        raise ValueError("the selector is empty")
     return ",".join(parts)

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError, Reason
 from chassis.kubernetes_paths import pods_path, resource_path
 from chassis.kubernetes_pods import is_ending, is_over
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import read_each, read_one, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Sequence
 
     from chassis.kubernetes import JsonObject, KubernetesClient
     from exporter.settings import KubernetesSettings
@@ -34,7 +35,7 @@ COLOUR = Metric(
 )
 SELECTED_PODS = Metric(
     "controlcore_service_selected_pods",
-    "Pods that the Service's selector finds, Ready or not: with none it points to where nobody lives.",
+    "Pods that the Service's selector finds, Ready or not: with none its traffic goes nowhere.",
     labels=("service",),
 )
 READY_PODS = Metric(
@@ -84,7 +85,7 @@ class BluegreenCollector:
     async def collect(self) -> Result:
         """Looks at all Services side by side; what cannot be read is absent and its first reason the failure."""
         colours: dict[str, str] = {}
-        counts: dict[str, tuple[int, int]] = {}
+        counts: dict[str, tuple[int, int | None]] = {}
         failures: list[BackendError] = []
         async with asyncio.TaskGroup() as group:
             for name in self._settings.services or self._place.workloads:
@@ -95,12 +96,16 @@ class BluegreenCollector:
         families = (
             COLOUR.family(series),
             SELECTED_PODS.family({(name,): selected for name, (selected, _) in counts.items()}),
-            READY_PODS.family({(name,): ready for name, (_, ready) in counts.items()}),
+            READY_PODS.family({(name,): ready for name, (_, ready) in counts.items() if ready is not None}),
         )
         return Result(families, failure=failures[0] if failures else None)
 
     async def _look(
-        self, name: str, colours: dict[str, str], counts: dict[str, tuple[int, int]], failures: list[BackendError]
+        self,
+        name: str,
+        colours: dict[str, str],
+        counts: dict[str, tuple[int, int | None]],
+        failures: list[BackendError],
     ) -> None:
         """Notes one Service's colour, and how many pods it selects and how many of them are ready."""
         timeout, namespace = self._settings.request_timeout_seconds, self._place.namespace
@@ -108,7 +113,9 @@ class BluegreenCollector:
             service = await self._client.get(
                 resource_path("v1", "services", namespace=namespace, name=name), timeout_seconds=timeout
             )
-            selector = read_selector(service)
+            selector = read_one(service, read_selector)
+            if selector is None:
+                return
             colours[name] = colour_of(selector.get(self._settings.selector_key))
             if selector:
                 query = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
@@ -120,11 +127,9 @@ class BluegreenCollector:
 
 
 def read_selector(service: JsonObject) -> dict[str, str]:
-    """A Service's selector (core/v1); empty when its endpoints are kept by hand. Raises PermanentError(malformed)."""
+    """A Service's selector (core/v1); empty when its endpoints are kept by hand. Raises TypeError for what is none."""
     selector = (service.get("spec") or {}).get("selector") or {}
-    if not isinstance(selector, dict):
-        raise PermanentError(Reason.MALFORMED, "the Service's selector is no mapping")
-    return {str(key): str(value) for key, value in selector.items()}
+    return {key: text_of(selector, key) for key in selector}
 
 
 def colour_of(version: str | None) -> str:
@@ -134,14 +139,14 @@ def colour_of(version: str | None) -> str:
     return version if version in {BLUE, GREEN} else OTHER
 
 
-def count_ready(pods: Iterable[JsonObject]) -> int:
-    """How many pods are Ready, not over and not on their way out."""
-    return sum(
-        any(
-            item.get("type") == "Ready" and item.get("status") == "True"
-            for item in (pod.get("status") or {}).get("conditions") or ()
-        )
-        and not is_ending(pod)
-        and not is_over(pod)
-        for pod in pods
-    )
+def count_ready(pods: Sequence[JsonObject]) -> int | None:
+    """How many pods are Ready, not over and not on their way out; None when there are pods and none can be read."""
+    states = read_each(pods, is_ready)
+    return None if pods and not states else sum(states)
+
+
+def is_ready(pod: JsonObject) -> bool:
+    """Whether a pod (core/v1) serves."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    says_so = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+    return says_so and not is_ending(pod) and not is_over(pod)

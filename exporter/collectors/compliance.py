@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError
 from chassis.kubernetes_paths import deployment_path, pods_path, resource_path
 from chassis.kubernetes_pods import is_over
 from exporter.catalogue import Metric
@@ -29,6 +30,7 @@ from exporter.compliance_checks import (
     is_pinned,
     selects_pods,
 )
+from exporter.items import count_of, read_each, read_one
 from exporter.workload_objects import selector_of
 
 if TYPE_CHECKING:
@@ -142,10 +144,7 @@ class ComplianceCollector:
         async with asyncio.TaskGroup() as group:
             people = group.create_task(self._check_administrators(), name="compliance.administrators")
             evidence = group.create_task(self._gather(), name="compliance.evidence")
-        try:
-            families = publish(evidence.result(), people.result(), self._api_name(), self._namespace())
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PermanentError(Reason.MALFORMED, f"an object lacks what every such object has: {error}") from error
+        families = publish(evidence.result(), people.result(), self._api_name(), self._namespace())
         if self._failure is not None and not any(family.samples for family in families):
             raise self._failure
         return Result(families, failure=self._failure)
@@ -160,10 +159,7 @@ class ComplianceCollector:
         except BackendError as error:
             self._failure = self._failure or error
             return {}
-        if not rows[0]["administrators"]:
-            return {}
-        has_default = bool(rows[0]["with_default_password"])
-        return {"admin_mfa": not rows[0]["without_mfa"], "default_password_changed": not has_default}
+        return next(iter(read_each(rows, read_administrators)), {})
 
     async def _gather(self) -> Evidence:
         """Everything that Kubernetes is asked; nothing without a cluster."""
@@ -183,10 +179,11 @@ class ComplianceCollector:
             for name in names:
                 group.create_task(self._read_deployment(name, evidence), name=f"compliance.{name}")
         evidence.policies, evidence.bindings, evidence.roles = (task.result() for task in lists)
-        api = evidence.deployments.get(self._api_name())
-        if api is not None:
-            pods = await self._list(pods_path(place.namespace), selector_of(api))
-            evidence.pods = None if pods is None else [pod for pod in pods if not is_over(pod)]
+        selector = read_one(evidence.deployments.get(self._api_name()), selector_of)
+        if selector is not None:
+            pods = await self._list(pods_path(place.namespace), selector)
+            running = read_each(pods or (), lambda pod: None if is_over(pod) else pod)
+            evidence.pods = None if pods is None else [pod for pod in running if pod is not None]
         return evidence
 
     async def _read_deployment(self, name: str, evidence: Evidence) -> None:
@@ -223,31 +220,42 @@ class ComplianceCollector:
         return self._settings.api_workload or (next(iter(place.workloads), "") if place is not None else "")
 
 
+def read_administrators(row: Mapping[str, Any]) -> dict[str, bool]:
+    """The checks of ADMINISTRATORS' row; without an active administrator there is nothing to say."""
+    if not count_of(row, "administrators"):
+        return {}
+    has_default = count_of(row, "with_default_password") > 0
+    return {"admin_mfa": not count_of(row, "without_mfa"), "default_password_changed": not has_default}
+
+
 def publish(evidence: Evidence, people: Mapping[str, bool], api_name: str, namespace: str) -> tuple[Family, ...]:
     """The families of a round."""
     deployments, api = evidence.deployments, evidence.deployments.get(api_name)
     checks: dict[str, bool | None] = dict(people)
     keys: dict[str, bool | None] = {}
     is_dropping = None
+    pinned = {name: read_one(deployment, is_pinned) for name, deployment in deployments.items()}
     if evidence.policies is not None:
         checks["network_policy_exists"] = bool(evidence.policies)
         if evidence.pods:
             checks["network_policy_selects_api"] = selects_pods(evidence.policies, evidence.pods)
-    for name, control in (("resource_limits_set", has_limits), ("images_pinned", is_pinned)):
-        states = [control(each) for each in deployments.values()]
+    limits = {name: read_one(deployment, has_limits) for name, deployment in deployments.items()}
+    for name, found in (("resource_limits_set", limits), ("images_pinned", pinned)):
+        states = [state for state in found.values() if state is not None]
         checks[name] = False if False in states else (True if states and len(states) == evidence.wanted else None)
     if api is not None:
-        is_dropping = drops_tables(api)
-        keys = {key: is_key_set(api, key) for key in ENCRYPTION_KEYS}
+        is_dropping = read_one(api, drops_tables)
+        keys = {key: read_one(api, partial(is_key_set, key=key)) for key in ENCRYPTION_KEYS}
         checks["drop_tables_disabled"] = None if is_dropping is None else not is_dropping
         checks["encryption_keys_set"] = False if False in keys.values() else (None if None in keys.values() else True)
         if evidence.bindings is not None and evidence.roles is not None:
-            is_wild = has_wildcards(account_of(api), namespace, evidence.bindings, evidence.roles)
+            account = read_one(api, account_of)
+            is_wild = None if account is None else has_wildcards(account, namespace, evidence.bindings, evidence.roles)
             checks["rbac_no_wildcards"] = None if is_wild is None else not is_wild
     known = ((name, checks.get(name)) for name in CHECKS)
     return (
         CHECK.family({(name,): state for name, state in known if state is not None}),
         DROP_TABLES.value(is_dropping),
         KEY_SET.family({(key,): state for key, state in keys.items() if state is not None}),
-        IMAGE_PINNED.family({(name,): is_pinned(deployment) for name, deployment in deployments.items()}),
+        IMAGE_PINNED.family({(name,): state for name, state in pinned.items() if state is not None}),
     )

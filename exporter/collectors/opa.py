@@ -17,11 +17,13 @@ from chassis.errors import BackendError
 from chassis.http import Call
 from exporter.catalogue import Distribution, Family, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import past_of
 from exporter.opa_page import BOUNDS, CODE_CLASSES, OpaPage, read_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from chassis.clock import Clock
     from chassis.http import HttpClient, Response
     from exporter.sources import Sources
 
@@ -106,8 +108,9 @@ class Reading:
 class OpaCollector:
     """Asks each OPA /health, its readiness under OPAL and /metrics; one that is down is a finding, no failure."""
 
-    def __init__(self, settings: OpaSettings, engines: Mapping[str, str], http: HttpClient) -> None:
+    def __init__(self, settings: OpaSettings, engines: Mapping[str, str], http: HttpClient, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._engines = engines
         self._http = http
         self._places = asyncio.Semaphore(settings.max_concurrent)
@@ -119,7 +122,7 @@ class OpaCollector:
         engines = {bouncer.name: bouncer.opa_url for bouncer in sources.settings.bouncers if bouncer.opa_url}
         if not engines:
             raise NotConfiguredError("no OPA is configured")
-        yield cls(settings, engines, sources.http)
+        yield cls(settings, engines, sources.http, sources.clock)
 
     async def collect(self) -> Result:
         """Asks all OPAs side by side; a page that cannot be read is absent, and its first reason is the failure."""
@@ -127,7 +130,7 @@ class OpaCollector:
         async with asyncio.TaskGroup() as group:
             for name, url in self._engines.items():
                 group.create_task(self._examine(name, url, reading), name=f"opa.{name}")
-        return Result(publish(reading), failure=reading.failure)
+        return Result(publish(reading, self._clock.now()), failure=reading.failure)
 
     async def _examine(self, name: str, url: str, reading: Reading) -> None:
         """Notes what one OPA says."""
@@ -159,9 +162,12 @@ class OpaCollector:
         return await self._http.send(Call(url, timeout_seconds))
 
 
-def publish(reading: Reading) -> tuple[Family, ...]:
-    """The families of a round."""
+def publish(reading: Reading, now: float) -> tuple[Family, ...]:
+    """The families of a round; an activation that lies in the future is unknown."""
     pages = reading.pages
+    activations = {
+        labels: past_of(at, now) for labels, at in _each(pages, lambda page: page.bundle_activations).items()
+    }
     durations = tuple(
         Distribution((name,), page.cumulative, page.total_seconds) for name, page in pages.items() if page.cumulative
     )
@@ -176,7 +182,7 @@ def publish(reading: Reading) -> tuple[Family, ...]:
         READY.family(reading.ready),
         Family(DURATION, (), durations),
         DECISIONS.family(codes),
-        ACTIVATION.family(_each(pages, lambda page: page.bundle_activations)),
+        ACTIVATION.family((labels, at) for labels, at in activations.items() if at is not None),
         FAILED_LOADS.family(_each(pages, lambda page: page.bundle_failures)),
         PLUGIN_OK.family(_each(pages, lambda page: page.plugins)),
     )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field
 
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError, Reason
 from chassis.kubernetes_paths import autoscalers_path, deployment_path, pod_metrics_path, pods_path
 from chassis.kubernetes_pods import is_over
 from exporter.catalogue import Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import read_each, read_one
 from exporter.rollout_objects import (
     INACTIVE,
     METRICS,
@@ -30,7 +31,8 @@ from exporter.workload_objects import (
     AUTOSCALER_METRICS,
     DEPLOYMENT_METRICS,
     Usage,
-    find_autoscaler,
+    autoscalers_by_deployment,
+    figures_by_pod,
     read_autoscaler,
     read_deployment,
     read_usage,
@@ -145,14 +147,12 @@ class WorkloadsCollector:
                 for name in self._place.workloads
             }
         workloads = {name: task.result() for name, task in tasks.items()}
-        try:
-            families = publish(workloads, autoscalers.result(), figures.result(), self._api_workload)
-            families += publish_states(workloads, autoscalers.result())
-            for name, workload in workloads.items():
-                if workload.pods is not None:
-                    self._restarts.update(name, workload.pods)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PermanentError(Reason.MALFORMED, f"an object lacks what every such object has: {error}") from error
+        scalers = autoscalers_by_deployment(autoscalers.result() or ())
+        families = publish(workloads, scalers, figures.result() or (), self._api_workload)
+        families += publish_states(workloads, scalers)
+        for name, workload in workloads.items():
+            if workload.pods is not None:
+                self._restarts.update(name, workload.pods)
         if reading.failure is not None and not any(family.samples for family in families):
             raise reading.failure
         return Result((*families, self._restarts.counter.family()), failure=reading.failure)
@@ -164,9 +164,13 @@ class WorkloadsCollector:
         deployment = await reading.attempt(self._client.get(path, timeout_seconds=timeout))
         if deployment is None:
             return Workload()
-        pods = await self._list(reading, pods_path(self._place.namespace), label_selector=selector_of(deployment))
+        selector = read_one(deployment, selector_of)
+        if selector is None:
+            return Workload(deployment)
+        pods = await self._list(reading, pods_path(self._place.namespace), label_selector=selector)
         # An evicted pod stays in the list for long: what it says of its containers is not about anything that runs.
-        return Workload(deployment, None if pods is None else [pod for pod in pods if not is_over(pod)])
+        running = read_each(pods or (), lambda pod: None if is_over(pod) else pod)
+        return Workload(deployment, None if pods is None else [pod for pod in running if pod is not None])
 
     async def _list(
         self, reading: Reading, path: str, *, label_selector: str | None = None, may_be_missing: bool = False
@@ -180,18 +184,17 @@ class WorkloadsCollector:
 
 def publish(
     workloads: Mapping[str, Workload],
-    autoscalers: Sequence[JsonObject] | None,
-    figures: Sequence[JsonObject] | None,
+    autoscalers: Mapping[str, JsonObject],
+    figures: Sequence[JsonObject],
     api_workload: str,
 ) -> tuple[Family, ...]:
     """The families of everything that was read."""
     counts: dict[Metric, dict[tuple[str, ...], float]] = {}
     usages: dict[str, Usage] = {}
-    by_pod = {figure["metadata"]["name"]: figure for figure in figures or ()}
+    by_pod = figures_by_pod(figures)
     for name, workload in workloads.items():
-        values = read_deployment(workload.deployment) if workload.deployment is not None else {}
-        autoscaler = find_autoscaler(autoscalers or (), name)
-        values |= read_autoscaler(autoscaler) if autoscaler is not None else {}
+        values = read_one(workload.deployment, read_deployment) or {}
+        values |= read_one(autoscalers.get(name), read_autoscaler) or {}
         for metric, value in values.items():
             counts.setdefault(metric, {})[(name,)] = value
         usages[name] = read_usage(workload.pods or (), by_pod)
@@ -205,11 +208,10 @@ def publish(
     )
 
 
-def publish_states(workloads: Mapping[str, Workload], autoscalers: Sequence[JsonObject] | None) -> tuple[Family, ...]:
+def publish_states(workloads: Mapping[str, Workload], autoscalers: Mapping[str, JsonObject]) -> tuple[Family, ...]:
     """The families of rollouts, of waiting containers and of autoscalers that cannot compute a size."""
-    rollouts = {name: read_rollout(item.deployment) for name, item in workloads.items() if item.deployment is not None}
-    found = {name: find_autoscaler(autoscalers or (), name) for name in workloads}
-    reasons = {name: read_inactive(autoscaler) for name, autoscaler in found.items() if autoscaler is not None}
+    rollouts = {name: read_one(item.deployment, read_rollout) for name, item in workloads.items()}
+    reasons = {name: read_one(autoscalers.get(name), read_inactive) for name in workloads}
     waiting = {
         (name, reason): count
         for name, workload in workloads.items()

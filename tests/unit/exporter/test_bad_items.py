@@ -1,4 +1,4 @@
-"""P1: for every collector that reads rows, each field of one row is spoiled; the collection and the others remain."""
+"""P1: each field of one row, or of one object, is spoiled for every collector; the collection and the others remain."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from exporter.collectors import discover
 from exporter.collectors.bouncer_caches import is_running
 from exporter.collectors.policy_parity import read_module_ids
 from exporter.items import Loss, counting, read_each
-from exporter.settings import ExporterSettings
+from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.clock import ManualClock
-from tests.fakes.sources import FakeSql, make_sources
+from tests.fakes.sources import FakeKubernetes, FakeSql, make_sources
 
 SPECS = {spec.name: spec for spec in discover()}
 NOW = 1_767_323_060.0
@@ -210,6 +210,128 @@ def test_spoiled_module_of_an_engine_costs_itself(bad: str) -> None:
     listed = [{"id": "policy_1.rego"}, {"id": value}, value, {}, {"id": "policy_2.rego"}]
     found = read_module_ids(Response(200, json.dumps({"result": listed}).encode(), 0.01))
     assert {"policy_1.rego", "policy_2.rego"} <= set(found)
+
+
+OWNED = {"kind": "Deployment"}
+LIMITS = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}
+CONTAINER = {"name": "c", "image": "made.up/api:1", "resources": LIMITS, "env": [{"name": "A", "value": "b"}]}
+SCALED = {"conditions": [{"type": "ScalingActive", "status": "True"}], "currentReplicas": 2, "desiredReplicas": 2}
+SEEN = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2}
+WAITS = {"name": "c", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+NAMES = ("first", "middle", "third")
+
+
+def cluster() -> dict[str, Any]:
+    """Three Deployments with all that belongs to them."""
+    apps, core = "/apis/apps/v1/namespaces/controlcore", "/api/v1/namespaces/controlcore"
+    objects: dict[str, Any] = {}
+    for name in NAMES:
+        objects[f"{apps}/deployments/{name}"] = {
+            "metadata": {"name": name, "generation": 2},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {"spec": {"containers": [CONTAINER], "serviceAccountName": name}},
+            },
+            "status": SEEN | {"conditions": [{"type": "Progressing", "status": "True", "reason": "made-up"}]},
+        }
+        objects[f"{core}/services/{name}"] = {"spec": {"selector": {"app": name, "version": "blue"}}}
+    each: dict[str, list[Any]] = {
+        "/apis/autoscaling/v2/namespaces/controlcore/horizontalpodautoscalers": [
+            {
+                "metadata": {"name": name},
+                "spec": {"scaleTargetRef": OWNED | {"name": name}, "minReplicas": 1, "maxReplicas": 3},
+                "status": SCALED,
+            }
+            for name in NAMES
+        ],
+        "/apis/metrics.k8s.io/v1beta1/namespaces/controlcore/pods": [
+            {"metadata": {"name": name}, "containers": [{"name": "c", "usage": {"cpu": "100m"}}]} for name in NAMES
+        ],
+        "/apis/networking.k8s.io/v1/namespaces/controlcore/networkpolicies": [
+            {"metadata": {"name": name}, "spec": {"podSelector": {"matchLabels": {"app": name}}}} for name in NAMES
+        ],
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/controlcore/roles": [
+            {"metadata": {"name": name}, "rules": [{"verbs": ["get"], "resources": ["pods"]}]} for name in NAMES
+        ],
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/controlcore/rolebindings": [
+            {"roleRef": {"kind": "Role", "name": name}, "subjects": [{"kind": "ServiceAccount", "name": name}]}
+            for name in NAMES
+        ],
+        f"{core}/pods": [
+            {
+                "metadata": {"name": name, "uid": name, "labels": {"app": name}},
+                "spec": {"containers": [CONTAINER]},
+                "status": {
+                    "phase": "Running",
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "containerStatuses": [WAITS],
+                },
+            }
+            for name in NAMES
+        ],
+    }
+    return objects | each
+
+
+class LabelledPods(FakeKubernetes):
+    """Lists the pod that a selector names, as the API server does, and besides always the one in the middle."""
+
+    async def list(self, path: str, *, timeout_seconds: float, label_selector: str | None = None) -> Any:
+        found = await super().list(path, timeout_seconds=timeout_seconds, label_selector=label_selector)
+        if label_selector is None:
+            return found
+        return [pod for name, pod in zip(NAMES, found, strict=True) if name == "middle" or name in label_selector]
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to everything inside, and to the value itself."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, each in inside for place in places_in(each, (*path, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], bad: Any) -> Any:
+    """A copy of the value with the bad one in this place."""
+    if not path:
+        return bad
+    copied = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = put(value[path[0]], path[1:], bad)
+    return copied
+
+
+async def watch_cluster(name: str, objects: dict[str, Any]) -> dict[tuple[str, ...], float]:
+    """The samples of two collections of a collector of Kubernetes; raises whatever a collection raises."""
+    place = KubernetesSettings(workloads=NAMES)
+    sources = make_sources(ExporterSettings(kubernetes=place), kubernetes=LabelledPods(objects))
+    async with SPECS[name].open(SPECS[name].settings(), sources) as collector:
+        for _ in range(2):
+            result = await collector.collect()
+            assert result.failure is None, result.failure
+            families = admit(SPECS[name], result.families, Budget()).families
+    return {(family.metric.name, *sample.labels): sample.value for family in families for sample in family.samples}
+
+
+JSON_BAD: tuple[Any, ...] = (None, "rubbish", [[]], {"a": None}, True, 10**400, -7, 0.5, "\x00\u202e\ud800")
+SPOILED = [
+    (path, place)
+    for path, value in cluster().items()
+    if isinstance(value, list) or path.endswith("middle")
+    for place in places_in(value[1] if isinstance(value, list) else value)
+]
+
+
+@pytest.mark.parametrize("name", ["workloads", "bluegreen", "compliance"])
+@pytest.mark.parametrize(("path", "place"), SPOILED, ids=str)
+async def test_spoiled_object_of_kubernetes_costs_itself_at_most(name: str, path: str, place: tuple[Any, ...]) -> None:
+    """P1: every field of one object of each kind, and the object itself, beside two good ones."""
+    objects = cluster()
+    others = {key for key in await watch_cluster(name, objects) if "first" in key or "third" in key}
+    assert others or name == "compliance"
+    for bad in JSON_BAD:
+        value = objects[path]
+        spoiled = put(value, (1, *place) if isinstance(value, list) else place, bad)
+        # The numbers of the others may differ, because the pod in the middle is one of theirs here.
+        assert others <= set(await watch_cluster(name, objects | {path: spoiled}))
 
 
 def test_pod_that_is_no_pod_is_not_counted_and_costs_no_other() -> None:

@@ -83,6 +83,9 @@ def test_limits_hold_only_when_every_container_has_both():
     assert not has_limits(deployment(container()))
     assert has_limits(deployment(whole, init=[container()]))
     assert not has_limits(deployment(whole, init=[container(restartPolicy="Always")]))
+    pod = deployment(half)
+    pod["spec"]["template"]["spec"]["resources"] = {"limits": {"memory": "1Gi"}}
+    assert has_limits(pod)
 
 
 @pytest.mark.parametrize(

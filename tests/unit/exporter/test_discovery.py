@@ -107,7 +107,8 @@ async def test_running_pods_with_the_label_are_bouncers() -> None:
         leaving,
     ]
     client: Any = FakeKubernetes({PODS: pods})
-    found = await find_objects(client, "controlcore", KubernetesDiscovery(selector="app=b", port=9000))
+    found, unusable = await find_objects(client, "controlcore", KubernetesDiscovery(selector="app=b", port=9000))
+    assert unusable == 0
     assert [(item.name, item.url, item.environment) for item in found] == [
         ("one", "http://10.0.0.1:9000", "sandbox"),
         ("b-2", "http://[fd00::2]:9000", "production"),
@@ -117,8 +118,22 @@ async def test_running_pods_with_the_label_are_bouncers() -> None:
 
 async def test_services_with_the_label_are_bouncers() -> None:
     client: Any = FakeKubernetes({SERVICES: [{"metadata": {"name": "cc-bouncer"}, "spec": {}}]})
-    found = await find_objects(client, "controlcore", KubernetesDiscovery(kind="services"))
+    found, _ = await find_objects(client, "controlcore", KubernetesDiscovery(kind="services"))
     assert [(item.name, item.url) for item in found] == [("cc-bouncer", "http://cc-bouncer.controlcore.svc:8080")]
+
+
+@pytest.mark.parametrize(
+    "bad", [None, {}, {"metadata": None}, {"metadata": {"name": 7}}, {"metadata": {"name": "-"}, "status": [1]}]
+)
+async def test_object_that_cannot_be_used_costs_no_other_and_is_told(bad: Any) -> None:
+    """P1: where bouncers are looked for."""
+    logged, wanted = CapturingLogger(), settings(kubernetes=KubernetesDiscovery())
+    objects: dict[str, Any] = {PODS: [pod("b-1"), bad, pod("b-2"), pod("b-3", "no address")]}
+    discovery = discovering(logged)
+    found = await discovery.find(wanted, make_sources(kubernetes=FakeKubernetes(objects)))
+    assert [item.name for item in found] == ["given", "b-1", "b-2"]
+    assert discovery.is_successful is False
+    assert "2 pods cannot be used" in str(logged.calls[0])
 
 
 async def test_configured_bouncers_win_and_discovered_ones_are_bounded(tmp_path: Path) -> None:

@@ -93,5 +93,11 @@ def test_count_that_falls_is_no_restart():
     assert restarts([pod("a", 7)], [pod("a", 3)], [pod("a", 4)]) == [0, 0, 1]
 
 
+def test_pod_that_cannot_be_read_for_a_while_has_restarted_no_more_than_it_did():
+    """P1: its number is not taken for 0 meanwhile."""
+    bad = [pod("a", "rubbish"), pod("b", 1)]
+    assert restarts([pod("a", 7), pod("b", 0)], bad, bad, [pod("a", 8), pod("b", 1)]) == [0, 1, 1, 2]
+
+
 def test_pod_without_a_status_counts_nothing():
     assert restarts([{"metadata": {"uid": "a"}}], [pod("a", 1)]) == [0, 1]

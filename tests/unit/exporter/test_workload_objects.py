@@ -10,7 +10,7 @@ from chassis.errors import PermanentError, Reason
 from chassis.kubernetes_quantity import parse_quantity
 from exporter.workload_objects import (
     allowance,
-    find_autoscaler,
+    autoscalers_by_deployment,
     read_autoscaler,
     read_deployment,
     read_usage,
@@ -178,8 +178,9 @@ def test_autoscaler_is_found_by_its_target_and_not_by_its_name():
     wanted = autoscaler("z-hpa", "api", maxReplicas=1)
     stateful = autoscaler("a", "api", maxReplicas=1)
     stateful["spec"]["scaleTargetRef"]["kind"] = "StatefulSet"
-    assert find_autoscaler([autoscaler("api", "ui", maxReplicas=1), stateful, wanted], "api") is wanted
-    assert find_autoscaler([], "api") is None
+    found = autoscalers_by_deployment([autoscaler("api", "ui", maxReplicas=1), stateful, wanted])
+    assert found["api"] is wanted
+    assert not autoscalers_by_deployment([])
 
 
 def test_allowance_adds_containers_and_native_sidecars():
@@ -194,6 +195,20 @@ def test_allowance_adds_containers_and_native_sidecars():
 def test_one_container_without_a_limit_leaves_the_pod_without_one():
     assert allowance(pod("p", container(limits="1"), container(requests="1")), "limits") is None
     assert allowance(pod("p", {"name": "c"}), "requests") is None
+
+
+def test_limit_of_the_pod_itself_comes_before_those_of_its_containers():
+    given = pod("p", container(limits="500m"), container())
+    given["spec"]["resources"] = {"limits": {"cpu": "2"}}
+    assert allowance(given, "limits") == 2
+
+
+@pytest.mark.parametrize("usage", ["-1", "rubbish", "", "1e999"])
+def test_figure_that_cannot_be_true_is_unknown_and_costs_no_other(usage):
+    """P1: a metrics server's answer."""
+    pods = [pod("a", container(limits="1")), pod("b", container(limits="1"))]
+    assert read_usage(pods, figures(a=usage, b="250m")).cores == 0.25
+    assert read_usage(pods[:1], figures(a=usage)).cores is None
 
 
 def test_busiest_replica_decides_the_ratio_and_all_replicas_the_cores():

@@ -78,3 +78,19 @@ async def test_no_cluster_is_not_configured():
     with pytest.raises(NotConfiguredError):
         async with BluegreenCollector.open(BluegreenSettings(), make_sources()):
             pass
+
+
+async def test_service_that_cannot_be_read_is_dropped_and_the_other_is_known():
+    """P1: each form costs itself only."""
+    for bad in ({"spec": [1]}, {"spec": {"selector": [1]}}, {"spec": {"selector": {"app": None}}}, {"spec": "x"}):
+        result, _ = await collect(
+            {f"{SERVICES}/api": service(app="api"), f"{SERVICES}/ui": bad}, services=("api", "ui")
+        )
+        assert {name for name, _ in samples(result.families)[COLOUR]} == {"api"}
+
+
+async def test_pods_of_which_none_can_be_read_are_not_called_none_ready():
+    result, _ = await collect({f"{SERVICES}/api": service(app="api"), PODS: [{"status": 7}]}, services=("api",))
+    assert READY not in samples(result.families)
+    result, _ = await collect({f"{SERVICES}/api": service(app="api"), PODS: [{"status": 7}, pod()]}, services=("api",))
+    assert value(result.families, READY, "api") == 1

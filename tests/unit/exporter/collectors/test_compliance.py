@@ -128,10 +128,30 @@ async def test_nothing_that_can_be_read_raises():
         await collect(rows=TransientError(Reason.REFUSED, "down"))
 
 
-async def test_object_without_its_fields_is_malformed():
-    with pytest.raises(PermanentError) as caught:
-        await collect(cluster(**{POLICIES: [{}]}))
-    assert caught.value.reason is Reason.MALFORMED
+@pytest.mark.parametrize(
+    ("path", "bad", "check"),
+    [
+        (POLICIES, {}, "network_policy_selects_api"),
+        (PODS, {"metadata": {"labels": 7}}, "network_policy_selects_api"),
+        (BINDINGS, {"subjects": 7}, "rbac_no_wildcards"),
+        (f"{NAMESPACE}/control-plane-ui", {"spec": None}, "images_pinned"),
+        (f"{NAMESPACE}/control-plane-ui", {"spec": None}, "resource_limits_set"),
+    ],
+)
+async def test_object_without_its_fields_leaves_its_check_unknown_and_the_others_known(path, bad, check):
+    """P1: neither passed nor failed."""
+    clean = checks(await collect(cluster()))
+    result = await collect(cluster(**{path: bad if "deployments" in path else [bad]}))
+    assert result.failure is None
+    assert checks(result) == {name: state for name, state in clean.items() if name in checks(result)}
+    assert check not in checks(result)
+
+
+@pytest.mark.parametrize("bad", [None, "rubbish", -1, 0.5])
+async def test_administrators_that_cannot_be_counted_are_unknown_and_cost_no_other_check(bad):
+    found = checks(await collect(cluster(), {**SAFE, "without_mfa": bad}))
+    assert "admin_mfa" not in found
+    assert "images_pinned" in found
 
 
 async def test_neither_cluster_nor_database_is_not_configured():

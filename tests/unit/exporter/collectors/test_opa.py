@@ -8,12 +8,14 @@ from chassis.errors import Reason, TransientError
 from chassis.http import Response
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.opa import OpaCollector, OpaSettings
+from exporter.items import Loss, counting
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value
 
 OPA = "http://opa:8181"
 UP, READY = "controlcore_opa_up", "controlcore_opa_policies_ready"
 DECISIONS = "controlcore_opa_decisions_total"
+ACTIVATION = "controlcore_opa_bundle_last_activation_timestamp_seconds"
 PAGE = b"""# TYPE http_request_duration_seconds histogram
 http_request_duration_seconds_bucket{code="200",handler="v1/data",method="post",le="0.001"} 7
 http_request_duration_seconds_bucket{code="200",handler="v1/data",method="post",le="0.01"} 9
@@ -54,6 +56,16 @@ async def collect(http):
 async def test_working_engine_gives_the_golden_page():
     result = await collect(engine())
     assert expose(result.families) == golden("opa")
+    assert result.failure is None
+
+
+async def test_activation_in_the_future_is_unknown_and_counted():
+    """X6: the clock of the engine's machine, or a page that somebody wrote."""
+    page = PAGE + b'last_success_bundle_activation{name="ahead"} 9.9e+18\n'
+    with counting() as losses:
+        result = await collect(engine(metrics=say(page)))
+    assert {labels[1] for labels in samples(result.families)[ACTIVATION]} == {"authz"}
+    assert losses.dropped == {Loss.FUTURE: 1}
     assert result.failure is None
 
 

@@ -5,6 +5,7 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.workloads import WorkloadsCollector, WorkloadsSettings
+from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, samples, value
 
@@ -122,10 +123,23 @@ async def test_cluster_without_any_answer_raises():
         await collect(client)
 
 
-async def test_object_without_its_fields_is_malformed():
-    with pytest.raises(PermanentError) as caught:
-        await collect(cluster(**{HPAS: [{"metadata": {}}]}))
-    assert caught.value.reason is Reason.MALFORMED
+async def test_autoscaler_without_its_fields_is_dropped_and_the_others_are_read():
+    """P1: of another program in the same namespace."""
+    client = cluster()
+    client.objects[HPAS].insert(0, {"metadata": {}})
+    with counting() as losses:
+        result = await collect(client)
+    assert value(result.families, "controlcore_hpa_replicas_max", "control-plane-api") == 3
+    assert result.failure is None
+    assert losses.dropped[Loss.MALFORMED] == 1
+
+
+async def test_deployment_without_a_selector_does_not_get_the_pods_of_all():
+    whole = cluster().objects[f"{APPS}/control-plane-api"]
+    client = cluster(**{f"{APPS}/control-plane-api": whole | {"spec": {"replicas": 2, "selector": {}}}})
+    result = await collect(client)
+    assert samples(result.families)[DESIRED] == {("control-plane-api",): 2.0}
+    assert PODS not in client.selectors
 
 
 async def test_no_cluster_is_not_configured():
