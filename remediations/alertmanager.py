@@ -7,6 +7,7 @@ or beside a second Alertmanager, the alert itself may not be there. Both documen
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,12 +51,21 @@ class _Mutes:
     """Silences that may be for the alert and cannot be read."""
 
     async def take_silences(self, items: list[Any]) -> None:
-        """Looks at these silences in a thread: an expression may take a quarter of a second."""
-        await asyncio.to_thread(self._look, items)
+        """Looks at these silences in a thread: an expression may take a quarter of a second.
 
-    def _look(self, items: list[Any]) -> None:
+        The thread ends with the call: it would otherwise go on for minutes, and the next calls would take all threads.
+        """
+        given_up = threading.Event()
+        try:
+            await asyncio.to_thread(self._look, items, given_up)
+        finally:
+            given_up.set()
+
+    def _look(self, items: list[Any], given_up: threading.Event) -> None:
         """Keeps the silences that are in force and are for the alert, or may be."""
         for item in items:
+            if given_up.is_set():
+                break
             if item["status"]["state"] != "active":
                 continue
             may_fit, problem = _fit(item, self.alert.labels)
@@ -122,7 +132,7 @@ class Alertmanager:
 def _fit(silence: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[bool, str]:
     """Whether the silence may be for these labels, and why that is not certain; an empty reason means it is."""
     problem = ""
-    for item in silence["matchers"]:
+    for item in sorted(silence["matchers"], key=lambda matcher: bool(matcher["isRegex"])):
         kind = TYPES[bool(item["isRegex"]), bool(item.get("isEqual", True))]
         try:
             if not Matcher(str(item["name"]), kind, str(item["value"])).matches(labels):

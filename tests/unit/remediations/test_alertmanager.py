@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http import Call, status_error
 from remediations.alertmanager import Alertmanager, Take
 from remediations.settings import AlertmanagerSettings
@@ -164,3 +166,35 @@ async def test_silences_and_alerts_are_asked_at_the_same_time():
 
     async with asyncio.timeout(scaled(5)):
         assert await Alertmanager(Together(), SETTINGS).mutes(ALERT) == ()
+
+
+async def test_thread_that_looks_at_silences_ends_with_the_call():
+    """R1: each expression takes a while to compile; calls that gave up would take one thread after the other."""
+    looked = 0
+    is_looking = threading.Event()
+
+    class Silence(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            nonlocal looked
+            if name == "status":
+                looked += 1
+                is_looking.set()
+            return super().__getitem__(name)
+
+    class HurriedWeb(Web):
+        async def read_items(self, call: Call, take: Take) -> None:
+            taking = asyncio.create_task(super().read_items(call, take))
+            if call.url.endswith("silences"):
+                await asyncio.to_thread(is_looking.wait, scaled(5))
+                taking.cancel()
+            try:
+                await taking
+            except asyncio.CancelledError as error:
+                raise TransientError(Reason.TIMEOUT, "the deadline passed") from error
+
+    costly = [a_silence(("cluster", rf"(\pL{{1,100}}){{1,8}}{number}", True, True)) for number in range(200)]
+    with pytest.raises(TransientError):
+        await Alertmanager(HurriedWeb([Silence(silence) for silence in costly]), SETTINGS).mutes(ALERT)
+    at_the_end = looked
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert looked <= at_the_end + 1 < 200

@@ -122,6 +122,18 @@ def test_label_too_long_for_a_large_expression_is_refused():
         Matcher("a", MatchType.REGEX, "((a|b|c|ab|bc)*){1,900}").matches({"a": "ab" * 30_000})
 
 
+@pytest.mark.parametrize("expression", [r"(\pL{1,100}){1,8}", r"(?i)(\pL{0,900}|\pN{0,50})x"])
+def test_expression_that_blocks_while_it_is_compiled_is_refused(expression):
+    """R1: RE2 lets no other thread run meanwhile, so its memory bounds how long the event loop waits."""
+    with pytest.raises(MatcherError, match="too large"):
+        Matcher("a", MatchType.REGEX, expression).matches({"a": "b"})
+
+
+def test_list_of_three_thousand_hosts_is_an_expression():
+    hosts = [f"host-{number:05d}.example.internal" for number in range(3000)]
+    assert Matcher("a", MatchType.REGEX, "|".join(hosts)).matches({"a": hosts[2000]})
+
+
 def test_policy_with_an_expression_of_many_instructions_is_refused():
     with pytest.raises(MatcherError, match="too large"):
         parse_matchers('a=~"(abc){900}"')
