@@ -1,8 +1,9 @@
 """Accepts connections within limits, so that no peer takes the memory, the open files or the places of the others.
 
-A connection whose request is being answered keeps its place. All others (TLS handshake, unfinished header, idle) give
-theirs up when a new connection needs one: first those of the address that holds most. So a new peer is heard however
-many silent connections there are. When every place is taken by a request, the new connection gets 503 and is closed.
+A connection whose request is being answered keeps its place. All others (TLS handshake, unfinished header, idle, an
+answer that the peer does not take) give theirs up when a new connection needs one: first those of the address that
+holds most. So a new peer is heard however many silent connections there are. When every place is taken by a request,
+the new connection gets 503 and is closed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ READ_BYTES = 64 * 1024
 """Read at once from a connection. All connections share one buffer."""
 WRITE_SECONDS = 30.0
 """A peer that does not take its answer for so long is dropped."""
+TAKE_SECONDS = 2.0
+"""A peer that has not taken its answer after so long gives its place up, when a new connection needs one."""
 RETRY_MIN_SECONDS, RETRY_MAX_SECONDS = 0.05, 1.0
 """Pause after a failed accept, doubled each time."""
 SPARE_FILES = 64
@@ -242,8 +245,11 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def may_be_evicted(self) -> bool:
-        """Whether no request is being answered and no answer is on its way."""
-        return not self._answering and (self._transport is None or not self._transport.get_write_buffer_size())
+        """Whether no request is being answered and no answer is on its way, or the peer does not take it."""
+        if self._answering:
+            return False
+        is_taken = self._transport is None or not self._transport.get_write_buffer_size()
+        return is_taken or self._loop.time() - self.waits_since >= TAKE_SECONDS
 
     @contextmanager
     def answering(self, request: BaseRequest) -> Iterator[None]:

@@ -22,12 +22,14 @@ from tools.servers.certificates import make_serving_pair
 from tools.slowness import scaled
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LARGE = 2 * 1024 * 1024
+"""Pages of the path /large; the kernel's buffers of one connection do not hold it."""
 Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
 class World:
-    """A server of one page that waits for `released`; the page of path /now does not."""
+    """A server of one page that waits for `released`; the pages of paths /now and /large do not."""
 
     listener: Listener
     dropped: list[Dropped]
@@ -66,9 +68,9 @@ async def world(**limits: float) -> AsyncIterator[World]:
 
     async def page(request: web.Request) -> web.Response:
         asked.append(request.path)
-        if request.path != "/now":
+        if request.path not in {"/now", "/large"}:
             await released.wait()
-        return web.Response(text="page")
+        return web.Response(text="page" if request.path != "/large" else "page" * LARGE)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", page)
@@ -112,6 +114,21 @@ async def test_new_connection_is_heard_among_many_that_have_asked_before() -> No
         await server.connect()
         await until(lambda: len(server.dropped) == 2)
         assert await server.status(fresh, NOW) == "200"
+
+
+async def test_peers_that_do_not_take_their_answer_give_their_places_up() -> None:
+    """S2: two addresses took all places with answers that they did not read, for half a minute each time."""
+    async with world(max_connections=4, max_per_address=4) as this:
+        for _ in range(4):
+            reader, _ = await this.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            with suppress(asyncio.LimitOverrunError):
+                await reader.readuntil(b"never")  # returns when the reader's buffer is full, which pauses the reading
+        for _ in range(100):
+            if await this.status(await this.connect(), NOW) == "200":
+                break
+            await asyncio.sleep(0.1)
+        assert Dropped.EVICTED in this.dropped
+        assert Dropped.SLOW_READER not in this.dropped
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTT", b"\r\n\r\n", ASK[:-2]])
