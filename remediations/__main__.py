@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from chassis.lifecycle import Lifecycle, run
 from chassis.telemetry import version_line
 from remediations import commands, exits, grants, report, standing
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
+from remediations.breakers import reset_breaker
 from remediations.checking import check_everything
-from remediations.commands import read_duration, user_name
+from remediations.commands import actor_here, read_duration, read_name
 from remediations.journal.errors import JournalError
 from remediations.journal.port import Journal, Remediation
 from remediations.journal.sqlite import open_journal
@@ -32,6 +34,7 @@ from remediations.program import make_telemetry, serve
 from remediations.settings import RemediatorSettings
 
 SEARCH_LIMIT = 10_000
+BY_DEFAULT = "default: the user running this; stored as claimed"
 
 Command = Callable[[argparse.Namespace, RemediatorSettings], int]
 
@@ -98,16 +101,25 @@ def _add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -
     rejecting = add("reject", _reject, "say no to the plan that waits")
     for answering in (approving, rejecting):
         answering.add_argument("id", metavar="ID")
-        answering.add_argument("--plan", default="", metavar="HASH", help="the plan that was looked at")
-        answering.add_argument("--by", default=None, help="who answers (default: the user running this)")
+        answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
+        answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
         answering.add_argument("--for", dest="seconds", type=read_duration, default=DEFAULT_SECONDS, metavar="15m")
     pausing = add("pause", _pause, "stop every write until resumed; takes effect at the next decision")
     pausing.add_argument("name", metavar="NAME")
     pausing.add_argument("--reason", required=True)
-    pausing.add_argument("--owner", default=None, help="who asks for it (default: the user running this)")
+    pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
     pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
     resuming = add("resume", _resume, "end a pause")
     resuming.add_argument("name", metavar="NAME")
+    resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
+    add("pauses", _pauses, "list the pauses in force, and who set them")
+    breaker = add("breaker", _reset_breaker, "close the breaker of an action on a target by hand")
+    breaker.add_argument("what", choices=("reset",))
+    breaker.add_argument("action", metavar="ACTION")
+    breaker.add_argument("target", metavar="TARGET", help="Kind/namespace/name")
+    breaker.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
+    acting = add("acts", _acts, "list who approved, paused, resumed, reset and reloaded, newest first")
+    acting.add_argument("--limit", type=int, default=50)
     granting = add(
         "grants", grants.run, "print the SQL of the one right in the product's database: to end idle sessions"
     )
@@ -125,7 +137,7 @@ def _tell(options: argparse.Namespace, content: Any, text: str) -> int:
 
 def _complain(text: str) -> None:
     """One line about what is wrong."""
-    sys.stderr.write(f"controlcore-remediator: {text}\n")
+    sys.stderr.write(f"controlcore-remediator: {report.printable_lines(text)}\n")
 
 
 def _serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -177,7 +189,8 @@ def _list(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     async def work(journal: Journal) -> int:
         found = await journal.listing(only_open=options.only_open, limit=options.limit)
         now = SystemClock().now()
-        return _tell(options, report.list_content(found), report.render_list(found, now))
+        answers = await journal.newest_answers([item.id for item in found])
+        return _tell(options, report.list_content(found, answers), report.render_list(found, answers, now))
 
     return _with_journal(settings, work)
 
@@ -223,15 +236,15 @@ def _reject(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
 
 def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_approved: bool) -> int:
-    """Stores an answer; without the hash of a plan a yes only shows what waits."""
+    """Stores an answer; an approval without the hash of a plan only shows what waits."""
 
     async def work(journal: Journal) -> int:
         name = await _one(journal, options.id)
         if is_approved and not options.plan:
             sys.stdout.write(await commands.waiting_difference(journal, name))
-            _complain("name the plan that you looked at: --plan HASH")
+            _complain("name the plan that you looked at by its whole hash: --plan HASH")
             return exits.CONFIG
-        given = Answer(options.by or user_name(), is_approved, options.plan, options.seconds)
+        given = Answer(actor_here(options.by), is_approved, options.plan, options.seconds)
         return _tell(options, *await commands.answer(journal, name, given, SystemClock().now()))
 
     return _with_journal(settings, work)
@@ -259,7 +272,8 @@ def _pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     async def work(journal: Journal) -> int:
         now = SystemClock().now()
         until = None if options.seconds is None else now + options.seconds
-        await journal.pause(Pause(options.name, options.owner or user_name(), options.reason, until), now)
+        actor = actor_here(options.owner)
+        await journal.pause(Pause(options.name, actor.label, options.reason, until), now, actor)
         words = f"paused: {options.name}{'' if until is None else f' until {log.format_timestamp(until)}'}\n"
         return _tell(options, {"paused": options.name, "until": until}, words)
 
@@ -270,10 +284,41 @@ def _resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Ends a pause."""
 
     async def work(journal: Journal) -> int:
-        if await journal.resume(options.name, SystemClock().now()):
+        if await journal.resume(options.name, SystemClock().now(), actor_here(options.by)):
             return _tell(options, {"resumed": options.name}, f"resumed: {options.name}\n")
         _complain(f"no pause named {options.name!r} is in force")
         return exits.FAILED
+
+    return _with_journal(settings, work)
+
+
+def _pauses(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints the pauses in force."""
+
+    async def work(journal: Journal) -> int:
+        found = await journal.pauses(SystemClock().now())
+        return _tell(options, [asdict(item) for item in found], report.render_pauses(found))
+
+    return _with_journal(settings, work)
+
+
+def _reset_breaker(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Closes a breaker."""
+
+    async def work(journal: Journal) -> int:
+        actor, now = actor_here(options.by), SystemClock().now()
+        reset = await reset_breaker(journal, options.action, options.target, actor, now)
+        return _tell(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
+
+    return _with_journal(settings, work)
+
+
+def _acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints who did what."""
+
+    async def work(journal: Journal) -> int:
+        found = await journal.acts(options.limit)
+        return _tell(options, report.acts_content(found), report.render_acts(found))
 
     return _with_journal(settings, work)
 

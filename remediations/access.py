@@ -1,34 +1,79 @@
-"""Decides who may order changes: a bearer token, a user of the web configuration, or a client certificate.
+"""Decides who may do what: a bearer token, a user of the web configuration, or a client certificate, and its roles.
 
 `/`, `/metrics` and `/-/*` are open unless the web configuration names users; then only `/-/healthy` and `/-/ready` are,
-because a kubelet has no password.
+because a kubelet has no password. An Authorization header decides alone where there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from chassis.web_guard import OverloadedError, WebGuard, credentials_of
+from chassis.errors import InvariantBroken
+from chassis.web_guard import OverloadedError, WebGuard, credentials_of, names_of
+from remediations.acts import MAX_NAME, Actor, Source
 from remediations.credentials import Credentials, NoCredentialError
+from remediations.roles import Role, Roles
 from remediations.telemetry import Notification
 
 PROBES = frozenset({"/-/healthy", "/-/ready"})
 OPEN_PATHS = PROBES | {"/", "/metrics"}
-CALLER = web.RequestKey("caller", str)
-"""The user who was let in by name; absent for a token, which does not say who holds it."""
+NEEDED: Mapping[tuple[str, str], Role | None] = {
+    ("GET", "/"): None,
+    ("GET", "/metrics"): None,
+    ("GET", "/-/healthy"): None,
+    ("GET", "/-/ready"): None,
+    ("POST", "/api/v1/alerts"): Role.DELIVER,
+    ("GET", "/api/v1/openapi.json"): Role.READ,
+    ("GET", "/api/v1/remediations"): Role.READ,
+    ("GET", "/api/v1/remediations/{id}"): Role.READ,
+    ("GET", "/api/v1/remediations/{id}/replay"): Role.READ,
+    ("GET", "/api/v1/pauses"): Role.READ,
+    ("GET", "/api/v1/acts"): Role.READ,
+    ("POST", "/api/v1/plan"): Role.READ,
+    ("POST", "/api/v1/check-config"): Role.READ,
+    ("PUT", "/api/v1/pauses/{name}"): Role.OPERATE,
+    ("DELETE", "/api/v1/pauses/{name}"): Role.OPERATE,
+    ("POST", "/api/v1/breakers/reset"): Role.OPERATE,
+    ("POST", "/api/v1/remediations/{id}/approve"): Role.APPROVE,
+    ("POST", "/api/v1/remediations/{id}/reject"): Role.APPROVE,
+}
+"""The role that each route needs; None: any credential, where one is asked for at all. HEAD needs what GET needs."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refuse = Callable[[Notification, int, str], web.Response]
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A credential that was accepted."""
+
+    source: Source
+    name: str
+    """The authenticated name."""
+    roles: frozenset[Role]
+    address: str = ""
+
+    def actor(self, claimed: str = "") -> Actor:
+        """Who acts, with the name that the request claims beside the authenticated one; raises ValueError."""
+        if len(claimed) > MAX_NAME:
+            raise ValueError(f"a name has at most {MAX_NAME} characters")
+        return Actor(self.source, self.name, claimed.strip(), self.address)
+
+
+CALLER = web.RequestKey("caller", Caller)
+"""Whose credential was accepted; absent on open paths."""
+
+
 class Access:
     """The middleware in front of every route."""
 
-    def __init__(self, credentials: Credentials, guard: WebGuard | None, refuse: Refuse) -> None:
+    def __init__(self, credentials: Credentials, guard: WebGuard | None, roles: Roles, refuse: Refuse) -> None:
         self._credentials = credentials
         self._guard = guard
+        self._roles = roles
         self._refuse = refuse
 
     @web.middleware
@@ -43,26 +88,68 @@ class Access:
         has_users = guard is not None and guard.has_users
         if request.path in OPEN_PATHS and not has_users:
             return await handler(request)
-        return await self._refusal(request) or await handler(request)
+        caller = await self._identify(request)
+        if isinstance(caller, web.Response):
+            return caller
+        request[CALLER] = caller
+        return self._refusal_of_role(request, caller) or await handler(request)
 
-    async def _refusal(self, request: web.Request) -> web.Response | None:
-        """Returns 401 or 503 when the request has no valid credential, otherwise None."""
-        guard, header = self._guard, request.headers.get("Authorization", "")
+    def _refusal_of_role(self, request: web.Request, caller: Caller) -> web.Response | None:
+        """Returns 403 when the credential lacks the role of the route, otherwise None; also None for no route."""
+        if request.match_info.http_exception is not None:
+            return None
+        needed = NEEDED[key_of(request.match_info.route)]
+        if needed is None or needed in caller.roles:
+            return None
+        has = ", ".join(sorted(caller.roles)) or "no role"
+        words = f"this needs the role {needed.value}; {caller.actor().label} has {has}"
+        if not self._roles.are_configured:
+            words += "; no credential has it while the setting server.roles is missing (the command line needs no role)"
+        return self._refuse(Notification.FORBIDDEN, 403, words)
+
+    async def _identify(self, request: web.Request) -> Caller | web.Response:
+        """Whose credential the request has; 401 or 503 when it has no valid one."""
+        guard, header, address = self._guard, request.headers.get("Authorization", ""), request.remote or ""
         scheme, _, token = header.partition(" ")
         try:
             if guard is not None and scheme.lower() == "basic" and await guard.has_password(request):
-                request[CALLER] = credentials_of(header)[0]
-                return None
+                user = credentials_of(header)[0]
+                return Caller(Source.USER, user, self._roles.of_user(user), address)
         except OverloadedError as error:
             return self._refuse(Notification.UNAVAILABLE, 503, str(error))
-        is_certified = guard is not None and guard.demands_certificate
+        certified = self._certified(request, address)
+        if certified is not None:
+            return certified
         if not self._credentials.are_configured and guard is not None:
-            return None if is_certified and not guard.has_users else self._unknown()
+            return self._unknown()
+        return await self._bearing(token.strip() if scheme.lower() == "bearer" else "", address)
+
+    async def _bearing(self, token: str, address: str) -> Caller | web.Response:
+        """Whose bearer token this is; 401 when it is none of ours, 503 when that cannot be told now."""
         try:
-            is_known = await self._credentials.is_known(token.strip() if scheme.lower() == "bearer" else "")
+            files = await self._credentials.find(token)
         except NoCredentialError:
-            return self._refuse(Notification.UNAVAILABLE, 503, "no token file can be read now")
-        return None if is_known else self._unknown()
+            return self._refuse(Notification.UNAVAILABLE, 503, "a token file could never be read")
+        if not files:
+            return self._unknown()
+        return Caller(Source.TOKEN, str(files[0]), self._roles.of_tokens(files), address)
+
+    def _certified(self, request: web.Request, address: str) -> Caller | None:
+        """The caller by a verified client certificate, where that is a credential; None otherwise.
+
+        It is one when a role names it and there is no Authorization header, or when nothing else could be one.
+        """
+        guard, certificate = self._guard, request.get_extra_info("peercert") or {}
+        if guard is None or not certificate:
+            return None
+        names, roles = names_of(certificate), frozenset[Role]()
+        is_only_kind = guard.demands_certificate and not guard.has_users and not self._credentials.are_configured
+        if is_only_kind or (self._roles.are_configured and "Authorization" not in request.headers):
+            roles = self._roles.of_certificate(names)
+        if not roles and not is_only_kind:
+            return None
+        name = ", ".join(sorted(names)) or f"with the serial number {certificate.get('serialNumber')}"
+        return Caller(Source.CERTIFICATE, name, roles, address)
 
     def _unknown(self) -> web.Response:
         """The answer that asks for a credential."""
@@ -71,3 +158,16 @@ class Access:
         if self._guard is not None and self._guard.has_users:
             answer.headers["WWW-Authenticate"] = 'Basic realm="controlcore-remediator"'
         return answer
+
+
+def key_of(route: web.AbstractRoute) -> tuple[str, str]:
+    """The key of a route in NEEDED."""
+    method = "GET" if route.method == "HEAD" else route.method
+    return method, "" if route.resource is None else route.resource.canonical
+
+
+def require_roles(app: web.Application) -> None:
+    """Raises InvariantBroken for a route that has no entry in NEEDED: it would be open to every credential."""
+    missing = sorted(" ".join(key_of(route)) for route in app.router.routes() if key_of(route) not in NEEDED)
+    if missing:
+        raise InvariantBroken(f"routes without a role: {', '.join(missing)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from chassis.errors import ControlCoreError
 from remediations import plan as plans
+from remediations.acts import Actor
 from remediations.circumstances import Approval
 from remediations.decision import Plan
 from remediations.digest import plan_hash, resource_version
@@ -17,9 +18,6 @@ PROPOSAL = "proposal"
 """Key of a decision's record under which the plan stands that waits for approval."""
 DEFAULT_SECONDS = 900.0
 MAX_SECONDS = 86400.0
-LEAST_HASH = 8
-"""So many characters of a plan's hash are enough to name it."""
-MAX_NAME = 200
 
 
 class AnswerError(ControlCoreError):
@@ -30,10 +28,10 @@ class AnswerError(ControlCoreError):
 class Answer:
     """What somebody says to a plan."""
 
-    by: str
+    actor: Actor
     is_approved: bool
-    hash_start: str = ""
-    """The beginning of the hash of the plan that was looked at; empty means the one that waits now."""
+    plan_hash: str = ""
+    """The whole hash of the plan that was looked at. Empty rejects the plan that waits now, and approves none."""
     seconds: float = DEFAULT_SECONDS
     """How long the answer holds."""
 
@@ -64,21 +62,30 @@ async def give_answer(journal: Journal, remediation_id: str, answer: Answer, now
     proposal = find_proposal(records)
     if proposal is None:
         raise AnswerError(f"no plan of {remediation.id} waits for approval (state {remediation.state.value})")
-    wanted = answer.hash_start.lower()
-    if wanted and (len(wanted) < LEAST_HASH or not str(proposal["plan_hash"]).startswith(wanted)):
-        raise AnswerError(f"another plan waits now: {str(proposal['plan_hash'])[:12]}, not {wanted[:64]}")
-    if not answer.by.strip() or len(answer.by) > MAX_NAME:
-        raise AnswerError("an answer needs the name of whoever gives it")
+    _require_same(str(proposal["plan_hash"]), answer)
+    if not answer.actor.name and not answer.actor.claimed:
+        raise AnswerError("an answer needs the name of the person who gives it")
     if not 0 < answer.seconds <= MAX_SECONDS:
         raise AnswerError(f"an answer holds for at most {MAX_SECONDS:g} s")
     approval = Approval(
         remediation=remediation.id,
         plan_hash=str(proposal["plan_hash"]),
         resource_version=str(proposal["resource_version"]),
-        by=answer.by.strip(),
+        by=answer.actor.label,
         at=now,
         expires_at=now + answer.seconds,
         is_approved=answer.is_approved,
     )
-    await journal.answer(approval, now)
+    await journal.answer(approval, answer.actor, now)
     return approval
+
+
+def _require_same(waiting: str, answer: Answer) -> None:
+    """Raises AnswerError unless the answer names the plan that waits, by its whole hash."""
+    wanted = answer.plan_hash.lower()
+    if not wanted and not answer.is_approved:
+        return
+    if len(wanted) < len(waiting):
+        raise AnswerError(f"name the plan that you looked at by its whole hash of {len(waiting)} characters")
+    if wanted != waiting:
+        raise AnswerError("another plan waits now than the one that was named: look at it first")

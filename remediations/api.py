@@ -16,8 +16,10 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations import report
 from remediations.access import CALLER
+from remediations.acts import Actor
 from remediations.answers import DEFAULT_SECONDS, Answer, find_proposal, give_answer
 from remediations.api_shape import ROOT, answered, as_json, read_object
+from remediations.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.model import Pause
 from remediations.shipped import read_openapi
@@ -43,6 +45,15 @@ class _PauseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float | None = None
 
 
+class _ResetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of the reset of a breaker."""
+
+    action: str
+    target: str
+    """Kind/namespace/name."""
+    by: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """The routes under /api/v1 beside the webhook."""
@@ -63,6 +74,8 @@ class Api:
         app.router.add_get(f"{ROOT}/pauses", answered(self._pauses))
         app.router.add_put(f"{ROOT}/pauses/{{name}}", answered(self._pause))
         app.router.add_delete(f"{ROOT}/pauses/{{name}}", answered(self._resume))
+        app.router.add_post(f"{ROOT}/breakers/reset", answered(self._reset_breaker))
+        app.router.add_get(f"{ROOT}/acts", answered(self._acts))
 
     async def _openapi(self, _request: web.Request) -> web.Response:
         """GET /api/v1/openapi.json."""
@@ -70,11 +83,14 @@ class Api:
 
     async def _list(self, request: web.Request) -> web.Response:
         """GET /api/v1/remediations?open=true&limit=50, newest first."""
-        limit = int(request.query.get("limit", "50"))
-        if not 1 <= limit <= MAX_LISTED:
-            raise ValueError(f"limit is from 1 to {MAX_LISTED}")
+        limit = _limit_of(request)
         found = await self.journal.listing(only_open=request.query.get("open") == "true", limit=limit)
-        return as_json({"remediations": [report.remediation_data(item) for item in found]})
+        answers = await self.journal.newest_answers([item.id for item in found])
+        return as_json({"remediations": report.list_content(found, answers)})
+
+    async def _acts(self, request: web.Request) -> web.Response:
+        """GET /api/v1/acts?limit=50: who did what, newest first."""
+        return as_json({"acts": report.acts_content(await self.journal.acts(_limit_of(request)))})
 
     async def _show(self, request: web.Request) -> web.Response:
         """GET /api/v1/remediations/{id}: the whole story."""
@@ -91,16 +107,21 @@ class Api:
         return await self._give(request, is_approved=False)
 
     async def _give(self, request: web.Request, *, is_approved: bool) -> web.Response:
-        """Stores an answer; whoever was let in by name answers under that name."""
+        """Stores an answer under the name of the credential; a name in the body is stored as claimed."""
         body = await read_object(request, _AnswerBody)
-        by = request.get(CALLER) or body.by
         if is_approved and not body.plan_hash:
             raise ValueError("plan_hash: name the plan that you looked at")
-        answer = Answer(by, is_approved, body.plan_hash, body.seconds)
+        answer = Answer(_actor(request, body.by), is_approved, body.plan_hash, body.seconds)
         given = await give_answer(self.journal, request.match_info["id"], answer, self.clock.now())
         self.wake()
         event = "plan.approved" if is_approved else "plan.rejected"
-        get_logger().info(event, remediation_id=given.remediation, by=given.by, plan_hash=given.plan_hash)
+        get_logger().info(
+            event,
+            remediation_id=given.remediation,
+            by=given.by,
+            address=answer.actor.address,
+            plan_hash=given.plan_hash,
+        )
         return as_json(asdict(given))
 
     async def _pauses(self, _request: web.Request) -> web.Response:
@@ -111,23 +132,45 @@ class Api:
     async def _pause(self, request: web.Request) -> web.Response:
         """PUT /api/v1/pauses/{name}: nothing is written until it is resumed or has ended."""
         body = await read_object(request, _PauseBody)
-        owner = request.get(CALLER) or body.owner
-        if not owner.strip() or not body.reason.strip():
-            raise ValueError("a pause needs an owner and a reason")
+        actor = _actor(request, body.owner)
+        if not body.reason.strip():
+            raise ValueError("a pause needs a reason")
         if body.seconds is not None and not 0 < body.seconds <= MAX_PAUSE_SECONDS:
             raise ValueError(f"seconds must be above 0 and at most {MAX_PAUSE_SECONDS:g}; leave it out for ever")
         now = self.clock.now()
         until = None if body.seconds is None else now + body.seconds
-        pause = Pause(request.match_info["name"], owner, body.reason, until)
-        await self.journal.pause(pause, now)
-        get_logger().info("pause.set", name=pause.name, owner=owner, until=until)
+        pause = Pause(request.match_info["name"], actor.label, body.reason, until)
+        await self.journal.pause(pause, now, actor)
+        get_logger().info("pause.set", name=pause.name, owner=pause.owner, address=actor.address, until=until)
         return as_json(asdict(pause))
 
     async def _resume(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/pauses/{name}."""
-        name = request.match_info["name"]
-        if not await self.journal.resume(name, self.clock.now()):
+        name, actor = request.match_info["name"], _actor(request)
+        if not await self.journal.resume(name, self.clock.now(), actor):
             raise KeyError(name)
-        get_logger().info("pause.ended", name=name)
+        get_logger().info("pause.ended", name=name, by=actor.label, address=actor.address)
         self.wake()
-        return as_json({"resumed": name})
+        return as_json({"resumed": name, "by": actor.label})
+
+    async def _reset_breaker(self, request: web.Request) -> web.Response:
+        """POST /api/v1/breakers/reset: attempts before now no longer count towards the breaker."""
+        body = await read_object(request, _ResetBody)
+        actor = _actor(request, body.by)
+        reset = await reset_breaker(self.journal, body.action, body.target, actor, self.clock.now())
+        get_logger().info("breaker.reset", **asdict(reset), address=actor.address)
+        self.wake()
+        return as_json(asdict(reset))
+
+
+def _actor(request: web.Request, claimed: str = "") -> Actor:
+    """Who acts; raises ValueError for a claimed name that is too long."""
+    return request[CALLER].actor(claimed)
+
+
+def _limit_of(request: web.Request) -> int:
+    """How many are asked for; raises ValueError."""
+    limit = int(request.query.get("limit", "50"))
+    if not 1 <= limit <= MAX_LISTED:
+        raise ValueError(f"limit is from 1 to {MAX_LISTED}")
+    return limit

@@ -25,6 +25,7 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> Polic
         for name, path in secret_files(client):
             faults += [Fault(f"{section}.{name}", problem) for problem in check_files((path,))]
     faults += web_faults(settings, is_serving=is_serving)
+    faults += role_faults(settings)
     policy_set = PolicySet(())
     try:
         policy_set = read_policies(settings.policies_file)
@@ -43,6 +44,39 @@ def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple
         return ()
     fault = find_fault(settings.journal.path)
     return (Fault("journal.path", f"{fault}; policies that act: {', '.join(acting)}"),) if fault else ()
+
+
+def role_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
+    """Users and certificates of `server.roles` that the web configuration file does not know; a bad file has none."""
+    roles, path = settings.server.roles, settings.server.web_config_file
+    if roles is None:
+        return ()
+    try:
+        first = None if path is None else read_web(path)
+    except ConfigError:
+        return ()
+    users = set() if first is None else set(first.config.basic_auth_users)
+    verifies = first is not None and first.tls is not None and first.tls.verify_mode is not ssl.CERT_NONE
+    faults = []
+    for role, held in roles.holders().items():
+        place = f"server.roles.{role.value}"
+        faults += [
+            Fault(f"{place}.users", f"{user} is no user of server.web_config_file")
+            for user in held.users
+            if user not in users
+        ]
+        if held.certificates and not verifies:
+            faults.append(Fault(f"{place}.certificates", "server.web_config_file verifies no client certificates"))
+    return tuple(faults)
+
+
+def users_without_role(settings: RemediatorSettings) -> tuple[str, ...]:
+    """Users of the web configuration file that no role names, where there are roles; blocks on the disk."""
+    roles, path = settings.server.roles, settings.server.web_config_file
+    if roles is None or path is None:
+        return ()
+    named = {user for held in roles.holders().values() for user in held.users}
+    return tuple(sorted(set(read_web(path).config.basic_auth_users) - named))
 
 
 def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault, ...]:

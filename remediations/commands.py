@@ -19,6 +19,7 @@ from chassis.clock import SystemClock
 from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations import rehearsal, report
+from remediations.acts import MAX_NAME, Actor, Source
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer
 from remediations.checking import check_everything
 from remediations.circumstances import ProcessStart
@@ -36,10 +37,16 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def render_data(content: Any, form: str) -> str:
-    """Data as JSON or YAML."""
+    """Data as JSON or YAML, without any character that a terminal would obey: those are written as escapes."""
+    text = json.dumps(content, indent=2).replace("\x7f", "\\u007f")
     if form == "yaml":
-        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, allow_unicode=True)  # noqa: TID251 - what was written just now
-    return json.dumps(content, indent=2) + "\n"
+        data = json.loads(text)  # noqa: TID251 - what was written just now
+        readable = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        if readable.replace("\n", "").isprintable():
+            return readable
+        # PyYAML prints bidirectional marks as they are unless it escapes everything beyond ASCII.
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=False)
+    return text + "\n"
 
 
 def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int, str]:
@@ -82,7 +89,7 @@ async def answer(journal: Journal, remediation_id: str, given: Answer, now: floa
     """Stores an answer; it as data, and in words. Raises AnswerError."""
     approval = await give_answer(journal, remediation_id, given, now)
     word = "approved" if given.is_approved else "rejected"
-    return asdict(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash[:12]}\n"
+    return asdict(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash}\n"
 
 
 async def waiting_difference(journal: Journal, remediation_id: str) -> str:
@@ -91,7 +98,7 @@ async def waiting_difference(journal: Journal, remediation_id: str) -> str:
     proposal = find_proposal(records)
     if proposal is None:
         raise AnswerError(f"no plan of {remediation_id} waits for approval")
-    return f"plan {str(proposal['plan_hash'])[:12]}\n{report.printable_lines(str(proposal['difference']))}\n"
+    return f"plan {proposal['plan_hash']}\n{report.printable_lines(str(proposal['difference']))}\n"
 
 
 def _read(path: Path) -> bytes:
@@ -121,9 +128,21 @@ def read_duration(text: str) -> float:
     return sum(int(number) * UNITS[unit] for number, unit in parts)
 
 
-def user_name() -> str:
-    """Who runs this, as far as it can be told."""
+def read_name(text: str) -> str:
+    """The name that somebody gives himself; at most MAX_NAME characters."""
+    if not text.strip() or len(text) > MAX_NAME:
+        raise argparse.ArgumentTypeError(f"expected a name of 1 to {MAX_NAME} characters")
+    return text.strip()
+
+
+def actor_here(claimed: str | None) -> Actor:
+    """Who runs this command: a claimed name, because the environment can say anything."""
+    return Actor(Source.COMMAND_LINE, claimed=claimed or _user_name())
+
+
+def _user_name() -> str:
+    """The name of the user, as far as it can be told."""
     try:
-        return getpass.getuser()
+        return getpass.getuser()[:MAX_NAME]
     except (KeyError, OSError):
         return f"uid {os.getuid()}"

@@ -20,7 +20,7 @@ MIN_TOKEN_CHARACTERS = 16
 
 
 class NoCredentialError(ControlCoreError):
-    """No token file can be read now: nobody can be let in, and nobody is told that his token is wrong."""
+    """A token file could never be read, so that an unknown token cannot be called wrong; ask again."""
 
 
 class NoteRead(Protocol):
@@ -32,14 +32,14 @@ class NoteRead(Protocol):
 
 
 class Credentials:
-    """Tells whether a presented token is one of ours, in a time that does not depend on how much of it is right.
+    """Tells which of our files hold a presented token, in a time that does not depend on how much of it is right.
 
     Only SHA-256 digests are kept in memory, and all of them are compared each time. A file that is emptied, deleted or
     becomes unreadable keeps the token that it had, until it holds another one or the program is started again.
     """
 
     def __init__(self, files: tuple[Path, ...], clock: Clock, note: NoteRead | None = None) -> None:
-        self._files = files
+        self._files = tuple(dict.fromkeys(files))
         self._clock = clock
         self._note = note
         self._digests: dict[Path, bytes] = {}
@@ -53,16 +53,22 @@ class Credentials:
         """Whether there is any token file."""
         return bool(self._files)
 
-    async def is_known(self, presented: str) -> bool:
-        """Whether the token is accepted; raises NoCredentialError when no file could be read."""
+    async def find(self, presented: str) -> tuple[Path, ...]:
+        """The files that hold this token; empty when none does.
+
+        Raises NoCredentialError when none of those that were ever read does, and one was never read: the token may be
+        right.
+        """
         # Who comes while the files are read waits: without the lock, callers beside the first would find no token yet.
         async with self._reading:
             await self._read_again()
-        if not self._digests:
-            raise NoCredentialError("no token file can be read")
         digest = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
         # Every digest is compared, also after a match: the time must not tell which token it was.
-        return sum([hmac.compare_digest(digest, own) for own in self._digests.values()]) > 0
+        is_held = {path: hmac.compare_digest(digest, own) for path, own in self._digests.items()}
+        found = tuple(path for path in self._files if is_held.get(path, False))
+        if not found and len(self._digests) < len(self._files):
+            raise NoCredentialError("a token file could never be read")
+        return found
 
     async def _read_again(self) -> None:
         """Reads the files unless that has been done a moment ago."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from http import HTTPStatus
 from typing import Any
@@ -22,11 +23,14 @@ from chassis.quiet import Quiet
 from chassis.start_notices import tell
 from chassis.web_config import read_web
 from chassis.web_guard import Refused, WebGuard
+from remediations.acts import BY_SIGNAL, Act, ActKind
+from remediations.checking import users_without_role
 from remediations.credentials import Credentials
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
 from remediations.intake import Sameness
+from remediations.journal.errors import JournalError
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.opening import asking, call_seconds, make_sources, open_cluster
@@ -35,6 +39,7 @@ from remediations.policy import PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
 from remediations.reverting import born
+from remediations.roles import BY_DEFAULT, Roles
 from remediations.selftest import SelfTest
 from remediations.senders import Session
 from remediations.server import Parts, Server
@@ -72,6 +77,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     http = await stack.enter_async_context(HttpClient.opened())
     shelf = PolicyShelf(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
+    shelf.note_reload = _note_reloads(journal, settings, clock)
     sources = make_sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
     lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
@@ -122,9 +128,25 @@ def _server(
 
     parts = Parts(
         desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check,
-        settings.pause_file, sameness, guard, warnings,
+        settings.pause_file, sameness, guard, warnings, Roles(settings.server.roles, settings.delivering_files()),
     )  # fmt: skip
     return Server(parts)
+
+
+def _note_reloads(
+    journal: Journal, settings: RemediatorSettings, clock: Clock
+) -> Callable[[tuple[str, ...]], Awaitable[None]]:
+    """Stores that somebody sent SIGHUP; a journal that cannot be written is logged and undoes no reload."""
+
+    async def note(faults: tuple[str, ...]) -> None:
+        detail = {"outcome": "refused" if faults else "reloaded"}
+        act = Act(clock.now(), ActKind.RELOAD, str(settings.policies_file), BY_SIGNAL, detail)
+        try:
+            await journal.note_act(act)
+        except JournalError as error:
+            get_logger().error("act.store_failed", act=act.kind.value, by=act.actor.label, problem=str(error))
+
+    return note
 
 
 async def _guard(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> WebGuard | None:
@@ -192,10 +214,29 @@ async def _keep(settings: RemediatorSettings, session: Session | None, clock: Cl
         await keep_open(session, clock, settings.database.timeout_seconds)
 
 
+async def _tell_roles(settings: RemediatorSettings) -> None:
+    """Logs which kinds of credential have which role, or that nothing can be operated over HTTP; one line."""
+    roles = settings.server.roles
+    if roles is None:
+        get_logger().warning(
+            "roles.not_configured",
+            every_credential=sorted(role.value for role in BY_DEFAULT),
+            hint="over HTTP nothing can be paused, resumed, reset, approved or rejected until server.roles is set",
+        )
+        return
+    held = {
+        role.value: len(item.token_files) + len(item.users) + len(item.certificates)
+        for role, item in roles.holders().items()
+    }
+    unnamed = await asyncio.to_thread(users_without_role, settings)
+    get_logger().info("roles.configured", credentials=held, users_without_role=list(unnamed))
+
+
 async def _announce(host: str, port: int, settings: RemediatorSettings, journal: Journal) -> None:
     """Says where we listen, what we found, and what of the environment is not used."""
     database = settings.database
     tell(os.environ, None if database is None else PostgresAddress.parse(database.url))
+    await _tell_roles(settings)
     counts = await journal.counts()
     get_logger().info(
         "program.started",

@@ -10,23 +10,64 @@ from typing import Any
 from chassis.errors import ControlCoreError
 from chassis.log import format_timestamp
 from remediations import plan as plans
+from remediations.acts import Act
+from remediations.circumstances import Approval
 from remediations.journal.port import Record, Remediation
+from remediations.model import Pause
 
 QUIET = frozenset({"claimed"})
 """Records that say nothing to people; they are in the JSON output."""
 MAX_CELL = 60
 
 
-def render_list(remediations: Sequence[Remediation], now: float) -> str:
-    """The remediations as a table, newest first; one sentence when there is none."""
+def render_list(remediations: Sequence[Remediation], answers: Mapping[str, Approval], now: float) -> str:
+    """The remediations as a table, newest first, with who answered; one sentence when there is none."""
     if not remediations:
         return "no remediation is in the journal\n"
-    rows = [("ID", "AGE", "STATE", "REASON", "POLICY", "TARGET")]
+    rows = [("ID", "AGE", "STATE", "REASON", "POLICY", "TARGET", "ANSWER")]
+    for item in remediations:
+        known = (item.id, _age(now - item.created_at), item.state.value, item.reason, item.policy, item.target.key)
+        given = answers.get(item.id)
+        word = "" if given is None else f"{'approved' if given.is_approved else 'rejected'} by {given.by}"
+        rows.append((*known, word))
+    return table(rows)
+
+
+def render_pauses(pauses: Sequence[Pause]) -> str:
+    """The pauses in force as a table; one sentence when there is none."""
+    if not pauses:
+        return "no pause is in force\n"
+    rows = [("NAME", "BY", "UNTIL", "REASON")]
+    for item in pauses:
+        until = "resumed" if item.until is None else format_timestamp(item.until)
+        rows.append((item.name, item.owner, until, item.reason))
+    return table(rows)
+
+
+def render_acts(acts: Sequence[Act]) -> str:
+    """What people did as a table, newest first; one sentence when there is nothing."""
+    if not acts:
+        return "nothing was done by hand\n"
+    rows = [("AT", "ACT", "BY", "ADDRESS", "SUBJECT")]
     rows += [
-        (item.id, _age(now - item.created_at), item.state.value, item.reason, item.policy, item.target.key)
-        for item in remediations
+        (format_timestamp(act.at), act.kind.value, act.actor.label, act.actor.address, act.subject) for act in acts
     ]
     return table(rows)
+
+
+def acts_content(acts: Sequence[Act]) -> list[dict[str, Any]]:
+    """What people did as JSON-able data."""
+    return [
+        {
+            "at": act.at,
+            "time": format_timestamp(act.at),
+            "act": act.kind.value,
+            "subject": act.subject,
+            **act.actor.to_data(),
+            "detail": dict(act.detail),
+        }
+        for act in acts
+    ]
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -37,14 +78,15 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def list_data(remediations: Sequence[Remediation]) -> str:
-    """The remediations as a JSON array."""
-    return json.dumps(list_content(remediations), indent=2) + "\n"
-
-
-def list_content(remediations: Sequence[Remediation]) -> list[dict[str, Any]]:
-    """The remediations as JSON-able data."""
-    return [remediation_data(item) for item in remediations]
+def list_content(
+    remediations: Sequence[Remediation], answers: Mapping[str, Approval] | None = None
+) -> list[dict[str, Any]]:
+    """The remediations as JSON-able data, each with the newest answer to its plan or null."""
+    given = answers or {}
+    return [
+        remediation_data(item) | {"answer": asdict(given[item.id]) if item.id in given else None}
+        for item in remediations
+    ]
 
 
 def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
@@ -131,7 +173,8 @@ def _record_lines(record: Record, remediation: Remediation) -> Iterator[str]:
         generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
         yield f"{where}{data.get('result')}{generation} {printable(data.get('detail') or '')}".rstrip()
     elif record.kind in {"approved", "rejected"}:
-        yield f"by {printable(str(data.get('by')))}: plan {str(data.get('plan_hash'))[:12]}"
+        where = f" from {data['address']}" if data.get("address") else ""
+        yield printable(f"by {data.get('by')}{where}: plan {str(data.get('plan_hash'))[:12]}")
     elif record.kind in {"observation", "verification"}:
         yield f"{data.get('outcome')}: {printable(data.get('detail') or '')}"
     else:

@@ -22,7 +22,7 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from chassis.quiet import Quiet
 from chassis.web_guard import WebGuard
-from remediations.access import Access
+from remediations.access import Access, require_roles
 from remediations.api import Api
 from remediations.api_decisions import Check, DecisionsApi
 from remediations.credentials import Credentials
@@ -32,6 +32,7 @@ from remediations.journal.errors import JournalError
 from remediations.journal.port import Delivery, Journal, Stored
 from remediations.planner import Planner
 from remediations.policy import PolicySet
+from remediations.roles import Roles
 from remediations.telemetry import AlertStatus, Notification, Telemetry
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -73,6 +74,8 @@ class Parts:
     """The web configuration file, where there is one."""
     warnings: Callable[[], tuple[str, ...]] = tuple
     """What does not keep us from being ready and is told there. Shown without a credential, so it names no files."""
+    roles: Roles = field(default_factory=lambda: Roles(None))
+    """Which credential has which role."""
 
 
 class Server:
@@ -91,7 +94,7 @@ class Server:
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
         parts = self._parts
-        access = Access(parts.credentials, parts.guard, self._refuse)
+        access = Access(parts.credentials, parts.guard, parts.roles, self._refuse)
         app = web.Application(middlewares=[access.middleware], client_max_size=MAX_BODY_BYTES)
         if parts.guard is not None:
             app.on_response_prepare.append(parts.guard.add_headers)
@@ -102,6 +105,7 @@ class Server:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/-/healthy", self._healthy)
         app.router.add_get("/-/ready", self._ready)
+        require_roles(app)
         return app
 
     def _refuse(self, status: Notification, code: int, reason: str) -> web.Response:
@@ -239,7 +243,8 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding
 <p>Version {version}. Receives alerts, decides, acts within its policies, proves the result.</p>
 <ul>
 <li><code>POST /api/v1/alerts</code> takes Alertmanager's webhook (bearer token)</li>
-<li><code>GET /api/v1/remediations</code>, approvals and pauses: <code>GET /api/v1/openapi.json</code></li>
+<li><code>GET /api/v1/remediations</code>, approvals, pauses, breakers, who did what:
+<code>GET /api/v1/openapi.json</code></li>
 <li><a href="/metrics">/metrics</a></li>
 <li><a href="/-/healthy">/-/healthy</a> the process answers</li>
 <li><a href="/-/ready">/-/ready</a> the journal can be written</li>

@@ -16,6 +16,7 @@ from chassis.config import Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
 from remediations.client_auth import ClientAuthSettings
 from remediations.own import RESERVED_LABELS
+from remediations.roles import RolesSettings
 
 PREFIX = "CONTROLCORE_REMEDIATOR_"
 
@@ -28,13 +29,17 @@ class ServerSettings(Section):
     port: int = Field(default=9878, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and logs it."""
     token_file: Path | None = None
-    """File with the bearer token that callers must present; read again when it changes. `serve` needs it."""
+    """File with the bearer token that Alertmanager presents; read again when it changes. `serve` needs it, or another
+    credential. With `roles` this token may only deliver."""
     more_token_files: tuple[Path, ...] = ()
     """Files with further tokens that are accepted too, for the time of a rotation."""
     web_config_file: Path | None = None
     """File in the web configuration format of Prometheus' exporter-toolkit: TLS, client certificates, users with bcrypt
     hashes. A user is let in beside the tokens; with users, everything but the two probes needs a credential. Its rate
     limit answers 503, because Alertmanager drops what gets 429. Read again within a second of a change."""
+    roles: RolesSettings | None = None
+    """Which credentials may read, operate and approve. Absent means: every credential delivers and reads, and none
+    operates or approves over HTTP."""
     connections: ConnectionSettings = ConnectionSettings()
     """Limits on connections."""
 
@@ -200,6 +205,11 @@ class RemediatorSettings(Settings):
 
     def token_files(self) -> tuple[Path, ...]:
         """Every file whose token is accepted; empty when no credential is configured."""
+        roles = self.server.roles
+        return self.delivering_files() + (() if roles is None else roles.token_files())
+
+    def delivering_files(self) -> tuple[Path, ...]:
+        """The files whose tokens may deliver, whatever the roles say."""
         first = () if self.server.token_file is None else (self.server.token_file,)
         return first + self.server.more_token_files
 
@@ -208,6 +218,9 @@ class RemediatorSettings(Settings):
         faults = []
         if not self.token_files() and self.server.web_config_file is None:
             faults.append(Fault("server.token_file", "not set: without a credential anybody could order changes"))
+        roles = self.server.roles
+        if roles is not None and roles.deliver.is_empty() and not self.delivering_files():
+            faults.append(Fault("server.roles.deliver", "names no credential: every alert would be refused and lost"))
         if self.kubernetes is not None and self.kubernetes.timeout_seconds >= self.worker.lease_seconds:
             faults.append(Fault("kubernetes.timeout_seconds", "must be below worker.lease_seconds"))
         if self.database is not None and self.database.timeout_seconds >= self.worker.lease_seconds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from chassis.errors import ConfigError, Fault
@@ -29,6 +29,8 @@ class PolicyShelf:
         self._wanted = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
         """Called after other policies have come into force; must not block."""
+        self.note_reload: Callable[[tuple[str, ...]], Awaitable[None]] = _note_nothing
+        """Called after every request to read the file again, with the faults of the file; none: it is in force."""
 
     def current(self) -> PolicySet:
         """The policies in force."""
@@ -46,7 +48,14 @@ class PolicyShelf:
             try:
                 self._policy_set = await asyncio.to_thread(read_policies, self._path)
             except ConfigError as error:
-                get_logger().error("policies.refused", faults=[str(fault) for fault in error.faults])
+                faults = tuple(str(fault) for fault in error.faults)
+                get_logger().error("policies.refused", faults=list(faults))
             else:
+                faults = ()
                 get_logger().info("policies.reloaded", policies=len(self._policy_set.policies))
                 self.on_change()
+            await self.note_reload(faults)
+
+
+async def _note_nothing(_faults: tuple[str, ...]) -> None:
+    """Stands where nothing stores who did what."""

@@ -26,6 +26,8 @@ class Notification(StrEnum):
     REJECTED = "rejected"
     """Too large, or cut off by the sender."""
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    """A valid credential whose roles do not allow this."""
     UNAVAILABLE = "unavailable"
     """Answered 503: Alertmanager keeps it and sends it again."""
     MALFORMED = "malformed"

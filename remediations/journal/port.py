@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from remediations.acts import Act, Actor
 from remediations.circumstances import Approval, BreakerReset
 from remediations.model import Alert, PastAction, Pause, Target
 from remediations.states import State
@@ -252,20 +253,20 @@ class Journal(Protocol):
         """Ids of other remediations in flight on this target."""
         ...
 
-    async def pause(self, pause: Pause, now: float) -> None:
-        """Sets (or replaces) a named pause."""
+    async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
+        """Sets (or replaces) a named pause, and stores who did it."""
         ...
 
-    async def resume(self, name: str, now: float) -> bool:
-        """Ends a named pause; False when there was none."""
+    async def resume(self, name: str, now: float, actor: Actor) -> bool:
+        """Ends a named pause, and stores who did it; False when there was none, and then nothing is stored."""
         ...
 
     async def pauses(self, now: float) -> Sequence[Pause]:
         """The pauses in force."""
         ...
 
-    async def answer(self, approval: Approval, now: float) -> None:
-        """Stores a person's answer to a plan, and makes the remediation due at once.
+    async def answer(self, approval: Approval, actor: Actor, now: float) -> None:
+        """Stores a person's answer to a plan and who gave it, and makes the remediation due at once.
 
         Raises KeyError for an unknown remediation, JournalError for one that is closed.
         """
@@ -279,8 +280,20 @@ class Journal(Protocol):
         """When alerts that were not known before arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
         ...
 
-    async def reset_breaker(self, reset: BreakerReset) -> None:
-        """Notes that somebody closed the breaker of an action on a target."""
+    async def newest_answers(self, remediation_ids: Sequence[str]) -> Mapping[str, Approval]:
+        """The newest answer to a plan of each of these remediations; those without an answer are absent."""
+        ...
+
+    async def reset_breaker(self, reset: BreakerReset, actor: Actor) -> None:
+        """Stores that somebody closed the breaker of an action on a target; what it holds there is due at once."""
+        ...
+
+    async def note_act(self, act: Act) -> None:
+        """Stores an act that changes nothing else in the journal, such as a reload."""
+        ...
+
+    async def acts(self, limit: int) -> Sequence[Act]:
+        """What people did, newest first."""
         ...
 
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
@@ -298,7 +311,8 @@ class Journal(Protocol):
     async def forget(self, before: float) -> int:
         """Removes remediations that closed before then (Unix seconds), with their stories; returns how many.
 
-        What was quarantined before goes too. `before` must lie at least a day back: decisions look that far.
+        What was quarantined and done by people before goes too. `before` must lie at least a day back: decisions look
+        that far.
         """
         ...
 

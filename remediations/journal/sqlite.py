@@ -14,12 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from remediations.acts import Act, ActKind, Actor
 from remediations.journal import sqlite_statements as sql
 from remediations.journal.errors import FenceLostError, JournalError, TargetBusyError
 from remediations.journal.port import Change, Claim, Delivery, Record, Remediation, Sizes, Stored
 from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import schedule, store_delivery
-from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, to_json, to_text
+from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, store_act, to_json, to_text
 from remediations.journal.sqlite_thread import MAX_LOG_BYTES, SqliteThread
 from remediations.model import Pause
 from remediations.states import CLOSED, State, require_transition
@@ -132,16 +133,28 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.read(work)
 
-    async def pause(self, pause: Pause, now: float) -> None:
-        """Sets (or replaces) a named pause."""
+    async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
+        """Sets (or replaces) a named pause, and stores who did it."""
         values = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason), pause.until, now)
-        await self._thread.write(lambda connection: connection.execute(sql.PAUSE, values))
+        act = Act(now, ActKind.PAUSE, pause.name, actor, {"reason": pause.reason, "until": pause.until})
 
-    async def resume(self, name: str, now: float) -> bool:
-        """Ends a named pause; False when none of that name was in force."""
-        values = (to_text(name), now)
-        rows = await self._thread.write(lambda connection: connection.execute(sql.RESUME, values).fetchall())
-        return any(row["was_in_force"] for row in rows)
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(sql.PAUSE, values)
+            store_act(connection, act)
+
+        await self._thread.write(work)
+
+    async def resume(self, name: str, now: float, actor: Actor) -> bool:
+        """Ends a named pause, and stores who did it; False when none of that name was in force."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            rows = connection.execute(sql.RESUME, (to_text(name), now)).fetchall()
+            was_in_force = any(row["was_in_force"] for row in rows)
+            if was_in_force:
+                store_act(connection, Act(now, ActKind.RESUME, name, actor))
+            return was_in_force
+
+        return await self._thread.write(work)
 
     async def counts(self) -> Mapping[State, int]:
         """How many remediations are in each state; every state is named, QUARANTINED counts what was set aside."""
@@ -149,10 +162,11 @@ class SqliteJournal(SqliteAnswers):
         return dict.fromkeys(State, 0) | {State(row["state"]): int(row["number"]) for row in rows}
 
     async def forget(self, before: float) -> int:
-        """Removes what closed before then, with its story, and what was quarantined before; returns the number."""
+        """Removes what closed, was quarantined or was done by people before then; returns how many had closed."""
 
         def work(connection: sqlite3.Connection) -> int:
             connection.execute(sql.FORGET_QUARANTINE, (before,))
+            connection.execute(sql.FORGET_ACTS, (before,))
             return connection.execute(sql.FORGET, (before,)).rowcount
 
         return await self._thread.write(work)

@@ -31,7 +31,7 @@ class SqliteHistory:
                 actions=_actions(connection, span.writes),
                 in_flight=_in_flight(connection, remediation.target, remediation.id),
                 arrivals=_arrivals(connection, span.arrivals),
-                approval=_approval(connection, remediation.id),
+                approval=read_approval(connection, remediation.id),
                 breaker_resets=_breaker_resets(connection, span.writes),
             )
 
@@ -55,7 +55,7 @@ class SqliteHistory:
 
     async def approval(self, remediation_id: str) -> Approval | None:
         """The newest answer to a plan of this remediation, whether it still holds or not."""
-        return await self._thread.read(lambda connection: _approval(connection, remediation_id))
+        return await self._thread.read(lambda connection: read_approval(connection, remediation_id))
 
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
         """The breakers that were closed by hand since then, newest first."""
@@ -83,7 +83,8 @@ def _arrivals(connection: sqlite3.Connection, since: float) -> list[float]:
     return arrivals
 
 
-def _approval(connection: sqlite3.Connection, remediation_id: str) -> Approval | None:
+def read_approval(connection: sqlite3.Connection, remediation_id: str) -> Approval | None:
+    """The newest answer to a plan of this remediation, inside the caller's transaction."""
     row = connection.execute(sql.APPROVAL, (to_text(remediation_id),)).fetchone()
     if row is None:
         return None

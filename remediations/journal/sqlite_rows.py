@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from remediations.acts import Act, ActKind, Actor, Source
+from remediations.journal import sqlite_statements as sql
 from remediations.journal.port import Record, Remediation
 from remediations.model import Alert, PastAction, Target
 from remediations.states import State
@@ -67,6 +69,19 @@ def read_remediation(row: sqlite3.Row) -> Remediation:
 def read_record(row: sqlite3.Row) -> Record:
     """A row of the table `record`."""
     return Record(row["at"], row["kind"], State(row["state"]), json.loads(row["data"]))  # noqa: TID251 - what we wrote
+
+
+def store_act(connection: sqlite3.Connection, act: Act) -> None:
+    """Appends what somebody did, inside the caller's transaction."""
+    actor = act.actor
+    words = [to_text(text) for text in (act.subject, actor.source.value, actor.name, actor.claimed, actor.address)]
+    connection.execute(sql.ACT, (act.at, act.kind.value, *words, to_json(act.detail)))
+
+
+def read_act(row: sqlite3.Row) -> Act:
+    """A row of the table `act`."""
+    actor = Actor(Source(row["source"]), row["name"], row["claimed"], row["address"])
+    return Act(row["at"], ActKind(row["kind"]), row["subject"], actor, json.loads(row["detail"]))  # noqa: TID251 - what we wrote
 
 
 def read_action(row: sqlite3.Row) -> PastAction:

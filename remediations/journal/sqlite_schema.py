@@ -105,6 +105,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             at REAL NOT NULL
         )""",
     ),
+    (
+        """CREATE TABLE act (
+            number INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            kind TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            source TEXT NOT NULL,
+            name TEXT NOT NULL,
+            claimed TEXT NOT NULL,
+            address TEXT NOT NULL,
+            detail TEXT NOT NULL
+        )""",
+        "CREATE INDEX act_at ON act (at)",
+        """CREATE TRIGGER act_never_changes BEFORE UPDATE ON act
+            BEGIN SELECT RAISE(ABORT, 'an act is never changed'); END""",
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from remediations.journal.port import Journal, Quarantined, Recollection, Span
 from remediations.model import Pause, Target
 from remediations.states import State
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
+from tests.fakes.decisions import SAM
 
 
 class QuestionContract(Opening):
@@ -52,25 +53,25 @@ class QuestionContract(Opening):
 
     async def test_pause_is_in_force_until_resumed(self, journal: Journal) -> None:
         pause = Pause("maintenance", "sam", "moving racks", None)
-        await journal.pause(pause, T0)
+        await journal.pause(pause, T0, SAM)
         assert await journal.pauses(T0 + 1e6) == [pause]
-        assert await journal.resume("maintenance", T0) is True
+        assert await journal.resume("maintenance", T0, SAM) is True
         assert await journal.pauses(T0) == []
 
     async def test_pause_ends_by_itself(self, journal: Journal) -> None:
-        await journal.pause(Pause("short", "sam", "lunch", T0 + 60), T0)
+        await journal.pause(Pause("short", "sam", "lunch", T0 + 60), T0, SAM)
         assert len(await journal.pauses(T0 + 59)) == 1
         assert await journal.pauses(T0 + 60) == []
-        assert await journal.resume("short", T0 + 60) is False
+        assert await journal.resume("short", T0 + 60, SAM) is False
 
     async def test_pause_of_the_same_name_is_replaced_and_others_stay(self, journal: Journal) -> None:
-        await journal.pause(Pause("a", "sam", "one", T0 + 60), T0)
-        await journal.pause(Pause("b", "kim", "two", None), T0)
-        await journal.pause(Pause("a", "sam", "longer", T0 + 600), T0)
+        await journal.pause(Pause("a", "sam", "one", T0 + 60), T0, SAM)
+        await journal.pause(Pause("b", "kim", "two", None), T0, SAM)
+        await journal.pause(Pause("a", "sam", "longer", T0 + 600), T0, SAM)
         assert [(item.name, item.until) for item in await journal.pauses(T0 + 300)] == [("a", T0 + 600), ("b", None)]
 
     async def test_resuming_what_was_never_paused_is_false(self, journal: Journal) -> None:
-        assert await journal.resume("nothing", T0) is False
+        assert await journal.resume("nothing", T0, SAM) is False
 
     async def test_newest_answer_to_a_plan_counts_and_makes_it_due(self, journal: Journal) -> None:
         held = await self.bring_to(journal, State.HELD)
@@ -80,7 +81,7 @@ class QuestionContract(Opening):
         answers = [Approval(name, "hash", "7", "ann", T0 + n, T0 + 900, is_approved=n == 1) for n in (0, 1)]
 
         for answer in answers:
-            await journal.answer(answer, T0 + 1)
+            await journal.answer(answer, SAM, T0 + 1)
 
         remediation, records = await journal.story(name)
         assert await journal.approval(name) == answers[1]
@@ -92,14 +93,14 @@ class QuestionContract(Opening):
         await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0, change())
 
         with pytest.raises(JournalError, match="closed"):
-            await journal.answer(Approval(claim.remediation.id, "hash", "7", "ann", T0, T0 + 900), T0)
+            await journal.answer(Approval(claim.remediation.id, "hash", "7", "ann", T0, T0 + 900), SAM, T0)
         with pytest.raises(KeyError):
-            await journal.answer(Approval("nobody", "hash", "7", "ann", T0, T0 + 900), T0)
+            await journal.answer(Approval("nobody", "hash", "7", "ann", T0, T0 + 900), SAM, T0)
 
     async def test_breaker_that_was_closed_by_hand_is_remembered(self, journal: Journal) -> None:
         reset = BreakerReset("restart_workload", API.key, "ann", T0)
 
-        await journal.reset_breaker(reset)
+        await journal.reset_breaker(reset, SAM)
 
         assert list(await journal.breaker_resets(T0)) == [reset]
         assert list(await journal.breaker_resets(T0 + 1)) == []
@@ -141,11 +142,11 @@ class QuestionContract(Opening):
                 await one.advance(old, State.CLAIMED, State.PLANNED, T0 + 10, change())
 
     async def test_recollection_is_what_each_question_says(self, journal: Journal) -> None:
-        await journal.pause(Pause("night", "sam", "freeze", T0 + 60), T0)
+        await journal.pause(Pause("night", "sam", "freeze", T0 + 60), T0, SAM)
         await self.begin(journal, match("a"), match("b"), match("c", BOUNCER))
         first, second = await self.claim(journal), await self.claim(journal, worker="two")
-        await journal.answer(Approval(second.remediation.id, "hash", "7", "ann", T0, T0 + 900), T0)
-        await journal.reset_breaker(BreakerReset("restart_workload", API.key, "ann", T0 + 1))
+        await journal.answer(Approval(second.remediation.id, "hash", "7", "ann", T0, T0 + 900), SAM, T0)
+        await journal.reset_breaker(BreakerReset("restart_workload", API.key, "ann", T0 + 1), SAM)
         plan = {"action": "restart_workload"}
         await journal.advance(first, State.CLAIMED, State.PLANNED, T0, change(plan=plan))
         await journal.advance(first, State.PLANNED, State.WRITING, T0, change(written_at=T0 + 1))

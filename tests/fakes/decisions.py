@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from remediations.acts import Actor, Source
 from remediations.circumstances import Pods, ProcessStart, Template
 from remediations.decide import ACTIONS, GUARDS
 from remediations.decision import GuardOutcome
@@ -20,6 +21,7 @@ from remediations.workload import Autoscaler, Budgets, Workload
 
 NOW = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")
+SAM = Actor(Source.USER, "sam", address="10.0.0.7")
 LABELS = {"alertname": "ControlCoreApiDown", "cluster": "demo", "remediation": "restart-api"}
 
 

@@ -20,6 +20,7 @@ from remediations.journal.port import Journal
 from remediations.journal.sqlite import SqliteJournal, open_journal
 from remediations.model import Fact, Facts
 from remediations.planner import Planner
+from remediations.roles import HoldersSettings, Roles, RolesSettings
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.standing import check_content
@@ -75,8 +76,10 @@ def looking(journal: Journal, clock: ManualClock, folder: Path, live: dict[str, 
 
 
 @asynccontextmanager
-async def running(folder: Path, journal: Any = None, warnings: tuple[str, ...] = ()) -> Any:
+async def running(folder: Path, journal: Any = None, warnings: tuple[str, ...] = (), *, has_roles: bool = True) -> Any:
+    """`has_roles`: the token has all of them; otherwise the setting is missing."""
     token = folder / "token"
+    settings = RolesSettings(approve=HoldersSettings(token_files=(token,))) if has_roles else None
     await asyncio.to_thread(token.write_text, TOKEN)
     clock = ManualClock()
     telemetry = await asyncio.to_thread(Telemetry, ["restart-api", "scale-api"])
@@ -86,7 +89,7 @@ async def running(folder: Path, journal: Any = None, warnings: tuple[str, ...] =
 
         parts = Parts(
             journal or real, a_policy_set, Credentials((token,), clock), telemetry, clock, lambda: woken.append(""),
-            *looking(real, clock, folder, live), warnings=lambda: warnings,
+            *looking(real, clock, folder, live), warnings=lambda: warnings, roles=Roles(settings, (token,)),
         )  # fmt: skip
         application = Server(parts).application()
         async with (

@@ -23,12 +23,12 @@ class KeyPair:
     certificate_path: Path
 
 
-def make_serving_pair(folder: Path, name: str) -> KeyPair:
-    """A pair for TLS on 127.0.0.1 and localhost, valid for two days, in `folder`/`name`.{key,crt}."""
+def make_serving_pair(folder: Path, name: str, names: str = SERVED_NAMES) -> KeyPair:
+    """A pair for TLS on 127.0.0.1 and localhost (or other names), valid for two days: `folder`/`name`.{key,crt}."""
     pair = KeyPair(key_path=folder / f"{name}.key", certificate_path=folder / f"{name}.crt")
     _openssl(
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
-        *("-subj", f"/CN={name}", "-addext", f"subjectAltName={SERVED_NAMES}"),
+        *("-subj", f"/CN={name}", "-addext", f"subjectAltName={names}"),
         *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
         *("-keyout", str(pair.key_path), "-out", str(pair.certificate_path)),
     )

@@ -73,7 +73,12 @@ class RemediatorServer(Server):
         self.token_path.write_text(TOKEN)
         self.policies_path.write_text(self.policies)
         settings: dict[str, Any] = {
-            "server": {"host": "127.0.0.1", "port": self.port, "token_file": str(self.token_path)},
+            "server": {
+                "host": "127.0.0.1",
+                "port": self.port,
+                "token_file": str(self.token_path),
+                "roles": {"approve": {"token_files": [str(self.token_path)]}},
+            },
             "journal": {"path": str(self.journal_path), "is_ephemeral_accepted": True},
             "policies_file": str(self.policies_path),
             "prometheus": {"url": "http://127.0.0.1:9"},

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from remediations.acts import Actor, Source
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer, proposal_data
 from remediations.decision import Plan
 from remediations.digest import plan_hash, resource_version
@@ -19,6 +20,9 @@ PLAN = Plan(
     (PatchStep("/apis/x", "merge", {"metadata": {"resourceVersion": "7"}, "spec": {"a": 1}}, {}),),
     {},
 )
+
+
+ANN = Actor(Source.USER, "ann")
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ async def waiting(journal: Journal, *decisions: dict[str, object]) -> str:
 async def test_answer_is_bound_to_the_plan_that_waits(journal):
     name = await waiting(journal, {"proposal": proposal_data(PLAN)})
 
-    given = await give_answer(journal, name, Answer("ann", is_approved=True, hash_start=plan_hash(PLAN)[:8]), NOW)
+    given = await give_answer(journal, name, Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)), NOW)
 
     assert given == await journal.approval(name)
     assert (given.plan_hash, given.resource_version) == (plan_hash(PLAN), resource_version(PLAN))
@@ -52,14 +56,19 @@ async def test_answer_is_bound_to_the_plan_that_waits(journal):
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer("ann", is_approved=True, hash_start="0000000000"),
-        Answer("ann", is_approved=True, hash_start=plan_hash(PLAN)[:7]),
-        Answer(" ", is_approved=True),
-        Answer("ann", is_approved=True, seconds=0),
-        Answer("ann", is_approved=True, seconds=86401),
+        Answer(ANN, is_approved=True, plan_hash="0" * 64),
+        Answer(ANN, is_approved=True, plan_hash=""),
+        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)[:8]),
+        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)[:-1]),
+        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN) + "0"),
+        Answer(ANN, is_approved=False, plan_hash=plan_hash(PLAN)[:8]),
+        Answer(Actor(Source.COMMAND_LINE), is_approved=True, plan_hash=plan_hash(PLAN)),
+        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN), seconds=0),
+        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN), seconds=86401),
     ],
 )
 async def test_answer_to_another_plan_by_nobody_or_for_ever_is_refused(journal, answer):
+    """S6: eight characters of the hash, or all but one, approve nothing."""
     name = await waiting(journal, {"proposal": proposal_data(PLAN)})
 
     with pytest.raises(AnswerError):
@@ -71,7 +80,7 @@ async def test_plan_that_waited_before_the_newest_decision_cannot_be_approved(jo
     name = await waiting(journal, {"proposal": proposal_data(PLAN)}, {"reason": "cooldown"})
 
     with pytest.raises(AnswerError, match="waits for approval"):
-        await give_answer(journal, name, Answer("ann", is_approved=True), NOW)
+        await give_answer(journal, name, Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)), NOW)
 
 
 def test_without_a_decision_no_plan_waits():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from remediations.acts import ActKind
 from remediations.answers import proposal_data
 from remediations.digest import plan_hash
 from remediations.journal.port import Change, Record
@@ -105,28 +106,34 @@ async def test_approval_is_stored_and_wakes_the_engine(server: Running):
     name = await held(server)
     server.woken.clear()
 
-    body = {"by": "ann", "plan_hash": plan_hash(PLAN)[:12]}
+    body = {"by": "ceo@corp", "plan_hash": plan_hash(PLAN)}
     status, given = await call(server, "POST", f"/api/v1/remediations/{name}/approve", body)
 
     check(answer_schema("post", "/api/v1/remediations/{id}/approve"), given)
     assert (status, given["is_approved"], server.woken) == (200, True, [""])
     approval = await server.journal.approval(name)
     assert approval is not None
-    assert approval.by == "ann"
+    assert approval.by.endswith("token (claimed ceo@corp)")
+    (act,) = await server.journal.acts(10)
+    assert (act.kind, act.subject, act.at) == (ActKind.APPROVE, name, server.clock.now())
+    assert (act.actor.name.endswith("/token"), act.actor.claimed, act.actor.address) == (True, "ceo@corp", "127.0.0.1")
+    assert (await call(server, "GET", "/api/v1/remediations"))[1]["remediations"][0]["answer"]["by"] == approval.by
 
 
 @pytest.mark.parametrize(
     ("action", "body", "status"),
     [
         ("approve", {"by": "ann"}, 400),
-        ("approve", {"by": "ann", "plan_hash": "0" * 12}, 409),
+        ("approve", {"by": "ann", "plan_hash": "0" * 64}, 409),
+        ("approve", {"by": "ann", "plan_hash": plan_hash(PLAN)[:12]}, 409),
+        ("approve", {"by": "x" * 201, "plan_hash": plan_hash(PLAN)}, 400),
         ("approve", {"by": "ann", "plan_hash": plan_hash(PLAN), "who": 1}, 400),
         ("approve", [], 400),
-        ("reject", {}, 409),
+        ("reject", {}, 200),
         ("reject", {"by": "ann"}, 200),
     ],
 )
-async def test_answer_that_names_no_plan_or_nobody_is_refused(server: Running, action, body, status):
+async def test_answer_needs_the_whole_hash_to_approve(server: Running, action, body, status):
     name = await held(server)
 
     assert (await call(server, "POST", f"/api/v1/remediations/{name}/{action}", body))[0] == status
@@ -151,10 +158,64 @@ async def test_pause_is_set_listed_and_ended(server: Running):
     assert (await call(server, "DELETE", "/api/v1/pauses/migration"))[0] == 200
     assert (await call(server, "DELETE", "/api/v1/pauses/migration"))[0] == 404
     assert (await call(server, "GET", "/api/v1/pauses"))[1] == {"pauses": []}
+    _, acts = await call(server, "GET", "/api/v1/acts")
+    check(answer_schema("get", "/api/v1/acts"), acts)
+    assert [(act["act"], act["subject"], act["claimed"]) for act in acts["acts"]] == [
+        ("resume", "migration", ""),
+        ("pause", "migration", "ann"),
+    ]
+    assert {act["source"] for act in acts["acts"]} == {"token"}
 
 
-@pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"owner": "x", "reason": " "}])
-async def test_pause_without_owner_or_reason_is_refused(server: Running, body):
+async def attempted(server: Running) -> str:
+    """A remediation that has sent a write, and is held now because of the breaker."""
+    await server.post(GOOD)
+    now = server.clock.now()
+    claim = await server.journal.claim("one", now, 10)
+    assert claim is not None
+    plan = {"action": "restart_workload"}
+    record = Record(now, "decision", State.HELD)
+    for before, after, change in (
+        (State.CLAIMED, State.PLANNED, Change(record, plan=plan)),
+        (State.PLANNED, State.WRITING, Change(record, written_at=now, is_attempt=True)),
+        (State.WRITING, State.CLAIMED, Change(record)),
+        (State.CLAIMED, State.HELD, Change(record, reason="breaker_open", next_at=now + 1e6, releases=True)),
+    ):
+        await server.journal.advance(claim, before, after, now, change)
+    return claim.remediation.id
+
+
+async def test_breaker_is_reset_and_what_it_holds_is_due(server: Running):
+    """M8: who did it is stored."""
+    name = await attempted(server)
+    target = "Deployment/control-core/control-plane-api"
+    body = {"action": "restart_workload", "target": target, "by": "ann"}
+
+    status, reset = await call(server, "POST", "/api/v1/breakers/reset", body)
+
+    check(answer_schema("post", "/api/v1/breakers/reset"), reset)
+    assert (status, reset["target"], reset["by"].endswith("(claimed ann)")) == (200, target, True)
+    assert (await server.journal.story(name))[0].next_at == server.clock.now()
+    assert [item.target for item in await server.journal.breaker_resets(0.0)] == [target]
+    (act,) = await server.journal.acts(5)
+    assert (act.kind, act.subject) == (ActKind.BREAKER_RESET, f"restart_workload {target}")
+
+
+@pytest.mark.parametrize("changed", [{"target": "Deployment/control-core/other"}, {"action": "scale_workload"}])
+async def test_breaker_of_what_was_never_tried_is_not_reset(server: Running, changed):
+    await attempted(server)
+    body = {"action": "restart_workload", "target": "Deployment/control-core/control-plane-api"} | changed
+
+    status, answer = await call(server, "POST", "/api/v1/breakers/reset", body)
+
+    assert (status, "restart_workload Deployment/control-core/control-plane-api" in answer["error"]) == (409, True)
+    assert await server.journal.acts(5) == []
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"owner": "x"}, {"owner": "x", "reason": " "}, {"owner": "x" * 201, "reason": "y"}]
+)
+async def test_pause_without_a_reason_is_refused(server: Running, body):
     assert (await call(server, "PUT", "/api/v1/pauses/p", body))[0] == 400
 
 
@@ -168,6 +229,7 @@ ROUTES = (
     ("POST", "/api/v1/remediations/%s/approve", '{"by": "a", "plan_hash": "b", "seconds": %s}'),
     ("POST", "/api/v1/plan", '{"payload": {"version": "4", "alerts": []}, "facts": {"condition": %s}}'),
     ("POST", "/api/v1/check-config", '{"policies": %s}'),
+    ("POST", "/api/v1/breakers/reset", '{"action": "a", "target": %s}'),
 )
 
 

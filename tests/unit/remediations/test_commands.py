@@ -151,12 +151,14 @@ def test_yes_needs_the_plan_that_was_looked_at(capsys, config, tmp_path):
     name = store(tmp_path, {"proposal": proposal_data(PLAN)})
 
     status, out, err = run(capsys, config, "approve", "last")
-    assert (status, plan_hash(PLAN)[:12] in out, "--plan" in err) == (2, True, True)
+    assert (status, plan_hash(PLAN) in out, "--plan" in err) == (2, True, True)
+    assert run(capsys, config, "approve", "last", "--plan", plan_hash(PLAN)[:12], "--by", "ann")[0] == 1
 
-    status, out, _ = run(capsys, config, "approve", "last", "--plan", plan_hash(PLAN)[:12], "--by", "ann")
-    assert (status, out) == (0, f"approved: {name}, plan {plan_hash(PLAN)[:12]}\n")
+    status, out, _ = run(capsys, config, "approve", "last", "--plan", plan_hash(PLAN), "--by", "ann")
+    assert (status, out) == (0, f"approved: {name}, plan {plan_hash(PLAN)}\n")
     status, out, _ = run(capsys, config, "show", name)
-    assert "by ann: plan" in out
+    assert "by ann (claimed): plan" in out
+    assert "approved by ann (claimed)" in run(capsys, config, "list")[1]
 
 
 def test_no_needs_no_plan(capsys, config, tmp_path):

@@ -22,9 +22,9 @@ def token_file(tmp_path):
 async def test_right_token_is_known_and_others_are_not(token_file):
     credentials = Credentials((token_file,), ManualClock())
 
-    assert await credentials.is_known(TOKEN)
+    assert await credentials.find(TOKEN)
     for wrong in ("", " ", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\ud800", "é"):
-        assert not await credentials.is_known(wrong)
+        assert not await credentials.find(wrong)
 
 
 async def test_every_configured_token_is_known(token_file, tmp_path):
@@ -32,27 +32,27 @@ async def test_every_configured_token_is_known(token_file, tmp_path):
     second.write_text(OTHER)
     credentials = Credentials((token_file, second), ManualClock())
 
-    assert await credentials.is_known(TOKEN)
-    assert await credentials.is_known(OTHER)
+    assert await credentials.find(TOKEN)
+    assert await credentials.find(OTHER)
 
 
 async def test_replaced_file_takes_effect_within_a_second(token_file):
     clock = ManualClock()
     credentials = Credentials((token_file,), clock)
-    assert await credentials.is_known(TOKEN)
+    assert await credentials.find(TOKEN)
     await asyncio.to_thread(token_file.write_text, OTHER)
 
     await clock.advance(1.0)
 
-    assert await credentials.is_known(OTHER)
-    assert not await credentials.is_known(TOKEN)
+    assert await credentials.find(OTHER)
+    assert not await credentials.find(TOKEN)
 
 
 async def test_no_readable_file_lets_nobody_in_and_blames_nobody(token_file):
     await asyncio.to_thread(token_file.unlink)
 
     with pytest.raises(NoCredentialError):
-        await Credentials((token_file,), ManualClock()).is_known(TOKEN)
+        await Credentials((token_file,), ManualClock()).find(TOKEN)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"short", b"\xff" * 32])
@@ -60,21 +60,21 @@ async def test_file_that_loses_its_token_keeps_the_old_one_and_says_so(token_fil
     """M4: an emptied Secret must not turn every delivery away."""
     clock, told = ManualClock(), []
     credentials = Credentials((token_file,), clock, lambda *, are_readable: told.append(are_readable))
-    assert await credentials.is_known(TOKEN)
+    assert await credentials.find(TOKEN)
     await asyncio.to_thread(token_file.unlink if content is None else lambda: token_file.write_bytes(content))
     await clock.advance(1.0)
 
     with structlog.testing.capture_logs() as lines:
-        assert await credentials.is_known(TOKEN)
-        assert not await credentials.is_known("")
-        assert not await credentials.is_known(content.decode("latin-1") if content else "")
+        assert await credentials.find(TOKEN)
+        assert not await credentials.find("")
+        assert not await credentials.find(content.decode("latin-1") if content else "")
     assert told == [True, False]
     assert [line["event"] for line in lines] == ["credential.unreadable"]
 
     await asyncio.to_thread(token_file.write_text, OTHER)
     await clock.advance(1.0)
-    assert await credentials.is_known(OTHER)
-    assert not await credentials.is_known(TOKEN)
+    assert await credentials.find(OTHER)
+    assert not await credentials.find(TOKEN)
     assert told == [True, False, True]
 
 
@@ -82,7 +82,7 @@ async def test_empty_token_never_matches_an_empty_file(token_file):
     await asyncio.to_thread(token_file.write_text, "\n")
 
     with pytest.raises(NoCredentialError):
-        await Credentials((token_file,), ManualClock()).is_known("")
+        await Credentials((token_file,), ManualClock()).find("")
 
 
 def test_faults_of_token_files_are_told(tmp_path):
@@ -102,6 +102,6 @@ async def test_callers_beside_the_first_one_are_let_in_too(tmp_path):
     credentials = Credentials((path,), ManualClock())
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(credentials.is_known("a-token-of-the-test-0001")) for _ in range(3)]
+        tasks = [group.create_task(credentials.find("a-token-of-the-test-0001")) for _ in range(3)]
 
-    assert [task.result() for task in tasks] == [True] * 3
+    assert [task.result() for task in tasks] == [(path,)] * 3

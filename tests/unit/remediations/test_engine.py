@@ -16,7 +16,7 @@ from chassis.errors import InvariantBroken, Reason, TransientError
 from remediations.journal.errors import JournalError
 from remediations.model import ANNOTATION_OPERATION, Pause
 from remediations.states import State
-from tests.fakes.decisions import NOW
+from tests.fakes.decisions import NOW, SAM
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT
 
@@ -109,13 +109,13 @@ async def test_hold_that_never_ends_expires(world: World):
 
 async def test_pause_in_the_journal_stops_a_running_engine_at_the_next_decision(world: World):
     engine = world.engine()
-    await world.journal.pause(Pause("night", "ops", "freeze", None), world.clock.now())
+    await world.journal.pause(Pause("night", "ops", "freeze", None), world.clock.now(), SAM)
     await world.deliver()
 
     await engine.turn("worker")
     assert (await world.newest()).reason == "kill_switch"
 
-    await world.journal.resume("night", world.clock.now())
+    await world.journal.resume("night", world.clock.now(), SAM)
     await world.work(engine, seconds=15.0)
     assert (await world.newest()).state is State.SUCCEEDED
 

@@ -22,7 +22,7 @@ from remediations.engine import LOOK_SECONDS
 from remediations.journal.port import Delivery, Match
 from remediations.model import ANNOTATION_OPERATION, Alert, Pause
 from remediations.states import CLOSED, IN_FLIGHT, Outcome, State
-from tests.fakes.decisions import API, LABELS, restart_policy
+from tests.fakes.decisions import API, LABELS, SAM, restart_policy
 from tests.fakes.engine import Fuse, Killed, MortalJournal, World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT
 from tests.fakes.machine import (
@@ -116,12 +116,12 @@ class EngineMachine(stateful.RuleBasedStateMachine):
     @stateful.rule()
     def pause(self) -> None:
         """Somebody stops everything."""
-        self._run(self.world.journal.pause(Pause("stop", "sam", "wait", None), self.world.clock.now()))
+        self._run(self.world.journal.pause(Pause("stop", "sam", "wait", None), self.world.clock.now(), SAM))
 
     @stateful.rule()
     def resume(self) -> None:
         """And lets it go on."""
-        self._run(self.world.journal.resume("stop", self.world.clock.now()))
+        self._run(self.world.journal.resume("stop", self.world.clock.now(), SAM))
 
     # --- what processes do
 
@@ -271,7 +271,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
     async def _finish(self) -> None:
         world, engine = self.world, self.world.revive()
-        await world.journal.resume("stop", world.clock.now())
+        await world.journal.resume("stop", world.clock.now(), SAM)
         for _ in range(LONGEST_SECONDS // 5):
             while await engine.turn("last"):
                 pass

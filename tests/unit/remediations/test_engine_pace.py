@@ -12,7 +12,7 @@ from remediations.engine import Engine
 from remediations.model import Pause
 from remediations.settings import WorkerSettings
 from remediations.states import State
-from tests.fakes.decisions import NOW
+from tests.fakes.decisions import NOW, SAM
 from tests.fakes.engine import World, a_world
 
 
@@ -35,7 +35,7 @@ async def test_each_story_says_where_the_time_went(world: World):
 async def hold_once(world: World) -> None:
     """A remediation that has been held: its evidence waits for a plan."""
     await world.deliver()
-    await world.journal.pause(Pause("noon", "sam", "lunch", NOW + 1), NOW)
+    await world.journal.pause(Pause("noon", "sam", "lunch", NOW + 1), NOW, SAM)
     await world.engine().turn("worker")
     assert (await world.newest()).state is State.HELD
     await world.clock.advance(60.0)

@@ -154,9 +154,15 @@ def test_pause_and_resume_change_the_journal_of_a_running_program(capsys, config
             return await opened.pauses(0.0)
 
     (pause,) = asyncio.run(pauses())
-    assert (pause.name, pause.owner, pause.reason) == ("night", "ops", "freeze")
+    assert (pause.name, pause.owner, pause.reason) == ("night", "ops (claimed)", "freeze")
     assert pause.until is not None
-    assert run(capsys, config, "resume", "night")[:2] == (0, "resumed: night\n")
+    assert "ops (claimed)" in run(capsys, config, "pauses")[1]
+    assert run(capsys, config, "resume", "night", "--by", "kim")[:2] == (0, "resumed: night\n")
+    acts = json.loads(run(capsys, config, "acts", "-o", "json")[1])
+    assert [(act["act"], act["subject"], act["name"], act["claimed"], act["source"]) for act in acts] == [
+        ("resume", "night", "", "kim", "command_line"),
+        ("pause", "night", "", "ops", "command_line"),
+    ]
     assert run(capsys, config, "resume", "night")[0] == 1
 
 
@@ -210,6 +216,8 @@ COMMANDS = {
     "pause": ("pause", "migration", "--reason", "tables move", "--owner", "ann", "--for", "1h"),
     "resume": ("resume", "migration"),
     "replay": ("replay", "{id}"),
+    "pauses": ("pauses",),
+    "acts": ("acts", "--limit", "1"),
     "check-config": ("check-config",),
 }
 
@@ -233,8 +241,23 @@ def test_every_command_answers_in_every_form(capsys, config, journal, name):
 
 
 def strip(content: Any) -> Any:
-    """The same without the time at which a pause ends."""
-    return {key: value for key, value in content.items() if key != "until"} if isinstance(content, dict) else content
+    """The same without times."""
+    if isinstance(content, list):
+        return [strip(item) for item in content]
+    if isinstance(content, dict):
+        return {key: strip(value) for key, value in content.items() if key not in {"until", "at", "time"}}
+    return content
+
+
+def test_breaker_reset_of_what_was_never_tried_says_what_was(capsys, config, journal):
+    status, _, err = run(capsys, config, "breaker", "reset", "restart_workload", "Deployment/a/b", "--by", "ann")
+
+    assert (status, "no attempt of restart_workload on Deployment/a/b" in err) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 201])
+def test_name_that_is_none_is_refused(capsys, config, journal, name):
+    assert run(capsys, config, "resume", "night", f"--by={name}")[0] == 2
 
 
 def test_journal_that_another_process_keeps_locked_is_not_waited_for_longer_than_set(capsys, config, journal, tmp_path):

@@ -56,14 +56,14 @@ async def test_story_as_json_has_every_record(story):
 
 
 def test_list_is_a_table_or_one_sentence():
-    assert report.render_list([], NOW) == "no remediation is in the journal\n"
-    lines = report.render_list([a_remediation(created_at=NOW - 3700)], NOW).splitlines()
-    assert lines[0].split() == ["ID", "AGE", "STATE", "REASON", "POLICY", "TARGET"]
+    assert report.render_list([], {}, NOW) == "no remediation is in the journal\n"
+    lines = report.render_list([a_remediation(created_at=NOW - 3700)], {}, NOW).splitlines()
+    assert lines[0].split() == ["ID", "AGE", "STATE", "REASON", "POLICY", "TARGET", "ANSWER"]
     assert lines[1].split() == ["0001", "1h1m", "claimed", "restart-api", "Deployment/control-core/control-plane-api"]
 
 
 def test_list_as_json_can_be_read_back():
-    (item,) = json.loads(report.list_data([a_remediation()]))
+    (item,) = json.loads(json.dumps(report.list_content([a_remediation()])))
 
     assert (item["id"], item["state"], item["target"]["name"]) == ("0001", "claimed", "control-plane-api")
 

@@ -1,0 +1,91 @@
+"""Who did what beside the engine: approvals, pauses, resets of breakers, reloads. Immutable values.
+
+An authenticated name comes from a credential that was checked. A claimed name is what the caller says of itself, as on
+the command line; it is stored as claimed, because anybody can write any name there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MAX_NAME = 200
+"""Characters of a claimed name."""
+
+
+class Source(StrEnum):
+    """How an act reached the program, and so what its authenticated name is."""
+
+    USER = "user"
+    """HTTP with the password of a user of the web configuration file; the name is the user's."""
+    CERTIFICATE = "certificate"
+    """HTTP with a verified client certificate; the name is a subject alternative name."""
+    TOKEN = "token"  # noqa: S105 - a kind of credential
+    """HTTP with a bearer token; the name is the path of the file that holds it."""
+    COMMAND_LINE = "command_line"
+    """A command that opened the journal's file; no name is authenticated."""
+    SIGNAL = "signal"
+    """SIGHUP to the process; no name is known at all."""
+
+
+class ActKind(StrEnum):
+    """What was done."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    PAUSE = "pause"
+    RESUME = "resume"
+    BREAKER_RESET = "breaker_reset"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did something, and how far that name can be believed."""
+
+    source: Source
+    name: str = ""
+    """The authenticated name; empty when there is none."""
+    claimed: str = ""
+    """The name that the caller gives itself; empty when it gives none."""
+    address: str = ""
+    """The peer's address of the connection; empty without one."""
+
+    @property
+    def label(self) -> str:
+        """The name for people; a claimed one is always marked."""
+        if self.source is Source.SIGNAL:
+            return "signal"
+        known = self.name if self.source is Source.USER else f"{self.source} {self.name}"
+        if not self.name:
+            return f"{self.claimed or 'unknown'} (claimed)"
+        return known if self.claimed in {"", self.name} else f"{known} (claimed {self.claimed})"
+
+    def to_data(self) -> dict[str, str]:
+        """The actor as JSON-able data."""
+        return {
+            "by": self.label,
+            "source": self.source.value,
+            "name": self.name,
+            "claimed": self.claimed,
+            "address": self.address,
+        }
+
+
+BY_SIGNAL = Actor(Source.SIGNAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that somebody did; never changed once stored."""
+
+    at: float
+    """Unix seconds."""
+    kind: ActKind
+    subject: str
+    """Id of the remediation, name of the pause, `ACTION TARGET` of the breaker, or path of the policy file."""
+    actor: Actor
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What belongs to this kind: the plan's hash, the reason and end of a pause, whether a reload was refused."""
