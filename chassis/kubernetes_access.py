@@ -72,6 +72,7 @@ class Access:
         self._given: Given | None = None
         self._clock = clock
         self._lock = threading.Lock()
+        self._turn = asyncio.Lock()
         self._mark: Mark | None = None
         self._checked_at = clock.monotonic()
         self._asked_at = float("-inf")
@@ -96,13 +97,13 @@ class Access:
         """
         is_old = self._clock.monotonic() - self._checked_at >= TOKEN_SECONDS
         if is_old or (self._ends_soon() and not self._is_paused()):
-            await asyncio.to_thread(self._renew)
+            await self._renew_in_time()
         return self._known
 
     async def is_renewed(self, refused: Credentials) -> bool:
         """Whether others than the refused credentials are to be had now: the API server answered 401 to them."""
         if self._known is refused:
-            await asyncio.to_thread(self._renew, is_refused=True)
+            await self._renew_in_time(is_refused=True)
         if self._known is not refused:
             return True
         if not self._is_refused:
@@ -117,6 +118,15 @@ class Access:
     def suspect(self) -> None:
         """Has the files looked at before the next request: a handshake failed, so they may just have changed."""
         self._checked_at = float("-inf")
+
+    async def _renew_in_time(self, *, is_refused: bool = False) -> None:
+        """Renews in one thread for all callers; one whose deadline passes leaves that thread at work.
+
+        Each caller in a thread of its own would leave none for anything else while a plug-in hangs.
+        """
+        async with self._turn:
+            if not self._lock.locked():
+                await asyncio.to_thread(self._renew, is_refused=is_refused)
 
     def _renew(self, *, is_refused: bool = False) -> None:
         """Reads changed files and asks the plug-in where it is due; runs in a thread, one at a time."""
@@ -156,13 +166,14 @@ class Access:
 
     def _ask(self, files: Credentials) -> None:
         """Runs the plug-in; raises ConfigError when it gives nothing that can be used."""
-        self._asked_at = self._clock.monotonic()
         try:
             given = ask_plug_in(files.plug_in or {}, files.files[0].parent if files.files else Path.cwd())
             self._known, self._given = _with_given(files, given), given
         except ValueError as error:
             message = f"{UNUSABLE}: {error}"
             raise ConfigError((Fault(f"{SETTING}.kubeconfig", message),)) from error
+        finally:
+            self._asked_at = self._clock.monotonic()  # at the end: one that hangs for a minute gets its pause, too
 
     def _ends_soon(self) -> bool:
         """Whether what the plug-in gave ends within the margin, or has ended."""

@@ -6,6 +6,8 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,33 @@ async def test_plug_in_gives_the_token(tmp_path: Path) -> None:
     async with access.opened(credentials) as opened:
         known = await opened.credentials()
         assert (known.server, known.token) == (SERVER, "hunter2-plug-in")
+
+
+@pytest.mark.timeout(60)
+async def test_plug_in_that_hangs_takes_one_thread(tmp_path: Path) -> None:
+    """R11: a thread for each request would leave none for DNS, tokens and large deliveries."""
+    first, released = tmp_path / "first", tmp_path / "released"
+    status = {"token": "hunter2", "expirationTimestamp": "2020-01-01T00:00:00Z"}
+    script = (
+        "import pathlib, sys, time\n"
+        "first, released = map(pathlib.Path, sys.argv[1:])\n"
+        "while first.exists() and not released.exists(): time.sleep(0.05)\n"
+        f"first.touch()\n{PLUG_IN % json.dumps(status)}"
+    )
+    entry = {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable}
+    path = written(tmp_path, {"exec": entry | {"args": ["-c", script, str(first), str(released)]}})
+    clock = ManualClock()
+    async with access.opened(await asyncio.to_thread(from_kubeconfig, path), clock) as opened:
+        await clock.advance(access.PLUG_IN_SECONDS)
+        try:
+            for _ in range(12):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await opened.credentials()
+            assert (await opened.credentials()).token == "hunter2"
+            assert sum(thread.name.startswith("asyncio_") for thread in threading.enumerate()) <= 2
+        finally:
+            released.touch()
 
 
 @pytest.mark.timeout(60)
