@@ -39,7 +39,7 @@ WAITING_MAX_PER_ADDRESS = 4
 """Of one address, so that a flood from there leaves room for a first right password from elsewhere."""
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password; longer ones are compared as far as that, as Go does."""
-PROTECTIONS = ("users", "TLS", "verified client certificates")
+PROTECTIONS = ("users", "TLS", "verified client certificates", "client_allowed_sans")
 REALM = {"WWW-Authenticate": "Basic"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -260,11 +260,12 @@ class WebGuard:
         return web.Response(text="Unauthorized\n", status=HTTPStatus.UNAUTHORIZED, headers=REALM)
 
 
-def protections_of(web_config: Web) -> tuple[bool, bool, bool]:
+def protections_of(web_config: Web) -> tuple[bool, ...]:
     """What a web configuration asks for, in the order of PROTECTIONS."""
-    tls = web_config.tls
+    tls, settings = web_config.tls, web_config.config.tls_server_config
     verifies = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-    return bool(web_config.config.basic_auth_users), tls is not None, verifies
+    names_clients = settings is not None and bool(settings.client_allowed_sans)
+    return bool(web_config.config.basic_auth_users), tls is not None, verifies, names_clients
 
 
 def credentials_of(header: str) -> tuple[str, bytes]:

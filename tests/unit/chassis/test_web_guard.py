@@ -236,6 +236,20 @@ async def test_file_that_loses_its_tls_keeps_it(tmp_path: Path, pairs: tuple[Key
             await world.status(bare)
 
 
+async def test_file_that_loses_the_names_of_its_clients_keeps_them(
+    tmp_path: Path, pairs: tuple[KeyPair, KeyPair]
+) -> None:
+    """M4: a half-written file would let in every client of the authority."""
+    file = tmp_path / "web.yml"
+    demand = f", client_auth_type: RequireAndVerifyClientCert, client_ca_file: {pairs[1].certificate_path}"
+    tls_file(file, pairs[0], f"{demand}, client_allowed_sans: [somebody-else]")
+    async with guarded(file) as world:
+        known = await asyncio.to_thread(client, *pairs)
+        await asyncio.to_thread(tls_file, file, pairs[0], demand)
+        await reloaded(world)
+        assert (world.reloads, await world.status(known)) == ([False], 403)
+
+
 @pytest.mark.parametrize("header", ["", "Basic", "Bearer abc", "Basic !!!", "Basic /////w=="])
 def test_header_that_is_no_basic_one_names_nobody(header: str) -> None:
     assert credentials_of(header)[0] == ""
