@@ -30,6 +30,9 @@ READS = (
 )
 """What reading it needs, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
+NAMED = ("cpu", "memory")
+"""What a quota wants every container to name: of other resources it counts only what is named (Kubernetes,
+pkg/quota/v1/evaluator/core/pods.go, `validationSet`)."""
 Amounts = Mapping[str, Decimal]
 
 
@@ -238,9 +241,9 @@ def _show(amount: Decimal) -> str:
 def _kind(what: str) -> tuple[str, str] | None:
     """Field and resource that a quota wants every container to name; None for other quotas."""
     prefix, _, rest = what.partition(".")
-    if what in COMPUTE:
+    if what in NAMED:
         return "requests", what
-    return (prefix, rest) if prefix in {"requests", "limits"} and rest in COMPUTE else None
+    return (prefix, rest) if prefix in {"requests", "limits"} and rest in NAMED else None
 
 
 def _need(containers: Sequence[Container]) -> dict[str, Decimal]:

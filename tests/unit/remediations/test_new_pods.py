@@ -56,6 +56,7 @@ async def test_namespace_without_limits_takes_new_pods():
         ({"requests.cpu": "350m"}, {"requests.cpu": "0.3"}, False, True),
         ({"cpu": "300m"}, {"cpu": "300m"}, False, True),
         ({"limits.memory": "3Gi"}, {"limits.memory": "3221225473"}, True, False),
+        ({"requests.ephemeral-storage": "1Gi", "ephemeral-storage": "1Gi"}, {}, False, False),
         ({"requests.nvidia.com/gpu": "0"}, {"requests.nvidia.com/gpu": "0"}, False, False),
         ({"services": "0", "count/deployments.apps": "1"}, {"services": "5"}, False, False),
     ],
