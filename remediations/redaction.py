@@ -234,14 +234,21 @@ def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
     while start >= 0:
         yield start, start + len(form)
         start = text.find(form, start + len(form))
-    for length in range(min(len(form) - 1, len(text)), MIN_PIECE - 1, -1):
-        if text.endswith(form[:length]):
-            yield len(text) - length, len(text)
+    for start in _places(text, form[:MIN_PIECE], max(0, len(text) - len(form) + 1), len(text)):
+        if form.startswith(text[start:]):
+            yield start, len(text)
             break
-    for length in range(min(len(form) - 1, len(text)), MIN_PIECE - 1, -1):
-        if text.startswith(form[-length:]):
-            yield 0, length
+    for start in _places(form, text[:MIN_PIECE], max(0, len(form) - len(text)), len(form)):
+        if text.startswith(form[start:]):
+            yield 0, len(form) - start
             break
+
+
+def _places(text: str, piece: str, start: int, end: int) -> Iterator[int]:
+    """Where a piece of MIN_PIECE characters stands between two places of the text."""
+    while len(piece) == MIN_PIECE and (start := text.find(piece, start, end)) >= 0:
+        yield start
+        start += 1
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
