@@ -85,11 +85,16 @@ class ConfigError(ControlCoreError):
 
 
 class BackendError(ControlCoreError):
-    """A call to something outside failed. `reason` is for metrics, the message for the log."""
+    """A call to something outside failed. `reason` is for metrics, the message for the log.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    `code` is the server's own code of its refusal: PostgreSQL's SQLSTATE, the first word of Redis' error. It is empty
+    when the request itself was not answered, for example because the login failed or the deadline passed.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, code: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.code = code
 
 
 class TransientError(BackendError):

@@ -39,6 +39,8 @@ BY_STATE: dict[str, tuple[type[BackendError], Reason]] = {
     "42804": (PermanentError, Reason.MALFORMED),
     "22": (PermanentError, Reason.MALFORMED),
     "53": (TransientError, Reason.EXHAUSTED),
+    "0A000": (PermanentError, Reason.MISSING),
+    "40": (TransientError, Reason.CONFLICT),
     "57014": (TransientError, Reason.TIMEOUT),
     "55P03": (TransientError, Reason.TIMEOUT),
     "57P03": (TransientError, Reason.STARTING),
@@ -93,7 +95,8 @@ class PostgresSession:
     async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Sequence[asyncpg.Record]:
         """The rows of one query. `timeout_seconds` includes waiting for the connection and opening it.
 
-        Raises BackendError. The connection is kept only when the server answered, be it with an error of its own.
+        Raises BackendError; its `code` is the SQLSTATE when the query itself was refused, and empty when the connection
+        could not be opened. The connection is kept only when the server answered, be it with an error of its own.
         """
         try:
             async with asyncio.timeout(timeout_seconds), self._lock:
@@ -125,7 +128,11 @@ class PostgresSession:
                 self._drop(kept)
             elif not isinstance(error, asyncpg.PostgresError) or kept.connection.is_closed():
                 self._drop(kept)
-            raise
+            if not isinstance(error, asyncpg.PostgresError):
+                raise
+            refusal = translate(error)
+            refusal.code = error.sqlstate or ""
+            raise refusal from error
 
     def _drop(self, kept: PostgresConnection) -> None:
         """Leaves a connection without a word."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -107,6 +107,20 @@ def count_of(row: Mapping[str, Any], name: str) -> int:
     if not 0 <= value < MAX_COUNT:
         raise ValueError(f"{name} cannot count anything")
     return value
+
+
+def only_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row of a query that always has one; empty, and counted as malformed, when there is none."""
+    if rows:
+        return rows[0]
+    note(Loss.MALFORMED)
+    return {}
+
+
+def age_of(since: object, now: object) -> float | None:
+    """Seconds between two Unix times, at least 0; None when `since` is null, unusable, or lies in the future."""
+    at, until = past_of(since, now), number_of(now)
+    return None if at is None or until is None else max(0.0, until - at)
 
 
 def number_of(value: object) -> float | None:

@@ -10,11 +10,12 @@ from pydantic import Field
 from chassis.errors import BackendError, PermanentError, Reason
 from exporter.catalogue import Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import age_of, amount_of, count_of, only_of, read_each
 from exporter.postgres_asking import Question, ask_views
+from exporter.postgres_views import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import AsyncIterator, Sequence
 
     from chassis.postgres import PostgresSession
     from exporter.catalogue import Family
@@ -44,8 +45,13 @@ IDLE_IN_TRANSACTION = Metric(
 )
 LONGEST_TRANSACTION = Metric(
     "controlcore_postgres_longest_transaction_seconds",
-    "Age of the oldest open transaction in the product's database; 0 when none is open.",
+    "Age of the oldest open transaction in the product's database, also of one that is prepared; 0 when none is open.",
     unit="seconds",
+)
+PREPARED = Metric(
+    "controlcore_postgres_prepared_transactions",
+    "Prepared transactions of the product's database: without a session they hold locks and dead rows until somebody"
+    " ends them.",
 )
 DEADLOCKS = Metric("controlcore_postgres_deadlocks_total", "Deadlocks found in the database.", Kind.COUNTER)
 COMMITTED = Metric("controlcore_postgres_transactions_committed_total", "Transactions committed.", Kind.COUNTER)
@@ -55,7 +61,11 @@ BLOCKS_READ = Metric("controlcore_postgres_blocks_read_total", "Blocks read from
 SIZE = Metric("controlcore_postgres_database_size_bytes", "Size of the product's database on disk.", unit="bytes")
 XID_AGE = Metric(
     "controlcore_postgres_xid_age_transactions",
-    "Transactions since the oldest unfrozen row; the server stops writing near 2 billion.",
+    "Transactions since the oldest unfrozen row of any database of the server, which stops writing near 2 billion.",
+)
+MULTIXACT_AGE = Metric(
+    "controlcore_postgres_multixact_age",
+    "Multixacts since the oldest one in use in any database of the server, which stops writing near 2 billion.",
 )
 
 # pg_stat_activity, PostgreSQL 10+ (backend_type). All databases: max_connections is one limit for the whole server.
@@ -68,13 +78,14 @@ SELECT CASE WHEN backend_type IS NULL THEN 'hidden' ELSE coalesce(state, 'other'
 """
 
 # pg_stat_activity, PostgreSQL 10+. Only this database and, when $1 names one, only this role: the sessions of another
-# product on a shared server are not ours to judge. `hidden` counts sessions whose ages we may not see. The differences
-# are negative for what happened after this statement began, hence greatest().
+# product on a shared server are not ours to judge. `hidden` counts sessions whose ages we may not see.
 AGES = """
 SELECT count(*) FILTER (WHERE backend_type IS NULL) AS hidden,
-       coalesce(max(greatest(0, extract(epoch FROM now() - state_change)))
-                FILTER (WHERE state LIKE 'idle in transaction%'), 0)::float8 AS idle_in_transaction,
-       coalesce(max(greatest(0, extract(epoch FROM now() - xact_start))), 0)::float8 AS longest_transaction
+       extract(epoch FROM min(state_change) FILTER (WHERE state LIKE 'idle in transaction%'))::float8 AS idle_since,
+       extract(epoch FROM min(xact_start))::float8 AS open_since, extract(epoch FROM now())::float8 AS now,
+       (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()) AS prepared,
+       (SELECT extract(epoch FROM min(prepared))::float8 FROM pg_prepared_xacts
+         WHERE database = current_database()) AS prepared_since
   FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND ($1::text = '' OR usename = $1::text)
    AND (backend_type = 'client backend' OR backend_type IS NULL)
@@ -86,13 +97,17 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
        - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections_limit
 """
 
-# pg_stat_database (9.2+ for deadlocks) and pg_database. The counters are the server's own: pg_stat_reset() or a crash
-# sets them to 0, which Prometheus takes for an ordinary reset.
+# pg_stat_database (9.2+ for deadlocks). The counters are the server's own: pg_stat_reset() or a crash sets them to 0,
+# which Prometheus takes for an ordinary reset.
 DATABASE = """
-SELECT s.deadlocks, s.xact_commit, s.xact_rollback, s.blks_hit, s.blks_read, age(d.datfrozenxid) AS xid_age
-  FROM pg_stat_database s JOIN pg_database d ON d.oid = s.datid
- WHERE s.datname = current_database()
+SELECT deadlocks, xact_commit, xact_rollback, blks_hit, blks_read
+  FROM pg_stat_database
+ WHERE datname = current_database()
 """
+
+# pg_database, 9.5+ (mxid_age), open to every role. The oldest database decides for the whole server (documentation,
+# 25.1.5 Preventing Transaction ID Wraparound Failures); one that allows no connections counts as well.
+FROZEN = "SELECT max(age(datfrozenxid)) AS xid_age, max(mxid_age(datminmxid)) AS multixact_age FROM pg_database"
 
 # pg_database_size() looks at every file of the database: milliseconds for the product's some forty tables. It needs
 # CONNECT on the database, which the exporter has by being here.
@@ -126,6 +141,8 @@ class PostgresCollectorSettings(CollectorSettings):
         BLOCKS_READ,
         SIZE,
         XID_AGE,
+        MULTIXACT_AGE,
+        PREPARED,
     ),
     grants=("GRANT pg_monitor TO cc_exporter",),
 )
@@ -160,51 +177,62 @@ class PostgresCollector:
             Question(AGES, read_ages, (self._role,)),
             Question(LIMITS, read_limit),
             Question(DATABASE, read_database),
+            Question(FROZEN, read_frozen),
             Question(DATABASE_SIZE, read_size),
         )
 
 
-def read_connections(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+def read_connections(rows: Rows) -> list[Family]:
     """Connections by state from ACTIVITY's rows; a state nobody is in is a known 0."""
     counts = dict.fromkeys(STATES.values(), 0)
-    for row in rows:
-        label = HIDDEN_STATE if row["state"] == HIDDEN_STATE else STATES.get(row["state"], OTHER_STATE)
-        counts[label] = counts.get(label, 0) + row["connections"]
+    for state, connections in read_each(rows, lambda row: (row["state"], count_of(row, "connections"))):
+        label = HIDDEN_STATE if state == HIDDEN_STATE else STATES.get(str(state), OTHER_STATE)
+        counts[label] = counts.get(label, 0) + connections
     return [CONNECTIONS.family({(state,): count for state, count in counts.items()})]
 
 
-def read_ages(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
-    """The two ages from AGES' row; absent while any session is hidden, since the maximum could be there."""
-    row = rows[0]
-    if row["hidden"]:
-        return []
-    return [
-        IDLE_IN_TRANSACTION.value(row["idle_in_transaction"]),
-        LONGEST_TRANSACTION.value(row["longest_transaction"]),
-    ]
+def read_ages(rows: Rows) -> list[Family]:
+    """The two ages from AGES' row; absent while any session is hidden, since the maximum could be there.
+
+    So is an age whose beginning lies in the future: a prepared transaction may be older than the server's clock.
+    """
+    row, now = only_of(rows), only_of(rows).get("now")
+    families = [PREPARED.value(amount_of(row.get("prepared")))]
+    if amount_of(row.get("hidden")) != 0:
+        return families
+    begun = [age_of(row.get(name), now) for name in ("open_since", "prepared_since") if row.get(name) is not None]
+    idle = 0.0 if row.get("idle_since") is None else age_of(row.get("idle_since"), now)
+    known = [age for age in begun if age is not None]
+    longest = max(known) if known else (None if begun else 0.0)
+    return [*families, IDLE_IN_TRANSACTION.value(idle), LONGEST_TRANSACTION.value(longest)]
 
 
-def read_limit(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+def read_limit(rows: Rows) -> list[Family]:
     """The limit from LIMITS' row."""
-    return [LIMIT.value(rows[0]["connections_limit"])]
+    return [LIMIT.value(amount_of(only_of(rows).get("connections_limit")))]
 
 
-def read_database(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
-    """The database's counters and its age from DATABASE's row."""
-    row = rows[0]
+def read_database(rows: Rows) -> list[Family]:
+    """The database's counters from DATABASE's row."""
+    row = only_of(rows)
     return [
-        DEADLOCKS.value(row["deadlocks"]),
-        COMMITTED.value(row["xact_commit"]),
-        ROLLED_BACK.value(row["xact_rollback"]),
-        BLOCKS_HIT.value(row["blks_hit"]),
-        BLOCKS_READ.value(row["blks_read"]),
-        XID_AGE.value(row["xid_age"]),
+        DEADLOCKS.value(amount_of(row.get("deadlocks"))),
+        COMMITTED.value(amount_of(row.get("xact_commit"))),
+        ROLLED_BACK.value(amount_of(row.get("xact_rollback"))),
+        BLOCKS_HIT.value(amount_of(row.get("blks_hit"))),
+        BLOCKS_READ.value(amount_of(row.get("blks_read"))),
     ]
 
 
-def read_size(rows: Sequence[Mapping[str, Any]]) -> list[Family]:
+def read_frozen(rows: Rows) -> list[Family]:
+    """The server's ages from FROZEN's row."""
+    row = only_of(rows)
+    return [XID_AGE.value(amount_of(row.get("xid_age"))), MULTIXACT_AGE.value(amount_of(row.get("multixact_age")))]
+
+
+def read_size(rows: Rows) -> list[Family]:
     """The size from DATABASE_SIZE's row."""
-    return [SIZE.value(rows[0]["size_bytes"])]
+    return [SIZE.value(amount_of(only_of(rows).get("size_bytes")))]
 
 
 def _hidden(families: Sequence[Family]) -> BackendError | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import BackendError, PermanentError, TransientError
+from chassis.errors import BackendError
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.postgres_asking import Question, ask, is_final
 from exporter.postgres_views import DENIED, VIEW_METRICS, VIEWS, View, read_applications
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from chassis.postgres import PostgresSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
+
+DENIALS = frozenset({"42501", "42P01", "42883", "0A000"})
+"""SQLSTATEs that refuse one view: no privilege, no such view, no such function, not supported by this service."""
 
 
 class PostgresMaintenanceSettings(CollectorSettings):
@@ -43,7 +47,10 @@ class PostgresMaintenanceSettings(CollectorSettings):
     grants=("GRANT pg_monitor TO cc_exporter",),
 )
 class PostgresMaintenanceCollector:
-    """Asks each view in turn; one that is forbidden or missing is published as such and is no failure."""
+    """Asks each view in turn; one that is forbidden or missing is published as such and is no failure.
+
+    Everything else that goes wrong is the collection's failure and says nothing of a view.
+    """
 
     def __init__(self, settings: PostgresMaintenanceSettings, postgres: PostgresSession, role: str) -> None:
         self._settings = settings
@@ -61,7 +68,7 @@ class PostgresMaintenanceCollector:
         yield cls(settings, sources.postgres, sources.settings.database.role)
 
     async def collect(self) -> Result:
-        """Asks each view; after a TransientError the others are not asked. Raises when nothing is known."""
+        """Asks each view; after a failure of the connection the others are not asked. Raises when nothing is known."""
         families: list[Family] = []
         denied: dict[tuple[str, ...], float] = {}
         failure: BackendError | None = None
@@ -69,11 +76,13 @@ class PostgresMaintenanceCollector:
             try:
                 families += await self._ask(view)
                 denied[view.name,] = 0
-            except PermanentError:
-                denied[view.name,] = 1
-            except TransientError as error:
-                failure = error
-                break
+            except BackendError as error:
+                if error.code in DENIALS:
+                    denied[view.name,] = 1
+                    continue
+                failure = failure or error
+                if is_final(error):
+                    break
         if failure is not None and not denied:
             raise failure
         return Result((*families, DENIED.family(denied)), failure=failure)
@@ -83,5 +92,5 @@ class PostgresMaintenanceCollector:
         arguments: tuple[object, ...] = ()
         if view.read is read_applications:
             arguments = (list(self._settings.applications), self._role)
-        rows = await self._postgres.fetch(view.sql, *arguments, timeout_seconds=self._settings.query_timeout_seconds)
-        return view.read(rows)
+        question = Question(view.sql, view.read, arguments)
+        return await ask(self._postgres, question, self._settings.query_timeout_seconds)

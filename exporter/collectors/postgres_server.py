@@ -9,11 +9,13 @@ from pydantic import Field
 
 from exporter.catalogue import Family, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import amount_of, count_of, flag_of, only_of, past_of, read_each, text_of, word_of
 from exporter.postgres_asking import Question, ask_views
 from exporter.postgres_views import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+    from typing import Any
 
     from chassis.postgres import PostgresSession
     from exporter.sources import Sources
@@ -32,6 +34,8 @@ MODES = (
 )
 """Every mode of pg_locks (PostgreSQL documentation, 13.3 Explicit Locking)."""
 OTHER_MODE = "other"
+LOST = "lost"
+"""pg_replication_slots.wal_status of a slot that cannot be used any more."""
 OPERATIONS = {
     "tup_fetched": "fetched",
     "tup_inserted": "inserted",
@@ -66,14 +70,21 @@ SLOT_ACTIVE = Metric(
 )
 SLOT_RETAINED = Metric(
     "controlcore_postgres_replication_slot_retained_bytes",
-    "WAL that is kept for the replication slot: one that nobody reads fills the disk.",
+    "WAL that is kept for the replication slot: one that nobody reads fills the disk. 0 for a slot that is lost.",
     labels=("slot",),
     unit="bytes",
+)
+SLOT_LOST = Metric(
+    "controlcore_postgres_replication_slot_lost",
+    "Whether the server has removed WAL that the replication slot needed, so that it cannot be used any more; absent"
+    " where the server does not say (before PostgreSQL 13).",
+    labels=("slot",),
 )
 
 # Open to every role; 10+.
 SERVER = """
-SELECT extract(epoch FROM pg_postmaster_start_time())::float8 AS started, NOT pg_is_in_recovery() AS is_primary,
+SELECT extract(epoch FROM pg_postmaster_start_time())::float8 AS started, extract(epoch FROM now())::float8 AS now,
+       NOT pg_is_in_recovery() AS is_primary,
        split_part(current_setting('server_version'), ' ', 1) AS version
 """
 
@@ -92,14 +103,18 @@ SELECT mode, count(*) AS locks
  GROUP BY 1
 """
 
-# pg_replication_slots is open to every role; 10+. On a replica there is no current position, and what it received
-# stands for it. $1 bounds the rows: whoever may replicate makes slots.
+# pg_replication_slots is open to every role; 10+. On a replica there is no current position, and what it received or
+# replayed stands for it (after a restart without its primary it has received nothing). wal_status came with PostgreSQL
+# 13, hence the way over JSON; a lost slot has no restart_lsn and keeps nothing any more. $1 bounds the rows: every role
+# with REPLICATION makes slots.
 SLOTS = """
-SELECT slot_name::text AS slot, active,
-       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END
-        - restart_lsn)::float8 AS retained
-  FROM pg_replication_slots
- ORDER BY restart_lsn NULLS LAST, slot_name
+SELECT slot_name::text AS slot, active, wal_status,
+       CASE WHEN wal_status = 'lost' THEN 0
+            WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - restart_lsn
+            ELSE pg_current_wal_lsn() - restart_lsn END::float8 AS retained
+  FROM (SELECT slot_name, active, restart_lsn, to_jsonb(s) ->> 'wal_status' AS wal_status
+          FROM pg_replication_slots s) AS slots
+ ORDER BY wal_status = 'lost' DESC NULLS LAST, restart_lsn NULLS LAST, slot_name
  LIMIT $1
 """
 
@@ -130,6 +145,7 @@ class PostgresServerSettings(CollectorSettings):
         LOCKS,
         SLOT_ACTIVE,
         SLOT_RETAINED,
+        SLOT_LOST,
     ),
 )
 class PostgresServerCollector:
@@ -155,8 +171,9 @@ class PostgresServerCollector:
         versions: dict[str, str] = {}
 
         def read_start(rows: Rows) -> list[Family]:
-            versions[COMPONENT] = rows[0]["version"]
-            return read_server(rows)
+            families = read_server(rows)
+            versions[COMPONENT] = text_of(rows[0], "version")
+            return families
 
         questions = (
             Question(SERVER, read_start),
@@ -170,32 +187,45 @@ class PostgresServerCollector:
 
 def read_server(rows: Rows) -> list[Family]:
     """Start and role from SERVER's row."""
-    return [START.value(rows[0]["started"]), IS_PRIMARY.value(rows[0]["is_primary"])]
+    row = only_of(rows)
+    return [
+        START.value(past_of(row.get("started"), row.get("now"))),
+        IS_PRIMARY.value(flag_of(row.get("is_primary"))),
+    ]
 
 
 def read_database(rows: Rows) -> list[Family]:
     """The database's counters from DATABASE's row."""
-    row = rows[0]
+    row = only_of(rows)
+    counts = {(operation,): amount_of(row.get(column)) for column, operation in OPERATIONS.items()}
     return [
-        ROWS.family({(operation,): row[column] for column, operation in OPERATIONS.items()}),
-        TEMPORARY_FILES.value(row["temp_files"]),
-        TEMPORARY_BYTES.value(row["temp_bytes"]),
-        CONFLICTS.value(row["conflicts"]),
+        ROWS.family({labels: count for labels, count in counts.items() if count is not None}),
+        TEMPORARY_FILES.value(amount_of(row.get("temp_files"))),
+        TEMPORARY_BYTES.value(amount_of(row.get("temp_bytes"))),
+        CONFLICTS.value(amount_of(row.get("conflicts"))),
     ]
 
 
 def read_locks(rows: Rows) -> list[Family]:
     """Locks by mode from HELD's rows; a mode that nobody holds is a known 0."""
     counts = dict.fromkeys(MODES, 0)
-    for row in rows:
-        mode = row["mode"] if row["mode"] in MODES else OTHER_MODE
-        counts[mode] = counts.get(mode, 0) + row["locks"]
+    for mode, locks in read_each(rows, lambda row: (text_of(row, "mode"), count_of(row, "locks"))):
+        label = mode if mode in MODES else OTHER_MODE
+        counts[label] = counts.get(label, 0) + locks
     return [LOCKS.family({(mode,): count for mode, count in counts.items()})]
 
 
 def read_slots(rows: Rows) -> list[Family]:
     """Replication slots from SLOTS' rows; one that reserves no WAL yet has no amount."""
+    slots = read_each(rows, _read_slot)
     return [
-        SLOT_ACTIVE.family({(row["slot"],): row["active"] for row in rows}),
-        SLOT_RETAINED.family({(row["slot"],): row["retained"] for row in rows if row["retained"] is not None}),
+        metric.family([((slot,), value) for slot, values in slots if (value := values[place]) is not None])
+        for place, metric in enumerate((SLOT_ACTIVE, SLOT_RETAINED, SLOT_LOST))
     ]
+
+
+def _read_slot(row: Mapping[str, Any]) -> tuple[str, tuple[float | None, ...]]:
+    """One of SLOTS' rows: its name, and the values in the order of the metrics."""
+    status = word_of(row.get("wal_status"))
+    is_lost = None if status is None else status == LOST
+    return text_of(row, "slot"), (flag_of(row.get("active")), amount_of(row.get("retained")), is_lost)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from exporter.postgres_views import (
     VIEWS,
     read_applications,
@@ -11,19 +13,56 @@ from exporter.postgres_views import (
 )
 from tests.fakes.sources import samples, value
 
-
-def test_lag_is_absent_without_a_replica_and_known_with_one():
-    assert samples(read_replication([{"replicas": 0, "lag": None}])) == {"controlcore_postgres_replicas": {(): 0}}
-    families = read_replication([{"replicas": 2, "lag": 1.5}])
-    assert value(families, "controlcore_postgres_replication_lag_seconds") == 1.5
-
-
-def test_lag_that_is_hidden_is_absent():
-    assert samples(read_replication([{"replicas": 1, "lag": None}])) == {"controlcore_postgres_replicas": {(): 1}}
+NOW = 1_767_000_000.0
+LAG, LINK = "controlcore_postgres_replication_lag_seconds", "controlcore_postgres_primary_link_up"
+REPLICAS = "controlcore_postgres_replicas"
+LINKED = {"is_replica": True, "hidden": False, "is_linked": True, "is_replayed": True, "replayed_at": None, "now": NOW}
 
 
-def test_primary_has_no_replay_lag():
-    assert read_replay([{"lag": None}]) == []
+@pytest.mark.parametrize(
+    ("row", "replicas", "lag"),
+    [
+        ({"hidden": 0, "replicas": 0, "unmeasured": 0, "lag": None}, 0, None),
+        ({"hidden": 0, "replicas": 2, "unmeasured": 0, "lag": 1.5}, 2, 1.5),
+        ({"hidden": 0, "replicas": 2, "unmeasured": 1, "lag": 0.0}, 2, None),
+        ({"hidden": 1, "replicas": 0, "unmeasured": 0, "lag": None}, None, None),
+        ({"hidden": None, "replicas": None, "unmeasured": None, "lag": None}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_lag_of_a_primary_is_the_slowest_replicas_or_unknown(row, replicas, lag):
+    """X7: one replica whose lag is unknown may be the slowest."""
+    families = read_replication([row])
+    assert (value(families, REPLICAS), value(families, LAG)) == (replicas, lag)
+
+
+@pytest.mark.parametrize(
+    ("row", "link", "lag"),
+    [
+        ({}, 1, 0),
+        ({"is_replayed": False, "replayed_at": NOW - 7}, 1, 7),
+        ({"is_replayed": False, "replayed_at": NOW + 7}, 1, 0),
+        ({"is_replayed": False, "replayed_at": NOW + 600}, 1, None),
+        ({"is_replayed": False, "replayed_at": None}, 1, None),
+        ({"is_linked": False}, 0, None),
+        ({"is_linked": None}, 0, None),
+        ({"is_linked": None, "hidden": True}, None, None),
+        ({"is_replica": False}, None, None),
+        ({"is_replica": None}, None, None),
+    ],
+)
+def test_replica_has_a_lag_only_while_it_hears_from_its_primary(row, link, lag):
+    """X7: a replica that is cut off has replayed everything that it received, which says nothing of its primary."""
+    families = read_replay([LINKED | row])
+    assert (value(families, LINK), value(families, LAG)) == (link, lag)
+
+
+def test_archiving_in_the_future_is_unknown():
+    row = {"archived_count": 1, "failed_count": 0, "last_archived": NOW + 3600, "last_failed": None, "now": NOW}
+    assert set(samples(read_archiver([row]))) == {
+        "controlcore_postgres_wal_archived_total",
+        "controlcore_postgres_wal_archive_failures_total",
+    }
 
 
 def test_server_without_archiving_publishes_nothing_of_it():
@@ -31,7 +70,9 @@ def test_server_without_archiving_publishes_nothing_of_it():
 
 
 def test_empty_table_has_no_ratio():
-    families = read_tables([{"table": "audit_logs", "ratio": None, "dead_rows": 0, "bytes": 8192, "last_vacuum": None}])
+    families = read_tables(
+        [{"table": "audit_logs", "ratio": None, "dead_rows": 0, "bytes": 8192, "last_vacuum": None, "now": NOW}]
+    )
     assert "controlcore_postgres_dead_rows_ratio" not in samples(families)
 
 

@@ -6,9 +6,12 @@ import psycopg
 import pytest
 
 from chassis.errors import Reason, TransientError
+from chassis.postgres import PostgresSession
+from chassis.postgres_address import PostgresAddress
 from exporter.collectors.postgres import PostgresCollector, PostgresCollectorSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
+from tools.servers.postgres import PostgresServer
 
 CONNECTIONS = "controlcore_postgres_connections"
 IDLE, LONGEST = (
@@ -65,6 +68,51 @@ async def test_session_of_another_database_counts_towards_the_limit_and_not_the_
         families = (await collect(product)).families
     assert value(families, CONNECTIONS, "idle_in_transaction") == 1
     assert (value(families, IDLE), value(families, LONGEST)) == (0, 0)
+
+
+@pytest.mark.timeout(60)
+async def test_oldest_database_of_the_server_decides():
+    """X5: the product's own database may be young while another one stops the whole server."""
+    with PostgresServer() as server:
+        server.create_database("young")
+        server.run_sql("CREATE TABLE t (id int); INSERT INTO t VALUES (1)", "young")
+        server.run_sql("BEGIN; SELECT * FROM t FOR UPDATE; SAVEPOINT s; COMMIT", "young")
+        for _ in range(100):
+            server.run_sql("SELECT txid_current()")
+        server.run_sql("VACUUM (FREEZE)", "young")
+        session = PostgresSession(PostgresAddress.parse(server.dsn(database="young")))
+        try:
+            async with PostgresCollector.open(PostgresCollectorSettings(), make_sources(postgres=session)) as collector:
+                families = (await collector.collect()).families
+        finally:
+            await session.close()
+        own = float(server.run_sql("SELECT age(datfrozenxid) FROM pg_database WHERE datname = 'young'")[0][0])
+        oldest = server.run_sql("SELECT max(age(datfrozenxid)), max(mxid_age(datminmxid)) FROM pg_database")[0]
+    assert value(families, "controlcore_postgres_xid_age_transactions") == pytest.approx(float(oldest[0]), abs=20)
+    assert value(families, "controlcore_postgres_xid_age_transactions") > own + 50
+    assert value(families, "controlcore_postgres_multixact_age") == float(oldest[1])
+
+
+@pytest.mark.timeout(60)
+async def test_prepared_transaction_is_the_longest_one():
+    """X12: nobody's session holds it, and it keeps vacuum from its work and others from their locks."""
+    with PostgresServer(settings={"max_prepared_transactions": "5"}) as server:
+        server.create_database("other")
+        for name in ("postgres", "other"):
+            server.run_sql(
+                f"BEGIN; CREATE TABLE held (id int); PREPARE TRANSACTION 'of_{name}'; SELECT pg_sleep(0.2)", name
+            )
+        session = PostgresSession(PostgresAddress.parse(server.dsn()))
+        try:
+            async with PostgresCollector.open(PostgresCollectorSettings(), make_sources(postgres=session)) as collector:
+                held = (await collector.collect()).families
+                server.run_sql("ROLLBACK PREPARED 'of_postgres'")
+                ended = (await collector.collect()).families
+        finally:
+            await session.close()
+    assert value(held, LONGEST) >= 0.2
+    assert value(held, "controlcore_postgres_prepared_transactions") == 1
+    assert (value(ended, LONGEST), value(ended, "controlcore_postgres_prepared_transactions")) == (0, 0)
 
 
 async def test_session_of_another_role_does_not_count_as_the_control_planes(product):

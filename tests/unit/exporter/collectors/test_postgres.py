@@ -9,13 +9,20 @@ from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 STATES, AGES, LIMITS, DATABASE, SIZE = "GROUP BY 1", "pg_backend_pid", "max_connections", "xact_commit", "size_bytes"
+FROZEN = "datfrozenxid"
+NOW = 1_767_000_000.0
+AGE = {"hidden": 0, "idle_since": NOW - 12.5, "open_since": NOW - 30, "now": NOW, "prepared": 0, "prepared_since": None}
+LONGEST, IDLE = (
+    "controlcore_postgres_longest_transaction_seconds",
+    "controlcore_postgres_idle_in_transaction_seconds_max",
+)
 CONNECTIONS = "controlcore_postgres_connections"
 
 
 def answers(**changes):
     rows = {
         STATES: [{"state": "active", "connections": 2}, {"state": "idle in transaction", "connections": 1}],
-        AGES: [{"hidden": 0, "idle_in_transaction": 12.5, "longest_transaction": 30.0}],
+        AGES: [AGE],
         LIMITS: [{"connections_limit": 97}],
         DATABASE: [
             {
@@ -24,9 +31,9 @@ def answers(**changes):
                 "xact_rollback": 3,
                 "blks_hit": 40000,
                 "blks_read": 500,
-                "xid_age": 600,
             }
         ],
+        FROZEN: [{"xid_age": 600, "multixact_age": 7}],
         SIZE: [{"size_bytes": 7340032}],
     }
     return FakeSql(rows | changes)
@@ -57,7 +64,7 @@ async def test_hidden_sessions_are_counted_and_named_as_a_missing_grant():
     sql = answers(
         **{
             STATES: [{"state": "hidden", "connections": 5}],
-            AGES: [{"hidden": 5, "idle_in_transaction": 0.0, "longest_transaction": 0.0}],
+            AGES: [AGE | {"hidden": 5}],
         }
     )
     result = await collect(sql)
@@ -68,9 +75,10 @@ async def test_hidden_sessions_are_counted_and_named_as_a_missing_grant():
 
 
 async def test_view_that_refuses_leaves_its_values_out_and_keeps_the_others():
-    result = await collect(answers(**{SIZE: PermanentError(Reason.PERMISSION, "managed service")}))
+    denied = PermanentError(Reason.PERMISSION, "managed service", code="42501")
+    result = await collect(answers(**{LIMITS: denied}))
     names = samples(result.families)
-    assert "controlcore_postgres_database_size_bytes" not in names
+    assert "controlcore_postgres_connections_limit" not in names
     assert "controlcore_postgres_deadlocks_total" in names
     assert result.failure.reason is Reason.PERMISSION
 
@@ -81,6 +89,33 @@ async def test_server_that_stops_answering_half_way_keeps_what_is_known():
     assert CONNECTIONS in samples(result.families)
     assert result.failure.reason is Reason.TIMEOUT
     assert len(sql.asked) == 3, "the views after the timeout are not asked"
+
+
+@pytest.mark.parametrize(
+    ("row", "longest", "idle"),
+    [
+        ({"prepared": 1, "prepared_since": NOW - 3600}, 3600, 12.5),
+        ({"prepared": 1, "prepared_since": NOW - 3600, "open_since": None, "idle_since": None}, 3600, 0),
+        ({"open_since": None, "idle_since": None}, 0, 0),
+        ({"prepared": 1, "prepared_since": NOW + 3600}, 30, 12.5),
+        ({"prepared": 1, "prepared_since": NOW + 3600, "open_since": None}, None, 12.5),
+        ({"open_since": NOW + 0.5, "idle_since": NOW + 0.5}, 0, 0),
+        ({"idle_since": NOW + 3600}, 30, None),
+        ({"now": None}, None, None),
+    ],
+)
+async def test_age_is_the_oldest_transactions_and_unknown_when_it_began_in_the_future(row, longest, idle):
+    """X12: a prepared transaction has no session. A clock that was set back is no age of 0."""
+    families = (await collect(answers(**{AGES: [AGE | row]}))).families
+    assert (value(families, LONGEST), value(families, IDLE)) == (longest, idle)
+
+
+async def test_wrong_password_is_tried_once():
+    """X9: every further attempt counts as a failed login, and says nothing new."""
+    sql = answers(**{STATES: PermanentError(Reason.AUTH, "password authentication failed")})
+    with pytest.raises(PermanentError):
+        await collect(sql)
+    assert len(sql.asked) == 1
 
 
 async def test_server_without_any_answer_raises():

@@ -18,13 +18,16 @@ ROW = {
     "conflicts": 0,
 }
 ANSWERS = {
-    "pg_postmaster_start_time": [{"started": 1_767_000_000.5, "is_primary": True, "version": "15.18"}],
+    "pg_postmaster_start_time": [
+        {"started": 1_767_000_000.5, "now": 1_767_000_060.5, "is_primary": True, "version": "15.18"}
+    ],
     "pg_stat_database": [ROW],
     "pg_locks": [{"mode": "AccessShareLock", "locks": 7}, {"mode": "LockOfALaterVersion", "locks": 1}],
     "pg_replication_slots": [
-        {"slot": "standby", "active": True, "retained": 0.0},
-        {"slot": "left", "active": False, "retained": 16777216.0},
-        {"slot": "new", "active": False, "retained": None},
+        {"slot": "standby", "active": True, "retained": 0.0, "wal_status": "reserved"},
+        {"slot": "left", "active": False, "retained": 16777216.0, "wal_status": "extended"},
+        {"slot": "gone", "active": False, "retained": 0.0, "wal_status": "lost"},
+        {"slot": "new", "active": False, "retained": None, "wal_status": None},
     ],
 }
 
@@ -47,7 +50,7 @@ def test_mode_that_nobody_holds_is_a_known_zero():
 
 
 async def test_view_that_refuses_is_the_failure_and_the_others_are_there():
-    result = await collect(ANSWERS | {"pg_locks": PermanentError(Reason.PERMISSION, "no")})
+    result = await collect(ANSWERS | {"pg_locks": PermanentError(Reason.PERMISSION, "no", code="42501")})
     assert result.failure.reason is Reason.PERMISSION
     assert LOCKS not in samples(result.families)
     assert value(result.families, SLOT, "left") == 16777216
