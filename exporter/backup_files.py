@@ -16,6 +16,7 @@ from pathlib import Path
 
 from chassis.config import Section
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from exporter.items import FUTURE_SECONDS
 
 GZIP = 16 + zlib.MAX_WBITS
 """zlib's window size with the gzip wrapper: header, checksum and length are verified (zlib manual, inflateInit2)."""
@@ -79,6 +80,8 @@ class Folder:
     success: BackupFile | None = None
     """The newest that is whole, or not empty where nothing better can be told."""
     has_success: bool | None = None
+    future: int = 0
+    """Files whose time lies in the future: when they were written is unknown, and they are none of the others here."""
 
 
 @dataclass(slots=True)
@@ -130,13 +133,13 @@ class Inspector:
     def look(self, place: BackupPlace, now: float, is_over: Callable[[], bool]) -> Folder:
         """What the directory holds now; raises BackendError when it cannot be read."""
         try:
-            count, files = list_newest(place, lambda moment: abs(now - moment) >= self.settle_seconds)
+            count, future, files = list_newest(place, now, self.settle_seconds)
             for file in files:
                 if self._judge(place.kind, file, is_over) is not False:
                     break
         except OSError as error:
             raise _file_error(error) from error
-        return self._report(count, files)
+        return self._report(count, future, files)
 
     def _judge(self, kind: str, file: BackupFile, is_over: Callable[[], bool]) -> bool | None:
         """Whether a file is whole as far as is known, after reading on as long as there is time."""
@@ -157,15 +160,17 @@ class Inspector:
             self.proofs[file.identity] = found
         return found
 
-    def _report(self, count: int, files: list[BackupFile]) -> Folder:
-        """The newest files as a report."""
+    def _report(self, count: int, future: int, files: list[BackupFile]) -> Folder:
+        """The newest files as a report. A file of the future may be a good backup, or none: that is not known."""
+        without = None if future else False
         if not files:
-            return Folder(count, has_success=False)
+            return Folder(count, has_success=without, future=future)
         states = [self._known(file) for file in files]
         success = next((file for file, state in zip(files, states, strict=True) if state in {"whole", "filled"}), None)
         is_whole = {"whole": True, "broken": False}.get(states[0])
-        has_success = True if success is not None else (None if "unread" in states else False)
-        return Folder(count, files[0], files[1] if len(files) > 1 else None, is_whole, success, has_success)
+        has_success = True if success is not None else (None if "unread" in states else without)
+        previous = files[1] if len(files) > 1 else None
+        return Folder(count, files[0], previous, is_whole, success, has_success, future)
 
     def _known(self, file: BackupFile) -> str:
         """whole, broken, filled (no checksum to ask for) or unread."""
@@ -177,17 +182,21 @@ class Inspector:
         return "unread" if proof is None else ("whole" if proof else "broken")
 
 
-def list_newest(place: BackupPlace, is_settled: Callable[[float], bool]) -> tuple[int, list[BackupFile]]:
-    """How many finished backups there are, and the newest of them first; raises OSError, or PermanentError if too many.
+def list_newest(place: BackupPlace, now: float, settle_seconds: float) -> tuple[int, int, list[BackupFile]]:
+    """How many finished backups there are, how many of them from the future, and the newest of the others first.
 
+    Raises OSError, or PermanentError if there are too many. A file's time is whatever its writer or a copy says.
     A missing directory is an error: Path.glob would call it empty.
     """
     next(place.directory.iterdir(), None)
     entries = list(islice(place.directory.glob(place.pattern), MAX_ENTRIES + 1))
     if len(entries) > MAX_ENTRIES:
         raise PermanentError(Reason.MALFORMED, f"more than {MAX_ENTRIES} files match {place.pattern}")
-    files = [file for file in map(_describe, entries) if file is not None and is_settled(file.modified)]
-    return len(files), heapq.nlargest(KEPT_FILES, files, key=lambda file: (file.modified_ns, file.path))
+    known = [file for file in map(_describe, entries) if file is not None]
+    files = [file for file in known if now - file.modified >= settle_seconds]
+    future = sum(file.modified > now + max(FUTURE_SECONDS, settle_seconds) for file in known)
+    newest = heapq.nlargest(KEPT_FILES, files, key=lambda file: (file.modified_ns, file.path))
+    return len(files) + future, future, newest
 
 
 def modified_at(path: Path) -> float | None:

@@ -10,7 +10,7 @@ import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from chassis.kubernetes_paths import resource_path
 from exporter.backup_files import BackupPlace, Folder, Inspector, modified_at
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
+from exporter.items import FUTURE_SECONDS, Loss, note, past_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from exporter.catalogue import Family
     from exporter.sources import Sources
 
-CRON_JOB, SNAPSHOT = "cronjob", "snapshot"
+CRON_JOB, SNAPSHOT, RESTORE = "cronjob", "snapshot", "restore_test"
 KIND_LABEL = ("kind",)
 THREAD_SHARE = 0.5
 """The part of the deadline that looking at files may take: the rest is for a slow disk to notice that it is over."""
@@ -43,6 +44,11 @@ LAST_SUCCESS = Metric(
 EXISTS = Metric(
     "controlcore_backup_exists",
     "Whether there is a good backup of this kind at all; absent while that is not known.",
+    labels=KIND_LABEL,
+)
+FUTURE = Metric(
+    "controlcore_backup_future_times",
+    "Times of backup files, of the CronJob and of marker files that lie in the future: unknown, and left out.",
     labels=KIND_LABEL,
 )
 FILES = Metric("controlcore_backup_files", "Finished backup files.", labels=KIND_LABEL)
@@ -109,8 +115,9 @@ class BackupSettings(CollectorSettings):
     def _have_own_kinds(cls, places: tuple[BackupPlace, ...]) -> tuple[BackupPlace, ...]:
         """Refuses two directories of one kind, and kinds that mean something else."""
         kinds = [place.kind for place in places]
-        if len(set(kinds)) < len(kinds) or {CRON_JOB, SNAPSHOT} & set(kinds):
-            raise ValueError(f"each place needs a kind of its own, and none of them {CRON_JOB} or {SNAPSHOT}")
+        if len(set(kinds)) < len(kinds) or {CRON_JOB, SNAPSHOT, RESTORE} & set(kinds):
+            taken = f"{CRON_JOB}, {SNAPSHOT} or {RESTORE}"
+            raise ValueError(f"each place needs a kind of its own, and none of them {taken}")
         return places
 
 
@@ -120,10 +127,14 @@ class Look:
 
     folders: dict[str, Folder] = field(default_factory=dict)
     moments: dict[str, float | None] = field(default_factory=dict)
-    """Unix time of the last success by kind; None is that there was none."""
+    """Unix time of the last success by kind; None is that there was none. A kind of which it is unknown is missing."""
+    future: dict[str, int] = field(default_factory=dict)
+    """How many times lie in the future, by kind."""
     restore_test: float | None = None
     was_restore_asked: bool = False
-    cron_job: JsonObject | None = None
+    is_restore_recorded: bool = False
+    suspended: bool | None = None
+    scheduled: float | None = None
     failure: BackendError | None = None
 
 
@@ -131,7 +142,8 @@ class Look:
     scope=Scope.DEPLOYMENT,
     settings=BackupSettings,
     metrics=(
-        LAST_SUCCESS, EXISTS, FILES, NEWEST, SIZE, RATIO, VERIFIED, SUSPENDED, SCHEDULED, RESTORE_TEST, RESTORE_TESTED,
+        LAST_SUCCESS, EXISTS, FUTURE, FILES, NEWEST, SIZE, RATIO, VERIFIED, SUSPENDED, SCHEDULED, RESTORE_TEST,
+        RESTORE_TESTED,
     ),
     rbac=("get batch/cronjobs",),
 )  # fmt: skip
@@ -177,8 +189,8 @@ class BackupCollector:
         if isinstance(found, BackendError):
             look.failure = look.failure or found
         elif found is not None:
-            look.cron_job = found
-            look.moments[CRON_JOB] = _moment(found, "lastSuccessfulTime")
+            _read_status(look, found, now)
+        note(Loss.FUTURE, sum(look.future.values()))
         return Result(publish(look), failure=look.failure)
 
     def _look(self, now: float, is_over: Callable[[], bool]) -> Look:
@@ -191,14 +203,18 @@ class BackupCollector:
                 look.failure = look.failure or error
                 continue
             look.folders[place.kind] = folder
+            look.future[place.kind] = folder.future
             if folder.has_success is not None:
                 look.moments[place.kind] = folder.success.modified if folder.success is not None else None
         try:
             if self._settings.snapshot_file is not None:
-                look.moments[SNAPSHOT] = modified_at(self._settings.snapshot_file)
+                _keep(look, SNAPSHOT, modified_at(self._settings.snapshot_file), now)
             if self._settings.restore_test_file is not None:
-                look.restore_test = modified_at(self._settings.restore_test_file)
+                found = modified_at(self._settings.restore_test_file)
                 look.was_restore_asked = True
+                look.is_restore_recorded = found is not None
+                look.future[RESTORE] = int(found is not None and found > now + FUTURE_SECONDS)
+                look.restore_test = None if look.future[RESTORE] else found
         except BackendError as error:
             look.failure = look.failure or error
         return look
@@ -223,10 +239,10 @@ def publish(look: Look) -> tuple[Family, ...]:
         for kind, folder in look.folders.items()
         if folder.newest is not None and folder.previous is not None and folder.previous.size_bytes > 0
     }
-    job = look.cron_job
     return (
         LAST_SUCCESS.family({(kind,): moment for kind, moment in look.moments.items() if moment is not None}),
         EXISTS.family({(kind,): moment is not None for kind, moment in look.moments.items()}),
+        FUTURE.family({(kind,): count for kind, count in look.future.items()}),
         FILES.family({(kind,): folder.count for kind, folder in look.folders.items()}),
         NEWEST.family({(kind,): file.modified for kind, file in newest.items()}),
         SIZE.family({(kind,): file.size_bytes for kind, file in newest.items()}),
@@ -234,11 +250,29 @@ def publish(look: Look) -> tuple[Family, ...]:
         VERIFIED.family(
             {(kind,): folder.is_whole for kind, folder in look.folders.items() if folder.is_whole is not None}
         ),
-        SUSPENDED.value(None if job is None else bool((job.get("spec") or {}).get("suspend"))),
-        SCHEDULED.value(None if job is None else _moment(job, "lastScheduleTime")),
+        SUSPENDED.value(look.suspended),
+        SCHEDULED.value(look.scheduled),
         RESTORE_TEST.value(look.restore_test),
-        RESTORE_TESTED.value(look.restore_test is not None if look.was_restore_asked else None),
+        RESTORE_TESTED.value(look.is_restore_recorded if look.was_restore_asked else None),
     )
+
+
+def _keep(look: Look, kind: str, moment: float | None, now: float) -> None:
+    """Notes the time of the last success, or that it lies in the future."""
+    look.future[kind] = int(moment is not None and moment > now + FUTURE_SECONDS)
+    if not look.future[kind]:
+        look.moments[kind] = moment
+
+
+def _read_status(look: Look, job: JsonObject, now: float) -> None:
+    """Notes what the CronJob says; what cannot be read is unknown, and the failure of the look."""
+    try:
+        look.suspended = bool((job.get("spec") or {}).get("suspend"))
+        look.scheduled = past_of(_moment(job, "lastScheduleTime"), now)
+        _keep(look, CRON_JOB, _moment(job, "lastSuccessfulTime"), now)
+    except (BackendError, AttributeError) as error:
+        malformed = PermanentError(Reason.MALFORMED, "the CronJob cannot be read")
+        look.failure = look.failure or (error if isinstance(error, BackendError) else malformed)
 
 
 def _moment(job: JsonObject, name: str) -> float | None:
@@ -247,6 +281,7 @@ def _moment(job: JsonObject, name: str) -> float | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError) as error:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError) as error:
         raise PermanentError(Reason.MALFORMED, f"the CronJob's {name} is no time") from error

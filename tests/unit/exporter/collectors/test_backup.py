@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from chassis.errors import PermanentError, Reason, TransientError
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.backup import BackupCollector, BackupSettings
+from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, samples, value
@@ -107,9 +108,9 @@ async def test_previous_backup_of_no_size_gives_no_ratio(tmp_path):
 
 
 async def test_status_that_is_no_time_is_malformed():
-    with pytest.raises(PermanentError) as caught:
-        await collect(cron_job(lastSuccessfulTime="yesterday"))
-    assert caught.value.reason is Reason.MALFORMED
+    result = await collect(cron_job(lastSuccessfulTime="yesterday"))
+    assert result.failure.reason is Reason.MALFORMED
+    assert LAST not in samples(result.families)
 
 
 async def test_hanging_file_system_costs_one_thread_and_is_a_timeout(tmp_path):
@@ -138,3 +139,48 @@ async def test_nothing_to_look_at_is_not_configured():
 def test_kinds_that_would_be_mixed_up_are_refused(tmp_path, kinds):
     with pytest.raises(ValidationError):
         BackupSettings(places=tuple({"kind": kind, "directory": tmp_path} for kind in kinds))
+
+
+FUTURE, NEWEST = "controlcore_backup_future_times", "controlcore_backup_newest_timestamp_seconds"
+
+
+async def test_backup_that_is_dated_ahead_is_unknown(tmp_path):
+    """X6: a file dated ten days ahead silenced ControlCoreBackupMissing for eleven days."""
+    good = gzip.compress(b"x")
+    write(tmp_path / "full_backup_1.sql.gz", good, 25)
+    write(tmp_path / "full_backup_2.sql.gz", good, -240)
+    with counting() as losses:
+        result = await collect(places=({"kind": "full", "directory": tmp_path},))
+    assert value(result.families, LAST, "full") == value(result.families, NEWEST, "full") == NOW - 25 * 3600
+    assert (value(result.families, FUTURE, "full"), losses.dropped[Loss.FUTURE]) == (1, 1)
+    assert value(result.families, "controlcore_backup_files", "full") == 2
+
+
+async def test_only_backups_from_the_future_say_neither_that_there_is_one_nor_that_there_is_none(tmp_path):
+    write(tmp_path / "full_backup_1.sql.gz", gzip.compress(b"x"), -0.1)
+    result = await collect(places=({"kind": "full", "directory": tmp_path},))
+    assert not {LAST, EXISTS, NEWEST, VERIFIED} & set(samples(result.families))
+    assert value(result.families, FUTURE, "full") == 1
+
+
+async def test_every_other_time_from_the_future_is_unknown_too(tmp_path):
+    """X6, siblings: markers and the CronJob's status."""
+    result = await collect(
+        cron_job(lastSuccessfulTime="2099-01-15T06:00:00Z", lastScheduleTime="2099-01-15T05:55:00Z"),
+        snapshot_file=write(tmp_path / "snapshot", b"", -3),
+        restore_test_file=write(tmp_path / "restore", b"", -3),
+    )
+    assert samples(result.families)[FUTURE] == {("cronjob",): 1, ("snapshot",): 1, ("restore_test",): 1}
+    assert not {LAST, EXISTS, RESTORE, "controlcore_backup_cronjob_last_schedule_timestamp_seconds"} & set(
+        samples(result.families)
+    )
+    assert value(result.families, RECORDED) == 1
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", 7, [], {}, "9" * 400])
+@pytest.mark.parametrize("name", ["lastSuccessfulTime", "lastScheduleTime"])
+async def test_cron_job_that_cannot_be_read_costs_nothing_else(tmp_path, name, text):
+    write(tmp_path / "full_backup_1.sql.gz", gzip.compress(b"x"), 1)
+    result = await collect(cron_job(**{name: text}), places=({"kind": "full", "directory": tmp_path},))
+    assert value(result.families, LAST, "full") == NOW - 3600
+    assert value(result.families, LAST, "cronjob") is None
