@@ -7,6 +7,8 @@ that did not. A connection whose call did not end well is dropped, so that no re
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +36,33 @@ IDENTITY_SECONDS = 0.5
 
 BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
     (driver.TimeoutError, TransientError, Reason.TIMEOUT),
-    (driver.BusyLoadingError, TransientError, Reason.STARTING),
-    (driver.MasterDownError, TransientError, Reason.STARTING),
     (driver.AuthenticationError, PermanentError, Reason.AUTH),
     (driver.AuthorizationError, PermanentError, Reason.AUTH),
-    (driver.NoPermissionError, PermanentError, Reason.PERMISSION),
     (driver.OutOfMemoryError, TransientError, Reason.EXHAUSTED),
     (driver.InvalidResponse, PermanentError, Reason.PROTOCOL),
 )
 """The first match decides; subclasses come before their bases."""
+
+REFUSALS: dict[str, tuple[type[BackendError], Reason]] = {
+    "LOADING": (TransientError, Reason.STARTING),
+    "MASTERDOWN": (TransientError, Reason.STARTING),
+    "CLUSTERDOWN": (TransientError, Reason.STARTING),
+    "BUSY": (TransientError, Reason.OVERLOADED),
+    "MISCONF": (TransientError, Reason.PROTOCOL),
+    "NOAUTH": (PermanentError, Reason.AUTH),
+    "NOPERM": (PermanentError, Reason.PERMISSION),
+}
+"""First words of errors by which a server that runs refuses commands (https://redis.io/docs/latest/develop/reference/
+protocol-spec/, simple errors; the words are those of Redis' src/server.c)."""
+CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (driver.BusyLoadingError, "LOADING"),
+    (driver.MasterDownError, "MASTERDOWN"),
+    (driver.ClusterDownError, "CLUSTERDOWN"),
+    (driver.NoPermissionError, "NOPERM"),
+)
+"""Errors of which redis-py cuts off the first word."""
+FIRST_WORD = re.compile(r"[A-Z]+(?= |$)")
+NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
 
 
 def translate(error: BaseException) -> BackendError:
@@ -52,9 +72,11 @@ def translate(error: BaseException) -> BackendError:
         return TransientError(Reason.TIMEOUT, "the deadline passed")
     if "max number of clients" in message:
         return TransientError(Reason.EXHAUSTED, message)
-    for kind, result, reason in BY_TYPE:
-        if isinstance(error, kind):
-            return result(reason, message)
+    code = refusal_code(error)
+    known = [REFUSALS[code]] if code else [(result, why) for kind, result, why in BY_TYPE if isinstance(error, kind)]
+    if known:
+        result, reason = known[0]
+        return result(reason, message, code=code)
     cause = _socket_cause(error)
     if cause is not None:
         return socket_error(cause)
@@ -62,6 +84,20 @@ def translate(error: BaseException) -> BackendError:
         return TransientError(Reason.CLOSED, message)
     is_database_missing = "DB index is out of range" in message
     return PermanentError(Reason.MISSING if is_database_missing else Reason.PROTOCOL, message)
+
+
+def refusal_code(error: BaseException) -> str:
+    """The first word of an error by which a running server refuses commands; empty for every other failure.
+
+    A wrong password is none: whether the server would have answered PING is unknown.
+    """
+    for kind, code in CODES:
+        if isinstance(error, kind):
+            return code
+    if isinstance(error, driver.AuthenticationError):
+        return "NOAUTH" if "Authentication required" in str(error) else ""
+    word = FIRST_WORD.match(str(error)) if isinstance(error, driver.ResponseError) else None
+    return word.group() if word is not None and word.group() in REFUSALS else ""
 
 
 def _socket_cause(error: BaseException) -> OSError | None:
@@ -95,8 +131,9 @@ class RedisSession:
 
     async def probe(self, address: RedisAddress, timeout_seconds: float) -> float:
         """The same as the function `probe`; the session leaves a server that is not the one met here."""
-        seconds, self._met = await _meet(address, timeout_seconds, asks_identity=True)
-        return seconds
+        meeting = await _meet(address, timeout_seconds, asks_identity=True)
+        self._met = meeting.server
+        return meeting.outcome()
 
     async def info(self, *sections: str, timeout_seconds: float) -> Mapping[str, str | int | float]:
         """The fields of INFO, numbers as numbers; `db0` and its like stay text. No section means Redis' default set.
@@ -209,31 +246,54 @@ class RedisSession:
 async def probe(address: RedisAddress, timeout_seconds: float) -> float:
     """Connects afresh, authenticates, sends PING and disconnects; returns the seconds until PONG.
 
-    Raises BackendError; never waits longer than `timeout_seconds`.
+    Raises BackendError; its `code` is one of REFUSALS when the server did answer, with an error, and empty otherwise.
+    Never waits longer than `timeout_seconds`.
     """
-    return (await _meet(address, timeout_seconds, asks_identity=False))[0]
+    return (await _meet(address, timeout_seconds, asks_identity=False)).outcome()
 
 
-async def _meet(address: RedisAddress, timeout_seconds: float, *, asks_identity: bool) -> tuple[float, str | None]:
-    """Seconds until PONG, and which server sent it; None when that is not asked or not told in time."""
-    server = None
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """How a server answered PING on a new connection."""
+
+    seconds: float
+    server: str | None = None
+    """Which server it is; None when that is not asked or not told in time."""
+    refusal: BackendError | None = None
+    """The error that it sent instead of PONG."""
+
+    def outcome(self) -> float:
+        """The seconds until PONG; raises the refusal if there was one."""
+        if self.refusal is not None:
+            raise self.refusal
+        return self.seconds
+
+
+async def _meet(address: RedisAddress, timeout_seconds: float, *, asks_identity: bool) -> Meeting:
+    """Connects, sends PING and disconnects; raises BackendError when the server does not answer."""
+    server, refusal = None, None
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
         async with asyncio.timeout(timeout_seconds):
             connection = await _connect(address)
             try:
-                answer = await _exchange(connection, ("PING",))
+                try:
+                    answer = await _exchange(connection, ("PING",))
+                except driver.RedisError as error:
+                    refusal = translate(error)
+                    if not refusal.code:
+                        raise
                 seconds = loop.time() - started
-                if asks_identity and answer == "PONG":
+                if asks_identity and (refusal is not None or answer == "PONG"):
                     server = await _identity_in_time(connection, (timeout_seconds - seconds) / 2)
             finally:
                 await connection.disconnect(nowait=True)
     except (driver.RedisError, OSError) as error:
         raise translate(error) from error
-    if answer != "PONG":
+    if refusal is None and answer != "PONG":
         raise PermanentError(Reason.PROTOCOL, "the answer to PING is not PONG")
-    return seconds, server
+    return Meeting(seconds, server, refusal)
 
 
 async def _identity_in_time(connection: Any, timeout_seconds: float) -> str | None:
@@ -257,23 +317,21 @@ async def _identity(connection: Any) -> str | None:
 
 
 def parse_info(text: str) -> dict[str, str | int | float]:
-    """The `name:value` lines of INFO's reply."""
+    """The `name:value` lines of INFO's reply; a version stays text, also one that looks like a number (7.10)."""
     fields: dict[str, str | int | float] = {}
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
+    for line in text.split("\n"):
+        name, colon, value = line.removesuffix("\r").partition(":")
         if colon and not line.startswith("#"):
-            fields[name] = _number(value)
+            fields[name] = value if name.endswith("_version") else _number(value)
     return fields
 
 
 def _number(text: str) -> str | int | float:
-    """A number where the text is one; versions, sizes with a unit and words stay text."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    """A decimal number where the text is one; sizes with a unit, words, `nan` and `1_000` stay text."""
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        return text
+    return float(text) if match.group(1) else int(text)
 
 
 async def _connect(address: RedisAddress) -> Any:

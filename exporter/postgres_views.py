@@ -107,13 +107,14 @@ SELECT count(*) FILTER (WHERE state IS NULL) AS hidden, count(*) FILTER (WHERE i
 # On a replica, PostgreSQL 10+. pg_stat_wal_receiver has no row without a connection to a primary, and its columns
 # are null without pg_monitor. After half of wal_receiver_timeout without a message the receiver asks the primary to
 # answer (0 switches that off), so that two thirds of it without one are silence. What a replica has replayed says
-# nothing of a primary that it does not hear. Everything received is replayed: no lag, however long nothing was written.
+# nothing of a primary that it does not hear. Everything received is replayed: no lag, however long nothing was written
+# (a receiver that has just begun may even be behind what is replayed).
 REPLAY = """
 SELECT pg_is_in_recovery() AS is_replica, r.pid IS NOT NULL AND r.status IS NULL AS hidden,
        r.status = 'streaming'
          AND r.last_msg_receipt_time > now() - 2.0 / 3 * coalesce(nullif(t.timeout, interval '0'), interval '60 s')
          AS is_linked,
-       pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AS is_replayed,
+       pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() AS is_replayed,
        extract(epoch FROM pg_last_xact_replay_timestamp())::float8 AS replayed_at,
        extract(epoch FROM now())::float8 AS now
   FROM (SELECT current_setting('wal_receiver_timeout')::interval AS timeout) AS t

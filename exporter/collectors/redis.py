@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis import redis
-from chassis.errors import CONNECTION_REASONS, BackendError
+from chassis.errors import CONNECTION_REASONS, BackendError, Reason
+from chassis.log import get_logger
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
-from exporter.redis_info import INFO_METRICS, read_info, read_version
+from exporter.redis_info import INFO_METRICS, read_info, read_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from chassis.clock import Clock
     from chassis.redis import RedisSession
     from chassis.redis_address import RedisAddress
     from exporter.catalogue import Family
@@ -27,7 +29,15 @@ if TYPE_CHECKING:
 
 COMPONENT = "redis"
 
-UP = Metric("controlcore_redis_up", "Whether the last PING on a fresh connection was answered.")
+UP = Metric(
+    "controlcore_redis_up", "Whether the last PING on a fresh connection was answered, be it with an error of Redis."
+)
+REFUSED = Metric(
+    "controlcore_redis_ping_refused",
+    "Whether the last PING was answered with this error (1), which most other commands get too; absent while Redis is"
+    " down.",
+    labels=("error",),
+)
 PING_DURATION = Metric(
     "controlcore_redis_ping_duration_seconds",
     "Duration of an answered probe: connect, authenticate, PING.",
@@ -36,7 +46,10 @@ PING_DURATION = Metric(
     buckets=FAST_BUCKETS,
 )
 FAILURES = Metric(
-    "controlcore_redis_connection_failures_total", "Probes that failed, by reason.", Kind.COUNTER, labels=("reason",)
+    "controlcore_redis_connection_failures_total",
+    "Probes that got no answer, or were refused our credentials, by reason.",
+    Kind.COUNTER,
+    labels=("reason",),
 )
 SERVER_CHANGES = Metric(
     "controlcore_redis_server_changes_total",
@@ -66,6 +79,7 @@ class RedisCollectorSettings(CollectorSettings):
         UP,
         PING_DURATION,
         FAILURES,
+        REFUSED,
         SERVER_CHANGES,
         *INFO_METRICS,
     ),
@@ -74,6 +88,7 @@ class RedisCollectorSettings(CollectorSettings):
 class RedisCollector:
     """Probes with a fresh connection and reads INFO over a kept one. Component `redis` is up like redis_up.
 
+    A Redis that answers with an error of its own (LOADING, BUSY, MISCONF, …) is up, and redis_ping_refused names it.
     At the limit of clients redis_up is 0 with the reason `exhausted`: the product opens new connections and gets none.
     """
 
@@ -84,12 +99,16 @@ class RedisCollector:
         session: RedisSession,
         probe: Probe = redis.probe,
         server_changes: Callable[[], int | None] = lambda: None,
+        *,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._address = address
         self._session = session
         self._probe = probe
         self._server_changes = server_changes
+        self._clock = clock
+        self._refused = ""
         self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
         self._durations = Histogram(PING_DURATION).born([()])
 
@@ -100,24 +119,44 @@ class RedisCollector:
         if sources.redis is None or sources.redis_address is None:
             raise NotConfiguredError("no Redis is configured")
         session = sources.redis
-        yield cls(settings, sources.redis_address, session, session.probe, lambda: session.server_changes)
+        yield cls(
+            settings,
+            sources.redis_address,
+            session,
+            session.probe,
+            lambda: session.server_changes,
+            clock=sources.clock,
+        )
 
     async def collect(self) -> Result:
         """Probes, then reads INFO where the probe was answered; INFO failing alone is a failure of the collection."""
         try:
             self._durations.observe(await self._probe(self._address, self._settings.probe_timeout_seconds))
         except BackendError as error:
-            self._failures.add((error.reason,))
-            return Result(self._verdict(is_up=False), {COMPONENT: False})
+            if not error.code or error.reason in {Reason.AUTH, Reason.PERMISSION}:
+                self._failures.add((error.reason,))
+            self._note(error.code, str(error))
+            if not error.code:
+                return Result(self._verdict(is_up=False), {COMPONENT: False})
+        else:
+            self._note("", "")
         try:
             fields = await self._session.info(timeout_seconds=self._settings.info_timeout_seconds)
         except BackendError as error:
             return Result(self._verdict(is_up=True), {COMPONENT: True}, error)
-        version = read_version(fields)
+        _, version = read_server(fields)
         versions = {} if version is None else {COMPONENT: version}
-        return Result((*self._verdict(is_up=True), *read_info(fields)), {COMPONENT: True}, versions=versions)
+        families = (*self._verdict(is_up=True), *read_info(fields, self._clock.now()))
+        return Result(families, {COMPONENT: True}, versions=versions)
+
+    def _note(self, refused: str, message: str) -> None:
+        """Remembers the error that answered PING, and logs it when it is another than the last time."""
+        if refused and refused != self._refused:
+            get_logger().warning("redis.ping_refused", error=refused.lower(), message=message)
+        self._refused = refused
 
     def _verdict(self, *, is_up: bool) -> tuple[Family, ...]:
         """What the probe alone says."""
         changes = SERVER_CHANGES.value(self._server_changes())
-        return (UP.value(is_up), self._durations.family(), self._failures.family(), changes)
+        refused = {(code.lower(),): code == self._refused for code in redis.REFUSALS} if is_up else {}
+        return (UP.value(is_up), self._durations.family(), self._failures.family(), REFUSED.family(refused), changes)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
 
+from chassis.errors import Reason
 from chassis.redis import RedisSession
 from chassis.redis_address import RedisAddress
 from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.sources import expose, make_sources, samples, value
 from tools.servers.ports import free_port
+from tools.servers.redis import RedisServer
 from tools.slowness import scaled
 
 UP, FAILURES = "controlcore_redis_up", "controlcore_redis_connection_failures_total"
@@ -99,3 +102,76 @@ async def test_limit_of_clients_is_exhausted(redis_url):
             await blocker._session._ask("CONFIG", "SET", "maxclients", "10000", timeout_seconds=2)
     assert before in expose(result.families)
     assert (value(result.families, UP), value(result.families, FAILURES, "exhausted")) == (0, 1)
+
+
+MEMORY, REFUSED = "controlcore_redis_memory_used_bytes", "controlcore_redis_ping_refused"
+
+
+class Stale(RedisServer):
+    """Answers PING with an error from the start, and is ready all the same."""
+
+    def is_ready(self):
+        try:
+            return self.call("PING").startswith("-MASTERDOWN")
+        except OSError:
+            return False
+
+
+async def refused_by(collector, error):
+    """The first collection in which PING is answered with this error."""
+    async with asyncio.timeout(scaled(20)):
+        while True:
+            result = await collector.collect()
+            if value(result.families, REFUSED, error) == 1:
+                return result
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(60)
+async def test_redis_that_cannot_write_its_snapshot_is_up_and_says_why():
+    """X8: MISCONF. It counted as down, and what INFO says of the failed snapshot was gone."""
+    with RedisServer(settings={"save": "3600 100000", "dbfilename": "taken.rdb"}) as server:
+        (server.folder / "taken.rdb").mkdir()  # a snapshot cannot take the place of a folder
+        server.call("SET", "key", "value")
+        server.call("BGSAVE")
+        async with opened(server.url) as collector:
+            result = await refused_by(collector, "misconf")
+    assert (value(result.families, UP), result.components, result.failure) == (1, {"redis": True}, None)
+    assert value(result.families, MEMORY) > 0
+    assert value(result.families, "controlcore_redis_snapshot_last_successful") == 0
+
+
+@pytest.mark.timeout(60)
+async def test_replica_without_its_primary_is_up_and_says_why():
+    """X8: MASTERDOWN."""
+    settings = {"replicaof": f"127.0.0.1 {free_port()}", "replica-serve-stale-data": "no"}
+    with Stale(settings=settings) as server:
+        async with opened(server.url) as collector:
+            result = await refused_by(collector, "masterdown")
+    assert (value(result.families, UP), result.failure) == (1, None)
+    assert value(result.families, "controlcore_redis_primary_link_up") == 0
+
+
+@pytest.mark.timeout(60)
+async def test_busy_redis_is_up_and_has_no_statistics():
+    """X8: BUSY. A script that does not end lets nothing through, not even INFO."""
+    with RedisServer(settings={"busy-reply-threshold": "50"}) as server:
+        script = asyncio.create_task(
+            asyncio.to_thread(server.call, "EVAL", "while true do end", "0", timeout_seconds=30), name="script"
+        )
+        async with opened(server.url, probe_timeout_seconds=scaled(0.5)) as collector:
+            result = await refused_by(collector, "busy")
+        server.call("SCRIPT", "KILL")
+        await script
+    assert value(result.families, UP) == 1
+    assert (result.failure.reason, MEMORY in samples(result.families)) == (Reason.OVERLOADED, False)
+
+
+@pytest.mark.timeout(60)
+async def test_redis_that_wants_a_password_is_up_and_counts_as_a_refused_login():
+    """X8: NOAUTH."""
+    with RedisServer(password="secret") as server:
+        async with opened(f"redis://127.0.0.1:{server.port}/0") as collector:
+            result = await refused_by(collector, "noauth")
+    assert (value(result.families, UP), value(result.families, FAILURES, "auth")) == (1, 1)
+    assert result.failure.reason is Reason.AUTH

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from chassis.errors import CONNECTION_REASONS, Reason, TransientError
+from chassis.redis import REFUSALS
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
+from tests.fakes.clock import ManualClock
 from tests.fakes.sources import ADDRESS, expose, golden, make_sources, samples, value
 
 INFO = {
@@ -34,7 +37,8 @@ INFO = {
     "keyspace_hits": 60,
     "keyspace_misses": 7,
 }
-UP = "controlcore_redis_up"
+UP, REFUSED = "controlcore_redis_up", "controlcore_redis_ping_refused"
+FAILURES = "controlcore_redis_connection_failures_total"
 
 
 class Session:
@@ -61,7 +65,7 @@ async def refuse(_address, _timeout_seconds):
 
 
 def make(session, probe=answer_quickly):
-    return RedisCollector(RedisCollectorSettings(), ADDRESS, session, probe)
+    return RedisCollector(RedisCollectorSettings(), ADDRESS, session, probe, clock=ManualClock())
 
 
 async def test_answering_redis_gives_the_golden_page():
@@ -75,7 +79,7 @@ async def test_redis_that_is_down_publishes_the_verdict_and_no_statistics():
     session = Session(INFO)
     result = await make(session, refuse).collect()
     assert value(result.families, UP) == 0
-    assert set(samples(result.families)) == {UP, "controlcore_redis_connection_failures_total"}
+    assert set(samples(result.families)) == {UP, FAILURES}
     assert (result.components, result.failure) == ({"redis": False}, None)
     assert session.asked == 0, "a kept connection would only answer for the past"
 
@@ -91,6 +95,37 @@ async def test_info_that_fails_alone_keeps_redis_up_and_fails_the_collection():
     assert value(result.families, UP) == 1
     assert "controlcore_redis_memory_used_bytes" not in samples(result.families)
     assert result.failure.reason is Reason.TIMEOUT
+
+
+def refusing(code, reason):
+    async def probe(_address, _timeout_seconds):
+        raise TransientError(reason, "an error of Redis", code=code)
+
+    return probe
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_redis_that_answers_with_an_error_is_up_and_tells_which(code):
+    """X8: it counted as down, and INFO, which says why, was not asked."""
+    session, reason = Session(INFO), REFUSALS[code][1]
+    collector = make(session, refusing(code, reason))
+    result = await collector.collect()
+    assert (value(result.families, UP), result.components, result.failure) == (1, {"redis": True}, None)
+    assert {labels[0] for labels, state in samples(result.families)[REFUSED].items() if state} == {code.lower()}
+    assert value(result.families, "controlcore_redis_memory_used_bytes") == 1048576
+    is_ours = reason in {Reason.AUTH, Reason.PERMISSION}
+    assert sum(samples(result.families)[FAILURES].values()) == is_ours
+    collector._probe = answer_quickly
+    assert not any(samples((await collector.collect()).families)[REFUSED].values())
+
+
+async def test_error_that_answers_ping_is_logged_once():
+    """X8: the log did not name it."""
+    collector = make(Session(INFO), refusing("MISCONF", Reason.PROTOCOL))
+    with capture_logs() as lines:
+        for _ in range(3):
+            await collector.collect()
+    assert [(line["event"], line["error"]) for line in lines] == [("redis.ping_refused", "misconf")]
 
 
 async def test_no_redis_is_not_configured():
