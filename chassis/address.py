@@ -27,6 +27,7 @@ class _Place(Protocol):
         ...
 
 
+ADVICE = "percent-encode #, /, ?, @, :, [ and % in a user or a password (# is %23)"
 PlaceT = TypeVar("PlaceT", bound=_Place)
 
 
@@ -84,14 +85,26 @@ class Address(ABC, Generic[PlaceT]):
 
 
 def split_url(url: SecretStr, setting: str, faults: list[Fault]) -> Url | None:
-    """The URL's parts and parameters; None, and a fault, when it is no URL."""
+    """The URL's parts and parameters; None, and a fault, when it is no URL.
+
+    A `#`, `/` or `?` of a password that is not percent-encoded ends the host's part before the `@`: the rest of the
+    password would be taken for a path, a parameter or a fragment, and its beginning for a host or a port.
+    """
+    text = url.get_secret_value()
     try:
-        parts = urlsplit(url.get_secret_value())
+        parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        faults.append(Fault(setting, "not a URL: the host or the port cannot be read"))
+        credentials = text.partition("://")[2].rpartition("@")[0]
+        advice = f"; {ADVICE}" if set(credentials) & set("#/?[]") else ""
+        faults.append(Fault(setting, f"not a URL: the host or the port cannot be read{advice}"))
         return None
-    return Url(parts, port, dict(parse_qsl(parts.query, keep_blank_values=True)))
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    is_cut = "@" not in parts.netloc and "@" in parts.path + "".join(parameters)
+    if "#" in text or (is_cut and parts.netloc):
+        faults.append(Fault(setting, f"not a URL: its user or password cannot be read; {ADVICE}"))
+        return None
+    return Url(parts, port, parameters)
 
 
 def refuse_unknown(

@@ -215,3 +215,19 @@ def test_what_gives_way_to_ours_is_told() -> None:
 def test_encryption_is_optional_on_the_way_to_another_host(url: str, is_optional: bool) -> None:  # noqa: FBT001
     """L12: `disable` is a decision, `prefer` is what nobody decided."""
     assert target_of(url).is_encryption_optional is is_optional
+
+
+@pytest.mark.parametrize("password", ["pa#ss", "12#34", "pa/ss", "12/34", "pa?ss", "12?34"])
+def test_password_that_is_not_encoded_is_told_to_be(password):
+    """X19: the same as for Redis."""
+    with pytest.raises(ConfigError) as caught:
+        PostgresAddress.parse(f"postgresql://api:{password}@db.example:5432/control_core_db")
+    assert "percent-encode" in str(caught.value)
+    assert "34" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://db.example/x?user=a@b&password=c@d", "postgresql://a%40b:c@db.example/x"]
+)
+def test_at_sign_in_a_parameter_or_encoded_is_no_fault(url):
+    assert PostgresAddress.parse(url).target().user == "a@b"

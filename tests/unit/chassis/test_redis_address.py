@@ -97,3 +97,20 @@ def test_unreadable_password_file_is_an_auth_failure_that_names_the_setting(tmp_
     with pytest.raises(PermanentError, match=r"redis\.password_file") as caught:
         address.read_password(address.target())
     assert caught.value.reason is Reason.AUTH
+
+
+@pytest.mark.parametrize("user", ["", "api"])
+@pytest.mark.parametrize("place", ["redis://{}@redis.example:6379/0", "rediss://{}@redis.example/0"])
+@pytest.mark.parametrize("password", ["pa#ss", "#pass", "pass#", "12#34", "pa/ss", "12/34", "pa?ss", "12?34", "p[a"])
+def test_password_that_is_not_encoded_is_told_to_be(user, place, password):
+    """X19: it was "not a URL"; digits before the sign were even taken for a port of localhost."""
+    with pytest.raises(ConfigError) as caught:
+        RedisAddress.parse(place.format(f"{user}:{password}"))
+    assert "percent-encode" in str(caught.value)
+    assert password not in str(caught.value)
+    assert "34" not in str(caught.value)
+
+
+def test_encoded_password_is_the_password():
+    address = RedisAddress.parse("redis://:pa%23s%2Fs@redis.example:6379/0")
+    assert address.target().password.get_secret_value() == "pa#s/s"
