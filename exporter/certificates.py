@@ -1,11 +1,13 @@
-"""Reads from a certificate (X.509, DER) until when it is valid. No I/O.
+"""Reads from certificates (X.509, DER) until when they are valid. No I/O.
 
 Python's ssl tells the fields of a certificate only when it has verified it, and it is the one that cannot be verified
-any more, because it has expired, that must be told. So the one field is read here (RFC 5280, 4.1).
+any more, because it has expired, that must be told. So the few fields are read here (RFC 5280, 4.1).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from chassis.errors import PermanentError, Reason
@@ -19,22 +21,57 @@ LONG_FORM = 0x80
 MAX_LENGTH_BYTES = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What of one certificate is looked at."""
+
+    issuer: bytes
+    subject: bytes
+    """Names as they stand (DER): an issuer's is that of its own certificate, byte for byte (RFC 5280, 4.1.2.4)."""
+    not_after: float
+
+
 def read_not_after(certificate: bytes) -> float:
     """The Unix time of notAfter; raises PermanentError(malformed) for anything but a certificate."""
+    return read_certificate(certificate).not_after
+
+
+def read_certificate(certificate: bytes) -> Certificate:
+    """The certificate's names and its end; raises PermanentError(malformed) for anything but a certificate."""
     try:
         _, outer, _ = _element(certificate, SEQUENCE)
         _, body, _ = _element(outer, SEQUENCE)
         if body[:1] == bytes([CONTEXT_0]):
             body = _element(body, CONTEXT_0)[2]
-        for kind in (INTEGER, SEQUENCE, SEQUENCE):  # serialNumber, signature, issuer
+        for kind in (INTEGER, SEQUENCE):  # serialNumber, signature
             body = _element(body, kind)[2]
-        _, validity, _ = _element(body, SEQUENCE)
+        _, issuer, body = _element(body, SEQUENCE)
+        _, validity, body = _element(body, SEQUENCE)
         rest = _element(validity, *TIME_FORMATS)[2]
         kind, text, _ = _element(rest, *TIME_FORMATS)
         moment = datetime.strptime(text.decode("ascii"), TIME_FORMATS[kind])  # noqa: DTZ007 - Z is in the format
-        return moment.replace(tzinfo=UTC).timestamp()
+        return Certificate(issuer, _element(body, SEQUENCE)[1], moment.replace(tzinfo=UTC).timestamp())
     except ValueError as error:
         raise PermanentError(Reason.MALFORMED, f"not a certificate: {error}") from error
+
+
+def chain_not_after(chain: Sequence[Certificate]) -> float:
+    """Until when every certificate is valid that leads from the first one to a root, as far as they are shown.
+
+    What is shown besides is not looked at, and neither is a root: clients trust their own copy of it. Of two
+    certificates of one issuer a client takes the one that is valid, hence the later end.
+    """
+    current, others = chain[0], list(chain[1:])
+    end = current.not_after
+    while current.issuer != current.subject:
+        issuers = [each for each in others if each.subject == current.issuer]
+        if not issuers:
+            break
+        current = max(issuers, key=lambda each: each.not_after)
+        others = [each for each in others if each.subject != current.subject]
+        if current.issuer != current.subject:
+            end = min(end, current.not_after)
+    return end
 
 
 def _element(data: bytes, *kinds: int) -> tuple[int, bytes, bytes]:

@@ -17,7 +17,7 @@ from chassis.config import Section
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.sockets import socket_error
 from exporter.catalogue import Counter, Kind, Metric
-from exporter.certificates import read_not_after
+from exporter.certificates import chain_not_after, read_certificate
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 API = "api"
 HTTPS_PORT = 443
+READ_BYTES = 65536
 REASONS = (
     Reason.TIMEOUT,
     Reason.REFUSED,
@@ -43,6 +44,12 @@ REASONS = (
 NOT_AFTER = Metric(
     "controlcore_certificate_not_after_timestamp_seconds",
     "Unix time until which the endpoint's certificate is valid; absent when the handshake failed.",
+    labels=("endpoint",),
+    unit="seconds",
+)
+CHAIN_NOT_AFTER = Metric(
+    "controlcore_certificate_chain_not_after_timestamp_seconds",
+    "Unix time until which the endpoint's certificate and all intermediates that it shows are valid.",
     labels=("endpoint",),
     unit="seconds",
 )
@@ -87,7 +94,10 @@ class TlsSettings(CollectorSettings):
 
 
 @collector(
-    scope=Scope.DEPLOYMENT, settings=TlsSettings, metrics=(NOT_AFTER, API_EXPIRY, FAILURES), always=(FAILURES.name,)
+    scope=Scope.DEPLOYMENT,
+    settings=TlsSettings,
+    metrics=(NOT_AFTER, CHAIN_NOT_AFTER, API_EXPIRY, FAILURES),
+    always=(FAILURES.name,),
 )
 class TlsCollector:
     """Shakes hands with each endpoint; one that does not answer is absent and counted, which is no failure."""
@@ -109,26 +119,28 @@ class TlsCollector:
 
     async def collect(self) -> Result:
         """Looks at all certificates side by side."""
-        found: dict[str, float] = {}
+        found: dict[str, tuple[float, float]] = {}
         async with asyncio.TaskGroup() as group:
             for endpoint in self._endpoints:
                 group.create_task(self._look(endpoint, found), name=f"tls.{endpoint.name}")
         return Result(
             (
-                NOT_AFTER.family({(name,): moment for name, moment in found.items()}),
-                API_EXPIRY.family({(API,): found[API]} if API in found else {}),
+                NOT_AFTER.family({(name,): moment for name, (moment, _) in found.items()}),
+                CHAIN_NOT_AFTER.family({(name,): moment for name, (_, moment) in found.items()}),
+                API_EXPIRY.family({(API,): found[API][0]} if API in found else {}),
                 self._failures.family(),
             )
         )
 
-    async def _look(self, endpoint: TlsEndpoint, found: dict[str, float]) -> None:
-        """Notes until when one certificate is valid, or counts why that is unknown."""
+    async def _look(self, endpoint: TlsEndpoint, found: dict[str, tuple[float, float]]) -> None:
+        """Notes until when one certificate and its chain are valid, or counts why that is unknown."""
         try:
             async with self._places:
-                certificate = await fetch_certificate(endpoint, self._settings.handshake_timeout_seconds)
-            found[endpoint.name] = read_not_after(certificate)
+                shown = await fetch_chain(endpoint, self._settings.handshake_timeout_seconds)
+            chain = [read_certificate(certificate) for certificate in shown]
+            found[endpoint.name] = chain[0].not_after, chain_not_after(chain)
         except BackendError as error:
-            self._failures.add((endpoint.name, error.reason))
+            self._failures.add((endpoint.name, error.reason if error.reason in REASONS else Reason.UNREACHABLE))
 
 
 def endpoints_of(settings: TlsSettings, configuration: ExporterSettings) -> tuple[TlsEndpoint, ...]:
@@ -142,25 +154,66 @@ def endpoints_of(settings: TlsSettings, configuration: ExporterSettings) -> tupl
     return tuple((found | {endpoint.name: endpoint for endpoint in settings.endpoints}).values())
 
 
-async def fetch_certificate(endpoint: TlsEndpoint, timeout_seconds: float) -> bytes:
-    """The certificate (DER) that the endpoint shows, whatever it is worth; raises BackendError when it shows none.
+async def fetch_chain(endpoint: TlsEndpoint, timeout_seconds: float) -> list[bytes]:
+    """The certificates (DER) that the endpoint shows, its own first; raises BackendError when it shows none.
 
-    The handshake waits without blocking the loop; its arithmetic on this side takes about a millisecond.
+    What happens after they were shown does not matter: with TLS 1.2 a server that wants a client's certificate refuses
+    before the handshake has ended. It waits without blocking the loop; the arithmetic takes about a millisecond.
     """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        async with asyncio.timeout(timeout_seconds):
-            _, writer = await asyncio.open_connection(
-                endpoint.host, endpoint.port, ssl=_trusting(), server_hostname=endpoint.server_name or endpoint.host
-            )
-    except (OSError, EOFError) as error:
-        raise socket_error(error if isinstance(error, OSError) else ConnectionResetError(str(error))) from error
+        tls = _trusting().wrap_bio(incoming, outgoing, server_hostname=endpoint.server_name or endpoint.host)
     except ValueError as error:
         raise PermanentError(Reason.MALFORMED, "not a name that can be asked for") from error
-    certificate: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.transport.abort()
-    if certificate is None:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+            try:
+                await _shake_hands(tls, incoming, outgoing, reader, writer)
+            finally:
+                writer.transport.abort()
+    except OSError as error:
+        chain = _shown(tls)
+        if not chain:
+            raise socket_error(error) from error
+    except ValueError as error:
+        raise PermanentError(Reason.MALFORMED, "not a name that can be asked for") from error
+    else:
+        chain = _shown(tls)
+    if not chain:
         raise PermanentError(Reason.TLS, "the endpoint shows no certificate")
-    return certificate
+    return chain
+
+
+async def _shake_hands(
+    tls: ssl.SSLObject,
+    incoming: ssl.MemoryBIO,
+    outgoing: ssl.MemoryBIO,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """The handshake over a plain connection, so that what was shown is known also when it fails; raises OSError."""
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            await writer.drain()
+            data = await reader.read(READ_BYTES)
+            if not data:
+                raise ConnectionResetError("closed during the handshake") from None
+            incoming.write(data)
+        else:
+            return
+
+
+def _shown(tls: ssl.SSLObject) -> list[bytes]:
+    """What the server has shown so far; Python 3.13 has a public name for what 3.10 and later can."""
+    public = getattr(tls, "get_unverified_chain", None)
+    if public is not None:
+        return list(public())
+    chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined] # noqa: SLF001 - see above
+    return [] if chain is None else [ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain]
 
 
 def _trusting() -> ssl.SSLContext:

@@ -101,3 +101,47 @@ async def test_endpoint_that_hangs_up_during_the_handshake_is_counted():
     counted = {labels for labels, count in samples(result.families)[FAILURES].items() if count}
     assert counted <= {("rude", "closed"), ("rude", "tls")}
     assert len(counted) == 1
+
+
+CHAIN = "controlcore_certificate_chain_not_after_timestamp_seconds"
+
+
+def sign(folder, name, days, issuer=None, extension="basicConstraints=CA:TRUE"):
+    """A key and a certificate of so many days, signed by `issuer` or by itself."""
+    key, request, certificate, wanted = (folder / f"{name}.{end}" for end in ("key", "csr", "crt", "ext"))
+    wanted.write_text(extension)
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request))
+    by = ("-signkey", str(key))
+    if issuer is not None:
+        by = ("-CA", str(folder / f"{issuer}.crt"), "-CAkey", str(folder / f"{issuer}.key"), "-set_serial", "7")
+    arguments = ("-in", str(request), "-days", str(days), "-extfile", str(wanted), "-out", str(certificate))
+    openssl("x509", "-req", *arguments, *by)
+    return key, certificate
+
+
+async def test_intermediate_that_expires_first_is_the_end_of_the_chain(tmp_path):
+    """X10: only the endpoint's own certificate was looked at. A root that is shown, too, does not count."""
+    _, root = sign(tmp_path, "root", -1)
+    _, middle = sign(tmp_path, "middle", -1, "root")
+    key, leaf = sign(tmp_path, "leaf", 90, "middle", "basicConstraints=CA:FALSE")
+    shown = tmp_path / "shown.pem"
+    shown.write_text("".join(each.read_text() for each in (leaf, middle, root)))
+    async with serving(key, shown) as port:
+        families = (await collect(old=port)).families
+    assert value(families, NOT_AFTER, "old") == end_of(leaf)
+    assert value(families, CHAIN, "old") == end_of(middle) < datetime.now(UTC).timestamp()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_server_that_wants_a_clients_certificate_shows_its_own(tmp_path, version):
+    """X10: with TLS 1.2 it refuses before the handshake has ended, and was absent."""
+    pair = make_serving_pair(tmp_path, "served")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pair.certificate_path))
+    context.load_cert_chain(pair.certificate_path, pair.key_path)
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        families = (await collect(mutual=server.sockets[0].getsockname()[1])).families
+    assert value(families, NOT_AFTER, "mutual") == end_of(pair.certificate_path)
+    assert set(samples(families)[FAILURES].values()) == {0.0}
