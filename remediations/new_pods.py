@@ -63,6 +63,9 @@ async def read_new_pods(api: ClusterApi, namespace: str, document: JsonObject, t
     unread = [found for task in lists.values() if isinstance(found := task.result(), str)]
     objects = [task.result() for task in named]
     ranges, quotas = lists["limitranges"].result(), lists["resourcequotas"].result()
+    if spec.get("resources"):  # Kubernetes 1.34: they take the place of the containers'
+        unread.append("quotas and LimitRanges: resources of the pod as a whole are not judged")
+        ranges = quotas = ""
     items = [] if isinstance(ranges, str) else [each for item in ranges for each in item["spec"].get("limits") or ()]
     containers = _containers(spec, items)
     judged = _judge_quotas(quotas, containers, knows_defaults=not isinstance(ranges, str))
@@ -165,25 +168,23 @@ def _break_ranges(items: Iterable[Mapping[str, Any]], containers: Sequence[Conta
         if item["type"] == "Container":
             found += [words for each in containers for words in _break(item, each.name, each.requests, each.limits)]
         elif item["type"] == "Pod":
-            found += _break(item, "the pod", _sum(containers, "requests"), _sum(containers, "limits"), is_pod=True)
+            found += _break(item, "the pod", _sum(containers, "requests"), _sum(containers, "limits"))
     return found
 
 
-def _break(
-    item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts, *, is_pod: bool = False
-) -> Iterable[str]:
-    """What one limit says of a container, or of a whole pod, which need not name every resource."""
+def _break(item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts) -> Iterable[str]:
+    """What one limit says of a container, or of a whole pod."""
     for name, most in _amounts(item.get("max")).items():
         amount = max((each[name] for each in (requests, limits) if name in each), default=None)
-        if (amount is None or name not in limits) and not is_pod:
+        if amount is None or name not in limits:
             yield f"LimitRange: {who} has no limit of {name}"
-        elif amount is not None and amount > most:
+        elif amount > most:
             yield f"LimitRange: {who} asks for {_show(amount)} of {name}, at most {_show(most)} is allowed"
     for name, least in _amounts(item.get("min")).items():
         amount = min((each[name] for each in (requests, limits) if name in each), default=None)
-        if (amount is None or name not in requests) and not is_pod:
+        if amount is None or name not in requests:
             yield f"LimitRange: {who} has no request of {name}"
-        elif amount is not None and amount < least:
+        elif amount < least:
             yield f"LimitRange: {who} asks for {_show(amount)} of {name}, at least {_show(least)} is needed"
     for name, ratio in _amounts(item.get("maxLimitRequestRatio")).items():
         if requests.get(name) and name in limits and limits[name] / requests[name] > ratio:

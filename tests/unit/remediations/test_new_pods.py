@@ -33,7 +33,7 @@ def limits(**item: Any) -> dict[str, Any]:
     return {"spec": {"limits": [{"type": "Container", **item}]}}
 
 
-async def read(api: FakeCluster, resources: dict[str, Any] | None = None, **spec: Any) -> NewPods:
+async def read(api: FakeCluster, resources: dict[str, Any] | None = None, /, **spec: Any) -> NewPods:
     document = a_deployment(ready=3, **({} if resources is None else {"resources": resources}))
     document["spec"]["template"]["spec"] |= spec
     return await read_new_pods(api, NAMESPACE, document, 1.0)
@@ -75,6 +75,13 @@ async def test_quota_that_wants_a_number_of_every_container_refuses_one_without(
     assert await read(filled, {}) == NewPods()
 
 
+async def test_resources_of_the_whole_pod_are_told_and_not_judged():
+    """The containers need name none then, so what they lack is no refusal."""
+    refusing = cluster(quota=quota({"limits.cpu": "1"}, {}), limits=limits(max={"cpu": "1"}))
+    found = await read(refusing, {}, resources={"limits": {"cpu": "1"}})
+    assert (found.refusals, found.crowded, len(found.unread)) == ((), (), 1)
+
+
 async def test_quota_with_scopes_is_told_and_not_judged():
     found = await read(cluster(quota=quota({"pods": "0"}, {"pods": "3"}, scopes=["BestEffort"])))
     assert (found.refusals, found.crowded, len(found.unread)) == ((), (), 1)
@@ -91,6 +98,8 @@ async def test_quota_with_scopes_is_told_and_not_judged():
         ({"maxLimitRequestRatio": {"cpu": "4"}}, "limit over request of cpu"),
         ({"maxLimitRequestRatio": {"cpu": "10"}}, None),
         ({"type": "Pod", "max": {"cpu": "500m"}}, "the pod asks for 1 of cpu"),
+        ({"type": "Pod", "max": {"ephemeral-storage": "1Gi"}}, "the pod has no limit of ephemeral-storage"),
+        ({"type": "Pod", "min": {"ephemeral-storage": "1Gi"}}, "the pod has no request of ephemeral-storage"),
         ({"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}, None),
     ],
 )
