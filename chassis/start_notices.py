@@ -1,4 +1,4 @@
-"""What operators should know at the start: settings from elsewhere that these programs do not use.
+"""What operators should know at the start: settings from elsewhere that are not used, credentials that others can read.
 
 Other clients of PostgreSQL and HTTP take them from the environment. Here nothing but the configuration decides where a
 password goes, so what is set and ignored is named.
@@ -6,12 +6,18 @@ password goes, so what is set and ignored is named.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from chassis.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from chassis.postgres_address import PostgresAddress
 
@@ -29,6 +35,8 @@ LIBPQ_VARIABLES = frozenset(
 """PostgreSQL documentation, 34.15 Environment Variables."""
 PROXY_VARIABLES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY"})
 """In capitals and in small letters."""
+CREDENTIAL = re.compile(r"(?:.*_)?(?:token|password|credentials|key)_files?|kubeconfig")
+"""Names of settings that hold the path of a file with a credential."""
 
 
 def ignored_variables(environment: Mapping[str, str], *, has_database: bool) -> tuple[str, ...]:
@@ -56,3 +64,52 @@ def tell(environment: Mapping[str, str], database: PostgresAddress | None) -> No
             sslmode=target.ssl_mode.value,
             hint="the password may cross the network in clear; use sslmode=verify-full, or disable if that is wanted",
         )
+
+
+async def tell_readable(settings: BaseModel) -> None:
+    """Logs, once for each start, the credential files that every user of the host may read or write."""
+    found = await asyncio.to_thread(files_open_to_others, settings)
+    if found:
+        get_logger().warning(
+            "credentials.readable_by_others",
+            files=[f"{setting}: {path}" for setting, path in found.items()],
+            hint="chmod 0600, or 0640 with the program's group",
+        )
+
+
+def files_open_to_others(settings: BaseModel) -> dict[str, Path]:
+    """The credential files with permissions for others, by setting; blocks on the disk.
+
+    A file of a Kubernetes volume is left out: the kubelet gives Secrets 0644 unless defaultMode says otherwise, and
+    only the pod's containers see them.
+    """
+    return {setting: path for setting, path in _credential_files(settings) if _is_open_to_others(path)}
+
+
+def _credential_files(value: Any, place: str = "", name: str = "") -> Iterator[tuple[str, Path]]:
+    """Every path under a setting that names a credential file, with the place of the setting."""
+    if isinstance(value, Path):
+        if CREDENTIAL.fullmatch(name):
+            yield place, value
+        return
+    if isinstance(value, BaseModel):
+        parts = ((field, field, getattr(value, field)) for field in type(value).model_fields)
+    elif isinstance(value, dict):
+        parts = ((str(key), name or str(key), item) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        parts = ((str(index), name, item) for index, item in enumerate(value))
+    else:
+        return
+    for step, field, item in parts:
+        yield from _credential_files(item, f"{place}.{step}" if place else step, field)
+
+
+def _is_open_to_others(path: Path) -> bool:
+    """Whether others than owner and group may use the file; False for one that cannot be looked at."""
+    try:
+        mode = path.stat().st_mode
+        # The kubelet writes a volume's files into a folder such as ..2026_01_02 and links ..data to it.
+        is_volume = any(part.startswith("..") for part in path.resolve().parts)
+    except OSError:
+        return False
+    return bool(mode & stat.S_IRWXO) and not is_volume

@@ -17,7 +17,7 @@ from chassis.clock import Clock
 from chassis.errors import ConfigError
 from chassis.http import Limits, Listener
 from chassis.lifecycle import Lifecycle
-from chassis.start_notices import tell
+from chassis.start_notices import tell, tell_readable
 from chassis.web_config import read_web
 from chassis.web_guard import WebGuard
 from exporter import landing
@@ -102,6 +102,7 @@ class Exporter:
             life.serves()
             names = [job.spec.name for job in self.main.jobs(settings)]
             tell(os.environ, addresses(settings)[0])
+            await tell_readable(settings)
             self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
                 tasks = [

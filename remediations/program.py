@@ -20,7 +20,7 @@ from chassis.lifecycle import Lifecycle
 from chassis.log import get_logger
 from chassis.postgres_address import PostgresAddress
 from chassis.quiet import Quiet
-from chassis.start_notices import tell
+from chassis.start_notices import tell, tell_readable
 from chassis.web_config import read_web
 from chassis.web_guard import Refused, WebGuard
 from remediations.acts import BY_SIGNAL, Act, ActKind
@@ -236,6 +236,7 @@ async def _announce(host: str, port: int, settings: RemediatorSettings, journal:
     """Says where we listen, what we found, and what of the environment is not used."""
     database = settings.database
     tell(os.environ, None if database is None else PostgresAddress.parse(database.url))
+    await tell_readable(settings)
     await _tell_roles(settings)
     counts = await journal.counts()
     get_logger().info(

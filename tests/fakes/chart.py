@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,8 @@ def check_config(folder: Path, config: str, *arguments: str) -> subprocess.Compl
 def write_secrets(folder: Path, config: str) -> str:
     """The configuration with every file below /run/secrets made, empty of meaning, in the folder instead."""
     made = folder / "secrets"
-    for name in ("database/password", "redis/password", "webhook/token", "keys/bouncer"):
+    roles = re.findall(r"/run/secrets/(roles/[a-z]+/[-.a-z0-9]+)", config)
+    for name in ("database/password", "redis/password", "webhook/token", "keys/bouncer", *roles):
         file = made / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("made-up-secret-of-sufficient-length-0123456789\n", encoding="utf-8")

@@ -49,6 +49,15 @@
       "kubernetes" dict
       "log" (dict "level" .Values.remediator.logLevel "form" "json") -}}
 {{- if .Values.remediator.webConfig.secret }}{{ $_ := set $config.server "web_config_file" (include "cc.webFile" .Values.remediator) }}{{ end -}}
+{{- if .Values.remediator.roles -}}
+{{-   $roles := dict -}}
+{{-   range $role, $held := .Values.remediator.roles -}}
+{{-     $files := list -}}
+{{-     range $held.tokenSecrets }}{{ $files = append $files (printf "/run/secrets/roles/%s/%s" $role .name) }}{{ end -}}
+{{-     $_ := set $roles $role (dict "token_files" $files "users" ($held.users | default list) "certificates" ($held.certificates | default list)) -}}
+{{-   end -}}
+{{-   $_ := set $config.server "roles" $roles -}}
+{{- end -}}
 {{- include "cc.change" (dict "into" $config "from" (deepCopy .Values.remediator.settings)) -}}
 {{- toYaml $config }}
 {{- end }}

@@ -12,6 +12,15 @@
 {{- end }}
 {{- end }}
 
+{{/* The Secrets with the tokens of the roles, each as the file ROLE/NAME; empty without any. */}}
+{{- define "cc.roleTokens" -}}
+{{- range $role, $held := .Values.remediator.roles }}
+{{- range $held.tokenSecrets }}
+- secret: {name: {{ .name }}, items: [{key: {{ .key | default "token" }}, path: {{ $role }}/{{ .name }}}]}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "cc.volumes" -}}
 {{- with .program.webConfig.secret }}
 - name: web-config

@@ -113,6 +113,28 @@ def test_the_remediator_accepts_its_configuration_and_policies(values: dict[str,
     assert "restart-api" in answer.stdout
 
 
+def test_roles_reach_the_configuration_and_their_tokens_are_mounted() -> None:
+    """S6: Alertmanager's Secret delivers; the people on call get a Secret of their own."""
+    roles = {"approve": {"tokenSecrets": [{"name": "oncall", "key": "secret"}], "users": ["ann"]}, "read": {}}
+    values = {"remediator": {**SMALL["remediator"], "roles": roles}}
+    server = yaml.safe_load(file_of(values, "controlcore-remediator", "config.yaml"))["server"]
+    assert server["roles"] == {
+        "approve": {"token_files": ["/run/secrets/roles/approve/oncall"], "users": ["ann"], "certificates": []},
+        "read": {"token_files": [], "users": [], "certificates": []},
+    }
+    pod = find_object(rendered(values), "Deployment", "controlcore-remediator")["spec"]["template"]["spec"]
+    (volume,) = [item for item in pod["volumes"] if item["name"] == "role-tokens"]
+    assert volume["projected"]["sources"] == [
+        {"secret": {"name": "oncall", "items": [{"key": "secret", "path": "approve/oncall"}]}}
+    ]
+    assert {"name": "role-tokens", "mountPath": "/run/secrets/roles", "readOnly": True} in pod["containers"][0][
+        "volumeMounts"
+    ]
+    assert "roles" not in yaml.safe_load(file_of(SMALL, "controlcore-remediator", "config.yaml"))["server"]
+    with pytest.raises(ChartError, match="admin"):
+        render({"remediator": {**SMALL["remediator"], "roles": {"admin": {}}}}, "controlcore", "controlcore")
+
+
 def test_names_modes_and_changes_reach_the_policies() -> None:
     document = yaml.safe_load(file_of(FULL, "controlcore-remediator", "policies.yaml"))
     policies = {policy["name"]: policy for policy in document["policies"]}

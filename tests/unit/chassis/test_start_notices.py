@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 import structlog
 
+from chassis.config import Section
 from chassis.postgres_address import PostgresAddress
-from chassis.start_notices import LIBPQ_VARIABLES, ignored_variables, tell
+from chassis.start_notices import LIBPQ_VARIABLES, files_open_to_others, ignored_variables, tell, tell_readable
 
 
 @pytest.mark.parametrize("name", sorted(LIBPQ_VARIABLES))
@@ -43,3 +47,67 @@ def test_nothing_to_tell_is_silence() -> None:
     with structlog.testing.capture_logs() as lines:
         tell({"PGHOST": "x"}, None)
     assert lines == []
+
+
+class Holders(Section):
+    """Settings with a list of files."""
+
+    token_files: tuple[Path, ...] = ()
+
+
+class Everything(Section):
+    """Settings with each kind of credential file, and with a file that is none."""
+
+    token_file: Path
+    more_token_files: tuple[Path, ...]
+    key_files: dict[str, Path]
+    kubeconfig: Path | None
+    roles: dict[str, Holders]
+    policies_file: Path
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_told"), [(0o644, True), (0o604, True), (0o602, True), (0o640, False), (0o600, False)]
+)
+def test_credential_that_others_may_use_is_told_once_with_its_setting(
+    tmp_path: Path, mode: int, is_told: object
+) -> None:
+    """L5: a token file of mode 0644 is read by every user of the host."""
+    names = ("token", "second", "key", "kubeconfig", "role", "policies")
+    for name in names:
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(mode)
+    files = {name: tmp_path / name for name in names}
+    settings = Everything(
+        token_file=files["token"],
+        more_token_files=(files["second"], tmp_path / "missing"),
+        key_files={"b1": files["key"]},
+        kubeconfig=files["kubeconfig"],
+        roles={"approve": Holders(token_files=(files["role"],))},
+        policies_file=files["policies"],
+    )
+    told = {
+        "token_file": files["token"],
+        "more_token_files.0": files["second"],
+        "key_files.b1": files["key"],
+        "kubeconfig": files["kubeconfig"],
+        "roles.approve.token_files.0": files["role"],
+    }
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(tell_readable(settings))
+
+    assert files_open_to_others(settings) == (told if is_told else {})
+    assert [line["event"] for line in lines] == (["credentials.readable_by_others"] if is_told else [])
+
+
+def test_file_of_a_kubernetes_volume_is_left_out(tmp_path: Path) -> None:
+    """L5: the kubelet writes ..TIME/token, links ..data to that folder and token to ..data/token."""
+    folder = tmp_path / "..2026_01_02_03_04_05.123"
+    folder.mkdir()
+    (folder / "token").write_text("x")
+    (folder / "token").chmod(0o644)
+    (tmp_path / "..data").symlink_to(folder.name)
+    (tmp_path / "token").symlink_to("..data/token")
+
+    assert files_open_to_others(Holders(token_files=(tmp_path / "token",))) == {}

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from remediations.answers import proposal_data
+from remediations.commands import render_data
 from remediations.digest import plan_hash
 from remediations.journal.port import Change, Delivery, Match, Record
 from remediations.journal.sqlite import open_journal
@@ -186,6 +187,31 @@ def test_every_command_speaks_yaml(capsys, config, tmp_path, arguments):
 
     assert status == 0
     assert "restart-api" in str(yaml.safe_load(out))
+
+
+MARKS = "a\u202eb\u2066c\u200bd\u061ce\ufefff\x1bg\x7fh\x85i\U000e0041j"
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_marks_that_a_terminal_obeys_are_escaped_in_every_form(form):
+    """L8: bidirectional and control marks of an alert's label or a reason do not reorder what is on the screen."""
+    content = {"reason": MARKS, MARKS: ["plain", MARKS], "word": "Größe"}
+
+    text = render_data(content, form)
+
+    assert text.replace("\n", "").isprintable()
+    assert (json.loads if form == "json" else yaml.safe_load)(text) == content
+    assert "Größe" in render_data({"word": "Größe"}, "yaml")
+
+
+def test_marks_are_escaped_in_tables_and_complaints(capsys, config, tmp_path):
+    """L8."""
+    store(tmp_path, {})
+    run(capsys, config, "pause", MARKS, "--reason", MARKS, "--owner", MARKS)
+
+    for arguments in (("pauses",), ("acts",), ("list",), ("show", MARKS), ("resume", f"{MARKS}x")):
+        _, out, err = run(capsys, config, *arguments)
+        assert (out + err).replace("\n", "").isprintable()
 
 
 def test_policy_that_acts_is_refused_on_a_journal_that_forgets(capsys, config, tmp_path):
