@@ -56,7 +56,7 @@ _EXPORTER = (
             Query(f"min({EXPORTER}_discovery_successful)", "discovery"),
         ),
         Form.STATE,
-        runbooks=("ControlCoreConfigReloadFailed", "ControlCoreDiscoveryFailing"),
+        runbooks=("ControlCoreConfigReloadFailed", "ControlCoreCredentialsNotReloaded", "ControlCoreDiscoveryFailing"),
     ),
     Panel(
         "Scrapes refused",

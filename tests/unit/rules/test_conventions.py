@@ -16,7 +16,7 @@ RULES = ROOT / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 POLICIES = ROOT / "remediations" / "shipped" / "policies.yaml"
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
-SEVERITIES = {"critical", "warning", "none"}
+SEVERITIES = {"critical", "warning", "info", "none"}
 # The guide's scrape configuration gives pods no such labels, so a rule that names them would never match.
 FOREIGN_LABELS = {"job", "namespace", "pod", "instance", "cluster"}
 # It fires always, so no innocent case exists; and receivers know it by this name, which other installations use too.
