@@ -49,8 +49,8 @@ POLICY: Mapping[str, str] = {
     "action": "What is done; one of the actions below.",
     "mode": (
         "How far the policy may go: `observe` decides and needs no right to write, `dry_run` sends its writes as "
-        "dry runs, `approve` waits for a person's yes to the very plan, `auto` acts. Where the API server does not "
-        "refuse what no policy allows, `auto` waits like `approve`."
+        "dry runs, `approve` waits for a person's yes to the very plan (role `approve`, or the command line), "
+        "`auto` acts. Where the API server does not refuse what no policy allows, `auto` waits like `approve`."
     ),
     "match": (
         "Alertmanager matchers by which alerts are found beside those that name the policy; for alerts that "
