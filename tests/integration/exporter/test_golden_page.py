@@ -61,7 +61,7 @@ MOVING = {
 }
 """What counts what comes and goes, or says what this machine's servers are set to."""
 COMING = {"controlcore_postgres_application_connections"}
-VERSIONED = {"controlcore_exporter_build_info", "controlcore_component_info"}
+VERSIONED = {"controlcore_exporter_build_info", "controlcore_component_info", "controlcore_redis_server_info"}
 VERSIONS = re.compile(r'(version|revision|python_version)="[^"]*"')
 SERIES = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?P<labels>\{.*\})? (?P<value>\S+)")
 
