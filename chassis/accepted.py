@@ -3,7 +3,7 @@
 A connection whose request is being answered keeps its place. All others (TLS handshake, unfinished header, idle, an
 answer that the peer does not take) give theirs up when a new connection needs one: first those of the address that
 holds most. So a new peer is heard however many silent connections there are. When every place is taken by a request,
-the new connection gets 503 and is closed.
+the new connection gets 503 and is closed. The same limits hold for requests, whose connections may have ended.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ class AcceptedConnections:
         server.request_handler = self.answer
         self._held: dict[Connection, None] = {}
         self._addresses: Counter[str] = Counter()
-        self._answering = 0
+        self.answering: Counter[str] = Counter()
+        """Requests being answered, by address; those of connections that have ended too."""
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = min(settings.max_connections, max(4, (allowed - SPARE_FILES) // 2))
         self._most_per_address = settings.max_per_address
@@ -140,19 +141,26 @@ class AcceptedConnections:
             await asyncio.sleep(0)  # what was accepted before gets its turn
 
     async def answer(self, request: BaseRequest) -> web.StreamResponse:
-        """Answers one request, or 503 when too many are being answered; a peer that left may still have one here."""
+        """Answers one request, or 503 when too many of its address, or of all, are being answered.
+
+        A request whose peer has left counts until its answer is ready. It counts for its own address, so that one
+        address which asks and leaves cannot take the places of the others.
+        """
         connection = None if request.transport is None else request.transport.get_protocol()
-        if self._answering >= self._most:
+        address = address_of(request.remote or "")
+        if self.answering[address] >= self._most_per_address or self.answering.total() >= self._most:
             self.note(Dropped.OVERLOADED)
             return web.Response(status=503, headers={"Retry-After": "1", "Connection": "close"})
-        self._answering += 1
+        self.answering[address] += 1
         try:
             if not isinstance(connection, Connection):
                 return await self._handler(request)
             with connection.answering(request):
                 return await self._handler(request)
         finally:
-            self._answering -= 1
+            self.answering[address] -= 1
+            if not self.answering[address]:
+                del self.answering[address]
 
     def close(self) -> None:
         """Ends the connections that have not come about yet; the server ends the others."""

@@ -22,6 +22,7 @@ from tools.servers.certificates import make_serving_pair
 from tools.slowness import scaled
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+NEIGHBOUR = "127.0.0.2"
 LARGE = 2 * 1024 * 1024
 """Pages of the path /large; the kernel's buffers of one connection do not hold it."""
 Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -37,9 +38,9 @@ class World:
     released: asyncio.Event
     asked: list[str] = field(default_factory=list)
 
-    async def connect(self, data: bytes = b"") -> Peer:
-        """A connection that has sent this much."""
-        reader, writer = await asyncio.open_connection(*self.listener.bound)
+    async def connect(self, data: bytes = b"", source: str = "127.0.0.1") -> Peer:
+        """A connection from this address that has sent this much."""
+        reader, writer = await asyncio.open_connection(*self.listener.bound, local_addr=(source, 0))
         self.stack.callback(writer.close)
         writer.write(data)
         return reader, writer
@@ -194,6 +195,21 @@ async def test_connection_that_leaves_during_its_request_still_counts() -> None:
             peer[1].transport.abort()
         await until(lambda: len(server.listener.connections) == 0)
         assert await server.status(await server.connect(NOW)) == "503"
+
+
+async def test_requests_without_a_reader_count_for_their_own_address_alone() -> None:
+    """S2: one address left request after request and took the places of all others with them."""
+    async with world(max_connections=8, max_per_address=4) as server:
+        for number in range(1, 5):
+            peer = await server.connect(ASK)
+            await until(lambda wanted=number: len(server.asked) == wanted)
+            peer[1].transport.abort()
+        await until(lambda: len(server.listener.connections) == 0)
+        assert [await server.status(await server.connect(NOW)) for _ in range(8)] == ["503"] * 8
+        assert await server.status(await server.connect(NOW, NEIGHBOUR)) == "200"
+        server.released.set()
+        await until(lambda: not server.listener.connections.answering)
+        assert await server.status(await server.connect(NOW)) == "200"
 
 
 async def test_unfinished_handshakes_give_their_places_up(tmp_path: Path) -> None:
