@@ -213,9 +213,7 @@ class Decider:
         change = changing(written_at=self._desk.clock.now())
         await lease.advance_through(planned, Move(State.WRITING, "intent", intent, change, before))
 
-    async def _hold(
-        self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float, *, is_attempt: bool = False
-    ) -> None:
+    async def _hold(self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float) -> None:
         """HELD until it is worth asking again; EXPIRED closes, and with attempts behind it without proof."""
         if decision.reason is HoldReason.EXPIRED:
             remediation = lease.remediation
@@ -229,16 +227,16 @@ class Decider:
         now = self._desk.clock.now()
         until = decision.until if decision.until is not None else now + retry_seconds
         next_at = max(now + LEAST_RETRY_SECONDS, min(now + retry_seconds, until))
-        change = changing(reason=decision.reason.value, next_at=next_at, is_attempt=is_attempt)
+        change = changing(reason=decision.reason.value, next_at=next_at)
         await lease.advance(State.HELD, "decision", data, change)
 
-    async def hold(self, lease: Lease, reason: HoldReason, detail: str, *, is_attempt: bool = False) -> None:
+    async def hold(self, lease: Lease, reason: HoldReason, detail: str) -> None:
         """HELD for a reason that showed only when writing; counted and logged like every decision."""
         policy = self._desk.policies().named(lease.remediation.policy)
         decision = Hold(reason, detail)
         data: dict[str, Any] = {"decision": "hold", "reason": reason.value, "detail": detail, "guards": []}
         retry_seconds = RETRY_SECONDS if policy is None else policy.retry_seconds
-        await self._hold(lease, decision, data, retry_seconds, is_attempt=is_attempt)
+        await self._hold(lease, decision, data, retry_seconds)
         self._tell(lease.remediation, decision, policy)
 
     async def _orphan(self, lease: Lease) -> None:

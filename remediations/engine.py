@@ -9,7 +9,8 @@
 
 Nothing is sent twice on a doubt, and every remediation has one operation id, so that a write of an earlier process that
 arrives late is recognised. Whatever was sent counts as an attempt, also when the answer was an error or none: towards
-the remediation's attempts, the budgets, the breaker and the metrics. The next attempt waits for the policy's retry.
+the remediation's attempts, the budgets, the breaker and the metrics. A 409 and a refused dry run are no attempts: the
+object stays as it was. The policy's retry lies between two attempts, and follows a refusal or a second 409 in a row.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ class Engine:
                 break
         if lease.remediation.state is State.CLAIMED:
             detail = f"changed {conflicts} times while it was judged"
-            await self._decider.hold(lease, HoldReason.OBJECT_CHANGED, detail, is_attempt=conflicts > 0)
+            await self._decider.hold(lease, HoldReason.OBJECT_CHANGED, detail)
 
     async def _step(self, lease: Lease) -> Sending | None:
         """One step from the present state; what became of sending, if anything was sent."""

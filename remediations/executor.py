@@ -173,11 +173,14 @@ class Executor:
         """Why the step is not sent now, by the word of the API server to the very same request as a dry run.
 
         None when the server would take it, and new pods too. An admission webhook that knows no dry run says nothing.
+        A refusal is marked as not sent, because the write itself never left.
         """
         self._require_lease(lease_until)
         asked = await self._dry_run(step)
         if asked.result is Sending.DONE or any(words in asked.detail for words in UNREHEARSED):
             return None
+        if asked.result is Sending.REFUSED:
+            asked = replace(asked, was_sent=False)
         return await self._look(step, asked) if asked.result in {Sending.CHANGED, Sending.REFUSED} else asked
 
     async def _judge_pods(self, step: PatchStep | CreateStep, answered: Sent) -> Sent:

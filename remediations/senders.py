@@ -60,7 +60,7 @@ class Sent:
     """metadata.generation of the last object written, as the server returned it."""
     hold: HoldReason | None = None
     was_sent: bool = True
-    """False: refused before anything left, because something that is needed to send it is missing."""
+    """False: the write never left, because something that it needs is missing or its dry run was refused."""
     warnings: tuple[str, ...] = ()
     """What the API server said beside its answer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from itertools import pairwise
 from typing import Any
 
@@ -16,17 +17,26 @@ from tests.fakes.kubernetes import DEPLOYMENT
 
 RETRY_SECONDS = 15.0
 POLICY = restart_policy(verify_timeout_seconds=60.0, retry_seconds=RETRY_SECONDS, expires_seconds=600.0)
-ANSWERS = {
+LOST = {
     "http-500": TransientError(Reason.HTTP_5XX, "HTTP status 500: failed calling webhook"),
     "http-503": TransientError(Reason.HTTP_5XX, "HTTP status 503"),
     "overloaded": TransientError(Reason.OVERLOADED, "HTTP status 429"),
     "time-out": TransientError(Reason.TIMEOUT, "no answer"),
     "reset": TransientError(Reason.CLOSED, "reset"),
     "refused-connection": TransientError(Reason.REFUSED, "connection refused"),
+}
+REFUSED = {
     "forbidden": PermanentError(Reason.PERMISSION, "HTTP status 403"),
     "invalid": PermanentError(Reason.MALFORMED, "HTTP status 422"),
     "policy-cannot-judge": PermanentError(Reason.INTERNAL, "HTTP status 422: expression resulted in error"),
 }
+PATCHES = {"dry-run": 1, "write": 2}
+"""Which PATCH of an attempt gets the answer: the first is the dry run, the second the write."""
+CHARGED = [
+    *(pytest.param(error, 1, id=f"{name}-dry-run") for name, error in LOST.items()),
+    *(pytest.param(error, 2, id=f"{name}-write") for name, error in (LOST | REFUSED).items()),
+]
+"""The answers that make an attempt. What the server refuses as a dry run was never sent."""
 
 
 @pytest.fixture
@@ -35,12 +45,13 @@ async def world(tmp_path):
         yield made
 
 
-def refuse(world: World, error: BackendError) -> list[float]:
-    """Every PATCH is answered so; when each was sent."""
+def refuse(world: World, error: BackendError, patch: int = 1) -> list[float]:
+    """The nth PATCH of every attempt is answered so; when each of these was sent."""
     sent: list[float] = []
+    numbers = itertools.count(1)
 
     def hook(verb: str, _path: str) -> None:
-        if verb == "patch":
+        if verb == "patch" and next(numbers) % patch == 0:
             sent.append(world.clock.now())
             raise error
 
@@ -57,10 +68,10 @@ async def run(world: World, seconds: float) -> None:
         await world.clock.advance(1.0)
 
 
-@pytest.mark.parametrize("error", ANSWERS.values(), ids=ANSWERS)
-async def test_write_is_tried_as_often_as_the_policy_says(world: World, error: BackendError):
+@pytest.mark.parametrize(("error", "patch"), CHARGED)
+async def test_write_is_tried_as_often_as_the_policy_says(world: World, error: BackendError, patch: int):
     await world.deliver()
-    sent = refuse(world, error)
+    sent = refuse(world, error, patch)
 
     await run(world, 120)
 
@@ -71,12 +82,14 @@ async def test_write_is_tried_as_often_as_the_policy_says(world: World, error: B
     assert remediation.attempts == POLICY.budget_actions
 
 
-@pytest.mark.parametrize("error", ANSWERS.values(), ids=ANSWERS)
-async def test_attempts_without_a_proper_answer_count_for_the_next_remediation(world: World, error: BackendError):
+@pytest.mark.parametrize(("error", "patch"), CHARGED)
+async def test_attempts_without_a_proper_answer_count_for_the_next_remediation(
+    world: World, error: BackendError, patch: int
+):
     """The first one expires; the alert comes again, and the policy's hour is not over."""
     world.set_policy(cooldown_seconds=0.0)
     await world.deliver()
-    sent = refuse(world, error)
+    sent = refuse(world, error, patch)
     await run(world, 620)
     assert (await world.newest()).state is State.EXPIRED
 
@@ -90,7 +103,7 @@ async def test_attempts_without_a_proper_answer_count_for_the_next_remediation(w
 async def test_cooldown_follows_an_attempt_without_a_proper_answer(world: World):
     world.set_policy(budget_actions=1, budget_seconds=60.0)
     await world.deliver()
-    refuse(world, ANSWERS["http-500"])
+    refuse(world, LOST["http-500"])
     await run(world, 620)
 
     await world.deliver()
@@ -99,11 +112,11 @@ async def test_cooldown_follows_an_attempt_without_a_proper_answer(world: World)
     assert (await world.newest()).reason == "cooldown"
 
 
-@pytest.mark.parametrize("error", ANSWERS.values(), ids=ANSWERS)
-async def test_attempts_without_a_proper_answer_open_the_breaker(world: World, error: BackendError):
+@pytest.mark.parametrize(("error", "patch"), CHARGED)
+async def test_attempts_without_a_proper_answer_open_the_breaker(world: World, error: BackendError, patch: int):
     world.set_policy(budget_actions=100)
     await world.deliver()
-    sent = refuse(world, error)
+    sent = refuse(world, error, patch)
 
     await run(world, 300)
 
@@ -113,7 +126,7 @@ async def test_attempts_without_a_proper_answer_open_the_breaker(world: World, e
 
 async def test_metrics_tell_of_attempts_without_a_proper_answer(world: World):
     await world.deliver()
-    refuse(world, ANSWERS["http-500"])
+    refuse(world, LOST["http-500"])
     labels = {"remediation": "restart-api", "action": "restart_workload"}
 
     await run(world, 620)
@@ -123,22 +136,50 @@ async def test_metrics_tell_of_attempts_without_a_proper_answer(world: World):
     assert world.count("remediation_actions_total", **labels, outcome="unverified") == 1
 
 
-async def test_object_that_changes_again_and_again_is_tried_with_the_policys_pause(world: World):
-    """A conflict is decided anew once at once; a second one in a row is an attempt."""
+@pytest.mark.parametrize("error", REFUSED.values(), ids=REFUSED)
+async def test_refused_dry_run_waits_for_the_retry_and_is_no_attempt(world: World, error: BackendError):
+    """R3: the write never left, so nothing is charged; the alert counts the refusals."""
     await world.deliver()
-    sent = refuse(world, ConflictError("HTTP status 409"))
+    sent = refuse(world, error)
 
     await run(world, 120)
 
-    assert len(sent) == 2 * POLICY.budget_actions
-    assert sent[2] - sent[1] >= RETRY_SECONDS
-    assert (await world.newest()).reason == "budget_spent"
+    remediation = await world.newest()
+    assert (remediation.state, remediation.reason, remediation.attempts) == (State.HELD, "write_refused", 0)
+    assert len(sent) > max(POLICY.budget_actions, BreakerLimit().failures)
+    assert all(later - earlier >= RETRY_SECONDS for earlier, later in pairwise(sent))
+    assert await world.journal.actions_since(0.1) == []
+    labels = {"remediation": "restart-api", "action": "restart_workload"}
+    assert world.count("remediation_actions_total", **labels, outcome="refused") == len(sent)
+
+    await world.work(world.revive())
+    remediation = await world.newest()
+    assert (remediation.state, remediation.attempts) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("patch", PATCHES.values(), ids=PATCHES)
+async def test_object_that_changes_again_and_again_waits_for_the_retry_and_is_repaired(world: World, patch: int):
+    """R3: a 409 is decided anew once at once. Nothing was stored, so a status that changes uses no budget up."""
+    await world.deliver()
+    sent = refuse(world, ConflictError("HTTP status 409"), patch)
+
+    await run(world, 120)
+
+    remediation = await world.newest()
+    assert (remediation.state, remediation.reason, remediation.attempts) == (State.HELD, "object_changed", 0)
+    assert len(sent) > 2 * max(POLICY.budget_actions, BreakerLimit().failures)
+    assert all(later - earlier >= RETRY_SECONDS for earlier, later in pairwise(sent[::2]))
+    assert await world.journal.actions_since(0.1) == []
+
+    await world.work(world.revive())
+    remediation = await world.newest()
+    assert (remediation.state, remediation.attempts) == (State.SUCCEEDED, 1)
 
 
 async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(world: World):
     """The server does not answer at all: looks are no writes, but they are bounded too."""
     await world.deliver()
-    sent = refuse(world, ANSWERS["time-out"])
+    sent = refuse(world, LOST["time-out"])
     engine = world.engine()
     await engine.turn("worker")
     world.cluster.before = _raise_everywhere
@@ -154,7 +195,7 @@ async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(w
 
 
 def _raise_everywhere(_verb: str, _path: str) -> Any:
-    raise ANSWERS["time-out"]
+    raise LOST["time-out"]
 
 
 async def test_process_that_died_before_it_knew_an_answer_counts_once(world: World):

@@ -115,16 +115,16 @@ async def test_object_that_never_stands_still_is_held(world: World):
     assert await world.journal.actions_since(0.1) == []
 
 
-async def test_refused_write_is_held_and_counts(world: World):
-    """R3: nothing was stored, but it was sent."""
+async def test_refused_dry_run_is_held_and_is_no_attempt(world: World):
+    """R3: the write itself was never sent."""
     await world.deliver()
     world.cluster.before = raising(PermanentError(Reason.PERMISSION, "HTTP status 403"), "patch")
 
     await world.engine().turn("worker")
 
     remediation = await world.newest()
-    assert (remediation.state, remediation.reason, remediation.attempts) == (State.HELD, "write_refused", 1)
-    assert [item.attempts for item in await world.journal.actions_since(0.1)] == [1]
+    assert (remediation.state, remediation.reason, remediation.attempts) == (State.HELD, "write_refused", 0)
+    assert await world.journal.actions_since(0.1) == []
 
 
 async def test_write_without_an_answer_is_looked_up_and_not_repeated(world: World):
