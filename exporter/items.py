@@ -38,7 +38,7 @@ class Loss(StrEnum):
     LABEL = "label"
     """A label value is null or no text."""
     NUMBER = "number"
-    """A value is no number, not finite, or below zero where it counts something."""
+    """A value is no number, not finite, below zero where it counts something, or an id far beyond all others."""
     FUTURE = "future"
     """A time lies in the future."""
 

@@ -3,6 +3,9 @@
 Ids, not times: the product's times have no zone, and a purge of old rows lowers every count(*). An id is counted once
 the highest id that could be seen has been at least `settle_seconds` old, so that transactions which took a lower id
 but commit later are in. One that takes longer than that may be missed.
+
+An id far beyond all others, as a restore may leave it, is not from the table's sequence. It is unknown and left out:
+followed, it would stand above every later row, and none of these would be counted.
 """
 
 from __future__ import annotations
@@ -13,11 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import PermanentError, Reason
+from exporter.items import Loss, note
 
 MAX_IDS = 500_000
 """Ids counted in one look: what piled up while the database was away is caught up in bounded steps."""
 FIRST_IDS = 100
 """Rows that may appear at once in a table that was seen empty and be its first ones. More are a restored backup."""
+
+MAX_JUMP = 10**9
+"""Ids that a table gains between two looks at most. A row further ahead is left out until the exporter is restarted."""
+MAX_ID = 2**48
+"""The highest id that a sequence from 1 on reaches: a million rows a second for nine years. Bounds the first look."""
 
 # pg_attribute and pg_class, PostgreSQL 9.6+. Which columns there are differs between generations of the product, and
 # which we may read between installations; information_schema.columns would hide those that we may not read. A table
@@ -35,6 +44,7 @@ SELECT c.oid::bigint AS oid, c.relfilenode::bigint AS file, pg_is_in_recovery() 
 
 # The primary key's index answers it at once.
 HIGHEST = "SELECT max(id) AS highest FROM {table}"
+HIGHEST_UP_TO = "SELECT max(id) AS highest FROM {table} WHERE id <= $1"
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 """Runs one query with its arguments under its deadline; raises BackendError."""
@@ -84,6 +94,7 @@ class Watermark:
         self._max_ids = max_ids
         self._identity: tuple[int, int] | None = None
         self._counted: int | None = None
+        self._left_out_above: int | None = None
         self._seen: deque[tuple[float, int]] = deque()
 
     def advance(self, table: FollowedTable, highest: int | None, now: float) -> tuple[int, int] | None:
@@ -110,6 +121,18 @@ class Watermark:
         settled = [seen for at, seen in self._seen if at <= now - self._settle_seconds]
         return (self._counted, min(settled[-1], self._counted + self._max_ids)) if settled else None
 
+    def limit(self, table: FollowedTable, highest: int) -> int:
+        """The highest id that can be from the table's sequence, by what has been seen of it.
+
+        While a row stands above it, it stays: a sequence that comes nearer must not make that row a possible one.
+        """
+        limit = MAX_ID
+        if self._counted is not None and table.identity == self._identity:
+            last = self._seen[-1][1] if self._seen else self._counted
+            limit = min(self._left_out_above or MAX_ID, last + MAX_JUMP)
+        self._left_out_above = limit if highest > limit else None
+        return limit
+
     def confirm(self, up_to: int) -> None:
         """Notes that the ids up to here are counted."""
         self._counted = up_to
@@ -134,6 +157,9 @@ class TableFollower:
         """What there is and what may be counted now; raises BackendError, PermanentError(missing | permission) too."""
         table = read_table(self._name, await fetch(TABLE, self._name), self._needed)
         highest = (await fetch(HIGHEST.format(table=self._name)))[0]["highest"]
+        if highest is not None and highest > (limit := self._watermark.limit(table, highest)):
+            note(Loss.NUMBER)
+            highest = (await fetch(HIGHEST_UP_TO.format(table=self._name), limit))[0]["highest"]
         return Look(table, highest, self._watermark.advance(table, highest, now_monotonic))
 
     def confirm(self, look: Look) -> None:

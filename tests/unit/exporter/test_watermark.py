@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
-from exporter.watermark import FollowedTable, RecentSpan, Watermark, read_table
+from exporter.items import Loss, counting
+from exporter.watermark import MAX_ID, MAX_JUMP, FollowedTable, RecentSpan, TableFollower, Watermark, read_table
+from exporter.watermark import TABLE as TABLE_QUERY
 
 TABLE = FollowedTable(16384, is_replica=False, columns=frozenset({"id", "event_type"}))
 
@@ -124,6 +126,75 @@ class TestWatermark:
                 spans.append(span)
                 watermark.confirm(span[1])
         assert spans == [(100, 110), (110, 120), (120, 125)]
+
+
+class Rows:
+    """A table of these ids, as the queries of a follower see it."""
+
+    def __init__(self, *ids: int) -> None:
+        self.ids = list(ids)
+        self.file = 1
+
+    async def fetch(self, sql: str, *arguments: object) -> list[dict[str, object]]:
+        if sql == TABLE_QUERY:
+            columns = ["id"]
+            return [{"oid": 1, "file": self.file, "is_replica": False, "columns": columns, "all_columns": columns}]
+        (limit,) = arguments or (2**63,)
+        assert isinstance(limit, int)
+        return [{"highest": max((number for number in self.ids if number <= limit), default=None)}]
+
+
+class TestStrayId:
+    """An id far beyond all others made the watermark walk past the sequence: no later row was counted."""
+
+    @pytest.mark.parametrize("stray", [100 + MAX_JUMP + 1, MAX_ID + 1, 2**63 - 1])
+    async def test_rows_beside_it_are_counted(self, stray: int):
+        rows, follower = Rows(100), TableFollower("audit_logs", frozenset(), Watermark(5.0))
+        await follower.look(rows.fetch, 0.0)
+        rows.ids += [101, stray]
+        with counting() as losses:
+            assert (await follower.look(rows.fetch, 10.0)).highest == 101
+            look = await follower.look(rows.fetch, 20.0)
+        assert look.span == (100, 101)
+        assert losses.dropped == {Loss.NUMBER: 2}
+
+    async def test_sequence_that_comes_nearer_does_not_make_it_possible(self):
+        rows, follower = Rows(100), TableFollower("audit_logs", frozenset(), Watermark(5.0))
+        await follower.look(rows.fetch, 0.0)
+        rows.ids.append(100 + MAX_JUMP + 5)
+        for second in range(1, 5):
+            rows.ids.append(100 + 10 * second)
+            assert (await follower.look(rows.fetch, float(second))).highest == 100 + 10 * second
+        rows.ids.remove(100 + MAX_JUMP + 5)
+        await follower.look(rows.fetch, 20.0)
+        rows.ids.append(150 + MAX_JUMP // 2)
+        with counting() as losses:
+            await follower.look(rows.fetch, 30.0)
+        assert not losses.dropped
+
+    @pytest.mark.parametrize("file", [1, 2])
+    async def test_one_that_was_there_before_is_not_followed(self, file: int):
+        """At the start, and in a table that was restored."""
+        rows, follower = Rows(100), TableFollower("audit_logs", frozenset(), Watermark(5.0))
+        if file == 2:
+            await follower.look(rows.fetch, 0.0)
+        rows.ids, rows.file = [50, 2**63 - 1], file
+        assert (await follower.look(rows.fetch, 10.0)).highest == 50
+        rows.ids.append(51)
+        await follower.look(rows.fetch, 20.0)
+        assert (await follower.look(rows.fetch, 30.0)).span == (50, 51)
+
+    async def test_table_of_nothing_else_is_empty(self):
+        rows, follower = Rows(2**63 - 1), TableFollower("audit_logs", frozenset(), Watermark(5.0))
+        assert (await follower.look(rows.fetch, 0.0)).highest is None
+
+    async def test_backlog_is_no_stray(self):
+        rows, follower = Rows(100), TableFollower("audit_logs", frozenset(), Watermark(5.0))
+        await follower.look(rows.fetch, 0.0)
+        rows.ids.append(100 + MAX_JUMP)
+        with counting() as losses:
+            assert (await follower.look(rows.fetch, 10.0)).highest == 100 + MAX_JUMP
+        assert not losses.dropped
 
 
 class TestRecentSpan:
