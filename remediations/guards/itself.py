@@ -12,6 +12,7 @@ from remediations.reasons import HoldReason
 OWN_ALERTS = frozenset(
     {
         "ControlCoreAlertPathBroken",
+        "ControlCoreAlertsQuarantined",
         "ControlCoreAlertsTruncated",
         "ControlCoreAnnouncementsFailing",
         "ControlCoreJournalLogPinned",

@@ -50,6 +50,7 @@ ORDER = (
     "target",
     "owner",
     "disruption",
+    "new_pods",
     "drop_tables",
     "configuration",
     "image",

@@ -55,6 +55,7 @@ def test_difference_of_a_scale_up_shows_the_number_before_and_after():
         '    if metadata.uid = "uid-2"',
         '    if metadata.resourceVersion = "52"',
         f'    + metadata.annotations.{ANNOTATION_OPERATION} = "0001"',
+        '    + metadata.annotations.controlcore.io/raised-maxReplicas = "10..12"',
         "    - spec.maxReplicas = 10",
         "    + spec.maxReplicas = 12",
     ]

@@ -36,7 +36,7 @@ BEYOND = {
     "stands on itself": REFERS,
     "is satisfied by an alert without": MEANS,
     "identity: cluster!~": MEANS,
-    "not a regular expression": MEANS,
+    "not an expression of RE2": MEANS,
     "is no time zone": MEANS,
     "expected five fields": MEANS,
     "ends before": MEANS,
