@@ -105,7 +105,7 @@ async def bench(database: str) -> AsyncIterator[Bench]:
 async def is_alive(connection: asyncpg.Connection) -> bool:
     try:
         await connection.fetchval("SELECT 1")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         return False
     return True
 
