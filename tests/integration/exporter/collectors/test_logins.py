@@ -9,6 +9,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.sources import make_sources, value
 
 INSERT = "INSERT INTO audit_logs (event_type, outcome) VALUES "
+STRAY = "INSERT INTO audit_logs (id, event_type, outcome) VALUES (9223372036854775806, 'USER_LOGIN_FAILED', 'FAILURE')"
 FAILED, WORKED = "('USER_LOGIN_FAILED', 'FAILURE')", "('USER_LOGIN', 'SUCCESS')"
 
 
@@ -49,6 +50,19 @@ async def test_new_logins_are_counted_once_and_old_ones_never(product):
         product.run(f"{INSERT} {FAILED}, {WORKED}, {FAILED}, ('USER_LOGOUT', 'SUCCESS')")
         await watch.look(3)
     assert watch.counts() == (2, 1)
+
+
+@pytest.mark.parametrize("is_there_before", [True, False])
+async def test_row_with_an_id_near_the_end_of_bigint_hides_no_later_ones(product, is_there_before):
+    """`id` is made bigint first, as a restore of a newer schema may have it."""
+    product.run("ALTER TABLE audit_logs ALTER COLUMN id TYPE bigint")
+    product.run(STRAY if is_there_before else INSERT + FAILED)
+    async with watching(product) as watch:
+        product.run(INSERT + FAILED if is_there_before else STRAY)
+        await watch.look(3)
+        product.run(f"{INSERT} {FAILED}, {WORKED}")
+        await watch.look(3)
+    assert watch.counts() == (1 + is_there_before, 1)
 
 
 @pytest.mark.parametrize(
