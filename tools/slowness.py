@@ -15,7 +15,7 @@ import time
 
 VARIABLE = "CONTROLCORE_TEST_SLOWNESS"
 """The environment variable that holds the factor: set it to skip the measurement, for example to 4."""
-HEADROOM = 2.0
+HEADROOM = 3.0
 """What the load may rise by after the measurement: other work begins, other tests run beside this one."""
 MOST = 8.0
 """What is measured counts at most so much: a test that hangs on an overloaded machine must still come to an end."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-WORKERS = 4
-"""One for the guide's long windows and one for each control plane, which all mostly wait, and one that computes."""
+WORKERS = 3
+"""Two mostly wait for the guide's windows and the control planes, one computes; two cores feed no more."""
 
 
 def main() -> None:
