@@ -72,7 +72,7 @@ Note = Callable[[Dropped], None]
 
 
 class ConnectionSettings(Section):
-    """How many connections are held, and for how long without a request. Nobody needs a credential for these."""
+    """How many connections are held, and for how long without a request. They apply before authentication."""
 
     max_connections: int = Field(default=128, ge=4)
     """Connections at once. Each may cost 64 KiB, with TLS 400 KiB; never more than half of the open files allowed."""

@@ -215,7 +215,7 @@ def _ignore(_dropped: Dropped) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections a server holds, and who is told of those that it turns away."""
+    """The limits of a server's connections, and the callback for each connection that it refuses."""
 
     connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     note: Note = _ignore

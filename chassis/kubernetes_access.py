@@ -120,7 +120,7 @@ class Access:
         self._checked_at = float("-inf")
 
     async def _renew_in_time(self, *, is_refused: bool = False) -> None:
-        """Renews in one thread for all callers; one whose deadline passes leaves that thread at work.
+        """Renews in one thread for all callers. The thread goes on when the deadline of a caller passes.
 
         Each caller in a thread of its own would leave none for anything else while a plug-in hangs.
         """

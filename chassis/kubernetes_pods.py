@@ -10,7 +10,7 @@ OVER = frozenset({"Succeeded", "Failed"})
 
 
 def is_over(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod has run to its end: it stays in the list until it is collected, and serves nobody."""
+    """Whether the pod has run to its end: the API lists it until it is garbage-collected, and it serves no requests."""
     return (pod.get("status") or {}).get("phase") in OVER
 
 

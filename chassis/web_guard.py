@@ -50,7 +50,7 @@ class Refused(StrEnum):
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
-    """Too many passwords wait to be checked; nobody knows whether this one is right."""
+    """Too many passwords wait to be checked, so this one was not checked; the request may be sent again."""
 
 
 class OverloadedError(ControlCoreError):
