@@ -21,28 +21,6 @@ from chassis.documents import DocumentError, TooManyValuesError, parse_json
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from chassis.http import USER_AGENT, status_error, translate
 from chassis.kubernetes_kubeconfig import from_kubeconfig
-from chassis.kubernetes_paths import (
-    autoscaler_path,
-    autoscalers_path,
-    config_map_path,
-    deployment_path,
-    deployment_scale_path,
-    deployments_path,
-    disruption_budgets_path,
-    events_path,
-    eviction_path,
-    lease_path,
-    leases_path,
-    namespace_path,
-    pod_log_path,
-    pod_metrics_path,
-    pod_path,
-    pods_path,
-    replica_sets_path,
-    resource_path,
-    segment,
-    stateful_set_path,
-)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -358,31 +336,3 @@ def _failure(status: int, body: bytes) -> BackendError:
         return TransientError(Reason.HTTP_4XX, message)
     known = status_error(status)
     return type(known)(known.reason, message)
-
-
-__all__ = [
-    "Answer",
-    "JsonObject",
-    "KubernetesClient",
-    "PatchKind",
-    "autoscaler_path",
-    "autoscalers_path",
-    "config_map_path",
-    "deployment_path",
-    "deployment_scale_path",
-    "deployments_path",
-    "disruption_budgets_path",
-    "events_path",
-    "eviction_path",
-    "lease_path",
-    "leases_path",
-    "namespace_path",
-    "pod_log_path",
-    "pod_metrics_path",
-    "pod_path",
-    "pods_path",
-    "replica_sets_path",
-    "resource_path",
-    "segment",
-    "stateful_set_path",
-]

@@ -21,7 +21,8 @@ from demo.files import (
     demo_policies,
     prometheus_files,
 )
-from demo.standin.follower import Follower, Settings
+from demo.standin.follower import Follower
+from demo.standin.following import Settings
 from demo.standin.manifests import Shape, build_manifests
 from demo.standin.running import Options, StandIn, running_standin
 from demo.stores import Stores, opened_stores

@@ -16,7 +16,7 @@ from chassis.errors import Reason
 from exporter import own
 from exporter.catalogue import Counter, Family, Kind, LabelValues, Sample
 from exporter.items import Loss
-from exporter.record import BREAKER_FAILURES, Outcome, Past, Record, State, past_of
+from exporter.record import BREAKER_FAILURES, Outcome, Record, State, past_of
 
 OVERDUE_GRACE_SECONDS = 1.0
 """How long after its deadline a collection may take to end, before it is counted as failed while it still runs."""
@@ -222,6 +222,3 @@ def _declared_down(record: Record) -> tuple[Family, ...]:
         elif not metric.labels:
             families[metric.name] = metric.value(0.0)
     return tuple(families.values())
-
-
-__all__ = ["Ledger", "Outcome", "Past", "Record", "State"]

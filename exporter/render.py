@@ -178,21 +178,3 @@ def _histogram_lines(heads: tuple[str, ...], row: Distribution) -> list[str]:
     """One histogram's lines, in the order of its heads. Counts are written as floats, like everything else."""
     numbers = (*row.cumulative, row.total, row.cumulative[-1])
     return [f"{head}{format_value(float(number))}\n" for head, number in zip(heads, numbers, strict=True)]
-
-
-__all__ = [
-    "CONTENT_TYPE",
-    "OPENMETRICS_TYPE",
-    "Block",
-    "Page",
-    "Renderer",
-    "escape_help",
-    "escape_label",
-    "format_bound",
-    "format_value",
-    "label_set",
-    "openmetrics_name",
-    "openmetrics_preamble",
-    "preamble",
-    "render",
-]

@@ -20,8 +20,8 @@ from chassis.errors import BackendError, Reason
 from exporter.admission import MAX_SERIES, Admitted, Budget, Pool, admit, plain_word
 from exporter.collectors import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
 from exporter.items import counting
-from exporter.ledger import Outcome
 from exporter.pace import Course, Pace
+from exporter.record import Outcome
 from exporter.sources import Sources
 
 JITTER_SHARE = 0.1

@@ -249,6 +249,3 @@ async def _selected(snapshot: Snapshot, selection: Selection, owners: Mapping[st
     if not form.is_gzip:
         return body
     return compress(body) if len(body) < THREAD_FROM_BYTES else await asyncio.to_thread(compress, body)
-
-
-__all__ = ["ALERTS_PATH", "PATHS", "REMEDIATOR_PORT", "Scrape", "Shown", "Site"]

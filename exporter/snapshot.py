@@ -15,8 +15,9 @@ from chassis.loop_watchdog import LoopWatchdog
 from exporter import own
 from exporter.catalogue import Counter, Family
 from exporter.discovery import Discovery
-from exporter.ledger import Ledger, Outcome
+from exporter.ledger import Ledger
 from exporter.negotiation import Form
+from exporter.record import Outcome
 from exporter.render import Page, Renderer
 from exporter.statelog import StateLog
 
@@ -205,6 +206,3 @@ class Publisher:
 def compress(body: bytes) -> bytes:
     """The body as one gzip member; mtime 0 makes equal text equal bytes."""
     return gzip.compress(body, GZIP_LEVEL, mtime=0)
-
-
-__all__ = ["Publisher", "Snapshot", "compress", "snapshot_of"]

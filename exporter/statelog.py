@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.clock import Clock
 from chassis.errors import Reason
-from exporter.ledger import Outcome
+from exporter.record import Outcome
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -7,9 +7,10 @@ import random
 from typing import TYPE_CHECKING
 
 from exporter.admission import Budget, Pool
-from exporter.ledger import Ledger, Record, State
+from exporter.ledger import Ledger
 from exporter.pace import Pace, PhasePace, ScrapePace
 from exporter.phase import Scrapers
+from exporter.record import Record, State
 from exporter.schedule import Job, Schedule
 from exporter.settings import ExporterSettings, collector_settings
 from exporter.snapshot import Publisher, Snapshot
@@ -113,6 +114,3 @@ def budget_of(settings: ExporterSettings, bouncers: int) -> Budget:
     limits = settings.limits
     most = limits.max_series_per_collector + limits.max_series_per_bouncer * bouncers
     return Budget(most, limits.max_label_length, settings.guide_names)
-
-
-__all__ = ["Watch", "budget_of"]

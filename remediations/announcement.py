@@ -14,7 +14,7 @@ from typing import Any
 from remediations.model import Mode
 from remediations.moments import Moment, MomentKind, Told, harmless
 from remediations.own import ACTED, HELD, PLANNED
-from remediations.policy import Policy
+from remediations.policy_model import Policy
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -10,7 +10,7 @@ from remediations.client_auth import secret_files
 from remediations.credentials import check_files
 from remediations.journal.filesystem import find_fault
 from remediations.model import Mode
-from remediations.policy import PolicySet
+from remediations.policy_model import PolicySet
 from remediations.settings import RemediatorSettings
 from remediations.shelf import read_policies
 

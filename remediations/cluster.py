@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from chassis.errors import PermanentError, Reason
-from chassis.kubernetes import (
-    JsonObject,
+from chassis.kubernetes import JsonObject
+from chassis.kubernetes_paths import (
     autoscalers_path,
     deployment_path,
     disruption_budgets_path,
     pods_path,
+    replica_sets_path,
 )
-from chassis.kubernetes_paths import replica_sets_path
 from chassis.kubernetes_pods import is_ending, is_over
 from remediations.circumstances import Change, Pods, Template
 from remediations.delivery import find_delivery, read_managers, read_scalers

@@ -29,7 +29,7 @@ from remediations.journal.sqlite import open_journal
 from remediations.model import Alert, Fact, Facts, Target
 from remediations.opening import opened_asking
 from remediations.planner import Planner
-from remediations.policy import Policy, PolicySet
+from remediations.policy_model import Policy, PolicySet
 from remediations.recorded import facts_from_data
 from remediations.settings import RemediatorSettings
 

@@ -14,8 +14,7 @@ from remediations.guards import GuardInput, GuardSpec
 from remediations.journal.port import Remediation
 from remediations.ladder import rung_number
 from remediations.model import Facts, History
-from remediations.policy import Policy, PolicySet
-from remediations.policy_model import at_rung
+from remediations.policy_model import Policy, PolicySet, at_rung
 from remediations.reasons import HoldReason
 
 GUARDS = guards.discover()

@@ -23,8 +23,7 @@ from remediations.journal.errors import TargetBusyError
 from remediations.journal.port import Journal, Remediation
 from remediations.lease import Lease, Move, changing
 from remediations.model import ANNOTATION_OPERATION, Fact, Facts, Mode, Target
-from remediations.policy import Policy, PolicySet
-from remediations.policy_model import is_revert
+from remediations.policy_model import Policy, PolicySet, is_revert
 from remediations.questions import ask_mutes
 from remediations.reasons import HoldReason
 from remediations.recollection import recollect

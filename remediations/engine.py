@@ -26,13 +26,14 @@ from chassis.log import get_logger
 from remediations import plan as plans
 from remediations.decider import Decider, Desk, Order
 from remediations.decision import Plan
-from remediations.executor import Executor, Sending, Sent
+from remediations.executor import Executor
 from remediations.journal.errors import FenceLostError, JournalError
 from remediations.journal.port import Claim, Remediation
 from remediations.lease import Lease, changing
 from remediations.progress import JournalledProgress, read_progress, was_sent
 from remediations.reasons import HoldReason
 from remediations.reverting import follow_up
+from remediations.senders import Sending, Sent
 from remediations.settings import WorkerSettings
 from remediations.states import Outcome, State, Verdict
 from remediations.story import sent_data

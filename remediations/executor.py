@@ -53,8 +53,6 @@ from remediations.step import (
     starts_pods,
 )
 
-__all__ = ["Executor", "Sending", "Sent", "Tools"]
-
 ARRIVED = frozenset({Sending.DONE, Sending.ALREADY_DONE})
 UNREHEARSED = ("does not support dry run", "the API's answer is")
 """In the answer to a dry run that says nothing: an admission webhook with side effects would have to be asked (400), or

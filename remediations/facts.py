@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from remediations.model import Alert, Fact, Facts, Pause, Target
-from remediations.policy import Policy, PolicySet, WitnessKind
-from remediations.policy_model import KUBELET
+from remediations.policy_model import KUBELET, Policy, PolicySet, WitnessKind
 from remediations.questions import Answers, ask_all
 from remediations.sources import Sources
 from remediations.survey import Seen, survey, unseen

@@ -15,8 +15,7 @@ from remediations.decision import Plan
 from remediations.facts import gather_facts
 from remediations.journal.port import Remediation
 from remediations.model import Facts, Mode, Target
-from remediations.policy import Policy, PolicySet
-from remediations.policy_model import at_rung
+from remediations.policy_model import Policy, PolicySet, at_rung
 from remediations.sighting import Lookout
 from remediations.sights import Need, Sights
 from remediations.sources import Sources

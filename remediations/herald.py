@@ -16,7 +16,7 @@ from chassis.log import get_logger
 from remediations.journal.errors import JournalError
 from remediations.journal.port import Journal, Remediation
 from remediations.moments import Told, tell
-from remediations.policy import PolicySet
+from remediations.policy_model import PolicySet
 from remediations.states import CLOSED, State
 
 LOOK_BACK_SECONDS = 900.0

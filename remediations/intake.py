@@ -19,7 +19,7 @@ from remediations.journal.port import Delivery, Match, Quarantined
 from remediations.matcher import MatcherError
 from remediations.model import Alert
 from remediations.own import ANNOUNCEMENTS
-from remediations.policy import PolicySet, choose_target, matches
+from remediations.policy_model import PolicySet, choose_target, matches
 
 VERSION = "4"
 WATCHDOG = "Watchdog"

@@ -12,7 +12,7 @@ from typing import Any
 
 from remediations.answers import PROPOSAL
 from remediations.journal.port import Record, Remediation
-from remediations.policy import Policy
+from remediations.policy_model import Policy
 from remediations.redaction import remove_secrets
 from remediations.states import CLOSED, State
 

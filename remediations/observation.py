@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from chassis.errors import BackendError
-from chassis.kubernetes import autoscalers_path
+from chassis.kubernetes_paths import autoscalers_path
 from remediations.cluster import deployment_location
 from remediations.decision import Plan
 from remediations.effects import ASKED, ask_effect
 from remediations.journal.errors import JournalError
 from remediations.journal.port import Record
 from remediations.model import Fact
-from remediations.policy import Policy
+from remediations.policy_model import Policy
 from remediations.sighting import Lookout
 from remediations.sources import Sources, asked, bounded
 from remediations.verify import CALLED, Observation

@@ -14,7 +14,7 @@ from remediations.cluster import ClusterApi, ClusterReader
 from remediations.facts import gather_facts
 from remediations.gathering import look
 from remediations.model import Alert, Fact, Facts, Target
-from remediations.policy import Policy, PolicySet
+from remediations.policy_model import Policy, PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.selftest import prove_once
 from remediations.settings import RemediatorSettings

@@ -16,7 +16,7 @@ from remediations.intake import Payload
 from remediations.journal.port import Journal, Remediation
 from remediations.model import Fact, Facts, History, Pause
 from remediations.opening import AskFacts
-from remediations.policy import Policy, PolicySet
+from remediations.policy_model import Policy, PolicySet
 from remediations.recollection import recollect
 from remediations.recorded import INPUTS, from_text
 from remediations.story import describe

@@ -18,7 +18,7 @@ from remediations.document import Node, not_allowed, read_yaml
 from remediations.matcher import Matcher, MatcherError, MatchType, parse_matchers
 from remediations.model import Mode, Target
 from remediations.policy_lint import find_nonsense
-from remediations.policy_model import Policy, PolicySet, Query, Rung, Witness, WitnessKind, choose_target, matches
+from remediations.policy_model import Policy, PolicySet, Query, Rung, Witness, WitnessKind
 from remediations.policy_sections import (
     NAME,
     NAME_RULE,
@@ -254,17 +254,3 @@ def _check_together(parsed: PolicySet, policies: list[Policy | None], node: Node
             Node(None, f"{node.path}[{index}].{key}", node.faults).fault(sentence)
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         node.fault(f"the name {name!r} is used {names.count(name)} times")
-
-
-__all__ = [
-    "MatchType",
-    "Matcher",
-    "Policy",
-    "PolicySet",
-    "Query",
-    "Witness",
-    "WitnessKind",
-    "choose_target",
-    "matches",
-    "parse_policies",
-]

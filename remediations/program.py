@@ -35,7 +35,7 @@ from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.opening import asking, call_seconds, make_sources, open_cluster
 from remediations.planner import Planner
-from remediations.policy import PolicySet
+from remediations.policy_model import PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
 from remediations.reverting import born

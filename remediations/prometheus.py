@@ -19,7 +19,7 @@ from chassis.http import Call, HttpClient
 from remediations.client_auth import authorization
 from remediations.limits import CustomGuard
 from remediations.model import Fact
-from remediations.policy import Query
+from remediations.policy_model import Query
 from remediations.settings import PrometheusSettings
 
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"

@@ -9,7 +9,7 @@ from chassis.errors import BackendError, Reason
 from chassis.http import Call
 from remediations.limits import ConnectionBudget, CustomGuard
 from remediations.model import Alert, Fact
-from remediations.policy import Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind
 from remediations.sources import Sources, asked, bounded
 
 CLIENT_ERROR = 400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remediations.journal.port import Journal, Remediation, Span
 from remediations.model import History, Pause
-from remediations.policy import PolicySet
+from remediations.policy_model import PolicySet
 from remediations.rungs import HISTORY_SECONDS
 
 

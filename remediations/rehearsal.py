@@ -14,7 +14,7 @@ from remediations.digest import plan_hash
 from remediations.intake import Payload, match_alerts
 from remediations.journal.port import Match, Remediation
 from remediations.model import Facts, History
-from remediations.policy import Policy, PolicySet
+from remediations.policy_model import Policy, PolicySet
 from remediations.recorded import facts_to_data
 from remediations.states import State
 from remediations.story import decision_data, describe

@@ -7,7 +7,7 @@ from dataclasses import replace
 from remediations.journal.port import Delivery, Journal, Match, Remediation
 from remediations.ladder import rung_number, target_of_rung
 from remediations.model import History
-from remediations.policy import PolicySet
+from remediations.policy_model import PolicySet
 
 HISTORY_SECONDS = 86400.0
 """How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""

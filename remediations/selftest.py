@@ -28,8 +28,7 @@ from chassis.kubernetes_paths import autoscaler_path, deployment_path, deploymen
 from chassis.log import get_logger
 from remediations.decide import ACTIONS
 from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Fact, Mode, Target
-from remediations.policy import Policy, PolicySet
-from remediations.policy_model import at_rung
+from remediations.policy_model import Policy, PolicySet, at_rung
 from remediations.senders import Patcher
 from remediations.telemetry import Telemetry
 

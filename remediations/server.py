@@ -31,7 +31,7 @@ from remediations.intake import Payload, PayloadError, Sameness, match_alerts, p
 from remediations.journal.errors import JournalError
 from remediations.journal.port import Delivery, Journal, Stored
 from remediations.planner import Planner
-from remediations.policy import PolicySet
+from remediations.policy_model import PolicySet
 from remediations.roles import Roles
 from remediations.telemetry import AlertStatus, Notification, Telemetry
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from chassis.errors import ConfigError, Fault
 from chassis.log import get_logger
-from remediations.policy import PolicySet, parse_policies
+from remediations.policy import parse_policies
+from remediations.policy_model import PolicySet
 
 
 def read_policies(path: Path) -> PolicySet:

@@ -13,7 +13,7 @@ from chassis.http import Call, Response
 from remediations.cluster import ClusterReader
 from remediations.limits import CustomGuard
 from remediations.model import Alert, Fact
-from remediations.policy import Query
+from remediations.policy_model import Query
 
 T = TypeVar("T")
 

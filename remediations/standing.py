@@ -11,8 +11,9 @@ from chassis.kubernetes import KubernetesClient
 from remediations import report
 from remediations.checking import check_everything
 from remediations.model import Fact, Mode
-from remediations.policy import PolicySet, parse_policies
+from remediations.policy import parse_policies
 from remediations.policy_lint import find_placeholders
+from remediations.policy_model import PolicySet
 from remediations.selftest import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.settings import RemediatorSettings
 

@@ -9,8 +9,8 @@ from typing import Any
 from remediations import sights
 from remediations.answers import PROPOSAL, proposal_data
 from remediations.decision import Act, Decision, GuardOutcome, Hold
-from remediations.executor import Sent
 from remediations.model import Fact, Facts
+from remediations.senders import Sent
 from remediations.states import Verdict
 
 MAX_TEXT = 500

@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from chassis.errors import BackendError
-from chassis.kubernetes import JsonObject, autoscalers_path, disruption_budgets_path, pods_path
+from chassis.kubernetes import JsonObject
+from chassis.kubernetes_paths import autoscalers_path, disruption_budgets_path, pods_path
 from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, choose_budgets, deployment_location
 from remediations.model import Fact, Mode, Target
-from remediations.policy import Policy
-from remediations.policy_model import KUBELET
+from remediations.policy_model import KUBELET, Policy
 from remediations.sources import bounded
 from remediations.template import references
 from remediations.workload import Autoscaler, Budgets, Workload

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes import config_map_path, resource_path
+from chassis.kubernetes_paths import config_map_path, resource_path
 from chassis.kubernetes_pods import is_ending, is_over
 from remediations.circumstances import Change, Pods, Source, Template
 from remediations.delivery import find_controllers

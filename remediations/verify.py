@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from remediations.decision import Plan
 from remediations.model import ANNOTATION_OPERATION, Fact
-from remediations.policy import Policy
+from remediations.policy_model import Policy
 from remediations.states import Outcome, Verdict
 from remediations.workload import Autoscaler, Workload
 

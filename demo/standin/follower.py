@@ -24,8 +24,6 @@ from demo.standin.following import Following, Settings
 from demo.standin.replica import Replica, name_of, uid_of
 from tools.slowness import scaled
 
-__all__ = ["Follower", "ReplicaState", "Settings"]
-
 T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 15.0
 START_TIMEOUT_SECONDS = 10.0

@@ -150,16 +150,3 @@ def discover(package: str = __name__) -> tuple[CollectorSpec, ...]:
             if owners.setdefault(metric.name, spec.name) != spec.name:
                 raise InvariantBroken(f"{metric.name} is declared by {owners[metric.name]} and by {spec.name}")
     return tuple(specs)
-
-
-__all__ = [
-    "Collector",
-    "CollectorSettings",
-    "CollectorSpec",
-    "NotConfiguredError",
-    "Result",
-    "Scope",
-    "collector",
-    "discover",
-    "specs_in",
-]

@@ -19,7 +19,7 @@ from remediations.actions import ActionInput, ActionSpec, Effect
 from remediations.decision import GuardOutcome, Plan
 from remediations.journal.port import Remediation
 from remediations.model import Facts, History
-from remediations.policy import Policy, PolicySet
+from remediations.policy_model import Policy, PolicySet
 from remediations.reasons import HoldReason
 
 SPEC_ATTRIBUTE = "guard_spec"

@@ -5,10 +5,7 @@ from __future__ import annotations
 from tests.contract.journal_change import ChangeContract
 from tests.contract.journal_claim import ClaimContract
 from tests.contract.journal_delivery import DeliveryContract
-from tests.contract.journal_opening import T0, change, delivery, match
 from tests.contract.journal_question import QuestionContract
-
-__all__ = ["T0", "JournalContract", "change", "delivery", "match"]
 
 
 class JournalContract(DeliveryContract, ClaimContract, ChangeContract, QuestionContract):

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.fakes.front import EVERYTHING, WRITES, Fault, Front
+from tests.fakes.front import Front
 from tools.servers.certificates import make_serving_pair
 from tools.servers.kubernetes import Cluster
-
-__all__ = ["EVERYTHING", "WRITES", "ApiFront", "Fault"]
 
 
 class ApiFront(Front):

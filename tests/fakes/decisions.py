@@ -12,8 +12,9 @@ from remediations.decide import ACTIONS, GUARDS
 from remediations.decision import GuardOutcome
 from remediations.guards import GuardInput
 from remediations.journal.port import Remediation
+from remediations.matcher import Matcher, MatchType
 from remediations.model import Alert, Fact, Facts, History, Mode, PastAction, Target
-from remediations.policy import Matcher, MatchType, Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind
 from remediations.sights import ScaledObject, Sights
 from remediations.states import State
 from remediations.windows import Window

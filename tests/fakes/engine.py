@@ -19,7 +19,7 @@ from remediations.executor import Executor, Tools
 from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
 from remediations.journal.sqlite import open_journal
 from remediations.model import Alert, Fact, Target
-from remediations.policy import Policy, PolicySet
+from remediations.policy_model import Policy, PolicySet
 from remediations.senders import Caller
 from remediations.settings import WorkerSettings
 from remediations.sighting import Lookout

@@ -8,7 +8,7 @@ from typing import Any
 from chassis.http import Call, Response
 from remediations.journal.port import Journal
 from remediations.model import Target
-from remediations.policy import Policy
+from remediations.policy_model import Policy
 from remediations.reasons import HoldReason
 from tests.fakes.decisions import API, restart_policy
 from tests.fakes.engine import LEASE_SECONDS, Killed, World

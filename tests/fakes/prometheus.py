@@ -10,7 +10,7 @@ from chassis.clock import Clock
 from chassis.http import Call, Response
 from remediations.limits import CustomGuard
 from remediations.model import Fact
-from remediations.policy import Query
+from remediations.policy_model import Query
 
 Answer = bool | None | Callable[[], bool | None]
 

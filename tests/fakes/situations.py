@@ -17,8 +17,8 @@ from remediations.ladder import rung_number
 from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
 from remediations.matcher import parse_matchers
 from remediations.model import Fact, Facts, History, Mode, Pause
-from remediations.policy import Policy, PolicySet, Query, choose_target, matches, parse_policies
-from remediations.policy_model import Rung, as_revert, at_rung
+from remediations.policy import parse_policies
+from remediations.policy_model import Policy, PolicySet, Query, Rung, as_revert, at_rung, choose_target, matches
 from remediations.reverting import judged_by
 from remediations.shipped import read_policies
 from remediations.sights import CronJob, IdleSessions, Pod, Sights

@@ -10,7 +10,7 @@ from chassis.errors import BackendError
 from chassis.http import Call, Response
 from remediations.journal.port import Record
 from remediations.moments import Told, tell
-from remediations.policy import Policy
+from remediations.policy_model import Policy
 from remediations.states import State
 from tests.fakes.decisions import NOW, a_remediation, restart_policy
 

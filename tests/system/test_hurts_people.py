@@ -12,8 +12,9 @@ import pytest
 
 from remediations.decider import MUTES_SECONDS
 from tests.fakes.front import Front
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import an_alert
-from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
+from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.kubernetes_client import STRATEGIC_PATCH
 from tools.slowness import slowness

@@ -15,8 +15,9 @@ import pytest
 
 from remediations import grants
 from remediations.recorded import from_text
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import TOKEN, RemediatorServer
-from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_for, wait_held
+from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
 from tools.servers.control_plane import ADMIN_TOKEN
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.slowness import scaled, slowness

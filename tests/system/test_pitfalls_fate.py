@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import RemediatorServer
-from tests.system.stage import NAME, Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+from tests.system.stage import NAME, Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
 

@@ -7,19 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.api_front import EVERYTHING, Fault
+from tests.fakes.front import EVERYTHING, Fault
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import RemediatorServer, an_alert
-from tests.system.stage import (
-    LEASE_SECONDS,
-    OPERATION,
-    WORKER,
-    Stage,
-    deliver,
-    newest,
-    notifications,
-    wait_closed,
-    wait_for,
-)
+from tests.system.stage import LEASE_SECONDS, OPERATION, WORKER, Stage, deliver, newest, notifications, wait_closed
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.slowness import scaled
 

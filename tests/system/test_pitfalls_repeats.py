@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fakes.front import Fault, Front
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import RemediatorServer, an_alert
-from tests.system.stage import Stage, deliver, kinds, newest, wait_closed, wait_for, wait_held
+from tests.system.stage import Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 
 pytestmark = pytest.mark.timeout(240)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import RemediatorServer, an_alert
-from tests.system.stage import Stage, deliver, kinds, wait_for
+from tests.system.stage import Stage, deliver, kinds
 from tools.servers.alertmanager import AlertmanagerServer
 
 pytestmark = pytest.mark.timeout(240)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.api_front import WRITES, Fault
+from tests.fakes.front import WRITES, Fault
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import TOKEN, RemediatorServer, an_alert
-from tests.system.stage import NAME, Stage, deliver, newest, wait_closed, wait_for, wait_held
+from tests.system.stage import NAME, Stage, deliver, newest, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.generation import Generation
 

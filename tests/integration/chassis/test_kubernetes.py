@@ -12,6 +12,14 @@ import pytest
 from chassis import kubernetes
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from chassis.kubernetes import KubernetesClient, PatchKind
+from chassis.kubernetes_paths import (
+    deployment_path,
+    deployment_scale_path,
+    deployments_path,
+    namespace_path,
+    pods_path,
+    resource_path,
+)
 from tools.servers.kubernetes import StartedCluster
 from tools.slowness import scaled, slowness
 
@@ -58,7 +66,7 @@ async def client(cluster: Cluster) -> AsyncIterator[KubernetesClient]:
 @pytest.fixture
 async def created(client: KubernetesClient, namespace: str) -> dict[str, Any]:
     return await client.create(
-        kubernetes.deployments_path(namespace),
+        deployments_path(namespace),
         deployment(namespace),
         field_manager=MANAGER,
         timeout_seconds=GENEROUS_SECONDS,
@@ -77,7 +85,7 @@ def annotated(value: str, **metadata: str) -> dict[str, Any]:
 
 
 async def test_patch_twice_with_the_same_value_changes_once(client: KubernetesClient, created: dict[str, Any]) -> None:
-    path = kubernetes.deployment_path(created["metadata"]["namespace"], "api")
+    path = deployment_path(created["metadata"]["namespace"], "api")
     changes = []
     for _ in range(2):
         changed = await client.patch(
@@ -88,7 +96,7 @@ async def test_patch_twice_with_the_same_value_changes_once(client: KubernetesCl
 
 
 async def test_dry_run_answers_and_stores_nothing(client: KubernetesClient, created: dict[str, Any]) -> None:
-    path = kubernetes.deployment_path(created["metadata"]["namespace"], "api")
+    path = deployment_path(created["metadata"]["namespace"], "api")
     answer = await client.patch(
         path,
         annotated("1"),
@@ -105,9 +113,9 @@ async def test_dry_run_answers_and_stores_nothing(client: KubernetesClient, crea
 async def test_deletion_that_is_tried_deletes_nothing(client: KubernetesClient, created: dict[str, Any]) -> None:
     """Neither by the one who may, nor when the server should take the dry run for meant."""
     namespace = created["metadata"]["namespace"]
-    path = kubernetes.deployment_path(namespace, "api")
+    path = deployment_path(namespace, "api")
     assert (await failure_of(client.try_deletion(path, timeout_seconds=GENEROUS_SECONDS))).reason is Reason.CONFLICT
-    absent = kubernetes.deployment_path(namespace, "absent")
+    absent = deployment_path(namespace, "absent")
     assert (await failure_of(client.try_deletion(absent, timeout_seconds=GENEROUS_SECONDS))).reason is Reason.MISSING
     found = await client.get(path, timeout_seconds=GENEROUS_SECONDS)
     assert "deletionTimestamp" not in found["metadata"]
@@ -120,7 +128,7 @@ async def test_object_that_is_another_or_has_changed_is_a_conflict(
     client: KubernetesClient, created: dict[str, Any], precondition: dict[str, str]
 ) -> None:
     """409 for the version, 422 naming metadata.uid for the identity."""
-    path = kubernetes.deployment_path(created["metadata"]["namespace"], "api")
+    path = deployment_path(created["metadata"]["namespace"], "api")
     call = client.patch(
         path,
         annotated("1", **precondition),
@@ -136,7 +144,7 @@ async def test_matching_precondition_is_accepted(client: KubernetesClient, creat
     metadata = created["metadata"]
     body = annotated("1", uid=metadata["uid"])
     await client.patch(
-        kubernetes.deployment_path(metadata["namespace"], "api"),
+        deployment_path(metadata["namespace"], "api"),
         body,
         kind=PatchKind.STRATEGIC,
         field_manager=MANAGER,
@@ -149,7 +157,7 @@ async def test_json_patch_with_a_failed_test_is_refused(client: KubernetesClient
         {"op": "test", "path": "/spec/replicas", "value": 7},
         {"op": "replace", "path": "/spec/replicas", "value": 2},
     ]
-    path = kubernetes.deployment_path(created["metadata"]["namespace"], "api")
+    path = deployment_path(created["metadata"]["namespace"], "api")
     call = client.patch(path, operations, kind=PatchKind.JSON, field_manager=MANAGER, timeout_seconds=GENEROUS_SECONDS)
     assert (await failure_of(call)).reason is Reason.MALFORMED
 
@@ -157,7 +165,7 @@ async def test_json_patch_with_a_failed_test_is_refused(client: KubernetesClient
 async def test_apply_of_a_rivals_field_is_a_conflict(client: KubernetesClient, created: dict[str, Any]) -> None:
     wanted = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 2}}
     call = client.patch(
-        kubernetes.deployment_path(created["metadata"]["namespace"], "api"),
+        deployment_path(created["metadata"]["namespace"], "api"),
         wanted,
         kind=PatchKind.APPLY,
         field_manager="another",
@@ -171,7 +179,7 @@ async def test_apply_of_a_rivals_field_is_a_conflict(client: KubernetesClient, c
 
 async def test_unknown_field_is_malformed(client: KubernetesClient, created: dict[str, Any]) -> None:
     call = client.patch(
-        kubernetes.deployment_path(created["metadata"]["namespace"], "api"),
+        deployment_path(created["metadata"]["namespace"], "api"),
         {"spec": {"replcas": 2}},
         kind=PatchKind.MERGE,
         field_manager=MANAGER,
@@ -183,7 +191,7 @@ async def test_unknown_field_is_malformed(client: KubernetesClient, created: dic
 
 
 async def test_scale_is_a_subresource(client: KubernetesClient, created: dict[str, Any]) -> None:
-    path = kubernetes.deployment_scale_path(created["metadata"]["namespace"], "api")
+    path = deployment_scale_path(created["metadata"]["namespace"], "api")
     answer = await client.patch(
         path, {"spec": {"replicas": 2}}, kind=PatchKind.MERGE, field_manager=MANAGER, timeout_seconds=GENEROUS_SECONDS
     )
@@ -193,7 +201,7 @@ async def test_scale_is_a_subresource(client: KubernetesClient, created: dict[st
 async def test_name_in_use_is_a_conflict(client: KubernetesClient, created: dict[str, Any]) -> None:
     namespace = created["metadata"]["namespace"]
     call = client.create(
-        kubernetes.deployments_path(namespace),
+        deployments_path(namespace),
         deployment(namespace),
         field_manager=MANAGER,
         timeout_seconds=GENEROUS_SECONDS,
@@ -202,9 +210,7 @@ async def test_name_in_use_is_a_conflict(client: KubernetesClient, created: dict
 
 
 async def test_absent_object_is_missing(client: KubernetesClient, namespace: str) -> None:
-    error = await failure_of(
-        client.get(kubernetes.deployment_path(namespace, "none"), timeout_seconds=GENEROUS_SECONDS)
-    )
+    error = await failure_of(client.get(deployment_path(namespace, "none"), timeout_seconds=GENEROUS_SECONDS))
     assert (type(error), error.reason) == (PermanentError, Reason.MISSING)
 
 
@@ -217,7 +223,7 @@ async def test_list_crosses_pages(client: KubernetesClient, cluster: Cluster, na
         for name in sorted(names)
     ]
     await asyncio.to_thread(cluster.apply, manifests)
-    path = kubernetes.resource_path("v1", "configmaps", namespace=namespace)
+    path = resource_path("v1", "configmaps", namespace=namespace)
     found = await client.list(path, label_selector="of=us", timeout_seconds=GENEROUS_SECONDS)
     assert {item["metadata"]["name"] for item in found} == names
     one = await client.list(path, field_selector="metadata.name=map-001", timeout_seconds=GENEROUS_SECONDS)
@@ -227,7 +233,7 @@ async def test_list_crosses_pages(client: KubernetesClient, cluster: Cluster, na
 async def test_account_without_rights_is_permission(cluster: Cluster, namespace: str) -> None:
     kubeconfig = await asyncio.to_thread(cluster.kubeconfig_for, namespace, "default")
     async with KubernetesClient.opened(kubeconfig) as client:
-        error = await failure_of(client.list(kubernetes.pods_path(namespace), timeout_seconds=GENEROUS_SECONDS))
+        error = await failure_of(client.list(pods_path(namespace), timeout_seconds=GENEROUS_SECONDS))
     assert (type(error), error.reason) == (PermanentError, Reason.PERMISSION)
 
 
@@ -237,7 +243,7 @@ async def test_unknown_token_is_auth(cluster: Cluster, namespace: str, tmp_path:
     forged = tmp_path / "kubeconfig"
     forged.write_text("\n".join(_forged(line) for line in text.splitlines()), encoding="utf-8")
     async with KubernetesClient.opened(forged) as client:
-        error = await failure_of(client.list(kubernetes.pods_path(namespace), timeout_seconds=GENEROUS_SECONDS))
+        error = await failure_of(client.list(pods_path(namespace), timeout_seconds=GENEROUS_SECONDS))
     assert (type(error), error.reason) == (PermanentError, Reason.AUTH)
     assert "forged" not in str(error)
 
@@ -258,7 +264,7 @@ def frozen(cluster: StartedCluster) -> Iterator[None]:
 
 async def test_frozen_api_costs_the_deadline_and_works_after_thaw(cluster: Cluster, client: KubernetesClient) -> None:
     assert isinstance(cluster, StartedCluster), "an existing cluster cannot be frozen"
-    path = kubernetes.namespace_path("default")
+    path = namespace_path("default")
     await client.get(path, timeout_seconds=GENEROUS_SECONDS)
     spent = []
     with frozen(cluster):

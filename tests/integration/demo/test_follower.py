@@ -14,7 +14,8 @@ import pytest
 
 from demo.standin import database as standin_database
 from demo.standin import datastore
-from demo.standin.follower import Follower, Settings
+from demo.standin.follower import Follower
+from demo.standin.following import Settings
 from demo.standin.manifests import Shape, build_manifests
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import ask

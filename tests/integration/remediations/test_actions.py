@@ -18,9 +18,10 @@ from remediations.cluster import ClusterReader, choose_budgets
 from remediations.decide import ACTIONS
 from remediations.decision import Plan
 from remediations.effects import Standing, ask_effect
-from remediations.executor import Executor, Sending, Tools
+from remediations.executor import Executor, Tools
 from remediations.model import Fact, Target
 from remediations.reasons import HoldReason
+from remediations.senders import Sending
 from remediations.sighting import Lookout
 from tests.fakes.decisions import facts
 from tools.slowness import scaled

@@ -21,9 +21,9 @@ from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from remediations.telemetry import Telemetry
 from tests.fakes.decisions import an_alert
 from tests.fakes.telling import a_hold, told
+from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import RemediatorServer
 from tests.integration.remediations.running import an_alert as an_alert_of_the_webhook
-from tests.system.stage import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.certificates import make_serving_pair
 from tools.servers.prometheus import PrometheusServer

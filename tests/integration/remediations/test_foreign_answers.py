@@ -16,7 +16,7 @@ from chassis.http import HttpClient
 from remediations.alertmanager import Alertmanager
 from remediations.limits import CustomGuard, HoldIf
 from remediations.model import Alert
-from remediations.policy import Query
+from remediations.policy_model import Query
 from remediations.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from tests.fakes.waiting import wait_for

@@ -19,8 +19,9 @@ from remediations import grants
 from remediations.actions import ActionInput
 from remediations.decide import ACTIONS
 from remediations.decision import GuardOutcome, Plan
-from remediations.executor import Executor, Sending, Tools
+from remediations.executor import Executor, Tools
 from remediations.model import Target
+from remediations.senders import Sending
 from remediations.sighting import Lookout
 from remediations.sights import Need
 from tests.fakes.decisions import facts

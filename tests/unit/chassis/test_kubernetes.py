@@ -18,13 +18,14 @@ from chassis import kubernetes
 from chassis.errors import BackendError, ConfigError, ConflictError, PermanentError, Reason, TransientError
 from chassis.http import serving
 from chassis.kubernetes import MAX_BODY_BYTES, KubernetesClient, PatchKind
+from chassis.kubernetes_paths import deployment_path, pod_log_path, pods_path
 from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TOKEN = "hunter2-token"
-PATH = kubernetes.deployment_path("shop", "api")
+PATH = deployment_path("shop", "api")
 
 
 @dataclass
@@ -110,7 +111,7 @@ async def test_list_follows_pages_with_its_selectors(tmp_path: Path) -> None:
     )
     async with opened(tmp_path, api) as client:
         found = await client.list(
-            kubernetes.pods_path("shop"),
+            pods_path("shop"),
             label_selector="app in (a,b)",
             field_selector="spec.nodeName=x",
             timeout_seconds=5,
@@ -123,7 +124,7 @@ async def test_list_follows_pages_with_its_selectors(tmp_path: Path) -> None:
 
 async def test_list_of_nothing_is_empty(tmp_path: Path) -> None:
     async with opened(tmp_path, Api([says({"items": None})])) as client:
-        assert await client.list(kubernetes.pods_path("shop"), timeout_seconds=5) == []
+        assert await client.list(pods_path("shop"), timeout_seconds=5) == []
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ async def test_dry_run_says_so_in_every_write(tmp_path: Path) -> None:
 async def test_text_passes_its_query(tmp_path: Path) -> None:
     api = Api([web.Response(body=b"line\n\xff")])
     async with opened(tmp_path, api) as client:
-        path = kubernetes.pod_log_path("shop", "api-1")
+        path = pod_log_path("shop", "api-1")
         assert (
             await client.text(path, query={"tailLines": "9", "previous": "true"}, timeout_seconds=5) == "line\n\ufffd"
         )
@@ -251,7 +252,7 @@ async def test_deadline_is_for_all_pages_together(tmp_path: Path) -> None:
     api = Api([says({"items": [], "metadata": {"continue": "more"}})])
     async with opened(tmp_path, api) as client:
         with pytest.raises(TransientError) as caught:
-            await client.list(kubernetes.pods_path("shop"), timeout_seconds=0.3)
+            await client.list(pods_path("shop"), timeout_seconds=0.3)
     assert caught.value.reason is Reason.TIMEOUT
     assert len(api.requests) > 1
 
@@ -275,7 +276,7 @@ async def test_page_beyond_the_limit_is_asked_for_in_halves(tmp_path: Path) -> N
     """R10: the size of a page is other people's data."""
     api = Large()
     async with opened(tmp_path, api) as client:
-        items = await client.list(kubernetes.pods_path("shop"), timeout_seconds=20)
+        items = await client.list(pods_path("shop"), timeout_seconds=20)
     assert [item["metadata"]["name"] for item in items] == [f"p{number}" for number in range(40)]
 
 
@@ -284,7 +285,7 @@ async def test_list_beyond_the_limit_names_the_setting(tmp_path: Path) -> None:
     async with opened(tmp_path, Large()) as client:
         client._max_list_bytes = 1024 * 1024
         with pytest.raises(PermanentError, match=r"kubernetes\.max_list_bytes"):
-            await client.list(kubernetes.pods_path("shop"), timeout_seconds=20)
+            await client.list(pods_path("shop"), timeout_seconds=20)
 
 
 async def test_api_that_is_away_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from chassis.errors import Reason
 from exporter.admission import Admitted
 from exporter.landing import Facts, age, page, targets
-from exporter.ledger import Ledger, Outcome, Record
+from exporter.ledger import Ledger
+from exporter.record import Outcome, Record
 from exporter.settings import ExporterSettings, load_settings
 from tests.fakes.collector import UP, ScriptedCollector
 

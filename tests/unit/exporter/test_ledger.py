@@ -5,7 +5,8 @@ import pytest
 from chassis.errors import Reason
 from exporter.admission import Admitted
 from exporter.catalogue import Counter, Kind, Metric
-from exporter.ledger import NOT_SERVING, Ledger, Outcome, Record, State
+from exporter.ledger import NOT_SERVING, Ledger
+from exporter.record import Outcome, Record, State
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
 
 TRIES = Metric("example_tries_total", "Tries.", Kind.COUNTER)

@@ -11,9 +11,9 @@ import pytest
 from chassis.errors import Reason, TransientError
 from exporter.admission import Budget
 from exporter.collectors import CollectorSettings, Result
-from exporter.ledger import Outcome
 from exporter.pace import SCRAPE_MIN_SECONDS, Course, Pace, PhasePace, ScrapePace
 from exporter.phase import Scrapers
+from exporter.record import Outcome
 from exporter.schedule import Job, Schedule
 from exporter.sources import Sources
 from tests.fakes.clock import ManualClock, settle

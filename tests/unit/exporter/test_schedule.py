@@ -12,7 +12,7 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from exporter.admission import Budget, Pool
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result
-from exporter.ledger import Outcome
+from exporter.record import Outcome
 from exporter.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
 from exporter.sources import Sources
 from tests.fakes.clock import ManualClock, settle

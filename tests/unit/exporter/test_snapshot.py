@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from chassis.errors import Reason
 from exporter.admission import Admitted
 from exporter.collectors import CollectorSpec
-from exporter.ledger import Ledger, Outcome, Record
+from exporter.ledger import Ledger
+from exporter.record import Outcome, Record
 from exporter.snapshot import THREAD_FROM_BYTES, Publisher
 from exporter.statelog import StateLog
 from tests.fakes.clock import ManualClock, settle

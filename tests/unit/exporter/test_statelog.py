@@ -10,7 +10,7 @@ from structlog.testing import CapturingLogger
 
 from chassis.errors import Reason
 from exporter.admission import Admitted
-from exporter.ledger import Outcome
+from exporter.record import Outcome
 from exporter.statelog import StateLog
 from tests.fakes.clock import ManualClock, settle
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from remediations.engine import Engine
 from remediations.model import Target
-from remediations.policy import Witness, WitnessKind
-from remediations.policy_model import Rung
+from remediations.policy_model import Rung, Witness, WitnessKind
 from remediations.states import State
 from tests.fakes.decisions import API, restart_policy
 from tests.fakes.engine import World, a_world

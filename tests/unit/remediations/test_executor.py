@@ -8,9 +8,10 @@ from chassis.errors import PermanentError, Reason, TransientError
 from remediations.actions import ActionInput
 from remediations.decide import ACTIONS
 from remediations.decision import Plan
-from remediations.executor import Executor, Sending
+from remediations.executor import Executor
 from remediations.journal.errors import FenceLostError
 from remediations.model import ANNOTATION_OPERATION, Facts
+from remediations.senders import Sending
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_workload, facts
 from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster

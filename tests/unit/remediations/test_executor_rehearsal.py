@@ -9,10 +9,11 @@ import pytest
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
 from chassis.kubernetes import Answer
 from remediations.decision import Plan
-from remediations.executor import Executor, Sending
+from remediations.executor import Executor
 from remediations.model import ANNOTATION_OPERATION
 from remediations.pod_security import ENFORCE
 from remediations.reasons import HoldReason
+from remediations.senders import Sending
 from remediations.step import PatchStep
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW

@@ -10,7 +10,7 @@ from chassis.errors import PermanentError, Reason, TransientError
 from remediations.cluster import ClusterReader, selects
 from remediations.facts import gather_facts, read_pauses
 from remediations.model import Facts, Mode, Pause, Target
-from remediations.policy import Policy, Witness, WitnessKind
+from remediations.policy_model import Policy, Witness, WitnessKind
 from remediations.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy

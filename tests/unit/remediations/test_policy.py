@@ -11,15 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import ConfigError
+from remediations.matcher import Matcher, MatchType
 from remediations.model import Mode
-from remediations.policy import (
-    Matcher,
-    MatchType,
-    Query,
-    Witness,
-    WitnessKind,
-    parse_policies,
-)
+from remediations.policy import parse_policies
+from remediations.policy_model import Query, Witness, WitnessKind
 from tests.fakes.decisions import restart_policy
 
 RESTART = {

@@ -6,9 +6,8 @@ import pytest
 
 from remediations.matcher import parse_matchers
 from remediations.model import Mode, Target
-from remediations.policy import Witness, WitnessKind
 from remediations.policy_lint import find_nonsense, find_placeholders
-from remediations.policy_model import Rung
+from remediations.policy_model import Rung, Witness, WitnessKind
 from tests.fakes.decisions import API, a_policy_set, restart_policy, scale_policy
 
 

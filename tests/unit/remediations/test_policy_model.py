@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remediations.matcher import Matcher, MatchType
 from remediations.model import Target
-from remediations.policy import Matcher, MatchType, choose_target, matches
+from remediations.policy_model import choose_target, matches
 from tests.fakes.decisions import API, restart_policy
 
 MATCHING = restart_policy(match=(Matcher("alertname", MatchType.EQUAL, "HighCPUUsage"),))

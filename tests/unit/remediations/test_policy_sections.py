@@ -10,7 +10,8 @@ import yaml
 from chassis.errors import ConfigError
 from remediations.limits import BreakerLimit, ConnectionBudget, Consent, CustomGuard, HoldIf, Limit, Scope, StormLimit
 from remediations.model import Mode, Target
-from remediations.policy import PolicySet, parse_policies
+from remediations.policy import parse_policies
+from remediations.policy_model import PolicySet
 from remediations.policy_sections import closure
 
 QUERY = {"promql": "x", "collectors": ["api"]}

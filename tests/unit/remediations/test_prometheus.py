@@ -12,7 +12,7 @@ from chassis.errors import BackendError, Reason
 from chassis.http import HttpClient, serving
 from remediations.client_auth import AuthorizationSettings
 from remediations.limits import CustomGuard, HoldIf
-from remediations.policy import Query
+from remediations.policy_model import Query
 from remediations.prometheus import FRESHNESS, PrometheusClient
 from remediations.settings import PrometheusSettings
 from tests.fakes.clock import ManualClock

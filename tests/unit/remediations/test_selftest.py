@@ -14,8 +14,7 @@ import pytest
 from chassis import log
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from remediations.model import ANNOTATION_OPERATION, Mode, Target
-from remediations.policy import Query
-from remediations.policy_model import Policy, PolicySet, Rung
+from remediations.policy_model import Policy, PolicySet, Query, Rung
 from remediations.selftest import (
     OUTSIDER,
     VALID_SECONDS,

@@ -13,15 +13,15 @@ from aiohttp import web
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http import HttpClient, serving
 from remediations.decision import Plan
-from remediations.executor import Executor, Sending, Tools
+from remediations.executor import Executor, Tools
 from remediations.journal.errors import FenceLostError
 from remediations.journal.port import Record
 from remediations.model import ANNOTATION_OPERATION, Fact
 from remediations.plan import describe_difference, from_data, to_data
-from remediations.policy import Query
+from remediations.policy_model import Query
 from remediations.progress import read_progress
 from remediations.reasons import HoldReason
-from remediations.senders import Key, origin_of
+from remediations.senders import Key, Sending, origin_of
 from remediations.states import State
 from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step
 from tests.fakes.clock import ManualClock

@@ -12,7 +12,7 @@ from remediations import decide
 from remediations.actions import ActionInput
 from remediations.decision import Act, Plan
 from remediations.model import ANNOTATION_OPERATION, Fact
-from remediations.policy import Query
+from remediations.policy_model import Query
 from remediations.states import REVERTED, Outcome
 from remediations.verify import Observation, is_effective, verdict
 from tests.fakes.decisions import a_request, a_workload, an_autoscaler, restart_policy, scale_policy, unknown

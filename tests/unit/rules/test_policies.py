@@ -14,8 +14,9 @@ import yaml
 from exporter.collectors import discover
 from remediations.intake import match_alerts, parse_payload
 from remediations.model import Mode
-from remediations.policy import Policy, Query, parse_policies
+from remediations.policy import parse_policies
 from remediations.policy_lint import find_placeholders
+from remediations.policy_model import Policy, Query
 from remediations.shipped import read_policies
 from tools.published import find_faults
 

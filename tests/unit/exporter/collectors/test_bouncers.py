@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
+from exporter.admission import plain_word
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.bouncers import (
     BouncersCollector,
     BouncersSettings,
     is_recent,
-    plain_word,
     read_bouncers,
     read_counts,
     read_pairs,

@@ -9,11 +9,11 @@ import pytest
 from remediations.actions import ActionInput
 from remediations.decide import ACTIONS
 from remediations.decision import GuardOutcome, Plan
-from remediations.model import Target
+from remediations.model import Fact, Target
 from remediations.reasons import HoldReason
 from remediations.sights import CronJob, IdleSessions, Sights
 from remediations.step import GateStep, HttpStep, SqlStep
-from tests.fakes.decisions import Fact, facts, unknown
+from tests.fakes.decisions import facts, unknown
 
 OPAL = Target("control-core", "OpalClient", "opal-client")
 FLEET = Target("control-core", "BouncerFleet", "bouncers")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from remediations.matcher import Matcher, MatchType
 from remediations.model import Mode
-from remediations.policy import Matcher, MatchType
 from remediations.reasons import HoldReason
 from tests.fakes.decisions import a_policy_set, a_remediation, an_alert, ask, restart_policy
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from remediations.model import Fact
-from remediations.policy import Query
-from remediations.policy_model import as_revert
+from remediations.policy_model import Query, as_revert
 from remediations.reasons import HoldReason
 from tests.fakes.decisions import a_policy_set, ask, facts, scale_policy, unknown
 

@@ -7,8 +7,7 @@ from remediations.decide import GUARDS, judge
 from remediations.decision import Act, Hold
 from remediations.digest import plan_hash, resource_version
 from remediations.model import Fact, History, Mode, Target
-from remediations.policy import Query
-from remediations.policy_model import Policy
+from remediations.policy_model import Policy, Query
 from remediations.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_request, ask, facts, restart_policy, unknown
 

@@ -20,7 +20,8 @@ from remediations.journal.sqlite_rows import IdSource
 from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATIONS, OPEN
 from remediations.journal.sqlite_thread import SqliteThread
 from remediations.states import CLOSED, IN_FLIGHT, State
-from tests.contract.journal import T0, JournalContract, change, delivery, match
+from tests.contract.journal import JournalContract
+from tests.contract.journal_opening import T0, change, delivery, match
 from tools.slowness import scaled
 
 

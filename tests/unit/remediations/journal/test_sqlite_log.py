@@ -14,7 +14,7 @@ from remediations.journal.errors import JournalError
 from remediations.journal.sqlite import SqliteJournal, open_journal
 from remediations.journal.sqlite_schema import LOG_BYTES
 from remediations.states import State
-from tests.contract.journal import T0, change, delivery, match
+from tests.contract.journal_opening import T0, change, delivery, match
 
 MIB = 1024 * 1024
 

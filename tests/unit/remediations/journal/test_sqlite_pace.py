@@ -7,7 +7,7 @@ import pytest
 from remediations.journal.errors import JournalError
 from remediations.journal.sqlite import open_journal
 from remediations.states import State
-from tests.contract.journal import T0, change, delivery, match
+from tests.contract.journal_opening import T0, change, delivery, match
 
 
 async def test_claims_alone_do_not_wait_for_the_disk_and_what_follows_does(tmp_path):
