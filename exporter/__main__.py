@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chassis import allocator, lifecycle, log
+from chassis import log
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError
-from chassis.logfile import LogFile
-from chassis.telemetry import version_line
+from chassis.log import LogFile
+from chassis.process.build_info import version_line
+from chassis.process.lifecycle import Lifecycle, limit_heap, run
 from exporter import grants, reference
 from exporter.collectors import CollectorSpec, discover
 from exporter.program import Exporter
@@ -25,7 +26,7 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    allocator.limit_heap()
+    limit_heap()
     specs = discover()
     if arguments[:1] == ["grants"]:
         return print_grants(specs, arguments[1:])
@@ -168,14 +169,14 @@ def _serve(
     level, form = settings.log.level, settings.log.form
     log.configure(program="controlcore-exporter", level=level, form=form, clock=clock, file=file)
 
-    async def body(life: lifecycle.Lifecycle) -> None:
+    async def body(life: Lifecycle) -> None:
         exporter = Exporter(settings, lambda: _load(specs, options), specs, clock, log.get_logger())
         if rejected is not None:
             exporter.reject(rejected)
         await exporter.run(life)
 
     try:
-        lifecycle.run(body)
+        run(body)
     finally:
         if file is not None:
             file.close()

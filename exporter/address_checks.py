@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from chassis.errors import ConfigError, Fault
-from chassis.postgres_address import PostgresAddress
-from chassis.redis_address import RedisAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.redis.address import RedisAddress
 
 
 def check_database(url: SecretStr | None) -> SecretStr | None:

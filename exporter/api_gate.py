@@ -22,7 +22,7 @@ from chassis.errors import BackendError, Reason
 from exporter.collectors import CollectorSettings
 
 if TYPE_CHECKING:
-    from chassis.http import Call, Response
+    from chassis.http.client import Call, Response
     from exporter.sources import Sources
 
 ANSWERING = "SELECT 1 AS answering"

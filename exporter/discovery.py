@@ -17,14 +17,14 @@ from pydantic import ValidationError
 
 from chassis.documents import load_yaml, parse_json
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.kubernetes_paths import pods_path, resource_path
+from chassis.kubernetes.paths import pods_path, resource_path
 from exporter.items import read_each, text_of
 from exporter.settings import BouncerTarget, ExporterSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from chassis.kubernetes import KubernetesClient
+    from chassis.kubernetes.client import KubernetesClient
     from exporter.discovery_settings import BouncerDiscovery, KubernetesDiscovery
     from exporter.sources import Sources
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from chassis.quiet import Quiet
+from chassis.log import Quiet
 from exporter.own import Refusal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from chassis.accepted import Dropped
     from chassis.clock import Clock
+    from chassis.http.connection_limits import Dropped
     from exporter.catalogue import Counter
 
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from chassis.clock import Clock
-from chassis.http import HttpClient
-from chassis.kubernetes import KubernetesClient
-from chassis.postgres_address import PostgresAddress
-from chassis.redis_address import RedisAddress
+from chassis.http.client import HttpClient
+from chassis.kubernetes.client import KubernetesClient
+from chassis.postgres.address import PostgresAddress
+from chassis.redis.address import RedisAddress
 from exporter.settings import ExporterSettings
 from exporter.sources import Sources
 
@@ -25,12 +25,12 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
         postgres_address, redis_address = addresses(settings)
         postgres = redis = kubernetes = None
         if postgres_address is not None:
-            from chassis.postgres import PostgresSession  # noqa: PLC0415 - the driver costs memory
+            from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - the driver costs memory
 
             postgres = PostgresSession(postgres_address, max_age_seconds=settings.database.max_connection_seconds)
             stack.push_async_callback(postgres.close)
         if redis_address is not None:
-            from chassis.redis import RedisSession  # noqa: PLC0415 - the driver costs memory
+            from chassis.redis.session import RedisSession  # noqa: PLC0415 - the driver costs memory
 
             redis = RedisSession(redis_address, max_age_seconds=settings.redis.max_connection_seconds)
             stack.push_async_callback(redis.close)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from enum import StrEnum
 
-from chassis import telemetry
 from chassis.errors import Reason
+from chassis.process import build_info
 from exporter.catalogue import Kind, Metric
 
 SUCCESS = Metric(
@@ -223,7 +223,7 @@ BORN_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)
 
 def _build() -> tuple[str, str, str]:
     """The running build: version, revision (the version's local part, or `unknown`), version of Python."""
-    number, _, revision = telemetry.version().partition("+")
+    number, _, revision = build_info.version().partition("+")
     return number, revision or "unknown", platform.python_version()
 
 

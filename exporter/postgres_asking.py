@@ -11,7 +11,7 @@ from exporter.items import read_each
 from exporter.postgres_views import Rows
 
 if TYPE_CHECKING:
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.catalogue import Family
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from chassis.clock import Clock
 from chassis.errors import ConfigError
-from chassis.http import Limits, Listener
-from chassis.lifecycle import Lifecycle
-from chassis.start_notices import tell, tell_readable
-from chassis.web_config import read_web
-from chassis.web_guard import WebGuard
+from chassis.http.server import Limits, Listener
+from chassis.http.web_auth import WebGuard
+from chassis.http.web_config import read_web
+from chassis.process.lifecycle import Lifecycle
+from chassis.process.start_notices import tell, tell_readable
 from exporter import landing
 from exporter.collectors import CollectorSpec
 from exporter.discovery import Discovery

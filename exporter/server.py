@@ -11,8 +11,8 @@ from typing import Protocol
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from chassis.loop_watchdog import LoopWatchdog
-from chassis.web_guard import WebGuard
+from chassis.http.web_auth import WebGuard
+from chassis.process.loop_watchdog import LoopWatchdog
 from exporter import history
 from exporter.gate import Gate, RefusedError
 from exporter.negotiation import Form, choose

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, create_model
 
-from chassis.accepted import ConnectionSettings
 from chassis.config import Section, Settings, load, merge, read_secret, read_yaml, settings_config
 from chassis.errors import ConfigError, Fault
-from chassis.web_config import read_web
+from chassis.http.connection_limits import ConnectionSettings
+from chassis.http.web_config import read_web
 from exporter.address_checks import check_database, check_http, check_redis
 from exporter.admission import MAX_SERIES
 from exporter.collectors import CollectorSettings, CollectorSpec, Scope

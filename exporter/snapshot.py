@@ -9,9 +9,9 @@ import asyncio
 import gzip
 from dataclasses import dataclass, field
 
-from chassis.accepted import Dropped
 from chassis.clock import Clock
-from chassis.loop_watchdog import LoopWatchdog
+from chassis.http.connection_limits import Dropped
+from chassis.process.loop_watchdog import LoopWatchdog
 from exporter import own
 from exporter.catalogue import Counter, Family
 from exporter.discovery import Discovery

@@ -10,12 +10,12 @@ from exporter.product_zone import ZoneMeter
 
 if TYPE_CHECKING:
     from chassis.clock import Clock
-    from chassis.http import HttpClient
-    from chassis.kubernetes import KubernetesClient
-    from chassis.postgres import PostgresSession
-    from chassis.postgres_address import PostgresAddress
-    from chassis.redis import RedisSession
-    from chassis.redis_address import RedisAddress
+    from chassis.http.client import HttpClient
+    from chassis.kubernetes.client import KubernetesClient
+    from chassis.postgres.address import PostgresAddress
+    from chassis.postgres.session import PostgresSession
+    from chassis.redis.address import RedisAddress
+    from chassis.redis.session import RedisSession
     from exporter.settings import ExporterSettings
 
 

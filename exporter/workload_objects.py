@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from chassis.kubernetes_pods import is_ending, is_over
-from chassis.kubernetes_quantity import parse_quantity
+from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.quantity import parse_quantity
 from exporter.catalogue import Metric
 from exporter.items import count_of, read_each, text_of
 

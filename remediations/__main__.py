@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chassis import allocator, log
+from chassis import log
 from chassis.clock import SystemClock
 from chassis.config import load
 from chassis.errors import ConfigError, InvariantBroken
-from chassis.lifecycle import Lifecycle, run
-from chassis.telemetry import version_line
+from chassis.process.build_info import version_line
+from chassis.process.lifecycle import Lifecycle, limit_heap, run
 from remediations import commands, exits, grants, report, standing
 from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
 from remediations.breakers import reset_breaker
@@ -41,7 +41,7 @@ Command = Callable[[argparse.Namespace, RemediatorSettings], int]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
-    allocator.limit_heap()
+    limit_heap()
     options = _parser().parse_args(arguments)
     try:
         settings = load(RemediatorSettings, getattr(options, "config_file", None))

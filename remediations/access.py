@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from chassis.errors import InvariantBroken
-from chassis.web_guard import OverloadedError, WebGuard, credentials_of, names_of
+from chassis.http.web_auth import OverloadedError, WebGuard, credentials_of, names_of
 from remediations.acts import MAX_NAME, Actor, Source
 from remediations.credentials import Credentials, NoCredentialError
 from remediations.roles import Role, Roles

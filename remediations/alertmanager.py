@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http import Call
-from remediations.client_auth import authorization
+from chassis.http.client import Call
+from chassis.http.client_auth import authorization
 from remediations.matcher import Matcher, MatcherError, MatchType, forget_expressions, quote
 from remediations.model import Alert
 from remediations.settings import AlertmanagerSettings
@@ -34,7 +34,7 @@ Take = Callable[[list[Any]], Awaitable[None]]
 
 
 class Reader(Protocol):
-    """What reads a list of the API; chassis.http.HttpClient, or a fake."""
+    """What reads a list of the API; chassis.http.client.HttpClient, or a fake."""
 
     async def read_items(self, call: Call, take: Take) -> None:
         """Gives the items to `take` while they arrive; raises BackendError."""

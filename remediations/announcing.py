@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 from chassis.clock import Clock
 from chassis.errors import BackendError
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
+from chassis.http.client_auth import authorization
 from chassis.log import get_logger
 from remediations.announcement import Labels, Standing, announce, to_wire
-from remediations.client_auth import authorization
 from remediations.moments import Told
 from remediations.settings import AlertmanagerSettings
 from remediations.telemetry import Announcement, Telemetry
@@ -35,7 +35,7 @@ lists, and those share one alert."""
 
 
 class Poster(Protocol):
-    """What sends a request; chassis.http.HttpClient, or a fake."""
+    """What sends a request; chassis.http.client.HttpClient, or a fake."""
 
     async def send(self, call: Call) -> Response:
         """One request; raises BackendError."""

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from chassis.bodies import BodyError, BodyReader, Room
 from chassis.documents import parse_json
+from chassis.http.request_bodies import BodyError, BodyReader, Room
 from remediations.answers import AnswerError
 from remediations.journal.errors import JournalError
 

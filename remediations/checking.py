@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 
 from chassis.errors import ConfigError, Fault
-from chassis.web_config import read_web
-from remediations.client_auth import secret_files
+from chassis.http.client_auth import secret_files
+from chassis.http.web_config import read_web
 from remediations.credentials import check_files
 from remediations.journal.filesystem import find_fault
 from remediations.model import Mode

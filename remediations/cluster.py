@@ -11,15 +11,15 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from chassis.errors import PermanentError, Reason
-from chassis.kubernetes import JsonObject
-from chassis.kubernetes_paths import (
+from chassis.kubernetes.client import JsonObject
+from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.paths import (
     autoscalers_path,
     deployment_path,
     disruption_budgets_path,
     pods_path,
     replica_sets_path,
 )
-from chassis.kubernetes_pods import is_ending, is_over
 from remediations.circumstances import Change, Pods, Template
 from remediations.delivery import find_delivery, read_managers, read_scalers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
@@ -33,7 +33,7 @@ ANNOTATION_PREFIX = "controlcore.io/"
 
 
 class ClusterApi(Protocol):
-    """The calls of chassis.kubernetes.KubernetesClient that read; fakes implement these. Facts have no others."""
+    """The reading calls of chassis.kubernetes.client.KubernetesClient; fakes implement these. Facts have no others."""
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""

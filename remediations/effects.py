@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.kubernetes_paths import pod_path, resource_path
-from chassis.kubernetes_pods import is_ending, is_over
+from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.paths import pod_path, resource_path
 from remediations.cluster import ClusterReader, reading
 from remediations.decision import Plan
 from remediations.model import Fact

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes_paths import config_map_path, resource_path
+from chassis.kubernetes.paths import config_map_path, resource_path
 
 if TYPE_CHECKING:
     from remediations.cluster import ClusterApi

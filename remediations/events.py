@@ -15,8 +15,8 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, ConflictError, TransientError
-from chassis.kubernetes import JsonObject
-from chassis.kubernetes_paths import events_path
+from chassis.kubernetes.client import JsonObject
+from chassis.kubernetes.paths import events_path
 from chassis.log import get_logger
 from remediations.model import FIELD_MANAGER, Mode
 from remediations.moments import Moment, MomentKind, Told
@@ -43,7 +43,7 @@ MAX_MESSAGE = 1000
 
 
 class Creator(Protocol):
-    """What creates objects; chassis.kubernetes.KubernetesClient, or a fake."""
+    """What creates objects; chassis.kubernetes.client.KubernetesClient, or a fake."""
 
     async def create(
         self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chassis.errors import BackendError
-from chassis.kubernetes_paths import events_path, pod_log_path
+from chassis.kubernetes.paths import events_path, pod_log_path
 from remediations.model import Target
 from remediations.redaction import is_secret_name, remove_secrets
 from remediations.sighting import Lookout, TextReader

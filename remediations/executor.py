@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes_pods import is_ending, is_over
+from chassis.kubernetes.objects import is_ending, is_over
 from remediations import pod_security
 from remediations.decision import Plan
 from remediations.journal.errors import FenceLostError

@@ -14,12 +14,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes_paths import resource_path
-from chassis.kubernetes_quantity import parse_quantity
+from chassis.kubernetes.paths import resource_path
+from chassis.kubernetes.quantity import parse_quantity
 from remediations.circumstances import NewPods
 
 if TYPE_CHECKING:
-    from chassis.kubernetes import JsonObject
+    from chassis.kubernetes.client import JsonObject
     from remediations.cluster import ClusterApi
 
 READS = (

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from chassis.errors import BackendError
-from chassis.kubernetes_paths import autoscalers_path
+from chassis.kubernetes.paths import autoscalers_path
 from remediations.cluster import deployment_location
 from remediations.decision import Plan
 from remediations.effects import ASKED, ask_effect

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chassis.errors import BackendError
 
 if TYPE_CHECKING:
-    from chassis.kubernetes import JsonObject
+    from chassis.kubernetes.client import JsonObject
     from remediations.cluster import ClusterApi
 
 Key = tuple[str, ...]

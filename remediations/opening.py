@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from chassis.clock import Clock, SystemClock
-from chassis.http import HttpClient
-from chassis.kubernetes import KubernetesClient
+from chassis.http.client import HttpClient
+from chassis.kubernetes.client import KubernetesClient
 from remediations.alertmanager import Alertmanager
 from remediations.cluster import ClusterApi, ClusterReader
 from remediations.facts import gather_facts

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chassis.kubernetes_paths import autoscaler_path, deployment_scale_path, resource_path
+from chassis.kubernetes.paths import autoscaler_path, deployment_scale_path, resource_path
 from remediations.decision import Plan
 from remediations.model import ANNOTATION_OPERATION, ANNOTATION_RAISED, Facts, Target
 from remediations.sights import KEDA, ScaledObject

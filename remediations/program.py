@@ -11,18 +11,19 @@ from typing import Any
 
 import prometheus_client
 
-from chassis.accepted import Dropped
 from chassis.clock import Clock, SystemClock
 from chassis.errors import ConfigError, Fault
-from chassis.http import HttpClient, Limits, Listener
-from chassis.kubernetes import KubernetesClient
-from chassis.lifecycle import Lifecycle
-from chassis.log import get_logger
-from chassis.postgres_address import PostgresAddress
-from chassis.quiet import Quiet
-from chassis.start_notices import tell, tell_readable
-from chassis.web_config import read_web
-from chassis.web_guard import Refused, WebGuard
+from chassis.http.client import HttpClient
+from chassis.http.connection_limits import Dropped
+from chassis.http.server import Limits, Listener
+from chassis.http.web_auth import Refused, WebGuard
+from chassis.http.web_config import read_web
+from chassis.kubernetes.client import KubernetesClient
+from chassis.log import Quiet, get_logger
+from chassis.postgres.address import PostgresAddress
+from chassis.process.lifecycle import Lifecycle
+from chassis.process.start_notices import tell, tell_readable
+from chassis.steady_clock import SteadyClock
 from remediations.acts import BY_SIGNAL, Act, ActKind
 from remediations.checking import users_without_role
 from remediations.credentials import Credentials
@@ -48,7 +49,6 @@ from remediations.shelf import PolicyShelf
 from remediations.sighting import Lookout
 from remediations.standing import check_content
 from remediations.start import find_start, take_over
-from remediations.steady_clock import SteadyClock
 from remediations.telemetry import Notification, Telemetry
 from remediations.telling import make_herald
 from remediations.tools import keep_open, make_tools, opened_session

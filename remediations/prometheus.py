@@ -15,8 +15,8 @@ from typing import Any
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http import Call, HttpClient
-from remediations.client_auth import authorization
+from chassis.http.client import Call, HttpClient
+from chassis.http.client_auth import authorization
 from remediations.limits import CustomGuard
 from remediations.model import Fact
 from remediations.policy_model import Query

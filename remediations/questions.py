@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from chassis.errors import BackendError, Reason
-from chassis.http import Call
+from chassis.http.client import Call
 from remediations.limits import ConnectionBudget, CustomGuard
 from remediations.model import Alert, Fact
 from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind

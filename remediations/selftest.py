@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes import PatchKind
-from chassis.kubernetes_paths import autoscaler_path, deployment_path, deployment_scale_path, pod_path
+from chassis.kubernetes.client import PatchKind
+from chassis.kubernetes.paths import autoscaler_path, deployment_path, deployment_scale_path, pod_path
 from chassis.log import get_logger
 from remediations.decide import ACTIONS
 from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Fact, Mode, Target
@@ -52,7 +52,7 @@ PASSED_BY_RBAC = frozenset({Reason.MISSING, Reason.CONFLICT, Reason.MALFORMED, R
 
 
 class Limited(Patcher, Protocol):
-    """The calls of chassis.kubernetes.KubernetesClient that are tried, each as a dry run."""
+    """The calls of chassis.kubernetes.client.KubernetesClient that are tried, each as a dry run."""
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
         """Asks whether an object could be deleted; deletes nothing."""

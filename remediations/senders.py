@@ -17,8 +17,8 @@ from yarl import URL
 
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, ConflictError, Reason, TransientError
-from chassis.http import Call, Response
-from chassis.kubernetes import Answer, JsonObject, PatchKind
+from chassis.http.client import Call, Response
+from chassis.kubernetes.client import Answer, JsonObject, PatchKind
 from remediations.cluster import ClusterApi
 from remediations.model import FIELD_MANAGER
 from remediations.reasons import HoldReason
@@ -66,7 +66,7 @@ class Sent:
 
 
 class Patcher(Protocol):
-    """The call of chassis.kubernetes.KubernetesClient that changes an object; fakes implement it."""
+    """The call of chassis.kubernetes.client.KubernetesClient that changes an object; fakes implement it."""
 
     async def patch(
         self,
@@ -93,7 +93,7 @@ class Writer(ClusterApi, Patcher, Protocol):
 
 
 class Caller(Protocol):
-    """What sends HTTP calls; chassis.http.HttpClient, or a fake."""
+    """What sends HTTP calls; chassis.http.client.HttpClient, or a fake."""
 
     async def send(self, call: Call) -> Response:
         """One request; raises BackendError."""
@@ -101,7 +101,7 @@ class Caller(Protocol):
 
 
 class Session(Protocol):
-    """What runs statements on a kept connection; chassis.postgres.PostgresSession, or a fake."""
+    """What runs statements on a kept connection; chassis.postgres.session.PostgresSession, or a fake."""
 
     async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Any:
         """The rows; raises BackendError."""

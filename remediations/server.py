@@ -16,12 +16,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from chassis import telemetry as build
-from chassis.bodies import BodyError, BodyReader, NoRoomError, Room
 from chassis.clock import Clock
-from chassis.log import get_logger
-from chassis.quiet import Quiet
-from chassis.web_guard import WebGuard
+from chassis.http.request_bodies import BodyError, BodyReader, NoRoomError, Room
+from chassis.http.web_auth import WebGuard
+from chassis.log import Quiet, get_logger
+from chassis.process import build_info as build
 from remediations.access import Access, require_roles
 from remediations.api import Api
 from remediations.api_decisions import Check, DecisionsApi

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.kubernetes import JsonObject
-from chassis.kubernetes_paths import deployment_path, pods_path, resource_path
-from chassis.kubernetes_pods import is_ending, is_over
+from chassis.kubernetes.client import JsonObject
+from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
 from remediations.cluster import ClusterApi, condition_of, reading, selects
 from remediations.model import Fact, Target
 from remediations.senders import Session
@@ -29,7 +29,7 @@ IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($
 
 
 class TextReader(Protocol):
-    """What reads logs; chassis.kubernetes.KubernetesClient, or a fake."""
+    """What reads logs; chassis.kubernetes.client.KubernetesClient, or a fake."""
 
     async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
         """A plain-text answer; raises BackendError."""

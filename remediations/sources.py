@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from chassis.errors import BackendError
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from remediations.cluster import ClusterReader
 from remediations.limits import CustomGuard
 from remediations.model import Alert, Fact
@@ -45,7 +45,7 @@ class Muting(Protocol):
 
 
 class Getter(Protocol):
-    """What sends a witness's GET; chassis.http.HttpClient, or a fake."""
+    """What sends a witness's GET; chassis.http.client.HttpClient, or a fake."""
 
     async def send(self, call: Call) -> Response:
         """One request; raises BackendError."""

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from chassis.errors import ConfigError
-from chassis.kubernetes import KubernetesClient
+from chassis.kubernetes.client import KubernetesClient
 from remediations import report
 from remediations.checking import check_everything
 from remediations.model import Fact, Mode

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from chassis.errors import BackendError
-from chassis.kubernetes import JsonObject
-from chassis.kubernetes_paths import autoscalers_path, disruption_budgets_path, pods_path
+from chassis.kubernetes.client import JsonObject
+from chassis.kubernetes.paths import autoscalers_path, disruption_budgets_path, pods_path
 from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, choose_budgets, deployment_location
 from remediations.model import Fact, Mode, Target

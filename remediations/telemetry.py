@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from chassis import telemetry
-from chassis.accepted import Dropped
-from chassis.loop_watchdog import LoopWatchdog
+from chassis.http.connection_limits import Dropped
+from chassis.process.build_info import build_info, version
+from chassis.process.loop_watchdog import LoopWatchdog
 from remediations.journal.port import Sizes
 from remediations.states import CLOSED, State
 
@@ -191,9 +191,9 @@ class Telemetry:
     """
 
     def __init__(self, policies: Iterable[str] = ()) -> None:
-        self.version = telemetry.version()
+        self.version = version()
         self.registry = CollectorRegistry()
-        telemetry.build_info(self.registry, "controlcore_remediator_build_info")
+        build_info(self.registry, "controlcore_remediator_build_info")
         self._notifications = self._counter(
             "remediation_webhook_notifications", "Webhook requests by what became of them.", "status"
         )

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes_paths import config_map_path, resource_path
-from chassis.kubernetes_pods import is_ending, is_over
+from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.paths import config_map_path, resource_path
 from remediations.circumstances import Change, Pods, Source, Template
 from remediations.delivery import find_controllers
 from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER

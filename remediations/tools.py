@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chassis.clock import Clock
 from chassis.errors import BackendError
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from chassis.log import get_logger
 from remediations.executor import Tools
 from remediations.prometheus import PrometheusClient
@@ -20,7 +20,7 @@ from remediations.senders import Key, Session, origin_of
 from remediations.settings import DatabaseSettings, RemediatorSettings
 
 if TYPE_CHECKING:
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
 
 KEEP_SECONDS = 10.0
 """How often the kept connection is used, so that a broken one is replaced while connections are still to be had."""
@@ -40,8 +40,8 @@ async def opened_session(settings: DatabaseSettings | None) -> AsyncIterator[Pos
         return
     from dataclasses import replace  # noqa: PLC0415 - together with what it is for
 
-    from chassis.postgres import PostgresSession  # noqa: PLC0415 - 15 MiB that most installations do without
-    from chassis.postgres_address import PostgresAddress  # noqa: PLC0415 - same
+    from chassis.postgres.address import PostgresAddress  # noqa: PLC0415 - same
+    from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - 15 MiB that most installations do without
 
     address = PostgresAddress.parse(settings.url, password_file=settings.password_file)
     session = PostgresSession(

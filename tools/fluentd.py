@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import log
-from chassis.logfile import LogFile
+from chassis.log import LogFile
 
 LINES = 2000
 SETTLE_SECONDS = 30.0

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http import Call
-from chassis.sockets import can_connect
+from chassis.http.client import Call
+from chassis.net.sockets import can_connect
 from exporter.address_checks import place_of
 from exporter.api_gate import GateSettings, alone, ask, is_harmless
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
@@ -26,7 +26,7 @@ from exporter.collectors import NotConfiguredError, Result, Scope, collector
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chassis.http import Response
+    from chassis.http.client import Response
     from exporter.sources import Sources
 
 COMPONENT = "api"

@@ -20,7 +20,7 @@ from exporter.watermark import TABLE, read_table
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.sources import Sources
 
 OLDEST = Metric(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.kubernetes_paths import resource_path
+from chassis.kubernetes.paths import resource_path
 from exporter.backup_files import BackupPlace, Folder, Inspector, modified_at
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
@@ -26,7 +26,7 @@ from exporter.items import FUTURE_SECONDS, Loss, note, past_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from chassis.kubernetes import JsonObject
+    from chassis.kubernetes.client import JsonObject
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes_paths import pods_path, resource_path
-from chassis.kubernetes_pods import is_ending, is_over
+from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.paths import pods_path, resource_path
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.items import read_each, read_one, text_of
@@ -22,7 +22,7 @@ from exporter.items import read_each, read_one, text_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from chassis.kubernetes import JsonObject, KubernetesClient
+    from chassis.kubernetes.client import JsonObject, KubernetesClient
     from exporter.settings import KubernetesSettings
     from exporter.sources import Sources
 

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
-from chassis.http import Call
-from chassis.kubernetes_paths import pods_path
-from chassis.kubernetes_pods import is_ending
+from chassis.http.client import Call
+from chassis.kubernetes.objects import is_ending
+from chassis.kubernetes.paths import pods_path
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.items import Loss, note, read_each
@@ -26,7 +26,7 @@ from exporter.items import Loss, note, read_each
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from chassis.http import Response
+    from chassis.http.client import Response
     from exporter.settings import BouncerTarget
     from exporter.sources import Sources
 

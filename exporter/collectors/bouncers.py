@@ -32,7 +32,7 @@ from exporter.items import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

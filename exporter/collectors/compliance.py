@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from chassis.errors import BackendError
-from chassis.kubernetes_paths import deployment_path, pods_path, resource_path
-from chassis.kubernetes_pods import is_over
+from chassis.kubernetes.objects import is_over
+from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.compliance_checks import (
@@ -36,7 +36,7 @@ from exporter.workload_objects import selector_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from chassis.kubernetes import JsonObject
+    from chassis.kubernetes.client import JsonObject
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError
-from chassis.http import Call
+from chassis.http.client import Call
 from exporter.catalogue import Distribution, Family, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.items import past_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from chassis.clock import Clock
-    from chassis.http import HttpClient, Response
+    from chassis.http.client import HttpClient, Response
     from exporter.sources import Sources
 
 BOUNCER_LABEL = ("bouncer",)

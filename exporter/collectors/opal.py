@@ -15,7 +15,7 @@ from pydantic import Field
 
 from chassis.config import Section, read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason
-from chassis.http import Call
+from chassis.http.client import Call
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.settings import BaseUrl
@@ -23,7 +23,7 @@ from exporter.settings import BaseUrl
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from chassis.http import HttpClient, Response
+    from chassis.http.client import HttpClient, Response
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http import Call
+from chassis.http.client import Call
 from exporter.api_gate import GateSettings, ask, passing
 from exporter.catalogue import Metric
 from exporter.collectors import NotConfiguredError, Result, Scope, collector
@@ -18,7 +18,7 @@ from exporter.pip_rows import PIP_METRICS, ContainerZone, read_connections, read
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.sources import Sources
 
 SCHEDULER_PATH = "/pip/sync/scheduler-stats"

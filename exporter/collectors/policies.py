@@ -16,7 +16,7 @@ from exporter.policy_states import STATUSES, states_of, status_label
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.sources import Sources
 
 POLICIES = Metric(

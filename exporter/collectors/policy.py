@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError, Reason, TransientError
-from chassis.http import Call
+from chassis.http.client import Call
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.opa_page import STAGES, read_stages
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from chassis.clock import Clock
-    from chassis.http import HttpClient
+    from chassis.http.client import HttpClient
     from exporter.settings import BouncerTarget
     from exporter.sources import Sources
 

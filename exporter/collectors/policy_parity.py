@@ -11,7 +11,7 @@ import re2
 from pydantic import AfterValidator, Field
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http import Call
+from chassis.http.client import Call
 from exporter.catalogue import Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.items import read_each, text_of
@@ -21,8 +21,8 @@ from exporter.policy_states import states_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.http import Response
-    from chassis.postgres import PostgresSession
+    from chassis.http.client import Response
+    from chassis.postgres.session import PostgresSession
     from exporter.settings import BouncerTarget
     from exporter.sources import Sources
 

@@ -17,7 +17,7 @@ from exporter.postgres_views import Rows
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

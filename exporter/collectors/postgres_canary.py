@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis import postgres
 from chassis.errors import CONNECTION_REASONS, BackendError, Reason
+from chassis.postgres.session import probe
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from chassis.clock import Clock
-    from chassis.postgres_address import PostgresAddress
+    from chassis.postgres.address import PostgresAddress
     from exporter.sources import DatabaseHealth, Sources
 
 COMPONENT = "database"
@@ -98,7 +98,7 @@ class PostgresCanaryCollector:
         address: PostgresAddress,
         clock: Clock,
         health: DatabaseHealth,
-        probe: Probe = postgres.probe,
+        probe: Probe = probe,
         server_changes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._settings = settings

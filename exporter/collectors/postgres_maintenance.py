@@ -18,7 +18,7 @@ from exporter.postgres_views import DENIED, VIEW_METRICS, VIEWS, View, read_appl
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from typing import Any
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.sources import Sources
 
 COMPONENT = "database"

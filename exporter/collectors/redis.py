@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis import redis
 from chassis.errors import CONNECTION_REASONS, BackendError, Reason
 from chassis.log import get_logger
+from chassis.redis.session import REFUSALS, probe
 from exporter.catalogue import FAST_BUCKETS, Counter, Histogram, Kind, Metric
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.redis_info import INFO_METRICS, read_info, read_server
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from chassis.clock import Clock
-    from chassis.redis import RedisSession
-    from chassis.redis_address import RedisAddress
+    from chassis.redis.address import RedisAddress
+    from chassis.redis.session import RedisSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
 
@@ -97,7 +97,7 @@ class RedisCollector:
         settings: RedisCollectorSettings,
         address: RedisAddress,
         session: RedisSession,
-        probe: Probe = redis.probe,
+        probe: Probe = probe,
         server_changes: Callable[[], int | None] = lambda: None,
         *,
         clock: Clock,
@@ -158,5 +158,5 @@ class RedisCollector:
     def _verdict(self, *, is_up: bool) -> tuple[Family, ...]:
         """What the probe alone says."""
         changes = SERVER_CHANGES.value(self._server_changes())
-        refused = {(code.lower(),): code == self._refused for code in redis.REFUSALS} if is_up else {}
+        refused = {(code.lower(),): code == self._refused for code in REFUSALS} if is_up else {}
         return (UP.value(is_up), self._durations.family(), self._failures.family(), REFUSED.family(refused), changes)

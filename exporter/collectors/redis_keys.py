@@ -19,7 +19,7 @@ from exporter.collectors import CollectorSettings, NotConfiguredError, Result, S
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chassis.redis import RedisSession
+    from chassis.redis.session import RedisSession
     from exporter.catalogue import Family
     from exporter.sources import Sources
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
-from chassis.http import Call
+from chassis.http.client import Call
 from exporter.api_gate import GateSettings, ask, passing
 from exporter.catalogue import Metric
 from exporter.collectors import NotConfiguredError, Result, Scope, collector

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from chassis.config import Section
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.sockets import socket_error
+from chassis.net.sockets import socket_error
 from exporter.catalogue import Counter, Kind, Metric
 from exporter.certificates import chain_not_after, read_certificate
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector

@@ -22,8 +22,8 @@ from exporter.tuning import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.postgres import PostgresSession
-    from chassis.redis import RedisSession
+    from chassis.postgres.session import PostgresSession
+    from chassis.redis.session import RedisSession
     from exporter.sources import Sources
 
 POSTGRES, REDIS = "postgres", "redis"

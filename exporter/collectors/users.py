@@ -12,7 +12,7 @@ from exporter.items import amount_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chassis.postgres import PostgresSession
+    from chassis.postgres.session import PostgresSession
     from exporter.sources import Sources
 
 SESSIONS = Metric("controlcore_user_sessions_active", "Sessions that are neither revoked nor expired.")

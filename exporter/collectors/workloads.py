@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import Field
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes_paths import autoscalers_path, deployment_path, pod_metrics_path, pods_path
-from chassis.kubernetes_pods import is_over
+from chassis.kubernetes.objects import is_over
+from chassis.kubernetes.paths import autoscalers_path, deployment_path, pod_metrics_path, pods_path
 from exporter.catalogue import Metric, Stability
 from exporter.collectors import CollectorSettings, NotConfiguredError, Result, Scope, collector
 from exporter.items import read_each, read_one
@@ -42,7 +42,7 @@ from exporter.workload_objects import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 
-    from chassis.kubernetes import JsonObject, KubernetesClient
+    from chassis.kubernetes.client import JsonObject, KubernetesClient
     from exporter.catalogue import Family
     from exporter.settings import KubernetesSettings
     from exporter.sources import Sources

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.kubernetes_paths import eviction_path, pod_path
+from chassis.kubernetes.paths import eviction_path, pod_path
 from remediations.actions import ActionInput, Effect, Parameter, action, refuses, settles
 from remediations.decision import GuardOutcome, Plan
 from remediations.document import Range

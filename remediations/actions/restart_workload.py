@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.kubernetes_paths import deployment_path
+from chassis.kubernetes.paths import deployment_path
 from remediations.actions import ActionInput, Effect, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.model import ANNOTATION_OPERATION

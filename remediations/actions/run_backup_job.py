@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from chassis.kubernetes_paths import resource_path
+from chassis.kubernetes.paths import resource_path
 from remediations.actions import ActionInput, action, refuses
 from remediations.decision import GuardOutcome, Plan
 from remediations.model import ANNOTATION_OPERATION, MISSING

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis.errors import Reason, TransientError
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterReader
 from remediations.decider import Desk

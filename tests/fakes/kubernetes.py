@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
-from chassis.kubernetes import JsonObject, PatchKind
+from chassis.kubernetes.client import JsonObject, PatchKind
 
 Hook = Callable[[str, str], None]
 """Called with the verb and the path; raises what the call should raise."""

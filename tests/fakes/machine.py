@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from remediations.journal.port import Journal
 from remediations.model import Target
 from remediations.policy_model import Policy

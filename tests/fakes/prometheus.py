@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from chassis.clock import Clock
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from remediations.limits import CustomGuard
 from remediations.model import Fact
 from remediations.policy_model import Query

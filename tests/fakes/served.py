@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from chassis.http import serving
+from chassis.http.server import serving
 from remediations.api_decisions import Check
 from remediations.circumstances import ProcessStart
 from remediations.credentials import Credentials

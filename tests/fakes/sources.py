@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from chassis.errors import PermanentError, Reason
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from exporter.catalogue import Family
 from exporter.render import Renderer
 from exporter.settings import ExporterSettings

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chassis.errors import BackendError
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from remediations.journal.port import Record
 from remediations.moments import Told, tell
 from remediations.policy_model import Policy

@@ -101,7 +101,7 @@ class BornRemediator(RemediatorServer):
 
 def serve(path: str) -> None:
     """Forks at every request, until killed."""
-    import chassis.kubernetes  # noqa: PLC0415, F401 - imported late by the program
+    import chassis.kubernetes.client  # noqa: PLC0415, F401 - imported late by the program
 
     gc.collect()
     gc.freeze()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import PermanentError
-from chassis.kubernetes_quantity import parse_quantity
+from chassis.kubernetes.quantity import parse_quantity
 from exporter.opa_page import LABEL
 from remediations.redaction import remove_secrets
 from tools.slowness import scaled

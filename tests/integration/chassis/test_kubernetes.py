@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chassis import kubernetes
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from chassis.kubernetes import KubernetesClient, PatchKind
-from chassis.kubernetes_paths import (
+from chassis.kubernetes.client import PAGE_ITEMS, KubernetesClient, PatchKind
+from chassis.kubernetes.paths import (
     deployment_path,
     deployment_scale_path,
     deployments_path,
@@ -216,7 +215,7 @@ async def test_absent_object_is_missing(client: KubernetesClient, namespace: str
 
 async def test_list_crosses_pages(client: KubernetesClient, cluster: Cluster, namespace: str) -> None:
     """More objects than one page holds, of a kind that costs nothing."""
-    names = {f"map-{number:03}" for number in range(kubernetes.PAGE_ITEMS + 3)}
+    names = {f"map-{number:03}" for number in range(PAGE_ITEMS + 3)}
     labels = {"of": "us"}
     manifests = [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace, "labels": labels}}

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from chassis import kubernetes_access
 from chassis.errors import PermanentError, Reason
-from chassis.kubernetes import KubernetesClient
+from chassis.kubernetes.client import KubernetesClient
+from chassis.kubernetes.credentials import in_cluster, opened
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import make_serving_pair
 from tools.slowness import scaled
@@ -56,8 +56,8 @@ async def test_pod_is_its_service_account_and_follows_its_replaced_token(
     clock = ManualClock()
     other = {"metadata": {"name": "other"}}
     await asyncio.to_thread(cluster.client.post, f"/api/v1/namespaces/{namespace}/serviceaccounts", other)
-    credentials = await asyncio.to_thread(kubernetes_access.in_cluster, account, environment)
-    async with kubernetes_access.opened(credentials, clock) as access:
+    credentials = await asyncio.to_thread(in_cluster, account, environment)
+    async with opened(credentials, clock) as access:
         client = KubernetesClient(access)
         assert await who_answers(client) == f"system:serviceaccount:{namespace}:default"
         (account / "token").write_text(await asyncio.to_thread(cluster.token_for, namespace, "other"))
@@ -69,8 +69,8 @@ async def test_pod_is_its_service_account_and_follows_its_replaced_token(
 async def test_pod_does_not_trust_another_authority(account: Path, environment: dict[str, str]) -> None:
     stranger = await asyncio.to_thread(make_serving_pair, account, "stranger")
     (account / "ca.crt").write_bytes(stranger.certificate_path.read_bytes())
-    credentials = await asyncio.to_thread(kubernetes_access.in_cluster, account, environment)
-    async with kubernetes_access.opened(credentials) as access:
+    credentials = await asyncio.to_thread(in_cluster, account, environment)
+    async with opened(credentials) as access:
         with pytest.raises(PermanentError) as caught:
             await KubernetesClient(access).get("/api", timeout_seconds=GENEROUS_SECONDS)
     assert caught.value.reason is Reason.TLS

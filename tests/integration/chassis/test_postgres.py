@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chassis.errors import BackendError, Reason, TransientError
-from chassis.postgres import PostgresSession, probe
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession, probe
 from tests.integration.chassis.deadlines import (
     DEADLINE_SECONDS,
     GENEROUS_SECONDS,

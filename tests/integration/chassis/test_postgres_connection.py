@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from chassis import postgres_connection
 from chassis.errors import BackendError, Reason
-from chassis.postgres import PostgresSession, probe
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres import connection
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession, probe
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS, failure_of
 from tools.servers.certificates import KeyPair, make_serving_pair
@@ -30,8 +30,8 @@ STARTED = "SELECT pg_postmaster_start_time()::text"
 @pytest.fixture(autouse=True)
 def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests learned of a port is not true of the server that gets it next."""
-    monkeypatch.setattr(postgres_connection, "_pooled", set())
-    monkeypatch.setattr(postgres_connection, "_plain", set())
+    monkeypatch.setattr(connection, "_pooled", set())
+    monkeypatch.setattr(connection, "_plain", set())
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.errors import BackendError, Reason
-from chassis.redis import RedisSession, probe
-from chassis.redis_address import RedisAddress
+from chassis.redis.address import RedisAddress
+from chassis.redis.session import RedisSession, probe
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS
 from tools.servers.certificates import make_serving_pair

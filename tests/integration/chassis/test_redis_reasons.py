@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.redis import RedisSession, probe
-from chassis.redis_address import RedisAddress
+from chassis.redis.address import RedisAddress
+from chassis.redis.session import RedisSession, probe
 from tests.integration.chassis.deadlines import (
     GENEROUS_SECONDS,
     failure_of,

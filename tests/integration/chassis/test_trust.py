@@ -18,13 +18,13 @@ import structlog
 import yaml
 from aiohttp import web
 
-from chassis import kubernetes_access
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http import Call, HttpClient, serving
-from chassis.kubernetes import KubernetesClient
-from chassis.kubernetes_access import PLUG_IN_SECONDS, in_cluster
-from chassis.kubernetes_kubeconfig import from_kubeconfig
-from chassis.trust import Trust, system_context
+from chassis.http.client import Call, HttpClient
+from chassis.http.server import serving
+from chassis.kubernetes.client import KubernetesClient
+from chassis.kubernetes.credentials import PLUG_IN_SECONDS, TOKEN_SECONDS, Access, in_cluster, opened
+from chassis.kubernetes.kubeconfig import from_kubeconfig
+from chassis.net.trust import Trust, system_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS, failure_of
@@ -210,11 +210,11 @@ def account_of(folder: Path, pair: KeyPair, token: str) -> Path:
     return account
 
 
-async def ask(access: kubernetes_access.Access) -> Any:
+async def ask(access: Access) -> Any:
     return (await KubernetesClient(access).get("/api/v1/pods/x", timeout_seconds=GENEROUS_SECONDS))["kind"]
 
 
-async def refusal_of(access: kubernetes_access.Access) -> Reason:
+async def refusal_of(access: Access) -> Reason:
     with pytest.raises(BackendError) as caught:
         await ask(access)
     return caught.value.reason
@@ -229,7 +229,7 @@ async def test_pod_follows_the_rotated_authority_of_its_api_server(
     async with api.serving(tls) as (host, port):
         environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
         credentials = await asyncio.to_thread(in_cluster, account, environment)
-        async with kubernetes_access.opened(credentials, ManualClock(), max_age_seconds=0) as access:
+        async with opened(credentials, ManualClock(), max_age_seconds=0) as access:
             assert await ask(access) == "Pod"
             tls.load_cert_chain(second.certificate_path, second.key_path)
             assert await refusal_of(access) is Reason.TLS
@@ -243,7 +243,7 @@ async def test_refused_token_file_is_read_at_once(tmp_path: Path, first: KeyPair
     async with api.serving(server_side(first)) as (host, port):
         environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
         credentials = await asyncio.to_thread(in_cluster, account, environment)
-        async with kubernetes_access.opened(credentials, ManualClock()) as access:
+        async with opened(credentials, ManualClock()) as access:
             assert await ask(access) == "Pod"
             api.token = "two"
             (account / "token").write_text("two")
@@ -280,7 +280,7 @@ async def test_rewritten_kubeconfig_is_followed(tmp_path: Path, first: KeyPair, 
     async with api.serving(tls) as (_, port):
         path = kubeconfig(tmp_path, port, first.certificate_path.read_bytes(), {"token": "one"})
         credentials = await asyncio.to_thread(from_kubeconfig, path)
-        async with kubernetes_access.opened(credentials, ManualClock(), max_age_seconds=0) as access:
+        async with opened(credentials, ManualClock(), max_age_seconds=0) as access:
             assert await ask(access) == "Pod"
             tls.load_cert_chain(second.certificate_path, second.key_path)
             api.token = "two"
@@ -303,11 +303,11 @@ async def test_rotated_client_certificate_is_shown(tmp_path: Path, first: KeyPai
         path = kubeconfig(tmp_path, port, first.certificate_path.read_bytes(), user)
         credentials = await asyncio.to_thread(from_kubeconfig, path)
         clock = ManualClock()
-        async with kubernetes_access.opened(credentials, clock, max_age_seconds=0) as access:
+        async with opened(credentials, clock, max_age_seconds=0) as access:
             await refusal_of(access)
             certificate.write_bytes(second.certificate_path.read_bytes())
             key.write_bytes(second.key_path.read_bytes())
-            await clock.advance(kubernetes_access.TOKEN_SECONDS)
+            await clock.advance(TOKEN_SECONDS)
             assert await ask(access) == "Pod"
 
 
@@ -326,10 +326,10 @@ def plug_in(folder: Path, token: str, ends: str | None = None) -> dict[str, Any]
 @asynccontextmanager
 async def opened_by_plug_in(
     folder: Path, pair: KeyPair, api: FakeApi, clock: ManualClock, ends: str | None = None
-) -> AsyncIterator[kubernetes_access.Access]:
+) -> AsyncIterator[Access]:
     async with api.serving(server_side(pair)) as (_, port):
         path = kubeconfig(folder, port, pair.certificate_path.read_bytes(), plug_in(folder, api.token, ends))
-        async with kubernetes_access.opened(await asyncio.to_thread(from_kubeconfig, path), clock) as access:
+        async with opened(await asyncio.to_thread(from_kubeconfig, path), clock) as access:
             yield access
 
 
@@ -377,7 +377,7 @@ async def test_refused_authority_is_permanent(tmp_path: Path, first: KeyPair, se
     async with FakeApi("t").serving(server_side(first)) as (host, port):
         environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
         credentials = await asyncio.to_thread(in_cluster, account, environment)
-        async with kubernetes_access.opened(credentials, ManualClock()) as access:
+        async with opened(credentials, ManualClock()) as access:
             for _ in range(2):
                 with pytest.raises(PermanentError) as caught:
                     await ask(access)

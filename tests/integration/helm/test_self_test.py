@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chassis.kubernetes import KubernetesClient
+from chassis.kubernetes.client import KubernetesClient
 from remediations.model import Fact, Target
 from remediations.selftest import OUTSIDER, changes_of, prove
 from tests.fakes.decisions import a_policy_set, restart_policy

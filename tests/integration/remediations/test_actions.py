@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chassis.clock import SystemClock
-from chassis.http import HttpClient
-from chassis.kubernetes import KubernetesClient
+from chassis.http.client import HttpClient
+from chassis.kubernetes.client import KubernetesClient
 from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
 from remediations.actions import ActionInput
 from remediations.cluster import ClusterReader, choose_budgets

@@ -12,10 +12,10 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.errors import BackendError, Reason
-from chassis.http import Call, HttpClient
+from chassis.http.client import Call, HttpClient
+from chassis.http.client_auth import BasicAuthSettings
 from remediations.alertmanager import Alertmanager
 from remediations.announcing import Announcer
-from remediations.client_auth import BasicAuthSettings
 from remediations.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from remediations.telemetry import Telemetry

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.errors import BackendError
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from remediations.alertmanager import Alertmanager
 from remediations.limits import CustomGuard, HoldIf
 from remediations.model import Alert

@@ -13,8 +13,8 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.postgres import PostgresSession
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession
 from remediations import grants
 from remediations.actions import ActionInput
 from remediations.decide import ACTIONS

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from chassis.accepted import ConnectionSettings, Dropped, address_of
-from chassis.http import Limits, Listener
-from chassis.sockets import listening_sockets
-from chassis.web_config import read_web
+from chassis.http.connection_limits import ConnectionSettings, Dropped, address_of
+from chassis.http.server import Limits, Listener
+from chassis.http.web_config import read_web
+from chassis.net.sockets import listening_sockets
 from tests.fakes.waiting import until
 from tools.servers.certificates import make_serving_pair
 from tools.slowness import scaled

@@ -13,7 +13,7 @@ from remediations.__main__ import main as remediator_main
 
 CHURN = """
 import sys
-from chassis.allocator import limit_heap
+from chassis.process.lifecycle import limit_heap
 
 def resident():
     with open("/proc/self/statm", encoding="ascii") as file:
@@ -49,7 +49,7 @@ def test_large_blocks_between_small_ones_go_back_to_the_system() -> None:
 @pytest.mark.parametrize("program", [exporter_main, remediator_main])
 def test_both_programs_begin_with_it(program: Callable[[list[str]], object], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr("chassis.allocator.limit_heap", lambda: calls.append("limited"))
+    monkeypatch.setattr("chassis.process.lifecycle.limit_heap", lambda: calls.append("limited"))
     with pytest.raises(SystemExit):
         program(["--version"])
     assert calls == ["limited"]

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from chassis.bodies import MAX_RATIO, BodyError, BodyReader, NoRoomError, Room
-from chassis.http import serving
+from chassis.http.request_bodies import MAX_RATIO, BodyError, BodyReader, NoRoomError, Room
+from chassis.http.server import serving
 from tests.fakes.waiting import until
 
 MOST = 200_000

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http import MAX_BODY_BYTES, USER_AGENT, Call, HttpClient, Response, serving, status_error
+from chassis.http.client import MAX_BODY_BYTES, USER_AGENT, Call, HttpClient, Response, status_error
+from chassis.http.server import serving
 from tools.slowness import scaled
 
 if TYPE_CHECKING:

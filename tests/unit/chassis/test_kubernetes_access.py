@@ -15,10 +15,10 @@ import pytest
 import structlog
 import yaml
 
-from chassis import kubernetes_access as access
 from chassis.errors import ConfigError
-from chassis.kubernetes_access import TOKEN_SECONDS, Credentials, in_cluster
-from chassis.kubernetes_kubeconfig import from_kubeconfig
+from chassis.kubernetes import credentials as access
+from chassis.kubernetes.credentials import TOKEN_SECONDS, Credentials, in_cluster
+from chassis.kubernetes.kubeconfig import from_kubeconfig
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import make_serving_pair
 
@@ -31,7 +31,7 @@ print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "Exec
 OPEN_PLAIN = """
 import asyncio, sys
 from pathlib import Path
-from chassis.kubernetes import KubernetesClient
+from chassis.kubernetes.client import KubernetesClient
 
 async def main():
     async with KubernetesClient.opened(Path(sys.argv[1])):

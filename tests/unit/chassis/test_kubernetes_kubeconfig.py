@@ -17,9 +17,9 @@ import yaml
 from aiohttp import web
 
 from chassis.errors import ConfigError, PermanentError, Reason
-from chassis.http import serving
-from chassis.kubernetes import KubernetesClient
-from chassis.kubernetes_kubeconfig import from_kubeconfig
+from chassis.http.server import serving
+from chassis.kubernetes.client import KubernetesClient
+from chassis.kubernetes.kubeconfig import from_kubeconfig
 from tools.servers.certificates import make_serving_pair
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 READ = """
 import sys
 from pathlib import Path
-from chassis.kubernetes_kubeconfig import from_kubeconfig
+from chassis.kubernetes.kubeconfig import from_kubeconfig
 from_kubeconfig(Path(sys.argv[1]))
 """
 SERVER = "https://127.0.0.1:1"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from chassis import kubernetes_paths as paths
 from chassis.errors import PermanentError, Reason
+from chassis.kubernetes import paths
 
 
 @pytest.mark.parametrize(

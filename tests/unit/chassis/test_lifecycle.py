@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import asyncio
-from chassis.lifecycle import Lifecycle, run
+from chassis.process.lifecycle import Lifecycle, run
 
 def say(text):
     print(text, flush=True)

@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from chassis import log
-from chassis.http import serving
+from chassis.http.server import serving
 from tests.fakes.clock import START_UNIX_SECONDS, ManualClock
 
 if TYPE_CHECKING:

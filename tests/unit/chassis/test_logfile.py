@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chassis import log
 from chassis.errors import ConfigError
-from chassis.logfile import LogFile, line_of
+from chassis.log import LogFile, line_of
 from tests.fakes.clock import ManualClock
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f%z"
@@ -117,7 +117,7 @@ def test_truncated_file_is_written_from_its_start(tmp_path: Path) -> None:
 
 
 def test_lines_are_lost_and_counted_rather_than_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chassis.logfile.WAITING_MAX", 5)
+    monkeypatch.setattr("chassis.log.WAITING_MAX", 5)
     file = LogFile(tmp_path / "exporter.log")
     file._lines.put(None)
     until(lambda: not file._thread.is_alive())

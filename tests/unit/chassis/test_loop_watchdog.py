@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.loop_watchdog import LoopWatchdog
+from chassis.process.loop_watchdog import LoopWatchdog
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -17,7 +17,7 @@ import asyncio, re, time
 from chassis import loop_watchdog
 from chassis.clock import SystemClock
 from chassis.log import configure
-from chassis.loop_watchdog import LoopWatchdog
+from chassis.process.loop_watchdog import LoopWatchdog
 
 configure(program="test", level="info", form="json", clock=SystemClock())
 loop_watchdog.BEAT_SECONDS, loop_watchdog.DUMP_SECONDS = 0.05, 0.3

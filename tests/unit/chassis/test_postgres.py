@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.postgres import translate
+from chassis.postgres.session import translate
 
 
 def server_says(state: str) -> asyncpg.PostgresError:

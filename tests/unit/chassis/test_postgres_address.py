@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from chassis.errors import ConfigError, PermanentError, Reason
-from chassis.postgres_address import (
+from chassis.postgres.address import (
     PLACES,
     SESSION_PARAMETERS,
     TLS_PARAMETERS,
@@ -18,7 +18,7 @@ from chassis.postgres_address import (
     Target,
     tls_context,
 )
-from chassis.postgres_options import ADVICE, NOT_USED, WITHOUT_EFFECT
+from chassis.postgres.options import ADVICE, NOT_USED, WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from chassis.quiet import KEYS_MAX, Quiet
+from chassis.log import KEYS_MAX, Quiet
 from tests.fakes.clock import ManualClock
 
 

@@ -4,7 +4,7 @@ import pytest
 import redis.exceptions as driver
 
 from chassis.errors import Reason
-from chassis.redis import parse_info, translate
+from chassis.redis.session import parse_info, translate
 
 INFO = "# Server\r\nredis_version:7.0.15\r\nos:Linux 6.1 x:y\r\n\r\n# Memory\r\nused_memory:457144\r\n"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chassis.errors import ConfigError, PermanentError, Reason
-from chassis.redis_address import TLS_PARAMETERS, RedisAddress
+from chassis.redis.address import TLS_PARAMETERS, RedisAddress
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.sockets import socket_error
+from chassis.net.sockets import socket_error
 
 SEVERAL = (
     "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno {}] Connect call failed ('127.0.0.1', 1)"

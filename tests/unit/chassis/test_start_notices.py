@@ -7,8 +7,8 @@ import pytest
 import structlog
 
 from chassis.config import Section
-from chassis.postgres_address import PostgresAddress
-from chassis.start_notices import LIBPQ_VARIABLES, files_open_to_others, ignored_variables, tell, tell_readable
+from chassis.postgres.address import PostgresAddress
+from chassis.process.start_notices import LIBPQ_VARIABLES, files_open_to_others, ignored_variables, tell, tell_readable
 
 
 @pytest.mark.parametrize("name", sorted(LIBPQ_VARIABLES))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from chassis.systemd import Notifier
+from chassis.process.lifecycle import SystemdNotifier
 from tools.slowness import scaled
 
 UNITS = Path(__file__).parents[3] / "docs" / "systemd"
 
 
 def test_every_state_is_one_datagram(listening: socket.socket) -> None:
-    notifier = Notifier(listening.getsockname())
+    notifier = SystemdNotifier(listening.getsockname())
     for tell in (notifier.ready, notifier.alive, notifier.stopping):
         tell()
     heard = [listening.recv(200).decode() for _ in range(3)]
@@ -28,13 +28,13 @@ def test_abstract_address_is_reached() -> None:
         name = f"controlcore-test-{os.getpid()}"
         found.bind(f"\0{name}")
         found.settimeout(scaled(5))
-        Notifier(f"@{name}").ready()
+        SystemdNotifier(f"@{name}").ready()
         assert found.recv(100) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify"])
 def test_nobody_who_listens_is_nobodys_trouble(address: str) -> None:
-    Notifier(address).ready()
+    SystemdNotifier(address).ready()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_nobody_who_listens_is_nobodys_trouble(address: str) -> None:
     ],
 )
 def test_signs_of_life_are_wanted_of_this_process_only(environment: dict[str, str], seconds: float | None) -> None:
-    assert Notifier.from_environment(environment).watchdog_seconds == seconds
+    assert SystemdNotifier.from_environment(environment).watchdog_seconds == seconds
 
 
 @pytest.mark.parametrize("program", ["controlcore-exporter", "controlcore-remediator"])

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from chassis.telemetry import build_info, render, version
+from chassis.process.build_info import build_info, render, version
 
 
 def registry() -> CollectorRegistry:

@@ -16,10 +16,10 @@ import structlog
 from aiohttp import web
 from structlog.testing import CapturingLogger
 
-from chassis import web_guard
-from chassis.http import Listener
-from chassis.web_config import read_web
-from chassis.web_guard import WAITING_MAX_PER_ADDRESS, OverloadedError, Passwords, WebGuard, credentials_of
+from chassis.http import web_auth
+from chassis.http.server import Listener
+from chassis.http.web_auth import WAITING_MAX_PER_ADDRESS, OverloadedError, Passwords, WebGuard, credentials_of
+from chassis.http.web_config import read_web
 from exporter.own import Refusal
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import KeyPair, make_serving_pair
@@ -148,13 +148,13 @@ async def test_unknown_user_costs_as_much_as_a_known_one(tmp_path: Path, monkeyp
     file.write_text(f"basic_auth_users: {{alice: '{HASH}', bob: '{costly}'}}\n")
     passwords, loaded = Passwords(), await asyncio.to_thread(read_web, file)
     compared: list[str] = []
-    matches = web_guard._matches
+    matches = web_auth._matches
 
     def compare(password: bytes, wanted: bytes) -> bool:
         compared.append(wanted.decode())
         return matches(password, wanted)
 
-    monkeypatch.setattr(web_guard, "_matches", compare)
+    monkeypatch.setattr(web_auth, "_matches", compare)
     strangers = [f"stranger-{number}" for number in range(16)]
     for name in [*strangers, *strangers]:
         for password in (PASSWORD, f"wrong for {name}"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.admission import Budget, admit
 from exporter.collectors import discover
 from exporter.collectors.bouncer_caches import is_running

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.policy_answers import (
     Answer,
     Finding,

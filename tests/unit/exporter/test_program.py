@@ -12,7 +12,7 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from chassis.errors import ConfigError, Fault
-from chassis.lifecycle import Lifecycle
+from chassis.process.lifecycle import Lifecycle
 from exporter.collectors import Result
 from exporter.program import Exporter
 from exporter.settings import ExporterSettings, load_settings

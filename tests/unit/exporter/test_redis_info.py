@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from chassis.redis import parse_info
+from chassis.redis.session import parse_info
 from exporter.items import counting
 from exporter.redis_info import INFO_METRICS, read_server
 from exporter.redis_info import read_info as read_info_at

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.admission import Budget, admit
 from exporter.collectors import discover
 from exporter.schedule import reason_of
@@ -128,7 +128,7 @@ async def test_rubbish_has_a_reason_of_its_own_and_the_page_stands(name, kind, s
 def test_every_collector_that_asks_over_http_is_asked_about():
     """A new one has to answer for itself."""
     modules = {name: __import__(f"exporter.collectors.{name}", fromlist=["x"]) for name in SPECS}
-    found = {name for name, module in modules.items() if "chassis.http" in str(vars(module).get("Call", ""))}
+    found = {name for name, module in modules.items() if "chassis.http.client" in str(vars(module).get("Call", ""))}
     assert found == set(ASKING)
 
 

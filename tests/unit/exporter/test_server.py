@@ -11,8 +11,8 @@ import pytest
 import structlog
 from structlog.testing import CapturingLogger
 
-from chassis.http import serving
-from chassis.loop_watchdog import LoopWatchdog
+from chassis.http.server import serving
+from chassis.process.loop_watchdog import LoopWatchdog
 from exporter import own
 from exporter.catalogue import Counter, Histogram, Kind, Metric
 from exporter.gate import Gate

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
-from chassis.kubernetes_quantity import parse_quantity
+from chassis.kubernetes.quantity import parse_quantity
 from exporter.workload_objects import (
     allowance,
     autoscalers_by_deployment,

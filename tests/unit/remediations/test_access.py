@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from chassis.errors import InvariantBroken
-from chassis.http import serving
-from chassis.web_config import read_web
-from chassis.web_guard import WebGuard
+from chassis.http.server import serving
+from chassis.http.web_auth import WebGuard
+from chassis.http.web_config import read_web
 from remediations.access import NEEDED, require_roles
 from remediations.credentials import Credentials
 from remediations.journal.sqlite import open_journal

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
-from chassis.kubernetes import Answer
+from chassis.kubernetes.client import Answer
 from remediations.decision import Plan
 from remediations.executor import Executor
 from remediations.model import ANNOTATION_OPERATION

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from chassis.errors import BackendError, Reason
-from chassis.http import HttpClient, serving
-from remediations.client_auth import AuthorizationSettings
+from chassis.http.client import HttpClient
+from chassis.http.client_auth import AuthorizationSettings
+from chassis.http.server import serving
 from remediations.limits import CustomGuard, HoldIf
 from remediations.policy_model import Query
 from remediations.prometheus import FRESHNESS, PrometheusClient

@@ -10,10 +10,10 @@ import aiohttp
 import bcrypt
 import pytest
 
-from chassis.http import serving
-from chassis.loop_watchdog import LoopWatchdog
-from chassis.web_config import read_web
-from chassis.web_guard import WebGuard
+from chassis.http.server import serving
+from chassis.http.web_auth import WebGuard
+from chassis.http.web_config import read_web
+from chassis.process.loop_watchdog import LoopWatchdog
 from remediations import server as module
 from remediations.credentials import Credentials
 from remediations.journal.errors import JournalError

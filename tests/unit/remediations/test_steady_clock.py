@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.steady_clock import FOLLOW_SECONDS, STEP_SECONDS, SteadyClock
+from chassis.steady_clock import FOLLOW_SECONDS, STEP_SECONDS, SteadyClock
 from tests.fakes.clock import START_UNIX_SECONDS, ManualClock
 
 HOUR = 3600.0

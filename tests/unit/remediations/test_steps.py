@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from chassis.errors import PermanentError, Reason, TransientError
-from chassis.http import HttpClient, serving
+from chassis.http.client import HttpClient
+from chassis.http.server import serving
 from remediations.decision import Plan
 from remediations.executor import Executor, Tools
 from remediations.journal.errors import FenceLostError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from chassis.kubernetes_paths import replica_sets_path
+from chassis.kubernetes.paths import replica_sets_path
 from remediations.circumstances import Change, Pods, Source
 from remediations.cluster import ClusterReader
 from remediations.model import ANNOTATION_OPERATION, Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 
 from chassis.clock import SystemClock
-from chassis.kubernetes import KubernetesClient
+from chassis.kubernetes.client import KubernetesClient
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import make_sources
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chassis.postgres import PostgresSession
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession
 from demo.standin.database import install_schema
 from demo.standin.running import Options, StandIn, running_standin
 from exporter import grants

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from chassis.clock import SystemClock
-from chassis.http import HttpClient
-from chassis.postgres import PostgresSession
+from chassis.http.client import HttpClient
+from chassis.postgres.session import PostgresSession
 from demo.standin.running import Options, running_standin
 from exporter.collectors.api import ApiCollector, ApiCollectorSettings
 from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings

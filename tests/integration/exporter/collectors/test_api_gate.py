@@ -10,8 +10,9 @@ from aiohttp import web
 
 from chassis.clock import SystemClock
 from chassis.errors import Reason, TransientError
-from chassis.http import HttpClient, serving
-from chassis.postgres import PostgresSession
+from chassis.http.client import HttpClient
+from chassis.http.server import serving
+from chassis.postgres.session import PostgresSession
 from exporter.collectors.api import ApiCollector, ApiCollectorSettings
 from exporter.collectors.pip import PipCollector, PipSettings
 from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings

@@ -11,9 +11,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.errors import BackendError, Reason
-from chassis.http import Response
-from chassis.postgres import PostgresSession
-from chassis.postgres_address import PostgresAddress
+from chassis.http.client import Response
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession
 from exporter.admission import Budget, admit
 from exporter.collectors import discover
 from exporter.schedule import reason_of

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chassis.http import Call, HttpClient
+from chassis.http.client import Call, HttpClient
 from demo.standin.running import Options, running_standin
 from exporter.collectors.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
 from exporter.settings import BouncerTarget, ExporterSettings

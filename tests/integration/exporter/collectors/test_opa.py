@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from exporter.catalogue import Distribution
 from exporter.collectors.opa import OpaCollector, OpaSettings
 from exporter.settings import BouncerTarget, ExporterSettings

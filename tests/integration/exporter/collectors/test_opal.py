@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from demo.standin.running import Options, running_standin
 from exporter.collectors.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import make_sources, value

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from exporter.collectors.pip import PipCollector, PipSettings
 from exporter.settings import ApiSettings, ExporterSettings
 from exporter.sources import DatabaseHealth

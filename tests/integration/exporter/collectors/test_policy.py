@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chassis.clock import SystemClock
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from demo.standin.running import Options, running_standin
 from exporter.collectors.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings

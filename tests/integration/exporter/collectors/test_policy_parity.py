@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.http import HttpClient
+from chassis.http.client import HttpClient
 from exporter.collectors.policy_parity import PolicyParityCollector, PolicyParitySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, value

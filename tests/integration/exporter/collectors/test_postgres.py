@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.postgres import PostgresSession
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession
 from exporter.collectors.postgres import PostgresCollector, PostgresCollectorSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value

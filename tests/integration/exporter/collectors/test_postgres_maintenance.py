@@ -7,8 +7,8 @@ import time
 import psycopg
 import pytest
 
-from chassis.postgres import PostgresSession
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession
 from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chassis.errors import Reason
-from chassis.redis import RedisSession
-from chassis.redis_address import RedisAddress
+from chassis.redis.address import RedisAddress
+from chassis.redis.session import RedisSession
 from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.sources import expose, make_sources, samples, value
 from tools.servers.ports import free_port

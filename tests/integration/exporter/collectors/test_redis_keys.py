@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from chassis.redis import RedisSession
-from chassis.redis_address import RedisAddress
+from chassis.redis.address import RedisAddress
+from chassis.redis.session import RedisSession
 from exporter.collectors.redis_keys import RedisKeysCollector, RedisKeysSettings
 from tests.fakes.sources import make_sources, samples, value
 

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from chassis.postgres import PostgresSession
-from chassis.postgres_address import PostgresAddress
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.session import PostgresSession
 from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
 from exporter.collectors.postgres_server import PostgresServerCollector, PostgresServerSettings
 from tests.fakes.sources import make_sources, samples, value

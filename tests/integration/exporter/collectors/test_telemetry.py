@@ -7,8 +7,9 @@ from aiohttp import web
 
 from chassis.clock import SystemClock
 from chassis.errors import PermanentError, Reason
-from chassis.http import HttpClient, serving
-from chassis.postgres import PostgresSession
+from chassis.http.client import HttpClient
+from chassis.http.server import serving
+from chassis.postgres.session import PostgresSession
 from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
 from exporter.settings import ApiSettings, ExporterSettings

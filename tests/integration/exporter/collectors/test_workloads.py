@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason
-from chassis.kubernetes import KubernetesClient
+from chassis.kubernetes.client import KubernetesClient
 from exporter.collectors.workloads import WorkloadsCollector, WorkloadsSettings
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import make_sources, samples, value

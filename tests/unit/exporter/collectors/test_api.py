@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import ConfigError, Reason, TransientError
-from chassis.http import Call, Response
+from chassis.http.client import Call, Response
 from exporter.address_checks import place_of
 from exporter.api_gate import ANSWERING
 from exporter.collectors import NotConfiguredError, Scope

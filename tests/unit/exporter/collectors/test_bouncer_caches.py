@@ -6,7 +6,7 @@ import json
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings, read_sizes
 from exporter.items import Loss, counting

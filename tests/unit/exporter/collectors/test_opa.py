@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.opa import OpaCollector, OpaSettings
 from exporter.items import Loss, counting

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import Reason, TransientError
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings

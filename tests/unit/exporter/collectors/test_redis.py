@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.errors import CONNECTION_REASONS, Reason, TransientError
-from chassis.redis import REFUSALS
+from chassis.redis.session import REFUSALS
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.clock import ManualClock

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http import Response
+from chassis.http.client import Response
 from exporter.api_gate import ANSWERING
 from exporter.collectors import NotConfiguredError
 from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings, read_moment

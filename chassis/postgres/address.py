@@ -10,9 +10,10 @@ from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from chassis.address import Address, Url, refuse_unknown, split_url
 from chassis.errors import Fault, PermanentError, Reason
-from chassis.postgres_options import (
+from chassis.net.address import Address, Url, refuse_unknown, split_url
+from chassis.net.trust import Trust
+from chassis.postgres.options import (
     ADVICE,
     NOT_USED,
     NOT_USED_OPTIONS,
@@ -21,7 +22,6 @@ from chassis.postgres_options import (
     parse_options,
     refusals,
 )
-from chassis.trust import Trust
 
 DEFAULT_PORT = 5432
 PLACES = ("host", "port", "user", "password", "dbname")

@@ -19,9 +19,9 @@ from redis.backoff import NoBackoff
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.log import get_logger
-from chassis.redis_address import RedisAddress
-from chassis.sockets import socket_error
-from chassis.trust import Trust
+from chassis.net.sockets import socket_error
+from chassis.net.trust import Trust
+from chassis.redis.address import RedisAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from chassis.address import Address, refuse_unknown, split_url
 from chassis.errors import Fault
+from chassis.net.address import Address, refuse_unknown, split_url
 
 DEFAULT_PORT = 6379
 SCHEMES = ("redis", "rediss", "unix")

@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
-from aiohttp import web
 
-from chassis.accepted import AcceptedConnections, ConnectionSettings, Dropped, Note
-from chassis.connections import MAX_AGE_SECONDS, Connections
 from chassis.documents import DocumentError, ItemReader, parse_json
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.sockets import listening_sockets, socket_error
-from chassis.trust import Trust, system_trust
+from chassis.http.client_sessions import MAX_AGE_SECONDS, Connections
+from chassis.net.sockets import socket_error
+from chassis.net.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -195,82 +193,3 @@ def translate(error: BaseException) -> BackendError:
             return result(reason, str(error) or kind.__name__)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     return socket_error(cause) if isinstance(cause, OSError) else TransientError(Reason.UNREACHABLE, str(error))
-
-
-@asynccontextmanager
-async def serving(
-    app: web.Application, host: str, port: int, *, tls: ssl.SSLContext | None = None, drain_seconds: float = 5.0
-) -> AsyncIterator[tuple[str, int]]:
-    """Serves the application and yields the bound (host, port); port 0 picks a free one.
-
-    At exit it stops accepting, waits up to `drain_seconds` for requests in flight, then closes.
-    """
-    async with Listener.opened(app, (host, port), tls=tls, drain_seconds=drain_seconds) as listener:
-        yield listener.bound
-
-
-def _ignore(_dropped: Dropped) -> None:
-    """Counts nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of a server's connections, and the callback for each connection that it refuses."""
-
-    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
-    note: Note = _ignore
-
-
-class Listener:
-    """A served application whose TLS can be exchanged while it runs. Open it with `opened()`."""
-
-    def __init__(self, connections: AcceptedConnections, bound: tuple[str, int]) -> None:
-        self.connections = connections
-        self.bound = bound
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(
-        cls,
-        app: web.Application,
-        place: tuple[str, int],
-        *,
-        tls: ssl.SSLContext | None = None,
-        drain_seconds: float = 5.0,
-        limits: Limits | None = None,
-    ) -> AsyncIterator[Listener]:
-        """Listens at (host, port); at exit it stops accepting and waits for requests in flight, then closes.
-
-        The host "" means all addresses of IPv4 and IPv6.
-        """
-        limits = limits or Limits()
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            shutdown_timeout=drain_seconds,
-            handle_signals=False,
-            max_headers=MAX_HEADERS,
-            auto_decompress=False,  # a small body must not become a large one before anybody has looked at it
-        )
-        failure: BaseException | None = None
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(runner.cleanup)
-            await runner.setup()
-            connections = AcceptedConnections(cast("web.Server", runner.server), limits.connections, limits.note, tls)
-            sockets = [stack.enter_context(opened) for opened in await listening_sockets(*place)]
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(connections.accept(opened, group), name="accept") for opened in sockets]
-                try:
-                    host, port = sockets[0].getsockname()[:2]
-                    yield cls(connections, (host, port))
-                except BaseException as error:  # noqa: BLE001 - raised below, outside the group, which would wrap it
-                    failure = error
-                for task in tasks:
-                    task.cancel()
-                connections.close()
-        if failure is not None:
-            raise failure
-
-    async def replace_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Takes new connections with this context from now on, or without TLS when None; refuses none meanwhile."""
-        self.connections.tls = tls

@@ -1,6 +1,6 @@
 """The Kubernetes API as plain JSON, with a deadline on every call.
 
-Credentials, certificates and connections are those of chassis.kubernetes_access; requests and answers are made here.
+Credentials, certificates and connections come from chassis.kubernetes.credentials; this module sends and reads.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
-from chassis import kubernetes_access
 from chassis.documents import DocumentError, TooManyValuesError, parse_json
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from chassis.http import USER_AGENT, status_error, translate
-from chassis.kubernetes_kubeconfig import from_kubeconfig
+from chassis.http.client import USER_AGENT, status_error, translate
+from chassis.kubernetes.credentials import Access, in_cluster, opened
+from chassis.kubernetes.kubeconfig import from_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
-    from chassis.kubernetes_access import Credentials
+    from chassis.kubernetes.credentials import Credentials
 
 JsonObject = dict[str, Any]
 
@@ -94,7 +94,7 @@ class KubernetesClient:
     http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
-    def __init__(self, access: kubernetes_access.Access, max_list_bytes: int = MAX_LIST_BYTES) -> None:
+    def __init__(self, access: Access, max_list_bytes: int = MAX_LIST_BYTES) -> None:
         self._access = access
         self._max_list_bytes = max_list_bytes
 
@@ -109,10 +109,10 @@ class KubernetesClient:
         usable credentials.
         """
         if kubeconfig is None:
-            credentials = await asyncio.to_thread(kubernetes_access.in_cluster)
+            credentials = await asyncio.to_thread(in_cluster)
         else:
             credentials = await asyncio.to_thread(from_kubeconfig, kubeconfig)
-        async with kubernetes_access.opened(credentials) as access:
+        async with opened(credentials) as access:
             yield cls(access, max_list_bytes)
 
     @property

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from chassis.errors import PermanentError, Reason
-from chassis.postgres_address import PostgresAddress, SslMode, Target, trust_of
+from chassis.postgres.address import PostgresAddress, SslMode, Target, trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import bcrypt
 from aiohttp import web
 
-from chassis.accepted import address_of
 from chassis.errors import ConfigError, ControlCoreError, Fault
-from chassis.web_config import Web, read_web, stamps_of
+from chassis.http.connection_limits import address_of
+from chassis.http.web_config import Web, read_web, stamps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from chassis.clock import Clock
-    from chassis.web_config import RateLimit
+    from chassis.http.web_config import RateLimit
 
 LOOK_SECONDS = 1.0
 REMEMBERED = 100

@@ -19,7 +19,7 @@ from chassis.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from chassis.postgres_address import PostgresAddress
+    from chassis.postgres.address import PostgresAddress
 
 LIBPQ_VARIABLES = frozenset(
     f"PG{name}"

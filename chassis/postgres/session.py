@@ -14,9 +14,9 @@ import asyncpg
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.log import get_logger
-from chassis.postgres_address import PostgresAddress
-from chassis.postgres_connection import NO_SUCH_STATEMENT, PostgresConnection, note_pooler, open_connection
-from chassis.sockets import socket_error
+from chassis.net.sockets import socket_error
+from chassis.postgres.address import PostgresAddress
+from chassis.postgres.connection import NO_SUCH_STATEMENT, PostgresConnection, note_pooler, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Who we are for a Kubernetes API, and the connections to it: credentials that are renewed, for each request.
 
 In a pod the credentials are the ServiceAccount's; elsewhere they come from a kubeconfig, read by
-chassis.kubernetes_kubeconfig. Both are read again when a file of theirs changed; an exec plug-in is asked again before
+chassis.kubernetes.kubeconfig. Both are read again when a file of theirs changed; an exec plug-in is asked again before
 its token ends, and after the API server refused it. kubernetes_asyncio, which costs 35 MiB, is imported only for the
 auth-provider of a kubeconfig.
 """
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from chassis.clock import Clock, SystemClock
-from chassis.connections import MAX_AGE_SECONDS, Connections
 from chassis.errors import ConfigError, Fault
-from chassis.kubernetes_plugin import Given, ask_plug_in
+from chassis.http.client_sessions import MAX_AGE_SECONDS, Connections
+from chassis.kubernetes.exec_plugin import Given, ask_plug_in
 from chassis.log import get_logger
-from chassis.trust import Mark, fingerprint
+from chassis.net.trust import Mark, fingerprint
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts `token` and `ca.crt` (Kubernetes documentation, "Accessing the API from within a Pod")."""

@@ -20,8 +20,8 @@ import yaml
 
 from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault
-from chassis.kubernetes_access import SETTING, UNUSABLE, Credentials, read_token, require_token
-from chassis.kubernetes_plugin import as_file
+from chassis.kubernetes.credentials import SETTING, UNUSABLE, Credentials, read_token, require_token
+from chassis.kubernetes.exec_plugin import as_file
 
 WHERE = f"{SETTING}.kubeconfig"
 PLUG_INS = ("exec", "auth-provider")

@@ -1,0 +1,1 @@
+"""The Kubernetes API: client, credentials, paths and readers of its objects."""

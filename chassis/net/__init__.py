@@ -1,0 +1,1 @@
+"""Addresses, sockets and TLS trust of every connection."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: addresses, connections, and a session that renews them."""

@@ -1,0 +1,146 @@
+"""Starts a program, keeps it until a signal, and ends it in order.
+
+SIGTERM and SIGINT set `stop`; SIGHUP runs the reload callback. The program opens its resources in one AsyncExitStack,
+so they are closed in reverse order; a second SIGTERM ends the process at once. systemd is told of start and end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+
+from chassis.process.loop_watchdog import LoopWatchdog
+
+WATCHDOG_SHARE = 0.5
+"""Of the time that systemd waits for a sign of life, as sd_watchdog_enabled(3) advises."""
+
+
+class SystemdNotifier:
+    """Sends the program's state to systemd (sd_notify(3)); every method returns at once and raises nothing.
+
+    READY=1 when the program listens, STOPPING=1 when it begins to end, WATCHDOG=1 from the event loop itself, so that a
+    blocked loop shows by its silence. Reloads are not reported; a metric has their result. Without NOTIFY_SOCKET
+    nothing is sent.
+    """
+
+    def __init__(self, address: str, watchdog_seconds: float | None = None) -> None:
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self.watchdog_seconds = watchdog_seconds
+        """Seconds between two signs of life; None when systemd waits for none."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> SystemdNotifier:
+        """What systemd set: NOTIFY_SOCKET, and WATCHDOG_USEC for the process of WATCHDOG_PID."""
+        seconds = None
+        with suppress(ValueError):
+            wanted = int(environment.get("WATCHDOG_USEC", ""))
+            if wanted > 0 and int(environment.get("WATCHDOG_PID", os.getpid())) == os.getpid():
+                seconds = wanted / 1e6 * WATCHDOG_SHARE
+        return cls(environment.get("NOTIFY_SOCKET", ""), seconds)
+
+    def ready(self) -> None:
+        """The program serves."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """The end has begun."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """A sign of life."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, state: str) -> None:
+        """Sends one datagram and ignores send errors."""
+        if not self._address:
+            return
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
+            way.setblocking(False)
+            way.sendto(state.encode(), self._address)
+
+
+Body = Callable[["Lifecycle"], Awaitable[None]]
+
+
+class Lifecycle:
+    """What a running program knows of its own beginning and end."""
+
+    def __init__(self, stack: AsyncExitStack, notifier: SystemdNotifier | None = None) -> None:
+        self.stack = stack
+        self.stop = asyncio.Event()
+        self.watchdog = LoopWatchdog()
+        """What is known of blocks of the event loop; it runs while the program does."""
+        self._reload: Callable[[], None] | None = None
+        self._notifier = notifier or SystemdNotifier("")
+
+    def on_reload(self, callback: Callable[[], None]) -> None:
+        """Names what SIGHUP does; it runs on the event loop and must not block."""
+        self._reload = callback
+
+    def serves(self) -> None:
+        """Says that the program listens; signs of life follow from now on, out of the event loop."""
+        self._notifier.ready()
+        self._stay_alive()
+
+    def _stay_alive(self) -> None:
+        """One sign of life, and the next one in time."""
+        seconds = self._notifier.watchdog_seconds
+        if seconds is not None:
+            self._notifier.alive()
+            asyncio.get_running_loop().call_later(seconds, self._stay_alive)
+
+    def request_stop(self) -> None:
+        """Begins the end; a second call ends the process without draining."""
+        if self.stop.is_set():
+            os._exit(130)
+        self._notifier.stopping()
+        self.stop.set()
+
+    def request_reload(self) -> None:
+        """Runs the reload callback, if there is one."""
+        if self._reload is not None:
+            self._reload()
+
+
+async def _run(body: Body) -> None:
+    """Runs the body inside one exit stack with signal handlers installed."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        life = Lifecycle(stack, SystemdNotifier.from_environment())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, life.request_stop)
+        loop.add_signal_handler(signal.SIGHUP, life.request_reload)
+        async with life.watchdog.watching():
+            await body(life)
+
+
+def run(body: Body) -> None:
+    """Runs the program's body to its end; returns when it has closed everything it opened."""
+    asyncio.run(_run(body))
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+"""Parameters of mallopt(3)."""
+
+
+LIMITS = {M_ARENA_MAX: 1, M_MMAP_THRESHOLD: 64 * 1024, M_TRIM_THRESHOLD: 128 * 1024}
+"""Arenas, bytes, bytes. An operator who sets MALLOC_… in the environment is overruled."""
+
+
+def limit_heap() -> bool:
+    """Sets LIMITS for the rest of the process; call it before the first thread. False where libc has no mallopt.
+
+    By default glibc raises the size from which a block gets its own mapping whenever such a block is freed. Pages,
+    their compressed copies and answers of backends (hundreds of kilobytes) then come from the heap, where small blocks
+    that live longer keep it from shrinking; and each thread has its own heap. Fixed limits stop both (mallopt(3)).
+    """
+    try:
+        set_limit = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(set_limit(parameter, value) == 1 for parameter, value in LIMITS.items())

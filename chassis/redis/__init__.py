@@ -1,0 +1,1 @@
+"""Redis: addresses and a session that renews its connection."""
