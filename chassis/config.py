@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -225,3 +225,27 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
+
+
+class ConnectionSettings(Section):
+    """How many connections are held, and for how long without a request. They apply before authentication."""
+
+    max_connections: int = Field(default=128, ge=4)
+    """Connections at once. Each may cost 64 KiB, with TLS 400 KiB; never more than half of the open files allowed."""
+    max_per_address: int = Field(default=64, ge=2)
+    """Connections of one address at once (of a /64 network with IPv6). Peers behind one NAT or load balancer share an
+    address: too small a value refuses some of them."""
+    header_seconds: float = Field(default=10.0, gt=0)
+    """Time for a TLS handshake, and for the header of a request from its first byte, or from the connection's
+    beginning. Too small refuses peers on bad networks."""
+    header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Bytes of a request's header; more gets 431."""
+    idle_seconds: float = Field(default=300.0, gt=0)
+    """A connection is closed after this time without a request. A scraper that comes less often connects each time."""
+
+    @model_validator(mode="after")
+    def check(self) -> ConnectionSettings:
+        """Refuses limits that contradict each other."""
+        if self.max_per_address > self.max_connections:
+            raise ValueError("max_per_address is above max_connections")
+        return self

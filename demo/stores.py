@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import psycopg
 
 from demo.standin import database
-from exporter import grants
 from exporter.collectors import discover
+from exporter.commands import grants
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
 

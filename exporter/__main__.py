@@ -14,11 +14,13 @@ from chassis.errors import ConfigError
 from chassis.log import LogFile
 from chassis.process.build_info import version_line
 from chassis.process.lifecycle import Lifecycle, limit_heap, run
-from exporter import grants, reference
-from exporter.collectors import CollectorSpec, discover
-from exporter.program import Exporter
-from exporter.settings import ExporterSettings, load_settings
-from exporter.sidecar import bare_settings
+from exporter.collector import CollectorSpec
+from exporter.collectors import discover
+from exporter.commands import grants, metrics_reference
+from exporter.commands.configuration import load_settings
+from exporter.commands.serve import Exporter
+from exporter.commands.sidecar import bare_settings
+from exporter.settings import ExporterSettings
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return print_grants(specs, arguments[1:])
     options = parser(specs).parse_args(arguments)
     if options.print_metrics:
-        sys.stdout.write(reference.write(specs))
+        sys.stdout.write(metrics_reference.write(specs))
         return EXIT_OK
     if options.print_grants:
         sys.stdout.write(grants.write(specs))

@@ -6,32 +6,111 @@ these three are read when the setting of the same meaning is absent.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, create_model
+from pydantic import AfterValidator, Field, SecretStr
 
-from chassis.config import Section, Settings, load, merge, read_secret, read_yaml, settings_config
+from chassis.config import ConnectionSettings, Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
-from chassis.http.connection_limits import ConnectionSettings
-from chassis.http.web_config import read_web
-from exporter.address_checks import check_database, check_http, check_redis
-from exporter.admission import MAX_SERIES
-from exporter.collectors import CollectorSettings, CollectorSpec, Scope
-from exporter.discovery_settings import BouncerDiscovery
-from exporter.presets import preset_values
+from chassis.postgres.address import PostgresAddress
+from chassis.redis.address import RedisAddress
+
+
+def check_database(url: SecretStr | None) -> SecretStr | None:
+    """Refuses a database URL that could never be used; the fault does not quote it."""
+    if url is not None:
+        _as_value_error(lambda: PostgresAddress.parse(url))
+    return url
+
+
+def check_redis(url: SecretStr | None) -> SecretStr | None:
+    """Refuses a Redis URL that could never be used; the fault does not quote it."""
+    if url is not None:
+        _as_value_error(lambda: RedisAddress.parse(url))
+    return url
+
+
+def check_http(url: str | None) -> str | None:
+    """Refuses anything but an http or https URL with a host; it may hold no credentials, because it is shown."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("not a URL: the host or the port cannot be read") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError("expected a URL such as http://control-plane-api:8000")
+    if parts.username or parts.password:
+        raise ValueError("credentials do not belong into this URL")
+    return url.rstrip("/")
+
+
+def place_of(url: str) -> tuple[str, int]:
+    """Host and port of a base URL; raises ConfigError when it has no host."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ConfigError((Fault("api.url", "expected http://host:port"),))
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _as_value_error(parse: Callable[[], object]) -> None:
+    """Lets pydantic add its own path to the faults of an address."""
+    try:
+        parse()
+    except ConfigError as error:
+        raise ValueError("; ".join(fault.message for fault in error.faults)) from None
+
+
+MAX_SERIES = 200_000
+"""Of all collectors together: what a scrape of milliseconds still carries; see the benchmark's growth."""
+
+
+class Scope(StrEnum):
+    """What a collector's values are true of."""
+
+    POD = "pod"
+    """One replica of the product; runs in every sidecar."""
+    DEPLOYMENT = "deployment"
+    """The whole installation; runs once, in the Deployment."""
+
+
+class KubernetesDiscovery(Section):
+    """Bouncers by label, in the namespace of `kubernetes`."""
+
+    kind: Literal["pods", "services"] = "pods"
+    """Pods are asked one by one; a Service is one bouncer, whichever of its pods answers."""
+    selector: str = "app=controlcore-bouncer"
+    """Label selector."""
+    port: int = Field(default=8080, ge=1, le=65535)
+    """Port of the bouncer's own API."""
+    scheme: Literal["http", "https"] = "http"
+    name_label: str = "bouncer"
+    """Label that holds the product's bouncer_id; without it the object's name is the bouncer's."""
+    environment_label: str = "environment"
+    """Label that is `sandbox` or `production`; anything else counts as production."""
+
+
+class BouncerDiscovery(Section):
+    """Discovered bouncers are added to the configured ones; a configured name wins."""
+
+    files: tuple[Path, ...] = ()
+    """Files of Prometheus' file_sd format (JSON or YAML). Labels: bouncer, policy_environment, __scheme__."""
+    kubernetes: KubernetesDiscovery | None = None
+    refresh_seconds: float = Field(default=30.0, ge=1)
+    """How often is looked. A change restarts the collectors, so much less than this only adds unrest."""
+    max_bouncers: int = Field(default=1000, ge=1)
+    """Discovered bouncers that are watched; further ones are left out and the log says how many."""
+
 
 PREFIX = "CONTROLCORE_EXPORTER_"
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """No dot and no colon: a name is never an address."""
-CONVENTIONAL = {
-    ("database", "url"): "DATABASE_URL",
-    ("redis", "url"): "REDIS_URL",
-    ("api", "url"): "CONTROLCORE_API_URL",
-}
 
 
 BaseUrl = Annotated[str, AfterValidator(check_http)]
@@ -210,80 +289,3 @@ class ExporterSettings(Settings):
         The Deployment runs both: it also probes the API, which in a sidecar is `pod` scope.
         """
         return self.scope in {"all", "deployment"} or scope.value == self.scope
-
-
-def settings_type(specs: tuple[CollectorSpec, ...]) -> type[ExporterSettings]:
-    """ExporterSettings with a section `collectors` that has one entry for each registered collector."""
-    fields: dict[str, Any] = {spec.name: (spec.settings, spec.settings()) for spec in specs}
-    section = create_model("CollectorsSection", __base__=Section, **fields)
-    kind: type[ExporterSettings] = create_model(
-        "ExporterConfiguration", __base__=ExporterSettings, collectors=(section, section())
-    )
-    return kind
-
-
-def load_settings(
-    specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mapping[str, Any] | None = None
-) -> ExporterSettings:
-    """The configuration from command line, environment, file and the conventional variables, in this order.
-
-    Raises ConfigError with every fault, files that are named and cannot be read among them.
-    """
-    fallbacks = merge(_preset(path, overrides or {}), conventional_values())
-    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks)
-    named = _files(settings)
-    for name, deployment in settings.deployments.items():
-        named |= {f"deployments.{name}.{setting}": file for setting, file in _files(deployment).items()}
-    faults: list[Fault] = []
-    for setting, file in named.items():
-        try:
-            if file is not None:
-                read_secret(file, setting)
-        except ConfigError as error:
-            faults += error.faults
-    try:
-        if settings.server.web_config_file is not None:
-            read_web(settings.server.web_config_file)
-    except ConfigError as error:
-        faults += error.faults
-    if faults:
-        raise ConfigError(tuple(faults))
-    return settings
-
-
-def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chosen preset says; empty without one. A file that cannot be read is a fault elsewhere."""
-    try:
-        file = {} if path is None else read_yaml(path)
-    except ConfigError:
-        return {}
-    name, scope = (
-        overrides.get(field) or os.environ.get(f"{PREFIX}{field.upper()}") or file.get(field)
-        for field in ("preset", "scope")
-    )
-    has_kubernetes = file.get("kubernetes") is not None or "KUBERNETES_SERVICE_HOST" in os.environ
-    return preset_values(str(name), is_sidecar=scope == "pod", has_kubernetes=has_kubernetes)
-
-
-def _files(settings: ExporterSettings | DeploymentSettings) -> dict[str, Path | None]:
-    """The files that an installation's sources name, by setting."""
-    return {
-        "database.password_file": settings.database.password_file,
-        "redis.password_file": settings.redis.password_file,
-        "kubernetes.kubeconfig": settings.kubernetes.kubeconfig if settings.kubernetes is not None else None,
-    }
-
-
-def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettings:
-    """One collector's own settings, from the section that `settings_type` added."""
-    found: CollectorSettings = getattr(settings.collectors, name)  # type: ignore[attr-defined] # added by settings_type
-    return found
-
-
-def conventional_values() -> dict[str, Any]:
-    """What DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL say, as settings (weaker than file and prefix variables)."""
-    values: dict[str, Any] = {}
-    for (section, name), variable in CONVENTIONAL.items():
-        if os.environ.get(variable):
-            values.setdefault(section, {})[name] = os.environ[variable]
-    return values

@@ -11,10 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from chassis.config import Section, Settings, settings_config
+from chassis.config import ConnectionSettings, Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import ClientAuthSettings
-from chassis.http.connection_limits import ConnectionSettings
 from remediations.own import RESERVED_LABELS
 from remediations.roles import RolesSettings
 

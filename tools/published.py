@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 from prometheus_client.metrics_core import Metric as RemediatorMetric
 
-from exporter import own
-from exporter.catalogue import Kind, Metric
+from exporter import self_metrics
 from exporter.collectors import discover
+from exporter.metrics import Kind, Metric
 from remediations.telemetry import Telemetry
 
 RULES = Path(__file__).parents[1] / "rules"
@@ -32,11 +32,12 @@ _KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan", "gr
 def published_labels() -> Mapping[str, frozenset[str] | None]:
     """Every series name of exporter and remediator, histograms' three included, with the labels it may carry.
 
-    The exporter's come from its registrations and `exporter.own`; the remediator's from a registry made for this, where
-    a family without a first series does not tell its labels: None. What the shipped rules record does not either.
+    The exporter's come from its registrations and `exporter.self_metrics`. The remediator's come from a registry made
+    for this: a family without a first series does not show its labels, so they are None, as are those of the series
+    that the shipped rules record.
     """
     found: dict[str, frozenset[str] | None] = {}
-    declared = [metric for spec in discover() for metric in spec.metrics] + list(own.METRICS)
+    declared = [metric for spec in discover() for metric in spec.metrics] + list(self_metrics.METRICS)
     for metric in declared:
         found.update(_series(metric.name, metric.labels, is_histogram=metric.kind is Kind.HISTOGRAM))
     for family in Telemetry().registry.collect():
@@ -53,7 +54,7 @@ def recorded_names() -> frozenset[str]:
 
 def find_metric(name: str) -> Metric:
     """The exporter's declaration of that name; raises KeyError when no collector declares it."""
-    for metric in [metric for spec in discover() for metric in spec.metrics] + list(own.METRICS):
+    for metric in [metric for spec in discover() for metric in spec.metrics] + list(self_metrics.METRICS):
         if metric.name == name:
             return metric
     raise KeyError(name)

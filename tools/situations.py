@@ -20,8 +20,9 @@ from typing import Any
 
 import yaml
 
-from exporter.catalogue import Kind
-from exporter.collectors import CollectorSpec, discover
+from exporter.collector import CollectorSpec
+from exporter.collectors import discover
+from exporter.metrics import Kind
 from tools.published import RULES, asked_names
 
 TABLE = RULES / "tests" / "situations.yaml"

@@ -11,8 +11,9 @@ from typing import cast
 
 from aiohttp import web
 
+from chassis.config import ConnectionSettings
 from chassis.http.client import MAX_HEADERS
-from chassis.http.connection_limits import AcceptedConnections, ConnectionSettings, Dropped, Note
+from chassis.http.connection_limits import AcceptedConnections, Dropped, Note
 from chassis.net.sockets import listening_sockets
 
 

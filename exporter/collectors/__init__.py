@@ -1,6 +1,6 @@
 """How a collector registers itself, and how it is found: one file here, no second edit.
 
-A module `exporter/collectors/NAME.py` defines one class decorated with `@collector(...)`, registered under the file's
+A module `exporter/collectors/ROOM/NAME.py` defines one class decorated with `@collector(...)`, registered under the file's
 name. The decorator only attaches a frozen `CollectorSpec`; `discover()` imports the package's modules and gathers the
 specs.
 """
@@ -9,141 +9,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from enum import StrEnum
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pydantic import Field
-
-from chassis.config import Section
 from chassis.errors import InvariantBroken
-from exporter.catalogue import Family, Metric
-
-if TYPE_CHECKING:
-    from exporter.sources import Sources
-
-SPEC_ATTRIBUTE = "collector_spec"
-C = TypeVar("C", bound=type)
-
-
-class Scope(StrEnum):
-    """What a collector's values are true of."""
-
-    POD = "pod"
-    """One replica of the product; runs in every sidecar."""
-    DEPLOYMENT = "deployment"
-    """The whole installation; runs once, in the Deployment."""
-
-
-class CollectorSettings(Section):
-    """The settings that every collector has; a collector's own settings derive from it."""
-
-    enabled: bool = True
-    """Whether the collector runs at all. Off publishes none of its series."""
-    interval_seconds: float = Field(default=10.0, gt=0)
-    """Seconds between the starts of two collections. Smaller is fresher and costs the backend more."""
-    timeout_seconds: float = Field(default=5.0, gt=0)
-    """Deadline of one collection. Larger than the interval delays the next collection, never overlaps it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one collection learned. `families` is complete: what is absent is unknown.
-
-    `components` says for each component name whether it is up now; the exporter publishes them as component_up.
-    `failure` names why part of the collection failed, when some values are still known (success is then 0).
-    `versions` says which version of itself a component tells, for component_info.
-    """
-
-    families: tuple[Family, ...] = ()
-    components: Mapping[str, bool] = field(default_factory=dict)
-    failure: Exception | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-class NotConfiguredError(Exception):
-    """Raised by a factory whose source is not configured: the collector is listed as such, not as failed."""
-
-
-class Collector(Protocol):
-    """One source of metrics. An instance lives as long as the process and is never called twice at once."""
-
-    async def collect(self) -> Result:
-        """Reads the source once. Raises BackendError when nothing is known; anything else counts as `internal`."""
-        ...
-
-
-Opener = Callable[[Any, "Sources"], AbstractAsyncContextManager[Collector]]
-"""Builds the running collector from (its settings, the shared sources); raises NotConfiguredError."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectorSpec:
-    """A registered collector: a value, so that nothing happens at import."""
-
-    name: str
-    scope: Scope
-    settings: type[CollectorSettings]
-    metrics: tuple[Metric, ...]
-    open: Opener
-    always: tuple[str, ...] = ()
-    """Names of metrics that are kept when stale values are dropped (`*_up`); a failed collection still renews them."""
-    grants: tuple[str, ...] = ()
-    """SQL statements that let the exporter's role run this collector's queries."""
-    rbac: tuple[str, ...] = ()
-    """Kubernetes rights as `verb group/resource`, for the chart."""
-    doc: str = ""
-
-
-def collector(
-    *,
-    scope: Scope,
-    settings: type[CollectorSettings] = CollectorSettings,
-    metrics: tuple[Metric, ...],
-    always: tuple[str, ...] = (),
-    grants: tuple[str, ...] = (),
-    rbac: tuple[str, ...] = (),
-) -> Callable[[C], C]:
-    """Registers the decorated class, which has a classmethod `open(settings, sources)` (an async context manager)."""
-
-    def register(kind: C) -> C:
-        name = kind.__module__.rsplit(".", 1)[-1]
-        spec = CollectorSpec(
-            name,
-            scope,
-            settings,
-            metrics,
-            kind.open,  # type: ignore[attr-defined]
-            always,
-            grants,
-            rbac,
-            (kind.__doc__ or "").strip(),
-        )
-        setattr(kind, SPEC_ATTRIBUTE, spec)
-        return kind
-
-    return register
-
-
-def specs_in(module: ModuleType) -> tuple[CollectorSpec, ...]:
-    """The specs of the classes that a module defines itself."""
-    found = []
-    for value in vars(module).values():
-        spec = getattr(value, SPEC_ATTRIBUTE, None)
-        if isinstance(value, type) and isinstance(spec, CollectorSpec) and value.__module__ == module.__name__:
-            found.append(spec)
-    return tuple(found)
+from exporter.collector import CollectorSpec, specs_in
 
 
 def discover(package: str = __name__) -> tuple[CollectorSpec, ...]:
-    """The specs of every module in the package, by name. Raises InvariantBroken when two declare the same metric."""
+    """The specs of every module in the package and its folders, by name of the module.
+
+    Modules without a spec are the collectors' helpers. Raises InvariantBroken when two collectors declare one metric.
+    """
     root = importlib.import_module(package)
+    names = [entry.name for entry in pkgutil.walk_packages(root.__path__, f"{package}.") if not entry.ispkg]
     specs: list[CollectorSpec] = []
-    for entry in sorted(pkgutil.iter_modules(root.__path__), key=lambda item: item.name):
-        specs += specs_in(importlib.import_module(f"{package}.{entry.name}"))
+    for name in sorted(names, key=lambda name: name.rpartition(".")[2]):
+        specs += specs_in(importlib.import_module(name))
     owners: dict[str, str] = {}
     for spec in specs:
         for metric in spec.metrics:

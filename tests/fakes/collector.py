@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalogue import Family, Metric
-from exporter.collectors import CollectorSettings, CollectorSpec, Result, Scope
+from exporter.collector import CollectorSettings, CollectorSpec, Result
+from exporter.metrics import Family, Metric
+from exporter.settings import Scope
 
 Step = Result | BaseException | Callable[[], Any]
 """What one collection does: returns, raises, or awaits what the function makes."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from chassis.errors import PermanentError, Reason
 from chassis.http.client import Call, Response
-from exporter.catalogue import Family
-from exporter.render import Renderer
+from exporter.exposition.text_format import Renderer
+from exporter.metrics import Family
 from exporter.settings import ExporterSettings
-from exporter.sources import DatabaseHealth, Sources
+from exporter.sources.sources import DatabaseHealth, Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.golden import Golden, read_golden
 

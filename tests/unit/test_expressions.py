@@ -10,7 +10,7 @@ import pytest
 
 from chassis.errors import PermanentError
 from chassis.kubernetes.quantity import parse_quantity
-from exporter.opa_page import LABEL
+from exporter.collectors.policy_engine.opa_page import LABEL
 from remediations.redaction import remove_secrets
 from tools.slowness import scaled
 

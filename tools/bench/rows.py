@@ -11,9 +11,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from exporter.catalogue import Family, Metric
-from exporter.collectors import CollectorSettings, Result, Scope, collector
-from exporter.sources import Sources
+from exporter.collector import CollectorSettings, Result, collector
+from exporter.metrics import Family, Metric
+from exporter.settings import Scope
+from exporter.sources.sources import Sources
 
 COUNT = int(os.environ.get("CONTROLCORE_BENCH_SAMPLES", "0"))
 FAMILIES = 50

@@ -19,10 +19,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import own
-from exporter.catalogue import Kind, Metric, Stability
+from exporter import self_metrics
 from exporter.collectors import discover
-from exporter.render import OPENMETRICS_TYPE
+from exporter.exposition.text_format import OPENMETRICS_TYPE
+from exporter.metrics import Kind, Metric, Stability
 from tests.fakes.golden import read_golden
 from tests.integration.exporter.running import RunningExporter, running_exporter
 from tests.integration.exporter.whole import everything, opened_product
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(180)
 
 GOLDEN = Path(__file__).parent / "golden" / "whole.prom"
 CATALOGUE = {metric.name: metric for spec in discover() for metric in spec.metrics} | {
-    metric.name: metric for metric in own.METRICS
+    metric.name: metric for metric in self_metrics.METRICS
 }
 MEASURED = re.compile(r"_(seconds|bytes|ratio|cores)(_|$)")
 MOVING = {

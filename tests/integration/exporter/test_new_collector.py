@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 
 from pydantic import Field
 
-from exporter.catalogue import Metric
+from exporter.metrics import Metric
 from exporter.collectors import CollectorSettings, Result, Scope, collector
 
 DOORS = Metric("controlcore_doors", "Doors of the building.", labels=("side",))

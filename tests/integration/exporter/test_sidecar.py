@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from demo.standin.running import running_standin
-from exporter.collectors import Scope, discover
+from exporter.collectors import discover
+from exporter.settings import Scope
 from tests.integration.exporter.running import running_exporter
 from tools.servers.postgres import PostgresServer
 

@@ -15,8 +15,8 @@ import psycopg
 
 from demo.standin.manifests import Shape, build_manifests
 from demo.standin.running import Options, StandIn, running_standin
-from exporter import grants
 from exporter.collectors import discover
+from exporter.commands import grants
 from tests.integration.exporter.collectors.accounts import ACCOUNT, role_rules, role_with
 from tools.servers.kubernetes import Cluster
 from tools.servers.metrics_api import MetricsApi

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from exporter.__main__ import main as check_exporter
-from exporter.presets import LOCAL_API_PORTS, PRESETS
+from exporter.commands.presets import LOCAL_API_PORTS, PRESETS
 from remediations.__main__ import main as check_remediator
 from tests.fakes.chart import EXAMPLES, file_of, read_example, rendered, write_secrets
 from tools.chart import CHART, ChartError, Manifest, find_object, lint

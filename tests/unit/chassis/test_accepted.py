@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from chassis.http.connection_limits import ConnectionSettings, Dropped, address_of
+from chassis.config import ConnectionSettings
+from chassis.http.connection_limits import Dropped, address_of
 from chassis.http.server import Limits, Listener
 from chassis.http.web_config import read_web
 from chassis.net.sockets import listening_sockets

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
-
-from exporter.__main__ import main as exporter_main
-from remediations.__main__ import main as remediator_main
 
 CHURN = """
 import sys
@@ -46,10 +43,11 @@ def test_large_blocks_between_small_ones_go_back_to_the_system() -> None:
     assert limited < unlimited / 10
 
 
-@pytest.mark.parametrize("program", [exporter_main, remediator_main])
-def test_both_programs_begin_with_it(program: Callable[[list[str]], object], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("package", ["exporter", "remediations"])
+def test_both_programs_begin_with_it(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr("chassis.process.lifecycle.limit_heap", lambda: calls.append("limited"))
+    program = importlib.import_module(f"{package}.__main__")
+    monkeypatch.setattr(program, "limit_heap", lambda: calls.append("limited"))
     with pytest.raises(SystemExit):
-        program(["--version"])
+        program.main(["--version"])
     assert calls == ["limited"]

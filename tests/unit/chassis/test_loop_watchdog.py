@@ -14,7 +14,7 @@ from chassis.process.loop_watchdog import LoopWatchdog
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import asyncio, re, time
-from chassis import loop_watchdog
+from chassis.process import loop_watchdog
 from chassis.clock import SystemClock
 from chassis.log import configure
 from chassis.process.loop_watchdog import LoopWatchdog

@@ -20,7 +20,7 @@ from chassis.http import web_auth
 from chassis.http.server import Listener
 from chassis.http.web_auth import WAITING_MAX_PER_ADDRESS, OverloadedError, Passwords, WebGuard, credentials_of
 from chassis.http.web_config import read_web
-from exporter.own import Refusal
+from exporter.self_metrics import Refusal
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import KeyPair, make_serving_pair
 

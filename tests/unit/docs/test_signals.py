@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter import own
+from exporter import self_metrics
 from exporter.collectors import discover
 from remediations.telemetry import Telemetry
 
@@ -40,7 +40,9 @@ def rows_of(page: str) -> tuple[Row, ...]:
 @functools.cache
 def published() -> frozenset[str]:
     """The names of every metric of both programs."""
-    ours = {metric.name for spec in discover() for metric in spec.metrics} | {metric.name for metric in own.METRICS}
+    ours = {metric.name for spec in discover() for metric in spec.metrics} | {
+        metric.name for metric in self_metrics.METRICS
+    }
     families = Telemetry().registry.collect()
     return frozenset(ours | {f"{each.name}_total" if each.type == "counter" else each.name for each in families})
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.admission import Budget, Pool, admit
-from exporter.catalogue import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
-from exporter.collectors import CollectorSpec
+from exporter.collector import CollectorSpec
 from exporter.items import Loss, counting
+from exporter.metrics import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
+from exporter.results.limits import Budget, Pool, admit
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
 
 GUIDE = Metric("active_users_total", "Guide.", stability=Stability.GUIDE)

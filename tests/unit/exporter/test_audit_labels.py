@@ -2,13 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.audit_labels import (
-    SNAPSHOT_COLUMNS,
-    born_events,
-    decision_labels,
-    event_labels,
-    generation_of,
-)
+from exporter.collectors.labels import SNAPSHOT_COLUMNS, born_events, decision_labels, event_labels, generation_of
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from chassis.errors import BackendError, Reason
-from exporter import backup_files
-from exporter.backup_files import BackupPlace, Inspector, modified_at
+from exporter.collectors.operations import backup_files
+from exporter.collectors.operations.backup_files import BackupPlace, Inspector, modified_at
 
 NOW = 1_800_000_000.0
 DUMP = gzip.compress(b"CREATE TABLE users ();\n" * 5000)

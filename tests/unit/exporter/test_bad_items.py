@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from chassis.http.client import Response
-from exporter.admission import Budget, admit
 from exporter.collectors import discover
-from exporter.collectors.bouncer_caches import is_running
-from exporter.collectors.policy_parity import read_module_ids
+from exporter.collectors.policy_engine.bouncer_caches import is_running
+from exporter.collectors.policy_engine.policy_parity import read_module_ids
 from exporter.items import Loss, counting, read_each
+from exporter.results.limits import Budget, admit
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeKubernetes, FakeSql, make_sources

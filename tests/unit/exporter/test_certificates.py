@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
-from exporter.certificates import read_not_after
+from exporter.collectors.operations.certificates import read_not_after
 
 
 def element(tag, content):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.compliance_checks import (
+from exporter.collectors.operations.compliance_checks import (
     drops_tables,
     has_limits,
     has_wildcards,

@@ -10,9 +10,8 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.discovery import Discovery, find_objects, read_file
-from exporter.discovery_settings import BouncerDiscovery, KubernetesDiscovery
-from exporter.settings import BouncerTarget, ExporterSettings, KubernetesSettings
+from exporter.settings import BouncerDiscovery, BouncerTarget, ExporterSettings, KubernetesDiscovery, KubernetesSettings
+from exporter.sources.bouncer_discovery import Discovery, find_objects, read_file
 from tests.fakes.sources import FakeKubernetes, make_sources
 
 PODS = "/api/v1/namespaces/controlcore/pods"

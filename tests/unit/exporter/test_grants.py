@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from exporter import grants
 from exporter.__main__ import main
 from exporter.collectors import discover
+from exporter.commands import grants
 from tests.fakes.collector import ScriptedCollector
 
 LAMP, DOOR = (ScriptedCollector([]).spec(name) for name in ("lamp", "door"))

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import Reason
-from exporter.admission import Admitted
-from exporter.landing import Facts, age, page, targets
-from exporter.ledger import Ledger
-from exporter.record import Outcome, Record
-from exporter.settings import ExporterSettings, load_settings
+from exporter.commands.configuration import load_settings
+from exporter.http.landing_page import Facts, age, page, targets
+from exporter.results.ledger import Ledger
+from exporter.results.limits import Admitted
+from exporter.results.record import Outcome, Record
+from exporter.settings import ExporterSettings
 from tests.fakes.collector import UP, ScriptedCollector
 
 CONFIG = """

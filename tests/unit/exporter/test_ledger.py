@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason
-from exporter.admission import Admitted
-from exporter.catalogue import Counter, Kind, Metric
-from exporter.ledger import NOT_SERVING, Ledger
-from exporter.record import Outcome, Record, State
+from exporter.metrics import Counter, Kind, Metric
+from exporter.results.ledger import NOT_SERVING, Ledger
+from exporter.results.limits import Admitted
+from exporter.results.record import Outcome, Record, State
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
 
 TRIES = Metric("example_tries_total", "Tries.", Kind.COUNTER)

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
-from exporter.opa_page import BOUNDS, MAX_NAMES, MAX_PAGE_BYTES, STAGES, code_class, read_page, read_stages
+from exporter.collectors.policy_engine.opa_page import (
+    BOUNDS,
+    MAX_NAMES,
+    MAX_PAGE_BYTES,
+    STAGES,
+    code_class,
+    read_page,
+    read_stages,
+)
 
 LEAVES = st.none() | st.booleans() | st.floats() | st.integers()
 HEAD = b"# TYPE http_request_duration_seconds histogram\n"

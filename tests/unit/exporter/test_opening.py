@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from exporter.opening import addresses, opened
-from exporter.settings import load_settings
+from exporter.commands.configuration import load_settings
+from exporter.sources.open import addresses, opened
 from tests.fakes.clock import ManualClock
 
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as text_parser
 
-from exporter import own
-from exporter.catalogue import Counter, Family, Histogram, Kind, Metric
+from exporter import self_metrics
 from exporter.collectors import discover
-from exporter.render import Renderer, openmetrics_name, render
+from exporter.exposition.text_format import Renderer, openmetrics_name, render
+from exporter.metrics import Counter, Family, Histogram, Kind, Metric
 
 GAUGE = Metric("thing_state", "State of the thing.", labels=("name", "where"))
 TOOK = Metric("took_seconds", "Time.", Kind.HISTOGRAM, ("to",), "seconds", buckets=(0.0005, 1.0, 1e6))
@@ -86,7 +86,7 @@ def test_histograms_and_counters_read_back_as_in_the_text_format(values: list[fl
 
 def test_no_two_metrics_of_the_catalogue_clash() -> None:
     """A gauge `x` and a counter `x_total` are two metrics in the text format and one name in OpenMetrics."""
-    metrics = [*own.METRICS, *(metric for spec in discover() for metric in spec.metrics)]
+    metrics = [*self_metrics.METRICS, *(metric for spec in discover() for metric in spec.metrics)]
     suffixes = {
         Kind.GAUGE: ("",),
         Kind.COUNTER: ("", "_total", "_created"),
@@ -97,6 +97,6 @@ def test_no_two_metrics_of_the_catalogue_clash() -> None:
 
 
 def test_counters_of_the_catalogue_end_in_total() -> None:
-    metrics = [*own.METRICS, *(metric for spec in discover() for metric in spec.metrics)]
+    metrics = [*self_metrics.METRICS, *(metric for spec in discover() for metric in spec.metrics)]
     counters = [metric.name for metric in metrics if metric.kind is Kind.COUNTER]
     assert [name for name in counters if not name.endswith("_total")] == []

@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.admission import Budget
-from exporter.collectors import CollectorSettings, Result
-from exporter.pace import SCRAPE_MIN_SECONDS, Course, Pace, PhasePace, ScrapePace
-from exporter.phase import Scrapers
-from exporter.record import Outcome
-from exporter.schedule import Job, Schedule
-from exporter.sources import Sources
+from exporter.collection.pace import SCRAPE_MIN_SECONDS, Course, Pace, PhasePace, ScrapePace
+from exporter.collection.schedule import Job, Schedule
+from exporter.collection.scrape_phase import Scrapers
+from exporter.collector import CollectorSettings, Result
+from exporter.results.limits import Budget
+from exporter.results.record import Outcome
+from exporter.sources.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector
 from tests.fakes.waiting import until

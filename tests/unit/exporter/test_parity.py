@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare, normalise
+from exporter.collectors.policy_engine.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare, normalise
 
 
 def policy(name, number="0", *, sandbox=False, production=False):

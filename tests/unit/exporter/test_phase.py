@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.phase import SCRAPERS_MAX, Plan, Scrapers
+from exporter.collection.scrape_phase import SCRAPERS_MAX, Plan, Scrapers
 
 
 def visited(*times: float, scraper: str = "one", scrapers: Scrapers | None = None) -> Scrapers:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from exporter.pip_rows import ContainerZone, read_counts, read_overdue
-from exporter.pip_rows import read_connections as read_with_zone
+from exporter.collectors.control_plane.pip_rows import ContainerZone, read_counts, read_overdue
+from exporter.collectors.control_plane.pip_rows import read_connections as read_with_zone
 from tests.fakes.sources import samples, value
 
 ROW = {

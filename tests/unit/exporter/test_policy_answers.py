@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.http.client import Response
-from exporter.policy_answers import (
+from exporter.collectors.policy_engine.canary_answers import (
     Answer,
     Finding,
     ProbeResult,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.postgres_views import (
+from exporter.collectors.postgres.views import (
     VIEWS,
     read_applications,
     read_archiver,

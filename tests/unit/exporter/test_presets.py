@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import ConfigError
-from exporter.presets import PRESETS
-from exporter.settings import ExporterSettings, load_settings
+from exporter.commands.configuration import load_settings
+from exporter.commands.presets import PRESETS
+from exporter.settings import ExporterSettings
 
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "CONTROLCORE_API_URL", "KUBERNETES_SERVICE_HOST")
 

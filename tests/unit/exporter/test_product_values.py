@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from exporter import audit_labels, pip_rows, policy_states
-from exporter.collectors import policy_sync, repository
+from exporter.collectors import labels
+from exporter.collectors.control_plane import pip_rows
+from exporter.collectors.product_tables import policy_states, policy_sync, repository
 from tests.fakes.product_facts import read_facts
 
 VALUES = read_facts("values")
-ENVIRONMENTS = {*audit_labels.ENVIRONMENTS, audit_labels.BOTH}
+ENVIRONMENTS = {*labels.ENVIRONMENTS, labels.BOTH}
 POLICY_STATUSES = {*policy_states.STATUSES, policy_states.NOT_PROMOTED}
 
 
 @pytest.mark.parametrize(
     ("column", "known"),
     [
-        ("audit_logs.event_type", audit_labels.EVENT_TYPES),
-        ("audit_logs.outcome", audit_labels.OUTCOMES),
+        ("audit_logs.event_type", labels.EVENT_TYPES),
+        ("audit_logs.outcome", labels.OUTCOMES),
         ("audit_logs.environment", ENVIRONMENTS),
         ("policies.environment", ENVIRONMENTS),
         ("policies.status", policy_states.STATUSES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.items import Loss, counting
-from exporter.product_zone import WrittenTime, ZoneMeter, written
+from exporter.sources.product_zone import WrittenTime, ZoneMeter, written
 
 NOW = 1_767_323_040.0
 TOKYO, NEPAL, MARQUESAS, KIRITIMATI = 9 * 3600, 20_700, -34_200, 14 * 3600

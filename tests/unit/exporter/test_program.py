@@ -13,9 +13,10 @@ from structlog.testing import CapturingLogger
 
 from chassis.errors import ConfigError, Fault
 from chassis.process.lifecycle import Lifecycle
-from exporter.collectors import Result
-from exporter.program import Exporter
-from exporter.settings import ExporterSettings, load_settings
+from exporter.collector import Result
+from exporter.commands.configuration import load_settings
+from exporter.commands.serve import Exporter
+from exporter.settings import ExporterSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.collector import UP, ScriptedCollector
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors.api import ApiCollectorSettings
-from exporter.collectors.opa import OpaSettings
-from exporter.collectors.postgres_canary import PostgresCanarySettings
-from exporter.collectors.redis import RedisCollectorSettings
-from exporter.snapshot import SETTLE_SECONDS
+from exporter.collectors.control_plane.api import ApiCollectorSettings
+from exporter.collectors.policy_engine.opa import OpaSettings
+from exporter.collectors.postgres.postgres_canary import PostgresCanarySettings
+from exporter.collectors.redis.redis import RedisCollectorSettings
+from exporter.exposition.publisher import SETTLE_SECONDS
 
 GRACE_SECONDS = 2.0
 RENDERING_SECONDS = 0.1

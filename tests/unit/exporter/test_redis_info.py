@@ -5,9 +5,9 @@ import random
 import pytest
 
 from chassis.redis.session import parse_info
+from exporter.collectors.redis.info import INFO_METRICS, read_server
+from exporter.collectors.redis.info import read_info as read_info_at
 from exporter.items import counting
-from exporter.redis_info import INFO_METRICS, read_server
-from exporter.redis_info import read_info as read_info_at
 from tests.fakes.sources import samples, value
 from tests.unit.exporter.collectors.test_redis import INFO
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter.collectors import discover
-from exporter.reference import write
+from exporter.commands.metrics_reference import write
 from tests.fakes.collector import ScriptedCollector
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"

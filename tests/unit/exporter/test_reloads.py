@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from exporter.reloads import RELOAD_SECONDS, WAITING_MAX, Reloads, TooManyError, answer
+from exporter.http.reload import RELOAD_SECONDS, WAITING_MAX, Reloads, TooManyError, answer
 from tests.fakes.clock import ManualClock, settle
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
-from exporter.catalogue import Counter, Family, Histogram, Kind, Metric, Sample
-from exporter.render import Renderer, escape_label, format_bound, format_value, render
+from exporter.exposition.text_format import Renderer, escape_label, format_bound, format_value, render
+from exporter.metrics import Counter, Family, Histogram, Kind, Metric, Sample
 
 GAUGE = Metric("thing_state", "State of the thing.", labels=("name", "where"))
 LABEL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.rollout_objects import STATES, RestartCount, read_inactive, read_rollout, read_waiting, rollout_series
+from exporter.collectors.kubernetes.rollout_objects import (
+    STATES,
+    RestartCount,
+    read_inactive,
+    read_rollout,
+    read_waiting,
+    rollout_series,
+)
 
 
 def deployment(*counts, generation=2, reason=None, **spec):

@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Response
-from exporter.admission import Budget, admit
+from exporter.collection.schedule import reason_of
 from exporter.collectors import discover
-from exporter.schedule import reason_of
+from exporter.results.limits import Budget, admit
 from exporter.settings import ApiSettings, BouncerTarget, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeSql, expose, make_sources
 
@@ -127,7 +128,10 @@ async def test_rubbish_has_a_reason_of_its_own_and_the_page_stands(name, kind, s
 
 def test_every_collector_that_asks_over_http_is_asked_about():
     """A new one has to answer for itself."""
-    modules = {name: __import__(f"exporter.collectors.{name}", fromlist=["x"]) for name in SPECS}
+    loaded = {
+        name.rpartition(".")[2]: module for name, module in sys.modules.items() if name.startswith("exporter.coll")
+    }
+    modules = {name: loaded[name] for name in SPECS}
     found = {name for name, module in modules.items() if "chassis.http.client" in str(vars(module).get("Call", ""))}
     assert found == set(ASKING)
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.admission import Budget, Pool
-from exporter.collectors import CollectorSettings, NotConfiguredError, Result
-from exporter.record import Outcome
-from exporter.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
-from exporter.sources import Sources
+from exporter.collection.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
+from exporter.collector import CollectorSettings, NotConfiguredError, Result
+from exporter.results.limits import Budget, Pool
+from exporter.results.record import Outcome
+from exporter.sources.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, hang
 from tools.slowness import scaled

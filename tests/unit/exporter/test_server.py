@@ -13,15 +13,15 @@ from structlog.testing import CapturingLogger
 
 from chassis.http.server import serving
 from chassis.process.loop_watchdog import LoopWatchdog
-from exporter import own
-from exporter.catalogue import Counter, Histogram, Kind, Metric
-from exporter.gate import Gate
-from exporter.history import Records
-from exporter.record import Record
-from exporter.render import Renderer
-from exporter.server import PATHS, Scrape, Site
+from exporter import self_metrics
+from exporter.exposition.publisher import Snapshot, snapshot_of
+from exporter.exposition.text_format import Renderer
+from exporter.http.debug_page import Records
+from exporter.http.scrape_limiter import Gate
+from exporter.http.server import PATHS, Scrape, Site
+from exporter.metrics import Counter, Histogram, Kind, Metric
+from exporter.results.record import Record
 from exporter.settings import ServerSettings
-from exporter.snapshot import Snapshot, snapshot_of
 from tests.fakes.clock import ManualClock
 
 TEXT = b"# HELP a b\n# TYPE a gauge\na 1.0\n"
@@ -46,7 +46,7 @@ class World:
     scrapes: list[Scrape] = field(default_factory=list)
     held: asyncio.Event | None = None
     settings: ServerSettings = field(default_factory=ServerSettings)
-    refused: Counter = field(default_factory=lambda: Counter(own.SCRAPES_REFUSED))
+    refused: Counter = field(default_factory=lambda: Counter(self_metrics.SCRAPES_REFUSED))
     clock: ManualClock = field(default_factory=ManualClock)
     logged: CapturingLogger = field(default_factory=CapturingLogger)
     found: tuple[Record, ...] = ()
@@ -219,8 +219,13 @@ B = Metric("b_seconds", "x", Kind.HISTOGRAM, buckets=(1.0,))
 
 def two_collectors() -> Snapshot:
     """A page of two collectors, and what the exporter says of them."""
-    success = own.SUCCESS.family({("first",): 1, ("second",): 0})
-    families = [A.value(1), Histogram(B).born([()]).family(), success, own.BUILD_INFO.family({own.BUILD: 1})]
+    success = self_metrics.SUCCESS.family({("first",): 1, ("second",): 0})
+    families = [
+        A.value(1),
+        Histogram(B).born([()]).family(),
+        success,
+        self_metrics.BUILD_INFO.family({self_metrics.BUILD: 1}),
+    ]
     return snapshot_of(Renderer().page(families))
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chassis.errors import Reason
-from exporter.record import Outcome, Record, past_of
+from exporter.results.record import Outcome, Record, past_of
 from tests.fakes.collector import ScriptedCollector
 from tests.unit.exporter.test_server import World, ask, asking
 

@@ -6,8 +6,9 @@ import pytest
 from pydantic import Field
 
 from chassis.errors import ConfigError
-from exporter.collectors import CollectorSettings, Scope
-from exporter.settings import ExporterSettings, collector_settings, load_settings
+from exporter.collector import CollectorSettings
+from exporter.commands.configuration import collector_settings, load_settings
+from exporter.settings import ExporterSettings, Scope
 from tests.fakes.collector import ScriptedCollector
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.sidecar import bare_settings
+from exporter.commands.sidecar import bare_settings
 from tests.fakes.collector import ScriptedCollector
 
 SPECS = (ScriptedCollector([]).spec("lamp"),)

@@ -11,12 +11,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.errors import Reason
-from exporter.admission import Admitted
-from exporter.collectors import CollectorSpec
-from exporter.ledger import Ledger
-from exporter.record import Outcome, Record
-from exporter.snapshot import THREAD_FROM_BYTES, Publisher
-from exporter.statelog import StateLog
+from exporter.collector import CollectorSpec
+from exporter.exposition.publisher import THREAD_FROM_BYTES, Publisher
+from exporter.results.change_log import StateLog
+from exporter.results.ledger import Ledger
+from exporter.results.limits import Admitted
+from exporter.results.record import Outcome, Record
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector, sizes
 

@@ -9,9 +9,9 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from chassis.errors import Reason
-from exporter.admission import Admitted
-from exporter.record import Outcome
-from exporter.statelog import StateLog
+from exporter.results.change_log import StateLog
+from exporter.results.limits import Admitted
+from exporter.results.record import Outcome
 from tests.fakes.clock import ManualClock, settle
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.sync_state import count_syncs, read_bouncers, revision_skew, type_and_status
+from exporter.collectors.product_tables.sync_rows import count_syncs, read_bouncers, revision_skew, type_and_status
 
 ROW = {
     "bouncer": "b",

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.tuning import POSTGRES_RECOMMENDED, POSTGRES_UNITS, REDIS_RECOMMENDED, REDIS_UNITS, read_setting
+from exporter.collectors.operations.tuning_rules import (
+    POSTGRES_RECOMMENDED,
+    POSTGRES_UNITS,
+    REDIS_RECOMMENDED,
+    REDIS_UNITS,
+    read_setting,
+)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from exporter.commands.deployment import budget_of
 from exporter.settings import ExporterSettings, LimitSettings
-from exporter.watch import budget_of
 
 
 def test_each_bouncer_that_was_asked_for_adds_to_the_budget() -> None:

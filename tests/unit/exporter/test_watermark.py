@@ -5,9 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
+from exporter.collectors.product_tables.watermark import (
+    MAX_ID,
+    MAX_JUMP,
+    FollowedTable,
+    RecentSpan,
+    TableFollower,
+    Watermark,
+    read_table,
+)
+from exporter.collectors.product_tables.watermark import TABLE as TABLE_QUERY
 from exporter.items import Loss, counting
-from exporter.watermark import MAX_ID, MAX_JUMP, FollowedTable, RecentSpan, TableFollower, Watermark, read_table
-from exporter.watermark import TABLE as TABLE_QUERY
 
 TABLE = FollowedTable(16384, is_replica=False, columns=frozenset({"id", "event_type"}))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.quantity import parse_quantity
-from exporter.workload_objects import (
+from exporter.collectors.kubernetes.workload_objects import (
     allowance,
     autoscalers_by_deployment,
     read_autoscaler,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.collectors.bouncer_caches import BouncerCachesSettings
-from exporter.collectors.policy import PolicySettings
+from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesSettings
+from exporter.collectors.policy_engine.policy import PolicySettings
 from tools.bench import __main__ as bench
 from tools.bench import age, bouncers, database, farm, frozen, growth, harm, memory, scrape
 from tools.bench.load import Spread

@@ -13,8 +13,8 @@ from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
 from demo.standin.database import install_schema
 from demo.standin.running import Options, StandIn, running_standin
-from exporter import grants
 from exporter.collectors import discover
+from exporter.commands import grants
 from tests.fakes.short_rows import allow_short_rows
 from tools.servers.postgres import PASSWORD
 

@@ -8,10 +8,10 @@ from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
 from chassis.postgres.session import PostgresSession
 from demo.standin.running import Options, running_standin
-from exporter.collectors.api import ApiCollector, ApiCollectorSettings
-from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
+from exporter.collectors.control_plane.api import ApiCollector, ApiCollectorSettings
+from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.redis import RedisServer
 from tools.slowness import scaled

@@ -13,12 +13,12 @@ from chassis.errors import Reason, TransientError
 from chassis.http.client import HttpClient
 from chassis.http.server import serving
 from chassis.postgres.session import PostgresSession
-from exporter.collectors.api import ApiCollector, ApiCollectorSettings
-from exporter.collectors.pip import PipCollector, PipSettings
-from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
-from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
+from exporter.collectors.control_plane.api import ApiCollector, ApiCollectorSettings
+from exporter.collectors.control_plane.pip import PipCollector, PipSettings
+from exporter.collectors.control_plane.telemetry import TelemetryCollector, TelemetrySettings
+from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import make_sources
 from tests.fakes.waiting import until
 from tools.slowness import scaled

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.collectors.audit import AuditCollector, AuditSettings
+from exporter.collectors.product_tables.audit import AuditCollector, AuditSettings
 from tests.fakes.sources import make_sources, value
 
 OLDEST, ROWS = "controlcore_audit_oldest_event_timestamp_seconds", "controlcore_audit_rows"

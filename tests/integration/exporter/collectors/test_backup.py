@@ -11,7 +11,7 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.errors import Reason
-from exporter.collectors.backup import BackupCollector, BackupSettings
+from exporter.collectors.operations.backup import BackupCollector, BackupSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.collectors.accounts import ACCOUNT, GROUP, account_for, sources_of
 from tools.packages import locate

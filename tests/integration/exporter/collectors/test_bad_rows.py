@@ -14,9 +14,9 @@ from chassis.errors import BackendError, Reason
 from chassis.http.client import Response
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
-from exporter.admission import Budget, admit
+from exporter.collection.schedule import reason_of
 from exporter.collectors import discover
-from exporter.schedule import reason_of
+from exporter.results.limits import Budget, admit
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import expose, make_sources, samples

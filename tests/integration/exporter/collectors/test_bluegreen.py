@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors.bluegreen import BluegreenCollector, BluegreenSettings
+from exporter.collectors.kubernetes.bluegreen import BluegreenCollector, BluegreenSettings
 from tests.fakes.sources import value
 from tests.integration.exporter.collectors.accounts import account_for, sources_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from chassis.http.client import Call, HttpClient
 from demo.standin.running import Options, running_standin
-from exporter.collectors.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
+from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from exporter.collectors.bouncers import BouncersCollector, BouncersSettings
+from exporter.collectors.product_tables.bouncers import BouncersCollector, BouncersSettings
 from tests.fakes.sources import make_sources, samples, value
 
 CONNECTED, HEARTBEAT = "controlcore_bouncer_connected", "controlcore_bouncer_last_heartbeat_timestamp_seconds"

@@ -6,7 +6,7 @@ import pytest
 
 from chassis.errors import Reason
 from demo.standin.manifests import Shape, build_manifests
-from exporter.collectors.compliance import ComplianceCollector, ComplianceSettings
+from exporter.collectors.operations.compliance import ComplianceCollector, ComplianceSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.collectors.accounts import ACCOUNT, GROUP, account_for, role_with, sources_of
 

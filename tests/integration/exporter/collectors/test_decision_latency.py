@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from exporter.collectors.decision_latency import DecisionLatencyCollector, DecisionLatencySettings
+from exporter.collectors.product_tables.decision_latency import DecisionLatencyCollector, DecisionLatencySettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import expose, make_sources
 

@@ -8,7 +8,7 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from demo.standin.database import drop_tables
-from exporter.collectors.decisions import DecisionsCollector, DecisionsSettings
+from exporter.collectors.product_tables.decisions import DecisionsCollector, DecisionsSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import make_sources, samples, value
 

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.collectors.logins import LoginsCollector, LoginsSettings
+from exporter.collectors.product_tables.logins import LoginsCollector, LoginsSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import make_sources, value
 

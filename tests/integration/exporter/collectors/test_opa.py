@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from chassis.http.client import HttpClient
-from exporter.catalogue import Distribution
-from exporter.collectors.opa import OpaCollector, OpaSettings
+from exporter.collectors.policy_engine.opa import OpaCollector, OpaSettings
+from exporter.metrics import Distribution
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.opa import OpaServer

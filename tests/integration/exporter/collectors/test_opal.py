@@ -6,7 +6,7 @@ import pytest
 
 from chassis.http.client import HttpClient
 from demo.standin.running import Options, running_standin
-from exporter.collectors.opal import OpalCollector, OpalSettings
+from exporter.collectors.policy_engine.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import make_sources, value
 from tools.slowness import scaled
 

@@ -6,9 +6,9 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from chassis.http.client import HttpClient
-from exporter.collectors.pip import PipCollector, PipSettings
+from exporter.collectors.control_plane.pip import PipCollector, PipSettings
 from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
 
 DIRECTORY = ("staff-directory", "okta", "production")

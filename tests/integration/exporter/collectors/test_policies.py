@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from exporter.collectors.policies import PoliciesCollector, PoliciesSettings
+from exporter.collectors.product_tables.policies import PoliciesCollector, PoliciesSettings
 from tests.fakes.sources import make_sources, samples, value
 
 POLICIES, WITHOUT_REGO = "controlcore_policies", "controlcore_policies_enabled_without_rego"

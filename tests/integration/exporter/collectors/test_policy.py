@@ -8,7 +8,7 @@ import pytest
 from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
 from demo.standin.running import Options, running_standin
-from exporter.collectors.policy import PolicyCollector, PolicySettings
+from exporter.collectors.policy_engine.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.opa import OpaServer

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from chassis.http.client import HttpClient
-from exporter.collectors.policy_parity import PolicyParityCollector, PolicyParitySettings
+from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, value
 from tools.servers.opa import OpaServer

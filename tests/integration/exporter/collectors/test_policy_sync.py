@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.collectors.policy_sync import PolicySyncCollector, PolicySyncSettings
+from exporter.collectors.product_tables.policy_sync import PolicySyncCollector, PolicySyncSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import make_sources, samples, value
 

@@ -8,7 +8,7 @@ import pytest
 from chassis.errors import Reason, TransientError
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
-from exporter.collectors.postgres import PostgresCollector, PostgresCollectorSettings
+from exporter.collectors.postgres.postgres import PostgresCollector, PostgresCollectorSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.postgres import PostgresServer

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
+from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from tests.fakes.sources import expose, make_sources, value
 from tools.servers.ports import free_port
 from tools.slowness import scaled

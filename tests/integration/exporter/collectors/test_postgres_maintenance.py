@@ -9,7 +9,7 @@ import pytest
 
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
-from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
+from exporter.collectors.postgres.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.postgres import PostgresServer

@@ -8,7 +8,7 @@ import pytest
 from chassis.errors import Reason
 from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession
-from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
+from exporter.collectors.redis.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.sources import expose, make_sources, samples, value
 from tools.servers.ports import free_port
 from tools.servers.redis import RedisServer

@@ -7,7 +7,7 @@ import pytest
 from chassis.errors import PermanentError, Reason
 from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession
-from exporter.collectors.redis_keys import RedisKeysCollector, RedisKeysSettings
+from exporter.collectors.redis.redis_keys import RedisKeysCollector, RedisKeysSettings
 from tests.fakes.sources import make_sources, samples, value
 
 KEYS, ALL, SAMPLED = "controlcore_redis_keys", "controlcore_redis_database_keys", "controlcore_redis_keys_sampled"

@@ -11,8 +11,8 @@ import pytest
 from chassis.errors import PermanentError, Reason
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
-from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
-from exporter.collectors.postgres_server import PostgresServerCollector, PostgresServerSettings
+from exporter.collectors.postgres.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
+from exporter.collectors.postgres.postgres_server import PostgresServerCollector, PostgresServerSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.standby import Standby
 from tools.packages import locate

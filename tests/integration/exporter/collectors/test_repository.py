@@ -5,7 +5,7 @@ import time
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from exporter.collectors.repository import RepositoryCollector, RepositorySettings
+from exporter.collectors.product_tables.repository import RepositoryCollector, RepositorySettings
 from tests.fakes.sources import make_sources, samples, value
 
 

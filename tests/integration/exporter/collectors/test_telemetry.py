@@ -10,10 +10,10 @@ from chassis.errors import PermanentError, Reason
 from chassis.http.client import HttpClient
 from chassis.http.server import serving
 from chassis.postgres.session import PostgresSession
-from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
-from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings
+from exporter.collectors.control_plane.telemetry import TelemetryCollector, TelemetrySettings
+from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
 
 pytestmark = pytest.mark.timeout(60)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.collectors.tls import TlsCollector, TlsEndpoint, TlsSettings
+from exporter.collectors.operations.tls import TlsCollector, TlsEndpoint, TlsSettings
 from exporter.settings import ApiSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.certificates import make_serving_pair

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession
-from exporter.collectors.tuning import TuningCollector, TuningSettings
+from exporter.collectors.operations.tuning import TuningCollector, TuningSettings
 from tests.fakes.sources import make_sources, samples, value
 
 DRIFT, VALUE = "controlcore_tuning_drift", "controlcore_tuning_setting_value"

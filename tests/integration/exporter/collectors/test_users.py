@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors.users import UsersCollector, UsersSettings
+from exporter.collectors.product_tables.users import UsersCollector, UsersSettings
 from tests.fakes.sources import make_sources, value
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from chassis.errors import Reason
 from chassis.kubernetes.client import KubernetesClient
-from exporter.collectors.workloads import WorkloadsCollector, WorkloadsSettings
+from exporter.collectors.kubernetes.workloads import WorkloadsCollector, WorkloadsSettings
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.collectors.accounts import ACCOUNT, account_for

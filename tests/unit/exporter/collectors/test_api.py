@@ -8,12 +8,11 @@ from pydantic import ValidationError
 
 from chassis.errors import ConfigError, Reason, TransientError
 from chassis.http.client import Call, Response
-from exporter.address_checks import place_of
-from exporter.api_gate import ANSWERING
-from exporter.collectors import NotConfiguredError, Scope
-from exporter.collectors.api import ApiCollector, ApiCollectorSettings
-from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.collector import NotConfiguredError
+from exporter.collectors.control_plane.api import ApiCollector, ApiCollectorSettings
+from exporter.collectors.control_plane.api_gate import ANSWERING
+from exporter.settings import ApiSettings, ExporterSettings, Scope, place_of
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.audit import AuditCollector, AuditSettings, Sweep
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.audit import AuditCollector, AuditSettings, Sweep
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 COLUMNS = ["id", "timestamp", "event_type", "outcome"]

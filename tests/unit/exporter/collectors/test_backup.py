@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.backup import BackupCollector, BackupSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.operations.backup import BackupCollector, BackupSettings
 from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.clock import ManualClock

@@ -7,8 +7,8 @@ import pytest
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Response
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings, read_sizes
+from exporter.collector import NotConfiguredError
+from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings, read_sizes
 from exporter.items import Loss, counting
 from exporter.settings import BouncerTarget, ExporterSettings, KubernetesSettings
 from tests.fakes.sources import FakeHttp, FakeKubernetes, expose, golden, make_sources, samples, value

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.admission import plain_word
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.bouncers import (
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.bouncers import (
     BouncersCollector,
     BouncersSettings,
     is_recent,
@@ -13,6 +12,7 @@ from exporter.collectors.bouncers import (
     read_counts,
     read_pairs,
 )
+from exporter.metrics import plain_word
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.compliance import ComplianceCollector, ComplianceSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.operations.compliance import ComplianceCollector, ComplianceSettings
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import FakeKubernetes, FakeSql, expose, golden, make_sources, samples, value
 

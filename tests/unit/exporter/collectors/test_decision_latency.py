@@ -3,8 +3,12 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.decision_latency import DecisionLatencyCollector, DecisionLatencySettings, find_column
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.decision_latency import (
+    DecisionLatencyCollector,
+    DecisionLatencySettings,
+    find_column,
+)
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeSql, expose, golden, make_sources
 

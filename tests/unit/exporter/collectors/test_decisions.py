@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.decisions import DecisionsCollector, DecisionsSettings, counts_sql
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.decisions import DecisionsCollector, DecisionsSettings, counts_sql
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 

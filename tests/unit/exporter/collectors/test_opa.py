@@ -6,8 +6,8 @@ import pytest
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Response
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.opa import OpaCollector, OpaSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.policy_engine.opa import OpaCollector, OpaSettings
 from exporter.items import Loss, counting
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value

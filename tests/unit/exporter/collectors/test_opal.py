@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http.client import Response
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.opal import OpalCollector, OpalSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.policy_engine.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value
 
 SERVER, CLIENT = "http://opal-server:7002", "http://opal-client:7000"

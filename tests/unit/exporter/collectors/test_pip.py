@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Response
-from exporter.api_gate import ANSWERING
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.pip import PipCollector, PipSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.control_plane.api_gate import ANSWERING
+from exporter.collectors.control_plane.pip import PipCollector, PipSettings
 from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
 
 URL = "http://api:8000/pip/sync/scheduler-stats"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.policies import PoliciesCollector, PoliciesSettings, count_policies
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.policies import PoliciesCollector, PoliciesSettings, count_policies
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Response
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.policy import PolicyCollector, PolicySettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.policy_engine.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http.client import Response
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module_ids
+from exporter.collector import NotConfiguredError
+from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module_ids
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.policy_sync import PolicySyncCollector, PolicySyncSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.policy_sync import PolicySyncCollector, PolicySyncSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 

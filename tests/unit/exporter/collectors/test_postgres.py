@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.postgres import PostgresCollector, PostgresCollectorSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.postgres.postgres import PostgresCollector, PostgresCollectorSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 

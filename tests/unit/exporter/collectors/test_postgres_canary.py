@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import CONNECTION_REASONS, PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
-from exporter.sources import DatabaseHealth
+from exporter.collector import NotConfiguredError
+from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import ADDRESS, expose, golden, make_sources, samples, value
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.postgres.postgres_maintenance import PostgresMaintenanceCollector, PostgresMaintenanceSettings
 from exporter.settings import DatabaseSettings, ExporterSettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 

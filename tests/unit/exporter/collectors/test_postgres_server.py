@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.postgres_server import PostgresServerCollector, PostgresServerSettings, read_locks
+from exporter.collector import NotConfiguredError
+from exporter.collectors.postgres.postgres_server import PostgresServerCollector, PostgresServerSettings, read_locks
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 LOCKS, SLOT = "controlcore_postgres_locks", "controlcore_postgres_replication_slot_retained_bytes"

@@ -5,8 +5,8 @@ from structlog.testing import capture_logs
 
 from chassis.errors import CONNECTION_REASONS, Reason, TransientError
 from chassis.redis.session import REFUSALS
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.redis import RedisCollector, RedisCollectorSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.redis.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import ADDRESS, expose, golden, make_sources, samples, value
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.redis_keys import RedisKeysCollector, RedisKeysSettings, class_of
+from exporter.collector import NotConfiguredError
+from exporter.collectors.redis.redis_keys import RedisKeysCollector, RedisKeysSettings, class_of
 from tests.fakes.sources import expose, golden, make_sources, samples, value
 
 KEYS, ALL, SAMPLED = "controlcore_redis_keys", "controlcore_redis_database_keys", "controlcore_redis_keys_sampled"

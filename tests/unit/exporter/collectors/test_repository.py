@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.repository import RepositoryCollector, RepositorySettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.repository import RepositoryCollector, RepositorySettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 ROW = {"connection_status": "connected", "auto_sync": True, "interval_seconds": 900, "last_sync": 1_767_323_000.0}

@@ -8,11 +8,11 @@ import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.client import Response
-from exporter.api_gate import ANSWERING
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.telemetry import TelemetryCollector, TelemetrySettings, read_moment
+from exporter.collector import NotConfiguredError
+from exporter.collectors.control_plane.api_gate import ANSWERING
+from exporter.collectors.control_plane.telemetry import TelemetryCollector, TelemetrySettings, read_moment
 from exporter.settings import ApiSettings, ExporterSettings
-from exporter.sources import DatabaseHealth
+from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples
 
 URL = "http://api:8000/telemetry/config"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.tls import TlsCollector, TlsEndpoint, TlsSettings, endpoints_of
+from exporter.collector import NotConfiguredError
+from exporter.collectors.operations.tls import TlsCollector, TlsEndpoint, TlsSettings, endpoints_of
 from exporter.settings import ApiSettings, BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.tuning import TuningCollector, TuningSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.operations.tuning import TuningCollector, TuningSettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources, samples, value
 
 ROWS = [

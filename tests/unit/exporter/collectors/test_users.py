@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.users import UsersCollector, UsersSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.product_tables.users import UsersCollector, UsersSettings
 from tests.fakes.sources import FakeSql, expose, golden, make_sources
 
 

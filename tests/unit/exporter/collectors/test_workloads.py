@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from exporter.collectors import NotConfiguredError
-from exporter.collectors.workloads import WorkloadsCollector, WorkloadsSettings
+from exporter.collector import NotConfiguredError
+from exporter.collectors.kubernetes.workloads import WorkloadsCollector, WorkloadsSettings
 from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
 from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, samples, value

@@ -1,0 +1,205 @@
+"""Runs every collector on its own task, at its own pace, under its own deadline.
+
+A collector never overlaps itself: by interval, the next collection starts an interval after the last one started, or at
+once when that took longer. What one collector does (fail, hang, die) reaches no other; this module is the collector
+boundary, the one place that turns whatever was raised into a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from chassis.clock import Clock
+from chassis.errors import BackendError, Reason
+from exporter.collection.pace import Course, Pace
+from exporter.collector import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
+from exporter.items import counting
+from exporter.metrics import plain_word
+from exporter.results.limits import Admitted, Budget, Pool, admit
+from exporter.results.record import Outcome
+from exporter.settings import MAX_SERIES
+from exporter.sources.sources import Sources
+
+JITTER_SHARE = 0.1
+JITTER_MAX_SECONDS = 0.5
+"""Starts are spread a little, so that ten exporters that start together do not ask together."""
+CLOSE_SECONDS = 3.0
+MESSAGE_LENGTH = 300
+THREAD_FROM_SERIES = 5000
+"""Results from this size on are checked in a thread: below, that takes a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A collector that is to run, with its settings."""
+
+    spec: CollectorSpec
+    settings: CollectorSettings
+
+
+class Observer(Protocol):
+    """Is told what happens to collectors; its methods return at once."""
+
+    def begin(self, name: str, now_monotonic: float) -> None:
+        """A collection begins."""
+        ...
+
+    def skip(self, name: str) -> None:
+        """The collector's source is not configured; it will not run."""
+        ...
+
+    def finish(self, outcome: Outcome) -> None:
+        """A collection ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What all collectors' tasks share."""
+
+    sources: Sources
+    budget: Budget
+    observer: Observer
+    spread: Callable[[], float] = field(default=random.random)
+    """A number from 0 to 1 for each collector's first delay."""
+    pace: Pace | None = None
+    """When collectors collect again; None means by interval."""
+    pool: Pool = field(default_factory=lambda: Pool(MAX_SERIES))
+    """The budget of all together."""
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a result is judged that takes so long that others are judged meanwhile."""
+
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Runs the collectors until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(self._keep(job), name=f"collector.{job.spec.name}")
+
+    async def _keep(self, job: Job) -> None:
+        """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
+        clock = self.sources.clock
+        pace = self.pace or Pace(clock, self.spread)
+        course = Course(job.spec.name, job.settings.interval_seconds)
+        await clock.sleep(self.spread() * min(JITTER_MAX_SECONDS, JITTER_SHARE * job.settings.interval_seconds))
+        while True:
+            began = _Start(clock)
+            async with AsyncExitStack() as stack:
+                try:
+                    async with asyncio.timeout(job.settings.timeout_seconds):
+                        collector = await stack.enter_async_context(job.spec.open(job.settings, self.sources))
+                except NotConfiguredError:
+                    self.observer.skip(job.spec.name)
+                    return
+                except Exception as error:  # noqa: BLE001 - the collector boundary
+                    self._finish(began.failed(job, error), pace, course)
+                else:
+                    await self._collect_forever(job, collector, pace, course)
+            await pace.rest(course)
+
+    async def _collect_forever(self, job: Job, collector: Collector, pace: Pace, course: Course) -> None:
+        """Collects whenever the pace says so; after a collection that took longer the next one starts at once."""
+        while True:
+            began = _Start(self.sources.clock)
+            self.observer.begin(job.spec.name, began.monotonic)
+            deadline = pace.deadline_seconds(job.settings.timeout_seconds)
+            self._finish(await self._collect(job, collector, began, deadline), pace, course)
+            await pace.rest(course)
+
+    def _finish(self, outcome: Outcome, pace: Pace, course: Course) -> None:
+        """Tells everybody who must know how a collection ended."""
+        self.observer.finish(outcome)
+        pace.end(course, outcome)
+
+    async def _collect(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
+        """One collection under its deadline, as an outcome with what was dropped on the way."""
+        with counting() as losses:
+            return replace(await self._try(job, collector, began, deadline), losses=losses)
+
+    async def _try(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
+        """The same without what was dropped."""
+        try:
+            async with asyncio.timeout(deadline):
+                result = await collector.collect()
+            return began.ended(job, result, await self._admit(job, result))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # A library let a cancellation of its own escape. Nobody asked this task to end, and if it ended here the
+            # collector would be gone without a word.
+            return began.failed(job, error)
+        except Exception as error:  # noqa: BLE001 - the collector boundary
+            return began.failed(job, error)
+
+    async def _admit(self, job: Job, result: Result) -> Admitted:
+        """What of the result may be published; of many series in a thread, so that scrapes go on meanwhile."""
+        if sum(len(family.samples) + len(family.distributions) for family in result.families) < THREAD_FROM_SERIES:
+            admitted = admit(job.spec, result.families, self.pool.share(job.spec.name, self.budget))
+            self.pool.note(job.spec.name, admitted)
+            return admitted
+        # One large result at a time: two would both be given what is left.
+        async with self.large:
+            share = self.pool.share(job.spec.name, self.budget)
+            admitted = await asyncio.to_thread(admit, job.spec, result.families, share)
+            self.pool.note(job.spec.name, admitted)
+        return admitted
+
+
+class _Start:
+    """When something began, on both clocks."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.wall = clock.now()
+        self.monotonic = clock.monotonic()
+
+    def elapsed(self) -> float:
+        """Seconds since then."""
+        return self._clock.monotonic() - self.monotonic
+
+    def failed(self, job: Job, error: BaseException) -> Outcome:
+        """The outcome of a collection that raised."""
+        reason = reason_of(error)
+        return Outcome(
+            job.spec.name, self.wall, self.monotonic, self.elapsed(), reason=reason, message=describe(error, reason)
+        )
+
+    def ended(self, job: Job, result: Result, admitted: Admitted) -> Outcome:
+        """The outcome of a collection that came to its end, perhaps with a failure in it."""
+        failure = result.failure
+        reason = None if failure is None else reason_of(failure)
+        message = "" if failure is None or reason is None else describe(failure, reason)
+        components = dict(result.components)
+        versions = {component: plain_word(version) for component, version in result.versions.items()}
+        took = self.elapsed()
+        return Outcome(job.spec.name, self.wall, self.monotonic, took, admitted, components, reason, message, versions)
+
+
+def reason_of(error: BaseException) -> Reason:
+    """The reason for metrics; in a group the first member that has one. A bug of ours is `internal`."""
+    if isinstance(error, BackendError):
+        return error.reason
+    if isinstance(error, TimeoutError):
+        return Reason.TIMEOUT
+    if isinstance(error, BaseExceptionGroup):
+        reasons = [reason_of(member) for member in error.exceptions]
+        return next((reason for reason in reasons if reason is not Reason.INTERNAL), Reason.INTERNAL)
+    return Reason.INTERNAL
+
+
+def describe(error: BaseException, reason: Reason) -> str:
+    """What a person needs to know of an error, bounded; for a bug of ours also where it happened."""
+    text = str(error) or type(error).__name__
+    if reason is Reason.TIMEOUT and not str(error):
+        text = "no answer within the deadline"
+    if reason is Reason.INTERNAL:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
+        text = f"{type(error).__name__}: {text}{where}"
+    return " ".join(text.split())[:MESSAGE_LENGTH]

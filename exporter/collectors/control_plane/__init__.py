@@ -1,0 +1,1 @@
+"""Asks the control plane's API."""

@@ -1,0 +1,101 @@
+"""The one door through which requests go that make the API work: one at a time, none on top of one unanswered.
+
+The product answers such requests on its event loop. Whoever reads the API's database passes only when the database
+canary has just been quick and the database answers at this moment, because while the database hangs such a request
+takes the API's users with it; the question for the API's Redis needs no database and only has to be alone. A request
+that was given up may still be worked on, so the door stays shut until the API has answered a /health sent afterwards.
+`/health` itself and the TCP probe do not come here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from chassis.errors import BackendError, Reason
+from exporter.collector import CollectorSettings
+
+if TYPE_CHECKING:
+    from chassis.http.client import Call, Response
+    from exporter.sources.sources import Sources
+
+ANSWERING = "SELECT 1 AS answering"
+"""Answered without a table or a lock: only whether the server talks on the connection that the exporter keeps."""
+WAIT_SECONDS = 1.0
+"""For others who ask: what the deadlines of the collectors leave beside their own requests."""
+FIRST_VERDICT_SECONDS = 0.1
+"""Between two looks whether the canary has ended its first round."""
+
+
+class GateSettings(CollectorSettings):
+    """When a collector leaves the API unasked."""
+
+    slow_database_seconds: float = Field(default=0.5, gt=0)
+    """A canary slower than this leaves the API unasked, and so does a database that does not answer within it just
+    before. Too large freezes users' requests, too small never asks."""
+    canary_age_seconds: float = Field(default=30.0, gt=0)
+    """A canary older than this leaves the API unasked; three of its intervals, so that one late round is forgiven."""
+
+
+async def ask(sources: Sources, call: Call) -> Response:
+    """Sends a request whose sender is alone; raises BackendError, and remembers when nobody knows whether it ended."""
+    try:
+        return await sources.http.send(call)
+    except (BackendError, asyncio.CancelledError) as error:
+        if not isinstance(error, BackendError) or error.reason is Reason.TIMEOUT:
+            sources.api_gate.given_up = sources.clock.monotonic()
+        raise
+
+
+@asynccontextmanager
+async def alone(sources: Sources, wait_seconds: float = WAIT_SECONDS) -> AsyncIterator[bool]:
+    """Yields whether nobody else asks the API while the block lasts; waits up to `wait_seconds` for whoever does."""
+    gate = sources.api_gate
+    try:
+        async with asyncio.timeout(wait_seconds):
+            await gate.lock.acquire()
+    except TimeoutError:
+        yield False
+        return
+    try:
+        yield gate.is_free
+    finally:
+        gate.lock.release()
+
+
+@asynccontextmanager
+async def passing(
+    sources: Sources, settings: GateSettings, wait_seconds: float = WAIT_SECONDS, verdict_seconds: float = 0.0
+) -> AsyncIterator[bool]:
+    """Yields whether the API may be asked now, what reads its database too; while the block lasts, nobody else does.
+
+    Before the first canary of all has ended it is waited for, up to `verdict_seconds`.
+    """
+    health, clock = sources.database_health, sources.clock
+    until = clock.monotonic() + verdict_seconds
+    while health.checked_monotonic is None and clock.monotonic() < until:
+        await clock.sleep(FIRST_VERDICT_SECONDS)
+    async with alone(sources, wait_seconds) as is_alone:
+        yield is_alone and await is_harmless(sources, settings)
+
+
+async def is_harmless(sources: Sources, settings: GateSettings) -> bool:
+    """Whether the canary was quick and the database answers at this moment; unknown is no.
+
+    The canary may be an interval old: a database that froze since would take the API's event loop with it.
+    """
+    if sources.postgres is None or not sources.database_health.may_probe(
+        sources.clock.monotonic(),
+        slow_seconds=settings.slow_database_seconds,
+        max_age_seconds=settings.canary_age_seconds,
+    ):
+        return False
+    try:
+        await sources.postgres.fetch(ANSWERING, timeout_seconds=settings.slow_database_seconds)
+    except BackendError:
+        return False
+    return True

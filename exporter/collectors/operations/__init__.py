@@ -1,0 +1,1 @@
+"""Backups, certificates, compliance and tuning."""

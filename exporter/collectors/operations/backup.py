@@ -1,0 +1,288 @@
+"""Tells how old, how large and how whole the newest backups are: by their files, by their CronJob, by marker files.
+
+Nothing here makes, restores or deletes a backup. A managed database leaves neither file nor CronJob: whatever takes its
+snapshots touches `snapshot_file`. Whoever tests a restore touches `restore_test_file`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.kubernetes.paths import resource_path
+from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
+from exporter.collectors.operations.backup_files import BackupPlace, Folder, Inspector, modified_at
+from exporter.items import FUTURE_SECONDS, Loss, note, past_of
+from exporter.metrics import Metric
+from exporter.settings import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from chassis.kubernetes.client import JsonObject
+    from exporter.metrics import Family
+    from exporter.sources.sources import Sources
+
+CRON_JOB, SNAPSHOT, RESTORE = "cronjob", "snapshot", "restore_test"
+KIND_LABEL = ("kind",)
+THREAD_SHARE = 0.5
+"""The part of the deadline that looking at files may take: the rest is for a slow disk to notice that it is over."""
+
+LAST_SUCCESS = Metric(
+    "controlcore_backup_last_success_timestamp_seconds",
+    "Unix time of the last good backup: of the newest whole file, the CronJob's last success, or the last snapshot.",
+    labels=KIND_LABEL,
+    unit="seconds",
+)
+EXISTS = Metric(
+    "controlcore_backup_exists",
+    "Whether there is a good backup of this kind at all; absent while that is not known.",
+    labels=KIND_LABEL,
+)
+FUTURE = Metric(
+    "controlcore_backup_future_times",
+    "Times of backup files, of the CronJob and of marker files that lie in the future: unknown, and left out.",
+    labels=KIND_LABEL,
+)
+FILES = Metric("controlcore_backup_files", "Finished backup files.", labels=KIND_LABEL)
+NEWEST = Metric(
+    "controlcore_backup_newest_timestamp_seconds",
+    "Unix time at which the newest finished file was last written, good or not.",
+    labels=KIND_LABEL,
+    unit="seconds",
+)
+SIZE = Metric("controlcore_backup_size_bytes", "Size of the newest finished file.", labels=KIND_LABEL, unit="bytes")
+RATIO = Metric(
+    "controlcore_backup_size_ratio",
+    "Size of the newest finished file over that of the one before it.",
+    labels=KIND_LABEL,
+    unit="ratio",
+)
+VERIFIED = Metric(
+    "controlcore_backup_verified",
+    "Whether the newest finished file is a whole gzip stream; absent until it has been read, and for other files.",
+    labels=KIND_LABEL,
+)
+SUSPENDED = Metric("controlcore_backup_cronjob_suspended", "Whether the backup's CronJob is suspended.")
+SCHEDULED = Metric(
+    "controlcore_backup_cronjob_last_schedule_timestamp_seconds",
+    "Unix time at which the backup's CronJob last started a Job.",
+    unit="seconds",
+)
+RESTORE_TEST = Metric(
+    "controlcore_backup_restore_test_timestamp_seconds", "Unix time of the last restore test.", unit="seconds"
+)
+RESTORE_TESTED = Metric(
+    "controlcore_backup_restore_test_recorded", "Whether a restore test has ever left its marker file."
+)
+
+
+class BackupSettings(CollectorSettings):
+    """Where backups leave their traces. With none of them the collector is not configured."""
+
+    interval_seconds: float = Field(default=60.0, gt=0)
+    """Seconds between two looks. Backups come once a day; each look may read `verification_seconds` long."""
+    timeout_seconds: float = Field(default=20.0, gt=0)
+    """Deadline of one look. A network file system that hangs longer leaves everything unknown."""
+    request_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of the request to the Kubernetes API."""
+    places: tuple[BackupPlace, ...] = Field(default=(), max_length=20)
+    """Directories with backup files."""
+    verify: bool = True
+    """Whether gzip files are read to their end, once each. Off, every file that is not empty counts as good."""
+    verification_seconds: float = Field(default=5.0, gt=0)
+    """How long one look may read: with the interval, the share of a core (1/12) and the time that a large file takes
+    (3 minutes of looks for 10 GB of dump). Above half the deadline it has no effect."""
+    settle_seconds: float = Field(default=120.0, ge=0)
+    """A file that was written within so many seconds is still growing and is not looked at. Too small calls a backup
+    broken that is being made."""
+    cron_job: str = "postgres-backup"
+    """The CronJob that makes backups, in the product's namespace; empty looks for none."""
+    snapshot_file: Path | None = None
+    """Its time of modification is that of the managed database's last snapshot; kind `snapshot`."""
+    restore_test_file: Path | None = None
+    """Its time of modification is that of the last restore test."""
+
+    @field_validator("places")
+    @classmethod
+    def _have_own_kinds(cls, places: tuple[BackupPlace, ...]) -> tuple[BackupPlace, ...]:
+        """Refuses two directories of one kind, and kinds that mean something else."""
+        kinds = [place.kind for place in places]
+        if len(set(kinds)) < len(kinds) or {CRON_JOB, SNAPSHOT, RESTORE} & set(kinds):
+            taken = f"{CRON_JOB}, {SNAPSHOT} or {RESTORE}"
+            raise ValueError(f"each place needs a kind of its own, and none of them {taken}")
+        return places
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look found."""
+
+    folders: dict[str, Folder] = field(default_factory=dict)
+    moments: dict[str, float | None] = field(default_factory=dict)
+    """Unix time of the last success by kind; None is that there was none. A kind of which it is unknown is missing."""
+    future: dict[str, int] = field(default_factory=dict)
+    """How many times lie in the future, by kind."""
+    restore_test: float | None = None
+    was_restore_asked: bool = False
+    is_restore_recorded: bool = False
+    suspended: bool | None = None
+    scheduled: float | None = None
+    failure: BackendError | None = None
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=BackupSettings,
+    metrics=(
+        LAST_SUCCESS, EXISTS, FUTURE, FILES, NEWEST, SIZE, RATIO, VERIFIED, SUSPENDED, SCHEDULED, RESTORE_TEST,
+        RESTORE_TESTED,
+    ),
+    rbac=("get batch/cronjobs",),
+)  # fmt: skip
+class BackupCollector:
+    """Looks at backup files in a thread of its own, at their CronJob and at marker files."""
+
+    def __init__(self, settings: BackupSettings, sources: Sources, executor: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._executor = executor
+        self._inspector = Inspector(settings.settle_seconds, settings.verify)
+        self._running: Future[Look] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BackupSettings, sources: Sources) -> AsyncIterator[BackupCollector]:
+        """Yields the collector; raises NotConfiguredError when no trace of a backup is configured."""
+        has_files = settings.places or settings.snapshot_file or settings.restore_test_file
+        if not has_files and (sources.kubernetes is None or not settings.cron_job):
+            raise NotConfiguredError("no backup is configured")
+        # One thread of its own: a hanging network file system must not take those that others need.
+        executor = ThreadPoolExecutor(1, "backup")
+        try:
+            yield cls(settings, sources, executor)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def collect(self) -> Result:
+        """Looks at files and CronJob side by side; what cannot be read is absent and its first reason the failure.
+
+        Raises TransientError(timeout) while the thread still hangs in an earlier look.
+        """
+        if self._running is not None and not self._running.done():
+            raise TransientError(Reason.TIMEOUT, "the file system has not answered the last look yet")
+        now, monotonic = self._sources.clock.now(), self._sources.clock.monotonic
+        allowed = min(self._settings.verification_seconds, THREAD_SHARE * self._settings.timeout_seconds)
+        deadline = monotonic() + allowed
+        self._running = self._executor.submit(self._look, now, lambda: monotonic() >= deadline)
+        async with asyncio.TaskGroup() as group:
+            cron_job = group.create_task(self._read_cron_job(), name="backup.cronjob")
+            look = await asyncio.wrap_future(self._running)
+        found = cron_job.result()
+        if isinstance(found, BackendError):
+            look.failure = look.failure or found
+        elif found is not None:
+            _read_status(look, found, now)
+        note(Loss.FUTURE, sum(look.future.values()))
+        return Result(publish(look), failure=look.failure)
+
+    def _look(self, now: float, is_over: Callable[[], bool]) -> Look:
+        """Everything that blocks; runs in the thread, one at a time."""
+        look = Look()
+        for place in self._settings.places:
+            try:
+                folder = self._inspector.look(place, now, is_over)
+            except BackendError as error:
+                look.failure = look.failure or error
+                continue
+            look.folders[place.kind] = folder
+            look.future[place.kind] = folder.future
+            if folder.has_success is not None:
+                look.moments[place.kind] = folder.success.modified if folder.success is not None else None
+        try:
+            if self._settings.snapshot_file is not None:
+                _keep(look, SNAPSHOT, modified_at(self._settings.snapshot_file), now)
+            if self._settings.restore_test_file is not None:
+                found = modified_at(self._settings.restore_test_file)
+                look.was_restore_asked = True
+                look.is_restore_recorded = found is not None
+                look.future[RESTORE] = int(found is not None and found > now + FUTURE_SECONDS)
+                look.restore_test = None if look.future[RESTORE] else found
+        except BackendError as error:
+            look.failure = look.failure or error
+        return look
+
+    async def _read_cron_job(self) -> JsonObject | BackendError | None:
+        """The CronJob (batch/v1), why it could not be read, or None when there is none."""
+        place, client = self._sources.settings.kubernetes, self._sources.kubernetes
+        if place is None or client is None or not self._settings.cron_job:
+            return None
+        path = resource_path("batch/v1", "cronjobs", namespace=place.namespace, name=self._settings.cron_job)
+        try:
+            return await client.get(path, timeout_seconds=self._settings.request_timeout_seconds)
+        except BackendError as error:
+            return None if error.reason is Reason.MISSING else error
+
+
+def publish(look: Look) -> tuple[Family, ...]:
+    """The families of one look."""
+    newest = {kind: folder.newest for kind, folder in look.folders.items() if folder.newest is not None}
+    ratios = {
+        (kind,): folder.newest.size_bytes / folder.previous.size_bytes
+        for kind, folder in look.folders.items()
+        if folder.newest is not None and folder.previous is not None and folder.previous.size_bytes > 0
+    }
+    return (
+        LAST_SUCCESS.family({(kind,): moment for kind, moment in look.moments.items() if moment is not None}),
+        EXISTS.family({(kind,): moment is not None for kind, moment in look.moments.items()}),
+        FUTURE.family({(kind,): count for kind, count in look.future.items()}),
+        FILES.family({(kind,): folder.count for kind, folder in look.folders.items()}),
+        NEWEST.family({(kind,): file.modified for kind, file in newest.items()}),
+        SIZE.family({(kind,): file.size_bytes for kind, file in newest.items()}),
+        RATIO.family(ratios),
+        VERIFIED.family(
+            {(kind,): folder.is_whole for kind, folder in look.folders.items() if folder.is_whole is not None}
+        ),
+        SUSPENDED.value(look.suspended),
+        SCHEDULED.value(look.scheduled),
+        RESTORE_TEST.value(look.restore_test),
+        RESTORE_TESTED.value(look.is_restore_recorded if look.was_restore_asked else None),
+    )
+
+
+def _keep(look: Look, kind: str, moment: float | None, now: float) -> None:
+    """Notes the time of the last success, or that it lies in the future."""
+    look.future[kind] = int(moment is not None and moment > now + FUTURE_SECONDS)
+    if not look.future[kind]:
+        look.moments[kind] = moment
+
+
+def _read_status(look: Look, job: JsonObject, now: float) -> None:
+    """Notes what the CronJob says; what cannot be read is unknown, and the failure of the look."""
+    try:
+        look.suspended = bool((job.get("spec") or {}).get("suspend"))
+        look.scheduled = past_of(_moment(job, "lastScheduleTime"), now)
+        _keep(look, CRON_JOB, _moment(job, "lastSuccessfulTime"), now)
+    except (BackendError, AttributeError) as error:
+        malformed = PermanentError(Reason.MALFORMED, "the CronJob cannot be read")
+        look.failure = look.failure or (error if isinstance(error, BackendError) else malformed)
+
+
+def _moment(job: JsonObject, name: str) -> float | None:
+    """A time in the CronJob's status, Unix seconds; None when it has none. Raises PermanentError for another text."""
+    text = (job.get("status") or {}).get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PermanentError(Reason.MALFORMED, f"the CronJob's {name} is no time") from error

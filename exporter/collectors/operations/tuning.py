@@ -1,0 +1,140 @@
+"""Says where PostgreSQL's and Redis' settings differ from those that the product's DevOps guide recommends."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from chassis.errors import BackendError
+from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
+from exporter.collectors.operations.tuning_rules import (
+    POSTGRES_RECOMMENDED,
+    POSTGRES_UNITS,
+    REDIS_RECOMMENDED,
+    REDIS_UNITS,
+    Found,
+    read_setting,
+)
+from exporter.metrics import Metric
+from exporter.settings import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from chassis.postgres.session import PostgresSession
+    from chassis.redis.session import RedisSession
+    from exporter.sources.sources import Sources
+
+POSTGRES, REDIS = "postgres", "redis"
+DRIFT = Metric(
+    "controlcore_tuning_drift",
+    "Whether the setting differs from the recommended one; absent when it cannot be read.",
+    labels=("component", "setting"),
+)
+VALUE = Metric(
+    "controlcore_tuning_setting_value",
+    "The setting as it is, in bytes, seconds or without unit; absent when it is no number.",
+    labels=("component", "setting"),
+)
+UNREADABLE = Metric(
+    "controlcore_tuning_unreadable",
+    "Settings that could not be read: the server forbids it, or does not know the setting.",
+    labels=("component", "reason"),
+)
+
+# pg_settings, readable by every role but for settings of superusers, none of which is asked for.
+SETTINGS = "SELECT name, setting, coalesce(unit, '') AS unit FROM pg_settings WHERE name = ANY($1::text[])"
+
+# Fields of INFO (section memory) that say the same as CONFIG GET, which managed services forbid.
+INFO_FIELDS = {"maxmemory": "maxmemory", "maxmemory-policy": "maxmemory_policy"}
+
+
+class TuningSettings(CollectorSettings):
+    """What is recommended. A name that is left out of a mapping is not looked at."""
+
+    interval_seconds: float = Field(default=300.0, gt=0)
+    """Seconds between two comparisons. Settings change by hand; smaller only adds queries."""
+    timeout_seconds: float = Field(default=15.0, gt=0)
+    """Deadline of one collection, over all its questions."""
+    query_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of one question. Too small fails on a busy server."""
+    postgres: dict[str, str] = Field(default_factory=lambda: dict(POSTGRES_RECOMMENDED), max_length=100)
+    """Recommended value by PostgreSQL setting, as in postgresql.conf: the DevOps guide's own, which fit a small server.
+    A larger one is right to differ: write your values here, or drift is reported for good reasons."""
+    redis: dict[str, str] = Field(default_factory=lambda: dict(REDIS_RECOMMENDED), max_length=100)
+    """The same for Redis, as in redis.conf. The guide's allkeys-lru can evict the product's security audit trail."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=TuningSettings,
+    metrics=(DRIFT, VALUE, UNREADABLE),
+)
+class TuningCollector:
+    """Reads pg_settings and CONFIG GET (or INFO, where CONFIG is forbidden)."""
+
+    def __init__(self, settings: TuningSettings, postgres: PostgresSession | None, redis: RedisSession | None) -> None:
+        self._settings = settings
+        self._postgres = postgres
+        self._redis = redis
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: TuningSettings, sources: Sources) -> AsyncIterator[TuningCollector]:
+        """Yields the collector; raises NotConfiguredError without a database and without Redis."""
+        if sources.postgres is None and sources.redis is None:
+            raise NotConfiguredError("neither a database nor Redis is configured")
+        yield cls(settings, sources.postgres, sources.redis)
+
+    async def collect(self) -> Result:
+        """Compares both; one that does not answer is absent and the failure. Raises when nothing is known."""
+        found: dict[tuple[str, str], Found] = {}
+        unreadable: dict[tuple[str, str], float] = {}
+        failures: list[BackendError] = []
+        for component, compare in ((POSTGRES, self._read_postgres), (REDIS, self._read_redis)):
+            try:
+                for name, setting in (await compare(unreadable)).items():
+                    found[component, name] = setting
+            except BackendError as error:
+                failures.append(error)
+        if failures and not found:
+            raise failures[0]
+        families = (
+            DRIFT.family({labels: self._is_off(*labels, setting) for labels, setting in found.items()}),
+            VALUE.family((labels, setting.number) for labels, setting in found.items() if setting.number is not None),
+            UNREADABLE.family(unreadable),
+        )
+        return Result(families, failure=failures[0] if failures else None)
+
+    async def _read_postgres(self, unreadable: dict[tuple[str, str], float]) -> dict[str, Found]:
+        """The settings that PostgreSQL knows; the number of the others goes into `unreadable`."""
+        if self._postgres is None or not self._settings.postgres:
+            return {}
+        rows: Sequence[Mapping[str, Any]] = await self._postgres.fetch(
+            SETTINGS, list(self._settings.postgres), timeout_seconds=self._settings.query_timeout_seconds
+        )
+        unreadable[POSTGRES, "unknown"] = len(self._settings.postgres) - len(rows)
+        return {row["name"]: read_setting(row["setting"], POSTGRES_UNITS, row["unit"]) for row in rows}
+
+    async def _read_redis(self, unreadable: dict[tuple[str, str], float]) -> dict[str, Found]:
+        """The settings that Redis tells; the numbers of the others go into `unreadable`."""
+        if self._redis is None or not self._settings.redis:
+            return {}
+        deadline = self._settings.query_timeout_seconds
+        found = {name: await self._redis.config_get(name, timeout_seconds=deadline) for name in self._settings.redis}
+        is_forbidden = all(text is None for text in found.values())
+        if is_forbidden:
+            info = await self._redis.info("memory", timeout_seconds=deadline)
+            found |= {name: str(info[field]) for name, field in INFO_FIELDS.items() if name in found and field in info}
+        missing = sum(text is None for text in found.values())
+        unreadable[REDIS, "forbidden"] = missing if is_forbidden else 0
+        unreadable[REDIS, "unknown"] = 0 if is_forbidden else missing
+        return {name: read_setting(text, REDIS_UNITS) for name, text in found.items() if text is not None}
+
+    def _is_off(self, component: str, name: str, setting: Found) -> bool:
+        """Whether the setting differs from what is recommended."""
+        if component == POSTGRES:
+            return setting.differs_from(read_setting(self._settings.postgres[name], POSTGRES_UNITS))
+        return setting.differs_from(read_setting(self._settings.redis[name], REDIS_UNITS))

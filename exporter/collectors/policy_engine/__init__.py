@@ -1,0 +1,1 @@
+"""Asks OPA, OPAL and the bouncers' caches."""

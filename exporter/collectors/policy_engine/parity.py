@@ -1,0 +1,113 @@
+"""Compares the policies that a policy engine holds with those that the control plane says it should hold. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from exporter.collectors.labels import ENVIRONMENTS
+
+NOT_WORD = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy as the control plane has it, and whether it is enabled by environment."""
+
+    id: str
+    name: str
+    is_enabled: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How modules are named after policies: `pattern` finds the key in a module's id, in its first group."""
+
+    key: Literal["id", "name"]
+    pattern: re.Pattern[str]
+    is_telling: bool
+    """Whether a module whose id fits the pattern is a policy's for certain. A pattern that fits any file name tells
+    nothing by itself."""
+
+    def keys_in(self, module_ids: Iterable[str]) -> set[str]:
+        """The keys in the ids that fit."""
+        return {normalise(match.group(1)) for each in module_ids if (match := self.pattern.search(each)) is not None}
+
+    def key_of(self, policy: Policy) -> str:
+        """The policy's key."""
+        return normalise(policy.id if self.key == "id" else policy.name)
+
+
+BY_ID = Naming("id", re.compile(r"(?:^|/)policy_([0-9]+)(?:\.rego)?$"), is_telling=True)
+"""How the product names files in its repository: policies/RESOURCE/ENVIRONMENT/enabled/policy_ID.rego."""
+BY_NAME = Naming("name", re.compile(r"([^/]+?)(?:\.rego)?$"), is_telling=False)
+"""How people name files that they write themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What was compared."""
+
+    expected: int
+    """Policies enabled in the environment."""
+    modules: int
+    """Modules of the engine, all of them."""
+    missing: int | None = None
+    """Enabled policies that the engine does not hold; None when no naming fits, so that this is unknown."""
+    withdrawn: int | None = None
+    """Policies that are not enabled and that the engine holds all the same; None as above."""
+
+    @property
+    def is_equal(self) -> bool | None:
+        """Whether the engine holds every enabled policy and none that is not; None when that is unknown."""
+        if self.missing is None or self.withdrawn is None:
+            return None
+        return not self.missing and not self.withdrawn
+
+
+def choose(
+    policies: Sequence[Policy], module_ids: Sequence[str], namings: Sequence[Naming], last: Naming | None
+) -> Naming | None:
+    """The naming that explains the most modules by policies, the first of equals.
+
+    Where none explains any: the one that fitted before (`last`), then one whose pattern is telling and fits a module.
+    None when nothing fits: a comparison would find every policy missing, or nothing wrong, without having compared.
+    """
+    held = {naming: naming.keys_in(module_ids) for naming in namings}
+    explained = {naming: len(held[naming] & {naming.key_of(each) for each in policies}) for naming in namings}
+    best = max(namings, key=explained.__getitem__)
+    if explained[best]:
+        return best
+    return last or next((naming for naming in namings if naming.is_telling and held[naming]), None)
+
+
+def compare(policies: Sequence[Policy], module_ids: Sequence[str], environment: str, naming: Naming | None) -> Parity:
+    """Compares one environment's policies with an engine's modules.
+
+    An engine without any module holds no policy, whatever they are called. Keys are compared without case and
+    punctuation, because module ids are paths that were made from names. A module that no policy explains (a library)
+    is ignored, and so is one in the folder of another environment: an engine that loads the whole repository of the
+    product has policies/RESOURCE/sandbox/… beside policies/RESOURCE/production/….
+    """
+    states: dict[str, bool] = {}
+    for policy in policies:
+        key = (naming or BY_ID).key_of(policy)
+        states[key] = states.get(key, False) or policy.is_enabled.get(environment, False)
+    enabled = {key for key, is_enabled in states.items() if is_enabled}
+    if naming is None and module_ids:
+        return Parity(len(enabled), len(module_ids))
+    held = (naming or BY_ID).keys_in(each for each in module_ids if _may_be_of(each, environment))
+    return Parity(len(enabled), len(module_ids), len(enabled - held), len((states.keys() - enabled) & held))
+
+
+def _may_be_of(module_id: str, environment: str) -> bool:
+    """Whether no folder in the module's path belongs to another environment alone."""
+    named = {folder.casefold() for folder in module_id.split("/")[:-1]} & set(ENVIRONMENTS)
+    return not named or environment in named
+
+
+def normalise(key: str) -> str:
+    """The key in lower case with each run of other characters as one hyphen."""
+    return NOT_WORD.sub("-", key.casefold()).strip("-")

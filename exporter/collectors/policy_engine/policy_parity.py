@@ -1,0 +1,233 @@
+"""Compares the policies that each bouncer's OPA holds with those that are enabled in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import re2
+from pydantic import AfterValidator, Field
+
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.http.client import Call
+from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
+from exporter.collectors.policy_engine.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare
+from exporter.collectors.product_tables.policy_states import states_of
+from exporter.items import read_each, text_of
+from exporter.metrics import Metric
+from exporter.settings import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from chassis.http.client import Response
+    from chassis.postgres.session import PostgresSession
+    from exporter.settings import BouncerTarget
+    from exporter.sources.sources import Sources
+
+PARITY = Metric(
+    "controlcore_policy_parity",
+    "Whether the bouncer's OPA holds every enabled policy of its environment and none that is not enabled; absent when"
+    " no module of it is named after any policy, so that this cannot be told.",
+    labels=("bouncer",),
+)
+EXPECTED = Metric(
+    "controlcore_policies_expected", "Policies enabled in the bouncer's environment.", labels=("bouncer",)
+)
+PRESENT = Metric("controlcore_policies_present", "Policy modules that the bouncer's OPA holds.", labels=("bouncer",))
+MISSING = Metric(
+    "controlcore_policies_missing",
+    "Enabled policies that the bouncer's OPA does not hold; absent like the parity.",
+    labels=("bouncer",),
+)
+WITHDRAWN = Metric(
+    "controlcore_policies_withdrawn_present",
+    "Policies that are not enabled and that the bouncer's OPA holds all the same; absent like the parity.",
+    labels=("bouncer",),
+)
+
+# Which of them are enabled where is told by exporter/collectors/product_tables/policy_states.py.
+POLICIES = """
+SELECT id::text AS id, coalesce(name::text, '') AS name, environment::text AS environment,
+       lower(status::text) AS status, lower(sandbox_status::text) AS sandbox_status,
+       lower(production_status::text) AS production_status
+  FROM policies
+ ORDER BY id
+ LIMIT $1
+"""
+
+
+def _compile(text: str) -> re.Pattern[str]:
+    """The expression on RE2, whose time grows with the module's name alone; raises re2.error."""
+    options = re2.Options()
+    options.log_errors = False
+    found: re.Pattern[str] = re2.compile(text, options)
+    return found
+
+
+def _check_pattern(text: str) -> str:
+    """Refuses what is no regular expression with one group; empty is none."""
+    if not text:
+        return text
+    try:
+        groups = _compile(text).groups
+    except re2.error as error:
+        problem = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"not a regular expression of RE2: {problem}") from error
+    if groups != 1:
+        raise ValueError("expected exactly one group, which finds the policy's name or id")
+    return text
+
+
+class PolicyParitySettings(CollectorSettings):
+    """How the policies are compared."""
+
+    interval_seconds: float = Field(default=60.0, gt=0)
+    """Seconds between two comparisons. OPA answers with every policy's text and syntax tree, so often is expensive."""
+    timeout_seconds: float = Field(default=15.0, gt=0)
+    """Deadline of one comparison of all bouncers."""
+    query_timeout_seconds: float = Field(default=3.0, gt=0)
+    """Deadline of the query. Too small fails on a busy database."""
+    request_timeout_seconds: float = Field(default=5.0, gt=0)
+    """Deadline of one request to OPA. Too small gives up on large bundles."""
+    max_concurrent: int = Field(default=4, ge=1, le=16)
+    """Requests in flight. Each answer can be megabytes."""
+    max_policies: int = Field(default=10_000, ge=1)
+    """Policies read from the database; more than these is a failure, since a part compared would look like drift."""
+    module_pattern: Annotated[str, AfterValidator(_check_pattern)] = ""
+    """Where a module's id holds the policy's name or id: a regular expression with one group. Empty is the product's
+    own `policy_ID.rego` and, for files that people name, the file name without `.rego`, whichever explains more
+    modules. A module that no policy explains (a library) is ignored; when none fits anything the parity is absent."""
+    identified_by: Literal["auto", "name", "id"] = "auto"
+    """Which column of `policies` stands in the modules' ids; `auto` takes the one that explains more modules."""
+
+    def namings(self) -> tuple[Naming, ...]:
+        """The namings to try."""
+        if self.module_pattern:
+            pattern = _compile(self.module_pattern)
+            found = (Naming("id", pattern, is_telling=False), Naming("name", pattern, is_telling=False))
+        else:
+            found = (BY_ID, BY_NAME)
+        return tuple(naming for naming in found if self.identified_by in {"auto", naming.key})
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=PolicyParitySettings,
+    metrics=(PARITY, EXPECTED, PRESENT, MISSING, WITHDRAWN),
+    grants=(
+        "GRANT SELECT (id, name, status, environment, sandbox_status, production_status) ON policies TO cc_exporter",
+    ),
+)
+class PolicyParityCollector:
+    """Asks GET /v1/policies of the OPA behind each bouncer that names one; it has to be reachable from here."""
+
+    def __init__(self, settings: PolicyParitySettings, sources: Sources, postgres: PostgresSession) -> None:
+        self._settings = settings
+        self._http = sources.http
+        self._postgres = postgres
+        self._bouncers = tuple(bouncer for bouncer in sources.settings.bouncers if bouncer.opa_url)
+        self._namings = settings.namings()
+        self._naming: Naming | None = None
+        """The naming that fitted last: engines of one installation share it, also the one that lost its policies."""
+        self._places = asyncio.Semaphore(settings.max_concurrent)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: PolicyParitySettings, sources: Sources) -> AsyncIterator[PolicyParityCollector]:
+        """Yields the collector; raises NotConfiguredError without a database or without any bouncer's OPA."""
+        if sources.postgres is None:
+            raise NotConfiguredError("no database is configured")
+        if not any(bouncer.opa_url for bouncer in sources.settings.bouncers):
+            raise NotConfiguredError("no bouncer has an opa_url")
+        yield cls(settings, sources, sources.postgres)
+
+    async def collect(self) -> Result:
+        """Compares each bouncer; one whose OPA cannot be asked is absent and the failure of this collection.
+
+        Raises BackendError when the database cannot be asked.
+        """
+        policies = await self._enabled()
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                bouncer.name: group.create_task(self._read_modules(bouncer), name=f"policy_parity.{bouncer.name}")
+                for bouncer in self._bouncers
+            }
+        answers = {name: task.result() for name, task in tasks.items()}
+        outcomes = {
+            bouncer.name: self._compare(policies, answers[bouncer.name], bouncer.environment)
+            for bouncer in self._bouncers
+        }
+        found = {(name,): parity for name, parity in outcomes.items() if isinstance(parity, Parity)}
+        failure = next((outcome for outcome in outcomes.values() if isinstance(outcome, BackendError)), None)
+        families = (
+            EXPECTED.family({labels: parity.expected for labels, parity in found.items()}),
+            PRESENT.family({labels: parity.modules for labels, parity in found.items()}),
+            *(
+                metric.family({labels: value for labels, value in values.items() if value is not None})
+                for metric, values in (
+                    (PARITY, {labels: parity.is_equal for labels, parity in found.items()}),
+                    (MISSING, {labels: parity.missing for labels, parity in found.items()}),
+                    (WITHDRAWN, {labels: parity.withdrawn for labels, parity in found.items()}),
+                )
+            ),
+        )
+        return Result(families, failure=failure)
+
+    async def _enabled(self) -> tuple[Policy, ...]:
+        """The policies that the control plane holds."""
+        limit = self._settings.max_policies
+        rows: Sequence[Mapping[str, Any]] = await self._postgres.fetch(
+            POLICIES, limit + 1, timeout_seconds=self._settings.query_timeout_seconds
+        )
+        if len(rows) > limit:
+            raise PermanentError(Reason.EXHAUSTED, f"there are more than max_policies ({limit}) policies")
+        return tuple(read_each(rows, read_policy))
+
+    async def _read_modules(self, bouncer: BouncerTarget) -> tuple[str, ...] | BackendError:
+        """The ids of the modules of one bouncer's OPA, or why they are unknown."""
+        try:
+            async with self._places:
+                call = Call(f"{bouncer.opa_url}/v1/policies", self._settings.request_timeout_seconds)
+                response = await self._http.send(call)
+                return await asyncio.to_thread(read_module_ids, response)
+        except BackendError as error:
+            return error
+
+    def _compare(
+        self, policies: tuple[Policy, ...], modules: tuple[str, ...] | BackendError, environment: str
+    ) -> Parity | BackendError:
+        """One bouncer's parity, or why it is unknown."""
+        if isinstance(modules, BackendError):
+            return modules
+        naming = choose(policies, modules, self._namings, self._naming)
+        if modules:
+            self._naming = naming
+        return compare(policies, modules, environment, naming)
+
+
+def read_policy(row: Mapping[str, Any]) -> Policy:
+    """A policy from a row of POLICIES."""
+    states = states_of(row)
+    return Policy(
+        text_of(row, "id"),
+        text_of(row, "name"),
+        {environment: state == "enabled" for environment, state in states.items()},
+    )
+
+
+def read_module_ids(response: Response) -> tuple[str, ...]:
+    """The ids in OPA's answer to GET /v1/policies (REST API, "List Policies"); a policy without an id is dropped.
+
+    Takes tens of milliseconds for megabytes of syntax trees. Raises BackendError for an answer that is no list.
+    """
+    body = response.require_ok().json()
+    listed = body.get("result", []) if isinstance(body, dict) else None
+    if not isinstance(listed, list):
+        raise PermanentError(Reason.MALFORMED, "the answer of /v1/policies is no list of policies")
+    ids = tuple(read_each(listed, lambda each: text_of(each, "id")))
+    if listed and not ids:
+        raise PermanentError(Reason.MALFORMED, "no policy in the answer of /v1/policies has an id")
+    return ids

@@ -1,0 +1,1 @@
+"""Asks PostgreSQL about itself."""

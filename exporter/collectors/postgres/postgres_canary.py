@@ -1,0 +1,163 @@
+"""Asks the database what a new client would meet: connect, authenticate, query, on a connection of its own each time.
+
+The verdict "down" is a finding, not a failure of this collector: its values stay fresh while the database is away, and
+whoever must know that the database is down can rely on them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from chassis.errors import CONNECTION_REASONS, BackendError, Reason
+from chassis.postgres.session import probe
+from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
+from exporter.metrics import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
+from exporter.settings import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from chassis.clock import Clock
+    from chassis.postgres.address import PostgresAddress
+    from exporter.sources.sources import DatabaseHealth, Sources
+
+COMPONENT = "database"
+WINDOW_SECONDS = 300.0
+
+UP = Metric(
+    "controlcore_postgres_up",
+    "Whether the last canary found a server that serves clients (1), also when all its connections were in use.",
+)
+EXHAUSTED = Metric(
+    "controlcore_postgres_exhausted",
+    "Whether the last canary was refused because all connections were in use (SQLSTATE 53300).",
+)
+DURATION = Metric(
+    "controlcore_postgres_connect_duration_seconds",
+    "Duration of a successful canary: connect, authenticate, query.",
+    Kind.HISTOGRAM,
+    unit="seconds",
+    buckets=FAST_BUCKETS,
+)
+FAILURES = Metric(
+    "controlcore_postgres_connection_failures_total",
+    "Canaries that failed, by reason.",
+    Kind.COUNTER,
+    labels=("reason",),
+)
+SERVER_CHANGES = Metric(
+    "controlcore_postgres_server_changes_total",
+    "Times that the canary met another server than the kept connection, which was then opened anew.",
+    Kind.COUNTER,
+)
+GUIDE_FAILED = Metric(
+    "database_connections_failed",
+    "Connection attempts of the canary that failed in the last 5 minutes (name of the DevOps guide).",
+    stability=Stability.GUIDE,
+)
+
+Probe = Callable[["PostgresAddress", float], Awaitable[float]]
+"""Connects, authenticates, queries and closes within so many seconds; returns the seconds, raises BackendError."""
+
+
+class PostgresCanarySettings(CollectorSettings):
+    """How often a new client's way into the database is tried."""
+
+    interval_seconds: float = Field(default=10.0, gt=0, le=15)
+    """Seconds between two attempts. The guide's alert needs more than 5 failures within minutes, hence at most 15; each
+    attempt costs the server one backend start, so less than a second hurts it."""
+    timeout_seconds: float = 5.0
+    """Deadline of one collection; above probe_timeout_seconds, so that a slow attempt is counted and not cut off."""
+    probe_timeout_seconds: float = Field(default=1.8, gt=0)
+    """Deadline of one attempt. Less than a busy server needs reports it as down; above two seconds a frozen server is
+    not told within an interval and two seconds."""
+
+
+@collector(
+    scope=Scope.DEPLOYMENT,
+    settings=PostgresCanarySettings,
+    metrics=(UP, EXHAUSTED, DURATION, FAILURES, SERVER_CHANGES, GUIDE_FAILED),
+    always=(UP.name, DURATION.name, FAILURES.name),
+    grants=("GRANT CONNECT ON DATABASE control_core_db TO cc_exporter",),
+)
+class PostgresCanaryCollector:
+    """Tries a fresh connection, and tells the other collectors whether the database can bear their questions.
+
+    Component `database` is up like postgres_up. Exhausted is up: the server lives and its clients are served, only new
+    ones are refused. Refused, unreachable, timed out, starting or unwilling to authenticate is down.
+    """
+
+    def __init__(
+        self,
+        settings: PostgresCanarySettings,
+        address: PostgresAddress,
+        clock: Clock,
+        health: DatabaseHealth,
+        probe: Probe = probe,
+        server_changes: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._address = address
+        self._clock = clock
+        self._health = health
+        self._probe = probe
+        self._server_changes = server_changes
+        self._failed_at: deque[float] = deque()
+        self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
+        self._durations = Histogram(DURATION).born([()])
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: PostgresCanarySettings, sources: Sources) -> AsyncIterator[PostgresCanaryCollector]:
+        """Yields the collector; raises NotConfiguredError without a database address."""
+        if sources.postgres_address is None:
+            raise NotConfiguredError("no database is configured")
+        canary = partial(cls, settings, sources.postgres_address, sources.clock, sources.database_health)
+        session = sources.postgres
+        # Through the session, so that it learns which server a new client meets.
+        yield canary() if session is None else canary(session.probe, lambda: session.server_changes)
+
+    async def collect(self) -> Result:
+        """Tries once and publishes the verdict; a database that is down is a verdict, not an error."""
+        reason: Reason | None = None
+        seconds: float | None = None
+        try:
+            seconds = await self._probe(self._address, self._settings.probe_timeout_seconds)
+        except BackendError as error:
+            reason = error.reason
+        now = self._clock.monotonic()
+        self._health.is_ok = reason is None
+        self._health.seconds = seconds
+        self._health.checked_monotonic = now
+        self._count(reason, seconds, now)
+        return self._result(reason)
+
+    def _count(self, reason: Reason | None, seconds: float | None, now: float) -> None:
+        """Adds one attempt to the histogram or to the failures, and forgets failures older than the window."""
+        if seconds is not None:
+            self._durations.observe(seconds)
+        if reason is not None:
+            self._failures.add((reason,))
+            self._failed_at.append(now)
+        while self._failed_at and self._failed_at[0] <= now - WINDOW_SECONDS:
+            self._failed_at.popleft()
+
+    def _result(self, reason: Reason | None) -> Result:
+        """The verdict of one attempt; `reason` None means that it succeeded."""
+        is_exhausted = reason is Reason.EXHAUSTED
+        is_up = reason is None or is_exhausted
+        families = (
+            UP.value(is_up),
+            EXHAUSTED.value(is_exhausted if is_up else None),
+            self._durations.family(),
+            self._failures.family(),
+            SERVER_CHANGES.value(self._server_changes()),
+            GUIDE_FAILED.value(len(self._failed_at)),
+        )
+        return Result(families, {COMPONENT: is_up})

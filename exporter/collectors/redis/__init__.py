@@ -1,0 +1,1 @@
+"""Asks Redis about itself."""

@@ -1,0 +1,122 @@
+"""Counts Redis' keys by what the product keeps in them, from a sample: no command here looks at every key at once.
+
+The security audit trail lies in Redis beside a cache that may be evicted; how much of each there is tells what an
+eviction would cost. Only names of keys are read, never a value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
+from exporter.metrics import Metric
+from exporter.settings import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from chassis.redis.session import RedisSession
+    from exporter.metrics import Family
+    from exporter.sources.sources import Sources
+
+CLASSES = {"pip:conn:": "pip", "rate_limit:": "rate_limit", "audit:security:": "security_audit"}
+"""The beginnings of the product's keys, and the class of each."""
+OTHER = "other"
+LABELS = (*CLASSES.values(), OTHER)
+FIRST = "0"
+"""The cursor of SCAN that begins, and that ends, a pass over all keys."""
+
+KEYS = Metric(
+    "controlcore_redis_keys",
+    "Keys by class: counted where all were looked at, else all keys times the class' share of the sample; absent for a"
+    " class of which a sample has none.",
+    labels=("class",),
+)
+ALL_KEYS = Metric("controlcore_redis_database_keys", "Keys in the product's database of Redis.")
+SAMPLED = Metric("controlcore_redis_keys_sampled", "Keys that the last sample looked at.")
+
+
+class RedisKeysSettings(CollectorSettings):
+    """How much is looked at, and how often."""
+
+    interval_seconds: float = Field(default=60.0, gt=0)
+    """Seconds between two samples. Classes grow slowly; smaller only adds work for Redis."""
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    """Deadline of one sample, over all its commands."""
+    command_timeout_seconds: float = Field(default=2.0, gt=0)
+    """Deadline of one command. Each looks at `step_keys` keys, which takes Redis a fraction of a millisecond."""
+    sample_keys: int = Field(default=2000, ge=100, le=100_000)
+    """Keys that a sample looks at, about. Up to so many are counted exactly; of more, a class of one key in a hundred
+    is found with 2000 nearly always. Much larger keeps the kept connection busy."""
+    step_keys: int = Field(default=200, ge=10, le=1000)
+    """Keys that one SCAN looks at, during which Redis serves nobody else. Larger blocks it longer."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """What a sample found."""
+
+    names: set[str] = field(default_factory=set)
+    """Different keys: SCAN may return one twice."""
+    is_whole: bool = False
+    """Whether the sample began and ended a whole pass."""
+
+
+@collector(scope=Scope.DEPLOYMENT, settings=RedisKeysSettings, metrics=(KEYS, ALL_KEYS, SAMPLED))
+class RedisKeysCollector:
+    """Sends DBSIZE and a few SCANs, each going on where the last one ended; reads names only."""
+
+    def __init__(self, settings: RedisKeysSettings, session: RedisSession) -> None:
+        self._settings = settings
+        self._session = session
+        self._cursor = FIRST
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: RedisKeysSettings, sources: Sources) -> AsyncIterator[RedisKeysCollector]:
+        """Yields the collector; raises NotConfiguredError without a Redis."""
+        if sources.redis is None:
+            raise NotConfiguredError("no Redis is configured")
+        yield cls(settings, sources.redis)
+
+    async def collect(self) -> Result:
+        """Takes a sample; raises BackendError when Redis does not answer or forbids to look."""
+        total = await self._session.count_keys(timeout_seconds=self._settings.command_timeout_seconds)
+        if total <= self._settings.sample_keys:
+            self._cursor = FIRST  # all of them fit into one sample, so that they are counted
+        sample = await self._look()
+        return Result((*estimate(sample, total), ALL_KEYS.value(total), SAMPLED.value(len(sample.names))))
+
+    async def _look(self) -> Sample:
+        """The names of one sample. SCAN goes through hash slots, so that any part of a pass is a fair one."""
+        settings, sample, begins = self._settings, Sample(), self._cursor == FIRST
+        for _ in range(2 * settings.sample_keys // settings.step_keys + 1):  # sparse tables give fewer than asked for
+            self._cursor, names = await self._session.scan(
+                self._cursor, settings.step_keys, timeout_seconds=settings.command_timeout_seconds
+            )
+            sample.names.update(names)
+            if self._cursor == FIRST:
+                sample.is_whole = begins
+                break
+            if len(sample.names) >= settings.sample_keys:
+                break
+        return sample
+
+
+def estimate(sample: Sample, total: int) -> tuple[Family, ...]:
+    """Keys by class; exact after a whole pass, else the sample's shares of `total`, and unknown what it lacks."""
+    tally = Tally(class_of(name) for name in sample.names)
+    if sample.is_whole:
+        return (KEYS.family({(label,): tally[label] for label in LABELS}),)
+    share = total / len(sample.names) if sample.names else 0.0
+    return (KEYS.family({(label,): round(count * share) for label, count in sorted(tally.items())}),)
+
+
+def class_of(name: str) -> str:
+    """The class of a key."""
+    return next((label for beginning, label in CLASSES.items() if name.startswith(beginning)), OTHER)

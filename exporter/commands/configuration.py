@@ -1,0 +1,100 @@
+"""Reads the configuration: presets, files, environment, and the settings of every collector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from chassis.config import Section, load, merge, read_secret, read_yaml
+from chassis.errors import ConfigError, Fault
+from chassis.http.web_config import read_web
+from exporter.collector import CollectorSettings, CollectorSpec
+from exporter.commands.presets import preset_values
+from exporter.settings import PREFIX, DeploymentSettings, ExporterSettings
+
+CONVENTIONAL = {
+    ("database", "url"): "DATABASE_URL",
+    ("redis", "url"): "REDIS_URL",
+    ("api", "url"): "CONTROLCORE_API_URL",
+}
+
+
+def settings_type(specs: tuple[CollectorSpec, ...]) -> type[ExporterSettings]:
+    """ExporterSettings with a section `collectors` that has one entry for each registered collector."""
+    fields: dict[str, Any] = {spec.name: (spec.settings, spec.settings()) for spec in specs}
+    section = create_model("CollectorsSection", __base__=Section, **fields)
+    kind: type[ExporterSettings] = create_model(
+        "ExporterConfiguration", __base__=ExporterSettings, collectors=(section, section())
+    )
+    return kind
+
+
+def load_settings(
+    specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mapping[str, Any] | None = None
+) -> ExporterSettings:
+    """The configuration from command line, environment, file and the conventional variables, in this order.
+
+    Raises ConfigError with every fault, files that are named and cannot be read among them.
+    """
+    fallbacks = merge(_preset(path, overrides or {}), conventional_values())
+    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks)
+    named = _files(settings)
+    for name, deployment in settings.deployments.items():
+        named |= {f"deployments.{name}.{setting}": file for setting, file in _files(deployment).items()}
+    faults: list[Fault] = []
+    for setting, file in named.items():
+        try:
+            if file is not None:
+                read_secret(file, setting)
+        except ConfigError as error:
+            faults += error.faults
+    try:
+        if settings.server.web_config_file is not None:
+            read_web(settings.server.web_config_file)
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(tuple(faults))
+    return settings
+
+
+def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What the chosen preset says; empty without one. A file that cannot be read is a fault elsewhere."""
+    try:
+        file = {} if path is None else read_yaml(path)
+    except ConfigError:
+        return {}
+    name, scope = (
+        overrides.get(field) or os.environ.get(f"{PREFIX}{field.upper()}") or file.get(field)
+        for field in ("preset", "scope")
+    )
+    has_kubernetes = file.get("kubernetes") is not None or "KUBERNETES_SERVICE_HOST" in os.environ
+    return preset_values(str(name), is_sidecar=scope == "pod", has_kubernetes=has_kubernetes)
+
+
+def _files(settings: ExporterSettings | DeploymentSettings) -> dict[str, Path | None]:
+    """The files that an installation's sources name, by setting."""
+    return {
+        "database.password_file": settings.database.password_file,
+        "redis.password_file": settings.redis.password_file,
+        "kubernetes.kubeconfig": settings.kubernetes.kubeconfig if settings.kubernetes is not None else None,
+    }
+
+
+def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettings:
+    """One collector's own settings, from the section that `settings_type` added."""
+    found: CollectorSettings = getattr(settings.collectors, name)  # type: ignore[attr-defined] # added by settings_type
+    return found
+
+
+def conventional_values() -> dict[str, Any]:
+    """What DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL say, as settings (weaker than file and prefix variables)."""
+    values: dict[str, Any] = {}
+    for (section, name), variable in CONVENTIONAL.items():
+        if os.environ.get(variable):
+            values.setdefault(section, {})[name] = os.environ[variable]
+    return values

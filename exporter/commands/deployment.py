@@ -1,0 +1,117 @@
+"""One installation that is watched: what is known of it, its page, and its collectors at their pace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from exporter.collection.pace import Pace, PhasePace, ScrapePace
+from exporter.collection.schedule import Job, Schedule
+from exporter.collection.scrape_phase import Scrapers
+from exporter.commands.configuration import collector_settings
+from exporter.exposition.publisher import Publisher, Snapshot
+from exporter.results.change_log import StateLog
+from exporter.results.ledger import Ledger
+from exporter.results.limits import Budget, Pool
+from exporter.results.record import Record, State
+from exporter.settings import ExporterSettings
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from chassis.clock import Clock
+    from exporter.collector import CollectorSpec
+    from exporter.http.server import Scrape
+    from exporter.sources.sources import Sources
+
+
+class Watch:
+    """Lives as long as its deployment is configured; a reload changes its collectors, not what they have shown."""
+
+    def __init__(self, name: str, specs: tuple[CollectorSpec, ...], clock: Clock, logger: FilteringBoundLogger) -> None:
+        """`name` is that of the deployment, `""` for the one that /metrics shows."""
+        self.name = name
+        self.ledger = Ledger()
+        log = StateLog(clock, logger.bind(deployment=name) if name else logger)
+        self.publisher = Publisher(clock, self.ledger, log, is_process=not name)
+        self._specs = specs
+        self._clock = clock
+        self._scrapers = Scrapers()
+        self._pace: Pace | None = None
+
+    def pending(self) -> tuple[str, ...]:
+        """The collectors that have not ended a collection."""
+        return tuple(record.spec.name for record in self.ledger.records() if record.state is State.PENDING)
+
+    def is_settled(self, since: float, now: float) -> bool:
+        """Whether every collector has ended a collection that began after `since` (monotonic), or has had the time."""
+        return all(
+            record.state is State.NOT_CONFIGURED
+            or (record.last is not None and record.last.began_monotonic >= since)
+            or now - since > record.timeout_seconds + 1.0
+            for record in self.ledger.records()
+        )
+
+    def owners(self) -> dict[str, str]:
+        """The collector of each metric."""
+        return {metric.name: record.spec.name for record in self.ledger.records() for metric in record.spec.metrics}
+
+    def jobs(self, settings: ExporterSettings) -> tuple[Job, ...]:
+        """The collectors that are switched on and belong to this process' scope."""
+        jobs = (Job(spec, collector_settings(settings, spec.name)) for spec in self._specs if settings.runs(spec.scope))
+        return tuple(job for job in jobs if job.settings.enabled)
+
+    async def scrape(self, scrape: Scrape) -> Snapshot:
+        """The snapshot to answer with; in mode `on-scrape` after a round of collections."""
+        if isinstance(self._pace, ScrapePace):
+            await self._pace.scrape(scrape.timeout_seconds)
+            await self.publisher.publish()
+        return self.scrape_now(scrape.scraper, scrape.connection) or self.publisher.snapshot
+
+    def scrape_now(self, scraper: str, connection: int | None) -> Snapshot | None:
+        """The snapshot to answer with at once; None when something is to be collected first."""
+        pace = self._pace
+        if isinstance(pace, PhasePace):
+            now = self._clock.monotonic()
+            self._scrapers.observe(scraper, now, connection)
+            self.publisher.is_phase_locked = self._scrapers.plan(now) is not None
+        return None if isinstance(pace, ScrapePace) else self.publisher.snapshot
+
+    async def collect(self, settings: ExporterSettings, sources: Sources) -> None:
+        """Runs the collectors of one configuration until cancelled."""
+        jobs, now = self.jobs(settings), self._clock.monotonic()
+        self.ledger.enrol(
+            Record(job.spec, job.settings.interval_seconds, job.settings.timeout_seconds, now) for job in jobs
+        )
+        # Discovered bouncers are in the sources' settings only.
+        budget = budget_of(settings, len(sources.settings.bouncers))
+        self._pace = pace = self._paced(settings)
+        self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
+        try:
+            await Schedule(sources, budget, self.publisher, pace=pace, pool=Pool(settings.limits.max_series)).run(jobs)
+        finally:
+            if isinstance(pace, ScrapePace):
+                pace.close()
+
+    async def run(self, settings: ExporterSettings, sources: Sources) -> None:
+        """Collects and publishes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.publisher.run(), name=f"publisher.{self.name}")
+            group.create_task(self.collect(settings, sources), name=f"collectors.{self.name}")
+
+    def _paced(self, settings: ExporterSettings) -> Pace:
+        """The pace that the configuration asks for."""
+        collection = settings.collection
+        if collection.mode == "phase":
+            return PhasePace(self._clock, random.random, self._scrapers)
+        if collection.mode == "on-scrape":
+            return ScrapePace(self._clock, random.random, collection.on_scrape_min_seconds)
+        return Pace(self._clock, random.random)
+
+
+def budget_of(settings: ExporterSettings, bouncers: int) -> Budget:
+    """What each collector may publish with so many bouncers configured or discovered."""
+    limits = settings.limits
+    most = limits.max_series_per_collector + limits.max_series_per_bouncer * bouncers
+    return Budget(most, limits.max_label_length, settings.guide_names)

@@ -1,0 +1,41 @@
+"""Writes the SQL that gives PostgreSQL the exporter's role: no more rights than the collectors registered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from exporter.collector import CollectorSpec
+
+ROLE = "cc_exporter"
+DATABASE = "control_core_db"
+NAME = re.compile(r"[^\x00-\x1f\x7f]{1,63}")
+HEAD = f"""-- The exporter's role, as its collectors ask for it. Run it as a superuser in the product's database:
+--   controlcore-exporter grants | psql -v ON_ERROR_STOP=1 control_core_db
+-- and then give the role its password with \\password {ROLE}.
+"""
+
+
+def statements(specs: Iterable[CollectorSpec]) -> tuple[str, ...]:
+    """The grants of an existing role, each once, in the collectors' order."""
+    wanted = [f"GRANT USAGE ON SCHEMA public TO {ROLE}"]
+    wanted += [grant for spec in specs for grant in spec.grants]
+    return tuple(dict.fromkeys(wanted))
+
+
+def write(specs: Iterable[CollectorSpec], role: str = ROLE, database: str = DATABASE) -> str:
+    """A script for psql that makes the role, without a password, and grants. Raises ValueError for an unusable name."""
+    lines = (f"CREATE ROLE {ROLE} LOGIN", f"GRANT CONNECT ON DATABASE {DATABASE} TO {ROLE}", *statements(specs))
+    named = {ROLE: identifier(role), DATABASE: identifier(database)}
+    script = HEAD + "".join(f"{line};\n" for line in dict.fromkeys(lines))
+    return re.sub(rf"\b({ROLE}|{DATABASE})\b", lambda match: named[match[0]], script)
+
+
+def identifier(name: str) -> str:
+    """A name as SQL writes it: quoted unless it is plain (PostgreSQL documentation, 4.1.1)."""
+    if NAME.fullmatch(name) is None:
+        raise ValueError("a name is 1 to 63 characters without control characters")
+    if re.fullmatch(r"[a-z_][a-z0-9_]*", name):
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'

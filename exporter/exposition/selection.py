@@ -1,0 +1,59 @@
+"""Picks some families of a page, for scrapes with `name[]` or `collect[]`. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from exporter.exposition.text_format import Page, render
+from exporter.metrics import Family, Kind
+
+COLLECTOR_LABEL = "collector"
+HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a scrape asks for; an empty part asks for everything."""
+
+    names: frozenset[str] = frozenset()
+    """Names of metrics, or of a histogram's samples."""
+    collectors: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether anything is left out at all."""
+        return bool(self.names or self.collectors)
+
+
+def select(page: Page, selection: Selection, owners: Mapping[str, str]) -> Page:
+    """The blocks that the selection names; `owners` gives the collector of each metric.
+
+    With collectors chosen, what the exporter says of collectors is told of the chosen ones only.
+    """
+    blocks = []
+    for block in page.blocks:
+        metric = block.family.metric
+        if selection.names and not selection.names & _names_of(block.family):
+            continue
+        if not selection.collectors:
+            blocks.append(block)
+        elif metric.name in owners:
+            if owners[metric.name] in selection.collectors:
+                blocks.append(block)
+        else:
+            blocks.append(render(_only(block.family, selection.collectors), block))
+    return Page(tuple(blocks))
+
+
+def _names_of(family: Family) -> set[str]:
+    """The names by which a family can be asked for."""
+    name = family.metric.name
+    return {name, *(name + suffix for suffix in HISTOGRAM_SUFFIXES)} if family.metric.kind is Kind.HISTOGRAM else {name}
+
+
+def _only(family: Family, collectors: Collection[str]) -> Family:
+    """The family without the series of other collectors; unchanged when it has no such label."""
+    if COLLECTOR_LABEL not in family.metric.labels:
+        return family
+    position = family.metric.labels.index(COLLECTOR_LABEL)
+    return replace(family, samples=tuple(item for item in family.samples if item.labels[position] in collectors))

@@ -1,0 +1,1 @@
+"""The HTTP server of the exporter and its pages for people."""

@@ -1,0 +1,86 @@
+"""Lets a bounded number of scrapes through at once, and ends those whose reader does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from chassis.log import Quiet
+from exporter.self_metrics import Refusal
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from chassis.clock import Clock
+    from chassis.http.connection_limits import Dropped
+    from exporter.metrics import Counter
+
+
+class RefusedError(Exception):
+    """A scrape may not be served now."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Gate:
+    """Counts the scrapes in flight. Refusals go into the counters, and once a minute and reason into the log."""
+
+    def __init__(
+        self, refused: Counter, clock: Clock, logger: FilteringBoundLogger, dropped: Counter | None = None
+    ) -> None:
+        self.in_flight = 0
+        self._refused = refused
+        self._dropped = dropped
+        self._logger = logger
+        self._quiet = Quiet(clock)
+
+    @contextmanager
+    def passing(self, most: int) -> Iterator[None]:
+        """Holds one of `most` places; raises RefusedError(overloaded) when all are taken."""
+        if self.in_flight >= most:
+            self.refuse(Refusal.OVERLOADED)
+            raise RefusedError(Refusal.OVERLOADED)
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    async def deliver(self, request: web.Request, response: web.Response, patience_seconds: float) -> web.Response:
+        """Sends the response; a connection that does not take it within `patience_seconds` is dropped.
+
+        Without this a scraper that never reads would hold its page, and its place here, for ever.
+        """
+        transport = request.transport
+        if transport is None:
+            return response
+        transport.set_write_buffer_limits(high=0)  # so that "sent" means taken by the kernel
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            transport.abort()
+            self.refuse(Refusal.SLOW_READER)
+        except ConnectionError:
+            transport.abort()  # the scraper went away by itself
+        return response
+
+    def refuse(self, reason: Refusal) -> None:
+        """Counts a refusal, and writes a line unless there was one for this reason a moment ago."""
+        self._refused.add((reason.value,))
+        if number := self._quiet.count(reason):
+            self._logger.warning("scrape.refused", reason=reason.value, in_flight=self.in_flight, number=number)
+
+    def drop(self, reason: Dropped) -> None:
+        """Counts a connection that was turned away, and writes a line unless there was one for this reason lately."""
+        if self._dropped is not None:
+            self._dropped.add((reason.value,))
+        if number := self._quiet.count(reason):
+            self._logger.warning("connection.dropped", reason=reason.value, number=number)

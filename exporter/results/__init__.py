@@ -1,0 +1,1 @@
+"""What of a collection is kept, and within which limits."""

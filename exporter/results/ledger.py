@@ -1,0 +1,226 @@
+"""Keeps the last result of every collector and says what of it may be published now. No I/O, no task, no clock.
+
+What is kept, and how long:
+  - a finished collection replaces everything that its collector showed before;
+  - a collection that raised changes nothing until the values are older than max(three intervals, 60 s); then they go;
+  - metrics that a collector names `always` stay: its counters and histograms because they are the exporter's own
+    state, its `*_up` because a collection that met a server which does not serve is an answer: 0.
+A collection that did not end at its deadline counts as one that raised `timeout`, whether it can be cancelled or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chassis.errors import Reason
+from exporter import self_metrics
+from exporter.items import Loss
+from exporter.metrics import Counter, Family, Kind, LabelValues, Sample
+from exporter.results.record import BREAKER_FAILURES, Outcome, Record, State, past_of
+
+OVERDUE_GRACE_SECONDS = 1.0
+"""How long after its deadline a collection may take to end, before it is counted as failed while it still runs."""
+UP_SUFFIX = "_up"
+NOT_SERVING = frozenset(
+    {
+        Reason.REFUSED,
+        Reason.UNREACHABLE,
+        Reason.DNS,
+        Reason.TIMEOUT,
+        Reason.TLS,
+        Reason.AUTH,
+        Reason.STARTING,
+        Reason.CLOSED,
+    }
+)
+"""Failures that say the backend does not serve us: `*_up` is then 0. After any other failure nobody knows."""
+
+
+class Ledger:
+    """The state behind the published page."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self._errors = Counter(self_metrics.ERRORS)
+        self._dropped = Counter(self_metrics.DROPPED)
+        self._truncated = Counter(self_metrics.TRUNCATED)
+        self._items = Counter(self_metrics.ITEMS)
+        self._unknown = Counter(self_metrics.UNKNOWN_VALUES)
+        self._component_seen: dict[LabelValues, float] = {}
+
+    def records(self) -> tuple[Record, ...]:
+        """The collectors by name."""
+        return tuple(self._records[name] for name in sorted(self._records))
+
+    def enrol(self, records: Iterable[Record]) -> None:
+        """Makes these the collectors. One that was there before keeps what it showed: a reload is no restart."""
+        before, self._records = self._records, {record.spec.name: record for record in records}
+        for name, record in self._records.items():
+            old = before.get(name)
+            if old is not None and old.state is not State.NOT_CONFIGURED:
+                record.state, record.last, record.last_success = old.state, old.last, old.last_success
+                record.families, record.components = old.families, old.components
+                record.versions, record.series = old.versions, old.series
+                record.collected_monotonic, record.failures = old.collected_monotonic, old.failures
+                record.history = old.history
+
+    def begin(self, name: str, now_monotonic: float) -> None:
+        """Notes that a collection runs."""
+        self._records[name].running_since = now_monotonic
+
+    def skip(self, name: str) -> None:
+        """Notes that the collector's source is not configured; nothing of it is published."""
+        self._records[name].state = State.NOT_CONFIGURED
+        for counter in (self._errors, self._dropped, self._truncated, self._items, self._unknown):
+            for labels in [labels for labels in counter.values if labels[0] == name]:
+                del counter.values[labels]
+
+    def finish(self, outcome: Outcome) -> None:
+        """Notes how a collection ended."""
+        record = self._records[outcome.collector]
+        record.running_since, record.is_overdue = None, False
+        self._note(record, outcome)
+
+    def find_overdue(self, now: float, now_monotonic: float) -> tuple[Outcome, ...]:
+        """Fails every collection that runs although its deadline is past, once each, and returns these failures."""
+        found = []
+        for record in self._records.values():
+            since = record.running_since
+            if since is None or record.is_overdue:
+                continue
+            elapsed = now_monotonic - since
+            if elapsed > record.timeout_seconds + OVERDUE_GRACE_SECONDS:
+                message = "the collection did not end at its deadline"
+                outcome = Outcome(
+                    record.spec.name, now - elapsed, since, elapsed, reason=Reason.TIMEOUT, message=message
+                )
+                record.is_overdue = True
+                self._note(record, outcome)
+                found.append(outcome)
+        return tuple(found)
+
+    def stale_names(self, now_monotonic: float) -> frozenset[str]:
+        """The collectors whose values are dropped now; the page must be rendered again when this changes."""
+        return frozenset(
+            name for name, record in self._records.items() if _runs(record) and record.is_stale(now_monotonic)
+        )
+
+    def families(self, now_monotonic: float) -> tuple[Family, ...]:
+        """Everything that may be published now but the process's own constants."""
+        published: list[Family] = []
+        for record in self._records.values():
+            published += _kept(record) if record.is_stale(now_monotonic) else record.families
+        return (*published, *self._component_families(now_monotonic), *self._engine_families(now_monotonic))
+
+    def _note(self, record: Record, outcome: Outcome) -> None:
+        """Takes over what an outcome says."""
+        name = outcome.collector
+        record.last = outcome
+        record.failures = record.failures + 1 if outcome.admitted is None else 0
+        record.history.append(past_of(outcome))
+        record.state = State.OK if outcome.reason is None else State.FAILING
+        for loss, count in outcome.losses.dropped.items():
+            self._items.add((name, loss.value), count)
+        for field, count in outcome.losses.unknown.items():
+            self._unknown.add((name, field), count)
+        if outcome.reason is not None:
+            self._errors.add((name, outcome.reason.value))
+        else:
+            record.last_success = outcome.began
+        if outcome.admitted is not None:
+            record.families, record.collected_monotonic = outcome.admitted.families, outcome.began_monotonic
+            record.components, record.versions = dict(outcome.components), dict(outcome.versions)
+            record.series = record.history[-1].series
+            self._dropped.add((name,), outcome.admitted.dropped)
+            self._truncated.add((name,), outcome.admitted.truncated)
+        elif outcome.reason in NOT_SERVING:
+            record.families = _declared_down(record)
+            record.components = dict.fromkeys(record.components, False)
+        for component, is_up in record.components.items():
+            if is_up and outcome.admitted is not None:
+                self._component_seen[(component,)] = outcome.began
+
+    def _component_families(self, now_monotonic: float) -> tuple[Family, ...]:
+        """component_up of what is known now: a component that any fresh collector found down is down."""
+        states: dict[str, bool] = {}
+        for record in self._records.values():
+            if record.is_stale(now_monotonic) and not _is_known_down(record):
+                continue
+            for component, is_up in record.components.items():
+                states[component] = states.get(component, True) and is_up
+        samples = {(component,): float(is_up) for component, is_up in states.items()}
+        known = [record for record in self._records.values() if not record.is_stale(now_monotonic)]
+        overall = float(all(states.values())) if states else None
+        return (
+            self_metrics.COMPONENT_UP.family(samples),
+            self_metrics.COMPONENT_LAST_SUCCESS.family(self._component_seen),
+            self_metrics.COMPONENT_INFO.family({item: 1.0 for record in known for item in record.versions.items()}),
+            self_metrics.UP.value(overall),
+        )
+
+    def _engine_families(self, now_monotonic: float) -> tuple[Family, ...]:
+        """The health and age of every collector that runs."""
+        running = [record for record in self._records.values() if _runs(record)]
+        self._bear(record.spec.name for record in running)
+        ended = [(record, record.last) for record in running if record.last is not None]
+        return (
+            self_metrics.SUCCESS.family(((r.spec.name,), float(last.reason is None)) for r, last in ended),
+            self_metrics.DURATION.family(((r.spec.name,), last.duration_seconds) for r, last in ended),
+            self_metrics.INTERVAL.family(((r.spec.name,), r.interval_seconds) for r in running),
+            self_metrics.LAST_RUN.family(((r.spec.name,), last.began) for r, last in ended),
+            self_metrics.LAST_SUCCESS.family(
+                ((r.spec.name,), r.last_success) for r in running if r.last_success is not None
+            ),
+            self_metrics.SAMPLES.family(((r.spec.name,), r.series) for r in running if r.series is not None),
+            self_metrics.BREAKER.family(((r.spec.name,), float(r.failures >= BREAKER_FAILURES)) for r in running),
+            self_metrics.STALE.family(((r.spec.name,), float(r.is_stale(now_monotonic))) for r in running),
+            self._errors.family(),
+            self._dropped.family(),
+            self._truncated.family(),
+            self._items.family(),
+            self._unknown.family(),
+        )
+
+    def _bear(self, names: Iterable[str]) -> None:
+        """Lets the counters of these collectors exist."""
+        for name in names:
+            self._errors.born((name, reason.value) for reason in self_metrics.BORN_REASONS)
+            self._dropped.born([(name,)])
+            self._truncated.born([(name,)])
+            self._items.born((name, loss.value) for loss in Loss)
+
+
+def _runs(record: Record) -> bool:
+    """Whether the collector takes part at all."""
+    return record.state is not State.NOT_CONFIGURED
+
+
+def _is_known_down(record: Record) -> bool:
+    """Whether the last collection met a server that does not serve."""
+    return record.last is not None and record.last.reason in NOT_SERVING
+
+
+def _kept(record: Record) -> tuple[Family, ...]:
+    """What stays of stale values: state of the exporter's own, and `*_up` while it is known to be 0."""
+    return tuple(
+        family
+        for family in record.families
+        if family.metric.name in record.spec.always
+        and (
+            family.metric.kind is not Kind.GAUGE or (_is_known_down(record) and family.metric.name.endswith(UP_SUFFIX))
+        )
+    )
+
+
+def _declared_down(record: Record) -> tuple[Family, ...]:
+    """The record's families with every `*_up` it always shows at 0, for the label sets that are known."""
+    families = {family.metric.name: family for family in record.families}
+    for metric in record.spec.metrics:
+        if metric.name not in record.spec.always or not metric.name.endswith(UP_SUFFIX):
+            continue
+        before = families.get(metric.name)
+        if before is not None:
+            families[metric.name] = Family(metric, tuple(Sample(sample.labels, 0.0) for sample in before.samples))
+        elif not metric.labels:
+            families[metric.name] = metric.value(0.0)
+    return tuple(families.values())

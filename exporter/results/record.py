@@ -1,0 +1,106 @@
+"""What is known of one collector: its state, its last values, its last results. No I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from chassis.errors import Reason
+from exporter.collector import CollectorSpec
+from exporter.items import Losses
+from exporter.metrics import Family
+from exporter.results.limits import Admitted, series_in
+
+STALE_INTERVALS = 3
+STALE_FLOOR_SECONDS = 60.0
+HISTORY_LENGTH = 20
+BREAKER_FAILURES = 5
+"""Collections that raised in a row, from which on the collector is only tried once a minute (or interval)."""
+
+
+class State(StrEnum):
+    """Where a collector stands."""
+
+    PENDING = "pending"
+    """Its first collection has not ended."""
+    OK = "ok"
+    FAILING = "failing"
+    NOT_CONFIGURED = "not configured"
+    """Its source is not in the configuration; it will not run and publishes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one collection ended. `admitted` None means that it raised and nothing is known."""
+
+    collector: str
+    began: float
+    """Unix time."""
+    began_monotonic: float
+    duration_seconds: float
+    admitted: Admitted | None = None
+    components: dict[str, bool] = field(default_factory=dict)
+    reason: Reason | None = None
+    """None when it succeeded completely."""
+    message: str = ""
+    """What went wrong, for the log and the landing page. Never a label."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """The versions that components tell of themselves."""
+    losses: Losses = field(default_factory=Losses)
+    """What was dropped on the way, also of a collection that raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is remembered of a collection that ended."""
+
+    began: float
+    """Unix time."""
+    duration_seconds: float
+    reason: Reason | None
+    message: str
+    series: int | None
+    """How many series it gave; None when it raised."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything known of one collector."""
+
+    spec: CollectorSpec
+    interval_seconds: float
+    timeout_seconds: float
+    opened_monotonic: float
+    state: State = State.PENDING
+    families: tuple[Family, ...] = ()
+    components: dict[str, bool] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    series: int | None = None
+    """How many series the last collection with values gave; None before there was one."""
+    collected_monotonic: float | None = None
+    """When the collection began that gave `families`; None before there was one."""
+    running_since: float | None = None
+    """When the collection began that runs now (monotonic); None between collections."""
+    is_overdue: bool = False
+    last: Outcome | None = None
+    last_success: float | None = None
+    failures: int = 0
+    """Collections in a row that raised."""
+    history: deque[Past] = field(default_factory=lambda: deque(maxlen=HISTORY_LENGTH))
+    """The last results, oldest first."""
+
+    def max_age_seconds(self) -> float:
+        """How old values may become before they are dropped."""
+        return max(STALE_INTERVALS * self.interval_seconds, STALE_FLOOR_SECONDS)
+
+    def is_stale(self, now_monotonic: float) -> bool:
+        """Whether no value is young enough to be published, and there was time to get one."""
+        since = self.opened_monotonic if self.collected_monotonic is None else self.collected_monotonic
+        return now_monotonic - since > self.max_age_seconds()
+
+
+def past_of(outcome: Outcome) -> Past:
+    """What is remembered of an outcome once newer ones came."""
+    series = None if outcome.admitted is None else sum(series_in(family) for family in outcome.admitted.families)
+    return Past(outcome.began, outcome.duration_seconds, outcome.reason, outcome.message, series)

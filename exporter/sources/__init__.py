@@ -1,0 +1,1 @@
+"""Connections that collectors share, and the discovery of bouncers."""

@@ -1,0 +1,175 @@
+"""Finds bouncers in files of Prometheus' file_sd format and in Kubernetes, within limits.
+
+Addresses come from the operator's files and from the cluster's own objects only. Database rows are no source: anyone
+can register a bouncer there, and the exporter would ask whatever address it names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from chassis.documents import load_yaml, parse_json
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.kubernetes.paths import pods_path, resource_path
+from exporter.items import read_each, text_of
+from exporter.settings import BouncerTarget, ExporterSettings
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from chassis.kubernetes.client import KubernetesClient
+    from exporter.settings import BouncerDiscovery, KubernetesDiscovery
+    from exporter.sources.sources import Sources
+
+FILE_MAX_BYTES = 4 * 1024 * 1024
+LIST_SECONDS = 5.0
+SCHEMES = ("http", "https")
+ENVIRONMENTS = ("sandbox", "production")
+UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+")
+ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+Targets = tuple[BouncerTarget, ...]
+
+
+class Discovery:
+    """Remembers what was found last: a source that cannot be read for a while takes no bouncer away."""
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        self.is_successful: bool | None = None
+        """None when nothing is to be discovered."""
+        self.found: Targets = ()
+        self._logger = logger
+        self._by_source: dict[str, Targets] = {}
+        self._written: tuple[str, ...] = ()
+
+    async def find(self, settings: ExporterSettings, sources: Sources) -> Targets:
+        """The configured bouncers and then the discovered ones, by name, at most as many as allowed."""
+        wanted = settings.bouncer_discovery
+        faults: list[str] = []
+        for path in wanted.files:
+            try:
+                self._by_source[str(path)] = await asyncio.to_thread(read_file, path)
+            except BackendError as error:
+                faults.append(f"{path}: {error}")
+        if wanted.kubernetes is not None and sources.kubernetes is not None and settings.kubernetes is not None:
+            place = settings.kubernetes.namespace
+            try:
+                found, unusable = await find_objects(sources.kubernetes, place, wanted.kubernetes)
+                self._by_source["kubernetes"] = found
+                if unusable:
+                    faults.append(f"kubernetes: {unusable} {wanted.kubernetes.kind} cannot be used and are left out")
+            except BackendError as error:
+                faults.append(f"kubernetes: {error}")
+        named = {*map(str, wanted.files), *(("kubernetes",) if wanted.kubernetes is not None else ())}
+        self._by_source = {name: found for name, found in self._by_source.items() if name in named}
+        self.found, left_out = bounded(settings.bouncers, self._by_source.values(), wanted)
+        if left_out:
+            faults.append(f"{left_out} bouncers are over bouncer_discovery.max_bouncers and left out")
+        self.is_successful = None if not named else not faults
+        self._write(tuple(faults))
+        return (*settings.bouncers, *self.found)
+
+    def _write(self, faults: tuple[str, ...]) -> None:
+        """One line when what is wrong changed."""
+        if faults != self._written:
+            self._written = faults
+            if faults:
+                self._logger.warning("discovery.failed", faults=list(faults))
+            else:
+                self._logger.info("discovery.recovered")
+
+
+def bounded(given: Targets, found: Iterable[Targets], limits: BouncerDiscovery) -> tuple[Targets, int]:
+    """The discovered ones that have names of their own, sorted and cut, and how many were cut."""
+    taken = {target.name for target in given}
+    fresh: dict[str, BouncerTarget] = {}
+    for targets in found:
+        for target in targets:
+            if target.name not in taken:
+                fresh.setdefault(target.name, target)
+    ordered = [fresh[name] for name in sorted(fresh)]
+    return tuple(ordered[: limits.max_bouncers]), max(0, len(ordered) - limits.max_bouncers)
+
+
+def read_file(path: Path) -> Targets:
+    """The targets of one file_sd file, JSON or YAML. Raises PermanentError; the labels are read by `_target`."""
+    try:
+        if path.stat().st_size > FILE_MAX_BYTES:
+            raise PermanentError(Reason.MALFORMED, f"larger than {FILE_MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        groups = parse_json(text) if path.suffix == ".json" else load_yaml(text)
+    except OSError as error:
+        raise PermanentError(Reason.MALFORMED, f"cannot be read: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        problem = getattr(error, "problem", None) or error
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark is not None else ""
+        raise PermanentError(Reason.MALFORMED, f"cannot be read: {problem}{place}") from error
+    if not isinstance(groups, list):
+        raise PermanentError(Reason.MALFORMED, "expected a list of target groups")
+    found: list[BouncerTarget] = []
+    for group in groups:
+        targets = group.get("targets") if isinstance(group, dict) else None
+        labels = group.get("labels") or {} if isinstance(group, dict) else None
+        if not isinstance(targets, list) or not isinstance(labels, dict):
+            raise PermanentError(Reason.MALFORMED, "a group has targets (a list) and labels (a mapping)")
+        is_alone = len(targets) == 1
+        found += [_target(str(address), labels, is_alone=is_alone) for address in targets]
+    return tuple(found)
+
+
+async def find_objects(client: KubernetesClient, namespace: str, wanted: KubernetesDiscovery) -> tuple[Targets, int]:
+    """The bouncers behind the Services or pods that carry the labels, and how many of these objects cannot be used.
+
+    A pod without an address is passed over. Raises BackendError when the objects cannot be listed.
+    """
+    is_pods = wanted.kind == "pods"
+    path = pods_path(namespace) if is_pods else resource_path("v1", "services", namespace=namespace)
+    items = await client.list(path, timeout_seconds=LIST_SECONDS, label_selector=wanted.selector)
+
+    def read(item: Mapping[str, Any]) -> BouncerTarget | None:
+        metadata, status = item["metadata"], item.get("status") or {}
+        labels, name = metadata.get("labels") or {}, text_of(metadata, "name")
+        host = status.get("podIP") if is_pods else f"{name}.{namespace}.svc"
+        if not host or (is_pods and (status.get("phase") != "Running" or metadata.get("deletionTimestamp"))):
+            return None
+        address = f"[{host}]:{wanted.port}" if ":" in host else f"{host}:{wanted.port}"
+        known = {
+            "bouncer": labels.get(wanted.name_label) or name,
+            "policy_environment": labels.get(wanted.environment_label),
+            "__scheme__": wanted.scheme,
+        }
+        return _target(address, known, is_alone=True)
+
+    found = read_each(items, read)
+    return tuple(target for target in found if target is not None), len(items) - len(found)
+
+
+def _target(address: str, labels: Mapping[str, Any], *, is_alone: bool) -> BouncerTarget:
+    """A bouncer: address, and labels bouncer (or bouncer_id), policy_environment (or environment), __scheme__.
+
+    Several targets of a group would share a name, so there the address is the name.
+    """
+    if ADDRESS.fullmatch(address) is None:
+        raise PermanentError(Reason.MALFORMED, "a target is no host:port")
+    scheme = labels.get("__scheme__") or "http"
+    if scheme not in SCHEMES:
+        raise PermanentError(Reason.MALFORMED, f"the label __scheme__ of a target is {' or '.join(SCHEMES)}")
+    given = labels.get("bouncer") or labels.get("bouncer_id")
+    name = UNUSABLE.sub("-", str(given) if given and is_alone else address).strip("-")[:64]
+    environment = labels.get("policy_environment") or labels.get("environment")
+    values = {
+        "name": name,
+        "url": f"{scheme}://{address}",
+        "environment": environment if environment in ENVIRONMENTS else "production",
+    }
+    try:
+        return BouncerTarget.model_validate(values)
+    except ValidationError as error:
+        raise PermanentError(Reason.MALFORMED, f"a target cannot be used: {error.errors()[0]['msg']}") from None

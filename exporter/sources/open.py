@@ -1,0 +1,61 @@
+"""Opens what the configuration names, and closes it in reverse order.
+
+Nothing here asks a backend: connections are made by the first collection that needs them, so a backend that is away
+delays nothing. A driver is imported only when its backend is configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from chassis.clock import Clock
+from chassis.http.client import HttpClient
+from chassis.kubernetes.client import KubernetesClient
+from chassis.postgres.address import PostgresAddress
+from chassis.redis.address import RedisAddress
+from exporter.settings import ExporterSettings
+from exporter.sources.sources import Sources
+
+
+@asynccontextmanager
+async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sources]:
+    """Yields the sources of a configuration. Raises ConfigError when Kubernetes credentials cannot be used."""
+    async with AsyncExitStack() as stack:
+        postgres_address, redis_address = addresses(settings)
+        postgres = redis = kubernetes = None
+        if postgres_address is not None:
+            from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - the driver costs memory
+
+            postgres = PostgresSession(postgres_address, max_age_seconds=settings.database.max_connection_seconds)
+            stack.push_async_callback(postgres.close)
+        if redis_address is not None:
+            from chassis.redis.session import RedisSession  # noqa: PLC0415 - the driver costs memory
+
+            redis = RedisSession(redis_address, max_age_seconds=settings.redis.max_connection_seconds)
+            stack.push_async_callback(redis.close)
+        if settings.kubernetes is not None:
+            place = settings.kubernetes
+            opening = KubernetesClient.opened(place.kubeconfig, place.max_list_bytes)
+            kubernetes = await stack.enter_async_context(opening)
+        yield Sources(
+            clock=clock,
+            settings=settings,
+            http=await stack.enter_async_context(HttpClient.opened()),
+            postgres=postgres,
+            postgres_address=postgres_address,
+            redis=redis,
+            redis_address=redis_address,
+            kubernetes=kubernetes,
+        )
+
+
+def addresses(settings: ExporterSettings) -> tuple[PostgresAddress | None, RedisAddress | None]:
+    """The database's and Redis' addresses; None for what is not configured."""
+    database, redis = settings.database, settings.redis
+    return (
+        None
+        if database.url is None
+        else PostgresAddress(database.url, password_file=database.password_file, setting="database.url"),
+        None if redis.url is None else RedisAddress(redis.url, password_file=redis.password_file, setting="redis.url"),
+    )
