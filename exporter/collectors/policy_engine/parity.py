@@ -57,7 +57,7 @@ class Parity:
     missing: int | None = None
     """Enabled policies that the engine does not hold; None when no naming fits, so that this is unknown."""
     withdrawn: int | None = None
-    """Policies that are not enabled and that the engine holds all the same; None as above."""
+    """Policies that are not enabled, or were deleted, and that the engine holds all the same; None as above."""
 
     @property
     def is_equal(self) -> bool | None:
@@ -83,13 +83,22 @@ def choose(
     return last or next((naming for naming in namings if naming.is_telling and held[naming]), None)
 
 
-def compare(policies: Sequence[Policy], module_ids: Sequence[str], environment: str, naming: Naming | None) -> Parity:
+def compare(
+    policies: Sequence[Policy],
+    module_ids: Sequence[str],
+    environment: str,
+    naming: Naming | None,
+    *,
+    is_complete: bool = True,
+) -> Parity:
     """Compares one environment's policies with an engine's modules.
 
     An engine without any module holds no policy, whatever they are called. Keys are compared without case and
     punctuation, because module ids are paths that were made from names. A module that no policy explains (a library)
-    is ignored, and so is one in the folder of another environment: an engine that loads the whole repository of the
-    product has policies/RESOURCE/sandbox/… beside policies/RESOURCE/production/….
+    is ignored, unless its id is telling: then it is a policy that was deleted, because the 2025.10 product deletes the
+    row and leaves the file. `is_complete` is False when a policy's row could not be read: then none counts as deleted.
+    A module in the folder of another environment is ignored: an engine that loads the whole repository of the product
+    has policies/RESOURCE/sandbox/… beside policies/RESOURCE/production/….
     """
     states: dict[str, bool] = {}
     for policy in policies:
@@ -99,7 +108,10 @@ def compare(policies: Sequence[Policy], module_ids: Sequence[str], environment: 
     if naming is None and module_ids:
         return Parity(len(enabled), len(module_ids))
     held = (naming or BY_ID).keys_in(each for each in module_ids if _may_be_of(each, environment))
-    return Parity(len(enabled), len(module_ids), len(enabled - held), len((states.keys() - enabled) & held))
+    withdrawn = (
+        held - enabled if is_complete and naming is not None and naming.is_telling else held & states.keys() - enabled
+    )
+    return Parity(len(enabled), len(module_ids), len(enabled - held), len(withdrawn))
 
 
 def _may_be_of(module_id: str, environment: str) -> bool:

@@ -36,7 +36,12 @@ PARITY = Metric(
 EXPECTED = Metric(
     "controlcore_policies_expected", "Policies enabled in the bouncer's environment.", labels=("bouncer",)
 )
-PRESENT = Metric("controlcore_policies_present", "Policy modules that the bouncer's OPA holds.", labels=("bouncer",))
+PRESENT = Metric(
+    "controlcore_policies_present",
+    "Policy modules that the bouncer's OPA holds; modules of its package `system`, such as OPAL's health check, are not"
+    " counted.",
+    labels=("bouncer",),
+)
 MISSING = Metric(
     "controlcore_policies_missing",
     "Enabled policies that the bouncer's OPA does not hold; absent like the parity.",
@@ -44,7 +49,8 @@ MISSING = Metric(
 )
 WITHDRAWN = Metric(
     "controlcore_policies_withdrawn_present",
-    "Policies that are not enabled and that the bouncer's OPA holds all the same; absent like the parity.",
+    "Policies that are not enabled, or were deleted, and that the bouncer's OPA holds all the same; absent like the"
+    " parity. A deleted policy is known by the file name that the product gives it, policy_ID.rego.",
     labels=("bouncer",),
 )
 
@@ -149,7 +155,7 @@ class PolicyParityCollector:
 
         Raises BackendError when the database cannot be asked.
         """
-        policies = await self._enabled()
+        policies, is_complete = await self._read_policies()
         async with asyncio.TaskGroup() as group:
             tasks = {
                 bouncer.name: group.create_task(self._read_modules(bouncer), name=f"policy_parity.{bouncer.name}")
@@ -157,7 +163,7 @@ class PolicyParityCollector:
             }
         answers = {name: task.result() for name, task in tasks.items()}
         outcomes = {
-            bouncer.name: self._compare(policies, answers[bouncer.name], bouncer.environment)
+            bouncer.name: self._compare(policies, answers[bouncer.name], bouncer.environment, is_complete=is_complete)
             for bouncer in self._bouncers
         }
         found = {(name,): parity for name, parity in outcomes.items() if isinstance(parity, Parity)}
@@ -176,15 +182,16 @@ class PolicyParityCollector:
         )
         return Result(families, failure=failure)
 
-    async def _enabled(self) -> tuple[Policy, ...]:
-        """The policies that the control plane holds."""
+    async def _read_policies(self) -> tuple[tuple[Policy, ...], bool]:
+        """The policies that the control plane holds, and whether each row could be read."""
         limit = self._settings.max_policies
         rows: Sequence[Mapping[str, Any]] = await self._postgres.fetch(
             POLICIES, limit + 1, timeout_seconds=self._settings.query_timeout_seconds
         )
         if len(rows) > limit:
             raise PermanentError(Reason.EXHAUSTED, f"there are more than max_policies ({limit}) policies")
-        return tuple(read_each(rows, read_policy))
+        policies = tuple(read_each(rows, read_policy))
+        return policies, len(policies) == len(rows)
 
     async def _read_modules(self, bouncer: BouncerTarget) -> tuple[str, ...] | BackendError:
         """The ids of the modules of one bouncer's OPA, or why they are unknown."""
@@ -197,7 +204,12 @@ class PolicyParityCollector:
             return error
 
     def _compare(
-        self, policies: tuple[Policy, ...], modules: tuple[str, ...] | BackendError, environment: str
+        self,
+        policies: tuple[Policy, ...],
+        modules: tuple[str, ...] | BackendError,
+        environment: str,
+        *,
+        is_complete: bool,
     ) -> Parity | BackendError:
         """One bouncer's parity, or why it is unknown."""
         if isinstance(modules, BackendError):
@@ -205,7 +217,7 @@ class PolicyParityCollector:
         naming = choose(policies, modules, self._namings, self._naming)
         if modules:
             self._naming = naming
-        return compare(policies, modules, environment, naming)
+        return compare(policies, modules, environment, naming, is_complete=is_complete)
 
 
 def read_policy(row: Mapping[str, Any]) -> Policy:
@@ -219,15 +231,26 @@ def read_policy(row: Mapping[str, Any]) -> Policy:
 
 
 def read_module_ids(response: Response) -> tuple[str, ...]:
-    """The ids in OPA's answer to GET /v1/policies (REST API, "List Policies"); a policy without an id is dropped.
+    """The ids of the policies in OPA's answer to GET /v1/policies (REST API, "List Policies").
 
+    Modules of package `system` are left out: they configure OPA and decide nothing. OPAL's health check is one of them
+    (`data.system.opal`), and it is there when no policy is. A policy without an id is dropped.
     Takes tens of milliseconds for megabytes of syntax trees. Raises BackendError for an answer that is no list.
     """
     body = response.require_ok().json()
     listed = body.get("result", []) if isinstance(body, dict) else None
     if not isinstance(listed, list):
         raise PermanentError(Reason.MALFORMED, "the answer of /v1/policies is no list of policies")
-    ids = tuple(read_each(listed, lambda each: text_of(each, "id")))
-    if listed and not ids:
+    modules = read_each(listed, lambda each: (text_of(each, "id"), _is_of_system(each)))
+    if listed and not modules:
         raise PermanentError(Reason.MALFORMED, "no policy in the answer of /v1/policies has an id")
-    return ids
+    return tuple(name for name, is_of_system in modules if not is_of_system)
+
+
+def _is_of_system(module: Mapping[str, Any]) -> bool:
+    """Whether the module's package is `system` or below it; False when the answer does not say."""
+    try:
+        names = [term["value"] for term in module["ast"]["package"]["path"][:2]]
+    except (KeyError, TypeError):
+        return False
+    return names == ["data", "system"]

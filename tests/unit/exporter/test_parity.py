@@ -29,7 +29,9 @@ REAL = ["policies/orders/production/enabled/policy_1.rego"]
         ("production", REAL, Parity(1, 1, 0, 0), True),
         ("sandbox", REAL, Parity(2, 1, 2, 0), False),
         ("production", [*REAL, "policy_2.rego", "system/opal.rego"], Parity(1, 3, 0, 1), False),
-        ("production", ["policy_9.rego"], Parity(1, 1, 1, 0), False),
+        ("production", ["policy_9.rego"], Parity(1, 1, 1, 1), False),
+        ("production", [*REAL, "policies/orders/sandbox/enabled/policy_9.rego"], Parity(1, 2, 0, 0), True),
+        ("production", [*REAL, "lib/time.rego"], Parity(1, 2, 0, 0), True),
         ("production", ["lib/time.rego", "main"], Parity(1, 2), None),
     ],
 )
@@ -58,6 +60,18 @@ def test_modules_in_the_folder_of_another_environment_are_not_withdrawn_ones():
     assert compare(policies, modules, "production", BY_ID) == Parity(1, 3, 0, 0)
     assert compare(policies, modules[:2], "production", BY_ID) == Parity(1, 2, 1, 0)
     assert compare(policies, ["policy_2.rego"], "production", BY_ID) == Parity(1, 1, 1, 1)
+
+
+def test_policy_that_was_deleted_and_is_still_held_is_a_withdrawn_one():
+    """The 2025.10 product's DELETE /policies/{id} deletes the row and leaves the file in the repository."""
+    modules = [*REAL, "policies/orders/production/enabled/policy_9.rego"]
+    assert compare(POLICIES, modules, "production", BY_ID) == Parity(1, 2, 0, 1)
+    assert compare((), REAL, "production", choose((), REAL, (BY_ID, BY_NAME), None)) == Parity(0, 1, 0, 1)
+
+
+def test_no_policy_counts_as_deleted_while_a_row_cannot_be_read():
+    modules = [*REAL, "policies/orders/production/enabled/policy_9.rego"]
+    assert compare(POLICIES, modules, "production", BY_ID, is_complete=False) == Parity(1, 2, 0, 0)
 
 
 def test_naming_that_fitted_before_tells_that_every_policy_is_gone():

@@ -45,3 +45,22 @@ async def test_policy_switched_off_in_the_database_is_withdrawn(product, opa):
         opa.put_policy(f"enabled/{name}.rego", REGO.format(name=name.replace("-", "_")))
     product.run("UPDATE policies SET production_status = 'disabled' WHERE name = 'canary'")
     assert (await collect(product, opa))["policies_withdrawn_present"] == 1
+
+
+async def test_engine_with_nothing_but_opals_health_check_holds_no_policy(product, opa):
+    """OPAL puts it there with OPAL_OPA_HEALTH_CHECK_POLICY_ENABLED, under this id."""
+    opa.put_policy("engine/healthcheck/opal.rego", "package system.opal\n\ndefault ready := false\n")
+    assert list((await collect(product, opa)).values()) == [0, 2, 0, 2, 0]
+
+
+async def test_policy_that_was_deleted_is_still_held(product, opa):
+    """DELETE /policies/{id} of the 2025.10 product deletes the row and leaves the file policy_ID.rego."""
+    for number in enabled_ids(product):
+        opa.put_policy(f"policies/o/production/enabled/policy_{number}.rego", REGO.format(name=f"policy_{number}"))
+    assert list((await collect(product, opa)).values()) == [1, 2, 2, 0, 0]
+    product.run("DELETE FROM policies WHERE name = 'canary'")
+    assert list((await collect(product, opa)).values()) == [0, 1, 2, 0, 1]
+
+
+def enabled_ids(product):
+    return [row[0] for row in product.run("SELECT id FROM policies WHERE production_status = 'enabled'")]

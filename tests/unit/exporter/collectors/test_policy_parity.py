@@ -88,6 +88,22 @@ async def test_policy_switched_off_as_a_whole_is_expected_nowhere():
     assert found["controlcore_policies_expected"] == {("b-sandbox",): 1, ("b-production",): 0}
 
 
+async def test_row_that_cannot_be_read_makes_no_policy_a_deleted_one():
+    found = samples((await collect(answer("policy_1", "policy_2"), rows=[ROWS[0], ROWS[1] | {"id": None}])).families)
+    assert found["controlcore_policies_withdrawn_present"]["b-sandbox",] == 0
+
+
+def test_module_of_the_engines_own_package_is_no_policy():
+    """OPAL's health check (data.system.opal) is there when no policy is."""
+
+    def module(name, *path):
+        return {"id": name, "ast": {"package": {"path": [{"type": "var", "value": each} for each in ("data", *path)]}}}
+
+    listed = [module("opal.rego", "system", "opal"), module("a", "enabled", "system"), {"id": "b", "ast": None}]
+    assert read_module_ids(Response(200, json.dumps({"result": listed}).encode(), 0.01)) == ("a", "b")
+    assert read_module_ids(Response(200, json.dumps({"result": listed[:1]}).encode(), 0.01)) == ()
+
+
 async def test_modules_may_carry_ids_instead_of_names():
     result = await collect(
         sandbox=answer("policy_1", "policy_2"), identified_by="id", module_pattern=r"^policy_([0-9]+)$"
