@@ -23,7 +23,8 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from exporter.metrics import Metric
-from exporter.collectors import CollectorSettings, Result, Scope, collector
+from exporter.settings import Scope
+from exporter.collector import CollectorSettings, Result, collector
 
 DOORS = Metric("controlcore_doors", "Doors of the building.", labels=("side",))
 
