@@ -11,7 +11,7 @@ from demo.standin import switch
 from demo.standin.datastore import frozen
 from demo.timeline import Report, Timeline, headline
 from demo.watcher import ActTimeoutError, Watcher
-from remediations.states import State
+from remediations.core.model.remediation import State
 
 RESTART = "restart-api"
 SCALE = "scale-api"

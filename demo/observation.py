@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from remediations.journal.port import Record, Remediation
+from remediations.core.model.remediation import Record, Remediation
 from remediations.journal.sqlite import open_journal
 from tools.slowness import scaled
 

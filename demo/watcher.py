@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from demo.observation import Story, read_alerts, read_journal, read_page
 from demo.stage import Stage
 from demo.timeline import Timeline
-from remediations.journal.port import Record
+from remediations.core.model.remediation import Record
 from tools.slowness import scaled
 
 POLL_SECONDS = 0.25

@@ -24,12 +24,13 @@ from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
 from remediations.breakers import reset_breaker
 from remediations.checking import check_everything
 from remediations.commands import actor_here, read_duration, read_name
-from remediations.journal.errors import JournalError
-from remediations.journal.port import Journal, Remediation
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Pause
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.lint import find_placeholders
+from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Pause
 from remediations.planner import replay
-from remediations.policy_lint import find_placeholders
 from remediations.program import make_telemetry, serve
 from remediations.settings import RemediatorSettings
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from chassis.errors import InvariantBroken
 from chassis.http.web_auth import OverloadedError, WebGuard, credentials_of, names_of
-from remediations.acts import MAX_NAME, Actor, Source
+from remediations.core.model.acts import MAX_NAME, Actor, Source
 from remediations.credentials import Credentials, NoCredentialError
 from remediations.roles import Role, Roles
 from remediations.telemetry import Notification

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.client import Call
 from chassis.http.client_auth import authorization
-from remediations.matcher import Matcher, MatcherError, MatchType, forget_expressions, quote
-from remediations.model import Alert
+from remediations.core.model.alert import Alert
+from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, forget_expressions, quote
 from remediations.settings import AlertmanagerSettings
 
 MAX_TEXT = 200

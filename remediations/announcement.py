@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from remediations.model import Mode
+from remediations.core.model.alert import Mode
+from remediations.core.model.names import ACTED, HELD, PLANNED
+from remediations.core.policies.policy import Policy
 from remediations.moments import Moment, MomentKind, Told, harmless
-from remediations.own import ACTED, HELD, PLANNED
-from remediations.policy_model import Policy
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.errors import ControlCoreError
-from remediations import plan as plans
-from remediations.acts import Actor
-from remediations.circumstances import Approval
-from remediations.decision import Plan
-from remediations.digest import plan_hash, resource_version
-from remediations.journal.port import Journal, Record
+from remediations.core.model.acts import Actor
+from remediations.core.model.facts import Approval
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Record
+from remediations.core.model.stored import describe_difference, plan_hash, plan_to_data, resource_version
+from remediations.journal.port import Journal
 
 PROPOSAL = "proposal"
 """Key of a decision's record under which the plan stands that waits for approval."""
@@ -39,10 +39,10 @@ class Answer:
 def proposal_data(plan: Plan) -> dict[str, Any]:
     """The plan that waits, with what an approval of it must name."""
     return {
-        "plan": plans.to_data(plan),
+        "plan": plan_to_data(plan),
         "plan_hash": plan_hash(plan),
         "resource_version": resource_version(plan),
-        "difference": plans.describe_difference(plan),
+        "difference": describe_difference(plan),
     }
 
 

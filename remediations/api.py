@@ -16,12 +16,12 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations import report
 from remediations.access import CALLER
-from remediations.acts import Actor
 from remediations.answers import DEFAULT_SECONDS, Answer, find_proposal, give_answer
 from remediations.api_shape import ROOT, answered, as_json, read_object
 from remediations.breakers import reset_breaker
+from remediations.core.model.acts import Actor
+from remediations.core.model.facts import Pause
 from remediations.journal.port import Journal
-from remediations.model import Pause
 from remediations.shipped import read_openapi
 
 MAX_LISTED = 1000

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from remediations import rehearsal
 from remediations.api_shape import ROOT, answered, as_json, read_object
-from remediations.intake import PayloadError, parse_payload
+from remediations.core.decision_inputs import facts_from_data
+from remediations.core.intake import PayloadError, parse_payload
 from remediations.journal.port import Journal
 from remediations.planner import Planner, replay
-from remediations.recorded import facts_from_data
 
 MAX_PLAN_BYTES = 128 * 1024
 """More would be parsed for longer than a webhook should wait for the event loop."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from chassis.documents import parse_json
 from chassis.http.request_bodies import BodyError, BodyReader, Room
 from remediations.answers import AnswerError
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
 
 ROOT = "/api/v1"
 CALL_SECONDS = 20.0

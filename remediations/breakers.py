@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from remediations.acts import Actor
 from remediations.answers import AnswerError
-from remediations.circumstances import BreakerReset
+from remediations.core.model.acts import Actor
+from remediations.core.model.facts import BreakerReset
 from remediations.journal.port import Journal
 
 MAX_NAMED = 20

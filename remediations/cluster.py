@@ -20,14 +20,13 @@ from chassis.kubernetes.paths import (
     pods_path,
     replica_sets_path,
 )
-from remediations.circumstances import Change, Pods, Template
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import Autoscaler, Budgets, Change, Pods, Template, Workload
 from remediations.delivery import find_delivery, read_managers, read_scalers
 from remediations.environment import Environment, Resolved, resolve_drop_tables
-from remediations.model import Target
 from remediations.new_pods import read_new_pods
 from remediations.once import Once
 from remediations.template import read_changes, read_pods, read_rollouts, read_template, surge, unavailable
-from remediations.workload import Autoscaler, Budgets, Workload
 
 ANNOTATION_PREFIX = "controlcore.io/"
 

@@ -19,18 +19,18 @@ from chassis.clock import SystemClock
 from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations import rehearsal, report
-from remediations.acts import MAX_NAME, Actor, Source
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer
 from remediations.checking import check_everything
-from remediations.circumstances import ProcessStart
-from remediations.intake import PayloadError, parse_payload
+from remediations.core.decision_inputs import facts_from_data
+from remediations.core.intake import PayloadError, parse_payload
+from remediations.core.model.acts import MAX_NAME, Actor, Source
+from remediations.core.model.alert import Alert, Target
+from remediations.core.model.facts import Fact, Facts, ProcessStart
+from remediations.core.policies.policy import Policy, PolicySet
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, Fact, Facts, Target
 from remediations.opening import opened_asking
 from remediations.planner import Planner
-from remediations.policy_model import Policy, PolicySet
-from remediations.recorded import facts_from_data
 from remediations.settings import RemediatorSettings
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -14,29 +14,31 @@ from typing import Any
 from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations import evidence
-from remediations import plan as plans
-from remediations.circumstances import ProcessStart
-from remediations.decision import Act, Decision, Hold, NotNeeded, Plan
+from remediations.core.decision_inputs import INPUTS, Inputs, make_inputs, to_text
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.cluster import Workload
+from remediations.core.model.decision import Act, Decision, Hold, NotNeeded
+from remediations.core.model.errors import TargetBusyError
+from remediations.core.model.facts import Fact, Facts, ProcessStart
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import Remediation, State
+from remediations.core.model.stored import plan_from_data, plan_to_data
+from remediations.core.model.undo import TakingBack
+from remediations.core.policies.policy import Policy, PolicySet, is_revert
 from remediations.facts import read_pauses
 from remediations.gathering import Gathered, Kept, gather
-from remediations.journal.errors import TargetBusyError
-from remediations.journal.port import Journal, Remediation
+from remediations.journal.port import Journal
 from remediations.lease import Lease, Move, changing
-from remediations.model import ANNOTATION_OPERATION, Fact, Facts, Mode, Target
-from remediations.policy_model import Policy, PolicySet, is_revert
 from remediations.questions import ask_mutes
-from remediations.reasons import HoldReason
 from remediations.recollection import recollect
-from remediations.recorded import INPUTS, Inputs, make_inputs, to_text
 from remediations.reverting import judged_by, read_taking_back
 from remediations.rungs import begin_next_rung
 from remediations.sighting import Lookout
 from remediations.sources import Sources
-from remediations.states import State
 from remediations.story import decision_data, describe, facts_data
 from remediations.telemetry import ActionOutcome, Telemetry
-from remediations.undo import TakingBack
-from remediations.workload import Workload
 
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""
@@ -192,7 +194,7 @@ class Decider:
     ) -> Order | None:
         """The plan in the journal, as far as the policy's mode goes."""
         plan = decision.plan
-        stored = changing(plan=plans.to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
+        stored = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
         if policy.mode is Mode.OBSERVE:
             await lease.advance(State.OBSERVED, "decision", data, stored)
             return None
@@ -218,7 +220,7 @@ class Decider:
             remediation = lease.remediation
             await lease.advance(State.EXPIRED, "decision", data, changing(reason=decision.reason.value))
             if remediation.attempts and remediation.plan is not None:
-                action = plans.from_data(remediation.plan).action
+                action = plan_from_data(remediation.plan).action
                 self._desk.telemetry.count_action(remediation.policy, action, ActionOutcome.UNVERIFIED)
             return
         # Never later than the retry: a condition that has gone should close the remediation soon, and `until` is only
@@ -290,7 +292,7 @@ def find_earlier_write(remediation: Remediation, facts: Facts) -> Plan | None:
     if workload is not None:
         marks += [workload.annotations, workload.template_annotations]
         if has_replicas(remediation.plan, workload):
-            return plans.from_data(remediation.plan)
+            return plan_from_data(remediation.plan)
     if any(mark.get(ANNOTATION_OPERATION) == remediation.operation_id for mark in marks):
-        return plans.from_data(remediation.plan)
+        return plan_from_data(remediation.plan)
     return None

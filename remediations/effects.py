@@ -8,11 +8,10 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes.objects import is_ending, is_over
 from chassis.kubernetes.paths import pod_path, resource_path
 from remediations.cluster import ClusterReader, reading
-from remediations.decision import Plan
-from remediations.model import Fact
+from remediations.core.model.cluster import KEDA, Workload
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import Plan
 from remediations.sighting import Lookout
-from remediations.sights import KEDA
-from remediations.workload import Workload
 
 ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})
 

@@ -23,19 +23,18 @@ from dataclasses import dataclass
 
 from chassis.errors import InvariantBroken
 from chassis.log import get_logger
-from remediations import plan as plans
+from remediations.core.model.errors import FenceLostError, JournalError
+from remediations.core.model.plan import Plan, Sending, Sent
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import Outcome, Remediation, State, Verdict
+from remediations.core.model.stored import plan_from_data, plan_to_data
 from remediations.decider import Decider, Desk, Order
-from remediations.decision import Plan
 from remediations.executor import Executor
-from remediations.journal.errors import FenceLostError, JournalError
-from remediations.journal.port import Claim, Remediation
+from remediations.journal.port import Claim
 from remediations.lease import Lease, changing
 from remediations.progress import JournalledProgress, read_progress, was_sent
-from remediations.reasons import HoldReason
 from remediations.reverting import follow_up
-from remediations.senders import Sending, Sent
 from remediations.settings import WorkerSettings
-from remediations.states import Outcome, State, Verdict
 from remediations.story import sent_data
 from remediations.telemetry import ActionOutcome
 from remediations.verification import Verifier
@@ -224,7 +223,7 @@ class Engine:
         """DRY_RUN, with what the server said."""
         outcome = ActionOutcome.DRY_RUN if sent.result is Sending.DONE else ActionOutcome.DRY_RUN_REFUSED
         self._tell(lease, plan, outcome, sent)
-        change = changing(plan=plans.to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
+        change = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
         await lease.advance(State.DRY_RUN, "write", sent_data(sent, is_dry_run=True), change)
 
     async def _look(self, lease: Lease) -> None:
@@ -236,7 +235,7 @@ class Engine:
             return
         if stored is None:
             raise InvariantBroken(f"{lease.remediation.id} is being written without a plan")
-        plan = plans.from_data(stored)
+        plan = plan_from_data(stored)
         _, records = await self._parts.desk.journal.story(lease.remediation.id)
         progress = JournalledProgress(lease, read_progress(records))
         sent = await executor.find_out(plan, progress, lease.until)

@@ -18,7 +18,8 @@ from chassis.errors import BackendError, ConflictError, TransientError
 from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.paths import events_path
 from chassis.log import get_logger
-from remediations.model import FIELD_MANAGER, Mode
+from remediations.core.model.alert import Mode
+from remediations.core.model.names import FIELD_MANAGER
 from remediations.moments import Moment, MomentKind, Told
 from remediations.telemetry import EventStatus, Telemetry
 

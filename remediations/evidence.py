@@ -12,8 +12,8 @@ from typing import Any
 
 from chassis.errors import BackendError
 from chassis.kubernetes.paths import events_path, pod_log_path
-from remediations.model import Target
-from remediations.redaction import is_secret_name, remove_secrets
+from remediations.core.model.alert import Target
+from remediations.core.redaction import is_secret_name, remove_secrets
 from remediations.sighting import Lookout, TextReader
 
 KIND = "evidence"

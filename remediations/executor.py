@@ -21,18 +21,29 @@ from dataclasses import dataclass, field, replace
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.objects import is_ending, is_over
-from remediations import pod_security
-from remediations.decision import Plan
-from remediations.journal.errors import FenceLostError
-from remediations.model import Fact
-from remediations.policy_model import Query
+from remediations.core import pod_security
+from remediations.core.model.errors import FenceLostError
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import (
+    CreateStep,
+    GateStep,
+    HttpStep,
+    PatchStep,
+    Plan,
+    Sending,
+    Sent,
+    SqlStep,
+    Step,
+    leaves_no_mark,
+    namespace_of,
+    starts_pods,
+)
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import Query
 from remediations.progress import Progress
-from remediations.reasons import HoldReason
 from remediations.senders import (
     Caller,
     Key,
-    Sending,
-    Sent,
     Session,
     Writer,
     fill_template,
@@ -40,17 +51,6 @@ from remediations.senders import (
     send_creation,
     send_patch,
     send_statement,
-)
-from remediations.step import (
-    CreateStep,
-    GateStep,
-    HttpStep,
-    PatchStep,
-    SqlStep,
-    Step,
-    leaves_no_mark,
-    namespace_of,
-    starts_pods,
 )
 
 ARRIVED = frozenset({Sending.DONE, Sending.ALREADY_DONE})

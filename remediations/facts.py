@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from remediations.model import Alert, Fact, Facts, Pause, Target
-from remediations.policy_model import KUBELET, Policy, PolicySet, WitnessKind
+from remediations.core.model.alert import Alert, Target
+from remediations.core.model.facts import Fact, Facts, Pause
+from remediations.core.policies.policy import KUBELET, Policy, PolicySet, WitnessKind
 from remediations.questions import Answers, ask_all
 from remediations.sources import Sources
 from remediations.survey import Seen, survey, unseen

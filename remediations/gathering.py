@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from remediations import evidence
-from remediations.decide import ACTIONS
-from remediations.decision import Plan
+from remediations.core.decide import ACTIONS
+from remediations.core.model.action_facts import Need, Sights
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.facts import Facts
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.policy import Policy, PolicySet, at_rung
 from remediations.facts import gather_facts
-from remediations.journal.port import Remediation
-from remediations.model import Facts, Mode, Target
-from remediations.policy_model import Policy, PolicySet, at_rung
 from remediations.sighting import Lookout
-from remediations.sights import Need, Sights
 from remediations.sources import Sources
 
 

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.journal.errors import JournalError
-from remediations.journal.port import Journal, Remediation
+from remediations.core.model.errors import JournalError
+from remediations.core.model.remediation import CLOSED, Remediation, State
+from remediations.core.policies.policy import PolicySet
+from remediations.journal.port import Journal
 from remediations.moments import Told, tell
-from remediations.policy_model import PolicySet
-from remediations.states import CLOSED, State
 
 LOOK_BACK_SECONDS = 900.0
 CATCH_UP = 200

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.clock import Clock
-from remediations.journal.port import Change, Claim, Journal, Record, Remediation
-from remediations.states import CLOSED, State
+from remediations.core.model.remediation import CLOSED, Record, Remediation, State
+from remediations.journal.port import Change, Claim, Journal
 
 
 @dataclass(frozen=True, slots=True)

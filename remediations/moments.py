@@ -11,10 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from remediations.answers import PROPOSAL
-from remediations.journal.port import Record, Remediation
-from remediations.policy_model import Policy
-from remediations.redaction import remove_secrets
-from remediations.states import CLOSED, State
+from remediations.core.model.remediation import CLOSED, Record, Remediation, State
+from remediations.core.policies.policy import Policy
+from remediations.core.redaction import remove_secrets
 
 MAX_TEXT = 500
 MAX_SOURCE = 65_536

@@ -1,8 +1,8 @@
 """Tells from what may be read whether the cluster would take new pods of a Deployment.
 
-Asked are the objects that the template names (ServiceAccount, PriorityClass, RuntimeClass), the namespace's quotas and
-LimitRanges, and the Deployment's own condition ReplicaFailure. Pod Security is asked by a dry run of the write itself
-(`remediations.pod_security`), because only the API server can judge it. Other admission of pods is not known before.
+It reads the objects that the template names (ServiceAccount, PriorityClass, RuntimeClass), the namespace's quotas and
+LimitRanges, and the Deployment's own condition ReplicaFailure. A dry run of the write itself tests Pod Security
+(`remediations.core.pod_security`): only the API server can judge it. Other admission of pods is unknown beforehand.
 """
 
 from __future__ import annotations
@@ -16,19 +16,12 @@ from typing import TYPE_CHECKING, Any
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.paths import resource_path
 from chassis.kubernetes.quantity import parse_quantity
-from remediations.circumstances import NewPods
+from remediations.core.model.facts import NewPods
 
 if TYPE_CHECKING:
     from chassis.kubernetes.client import JsonObject
     from remediations.cluster import ClusterApi
 
-READS = (
-    "list core/resourcequotas",
-    "list core/limitranges",
-    "list core/serviceaccounts",
-    "get core/namespaces",
-)
-"""What reading it needs, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 NAMED = ("cpu", "memory")
 """What a quota wants every container to name: of other resources it counts only what is named (Kubernetes,

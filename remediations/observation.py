@@ -14,16 +14,16 @@ from typing import Any
 from chassis.errors import BackendError
 from chassis.kubernetes.paths import autoscalers_path
 from remediations.cluster import deployment_location
-from remediations.decision import Plan
+from remediations.core.model.cluster import Autoscaler, Workload
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Record
+from remediations.core.policies.policy import Policy
+from remediations.core.verdict import CALLED, Observation
 from remediations.effects import ASKED, ask_effect
-from remediations.journal.errors import JournalError
-from remediations.journal.port import Record
-from remediations.model import Fact
-from remediations.policy_model import Policy
 from remediations.sighting import Lookout
 from remediations.sources import Sources, asked, bounded
-from remediations.verify import CALLED, Observation
-from remediations.workload import Autoscaler, Workload
 
 KIND = "observation"
 NOWHERE = Lookout()

@@ -11,10 +11,11 @@ from chassis.http.client import HttpClient
 from chassis.kubernetes.client import KubernetesClient
 from remediations.alertmanager import Alertmanager
 from remediations.cluster import ClusterApi, ClusterReader
+from remediations.core.model.alert import Alert, Target
+from remediations.core.model.facts import Fact, Facts
+from remediations.core.policies.policy import Policy, PolicySet
 from remediations.facts import gather_facts
 from remediations.gathering import look
-from remediations.model import Alert, Fact, Facts, Target
-from remediations.policy_model import Policy, PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.selftest import prove_once
 from remediations.settings import RemediatorSettings

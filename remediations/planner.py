@@ -10,15 +10,15 @@ from typing import Any
 
 from chassis.clock import Clock
 from remediations import rehearsal
-from remediations.circumstances import ProcessStart
+from remediations.core.decision_inputs import INPUTS, from_text
+from remediations.core.intake import Payload
+from remediations.core.model.facts import Fact, Facts, History, Pause, ProcessStart
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.policy import Policy, PolicySet
 from remediations.facts import read_pauses
-from remediations.intake import Payload
-from remediations.journal.port import Journal, Remediation
-from remediations.model import Fact, Facts, History, Pause
+from remediations.journal.port import Journal
 from remediations.opening import AskFacts
-from remediations.policy_model import Policy, PolicySet
 from remediations.recollection import recollect
-from remediations.recorded import INPUTS, from_text
 from remediations.story import describe
 
 

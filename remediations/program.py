@@ -24,19 +24,19 @@ from chassis.postgres.address import PostgresAddress
 from chassis.process.lifecycle import Lifecycle
 from chassis.process.start_notices import tell, tell_readable
 from chassis.steady_clock import SteadyClock
-from remediations.acts import BY_SIGNAL, Act, ActKind
 from remediations.checking import users_without_role
+from remediations.core.intake import Sameness
+from remediations.core.model.acts import BY_SIGNAL, Act, ActKind
+from remediations.core.model.errors import JournalError
+from remediations.core.policies.policy import PolicySet
 from remediations.credentials import Credentials
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
-from remediations.intake import Sameness
-from remediations.journal.errors import JournalError
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.opening import asking, call_seconds, make_sources, open_cluster
 from remediations.planner import Planner
-from remediations.policy_model import PolicySet
 from remediations.prometheus import PrometheusClient
 from remediations.retention import forget_old
 from remediations.reverting import born

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from remediations.journal.port import Record
+from remediations.core.model.plan import Sending
+from remediations.core.model.remediation import Record
 from remediations.lease import Lease
-from remediations.senders import Sending
 
 KIND = "step"
 INTENT = "intent"

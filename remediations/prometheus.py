@@ -17,9 +17,9 @@ from chassis.clock import Clock
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.client import Call, HttpClient
 from chassis.http.client_auth import authorization
-from remediations.limits import CustomGuard
-from remediations.model import Fact
-from remediations.policy_model import Query
+from remediations.core.model.facts import Fact
+from remediations.core.policies.limits import CustomGuard
+from remediations.core.policies.policy import Query
 from remediations.settings import PrometheusSettings
 
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"

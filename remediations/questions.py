@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from chassis.errors import BackendError, Reason
 from chassis.http.client import Call
-from remediations.limits import ConnectionBudget, CustomGuard
-from remediations.model import Alert, Fact
-from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.core.model.alert import Alert
+from remediations.core.model.facts import Fact
+from remediations.core.policies.limits import ConnectionBudget, CustomGuard
+from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
 from remediations.sources import Sources, asked, bounded
 
 CLIENT_ERROR = 400

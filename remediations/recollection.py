@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from remediations.journal.port import Journal, Remediation, Span
-from remediations.model import History, Pause
-from remediations.policy_model import PolicySet
+from remediations.core.model.facts import History, Pause
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.policy import PolicySet
+from remediations.journal.port import Journal, Span
 from remediations.rungs import HISTORY_SECONDS
 
 

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from remediations import exits, report
-from remediations import plan as plans
-from remediations.decide import decide
-from remediations.decision import Act, Decision, NotNeeded
-from remediations.digest import plan_hash
-from remediations.intake import Payload, match_alerts
-from remediations.journal.port import Match, Remediation
-from remediations.model import Facts, History
-from remediations.policy_model import Policy, PolicySet
-from remediations.recorded import facts_to_data
-from remediations.states import State
+from remediations.core.decide import decide
+from remediations.core.decision_inputs import facts_to_data
+from remediations.core.intake import Payload, match_alerts
+from remediations.core.model.alert import Match
+from remediations.core.model.decision import Act, Decision, NotNeeded
+from remediations.core.model.facts import Facts, History
+from remediations.core.model.remediation import Remediation, State
+from remediations.core.model.stored import describe_difference, plan_hash, plan_to_data
+from remediations.core.policies.policy import Policy, PolicySet
 from remediations.story import decision_data, describe
 
 REHEARSAL_ID = "0" * 24
@@ -103,7 +102,7 @@ def render(rehearsed: tuple[Rehearsed, ...]) -> str:
         lines += [f"  {line}" for line in report.table([("", "GUARD", "ANSWER", "DETAIL"), *rows]).splitlines()]
         lines.append(f"  {kind.upper()} {reason}: {report.printable(detail)}")
         if isinstance(item.decision, Act):
-            lines += [f"    {line}" for line in plans.describe_difference(item.decision.plan).splitlines()]
+            lines += [f"    {line}" for line in describe_difference(item.decision.plan).splitlines()]
         lines.append("")
     return "\n".join(lines)
 
@@ -111,7 +110,11 @@ def render(rehearsed: tuple[Rehearsed, ...]) -> str:
 def _plan_data(decision: Act) -> dict[str, Any]:
     """The plan, its name and its difference."""
     plan = decision.plan
-    return {"plan": plans.to_data(plan), "plan_hash": plan_hash(plan), "difference": plans.describe_difference(plan)}
+    return {
+        "plan": plan_to_data(plan),
+        "plan_hash": plan_hash(plan),
+        "difference": describe_difference(plan),
+    }
 
 
 def _imagined(match: Match, now: float) -> Remediation:

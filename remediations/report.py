@@ -9,11 +9,10 @@ from typing import Any
 
 from chassis.errors import ControlCoreError
 from chassis.log import format_timestamp
-from remediations import plan as plans
-from remediations.acts import Act
-from remediations.circumstances import Approval
-from remediations.journal.port import Record, Remediation
-from remediations.model import Pause
+from remediations.core.model.acts import Act
+from remediations.core.model.facts import Approval, Pause
+from remediations.core.model.remediation import Record, Remediation
+from remediations.core.model.stored import describe_difference, plan_from_data
 
 QUIET = frozenset({"claimed"})
 """Records that say nothing to people; they are in the JSON output."""
@@ -191,9 +190,7 @@ def _decision_lines(data: Mapping[str, Any], remediation: Remediation) -> Iterat
     yield from (f"fact    {line}" for line in _fact_lines(facts))
     if data.get("decision") == "act" and remediation.plan is not None:
         try:
-            yield from (
-                f"plan    {line}" for line in plans.describe_difference(plans.from_data(remediation.plan)).split("\n")
-            )
+            yield from (f"plan    {line}" for line in describe_difference(plan_from_data(remediation.plan)).split("\n"))
         except ControlCoreError as error:
             yield f"plan    {error}"
 

@@ -6,7 +6,7 @@ import asyncio
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
 from remediations.journal.port import Journal
 
 PAUSE_SECONDS = 3600.0

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from chassis.log import format_timestamp
-from remediations import undo as undos
-from remediations.decision import Plan
-from remediations.journal.port import FollowUp, Journal, Match, Remediation
-from remediations.policy_model import Policy, Query, revert_name
-from remediations.states import Outcome, Verdict
-from remediations.undo import TakingBack
+from remediations.core.model.alert import Match
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Outcome, Remediation, Verdict
+from remediations.core.model.undo import TakingBack, merge_undos, undo_from_data, undo_to_data
+from remediations.core.policies.policy import Policy, Query, revert_name
+from remediations.journal.port import FollowUp, Journal
 
 KIND = "scheduled"
 TRIES = 120
@@ -40,7 +40,7 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
         "origin": remediation.id,
         "written_at": written_at,
         "due_at": due_at,
-        "undo": undos.to_data(undo),
+        "undo": undo_to_data(undo),
         "detail": f"takes back {remediation.id} at {format_timestamp(due_at)}: {why}",
     }
     alert = replace(remediation.alert, fingerprint=remediation.id)
@@ -56,7 +56,7 @@ async def read_taking_back(journal: Journal, remediation: Remediation) -> Taking
     since = min(float(data["written_at"]) for data in scheduled)
     ours = [item.remediation for item in await journal.actions_since(since) if item.target == remediation.target]
     marks = dict.fromkeys([*(str(data["origin"]) for data in scheduled), *ours])
-    changes = undos.merge([undos.from_data(data["undo"]) for data in scheduled])
+    changes = merge_undos([undo_from_data(data["undo"]) for data in scheduled])
     return TakingBack(changes, tuple(marks), float(scheduled[-1]["due_at"]))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from remediations.journal.port import Delivery, Journal, Match, Remediation
-from remediations.ladder import rung_number, target_of_rung
-from remediations.model import History
-from remediations.policy_model import PolicySet
+from remediations.core.model.alert import Delivery, Match
+from remediations.core.model.facts import History
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.ladder import rung_number, target_of_rung
+from remediations.core.policies.policy import PolicySet
+from remediations.journal.port import Journal
 
 HISTORY_SECONDS = 86400.0
 """How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""

@@ -26,9 +26,11 @@ from chassis.errors import BackendError, Reason
 from chassis.kubernetes.client import PatchKind
 from chassis.kubernetes.paths import autoscaler_path, deployment_path, deployment_scale_path, pod_path
 from chassis.log import get_logger
-from remediations.decide import ACTIONS
-from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Fact, Mode, Target
-from remediations.policy_model import Policy, PolicySet, at_rung
+from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
+from remediations.core.policies.policy import Policy, PolicySet, at_rung
 from remediations.senders import Patcher
 from remediations.telemetry import Telemetry
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,49 +19,13 @@ from chassis.errors import BackendError, ConfigError, ConflictError, Reason, Tra
 from chassis.http.client import Call, Response
 from chassis.kubernetes.client import Answer, JsonObject, PatchKind
 from remediations.cluster import ClusterApi
-from remediations.model import FIELD_MANAGER
-from remediations.reasons import HoldReason
-from remediations.step import CreateStep, HttpStep, PatchStep, SqlStep
+from remediations.core.model.names import FIELD_MANAGER
+from remediations.core.model.plan import CreateStep, HttpStep, PatchStep, Sending, Sent, SqlStep
+from remediations.core.model.reasons import HoldReason
 
 KINDS = {"strategic": PatchKind.STRATEGIC, "merge": PatchKind.MERGE}
 NEVER_SENT = frozenset({Reason.REFUSED, Reason.DNS, Reason.UNREACHABLE, Reason.TLS, Reason.MALFORMED})
 """A call that fails like this never reached a server that could act on it."""
-
-
-class Sending(StrEnum):
-    """What became of sending a step or a plan."""
-
-    DONE = "done"
-    """Every step was accepted."""
-    ALREADY_DONE = "already_done"
-    """An earlier process had sent it: the object carries the operation id, or the journal says that it had begun."""
-    CHANGED = "changed"
-    """The object changed since it was judged; nothing of the refused step was stored."""
-    REFUSED = "refused"
-    """The server will not have it until somebody changes something (rights, admission, validation)."""
-    HELD = "held"
-    """The server says not now, for the reason in `Sent.hold`; nothing was changed."""
-    UNKNOWN = "unknown"
-    """Nobody answered: it may or may not have arrived."""
-    WAITING = "waiting"
-    """A check between two steps has not come true yet; the rest is sent when it does."""
-    STOPPED = "stopped"
-    """A check between two steps did not come true in time; the rest is never sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The result of sending, for the journal."""
-
-    result: Sending
-    detail: str = ""
-    generation: int | None = None
-    """metadata.generation of the last object written, as the server returned it."""
-    hold: HoldReason | None = None
-    was_sent: bool = True
-    """False: the write never left, because something that it needs is missing or its dry run was refused."""
-    warnings: tuple[str, ...] = ()
-    """What the API server said beside its answer."""
 
 
 class Patcher(Protocol):

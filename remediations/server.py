@@ -24,13 +24,14 @@ from chassis.process import build_info as build
 from remediations.access import Access, require_roles
 from remediations.api import Api
 from remediations.api_decisions import Check, DecisionsApi
+from remediations.core.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
+from remediations.core.model.alert import Delivery
+from remediations.core.model.errors import JournalError
+from remediations.core.policies.policy import PolicySet
 from remediations.credentials import Credentials
 from remediations.facts import read_pauses
-from remediations.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
-from remediations.journal.errors import JournalError
-from remediations.journal.port import Delivery, Journal, Stored
+from remediations.journal.port import Journal, Stored
 from remediations.planner import Planner
-from remediations.policy_model import PolicySet
 from remediations.roles import Roles
 from remediations.telemetry import AlertStatus, Notification, Telemetry
 

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator
 from chassis.config import ConnectionSettings, Section, Settings, settings_config
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import ClientAuthSettings
-from remediations.own import RESERVED_LABELS
+from remediations.core.model.names import RESERVED_LABELS
 from remediations.roles import RolesSettings
 
 PREFIX = "CONTROLCORE_REMEDIATOR_"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chassis.errors import ConfigError, Fault
 from chassis.log import get_logger
-from remediations.policy import parse_policies
-from remediations.policy_model import PolicySet
+from remediations.core.policies.policy import PolicySet
+from remediations.core.policies.reader import parse_policies
 
 
 def read_policies(path: Path) -> PolicySet:

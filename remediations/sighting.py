@@ -13,9 +13,11 @@ from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.objects import is_ending, is_over
 from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
 from remediations.cluster import ClusterApi, condition_of, reading, selects
-from remediations.model import Fact, Target
+from remediations.core.model.action_facts import IdleSessions, Need, Sights
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import KEDA, CronJob, Pod, ScaledObject
+from remediations.core.model.facts import Fact
 from remediations.senders import Session
-from remediations.sights import KEDA, CronJob, IdleSessions, Need, Pod, ScaledObject, Sights
 
 Items = list[JsonObject]
 T = TypeVar("T")

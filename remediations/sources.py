@@ -11,9 +11,10 @@ from typing import Protocol, TypeVar
 from chassis.errors import BackendError
 from chassis.http.client import Call, Response
 from remediations.cluster import ClusterReader
-from remediations.limits import CustomGuard
-from remediations.model import Alert, Fact
-from remediations.policy_model import Query
+from remediations.core.model.alert import Alert
+from remediations.core.model.facts import Fact
+from remediations.core.policies.limits import CustomGuard
+from remediations.core.policies.policy import Query
 
 T = TypeVar("T")
 

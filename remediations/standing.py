@@ -10,10 +10,11 @@ from chassis.errors import ConfigError
 from chassis.kubernetes.client import KubernetesClient
 from remediations import report
 from remediations.checking import check_everything
-from remediations.model import Fact, Mode
-from remediations.policy import parse_policies
-from remediations.policy_lint import find_placeholders
-from remediations.policy_model import PolicySet
+from remediations.core.model.alert import Mode
+from remediations.core.model.facts import Fact
+from remediations.core.policies.lint import find_placeholders
+from remediations.core.policies.policy import PolicySet
+from remediations.core.policies.reader import parse_policies
 from remediations.selftest import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.settings import RemediatorSettings
 

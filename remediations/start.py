@@ -9,9 +9,8 @@ from pathlib import Path
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.circumstances import ProcessStart
+from remediations.core.model.facts import Fact, ProcessStart
 from remediations.journal.port import Journal
-from remediations.model import Fact
 
 NAMESPACE_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where Kubernetes writes a pod's namespace ("Accessing the Kubernetes API from a Pod")."""

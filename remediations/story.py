@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from remediations import sights
 from remediations.answers import PROPOSAL, proposal_data
-from remediations.decision import Act, Decision, GuardOutcome, Hold
-from remediations.model import Fact, Facts
-from remediations.senders import Sent
-from remediations.states import Verdict
+from remediations.core.model.action_facts import action_facts_to_data
+from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
+from remediations.core.model.facts import Fact, Facts
+from remediations.core.model.plan import Sent
+from remediations.core.model.remediation import Verdict
 
 MAX_TEXT = 500
 """So much of one text is kept: an error of the API server can be long."""
@@ -48,7 +48,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "workload": _fact_data(facts.workload),
         "autoscalers": _fact_data(facts.autoscalers),
         "budgets": _fact_data(facts.budgets),
-        "sights": sights.to_data(facts.sights),
+        "sights": action_facts_to_data(facts.sights),
         "pauses": [asdict(pause) for pause in facts.pauses],
         "start": _fact_data(facts.start),
         "mutes": _fact_data(facts.mutes),

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from chassis.errors import BackendError
 from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.paths import autoscalers_path, disruption_budgets_path, pods_path
-from remediations.circumstances import Change, Pods, Template
 from remediations.cluster import ClusterReader, choose_budgets, deployment_location
-from remediations.model import Fact, Mode, Target
-from remediations.policy_model import KUBELET, Policy
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.cluster import Autoscaler, Budgets, Change, Pods, Template, Workload
+from remediations.core.model.facts import Fact
+from remediations.core.policies.policy import KUBELET, Policy
 from remediations.sources import bounded
 from remediations.template import references
-from remediations.workload import Autoscaler, Budgets, Workload
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 from chassis.http.connection_limits import Dropped
 from chassis.process.build_info import build_info, version
 from chassis.process.loop_watchdog import LoopWatchdog
+from remediations.core.model.remediation import CLOSED, State
 from remediations.journal.port import Sizes
-from remediations.states import CLOSED, State
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.objects import is_ending, is_over
 from chassis.kubernetes.paths import config_map_path, resource_path
-from remediations.circumstances import Change, Pods, Source, Template
+from remediations.core.model.cluster import Change, Pods, Source, Template
+from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
+from remediations.core.policies.time_windows import parse_clock
 from remediations.delivery import find_controllers
-from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER
-from remediations.windows import parse_clock
 
 if TYPE_CHECKING:
     from remediations.cluster import ClusterApi

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chassis.log import get_logger
-from remediations import plan as plans
+from remediations.core.model.errors import JournalError
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Outcome, State, Verdict
+from remediations.core.model.stored import plan_from_data
+from remediations.core.verdict import verdict
 from remediations.decider import Desk
-from remediations.decision import Plan
-from remediations.journal.errors import JournalError
 from remediations.lease import Lease, changing
 from remediations.observation import KIND, from_records, observe, to_data
 from remediations.reverting import follow_up
 from remediations.rungs import begin_next_rung
-from remediations.states import Outcome, State, Verdict
 from remediations.telemetry import ActionOutcome
-from remediations.verify import verdict
 
 SLOWEST_SECONDS = 10.0
 """Longest pause between two looks; a long verification looks less often than a young one."""
@@ -45,7 +45,7 @@ class Verifier:
         policy = desk.policies().named(remediation.policy)
         if remediation.plan is None:
             raise JournalError(f"{remediation.id} is being verified without a plan")
-        plan = plans.from_data(remediation.plan)
+        plan = plan_from_data(remediation.plan)
         if policy is None:
             await self._close(lease, plan, Verdict(Outcome.UNVERIFIED, "the policy is not in the policy file any more"))
             return

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
-from remediations.redaction import remove_secrets
+from remediations.core.redaction import remove_secrets
 
 SECRETS = ("s3cr3t-Word/77", "hunter2hunter2", "p@ss w:rd&4%x", "qu\"ote'd\\9x1", "Grüße-aus-07", "0123456789abcdef")
 """Values with the characters that encodings change."""

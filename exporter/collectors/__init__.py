@@ -1,8 +1,8 @@
-"""How a collector registers itself, and how it is found: one file here, no second edit.
+"""How collectors are found: one file in a folder here, no second edit.
 
-A module `exporter/collectors/ROOM/NAME.py` defines one class decorated with `@collector(...)`, registered under the
-file's name. The decorator only attaches a frozen `CollectorSpec`; `discover()` imports the package's modules and
-gathers the specs.
+A module `exporter/collectors/FOLDER/NAME.py` defines one class decorated with `@collector(...)`, registered under the
+file's name. The decorator only attaches a frozen `CollectorSpec`; `discover()` imports the modules of all
+folders and gathers the specs.
 """
 
 from __future__ import annotations

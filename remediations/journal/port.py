@@ -11,47 +11,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from remediations.acts import Act, Actor
-from remediations.circumstances import Approval, BreakerReset
-from remediations.model import Alert, PastAction, Pause, Target
-from remediations.states import State
+from remediations.core.model.acts import Act, Actor
+from remediations.core.model.alert import Delivery, Match, Target
+from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
+from remediations.core.model.remediation import Record, Remediation, State
 
 MAX_ARRIVALS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """An alert together with the policy and target that it was matched to."""
-
-    alert: Alert
-    policy: str
-    target: Target
-    content: str = ""
-    """Digest of what the alert is about, without what differs between two senders of the same; empty: not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A piece of a payload that could not be read: kept as it came, bounded."""
-
-    problem: str
-    raw: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What one webhook request brought, after matching."""
-
-    received_at: float
-    matches: tuple[Match, ...]
-    unmatched: int = 0
-    quarantined: tuple[Quarantined, ...] = ()
-    duplicate_seconds: float = 0.0
-    """A firing alert with the content of one stored less than this long ago is the same delivery again: it joins what
-    is open, and begins nothing when that has closed with a result. In between a `resolved` makes it a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,43 +34,6 @@ class Stored:
     """Ids of open remediations whose alert was reported resolved (a hint, nothing more)."""
     duplicates: int = 0
     """Alerts that were delivered twice and whose remediation has closed: stored before, nothing began."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remediation:
-    """One remediation as it stands."""
-
-    id: str
-    policy: str
-    target: Target
-    state: State
-    alert: Alert
-    created_at: float
-    updated_at: float
-    fence: int
-    lease_until: float | None
-    next_at: float
-    """Unix seconds before which no worker need look at it again."""
-    operation_id: str | None = None
-    reason: str = ""
-    """Reason of the last decision or outcome, from a closed set."""
-    plan: Mapping[str, Any] | None = None
-    """The stored plan (model.Plan as JSON-able data) once there is one."""
-    written_at: float | None = None
-    attempts: int = 0
-    is_resolved: bool = False
-    """Whether Alertmanager has said `resolved`; proves nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line of a remediation's story; never changed once written."""
-
-    at: float
-    kind: str
-    """received | joined | resolved | claimed | decision | plan | evidence | write | verification | closed …"""
-    state: State
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

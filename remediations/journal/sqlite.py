@@ -14,16 +14,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from remediations.acts import Act, ActKind, Actor
+from remediations.core.model.acts import Act, ActKind, Actor
+from remediations.core.model.alert import Delivery
+from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
+from remediations.core.model.facts import Pause
+from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.errors import FenceLostError, JournalError, TargetBusyError
-from remediations.journal.port import Change, Claim, Delivery, Record, Remediation, Sizes, Stored
+from remediations.journal.port import Change, Claim, Sizes, Stored
 from remediations.journal.sqlite_answers import SqliteAnswers
 from remediations.journal.sqlite_delivery import schedule, store_delivery
 from remediations.journal.sqlite_rows import IdSource, read_record, read_remediation, store_act, to_json, to_text
 from remediations.journal.sqlite_thread import MAX_LOG_BYTES, SqliteThread
-from remediations.model import Pause
-from remediations.states import CLOSED, State, require_transition
 
 
 class SqliteJournal(SqliteAnswers):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from remediations.acts import Act, ActKind, Actor
-from remediations.circumstances import Approval, BreakerReset
+from remediations.core.model.acts import Act, ActKind, Actor
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Approval, BreakerReset
+from remediations.core.model.remediation import CLOSED, State
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.errors import JournalError
 from remediations.journal.sqlite_history import SqliteHistory, read_approval
 from remediations.journal.sqlite_rows import read_act, store_act, to_json, to_text
-from remediations.states import CLOSED, State
 
 
 class SqliteAnswers(SqliteHistory):

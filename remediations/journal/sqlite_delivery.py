@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from remediations.core.model.alert import Alert, Delivery, Match, Quarantined, Target
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import Delivery, FollowUp, Match, Quarantined, Stored
+from remediations.journal.port import FollowUp, Stored
 from remediations.journal.sqlite_memory import Memory
 from remediations.journal.sqlite_rows import IdSource, to_json, to_text
-from remediations.model import Alert, Target
 
 Key = tuple[str, Target]
 

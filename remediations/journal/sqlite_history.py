@@ -8,12 +8,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from remediations.circumstances import Approval, BreakerReset
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
+from remediations.core.model.remediation import Remediation
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import MAX_ARRIVALS, Recollection, Remediation, Span
+from remediations.journal.port import MAX_ARRIVALS, Recollection, Span
 from remediations.journal.sqlite_rows import read_action, to_text
 from remediations.journal.sqlite_thread import SqliteThread
-from remediations.model import PastAction, Pause, Target
 
 
 class SqliteHistory:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from remediations.core.model.alert import Match
+from remediations.core.model.remediation import State
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import Match
 from remediations.journal.sqlite_rows import to_text
-from remediations.states import State
 
 LEAST_SECONDS = 3600.0
 """Contents and arrivals are remembered at least this long: a storm is judged by them."""

@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from remediations.acts import Act, ActKind, Actor, Source
+from remediations.core.model.acts import Act, ActKind, Actor, Source
+from remediations.core.model.alert import Alert, Target
+from remediations.core.model.facts import PastAction
+from remediations.core.model.remediation import Record, Remediation, State
 from remediations.journal import sqlite_statements as sql
-from remediations.journal.port import Record, Remediation
-from remediations.model import Alert, PastAction, Target
-from remediations.states import State
 
 SEQUENCE_LIMIT = 0x10000
 ENCODER = json.JSONEncoder(default=dict)

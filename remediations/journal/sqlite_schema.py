@@ -1,14 +1,14 @@
 """The tables of the SQLite journal, as numbered steps that only go forward.
 
 A step that has been released is never edited: the next change is the next step. The lists of states stand in indexes
-and therefore here as text; a test compares them with `remediations.states`.
+and therefore here as text; a test compares them with `remediations.core.model.remediation`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
 
 APPLICATION_ID = 0x43435244
 """PRAGMA application_id of a journal, so that another program's database is never written to."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
 from remediations.journal.ownership import Ownership
 from remediations.journal.port import Sizes
 from remediations.journal.sqlite_schema import prepare

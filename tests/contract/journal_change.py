@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import InvariantBroken
-from remediations.journal.errors import FenceLostError, JournalError, TargetBusyError
-from remediations.journal.port import Change, FollowUp, Journal, Record
-from remediations.states import CLOSED, TRANSITIONS, State
+from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
+from remediations.core.model.remediation import CLOSED, TRANSITIONS, Record, State
+from remediations.journal.port import Change, FollowUp, Journal
 from tests.contract.journal_opening import API, PATHS, T0, Opening, change, match
 
 FOLLOW = FollowUp(match("scale-api:revert"), T0 + 100, {"origin": "1"})

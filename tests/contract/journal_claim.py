@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.errors import FenceLostError, TargetBusyError
+from remediations.core.model.errors import FenceLostError, TargetBusyError
+from remediations.core.model.remediation import IN_FLIGHT, State
 from remediations.journal.port import Journal
-from remediations.states import IN_FLIGHT, State
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.port import Journal, Match, Quarantined
-from remediations.model import Alert, Target
-from remediations.states import State
+from remediations.core.model.alert import Alert, Match, Quarantined, Target
+from remediations.core.model.remediation import State
+from remediations.journal.port import Journal
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 
 

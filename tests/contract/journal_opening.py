@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.port import Change, Claim, Delivery, Journal, Match, Quarantined, Record, Stored
-from remediations.model import Alert, Target
-from remediations.states import State
+from remediations.core.model.alert import Alert, Delivery, Match, Quarantined, Target
+from remediations.core.model.remediation import Record, State
+from remediations.journal.port import Change, Claim, Journal, Stored
 
 T0 = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from remediations.circumstances import Approval, BreakerReset
-from remediations.journal.errors import FenceLostError, JournalError
-from remediations.journal.port import Journal, Quarantined, Recollection, Span
-from remediations.model import Pause, Target
-from remediations.states import State
+from remediations.core.model.alert import Quarantined, Target
+from remediations.core.model.errors import FenceLostError, JournalError
+from remediations.core.model.facts import Approval, BreakerReset, Pause
+from remediations.core.model.remediation import State
+from remediations.journal.port import Journal, Recollection, Span
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 from tests.fakes.decisions import SAM
 

@@ -6,19 +6,18 @@ from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from remediations.acts import Actor, Source
-from remediations.circumstances import Pods, ProcessStart, Template
-from remediations.decide import ACTIONS, GUARDS
-from remediations.decision import GuardOutcome
-from remediations.guards import GuardInput
-from remediations.journal.port import Remediation
-from remediations.matcher import Matcher, MatchType
-from remediations.model import Alert, Fact, Facts, History, Mode, PastAction, Target
-from remediations.policy_model import Policy, PolicySet, Query, Witness, WitnessKind
-from remediations.sights import ScaledObject, Sights
-from remediations.states import State
-from remediations.windows import Window
-from remediations.workload import Autoscaler, Budgets, Workload
+from remediations.core.decide import ACTIONS, GUARDS
+from remediations.core.guard import GuardInput
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.acts import Actor, Source
+from remediations.core.model.alert import Alert, Mode, Target
+from remediations.core.model.cluster import Autoscaler, Budgets, Pods, ScaledObject, Template, Workload
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Fact, Facts, History, PastAction, ProcessStart
+from remediations.core.model.remediation import Remediation, State
+from remediations.core.policies.matchers import Matcher, MatchType
+from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.core.policies.time_windows import Window
 
 NOW = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")

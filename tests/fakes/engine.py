@@ -11,20 +11,20 @@ from typing import Any
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Call, Response
-from remediations.circumstances import ProcessStart
 from remediations.cluster import ClusterReader
+from remediations.core.model.alert import Alert, Delivery, Match, Target
+from remediations.core.model.facts import Fact, ProcessStart
+from remediations.core.model.remediation import CLOSED, Record, Remediation
+from remediations.core.policies.policy import Policy, PolicySet
 from remediations.decider import Desk
 from remediations.engine import Engine, EngineParts
 from remediations.executor import Executor, Tools
-from remediations.journal.port import Delivery, Journal, Match, Record, Remediation
+from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, Fact, Target
-from remediations.policy_model import Policy, PolicySet
 from remediations.senders import Caller
 from remediations.settings import WorkerSettings
 from remediations.sighting import Lookout
 from remediations.sources import Muting, Sources
-from remediations.states import CLOSED
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, LABELS, NOW, a_policy_set, restart_policy

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 from chassis.http.client import Call, Response
+from remediations.core.model.alert import Target
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import Policy
 from remediations.journal.port import Journal
-from remediations.model import Target
-from remediations.policy_model import Policy
-from remediations.reasons import HoldReason
 from tests.fakes.decisions import API, restart_policy
 from tests.fakes.engine import LEASE_SECONDS, Killed, World
 from tests.fakes.prometheus import FakeWeb

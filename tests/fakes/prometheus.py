@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from chassis.clock import Clock
 from chassis.http.client import Call, Response
-from remediations.limits import CustomGuard
-from remediations.model import Fact
-from remediations.policy_model import Query
+from remediations.core.model.facts import Fact
+from remediations.core.policies.limits import CustomGuard
+from remediations.core.policies.policy import Query
 
 Answer = bool | None | Callable[[], bool | None]
 

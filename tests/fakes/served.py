@@ -14,11 +14,10 @@ import aiohttp
 
 from chassis.http.server import serving
 from remediations.api_decisions import Check
-from remediations.circumstances import ProcessStart
+from remediations.core.model.facts import Fact, Facts, ProcessStart
 from remediations.credentials import Credentials
 from remediations.journal.port import Journal
 from remediations.journal.sqlite import SqliteJournal, open_journal
-from remediations.model import Fact, Facts
 from remediations.planner import Planner
 from remediations.roles import HoldersSettings, Roles, RolesSettings
 from remediations.server import Parts, Server

@@ -10,21 +10,21 @@ from typing import Any
 
 import yaml
 
-from remediations.circumstances import Change, NewPods, ProcessStart, Source, Template
-from remediations.decide import ACTIONS
-from remediations.guards import GuardInput
-from remediations.ladder import rung_number
-from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
-from remediations.matcher import parse_matchers
-from remediations.model import Fact, Facts, History, Mode, Pause
-from remediations.policy import parse_policies
-from remediations.policy_model import Policy, PolicySet, Query, Rung, as_revert, at_rung, choose_target, matches
+from remediations.core.decide import ACTIONS
+from remediations.core.guard import GuardInput
+from remediations.core.model.action_facts import IdleSessions, Sights
+from remediations.core.model.alert import Mode
+from remediations.core.model.cluster import Autoscaler, Budgets, Change, CronJob, Pod, Source, Template
+from remediations.core.model.facts import Fact, Facts, History, NewPods, Pause, ProcessStart
+from remediations.core.model.remediation import State
+from remediations.core.model.undo import TakingBack, Undo
+from remediations.core.policies.ladder import rung_number
+from remediations.core.policies.limits import ConnectionBudget, CustomGuard, HoldIf
+from remediations.core.policies.matchers import parse_matchers
+from remediations.core.policies.policy import Policy, PolicySet, Query, Rung, as_revert, at_rung, choose_target, matches
+from remediations.core.policies.reader import parse_policies
 from remediations.reverting import judged_by
 from remediations.shipped import read_policies
-from remediations.sights import CronJob, IdleSessions, Pod, Sights
-from remediations.states import State
-from remediations.undo import TakingBack, Undo
-from remediations.workload import Autoscaler, Budgets
 from tests.fakes import decisions as fakes
 from tests.fakes.decisions import NOW
 

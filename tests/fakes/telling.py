@@ -8,10 +8,9 @@ from typing import Any
 
 from chassis.errors import BackendError
 from chassis.http.client import Call, Response
-from remediations.journal.port import Record
+from remediations.core.model.remediation import Record, State
+from remediations.core.policies.policy import Policy
 from remediations.moments import Told, tell
-from remediations.policy_model import Policy
-from remediations.states import State
 from tests.fakes.decisions import NOW, a_remediation, restart_policy
 
 FACTS = {"workload": {"value": {"uid": "uid-1"}}}

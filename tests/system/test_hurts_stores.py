@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from remediations import grants
-from remediations.recorded import from_text
+from remediations.core.decision_inputs import from_text
 from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import TOKEN, RemediatorServer
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held

@@ -11,7 +11,7 @@ import pytest
 from chassis.errors import PermanentError
 from chassis.kubernetes.quantity import parse_quantity
 from exporter.collectors.policy_engine.opa_page import LABEL
-from remediations.redaction import remove_secrets
+from remediations.core.redaction import remove_secrets
 from tools.slowness import scaled
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from remediations import actions
+from remediations.core import actions
 from tools.policies.parts import Schema
 
 PAGE = Path(__file__).parents[2] / "docs" / "policies.md"

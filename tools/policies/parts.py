@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from remediations import policy, policy_sections
-from remediations.document import MAX_TEXT, Range
+from remediations.core.policies import reader, sections
+from remediations.core.yaml_node import MAX_TEXT, Range
 from tools.policies.words import WORDS
 
 Schema = dict[str, Any]
@@ -67,12 +67,12 @@ def whole(pattern: str) -> Schema:
 
 def name_text() -> Schema:
     """A name."""
-    return whole(policy_sections.NAME.pattern)
+    return whole(sections.NAME.pattern)
 
 
 def url_text() -> Schema:
     """A URL without credentials."""
-    return whole(policy.URL.pattern)
+    return whole(reader.URL.pattern)
 
 
 def integer(limits: Range) -> Schema:
@@ -82,5 +82,5 @@ def integer(limits: Range) -> Schema:
 
 def number(name: str) -> Schema:
     """A number within the limits that its name has everywhere."""
-    limits = policy_sections.NUMBERS[name]
+    limits = sections.NUMBERS[name]
     return {"type": "number", "minimum": as_json(limits.least), "maximum": as_json(limits.most)}

@@ -11,11 +11,20 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from remediations import actions, policy, policy_sections
-from remediations.actions import ActionSpec, Effect, Parameter, ParameterKind
-from remediations.limits import BreakerLimit, ConnectionBudget, Consent, CustomGuard, HoldIf, Scope, StormLimit
-from remediations.model import Mode
-from remediations.policy_model import KUBELET, Policy, PolicySet, Query, Rung, Witness, WitnessKind
+from remediations.core import actions
+from remediations.core.action import ActionSpec, Effect, Parameter, ParameterKind
+from remediations.core.model.alert import Mode
+from remediations.core.policies import reader, sections
+from remediations.core.policies.limits import (
+    BreakerLimit,
+    ConnectionBudget,
+    Consent,
+    CustomGuard,
+    HoldIf,
+    Scope,
+    StormLimit,
+)
+from remediations.core.policies.policy import KUBELET, Policy, PolicySet, Query, Rung, Witness, WitnessKind
 from tools.policies.parts import (
     Schema,
     array,
@@ -35,7 +44,7 @@ from tools.policies.words import WORDS
 FILE = Path(__file__).parents[2] / "remediations" / "shipped" / "policies.schema.json"
 QUERY_PARTS = ("promql", "collectors", "max_age_seconds")
 ACTING = (Mode.APPROVE, Mode.AUTO)
-DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(policy.DATABASES))})(?:[-.]|$)"
+DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(reader.DATABASES))})(?:[-.]|$)"
 """A name that has the name of a database between its dots and dashes."""
 PATCHING = "workload"
 """Name of the definition of targets that are no database."""
@@ -57,11 +66,11 @@ def build_schema() -> Schema:
 def _top() -> dict[str, Schema]:
     """The keys of the file."""
     return {
-        "version": {"const": policy.VERSION},
+        "version": {"const": reader.VERSION},
         "identity": refer("matchers"),
         "dependencies": mapping(refer("query")),
         "graph": {"type": "object", "additionalProperties": refer("names")},
-        "max_actions": integer(policy_sections.COUNT),
+        "max_actions": integer(sections.COUNT),
         "max_actions_seconds": number("max_actions_seconds"),
         "budgets": array(refer("budget")),
         "freeze": array(refer("window")),
@@ -89,15 +98,15 @@ def _definitions() -> dict[str, Schema]:
         "window": _window(),
         "matchers": _matchers(),
         "names": array(name_text(), is_unique=True),
-        "promql": text() | {"not": {"pattern": policy_sections.ALERTS.pattern}},
+        "promql": text() | {"not": {"pattern": sections.ALERTS.pattern}},
     }
 
 
 def _policy() -> Schema:
     """One policy; what its action demands hangs on the action's name."""
-    seconds = {name: number(name) for name in policy.POLICY_SECONDS}
+    seconds = {name: number(name) for name in reader.POLICY_SECONDS}
     parts = {
-        "name": name_text() | {"not": {"const": policy.RESERVED}},
+        "name": name_text() | {"not": {"const": reader.RESERVED}},
         "action": {"enum": sorted(actions.offered())},
         "mode": {"enum": [mode.value for mode in Mode]},
         "match": refer("matchers"),
@@ -112,7 +121,7 @@ def _policy() -> Schema:
         "connections": refer("connections"),
         "schedule": array(refer("window")),
         "freeze": array(refer("window")),
-        "budget_actions": integer(policy_sections.COUNT),
+        "budget_actions": integer(sections.COUNT),
         "ladder": array(refer("rung"), least=1),
         **seconds,
     }
@@ -171,9 +180,9 @@ def _parameter(item: Parameter) -> Schema:
 def _target() -> Schema:
     """An object on the allow-list."""
     parts = {
-        "namespace": whole(policy.LABEL.pattern),
+        "namespace": whole(reader.LABEL.pattern),
         "kind": {"enum": sorted({kind for spec in actions.offered().values() for kind in spec.kinds})},
-        "name": whole(policy.SUBDOMAIN.pattern),
+        "name": whole(reader.SUBDOMAIN.pattern),
     }
     return closed("target", None, parts, tuple(parts))
 
@@ -238,7 +247,7 @@ def _connections() -> dict[str, Schema]:
     """What a replica costs the database."""
     query = _query_parts()
     return {
-        "per_replica": integer(policy_sections.COUNT),
+        "per_replica": integer(sections.COUNT),
         "limit": query["promql"],
         "collectors": query["collectors"],
         "max_age_seconds": query["max_age_seconds"],
@@ -250,7 +259,7 @@ def _budget() -> dict[str, Schema]:
     """At most so many writes in so much time."""
     return {
         "scope": {"enum": [word.value for word in Scope]},
-        "most": integer(policy_sections.COUNT),
+        "most": integer(sections.COUNT),
         "seconds": number("seconds"),
     }
 
@@ -258,12 +267,12 @@ def _budget() -> dict[str, Schema]:
 def _storm() -> dict[str, Schema]:
     """When alerts are a storm."""
     names = ("window_seconds", "cooldown_seconds")
-    return {"alerts": integer(policy_sections.ARRIVALS), **{name: number(name) for name in names}}
+    return {"alerts": integer(sections.ARRIVALS), **{name: number(name) for name in names}}
 
 
 def _breaker() -> dict[str, Schema]:
     """When repairs that do not help stop."""
-    return {"failures": integer(policy_sections.COUNT), "close_seconds": number("close_seconds")}
+    return {"failures": integer(sections.COUNT), "close_seconds": number("close_seconds")}
 
 
 def _matchers() -> Schema:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from demo.files import PLAYED, Pace, alertmanager_configuration, demo_policies, prometheus_files
-from remediations.model import Mode
-from remediations.policy import parse_policies
+from remediations.core.model.alert import Mode
+from remediations.core.policies.reader import parse_policies
 from tools.servers.generation import Generation
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from remediations.policy import parse_policies
+from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tests.fakes.chart import EXAMPLES, OPERATOR, read_example
 from tools.chart import Manifest, find_object, render

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chassis.kubernetes.client import KubernetesClient
-from remediations.model import Fact, Target
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import Fact
 from remediations.selftest import OUTSIDER, changes_of, prove
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tools.chart import REMEDIATOR, Manifest, render

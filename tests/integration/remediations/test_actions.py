@@ -13,15 +13,15 @@ from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
 from chassis.kubernetes.client import KubernetesClient
 from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
-from remediations.actions import ActionInput
 from remediations.cluster import ClusterReader, choose_budgets
-from remediations.decide import ACTIONS
-from remediations.decision import Plan
+from remediations.core.action import ActionInput
+from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import Plan, Sending
+from remediations.core.model.reasons import HoldReason
 from remediations.effects import Standing, ask_effect
 from remediations.executor import Executor, Tools
-from remediations.model import Fact, Target
-from remediations.reasons import HoldReason
-from remediations.senders import Sending
 from remediations.sighting import Lookout
 from tests.fakes.decisions import facts
 from tools.slowness import scaled

@@ -14,9 +14,9 @@ from chassis.clock import SystemClock
 from chassis.errors import BackendError
 from chassis.http.client import HttpClient
 from remediations.alertmanager import Alertmanager
-from remediations.limits import CustomGuard, HoldIf
-from remediations.model import Alert
-from remediations.policy_model import Query
+from remediations.core.model.alert import Alert
+from remediations.core.policies.limits import CustomGuard, HoldIf
+from remediations.core.policies.policy import Query
 from remediations.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from tests.fakes.waiting import wait_for

@@ -16,14 +16,14 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
 from remediations import grants
-from remediations.actions import ActionInput
-from remediations.decide import ACTIONS
-from remediations.decision import GuardOutcome, Plan
+from remediations.core.action import ActionInput
+from remediations.core.decide import ACTIONS
+from remediations.core.model.action_facts import Need
+from remediations.core.model.alert import Target
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.plan import Plan, Sending
 from remediations.executor import Executor, Tools
-from remediations.model import Target
-from remediations.senders import Sending
 from remediations.sighting import Lookout
-from remediations.sights import Need
 from tests.fakes.decisions import facts
 
 DATABASE = Target("control-core", "Database", "postgresql")

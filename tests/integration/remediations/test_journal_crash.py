@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from remediations.core.model.remediation import State
 from remediations.journal.sqlite import open_journal
-from remediations.states import State
 
 ROOT = Path(__file__).parents[3]
 WRITER = """
@@ -18,8 +18,8 @@ import asyncio, sys
 from pathlib import Path
 from remediations.journal.port import Change, Delivery, Match, Record
 from remediations.journal.sqlite import open_journal
-from remediations.model import Alert, Target
-from remediations.states import State
+from remediations.core.model.facts import Alert, Target
+from remediations.core.model.remediation import State
 
 async def main():
     async with open_journal(Path(sys.argv[1])) as journal:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from remediations.policy import parse_policies
+from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tools.build import locate
 from tools.slowness import scaled

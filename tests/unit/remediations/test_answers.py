@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.acts import Actor, Source
 from remediations.answers import Answer, AnswerError, find_proposal, give_answer, proposal_data
-from remediations.decision import Plan
-from remediations.digest import plan_hash, resource_version
-from remediations.journal.port import Change, Delivery, Journal, Match, Record
+from remediations.core.model.acts import Actor, Source
+from remediations.core.model.alert import Delivery, Match
+from remediations.core.model.plan import PatchStep, Plan
+from remediations.core.model.remediation import Record, State
+from remediations.core.model.stored import plan_hash, resource_version
+from remediations.journal.port import Change, Journal
 from remediations.journal.sqlite import open_journal
-from remediations.states import State
-from remediations.step import PatchStep
 from tests.fakes.decisions import API, NOW, an_alert
 
 PLAN = Plan(

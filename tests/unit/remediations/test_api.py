@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from remediations.acts import ActKind
 from remediations.answers import proposal_data
-from remediations.digest import plan_hash
-from remediations.journal.port import Change, Record
+from remediations.core.model.acts import ActKind
+from remediations.core.model.remediation import Record, State
+from remediations.core.model.stored import plan_hash
+from remediations.journal.port import Change
 from remediations.shipped import read_openapi
-from remediations.states import State
 from tests.fakes.decisions import NOW
 from tests.fakes.served import GOOD, RIGHT, Running, running
 from tests.unit.remediations.test_answers import PLAN

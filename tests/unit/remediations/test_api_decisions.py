@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from remediations import api_decisions
-from remediations.journal.port import Change, Record
-from remediations.model import Fact, History
-from remediations.recorded import facts_to_data, make_inputs, to_text
-from remediations.states import State
+from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
+from remediations.core.model.facts import Fact, History
+from remediations.core.model.remediation import Record, State
+from remediations.journal.port import Change
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation, facts, restart_policy
 from tests.fakes.served import GOOD, RIGHT, Running, running
 from tests.integration.remediations.running import POLICIES

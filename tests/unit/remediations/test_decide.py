@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from chassis.errors import InvariantBroken
-from remediations.decide import ACTIONS, GUARDS, decide, judge, operation_id
-from remediations.decision import Act, GuardOutcome, Hold, NotNeeded
-from remediations.guards import GuardSpec
-from remediations.model import Fact, History, Pause, Target
-from remediations.reasons import HoldReason
+from remediations.core.decide import ACTIONS, GUARDS, decide, judge, operation_id
+from remediations.core.guard import GuardSpec
+from remediations.core.model.alert import Target
+from remediations.core.model.decision import Act, GuardOutcome, Hold, NotNeeded
+from remediations.core.model.facts import Fact, History, Pause
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import (
     API,
     NOW,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.decide import ACTIONS, GUARDS, judge
-from remediations.decision import Act, Hold
-from remediations.guards import GuardInput
-from remediations.model import Facts
-from remediations.sights import Sights
+from remediations.core.decide import ACTIONS, GUARDS, judge
+from remediations.core.guard import GuardInput
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.decision import Act, Hold
+from remediations.core.model.facts import Facts
 from tests.fakes.decisions import unknown
 from tests.fakes.situations import Situation, requests_of
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, fields, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.circumstances import Change, ProcessStart, Template
-from remediations.decide import GUARDS, judge
-from remediations.decision import Act, Hold
-from remediations.model import Fact, Facts, History, Pause, Target
-from remediations.reasons import HoldReason
-from remediations.workload import Budgets
+from remediations.core.decide import GUARDS, judge
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import Budgets, Change, Template
+from remediations.core.model.decision import Act, Hold
+from remediations.core.model.facts import Fact, Facts, History, Pause, ProcessStart
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import (
     API,
     LABELS,

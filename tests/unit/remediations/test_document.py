@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import ConfigError
-from remediations.document import MAX_TEXT, Range, read_yaml
+from remediations.core.yaml_node import MAX_TEXT, Range, read_yaml
 
 
 def read(text: str):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remediations.decision import Plan
+from remediations.core.model.plan import Plan
 from remediations.effects import ask_effect
 from remediations.sighting import Lookout
 from tests.fakes.decisions import API

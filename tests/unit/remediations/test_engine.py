@@ -13,9 +13,10 @@ import structlog
 
 from chassis import log
 from chassis.errors import InvariantBroken, Reason, TransientError
-from remediations.journal.errors import JournalError
-from remediations.model import ANNOTATION_OPERATION, Pause
-from remediations.states import State
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Pause
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.remediation import State
 from tests.fakes.decisions import NOW, SAM
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from remediations.limits import BreakerLimit
-from remediations.states import State
+from remediations.core.model.remediation import State
+from remediations.core.policies.limits import BreakerLimit
 from tests.fakes.decisions import restart_policy
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

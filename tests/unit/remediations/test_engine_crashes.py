@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remediations.states import State
+from remediations.core.model.remediation import State
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world, is_all_closed
 
 

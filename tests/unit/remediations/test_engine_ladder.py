@@ -6,10 +6,10 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
+from remediations.core.model.alert import Target
+from remediations.core.model.remediation import State
+from remediations.core.policies.policy import Rung, Witness, WitnessKind
 from remediations.engine import Engine
-from remediations.model import Target
-from remediations.policy_model import Rung, Witness, WitnessKind
-from remediations.states import State
 from tests.fakes.decisions import API, restart_policy
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

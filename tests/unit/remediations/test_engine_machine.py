@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, settings, stateful
 from hypothesis import strategies as st
 
 from chassis.errors import Reason, TransientError
+from remediations.core.model.alert import Alert, Delivery, Match
+from remediations.core.model.facts import Pause
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.remediation import CLOSED, IN_FLIGHT, Outcome, State
 from remediations.engine import LOOK_SECONDS
-from remediations.journal.port import Delivery, Match
-from remediations.model import ANNOTATION_OPERATION, Alert, Pause
-from remediations.states import CLOSED, IN_FLIGHT, Outcome, State
 from tests.fakes.decisions import API, LABELS, SAM, restart_policy
 from tests.fakes.engine import Fuse, Killed, MortalJournal, World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

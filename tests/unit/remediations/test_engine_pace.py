@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from remediations.core.model.facts import Pause
+from remediations.core.model.remediation import State
 from remediations.engine import Engine
-from remediations.model import Pause
 from remediations.settings import WorkerSettings
-from remediations.states import State
 from tests.fakes.decisions import NOW, SAM
 from tests.fakes.engine import World, a_world
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import Reason, TransientError
-from remediations.states import State
+from remediations.core.model.remediation import State
 from tests.fakes.decisions import scale_policy
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world
 from tests.fakes.kubernetes import AUTOSCALER, DEPLOYMENT

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from remediations.journal.port import Delivery, Match
-from remediations.model import Mode, Target
-from remediations.states import State
+from remediations.core.model.alert import Delivery, Match, Mode, Target
+from remediations.core.model.remediation import State
 from tests.fakes.decisions import API, LABELS, NOW, an_alert, restart_policy, scale_policy
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import AUTOSCALER, DEPLOYMENT

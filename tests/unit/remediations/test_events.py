@@ -10,9 +10,9 @@ import pytest
 
 from chassis import log
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.remediation import State
 from remediations.events import LATE_SECONDS, MAX_WAITING, RETRY_SECONDS, EventWriter, notes
-from remediations.model import Mode, Target
-from remediations.states import State
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.decisions import NOW, restart_policy

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import pytest
 
 from chassis.errors import PermanentError, Reason
+from remediations.core.redaction import remove_secrets
 from remediations.evidence import LOG_BYTES, MAX_PODS, gather
-from remediations.redaction import remove_secrets
 from remediations.sighting import Lookout
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from remediations.actions import ActionInput
-from remediations.decide import ACTIONS
-from remediations.decision import Plan
+from remediations.core.action import ActionInput
+from remediations.core.decide import ACTIONS
+from remediations.core.model.errors import FenceLostError
+from remediations.core.model.facts import Facts
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import Plan, Sending
 from remediations.executor import Executor
-from remediations.journal.errors import FenceLostError
-from remediations.model import ANNOTATION_OPERATION, Facts
-from remediations.senders import Sending
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_workload, facts
 from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster

@@ -8,13 +8,11 @@ import pytest
 
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
 from chassis.kubernetes.client import Answer
-from remediations.decision import Plan
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import PatchStep, Plan, Sending
+from remediations.core.model.reasons import HoldReason
+from remediations.core.pod_security import ENFORCE
 from remediations.executor import Executor
-from remediations.model import ANNOTATION_OPERATION
-from remediations.pod_security import ENFORCE
-from remediations.reasons import HoldReason
-from remediations.senders import Sending
-from remediations.step import PatchStep
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW
 from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, FakeCluster, a_cluster

@@ -8,9 +8,10 @@ import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.cluster import ClusterReader, selects
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.facts import Facts, Pause
+from remediations.core.policies.policy import Policy, Witness, WitnessKind
 from remediations.facts import gather_facts, read_pauses
-from remediations.model import Facts, Mode, Pause, Target
-from remediations.policy_model import Policy, Witness, WitnessKind
 from remediations.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy

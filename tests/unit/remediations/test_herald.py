@@ -10,11 +10,11 @@ import pytest
 
 from remediations import herald as heralds
 from remediations.announcement import announce
+from remediations.core.model.errors import JournalError
+from remediations.core.model.remediation import State
 from remediations.events import notes
 from remediations.herald import Herald
-from remediations.journal.errors import JournalError
 from remediations.moments import MomentKind, Told
-from remediations.states import State
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world

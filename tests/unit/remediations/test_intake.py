@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.intake import (
+from remediations.core.intake import (
     MAX_ANNOTATION_CHARACTERS,
     MAX_ANNOTATIONS,
     MAX_LABEL_BYTES,
@@ -19,9 +19,9 @@ from remediations.intake import (
     match_alerts,
     parse_payload,
 )
-from remediations.matcher import parse_matchers
-from remediations.model import Alert
-from remediations.own import ANNOUNCEMENTS
+from remediations.core.model.alert import Alert
+from remediations.core.model.names import ANNOUNCEMENTS
+from remediations.core.policies.matchers import parse_matchers
 from tests.fakes.decisions import API, LABELS, a_policy_set, restart_policy
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason, TransientError
+from remediations.core.model.alert import Alert
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import State
 from remediations.decider import MUTES_SECONDS
-from remediations.model import Alert
-from remediations.reasons import HoldReason
-from remediations.states import State
 from tests.fakes.engine import World, a_world
 
 

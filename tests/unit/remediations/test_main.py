@@ -15,7 +15,7 @@ import yaml
 
 from remediations import exits
 from remediations.__main__ import main
-from remediations.journal.port import Delivery, Match
+from remediations.core.model.alert import Delivery, Match
 from remediations.journal.sqlite import open_journal
 from remediations.shipped import read_policies
 from tests.fakes.decisions import API, NOW, an_alert

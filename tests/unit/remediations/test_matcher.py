@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.matcher import Matcher, MatcherError, MatchType, matches_all, parse_matchers
+from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, matches_all, parse_matchers
 
 ATOMS = ("[a-z0-9.]", ".", "(a|ab|b)", "(a|a)", "[^!]", r"\w?", "\u00e9?")
 EVIL = tuple(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from remediations.circumstances import NewPods
+from remediations.core.model.facts import NewPods
 from remediations.new_pods import read_new_pods
 from tests.fakes.kubernetes import NAMESPACE, FakeCluster, a_deployment
 

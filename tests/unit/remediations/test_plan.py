@@ -6,11 +6,13 @@ import json
 
 import pytest
 
-from remediations import decide
-from remediations.decision import Act, Plan
-from remediations.journal.errors import JournalError
-from remediations.model import ANNOTATION_OPERATION, Fact
-from remediations.plan import describe_difference, from_data, to_data
+from remediations.core import decide
+from remediations.core.model.decision import Act
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import Plan
+from remediations.core.model.stored import describe_difference, plan_from_data, plan_to_data
 from tests.fakes.decisions import a_request, a_workload, facts, scale_policy
 
 
@@ -22,12 +24,12 @@ def plan_of(**changes) -> Plan:
 
 @pytest.mark.parametrize("plan", [plan_of(), plan_of(policy=scale_policy())], ids=["restart", "scale"])
 def test_plan_is_the_same_after_json(plan):
-    assert from_data(json.loads(json.dumps(to_data(plan)))) == plan
+    assert plan_from_data(json.loads(json.dumps(plan_to_data(plan)))) == plan
 
 
 def test_data_shares_nothing_with_the_plan():
     plan = plan_of()
-    data = to_data(plan)
+    data = plan_to_data(plan)
     data["steps"][0]["body"]["metadata"]["uid"] = "changed"
     data["prior"]["operation_id"] = "changed"
     assert plan == plan_of()
@@ -35,16 +37,16 @@ def test_data_shares_nothing_with_the_plan():
 
 @pytest.mark.parametrize("damage", ["steps", "target", "expected"])
 def test_plan_with_a_part_missing_cannot_be_read(damage):
-    data = to_data(plan_of())
+    data = plan_to_data(plan_of())
     del data[damage]
     with pytest.raises(JournalError, match="cannot be read"):
-        from_data(data)
+        plan_from_data(data)
 
 
 @pytest.mark.parametrize("steps", [5, [None], [{"path": "p"}]])
 def test_plan_with_broken_steps_cannot_be_read(steps):
     with pytest.raises(JournalError, match="cannot be read"):
-        from_data(to_data(plan_of()) | {"steps": steps})
+        plan_from_data(plan_to_data(plan_of()) | {"steps": steps})
 
 
 def test_difference_of_a_scale_up_shows_the_number_before_and_after():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.pod_security import ENFORCE, find_refusal, is_about_pods
+from remediations.core.pod_security import ENFORCE, find_refusal, is_about_pods
 
 PRIVILEGED = (
     'would violate PodSecurity "baseline:latest": privileged (container "api" must not set '

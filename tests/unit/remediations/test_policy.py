@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import ConfigError
-from remediations.matcher import Matcher, MatchType
-from remediations.model import Mode
-from remediations.policy import parse_policies
-from remediations.policy_model import Query, Witness, WitnessKind
+from remediations.core.model.alert import Mode
+from remediations.core.policies.matchers import Matcher, MatchType
+from remediations.core.policies.policy import Query, Witness, WitnessKind
+from remediations.core.policies.reader import parse_policies
 from tests.fakes.decisions import restart_policy
 
 RESTART = {

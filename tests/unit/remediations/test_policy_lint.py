@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.matcher import parse_matchers
-from remediations.model import Mode, Target
-from remediations.policy_lint import find_nonsense, find_placeholders
-from remediations.policy_model import Rung, Witness, WitnessKind
+from remediations.core.model.alert import Mode, Target
+from remediations.core.policies.lint import find_nonsense, find_placeholders
+from remediations.core.policies.matchers import parse_matchers
+from remediations.core.policies.policy import Rung, Witness, WitnessKind
 from tests.fakes.decisions import API, a_policy_set, restart_policy, scale_policy
 
 

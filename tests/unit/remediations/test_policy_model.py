@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.matcher import Matcher, MatchType
-from remediations.model import Target
-from remediations.policy_model import choose_target, matches
+from remediations.core.model.alert import Target
+from remediations.core.policies.matchers import Matcher, MatchType
+from remediations.core.policies.policy import choose_target, matches
 from tests.fakes.decisions import API, restart_policy
 
 MATCHING = restart_policy(match=(Matcher("alertname", MatchType.EQUAL, "HighCPUUsage"),))

@@ -8,11 +8,20 @@ import pytest
 import yaml
 
 from chassis.errors import ConfigError
-from remediations.limits import BreakerLimit, ConnectionBudget, Consent, CustomGuard, HoldIf, Limit, Scope, StormLimit
-from remediations.model import Mode, Target
-from remediations.policy import parse_policies
-from remediations.policy_model import PolicySet
-from remediations.policy_sections import closure
+from remediations.core.model.alert import Mode, Target
+from remediations.core.policies.limits import (
+    BreakerLimit,
+    ConnectionBudget,
+    Consent,
+    CustomGuard,
+    HoldIf,
+    Limit,
+    Scope,
+    StormLimit,
+)
+from remediations.core.policies.policy import PolicySet
+from remediations.core.policies.reader import parse_policies
+from remediations.core.policies.sections import closure
 
 QUERY = {"promql": "x", "collectors": ["api"]}
 WINDOW = {"name": "night", "timezone": "Europe/Berlin", "cron": "0 22 * * *", "duration_seconds": 28800}

@@ -12,8 +12,8 @@ from chassis.errors import BackendError, Reason
 from chassis.http.client import HttpClient
 from chassis.http.client_auth import AuthorizationSettings
 from chassis.http.server import serving
-from remediations.limits import CustomGuard, HoldIf
-from remediations.policy_model import Query
+from remediations.core.policies.limits import CustomGuard, HoldIf
+from remediations.core.policies.policy import Query
 from remediations.prometheus import FRESHNESS, PrometheusClient
 from remediations.settings import PrometheusSettings
 from tests.fakes.clock import ManualClock

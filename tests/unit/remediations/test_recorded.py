@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.guards import GuardInput
-from remediations.journal.errors import JournalError
-from remediations.recorded import facts_from_data, facts_to_data, from_text, make_inputs, to_text
+from remediations.core.decision_inputs import facts_from_data, facts_to_data, from_text, make_inputs, to_text
+from remediations.core.guard import GuardInput
+from remediations.core.model.errors import JournalError
 from tests.fakes.decisions import facts
 from tests.fakes.situations import read_situations, requests_of
 

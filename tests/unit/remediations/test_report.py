@@ -5,7 +5,7 @@ import json
 import pytest
 
 from remediations import report
-from remediations.model import Alert
+from remediations.core.model.alert import Alert
 from tests.fakes.decisions import LABELS, NOW, a_remediation
 from tests.fakes.engine import a_world
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
+from remediations.core.model.remediation import State
 from remediations.retention import forget_old, forget_once
-from remediations.states import State
 from tests.fakes.clock import ManualClock
 from tests.fakes.engine import a_world
 

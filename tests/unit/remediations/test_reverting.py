@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.actions import ActionInput
-from remediations.actions.scale_workload import plan
-from remediations.decision import Plan
-from remediations.policy_model import Rung
+from remediations.core.action import ActionInput
+from remediations.core.actions.scale_workload import plan
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Outcome, Verdict
+from remediations.core.policies.policy import Rung
 from remediations.reverting import born, follow_up
-from remediations.states import Outcome, Verdict
 from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, facts, restart_policy, scale_policy
 
 PARAMETERS = {

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from remediations.decide import ACTIONS, GUARDS, judge
-from remediations.decision import Act, Hold
-from remediations.guards import GuardSpec
-from remediations.reasons import HoldReason
+from remediations.core.decide import ACTIONS, GUARDS, judge
+from remediations.core.guard import GuardSpec
+from remediations.core.model.decision import Act, Hold
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.situations import NOBODY, Situation, read_situations, requests_of
 
 SITUATIONS = read_situations()

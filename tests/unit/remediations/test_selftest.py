@@ -13,8 +13,9 @@ import pytest
 
 from chassis import log
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from remediations.model import ANNOTATION_OPERATION, Mode, Target
-from remediations.policy_model import Policy, PolicySet, Query, Rung
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.policies.policy import Policy, PolicySet, Query, Rung
 from remediations.selftest import (
     OUTSIDER,
     VALID_SECONDS,

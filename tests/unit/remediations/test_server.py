@@ -15,8 +15,8 @@ from chassis.http.web_auth import WebGuard
 from chassis.http.web_config import read_web
 from chassis.process.loop_watchdog import LoopWatchdog
 from remediations import server as module
+from remediations.core.model.errors import JournalError
 from remediations.credentials import Credentials
-from remediations.journal.errors import JournalError
 from remediations.journal.sqlite import open_journal
 from remediations.server import Parts, Server
 from remediations.telemetry import Telemetry

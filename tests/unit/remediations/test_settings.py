@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from remediations.own import RESERVED_LABELS
+from remediations.core.model.names import RESERVED_LABELS
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 
 

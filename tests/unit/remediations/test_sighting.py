@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
+from remediations.core.model.action_facts import Need
+from remediations.core.model.cluster import ScaledObject
 from remediations.sighting import Lookout
-from remediations.sights import Need, ScaledObject
 from tests.fakes.decisions import API, NOW, a_scaled_object
 from tests.fakes.kubernetes import FakeCluster
 

@@ -13,18 +13,17 @@ from aiohttp import web
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http.client import HttpClient
 from chassis.http.server import serving
-from remediations.decision import Plan
+from remediations.core.model.errors import FenceLostError
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import CreateStep, GateStep, HttpStep, PatchStep, Plan, Sending, SqlStep, Step
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import Record, State
+from remediations.core.model.stored import describe_difference, plan_from_data, plan_to_data
+from remediations.core.policies.policy import Query
 from remediations.executor import Executor, Tools
-from remediations.journal.errors import FenceLostError
-from remediations.journal.port import Record
-from remediations.model import ANNOTATION_OPERATION, Fact
-from remediations.plan import describe_difference, from_data, to_data
-from remediations.policy_model import Query
 from remediations.progress import read_progress
-from remediations.reasons import HoldReason
-from remediations.senders import Key, Sending, origin_of
-from remediations.states import State
-from remediations.step import CreateStep, GateStep, HttpStep, PatchStep, SqlStep, Step
+from remediations.senders import Key, origin_of
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW
 from tests.fakes.kubernetes import NAME, PODS, FakeCluster, a_cluster
@@ -136,15 +135,15 @@ async def bench(tmp_path) -> AsyncIterator[Bench]:
 @pytest.mark.parametrize("step", [EVICT, JOB, HttpStep("POST", "http://opal:7000/x"), SQL, GATE], ids=str)
 def test_step_is_the_same_after_json(step):
     plan = a_plan(step)
-    assert from_data(json.loads(json.dumps(to_data(plan)))) == plan
+    assert plan_from_data(json.loads(json.dumps(plan_to_data(plan)))) == plan
     assert describe_difference(plan).splitlines()[0] == "does something"
 
 
 def test_plan_that_was_stored_before_there_were_other_kinds_is_read():
     stored = {"path": "/p", "patch": "merge", "body": {"spec": {"x": 1}}, "done_if": {"a": "b"}}
-    data = to_data(a_plan()) | {"steps": [stored]}
-    assert from_data(data).steps == (PatchStep("/p", "merge", {"spec": {"x": 1}}, {"a": "b"}),)
-    assert to_data(from_data(data))["steps"] == [stored]
+    data = plan_to_data(a_plan()) | {"steps": [stored]}
+    assert plan_from_data(data).steps == (PatchStep("/p", "merge", {"spec": {"x": 1}}, {"a": "b"}),)
+    assert plan_to_data(plan_from_data(data))["steps"] == [stored]
 
 
 async def test_eviction_names_the_pod_that_was_judged_and_removes_it_once(bench):

@@ -8,10 +8,10 @@ import pytest
 
 from chassis.errors import Reason, TransientError
 from remediations.cluster import ClusterReader
-from remediations.decide import ACTIONS
+from remediations.core.decide import ACTIONS
+from remediations.core.policies.limits import ConnectionBudget, CustomGuard, HoldIf
+from remediations.core.policies.policy import Query
 from remediations.facts import gather_facts
-from remediations.limits import ConnectionBudget, CustomGuard, HoldIf
-from remediations.policy_model import Query
 from remediations.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, an_alert, ask, restart_policy

@@ -6,9 +6,10 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.paths import replica_sets_path
-from remediations.circumstances import Change, Pods, Source
 from remediations.cluster import ClusterReader
-from remediations.model import ANNOTATION_OPERATION, Target
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import Change, Pods, Source
+from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.template import (
     read_changes,
     read_pods,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.undo import TakingBack, Undo, from_data, merge, to_data
+from remediations.core.model.undo import TakingBack, Undo, merge_undos, undo_from_data, undo_to_data
 
 FIRST = Undo("uid-2", "maxReplicas", 10, 12, "cpu * $new / $old < bool 0.6", ("workloads",), 1800.0, 14400.0)
 SECOND = replace(FIRST, before=12, after=14)
@@ -14,7 +14,7 @@ LEAST = replace(FIRST, field="minReplicas", before=3, after=5)
 
 
 def test_stored_undo_is_the_same():
-    assert from_data(to_data(FIRST)) == FIRST
+    assert undo_from_data(undo_to_data(FIRST)) == FIRST
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_stored_undo_is_the_same():
     ids=["one", "two in a row", "a gap", "two fields", "mixed", "another object", "another object, another field"],
 )
 def test_changes_are_merged_by_field(undos, expected):
-    assert list(merge(undos)) == expected
+    assert list(merge_undos(undos)) == expected
 
 
 def test_numbers_of_the_greatest_bound_stand_in_the_question():

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations import decide
-from remediations.actions import ActionInput
-from remediations.decision import Act, Plan
-from remediations.model import ANNOTATION_OPERATION, Fact
-from remediations.policy_model import Query
-from remediations.states import REVERTED, Outcome
-from remediations.verify import Observation, is_effective, verdict
+from remediations.core import decide
+from remediations.core.action import ActionInput
+from remediations.core.model.decision import Act
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import REVERTED, Outcome
+from remediations.core.policies.policy import Query
+from remediations.core.verdict import Observation, is_effective, verdict
 from tests.fakes.decisions import a_request, a_workload, an_autoscaler, restart_policy, scale_policy, unknown
 
 W = 1000.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remediations.windows import Window, WindowError, parse_clock, parse_cron, parse_moment
+from remediations.core.policies.time_windows import Window, WindowError, parse_clock, parse_cron, parse_moment
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

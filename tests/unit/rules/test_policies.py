@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from exporter.collectors import discover
-from remediations.intake import match_alerts, parse_payload
-from remediations.model import Mode
-from remediations.policy import parse_policies
-from remediations.policy_lint import find_placeholders
-from remediations.policy_model import Policy, Query
+from remediations.core.intake import match_alerts, parse_payload
+from remediations.core.model.alert import Mode
+from remediations.core.policies.lint import find_placeholders
+from remediations.core.policies.policy import Policy, Query
+from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tools.published import find_faults
 

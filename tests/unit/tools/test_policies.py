@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import ConfigError
-from remediations import actions, policy
-from remediations.policy import parse_policies
-from remediations.policy_model import Policy, PolicySet
+from remediations.core import actions
+from remediations.core.policies import reader
+from remediations.core.policies.policy import Policy, PolicySet
+from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tests.fakes.json_schema import find_faults
 from tests.unit.remediations import test_policy, test_policy_sections
@@ -99,7 +100,7 @@ def test_committed_files_are_what_the_code_says() -> None:
 def test_every_key_of_the_reader_is_in_the_schema_with_a_sentence() -> None:
     keys = SCHEMA["properties"].keys(), SCHEMA["$defs"]["policy"]["properties"].keys()
     assert keys == ({item.name for item in fields(PolicySet)}, {item.name for item in fields(Policy)})
-    assert (set(policy.TOP), set(policy.POLICY)) == keys
+    assert (set(reader.TOP), set(reader.POLICY)) == keys
     for part in (SCHEMA, *SCHEMA["$defs"].values()):
         for name, item in part.get("properties", {}).items():
             assert item["description"].endswith("."), name

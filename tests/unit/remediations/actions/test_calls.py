@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from remediations.actions import ActionInput
-from remediations.decide import ACTIONS
-from remediations.decision import GuardOutcome, Plan
-from remediations.model import Fact, Target
-from remediations.reasons import HoldReason
-from remediations.sights import CronJob, IdleSessions, Sights
-from remediations.step import GateStep, HttpStep, SqlStep
+from remediations.core.action import ActionInput
+from remediations.core.decide import ACTIONS
+from remediations.core.model.action_facts import IdleSessions, Sights
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import CronJob
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import GateStep, HttpStep, Plan, SqlStep
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import facts, unknown
 
 OPAL = Target("control-core", "OpalClient", "opal-client")

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from remediations.actions import ActionInput
-from remediations.actions.evict_pod import plan
-from remediations.decision import GuardOutcome, Plan
-from remediations.model import Fact
-from remediations.reasons import HoldReason
-from remediations.sights import Pod, Sights
-from remediations.workload import Budgets
+from remediations.core.action import ActionInput
+from remediations.core.actions.evict_pod import plan
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.cluster import Budgets, Pod
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import API, a_workload, facts, unknown
 
 READY = {"replicas_ready": 2, "replicas_available": 2}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import InvariantBroken
-from remediations import actions, guards
-from remediations.decide import ACTIONS, GUARDS
+from remediations.core import actions, guards
+from remediations.core.decide import ACTIONS, GUARDS
 
 ACTION = '''
-from remediations.actions import action, refuses
-from remediations.reasons import HoldReason
+from remediations.core.actions import action, refuses
+from remediations.core.model.reasons import HoldReason
 
 @action(kinds=("Deployment",), effects=frozenset(), refusals=frozenset({HoldReason.CUSTOM}), rbac=("get core/pods",))
 def plan(request):
@@ -22,7 +22,7 @@ def plan(request):
     return refuses(HoldReason.CUSTOM, "no")
 '''
 GUARD = '''
-from remediations.guards import PASSED, guard
+from remediations.core.guards import PASSED, guard
 
 @guard(order=%d, reasons=frozenset())
 def check(request):
@@ -79,7 +79,7 @@ def test_action_file_is_found_without_a_second_edit(package):
     assert (found["reboot_toaster"].doc, found["reboot_toaster"].required) == ("Does nothing.", ())
 
 
-@pytest.mark.parametrize("text", ["x = 1", "from remediations.actions.restart_workload import plan"])
+@pytest.mark.parametrize("text", ["x = 1", "from remediations.core.actions.restart_workload import plan"])
 def test_action_file_without_its_own_action_breaks_an_invariant(package, text):
     with pytest.raises(InvariantBroken, match="exactly one function decorated with @action"):
         actions.discover(package(empty=text))

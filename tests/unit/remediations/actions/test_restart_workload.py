@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from remediations.actions import ActionInput
-from remediations.actions.restart_workload import plan
-from remediations.decision import GuardOutcome, Plan
-from remediations.model import ANNOTATION_OPERATION, Fact
-from remediations.reasons import HoldReason
+from remediations.core.action import ActionInput
+from remediations.core.actions.restart_workload import plan
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import API, a_workload, facts, unknown
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from remediations.actions import ActionInput
-from remediations.actions.revert_scale import plan
-from remediations.decision import GuardOutcome, Plan
-from remediations.model import ANNOTATION_OPERATION, FIELD_MANAGER, Fact, Facts
-from remediations.reasons import HoldReason, Settled
-from remediations.sights import Sights
-from remediations.undo import TakingBack, Undo
+from remediations.core.action import ActionInput
+from remediations.core.actions.revert_scale import plan
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Fact, Facts
+from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason, Settled
+from remediations.core.model.undo import TakingBack, Undo
 from tests.fakes.decisions import API, a_scaled_object, a_workload, an_autoscaler, facts, unknown, with_scaled_objects
 
 UNDO = Undo("uid-2", "maxReplicas", 10, 12, "fits", ("workloads",), 1800.0, 14400.0)

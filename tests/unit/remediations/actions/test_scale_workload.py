@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.actions import ActionInput
-from remediations.actions.scale_workload import plan
-from remediations.decision import GuardOutcome, Plan
-from remediations.model import ANNOTATION_OPERATION, Fact, Facts
-from remediations.reasons import HoldReason
-from remediations.sights import Sights
+from remediations.core.action import ActionInput
+from remediations.core.actions.scale_workload import plan
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Fact, Facts
+from remediations.core.model.names import ANNOTATION_OPERATION
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import API, a_scaled_object, an_autoscaler, facts, unknown, with_scaled_objects
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Target
-from remediations.policy_model import Rung, at_rung
-from remediations.reasons import HoldReason
+from remediations.core.model.alert import Target
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import Rung, at_rung
 from tests.fakes.decisions import API, a_policy_set, a_remediation, ask, restart_policy
 
 

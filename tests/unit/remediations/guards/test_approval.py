@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.circumstances import Approval
-from remediations.decide import GUARDS, judge
-from remediations.decision import Act
-from remediations.digest import plan_hash, resource_version
-from remediations.model import Fact, History, Mode
-from remediations.reasons import HoldReason
+from remediations.core.decide import GUARDS, judge
+from remediations.core.model.alert import Mode
+from remediations.core.model.decision import Act
+from remediations.core.model.facts import Approval, Fact, History
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.stored import plan_hash, resource_version
 from tests.fakes.decisions import NOW, a_request, a_workload, ask, facts, restart_policy, scale_policy
 
 POLICY = restart_policy(mode=Mode.APPROVE)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import BreakerReset
-from remediations.model import History, Target
-from remediations.reasons import HoldReason
-from remediations.states import REVERTED, State
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import BreakerReset, History
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import REVERTED, State
 from tests.fakes.decisions import API, NOW, a_past_action, ask
 
 AGES = (4000, 6000, 8000)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.limits import Limit, Scope
-from remediations.model import History, Target
-from remediations.reasons import HoldReason
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import History
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import Limit, Scope
 from tests.fakes.decisions import NOW, a_past_action, a_policy_set, ask, restart_policy
 
 OTHER = Target("control-core", "Deployment", "bouncer")

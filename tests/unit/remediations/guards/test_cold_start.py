@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import ProcessStart
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact, ProcessStart
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts, unknown
 
 

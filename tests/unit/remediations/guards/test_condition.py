@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from remediations.model import Fact
-from remediations.policy_model import as_revert
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import as_revert
 from tests.fakes.decisions import ask, facts, scale_policy, unknown
 
 

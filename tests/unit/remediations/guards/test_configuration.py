@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import Pods, Source, Template
-from remediations.limits import Consent
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.cluster import Pods, Source, Template
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import Consent
 from tests.fakes.decisions import NOW, ask, facts, restart_policy, unknown
 
 UNREAD = Source("Secret/db", None, "permission")

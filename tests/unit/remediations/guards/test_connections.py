@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import Pods
-from remediations.limits import ConnectionBudget
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.cluster import Pods
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import ConnectionBudget
 from tests.fakes.decisions import NOW, a_workload, an_autoscaler, ask, facts, restart_policy, scale_policy, unknown
 
 BUDGET = ConnectionBudget(10, "limit", ("postgres",))

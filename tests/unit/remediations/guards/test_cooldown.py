@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from remediations.model import History, Target
-from remediations.reasons import HoldReason
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import History
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_past_action, ask
 
 

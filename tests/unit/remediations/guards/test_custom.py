@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.limits import CustomGuard, HoldIf
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import CustomGuard, HoldIf
 from tests.fakes.decisions import ask, facts, restart_policy, unknown
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, restart_policy, unknown
 
 DOWN: Fact[bool] = Fact(False, "up")

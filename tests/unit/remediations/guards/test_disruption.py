@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Fact
-from remediations.policy_model import as_revert
-from remediations.reasons import HoldReason
-from remediations.workload import Budgets
+from remediations.core.model.cluster import Budgets
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import as_revert
 from tests.fakes.decisions import a_workload, ask, facts, scale_policy, unknown
 
 

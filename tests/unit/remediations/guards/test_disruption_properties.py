@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediations.cluster import ClusterReader, choose_budgets
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import API, ask, facts
 from tests.fakes.kubernetes import FakeCluster, a_deployment
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.decide import ACTIONS
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.decide import ACTIONS
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import a_workload, ask, facts, restart_policy, scale_policy, unknown
 
 BOTH = pytest.mark.parametrize("policy", [restart_policy(), scale_policy()], ids=lambda policy: policy.action)

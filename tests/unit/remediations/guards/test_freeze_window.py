@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from remediations.reasons import HoldReason
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_policy_set, ask, frozen, restart_policy
 
 CLOSED = frozen(begins_at=NOW + 1, ends_at=NOW + 2)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import ANNOTATION_HANDS_OFF, Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import ANNOTATION_HANDS_OFF
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import a_workload, an_autoscaler, ask, facts, unknown
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import Change
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.cluster import Change
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts, restart_policy, unknown
 
 

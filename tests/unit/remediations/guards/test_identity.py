@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.matcher import Matcher, MatchType
-from remediations.model import Mode
-from remediations.reasons import HoldReason
+from remediations.core.model.alert import Mode
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.matchers import Matcher, MatchType
 from tests.fakes.decisions import a_policy_set, a_remediation, an_alert, ask, restart_policy
 
 IDENTITY = (Matcher("cluster", MatchType.EQUAL, "demo"), Matcher("namespace", MatchType.REGEX, "control-.*"))

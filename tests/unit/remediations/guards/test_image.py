@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from remediations.circumstances import Template
-from remediations.limits import Consent
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.cluster import Template
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import Consent
 from tests.fakes.decisions import ask, facts, restart_policy, unknown
 
 LATEST = facts(template=Fact(Template(("api: api:latest",)), "t"))

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from remediations.circumstances import ProcessStart
-from remediations.guards.itself import OWN_ALERTS
-from remediations.model import Fact, Target
-from remediations.reasons import HoldReason
+from remediations.core.guards.itself import OWN_ALERTS
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import Fact, ProcessStart
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_remediation, an_alert, ask, facts
 
 RULES = Path(__file__).parents[4] / "rules" / "controlcore-remediator.yml"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Pause
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Pause
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts
 
 

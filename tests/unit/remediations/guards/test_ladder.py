@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from remediations.model import History
-from remediations.policy_model import Rung, at_rung
-from remediations.reasons import HoldReason
-from remediations.states import State
+from remediations.core.model.facts import History
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import State
+from remediations.core.policies.policy import Rung, at_rung
 from tests.fakes.decisions import API, NOW, a_past_action, ask, restart_policy
 
 POLICY = restart_policy(ladder=(Rung("scale_workload", {"max_replicas_cap": 9}),))

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import NewPods, Template
-from remediations.model import Fact
-from remediations.policy_model import as_revert
-from remediations.reasons import HoldReason
+from remediations.core.model.cluster import Template
+from remediations.core.model.facts import Fact, NewPods
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import as_revert
 from tests.fakes.decisions import a_workload, ask, facts, restart_policy, scale_policy, unknown
 
 EVICTION = restart_policy(action="evict_pod")

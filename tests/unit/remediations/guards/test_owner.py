@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.limits import Consent
-from remediations.model import FIELD_MANAGER, Fact
-from remediations.policy_model import as_revert
-from remediations.reasons import HoldReason
-from remediations.sights import Sights
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.facts import Fact
+from remediations.core.model.names import FIELD_MANAGER
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import Consent
+from remediations.core.policies.policy import as_revert
 from tests.fakes.decisions import (
     a_scaled_object,
     a_workload,

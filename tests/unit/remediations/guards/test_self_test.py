@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.circumstances import Approval
-from remediations.decide import GUARDS, judge
-from remediations.decision import Act, Hold
-from remediations.digest import plan_hash, resource_version
-from remediations.model import Fact, History, Mode, Target
-from remediations.policy_model import Policy, Query
-from remediations.reasons import HoldReason
+from remediations.core.decide import GUARDS, judge
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.decision import Act, Hold
+from remediations.core.model.facts import Approval, Fact, History
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.stored import plan_hash, resource_version
+from remediations.core.policies.policy import Policy, Query
 from tests.fakes.decisions import NOW, a_request, ask, facts, restart_policy, unknown
 
 TOO_WIDE = facts(self_test=Fact(False, "dry runs", "the API server does not refuse deletion of a pod"))

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from remediations.limits import StormLimit
-from remediations.model import History
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import History
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.limits import StormLimit
 from tests.fakes.decisions import NOW, a_policy_set, ask
 
 SMALL = a_policy_set(storm=StormLimit(alerts=3, window_seconds=60, cooldown_seconds=600))

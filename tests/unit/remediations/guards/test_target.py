@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from remediations.decide import ACTIONS
-from remediations.reasons import HoldReason
+from remediations.core.decide import ACTIONS
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, unknown
 
 

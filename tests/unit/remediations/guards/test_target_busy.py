@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from remediations.model import History
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import History
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import ask
 
 

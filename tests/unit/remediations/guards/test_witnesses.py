@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.model import Fact
-from remediations.reasons import HoldReason
+from remediations.core.model.facts import Fact
+from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import ask, facts, restart_policy, scale_policy, unknown
 
 YES: Fact[bool] = Fact(True, "w")

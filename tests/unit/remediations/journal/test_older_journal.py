@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from remediations.acts import Act, ActKind, Actor, Source
-from remediations.circumstances import Approval
-from remediations.journal.errors import JournalError
+from remediations.core.model.acts import Act, ActKind, Actor, Source
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Approval, Pause
+from remediations.core.model.remediation import State
 from remediations.journal.sqlite import open_journal
 from remediations.journal.sqlite_schema import MIGRATIONS
-from remediations.model import Pause
-from remediations.states import State
 from tests.fakes.decisions import NOW, SAM
 
 ROOT = Path(__file__).parents[4]

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.errors import FenceLostError, JournalError
-from remediations.journal.port import Journal, Quarantined
+from remediations.core.model.alert import Quarantined
+from remediations.core.model.errors import FenceLostError, JournalError
+from remediations.core.model.remediation import CLOSED, IN_FLIGHT, State
+from remediations.journal.port import Journal
 from remediations.journal.sqlite import open_journal
 from remediations.journal.sqlite_rows import IdSource
 from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATIONS, OPEN
 from remediations.journal.sqlite_thread import SqliteThread
-from remediations.states import CLOSED, IN_FLIGHT, State
 from tests.contract.journal import JournalContract
 from tests.contract.journal_opening import T0, change, delivery, match
 from tools.slowness import scaled

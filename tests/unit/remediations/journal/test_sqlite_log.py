@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
+from remediations.core.model.remediation import State
 from remediations.journal.sqlite import SqliteJournal, open_journal
 from remediations.journal.sqlite_schema import LOG_BYTES
-from remediations.states import State
 from tests.contract.journal_opening import T0, change, delivery, match
 
 MIB = 1024 * 1024

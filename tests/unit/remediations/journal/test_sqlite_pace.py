@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.journal.errors import JournalError
+from remediations.core.model.errors import JournalError
+from remediations.core.model.remediation import State
 from remediations.journal.sqlite import open_journal
-from remediations.states import State
 from tests.contract.journal_opening import T0, change, delivery, match
 
 

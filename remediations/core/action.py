@@ -1,0 +1,188 @@
+"""How an action registers: its parameters, its effect, its plan function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from remediations.core.model.action_facts import Need
+from remediations.core.model.alert import Target
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Facts
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason, Settled
+from remediations.core.yaml_node import Node, Range
+
+NEW_POD_READS = (
+    "list core/resourcequotas",
+    "list core/limitranges",
+    "list core/serviceaccounts",
+    "get core/namespaces",
+)
+"""What reading it needs, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
+
+
+SPEC_ATTRIBUTE = "action_spec"
+
+
+class Effect(StrEnum):
+    """What an action does to the world; each turns on the guards that care."""
+
+    PATCHES_WORKLOAD = "patches_workload"
+    """Needs the target as a Deployment that exists and can be read."""
+    STOPS_PODS = "stops_pods"
+    """Ends running pods: needs a second witness, and a workload that can spare them."""
+    STARTS_PODS = "starts_pods"
+    """Boots new pods from the template: refused while booting destroys data."""
+    EVICTS_POD = "evicts_pod"
+    """Ends one pod that does not serve, with the API server asking the disruption budgets."""
+    REMOVES_PODS = "removes_pods"
+    """Lets pods go that the load does not need: held while it does, and while the workload is not settled."""
+    SETS_REPLICAS = "sets_replicas"
+    """Changes how many pods there are: belongs to whoever owns that number."""
+
+
+class ParameterKind(StrEnum):
+    """What a parameter's value looks like."""
+
+    INTEGER = "integer"
+    FLAG = "flag"
+    URL = "url"
+    """A URL without credentials; calls go to this origin only."""
+    URLS = "urls"
+    NAMES = "names"
+    PROMQL = "promql"
+
+
+URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
+
+
+ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting of an action. `default` None means: the policy must give it."""
+
+    name: str
+    limits: Range
+    """For whole numbers; ignored for the other kinds."""
+    doc: str
+    default: Any = None
+    kind: ParameterKind = ParameterKind.INTEGER
+
+    def read(self, node: Node) -> Any:
+        """The value; faults are reported on the node."""
+        match self.kind:
+            case ParameterKind.INTEGER:
+                return node.integer(self.limits)
+            case ParameterKind.FLAG:
+                return _flag(node)
+            case ParameterKind.URL:
+                return node.text(URL, "a URL without credentials, beginning with http:// or https://")
+            case ParameterKind.URLS:
+                items = node.items(may_be_empty=False)
+                return tuple(item.text(URL, "a URL without credentials") for item in items)
+            case ParameterKind.NAMES:
+                return tuple(item.text() for item in node.items(may_be_empty=False))
+            case ParameterKind.PROMQL:
+                promql = node.text()
+                if ALERTS.search(promql):
+                    node.fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
+                return promql
+
+
+def _flag(node: Node) -> bool:
+    """True or false."""
+    if not isinstance(node.value, bool):
+        node.fault("expected true or false")
+    return bool(node.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInput:
+    """Everything a plan is made from."""
+
+    target: Target
+    parameters: Mapping[str, Any]
+    """As validated by `read_parameters`, defaults filled in."""
+    facts: Facts
+    operation_id: str
+
+
+PlanFunction = Callable[[ActionInput], Plan | GuardOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """A registered action: a value, so that nothing happens at import."""
+
+    name: str
+    plan: PlanFunction
+    kinds: tuple[str, ...]
+    """Kinds of target it can act on."""
+    effects: frozenset[Effect]
+    refusals: frozenset[HoldReason]
+    """The reasons for which it returns no plan."""
+    rbac: tuple[str, ...] = ()
+    """Kubernetes rights as `verb group/resource`, for the chart; writes are granted by resource name."""
+    parameters: tuple[Parameter, ...] = ()
+    doc: str = field(default="", repr=False)
+    needs: frozenset[Need] = frozenset()
+    """What is looked at for this action beside the facts that every decision has."""
+
+    def read_parameters(self, node: Node) -> dict[str, Any]:
+        """The action's parameters from a policy, defaults filled in; faults are reported on the node."""
+        nodes = node.keys([item.name for item in self.parameters], self.required)
+        return {
+            item.name: item.read(nodes[item.name]) if item.name in nodes else item.default for item in self.parameters
+        }
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether it follows from another action; no policy names it."""
+        return Need.TAKING_BACK in self.needs
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters that a policy may leave out."""
+        return {item.name: item.default for item in self.parameters if item.default is not None}
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the parameters that have no default."""
+        return tuple(item.name for item in self.parameters if item.default is None)
+
+
+def action(
+    *,
+    kinds: tuple[str, ...],
+    effects: frozenset[Effect],
+    refusals: frozenset[HoldReason],
+    rbac: tuple[str, ...],
+    parameters: tuple[Parameter, ...] = (),
+    needs: frozenset[Need] = frozenset(),
+) -> Callable[[PlanFunction], PlanFunction]:
+    """Registers the decorated function as the plan of the action named like its file."""
+
+    def register(plan: PlanFunction) -> PlanFunction:
+        name = plan.__module__.rsplit(".", 1)[-1]
+        doc = (plan.__doc__ or "").strip()
+        spec = ActionSpec(name, plan, kinds, effects, refusals, rbac, parameters, doc, needs)
+        setattr(plan, SPEC_ATTRIBUTE, spec)
+        return plan
+
+    return register
+
+
+def settles(detail: str, settled: Settled = Settled.CONDITION_GONE) -> GuardOutcome:
+    """The answer of an action that has nothing left to do: the remediation closes as not needed."""
+    return GuardOutcome("plan", detail=detail, is_settled=True, settled=settled)
+
+
+def refuses(reason: HoldReason, detail: str) -> GuardOutcome:
+    """The answer of an action that has no plan for these facts."""
+    return GuardOutcome("plan", reason, detail)

@@ -1,0 +1,58 @@
+"""Empties the caches of bouncers: of one, and of the others once that one has proven well."""
+
+from __future__ import annotations
+
+from remediations.core.action import ActionInput, Parameter, ParameterKind, action, refuses
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.plan import GateStep, HttpStep, Plan, Step
+from remediations.core.model.reasons import HoldReason
+from remediations.core.yaml_node import Range
+
+UNLIMITED = Range(0, 0)
+PATH = "api/v1/policies/cache/clear"
+
+
+@action(
+    kinds=("BouncerFleet",),
+    effects=frozenset(),
+    refusals=frozenset({HoldReason.CONDITION_UNKNOWN}),
+    rbac=(),
+    parameters=(
+        Parameter("urls", UNLIMITED, "Base URL of each bouncer; the first one goes first.", kind=ParameterKind.URLS),
+        Parameter(
+            "canary",
+            UNLIMITED,
+            "PromQL that is true while the first bouncer decides rightly; needed as soon as there are two.",
+            "",
+            ParameterKind.PROMQL,
+        ),
+        Parameter("canary_collectors", UNLIMITED, "Exporter collectors behind it.", (), ParameterKind.NAMES),
+        Parameter("canary_seconds", Range(5, 3600), "So long it may take to come true; then the rest is spared.", 180),
+    ),
+)
+def plan(request: ActionInput) -> Plan | GuardOutcome:
+    """Clears the first bouncer's caches, waits for its canary, and then clears the others', one after the other.
+
+    A cleared cache costs the next decisions a policy evaluation each, nothing else. A bouncer that decides wrongly with
+    an empty cache has no policies: the others must keep theirs.
+
+    Undo: none; the caches fill by themselves.
+    """
+    first, *rest = (f"{str(url).rstrip('/')}/{PATH}" for url in request.parameters["urls"])
+    canary, collectors = str(request.parameters["canary"]), tuple(request.parameters["canary_collectors"])
+    if rest and not (canary and collectors):
+        return refuses(HoldReason.CONDITION_UNKNOWN, "several bouncers need `canary` and `canary_collectors`")
+    steps: tuple[Step, ...] = (HttpStep("POST", first),)
+    if rest:
+        gate = GateStep(canary, collectors, 60.0, float(request.parameters["canary_seconds"]))
+        steps = (*steps, gate, *(HttpStep("POST", url) for url in rest))
+    target = request.target
+    return Plan(
+        action="clear_bouncer_cache",
+        target=target,
+        operation_id=request.operation_id,
+        summary=f"clear the caches of {1 + len(rest)} bouncers of {target.namespace}/{target.name}, one first",
+        steps=steps,
+        prior={},
+        expected={"effect": "called"},
+    )

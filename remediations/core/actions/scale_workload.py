@@ -1,0 +1,110 @@
+"""Gives a workload more replicas, through whatever owns their number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from remediations.core.action import NEW_POD_READS, ActionInput, Effect, Parameter, ParameterKind, action, refuses
+from remediations.core.actions.replica_owner import (
+    LEAST,
+    MOST,
+    RIGHTS,
+    Change,
+    Owner,
+    OwnerKind,
+    find_owner,
+    plan_change,
+)
+from remediations.core.model.action_facts import Need
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.plan import Plan
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.undo import Undo
+from remediations.core.yaml_node import Range
+
+
+@action(
+    kinds=("Deployment",),
+    effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.STARTS_PODS, Effect.SETS_REPLICAS}),
+    refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP, HoldReason.CONDITION_UNKNOWN}),
+    rbac=(*RIGHTS, "get core/configmaps", *NEW_POD_READS),
+    parameters=(
+        Parameter(
+            "max_replicas_cap",
+            Range(1, 1000),
+            "Never more replicas than this, whatever happens. Count the database connections that each replica opens.",
+        ),
+        Parameter("step", Range(1, 100), "Replicas added by one action.", 2),
+        Parameter(
+            "revert_if",
+            Range(0, 0),
+            "PromQL that is true while the load fits the number before: `$old` stands for that number, `$new` for the "
+            "one that was set. Only then is a scale-up taken back. Left out, it stays.",
+            "",
+            ParameterKind.PROMQL,
+        ),
+        Parameter("revert_collectors", Range(0, 0), "Exporter collectors behind it.", (), ParameterKind.NAMES),
+        Parameter(
+            "revert_after_seconds",
+            Range(0, 86400),
+            "So long after the write it is taken back. 0: only when it did not help, and then at once.",
+            1800,
+        ),
+        Parameter(
+            "revert_give_up_seconds",
+            Range(1, 86400),
+            "So long from then it is tried while something holds it; then it expires and the number stays.",
+            14400,
+        ),
+    ),
+    needs=frozenset({Need.SCALED_OBJECTS}),
+)
+def plan(request: ActionInput) -> Plan | GuardOutcome:
+    """Raises the maximum of an autoscaler that stands at it, else its minimum; without an autoscaler the replicas.
+
+    With KEDA the bounds are the ScaledObject's, else the HorizontalPodAutoscaler's; spec.replicas is only written where
+    neither exists, because they would undo the write within seconds. The number is absolute and never 0.
+
+    Undo: the action `revert_scale`, where the policy says by `revert_if` when the load fits the number before.
+    """
+    owner = find_owner(request.facts)
+    if isinstance(owner, str):
+        return refuses(HoldReason.OWNER_UNKNOWN, owner)
+    if request.parameters.get("revert_if") and not request.parameters.get("revert_collectors"):
+        return refuses(HoldReason.CONDITION_UNKNOWN, "`revert_if` needs `revert_collectors`")
+    cap = int(request.parameters["max_replicas_cap"])
+    change = _choose(owner, int(request.parameters["step"]), cap)
+    if change is None:
+        allowed = f"{owner.least} to {owner.most}" if owner.least != owner.most else str(owner.most)
+        words = f"{owner.kind} {owner.name or request.target.name} has {allowed} replicas and the cap is {cap}"
+        return refuses(HoldReason.AUTOSCALER_AT_CAP, words)
+    made = plan_change("scale_workload", request.target, owner, (change,), request.operation_id)
+    return replace(made, undo=_undo(request.parameters, owner, change))
+
+
+def _undo(parameters: Mapping[str, Any], owner: Owner, change: Change) -> Undo | None:
+    """What takes the change back; None without `revert_if`: fewer pods are safe only where the load is known to fit."""
+    if not parameters.get("revert_if"):
+        return None
+    return Undo(
+        owner=owner.uid,
+        field=change.field,
+        before=change.before,
+        after=change.after,
+        promql=str(parameters["revert_if"]),
+        collectors=tuple(parameters["revert_collectors"]),
+        after_seconds=float(parameters["revert_after_seconds"]),
+        give_up_seconds=float(parameters["revert_give_up_seconds"]),
+    )
+
+
+def _choose(owner: Owner, step: int, cap: int) -> Change | None:
+    """The number to raise, or None when the cap leaves no room."""
+    if owner.kind is OwnerKind.DEPLOYMENT or owner.wanted >= owner.most:
+        change = Change(MOST[owner.kind], owner.most, min(owner.most + step, cap))
+    else:
+        running = max(owner.least, owner.running, owner.wanted)
+        change = Change(LEAST[owner.kind], owner.least, min(running + step, owner.most, cap))
+    return change if change.after > change.before else None

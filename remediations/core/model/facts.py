@@ -1,0 +1,167 @@
+"""What a decision is made of: alert, target, facts and history as immutable values, no I/O.
+
+An alert is a hint. A policy owns the condition, the targets and everything that is asked of Prometheus or Kubernetes;
+an alert contributes identity and state, nothing else. `decide` turns policy, facts and history into a Decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from remediations.core.model.action_facts import Sights
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import Autoscaler, Budgets, Change, Pods, Template, Workload
+from remediations.core.model.remediation import State
+from remediations.core.model.undo import TakingBack
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStart:
+    """When this process began, and how long the journal had been silent before."""
+
+    at: float
+    """Unix seconds."""
+    silent_seconds: float | None
+    """Seconds from the journal's last entry to the start; None for a journal in which nothing ever stood."""
+    pod: str = ""
+    """namespace/name of the pod that this process runs in; empty outside Kubernetes."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPods:
+    """Whether the cluster would take new pods of the template, as far as our rights let us read it."""
+
+    refusals: tuple[str, ...] = ()
+    """Why it would take none, not even in the place of one that has gone."""
+    crowded: tuple[str, ...] = ()
+    """Why it would take none beside those that there are."""
+    unread: tuple[str, ...] = ()
+    """What could not be read or judged; it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's answer to one plan."""
+
+    remediation: str
+    plan_hash: str
+    """`remediations.core.model.stored.plan_hash` of the plan that was shown."""
+    resource_version: str
+    """metadata.resourceVersion of the object that the plan was made from; empty where there is none."""
+    by: str
+    at: float
+    expires_at: float
+    """Unix seconds."""
+    is_approved: bool = True
+    """False: rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerReset:
+    """Somebody closed the breaker of an action on a target by hand."""
+
+    action: str
+    target: str
+    """Target.key."""
+    by: str
+    at: float
+
+
+T = TypeVar("T")
+
+MISSING = "missing"
+"""`Fact.problem` (or its first word) of an object that was asked for and does not exist; anything else is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact(Generic[T]):
+    """Something that was asked. `value` None means unknown, and then `problem` says why."""
+
+    value: T | None
+    source: str
+    """Where it was asked, for the story: a PromQL query, an API path, a URL."""
+    problem: str = ""
+    collected_at: float | None = None
+    """Unix seconds at which the value was true (not when it was scraped or asked), where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A kill switch somebody set: who, why, until when (Unix seconds; None until resumed)."""
+
+    name: str
+    owner: str
+    reason: str
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that was asked before deciding. What was not asked stays a Fact without value."""
+
+    condition: Fact[bool]
+    """True while the policy's own condition still holds; False when it is gone."""
+    dependencies: Mapping[str, Fact[bool]] = field(default_factory=dict)
+    """Name of the dependency → whether it is up."""
+    witnesses: Mapping[str, Fact[bool]] = field(default_factory=dict)
+    """Name of the witness → whether it confirms the fault."""
+    workload: Fact[Workload] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    has_orchestrator: bool = False
+    autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """All HPAs whose scaleTargetRef names the target; an empty tuple means: asked, none."""
+    budgets: Fact[Budgets] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    pauses: tuple[Pause, ...] = ()
+    sights: Sights = field(default_factory=Sights)
+    """What the policy's action alone needs to know."""
+    start: Fact[ProcessStart] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """What silences, inhibits or mutes the alert in Alertmanager; an empty tuple means: asked, nothing."""
+    changes: Fact[tuple[Change, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """What others changed on the target, newest first."""
+    template: Fact[Template] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    pods: Fact[Pods] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    connection_limit: Fact[float] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """How many connections the database accepts."""
+    locks: Mapping[str, Fact[bool]] = field(default_factory=dict)
+    """Name of a lock of the policy file → whether it is held (a recovery or a backup runs)."""
+    custom: Mapping[str, Fact[bool]] = field(default_factory=dict)
+    """Name of a policy's own guard → whether its query had any sample."""
+    self_test: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    """Whether the API server refuses what no policy allows; False with `problem` saying what it lets through."""
+    taking_back: TakingBack | None = None
+    """What a revert takes back, as the journal knows it; None for everything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastAction:
+    """A write that the journal remembers: when it began, on what, by which policy, and how it ended."""
+
+    remediation: str
+    policy: str
+    target: Target
+    action: str
+    written_at: float
+    state: State
+    reason: str = ""
+    """Why it ended so, from a closed set."""
+    attempts: int = 0
+    """How often it was sent, proven or not, as far as that has been counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the journal knows that matters for a decision."""
+
+    actions: tuple[PastAction, ...] = ()
+    """Writes of the last 24 hours, newest first, over all targets."""
+    in_flight: tuple[str, ...] = ()
+    """Ids of other remediations in flight on the same target."""
+    attempts: int = 0
+    """How often this very remediation has sent a write, proven or not."""
+    arrivals: tuple[float, ...] = ()
+    """When alerts that were not known before arrived (Unix seconds), newest first, as far back as a storm is held."""
+    approval: Approval | None = None
+    """The newest answer of a person to this remediation's plan."""
+    breaker_resets: tuple[BreakerReset, ...] = ()

@@ -1,0 +1,28 @@
+"""The names and labels of what the remediator announces in Alertmanager."""
+
+from __future__ import annotations
+
+PLANNED = "RemediationPlanned"
+ACTED = "RemediationActed"
+HELD = "RemediationHeld"
+ANNOUNCEMENTS = frozenset({PLANNED, ACTED, HELD})
+"""Alerts that we send. One that is routed back to us begins nothing: a hold would announce itself for ever."""
+RESERVED_LABELS = frozenset(
+    {"alertname", "severity", "policy", "mode", "reason", "namespace", "kind", "name", "remediation"}
+)
+"""Labels that a configuration may not add to announcements: theirs, and the one by which an alert asks for a policy."""
+
+
+ANNOTATION_OPERATION = "controlcore.io/operation-id"
+"""On the object and, for a restart, in the pod template: names the remediation that wrote."""
+
+
+ANNOTATION_RAISED = "controlcore.io/raised-"
+"""With a field's name behind it, on an autoscaler: `BEFORE..AFTER`, the number before we raised it and our last one."""
+
+
+ANNOTATION_HANDS_OFF = "controlcore.io/hands-off"
+"""Set to `true` by a person on an object that must not be touched."""
+
+
+FIELD_MANAGER = "controlcore-remediator"

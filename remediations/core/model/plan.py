@@ -1,0 +1,155 @@
+"""The writes that a plan is made of: what the executor sends is exactly one of these, complete.
+
+A patch and a creation leave a mark on an object, so a look tells whether they arrived. A call and a statement leave
+none: their beginning is journalled before they are sent, and what has begun is never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from remediations.core.model.alert import Target
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.undo import Undo
+
+
+@dataclass(frozen=True, slots=True)
+class PatchStep:
+    """One PATCH to the Kubernetes API."""
+
+    path: str
+    """API path of the object, e.g. /apis/apps/v1/namespaces/NS/deployments/NAME."""
+    patch: str
+    """`strategic` or `merge`."""
+    body: Mapping[str, Any]
+    """The patch; carries metadata.uid and metadata.resourceVersion as preconditions, and the operation id."""
+    done_if: Mapping[str, str]
+    """Annotation → value which, found on the object, says that this step has already been done.
+
+    Empty where annotations cannot be written (/scale): then the values of `body.spec`, which are absolute, say so.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class CreateStep:
+    """One POST to the Kubernetes API: an object with a name that follows from the operation id, or an eviction."""
+
+    path: str
+    """API path of the collection or subresource, e.g. …/pods/NAME/eviction."""
+    body: Mapping[str, Any]
+    look_path: str
+    """API path of the object that tells whether the step has been done."""
+    done_if: Mapping[str, str] = field(default_factory=dict)
+    """Annotation → value which, found on the object at `look_path`, says that it is done."""
+    gone_uid: str = ""
+    """Not empty: done when the object at `look_path` with this uid is gone or on its way out."""
+    template_path: str = ""
+    """Not empty: the CronJob whose job template is filled in when the step is sent, so that no plan holds it."""
+    template_uid: str = ""
+    template_generation: int = 0
+    """With the uid: which template was judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStep:
+    """One HTTP call without a body; its URL comes from the policy, its key from the settings, by origin."""
+
+    method: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStep:
+    """One statement that calls a SECURITY DEFINER function; the function holds the predicate."""
+
+    statement: str
+    arguments: tuple[float | int | str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateStep:
+    """No write: what must be found true, by data collected after the step before, so that the next ones are sent."""
+
+    promql: str
+    collectors: tuple[str, ...]
+    max_age_seconds: float
+    timeout_seconds: float
+    """Seconds from the step before after which the rest of the plan is given up."""
+
+
+Step = PatchStep | CreateStep | HttpStep | SqlStep | GateStep
+
+
+def leaves_no_mark(step: Step) -> bool:
+    """Whether nobody can find out later that the step was sent."""
+    return isinstance(step, HttpStep | SqlStep)
+
+
+def starts_pods(step: Step) -> bool:
+    """Whether new pods follow from a template that the step changes or brings."""
+    if isinstance(step, CreateStep):
+        return bool(step.template_path)
+    return isinstance(step, PatchStep) and "template" in (step.body.get("spec") or {})
+
+
+def namespace_of(path: str) -> str:
+    """The API path of the namespace that the object at a path lies in."""
+    parts = path.split("/")
+    return f"/api/v1/namespaces/{parts[parts.index('namespaces') + 1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done, completely, before anything is done."""
+
+    action: str
+    target: Target
+    operation_id: str
+    summary: str
+    """One sentence for people."""
+    steps: tuple[Step, ...]
+    prior: Mapping[str, Any]
+    """The state that the steps change, as it was: what undo would need."""
+    expected: Mapping[str, Any] = field(default_factory=dict)
+    """The state after the steps, for verification."""
+    undo: Undo | None = None
+    """What takes the steps back; None when nothing does."""
+
+
+class Sending(StrEnum):
+    """What became of sending a step or a plan."""
+
+    DONE = "done"
+    """Every step was accepted."""
+    ALREADY_DONE = "already_done"
+    """An earlier process had sent it: the object carries the operation id, or the journal says that it had begun."""
+    CHANGED = "changed"
+    """The object changed since it was judged; nothing of the refused step was stored."""
+    REFUSED = "refused"
+    """The server will not have it until somebody changes something (rights, admission, validation)."""
+    HELD = "held"
+    """The server says not now, for the reason in `Sent.hold`; nothing was changed."""
+    UNKNOWN = "unknown"
+    """Nobody answered: it may or may not have arrived."""
+    WAITING = "waiting"
+    """A check between two steps has not come true yet; the rest is sent when it does."""
+    STOPPED = "stopped"
+    """A check between two steps did not come true in time; the rest is never sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The result of sending, for the journal."""
+
+    result: Sending
+    detail: str = ""
+    generation: int | None = None
+    """metadata.generation of the last object written, as the server returned it."""
+    hold: HoldReason | None = None
+    was_sent: bool = True
+    """False: the write never left, because something that it needs is missing or its dry run was refused."""
+    warnings: tuple[str, ...] = ()
+    """What the API server said beside its answer."""

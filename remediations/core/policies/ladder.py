@@ -1,0 +1,33 @@
+"""Which rung of a policy's ladder is due: what has been proven not to help is not tried again at once."""
+
+from __future__ import annotations
+
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import History
+from remediations.core.model.remediation import Remediation, State
+from remediations.core.policies.policy import Policy, at_rung, choose_target
+
+VERIFIED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
+"""What a verification, or the lack of one, has said something about."""
+
+
+def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:
+    """How many rungs in a row have failed, so the number of the one that is due (0 is the policy's own action).
+
+    A success, an outcome that nobody knows, or a failure older than `reset_seconds` ends the row. A rung that is still
+    being verified, or whose write never arrived, neither counts nor ends it: what failed before it is not due again.
+    """
+    number = 0
+    for item in sorted(history.actions, key=lambda past: past.written_at, reverse=True):
+        if item.policy != policy.name or item.remediation == remediation.id or item.state not in VERIFIED:
+            continue
+        if item.state is not State.FAILED or item.written_at <= now - reset_seconds:
+            break
+        number += 1
+    return number
+
+
+def target_of_rung(policy: Policy, number: int, remediation: Remediation) -> Target:
+    """The object that this rung acts on for the remediation's alert: the remediation's own, where the rung lists it."""
+    due = at_rung(policy, number)
+    return remediation.target if remediation.target in due.targets else choose_target(due, remediation.alert.labels)
