@@ -14,7 +14,7 @@ from typing import Any, cast
 from prometheus_client.parser import text_string_to_metric_families
 
 from remediations.core.model.remediation import Record, Remediation
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from tools.slowness import scaled
 
 TIMEOUT_SECONDS = 5.0

@@ -20,17 +20,18 @@ from chassis.errors import ConfigError, InvariantBroken
 from chassis.process.build_info import version_line
 from chassis.process.lifecycle import Lifecycle, limit_heap, run
 from remediations import commands, exits, grants, report, standing
-from remediations.answers import DEFAULT_SECONDS, Answer, AnswerError
-from remediations.breakers import reset_breaker
 from remediations.checking import check_everything
 from remediations.commands import actor_here, read_duration, read_name
 from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Pause
 from remediations.core.model.remediation import Remediation
 from remediations.core.policies.lint import find_placeholders
+from remediations.engine.simulation import replay
+from remediations.journal.approvals import DEFAULT_SECONDS, Answer, AnswerError
+from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
-from remediations.journal.sqlite import open_journal
-from remediations.planner import replay
+from remediations.journal.records import acts_content, list_content, story_content
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.program import make_telemetry, serve
 from remediations.settings import RemediatorSettings
 
@@ -191,7 +192,7 @@ def _list(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         found = await journal.listing(only_open=options.only_open, limit=options.limit)
         now = SystemClock().now()
         answers = await journal.newest_answers([item.id for item in found])
-        return _tell(options, report.list_content(found, answers), report.render_list(found, answers, now))
+        return _tell(options, list_content(found, answers), report.render_list(found, answers, now))
 
     return _with_journal(settings, work)
 
@@ -201,7 +202,7 @@ def _show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
     async def work(journal: Journal) -> int:
         story = await journal.story(await _one(journal, options.id))
-        return _tell(options, report.story_content(*story), report.render_story(*story))
+        return _tell(options, story_content(*story), report.render_story(*story))
 
     return _with_journal(settings, work)
 
@@ -319,7 +320,7 @@ def _acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
     async def work(journal: Journal) -> int:
         found = await journal.acts(options.limit)
-        return _tell(options, report.acts_content(found), report.render_acts(found))
+        return _tell(options, acts_content(found), report.render_acts(found))
 
     return _with_journal(settings, work)
 

@@ -14,14 +14,14 @@ from aiohttp import web
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations import report
 from remediations.access import CALLER
-from remediations.answers import DEFAULT_SECONDS, Answer, find_proposal, give_answer
 from remediations.api_shape import ROOT, answered, as_json, read_object
-from remediations.breakers import reset_breaker
 from remediations.core.model.acts import Actor
 from remediations.core.model.facts import Pause
+from remediations.journal.approvals import DEFAULT_SECONDS, Answer, find_proposal, give_answer
+from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
+from remediations.journal.records import acts_content, list_content, story_content
 from remediations.shipped import read_openapi
 
 MAX_LISTED = 1000
@@ -86,17 +86,17 @@ class Api:
         limit = _limit_of(request)
         found = await self.journal.listing(only_open=request.query.get("open") == "true", limit=limit)
         answers = await self.journal.newest_answers([item.id for item in found])
-        return as_json({"remediations": report.list_content(found, answers)})
+        return as_json({"remediations": list_content(found, answers)})
 
     async def _acts(self, request: web.Request) -> web.Response:
         """GET /api/v1/acts?limit=50: who did what, newest first."""
-        return as_json({"acts": report.acts_content(await self.journal.acts(_limit_of(request)))})
+        return as_json({"acts": acts_content(await self.journal.acts(_limit_of(request)))})
 
     async def _show(self, request: web.Request) -> web.Response:
         """GET /api/v1/remediations/{id}: the whole story."""
         remediation, records = await self.journal.story(request.match_info["id"])
         proposal = find_proposal(records)
-        return as_json(report.story_content(remediation, records) | {"proposal": proposal})
+        return as_json(story_content(remediation, records) | {"proposal": proposal})
 
     async def _approve(self, request: web.Request) -> web.Response:
         """POST /api/v1/remediations/{id}/approve."""

@@ -14,8 +14,8 @@ from remediations import rehearsal
 from remediations.api_shape import ROOT, answered, as_json, read_object
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
+from remediations.engine.simulation import Planner, replay
 from remediations.journal.port import Journal
-from remediations.planner import Planner, replay
 
 MAX_PLAN_BYTES = 128 * 1024
 """More would be parsed for longer than a webhook should wait for the event loop."""

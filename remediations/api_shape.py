@@ -12,8 +12,8 @@ from aiohttp import web
 
 from chassis.documents import parse_json
 from chassis.http.request_bodies import BodyError, BodyReader, Room
-from remediations.answers import AnswerError
 from remediations.core.model.errors import JournalError
+from remediations.journal.approvals import AnswerError
 
 ROOT = "/api/v1"
 CALL_SECONDS = 20.0

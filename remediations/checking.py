@@ -10,7 +10,7 @@ from chassis.http.web_config import read_web
 from remediations.core.model.alert import Mode
 from remediations.core.policies.policy import PolicySet
 from remediations.credentials import check_files
-from remediations.journal.filesystem import find_fault
+from remediations.journal.sqlite.filesystem import find_fault
 from remediations.settings import RemediatorSettings
 from remediations.shelf import read_policies
 

@@ -19,7 +19,6 @@ from chassis.clock import SystemClock
 from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations import rehearsal, report
-from remediations.answers import Answer, AnswerError, find_proposal, give_answer
 from remediations.checking import check_everything
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
@@ -27,10 +26,11 @@ from remediations.core.model.acts import MAX_NAME, Actor, Source
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import Fact, Facts, ProcessStart
 from remediations.core.policies.policy import Policy, PolicySet
+from remediations.engine.simulation import Planner
+from remediations.journal.approvals import Answer, AnswerError, find_proposal, give_answer
 from remediations.journal.port import Journal
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.opening import opened_asking
-from remediations.planner import Planner
 from remediations.settings import RemediatorSettings
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -8,26 +8,24 @@ from dataclasses import replace
 
 from chassis.clock import Clock, SystemClock
 from chassis.http.client import HttpClient
-from chassis.kubernetes.client import KubernetesClient
-from remediations.alertmanager import Alertmanager
-from remediations.cluster import ClusterApi, ClusterReader
+from chassis.kubernetes.client import ClusterApi, KubernetesClient
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import Fact, Facts
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.facts import gather_facts
-from remediations.gathering import look
-from remediations.prometheus import PrometheusClient
-from remediations.selftest import prove_once
+from remediations.engine.simulation import AskFacts
+from remediations.execution.self_test import prove_once
+from remediations.facts.alertmanager import Alertmanager
+from remediations.facts.gather import gather_facts, look
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.prometheus import PrometheusClient
+from remediations.facts.sources import Sources
 from remediations.settings import RemediatorSettings
-from remediations.sighting import Lookout
-from remediations.sources import Sources
 from remediations.tools import opened_session
 
 DEFAULT_TIMEOUT_SECONDS = 3.0
 
 Prove = Callable[[Policy, PolicySet, Target], Awaitable[Fact[bool]]]
-AskFacts = Callable[[Policy, PolicySet, Target, Alert], Awaitable[Facts]]
-"""Everything a decision looks at but the pauses and the start of the program."""
 
 
 def call_seconds(settings: RemediatorSettings) -> float:

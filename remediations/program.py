@@ -30,23 +30,23 @@ from remediations.core.model.acts import BY_SIGNAL, Act, ActKind
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
 from remediations.credentials import Credentials
-from remediations.decider import Desk
-from remediations.engine import Engine, EngineParts
-from remediations.executor import Executor, Tools
+from remediations.engine.context import Desk
+from remediations.engine.engine import Engine, EngineParts
+from remediations.engine.reverts import born
+from remediations.engine.simulation import Planner
+from remediations.execution.executor import Executor, Tools
+from remediations.execution.self_test import SelfTest
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.prometheus import PrometheusClient
+from remediations.facts.sources import Session
 from remediations.journal.port import Journal
-from remediations.journal.sqlite import open_journal
+from remediations.journal.retention import forget_old
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.opening import asking, call_seconds, make_sources, open_cluster
-from remediations.planner import Planner
-from remediations.prometheus import PrometheusClient
-from remediations.retention import forget_old
-from remediations.reverting import born
 from remediations.roles import BY_DEFAULT, Roles
-from remediations.selftest import SelfTest
-from remediations.senders import Session
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings
 from remediations.shelf import PolicyShelf
-from remediations.sighting import Lookout
 from remediations.standing import check_content
 from remediations.start import find_start, take_over
 from remediations.telemetry import Notification, Telemetry

@@ -16,7 +16,7 @@ from remediations.core.model.facts import Facts, History
 from remediations.core.model.remediation import Remediation, State
 from remediations.core.model.stored import describe_difference, plan_hash, plan_to_data
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.story import decision_data, describe
+from remediations.journal.records import decision_data, describe
 
 REHEARSAL_ID = "0" * 24
 """Stands for the id that a real remediation would get."""

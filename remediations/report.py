@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from chassis.errors import ControlCoreError
@@ -54,66 +52,12 @@ def render_acts(acts: Sequence[Act]) -> str:
     return table(rows)
 
 
-def acts_content(acts: Sequence[Act]) -> list[dict[str, Any]]:
-    """What people did as JSON-able data."""
-    return [
-        {
-            "at": act.at,
-            "time": format_timestamp(act.at),
-            "act": act.kind.value,
-            "subject": act.subject,
-            **act.actor.to_data(),
-            "detail": dict(act.detail),
-        }
-        for act in acts
-    ]
-
-
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as left-aligned columns; control characters of hostile labels are made visible."""
     clean = [[printable(cell)[:MAX_CELL] for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in clean) for index in range(len(clean[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean)
     return "\n".join(lines) + "\n"
-
-
-def list_content(
-    remediations: Sequence[Remediation], answers: Mapping[str, Approval] | None = None
-) -> list[dict[str, Any]]:
-    """The remediations as JSON-able data, each with the newest answer to its plan or null."""
-    given = answers or {}
-    return [
-        remediation_data(item) | {"answer": asdict(given[item.id]) if item.id in given else None}
-        for item in remediations
-    ]
-
-
-def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
-    """One remediation and all its records as a JSON object."""
-    return json.dumps(story_content(remediation, records), indent=2) + "\n"
-
-
-def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[str, Any]:
-    """One remediation and all its records as JSON-able data."""
-    story = [
-        {
-            "at": item.at,
-            "time": format_timestamp(item.at),
-            "kind": item.kind,
-            "state": item.state.value,
-            "data": item.data,
-        }
-        for item in records
-    ]
-    return {"remediation": remediation_data(remediation), "story": story}
-
-
-def remediation_data(remediation: Remediation) -> dict[str, Any]:
-    """One remediation as JSON-able data."""
-    data = asdict(remediation)
-    data["state"] = remediation.state.value
-    data["written_at"] = remediation.written_at or None
-    return data
 
 
 def render_story(remediation: Remediation, records: Sequence[Record]) -> str:

@@ -29,9 +29,9 @@ from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
 from remediations.credentials import Credentials
-from remediations.facts import read_pauses
+from remediations.engine.simulation import Planner
+from remediations.facts.gather import read_pauses
 from remediations.journal.port import Journal, Stored
-from remediations.planner import Planner
 from remediations.roles import Roles
 from remediations.telemetry import AlertStatus, Notification, Telemetry
 

@@ -15,7 +15,7 @@ from remediations.core.model.facts import Fact
 from remediations.core.policies.lint import find_placeholders
 from remediations.core.policies.policy import PolicySet
 from remediations.core.policies.reader import parse_policies
-from remediations.selftest import SOURCE, acting_targets, changes_of, downgrades, prove
+from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.settings import RemediatorSettings
 
 WORDS = {None: "unknown", False: "passed", True: "failed"}

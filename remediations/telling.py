@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from remediations.announcing import Announcer, Poster
-from remediations.decider import Desk
+from remediations.engine.context import Desk
 from remediations.events import Creator, EventWriter
 from remediations.herald import Herald, Teller
 from remediations.settings import RemediatorSettings

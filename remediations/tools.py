@@ -14,9 +14,10 @@ from chassis.clock import Clock
 from chassis.errors import BackendError
 from chassis.http.client import HttpClient
 from chassis.log import get_logger
-from remediations.executor import Tools
-from remediations.prometheus import PrometheusClient
-from remediations.senders import Key, Session, origin_of
+from remediations.execution.executor import Tools
+from remediations.execution.senders import Key, origin_of
+from remediations.facts.prometheus import PrometheusClient
+from remediations.facts.sources import Session
 from remediations.settings import DatabaseSettings, RemediatorSettings
 
 if TYPE_CHECKING:

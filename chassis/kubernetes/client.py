@@ -10,7 +10,7 @@ import json
 import re
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
@@ -336,3 +336,17 @@ def _failure(status: int, body: bytes) -> BackendError:
         return TransientError(Reason.HTTP_4XX, message)
     known = status_error(status)
     return type(known)(known.reason, message)
+
+
+class ClusterApi(Protocol):
+    """The reading calls of chassis.kubernetes.client.KubernetesClient; fakes implement these. Facts have no others."""
+
+    async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
+        """One object."""
+        ...
+
+    async def list(
+        self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
+    ) -> list[JsonObject]:
+        """Every object of a collection."""
+        ...

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from remediations.core.model.action_facts import Need
 from remediations.core.model.alert import Target
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Facts
+from remediations.core.model.facts import Facts, Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
 from remediations.core.yaml_node import Node, Range

@@ -8,12 +8,11 @@ from zoneinfo import ZoneInfo
 
 from remediations.core.decide import ACTIONS, GUARDS
 from remediations.core.guard import GuardInput
-from remediations.core.model.action_facts import Sights
 from remediations.core.model.acts import Actor, Source
 from remediations.core.model.alert import Alert, Mode, Target
 from remediations.core.model.cluster import Autoscaler, Budgets, Pods, ScaledObject, Template, Workload
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Facts, History, PastAction, ProcessStart
+from remediations.core.model.facts import Fact, Facts, History, PastAction, ProcessStart, Sights
 from remediations.core.model.remediation import Remediation, State
 from remediations.core.policies.matchers import Matcher, MatchType
 from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind

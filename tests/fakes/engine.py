@@ -11,20 +11,20 @@ from typing import Any
 
 from chassis.errors import Reason, TransientError
 from chassis.http.client import Call, Response
-from remediations.cluster import ClusterReader
 from remediations.core.model.alert import Alert, Delivery, Match, Target
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.model.remediation import CLOSED, Record, Remediation
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.decider import Desk
-from remediations.engine import Engine, EngineParts
-from remediations.executor import Executor, Tools
+from remediations.engine.context import Desk
+from remediations.engine.engine import Engine, EngineParts
+from remediations.execution.executor import Executor, Tools
+from remediations.execution.senders import Caller
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.sources import Muting, Sources
 from remediations.journal.port import Journal
-from remediations.journal.sqlite import open_journal
-from remediations.senders import Caller
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.settings import WorkerSettings
-from remediations.sighting import Lookout
-from remediations.sources import Muting, Sources
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, LABELS, NOW, a_policy_set, restart_policy

@@ -18,7 +18,7 @@ Hook = Callable[[str, str], None]
 
 @dataclass
 class FakeCluster:
-    """Implements remediations.cluster.ClusterApi on a dictionary of path → object."""
+    """Implements chassis.kubernetes.client.ClusterApi on a dictionary of path → object."""
 
     objects: dict[str, JsonObject] = field(default_factory=dict)
     before: Hook = lambda _verb, _path: None

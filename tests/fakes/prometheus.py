@@ -17,7 +17,7 @@ Answer = bool | None | Callable[[], bool | None]
 
 @dataclass
 class FakePrometheus:
-    """Implements remediations.sources.Questions. What is not listed has no answer; an answer was collected just now."""
+    """Implements remediations.facts.sources.Questions. A query that is not listed has no result; results are fresh."""
 
     clock: Clock
     answers: Mapping[str, Answer] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class FakePrometheus:
 
 @dataclass
 class FakeWeb:
-    """Implements remediations.sources.Getter: a status, or the error to raise."""
+    """Implements remediations.facts.sources.Getter: a status, or the error to raise."""
 
     answer: int | Exception = 200
     calls: list[Call] = field(default_factory=list)

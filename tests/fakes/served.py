@@ -16,9 +16,9 @@ from chassis.http.server import serving
 from remediations.api_decisions import Check
 from remediations.core.model.facts import Fact, Facts, ProcessStart
 from remediations.credentials import Credentials
+from remediations.engine.simulation import Planner
 from remediations.journal.port import Journal
-from remediations.journal.sqlite import SqliteJournal, open_journal
-from remediations.planner import Planner
+from remediations.journal.sqlite.adapter import SqliteJournal, open_journal
 from remediations.roles import HoldersSettings, Roles, RolesSettings
 from remediations.server import Parts, Server
 from remediations.settings import RemediatorSettings

@@ -12,10 +12,9 @@ import yaml
 
 from remediations.core.decide import ACTIONS
 from remediations.core.guard import GuardInput
-from remediations.core.model.action_facts import IdleSessions, Sights
 from remediations.core.model.alert import Mode
-from remediations.core.model.cluster import Autoscaler, Budgets, Change, CronJob, Pod, Source, Template
-from remediations.core.model.facts import Fact, Facts, History, NewPods, Pause, ProcessStart
+from remediations.core.model.cluster import Autoscaler, Budgets, Change, CronJob, NewPods, Pod, Source, Template
+from remediations.core.model.facts import Fact, Facts, History, IdleSessions, Pause, ProcessStart, Sights
 from remediations.core.model.remediation import State
 from remediations.core.model.undo import TakingBack, Undo
 from remediations.core.policies.ladder import rung_number
@@ -23,7 +22,7 @@ from remediations.core.policies.limits import ConnectionBudget, CustomGuard, Hol
 from remediations.core.policies.matchers import parse_matchers
 from remediations.core.policies.policy import Policy, PolicySet, Query, Rung, as_revert, at_rung, choose_target, matches
 from remediations.core.policies.reader import parse_policies
-from remediations.reverting import judged_by
+from remediations.engine.reverts import judged_by
 from remediations.shipped import read_policies
 from tests.fakes import decisions as fakes
 from tests.fakes.decisions import NOW

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from remediations.decider import MUTES_SECONDS
+from remediations.engine.deciding import MUTES_SECONDS
 from tests.fakes.front import Front
 from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import an_alert

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from tools.bench.load import Connection, post
 from tools.bench.webhook import NAMESPACE, TARGETS, WEBHOOKS, alert, payload, policies
 from tools.servers.ports import free_port

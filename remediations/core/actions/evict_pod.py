@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from chassis.kubernetes.paths import eviction_path, pod_path
 from remediations.core.action import NEW_POD_READS, ActionInput, Effect, Parameter, action, refuses, settles
-from remediations.core.model.action_facts import Need
 from remediations.core.model.cluster import Pod, Workload
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Facts
+from remediations.core.model.facts import Facts, Need
 from remediations.core.model.plan import CreateStep, Plan
 from remediations.core.model.reasons import HoldReason
 from remediations.core.yaml_node import Range

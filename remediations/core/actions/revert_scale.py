@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from remediations.core.action import ActionInput, Effect, action, refuses, settles
-from remediations.core.actions.replica_owner import RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
-from remediations.core.model.action_facts import Need
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Facts
+from remediations.core.model.facts import Facts, Need
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
+from remediations.core.model.replica_owner import RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.core.model.undo import TakingBack
 
 LEAST_REPLICAS = 1

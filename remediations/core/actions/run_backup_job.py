@@ -6,10 +6,9 @@ from hashlib import sha256
 
 from chassis.kubernetes.paths import resource_path
 from remediations.core.action import ActionInput, action, refuses
-from remediations.core.model.action_facts import Need
 from remediations.core.model.cluster import CronJob
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import MISSING
+from remediations.core.model.facts import MISSING, Need
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import CreateStep, Plan
 from remediations.core.model.reasons import HoldReason

@@ -7,20 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from remediations.core.action import NEW_POD_READS, ActionInput, Effect, Parameter, ParameterKind, action, refuses
-from remediations.core.actions.replica_owner import (
-    LEAST,
-    MOST,
-    RIGHTS,
-    Change,
-    Owner,
-    OwnerKind,
-    find_owner,
-    plan_change,
-)
-from remediations.core.model.action_facts import Need
 from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
+from remediations.core.model.replica_owner import LEAST, MOST, RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
 from remediations.core.model.undo import Undo
 from remediations.core.yaml_node import Range
 

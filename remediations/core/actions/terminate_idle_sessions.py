@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from remediations.core.action import ActionInput, Parameter, action, refuses, settles
-from remediations.core.model.action_facts import Need
 from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan, SqlStep
 from remediations.core.model.reasons import HoldReason
 from remediations.core.yaml_node import Range

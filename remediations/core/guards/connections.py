@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from remediations.core.action import Effect
-from remediations.core.actions.replica_owner import FIELDS
 from remediations.core.guard import PASSED, GuardInput, guard, holds
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
+from remediations.core.model.replica_owner import FIELDS
 
 
 @guard(

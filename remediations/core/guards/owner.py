@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remediations.core.action import Effect
-from remediations.core.actions.replica_owner import OwnerKind
 from remediations.core.guard import PASSED, GuardInput, guard, holds
 from remediations.core.model.cluster import Autoscaler, ScaledObject, Workload
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.core.model.reasons import HoldReason
+from remediations.core.model.replica_owner import OwnerKind
 from remediations.core.policies.limits import Consent
 
 
@@ -29,7 +29,7 @@ def check(request: GuardInput) -> GuardOutcome:
     """Holds what another controller would undo, and what would scale by an autoscaler that cannot see.
 
     A Deployment or HPA with a controlling ownerReference is regenerated from its owner (an operator, a ScaledObject).
-    Which object owns the number of replicas stands in `remediations.core.actions.replica_owner`.
+    Which object owns the number of replicas stands in `remediations.core.model.replica_owner`.
     """
     workload = request.facts.workload.value
     if workload is not None and workload.owner:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from remediations.core.model.facts import NewPods
+
+@dataclass(frozen=True, slots=True)
+class NewPods:
+    """Whether the cluster would take new pods of the template, as far as our rights let us read it."""
+
+    refusals: tuple[str, ...] = ()
+    """Why it would take none, not even in the place of one that has gone."""
+    crowded: tuple[str, ...] = ()
+    """Why it would take none beside those that there are."""
+    unread: tuple[str, ...] = ()
+    """What could not be read or judged; it does not hold."""
 
 
 @dataclass(frozen=True, slots=True)

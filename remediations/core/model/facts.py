@@ -8,13 +8,77 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
 
-from remediations.core.model.action_facts import Sights
 from remediations.core.model.alert import Target
-from remediations.core.model.cluster import Autoscaler, Budgets, Change, Pods, Template, Workload
+from remediations.core.model.cluster import (
+    Autoscaler,
+    Budgets,
+    Change,
+    CronJob,
+    Pod,
+    Pods,
+    ScaledObject,
+    Template,
+    Workload,
+)
 from remediations.core.model.remediation import State
 from remediations.core.model.undo import TakingBack
+
+
+class Need(StrEnum):
+    """What an action asks to be looked at before it plans."""
+
+    PODS = "pods"
+    CRON_JOB = "cron_job"
+    IDLE_SESSIONS = "idle_sessions"
+    SCALED_OBJECTS = "scaled_objects"
+    TAKING_BACK = "taking_back"
+    """What is to be taken back: told by the journal, and only of what follows from another action."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleSessions:
+    """Sessions of the control plane that hold a transaction open and do nothing, for longer than asked."""
+
+    count: int
+    longest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """What was looked at; None was not asked for."""
+
+    pods: Fact[tuple[Pod, ...]] | None = None
+    cron_job: Fact[CronJob] | None = None
+    idle_sessions: Fact[IdleSessions] | None = None
+    scaled_objects: Fact[tuple[ScaledObject, ...]] | None = None
+
+
+def action_facts_to_data(sights: Sights) -> dict[str, Any]:
+    """What the journal keeps of it."""
+    data: dict[str, Any] = {}
+    if sights.pods is not None:
+        pods = sights.pods.value
+        data["pods"] = sights.pods.problem if pods is None else [f"{pod.name} {_state(pod)}" for pod in pods]
+    if sights.cron_job is not None:
+        job = sights.cron_job.value
+        data["cron_job"] = sights.cron_job.problem if job is None else {"uid": job.uid, "active": list(job.active)}
+    if sights.idle_sessions is not None:
+        idle = sights.idle_sessions.value
+        data["idle_sessions"] = sights.idle_sessions.problem if idle is None else idle.count
+    if sights.scaled_objects is not None:
+        found = sights.scaled_objects.value
+        data["scaled_objects"] = sights.scaled_objects.problem if found is None else [item.name for item in found]
+    return data
+
+
+def _state(pod: Pod) -> str:
+    """A pod's state in a word."""
+    if pod.is_ending:
+        return "ending"
+    return "ready" if pod.is_ready else f"unready, {pod.restarts} restarts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +91,6 @@ class ProcessStart:
     """Seconds from the journal's last entry to the start; None for a journal in which nothing ever stood."""
     pod: str = ""
     """namespace/name of the pod that this process runs in; empty outside Kubernetes."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewPods:
-    """Whether the cluster would take new pods of the template, as far as our rights let us read it."""
-
-    refusals: tuple[str, ...] = ()
-    """Why it would take none, not even in the place of one that has gone."""
-    crowded: tuple[str, ...] = ()
-    """Why it would take none beside those that there are."""
-    unread: tuple[str, ...] = ()
-    """What could not be read or judged; it does not hold."""
 
 
 @dataclass(frozen=True, slots=True)

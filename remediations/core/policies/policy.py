@@ -171,8 +171,8 @@ def is_revert(policy: Policy) -> bool:
 def as_revert(policy: Policy) -> Policy:
     """The policy for reverts: mode, times, dependencies and guards of its own are kept, its ladder has no rungs.
 
-    Its condition for deciding comes from the scale-up (`remediations.reverting`); the one here serves verification: a
-    fault that is back says that the revert was wrong.
+    Its condition for deciding comes from the scale-up (`remediations.engine.reverts`). The condition here serves
+    verification: if the fault is back, the revert was wrong.
     """
     targets = dict.fromkeys((*policy.targets, *(target for rung in policy.ladder for target in rung.targets)))
     return replace(

@@ -11,7 +11,7 @@ import pytest
 from chassis.kubernetes.client import KubernetesClient
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact
-from remediations.selftest import OUTSIDER, changes_of, prove
+from remediations.execution.self_test import OUTSIDER, changes_of, prove
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tools.chart import REMEDIATOR, Manifest, render
 from tools.slowness import scaled

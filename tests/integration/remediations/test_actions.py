@@ -13,16 +13,16 @@ from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
 from chassis.kubernetes.client import KubernetesClient
 from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
-from remediations.cluster import ClusterReader, choose_budgets
 from remediations.core.action import ActionInput
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact
 from remediations.core.model.plan import Plan, Sending
 from remediations.core.model.reasons import HoldReason
-from remediations.effects import Standing, ask_effect
-from remediations.executor import Executor, Tools
-from remediations.sighting import Lookout
+from remediations.execution.executor import Executor, Tools
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.effects import Standing, ask_effect
+from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
 from tests.fakes.decisions import facts
 from tools.slowness import scaled
 

@@ -14,9 +14,9 @@ from chassis.clock import SystemClock
 from chassis.errors import BackendError, Reason
 from chassis.http.client import Call, HttpClient
 from chassis.http.client_auth import BasicAuthSettings
-from remediations.alertmanager import Alertmanager
 from remediations.announcing import Announcer
-from remediations.prometheus import PrometheusClient
+from remediations.facts.alertmanager import Alertmanager
+from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from remediations.telemetry import Telemetry
 from tests.fakes.decisions import an_alert

@@ -13,11 +13,11 @@ import pytest
 from chassis.clock import SystemClock
 from chassis.errors import BackendError
 from chassis.http.client import HttpClient
-from remediations.alertmanager import Alertmanager
 from remediations.core.model.alert import Alert
 from remediations.core.policies.limits import CustomGuard, HoldIf
 from remediations.core.policies.policy import Query
-from remediations.prometheus import PrometheusClient
+from remediations.facts.alertmanager import Alertmanager
+from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer

@@ -18,12 +18,12 @@ from chassis.postgres.session import PostgresSession
 from remediations import grants
 from remediations.core.action import ActionInput
 from remediations.core.decide import ACTIONS
-from remediations.core.model.action_facts import Need
 from remediations.core.model.alert import Target
 from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan, Sending
-from remediations.executor import Executor, Tools
-from remediations.sighting import Lookout
+from remediations.execution.executor import Executor, Tools
+from remediations.facts.kubernetes.action_facts import Lookout
 from tests.fakes.decisions import facts
 
 DATABASE = Target("control-core", "Database", "postgresql")

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from remediations.core.model.remediation import State
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 
 ROOT = Path(__file__).parents[3]
 WRITER = """
 import asyncio, sys
 from pathlib import Path
 from remediations.journal.port import Change, Delivery, Match, Record
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.core.model.facts import Alert, Target
 from remediations.core.model.remediation import State
 

@@ -20,7 +20,7 @@ from chassis.http.web_auth import WebGuard
 from chassis.http.web_config import read_web
 from remediations.access import NEEDED, require_roles
 from remediations.credentials import Credentials
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.roles import INCLUDED, HoldersSettings, Role, Roles, RolesSettings
 from remediations.server import Parts, Server
 from remediations.telemetry import Telemetry

@@ -11,7 +11,7 @@ import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.client import Call, status_error
-from remediations.alertmanager import Alertmanager, Take
+from remediations.facts.alertmanager import Alertmanager, Take
 from remediations.settings import AlertmanagerSettings
 from tests.fakes.decisions import LABELS, an_alert
 from tools.slowness import scaled

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.answers import Answer, AnswerError, find_proposal, give_answer, proposal_data
 from remediations.core.model.acts import Actor, Source
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.plan import PatchStep, Plan
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash, resource_version
+from remediations.journal.approvals import Answer, AnswerError, find_proposal, give_answer, proposal_data
 from remediations.journal.port import Change, Journal
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from tests.fakes.decisions import API, NOW, an_alert
 
 PLAN = Plan(

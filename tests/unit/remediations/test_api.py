@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from remediations.answers import proposal_data
 from remediations.core.model.acts import ActKind
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash
+from remediations.journal.approvals import proposal_data
 from remediations.journal.port import Change
 from remediations.shipped import read_openapi
 from tests.fakes.decisions import NOW

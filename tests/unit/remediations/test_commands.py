@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from remediations.answers import proposal_data
 from remediations.commands import render_data
 from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash
+from remediations.journal.approvals import proposal_data
 from remediations.journal.port import Change
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, an_alert, facts, restart_policy
 from tests.integration.remediations.running import POLICIES
 from tests.integration.remediations.running import an_alert as a_payload_alert

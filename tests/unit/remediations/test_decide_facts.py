@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from remediations.core.decide import ACTIONS, GUARDS, judge
 from remediations.core.guard import GuardInput
-from remediations.core.model.action_facts import Sights
 from remediations.core.model.decision import Act, Hold
-from remediations.core.model.facts import Facts
+from remediations.core.model.facts import Facts, Sights
 from tests.fakes.decisions import unknown
 from tests.fakes.situations import Situation, requests_of
 

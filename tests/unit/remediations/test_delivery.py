@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.delivery import find_controllers, find_delivery, read_managers, read_scalers
+from remediations.facts.kubernetes.pod_template import find_controllers, find_delivery, read_managers, read_scalers
 
 
 def entry(manager: str, *fields: str) -> dict:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from remediations.core.model.plan import Plan
-from remediations.effects import ask_effect
-from remediations.sighting import Lookout
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.effects import ask_effect
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import DEPLOYMENT, NAME, PODS, FakeCluster, a_cluster
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from remediations.core.model.alert import Target
 from remediations.core.model.remediation import State
 from remediations.core.policies.policy import Rung, Witness, WitnessKind
-from remediations.engine import Engine
+from remediations.engine.engine import Engine
 from tests.fakes.decisions import API, restart_policy
 from tests.fakes.engine import World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

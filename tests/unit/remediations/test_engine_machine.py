@@ -22,7 +22,7 @@ from remediations.core.model.alert import Alert, Delivery, Match
 from remediations.core.model.facts import Pause
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.remediation import CLOSED, IN_FLIGHT, Outcome, State
-from remediations.engine import LOOK_SECONDS
+from remediations.engine.engine import LOOK_SECONDS
 from tests.fakes.decisions import API, LABELS, SAM, restart_policy
 from tests.fakes.engine import Fuse, Killed, MortalJournal, World, a_world
 from tests.fakes.kubernetes import DEPLOYMENT

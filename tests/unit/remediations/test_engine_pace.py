@@ -10,7 +10,7 @@ import pytest
 
 from remediations.core.model.facts import Pause
 from remediations.core.model.remediation import State
-from remediations.engine import Engine
+from remediations.engine.engine import Engine
 from remediations.settings import WorkerSettings
 from tests.fakes.decisions import NOW, SAM
 from tests.fakes.engine import World, a_world

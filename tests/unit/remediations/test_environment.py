@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from remediations.environment import Environment, resolve_drop_tables
+from remediations.facts.kubernetes.drop_tables import Environment, resolve_drop_tables
 from tests.fakes.kubernetes import NAMESPACE, FakeCluster
 
 CONFIG = f"/api/v1/namespaces/{NAMESPACE}/configmaps/settings"

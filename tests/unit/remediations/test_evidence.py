@@ -10,8 +10,8 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from remediations.core.redaction import remove_secrets
-from remediations.evidence import LOG_BYTES, MAX_PODS, gather
-from remediations.sighting import Lookout
+from remediations.facts.evidence import LOG_BYTES, MAX_PODS, gather
+from remediations.facts.kubernetes.action_facts import Lookout
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster
 

@@ -11,7 +11,7 @@ from remediations.core.model.errors import FenceLostError
 from remediations.core.model.facts import Facts
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import Plan, Sending
-from remediations.executor import Executor
+from remediations.execution.executor import Executor
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_workload, facts
 from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster

@@ -12,7 +12,7 @@ from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import PatchStep, Plan, Sending
 from remediations.core.model.reasons import HoldReason
 from remediations.core.pod_security import ENFORCE
-from remediations.executor import Executor
+from remediations.execution.executor import Executor
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW
 from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, FakeCluster, a_cluster

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from remediations.cluster import ClusterReader, selects
+from chassis.kubernetes.objects import selects
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.facts import Facts, Pause
 from remediations.core.policies.policy import Policy, Witness, WitnessKind
-from remediations.facts import gather_facts, read_pauses
-from remediations.sources import Sources
+from remediations.facts.gather import gather_facts, read_pauses
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy
 from tests.fakes.kubernetes import (

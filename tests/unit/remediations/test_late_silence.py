@@ -8,7 +8,7 @@ from chassis.errors import Reason, TransientError
 from remediations.core.model.alert import Alert
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import State
-from remediations.decider import MUTES_SECONDS
+from remediations.engine.deciding import MUTES_SECONDS
 from tests.fakes.engine import World, a_world
 
 

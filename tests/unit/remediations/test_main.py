@@ -16,7 +16,7 @@ import yaml
 from remediations import exits
 from remediations.__main__ import main
 from remediations.core.model.alert import Delivery, Match
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.shipped import read_policies
 from tests.fakes.decisions import API, NOW, an_alert
 from tools.slowness import scaled

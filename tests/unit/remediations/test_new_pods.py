@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from remediations.core.model.facts import NewPods
-from remediations.new_pods import read_new_pods
+from remediations.core.model.cluster import NewPods
+from remediations.facts.kubernetes.new_pods import read_new_pods
 from tests.fakes.kubernetes import NAMESPACE, FakeCluster, a_deployment
 
 CORE = f"/api/v1/namespaces/{NAMESPACE}"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason
-from remediations.once import Once
+from remediations.facts.kubernetes.read_cache import Once
 from tests.fakes.kubernetes import DEPLOYMENT, PODS, FakeCluster, a_cluster
 
 

@@ -14,7 +14,7 @@ from chassis.http.client_auth import AuthorizationSettings
 from chassis.http.server import serving
 from remediations.core.policies.limits import CustomGuard, HoldIf
 from remediations.core.policies.policy import Query
-from remediations.prometheus import FRESHNESS, PrometheusClient
+from remediations.facts.prometheus import FRESHNESS, PrometheusClient
 from remediations.settings import PrometheusSettings
 from tests.fakes.clock import ManualClock
 

@@ -6,6 +6,7 @@ import pytest
 
 from remediations import report
 from remediations.core.model.alert import Alert
+from remediations.journal.records import list_content, story_data
 from tests.fakes.decisions import LABELS, NOW, a_remediation
 from tests.fakes.engine import a_world
 
@@ -46,7 +47,7 @@ async def test_story_tells_alert_guards_facts_plan_write_and_proof(story):
 async def test_story_as_json_has_every_record(story):
     remediation, records = story
 
-    document = json.loads(report.story_data(remediation, records))
+    document = json.loads(story_data(remediation, records))
 
     assert document["remediation"]["state"] == "succeeded"
     assert len(document["story"]) == len(records)
@@ -63,7 +64,7 @@ def test_list_is_a_table_or_one_sentence():
 
 
 def test_list_as_json_can_be_read_back():
-    (item,) = json.loads(json.dumps(report.list_content([a_remediation()])))
+    (item,) = json.loads(json.dumps(list_content([a_remediation()])))
 
     assert (item["id"], item["state"], item["target"]["name"]) == ("0001", "claimed", "control-plane-api")
 

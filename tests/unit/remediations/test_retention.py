@@ -4,7 +4,7 @@ import asyncio
 
 from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
-from remediations.retention import forget_old, forget_once
+from remediations.journal.retention import forget_old, forget_once
 from tests.fakes.clock import ManualClock
 from tests.fakes.engine import a_world
 

@@ -11,7 +11,7 @@ from remediations.core.actions.scale_workload import plan
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, Verdict
 from remediations.core.policies.policy import Rung
-from remediations.reverting import born, follow_up
+from remediations.engine.reverts import born, follow_up
 from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, facts, restart_policy, scale_policy
 
 PARAMETERS = {

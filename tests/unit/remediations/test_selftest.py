@@ -16,7 +16,7 @@ from chassis.errors import BackendError, ConflictError, PermanentError, Reason, 
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.policies.policy import Policy, PolicySet, Query, Rung
-from remediations.selftest import (
+from remediations.execution.self_test import (
     OUTSIDER,
     VALID_SECONDS,
     Rhythm,

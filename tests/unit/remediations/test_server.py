@@ -17,7 +17,7 @@ from chassis.process.loop_watchdog import LoopWatchdog
 from remediations import server as module
 from remediations.core.model.errors import JournalError
 from remediations.credentials import Credentials
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from remediations.server import Parts, Server
 from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock

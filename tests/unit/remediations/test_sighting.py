@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from remediations.core.model.action_facts import Need
 from remediations.core.model.cluster import ScaledObject
-from remediations.sighting import Lookout
+from remediations.core.model.facts import Need
+from remediations.facts.kubernetes.action_facts import Lookout
 from tests.fakes.decisions import API, NOW, a_scaled_object
 from tests.fakes.kubernetes import FakeCluster
 

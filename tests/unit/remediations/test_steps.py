@@ -21,9 +21,9 @@ from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import describe_difference, plan_from_data, plan_to_data
 from remediations.core.policies.policy import Query
-from remediations.executor import Executor, Tools
-from remediations.progress import read_progress
-from remediations.senders import Key, origin_of
+from remediations.engine.step_progress import read_progress
+from remediations.execution.executor import Executor, Tools
+from remediations.execution.senders import Key, origin_of
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW
 from tests.fakes.kubernetes import NAME, PODS, FakeCluster, a_cluster

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from chassis.errors import Reason, TransientError
-from remediations.cluster import ClusterReader
 from remediations.core.decide import ACTIONS
 from remediations.core.policies.limits import ConnectionBudget, CustomGuard, HoldIf
 from remediations.core.policies.policy import Query
-from remediations.facts import gather_facts
-from remediations.sources import Sources
+from remediations.facts.gather import gather_facts
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.sources import Sources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, an_alert, ask, restart_policy
 from tests.fakes.kubernetes import a_cluster

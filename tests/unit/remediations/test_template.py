@@ -6,11 +6,10 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.paths import replica_sets_path
-from remediations.cluster import ClusterReader
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import Change, Pods, Source
 from remediations.core.model.names import ANNOTATION_OPERATION
-from remediations.template import (
+from remediations.facts.kubernetes.pod_template import (
     read_changes,
     read_pods,
     read_template,
@@ -19,6 +18,7 @@ from remediations.template import (
     unavailable,
     unpinned_images,
 )
+from remediations.facts.kubernetes.reader import ClusterReader
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, a_cluster
 

@@ -8,11 +8,10 @@ import pytest
 
 from remediations.core.action import ActionInput
 from remediations.core.decide import ACTIONS
-from remediations.core.model.action_facts import IdleSessions, Sights
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import CronJob
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import Fact, IdleSessions, Sights
 from remediations.core.model.plan import GateStep, HttpStep, Plan, SqlStep
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import facts, unknown

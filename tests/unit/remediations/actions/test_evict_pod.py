@@ -8,10 +8,9 @@ import pytest
 
 from remediations.core.action import ActionInput
 from remediations.core.actions.evict_pod import plan
-from remediations.core.model.action_facts import Sights
 from remediations.core.model.cluster import Budgets, Pod
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import Fact, Sights
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import API, a_workload, facts, unknown

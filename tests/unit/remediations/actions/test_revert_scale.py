@@ -9,9 +9,8 @@ import pytest
 
 from remediations.core.action import ActionInput
 from remediations.core.actions.revert_scale import plan
-from remediations.core.model.action_facts import Sights
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Facts
+from remediations.core.model.facts import Fact, Facts, Sights
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from remediations.core.action import ActionInput
 from remediations.core.actions.scale_workload import plan
-from remediations.core.model.action_facts import Sights
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Facts
+from remediations.core.model.facts import Fact, Facts, Sights
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.cluster import ClusterReader, choose_budgets
 from remediations.core.model.facts import Fact
 from remediations.core.model.reasons import HoldReason
+from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
 from tests.fakes.decisions import API, ask, facts
 from tests.fakes.kubernetes import FakeCluster, a_deployment
 

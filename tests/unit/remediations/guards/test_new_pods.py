@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.model.cluster import Template
-from remediations.core.model.facts import Fact, NewPods
+from remediations.core.model.cluster import NewPods, Template
+from remediations.core.model.facts import Fact
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.policy import as_revert
 from tests.fakes.decisions import a_workload, ask, facts, restart_policy, scale_policy, unknown

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.core.model.action_facts import Sights
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import Fact, Sights
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.limits import Consent

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from remediations.journal.filesystem import find_fault
+from remediations.journal.sqlite.filesystem import find_fault
 
 MOUNTINFO = """21 1 8:1 / / rw,relatime shared:1 - {root} /dev/sda1 rw
 22 21 0:5 / /dev rw - devtmpfs udev rw

@@ -13,8 +13,8 @@ from remediations.core.model.acts import Act, ActKind, Actor, Source
 from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import State
-from remediations.journal.sqlite import open_journal
-from remediations.journal.sqlite_schema import MIGRATIONS
+from remediations.journal.sqlite.adapter import open_journal
+from remediations.journal.sqlite.migrations import MIGRATIONS
 from tests.fakes.decisions import NOW, SAM
 
 ROOT = Path(__file__).parents[4]
@@ -82,7 +82,7 @@ async def test_documented_statements_lead_back_to_the_older_schema(older: Path) 
 async def test_program_that_knows_less_refuses_the_journal(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_journal(older):
         pass
-    monkeypatch.setattr("remediations.journal.sqlite_schema.MIGRATIONS", MIGRATIONS[:KNOWN_BEFORE])
+    monkeypatch.setattr("remediations.journal.sqlite.migrations.MIGRATIONS", MIGRATIONS[:KNOWN_BEFORE])
 
     with pytest.raises(JournalError, match=f"schema {len(MIGRATIONS)}, this program knows up to {KNOWN_BEFORE}"):
         async with open_journal(older):

@@ -17,10 +17,10 @@ from remediations.core.model.alert import Quarantined
 from remediations.core.model.errors import FenceLostError, JournalError
 from remediations.core.model.remediation import CLOSED, IN_FLIGHT, State
 from remediations.journal.port import Journal
-from remediations.journal.sqlite import open_journal
-from remediations.journal.sqlite_rows import IdSource
-from remediations.journal.sqlite_schema import APPLICATION_ID, FLYING, MIGRATIONS, OPEN
-from remediations.journal.sqlite_thread import SqliteThread
+from remediations.journal.sqlite.adapter import open_journal
+from remediations.journal.sqlite.connection import SqliteThread
+from remediations.journal.sqlite.migrations import APPLICATION_ID, FLYING, MIGRATIONS, OPEN
+from remediations.journal.sqlite.rows import IdSource
 from tests.contract.journal import JournalContract
 from tests.contract.journal_opening import T0, change, delivery, match
 from tools.slowness import scaled
@@ -135,7 +135,7 @@ async def test_migration_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypa
         await journal.append(delivery(match()))
     steps = (*MIGRATIONS, ("CREATE TABLE later (x)", "CREATE TABLE later (x)"))
     with monkeypatch.context() as patch:
-        patch.setattr("remediations.journal.sqlite_schema.MIGRATIONS", steps)
+        patch.setattr("remediations.journal.sqlite.migrations.MIGRATIONS", steps)
         with pytest.raises(JournalError, match="already exists"):
             async with open_journal(path):
                 pass
@@ -148,7 +148,8 @@ async def test_later_migration_keeps_what_is_stored(tmp_path, monkeypatch):
     async with open_journal(path) as journal:
         await journal.append(delivery(match()))
     monkeypatch.setattr(
-        "remediations.journal.sqlite_schema.MIGRATIONS", (*MIGRATIONS, ("ALTER TABLE pause ADD COLUMN colour TEXT",))
+        "remediations.journal.sqlite.migrations.MIGRATIONS",
+        (*MIGRATIONS, ("ALTER TABLE pause ADD COLUMN colour TEXT",)),
     )
     async with open_journal(path) as journal:
         assert len(await journal.listing()) == 1

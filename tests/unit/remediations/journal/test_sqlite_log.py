@@ -12,8 +12,8 @@ import pytest
 
 from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
-from remediations.journal.sqlite import SqliteJournal, open_journal
-from remediations.journal.sqlite_schema import LOG_BYTES
+from remediations.journal.sqlite.adapter import SqliteJournal, open_journal
+from remediations.journal.sqlite.migrations import LOG_BYTES
 from tests.contract.journal_opening import T0, change, delivery, match
 
 MIB = 1024 * 1024

@@ -6,7 +6,7 @@ import pytest
 
 from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
-from remediations.journal.sqlite import open_journal
+from remediations.journal.sqlite.adapter import open_journal
 from tests.contract.journal_opening import T0, change, delivery, match
 
 

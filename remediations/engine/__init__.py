@@ -1,0 +1,1 @@
+"""Orders the steps of a remediation from delivery to verdict."""

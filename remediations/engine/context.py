@@ -1,0 +1,51 @@
+"""What deciding needs beside the remediation itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.clock import Clock
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import Fact, ProcessStart
+from remediations.core.policies.policy import Policy, PolicySet
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.sources import Sources
+from remediations.journal.port import Journal
+from remediations.telemetry import Telemetry
+
+Records = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+NOWHERE = Lookout()
+
+
+UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
+
+
+Prove = Callable[[Policy, PolicySet, Target], Coroutine[Any, Any, Fact[bool]]]
+"""Whether the API server limits what a policy in auto may do to a target: `SelfTest.ask` in execution/self_test.py."""
+
+
+async def prove_nothing(_policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
+    """That nobody has proved anything."""
+    return Fact(None, "self-test", "not asked")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What deciding stands on."""
+
+    journal: Journal
+    policies: Callable[[], PolicySet]
+    """The policy file as it is now (it may be read again while running)."""
+    sources: Sources
+    telemetry: Telemetry
+    clock: Clock
+    start: Fact[ProcessStart] = UNKNOWN_START
+    """When this process began; without it every action is held as a cold start."""
+    lookout: Lookout = NOWHERE
+    """Where single actions look."""
+    prove: Prove = prove_nothing
+    """Asked before a policy in auto acts; without it every one of them is held."""

@@ -1,0 +1,313 @@
+"""Works through the journal: claims what is due, decides, writes, verifies, and goes on wherever a crash left off.
+
+| found in state | an earlier worker                 | what is done                                              |
+|----------------|-----------------------------------|-----------------------------------------------------------|
+| CLAIMED        | died before it had decided        | facts are gathered and decided anew                       |
+| PLANNED        | died before it could have written | back to CLAIMED: decided anew                             |
+| WRITING        | may or may not have written       | the object tells by the operation id; else decided anew   |
+| VERIFYING      | had written                       | verification goes on with the observations in the journal |
+
+Nothing is sent twice on a doubt, and every remediation has one operation id, so that a write of an earlier process that
+arrives late is recognised. Whatever was sent counts as an attempt, also when the answer was an error or none: towards
+the remediation's attempts, the budgets, the breaker and the metrics. A 409 and a refused dry run are no attempts: the
+object stays as it was. The policy's retry lies between two attempts, and follows a refusal or a second 409 in a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chassis.errors import InvariantBroken
+from chassis.log import get_logger
+from remediations.core.model.errors import FenceLostError, JournalError
+from remediations.core.model.plan import Plan, Sending, Sent
+from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import Outcome, Remediation, State, Verdict
+from remediations.core.model.stored import plan_from_data, plan_to_data
+from remediations.engine.context import Desk
+from remediations.engine.deciding import Decider, Order
+from remediations.engine.reverts import follow_up
+from remediations.engine.step_progress import JournalledProgress, read_progress, was_sent
+from remediations.engine.verifying import Verifier
+from remediations.execution.executor import Executor
+from remediations.journal.lease import Lease, changing
+from remediations.journal.port import Claim
+from remediations.journal.records import sent_data
+from remediations.settings import WorkerSettings
+from remediations.telemetry import ActionOutcome
+
+MAX_ROUNDS = 4
+"""So many steps are taken within one claim; then the remediation is held for a while."""
+MAX_CONFLICTS = 1
+"""So often an object that changed while it was judged (409) is decided anew at once, within one claim."""
+LOOK_SECONDS = 1.0
+"""Least pause between two looks at an object whose write got no answer."""
+SLOWEST_LOOK_SECONDS = 15.0
+PATIENCE = 4.0
+"""After n seconds without an answer a look every n / PATIENCE seconds."""
+FAULT_SECONDS = 5.0
+"""Pause before a step that met a fault of our own, or a journal that failed, is tried again."""
+COMPLAINT_SECONDS = 10.0
+UNKNOWN_SECONDS = 600.0
+"""A write that nobody could look up for this long closes as unverified."""
+
+_OUTCOMES = {
+    Sending.DONE: ActionOutcome.WRITTEN,
+    Sending.ALREADY_DONE: ActionOutcome.REPLAYED,
+    Sending.CHANGED: ActionOutcome.CHANGED,
+    Sending.REFUSED: ActionOutcome.REFUSED,
+    Sending.HELD: ActionOutcome.HELD,
+    Sending.UNKNOWN: ActionOutcome.UNKNOWN,
+    Sending.WAITING: ActionOutcome.WAITING,
+    Sending.STOPPED: ActionOutcome.STOPPED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What the engine stands on. `executor` None: no orchestrator, so nothing is ever written."""
+
+    desk: Desk
+    executor: Executor | None
+    worker: WorkerSettings
+    heed: Callable[[Remediation], None] = lambda _remediation: None
+    """Hears of every remediation that was worked on; must not block."""
+
+
+class Engine:
+    """Runs workers until it is told to stop. Raises InvariantBroken when a promise of ours does not hold."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._decider = Decider(parts.desk)
+        self._verifier = Verifier(parts.desk, parts.worker.verify_seconds)
+        self._news = asyncio.Semaphore(0)
+        self._silent_until = float("-inf")
+        self._log = get_logger()
+
+    def wake(self) -> None:
+        """Says that the journal has something new, so that one idle worker looks at once.
+
+        One that finds something says so again: nobody has to count how much there is.
+        """
+        if self._news.locked():
+            self._news.release()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set; a step that has begun is finished first."""
+        host = f"{socket.gethostname()}-{os.getpid()}"
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._parts.worker.concurrency):
+                name = f"{host}-{number}"
+                group.create_task(self._work(name, stop), name=f"worker.{number}")
+            group.create_task(self._release(stop), name="worker.release")
+
+    async def _release(self, stop: asyncio.Event) -> None:
+        """Wakes idle workers when the end begins."""
+        await stop.wait()
+        for _ in range(self._parts.worker.concurrency):
+            self._news.release()
+
+    async def _work(self, worker: str, stop: asyncio.Event) -> None:
+        """One worker: turn after turn, with a pause when nothing is due."""
+        while not stop.is_set():
+            if not await self.turn(worker) and not stop.is_set():
+                await self._idle()
+
+    async def _idle(self) -> None:
+        """Waits for news, or for the time after which something may be due."""
+        try:
+            async with asyncio.timeout(self._parts.worker.idle_seconds):
+                await self._news.acquire()
+        except TimeoutError:
+            return
+
+    async def turn(self, worker: str) -> bool:
+        """Claims one remediation and takes it as far as it goes now; False when none was due or the journal failed."""
+        desk = self._parts.desk
+        claim: Claim | None = None
+        try:
+            claim = await desk.journal.claim(worker, desk.clock.now(), self._parts.worker.lease_seconds)
+            if claim is None:
+                return False
+            self.wake()
+            lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
+            try:
+                await self._carry(lease)
+            finally:
+                self._parts.heed(lease.remediation)
+        except InvariantBroken:
+            raise
+        except FenceLostError as error:
+            self._log.warning("lease.lost", worker=worker, problem=str(error))
+        except JournalError as error:
+            await self._complain(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - the task boundary: one remediation's fault must not stop the others
+            await self._survive(claim, error)
+        return True
+
+    async def _complain(self, error: JournalError) -> None:
+        """Says that the journal fails, not more often than COMPLAINT_SECONDS, and rests."""
+        now = self._parts.desk.clock.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + COMPLAINT_SECONDS
+            self._log.error("journal.failed", problem=str(error))
+        await self._parts.desk.clock.sleep(1.0)
+
+    async def _survive(self, claim: Claim | None, error: Exception) -> None:
+        """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again."""
+        desk = self._parts.desk
+        desk.telemetry.count_error()
+        self._log.exception("step.failed", remediation_id=None if claim is None else claim.remediation.id)
+        if claim is None:
+            return
+        lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
+        try:
+            await lease.note("fault", {"error": type(error).__name__}, next_at=desk.clock.now() + FAULT_SECONDS)
+        except JournalError as failure:
+            self._log.warning("lease.lost", remediation_id=claim.remediation.id, problem=str(failure))
+
+    async def _carry(self, lease: Lease) -> None:
+        """Takes one remediation from its state to where it has to wait or is closed."""
+        conflicts = 0
+        for _ in range(MAX_ROUNDS):
+            conflicts += await self._step(lease) is Sending.CHANGED
+            if lease.is_released:
+                return
+            await lease.renew()
+            if conflicts > MAX_CONFLICTS:
+                break
+        if lease.remediation.state is State.CLAIMED:
+            detail = f"changed {conflicts} times while it was judged"
+            await self._decider.hold(lease, HoldReason.OBJECT_CHANGED, detail)
+
+    async def _step(self, lease: Lease) -> Sending | None:
+        """One step from the present state; what became of sending, if anything was sent."""
+        state = lease.remediation.state
+        if state is State.CLAIMED:
+            order = await self._decider.decide(lease)
+            return None if order is None else await self._obey(lease, order)
+        if state is State.PLANNED:
+            await lease.advance(State.CLAIMED, "resumed", {"detail": "nothing had been written; deciding anew"})
+        elif state is State.WRITING:
+            await self._look(lease)
+        elif state is State.VERIFYING:
+            await self._verifier.look(lease)
+        else:
+            raise InvariantBroken(f"{lease.remediation.id} was claimed in state {state.value}")
+        return None
+
+    async def _obey(self, lease: Lease, order: Order) -> Sending:
+        """Sends what was decided."""
+        executor = self._parts.executor
+        if executor is None:
+            raise InvariantBroken("a plan was made although nothing can be written")
+        if order.is_dry_run:
+            sent = await executor.dry_run(order.plan)
+            await self._close_dry_run(lease, order.plan, sent)
+        elif order.is_done:
+            sent = Sent(Sending.ALREADY_DONE, "found while gathering facts")
+            # Nothing is sent now: what arrived late was counted as lost, or its sender died before it could be counted.
+            await self._settle(lease, order.plan, sent, is_attempt=not lease.remediation.attempts)
+        else:
+            began = self._parts.desk.clock.monotonic()
+            sent = await executor.write(order.plan, lease.until, JournalledProgress(lease))
+            await self._settle(lease, order.plan, sent, self._parts.desk.clock.monotonic() - began)
+        return sent.result
+
+    async def _close_dry_run(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+        """DRY_RUN, with what the server said."""
+        outcome = ActionOutcome.DRY_RUN if sent.result is Sending.DONE else ActionOutcome.DRY_RUN_REFUSED
+        self._tell(lease, plan, outcome, sent)
+        change = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
+        await lease.advance(State.DRY_RUN, "write", sent_data(sent, is_dry_run=True), change)
+
+    async def _look(self, lease: Lease) -> None:
+        """A write was intended and nobody knows whether it arrived: the object tells."""
+        executor, stored = self._parts.executor, lease.remediation.plan
+        if executor is None:
+            sent = Sent(Sending.UNKNOWN, "no orchestrator is configured any more")
+            await self._wait(lease, sent)
+            return
+        if stored is None:
+            raise InvariantBroken(f"{lease.remediation.id} is being written without a plan")
+        plan = plan_from_data(stored)
+        _, records = await self._parts.desk.journal.story(lease.remediation.id)
+        progress = JournalledProgress(lease, read_progress(records))
+        sent = await executor.find_out(plan, progress, lease.until)
+        if sent.result is Sending.CHANGED and was_sent(records):
+            await self._lose(lease, plan, sent)
+        else:
+            await self._settle(lease, plan, sent)
+
+    async def _lose(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+        """The write got an error or no answer, and the object does not show it: an attempt, and then the retry's pause.
+
+        Without both, a server that answers 5xx would be sent the same write again at every look.
+        """
+        self._tell(lease, plan, ActionOutcome.LOST, sent)
+        await lease.advance(State.CLAIMED, "write", sent_data(sent), changing(is_attempt=True))
+        detail = f"no proper answer to the write, and nothing of it was stored: {sent.detail}"
+        await self._decider.hold(lease, HoldReason.WRITE_LOST, detail)
+
+    async def _settle(
+        self, lease: Lease, plan: Plan, sent: Sent, seconds: float | None = None, *, is_attempt: bool = True
+    ) -> None:
+        """The next state after sending, which took so long, or after looking."""
+        desk = self._parts.desk
+        self._tell(lease, plan, _OUTCOMES[sent.result], sent)
+        data = sent_data(sent) | ({} if seconds is None else {"seconds": round(seconds, 4)})
+        if sent.result in {Sending.DONE, Sending.ALREADY_DONE}:
+            now = desk.clock.now()
+            desk.telemetry.observe_write(now - lease.remediation.created_at)
+            next_at = now + self._parts.worker.verify_seconds
+            change = changing(is_attempt=is_attempt, next_at=next_at, releases=True, reason="written")
+            await lease.advance(State.VERIFYING, "write", data, change)
+        elif sent.result is Sending.UNKNOWN:
+            await self._wait(lease, sent, plan)
+        elif sent.result is Sending.WAITING:
+            await lease.note("write", data, next_at=desk.clock.now() + self._parts.worker.verify_seconds)
+        elif sent.result is Sending.STOPPED:
+            await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
+        else:
+            was_refused = sent.result is Sending.REFUSED and sent.was_sent
+            # What never counted leaves no write that cooldowns and budgets of others could see.
+            is_seen = was_refused or lease.remediation.attempts > 0
+            change = changing(is_attempt=was_refused, written_at=None if is_seen else 0.0)
+            await lease.advance(State.CLAIMED, "write", data, change)
+            if sent.result in {Sending.REFUSED, Sending.HELD}:
+                await self._decider.hold(lease, sent.hold or HoldReason.WRITE_REFUSED, sent.detail)
+
+    async def _wait(self, lease: Lease, sent: Sent, plan: Plan | None = None) -> None:
+        """Lets a write whose fate is unknown rest until the next look; closes it when that has taken too long."""
+        now = self._parts.desk.clock.now()
+        since = lease.remediation.written_at or lease.remediation.updated_at
+        if now - since > UNKNOWN_SECONDS:
+            # It may have arrived after all: what takes it back looks whether it did.
+            judged = Verdict(Outcome.UNVERIFIED, sent.detail)
+            follow = None if plan is None else follow_up(lease.remediation, plan, judged, now)
+            change = changing(reason="write_unknown", follow=follow, is_attempt=True)
+            await lease.advance(State.UNVERIFIED, "closed", sent_data(sent), change)
+            return
+        pause = max(LOOK_SECONDS, min(SLOWEST_LOOK_SECONDS, (now - since) / PATIENCE))
+        await lease.note("write", sent_data(sent), next_at=now + pause)
+
+    def _tell(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: Sent) -> None:
+        """One metric and one log line for each sending."""
+        remediation = lease.remediation
+        self._parts.desk.telemetry.count_action(remediation.policy, plan.action, outcome)
+        self._log.info(
+            "step.sent",
+            remediation=remediation.policy,
+            remediation_id=remediation.id,
+            target=plan.target.key,
+            operation_id=plan.operation_id,
+            outcome=outcome.value,
+            detail=sent.detail,
+            generation=sent.generation,
+        )

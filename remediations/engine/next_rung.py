@@ -1,0 +1,32 @@
+"""Begins what follows when a rung of a ladder has failed: a remediation of the next rung's own object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from remediations.core.model.alert import Delivery, Match
+from remediations.core.model.facts import History
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.ladder import rung_number, target_of_rung
+from remediations.core.policies.policy import PolicySet
+from remediations.journal.decision_history import HISTORY_SECONDS
+from remediations.journal.port import Journal
+
+MOST_OPEN = 1000
+
+
+async def begin_next_rung(journal: Journal, policy_set: PolicySet, remediation: Remediation, now: float) -> None:
+    """Stores a remediation of the same policy and alert for the rung that is due, unless one is open already.
+
+    Dying before the end loses nothing: the alert is sent again, and finds that another rung is due.
+    """
+    policy = policy_set.named(remediation.policy)
+    if policy is None or not policy.ladder:
+        return
+    history = History(tuple(await journal.actions_since(now - HISTORY_SECONDS)))
+    # Its own write counts here: it is what has failed.
+    number = rung_number(policy, history, replace(remediation, id=""), now, policy_set.breaker.close_seconds)
+    target = target_of_rung(policy, number, remediation)
+    opened = await journal.listing(only_open=True, limit=MOST_OPEN)
+    if not any((item.policy, item.target) == (policy.name, target) for item in opened):
+        await journal.append(Delivery(now, (Match(remediation.alert, policy.name, target),)))

@@ -1,0 +1,93 @@
+"""Looks at what a write has done until there is a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chassis.log import get_logger
+from remediations.core.model.errors import JournalError
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Outcome, State, Verdict
+from remediations.core.model.stored import plan_from_data
+from remediations.core.verdict import verdict
+from remediations.engine.context import Desk
+from remediations.engine.next_rung import begin_next_rung
+from remediations.engine.reverts import follow_up
+from remediations.facts.observation import KIND, from_records, observe, to_data
+from remediations.journal.lease import Lease, changing
+from remediations.telemetry import ActionOutcome
+
+SLOWEST_SECONDS = 10.0
+"""Longest pause between two looks; a long verification looks less often than a young one."""
+PATIENCE = 20.0
+"""After n seconds a look every n / PATIENCE seconds."""
+
+_STATES = {
+    Outcome.SUCCEEDED: State.SUCCEEDED,
+    Outcome.FAILED: State.FAILED,
+    Outcome.UNVERIFIED: State.UNVERIFIED,
+}
+
+
+class Verifier:
+    """Takes remediations in state VERIFYING one look further."""
+
+    def __init__(self, desk: Desk, look_seconds: float) -> None:
+        self._desk = desk
+        self._look_seconds = look_seconds
+
+    async def look(self, lease: Lease) -> None:
+        """Observes once, judges everything observed since the write, and closes the remediation or waits.
+
+        Raises JournalError when the stored plan or observations cannot be read.
+        """
+        remediation, desk = lease.remediation, self._desk
+        policy = desk.policies().named(remediation.policy)
+        if remediation.plan is None:
+            raise JournalError(f"{remediation.id} is being verified without a plan")
+        plan = plan_from_data(remediation.plan)
+        if policy is None:
+            await self._close(lease, plan, Verdict(Outcome.UNVERIFIED, "the policy is not in the policy file any more"))
+            return
+        # Dated when the last answer had come: what was collected while the questions were open may be older than the
+        # effect that they found.
+        observation = replace(
+            await observe(desk.sources, policy, plan, desk.clock.now(), desk.lookout), at=desk.clock.now()
+        )
+        await lease.renew()
+        _, records = await desk.journal.story(remediation.id)
+        now, written_at = desk.clock.now(), remediation.written_at or remediation.updated_at
+        judged = verdict(policy, plan, (*from_records(records), observation), written_at, now)
+        data = {"observation": to_data(observation), "outcome": judged.outcome.value, "detail": judged.detail}
+        if judged.outcome is Outcome.PENDING:
+            pause = min(SLOWEST_SECONDS, max(self._look_seconds, (now - written_at) / PATIENCE))
+            await lease.note(KIND, data, next_at=now + pause)
+            return
+        await lease.note(KIND, data)
+        await self._close(lease, plan, judged)
+
+    async def _close(self, lease: Lease, plan: Plan, judged: Verdict) -> None:
+        """The verdict as the closing state, a metric and a log line."""
+        remediation, outcome = lease.remediation, judged.outcome
+        await lease.advance(
+            _STATES[outcome],
+            "verification",
+            {"outcome": outcome.value, "reason": judged.reason, "detail": judged.detail},
+            changing(reason=judged.reason, follow=follow_up(remediation, plan, judged, self._desk.clock.now())),
+        )
+        if outcome is Outcome.FAILED:
+            # The next rung is a decision of its own.
+            now = self._desk.clock.now()
+            await begin_next_rung(self._desk.journal, self._desk.policies(), remediation, now)
+        seconds = self._desk.clock.now() - (remediation.written_at or remediation.updated_at)
+        self._desk.telemetry.count_action(remediation.policy, plan.action, ActionOutcome(judged.reason))
+        self._desk.telemetry.observe_verdict(plan.action, seconds)
+        get_logger().info(
+            f"verification.{outcome.value}",
+            reason=judged.reason,
+            remediation=remediation.policy,
+            remediation_id=remediation.id,
+            target=plan.target.key,
+            seconds_since_write=round(seconds, 3),
+            detail=judged.detail,
+        )

@@ -1,0 +1,311 @@
+"""The only writer. Sends the steps of a plan, each with its preconditions, while the claim is still ours.
+
+A write is never sent again on a doubt: the object is looked at, and carries the operation id or does not.
+
+- What starts pods from a template is sent as a dry run first: where the server's warnings say that the namespace would
+  refuse them, nothing is sent and the pods that serve stay.
+- A plan in dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing.
+  HTTP calls and statements know no dry run: they are not sent.
+- 409, and 422 on metadata.uid, mean that the object is not the one that was judged. If it already carries the
+  operation id the step is done; otherwise facts are gathered and decided anew.
+- No answer (time-out, reset, 5xx) means unknown: only a look at the object can tell.
+- A step that leaves no mark is journalled before it is sent and never sent again; a plan that was interrupted goes on
+  after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from chassis.clock import Clock
+from chassis.errors import BackendError, Reason
+from chassis.kubernetes.objects import is_ending, is_over
+from remediations.core import pod_security
+from remediations.core.model.errors import FenceLostError
+from remediations.core.model.facts import Fact
+from remediations.core.model.plan import (
+    CreateStep,
+    GateStep,
+    HttpStep,
+    PatchStep,
+    Plan,
+    Sending,
+    Sent,
+    SqlStep,
+    Step,
+    leaves_no_mark,
+    namespace_of,
+    starts_pods,
+)
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.policy import Query
+from remediations.execution.senders import (
+    Caller,
+    Key,
+    Writer,
+    fill_template,
+    send_call,
+    send_creation,
+    send_patch,
+    send_statement,
+)
+from remediations.facts.sources import Session
+
+
+class Progress(Protocol):
+    """What the executor asks before a step without a mark, and tells afterwards."""
+
+    def begun_at(self, index: int) -> float | None:
+        """Unix seconds at which the step began; None when it has not."""
+        ...
+
+    async def begin(self, index: int) -> float:
+        """Makes the beginning durable and returns until when the claim is ours; raises FenceLostError."""
+        ...
+
+    async def take_back(self, index: int, why: str) -> None:
+        """Says that the step provably never left."""
+        ...
+
+
+ARRIVED = frozenset({Sending.DONE, Sending.ALREADY_DONE})
+UNREHEARSED = ("does not support dry run", "the API's answer is")
+"""In the answer to a dry run that says nothing: an admission webhook with side effects would have to be asked (400), or
+what the server said cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What steps other than patches are sent with; None where nothing is configured."""
+
+    http: Caller | None = None
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    """Origin → the key that may go there, and nowhere else."""
+    sql: Session | None = None
+    ask: Callable[[Query], Awaitable[Fact[bool]]] | None = None
+
+
+class Executor:
+    """Carries out plans against one API server, and with the tools it is given."""
+
+    def __init__(self, api: Writer | None, clock: Clock, timeout_seconds: float, tools: Tools | None = None) -> None:
+        self._api = api
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._tools = tools if tools is not None else Tools()
+
+    async def dry_run(self, plan: Plan) -> Sent:
+        """What the server would say to the plan; changes nothing."""
+        results = []
+        for step in plan.steps:
+            sent = await self._dry_run(step)
+            if sent.result is not Sending.DONE:
+                return sent
+            results.append(sent)
+        return results[-1] if results else Sent(Sending.DONE)
+
+    async def write(self, plan: Plan, lease_until: float, progress: Progress | None = None) -> Sent:
+        """Sends the plan. The caller holds the claim until `lease_until` (Unix seconds) and has journalled the intent.
+
+        `progress` is needed for steps that leave no mark. Raises FenceLostError before a step that could not be over
+        within the lease.
+        """
+        results: list[Sent] = []
+        for index, step in enumerate(plan.steps):
+            if isinstance(step, GateStep):
+                sent = await self._pass_gate(step, index, progress)
+            elif leaves_no_mark(step):
+                sent = await self._send_once(step, index, progress)
+            else:
+                sent = await self._send_marked(step, lease_until)
+            if sent.result not in ARRIVED:
+                return self._broken_off(plan, index, sent, results)
+            if not isinstance(step, GateStep):
+                results.append(sent)
+        return _sum(results)
+
+    async def find_out(self, plan: Plan, progress: Progress | None = None, lease_until: float = 0.0) -> Sent:
+        """Whether an earlier write of this plan arrived: ALREADY_DONE, CHANGED (it did not), or UNKNOWN.
+
+        A plan with steps that leave no mark goes on after the last one that has begun; one of which none has begun was
+        not sent.
+        """
+        if any(leaves_no_mark(step) for step in plan.steps):
+            begun = [index for index in range(len(plan.steps)) if progress and progress.begun_at(index) is not None]
+            if not begun:
+                return Sent(Sending.CHANGED, "no step had begun")
+            return await self.write(plan, lease_until, progress)
+        try:
+            for step in plan.steps:
+                if not await self._is_done(step):
+                    return Sent(Sending.CHANGED, "the object does not carry the operation id")
+        except BackendError as error:
+            is_gone = error.reason is Reason.MISSING
+            return Sent(Sending.CHANGED if is_gone else Sending.UNKNOWN, f"{error.reason.value}: {error}")
+        return Sent(Sending.ALREADY_DONE, f"the object carries {plan.operation_id}")
+
+    def _broken_off(self, plan: Plan, index: int, sent: Sent, before: Sequence[Sent]) -> Sent:
+        """The answer for a plan of which a step did not arrive.
+
+        When an earlier one that leaves no mark did, planning anew would send that one again: what has been done is
+        verified instead.
+        """
+        is_final = sent.result in {Sending.REFUSED, Sending.CHANGED, Sending.HELD}
+        if is_final and before and any(leaves_no_mark(step) for step in plan.steps[:index]):
+            return Sent(Sending.DONE, f"step {index + 1} of {len(plan.steps)} was not taken: {sent.detail}")
+        return sent
+
+    async def _send_once(self, step: Step, index: int, progress: Progress | None) -> Sent:
+        """A step that leaves no mark: begun in the journal, then sent; one that had begun is not sent again."""
+        if progress is None:
+            return Sent(Sending.REFUSED, "nothing to journal the step's beginning in", was_sent=False)
+        if progress.begun_at(index) is not None:
+            return Sent(Sending.ALREADY_DONE, "the step had begun; it is never sent twice")
+        if not self._has_tool(step):
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
+        lease_until = await progress.begin(index)
+        sent = await self._send(step, lease_until)
+        if sent.result is Sending.REFUSED:
+            await progress.take_back(index, sent.detail)
+        return sent
+
+    async def _send_marked(self, step: Step, lease_until: float) -> Sent:
+        """A step that leaves a mark on an object, complete with the template that it is made from."""
+        if self._api is not None and starts_pods(step) and isinstance(step, PatchStep):
+            return await self._rehearse(step, lease_until) or await self._send(step, lease_until)
+        if self._api is None or not isinstance(step, CreateStep) or not step.template_path:
+            return await self._send(step, lease_until)
+        whole = await fill_template(self._api, step, self._timeout_seconds)
+        return (
+            whole
+            if isinstance(whole, Sent)
+            else await self._rehearse(whole, lease_until) or await self._send(whole, lease_until)
+        )
+
+    async def _rehearse(self, step: PatchStep | CreateStep, lease_until: float) -> Sent | None:
+        """Why the step is not sent now, by the word of the API server to the very same request as a dry run.
+
+        None when the server would take it, and new pods too. An admission webhook that knows no dry run says nothing.
+        A refusal is marked as not sent, because the write itself never left.
+        """
+        self._require_lease(lease_until)
+        asked = await self._dry_run(step)
+        if asked.result is Sending.DONE or any(words in asked.detail for words in UNREHEARSED):
+            return None
+        if asked.result is Sending.REFUSED:
+            asked = replace(asked, was_sent=False)
+        return await self._look(step, asked) if asked.result in {Sending.CHANGED, Sending.REFUSED} else asked
+
+    async def _judge_pods(self, step: PatchStep | CreateStep, answered: Sent) -> Sent:
+        """The answer, or HELD when its warnings mean that the namespace would refuse new pods."""
+        if self._api is None or not pod_security.is_about_pods(answered.warnings):
+            return answered
+        try:
+            namespace = await self._api.get(namespace_of(step.path), timeout_seconds=self._timeout_seconds)
+            labels = (namespace.get("metadata") or {}).get("labels") or {}
+        except BackendError:
+            labels = None
+        refusal = pod_security.find_refusal(answered.warnings, labels)
+        return Sent(Sending.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED) if refusal else answered
+
+    async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> Sent:
+        """Whether the check is true by data collected after the step before it began."""
+        since = progress.begun_at(index - 1) if progress is not None and index else None
+        if since is None or self._tools.ask is None:
+            return Sent(Sending.STOPPED, "nobody can tell when the step before was sent")
+        fact = await self._tools.ask(Query(step.promql, step.collectors, step.max_age_seconds))
+        if fact.value and fact.collected_at is not None and fact.collected_at > since:
+            return Sent(Sending.ALREADY_DONE, f"{step.promql} is true")
+        problem = fact.problem or ("is false" if fact.value is False else "no collection since the step before")
+        if self._clock.now() < since + step.timeout_seconds:
+            return Sent(Sending.WAITING, f"{step.promql}: {problem}")
+        return Sent(Sending.STOPPED, f"{step.promql} did not come true within {step.timeout_seconds:g} s: {problem}")
+
+    def _has_tool(self, step: Step) -> bool:
+        """Whether something is configured that can send this kind of step."""
+        if isinstance(step, HttpStep):
+            return self._tools.http is not None
+        return self._tools.sql is not None if isinstance(step, SqlStep) else self._api is not None
+
+    async def _dry_run(self, step: Step) -> Sent:
+        """What the server would say to one step."""
+        if not isinstance(step, GateStep) and not self._has_tool(step):
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
+        if self._api is not None and isinstance(step, PatchStep):
+            sent = await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
+            return await self._judge_pods(step, sent)
+        if self._api is not None and isinstance(step, CreateStep):
+            whole = await fill_template(self._api, step, self._timeout_seconds)
+            if isinstance(whole, Sent):
+                return whole
+            sent = await send_creation(self._api, whole, self._timeout_seconds, is_dry_run=True)
+            return await self._judge_pods(whole, sent)
+        return Sent(Sending.DONE, "not sent: it knows no dry run")
+
+    async def _send(self, step: Step, lease_until: float) -> Sent:
+        """One step, for real."""
+        # No await between this check and the call: a claim that has run out meanwhile must not write.
+        self._require_lease(lease_until)
+        tools, seconds = self._tools, self._timeout_seconds
+        if isinstance(step, HttpStep) and tools.http is not None:
+            return await send_call(tools.http, step, tools.keys, seconds)
+        if isinstance(step, SqlStep) and tools.sql is not None:
+            return await send_statement(tools.sql, step, seconds)
+        if self._api is None:
+            return Sent(Sending.REFUSED, "no orchestrator is configured", was_sent=False)
+        if isinstance(step, PatchStep):
+            sent = await send_patch(self._api, step, seconds, is_dry_run=False)
+        elif isinstance(step, CreateStep):
+            sent = await send_creation(self._api, step, seconds, is_dry_run=False)
+        else:
+            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
+        return await self._look(step, sent) if sent.result in {Sending.CHANGED, Sending.REFUSED} else sent
+
+    def _require_lease(self, lease_until: float) -> None:
+        """Raises FenceLostError when the claim could run out before a request is answered."""
+        if self._clock.now() + self._timeout_seconds > lease_until:
+            raise FenceLostError("the lease would run out before the write is answered")
+
+    async def _look(self, step: Step, refused: Sent) -> Sent:
+        """The refusal, unless the object carries the operation id: then the step is done, whatever the answer said."""
+        try:
+            is_done = await self._is_done(step)
+        except BackendError as error:
+            if refused.result is Sending.REFUSED and error.reason is Reason.PERMISSION:
+                # Neither to write nor to look is allowed: asking again and again would tell nothing more.
+                return refused
+            return Sent(Sending.UNKNOWN, f"{refused.detail}; then {error.reason.value}: {error}")
+        return Sent(Sending.ALREADY_DONE, "the object carries the operation id") if is_done else refused
+
+    async def _is_done(self, step: Step) -> bool:
+        """Whether the object shows what the step would leave; raises BackendError."""
+        if self._api is None or not isinstance(step, PatchStep | CreateStep):
+            return False
+        path = step.path if isinstance(step, PatchStep) else step.look_path
+        gone_uid = step.gone_uid if isinstance(step, CreateStep) else ""
+        try:
+            document = await self._api.get(path, timeout_seconds=self._timeout_seconds)
+        except BackendError as error:
+            if isinstance(step, CreateStep) and error.reason is Reason.MISSING:
+                return bool(gone_uid)
+            raise
+        metadata = document.get("metadata") or {}
+        if gone_uid:
+            return metadata.get("uid") != gone_uid or is_ending(document) or is_over(document)
+        if isinstance(step, PatchStep) and not step.done_if:
+            # A subresource drops annotations: the absolute value itself says that nothing is left to do.
+            wanted, found = step.body.get("spec") or {}, document.get("spec") or {}
+            return bool(wanted) and wanted.items() <= found.items()
+        annotations = metadata.get("annotations") or {}
+        return bool(step.done_if) and all(annotations.get(name) == value for name, value in step.done_if.items())
+
+
+def _sum(results: Sequence[Sent]) -> Sent:
+    """One answer for a plan all of whose steps arrived."""
+    if results and all(sent.result is Sending.ALREADY_DONE for sent in results):
+        return results[-1]
+    details = "; ".join(sent.detail for sent in results if sent.detail)
+    last = results[-1] if results else Sent(Sending.DONE)
+    return replace(last, result=Sending.DONE, detail=details)

@@ -1,0 +1,1 @@
+"""Asks Prometheus, Alertmanager, Kubernetes and the database; writes nothing."""

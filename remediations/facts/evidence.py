@@ -1,0 +1,179 @@
+"""What is kept before something is destroyed: pods and their last words, Events, database sessions, the last probes.
+
+Bounded and without secrets: values of environment variables that look like secrets are removed wherever they stand,
+and so is what looks like a credential. What cannot be had is noted and keeps nobody from acting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chassis.errors import BackendError
+from chassis.kubernetes.paths import events_path, pod_log_path
+from remediations.core.model.alert import Target
+from remediations.core.redaction import is_secret_name, remove_secrets
+from remediations.facts.kubernetes.action_facts import Lookout, TextReader
+
+KIND = "evidence"
+MAX_PODS = 3
+MAX_EVENTS = 20
+MAX_SESSIONS = 20
+LOG_BYTES = 4096
+ASKED_LOG_BYTES = 4 * LOG_BYTES
+"""More than is kept: secrets are removed before the text is cut."""
+MAX_TEXT = 500
+SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
+
+
+async def gather(lookout: Lookout, target: Target, pod: str | None = None) -> dict[str, Any]:
+    """The evidence about a target, or first about one pod of it; never raises BackendError.
+
+    Takes at most `lookout.timeout_seconds`, and says what is missing when that is not enough.
+    The last probes stand in the record of the decision, with every other fact.
+    """
+    data: dict[str, Any] = {"target": target.key}
+    try:
+        async with asyncio.timeout(lookout.timeout_seconds):
+            if target.kind == "Deployment" and lookout.api is not None:
+                data |= await _of_pods(lookout, target, pod)
+            if lookout.database is not None:
+                data["sessions"] = await _sessions(lookout)
+    except TimeoutError:
+        data["problem"] = f"not complete within {lookout.timeout_seconds:g} s"
+    return data
+
+
+async def _of_pods(lookout: Lookout, target: Target, first: str | None) -> dict[str, Any]:
+    """The pods that are about to go, what their containers said before they died, and the Events about them.
+
+    The Events about the target are asked for at once: the API server keeps them in no cache and takes its time.
+    """
+    async with asyncio.TaskGroup() as group:
+        own = group.create_task(_events(lookout, target.namespace, target.name), name="evidence.events")
+        asked = group.create_task(_pods(lookout, target), name="evidence.pods")
+        found = await asked
+        if isinstance(found, str):
+            return {"problem": found, "events": [remove_secrets(text)[:MAX_TEXT] for text in _newest([await own])]}
+        chosen = sorted(found, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))[:MAX_PODS]
+        known = [secret for pod in found for secret in _secrets(pod)]
+        logs, events = {}, [own]
+        for pod in chosen:
+            name = str(pod["metadata"]["name"])
+            logs[name] = group.create_task(_last_words(lookout, target.namespace, pod), name="evidence.log")
+            events.append(group.create_task(_events(lookout, target.namespace, name), name="evidence.events"))
+    texts = {name: task.result() for name, task in logs.items()}
+    lines = _newest(task.result() for task in events)
+    # In a thread: known values are looked for in many forms.
+    return await asyncio.to_thread(_redacted, chosen, texts, lines, known)
+
+
+def _redacted(
+    pods: Sequence[Mapping[str, Any]], logs: Mapping[str, str], events: Sequence[str], known: Sequence[str]
+) -> dict[str, Any]:
+    """The evidence without secrets, cut to its bounds."""
+    return {
+        "pods": [_pod_state(pod, known) for pod in pods],
+        "previous_logs": {name: remove_secrets(text, known)[-LOG_BYTES:] for name, text in logs.items()},
+        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in events],
+    }
+
+
+async def _pods(lookout: Lookout, target: Target) -> Sequence[Mapping[str, Any]] | str:
+    """The target's pods, or why they cannot be had."""
+    try:
+        return await lookout.pods(target)
+    except BackendError as error:
+        return f"{error.reason.value}: {error}"[:MAX_TEXT]
+
+
+def _secrets(pod: Mapping[str, Any]) -> list[str]:
+    """Literal values of the pod's environment and command lines that look like a secret's, by name or as a URL."""
+    specification = pod.get("spec") or {}
+    found: list[str] = []
+    for container in (*(specification.get("initContainers") or ()), *(specification.get("containers") or ())):
+        for entry in container.get("env") or ():
+            value = str(entry.get("value") or "")
+            if value and (is_secret_name(str(entry.get("name"))) or "@" in value):
+                found.append(value)
+        words = [str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+        for place, word in enumerate(words):
+            name, _, value = word.partition("=")
+            if name.startswith("-") and is_secret_name(name):
+                found.append(value or "".join(words[place + 1 : place + 2]))
+    return found
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has the condition Ready."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """A pod's phase, and why its containers ended last."""
+    status = pod.get("status") or {}
+    ended = [(each.get("lastState") or {}).get("terminated") or {} for each in status.get("containerStatuses") or ()]
+    return {
+        "name": pod["metadata"]["name"],
+        "uid": pod["metadata"].get("uid"),
+        "phase": status.get("phase"),
+        "is_ready": _is_ready(pod),
+        "last_ends": [
+            {"reason": each.get("reason"), "exit_code": each.get("exitCode"),
+             "message": remove_secrets(str(each.get("message") or ""), known)[:MAX_TEXT]}
+            for each in ended if each
+        ],
+    }  # fmt: skip
+
+
+async def _last_words(lookout: Lookout, namespace: str, pod: Mapping[str, Any]) -> str:
+    """The end of the log of the container before this one, or why there is none."""
+    logs: TextReader | None = lookout.logs
+    if logs is None:
+        return ""
+    if not any(each.get("restartCount") for each in (pod.get("status") or {}).get("containerStatuses") or ()):
+        return "(no container of this pod has ended yet)"
+    query = {"previous": "true", "tailLines": "50", "limitBytes": str(ASKED_LOG_BYTES)}
+    try:
+        text = await logs.text(
+            pod_log_path(namespace, pod["metadata"]["name"]), timeout_seconds=lookout.timeout_seconds, query=query
+        )
+    except BackendError as error:
+        return f"({error.reason.value}: {error})"
+    # The server cuts in the middle of a line: what is left of that line may be half a secret.
+    return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
+
+
+async def _events(lookout: Lookout, namespace: str, name: str) -> list[tuple[str, str]]:
+    """The Events (core/v1) about objects of this name: when, and one line each."""
+    try:
+        items = await lookout.read_all(events_path(namespace), fields=f"involvedObject.name={name}")
+    except BackendError as error:
+        return [("", f"({error.reason.value}: {error})")]
+    return [
+        (
+            str(item.get("lastTimestamp") or item.get("eventTime") or ""),
+            f"{item.get('lastTimestamp') or ''} {item.get('type')} {item.get('reason')}: {item.get('message')}",
+        )
+        for item in items
+        if (item.get("involvedObject") or {}).get("name") == name
+    ]
+
+
+def _newest(lists: Iterable[list[tuple[str, str]]]) -> list[str]:
+    """The newest lines of all, each once."""
+    found = sorted({pair for each in lists for pair in each}, reverse=True)
+    return [line for _, line in found[:MAX_EVENTS]]
+
+
+async def _sessions(lookout: Lookout) -> Any:
+    """Sessions that idle in a transaction for a minute or more: who holds them and for how long, never their text."""
+    if lookout.database is None:
+        return None
+    try:
+        rows = await lookout.database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=lookout.timeout_seconds)
+    except BackendError as error:
+        return f"({error.reason.value}: {error})"[:MAX_TEXT]
+    return [[str(row["application_name"])[:64], round(float(row["idle_seconds"]))] for row in rows[:MAX_SESSIONS]]

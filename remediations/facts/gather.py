@@ -1,0 +1,177 @@
+"""Gathers what one decision needs, side by side: facts, what its actions look at, and evidence for what it may destroy.
+
+Nothing is fetched twice for one decision: facts, sights and evidence read the cluster through one memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Alert, Mode, Target
+from remediations.core.model.facts import Fact, Facts, Need, Pause, Sights
+from remediations.core.model.plan import Plan
+from remediations.core.model.remediation import Remediation
+from remediations.core.policies.policy import KUBELET, Policy, PolicySet, WitnessKind, at_rung
+from remediations.facts import evidence
+from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.target import Seen, survey, unseen
+from remediations.facts.queries import Answers, ask_all
+from remediations.facts.sources import Sources
+
+
+async def gather_facts(
+    sources: Sources, policy: Policy, policy_set: PolicySet, target: Target, alert: Alert | None = None
+) -> Facts:
+    """Every fact that the policy's guards and action may ask about, except the pauses and our own start.
+
+    Nothing is asked about a target that the policy does not list: its name comes from an alert.
+    """
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(ask_all(sources, policy, policy_set, alert), name="facts.answers")
+        looked = group.create_task(_look(sources, policy, target), name="facts.target")
+    answers, seen = asked.result(), looked.result()
+    for witness in policy.witnesses:
+        if witness.kind in KUBELET:
+            answers.witnesses[witness.name] = _of_kubelet(witness.kind, seen.ready_pod)
+    return _facts(answers, seen, has_orchestrator=sources.cluster is not None)
+
+
+async def _look(sources: Sources, policy: Policy, target: Target) -> Seen:
+    """What the cluster says about the target."""
+    if sources.cluster is None:
+        return unseen("no orchestrator is configured")
+    if not policy.lists(target):
+        return unseen("not asked")
+    return await survey(sources.cluster, sources.timeout_seconds, policy, target)
+
+
+def _facts(answers: Answers, seen: Seen, *, has_orchestrator: bool) -> Facts:
+    """What came in, as one value."""
+    return Facts(
+        condition=answers.condition,
+        dependencies=answers.dependencies,
+        witnesses=answers.witnesses,
+        workload=seen.workload,
+        has_orchestrator=has_orchestrator,
+        autoscalers=seen.autoscalers,
+        budgets=seen.budgets,
+        mutes=answers.mutes,
+        changes=seen.changes,
+        template=seen.template,
+        pods=seen.pods,
+        connection_limit=answers.connection_limit,
+        locks=answers.locks,
+        custom=answers.custom,
+    )
+
+
+def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause, ...]:
+    """The pauses of the journal and the one of the pause file; blocks on the disk.
+
+    A file that cannot be looked at counts as there: whoever put it there wants nothing to happen.
+    """
+    known = tuple(pauses)
+    if pause_file is None:
+        return known
+    try:
+        with pause_file.open(encoding="utf-8", errors="replace") as file:
+            reason = file.readline(200).strip()
+    except FileNotFoundError:
+        return known
+    except OSError as error:
+        reason = f"cannot look at the pause file: {error.strerror}"
+    return (*known, Pause("pause_file", str(pause_file), reason or "the pause file exists", None))
+
+
+def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:
+    """The kubelet's opinion: of `pods_running` that a pod is Ready, of `pods_ready` that none is."""
+    if ready.value is None or kind is WitnessKind.PODS_RUNNING:
+        return ready
+    return Fact(not ready.value, ready.source, ready.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Evidence, and what it was looked for."""
+
+    target: Target
+    pod: str | None
+    """The one pod that would be destroyed; None for all of the target."""
+    data: dict[str, Any]
+
+    def is_for(self, plan: Plan) -> bool:
+        """Whether the plan would destroy what the evidence is about."""
+        return (plan.target, plan.expected.get("pod")) == (self.target, self.pod)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What was found for one decision."""
+
+    facts: Facts
+    """All but the pauses and our own start."""
+    kept: Kept | None
+    """Evidence, where it could be looked for before anything was decided."""
+    lookout: Lookout
+    """Where more evidence is looked for."""
+
+    async def keep(self, plan: Plan) -> Kept:
+        """Evidence for this plan."""
+        return await _keep(self.lookout, plan.target, plan.expected.get("pod"))
+
+
+async def gather(
+    sources: Sources, lookout: Lookout, policies: tuple[Policy, PolicySet], remediation: Remediation, now: float
+) -> Gathered:
+    """Facts and sights, and beside them evidence for a remediation that is decided for the first time and may act.
+
+    One that has been held before is most likely held again: for that one evidence waits for a plan.
+    """
+    policy, policy_set = policies
+    target = remediation.target
+    sources, lookout = _afresh(sources, lookout)
+    async with asyncio.TaskGroup() as group:
+        facts = group.create_task(gather_facts(sources, policy, policy_set, target, remediation.alert), name="facts")
+        sights = group.create_task(look(lookout, policy, target, now), name="sights")
+        is_early = policy.mode is Mode.AUTO and not remediation.reason and Need.PODS not in _needs(policy)
+        early = group.create_task(_keep(lookout, target, None), name="evidence") if is_early else None
+    kept = None if early is None else early.result()
+    return Gathered(replace(facts.result(), sights=sights.result()), kept, lookout)
+
+
+async def look(lookout: Lookout, policy: Policy, target: Target, now: float) -> Sights:
+    """What the actions of the policy, its rungs included, need to know beside the facts."""
+    rungs = _rungs(policy)
+    needs = _needs(policy)
+    if not needs or target not in {item for rung in rungs for item in rung.targets}:
+        return Sights()
+    idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
+    return await lookout.look(needs, target, now, float(idle))
+
+
+def _rungs(policy: Policy) -> list[Policy]:
+    """The policy as it is on each rung of its ladder."""
+    return [at_rung(policy, number) for number in range(1 + len(policy.ladder))]
+
+
+def _needs(policy: Policy) -> frozenset[Need]:
+    """What the actions of all rungs look at."""
+    specs = [ACTIONS[rung.action] for rung in _rungs(policy) if rung.action in ACTIONS]
+    return frozenset(need for spec in specs for need in spec.needs)
+
+
+def _afresh(sources: Sources, lookout: Lookout) -> tuple[Sources, Lookout]:
+    """The same for one decision: both read the cluster through one memory, which begins empty."""
+    if sources.cluster is None:
+        return sources, lookout
+    reader, api = sources.cluster.once()
+    return replace(sources, cluster=reader), lookout if lookout.api is None else replace(lookout, api=api)
+
+
+async def _keep(lookout: Lookout, target: Target, pod: str | None) -> Kept:
+    return Kept(target, pod, await evidence.gather(lookout, target, pod))

@@ -1,0 +1,1 @@
+"""What the engine reads of the cluster."""

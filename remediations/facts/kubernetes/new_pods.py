@@ -1,0 +1,250 @@
+"""Tells from what may be read whether the cluster would take new pods of a Deployment.
+
+It reads the objects that the template names (ServiceAccount, PriorityClass, RuntimeClass), the namespace's quotas and
+LimitRanges, and the Deployment's own condition ReplicaFailure. A dry run of the write itself tests Pod Security
+(`remediations.core.pod_security`): only the API server can judge it. Other admission of pods is unknown beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from chassis.errors import BackendError, Reason
+from chassis.kubernetes.paths import resource_path
+from chassis.kubernetes.quantity import parse_quantity
+from remediations.core.model.cluster import NewPods
+
+if TYPE_CHECKING:
+    from chassis.kubernetes.client import ClusterApi, JsonObject
+
+COMPUTE = ("cpu", "memory", "ephemeral-storage")
+NAMED = ("cpu", "memory")
+"""What a quota wants every container to name: of other resources it counts only what is named (Kubernetes,
+pkg/quota/v1/evaluator/core/pods.go, `validationSet`)."""
+Amounts = Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What one container of a new pod is given, defaults of the namespace filled in."""
+
+    name: str
+    requests: Amounts
+    limits: Amounts
+    runs_beside: bool = True
+    """Whether it runs at the same time as the others: not true of an init container that ends."""
+
+
+async def read_new_pods(api: ClusterApi, namespace: str, document: JsonObject, timeout_seconds: float) -> NewPods:
+    """Everything that speaks against new pods; raises KeyError, TypeError or ValueError for an unexpected shape."""
+    spec = document["spec"]["template"]["spec"]
+    async with asyncio.TaskGroup() as group:
+        lists = {
+            kind: group.create_task(_list(api, namespace, kind, timeout_seconds), name=f"new_pods.{kind}")
+            for kind in ("resourcequotas", "limitranges")
+        }
+        named = [
+            group.create_task(_find(api, what, path, timeout_seconds), name="new_pods.object")
+            for what, path in _named(spec)
+        ]
+        named.append(group.create_task(_find_account(api, namespace, spec, timeout_seconds), name="new_pods.account"))
+    unread = [found for task in lists.values() if isinstance(found := task.result(), str)]
+    objects = [task.result() for task in named]
+    ranges, quotas = lists["limitranges"].result(), lists["resourcequotas"].result()
+    if spec.get("resources"):  # Kubernetes 1.34: they take the place of the containers'
+        unread.append("quotas and LimitRanges: resources of the pod as a whole are not judged")
+        ranges = quotas = ""
+    items = [] if isinstance(ranges, str) else [each for item in ranges for each in item["spec"].get("limits") or ()]
+    containers = _containers(spec, items)
+    judged = _judge_quotas(quotas, containers, knows_defaults=not isinstance(ranges, str))
+    return NewPods(
+        (*_failures(document), *(text for text, is_known in objects if is_known and text),
+         *_break_ranges(items, containers), *judged.refusals),
+        judged.crowded,
+        (*unread, *(text for text, is_known in objects if not is_known), *judged.unread),
+    )  # fmt: skip
+
+
+def _named(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The cluster-wide objects that the template names, each with its path."""
+    return [
+        (f"{kind} {spec[key]}", resource_path(group, plural, name=spec[key]))
+        for kind, key, group, plural in (
+            ("PriorityClass", "priorityClassName", "scheduling.k8s.io/v1", "priorityclasses"),
+            ("RuntimeClass", "runtimeClassName", "node.k8s.io/v1", "runtimeclasses"),
+        )
+        if spec.get(key)
+    ]
+
+
+async def _find_account(
+    api: ClusterApi, namespace: str, spec: Mapping[str, Any], timeout_seconds: float
+) -> tuple[str, bool]:
+    """The same as `_find` for the template's ServiceAccount; `default` is made again whenever it is gone.
+
+    It is listed and not asked for by name: its name is not known when rights are granted, and a list can be.
+    """
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    if name == "default":
+        return "", True
+    path, what = resource_path("v1", "serviceaccounts", namespace=namespace), f"ServiceAccount {name}"
+    try:
+        items = await api.list(path, timeout_seconds=timeout_seconds, field_selector=f"metadata.name={name}")
+    except BackendError as error:
+        return f"{what}: {error.reason.value}", False
+    is_there = any(item["metadata"]["name"] == name for item in items)
+    return ("" if is_there else f"{what} does not exist"), True
+
+
+async def _find(api: ClusterApi, what: str, path: str, timeout_seconds: float) -> tuple[str, bool]:
+    """What speaks against new pods that need this object, in words or empty, and whether that is known."""
+    try:
+        await api.get(path, timeout_seconds=timeout_seconds)
+    except BackendError as error:
+        if error.reason is Reason.MISSING:
+            return f"{what} does not exist", True
+        return f"{what}: {error.reason.value}", False
+    return "", True
+
+
+async def _list(api: ClusterApi, namespace: str, plural: str, timeout_seconds: float) -> Sequence[JsonObject] | str:
+    """The objects of this kind in the namespace, or why they cannot be read."""
+    try:
+        return await api.list(resource_path("v1", plural, namespace=namespace), timeout_seconds=timeout_seconds)
+    except BackendError as error:
+        return f"{plural}: {error.reason.value}"
+
+
+def _failures(document: JsonObject) -> list[str]:
+    """That the Deployment's controller is being refused pods now."""
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    return [
+        f"ReplicaFailure ({each.get('reason')}): {str(each.get('message') or '')[:300]}"
+        for each in conditions
+        if each["type"] == "ReplicaFailure" and each["status"] == "True"
+    ]
+
+
+def _containers(spec: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> list[Container]:
+    """The pod's containers as admission leaves them: a request is the limit unless said, then LimitRanges fill in."""
+    defaults = [each for each in items if each["type"] == "Container"]
+    found = []
+    for container, is_init in (
+        *((each, False) for each in spec["containers"]),
+        *((each, True) for each in spec.get("initContainers") or ()),
+    ):
+        given = container.get("resources") or {}
+        limits, requests = _amounts(given.get("limits")), _amounts(given.get("requests"))
+        requests = {**limits, **requests}
+        for each in defaults:
+            limits = {**_amounts(each.get("default")), **limits}
+            requests = {**_amounts(each.get("defaultRequest")), **requests}
+        runs_beside = not is_init or container.get("restartPolicy") == "Always"
+        found.append(Container(container["name"], requests, limits, runs_beside))
+    return found
+
+
+def _amounts(given: Mapping[str, Any] | None) -> dict[str, Decimal]:
+    """Quantities by name."""
+    return {name: parse_quantity(str(value)) for name, value in (given or {}).items()}
+
+
+def _break_ranges(items: Iterable[Mapping[str, Any]], containers: Sequence[Container]) -> list[str]:
+    """What LimitRanges of the namespace (core/v1) would refuse."""
+    found: list[str] = []
+    for item in items:
+        if item["type"] == "Container":
+            found += [words for each in containers for words in _break(item, each.name, each.requests, each.limits)]
+        elif item["type"] == "Pod":
+            found += _break(item, "the pod", _sum(containers, "requests"), _sum(containers, "limits"))
+    return found
+
+
+def _break(item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts) -> Iterable[str]:
+    """What one limit says of a container, or of a whole pod."""
+    for name, most in _amounts(item.get("max")).items():
+        amount = max((each[name] for each in (requests, limits) if name in each), default=None)
+        if amount is None or name not in limits:
+            yield f"LimitRange: {who} has no limit of {name}"
+        elif amount > most:
+            yield f"LimitRange: {who} asks for {_show(amount)} of {name}, at most {_show(most)} is allowed"
+    for name, least in _amounts(item.get("min")).items():
+        amount = min((each[name] for each in (requests, limits) if name in each), default=None)
+        if amount is None or name not in requests:
+            yield f"LimitRange: {who} has no request of {name}"
+        elif amount < least:
+            yield f"LimitRange: {who} asks for {_show(amount)} of {name}, at least {_show(least)} is needed"
+    for name, ratio in _amounts(item.get("maxLimitRequestRatio")).items():
+        if requests.get(name) and name in limits and limits[name] / requests[name] > ratio:
+            yield f"LimitRange: limit over request of {name} of {who} is above {ratio}"
+
+
+def _sum(containers: Sequence[Container], kind: str) -> dict[str, Decimal]:
+    """What the pod has together: those that run beside each other, or a greater one that runs before them."""
+    total: dict[str, Decimal] = {}
+    for container in containers:
+        if container.runs_beside:
+            for name, amount in getattr(container, kind).items():
+                total[name] = total.get(name, Decimal(0)) + amount
+    for container in containers:
+        if not container.runs_beside:
+            for name, amount in getattr(container, kind).items():
+                total[name] = max(total.get(name, Decimal(0)), amount)
+    return total
+
+
+def _judge_quotas(
+    quotas: Sequence[JsonObject] | str, containers: Sequence[Container], *, knows_defaults: bool
+) -> NewPods:
+    """What the namespace's ResourceQuotas (core/v1) say of one more pod; nothing where they cannot be read."""
+    refusals, crowded, unread = [], [], []
+    needed = _need(containers)
+    for quota in [] if isinstance(quotas, str) else quotas:
+        name, spec, status = f"ResourceQuota {quota['metadata']['name']}", quota["spec"], quota.get("status") or {}
+        if spec.get("scopes") or spec.get("scopeSelector"):
+            unread.append(f"{name}: it has scopes, which are not judged")
+            continue
+        used = _amounts(status.get("used"))
+        for what, most in _amounts(status.get("hard") or spec.get("hard")).items():
+            taken, more = used.get(what, Decimal(0)), needed.get(what, Decimal(0))
+            if knows_defaults and not _is_named(what, containers):
+                refusals.append(f"{name} wants {what} of every container")
+            elif more and taken > most:
+                refusals.append(f"{name}: {_show(taken)} of {_show(most)} {what} are used")
+            elif more and taken + more > most:
+                crowded.append(f"{name}: {_show(taken)} of {_show(most)} {what} are used, {_show(more)} more needed")
+    return NewPods(tuple(refusals), tuple(crowded), tuple(unread))
+
+
+def _is_named(what: str, containers: Sequence[Container]) -> bool:
+    """Whether every container names a resource that a quota wants all of them to name; True for other quotas."""
+    kind = _kind(what)
+    return kind is None or all(kind[1] in getattr(each, kind[0]) for each in containers)
+
+
+def _show(amount: Decimal) -> str:
+    """The number as people write it."""
+    return f"{amount.normalize():f}"
+
+
+def _kind(what: str) -> tuple[str, str] | None:
+    """Field and resource that a quota wants every container to name; None for other quotas."""
+    prefix, _, rest = what.partition(".")
+    if what in NAMED:
+        return "requests", what
+    return (prefix, rest) if prefix in {"requests", "limits"} and rest in NAMED else None
+
+
+def _need(containers: Sequence[Container]) -> dict[str, Decimal]:
+    """What one pod takes of a quota, by the quota's name for it."""
+    requests, limits = _sum(containers, "requests"), _sum(containers, "limits")
+    return (
+        {"pods": Decimal(1), "count/pods": Decimal(1)}
+        | {name: amount for name, amount in requests.items() if name in COMPUTE}
+        | {f"requests.{name}": amount for name, amount in requests.items()}
+        | {f"limits.{name}": amount for name, amount in limits.items()}
+    )

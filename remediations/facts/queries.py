@@ -1,0 +1,114 @@
+"""What Prometheus, Alertmanager and our own probes answer about one alert, all asked at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from chassis.errors import BackendError, Reason
+from chassis.http.client import Call
+from remediations.core.model.alert import Alert
+from remediations.core.model.facts import Fact
+from remediations.core.policies.limits import ConnectionBudget, CustomGuard
+from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
+from remediations.facts.ask import asked, bounded
+from remediations.facts.sources import Sources
+
+CLIENT_ERROR = 400
+SERVER_ERROR = 500
+SILENT_REASONS = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.CLOSED, Reason.UNREACHABLE})
+"""A GET that fails like this found nobody who serves. Other failures (DNS, TLS) may be our own fault: unknown."""
+
+
+@dataclass(slots=True)
+class Answers:
+    """Facts as they come in."""
+
+    condition: Fact[bool]
+    dependencies: dict[str, Fact[bool]] = field(default_factory=dict)
+    witnesses: dict[str, Fact[bool]] = field(default_factory=dict)
+    mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    connection_limit: Fact[float] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    locks: dict[str, Fact[bool]] = field(default_factory=dict)
+    custom: dict[str, Fact[bool]] = field(default_factory=dict)
+
+
+async def ask_all(sources: Sources, policy: Policy, policy_set: PolicySet, alert: Alert | None) -> Answers:
+    """Every answer that the policy's guards look at, but those of the cluster; witnesses there are not in it."""
+    answers = Answers(Fact(None, policy.condition.promql, "not asked"))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_ask_condition(sources, policy.condition, answers), name="fact.condition")
+        group.create_task(_ask_queries(sources, policy, policy_set, answers), name="fact.queries")
+        if alert is not None:
+            group.create_task(_keep_mutes(sources, alert, answers), name="fact.mutes")
+        for witness in policy.witnesses:
+            if witness.kind is WitnessKind.HTTP:
+                group.create_task(_ask_witness(sources, witness, answers), name=f"fact.witness.{witness.name}")
+    return answers
+
+
+async def _ask_condition(sources: Sources, query: Query, answers: Answers) -> None:
+    answers.condition = await asked(sources, query)
+
+
+async def _ask_queries(sources: Sources, policy: Policy, policy_set: PolicySet, answers: Answers) -> None:
+    """Everything else that Prometheus is asked, at the same time."""
+
+    async def keep(place: dict[str, Fact[bool]], name: str, query: Query) -> None:
+        place[name] = await asked(sources, query)
+
+    async with asyncio.TaskGroup() as group:
+        for name in policy.dependencies:
+            query = policy_set.dependencies[name]
+            group.create_task(keep(answers.dependencies, name, query), name=f"fact.dependency.{name}")
+        for name, query in policy_set.locks.items():
+            group.create_task(keep(answers.locks, name, query), name=f"fact.lock.{name}")
+        for guard in policy.guards:
+            group.create_task(_ask_custom(sources, guard, answers), name=f"fact.custom.{guard.name}")
+        if policy.connections is not None:
+            group.create_task(_ask_limit(sources, policy.connections, answers), name="fact.connection_limit")
+
+
+async def _ask_custom(sources: Sources, guard: CustomGuard, answers: Answers) -> None:
+    answer = await bounded(guard.promql, sources.timeout_seconds, sources.prometheus.has_samples(guard))
+    answers.custom[guard.name] = answer.value or Fact(None, guard.promql, answer.problem)
+
+
+async def _ask_limit(sources: Sources, budget: ConnectionBudget, answers: Answers) -> None:
+    query = Query(budget.limit, budget.collectors, budget.max_age_seconds)
+    answer = await bounded(budget.limit, sources.timeout_seconds, sources.prometheus.measure(query))
+    answers.connection_limit = answer.value or Fact(None, budget.limit, answer.problem)
+
+
+async def _keep_mutes(sources: Sources, alert: Alert, answers: Answers) -> None:
+    answers.mutes = await ask_mutes(sources, alert)
+
+
+async def ask_mutes(sources: Sources, alert: Alert) -> Fact[tuple[str, ...]]:
+    """What silences, inhibits or mutes the alert at this moment."""
+    if sources.alertmanager is None:
+        return Fact((), "no Alertmanager is configured")
+    return await bounded(sources.alertmanager.url, sources.timeout_seconds, sources.alertmanager.mutes(alert))
+
+
+async def _ask_witness(sources: Sources, witness: Witness, answers: Answers) -> None:
+    """A GET of our own: true when nobody serves or a 5xx comes, false for 2xx, unknown for everything else.
+
+    A fresh connection each time: one from the pool may lead to a process that is no longer there.
+    """
+    timeout_seconds = min(witness.timeout_seconds, sources.timeout_seconds)
+    call = Call(witness.url, timeout_seconds, headers={"Connection": "close"})
+    try:
+        answer = await sources.http.send(call)
+    except BackendError as error:
+        is_silent = error.reason in SILENT_REASONS
+        answers.witnesses[witness.name] = Fact(
+            True if is_silent else None, witness.url, "" if is_silent else f"{error.reason.value}: {error}"
+        )
+        return
+    is_misread = SERVER_ERROR > answer.status >= CLIENT_ERROR - 100
+    answers.witnesses[witness.name] = Fact(
+        None if is_misread else answer.status >= SERVER_ERROR,
+        witness.url,
+        f"HTTP {answer.status}: it answers, but is this its health address?" if is_misread else "",
+    )

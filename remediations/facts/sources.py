@@ -1,0 +1,69 @@
+"""Where facts come from, and how a question is asked: under a deadline, with a failure as a fact without value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from chassis.http.client import Call, Response
+from remediations.core.model.alert import Alert
+from remediations.core.model.facts import Fact
+from remediations.core.policies.limits import CustomGuard
+from remediations.core.policies.policy import Query
+from remediations.facts.kubernetes.reader import ClusterReader
+
+
+class Questions(Protocol):
+    """What answers PromQL; remediations.facts.prometheus.PrometheusClient, or a fake."""
+
+    async def ask(self, query: Query) -> Fact[bool]:
+        """The answer, unknown unless it is single, fresh and a number; never raises BackendError."""
+        ...
+
+    async def measure(self, query: Query) -> Fact[float]:
+        """The number, unknown unless it is single and fresh; never raises BackendError."""
+        ...
+
+    async def has_samples(self, guard: CustomGuard) -> Fact[bool]:
+        """Whether the guard's query has a sample, unknown unless its data is fresh; never raises BackendError."""
+        ...
+
+
+class Muting(Protocol):
+    """Silences and inhibitions of alerts: remediations.facts.alertmanager.Alertmanager, or a fake."""
+
+    url: str
+
+    async def mutes(self, alert: Alert) -> tuple[str, ...]:
+        """What silences, inhibits or mutes the alert now; raises BackendError."""
+        ...
+
+
+class Getter(Protocol):
+    """What sends a witness's GET; chassis.http.client.HttpClient, or a fake."""
+
+    async def send(self, call: Call) -> Response:
+        """One request; raises BackendError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where facts come from. `cluster` None: no orchestrator is configured."""
+
+    prometheus: Questions
+    http: Getter
+    cluster: ClusterReader | None
+    timeout_seconds: float
+    pause_file: Path | None = None
+    alertmanager: Muting | None = None
+    """None: no Alertmanager is configured, so nobody can have silenced anything."""
+
+
+class Session(Protocol):
+    """What runs statements on a kept connection; chassis.postgres.session.PostgresSession, or a fake."""
+
+    async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Any:
+        """The rows; raises BackendError."""
+        ...

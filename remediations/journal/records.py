@@ -1,0 +1,161 @@
+"""Decisions, facts and writes as plain data for the journal, so that the whole story of a remediation can be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from chassis.log import format_timestamp
+from remediations.core.model import acts as human_acts
+from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
+from remediations.core.model.facts import Approval, Fact, Facts, action_facts_to_data
+from remediations.core.model.plan import Sent
+from remediations.core.model.remediation import Record, Remediation, Verdict
+from remediations.journal.approvals import PROPOSAL, proposal_data
+
+MAX_TEXT = 500
+"""So much of one text is kept: an error of the API server can be long."""
+
+
+def decision_data(decision: Decision, facts: Facts) -> dict[str, Any]:
+    """What was decided, for which reason, after which guards, on which facts."""
+    kind, reason, detail = describe(decision)
+    data: dict[str, Any] = {"decision": kind, "reason": reason, "detail": detail[:MAX_TEXT]}
+    if isinstance(decision, Hold):
+        data["until"] = decision.until
+        if decision.proposal is not None:
+            data[PROPOSAL] = proposal_data(decision.proposal)
+    data["guards"] = [_guard_data(outcome) for outcome in decision.guards]
+    data["facts"] = facts_data(facts)
+    return data
+
+
+def describe(decision: Decision) -> tuple[str, str, str]:
+    """Kind (act, hold, not_needed), reason from the closed set, and the detail for people."""
+    if isinstance(decision, Act):
+        return "act", "guards_passed", decision.plan.summary
+    if isinstance(decision, Hold):
+        return "hold", decision.reason.value, decision.detail
+    return "not_needed", decision.reason.value, decision.detail
+
+
+def facts_data(facts: Facts) -> dict[str, Any]:
+    """Every fact with its source, and with its problem where it is unknown."""
+    return {
+        "condition": _fact_data(facts.condition),
+        "dependencies": {name: _fact_data(fact) for name, fact in sorted(facts.dependencies.items())},
+        "witnesses": {name: _fact_data(fact) for name, fact in sorted(facts.witnesses.items())},
+        "workload": _fact_data(facts.workload),
+        "autoscalers": _fact_data(facts.autoscalers),
+        "budgets": _fact_data(facts.budgets),
+        "sights": action_facts_to_data(facts.sights),
+        "pauses": [asdict(pause) for pause in facts.pauses],
+        "start": _fact_data(facts.start),
+        "mutes": _fact_data(facts.mutes),
+        "changes": _fact_data(facts.changes),
+        "template": _fact_data(facts.template),
+        "pods": _fact_data(facts.pods),
+        "connection_limit": _fact_data(facts.connection_limit),
+        "locks": {name: _fact_data(fact) for name, fact in sorted(facts.locks.items())},
+        "taking_back": None if facts.taking_back is None else _plain(facts.taking_back),
+        "custom": {name: _fact_data(fact) for name, fact in sorted(facts.custom.items())},
+        "self_test": _fact_data(facts.self_test),
+    }
+
+
+def sent_data(sent: Sent, *, is_dry_run: bool = False) -> dict[str, Any]:
+    """What the API server answered."""
+    return {
+        "result": sent.result.value,
+        "detail": sent.detail[:MAX_TEXT],
+        "generation": sent.generation,
+        "dry_run": is_dry_run,
+    } | ({"warnings": [text[:MAX_TEXT] for text in sent.warnings]} if sent.warnings else {})
+
+
+def verdict_data(verdict: Verdict, facts: Facts) -> dict[str, Any]:
+    """What verification said, and on which facts."""
+    return {"outcome": verdict.outcome.value, "detail": verdict.detail[:MAX_TEXT], "facts": facts_data(facts)}
+
+
+def _guard_data(outcome: GuardOutcome) -> dict[str, Any]:
+    """One guard's answer."""
+    reason = None if outcome.reason is None else outcome.reason.value
+    return {"guard": outcome.guard, "reason": reason, "detail": outcome.detail[:MAX_TEXT]}
+
+
+def _fact_data(fact: Fact[Any]) -> dict[str, Any]:
+    """One fact; its problem only where there is one."""
+    data: dict[str, Any] = {"value": _plain(fact.value), "source": fact.source[:MAX_TEXT]}
+    if fact.problem:
+        data["problem"] = fact.problem[:MAX_TEXT]
+    if fact.collected_at is not None:
+        data["collected_at"] = fact.collected_at
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """A value of the model as JSON-able data."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(item) for name, item in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def acts_content(acts: Sequence[human_acts.Act]) -> list[dict[str, Any]]:
+    """What people did as JSON-able data."""
+    return [
+        {
+            "at": act.at,
+            "time": format_timestamp(act.at),
+            "act": act.kind.value,
+            "subject": act.subject,
+            **act.actor.to_data(),
+            "detail": dict(act.detail),
+        }
+        for act in acts
+    ]
+
+
+def list_content(
+    remediations: Sequence[Remediation], answers: Mapping[str, Approval] | None = None
+) -> list[dict[str, Any]]:
+    """The remediations as JSON-able data, each with the newest answer to its plan or null."""
+    given = answers or {}
+    return [
+        remediation_data(item) | {"answer": asdict(given[item.id]) if item.id in given else None}
+        for item in remediations
+    ]
+
+
+def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
+    """One remediation and all its records as a JSON object."""
+    return json.dumps(story_content(remediation, records), indent=2) + "\n"
+
+
+def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[str, Any]:
+    """One remediation and all its records as JSON-able data."""
+    story = [
+        {
+            "at": item.at,
+            "time": format_timestamp(item.at),
+            "kind": item.kind,
+            "state": item.state.value,
+            "data": item.data,
+        }
+        for item in records
+    ]
+    return {"remediation": remediation_data(remediation), "story": story}
+
+
+def remediation_data(remediation: Remediation) -> dict[str, Any]:
+    """One remediation as JSON-able data."""
+    data = asdict(remediation)
+    data["state"] = remediation.state.value
+    data["written_at"] = remediation.written_at or None
+    return data

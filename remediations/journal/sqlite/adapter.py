@@ -1,0 +1,326 @@
+"""The journal in one SQLite file: the embedded default, with nothing to run. Needs SQLite 3.35 (RETURNING).
+
+Every method is one transaction. The fence, the lease, the expected state and both uniqueness rules are part of the
+statements themselves, so they hold for two processes on the same file too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from remediations.core.model.acts import Act, ActKind, Actor
+from remediations.core.model.alert import Delivery
+from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
+from remediations.core.model.facts import Approval, BreakerReset, Pause
+from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
+from remediations.journal.port import Change, Claim, Sizes, Stored
+from remediations.journal.sqlite import statements as sql
+from remediations.journal.sqlite.connection import MAX_LOG_BYTES, SqliteThread
+from remediations.journal.sqlite.delivery import schedule, store_delivery
+from remediations.journal.sqlite.queries import SqliteHistory, read_approval
+from remediations.journal.sqlite.rows import (
+    IdSource,
+    read_act,
+    read_record,
+    read_remediation,
+    store_act,
+    to_json,
+    to_text,
+)
+
+
+class SqliteAnswers(SqliteHistory):
+    """Approvals, breakers closed by hand, and who did what."""
+
+    async def answer(self, approval: Approval, actor: Actor, now: float) -> None:
+        """Stores a person's answer to a plan and who gave it, and makes the remediation due at once.
+
+        Raises KeyError for an unknown remediation, JournalError for one that is closed.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            row = connection.execute(sql.ONE, (to_text(approval.remediation),)).fetchone()
+            if row is None:
+                raise KeyError(approval.remediation)
+            if State(row["state"]) in CLOSED:
+                raise JournalError(f"{row['id']} is closed ({row['state']}): there is nothing to answer")
+            values = (row["id"], approval.plan_hash, approval.resource_version, to_text(approval.by), approval.at)
+            connection.execute(sql.ANSWER, (*values, approval.expires_at, int(approval.is_approved)))
+            connection.execute(sql.ANSWERED, (now, row["id"]))
+            kind = "approved" if approval.is_approved else "rejected"
+            plan = {"plan_hash": approval.plan_hash, "resource_version": approval.resource_version}
+            data = {**actor.to_data(), **plan, "detail": f"by {approval.by}"}
+            connection.execute(sql.RECORD, (row["id"], now, kind, row["state"], to_json(data)))
+            done = ActKind.APPROVE if approval.is_approved else ActKind.REJECT
+            detail = {**plan, "expires_at": approval.expires_at}
+            store_act(connection, Act(now, done, row["id"], actor, detail))
+
+        await self._thread.write(work)
+
+    async def newest_answers(self, remediation_ids: Sequence[str]) -> Mapping[str, Approval]:
+        """The newest answer to a plan of each of these remediations; those without an answer are absent."""
+
+        def work(connection: sqlite3.Connection) -> dict[str, Approval]:
+            found = {name: read_approval(connection, name) for name in remediation_ids}
+            return {name: approval for name, approval in found.items() if approval is not None}
+
+        return await self._thread.read(work)
+
+    async def reset_breaker(self, reset: BreakerReset, actor: Actor) -> None:
+        """Stores that somebody closed the breaker of an action on a target; what it holds there is due at once."""
+        action, target = to_text(reset.action), to_text(reset.target)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(sql.RESET_BREAKER, (action, target, to_text(reset.by), reset.at))
+            connection.execute(sql.BREAKER_DUE, (reset.at, target))
+            store_act(connection, Act(reset.at, ActKind.BREAKER_RESET, f"{action} {target}", actor))
+
+        await self._thread.write(work)
+
+    async def note_act(self, act: Act) -> None:
+        """Stores an act that changes nothing else in the journal."""
+        await self._thread.write(lambda connection: store_act(connection, act))
+
+    async def acts(self, limit: int) -> Sequence[Act]:
+        """What people did, newest first."""
+        return [read_act(row) for row in await self._select(sql.ACTS, max(0, limit))]
+
+    async def last_entry_at(self) -> float | None:
+        """Unix seconds of the newest record; None for a journal in which nothing ever stood."""
+        rows = await self._select(sql.LAST_ENTRY)
+        return None if not rows else float(rows[0]["at"])
+
+    async def _select(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """The rows of a question."""
+        return await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
+
+
+class SqliteJournal(SqliteAnswers):
+    """The adapter. Open it with `open_journal`."""
+
+    def __init__(self, thread: SqliteThread) -> None:
+        super().__init__(thread)
+        self._ids = IdSource()
+
+    async def append(self, delivery: Delivery) -> Stored:
+        """Stores a delivery durably, in one transaction; after an error nothing of it is stored."""
+        return await self._thread.write(lambda connection: store_delivery(connection, delivery, self._ids), is_new=True)
+
+    async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
+        """Claims the open remediation that is due for the longest time, or None."""
+        until = now + ttl_seconds
+
+        def work(connection: sqlite3.Connection) -> Claim | None:
+            rows = connection.execute(sql.CLAIM, {"worker": worker, "until": until, "now": now}).fetchall()
+            if not rows:
+                return None
+            remediation = read_remediation(rows[0])
+            data = {"worker": worker, "fence": remediation.fence}
+            _record(connection, remediation.id, Record(now, "claimed", remediation.state, data))
+            return Claim(remediation, worker, remediation.fence, until)
+
+        return await self._thread.write(work, is_durable=False)
+
+    async def take_over(self) -> int:
+        """Ends the claims of processes that have died; none while another one that serves this file lives."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(sql.TAKE_OVER).rowcount if self._thread.ownership.take() else 0
+
+        return await self._thread.write(work)
+
+    async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
+        """Extends the lease; raises FenceLostError when it is no longer ours."""
+        values = _identity(claim, now) | {"until": now + ttl_seconds}
+
+        def work(connection: sqlite3.Connection) -> Claim:
+            rows = connection.execute(sql.RENEW, values).fetchall()
+            if not rows:
+                raise _refusal(connection, claim, now, None)
+            return replace(claim, remediation=read_remediation(rows[0]), lease_until=now + ttl_seconds)
+
+        return await self._thread.write(work, is_durable=False)
+
+    async def advance(self, claim: Claim, expected: State, state: State, now: float, change: Change) -> Remediation:
+        """Moves a remediation from `expected` to `state` and appends the record, in one transaction.
+
+        Raises FenceLostError, TargetBusyError, or JournalError when it is in another state than expected.
+        """
+        return await self.advance_through(claim, expected, ((state, change),), now)
+
+    async def advance_through(
+        self, claim: Claim, expected: State, moves: Sequence[tuple[State, Change]], now: float
+    ) -> Remediation:
+        """Moves on from `expected` state by state, in one transaction; raises what `advance` raises."""
+        path = [expected, *(state for state, _ in moves)]
+        for before, after in pairwise(path):
+            require_transition(before, after)
+
+        def work(connection: sqlite3.Connection) -> Remediation:
+            remediation = claim.remediation
+            for before, (state, change) in zip(path, moves, strict=False):
+                remediation = _advance(connection, claim, (before, state), now, change)
+                if change.follow is not None:
+                    schedule(connection, change.follow, now, self._ids)
+            return remediation
+
+        return await self._thread.write(work)
+
+    async def note(
+        self,
+        claim: Claim,
+        now: float,
+        record: Record,
+        *,
+        next_at: float | None = None,
+        lease_until: float | None = None,
+    ) -> None:
+        """Appends a record without changing the state; releases the lease, or makes it last, as asked."""
+        values = _identity(claim, now) | {"next_at": next_at, "lease_until": lease_until}
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute(sql.NOTE, values).rowcount == 0:
+                raise _refusal(connection, claim, now, None)
+            _record(connection, claim.remediation.id, record)
+
+        await self._thread.write(work)
+
+    async def listing(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Remediation]:
+        """Remediations, newest first."""
+        rows = await self._select(sql.LIST_OPEN if only_open else sql.LIST, max(0, limit))
+        return [read_remediation(row) for row in rows]
+
+    async def story(self, remediation_id: str) -> tuple[Remediation, Sequence[Record]]:
+        """One remediation and its records, oldest first; raises KeyError for an unknown id."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Remediation, Sequence[Record]]:
+            row = connection.execute(sql.ONE, (to_text(remediation_id),)).fetchone()
+            if row is None:
+                raise KeyError(remediation_id)
+            rows = connection.execute(sql.STORY, (row["id"],))
+            return read_remediation(row), [read_record(item) for item in rows.fetchall()]
+
+        return await self._thread.read(work)
+
+    async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
+        """Sets (or replaces) a named pause, and stores who did it."""
+        values = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason), pause.until, now)
+        act = Act(now, ActKind.PAUSE, pause.name, actor, {"reason": pause.reason, "until": pause.until})
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(sql.PAUSE, values)
+            store_act(connection, act)
+
+        await self._thread.write(work)
+
+    async def resume(self, name: str, now: float, actor: Actor) -> bool:
+        """Ends a named pause, and stores who did it; False when none of that name was in force."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            rows = connection.execute(sql.RESUME, (to_text(name), now)).fetchall()
+            was_in_force = any(row["was_in_force"] for row in rows)
+            if was_in_force:
+                store_act(connection, Act(now, ActKind.RESUME, name, actor))
+            return was_in_force
+
+        return await self._thread.write(work)
+
+    async def counts(self) -> Mapping[State, int]:
+        """How many remediations are in each state; every state is named, QUARANTINED counts what was set aside."""
+        rows = await self._select(sql.COUNTS)
+        return dict.fromkeys(State, 0) | {State(row["state"]): int(row["number"]) for row in rows}
+
+    async def forget(self, before: float) -> int:
+        """Removes what closed, was quarantined or was done by people before then; returns how many had closed."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute(sql.FORGET_QUARANTINE, (before,))
+            connection.execute(sql.FORGET_ACTS, (before,))
+            return connection.execute(sql.FORGET, (before,)).rowcount
+
+        return await self._thread.write(work)
+
+    async def sizes(self) -> Sizes:
+        """What the file and its write-ahead log take on the disk."""
+        return await self._thread.sizes()
+
+    async def check(self) -> None:
+        """Commits a row that nobody reads: a full or read-only disk shows only when something is really written."""
+        await self._thread.write(lambda connection: connection.execute(sql.PROBE), is_new=True)
+
+
+@asynccontextmanager
+async def open_journal(
+    path: Path, *, timeout_seconds: float = 10.0, is_checked: bool = True, max_log_bytes: int = MAX_LOG_BYTES
+) -> AsyncIterator[SqliteJournal]:
+    """The journal in this file, created when it does not exist; raises JournalError with a sentence that helps.
+
+    `timeout_seconds` bounds every call, waiting for another process's lock included. `is_checked` reads the whole file
+    for damage first; without it damage shows when something damaged is read. Beyond `max_log_bytes` of a write-ahead
+    log that a reader keeps from being cut, nothing new is accepted.
+    """
+    thread = SqliteThread(path, timeout_seconds, is_checked=is_checked, max_log_bytes=max_log_bytes)
+    await thread.open()
+    try:
+        yield SqliteJournal(thread)
+    finally:
+        await thread.close()
+
+
+def _advance(
+    connection: sqlite3.Connection, claim: Claim, step: tuple[State, State], now: float, change: Change
+) -> Remediation:
+    """One move from a state to another, with its record, inside the caller's transaction."""
+    before, state = step
+    values = _identity(claim, now) | {"expected": before.value, "state": state.value} | _values(change, state)
+    try:
+        rows = connection.execute(sql.ADVANCE, values).fetchall()
+    except sqlite3.IntegrityError as error:
+        raise TargetBusyError(f"another remediation is in flight on {claim.remediation.target.key}") from error
+    if not rows:
+        raise _refusal(connection, claim, now, before)
+    for record in (*change.before, change.record):
+        _record(connection, claim.remediation.id, record)
+    return read_remediation(rows[0])
+
+
+def _identity(claim: Claim, now: float) -> dict[str, Any]:
+    """What OURS compares."""
+    return {"id": claim.remediation.id, "fence": claim.fence, "now": now}
+
+
+def _values(change: Change, state: State) -> dict[str, Any]:
+    """What ADVANCE stores."""
+    return {
+        "reason": change.reason,
+        "next_at": change.next_at,
+        "operation_id": change.operation_id,
+        "plan": None if change.plan is None else to_json(change.plan),
+        "written_at": change.written_at,
+        "attempt": int(change.is_attempt),
+        "releases": change.releases or state in CLOSED,
+        "lease_until": change.lease_until,
+    }
+
+
+def _record(connection: sqlite3.Connection, remediation_id: str, record: Record) -> None:
+    """Appends one line to a story."""
+    connection.execute(sql.RECORD, (remediation_id, record.at, record.kind, record.state.value, to_json(record.data)))
+
+
+def _refusal(connection: sqlite3.Connection, claim: Claim, now: float, expected: State | None) -> JournalError:
+    """Why a statement of this claim changed nothing."""
+    row = connection.execute(sql.ONE, (claim.remediation.id,)).fetchone()
+    if row is None:
+        return FenceLostError(f"{claim.remediation.id} is not in the journal")
+    if row["fence"] != claim.fence:
+        return FenceLostError(f"fence {claim.fence} of {claim.remediation.id} was followed by {row['fence']}")
+    if row["lease_until"] is None or row["lease_until"] <= now:
+        return FenceLostError(f"the lease of {claim.worker} on {claim.remediation.id} has ended")
+    return JournalError(f"{claim.remediation.id} is {row['state']}, not {expected}")

@@ -1,0 +1,105 @@
+"""What decisions ask of the past, in the SQLite journal. A part of `remediations.journal.sqlite.adapter`.
+
+Each question is a function of the connection, so that a decision can ask all of them in one transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from remediations.core.model.alert import Target
+from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
+from remediations.core.model.remediation import Remediation
+from remediations.journal.port import MAX_ARRIVALS, Recollection, Span
+from remediations.journal.sqlite import statements as sql
+from remediations.journal.sqlite.connection import SqliteThread
+from remediations.journal.sqlite.rows import read_action, to_text
+
+
+class SqliteHistory:
+    """Writes, arrivals, pauses, approvals and breakers closed by hand."""
+
+    def __init__(self, thread: SqliteThread) -> None:
+        self._thread = thread
+
+    async def recollect(self, remediation: Remediation, now: float, span: Span) -> Recollection:
+        """Everything that a decision about this remediation looks at, as it stood at one moment."""
+
+        def work(connection: sqlite3.Connection) -> Recollection:
+            return Recollection(
+                pauses=_pauses(connection, now),
+                actions=_actions(connection, span.writes),
+                in_flight=_in_flight(connection, remediation.target, remediation.id),
+                arrivals=_arrivals(connection, span.arrivals),
+                approval=read_approval(connection, remediation.id),
+                breaker_resets=_breaker_resets(connection, span.writes),
+            )
+
+        return await self._thread.read(work)
+
+    async def pauses(self, now: float) -> Sequence[Pause]:
+        """The pauses in force, by name."""
+        return await self._thread.read(lambda connection: _pauses(connection, now))
+
+    async def actions_since(self, since: float) -> Sequence[PastAction]:
+        """Writes made since then, newest first, over all targets."""
+        return await self._thread.read(lambda connection: _actions(connection, since))
+
+    async def in_flight(self, target: Target, *, other_than: str) -> Sequence[str]:
+        """Ids of other remediations in flight on this target."""
+        return await self._thread.read(lambda connection: _in_flight(connection, target, other_than))
+
+    async def arrivals_since(self, since: float) -> Sequence[float]:
+        """When alerts that were not known before arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
+        return await self._thread.read(lambda connection: _arrivals(connection, since))
+
+    async def approval(self, remediation_id: str) -> Approval | None:
+        """The newest answer to a plan of this remediation, whether it still holds or not."""
+        return await self._thread.read(lambda connection: read_approval(connection, remediation_id))
+
+    async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
+        """The breakers that were closed by hand since then, newest first."""
+        return await self._thread.read(lambda connection: _breaker_resets(connection, since))
+
+
+def _pauses(connection: sqlite3.Connection, now: float) -> list[Pause]:
+    rows = connection.execute(sql.PAUSES, (now,)).fetchall()
+    return [Pause(row["name"], row["owner"], row["reason"], row["until"]) for row in rows]
+
+
+def _actions(connection: sqlite3.Connection, since: float) -> list[PastAction]:
+    return [read_action(row) for row in connection.execute(sql.WRITTEN, (since,)).fetchall()]
+
+
+def _in_flight(connection: sqlite3.Connection, target: Target, other_than: str) -> list[str]:
+    names = (to_text(target.namespace), to_text(target.kind), to_text(target.name))
+    return [str(row["id"]) for row in connection.execute(sql.IN_FLIGHT, (*names, other_than)).fetchall()]
+
+
+def _arrivals(connection: sqlite3.Connection, since: float) -> list[float]:
+    arrivals: list[float] = []
+    for row in connection.execute(sql.ARRIVALS, (since,)).fetchall():
+        arrivals += [float(row["at"])] * min(int(row["number"]), MAX_ARRIVALS - len(arrivals))
+    return arrivals
+
+
+def read_approval(connection: sqlite3.Connection, remediation_id: str) -> Approval | None:
+    """The newest answer to a plan of this remediation, inside the caller's transaction."""
+    row = connection.execute(sql.APPROVAL, (to_text(remediation_id),)).fetchone()
+    if row is None:
+        return None
+    return Approval(
+        remediation=row["remediation"],
+        plan_hash=row["plan_hash"],
+        resource_version=row["resource_version"],
+        by=row["answered_by"],
+        at=row["at"],
+        expires_at=row["expires_at"],
+        is_approved=bool(row["is_approved"]),
+    )
+
+
+def _breaker_resets(connection: sqlite3.Connection, since: float) -> list[BreakerReset]:
+    rows = connection.execute(sql.BREAKER_RESETS, (since,)).fetchall()
+    return [BreakerReset(row["action"], row["target"], row["reset_by"], row["at"]) for row in rows]
