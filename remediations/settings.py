@@ -6,6 +6,7 @@ anybody may call is a remote control.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +16,57 @@ from chassis.config import ConnectionSettings, Section, Settings, settings_confi
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import ClientAuthSettings
 from remediations.core.model.names import RESERVED_LABELS
-from remediations.roles import RolesSettings
+
+
+class Role(StrEnum):
+    """What a credential may do."""
+
+    DELIVER = "deliver"
+    """Send alerts."""
+    READ = "read"
+    """See remediations, pauses and acts; ask what would be decided."""
+    OPERATE = "operate"
+    """Pause, resume, reset a breaker."""
+    APPROVE = "approve"
+    """Approve or reject a plan."""
+
+
+class HoldersSettings(Section):
+    """The credentials that have one role."""
+
+    token_files: tuple[Path, ...] = ()
+    """Files with a bearer token each; the file's path is the name under which an act is recorded."""
+    users: tuple[str, ...] = ()
+    """Users of `server.web_config_file`."""
+    certificates: tuple[str, ...] = ()
+    """Subject alternative names of client certificates that `server.web_config_file` verifies. Such a certificate is a
+    credential of its own for requests without an Authorization header."""
+
+    def is_empty(self) -> bool:
+        """Whether nobody has the role."""
+        return not (self.token_files or self.users or self.certificates)
+
+
+class RolesSettings(Section):
+    """Which credentials have which role. One credential may stand in several."""
+
+    deliver: HoldersSettings = HoldersSettings()
+    """May send alerts, nothing else. The tokens of `server.token_file` and `server.more_token_files` always may."""
+    read: HoldersSettings = HoldersSettings()
+    """May look at everything, and ask what would be decided."""
+    operate: HoldersSettings = HoldersSettings()
+    """May also pause, resume and reset breakers."""
+    approve: HoldersSettings = HoldersSettings()
+    """May also approve and reject plans. Give it to persons, never to Alertmanager."""
+
+    def holders(self) -> dict[Role, HoldersSettings]:
+        """The credentials of each role."""
+        return {role: getattr(self, role.value) for role in Role}
+
+    def token_files(self) -> tuple[Path, ...]:
+        """Every token file that stands in a role, each once."""
+        return tuple(dict.fromkeys(path for held in self.holders().values() for path in held.token_files))
+
 
 PREFIX = "CONTROLCORE_REMEDIATOR_"
 

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric as RemediatorMetric
 from exporter import self_metrics
 from exporter.collectors import discover
 from exporter.metrics import Kind, Metric
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
 
 RULES = Path(__file__).parents[1] / "rules"
 _STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")

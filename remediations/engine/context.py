@@ -13,7 +13,7 @@ from remediations.core.policies.policy import Policy, PolicySet
 from remediations.facts.kubernetes.action_facts import Lookout
 from remediations.facts.sources import Sources
 from remediations.journal.port import Journal
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 

@@ -34,7 +34,7 @@ from remediations.facts.queries import ask_mutes
 from remediations.journal.decision_history import recollect
 from remediations.journal.lease import Lease, Move, changing
 from remediations.journal.records import decision_data, describe, facts_data
-from remediations.telemetry import ActionOutcome
+from remediations.metrics import ActionOutcome
 
 ORPHAN_SECONDS = 900.0
 """A remediation whose policy is no longer in the file closes as expired after this time."""

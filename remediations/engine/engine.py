@@ -37,8 +37,8 @@ from remediations.execution.executor import Executor
 from remediations.journal.lease import Lease, changing
 from remediations.journal.port import Claim
 from remediations.journal.records import sent_data
+from remediations.metrics import ActionOutcome
 from remediations.settings import WorkerSettings
-from remediations.telemetry import ActionOutcome
 
 MAX_ROUNDS = 4
 """So many steps are taken within one claim; then the remediation is held for a while."""

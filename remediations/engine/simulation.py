@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from chassis.clock import Clock
-from remediations import rehearsal
-from remediations.core.decision_inputs import INPUTS, from_text
-from remediations.core.intake import Payload
-from remediations.core.model.alert import Alert, Target
+from remediations.core.decide import decide
+from remediations.core.decision_inputs import INPUTS, facts_to_data, from_text
+from remediations.core.intake import Payload, match_alerts
+from remediations.core.model.alert import Alert, Match, Target
+from remediations.core.model.decision import Act, Decision
 from remediations.core.model.facts import Fact, Facts, History, Pause, ProcessStart
-from remediations.core.model.remediation import Remediation
+from remediations.core.model.remediation import Remediation, State
+from remediations.core.model.stored import describe_difference, plan_hash, plan_to_data
 from remediations.core.policies.policy import Policy, PolicySet
 from remediations.facts.gather import read_pauses
 from remediations.journal.decision_history import recollect
 from remediations.journal.port import Journal
-from remediations.journal.records import describe
+from remediations.journal.records import decision_data, describe
 
 AskFacts = Callable[[Policy, PolicySet, Target, Alert], Awaitable[Facts]]
 """Everything a decision looks at but the pauses and the start of the program."""
@@ -41,7 +43,7 @@ class Planner:
 
     async def plan(
         self, payload: Payload, recorded: Facts | None = None, most: int | None = None
-    ) -> tuple[rehearsal.Rehearsed, ...]:
+    ) -> tuple[Rehearsed, ...]:
         """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
 
         On recorded facts, or on those of now, pauses included. Raises ValueError for more than `most` pairs.
@@ -58,7 +60,7 @@ class Planner:
             pauses = await asyncio.to_thread(read_pauses, self.pause_file, pauses)
             return replace(facts, start=self.start, pauses=pauses), history
 
-        return await rehearsal.rehearse(payload, policy_set, look, now, most)
+        return await rehearse(payload, policy_set, look, now, most)
 
 
 async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
@@ -72,3 +74,88 @@ async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
         then = f"{record.data.get('decision')} {record.data.get('reason')}"
         told.append({"at": record.at, "then": then, "now": f"{kind} {reason}", "is_same": then == f"{kind} {reason}"})
     return told
+
+
+REHEARSAL_ID = "0" * 24
+"""Stands for the id that a real remediation would get."""
+
+
+RECORDED = "recorded_facts"
+"""Key under which the facts stand as `plan --facts` reads them."""
+
+
+Look = Callable[[Policy, Remediation], Awaitable[tuple[Facts, History]]]
+"""The facts of now, pauses included, and what the journal knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """One policy's decision about one target."""
+
+    policy: Policy
+    match: Match
+    decision: Decision
+    facts: Facts
+
+
+async def rehearse(
+    payload: Payload, policy_set: PolicySet, look: Look, now: float, most: int | None = None
+) -> tuple[Rehearsed, ...]:
+    """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
+
+    Raises ValueError for more than `most` pairs, before anything is asked.
+    """
+    pairs = {
+        (match.policy, match.target): match
+        for match in match_alerts(payload, policy_set, now).matches
+        if match.alert.is_firing
+    }
+    if most is not None and len(pairs) > most:
+        raise ValueError(f"the alerts make {len(pairs)} pairs of a policy and a target; at most {most} at once")
+    found = []
+    for match in pairs.values():
+        policy = policy_set.named(match.policy)
+        if policy is None:
+            continue
+        remediation = _imagined(match, now)
+        facts, history = await look(policy, remediation)
+        decision = decide(remediation, policy, policy_set, facts, history, now)
+        found.append(Rehearsed(policy, match, decision, facts))
+    return tuple(found)
+
+
+def simulation_to_data(rehearsed: tuple[Rehearsed, ...]) -> list[dict[str, Any]]:
+    """The decisions as JSON-able data."""
+    return [
+        {"policy": item.policy.name, "mode": item.policy.mode.value, "target": item.match.target.key}
+        | decision_data(item.decision, item.facts)
+        | {RECORDED: facts_to_data(item.facts)}
+        | ({} if not isinstance(item.decision, Act) else _plan_data(item.decision))
+        for item in rehearsed
+    ]
+
+
+def _plan_data(decision: Act) -> dict[str, Any]:
+    """The plan, its name and its difference."""
+    plan = decision.plan
+    return {
+        "plan": plan_to_data(plan),
+        "plan_hash": plan_hash(plan),
+        "difference": describe_difference(plan),
+    }
+
+
+def _imagined(match: Match, now: float) -> Remediation:
+    """The remediation that the alert would begin."""
+    return Remediation(
+        id=REHEARSAL_ID,
+        policy=match.policy,
+        target=match.target,
+        state=State.CLAIMED,
+        alert=match.alert,
+        created_at=now,
+        updated_at=now,
+        fence=0,
+        lease_until=None,
+        next_at=now,
+    )

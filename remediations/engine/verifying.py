@@ -15,7 +15,7 @@ from remediations.engine.next_rung import begin_next_rung
 from remediations.engine.reverts import follow_up
 from remediations.facts.observation import KIND, from_records, observe, to_data
 from remediations.journal.lease import Lease, changing
-from remediations.telemetry import ActionOutcome
+from remediations.metrics import ActionOutcome
 
 SLOWEST_SECONDS = 10.0
 """Longest pause between two looks; a long verification looks less often than a young one."""

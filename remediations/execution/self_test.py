@@ -32,7 +32,7 @@ from remediations.core.model.facts import Fact
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.policies.policy import Policy, PolicySet, at_rung
 from remediations.execution.senders import Patcher
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
 
 OUTSIDER = "controlcore-self-test"
 """Name of an object that no policy lists; it need not exist."""

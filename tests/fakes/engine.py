@@ -24,8 +24,8 @@ from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.sources import Muting, Sources
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import open_journal
+from remediations.metrics import Telemetry
 from remediations.settings import WorkerSettings
-from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, LABELS, NOW, a_policy_set, restart_policy
 from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster

@@ -13,17 +13,17 @@ from typing import Any
 import aiohttp
 
 from chassis.http.server import serving
-from remediations.api_decisions import Check
+from remediations.commands.check_config import check_content
 from remediations.core.model.facts import Fact, Facts, ProcessStart
-from remediations.credentials import Credentials
 from remediations.engine.simulation import Planner
+from remediations.http.roles import Roles
+from remediations.http.server import Parts, Server
+from remediations.http.simulation_api import Check
+from remediations.http.tokens import Credentials
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import SqliteJournal, open_journal
-from remediations.roles import HoldersSettings, Roles, RolesSettings
-from remediations.server import Parts, Server
-from remediations.settings import RemediatorSettings
-from remediations.standing import check_content
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
+from remediations.settings import HoldersSettings, RemediatorSettings, RolesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import LABELS, a_policy_set, facts
 

@@ -10,7 +10,7 @@ from chassis.errors import BackendError
 from chassis.http.client import Call, Response
 from remediations.core.model.remediation import Record, State
 from remediations.core.policies.policy import Policy
-from remediations.moments import Told, tell
+from remediations.notifications.timeline import Told, tell
 from tests.fakes.decisions import NOW, a_remediation, restart_policy
 
 FACTS = {"workload": {"value": {"uid": "uid-1"}}}

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from remediations import grants
+from remediations.commands import grants
 from remediations.core.decision_inputs import from_text
 from tests.fakes.waiting import wait_for
 from tests.integration.remediations.running import TOKEN, RemediatorServer

@@ -15,7 +15,7 @@ import yaml
 from exporter.collectors import discover as discover_collectors
 from remediations.core.actions import discover as discover_actions
 from remediations.core.policies.policy import Policy
-from remediations.events import RIGHT as EVENT_RIGHT
+from remediations.notifications.kubernetes_events import RIGHT as EVENT_RIGHT
 from tests.fakes.chart import check_config, file_of, rendered
 from tools.chart import CHART, ChartError, find_object, lint, render
 

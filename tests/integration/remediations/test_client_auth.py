@@ -14,11 +14,11 @@ from chassis.clock import SystemClock
 from chassis.errors import BackendError, Reason
 from chassis.http.client import Call, HttpClient
 from chassis.http.client_auth import BasicAuthSettings
-from remediations.announcing import Announcer
 from remediations.facts.alertmanager import Alertmanager
 from remediations.facts.prometheus import PrometheusClient
+from remediations.metrics import Telemetry
+from remediations.notifications.alertmanager import Announcer
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
-from remediations.telemetry import Telemetry
 from tests.fakes.decisions import an_alert
 from tests.fakes.telling import a_hold, told
 from tests.fakes.waiting import wait_for

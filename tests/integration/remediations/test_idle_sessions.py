@@ -15,7 +15,7 @@ from chassis.clock import SystemClock
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
-from remediations import grants
+from remediations.commands import grants
 from remediations.core.action import ActionInput
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exporter import self_metrics
 from exporter.collectors import discover
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "signals.md"

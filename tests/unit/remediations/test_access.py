@@ -18,12 +18,13 @@ from chassis.errors import InvariantBroken
 from chassis.http.server import serving
 from chassis.http.web_auth import WebGuard
 from chassis.http.web_config import read_web
-from remediations.access import NEEDED, require_roles
-from remediations.credentials import Credentials
+from remediations.http.auth import NEEDED, require_roles
+from remediations.http.roles import INCLUDED, Roles
+from remediations.http.server import Parts, Server
+from remediations.http.tokens import Credentials
 from remediations.journal.sqlite.adapter import open_journal
-from remediations.roles import INCLUDED, HoldersSettings, Role, Roles, RolesSettings
-from remediations.server import Parts, Server
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
+from remediations.settings import HoldersSettings, Role, RolesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import a_policy_set
 from tests.fakes.served import GOOD, looking, running

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.announcement import Standing, announce, to_wire
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.names import ANNOUNCEMENTS
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import State
+from remediations.notifications.alerts import Standing, announce, to_wire
 from tests.fakes.decisions import NOW, an_alert, restart_policy
 from tests.fakes.telling import a_hold, a_verdict, a_write, an_act, told
 

@@ -10,9 +10,9 @@ import pytest
 
 from chassis import log
 from chassis.errors import Reason, TransientError
-from remediations.announcing import LIFETIME_SECONDS, RESEND_SECONDS, RETRY_SECONDS, Announcer
+from remediations.metrics import Telemetry
+from remediations.notifications.alertmanager import LIFETIME_SECONDS, RESEND_SECONDS, RETRY_SECONDS, Announcer
 from remediations.settings import AlertmanagerSettings
-from remediations.telemetry import Telemetry
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.decisions import NOW
 from tests.fakes.telling import Alertmanagers, a_hold, a_verdict, a_write, an_act, told

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from remediations import api_decisions
 from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
+from remediations.http import simulation_api
 from remediations.journal.port import Change
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation, facts, restart_policy
 from tests.fakes.served import GOOD, RIGHT, Running, running
@@ -80,13 +80,13 @@ async def test_alert_that_no_policy_wants_has_no_decision(server: Running):
     ],
 )
 async def test_body_that_cannot_be_planned_is_refused_with_its_place(server: Running, body, word, monkeypatch):
-    monkeypatch.setattr(api_decisions, "MAX_PLAN_BYTES", 250)
+    monkeypatch.setattr(simulation_api, "MAX_PLAN_BYTES", 250)
     status, answer = await call(server, "POST", PLAN, body)
     assert (status, word in answer["error"]) == (400, True), answer
 
 
 async def test_too_many_pairs_are_refused_before_anything_is_asked(server: Running, monkeypatch):
-    monkeypatch.setattr(api_decisions, "MAX_PAIRS", 0)
+    monkeypatch.setattr(simulation_api, "MAX_PAIRS", 0)
     status, answer = await call(server, "POST", PLAN, {"payload": PAYLOAD})
     assert (status, "1 pairs" in answer["error"]) == (400, True)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from remediations.commands import render_data
+from remediations.commands.text import render_data
 from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Fact, History
@@ -76,7 +76,7 @@ def test_pause_in_the_journal_or_the_pause_file_holds_what_would_be_done(capsys,
     async def opened(*_asked: Any) -> Any:
         return harmless
 
-    monkeypatch.setattr("remediations.commands.opened_asking", opened)
+    monkeypatch.setattr("remediations.commands.simulate.opened_asking", opened)
     asking = given(tmp_path)[:3]
     assert run(capsys, config, *asking)[0] == 0
     store(tmp_path, {"decision": "hold"})  # so that there is a journal

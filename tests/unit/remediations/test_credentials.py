@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from remediations.credentials import Credentials, NoCredentialError, check_files
+from remediations.http.tokens import Credentials, NoCredentialError, check_files
 from tests.fakes.clock import ManualClock
 
 TOKEN = "a-token-of-the-test-0001"

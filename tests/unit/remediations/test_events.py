@@ -12,8 +12,8 @@ from chassis import log
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.remediation import State
-from remediations.events import LATE_SECONDS, MAX_WAITING, RETRY_SECONDS, EventWriter, notes
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
+from remediations.notifications.kubernetes_events import LATE_SECONDS, MAX_WAITING, RETRY_SECONDS, EventWriter, notes
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.decisions import NOW, restart_policy
 from tests.fakes.kubernetes import FakeCluster

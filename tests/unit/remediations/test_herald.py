@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from remediations import herald as heralds
-from remediations.announcement import announce
 from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
-from remediations.events import notes
-from remediations.herald import Herald
-from remediations.moments import MomentKind, Told
+from remediations.notifications import dispatcher as heralds
+from remediations.notifications.alerts import announce
+from remediations.notifications.dispatcher import Herald
+from remediations.notifications.kubernetes_events import notes
+from remediations.notifications.timeline import MomentKind, Told
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from remediations import exits
 from remediations.__main__ import main
+from remediations.commands import exit_codes
 from remediations.core.model.alert import Delivery, Match
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.shipped import read_policies
@@ -205,8 +205,8 @@ def test_exit_statuses_are_the_documented_ones(capsys):
     table = (Path(__file__).parents[3] / "docs" / "remediations" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d) \| (.+) \|$", table, re.MULTILINE)
 
-    assert {int(number): meaning for number, meaning in rows} == exits.MEANINGS
-    assert exits.epilog() in out
+    assert {int(number): meaning for number, meaning in rows} == exit_codes.MEANINGS
+    assert exit_codes.epilog() in out
 
 
 COMMANDS = {

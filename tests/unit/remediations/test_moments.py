@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from remediations.core.model.remediation import State
 from remediations.core.policies.policy import Rung
-from remediations.moments import MAX_TEXT, MomentKind, harmless
+from remediations.notifications.timeline import MAX_TEXT, MomentKind, harmless
 from tests.fakes.decisions import API, NOW, restart_policy
 from tests.fakes.telling import REPAIRED, a_hold, a_verdict, a_write, an_act, told
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from remediations import report
+from remediations.commands.text import _age, render_list, render_story, table
 from remediations.core.model.alert import Alert
 from remediations.journal.records import list_content, story_data
 from tests.fakes.decisions import LABELS, NOW, a_remediation
@@ -27,7 +27,7 @@ async def story(tmp_path):
 
 
 async def test_story_tells_alert_guards_facts_plan_write_and_proof(story):
-    text = report.render_story(*story)
+    text = render_story(*story)
 
     for words in (
         "alert stored, then acknowledged",
@@ -57,8 +57,8 @@ async def test_story_as_json_has_every_record(story):
 
 
 def test_list_is_a_table_or_one_sentence():
-    assert report.render_list([], {}, NOW) == "no remediation is in the journal\n"
-    lines = report.render_list([a_remediation(created_at=NOW - 3700)], {}, NOW).splitlines()
+    assert render_list([], {}, NOW) == "no remediation is in the journal\n"
+    lines = render_list([a_remediation(created_at=NOW - 3700)], {}, NOW).splitlines()
     assert lines[0].split() == ["ID", "AGE", "STATE", "REASON", "POLICY", "TARGET", "ANSWER"]
     assert lines[1].split() == ["0001", "1h1m", "claimed", "restart-api", "Deployment/control-core/control-plane-api"]
 
@@ -73,7 +73,7 @@ def test_terminal_is_not_given_orders_by_a_label():
     hostile = "\x1b[2J\x1b]0;owned\x07\r\n"
     remediation = a_remediation(alert=Alert(hostile, hostile, True, {**LABELS, hostile: hostile}))
 
-    text = report.render_story(remediation, []) + report.table([(hostile, "x")])
+    text = render_story(remediation, []) + table([(hostile, "x")])
 
     assert "\x1b" not in text
     assert "\x07" not in text
@@ -84,4 +84,4 @@ def test_terminal_is_not_given_orders_by_a_label():
     ("seconds", "text"), [(0.4, "0s"), (59, "59s"), (61, "1m1s"), (3600, "1h0m"), (90000, "1d1h"), (-5, "0s")]
 )
 def test_age_has_two_units(seconds, text):
-    assert report._age(seconds) == text
+    assert _age(seconds) == text

@@ -10,9 +10,9 @@ import pytest
 
 from chassis.config import load
 from chassis.errors import ConfigError
-from remediations.checking import check_everything, users_without_role
-from remediations.roles import HoldersSettings, Role, Roles, RolesSettings
-from remediations.settings import RemediatorSettings
+from remediations.commands.check_config import check_everything, users_without_role
+from remediations.http.roles import Roles
+from remediations.settings import HoldersSettings, RemediatorSettings, Role, RolesSettings
 from remediations.shipped import read_policies
 
 EVERYTHING = {Role.APPROVE, Role.OPERATE, Role.READ}

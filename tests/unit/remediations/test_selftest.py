@@ -27,7 +27,7 @@ from remediations.execution.self_test import (
     prove,
     prove_once,
 )
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy, scale_policy
 

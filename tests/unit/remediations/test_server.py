@@ -14,12 +14,12 @@ from chassis.http.server import serving
 from chassis.http.web_auth import WebGuard
 from chassis.http.web_config import read_web
 from chassis.process.loop_watchdog import LoopWatchdog
-from remediations import server as module
 from remediations.core.model.errors import JournalError
-from remediations.credentials import Credentials
+from remediations.http import server as module
+from remediations.http.server import Parts, Server
+from remediations.http.tokens import Credentials
 from remediations.journal.sqlite.adapter import open_journal
-from remediations.server import Parts, Server
-from remediations.telemetry import Telemetry
+from remediations.metrics import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import LABELS, a_policy_set
 from tests.fakes.served import GOOD, RIGHT, TOKEN, Running, looking, running

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from remediations.commands.check_config import prove_all, render_standing, standing_data
 from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact
 from remediations.settings import KubernetesSettings, RemediatorSettings
-from remediations.standing import prove_all, render_standing, standing_data
 from tests.fakes.decisions import a_policy_set, restart_policy, scale_policy
 
 POLICIES = a_policy_set(restart_policy(), scale_policy(mode=Mode.DRY_RUN))

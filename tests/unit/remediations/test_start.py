@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from remediations.start import own_pod
+from remediations.commands.startup import own_pod
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ from chassis.kubernetes.paths import events_path
 from chassis.log import get_logger
 from remediations.core.model.alert import Mode
 from remediations.core.model.names import FIELD_MANAGER
-from remediations.moments import Moment, MomentKind, Told
-from remediations.telemetry import EventStatus, Telemetry
+from remediations.metrics import EventStatus, Telemetry
+from remediations.notifications.timeline import Moment, MomentKind, Told
 
 API_VERSIONS: Mapping[str, str] = {"Deployment": "apps/v1", "CronJob": "batch/v1"}
 """Kinds of target that are objects in Kubernetes."""

@@ -3,7 +3,7 @@
 A delivery is acknowledged only after the journal has stored it durably. Everything that may pass (journal locked or
 full, too much at once, no readable token) is answered 503, which Alertmanager retries with back-off inside the same
 flush; 429 and other 4xx make it drop the flush, so they stand only for what can never be accepted.
-`remediations.access` says who is let in; a path that does not exist needs a credential like any other.
+`remediations.http.auth` says who is let in; a path that does not exist needs a credential like any other.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from chassis.http.request_bodies import BodyError, BodyReader, NoRoomError, Room
 from chassis.http.web_auth import WebGuard
 from chassis.log import Quiet, get_logger
 from chassis.process import build_info as build
-from remediations.access import Access, require_roles
-from remediations.api import Api
-from remediations.api_decisions import Check, DecisionsApi
 from remediations.core.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
 from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
-from remediations.credentials import Credentials
 from remediations.engine.simulation import Planner
 from remediations.facts.gather import read_pauses
+from remediations.http.api import Api
+from remediations.http.auth import Access, require_roles
+from remediations.http.roles import Roles
+from remediations.http.simulation_api import Check, DecisionsApi
+from remediations.http.tokens import Credentials
 from remediations.journal.port import Journal, Stored
-from remediations.roles import Roles
-from remediations.telemetry import AlertStatus, Notification, Telemetry
+from remediations.metrics import AlertStatus, Notification, Telemetry
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A storm of 5,000 alerts is about 5.3 MiB; aiohttp's own limit of 1 MiB would refuse it for ever."""

@@ -2,26 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from chassis.clock import Clock, SystemClock
+from chassis.errors import BackendError
 from chassis.http.client import HttpClient
 from chassis.kubernetes.client import ClusterApi, KubernetesClient
+from chassis.log import get_logger
+from chassis.postgres.session import PostgresSession
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import Fact, Facts
 from remediations.core.policies.policy import Policy, PolicySet
 from remediations.engine.simulation import AskFacts
+from remediations.execution.executor import Tools
 from remediations.execution.self_test import prove_once
+from remediations.execution.senders import Key, origin_of
 from remediations.facts.alertmanager import Alertmanager
 from remediations.facts.gather import gather_facts, look
 from remediations.facts.kubernetes.action_facts import Lookout
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.prometheus import PrometheusClient
-from remediations.facts.sources import Sources
-from remediations.settings import RemediatorSettings
-from remediations.tools import opened_session
+from remediations.facts.sources import Session, Sources
+from remediations.settings import DatabaseSettings, RemediatorSettings
+
+KEEP_SECONDS = 10.0
+"""How often the kept connection is used, so that a broken one is replaced while connections are still to be had."""
+
+
+APPLICATION = "controlcore-remediator"
+
+
+def read_keys(settings: RemediatorSettings) -> Mapping[str, Key]:
+    """Origin → the key that may go there."""
+    return {origin_of(item.origin): Key(item.key_file, item.header) for item in settings.http_keys}
+
+
+@asynccontextmanager
+async def opened_session(settings: DatabaseSettings | None) -> AsyncIterator[PostgresSession | None]:
+    """The kept session, or None where no database is configured; asyncpg is imported only then."""
+    if settings is None:
+        yield None
+        return
+    from dataclasses import replace  # noqa: PLC0415 - together with what it is for
+
+    from chassis.postgres.address import PostgresAddress  # noqa: PLC0415 - same
+    from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - 15 MiB that most installations do without
+
+    address = PostgresAddress.parse(settings.url, password_file=settings.password_file)
+    session = PostgresSession(
+        replace(address, application_name=APPLICATION), max_age_seconds=settings.max_connection_seconds
+    )
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def keep_open(session: Session, clock: Clock, timeout_seconds: float) -> None:
+    """Uses the session now and every KEEP_SECONDS, until cancelled; says when that begins and ceases to fail."""
+    is_failing = False
+    while True:
+        try:
+            await session.fetch("SELECT 1", timeout_seconds=timeout_seconds)
+        except BackendError as error:
+            if not is_failing:
+                get_logger().warning("database.lost", reason=error.reason.value, problem=str(error))
+            is_failing = True
+        else:
+            if is_failing:
+                get_logger().info("database.found")
+            is_failing = False
+        await clock.sleep(KEEP_SECONDS)
+
+
+def make_tools(
+    settings: RemediatorSettings, http: HttpClient, prometheus: PrometheusClient, session: Session | None
+) -> Tools:
+    """Everything that plans are carried out with beside the Kubernetes API."""
+    return Tools(http, read_keys(settings), session, prometheus.ask)
+
 
 DEFAULT_TIMEOUT_SECONDS = 3.0
 

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from remediations import rehearsal
-from remediations.api_shape import ROOT, answered, as_json, read_object
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
+from remediations.engine import simulation
 from remediations.engine.simulation import Planner, replay
+from remediations.http.responses import ROOT, answered, as_json, read_object
 from remediations.journal.port import Journal
 
 MAX_PLAN_BYTES = 128 * 1024
@@ -69,7 +69,7 @@ class DecisionsApi:
         facts = None if body.facts is None else facts_from_data(body.facts)
         async with self._one:
             found = await self.planner.plan(payload, facts, MAX_PAIRS)
-        return as_json({"decisions": rehearsal.to_data(found)})
+        return as_json({"decisions": simulation.simulation_to_data(found)})
 
     async def _replay(self, request: web.Request) -> web.Response:
         """GET /api/v1/remediations/{id}/replay: each decision as it was and as it comes out now."""

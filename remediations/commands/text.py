@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import yaml
 
 from chassis.errors import ControlCoreError
 from chassis.log import format_timestamp
@@ -192,3 +197,28 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Several lines, each without characters that a terminal would obey."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def write_output(options: argparse.Namespace, content: Any, text: str) -> int:
+    """Prints an answer in the form that was asked for; the status of success."""
+    form = getattr(options, "output", "table")
+    sys.stdout.write(text if form == "table" else render_data(content, form))
+    return 0
+
+
+def write_error(text: str) -> None:
+    """One line about what is wrong."""
+    sys.stderr.write(f"controlcore-remediator: {printable_lines(text)}\n")
+
+
+def render_data(content: Any, form: str) -> str:
+    """Data as JSON or YAML, without any character that a terminal would obey: those are written as escapes."""
+    text = json.dumps(content, indent=2).replace("\x7f", "\\u007f")
+    if form == "yaml":
+        data = json.loads(text)  # noqa: TID251 - what was written just now
+        readable = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        if readable.replace("\n", "").isprintable():
+            return readable
+        # PyYAML prints bidirectional marks as they are unless it escapes everything beyond ASCII.
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=False)
+    return text + "\n"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from http import HTTPStatus
 from typing import Any
@@ -24,12 +25,22 @@ from chassis.postgres.address import PostgresAddress
 from chassis.process.lifecycle import Lifecycle
 from chassis.process.start_notices import tell, tell_readable
 from chassis.steady_clock import SteadyClock
-from remediations.checking import users_without_role
+from remediations.commands.check_config import check_content, users_without_role
+from remediations.commands.connections import (
+    asking,
+    call_seconds,
+    keep_open,
+    make_sources,
+    make_tools,
+    open_cluster,
+    opened_session,
+)
+from remediations.commands.policy_store import PolicyShelf
+from remediations.commands.startup import find_start, take_over
 from remediations.core.intake import Sameness
 from remediations.core.model.acts import BY_SIGNAL, Act, ActKind
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
-from remediations.credentials import Credentials
 from remediations.engine.context import Desk
 from remediations.engine.engine import Engine, EngineParts
 from remediations.engine.reverts import born
@@ -39,19 +50,39 @@ from remediations.execution.self_test import SelfTest
 from remediations.facts.kubernetes.action_facts import Lookout
 from remediations.facts.prometheus import PrometheusClient
 from remediations.facts.sources import Session
+from remediations.http.roles import BY_DEFAULT, Roles
+from remediations.http.server import Parts, Server
+from remediations.http.tokens import Credentials
 from remediations.journal.port import Journal
 from remediations.journal.retention import forget_old
 from remediations.journal.sqlite.adapter import open_journal
-from remediations.opening import asking, call_seconds, make_sources, open_cluster
-from remediations.roles import BY_DEFAULT, Roles
-from remediations.server import Parts, Server
+from remediations.metrics import Notification, Telemetry
+from remediations.notifications.alertmanager import Announcer, Poster
+from remediations.notifications.dispatcher import Herald, Teller
+from remediations.notifications.kubernetes_events import Creator, EventWriter
 from remediations.settings import RemediatorSettings
-from remediations.shelf import PolicyShelf
-from remediations.standing import check_content
-from remediations.start import find_start, take_over
-from remediations.telemetry import Notification, Telemetry
-from remediations.telling import make_herald
-from remediations.tools import keep_open, make_tools, opened_session
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+def make_herald(
+    desk: Desk, settings: RemediatorSettings, http: Poster, api: Creator | None
+) -> tuple[Herald, Mapping[str, Work]]:
+    """The herald, and what has to run beside the engine until the end: task name → work."""
+    tellers: list[Teller] = []
+    works: dict[str, Work] = {}
+    if settings.alertmanager is not None and settings.alertmanager.announce:
+        announcer = Announcer(http, settings.alertmanager, desk.clock, desk.telemetry)
+        tellers.append(announcer)
+        works["announcer"] = announcer.run
+    if api is not None and settings.kubernetes is not None:
+        seconds = settings.kubernetes.timeout_seconds
+        writer = EventWriter(api, desk.clock, desk.telemetry, timeout_seconds=seconds, instance=socket.gethostname())
+        tellers.append(writer)
+        works["events"] = writer.run
+    herald = Herald(desk.journal, desk.policies, desk.clock, tellers)
+    return herald, works | {"herald": herald.run}
+
 
 CREDENTIALS_WARNING = "kubernetes: the credentials are refused or could not be renewed; the log says why"
 

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from chassis.clock import Clock
 from chassis.log import get_logger
-from remediations.access import CALLER
-from remediations.api_shape import ROOT, answered, as_json, read_object
 from remediations.core.model.acts import Actor
 from remediations.core.model.facts import Pause
+from remediations.http.auth import CALLER
+from remediations.http.responses import ROOT, answered, as_json, read_object
 from remediations.journal.approvals import DEFAULT_SECONDS, Answer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal

@@ -19,10 +19,10 @@ from chassis.errors import BackendError
 from chassis.http.client import Call, Response
 from chassis.http.client_auth import authorization
 from chassis.log import get_logger
-from remediations.announcement import Labels, Standing, announce, to_wire
-from remediations.moments import Told
+from remediations.metrics import Announcement, Telemetry
+from remediations.notifications.alerts import Labels, Standing, announce, to_wire
+from remediations.notifications.timeline import Told
 from remediations.settings import AlertmanagerSettings
-from remediations.telemetry import Announcement, Telemetry
 
 RESEND_SECONDS = 60.0
 LIFETIME_SECONDS = 4 * RESEND_SECONDS

@@ -14,9 +14,10 @@ from aiohttp import web
 from chassis.errors import InvariantBroken
 from chassis.http.web_auth import OverloadedError, WebGuard, credentials_of, names_of
 from remediations.core.model.acts import MAX_NAME, Actor, Source
-from remediations.credentials import Credentials, NoCredentialError
-from remediations.roles import Role, Roles
-from remediations.telemetry import Notification
+from remediations.http.roles import Roles
+from remediations.http.tokens import Credentials, NoCredentialError
+from remediations.metrics import Notification
+from remediations.settings import Role
 
 PROBES = frozenset({"/-/healthy", "/-/ready"})
 OPEN_PATHS = PROBES | {"/", "/metrics"}

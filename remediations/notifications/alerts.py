@@ -14,7 +14,7 @@ from typing import Any
 from remediations.core.model.alert import Mode
 from remediations.core.model.names import ACTED, HELD, PLANNED
 from remediations.core.policies.policy import Policy
-from remediations.moments import Moment, MomentKind, Told, harmless
+from remediations.notifications.timeline import Moment, MomentKind, Told, harmless
 
 Labels = tuple[tuple[str, str], ...]
 

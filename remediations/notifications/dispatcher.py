@@ -17,7 +17,7 @@ from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import CLOSED, Remediation, State
 from remediations.core.policies.policy import PolicySet
 from remediations.journal.port import Journal
-from remediations.moments import Told, tell
+from remediations.notifications.timeline import Told, tell
 
 LOOK_BACK_SECONDS = 900.0
 CATCH_UP = 200

@@ -1,0 +1,199 @@
+"""Finds everything that is wrong with the settings, the policy file and what they name, before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ssl
+from contextlib import AsyncExitStack
+from typing import Any
+
+from chassis.errors import ConfigError, Fault
+from chassis.http.client_auth import secret_files
+from chassis.http.web_config import read_web
+from chassis.kubernetes.client import KubernetesClient
+from remediations.commands.policy_store import read_policies
+from remediations.commands.text import printable, table, write_error, write_output
+from remediations.core.model.alert import Mode
+from remediations.core.model.facts import Fact
+from remediations.core.policies.lint import find_placeholders
+from remediations.core.policies.policy import PolicySet
+from remediations.core.policies.reader import parse_policies
+from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
+from remediations.http.tokens import check_files
+from remediations.journal.sqlite.filesystem import find_fault
+from remediations.settings import RemediatorSettings
+
+
+def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> PolicySet:
+    """The policies, when nothing is wrong anywhere; raises ConfigError with the faults of all files at once."""
+    faults: list[Fault] = []
+    if is_serving:
+        faults += settings.serve_faults()
+    faults += [Fault("server.token_file", problem) for problem in check_files(settings.token_files())]
+    for section, client in (("prometheus", settings.prometheus), ("alertmanager", settings.alertmanager)):
+        for name, path in secret_files(client):
+            faults += [Fault(f"{section}.{name}", problem) for problem in check_files((path,))]
+    faults += web_faults(settings, is_serving=is_serving)
+    faults += role_faults(settings)
+    policy_set = PolicySet(())
+    try:
+        policy_set = read_policies(settings.policies_file)
+    except ConfigError as error:
+        faults += error.faults
+    faults += journal_faults(settings, policy_set) if is_serving else ()
+    if faults:
+        raise ConfigError(tuple(faults))
+    return policy_set
+
+
+def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[Fault, ...]:
+    """Why no policy may act with this journal: what acts must remember that it has acted."""
+    acting = [policy.name for policy in policy_set.policies if policy.mode in {Mode.AUTO, Mode.APPROVE}]
+    if not acting or settings.journal.is_ephemeral_accepted:
+        return ()
+    fault = find_fault(settings.journal.path)
+    return (Fault("journal.path", f"{fault}; policies that act: {', '.join(acting)}"),) if fault else ()
+
+
+def role_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
+    """Users and certificates of `server.roles` that the web configuration file does not know; a bad file has none."""
+    roles, path = settings.server.roles, settings.server.web_config_file
+    if roles is None:
+        return ()
+    try:
+        first = None if path is None else read_web(path)
+    except ConfigError:
+        return ()
+    users = set() if first is None else set(first.config.basic_auth_users)
+    verifies = first is not None and first.tls is not None and first.tls.verify_mode is not ssl.CERT_NONE
+    faults = []
+    for role, held in roles.holders().items():
+        place = f"server.roles.{role.value}"
+        faults += [
+            Fault(f"{place}.users", f"{user} is no user of server.web_config_file")
+            for user in held.users
+            if user not in users
+        ]
+        if held.certificates and not verifies:
+            faults.append(Fault(f"{place}.certificates", "server.web_config_file verifies no client certificates"))
+    return tuple(faults)
+
+
+def users_without_role(settings: RemediatorSettings) -> tuple[str, ...]:
+    """Users of the web configuration file that no role names, where there are roles; blocks on the disk."""
+    roles, path = settings.server.roles, settings.server.web_config_file
+    if roles is None or path is None:
+        return ()
+    named = {user for held in roles.holders().values() for user in held.users}
+    return tuple(sorted(set(read_web(path).config.basic_auth_users) - named))
+
+
+def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault, ...]:
+    """What is wrong with the web configuration file; a file that identifies nobody is no credential."""
+    path = settings.server.web_config_file
+    if path is None:
+        return ()
+    try:
+        first = read_web(path)
+    except ConfigError as error:
+        return error.faults
+    names_somebody = bool(first.config.basic_auth_users)
+    names_somebody |= first.tls is not None and first.tls.verify_mode is ssl.CERT_REQUIRED
+    if not is_serving or names_somebody or settings.token_files():
+        return ()
+    return (Fault("server.web_config_file", "names no users and demands no client certificate, and no token is set"),)
+
+
+def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints what would be in force."""
+    policy_set = check_everything(settings, is_serving=False)
+    proofs = asyncio.run(prove_all(settings, policy_set))
+    found = standing_data(policy_set, proofs)
+    write_output(options, found, render_standing(found, proofs))
+    for index, key, sentence in find_placeholders(policy_set):
+        write_error(f"warning: policies[{index}].{key}: {sentence}")
+    if not settings.token_files():
+        write_error("warning: server.token_file is not set; serve will refuse to start")
+    return 0
+
+
+WORDS = {None: "unknown", False: "passed", True: "failed"}
+
+
+EFFECTIVE = {None: "held", False: Mode.AUTO.value, True: Mode.APPROVE.value}
+"""What a policy in auto does after each answer."""
+
+
+async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict[str, Fact[bool]]:
+    """The proof for each namespace in which a policy acts by itself; empty where Kubernetes is not configured."""
+    places, place = acting_targets(policy_set), settings.kubernetes
+    if place is None:
+        return {}
+    async with AsyncExitStack() as stack:
+        try:
+            api = await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig, place.max_list_bytes))
+        except ConfigError as error:
+            problem = "; ".join(fault.message for fault in error.faults)
+            return {namespace: Fact(None, SOURCE, problem) for namespace in places}
+        return {
+            namespace: await prove(api, changes_of(policy_set, namespace), place.timeout_seconds)
+            for namespace in places
+        }
+
+
+async def check_content(
+    settings: RemediatorSettings, policies: str | None = None, *, is_serving: bool = False
+) -> dict[str, Any]:
+    """Every fault and warning of the settings and their files, and each policy's standing when there is no fault.
+
+    Of `policies` instead, the text of a policy file: then nothing is asked of the API server, whose answer depends on
+    the policies that the program runs with.
+    """
+    try:
+        if policies is None:
+            policy_set = await asyncio.to_thread(check_everything, settings, is_serving=is_serving)
+            proofs = await prove_all(settings, policy_set)
+        else:
+            policy_set = await asyncio.to_thread(parse_policies, policies, "policies")
+            proofs = {place: Fact(None, SOURCE, "not asked") for place in acting_targets(policy_set)}
+    except ConfigError as error:
+        faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+        return {"is_valid": False, "faults": faults, "warnings": [], "policies": []}
+    warnings = [f"policies[{index}].{key}: {sentence}" for index, key, sentence in find_placeholders(policy_set)]
+    found = standing_data(policy_set, proofs)
+    return {"is_valid": True, "faults": [], "warnings": warnings, "policies": found}
+
+
+def standing_data(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[dict[str, Any]]:
+    """Each policy with its mode, what the self-test said, and the mode that follows."""
+    tested = downgrades(policy_set, proofs)
+    return [
+        {
+            "policy": item.name,
+            "mode": item.mode.value,
+            "effective_mode": EFFECTIVE[tested[item.name]] if item.name in tested else item.mode.value,
+            "self_test": WORDS[tested[item.name]] if item.name in tested else "not needed",
+            "action": item.action,
+            "targets": ", ".join(target.key for target in item.targets),
+        }
+        for item in policy_set.policies
+    ]
+
+
+def render_standing(data: list[dict[str, Any]], proofs: dict[str, Fact[bool]]) -> str:
+    """The same for people, with what the API server did not refuse, or why nobody knows."""
+    rows = [("POLICY", "MODE", "SELF-TEST", "ACTION", "TARGETS")]
+    rows += [(each["policy"], _mode(each), each["self_test"], each["action"], each["targets"]) for each in data]
+    lines = [
+        f"self-test in {namespace}: {printable(proof.problem)}\n"
+        for namespace, proof in sorted(proofs.items())
+        if proof.value is not True
+    ]
+    return table(rows) + "".join(lines)
+
+
+def _mode(each: dict[str, Any]) -> str:
+    """The mode, with the one in force where that is another."""
+    mode, effective = each["mode"], each["effective_mode"]
+    return str(mode) if mode == effective else f"{mode} ({effective})"

@@ -1,0 +1,234 @@
+"""The commands that read the journal or write a person's act into it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from chassis import log
+from chassis.clock import SystemClock
+from remediations.commands import exit_codes as exits
+from remediations.commands.text import (
+    printable_lines,
+    render_acts,
+    render_list,
+    render_pauses,
+    render_story,
+    table,
+    write_error,
+    write_output,
+)
+from remediations.core.model.acts import MAX_NAME, Actor, Source
+from remediations.core.model.facts import Pause
+from remediations.core.model.remediation import Remediation
+from remediations.engine.simulation import replay
+from remediations.journal.approvals import Answer, AnswerError, find_proposal, give_answer
+from remediations.journal.breakers import reset_breaker
+from remediations.journal.port import Journal
+from remediations.journal.records import acts_content, list_content, story_content
+from remediations.journal.sqlite.adapter import open_journal
+from remediations.settings import RemediatorSettings
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+async def answer(journal: Journal, remediation_id: str, given: Answer, now: float) -> tuple[dict[str, Any], str]:
+    """Stores an answer; it as data, and in words. Raises AnswerError."""
+    approval = await give_answer(journal, remediation_id, given, now)
+    word = "approved" if given.is_approved else "rejected"
+    return asdict(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash}\n"
+
+
+async def waiting_difference(journal: Journal, remediation_id: str) -> str:
+    """What the plan that waits would change; raises AnswerError when none waits."""
+    _, records = await journal.story(remediation_id)
+    proposal = find_proposal(records)
+    if proposal is None:
+        raise AnswerError(f"no plan of {remediation_id} waits for approval")
+    return f"plan {proposal['plan_hash']}\n{printable_lines(str(proposal['difference']))}\n"
+
+
+def read_duration(text: str) -> float:
+    """Seconds of a duration such as 90s, 15m, 1h30m, 2d."""
+    parts = re.findall(r"(\d+)([smhd])", text)
+    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 15m, 1h30m or 2d, got {text!r}")
+    return sum(int(number) * UNITS[unit] for number, unit in parts)
+
+
+def read_name(text: str) -> str:
+    """The name that somebody gives himself; at most MAX_NAME characters."""
+    if not text.strip() or len(text) > MAX_NAME:
+        raise argparse.ArgumentTypeError(f"expected a name of 1 to {MAX_NAME} characters")
+    return text.strip()
+
+
+def actor_here(claimed: str | None) -> Actor:
+    """Who runs this command: a claimed name, because the environment can say anything."""
+    return Actor(Source.COMMAND_LINE, claimed=claimed or _user_name())
+
+
+def _user_name() -> str:
+    """The name of the user, as far as it can be told."""
+    try:
+        return getpass.getuser()[:MAX_NAME]
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+SEARCH_LIMIT = 10_000
+
+
+def list_remediations(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints the newest remediations."""
+
+    async def work(journal: Journal) -> int:
+        found = await journal.listing(only_open=options.only_open, limit=options.limit)
+        now = SystemClock().now()
+        answers = await journal.newest_answers([item.id for item in found])
+        return write_output(options, list_content(found, answers), render_list(found, answers, now))
+
+    return _with_journal(settings, work)
+
+
+def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints one story."""
+
+    async def work(journal: Journal) -> int:
+        story = await journal.story(await _one(journal, options.id))
+        return write_output(options, story_content(*story), render_story(*story))
+
+    return _with_journal(settings, work)
+
+
+def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints each decision as it was and as it would be now."""
+
+    async def work(journal: Journal) -> int:
+        told = await replay(journal, await _one(journal, options.id))
+        rows = [(log.format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
+        write_output(options, told, table([("AT", "THEN", "NOW"), *rows]))
+        return 0 if all(item["is_same"] for item in told) else exits.FAILED
+
+    return _with_journal(settings, work)
+
+
+def approve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Says yes."""
+    return _answer(options, settings, is_approved=True)
+
+
+def reject(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Says no."""
+    return _answer(options, settings, is_approved=False)
+
+
+def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_approved: bool) -> int:
+    """Stores an answer; an approval without the hash of a plan only shows what waits."""
+
+    async def work(journal: Journal) -> int:
+        name = await _one(journal, options.id)
+        if is_approved and not options.plan:
+            sys.stdout.write(await waiting_difference(journal, name))
+            write_error("name the plan that you looked at by its whole hash: --plan HASH")
+            return exits.CONFIG
+        given = Answer(actor_here(options.by), is_approved, options.plan, options.seconds)
+        return write_output(options, *await answer(journal, name, given, SystemClock().now()))
+
+    return _with_journal(settings, work)
+
+
+async def _one(journal: Journal, text: str) -> str:
+    """The id of the one remediation that is meant; raises AnswerError for none or several."""
+    found = await _find(journal, text)
+    if len(found) != 1:
+        raise AnswerError(f"{'several remediations fit' if found else 'no remediation fits'} {text!r}")
+    return found[0].id
+
+
+async def _find(journal: Journal, text: str) -> Sequence[Remediation]:
+    """The remediations that an id, a part of one, or `last` means."""
+    if text == "last":
+        return await journal.listing(limit=1)
+    found = await journal.listing(limit=SEARCH_LIMIT)
+    return [item for item in found if item.id.startswith(text) or item.id.endswith(text)]
+
+
+def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Sets a pause."""
+
+    async def work(journal: Journal) -> int:
+        now = SystemClock().now()
+        until = None if options.seconds is None else now + options.seconds
+        actor = actor_here(options.owner)
+        await journal.pause(Pause(options.name, actor.label, options.reason, until), now, actor)
+        words = f"paused: {options.name}{'' if until is None else f' until {log.format_timestamp(until)}'}\n"
+        return write_output(options, {"paused": options.name, "until": until}, words)
+
+    return _with_journal(settings, work)
+
+
+def resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Ends a pause."""
+
+    async def work(journal: Journal) -> int:
+        if await journal.resume(options.name, SystemClock().now(), actor_here(options.by)):
+            return write_output(options, {"resumed": options.name}, f"resumed: {options.name}\n")
+        write_error(f"no pause named {options.name!r} is in force")
+        return exits.FAILED
+
+    return _with_journal(settings, work)
+
+
+def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints the pauses in force."""
+
+    async def work(journal: Journal) -> int:
+        found = await journal.pauses(SystemClock().now())
+        return write_output(options, [asdict(item) for item in found], render_pauses(found))
+
+    return _with_journal(settings, work)
+
+
+def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Closes a breaker."""
+
+    async def work(journal: Journal) -> int:
+        actor, now = actor_here(options.by), SystemClock().now()
+        reset = await reset_breaker(journal, options.action, options.target, actor, now)
+        return write_output(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
+
+    return _with_journal(settings, work)
+
+
+def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints who did what."""
+
+    async def work(journal: Journal) -> int:
+        found = await journal.acts(options.limit)
+        return write_output(options, acts_content(found), render_acts(found))
+
+    return _with_journal(settings, work)
+
+
+def _with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]) -> int:
+    """The work's exit status, on the journal that `serve` uses (it may be running)."""
+    path = settings.journal.path
+    if not path.exists():
+        write_error(f"there is no journal at {path} (setting journal.path)")
+        return exits.FAILED
+
+    async def open_and_work() -> int:
+        # Not checked for damage: `serve` has done so, and a large journal takes seconds to read.
+        seconds = settings.journal.timeout_seconds
+        async with open_journal(path, timeout_seconds=seconds, is_checked=False) as journal:
+            return await work(journal)
+
+    return asyncio.run(open_and_work())

@@ -1,0 +1,132 @@
+"""Commands that look at a decision or answer one: plan, replay, approve, reject."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import yaml
+
+from chassis.clock import SystemClock
+from chassis.documents import load_yaml
+from chassis.errors import ConfigError, Fault, InvariantBroken
+from remediations.commands import exit_codes as exits
+from remediations.commands.check_config import check_everything
+from remediations.commands.connections import opened_asking
+from remediations.commands.text import printable, render_data, table
+from remediations.core.decision_inputs import facts_from_data
+from remediations.core.intake import PayloadError, parse_payload
+from remediations.core.model.alert import Alert, Target
+from remediations.core.model.decision import Act, NotNeeded
+from remediations.core.model.facts import Fact, Facts, ProcessStart
+from remediations.core.model.stored import describe_difference
+from remediations.core.policies.policy import Policy, PolicySet
+from remediations.engine import simulation
+from remediations.engine.simulation import Planner, Rehearsed
+from remediations.journal.port import Journal
+from remediations.journal.records import describe
+from remediations.journal.sqlite.adapter import open_journal
+from remediations.settings import RemediatorSettings
+
+
+async def _nobody(_policy: Policy, _policy_set: PolicySet, _target: Target, _alert: Alert) -> Facts:
+    """Stands where facts are given: nothing live is opened."""
+    raise InvariantBroken("facts were given and asked for all the same")
+
+
+def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int, str]:
+    """Exit status and text of the decision for one payload, on live or recorded facts; writes nothing anywhere."""
+    policy_set = check_everything(settings, is_serving=False)
+    try:
+        payload = parse_payload(_read(options.payload))
+    except PayloadError as error:
+        raise ConfigError((Fault(str(options.payload), str(error)),)) from error
+    recorded = None if options.facts is None else _read_facts(options.facts)
+    clock = SystemClock()
+    # What only a running program knows counts as harmless.
+    start = Fact(ProcessStart(clock.now(), 0.0), "this command", collected_at=clock.now())
+
+    async def work() -> tuple[simulation.Rehearsed, ...]:
+        async with AsyncExitStack() as stack:
+            journal: Journal | None = None
+            if await asyncio.to_thread(settings.journal.path.exists):
+                journal = await stack.enter_async_context(
+                    open_journal(settings.journal.path, timeout_seconds=settings.journal.timeout_seconds)
+                )
+            ask = _nobody if recorded is not None else await opened_asking(stack, settings)
+            planner = Planner(lambda: policy_set, journal, ask, start, clock, settings.pause_file)
+            return await planner.plan(payload, recorded)
+
+    rehearsed = asyncio.run(work())
+    if not rehearsed:
+        raise ConfigError((Fault(str(options.payload), "no firing alert in it belongs to a policy"),))
+    is_table = options.output == "table"
+    text = (
+        render_simulation(rehearsed)
+        if is_table
+        else render_data(simulation.simulation_to_data(rehearsed), options.output)
+    )
+    return exit_status(rehearsed), text
+
+
+def _read(path: Path) -> bytes:
+    """A file's content; raises ConfigError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError((Fault(str(path), f"cannot be read: {error.strerror}"),)) from error
+
+
+def _read_facts(path: Path) -> Facts:
+    """Recorded facts: the output of `plan --output json` or `yaml`, or facts alone; raises ConfigError."""
+    try:
+        content = load_yaml(_read(path).decode())
+        if isinstance(content, list) and content:
+            content = content[0][simulation.RECORDED]
+        return facts_from_data(content)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError((Fault(str(path), f"no recorded facts: {error}"),)) from error
+
+
+def show_plan(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints what would be decided."""
+    options.output = getattr(options, "output", "table")
+    status, text = plan(options, settings)
+    sys.stdout.write(text)
+    return status
+
+
+def exit_status(rehearsed: tuple[Rehearsed, ...]) -> int:
+    """0 when anything would be done, 3 when something is held, 4 when nothing is needed, 2 when no policy matches."""
+    kinds = {type(item.decision) for item in rehearsed}
+    if not kinds:
+        return exits.CONFIG
+    if Act in kinds:
+        return exits.OK
+    return exits.NOT_NEEDED if kinds == {NotNeeded} else exits.HOLD
+
+
+def render_simulation(rehearsed: tuple[Rehearsed, ...]) -> str:
+    """The decisions for a person: guards in order, then the plan with its difference."""
+    lines: list[str] = []
+    for item in rehearsed:
+        kind, reason, detail = describe(item.decision)
+        lines.append(f"{item.policy.name} ({item.policy.mode.value}) on {item.match.target.key}")
+        rows = [
+            (
+                f"{number}",
+                guard.guard,
+                "HOLD" if guard.reason else "settled" if guard.is_settled else "ok",
+                guard.detail,
+            )
+            for number, guard in enumerate(item.decision.guards, 1)
+        ]
+        lines += [f"  {line}" for line in table([("", "GUARD", "ANSWER", "DETAIL"), *rows]).splitlines()]
+        lines.append(f"  {kind.upper()} {reason}: {printable(detail)}")
+        if isinstance(item.decision, Act):
+            lines += [f"    {line}" for line in describe_difference(item.decision.plan).splitlines()]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The HTTP server: the webhook, the API, who may do what."""

@@ -1,0 +1,1 @@
+"""Reports to people: announcements through Alertmanager, and Events of Kubernetes."""
