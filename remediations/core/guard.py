@@ -66,10 +66,10 @@ class GuardSpec:
 
 
 def guard(*, order: int, reasons: frozenset[HoldReason]) -> Callable[[GuardFunction], GuardFunction]:
-    """Registers the decorated function as the guard named like its file."""
+    """Registers the decorated function as the guard of that name."""
 
     def register(function: GuardFunction) -> GuardFunction:
-        name = function.__module__.rsplit(".", 1)[-1]
+        name = function.__name__
         setattr(function, SPEC_ATTRIBUTE, GuardSpec(name, order, reasons, function, (function.__doc__ or "").strip()))
         return function
 

@@ -1,6 +1,6 @@
-"""How a guard registers itself, and how it is found: one file here, no second edit.
+"""How guards are found: a function here, no second edit.
 
-A module `remediations/core/guards/NAME.py` defines functions decorated with `@guard(order=..., reasons={...})`. A guard
+A module here defines functions decorated with `@guard(order=..., reasons={...})`. A guard
 is pure and decides from its input; without a fact that it needs it answers Hold. Guards run in the order of their
 numbers, and the first that does not pass decides. The numbers leave room: guards that are cheap, certain and final
 (switched off, too old, not ours, not allowed) come before those that need facts.
@@ -20,16 +20,22 @@ from remediations.core.guard import SPEC_ATTRIBUTE, GuardSpec
 def discover(package: str = __name__) -> tuple[GuardSpec, ...]:
     """The guards of every module in the package, in order.
 
-    Raises InvariantBroken for a module without exactly one guard, and for two guards with the same place in the order.
+    Raises InvariantBroken for a module without a guard, and for two guards with one name or one place in the order.
     """
     root = importlib.import_module(package)
     specs: dict[int, GuardSpec] = {}
+    names: set[str] = set()
     for entry in pkgutil.iter_modules(root.__path__):
         module = importlib.import_module(f"{package}.{entry.name}")
         found = [getattr(value, SPEC_ATTRIBUTE, None) for value in vars(module).values()]
-        own = [spec for spec in found if isinstance(spec, GuardSpec) and spec.name == entry.name]
-        if len(own) != 1:
-            raise InvariantBroken(f"{module.__name__} must define exactly one function decorated with @guard")
-        if specs.setdefault(own[0].order, own[0]) is not own[0]:
-            raise InvariantBroken(f"{entry.name} and {specs[own[0].order].name} have the same place in the order")
+        own = [spec for spec in found if isinstance(spec, GuardSpec) and spec.function.__module__ == module.__name__]
+        if not own:
+            raise InvariantBroken(f"{module.__name__} must define a function decorated with @guard")
+        for spec in own:
+            if spec.name in names:
+                raise InvariantBroken(f"two guards are called {spec.name}")
+            if spec.order in specs:
+                raise InvariantBroken(f"{spec.name} and {specs[spec.order].name} have the same place in the order")
+            specs[spec.order] = spec
+            names.add(spec.name)
     return tuple(specs[order] for order in sorted(specs))

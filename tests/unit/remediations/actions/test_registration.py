@@ -1,4 +1,4 @@
-"""An action is one file: it is found, and a file without exactly one is noticed."""
+"""Actions and guards are found without a second edit, and mistakes of registration are noticed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remediations.core import actions, guards
 from remediations.core.decide import ACTIONS, GUARDS
 
 ACTION = '''
-from remediations.core.actions import action, refuses
+from remediations.core.action import action, refuses
 from remediations.core.model.reasons import HoldReason
 
 @action(kinds=("Deployment",), effects=frozenset(), refusals=frozenset({HoldReason.CUSTOM}), rbac=("get core/pods",))
@@ -22,10 +22,10 @@ def plan(request):
     return refuses(HoldReason.CUSTOM, "no")
 '''
 GUARD = '''
-from remediations.core.guards import PASSED, guard
+from remediations.core.guard import PASSED, guard
 
 @guard(order=%d, reasons=frozenset())
-def check(request):
+def %s(request):
     """Lets everything pass."""
     return PASSED
 '''
@@ -86,18 +86,23 @@ def test_action_file_without_its_own_action_breaks_an_invariant(package, text):
 
 
 def test_guard_file_is_found_in_its_place_without_a_second_edit(package):
-    found = guards.discover(package(later=GUARD % 20, earlier=GUARD % 10))
-    assert [spec.name for spec in found] == ["earlier", "later"]
+    found = guards.discover(package(b=GUARD % (10, "earlier"), a=GUARD % (30, "latest") + GUARD % (20, "later")))
+    assert [spec.name for spec in found] == ["earlier", "later", "latest"]
 
 
 def test_guard_file_without_its_own_guard_breaks_an_invariant(package):
-    with pytest.raises(InvariantBroken, match="exactly one function decorated with @guard"):
+    with pytest.raises(InvariantBroken, match="must define a function decorated with @guard"):
         guards.discover(package(empty="x = 1"))
 
 
 def test_two_guards_in_one_place_break_an_invariant(package):
     with pytest.raises(InvariantBroken, match="same place"):
-        guards.discover(package(one=GUARD % 10, two=GUARD % 10))
+        guards.discover(package(one=GUARD % (10, "one"), two=GUARD % (10, "two")))
+
+
+def test_two_guards_of_one_name_break_an_invariant(package):
+    with pytest.raises(InvariantBroken, match="two guards are called same"):
+        guards.discover(package(one=GUARD % (10, "same"), two=GUARD % (20, "same")))
 
 
 def test_shipped_guards_leave_room_between_them():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from remediations.core.guards.itself import OWN_ALERTS
+from remediations.core.guards.scope import OWN_ALERTS
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.model.reasons import HoldReason

@@ -1,0 +1,148 @@
+"""Guards on scope: whose alert it is, what may be touched, and whether the cluster limits us."""
+
+from __future__ import annotations
+
+import re
+
+from remediations.core.action import Effect
+from remediations.core.guard import PASSED, GuardInput, guard, holds
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import MISSING
+from remediations.core.model.reasons import HoldReason
+from remediations.core.policies.matchers import MatcherError
+
+
+@guard(order=200, reasons=frozenset({HoldReason.FOREIGN_TARGET}))
+def identity(request: GuardInput) -> GuardOutcome:
+    """Holds unless the alert's labels satisfy every identity matcher; auto without any matcher holds too."""
+    matchers = request.policy_set.identity
+    if not matchers and request.policy.mode is Mode.AUTO:
+        return holds(HoldReason.FOREIGN_TARGET, "auto needs identity matchers and the policy file has none")
+    labels = request.remediation.alert.labels
+    try:
+        failed = [str(matcher) for matcher in matchers if not matcher.matches(labels)]
+    except MatcherError as error:
+        return holds(HoldReason.FOREIGN_TARGET, str(error))
+    if failed:
+        return holds(HoldReason.FOREIGN_TARGET, f"the alert's labels do not satisfy {', '.join(failed)}")
+    return PASSED
+
+
+OWN_ALERTS = frozenset(
+    {
+        "ControlCoreAlertPathBroken",
+        "ControlCoreAlertsQuarantined",
+        "ControlCoreAlertsTruncated",
+        "ControlCoreAnnouncementsFailing",
+        "ControlCoreJournalLogPinned",
+        "ControlCoreJournalNotWritable",
+        "ControlCoreRemediationDowngraded",
+        "ControlCoreRemediationFailing",
+        "ControlCoreRemediationLooping",
+        "ControlCoreRemediatorAbsent",
+    }
+)
+"""The alerts of rules/controlcore-remediator.yml."""
+
+
+OWN_NAMES = frozenset({"controlcore-remediator", "remediator"})
+
+
+NAMING_LABELS = ("job", "component", "service", "container", "deployment")
+
+
+POD_SUFFIX = re.compile(r"-[a-z0-9]+-[a-z0-9]{5}")
+"""What a Deployment's controllers put behind its name: the hash of the template, and five characters."""
+
+
+@guard(order=290, reasons=frozenset({HoldReason.ITSELF}))
+def itself(request: GuardInput) -> GuardOutcome:
+    """Holds what an alert says about the remediator, and what would act on the Deployment that this process runs in.
+
+    A policy's matcher may be wide. Whoever acts on the news that its own actions fail goes round in circles, and a
+    process that replaces itself cannot prove that it helped.
+    """
+    labels, target = request.remediation.alert.labels, request.remediation.target
+    named = [name for name in NAMING_LABELS if labels.get(name) in OWN_NAMES]
+    if labels.get("alertname") in OWN_ALERTS or named:
+        return holds(HoldReason.ITSELF, f"{labels.get('alertname', 'the alert')} is about the remediator: for people")
+    start = request.facts.start.value
+    if start is not None and _is_ours(target, start.pod):
+        return holds(HoldReason.ITSELF, f"{target.key} is what this process runs in")
+    return PASSED
+
+
+def _is_ours(target: Target, pod: str) -> bool:
+    """Whether this pod (namespace/name) is one of the target's."""
+    namespace, _, name = pod.partition("/")
+    if target.kind != "Deployment" or namespace != target.namespace or not name.startswith(target.name):
+        return False
+    return POD_SUFFIX.fullmatch(name[len(target.name) :]) is not None
+
+
+@guard(order=300, reasons=frozenset({HoldReason.NOT_ALLOWED, HoldReason.OTHER_RUNG}))
+def allow_list(request: GuardInput) -> GuardOutcome:
+    """Holds when the target is none of the policy's, or of a kind that the action cannot act on.
+
+    A target that another rung of the ladder acts on is not what is due: that rung has a remediation of its own.
+    """
+    target = request.remediation.target
+    if target not in request.policy.targets:
+        allowed = ", ".join(item.key for item in request.policy.targets)
+        whole = request.policy_set.named(request.policy.name)
+        if whole is not None and whole.lists(target):
+            return holds(HoldReason.OTHER_RUNG, f"the rung of the ladder that is due acts on {allowed}")
+        return holds(HoldReason.NOT_ALLOWED, f"the alert points at {target.key!r}; the policy allows {allowed}")
+    if target.kind not in request.action.kinds:
+        return holds(HoldReason.NOT_ALLOWED, f"{request.action.name} does not act on a {target.kind}")
+    return PASSED
+
+
+@guard(order=800, reasons=frozenset({HoldReason.TARGET_BUSY}))
+def target_busy(request: GuardInput) -> GuardOutcome:
+    """Holds while another remediation is planned, writing or verifying on the same target.
+
+    The journal enforces the same when the plan is stored, for two workers that decide at the same time.
+    """
+    if request.history.in_flight:
+        return holds(HoldReason.TARGET_BUSY, f"in flight: {', '.join(request.history.in_flight)}")
+    return PASSED
+
+
+@guard(
+    order=1000, reasons=frozenset({HoldReason.NO_ORCHESTRATOR, HoldReason.TARGET_MISSING, HoldReason.TARGET_UNKNOWN})
+)
+def target(request: GuardInput) -> GuardOutcome:
+    """Holds an action on a workload without Kubernetes, or whose Deployment is missing or could not be read."""
+    if not request.has(Effect.PATCHES_WORKLOAD):
+        return PASSED
+    if not request.facts.has_orchestrator:
+        return holds(HoldReason.NO_ORCHESTRATOR, "no Kubernetes is configured")
+    workload = request.facts.workload
+    if workload.value is not None:
+        return PASSED
+    if workload.problem.startswith(MISSING):
+        return holds(HoldReason.TARGET_MISSING, f"{request.remediation.target.key} does not exist")
+    return holds(HoldReason.TARGET_UNKNOWN, workload.problem)
+
+
+@guard(order=1450, reasons=frozenset({HoldReason.SELF_TEST_UNKNOWN}))
+def self_test(request: GuardInput) -> GuardOutcome:
+    """Holds a policy in auto until the API server has refused a forbidden change; HTTP and SQL need no such proof."""
+    if not is_tested(request):
+        return PASSED
+    proof = request.facts.self_test
+    if proof.value is None:
+        return holds(HoldReason.SELF_TEST_UNKNOWN, f"nobody knows whether the rights are limited: {proof.problem}")
+    return PASSED if proof.value else GuardOutcome("", detail=f"asks for approval: {proof.problem}")
+
+
+def is_tested(request: GuardInput) -> bool:
+    """Whether the policy acts by itself, with rights in Kubernetes."""
+    return request.policy.mode is Mode.AUTO and bool(request.action.rbac)
+
+
+def is_downgraded(request: GuardInput) -> bool:
+    """Whether a policy in auto is treated as one in approve, because its rights are too wide."""
+    return is_tested(request) and request.facts.self_test.value is False
