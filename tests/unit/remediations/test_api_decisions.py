@@ -102,7 +102,7 @@ async def test_live_systems_are_asked_by_one_request_at_a_time(server: Running, 
         asking -= 1
         return ()
 
-    monkeypatch.setattr("remediations.engine.simulation.rehearsal.rehearse", slow)
+    monkeypatch.setattr("remediations.engine.simulation.rehearse", slow)
     await asyncio.gather(*(call(server, "POST", PLAN, {"payload": PAYLOAD}) for _ in range(5)))
     assert most == 1
 
