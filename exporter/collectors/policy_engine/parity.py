@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,12 @@ class Policy:
     id: str
     name: str
     is_enabled: dict[str, bool]
+    resource: str | None = None
+    """Name of the protected resource that it is for; None when that is unknown."""
+
+    def is_for(self, resources: Collection[str]) -> bool:
+        """Whether a bouncer of these resources needs it. One whose resources are unknown (none) needs every policy."""
+        return not resources or self.resource is None or self.resource in resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,11 @@ class Parity:
     """What was compared."""
 
     expected: int
-    """Policies enabled in the environment."""
+    """Policies enabled in the environment that the bouncer needs."""
     modules: int
-    """Modules of the engine, all of them."""
+    """Modules of the engine that may be policies."""
     missing: int | None = None
-    """Enabled policies that the engine does not hold; None when no naming fits, so that this is unknown."""
+    """Expected policies that the engine does not hold; None when no naming fits, so that this is unknown."""
     withdrawn: int | None = None
     """Policies that are not enabled, or were deleted, and that the engine holds all the same; None as above."""
 
@@ -89,6 +95,7 @@ def compare(
     environment: str,
     naming: Naming | None,
     *,
+    resources: Collection[str] = (),
     is_complete: bool = True,
 ) -> Parity:
     """Compares one environment's policies with an engine's modules.
@@ -97,21 +104,28 @@ def compare(
     punctuation, because module ids are paths that were made from names. A module that no policy explains (a library)
     is ignored, unless its id is telling: then it is a policy that was deleted, because the 2025.10 product deletes the
     row and leaves the file. `is_complete` is False when a policy's row could not be read: then none counts as deleted.
+    A policy for a resource that the bouncer does not protect (`resources`) may be held and need not be: the product
+    configures each bouncer for its own resource, and an OPAL client without that filter loads them all.
     A module in the folder of another environment is ignored: an engine that loads the whole repository of the product
     has policies/RESOURCE/sandbox/… beside policies/RESOURCE/production/….
     """
-    states: dict[str, bool] = {}
+    known: set[str] = set()
+    enabled: set[str] = set()
+    expected: set[str] = set()
     for policy in policies:
         key = (naming or BY_ID).key_of(policy)
-        states[key] = states.get(key, False) or policy.is_enabled.get(environment, False)
-    enabled = {key for key, is_enabled in states.items() if is_enabled}
+        known.add(key)
+        if policy.is_enabled.get(environment, False):
+            enabled.add(key)
+            if policy.is_for(resources):
+                expected.add(key)
     if naming is None and module_ids:
-        return Parity(len(enabled), len(module_ids))
+        return Parity(len(expected), len(module_ids))
     held = (naming or BY_ID).keys_in(each for each in module_ids if _may_be_of(each, environment))
-    withdrawn = (
-        held - enabled if is_complete and naming is not None and naming.is_telling else held & states.keys() - enabled
-    )
-    return Parity(len(enabled), len(module_ids), len(enabled - held), len(withdrawn))
+    withdrawn = held - enabled
+    if not is_complete or naming is None or not naming.is_telling:
+        withdrawn &= known
+    return Parity(len(expected), len(module_ids), len(expected - held), len(withdrawn))
 
 
 def _may_be_of(module_id: str, environment: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import re2
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 
 PARITY = Metric(
     "controlcore_policy_parity",
-    "Whether the bouncer's OPA holds every enabled policy of its environment and none that is not enabled; absent when"
-    " no module of it is named after any policy, so that this cannot be told.",
+    "Whether the bouncer's OPA holds every enabled policy of its environment and resources, and none that is not"
+    " enabled; absent when no module of it is named after any policy, so that this cannot be told.",
     labels=("bouncer",),
 )
 EXPECTED = Metric(
-    "controlcore_policies_expected", "Policies enabled in the bouncer's environment.", labels=("bouncer",)
+    "controlcore_policies_expected",
+    "Policies enabled in the bouncer's environment, without those for resources that the bouncer does not protect.",
+    labels=("bouncer",),
 )
 PRESENT = Metric(
     "controlcore_policies_present",
@@ -44,7 +47,7 @@ PRESENT = Metric(
 )
 MISSING = Metric(
     "controlcore_policies_missing",
-    "Enabled policies that the bouncer's OPA does not hold; absent like the parity.",
+    "Expected policies that the bouncer's OPA does not hold; absent like the parity.",
     labels=("bouncer",),
 )
 WITHDRAWN = Metric(
@@ -58,11 +61,33 @@ WITHDRAWN = Metric(
 POLICIES = """
 SELECT id::text AS id, coalesce(name::text, '') AS name, environment::text AS environment,
        lower(status::text) AS status, lower(sandbox_status::text) AS sandbox_status,
-       lower(production_status::text) AS production_status
+       lower(production_status::text) AS production_status, {resource_id} AS resource_id
   FROM policies
  ORDER BY id
  LIMIT $1
 """
+
+# policies.resource_id is the text of protected_resources.id. The two bouncers of a pair have a row each, of one name,
+# and a policy that was promoted keeps the sandbox's row: so resources are compared by name.
+RESOURCES = """
+SELECT r.id::text AS id, r.name::text AS name, p.bouncer_id::text AS bouncer
+  FROM protected_resources r LEFT JOIN peps p ON p.id = r.bouncer_id
+ ORDER BY r.id
+ LIMIT $1
+"""
+
+# The columns that RESOURCES and resource_id need, as far as they exist and this role may read them.
+READABLE = """
+SELECT count(*) AS columns
+  FROM pg_attribute
+ WHERE NOT attisdropped AND has_column_privilege(attrelid, attnum, 'SELECT')
+   AND (attrelid, attname) IN (
+         (to_regclass('policies')::oid, 'resource_id'),
+         (to_regclass('protected_resources')::oid, 'id'), (to_regclass('protected_resources')::oid, 'name'),
+         (to_regclass('protected_resources')::oid, 'bouncer_id'),
+         (to_regclass('peps')::oid, 'id'), (to_regclass('peps')::oid, 'bouncer_id'))
+"""
+READABLE_COLUMNS = 6
 
 
 def _compile(text: str) -> re.Pattern[str]:
@@ -125,10 +150,17 @@ class PolicyParitySettings(CollectorSettings):
     metrics=(PARITY, EXPECTED, PRESENT, MISSING, WITHDRAWN),
     grants=(
         "GRANT SELECT (id, name, status, environment, sandbox_status, production_status) ON policies TO cc_exporter",
+        "GRANT SELECT (resource_id) ON policies TO cc_exporter",
+        "GRANT SELECT (id, name, bouncer_id) ON protected_resources TO cc_exporter",
+        "GRANT SELECT (id, bouncer_id) ON peps TO cc_exporter",
     ),
 )
 class PolicyParityCollector:
-    """Asks GET /v1/policies of the OPA behind each bouncer that names one; it has to be reachable from here."""
+    """Asks GET /v1/policies of the OPA behind each bouncer that names one; it has to be reachable from here.
+
+    While protected_resources or policies.resource_id cannot be read, each bouncer is expected to hold the policies of
+    every resource.
+    """
 
     def __init__(self, settings: PolicyParitySettings, sources: Sources, postgres: PostgresSession) -> None:
         self._settings = settings
@@ -155,7 +187,8 @@ class PolicyParityCollector:
 
         Raises BackendError when the database cannot be asked.
         """
-        policies, is_complete = await self._read_policies()
+        resources = await self._read_resources()
+        policies, is_complete = await self._read_policies(resources)
         async with asyncio.TaskGroup() as group:
             tasks = {
                 bouncer.name: group.create_task(self._read_modules(bouncer), name=f"policy_parity.{bouncer.name}")
@@ -163,7 +196,13 @@ class PolicyParityCollector:
             }
         answers = {name: task.result() for name, task in tasks.items()}
         outcomes = {
-            bouncer.name: self._compare(policies, answers[bouncer.name], bouncer.environment, is_complete=is_complete)
+            bouncer.name: self._compare(
+                policies,
+                answers[bouncer.name],
+                bouncer.environment,
+                resources=frozenset() if resources is None else resources.of_bouncer(bouncer.name),
+                is_complete=is_complete,
+            )
             for bouncer in self._bouncers
         }
         found = {(name,): parity for name, parity in outcomes.items() if isinstance(parity, Parity)}
@@ -182,16 +221,30 @@ class PolicyParityCollector:
         )
         return Result(families, failure=failure)
 
-    async def _read_policies(self) -> tuple[tuple[Policy, ...], bool]:
+    async def _read_resources(self) -> Resources | None:
+        """The protected resources; None when they or the policies' link to them cannot be read."""
+        readable = await self._postgres.fetch(READABLE, timeout_seconds=self._settings.query_timeout_seconds)
+        if readable[0]["columns"] < READABLE_COLUMNS:
+            return None
+        return Resources.read(await self._fetch(RESOURCES, "resources"))
+
+    async def _read_policies(self, resources: Resources | None) -> tuple[tuple[Policy, ...], bool]:
         """The policies that the control plane holds, and whether each row could be read."""
+        resource_id = "NULL::text" if resources is None else "resource_id::text"
+        rows = await self._fetch(POLICIES.format(resource_id=resource_id), "policies")
+        names = {} if resources is None else resources.names
+        policies = tuple(read_each(rows, lambda row: read_policy(row, names)))
+        return policies, len(policies) == len(rows)
+
+    async def _fetch(self, sql: str, what: str) -> Sequence[Mapping[str, Any]]:
+        """The rows of one query; raises PermanentError (exhausted) when there are more than max_policies."""
         limit = self._settings.max_policies
         rows: Sequence[Mapping[str, Any]] = await self._postgres.fetch(
-            POLICIES, limit + 1, timeout_seconds=self._settings.query_timeout_seconds
+            sql, limit + 1, timeout_seconds=self._settings.query_timeout_seconds
         )
         if len(rows) > limit:
-            raise PermanentError(Reason.EXHAUSTED, f"there are more than max_policies ({limit}) policies")
-        policies = tuple(read_each(rows, read_policy))
-        return policies, len(policies) == len(rows)
+            raise PermanentError(Reason.EXHAUSTED, f"there are more than max_policies ({limit}) {what}")
+        return rows
 
     async def _read_modules(self, bouncer: BouncerTarget) -> tuple[str, ...] | BackendError:
         """The ids of the modules of one bouncer's OPA, or why they are unknown."""
@@ -209,6 +262,7 @@ class PolicyParityCollector:
         modules: tuple[str, ...] | BackendError,
         environment: str,
         *,
+        resources: frozenset[str],
         is_complete: bool,
     ) -> Parity | BackendError:
         """One bouncer's parity, or why it is unknown."""
@@ -217,16 +271,45 @@ class PolicyParityCollector:
         naming = choose(policies, modules, self._namings, self._naming)
         if modules:
             self._naming = naming
-        return compare(policies, modules, environment, naming, is_complete=is_complete)
+        return compare(policies, modules, environment, naming, resources=resources, is_complete=is_complete)
 
 
-def read_policy(row: Mapping[str, Any]) -> Policy:
-    """A policy from a row of POLICIES."""
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The protected resources."""
+
+    names: dict[str, str]
+    """Name by id."""
+    protected: dict[str, set[str]]
+    """Names of the resources by the bouncer that protects them."""
+
+    @classmethod
+    def read(cls, rows: Sequence[Mapping[str, Any]]) -> Resources:
+        """From the rows of RESOURCES."""
+        found = cls({}, {})
+
+        def read(row: Mapping[str, Any]) -> None:
+            number, name = text_of(row, "id"), text_of(row, "name")
+            found.names[number] = name
+            if row["bouncer"]:
+                found.protected.setdefault(row["bouncer"], set()).add(name)
+
+        read_each(rows, read)
+        return found
+
+    def of_bouncer(self, bouncer: str) -> frozenset[str]:
+        """Names of the resources that the bouncer protects; none when the control plane knows of none."""
+        return frozenset(self.protected.get(bouncer, ()))
+
+
+def read_policy(row: Mapping[str, Any], resource_names: Mapping[str, str]) -> Policy:
+    """A policy from a row of POLICIES; one whose resource_id names no resource has none."""
     states = states_of(row)
     return Policy(
         text_of(row, "id"),
         text_of(row, "name"),
         {environment: state == "enabled" for environment, state in states.items()},
+        resource_names.get(row["resource_id"]),
     )
 
 

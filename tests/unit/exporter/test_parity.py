@@ -69,6 +69,31 @@ def test_policy_that_was_deleted_and_is_still_held_is_a_withdrawn_one():
     assert compare((), REAL, "production", choose((), REAL, (BY_ID, BY_NAME), None)) == Parity(0, 1, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("resources", "modules", "parity"),
+    [
+        ({"orders"}, ["policy_1"], Parity(1, 1, 0, 0)),
+        ({"orders"}, ["policy_1", "policy_2"], Parity(1, 2, 0, 0)),
+        ({"orders"}, ["policy_2"], Parity(1, 1, 1, 0)),
+        ({"orders"}, ["policy_1", "policy_3"], Parity(1, 2, 0, 1)),
+        ({"orders", "bills"}, ["policy_1"], Parity(2, 1, 1, 0)),
+        (set(), ["policy_1"], Parity(2, 1, 1, 0)),
+    ],
+)
+def test_policies_for_resources_of_other_bouncers_need_not_be_held(resources, modules, parity):
+    """The product configures each bouncer with its own resource's name as a filter."""
+    policies = (
+        Policy("1", "read", {"production": True}, "orders"),
+        Policy("2", "pay", {"production": True}, "bills"),
+        Policy("3", "old", {"production": False}, "bills"),
+    )
+    assert compare(policies, modules, "production", BY_ID, resources=resources) == parity
+
+
+def test_policy_without_a_known_resource_is_expected_everywhere():
+    assert compare(POLICIES, ["policy_1"], "sandbox", BY_ID, resources={"orders"}) == Parity(2, 1, 1, 0)
+
+
 def test_no_policy_counts_as_deleted_while_a_row_cannot_be_read():
     modules = [*REAL, "policies/orders/production/enabled/policy_9.rego"]
     assert compare(POLICIES, modules, "production", BY_ID, is_complete=False) == Parity(1, 2, 0, 0)

@@ -62,5 +62,20 @@ async def test_policy_that_was_deleted_is_still_held(product, opa):
     assert list((await collect(product, opa)).values()) == [0, 1, 2, 0, 1]
 
 
+async def test_policy_for_the_resource_of_another_bouncer_is_not_expected(product, opa):
+    """The product filters each bouncer's policies by the name of its own resource."""
+    product.run("INSERT INTO peps (name, bouncer_id, environment) VALUES ('b', 'b', 'production')")
+    product.run(
+        "INSERT INTO protected_resources (name, url, bouncer_id) SELECT 'orders', '', id FROM peps WHERE name = 'b'"
+    )
+    assert (await collect(product, opa))["policies_expected"] == 2
+    product.run(
+        "UPDATE protected_resources SET name = 'bills' WHERE bouncer_id IN (SELECT id FROM peps WHERE name = 'b')"
+    )
+    assert list((await collect(product, opa)).values()) == [1, 0, 0, 0, 0]
+    product.run("REVOKE SELECT (resource_id) ON policies FROM cc_exporter")
+    assert (await collect(product, opa))["policies_expected"] == 2
+
+
 def enabled_ids(product):
     return [row[0] for row in product.run("SELECT id FROM policies WHERE production_status = 'enabled'")]

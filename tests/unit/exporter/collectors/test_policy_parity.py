@@ -32,14 +32,26 @@ def answer(*ids, status=200):
     return Response(status, json.dumps({"result": [{"id": each, "raw": "package x"} for each in ids]}).encode(), 0.01)
 
 
-async def collect(sandbox=None, production=None, rows=ROWS, **settings):
+RESOURCES = [
+    {"id": "1", "name": "orders", "bouncer": "b-sandbox"},
+    {"id": "2", "name": "orders", "bouncer": "b-production"},
+    {"id": "3", "name": "bills", "bouncer": "b-other"},
+    {"id": "4", "name": "unlinked", "bouncer": None},
+]
+
+
+async def collect(sandbox=None, production=None, rows=ROWS, readable=6, **settings):
     http = FakeHttp(
         {
             "http://sandbox:8181/v1/policies": sandbox or answer("enabled/canary.rego", "enabled/orders-read.rego"),
             "http://production:8181/v1/policies": production or answer("canary", "orders-read", "lib/time"),
         }
     )
-    sources = make_sources(SETTINGS, postgres=FakeSql({"policies": rows}), http=http)
+    rows = [{"resource_id": None, **row} for row in rows]
+    sql = FakeSql(
+        {"pg_attribute": [{"columns": readable}], "FROM protected_resources": RESOURCES, "FROM policies": rows}
+    )
+    sources = make_sources(SETTINGS, postgres=sql, http=http)
     async with PolicyParityCollector.open(PolicyParitySettings(**settings), sources) as collector:
         return await collector.collect()
 
@@ -86,6 +98,17 @@ async def test_policy_switched_off_as_a_whole_is_expected_nowhere():
     rows = [ROWS[0] | {"status": "disabled"}, ROWS[1]]
     found = samples((await collect(rows=rows)).families)
     assert found["controlcore_policies_expected"] == {("b-sandbox",): 1, ("b-production",): 0}
+
+
+@pytest.mark.parametrize(("readable", "missing"), [(6, 0), (5, 1)])
+async def test_policy_for_the_resource_of_another_bouncer_is_missing_only_while_resources_are_unreadable(
+    readable, missing
+):
+    rows = [ROWS[0] | {"resource_id": "1"}, ROWS[0] | {"id": "9", "name": "bills", "resource_id": "3"}]
+    found = samples((await collect(answer("policy_1"), answer("policy_1"), rows=rows, readable=readable)).families)
+    for bouncer in ("b-sandbox", "b-production"):
+        assert found["controlcore_policies_missing"][bouncer,] == missing
+        assert found["controlcore_policies_expected"][bouncer,] == 1 + missing
 
 
 async def test_row_that_cannot_be_read_makes_no_policy_a_deleted_one():
