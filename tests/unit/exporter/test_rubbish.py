@@ -104,7 +104,7 @@ async def collect(name, http, tmp_path):
     health = DatabaseHealth(is_ok=True, seconds=0.01, checked_monotonic=clock.monotonic())
     target = BouncerTarget(name="b", url=URL, opa_url=URL)
     settings = ExporterSettings(api=ApiSettings(url=URL), bouncers=(target,))
-    sql = FakeSql({"SELECT": []})
+    sql = FakeSql({"pg_attribute": [{"columns": 0}], "SELECT": []})
     sources = make_sources(settings, http=http, clock=clock, database_health=health, postgres=sql)
     async with SPECS[name].open(settings_of(name, tmp_path), sources) as collector:
         try:
