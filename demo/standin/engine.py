@@ -65,7 +65,7 @@ class BuiltInEngine:
 
 
 class OpaEngine:
-    """Asks a real OPA (`POST /v1/data/enabled`): its result is a bool or an object with `allow`, as in policy.rego."""
+    """Asks a real OPA (`POST /v1/data/enabled`) and reads its result as the product's bouncer does."""
 
     def __init__(self, url: str) -> None:
         """Take OPA's base URL."""
@@ -89,9 +89,19 @@ class OpaEngine:
                 body = await answer.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise EngineFailedError(str(error) or "context deadline exceeded") from error
-        result = body.get("result")
-        allow = result.get("allow") if isinstance(result, dict) else result
-        return allow if isinstance(allow, bool) else None
+        return read_result(body.get("result"))
+
+
+def read_result(result: object) -> bool | None:
+    """What the bouncer makes of `data.enabled`; None without a result.
+
+    Package `enabled.main` decides where there is one, whatever package `enabled` itself says. An object without
+    `allow` is a denial like any other.
+    """
+    if not isinstance(result, dict):
+        return result if isinstance(result, bool) else None
+    main = result.get("main")
+    return (main if isinstance(main, dict) else result).get("allow") is True
 
 
 async def decide(engine: Engine, box: FaultBox, question: Question) -> Decision:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from demo.standin.engine import BuiltInEngine, Decision, EngineFailedError, Question, decide, parse_question
+from demo.standin.engine import (
+    BuiltInEngine,
+    Decision,
+    EngineFailedError,
+    Question,
+    decide,
+    parse_question,
+    read_result,
+)
 from demo.standin.faults import Fault, FaultBox, Kind
 
 CANARY = Question("canary-allow", "canary-resource", "read")
@@ -72,3 +80,21 @@ async def test_wrong_answer_allows_what_the_policy_denies() -> None:
 def test_malformed_question_is_refused(body: object) -> None:
     with pytest.raises(ValueError, match=r"no user\.id"):
         parse_question(body)
+
+
+@pytest.mark.parametrize(
+    ("result", "allow"),
+    [
+        (True, True),
+        (None, None),
+        ({"allow": True}, True),
+        ({}, False),
+        ({"second": {"allow": True}}, False),
+        ({"allow": True, "main": {"allow": False}}, False),
+        ({"allow": False, "main": {"allow": True}}, True),
+        ({"allow": True, "main": {}}, False),
+    ],
+)
+def test_package_main_decides_where_there_is_one(result: object, allow: bool | None) -> None:  # noqa: FBT001
+    """As observed of the product's bouncer (services/opa_client.go, parseOPAResult)."""
+    assert read_result(result) is allow
