@@ -56,7 +56,8 @@ BY_STATUS = Metric(
 )
 OVERDUE = Metric(
     "controlcore_pip_sync_overdue",
-    "Connections with synchronisation enabled, inactive ones left out, whose last one is more than two intervals ago.",
+    "Connections with synchronisation enabled, inactive ones left out, whose last one is more than two intervals ago;"
+    " one that was never synchronised is not counted.",
     labels=("policy_environment",),
 )
 PIP_METRICS = (HEALTHY, LAST_SYNC, INTERVAL, TOKEN_EXPIRY, CONNECTIONS, OVERDUE, BY_STATUS, STATUS)
