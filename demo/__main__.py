@@ -15,7 +15,7 @@ from demo.files import Pace
 from demo.stage import Plan, Stage, opened_stage
 from demo.timeline import Report, headline, table
 from tools import build, packages
-from tools.servers import leash
+from tools.servers import orphan_cleanup
 from tools.servers.control_plane import ClusterOptions
 from tools.servers.kubernetes import open_cluster
 from tools.slowness import VARIABLE, slowness
@@ -52,7 +52,7 @@ class Compilation:
             command += ["--only", name]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         # Should this process be killed, the builder goes too, and takes the compiler along.
-        leash.hold_process(self._process.pid, signal.SIGTERM)
+        orphan_cleanup.hold_process(self._process.pid, signal.SIGTERM)
         self._printer = threading.Thread(target=self._print, name="compilation", daemon=True)
         self._printer.start()
 
@@ -71,7 +71,7 @@ class Compilation:
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait()
-        leash.release_process(self._process.pid)
+        orphan_cleanup.release_process(self._process.pid)
 
 
 def play_acts(stage: Stage, acts: tuple[tuple[str, Callable[[Act], str]], ...]) -> list[Report]:

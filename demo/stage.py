@@ -21,18 +21,18 @@ from demo.files import (
     demo_policies,
     prometheus_files,
 )
-from demo.standin.follower import Follower
-from demo.standin.following import Settings
-from demo.standin.manifests import Shape, build_manifests
-from demo.standin.running import Options, StandIn, running_standin
-from demo.stores import Stores, opened_stores
 from tools.chart import render
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.generation import Generation
 from tools.servers.kubernetes import Cluster
 from tools.servers.metrics_api import MetricsApi
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer, RemediatorServer
+from tools.servers.versions import Generation
+from tools.standin.manifests import Shape, build_manifests
+from tools.standin.pod_runner import Follower
+from tools.standin.pod_state import Settings
+from tools.standin.running import Options, StandIn, running_standin
+from tools.standin.stores import Stores, opened_stores
 
 API = "control-plane-api"
 OPAL_CLIENT = "opal-client"

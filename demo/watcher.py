@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from demo.observation import Story, read_alerts, read_journal, read_page
 from demo.stage import Stage
+from demo.state_reader import Story, read_alerts, read_journal
 from demo.timeline import Timeline
 from remediations.core.model.remediation import Record
+from tools.servers.http_pages import read_page
 from tools.slowness import scaled
 
 POLL_SECONDS = 0.25

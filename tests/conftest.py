@@ -19,12 +19,12 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from tools.servers.generation import Generation
 from tools.servers.kubernetes import open_cluster
 from tools.servers.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.redis import RedisServer
+from tools.servers.versions import Generation
 from tools.slowness import VARIABLE, scaled, slowness
 
 if TYPE_CHECKING:

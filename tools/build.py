@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.programs import PROGRAMS, Program
-from tools.servers import leash
+from tools.servers import orphan_cleanup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -177,7 +177,7 @@ def _compile(program: Program, product: Path) -> None:
         process_group=0,
     ) as compiler:
         # Should we be killed, the compiler and its children go too.
-        leash.hold_process(compiler.pid, signal.SIGKILL)
+        orphan_cleanup.hold_process(compiler.pid, signal.SIGKILL)
         try:
             output, _ = compiler.communicate()
         except BaseException:
@@ -185,7 +185,7 @@ def _compile(program: Program, product: Path) -> None:
             os.killpg(compiler.pid, signal.SIGKILL)
             raise
         finally:
-            leash.release_process(compiler.pid)
+            orphan_cleanup.release_process(compiler.pid)
     if compiler.returncode != 0:
         tail = "\n".join(line for line in output.splitlines() if not line.startswith("go: downloading"))
         raise ToolError(f"{program.name}: {' '.join(command)} failed in {MODULES_FOLDER / program.module}\n{tail}")

@@ -23,7 +23,7 @@ import yaml
 from exporter.collector import CollectorSpec
 from exporter.collectors import discover
 from exporter.metrics import Kind
-from tools.published import RULES, asked_names
+from tools.catalogue import RULES, asked_names
 
 TABLE = RULES / "tests" / "situations.yaml"
 SITUATIONS = ("gone", "failed", "over")

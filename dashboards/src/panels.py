@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.src.forms import AnyPanel, Form, arrange_columns, start_panel
-from tools.published import find_faults
+from tools.catalogue import find_faults
 
 DATASOURCE = model.DataSourceRef("prometheus", "${datasource}")
 TAG = "controlcore"

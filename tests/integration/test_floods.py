@@ -16,10 +16,10 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from tests.fakes.running_exporter import running_exporter
+from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.exporter.running import running_exporter
 from tests.integration.floods import KINDS, SECONDS, ask, basic, flooding, peak_mib
-from tests.integration.remediations.running import TOKEN, RemediatorServer, an_alert
 from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(120 + 20 * SECONDS)

@@ -15,12 +15,12 @@ import pytest
 
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.generation import Generation
 from tools.servers.http_json import HttpError
 from tools.servers.opa import OpaServer
 from tools.servers.postgres import PostgresServer
 from tools.servers.process import ServerError
 from tools.servers.redis import RedisServer
+from tools.servers.versions import Generation
 
 # Starting a server takes a second or two alone, and several times that beside busy workers.
 pytestmark = pytest.mark.timeout(60)

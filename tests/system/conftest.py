@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.api_front import ApiFront
-from tests.fakes.watch import Watch
+from tests.fakes.fake_prometheus_server import Watch
+from tests.fakes.faulty_api_server import ApiFront
 from tests.system.keda import install, remove
 from tests.system.stage import Stage
 

@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.integration.remediations.running import RemediatorServer
-from tools.servers import leash
+from tests.fakes.running_remediator import RemediatorServer
+from tools.servers import orphan_cleanup
 from tools.servers.process import POLL_SECONDS, Command, Process, Server
 from tools.slowness import scaled
 
@@ -60,8 +60,8 @@ class Born(Process):
         self.command = command
         self.log_path = log_path
         self._pid = pid
-        self._start = leash.process_start(pid)
-        leash.hold_process(pid, command.stop_signal)
+        self._start = orphan_cleanup.process_start(pid)
+        orphan_cleanup.hold_process(pid, command.stop_signal)
 
     @property
     def pid(self) -> int:
@@ -69,7 +69,7 @@ class Born(Process):
 
     @property
     def is_running(self) -> bool:
-        return self._start != 0 and leash.process_start(self._pid) == self._start
+        return self._start != 0 and orphan_cleanup.process_start(self._pid) == self._start
 
     @property
     def exit_status(self) -> int | None:
@@ -78,13 +78,13 @@ class Born(Process):
     def _end(self, number: int) -> None:
         if self.is_running:
             self.thaw()
-            leash.send(self._pid, number)
+            orphan_cleanup.send(self._pid, number)
         deadline = time.monotonic() + scaled(self.command.grace_seconds)
         while self.is_running:
             if time.monotonic() > deadline:
-                leash.send(self._pid, signal.SIGKILL)
+                orphan_cleanup.send(self._pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS / 10)
-        leash.release_process(self._pid)
+        orphan_cleanup.release_process(self._pid)
 
 
 class BornRemediator(RemediatorServer):

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from tests.fakes.api_front import ApiFront
+from tests.fakes.fake_prometheus_server import Watch
+from tests.fakes.faulty_api_server import ApiFront
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.fakes.watch import Watch
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tools.chart import REMEDIATOR, remediator_rights
 from tools.servers.kubernetes import Cluster, is_rolled_out
 from tools.slowness import slowness

@@ -6,9 +6,9 @@ import resource
 
 import pytest
 
-from tests.fakes.front import Fault
+from tests.fakes.faulty_proxy import Fault
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.stage import Stage, deliver, kinds, newest, wait_closed
 
 pytestmark = pytest.mark.timeout(120)

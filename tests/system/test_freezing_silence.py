@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.http_json import call
 

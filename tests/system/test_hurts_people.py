@@ -11,9 +11,9 @@ from datetime import datetime
 import pytest
 
 from remediations.engine.deciding import MUTES_SECONDS
-from tests.fakes.front import Front
+from tests.fakes.faulty_proxy import Front
+from tests.fakes.running_remediator import an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import an_alert
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.kubernetes_client import STRATEGIC_PATCH

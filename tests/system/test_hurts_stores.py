@@ -15,8 +15,8 @@ import pytest
 
 from remediations.commands import grants
 from remediations.core.decision_inputs import from_text
+from tests.fakes.running_remediator import TOKEN, RemediatorServer
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import TOKEN, RemediatorServer
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
 from tools.servers.control_plane import ADMIN_TOKEN
 from tools.servers.postgres import PASSWORD, PostgresServer
@@ -35,7 +35,7 @@ def test_six_hours_of_downtime_leave_nothing_old_to_be_done(stage: Stage, tmp_pa
     clock = tmp_path / "clock"
     clock.write_text(str(-SIX_HOURS))
     remediator = stage.remediator()
-    remediator.program = (sys.executable, "-m", "tests.fakes.host", str(clock))
+    remediator.program = (sys.executable, "-m", "tests.fakes.fake_host", str(clock))
     with remediator:
         deliver(remediator)
         wait_held(remediator, "condition_unknown")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.remediations.running import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.system.kill_points import LONGEST_DELAYS, OPEN_STATES, POLICIES, TRIGGERS, Killer, Opal, Product, watching
 from tests.system.nursery import BornRemediator, Nursery
 from tests.system.slow_network import SlowNetwork

@@ -14,9 +14,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.fakes.front import Fault, Front
+from tests.fakes.faulty_proxy import Fault, Front
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.stage import notifications
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.slowness import scaled

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.running_remediator import RemediatorServer
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer
 from tests.system.stage import NAME, Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
@@ -83,7 +83,7 @@ def test_pitfall_15_kill_switch_works_while_the_journal_does_not(stage: Stage, t
 
 def on_host(remediator: RemediatorServer, clock: Path) -> RemediatorServer:
     """The remediator on a host whose clock is off by what the file says."""
-    remediator.program = (sys.executable, "-m", "tests.fakes.host", str(clock))
+    remediator.program = (sys.executable, "-m", "tests.fakes.fake_host", str(clock))
     return remediator
 
 

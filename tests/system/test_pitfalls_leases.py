@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.front import EVERYTHING, Fault
+from tests.fakes.faulty_proxy import EVERYTHING, Fault
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.stage import LEASE_SECONDS, OPERATION, WORKER, Stage, deliver, newest, notifications, wait_closed
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.slowness import scaled
@@ -125,7 +125,7 @@ def test_pitfall_10_worker_that_died_in_its_step_is_followed_by_one_of_the_same_
     clock.write_text("0")
     stage.front.fail(Fault.LATE, {"PATCH"})
     remediator = stage.remediator()
-    remediator.program = (sys.executable, "-m", "tests.fakes.host", str(clock))
+    remediator.program = (sys.executable, "-m", "tests.fakes.fake_host", str(clock))
     with remediator:
         deliver(remediator)
         assert stage.front.arrived.wait(scaled(30))

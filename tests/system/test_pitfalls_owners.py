@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import POLL_SECONDS
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.keda import path_of, scaled_object
 from tests.system.stage import OPERATION, Stage, deliver, newest, wait_closed, wait_held
 

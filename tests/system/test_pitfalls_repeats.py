@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.fakes.front import Fault, Front
+from tests.fakes.faulty_proxy import Fault, Front
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.stage import Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer, an_alert
 from tests.system.stage import Stage, deliver, kinds
 from tools.servers.alertmanager import AlertmanagerServer
 

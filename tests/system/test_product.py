@@ -21,10 +21,6 @@ from typing import Any
 import pytest
 
 from demo.files import Pace, prometheus_files
-from demo.standin import running
-from demo.standin.database import make_rows_like_the_product
-from demo.standin.running import Options, StandIn, running_standin
-from demo.stores import opened_stores
 from exporter.collectors import discover
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import ask
@@ -32,6 +28,10 @@ from tools.servers.opa import OpaServer
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
 from tools.slowness import slowness
+from tools.standin import running
+from tools.standin.database import make_rows_like_the_product
+from tools.standin.running import Options, StandIn, running_standin
+from tools.standin.stores import opened_stores
 
 RULE_MINUTES = float(os.environ.get("CONTROLCORE_RULE_MINUTES", "10"))
 FACTOR = 12.0

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.front import Fault
+from tests.fakes.faulty_proxy import Fault
+from tests.fakes.running_remediator import RemediatorServer
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer
 from tests.system.keda import path_of, scaled_object
 from tests.system.stage import NAME, OPEN_STATES, Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.slowness import scaled

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.front import WRITES, Fault
+from tests.fakes.faulty_proxy import WRITES, Fault
+from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import TOKEN, RemediatorServer, an_alert
 from tests.system.stage import NAME, Stage, deliver, newest, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.generation import Generation
+from tools.servers.versions import Generation
 
 pytestmark = pytest.mark.timeout(240)
 QUIET = "route: {receiver: none}\nreceivers: [{name: none}]\n"

@@ -14,18 +14,18 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench import age, bouncers, database, frozen, growth, harm, memory, remediator, scrape
+from tools.bench import age, api_impact, bouncers, database, growth, memory, remediator, scrape, stopped_backends
 from tools.bench.section import SOAK_MINUTES, Options, Section
 
 SECTIONS: tuple[Section, ...] = (
     scrape.SECTION,
     growth.SECTION,
-    frozen.SECTION,
+    stopped_backends.SECTION,
     bouncers.SECTION,
     age.SECTION,
     memory.SECTION,
     database.SECTION,
-    harm.SECTION,
+    api_impact.SECTION,
     *remediator.SECTIONS,
 )
 FOREWORD = """Whether a target holds is worked out from the figures above it. Latencies are p50 / p99 (minimum to

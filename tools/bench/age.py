@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from exporter.collectors import discover
-from tools.bench.field import Field, opened_field, read_collections, running_exporter
 from tools.bench.section import Options, Section, Target, at_most, table, targets
+from tools.bench.setup import Field, opened_field, read_collections, running_exporter
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.observation import read_url
-from tools.bench.farm import FarmServer
-from tools.bench.field import read_collections, running_exporter
+from tools.bench.fake_bouncers import FarmServer
 from tools.bench.load import Spread, cpu_seconds, get, open_sockets, resident_mib, send_many, summarise
 from tools.bench.scrape import count_samples
 from tools.bench.section import Options, Section, Target, at_most, table, targets
+from tools.bench.setup import read_collections, running_exporter
+from tools.servers.http_pages import read_url
 from tools.servers.sidecar import ExporterServer
 
 COUNTS = {10: 1, 100: 1, 1000: 2}

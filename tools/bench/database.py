@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from demo.standin.database import driverless
-from demo.stores import DATABASE, EXPORTER_ROLE
-from tools.bench.field import Field, opened_field, running_exporter
 from tools.bench.peers import postgres_exporter
 from tools.bench.scrape import count_samples
 from tools.bench.section import Options, Section, Target, at_most, table, targets
+from tools.bench.setup import Field, opened_field, running_exporter
+from tools.standin.database import driverless
+from tools.standin.stores import DATABASE, EXPORTER_ROLE
 
 OURS, PEER = "controlcore-exporter", "postgres_exporter"
 PEER_ROLE, PEER_PASSWORD = "peer_exporter", "loopback-peer"  # a made-up credential of a throw-away server

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.observation import read_url
 from tools.bench.client_python import ClientPythonServer
-from tools.bench.field import wait_until_ready
 from tools.bench.load import Spread, cpu_seconds, get, resident_mib, send_many, summarise
 from tools.bench.scrape import count_samples
 from tools.bench.section import Options, Section, Target, at_most, table, targets
+from tools.bench.setup import wait_until_ready
+from tools.servers.http_pages import read_url
 from tools.servers.process import Command
 from tools.servers.sidecar import ROOT, ExporterServer
 

@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.collectors import discover
-from tools.bench.field import Field, opened_field, read_collections, running_exporter
 from tools.bench.load import get, resident_mib, send_many
 from tools.bench.scrape import count_samples
 from tools.bench.section import Options, Section, Target, at_most, table, targets
+from tools.bench.setup import Field, opened_field, read_collections, running_exporter
 from tools.servers.kubernetes import Cluster, open_cluster
 from tools.servers.sidecar import ExporterServer
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from demo.observation import read_url
 from tools.bench.client_python import ClientPythonServer
-from tools.bench.field import Field, opened_field, running_exporter
 from tools.bench.load import Spread, cpu_seconds, get, resident_mib, send_many, summarise
 from tools.bench.peers import postgres_exporter, redis_exporter
 from tools.bench.section import Options, Section, Target, at_least, at_most, table, targets
+from tools.bench.setup import Field, opened_field, running_exporter
+from tools.servers.http_pages import read_url
 from tools.servers.process import Server
 
 BOUNCERS = 42

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tools.servers.generation import Generation
 from tools.servers.http_json import call, is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
+from tools.servers.versions import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

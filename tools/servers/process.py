@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tools.servers import leash
+from tools.servers import orphan_cleanup
 from tools.slowness import scaled
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Process:
                 group=command.user,
                 extra_groups=None if command.user is None else [],
             )
-        leash.hold_process(self.pid, command.stop_signal)
+        orphan_cleanup.hold_process(self.pid, command.stop_signal)
 
     @property
     def pid(self) -> int:
@@ -83,7 +83,7 @@ class Process:
 
     def family(self) -> tuple[int, ...]:
         """The process and all its descendants at this moment."""
-        return (self.pid, *leash.descendants(self.pid))
+        return (self.pid, *orphan_cleanup.descendants(self.pid))
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float) -> None:
         """Returns once the probe is true; ServerError when the program ends first or the scaled time is up."""
@@ -105,11 +105,11 @@ class Process:
         # A child may be born between the listing and its parent's stop: list again until nothing is new.
         while fresh := [pid for pid in self.family() if pid not in frozen]:
             for pid in fresh:
-                leash.send(pid, signal.SIGSTOP)
+                orphan_cleanup.send(pid, signal.SIGSTOP)
                 frozen.add(pid)
         bound = scaled(FREEZE_SECONDS)
         deadline = time.monotonic() + bound
-        while not all(leash.is_stopped(pid) for pid in frozen):
+        while not all(orphan_cleanup.is_stopped(pid) for pid in frozen):
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.command.arguments[0]} did not stop within {bound:g} s of SIGSTOP")
             time.sleep(POLL_SECONDS)
@@ -118,7 +118,7 @@ class Process:
         """Lets a frozen process and its descendants continue; harmless on one that runs."""
         if self.is_running:
             for pid in reversed(self.family()):
-                leash.send(pid, signal.SIGCONT)
+                orphan_cleanup.send(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Ends the process: its stop signal, then SIGKILL; returns when it and its descendants are gone."""
@@ -137,31 +137,31 @@ class Process:
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
     def _end(self, number: int) -> None:
-        starts = {pid: leash.process_start(pid) for pid in self.family()} if self.is_running else {}
+        starts = {pid: orphan_cleanup.process_start(pid) for pid in self.family()} if self.is_running else {}
         if starts:
             self.thaw()
-            leash.send(self.pid, number)
+            orphan_cleanup.send(self.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(scaled(self.command.grace_seconds))
         for pid, start in starts.items():
             # The start time too: once its parent is gone, a child's number may pass to a stranger.
-            if start and leash.process_start(pid) == start:
-                leash.send(pid, signal.SIGKILL)
+            if start and orphan_cleanup.process_start(pid) == start:
+                orphan_cleanup.send(pid, signal.SIGKILL)
         self._popen.wait()
-        leash.release_process(self.pid)
+        orphan_cleanup.release_process(self.pid)
 
 
 def make_folder(name: str) -> Path:
     """A new temporary folder that is removed even if this Python process is killed."""
     folder = Path(tempfile.mkdtemp(prefix=f"controlcore-{name}-"))
-    leash.hold_folder(folder)
+    orphan_cleanup.hold_folder(folder)
     return folder
 
 
 def remove_folder(folder: Path) -> None:
     """Removes a folder of `make_folder` with everything in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    leash.release_folder(folder)
+    orphan_cleanup.release_folder(folder)
 
 
 class Server(ABC):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.servers.generation import Generation
 from tools.servers.http_json import add_query, call, is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
+from tools.servers.versions import Generation
 
 
 @dataclass(frozen=True, slots=True)

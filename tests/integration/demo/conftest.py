@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.standin.running import Options, StandIn, running_standin
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
+from tools.standin.running import Options, StandIn, running_standin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.demo.asking import Answer, ask
 
 if TYPE_CHECKING:
-    from demo.standin.running import StandIn
+    from tools.standin.running import StandIn
 
 pytestmark = pytest.mark.timeout(60)
 

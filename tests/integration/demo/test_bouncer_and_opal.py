@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.standin import processes
 from tests.integration.demo.asking import Answer, ask
 from tools.servers.opa import OpaServer
+from tools.standin import processes
 
 if TYPE_CHECKING:
-    from demo.standin.running import StandIn
+    from tools.standin.running import StandIn
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.standin import processes
-from demo.standin.replica import cpu_seconds
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import Answer, ask
+from tools.standin import processes
+from tools.standin.replica import cpu_seconds
 
 if TYPE_CHECKING:
-    from demo.standin.running import StandIn
+    from tools.standin.running import StandIn
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -136,7 +136,7 @@ def test_failed_start_leaves_no_process_and_tells_the_reason() -> None:
 
 def test_programs_end_with_a_killed_parent() -> None:
     """Nothing is left when the process that started them is killed and can clean nothing up."""
-    script = "from demo.standin import processes; print(processes.start('bouncer', []).pid, flush=True); input()"
+    script = "from tools.standin import processes; print(processes.start('bouncer', []).pid, flush=True); input()"
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with parent:
         assert parent.stdout is not None

@@ -11,7 +11,7 @@ import pytest
 from demo.files import PLAYED, Pace, alertmanager_configuration, demo_policies, prometheus_files
 from remediations.core.model.alert import Mode
 from remediations.core.policies.reader import parse_policies
-from tools.servers.generation import Generation
+from tools.servers.versions import Generation
 
 ROOT = Path(__file__).resolve().parents[3]
 GENERATIONS = pytest.mark.parametrize("generation", list(Generation), ids=lambda each: each.value)

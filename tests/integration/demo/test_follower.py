@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from demo.standin import database as standin_database
-from demo.standin import datastore
-from demo.standin.follower import Follower
-from demo.standin.following import Settings
-from demo.standin.manifests import Shape, build_manifests
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import ask
 from tools.servers.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
+from tools.standin import database as standin_database
+from tools.standin import datastore
+from tools.standin.manifests import Shape, build_manifests
+from tools.standin.pod_runner import Follower
+from tools.standin.pod_state import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

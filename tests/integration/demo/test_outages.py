@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from demo.standin import database, datastore, processes
-from demo.standin.running import Options, running_standin
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import Answer, ask
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.servers.redis import RedisServer
+from tools.standin import database, datastore, processes
+from tools.standin.running import Options, running_standin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from demo.standin.running import StandIn
+    from tools.standin.running import StandIn
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from demo.standin import database as standin_database
-from demo.standin import processes
-from demo.standin.datastore import stopped
-from demo.standin.running import Options, StandIn, running_standin
 from tests.fakes.product_facts import differences, read_facts
 from tests.integration.demo.asking import ask
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
+from tools.standin import database as standin_database
+from tools.standin import processes
+from tools.standin.datastore import stopped
+from tools.standin.running import Options, StandIn, running_standin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

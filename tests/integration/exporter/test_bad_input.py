@@ -19,12 +19,12 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.standin.database import install_schema
+from tests.fakes.running_exporter import RunningExporter, running_exporter
 from tests.fakes.short_rows import allow_short_rows
 from tests.integration.exporter.hostile import Hostile
-from tests.integration.exporter.running import RunningExporter, running_exporter
 from tools.servers.postgres import PostgresServer
 from tools.slowness import scaled, slowness
+from tools.standin.database import install_schema
 
 pytestmark = pytest.mark.timeout(90)
 

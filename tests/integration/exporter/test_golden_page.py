@@ -24,9 +24,9 @@ from exporter.collectors import discover
 from exporter.exposition.text_format import OPENMETRICS_TYPE
 from exporter.metrics import Kind, Metric, Stability
 from tests.fakes.golden import read_golden
-from tests.integration.exporter.running import RunningExporter, running_exporter
+from tests.fakes.running_exporter import RunningExporter, running_exporter
 from tests.integration.exporter.whole import everything, opened_product
-from tools.servers.generation import Generation
+from tools.servers.versions import Generation
 from tools.slowness import scaled
 
 if TYPE_CHECKING:

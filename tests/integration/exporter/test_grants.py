@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from demo.standin.database import install_schema
-from tests.integration.exporter.running import environment
+from tests.fakes.running_exporter import environment
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.slowness import scaled
+from tools.standin.database import install_schema
 
 pytestmark = pytest.mark.timeout(90)
 SELECT = re.compile(r"GRANT SELECT \((?P<columns>[^)]*)\) ON (?P<table>\w+) TO")

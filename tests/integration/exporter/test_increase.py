@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from demo.standin.database import drop_tables, install_schema
+from tests.fakes.running_exporter import running_exporter
 from tests.fakes.short_rows import allow_short_rows
 from tests.fakes.waiting import wait_for
-from tests.integration.exporter.running import running_exporter
-from tools.servers.generation import Generation
 from tools.servers.prometheus import PrometheusServer
+from tools.servers.versions import Generation
+from tools.standin.database import drop_tables, install_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.integration.exporter.running import RunningExporter
+    from tests.fakes.running_exporter import RunningExporter
     from tools.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.timeout(150)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.exporter.running import running_exporter
+from tests.fakes.running_exporter import running_exporter
 from tools.servers.certificates import KeyPair, make_serving_pair
 from tools.servers.ports import free_port
 from tools.servers.postgres import ACCOUNT, PostgresServer

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from demo.standin.running import running_standin
-from tests.integration.exporter.running import REPORT_MODULES, running_exporter
+from tests.fakes.running_exporter import REPORT_MODULES, running_exporter
+from tools.standin.running import running_standin
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes import Cluster

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.exporter.running import (
-    PLUG_IN,
-    RUN,
-    environment,
-    running_exporter,
-)
+from tests.fakes.running_exporter import PLUG_IN, RUN, environment, running_exporter
 
 EXAMPLE = '''
 """Counts the doors of the building."""

@@ -17,17 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.standin.running import StandIn, running_standin
-from tests.integration.exporter.running import (
-    REPORT_MODULES,
-    RUN,
-    environment,
-    running_exporter,
-)
-from tools.servers.generation import Generation
+from tests.fakes.running_exporter import REPORT_MODULES, RUN, environment, running_exporter
 from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
+from tools.servers.versions import Generation
 from tools.slowness import scaled, slowness
+from tools.standin.running import StandIn, running_standin
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -13,11 +13,11 @@ import bcrypt
 import pytest
 import yaml
 
+from tests.fakes.running_exporter import RunningExporter, running_exporter
 from tests.fakes.waiting import wait_for
-from tests.integration.exporter.running import RunningExporter, running_exporter
 from tools.servers.certificates import make_serving_pair
-from tools.servers.generation import Generation
 from tools.servers.prometheus import PrometheusServer
+from tools.servers.versions import Generation
 
 MINUTES = float(os.environ.get("CONTROLCORE_SCRAPE_MINUTES", "0"))
 """How long every mode is scraped; `make chaos` sets it. 0 is a handful of scrapes."""

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.standin.running import running_standin
 from exporter.collectors import discover
 from exporter.settings import Scope
-from tests.integration.exporter.running import running_exporter
+from tests.fakes.running_exporter import running_exporter
 from tools.servers.postgres import PostgresServer
+from tools.standin.running import running_standin
 
 pytestmark = pytest.mark.timeout(180)
 SIDECARS = 10

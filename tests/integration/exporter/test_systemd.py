@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.exporter.running import running_exporter
-from tests.integration.remediations.running import RemediatorServer
+from tests.fakes.running_exporter import running_exporter
+from tests.fakes.running_remediator import RemediatorServer
 from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)

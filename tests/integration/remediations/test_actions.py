@@ -12,7 +12,6 @@ import pytest
 from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
 from chassis.kubernetes.client import KubernetesClient
-from demo.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
 from remediations.core.action import ActionInput
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
@@ -25,6 +24,7 @@ from remediations.facts.kubernetes.effects import Standing, ask_effect
 from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
 from tests.fakes.decisions import facts
 from tools.slowness import scaled
+from tools.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
 
 DEPLOYMENT = """
 apiVersion: apps/v1

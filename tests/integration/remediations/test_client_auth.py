@@ -20,10 +20,10 @@ from remediations.metrics import Telemetry
 from remediations.notifications.alertmanager import Announcer
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from tests.fakes.decisions import an_alert
-from tests.fakes.telling import a_hold, told
+from tests.fakes.notifications import a_hold, told
+from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import an_alert as an_alert_of_the_webhook
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import RemediatorServer
-from tests.integration.remediations.running import an_alert as an_alert_of_the_webhook
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.certificates import make_serving_pair
 from tools.servers.prometheus import PrometheusServer

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.running_remediator import POLICIES, TOKEN, RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import POLICIES, TOKEN, RemediatorServer, an_alert
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.process import Process
 from tools.slowness import scaled

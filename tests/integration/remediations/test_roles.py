@@ -11,8 +11,8 @@ import bcrypt
 import pytest
 import yaml
 
+from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
-from tests.integration.remediations.running import TOKEN, RemediatorServer, an_alert
 from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(scaled(60))

@@ -12,7 +12,7 @@ from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tools.build import locate
 from tools.slowness import scaled
-from tools.windows import divide_folder
+from tools.time_scale import divide_folder
 
 RULES = Path(__file__).parents[3] / "rules"
 DEBIAN = Path("/usr/bin/promtool")

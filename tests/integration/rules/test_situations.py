@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.build import locate
-from tools.published import RULES
+from tools.catalogue import RULES
 from tools.situations import cases_of, document, fresh
 from tools.slowness import scaled
 

@@ -12,7 +12,7 @@ from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import State
 from remediations.notifications.alerts import Standing, announce, to_wire
 from tests.fakes.decisions import NOW, an_alert, restart_policy
-from tests.fakes.telling import a_hold, a_verdict, a_write, an_act, told
+from tests.fakes.notifications import a_hold, a_verdict, a_write, an_act, told
 
 LEAST = 600.0
 

@@ -15,7 +15,7 @@ from remediations.notifications.alertmanager import LIFETIME_SECONDS, RESEND_SEC
 from remediations.settings import AlertmanagerSettings
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.decisions import NOW
-from tests.fakes.telling import Alertmanagers, a_hold, a_verdict, a_write, an_act, told
+from tests.fakes.notifications import Alertmanagers, a_hold, a_verdict, a_write, an_act, told
 
 ONE, TWO = "http://am-0:9093", "http://sam:planted@am-1:9093/prefix"
 GONE = TransientError(Reason.REFUSED, "connection refused")

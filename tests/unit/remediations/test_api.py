@@ -13,7 +13,7 @@ from remediations.journal.approvals import proposal_data
 from remediations.journal.port import Change
 from remediations.shipped import read_openapi
 from tests.fakes.decisions import NOW
-from tests.fakes.served import GOOD, RIGHT, Running, running
+from tests.fakes.http_server import GOOD, RIGHT, Running, running
 from tests.unit.remediations.test_answers import PLAN
 
 DOCUMENT = json.loads(read_openapi())

@@ -14,7 +14,7 @@ from remediations.core.guard import GuardInput
 from remediations.core.model.decision import Act, Hold
 from remediations.core.model.facts import Facts, Sights
 from tests.fakes.decisions import unknown
-from tests.fakes.situations import Situation, requests_of
+from tests.fakes.scenario_files import Situation, requests_of
 
 POLICIES = {
     "restart_workload": "restart-api",

@@ -25,8 +25,7 @@ from remediations.core.model.remediation import CLOSED, IN_FLIGHT, Outcome, Stat
 from remediations.engine.engine import LOOK_SECONDS
 from tests.fakes.decisions import API, LABELS, SAM, restart_policy
 from tests.fakes.engine import Fuse, Killed, MortalJournal, World, a_world
-from tests.fakes.kubernetes import DEPLOYMENT
-from tests.fakes.machine import (
+from tests.fakes.engine_world import (
     LONGEST_SECONDS,
     MOST_POINTS,
     POLICIES,
@@ -37,6 +36,7 @@ from tests.fakes.machine import (
     calling_policy,
     stall,
 )
+from tests.fakes.kubernetes import DEPLOYMENT
 
 T = TypeVar("T")
 

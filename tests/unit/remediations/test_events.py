@@ -17,7 +17,7 @@ from remediations.notifications.kubernetes_events import LATE_SECONDS, MAX_WAITI
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.decisions import NOW, restart_policy
 from tests.fakes.kubernetes import FakeCluster
-from tests.fakes.telling import REPAIRED, a_hold, a_verdict, a_write, told
+from tests.fakes.notifications import REPAIRED, a_hold, a_verdict, a_write, told
 
 PLACE = "/api/v1/namespaces/control-core/events"
 FORBIDDEN = PermanentError(Reason.PERMISSION, "HTTP status 403: events is forbidden")

@@ -10,7 +10,7 @@ from remediations.core.model.remediation import State
 from remediations.core.policies.policy import Rung
 from remediations.notifications.timeline import MAX_TEXT, MomentKind, harmless
 from tests.fakes.decisions import API, NOW, restart_policy
-from tests.fakes.telling import REPAIRED, a_hold, a_verdict, a_write, an_act, told
+from tests.fakes.notifications import REPAIRED, a_hold, a_verdict, a_write, an_act, told
 
 
 def kinds(*records, **changes):

@@ -8,7 +8,7 @@ from remediations.core.decision_inputs import facts_from_data, facts_to_data, fr
 from remediations.core.guard import GuardInput
 from remediations.core.model.errors import JournalError
 from tests.fakes.decisions import facts
-from tests.fakes.situations import read_situations, requests_of
+from tests.fakes.scenario_files import read_situations, requests_of
 
 REQUESTS = [(item.name, request) for item in read_situations() for request in requests_of(item)]
 

@@ -14,7 +14,7 @@ from remediations.core.decide import ACTIONS, GUARDS, judge
 from remediations.core.guard import GuardSpec
 from remediations.core.model.decision import Act, Hold
 from remediations.core.model.reasons import HoldReason
-from tests.fakes.situations import NOBODY, Situation, read_situations, requests_of
+from tests.fakes.scenario_files import NOBODY, Situation, read_situations, requests_of
 
 SITUATIONS = read_situations()
 RULES = Path(__file__).parents[3] / "rules"

@@ -22,7 +22,7 @@ from remediations.journal.sqlite.adapter import open_journal
 from remediations.metrics import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import LABELS, a_policy_set
-from tests.fakes.served import GOOD, RIGHT, TOKEN, Running, looking, running
+from tests.fakes.http_server import GOOD, RIGHT, TOKEN, Running, looking, running
 
 
 @pytest.fixture

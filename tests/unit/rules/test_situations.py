@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools.published import asked_names
+from tools.catalogue import asked_names
 from tools.situations import SITUATIONS, STALE, alerts, collectors_of, rules_by_file, table
 
 RULES = [

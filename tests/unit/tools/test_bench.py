@@ -10,7 +10,7 @@ import pytest
 from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesSettings
 from exporter.collectors.policy_engine.policy import PolicySettings
 from tools.bench import __main__ as bench
-from tools.bench import age, bouncers, database, farm, frozen, growth, harm, memory, scrape
+from tools.bench import age, api_impact, bouncers, database, fake_bouncers, growth, memory, scrape, stopped_backends
 from tools.bench.load import Spread
 from tools.bench.section import Options, Section, Target, at_least, at_most, table
 
@@ -83,9 +83,9 @@ def test_growth_target_is_that_of_the_largest_page() -> None:
 
 
 def test_frozen_backend_that_is_told_too_late_or_never_does_not_hold() -> None:
-    told = [frozen.Verdict("x", 10.0, seconds) for seconds in (11.9, 12.1, None)]
-    assert verdicts(frozen.judge(spread(1, 4.9), told)) == [True, True, False, False]
-    assert verdicts(frozen.judge(spread(1, 5.1), [])) == [False]
+    told = [stopped_backends.Verdict("x", 10.0, seconds) for seconds in (11.9, 12.1, None)]
+    assert verdicts(stopped_backends.judge(spread(1, 4.9), told)) == [True, True, False, False]
+    assert verdicts(stopped_backends.judge(spread(1, 5.1), [])) == [False]
 
 
 def probing(rounds: tuple[float, ...], failures: int, sockets: int) -> bouncers.Probing:
@@ -104,14 +104,14 @@ def test_bench_of_bouncers_names_the_shipped_concurrency() -> None:
 
 
 async def test_farm_answers_as_a_bouncer_does() -> None:
-    answers = await farm.make_answers()
-    allowed = farm.choose(answers, b"/7/api/v1/authorize", b'{"user":{"id":"canary-allow"}}')
-    denied = farm.choose(answers, b"/7/api/v1/authorize", b'{"user":{"id":"canary-deny"}}')
+    answers = await fake_bouncers.make_answers()
+    allowed = fake_bouncers.choose(answers, b"/7/api/v1/authorize", b'{"user":{"id":"canary-allow"}}')
+    denied = fake_bouncers.choose(answers, b"/7/api/v1/authorize", b'{"user":{"id":"canary-deny"}}')
     assert b'"allow": true' in allowed
     assert b'"allow": false' in denied
-    assert b'"status": "healthy"' in farm.choose(answers, b"/7/health", b"")
-    assert b'"decision_cache"' in farm.choose(answers, b"/7/api/v1/metrics", b"")
-    assert farm.choose(answers, b"/7/elsewhere", b"") == farm.NOT_FOUND
+    assert b'"status": "healthy"' in fake_bouncers.choose(answers, b"/7/health", b"")
+    assert b'"decision_cache"' in fake_bouncers.choose(answers, b"/7/api/v1/metrics", b"")
+    assert fake_bouncers.choose(answers, b"/7/elsewhere", b"") == fake_bouncers.NOT_FOUND
 
 
 def test_ages_hold_up_to_a_second_for_who_is_to_be_served_and_never_collect_twice() -> None:
@@ -157,8 +157,12 @@ def test_statements_are_told_by_the_minute_on_one_short_line() -> None:
 
 
 def test_harm_is_judged_against_the_api_alone_and_must_be_visible() -> None:
-    alone, ours = harm.Health(harm.ALONE, spread(1, 10)), harm.Health(harm.OURS, spread(1, 14))
-    naive = harm.Health(harm.NAIVE, spread(9000, 9000))
-    assert verdicts(harm.judge([alone, ours, naive])) == [True, True, True]
-    harmful = harm.Health(harm.OURS, spread(1, 5000))
-    assert verdicts(harm.judge([alone, harmful, harm.Health(harm.NAIVE, spread(1, 10))])) == [False, False, False]
+    alone, ours = api_impact.Health(api_impact.ALONE, spread(1, 10)), api_impact.Health(api_impact.OURS, spread(1, 14))
+    naive = api_impact.Health(api_impact.NAIVE, spread(9000, 9000))
+    assert verdicts(api_impact.judge([alone, ours, naive])) == [True, True, True]
+    harmful = api_impact.Health(api_impact.OURS, spread(1, 5000))
+    assert verdicts(api_impact.judge([alone, harmful, api_impact.Health(api_impact.NAIVE, spread(1, 10))])) == [
+        False,
+        False,
+        False,
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.waiting import wait_for
-from tools.servers import leash
+from tools.servers import orphan_cleanup
 from tools.servers.process import Command, Process, ServerError, make_folder, remove_folder
 from tools.slowness import scaled
 
@@ -78,18 +78,18 @@ def test_folder_is_removed_with_its_files():
 def test_watcher_spares_what_was_released(tmp_path):
     """The watcher of a parent that ended in order touches neither a released process nor a stranger of that number."""
     with subprocess.Popen(["sleep", "600"]) as stranger:
-        start = leash.process_start(stranger.pid)
+        start = orphan_cleanup.process_start(stranger.pid)
         notes = (
             f"+process {stranger.pid} {start} 15\n-process {stranger.pid}\n"
             f"+process {stranger.pid} {start + 1} 15\n"
             f"+folder {tmp_path}\n-folder {tmp_path}\n"
         )
-        subprocess.run([sys.executable, "-I", "-S", leash.__file__], input=notes, text=True, check=True)
+        subprocess.run([sys.executable, "-I", "-S", orphan_cleanup.__file__], input=notes, text=True, check=True)
         assert stranger.poll() is None
         assert tmp_path.is_dir()
 
         notes = f"+process {stranger.pid} {start} 15\n+folder {tmp_path}\n"
-        subprocess.run([sys.executable, "-I", "-S", leash.__file__], input=notes, text=True, check=True)
+        subprocess.run([sys.executable, "-I", "-S", orphan_cleanup.__file__], input=notes, text=True, check=True)
         assert stranger.wait() == -15
         assert not tmp_path.exists()
 

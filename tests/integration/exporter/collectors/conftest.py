@@ -11,12 +11,12 @@ import pytest
 
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
-from demo.standin.database import install_schema
-from demo.standin.running import Options, StandIn, running_standin
 from exporter.collectors import discover
 from exporter.commands import grants
 from tests.fakes.short_rows import allow_short_rows
 from tools.servers.postgres import PASSWORD
+from tools.standin.database import install_schema
+from tools.standin.running import Options, StandIn, running_standin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

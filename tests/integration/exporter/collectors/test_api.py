@@ -7,7 +7,6 @@ import pytest
 from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
 from chassis.postgres.session import PostgresSession
-from demo.standin.running import Options, running_standin
 from exporter.collectors.control_plane.api import ApiCollector, ApiCollectorSettings
 from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from exporter.settings import ApiSettings, ExporterSettings
@@ -15,6 +14,7 @@ from exporter.sources.sources import DatabaseHealth
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.redis import RedisServer
 from tools.slowness import scaled
+from tools.standin.running import Options, running_standin
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chassis.http.client import Call, HttpClient
-from demo.standin.running import Options, running_standin
 from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
+from tools.standin.running import Options, running_standin
 
 RUNNING, ENTRIES = "controlcore_bouncers_running", "controlcore_bouncer_decision_cache_entries"
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens

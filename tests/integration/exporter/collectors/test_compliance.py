@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chassis.errors import Reason
-from demo.standin.manifests import Shape, build_manifests
 from exporter.collectors.operations.compliance import ComplianceCollector, ComplianceSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.collectors.accounts import ACCOUNT, GROUP, account_for, role_with, sources_of
+from tools.standin.manifests import Shape, build_manifests
 
 API = "control-plane-api"
 CHECK, DROPS = "controlcore_compliance_check", "controlcore_config_drop_tables_enabled"

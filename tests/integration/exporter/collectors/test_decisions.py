@@ -7,10 +7,10 @@ import psycopg
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from demo.standin.database import drop_tables
 from exporter.collectors.product_tables.decisions import DecisionsCollector, DecisionsSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import make_sources, samples, value
+from tools.standin.database import drop_tables
 
 DECISIONS, LAST = "controlcore_policy_decisions_total", "controlcore_audit_last_event_timestamp_seconds"
 EVENTS, GENERATION = "controlcore_audit_events_total", "controlcore_schema_generation"

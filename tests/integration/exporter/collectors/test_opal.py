@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from chassis.http.client import HttpClient
-from demo.standin.running import Options, running_standin
 from exporter.collectors.policy_engine.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import make_sources, value
 from tools.slowness import scaled
+from tools.standin.running import Options, running_standin
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,19 +7,19 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.http.client import HttpClient
-from demo.standin.running import Options, running_standin
 from exporter.collectors.policy_engine.policy import PolicyCollector, PolicySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
 from tools.servers.opa import OpaServer
 from tools.slowness import scaled
+from tools.standin.running import Options, running_standin
 
 pytestmark = pytest.mark.timeout(60)
 
 PRODUCTION = "bouncer-production"
 UP, ENGINE = "controlcore_bouncer_up", "controlcore_policy_engine_up"
 SUCCESS, RESULTS = "controlcore_policy_probe_success", "controlcore_policy_probe_results_total"
-POLICY = Path(__file__).parents[4] / "demo" / "standin" / "policy.rego"
+POLICY = Path(__file__).parents[4] / "tools" / "standin" / "policy.rego"
 STAGES = "controlcore_policy_probe_stage_seconds_total"
 STAGE_ANSWERS = "controlcore_policy_probe_stage_answers_total"
 MISMATCHES, GUIDE = "controlcore_policy_probe_mismatches_total", "policy_evaluation_duration_seconds"

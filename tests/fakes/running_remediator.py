@@ -1,0 +1,150 @@
+"""The remediator as its user runs it: a process of its own, a journal on disk, asked over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sqlite3
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.servers.http_json import is_answered
+from tools.servers.ports import free_port
+from tools.servers.process import Command, Server
+from tools.slowness import scaled
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "a-token-of-the-test-0001"
+POLICIES = """
+identity: ['cluster="test"']
+policies:
+  - name: restart-api
+    action: restart_workload
+    mode: auto
+    targets: [{namespace: control-core, kind: Deployment, name: control-plane-api}]
+    condition: {promql: fault, collectors: [api]}
+    verify: {promql: well, collectors: [api]}
+    witnesses: [{name: pods, kind: pods_ready}]
+"""
+
+
+class RemediatorServer(Server):
+    """One remediator; `policies` and `settings` are its two files."""
+
+    name = "remediator"
+
+    def __init__(self, policies: str = POLICIES, settings: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.program: tuple[str, ...] = (sys.executable, "-m", "remediations")
+        """What starts it; `tests.fakes.fake_host` starts it on a host of other habits."""
+        self.environment: dict[str, str] = {}
+        self.policies = policies
+        self._settings = settings or {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def journal_path(self) -> Path:
+        return self.folder / "journal.db"
+
+    @property
+    def token_path(self) -> Path:
+        return self.folder / "token"
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def policies_path(self) -> Path:
+        return self.folder / "policies.yaml"
+
+    def prepare(self) -> None:
+        self.port = free_port()
+        self.token_path.write_text(TOKEN)
+        self.policies_path.write_text(self.policies)
+        settings: dict[str, Any] = {
+            "server": {
+                "host": "127.0.0.1",
+                "port": self.port,
+                "token_file": str(self.token_path),
+                "roles": {"approve": {"token_files": [str(self.token_path)]}},
+            },
+            "journal": {"path": str(self.journal_path), "is_ephemeral_accepted": True},
+            "policies_file": str(self.policies_path),
+            "prometheus": {"url": "http://127.0.0.1:9"},
+            "log": {"form": "json"},
+        }
+        for name, value in self._settings.items():
+            both = isinstance(value, dict) and isinstance(settings.get(name), dict)
+            settings[name] = {**settings[name], **value} if both else value
+        self.config_path.write_text(yaml.safe_dump(settings))
+
+    def describe(self) -> Command:
+        return Command(
+            (*self.program, "serve", "--config.file", str(self.config_path)),
+            environment=self.environment,
+            working_directory=ROOT,
+        )
+
+    def is_ready(self) -> bool:
+        return is_answered(f"{self.url}/-/healthy")
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """A command line beside the running program."""
+        return (sys.executable, "-m", "remediations", "--config.file", str(self.config_path), *arguments)
+
+    def post(self, *alerts: Any, token: str | None = TOKEN, timeout_seconds: float = 15.0) -> int:
+        """Delivers alerts as Alertmanager does; the status, or 0 when nobody answered."""
+        return self.post_body(json.dumps({"version": "4", "alerts": alerts}).encode(), token, timeout_seconds)
+
+    def post_body(self, body: bytes, token: str | None = TOKEN, timeout_seconds: float = 15.0) -> int:
+        """Delivers a body as it is."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self.ask("POST", "/api/v1/alerts", body, headers, timeout_seconds)[0]
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Any = None, timeout_seconds: float = 15.0
+    ) -> tuple[int, str]:
+        """One request; status 0 when nobody answered."""
+        request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers or {})  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(request, timeout=scaled(timeout_seconds)) as answer:  # noqa: S310 - loopback
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException):
+            return 0, ""
+
+    def log(self) -> list[dict[str, Any]]:
+        """The log lines written so far."""
+        return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
+
+    def read(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the journal, read beside the running program."""
+        with closing(sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=10)) as connection:
+            return connection.execute(question, tuple(values)).fetchall()
+
+
+def an_alert(number: int = 0, **labels: str) -> dict[str, Any]:
+    """One alert about a target of its own: without `deployment` it is about the listed one."""
+    named = {"alertname": "ControlCoreApiDown", "remediation": "restart-api", "cluster": "test", **labels}
+    return {
+        "status": "firing",
+        "labels": named,
+        "annotations": {"summary": "The control-plane API does not answer. " * 10},
+        "startsAt": "2026-11-23T10:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus.example/graph?g0.expr=controlcore_api_reachable" + "x" * 300,
+        "fingerprint": f"{number:016x}",
+    }
