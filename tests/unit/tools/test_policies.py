@@ -19,8 +19,8 @@ from remediations.core.policies.policy import Policy, PolicySet
 from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tests.fakes.json_schema import find_faults
-from tests.unit.remediations import test_policy, test_policy_sections
-from tests.unit.remediations.test_policy import ABSENT, DOCUMENT, RESTART, SCALE, changed
+from tests.unit.remediations.core.policies import test_reader, test_sections
+from tests.unit.remediations.core.policies.test_reader import ABSENT, DOCUMENT, RESTART, SCALE, changed
 from tools.policies.page import PAGE, render_page
 from tools.policies.schema import FILE, build_schema, render_schema
 
@@ -47,13 +47,13 @@ BEYOND = {
 
 def document_of(top: Any, **changes: Any) -> Any:
     """A whole file of one policy, in the words of the tests of the sections."""
-    return {"policies": [test_policy_sections.POLICY | changes], **(top or {})}
+    return {"policies": [test_sections.POLICY | changes], **(top or {})}
 
 
 FAULTY = [
-    *((fault, changed(path, value)) for path, value, fault in test_policy.FAULTS),
-    *((fault, document_of({}, **change)) for change, fault in test_policy_sections.POLICY_FAULTS),
-    *((fault, document_of(top)) for top, fault in test_policy_sections.TOP_FAULTS),
+    *((fault, changed(path, value)) for path, value, fault in test_reader.FAULTS),
+    *((fault, document_of({}, **change)) for change, fault in test_sections.POLICY_FAULTS),
+    *((fault, document_of(top)) for top, fault in test_sections.TOP_FAULTS),
 ]
 
 

@@ -6,7 +6,7 @@ from exporter.collectors import discover
 from exporter.commands.metrics_reference import write
 from tests.fakes.collector import ScriptedCollector
 
-PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[4] / "docs" / "metrics.md"
 
 
 def test_committed_page_is_what_the_code_declares() -> None:

@@ -16,7 +16,7 @@ from remediations.journal.port import Change
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation, facts, restart_policy
 from tests.fakes.http_server import GOOD, RIGHT, Running, running
 from tests.fakes.running_remediator import POLICIES
-from tests.unit.remediations.test_api import answer_schema, call, check, held
+from tests.unit.remediations.http.test_api import answer_schema, call, check, held
 
 PLAN, CHECK = "/api/v1/plan", "/api/v1/check-config"
 PAYLOAD = {"version": "4", "alerts": [GOOD]}

@@ -11,7 +11,7 @@ import pytest
 
 from chassis.process.loop_watchdog import LoopWatchdog
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PROGRAM = """
 import asyncio, re, time
 from chassis.process import loop_watchdog

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tools.servers.certificates import KeyPair
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 READ = """
 import sys
 from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes.engine import LEASE_SECONDS
-from tests.unit.remediations.test_engine_machine import EngineMachine
+from tests.unit.remediations.engine.test_engine_machine import EngineMachine
 
 
 @pytest.mark.parametrize("is_reached", [True, False], ids=["reached", "lost"])

@@ -12,7 +12,7 @@ import pytest
 from chassis.process.lifecycle import SystemdNotifier
 from tools.slowness import scaled
 
-UNITS = Path(__file__).parents[3] / "docs" / "systemd"
+UNITS = Path(__file__).parents[4] / "docs" / "systemd"
 
 
 def test_every_state_is_one_datagram(listening: socket.socket) -> None:

@@ -22,7 +22,7 @@ from remediations.journal.sqlite.adapter import open_journal
 from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, an_alert, facts, restart_policy
 from tests.fakes.running_remediator import POLICIES
 from tests.fakes.running_remediator import an_alert as a_payload_alert
-from tests.unit.remediations.test_answers import PLAN
+from tests.unit.remediations.journal.test_approvals import PLAN
 from tests.unit.remediations.test_main import run
 
 pytestmark = pytest.mark.timeout(30)

@@ -11,7 +11,7 @@ from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_remediation, an_alert, ask, facts
 
-RULES = Path(__file__).parents[4] / "rules" / "controlcore-remediator.yml"
+RULES = Path(__file__).parents[5] / "rules" / "controlcore-remediator.yml"
 OURS = Target("ops", "Deployment", "remediator-of-us")
 
 

@@ -14,7 +14,7 @@ from remediations.journal.port import Change
 from remediations.shipped import read_openapi
 from tests.fakes.decisions import NOW
 from tests.fakes.http_server import GOOD, RIGHT, Running, running
-from tests.unit.remediations.test_answers import PLAN
+from tests.unit.remediations.journal.test_approvals import PLAN
 
 DOCUMENT = json.loads(read_openapi())
 OPEN_ROUTES = {"/", "/metrics", "/-/healthy", "/-/ready"}

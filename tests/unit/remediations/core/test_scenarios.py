@@ -17,7 +17,7 @@ from remediations.core.model.reasons import HoldReason
 from tests.fakes.scenario_files import NOBODY, Situation, read_situations, requests_of
 
 SITUATIONS = read_situations()
-RULES = Path(__file__).parents[3] / "rules"
+RULES = Path(__file__).parents[4] / "rules"
 ALERTS = [
     rule
     for path in sorted(RULES.glob("*.yml"))

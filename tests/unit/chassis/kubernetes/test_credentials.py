@@ -22,7 +22,7 @@ from chassis.kubernetes.kubeconfig import from_kubeconfig
 from tests.fakes.clock import ManualClock
 from tools.servers.certificates import make_serving_pair
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SERVER = "https://127.0.0.1:1"
 PLUG_IN = """
 import json, sys

@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import Reason
 from exporter.results.record import Outcome, Record, past_of
 from tests.fakes.collector import ScriptedCollector
-from tests.unit.exporter.test_server import World, ask, asking
+from tests.unit.exporter.http.test_server import World, ask, asking
 
 
 async def test_debug_page_tells_the_last_results_as_text_and_json() -> None:

@@ -9,7 +9,7 @@ from exporter.collectors.redis.info import INFO_METRICS, read_server
 from exporter.collectors.redis.info import read_info as read_info_at
 from exporter.items import counting
 from tests.fakes.sources import samples, value
-from tests.unit.exporter.collectors.test_redis import INFO
+from tests.unit.exporter.collectors.redis.test_redis import INFO
 
 NOW = 1_767_000_060.0
 LOG_SUCCESS = "controlcore_redis_append_log_last_write_successful"

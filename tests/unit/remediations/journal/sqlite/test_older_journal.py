@@ -17,7 +17,7 @@ from remediations.journal.sqlite.adapter import open_journal
 from remediations.journal.sqlite.migrations import MIGRATIONS
 from tests.fakes.decisions import NOW, SAM
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 WRITTEN_BEFORE = ROOT / "tests" / "fixtures" / "journal" / "dac4849.sql"
 DOCUMENTATION = ROOT / "docs" / "remediations" / "README.md"
 KNOWN_BEFORE = 2
