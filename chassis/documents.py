@@ -77,7 +77,7 @@ class ItemReader:
         self._bytes = codecs.getincrementaldecoder("utf-8")()
         self._json = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
         self._text = ""
-        self._state = _State.START
+        self._state = _ParseState.START
 
     def feed(self, piece: bytes, *, is_last: bool = False) -> list[Any]:
         """The items that end in this piece of the body; raises DocumentError."""
@@ -88,7 +88,7 @@ class ItemReader:
         items = list(self._items(is_last=is_last))
         if len(self._text) > MAX_ITEM_CHARACTERS:
             raise DocumentError(f"an item is larger than {MAX_ITEM_CHARACTERS} characters")
-        if is_last and (self._state is not _State.END or self._text):
+        if is_last and (self._state is not _ParseState.END or self._text):
             raise DocumentError("not a JSON list, or not all of it")
         return items
 
@@ -101,7 +101,7 @@ class ItemReader:
                 self._state = following
                 position = _after_space(self._text, position + 1)
                 continue
-            if self._state not in {_State.FIRST, _State.ITEM}:
+            if self._state not in {_ParseState.FIRST, _ParseState.ITEM}:
                 raise DocumentError("not a JSON list")
             try:
                 value, end = self._json.raw_decode(self._text, position)
@@ -113,12 +113,12 @@ class ItemReader:
                 break  # a number may go on
             require_shallow(value)
             yield value
-            self._state = _State.COMMA
+            self._state = _ParseState.COMMA
             position = _after_space(self._text, end)
         self._text = self._text[position:]
 
 
-class _State(Enum):
+class _ParseState(Enum):
     """What comes next in a JSON list."""
 
     START = auto()
@@ -131,10 +131,10 @@ class _State(Enum):
 
 
 _FOLLOWING = {
-    (_State.START, "["): _State.FIRST,
-    (_State.FIRST, "]"): _State.END,
-    (_State.COMMA, ","): _State.ITEM,
-    (_State.COMMA, "]"): _State.END,
+    (_ParseState.START, "["): _ParseState.FIRST,
+    (_ParseState.FIRST, "]"): _ParseState.END,
+    (_ParseState.COMMA, ","): _ParseState.ITEM,
+    (_ParseState.COMMA, "]"): _ParseState.END,
 }
 
 

@@ -57,7 +57,7 @@ CONNECTION_REASONS = (
     Reason.MISSING,
     Reason.INTERNAL,
 )
-"""Every way in which connecting to PostgreSQL or Redis fails; a counter of failures is born at 0 for each."""
+"""Every way in which connecting to PostgreSQL or Redis fails; a counter of failures starts at 0 for each."""
 
 
 class ControlCoreError(Exception):

@@ -1,7 +1,7 @@
 """What a metric is, and what a collector hands over: immutable values, no I/O.
 
 A collector declares its metrics once (`Metric`), and returns `Family` values that carry samples. Counters and
-histograms keep their state between collections in `Counter` and `Histogram`, which are born at 0 for every label set
+histograms keep their state between collections in `Counter` and `Histogram`, which are initialised to 0 for every label set
 named in advance, so that the first increase is seen by `increase()`.
 """
 
@@ -91,12 +91,12 @@ class Family:
 
 @dataclass(slots=True)
 class Counter:
-    """A counter that lives as long as the process. Label sets given to `born` exist from the start with 0."""
+    """A counter that lives as long as the process. Label sets given to `initialise` exist from the start with 0."""
 
     metric: Metric
     values: dict[LabelValues, float] = field(default_factory=dict)
 
-    def born(self, label_sets: Iterable[Sequence[str]]) -> Counter:
+    def initialise(self, label_sets: Iterable[Sequence[str]]) -> Counter:
         """Itself, with these label sets at 0."""
         for labels in label_sets:
             self.values.setdefault(tuple(labels), 0.0)
@@ -122,7 +122,7 @@ class Histogram:
     counts: dict[LabelValues, list[int]] = field(default_factory=dict)
     totals: dict[LabelValues, float] = field(default_factory=dict)
 
-    def born(self, label_sets: Iterable[Sequence[str]]) -> Histogram:
+    def initialise(self, label_sets: Iterable[Sequence[str]]) -> Histogram:
         """Itself, with these label sets at 0."""
         for labels in label_sets:
             self._row(tuple(labels))

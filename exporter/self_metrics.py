@@ -217,7 +217,7 @@ class Refusal(StrEnum):
     UNKNOWN_TARGET = "unknown_target"
 
 
-BORN_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)
+INITIAL_REASONS = (Reason.TIMEOUT, Reason.REFUSED, Reason.AUTH, Reason.INTERNAL)
 """Reasons whose counters exist from the start for each collector; the others appear with their first failure."""
 
 

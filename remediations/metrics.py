@@ -93,7 +93,7 @@ class ActionOutcome(StrEnum):
 
 
 @dataclass(slots=True, eq=False)
-class _Standing(Collector):
+class _JournalGauges(Collector):
     """What is true now, as far as it is known: a value that nobody knows is absent, never 0."""
 
     open: Mapping[State, int] = field(default_factory=dict)
@@ -185,7 +185,7 @@ def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
 
 
 class Telemetry:
-    """Every metric of the program, on a registry of its own. Counters are born at 0 for the given policy names.
+    """Every metric of the program, on a registry of its own. Counters start at 0 for the given policy names.
 
     Making one reads the installed version from the disk: not on the event loop.
     """
@@ -224,12 +224,12 @@ class Telemetry:
         self._to_write = self._histogram(
             "remediation_alert_to_write_seconds", "From receiving the alert to the write, holds included."
         )
-        self._standing = _Standing()
+        self._standing = _JournalGauges()
         self.registry.register(self._standing)
         self.watchdog = LoopWatchdog()
         """What is known of blocks of the event loop."""
         self.registry.register(_Loop(self))
-        self._bear(policies)
+        self._initialise(policies)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"controlcore_{name}", text, labels, registry=self.registry)
@@ -237,7 +237,7 @@ class Telemetry:
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(f"controlcore_{name}", text, labels, buckets=SECONDS, registry=self.registry)
 
-    def _bear(self, policies: Iterable[str]) -> None:
+    def _initialise(self, policies: Iterable[str]) -> None:
         """Creates the series that rates are taken of, so that a first event is an increase."""
         for notification in Notification:
             self._notifications.labels(notification.value)
@@ -253,9 +253,9 @@ class Telemetry:
             self._decisions.labels(policy, "act", "guards_passed")
             self._decisions.labels(policy, "not_needed", "condition_gone")
 
-    def bear_actions(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def initialise_actions(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Creates the series of what policies may carry out: pairs of a policy's name and an action."""
-        born = (
+        initial = (
             ActionOutcome.WRITTEN,
             ActionOutcome.SUCCEEDED,
             ActionOutcome.FAILED,
@@ -265,7 +265,7 @@ class Telemetry:
             ActionOutcome.REFUSED,
         )
         for policy, action in pairs:
-            for outcome in born:
+            for outcome in initial:
                 self._actions.labels(policy, action, outcome.value)
 
     def count_notification(self, status: Notification) -> None:

@@ -71,7 +71,7 @@ class RolesSettings(Section):
 PREFIX = "CONTROLCORE_REMEDIATOR_"
 
 
-class ServerSettings(Section):
+class RemediatorServerSettings(Section):
     """Where Alertmanager reaches us, and how it proves who it is."""
 
     host: str = ""
@@ -169,7 +169,7 @@ class AlertmanagerSettings(ClientAuthSettings):
         return labels
 
 
-class KubernetesSettings(Section):
+class RemediatorKubernetesSettings(Section):
     """The cluster that is acted on. Absent means: no orchestrator, workload actions are held."""
 
     kubeconfig: Path | None = None
@@ -180,7 +180,7 @@ class KubernetesSettings(Section):
     """Longest list of objects that is read, all pages together. A pod takes about 12 KiB. A longer list is unknown."""
 
 
-class DatabaseSettings(Section):
+class RemediatorDatabaseSettings(Section):
     """The product's database, for ending idle sessions. Absent means: such plans are refused."""
 
     url: SecretStr
@@ -221,7 +221,7 @@ class WorkerSettings(Section):
     """Pause between two looks at a remediation that is being verified."""
 
 
-class LogSettings(Section):
+class RemediatorLogSettings(Section):
     """Where log lines go and how they look."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -235,7 +235,7 @@ class RemediatorSettings(Settings):
 
     model_config = settings_config(PREFIX)
 
-    server: ServerSettings = ServerSettings()
+    server: RemediatorServerSettings = RemediatorServerSettings()
     intake: IntakeSettings = IntakeSettings()
     journal: JournalSettings = JournalSettings()
     policies_file: Path = Path("/etc/controlcore-remediator/policies.yaml")
@@ -246,12 +246,12 @@ class RemediatorSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings | None = None
     """Absent means: silences are not asked about, only alerts that Alertmanager delivers are acted on."""
-    kubernetes: KubernetesSettings | None = None
-    database: DatabaseSettings | None = None
+    kubernetes: RemediatorKubernetesSettings | None = None
+    database: RemediatorDatabaseSettings | None = None
     http_keys: tuple[HttpKeySettings, ...] = ()
     """Keys for what policies call, each bound to one origin."""
     worker: WorkerSettings = WorkerSettings()
-    log: LogSettings = LogSettings()
+    log: RemediatorLogSettings = RemediatorLogSettings()
 
     def token_files(self) -> tuple[Path, ...]:
         """Every file whose token is accepted; empty when no credential is configured."""

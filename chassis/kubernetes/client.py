@@ -19,7 +19,7 @@ from yarl import URL
 from chassis.documents import DocumentError, TooManyValuesError, parse_json
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from chassis.http.client import USER_AGENT, status_error, translate
-from chassis.kubernetes.credentials import Access, in_cluster, opened
+from chassis.kubernetes.credentials import ApiAccess, in_cluster, opened
 from chassis.kubernetes.kubeconfig import from_kubeconfig
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 
 
-class Answer(dict[str, Any]):
+class WrittenObject(dict[str, Any]):
     """A JSON object as the API returned it to a write, with the warnings that came beside it."""
 
     warnings: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class KubernetesClient:
     http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
-    def __init__(self, access: Access, max_list_bytes: int = MAX_LIST_BYTES) -> None:
+    def __init__(self, access: ApiAccess, max_list_bytes: int = MAX_LIST_BYTES) -> None:
         self._access = access
         self._max_list_bytes = max_list_bytes
 
@@ -273,7 +273,7 @@ def _read_warnings(values: Sequence[str]) -> tuple[str, ...]:
 
 def _written(reply: Reply) -> JsonObject:
     """The object as it then is, with the warnings that came beside it."""
-    answer = Answer(_object(reply.body))
+    answer = WrittenObject(_object(reply.body))
     answer.warnings = reply.warnings
     return answer
 

@@ -62,7 +62,7 @@ class Credentials:
     """Reads the files anew; raises ConfigError. None for credentials that cannot change."""
 
 
-class Access:
+class ApiAccess:
     """Connections to one API server and the credentials for them. Made by `opened()`."""
 
     def __init__(self, credentials: Credentials, connections: Connections, clock: Clock) -> None:
@@ -205,10 +205,10 @@ def _with_given(files: Credentials, given: Given) -> Credentials:
 @asynccontextmanager
 async def opened(
     credentials: Credentials, clock: Clock | None = None, *, max_age_seconds: float = MAX_AGE_SECONDS
-) -> AsyncIterator[Access]:
+) -> AsyncIterator[ApiAccess]:
     """Opens the connections and closes them at exit. Raises ConfigError when a plug-in does not give credentials."""
     async with Connections.opened(max_connections=MAX_CONNECTIONS, max_age_seconds=max_age_seconds) as connections:
-        access = Access(credentials, connections, clock or SystemClock())
+        access = ApiAccess(credentials, connections, clock or SystemClock())
         await access.start()
         yield access
 

@@ -55,7 +55,7 @@ class SslMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PostgresTarget:
     """An address taken apart."""
 
     user: str
@@ -94,7 +94,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresAddress(Address[Target]):
+class PostgresAddress(Address[PostgresTarget]):
     """Where a database is and who asks.
 
     The URL is `postgresql://user:password@host:port/database?sslmode=…`; a driver suffix (`postgresql+psycopg2`) is
@@ -111,7 +111,7 @@ class PostgresAddress(Address[Target]):
     lock_timeout_seconds: float = 1.0
     """How long a query may wait for a lock; statistics must never queue behind a migration."""
 
-    def read(self, faults: list[Fault]) -> Target | None:
+    def read(self, faults: list[Fault]) -> PostgresTarget | None:
         """The URL taken apart, with every fault added to `faults`."""
         url, setting = split_url(self.url, self.setting, faults), self.setting
         if url is None:
@@ -127,7 +127,7 @@ class PostgresAddress(Address[Target]):
         return _with_session(target, url.parameters, setting, faults)
 
 
-def tls_context(target: Target) -> ssl.SSLContext:
+def tls_context(target: PostgresTarget) -> ssl.SSLContext:
     """The TLS context of a target; reads certificate files, so call it off the event loop.
 
     As in libpq, `require` verifies the chain when `sslrootcert` is given and trusts anybody otherwise. Raises
@@ -139,7 +139,7 @@ def tls_context(target: Target) -> ssl.SSLContext:
         raise PermanentError(Reason.TLS, f"cannot load the certificates: {error}") from error
 
 
-def make_context(target: Target) -> ssl.SSLContext:
+def make_context(target: PostgresTarget) -> ssl.SSLContext:
     """The same, raising what OpenSSL raises: OSError or ValueError."""
     if _is_verifying(target):
         context = ssl.create_default_context(cafile=target.ssl_root_cert)
@@ -164,7 +164,7 @@ def make_context(target: Target) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=64)
-def trust_of(target: Target) -> Trust:
+def trust_of(target: PostgresTarget) -> Trust:
     """The target's TLS context, which follows its files."""
     files = (target.ssl_root_cert, target.ssl_cert, target.ssl_key, target.ssl_crl)
     is_system = _is_verifying(target) and target.ssl_root_cert is None
@@ -172,13 +172,13 @@ def trust_of(target: Target) -> Trust:
     return Trust(make, (file for file in files if file is not None), is_system=is_system, check_seconds=0)
 
 
-def _is_verifying(target: Target) -> bool:
+def _is_verifying(target: PostgresTarget) -> bool:
     """Whether the server's certificate is verified at all."""
     is_asked = target.ssl_mode is SslMode.REQUIRE and target.ssl_root_cert is not None
     return is_asked or target.ssl_mode in {SslMode.VERIFY_CA, SslMode.VERIFY_FULL}
 
 
-def _place(url: Url, setting: str, faults: list[Fault]) -> Target:
+def _place(url: Url, setting: str, faults: list[Fault]) -> PostgresTarget:
     """Host, port, database and user; a part of the URL proper wins over its parameter."""
     parts, parameters = url.parts, url.parameters
     _, _, host_part = parts.netloc.rpartition("@")
@@ -195,10 +195,10 @@ def _place(url: Url, setting: str, faults: list[Fault]) -> Target:
         number = DEFAULT_PORT
     database = unquote(parts.path.removeprefix("/")) or parameters.get("dbname", "") or user
     password = SecretStr(unquote(parts.password or "") or parameters.get("password", ""))
-    return Target(user, database, password, host or "localhost", number)
+    return PostgresTarget(user, database, password, host or "localhost", number)
 
 
-def _with_tls(target: Target, parameters: dict[str, str], setting: str, faults: list[Fault]) -> Target:
+def _with_tls(target: PostgresTarget, parameters: dict[str, str], setting: str, faults: list[Fault]) -> PostgresTarget:
     """The target with what the URL says about TLS; SQLAlchemy's asyncpg dialect calls sslmode `ssl`."""
     text = parameters.get("sslmode") or parameters.get("ssl") or SslMode.PREFER
     try:
@@ -225,7 +225,9 @@ def _with_tls(target: Target, parameters: dict[str, str], setting: str, faults: 
     )  # fmt: skip
 
 
-def _with_session(target: Target, parameters: dict[str, str], setting: str, faults: list[Fault]) -> Target:
+def _with_session(
+    target: PostgresTarget, parameters: dict[str, str], setting: str, faults: list[Fault]
+) -> PostgresTarget:
     """The target with what the URL says about the session."""
     options = parse_options(parameters.get("options", ""), setting, faults)
     not_used = [f"{name}: {why}" for name, why in NOT_USED.items() if parameters.get(name)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from chassis.errors import PermanentError, Reason
-from chassis.postgres.address import PostgresAddress, SslMode, Target, trust_of
+from chassis.postgres.address import PostgresAddress, PostgresTarget, SslMode, trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ def _are_in_force(connection: Any) -> bool:
     return reported == "on"
 
 
-async def _connect(address: PostgresAddress, target: Target, settings: dict[str, str]) -> Any:
+async def _connect(address: PostgresAddress, target: PostgresTarget, settings: dict[str, str]) -> Any:
     """Connects with TLS, without, or with one after the other, as sslmode says."""
     password = await asyncio.to_thread(address.read_password, target)
     first, *second = _attempts(target)
@@ -125,7 +125,7 @@ async def _connect(address: PostgresAddress, target: Target, settings: dict[str,
     return connection
 
 
-def _attempts(target: Target) -> tuple[bool, ...]:
+def _attempts(target: PostgresTarget) -> tuple[bool, ...]:
     """Whether to use TLS in the first attempt, and in the second if there is one."""
     if target.host.startswith("/") or target.ssl_mode is SslMode.DISABLE:
         return (False,)
@@ -144,7 +144,7 @@ def _may_differ(error: Exception) -> bool:
     return is_refusal or isinstance(error, ssl.SSLError | ConnectionResetError)
 
 
-async def _connect_once(target: Target, password: str, settings: dict[str, str], *, is_tls: bool) -> Any:
+async def _connect_once(target: PostgresTarget, password: str, settings: dict[str, str], *, is_tls: bool) -> Any:
     """One attempt. What asyncpg finds out from environment and home when it is not given, is given."""
     tls: ssl.SSLContext | bool = False
     if is_tls:
@@ -160,7 +160,7 @@ async def _connect_once(target: Target, password: str, settings: dict[str, str],
     )  # fmt: skip
 
 
-def _settings(address: PostgresAddress, target: Target) -> dict[str, str]:
+def _settings(address: PostgresAddress, target: PostgresTarget) -> dict[str, str]:
     """The run-time parameters of the session (PostgreSQL documentation, 20.11 Client Connection Defaults)."""
     settings = dict(target.options) | {
         "application_name": address.application_name,

@@ -24,7 +24,7 @@ WITHOUT_EFFECT = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RedisTarget:
     """An address taken apart."""
 
     user: str | None
@@ -39,7 +39,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class RedisAddress(Address[Target]):
+class RedisAddress(Address[RedisTarget]):
     """Where Redis is and who asks.
 
     The URL is `redis://[user:password@]host:port/db`, `rediss://` for TLS, or `unix:///path?db=0`.
@@ -49,7 +49,7 @@ class RedisAddress(Address[Target]):
     client_name: str | None = None
     """Shown by CLIENT LIST; None sends no CLIENT SETNAME, which some access lists forbid."""
 
-    def read(self, faults: list[Fault]) -> Target | None:
+    def read(self, faults: list[Fault]) -> RedisTarget | None:
         """The URL taken apart, with every fault added to `faults`."""
         url, setting = split_url(self.url, self.setting, faults), self.setting
         if url is None:
@@ -60,7 +60,7 @@ class RedisAddress(Address[Target]):
             return None
         faults += refuse_unknown(parameters, sorted({*TLS_PARAMETERS, *PLACES}), WITHOUT_EFFECT, setting)
         is_unix, is_tls = parts.scheme == "unix", parts.scheme == "rediss"
-        return Target(
+        return RedisTarget(
             user=unquote(parts.username or "") or parameters.get("username") or None,
             password=SecretStr(unquote(parts.password or "") or parameters.get("password", "")),
             host=parts.hostname or "localhost",

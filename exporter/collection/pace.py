@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from chassis.clock import Clock
 from exporter.collection.scrape_phase import Scrapers
-from exporter.results.record import BREAKER_FAILURES, Outcome
+from exporter.results.record import BREAKER_FAILURES, CollectionOutcome
 
 BACKOFF_AFTER = 2
 """Failures in a row before the pause grows."""
@@ -40,7 +40,7 @@ EXPENSIVE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Course:
+class CollectorTiming:
     """How one collector's collections went. Times are monotonic seconds."""
 
     name: str
@@ -54,7 +54,7 @@ class Course:
     """Collections in a row that raised or were incomplete."""
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=DURATIONS_KEPT))
 
-    def note(self, outcome: Outcome) -> None:
+    def note(self, outcome: CollectionOutcome) -> None:
         """Takes over how a collection ended."""
         self.began = outcome.began_monotonic
         self.durations.append(outcome.duration_seconds)
@@ -82,21 +82,21 @@ class Course:
 
 
 @dataclass(slots=True)
-class Revivals:
+class RecoveryCounter:
     """Knows when a component last came back: collectors that failed before are then asked again soon."""
 
     last_monotonic: float | None = None
     """End of the collection that found a component up which was down before; None before there was one."""
     _up: dict[str, bool] = field(default_factory=dict)
 
-    def note(self, outcome: Outcome) -> None:
+    def note(self, outcome: CollectionOutcome) -> None:
         """Takes over what a collection says of components."""
         for component, is_up in outcome.components.items():
             if is_up and self._up.get(component) is False:
                 self.last_monotonic = outcome.began_monotonic + outcome.duration_seconds
             self._up[component] = is_up
 
-    def is_news_for(self, course: Course) -> bool:
+    def is_news_for(self, course: CollectorTiming) -> bool:
         """Whether a component came back after the collector's last collection began, and that one failed."""
         return course.retries > 0 and self.last_monotonic is not None and self.last_monotonic > course.began
 
@@ -106,10 +106,10 @@ class Pace:
 
     def __init__(self, clock: Clock, spread: Callable[[], float]) -> None:
         self.clock = clock
-        self.revivals = Revivals()
+        self.revivals = RecoveryCounter()
         self._spread = spread
 
-    async def rest(self, course: Course) -> None:
+    async def rest(self, course: CollectorTiming) -> None:
         """Returns when the collector should collect again: for one that failed, also when a component came back."""
         distance = course.backoff_seconds(self._spread())
         is_regular = distance == course.interval_seconds
@@ -120,7 +120,7 @@ class Pace:
         while not self.revivals.is_news_for(course) and (left := until - self.clock.monotonic()) > 0:
             await self.clock.sleep(min(REVIVAL_CHECK_SECONDS, left))
 
-    def next_start(self, course: Course) -> float:
+    def next_start(self, course: CollectorTiming) -> float:
         """When the next collection starts; may be past."""
         return course.began + course.interval_seconds
 
@@ -128,7 +128,7 @@ class Pace:
         """How long a collection that starts now may take."""
         return timeout_seconds
 
-    def end(self, course: Course, outcome: Outcome) -> None:
+    def end(self, course: CollectorTiming, outcome: CollectionOutcome) -> None:
         """A collection ended."""
         self.revivals.note(outcome)
         course.note(outcome)
@@ -141,7 +141,7 @@ class PhasePace(Pace):
         super().__init__(clock, spread)
         self._scrapers = scrapers
 
-    def next_start(self, course: Course) -> float:
+    def next_start(self, course: CollectorTiming) -> float:
         """So long before the scrape as the collector takes."""
         now = self.clock.monotonic()
         plan, lead = self._scrapers.plan(now), course.lead_seconds()
@@ -160,7 +160,7 @@ class ScrapePace(Pace):
     def __init__(self, clock: Clock, spread: Callable[[], float], least_seconds: float) -> None:
         super().__init__(clock, spread)
         self._least_seconds = least_seconds
-        self._waiting: dict[str, tuple[Course, asyncio.Event]] = {}
+        self._waiting: dict[str, tuple[CollectorTiming, asyncio.Event]] = {}
         self._running: set[str] = set()
         self._ended = asyncio.Event()
         self._deadline = 0.0
@@ -192,7 +192,7 @@ class ScrapePace(Pace):
         self._running.clear()
         self._ended.set()
 
-    async def rest(self, course: Course) -> None:
+    async def rest(self, course: CollectorTiming) -> None:
         """Returns when a scrape wants this collector's values."""
         wake = asyncio.Event()
         self._waiting[course.name] = (course, wake)
@@ -218,7 +218,7 @@ class ScrapePace(Pace):
             self._waiting[name][1].set()
             self._deadline = now + self._longest_seconds
 
-    def _least(self, course: Course) -> float:
+    def _least(self, course: CollectorTiming) -> float:
         """The least distance between two collections of a collector."""
         if self.revivals.is_news_for(course):
             return self._least_seconds

@@ -17,12 +17,12 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
-from exporter.collection.pace import Course, Pace
+from exporter.collection.pace import CollectorTiming, Pace
 from exporter.collector import Collector, CollectorSettings, CollectorSpec, NotConfiguredError, Result
 from exporter.items import counting
 from exporter.metrics import plain_word
-from exporter.results.limits import Admitted, Budget, Pool, admit
-from exporter.results.record import Outcome
+from exporter.results.limits import Admitted, Budget, SeriesBudget, admit
+from exporter.results.record import CollectionOutcome
 from exporter.settings import MAX_SERIES
 from exporter.sources.sources import Sources
 
@@ -54,7 +54,7 @@ class Observer(Protocol):
         """The collector's source is not configured; it will not run."""
         ...
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: CollectionOutcome) -> None:
         """A collection ended."""
         ...
 
@@ -70,7 +70,7 @@ class Schedule:
     """A number from 0 to 1 for each collector's first delay."""
     pace: Pace | None = None
     """When collectors collect again; None means by interval."""
-    pool: Pool = field(default_factory=lambda: Pool(MAX_SERIES))
+    pool: SeriesBudget = field(default_factory=lambda: SeriesBudget(MAX_SERIES))
     """The budget of all together."""
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a result is judged that takes so long that others are judged meanwhile."""
@@ -85,7 +85,7 @@ class Schedule:
         """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
         clock = self.sources.clock
         pace = self.pace or Pace(clock, self.spread)
-        course = Course(job.spec.name, job.settings.interval_seconds)
+        course = CollectorTiming(job.spec.name, job.settings.interval_seconds)
         await clock.sleep(self.spread() * min(JITTER_MAX_SECONDS, JITTER_SHARE * job.settings.interval_seconds))
         while True:
             began = _Start(clock)
@@ -102,7 +102,7 @@ class Schedule:
                     await self._collect_forever(job, collector, pace, course)
             await pace.rest(course)
 
-    async def _collect_forever(self, job: Job, collector: Collector, pace: Pace, course: Course) -> None:
+    async def _collect_forever(self, job: Job, collector: Collector, pace: Pace, course: CollectorTiming) -> None:
         """Collects whenever the pace says so; after a collection that took longer the next one starts at once."""
         while True:
             began = _Start(self.sources.clock)
@@ -111,17 +111,17 @@ class Schedule:
             self._finish(await self._collect(job, collector, began, deadline), pace, course)
             await pace.rest(course)
 
-    def _finish(self, outcome: Outcome, pace: Pace, course: Course) -> None:
+    def _finish(self, outcome: CollectionOutcome, pace: Pace, course: CollectorTiming) -> None:
         """Tells everybody who must know how a collection ended."""
         self.observer.finish(outcome)
         pace.end(course, outcome)
 
-    async def _collect(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
+    async def _collect(self, job: Job, collector: Collector, began: _Start, deadline: float) -> CollectionOutcome:
         """One collection under its deadline, as an outcome with what was dropped on the way."""
         with counting() as losses:
             return replace(await self._try(job, collector, began, deadline), losses=losses)
 
-    async def _try(self, job: Job, collector: Collector, began: _Start, deadline: float) -> Outcome:
+    async def _try(self, job: Job, collector: Collector, began: _Start, deadline: float) -> CollectionOutcome:
         """The same without what was dropped."""
         try:
             async with asyncio.timeout(deadline):
@@ -163,14 +163,14 @@ class _Start:
         """Seconds since then."""
         return self._clock.monotonic() - self.monotonic
 
-    def failed(self, job: Job, error: BaseException) -> Outcome:
+    def failed(self, job: Job, error: BaseException) -> CollectionOutcome:
         """The outcome of a collection that raised."""
         reason = reason_of(error)
-        return Outcome(
+        return CollectionOutcome(
             job.spec.name, self.wall, self.monotonic, self.elapsed(), reason=reason, message=describe(error, reason)
         )
 
-    def ended(self, job: Job, result: Result, admitted: Admitted) -> Outcome:
+    def ended(self, job: Job, result: Result, admitted: Admitted) -> CollectionOutcome:
         """The outcome of a collection that came to its end, perhaps with a failure in it."""
         failure = result.failure
         reason = None if failure is None else reason_of(failure)
@@ -178,7 +178,9 @@ class _Start:
         components = dict(result.components)
         versions = {component: plain_word(version) for component, version in result.versions.items()}
         took = self.elapsed()
-        return Outcome(job.spec.name, self.wall, self.monotonic, took, admitted, components, reason, message, versions)
+        return CollectionOutcome(
+            job.spec.name, self.wall, self.monotonic, took, admitted, components, reason, message, versions
+        )
 
 
 def reason_of(error: BaseException) -> Reason:

@@ -33,7 +33,7 @@ SLACK_MAX_SECONDS = 0.5
 
 
 @dataclass(slots=True)
-class Rhythm:
+class ScraperTiming:
     """What is known of one scraper. Times are monotonic seconds."""
 
     last: float
@@ -68,7 +68,7 @@ class Rhythm:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScrapePlan:
     """When scrapes come: at `anchor` and every `period` seconds before and after."""
 
     anchor: float
@@ -90,8 +90,8 @@ class Scrapers:
     """Every scraper that came lately."""
 
     def __init__(self) -> None:
-        self._rhythms: OrderedDict[str, Rhythm] = OrderedDict()
-        self._connections: OrderedDict[tuple[str, int], Rhythm] = OrderedDict()
+        self._rhythms: OrderedDict[str, ScraperTiming] = OrderedDict()
+        self._connections: OrderedDict[tuple[str, int], ScraperTiming] = OrderedDict()
         """Apart from the scrapers, so that many short connections push out no scraper."""
 
     def observe(self, scraper: str, now: float, connection: int | None = None) -> None:
@@ -100,9 +100,9 @@ class Scrapers:
         if connection is not None:
             _note(self._connections, (scraper, connection), now)
 
-    def plan(self, now: float) -> Plan | None:
+    def plan(self, now: float) -> ScrapePlan | None:
         """When to expect scrapes; None when nobody is regular or too many disagree."""
-        found: list[Plan] = []
+        found: list[ScrapePlan] = []
         for plan in self._regular(now):
             if not any(_agree(plan, other) for other in found):
                 found.append(plan)
@@ -110,26 +110,26 @@ class Scrapers:
             return None
         return min(found, key=lambda plan: (plan.period, 0.0)) if not _same_period(found) else _earlier(found)
 
-    def _regular(self, now: float) -> Iterator[Plan]:
+    def _regular(self, now: float) -> Iterator[ScrapePlan]:
         """The plan of each regular connection, then of each regular scraper that has none."""
         kept: set[str] = set()
         for (scraper, _), rhythm in self._connections.items():
             if (period := rhythm.period(now)) is not None:
                 kept.add(scraper)
-                yield Plan(rhythm.phase, period)
+                yield ScrapePlan(rhythm.phase, period)
         for scraper, rhythm in self._rhythms.items():
             if scraper not in kept and (period := rhythm.period(now)) is not None:
-                yield Plan(rhythm.phase, period)
+                yield ScrapePlan(rhythm.phase, period)
 
 
 K = TypeVar("K", str, tuple[str, int])
 
 
-def _note(rhythms: OrderedDict[K, Rhythm], key: K, now: float) -> None:
+def _note(rhythms: OrderedDict[K, ScraperTiming], key: K, now: float) -> None:
     """Takes over an arrival; whoever came longest ago is forgotten when there are too many."""
     rhythm = rhythms.get(key)
     if rhythm is None:
-        rhythms[key] = Rhythm(now, now)
+        rhythms[key] = ScraperTiming(now, now)
         if len(rhythms) > SCRAPERS_MAX:
             rhythms.popitem(last=False)
         return
@@ -137,7 +137,7 @@ def _note(rhythms: OrderedDict[K, Rhythm], key: K, now: float) -> None:
     rhythm.observe(now)
 
 
-def _agree(one: Plan, other: Plan) -> bool:
+def _agree(one: ScrapePlan, other: ScrapePlan) -> bool:
     """Whether two scrapers come at the same times."""
     if not _same_period([one, other]):
         return False
@@ -145,13 +145,13 @@ def _agree(one: Plan, other: Plan) -> bool:
     return min(apart, one.period - apart) <= SAME_PHASE_SECONDS
 
 
-def _same_period(plans: list[Plan]) -> bool:
+def _same_period(plans: list[ScrapePlan]) -> bool:
     """Whether all have the same interval."""
     periods = [plan.period for plan in plans]
     return max(periods) - min(periods) <= SAME_PERIOD_SHARE * min(periods)
 
 
-def _earlier(plans: list[Plan]) -> Plan:
+def _earlier(plans: list[ScrapePlan]) -> ScrapePlan:
     """The scraper before whom to collect: the one whom the other follows soonest, so that both see young values."""
     if len(plans) == 1:
         return plans[0]

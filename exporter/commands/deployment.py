@@ -13,8 +13,8 @@ from exporter.commands.configuration import collector_settings
 from exporter.exposition.publisher import Publisher, Snapshot
 from exporter.results.change_log import StateLog
 from exporter.results.ledger import Ledger
-from exporter.results.limits import Budget, Pool
-from exporter.results.record import Record, State
+from exporter.results.limits import Budget, SeriesBudget
+from exporter.results.record import CollectorRecord, CollectorState
 from exporter.settings import ExporterSettings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exporter.sources.sources import Sources
 
 
-class Watch:
+class Deployment:
     """Lives as long as its deployment is configured; a reload changes its collectors, not what they have shown."""
 
     def __init__(self, name: str, specs: tuple[CollectorSpec, ...], clock: Clock, logger: FilteringBoundLogger) -> None:
@@ -42,12 +42,12 @@ class Watch:
 
     def pending(self) -> tuple[str, ...]:
         """The collectors that have not ended a collection."""
-        return tuple(record.spec.name for record in self.ledger.records() if record.state is State.PENDING)
+        return tuple(record.spec.name for record in self.ledger.records() if record.state is CollectorState.PENDING)
 
     def is_settled(self, since: float, now: float) -> bool:
         """Whether every collector has ended a collection that began after `since` (monotonic), or has had the time."""
         return all(
-            record.state is State.NOT_CONFIGURED
+            record.state is CollectorState.NOT_CONFIGURED
             or (record.last is not None and record.last.began_monotonic >= since)
             or now - since > record.timeout_seconds + 1.0
             for record in self.ledger.records()
@@ -82,14 +82,16 @@ class Watch:
         """Runs the collectors of one configuration until cancelled."""
         jobs, now = self.jobs(settings), self._clock.monotonic()
         self.ledger.enrol(
-            Record(job.spec, job.settings.interval_seconds, job.settings.timeout_seconds, now) for job in jobs
+            CollectorRecord(job.spec, job.settings.interval_seconds, job.settings.timeout_seconds, now) for job in jobs
         )
         # Discovered bouncers are in the sources' settings only.
         budget = budget_of(settings, len(sources.settings.bouncers))
         self._pace = pace = self._paced(settings)
         self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
         try:
-            await Schedule(sources, budget, self.publisher, pace=pace, pool=Pool(settings.limits.max_series)).run(jobs)
+            await Schedule(
+                sources, budget, self.publisher, pace=pace, pool=SeriesBudget(settings.limits.max_series)
+            ).run(jobs)
         finally:
             if isinstance(pace, ScrapePace):
                 pace.close()

@@ -21,13 +21,13 @@ from chassis.http.web_config import read_web
 from chassis.process.lifecycle import Lifecycle
 from chassis.process.start_notices import tell, tell_readable
 from exporter.collector import CollectorSpec
-from exporter.commands.deployment import Watch
+from exporter.commands.deployment import Deployment
 from exporter.exposition.publisher import Publisher, Snapshot
 from exporter.http import landing_page
 from exporter.http.debug_page import Records
 from exporter.http.reload import Reloads, answer
-from exporter.http.scrape_limiter import Gate
-from exporter.http.server import Scrape, Site
+from exporter.http.scrape_limiter import ScrapeLimiter
+from exporter.http.server import Scrape, WebServer
 from exporter.results.ledger import Ledger
 from exporter.self_metrics import Refusal
 from exporter.settings import BouncerDiscovery, ExporterSettings, ServerSettings
@@ -68,8 +68,8 @@ class Exporter:
         self._reloads = Reloads(clock)
         self._generation_began = clock.monotonic()
         self._discovery = Discovery(logger)
-        self.main = Watch("", specs, clock, logger)
-        self._watches: dict[str, Watch] = {"": self.main}
+        self.main = Deployment("", specs, clock, logger)
+        self._watches: dict[str, Deployment] = {"": self.main}
 
     @property
     def ledger(self) -> Ledger:
@@ -87,9 +87,9 @@ class Exporter:
         first = await self._open(settings)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(first.stack.aclose)
-            gate = Gate(self.publisher.refused, self._clock, self._logger, self.publisher.dropped)
+            gate = ScrapeLimiter(self.publisher.refused, self._clock, self._logger, self.publisher.dropped)
             self.publisher.watchdog = life.watchdog
-            site = Site(self, gate, settings.server, life.watchdog)
+            site = WebServer(self, gate, settings.server, life.watchdog)
             await self.publisher.publish()  # so that the very first scrape is told of the process itself
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)
@@ -154,7 +154,7 @@ class Exporter:
 
     def describe(self) -> str:
         """The landing page as it is now."""
-        facts = landing_page.Facts(
+        facts = landing_page.PageFacts(
             self._settings,
             self.ledger.records(),
             self._clock.monotonic(),
@@ -164,7 +164,7 @@ class Exporter:
         )
         return landing_page.page(facts)
 
-    async def _guard(self, settings: ServerSettings, gate: Gate) -> WebGuard | None:
+    async def _guard(self, settings: ServerSettings, gate: ScrapeLimiter) -> WebGuard | None:
         """What web.config.file asks for; None without one. Raises ConfigError."""
         if settings.web_config_file is None:
             return None
@@ -202,9 +202,9 @@ class Exporter:
                 self._logger.info("discovery.changed", bouncers=len(found))
                 self._reloads.request(rereads=False)
 
-    def _watch(self, name: str) -> Watch:
+    def _watch(self, name: str) -> Deployment:
         """A deployment that was not there before."""
-        return Watch(name, self._specs, self._clock, self._logger)
+        return Deployment(name, self._specs, self._clock, self._logger)
 
     async def _next_generation(self) -> Generation:
         """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""

@@ -18,7 +18,7 @@ from exporter.exposition.text_format import Page, Renderer
 from exporter.metrics import Counter, Family
 from exporter.results.change_log import StateLog
 from exporter.results.ledger import Ledger
-from exporter.results.record import Outcome
+from exporter.results.record import CollectionOutcome
 from exporter.sources.bouncer_discovery import Discovery
 
 GZIP_LEVEL = 5
@@ -88,9 +88,11 @@ class Publisher:
             self_metrics.START.value(clock.now()),
             self_metrics.BUILD_INFO.family({self_metrics.BUILD: 1.0}),
         )
-        self.refused = Counter(self_metrics.SCRAPES_REFUSED).born((reason.value,) for reason in self_metrics.Refusal)
+        self.refused = Counter(self_metrics.SCRAPES_REFUSED).initialise(
+            (reason.value,) for reason in self_metrics.Refusal
+        )
         """Scrapes that got no page; published with the next change of anything."""
-        self.dropped = Counter(self_metrics.CONNECTIONS_DROPPED).born((reason.value,) for reason in Dropped)
+        self.dropped = Counter(self_metrics.CONNECTIONS_DROPPED).initialise((reason.value,) for reason in Dropped)
         """Connections that were turned away; published with the next change of anything."""
         self.watchdog = LoopWatchdog()
         """What is known of blocks of the event loop."""
@@ -105,7 +107,7 @@ class Publisher:
         self.ledger.skip(name)
         self._dirty.set()
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: CollectionOutcome) -> None:
         """A collection ended: its result will be published in a moment."""
         self.ledger.finish(outcome)
         self._log.note(outcome)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from chassis.log import format_timestamp
 
 if TYPE_CHECKING:
-    from exporter.results.record import Past, Record
+    from exporter.results.record import CollectorRecord, PastResult
 
 HINT = "Newest first; times are UTC. The same as JSON: /debug/collectors?format=json\n"
-Records = Mapping[str, "tuple[Record, ...]"]
+Records = Mapping[str, "tuple[CollectorRecord, ...]"]
 """The collectors of each deployment by its name; the one that /metrics shows is named `""`."""
 
 
@@ -37,7 +37,7 @@ def as_text(records: Records, now_monotonic: float) -> str:
     return "".join(parts)
 
 
-def _describe(record: Record, now_monotonic: float) -> dict[str, Any]:
+def _describe(record: CollectorRecord, now_monotonic: float) -> dict[str, Any]:
     """One collector as JSON."""
     return {
         "collector": record.spec.name,
@@ -63,14 +63,14 @@ def _describe(record: Record, now_monotonic: float) -> dict[str, Any]:
     }
 
 
-def _heading(record: Record, now_monotonic: float) -> str:
+def _heading(record: CollectorRecord, now_monotonic: float) -> str:
     """The line above a collector's results."""
     stale = ", stale" if record.is_stale(now_monotonic) else ""
     pace = f"every {record.interval_seconds:g} s, deadline {record.timeout_seconds:g} s"
     return f"\n{record.spec.name} ({record.state.value}{stale}; {pace})\n"
 
 
-def _line(past: Past) -> str:
+def _line(past: PastResult) -> str:
     """One result."""
     series = "" if past.series is None else f"{past.series} series"
     verdict = "ok" if past.reason is None else f"{past.reason.value}: {past.message}"

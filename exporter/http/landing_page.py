@@ -8,7 +8,7 @@ from html import escape
 
 from exporter import self_metrics
 from exporter.http.server import ALERTS_PATH, PATHS, REMEDIATOR_PORT
-from exporter.results.record import Record, State
+from exporter.results.record import CollectorRecord, CollectorState
 from exporter.settings import ExporterSettings
 from exporter.sources.open import addresses
 
@@ -26,18 +26,18 @@ REJECTED = '<p class="failing">The configuration was faulty when last read; the 
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageFacts:
     """Everything the page says, as it is at one moment."""
 
     settings: ExporterSettings
-    records: tuple[Record, ...]
+    records: tuple[CollectorRecord, ...]
     now_monotonic: float
     started_monotonic: float
     samples: int
     is_reload_successful: bool
 
 
-def page(facts: Facts) -> str:
+def page(facts: PageFacts) -> str:
     """The page as HTML."""
     version, revision, python = self_metrics.BUILD
     build = f"version {version}, revision {revision}, Python {python}"
@@ -97,11 +97,11 @@ def age(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
-def _cells(record: Record, now_monotonic: float) -> tuple[str, ...]:
+def _cells(record: CollectorRecord, now_monotonic: float) -> tuple[str, ...]:
     """One collector's row."""
     state = record.state.value
-    css = {State.OK: "ok", State.FAILING: "failing"}.get(record.state, "")
-    if record.state is not State.NOT_CONFIGURED and record.is_stale(now_monotonic):
+    css = {CollectorState.OK: "ok", CollectorState.FAILING: "failing"}.get(record.state, "")
+    if record.state is not CollectorState.NOT_CONFIGURED and record.is_stale(now_monotonic):
         state, css = f"{state}, stale", "stale"
     collected, last = record.collected_monotonic, record.last
     error = "" if last is None or last.reason is None else f"{last.reason.value}: {last.message}"

@@ -28,7 +28,7 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-class Gate:
+class ScrapeLimiter:
     """Counts the scrapes in flight. Refusals go into the counters, and once a minute and reason into the log."""
 
     def __init__(

@@ -18,7 +18,7 @@ from exporter.exposition.publisher import Snapshot, compress
 from exporter.exposition.selection import Selection, select
 from exporter.http import debug_page
 from exporter.http.reload import TooManyError
-from exporter.http.scrape_limiter import Gate, RefusedError
+from exporter.http.scrape_limiter import RefusedError, ScrapeLimiter
 from exporter.self_metrics import Refusal
 from exporter.settings import DEPLOYMENT_NAME, ServerSettings
 
@@ -62,7 +62,7 @@ class Scrape:
     """The peer's port: scrapers keep their connection, which tells two behind one address apart."""
 
 
-class Shown(Protocol):
+class ExporterView(Protocol):
     """The program, as far as its pages show it."""
 
     async def scrape(self, scrape: Scrape) -> Snapshot | None:
@@ -94,11 +94,11 @@ class Shown(Protocol):
         ...
 
 
-class Site:
+class WebServer:
     """The exporter's pages."""
 
     def __init__(
-        self, shown: Shown, gate: Gate, settings: ServerSettings, watchdog: LoopWatchdog | None = None
+        self, shown: ExporterView, gate: ScrapeLimiter, settings: ServerSettings, watchdog: LoopWatchdog | None = None
     ) -> None:
         self._shown = shown
         self._gate = gate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.clock import Clock
 from chassis.errors import Reason
-from exporter.results.record import Outcome
+from exporter.results.record import CollectionOutcome
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -26,12 +26,12 @@ class StateLog:
         self._clock = clock
         self._logger = logger
         self._written: dict[str, Reason | None] = {}
-        self._latest: dict[str, Outcome] = {}
+        self._latest: dict[str, CollectionOutcome] = {}
         self._written_up: dict[str, bool] = {}
         self._latest_up: dict[str, bool] = {}
         self._has_changes = asyncio.Event()
 
-    def note(self, outcome: Outcome) -> None:
+    def note(self, outcome: CollectionOutcome) -> None:
         """Takes over how a collection ended; wakes the writer when that is news. What is well from the start is not."""
         name = outcome.collector
         self._latest[name] = outcome

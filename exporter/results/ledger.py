@@ -16,7 +16,7 @@ from chassis.errors import Reason
 from exporter import self_metrics
 from exporter.items import Loss
 from exporter.metrics import Counter, Family, Kind, LabelValues, Sample
-from exporter.results.record import BREAKER_FAILURES, Outcome, Record, State, past_of
+from exporter.results.record import BREAKER_FAILURES, CollectionOutcome, CollectorRecord, CollectorState, past_of
 
 OVERDUE_GRACE_SECONDS = 1.0
 """How long after its deadline a collection may take to end, before it is counted as failed while it still runs."""
@@ -40,7 +40,7 @@ class Ledger:
     """The state behind the published page."""
 
     def __init__(self) -> None:
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, CollectorRecord] = {}
         self._errors = Counter(self_metrics.ERRORS)
         self._dropped = Counter(self_metrics.DROPPED)
         self._truncated = Counter(self_metrics.TRUNCATED)
@@ -48,16 +48,16 @@ class Ledger:
         self._unknown = Counter(self_metrics.UNKNOWN_VALUES)
         self._component_seen: dict[LabelValues, float] = {}
 
-    def records(self) -> tuple[Record, ...]:
+    def records(self) -> tuple[CollectorRecord, ...]:
         """The collectors by name."""
         return tuple(self._records[name] for name in sorted(self._records))
 
-    def enrol(self, records: Iterable[Record]) -> None:
+    def enrol(self, records: Iterable[CollectorRecord]) -> None:
         """Makes these the collectors. One that was there before keeps what it showed: a reload is no restart."""
         before, self._records = self._records, {record.spec.name: record for record in records}
         for name, record in self._records.items():
             old = before.get(name)
-            if old is not None and old.state is not State.NOT_CONFIGURED:
+            if old is not None and old.state is not CollectorState.NOT_CONFIGURED:
                 record.state, record.last, record.last_success = old.state, old.last, old.last_success
                 record.families, record.components = old.families, old.components
                 record.versions, record.series = old.versions, old.series
@@ -70,18 +70,18 @@ class Ledger:
 
     def skip(self, name: str) -> None:
         """Notes that the collector's source is not configured; nothing of it is published."""
-        self._records[name].state = State.NOT_CONFIGURED
+        self._records[name].state = CollectorState.NOT_CONFIGURED
         for counter in (self._errors, self._dropped, self._truncated, self._items, self._unknown):
             for labels in [labels for labels in counter.values if labels[0] == name]:
                 del counter.values[labels]
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: CollectionOutcome) -> None:
         """Notes how a collection ended."""
         record = self._records[outcome.collector]
         record.running_since, record.is_overdue = None, False
         self._note(record, outcome)
 
-    def find_overdue(self, now: float, now_monotonic: float) -> tuple[Outcome, ...]:
+    def find_overdue(self, now: float, now_monotonic: float) -> tuple[CollectionOutcome, ...]:
         """Fails every collection that runs although its deadline is past, once each, and returns these failures."""
         found = []
         for record in self._records.values():
@@ -91,7 +91,7 @@ class Ledger:
             elapsed = now_monotonic - since
             if elapsed > record.timeout_seconds + OVERDUE_GRACE_SECONDS:
                 message = "the collection did not end at its deadline"
-                outcome = Outcome(
+                outcome = CollectionOutcome(
                     record.spec.name, now - elapsed, since, elapsed, reason=Reason.TIMEOUT, message=message
                 )
                 record.is_overdue = True
@@ -112,13 +112,13 @@ class Ledger:
             published += _kept(record) if record.is_stale(now_monotonic) else record.families
         return (*published, *self._component_families(now_monotonic), *self._engine_families(now_monotonic))
 
-    def _note(self, record: Record, outcome: Outcome) -> None:
+    def _note(self, record: CollectorRecord, outcome: CollectionOutcome) -> None:
         """Takes over what an outcome says."""
         name = outcome.collector
         record.last = outcome
         record.failures = record.failures + 1 if outcome.admitted is None else 0
         record.history.append(past_of(outcome))
-        record.state = State.OK if outcome.reason is None else State.FAILING
+        record.state = CollectorState.OK if outcome.reason is None else CollectorState.FAILING
         for loss, count in outcome.losses.dropped.items():
             self._items.add((name, loss.value), count)
         for field, count in outcome.losses.unknown.items():
@@ -161,7 +161,7 @@ class Ledger:
     def _engine_families(self, now_monotonic: float) -> tuple[Family, ...]:
         """The health and age of every collector that runs."""
         running = [record for record in self._records.values() if _runs(record)]
-        self._bear(record.spec.name for record in running)
+        self._initialise(record.spec.name for record in running)
         ended = [(record, record.last) for record in running if record.last is not None]
         return (
             self_metrics.SUCCESS.family(((r.spec.name,), float(last.reason is None)) for r, last in ended),
@@ -181,26 +181,26 @@ class Ledger:
             self._unknown.family(),
         )
 
-    def _bear(self, names: Iterable[str]) -> None:
+    def _initialise(self, names: Iterable[str]) -> None:
         """Lets the counters of these collectors exist."""
         for name in names:
-            self._errors.born((name, reason.value) for reason in self_metrics.BORN_REASONS)
-            self._dropped.born([(name,)])
-            self._truncated.born([(name,)])
-            self._items.born((name, loss.value) for loss in Loss)
+            self._errors.initialise((name, reason.value) for reason in self_metrics.INITIAL_REASONS)
+            self._dropped.initialise([(name,)])
+            self._truncated.initialise([(name,)])
+            self._items.initialise((name, loss.value) for loss in Loss)
 
 
-def _runs(record: Record) -> bool:
+def _runs(record: CollectorRecord) -> bool:
     """Whether the collector takes part at all."""
-    return record.state is not State.NOT_CONFIGURED
+    return record.state is not CollectorState.NOT_CONFIGURED
 
 
-def _is_known_down(record: Record) -> bool:
+def _is_known_down(record: CollectorRecord) -> bool:
     """Whether the last collection met a server that does not serve."""
     return record.last is not None and record.last.reason in NOT_SERVING
 
 
-def _kept(record: Record) -> tuple[Family, ...]:
+def _kept(record: CollectorRecord) -> tuple[Family, ...]:
     """What stays of stale values: state of the exporter's own, and `*_up` while it is known to be 0."""
     return tuple(
         family
@@ -212,7 +212,7 @@ def _kept(record: Record) -> tuple[Family, ...]:
     )
 
 
-def _declared_down(record: Record) -> tuple[Family, ...]:
+def _declared_down(record: CollectorRecord) -> tuple[Family, ...]:
     """The record's families with every `*_up` it always shows at 0, for the label sets that are known."""
     families = {family.metric.name: family for family in record.families}
     for metric in record.spec.metrics:

@@ -44,7 +44,7 @@ class Admitted:
     """Label values cut to the limit."""
 
 
-class Pool:
+class SeriesBudget:
     """What all collectors of one page may publish together: what one of them takes, the others have not."""
 
     def __init__(self, most: int) -> None:
@@ -71,14 +71,14 @@ def admit(spec: CollectorSpec, families: Iterable[Family], budget: Budget) -> Ad
             offered[family.metric.name] += [*family.samples, *family.distributions]
         else:
             dropped += series_in(family)
-    gate = _Gate(budget)
+    gate = _SeriesGate(budget)
     for name, metric in declared.items():
         if metric.stability is not Stability.GUIDE or budget.guide_names:
             gate.pass_family(metric, offered[name])
     return Admitted(tuple(gate.families), dropped + gate.dropped, gate.truncated)
 
 
-class _Gate:
+class _SeriesGate:
     """Lets series through until the budget is used up, and counts the rest."""
 
     def __init__(self, budget: Budget) -> None:

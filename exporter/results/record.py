@@ -19,7 +19,7 @@ BREAKER_FAILURES = 5
 """Collections that raised in a row, from which on the collector is only tried once a minute (or interval)."""
 
 
-class State(StrEnum):
+class CollectorState(StrEnum):
     """Where a collector stands."""
 
     PENDING = "pending"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CollectionOutcome:
     """How one collection ended. `admitted` None means that it raised and nothing is known."""
 
     collector: str
@@ -52,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastResult:
     """What is remembered of a collection that ended."""
 
     began: float
@@ -65,14 +65,14 @@ class Past:
 
 
 @dataclass(slots=True)
-class Record:
+class CollectorRecord:
     """Everything known of one collector."""
 
     spec: CollectorSpec
     interval_seconds: float
     timeout_seconds: float
     opened_monotonic: float
-    state: State = State.PENDING
+    state: CollectorState = CollectorState.PENDING
     families: tuple[Family, ...] = ()
     components: dict[str, bool] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -83,11 +83,11 @@ class Record:
     running_since: float | None = None
     """When the collection began that runs now (monotonic); None between collections."""
     is_overdue: bool = False
-    last: Outcome | None = None
+    last: CollectionOutcome | None = None
     last_success: float | None = None
     failures: int = 0
     """Collections in a row that raised."""
-    history: deque[Past] = field(default_factory=lambda: deque(maxlen=HISTORY_LENGTH))
+    history: deque[PastResult] = field(default_factory=lambda: deque(maxlen=HISTORY_LENGTH))
     """The last results, oldest first."""
 
     def max_age_seconds(self) -> float:
@@ -100,7 +100,7 @@ class Record:
         return now_monotonic - since > self.max_age_seconds()
 
 
-def past_of(outcome: Outcome) -> Past:
+def past_of(outcome: CollectionOutcome) -> PastResult:
     """What is remembered of an outcome once newer ones came."""
     series = None if outcome.admitted is None else sum(series_in(family) for family in outcome.admitted.families)
-    return Past(outcome.began, outcome.duration_seconds, outcome.reason, outcome.message, series)
+    return PastResult(outcome.began, outcome.duration_seconds, outcome.reason, outcome.message, series)

@@ -109,8 +109,8 @@ def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> i
     """Prints what would be in force."""
     policy_set = check_everything(settings, is_serving=False)
     proofs = asyncio.run(prove_all(settings, policy_set))
-    found = standing_data(policy_set, proofs)
-    write_output(options, found, render_standing(found, proofs))
+    found = policy_status(policy_set, proofs)
+    write_output(options, found, render_policy_status(found, proofs))
     for index, key, sentence in find_placeholders(policy_set):
         write_error(f"warning: policies[{index}].{key}: {sentence}")
     if not settings.token_files():
@@ -161,11 +161,11 @@ async def check_content(
         faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
         return {"is_valid": False, "faults": faults, "warnings": [], "policies": []}
     warnings = [f"policies[{index}].{key}: {sentence}" for index, key, sentence in find_placeholders(policy_set)]
-    found = standing_data(policy_set, proofs)
+    found = policy_status(policy_set, proofs)
     return {"is_valid": True, "faults": [], "warnings": warnings, "policies": found}
 
 
-def standing_data(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[dict[str, Any]]:
+def policy_status(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[dict[str, Any]]:
     """Each policy with its mode, what the self-test said, and the mode that follows."""
     tested = downgrades(policy_set, proofs)
     return [
@@ -181,7 +181,7 @@ def standing_data(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[
     ]
 
 
-def render_standing(data: list[dict[str, Any]], proofs: dict[str, Fact[bool]]) -> str:
+def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool]]) -> str:
     """The same for people, with what the API server did not refuse, or why nobody knows."""
     rows = [("POLICY", "MODE", "SELF-TEST", "ACTION", "TARGETS")]
     rows += [(each["policy"], _mode(each), each["self_test"], each["action"], each["targets"]) for each in data]

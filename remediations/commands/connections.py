@@ -21,11 +21,11 @@ from remediations.execution.self_test import prove_once
 from remediations.execution.senders import Key, origin_of
 from remediations.facts.alertmanager import Alertmanager
 from remediations.facts.gather import gather_facts, look
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.prometheus import PrometheusClient
-from remediations.facts.sources import Session, Sources
-from remediations.settings import DatabaseSettings, RemediatorSettings
+from remediations.facts.sources import FactSources, Session
+from remediations.settings import RemediatorDatabaseSettings, RemediatorSettings
 
 KEEP_SECONDS = 10.0
 """How often the kept connection is used, so that a broken one is replaced while connections are still to be had."""
@@ -40,7 +40,7 @@ def read_keys(settings: RemediatorSettings) -> Mapping[str, Key]:
 
 
 @asynccontextmanager
-async def opened_session(settings: DatabaseSettings | None) -> AsyncIterator[PostgresSession | None]:
+async def opened_session(settings: RemediatorDatabaseSettings | None) -> AsyncIterator[PostgresSession | None]:
     """The kept session, or None where no database is configured; asyncpg is imported only then."""
     if settings is None:
         yield None
@@ -102,12 +102,14 @@ async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> K
     return await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig, place.max_list_bytes))
 
 
-def make_sources(settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, clock: Clock) -> Sources:
+def make_sources(
+    settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, clock: Clock
+) -> FactSources:
     """Where facts come from."""
     reader = None
     if cluster is not None and settings.kubernetes is not None:
         reader = ClusterReader(cluster, settings.kubernetes.timeout_seconds)
-    return Sources(
+    return FactSources(
         prometheus=PrometheusClient(http, settings.prometheus, clock),
         http=http,
         cluster=reader,
@@ -117,7 +119,7 @@ def make_sources(settings: RemediatorSettings, http: HttpClient, cluster: Cluste
     )
 
 
-def asking(sources: Sources, lookout: Lookout, clock: Clock, prove: Prove) -> AskFacts:
+def asking(sources: FactSources, lookout: ActionFactReader, clock: Clock, prove: Prove) -> AskFacts:
     """Asks the live systems as a decision does, once for each question."""
 
     async def ask(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
@@ -134,7 +136,7 @@ async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> 
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
     session = await stack.enter_async_context(opened_session(settings.database))
-    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+    lookout = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
 
     async def prove(policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
         return await prove_once(cluster, policy, policy_set, target, call_seconds(settings))

@@ -25,11 +25,11 @@ from remediations.commands.text import (
     write_error,
     write_output,
 )
-from remediations.core.model.acts import MAX_NAME, Actor, Source
+from remediations.core.model.acts import MAX_NAME, Actor, ActSource
 from remediations.core.model.facts import Pause
 from remediations.core.model.remediation import Remediation
 from remediations.engine.simulation import replay
-from remediations.journal.approvals import Answer, AnswerError, find_proposal, give_answer
+from remediations.journal.approvals import AnswerError, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
@@ -39,7 +39,9 @@ from remediations.settings import RemediatorSettings
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-async def answer(journal: Journal, remediation_id: str, given: Answer, now: float) -> tuple[dict[str, Any], str]:
+async def answer(
+    journal: Journal, remediation_id: str, given: ApprovalAnswer, now: float
+) -> tuple[dict[str, Any], str]:
     """Stores an answer; it as data, and in words. Raises AnswerError."""
     approval = await give_answer(journal, remediation_id, given, now)
     word = "approved" if given.is_approved else "rejected"
@@ -72,7 +74,7 @@ def read_name(text: str) -> str:
 
 def actor_here(claimed: str | None) -> Actor:
     """Who runs this command: a claimed name, because the environment can say anything."""
-    return Actor(Source.COMMAND_LINE, claimed=claimed or _user_name())
+    return Actor(ActSource.COMMAND_LINE, claimed=claimed or _user_name())
 
 
 def _user_name() -> str:
@@ -139,7 +141,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
             sys.stdout.write(await waiting_difference(journal, name))
             write_error("name the plan that you looked at by its whole hash: --plan HASH")
             return exits.CONFIG
-        given = Answer(actor_here(options.by), is_approved, options.plan, options.seconds)
+        given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds)
         return write_output(options, *await answer(journal, name, given, SystemClock().now()))
 
     return _with_journal(settings, work)

@@ -21,7 +21,7 @@ def read_policies(path: Path) -> PolicySet:
     return parse_policies(text, str(path))
 
 
-class PolicyShelf:
+class PolicyStore:
     """Holds the policies in force, and replaces them when the file is read again without a fault."""
 
     def __init__(self, path: Path, policy_set: PolicySet) -> None:

@@ -35,30 +35,30 @@ from remediations.commands.connections import (
     open_cluster,
     opened_session,
 )
-from remediations.commands.policy_store import PolicyShelf
+from remediations.commands.policy_store import PolicyStore
 from remediations.commands.startup import find_start, take_over
-from remediations.core.intake import Sameness
-from remediations.core.model.acts import BY_SIGNAL, Act, ActKind
+from remediations.core.intake import Deduplication
+from remediations.core.model.acts import BY_SIGNAL, ActKind, HumanAct
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
-from remediations.engine.context import Desk
+from remediations.engine.context import EngineContext
 from remediations.engine.engine import Engine, EngineParts
-from remediations.engine.reverts import born
+from remediations.engine.reverts import revert_names
 from remediations.engine.simulation import Planner
 from remediations.execution.executor import Executor, Tools
 from remediations.execution.self_test import SelfTest
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.prometheus import PrometheusClient
 from remediations.facts.sources import Session
 from remediations.http.roles import BY_DEFAULT, Roles
-from remediations.http.server import Parts, Server
-from remediations.http.tokens import Credentials
+from remediations.http.server import Server, ServerDependencies
+from remediations.http.tokens import TokenCredentials
 from remediations.journal.port import Journal
 from remediations.journal.retention import forget_old
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.metrics import Notification, Telemetry
 from remediations.notifications.alertmanager import Announcer, Poster
-from remediations.notifications.dispatcher import Herald, Teller
+from remediations.notifications.dispatcher import Dispatcher, Notifier
 from remediations.notifications.kubernetes_events import Creator, EventWriter
 from remediations.settings import RemediatorSettings
 
@@ -66,10 +66,10 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 def make_herald(
-    desk: Desk, settings: RemediatorSettings, http: Poster, api: Creator | None
-) -> tuple[Herald, Mapping[str, Work]]:
+    desk: EngineContext, settings: RemediatorSettings, http: Poster, api: Creator | None
+) -> tuple[Dispatcher, Mapping[str, Work]]:
     """The herald, and what has to run beside the engine until the end: task name → work."""
-    tellers: list[Teller] = []
+    tellers: list[Notifier] = []
     works: dict[str, Work] = {}
     if settings.alertmanager is not None and settings.alertmanager.announce:
         announcer = Announcer(http, settings.alertmanager, desk.clock, desk.telemetry)
@@ -80,7 +80,7 @@ def make_herald(
         writer = EventWriter(api, desk.clock, desk.telemetry, timeout_seconds=seconds, instance=socket.gethostname())
         tellers.append(writer)
         works["events"] = writer.run
-    herald = Herald(desk.journal, desk.policies, desk.clock, tellers)
+    herald = Dispatcher(desk.journal, desk.policies, desk.clock, tellers)
     return herald, works | {"herald": herald.run}
 
 
@@ -90,11 +90,13 @@ CREDENTIALS_WARNING = "kubernetes: the credentials are refused or could not be r
 def make_telemetry(policy_set: PolicySet) -> Telemetry:
     """The program's metrics; reads the disk, so before the event loop starts."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-    reverts = born(policy_set.policies)
+    reverts = revert_names(policy_set.policies)
     telemetry = Telemetry([*(policy.name for policy in policy_set.policies), *reverts])
-    telemetry.bear_actions((name, "revert_scale") for name in reverts)
+    telemetry.initialise_actions((name, "revert_scale") for name in reverts)
     for policy in policy_set.policies:
-        telemetry.bear_actions((policy.name, action) for action in (policy.action, *(r.action for r in policy.ladder)))
+        telemetry.initialise_actions(
+            (policy.name, action) for action in (policy.action, *(r.action for r in policy.ladder))
+        )
     return telemetry
 
 
@@ -106,17 +108,19 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     journal = await stack.enter_async_context(_open_journal(settings))
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
-    shelf = PolicyShelf(settings.policies_file, policy_set)
+    shelf = PolicyStore(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
     shelf.note_reload = _note_reloads(journal, settings, clock)
     sources = make_sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
-    lookout = Lookout(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+    lookout = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
     proofs = SelfTest(cluster, shelf.current, clock, call_seconds(settings))
     shelf.on_change = proofs.wake
     start = await find_start(journal, clock)
     await take_over(journal)
-    desk = Desk(journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout, prove=proofs.ask)
+    desk = EngineContext(
+        journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout, prove=proofs.ask
+    )
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
     herald, tellers = make_herald(desk, settings, http, cluster)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, herald.heed))
@@ -143,11 +147,15 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
 
 
 def _server(
-    settings: RemediatorSettings, desk: Desk, engine: Engine, guard: WebGuard | None, cluster: KubernetesClient | None
+    settings: RemediatorSettings,
+    desk: EngineContext,
+    engine: Engine,
+    guard: WebGuard | None,
+    cluster: KubernetesClient | None,
 ) -> Server:
     """The HTTP side, which wakes the engine."""
-    credentials = Credentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
-    sameness = Sameness(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
+    credentials = TokenCredentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
+    sameness = Deduplication(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
     ask = asking(desk.sources, desk.lookout, desk.clock, desk.prove)
     planner = Planner(desk.policies, desk.journal, ask, desk.start, desk.clock, settings.pause_file)
 
@@ -157,7 +165,7 @@ def _server(
     def warnings() -> tuple[str, ...]:
         return () if cluster is None or cluster.problem is None else (CREDENTIALS_WARNING,)
 
-    parts = Parts(
+    parts = ServerDependencies(
         desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check,
         settings.pause_file, sameness, guard, warnings, Roles(settings.server.roles, settings.delivering_files()),
     )  # fmt: skip
@@ -171,7 +179,7 @@ def _note_reloads(
 
     async def note(faults: tuple[str, ...]) -> None:
         detail = {"outcome": "refused" if faults else "reloaded"}
-        act = Act(clock.now(), ActKind.RELOAD, str(settings.policies_file), BY_SIGNAL, detail)
+        act = HumanAct(clock.now(), ActKind.RELOAD, str(settings.policies_file), BY_SIGNAL, detail)
         try:
             await journal.note_act(act)
         except JournalError as error:

@@ -25,7 +25,7 @@ from remediations.core.model.facts import Fact, Facts, ProcessStart
 from remediations.core.model.stored import describe_difference
 from remediations.core.policies.policy import Policy, PolicySet
 from remediations.engine import simulation
-from remediations.engine.simulation import Planner, Rehearsed
+from remediations.engine.simulation import Planner, SimulatedDecision
 from remediations.journal.port import Journal
 from remediations.journal.records import describe
 from remediations.journal.sqlite.adapter import open_journal
@@ -49,7 +49,7 @@ def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int
     # What only a running program knows counts as harmless.
     start = Fact(ProcessStart(clock.now(), 0.0), "this command", collected_at=clock.now())
 
-    async def work() -> tuple[simulation.Rehearsed, ...]:
+    async def work() -> tuple[simulation.SimulatedDecision, ...]:
         async with AsyncExitStack() as stack:
             journal: Journal | None = None
             if await asyncio.to_thread(settings.journal.path.exists):
@@ -99,7 +99,7 @@ def show_plan(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     return status
 
 
-def exit_status(rehearsed: tuple[Rehearsed, ...]) -> int:
+def exit_status(rehearsed: tuple[SimulatedDecision, ...]) -> int:
     """0 when anything would be done, 3 when something is held, 4 when nothing is needed, 2 when no policy matches."""
     kinds = {type(item.decision) for item in rehearsed}
     if not kinds:
@@ -109,7 +109,7 @@ def exit_status(rehearsed: tuple[Rehearsed, ...]) -> int:
     return exits.NOT_NEEDED if kinds == {NotNeeded} else exits.HOLD
 
 
-def render_simulation(rehearsed: tuple[Rehearsed, ...]) -> str:
+def render_simulation(rehearsed: tuple[SimulatedDecision, ...]) -> str:
     """The decisions for a person: guards in order, then the plan with its difference."""
     lines: list[str] = []
     for item in rehearsed:

@@ -12,7 +12,7 @@ import yaml
 
 from chassis.errors import ControlCoreError
 from chassis.log import format_timestamp
-from remediations.core.model.acts import Act
+from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import Record, Remediation
 from remediations.core.model.stored import describe_difference, plan_from_data
@@ -46,7 +46,7 @@ def render_pauses(pauses: Sequence[Pause]) -> str:
     return table(rows)
 
 
-def render_acts(acts: Sequence[Act]) -> str:
+def render_acts(acts: Sequence[HumanAct]) -> str:
     """What people did as a table, newest first; one sentence when there is nothing."""
     if not acts:
         return "nothing was done by hand\n"

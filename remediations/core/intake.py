@@ -140,7 +140,7 @@ def _quarantine(piece: bytes, problem: str) -> Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
-class Sameness:
+class Deduplication:
     """When two deliveries are one: which labels only name the sender, and for how long."""
 
     replica_labels: frozenset[str] = frozenset({"prometheus_replica", "replica"})
@@ -148,7 +148,7 @@ class Sameness:
 
 
 def match_alerts(
-    payload: Payload, policy_set: PolicySet, received_at: float, sameness: Sameness = Sameness()
+    payload: Payload, policy_set: PolicySet, received_at: float, sameness: Deduplication = Deduplication()
 ) -> Delivery:
     """The payload as a delivery for the journal: every pair of an alert and a policy it belongs to, with the target."""
     found: list[Match] = []

@@ -10,15 +10,15 @@ from chassis.clock import Clock
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.facts.kubernetes.action_facts import Lookout
-from remediations.facts.sources import Sources
+from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.sources import FactSources
 from remediations.journal.port import Journal
 from remediations.metrics import Telemetry
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 
 
-NOWHERE = Lookout()
+NOWHERE = ActionFactReader()
 
 
 UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
@@ -34,18 +34,18 @@ async def prove_nothing(_policy: Policy, _policy_set: PolicySet, _target: Target
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class EngineContext:
     """What deciding stands on."""
 
     journal: Journal
     policies: Callable[[], PolicySet]
     """The policy file as it is now (it may be read again while running)."""
-    sources: Sources
+    sources: FactSources
     telemetry: Telemetry
     clock: Clock
     start: Fact[ProcessStart] = UNKNOWN_START
     """When this process began; without it every action is held as a cold start."""
-    lookout: Lookout = NOWHERE
+    lookout: ActionFactReader = NOWHERE
     """Where single actions look."""
     prove: Prove = prove_nothing
     """Asked before a policy in auto acts; without it every one of them is held."""

@@ -23,16 +23,16 @@ from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Remediation, State
 from remediations.core.model.stored import plan_from_data, plan_to_data
-from remediations.core.model.undo import TakingBack
+from remediations.core.model.undo import Revert
 from remediations.core.policies.policy import Policy, PolicySet, is_revert
-from remediations.engine.context import Desk, Records
+from remediations.engine.context import EngineContext, Records
 from remediations.engine.next_rung import begin_next_rung
 from remediations.engine.reverts import judged_by, read_taking_back
 from remediations.facts import evidence
-from remediations.facts.gather import Gathered, Kept, gather, read_pauses
+from remediations.facts.gather import Evidence, GatheredFacts, gather, read_pauses
 from remediations.facts.queries import ask_mutes
 from remediations.journal.decision_history import recollect
-from remediations.journal.lease import Lease, Move, changing
+from remediations.journal.lease import Lease, Transition, changing
 from remediations.journal.records import decision_data, describe, facts_data
 from remediations.metrics import ActionOutcome
 
@@ -45,7 +45,7 @@ MUTES_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Instruction:
     """What the engine has to send now."""
 
     plan: Plan
@@ -57,11 +57,11 @@ class Order:
 class Decider:
     """Decides remediations in state CLAIMED."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: EngineContext) -> None:
         self._desk = desk
         self._one_at_a_time = asyncio.Lock()
 
-    async def decide(self, lease: Lease) -> Order | None:
+    async def decide(self, lease: Lease) -> Instruction | None:
         """The order that follows from the facts; None when the remediation is held or closed.
 
         With an order that is no dry run the remediation is in state WRITING: the intent is durable.
@@ -92,7 +92,7 @@ class Decider:
                 return await self._take_up(lease, earlier, inputs.facts)
             return await self._settle(lease, inputs, took, kept)
 
-    async def _hear_again(self, gathered: Gathered, remediation: Remediation) -> Gathered:
+    async def _hear_again(self, gathered: GatheredFacts, remediation: Remediation) -> GatheredFacts:
         """The same with what mutes the alert now; what nobody could tell a moment ago holds anyway."""
         if gathered.facts.mutes.value is None:
             return gathered
@@ -100,8 +100,8 @@ class Decider:
         return replace(gathered, facts=replace(gathered.facts, mutes=mutes))
 
     async def _gather(
-        self, remediation: Remediation, policy: Policy, policy_set: PolicySet, taking_back: TakingBack | None
-    ) -> Gathered:
+        self, remediation: Remediation, policy: Policy, policy_set: PolicySet, taking_back: Revert | None
+    ) -> GatheredFacts:
         """Everything but the pauses, under one deadline."""
         desk = self._desk
         async with asyncio.TaskGroup() as group:
@@ -112,8 +112,8 @@ class Decider:
         )
 
     async def _keep(
-        self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: Gathered
-    ) -> Kept | None:
+        self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: GatheredFacts
+    ) -> Evidence | None:
         """Evidence for the write that will follow if nothing changes meanwhile; None when none would.
 
         Before the lock, so that no other decision waits for it, and before the intent, so that one commit holds both.
@@ -134,7 +134,9 @@ class Decider:
             pauses = await asyncio.to_thread(read_pauses, desk.sources.pause_file, pauses)
         return make_inputs(remediation, policy, policy_set, replace(facts, pauses=pauses), history, now)
 
-    async def _settle(self, lease: Lease, inputs: Inputs, took: Mapping[str, float], kept: Kept | None) -> Order | None:
+    async def _settle(
+        self, lease: Lease, inputs: Inputs, took: Mapping[str, float], kept: Evidence | None
+    ) -> Instruction | None:
         """Decides, and journals it with the inputs and what they took (seconds); for an action the intent too."""
         policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
         data = decision_data(decision, facts) | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
@@ -158,8 +160,8 @@ class Decider:
         return None
 
     async def _order(
-        self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any], kept: Kept | None
-    ) -> Order | None:
+        self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any], kept: Evidence | None
+    ) -> Instruction | None:
         """The plan in the journal, as far as the policy's mode goes."""
         plan = decision.plan
         stored = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
@@ -168,19 +170,21 @@ class Decider:
             return None
         if policy.mode is Mode.DRY_RUN:
             await lease.note("decision", data)
-            return Order(plan, is_dry_run=True)
+            return Instruction(plan, is_dry_run=True)
         if kept is None or not kept.is_for(plan):
             # What held it when evidence was looked for has ended since, or another object is meant: once more.
             await lease.note("resumed", {"detail": "no evidence had been kept for this plan; deciding anew"})
             return None
-        await self._intend(lease, plan, Move(State.PLANNED, "decision", data, stored), ((evidence.KIND, kept.data),))
-        return Order(plan)
+        await self._intend(
+            lease, plan, Transition(State.PLANNED, "decision", data, stored), ((evidence.KIND, kept.data),)
+        )
+        return Instruction(plan)
 
-    async def _intend(self, lease: Lease, plan: Plan, planned: Move, before: Records = ()) -> None:
+    async def _intend(self, lease: Lease, plan: Plan, planned: Transition, before: Records = ()) -> None:
         """PLANNED and WRITING in one commit: from here on a crash means that the object has to be looked at."""
         intent = {"operation_id": plan.operation_id, "summary": plan.summary}
         change = changing(written_at=self._desk.clock.now())
-        await lease.advance_through(planned, Move(State.WRITING, "intent", intent, change, before))
+        await lease.advance_through(planned, Transition(State.WRITING, "intent", intent, change, before))
 
     async def _hold(self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float) -> None:
         """HELD until it is worth asking again; EXPIRED closes, and with attempts behind it without proof."""
@@ -214,12 +218,12 @@ class Decider:
         reason = HoldReason.EXPIRED if age > ORPHAN_SECONDS else HoldReason.NOT_ALLOWED
         await self.hold(lease, reason, "the policy is not in the policy file any more")
 
-    async def _take_up(self, lease: Lease, plan: Plan, facts: Facts) -> Order:
+    async def _take_up(self, lease: Lease, plan: Plan, facts: Facts) -> Instruction:
         """The object carries our operation id although nobody here knew: the write is verified, not repeated."""
         detail = f"the object already carries {plan.operation_id}"
         data = {"detail": detail, "facts": facts_data(facts)}
-        await self._intend(lease, plan, Move(State.PLANNED, "replay", data))
-        return Order(plan, is_done=True)
+        await self._intend(lease, plan, Transition(State.PLANNED, "replay", data))
+        return Instruction(plan, is_done=True)
 
     def _tell(self, remediation: Remediation, decision: Decision, policy: Policy | None) -> None:
         """One metric and one log line for each decision. The metric's name comes from the policy file only."""

@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from chassis.errors import InvariantBroken
 from chassis.log import get_logger
 from remediations.core.model.errors import FenceLostError, JournalError
-from remediations.core.model.plan import Plan, Sending, Sent
+from remediations.core.model.plan import Plan, SendOutcome, SendResult
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Outcome, Remediation, State, Verdict
 from remediations.core.model.stored import plan_from_data, plan_to_data
-from remediations.engine.context import Desk
-from remediations.engine.deciding import Decider, Order
+from remediations.engine.context import EngineContext
+from remediations.engine.deciding import Decider, Instruction
 from remediations.engine.reverts import follow_up
 from remediations.engine.step_progress import JournalledProgress, read_progress, was_sent
 from remediations.engine.verifying import Verifier
@@ -56,14 +56,14 @@ UNKNOWN_SECONDS = 600.0
 """A write that nobody could look up for this long closes as unverified."""
 
 _OUTCOMES = {
-    Sending.DONE: ActionOutcome.WRITTEN,
-    Sending.ALREADY_DONE: ActionOutcome.REPLAYED,
-    Sending.CHANGED: ActionOutcome.CHANGED,
-    Sending.REFUSED: ActionOutcome.REFUSED,
-    Sending.HELD: ActionOutcome.HELD,
-    Sending.UNKNOWN: ActionOutcome.UNKNOWN,
-    Sending.WAITING: ActionOutcome.WAITING,
-    Sending.STOPPED: ActionOutcome.STOPPED,
+    SendResult.DONE: ActionOutcome.WRITTEN,
+    SendResult.ALREADY_DONE: ActionOutcome.REPLAYED,
+    SendResult.CHANGED: ActionOutcome.CHANGED,
+    SendResult.REFUSED: ActionOutcome.REFUSED,
+    SendResult.HELD: ActionOutcome.HELD,
+    SendResult.UNKNOWN: ActionOutcome.UNKNOWN,
+    SendResult.WAITING: ActionOutcome.WAITING,
+    SendResult.STOPPED: ActionOutcome.STOPPED,
 }
 
 
@@ -71,7 +71,7 @@ _OUTCOMES = {
 class EngineParts:
     """What the engine stands on. `executor` None: no orchestrator, so nothing is ever written."""
 
-    desk: Desk
+    desk: EngineContext
     executor: Executor | None
     worker: WorkerSettings
     heed: Callable[[Remediation], None] = lambda _remediation: None
@@ -176,7 +176,7 @@ class Engine:
         """Takes one remediation from its state to where it has to wait or is closed."""
         conflicts = 0
         for _ in range(MAX_ROUNDS):
-            conflicts += await self._step(lease) is Sending.CHANGED
+            conflicts += await self._step(lease) is SendResult.CHANGED
             if lease.is_released:
                 return
             await lease.renew()
@@ -186,7 +186,7 @@ class Engine:
             detail = f"changed {conflicts} times while it was judged"
             await self._decider.hold(lease, HoldReason.OBJECT_CHANGED, detail)
 
-    async def _step(self, lease: Lease) -> Sending | None:
+    async def _step(self, lease: Lease) -> SendResult | None:
         """One step from the present state; what became of sending, if anything was sent."""
         state = lease.remediation.state
         if state is State.CLAIMED:
@@ -202,7 +202,7 @@ class Engine:
             raise InvariantBroken(f"{lease.remediation.id} was claimed in state {state.value}")
         return None
 
-    async def _obey(self, lease: Lease, order: Order) -> Sending:
+    async def _obey(self, lease: Lease, order: Instruction) -> SendResult:
         """Sends what was decided."""
         executor = self._parts.executor
         if executor is None:
@@ -211,7 +211,7 @@ class Engine:
             sent = await executor.dry_run(order.plan)
             await self._close_dry_run(lease, order.plan, sent)
         elif order.is_done:
-            sent = Sent(Sending.ALREADY_DONE, "found while gathering facts")
+            sent = SendOutcome(SendResult.ALREADY_DONE, "found while gathering facts")
             # Nothing is sent now: what arrived late was counted as lost, or its sender died before it could be counted.
             await self._settle(lease, order.plan, sent, is_attempt=not lease.remediation.attempts)
         else:
@@ -220,9 +220,9 @@ class Engine:
             await self._settle(lease, order.plan, sent, self._parts.desk.clock.monotonic() - began)
         return sent.result
 
-    async def _close_dry_run(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+    async def _close_dry_run(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
         """DRY_RUN, with what the server said."""
-        outcome = ActionOutcome.DRY_RUN if sent.result is Sending.DONE else ActionOutcome.DRY_RUN_REFUSED
+        outcome = ActionOutcome.DRY_RUN if sent.result is SendResult.DONE else ActionOutcome.DRY_RUN_REFUSED
         self._tell(lease, plan, outcome, sent)
         change = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
         await lease.advance(State.DRY_RUN, "write", sent_data(sent, is_dry_run=True), change)
@@ -231,7 +231,7 @@ class Engine:
         """A write was intended and nobody knows whether it arrived: the object tells."""
         executor, stored = self._parts.executor, lease.remediation.plan
         if executor is None:
-            sent = Sent(Sending.UNKNOWN, "no orchestrator is configured any more")
+            sent = SendOutcome(SendResult.UNKNOWN, "no orchestrator is configured any more")
             await self._wait(lease, sent)
             return
         if stored is None:
@@ -240,12 +240,12 @@ class Engine:
         _, records = await self._parts.desk.journal.story(lease.remediation.id)
         progress = JournalledProgress(lease, read_progress(records))
         sent = await executor.find_out(plan, progress, lease.until)
-        if sent.result is Sending.CHANGED and was_sent(records):
+        if sent.result is SendResult.CHANGED and was_sent(records):
             await self._lose(lease, plan, sent)
         else:
             await self._settle(lease, plan, sent)
 
-    async def _lose(self, lease: Lease, plan: Plan, sent: Sent) -> None:
+    async def _lose(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
         """The write got an error or no answer, and the object does not show it: an attempt, and then the retry's pause.
 
         Without both, a server that answers 5xx would be sent the same write again at every look.
@@ -256,34 +256,34 @@ class Engine:
         await self._decider.hold(lease, HoldReason.WRITE_LOST, detail)
 
     async def _settle(
-        self, lease: Lease, plan: Plan, sent: Sent, seconds: float | None = None, *, is_attempt: bool = True
+        self, lease: Lease, plan: Plan, sent: SendOutcome, seconds: float | None = None, *, is_attempt: bool = True
     ) -> None:
         """The next state after sending, which took so long, or after looking."""
         desk = self._parts.desk
         self._tell(lease, plan, _OUTCOMES[sent.result], sent)
         data = sent_data(sent) | ({} if seconds is None else {"seconds": round(seconds, 4)})
-        if sent.result in {Sending.DONE, Sending.ALREADY_DONE}:
+        if sent.result in {SendResult.DONE, SendResult.ALREADY_DONE}:
             now = desk.clock.now()
             desk.telemetry.observe_write(now - lease.remediation.created_at)
             next_at = now + self._parts.worker.verify_seconds
             change = changing(is_attempt=is_attempt, next_at=next_at, releases=True, reason="written")
             await lease.advance(State.VERIFYING, "write", data, change)
-        elif sent.result is Sending.UNKNOWN:
+        elif sent.result is SendResult.UNKNOWN:
             await self._wait(lease, sent, plan)
-        elif sent.result is Sending.WAITING:
+        elif sent.result is SendResult.WAITING:
             await lease.note("write", data, next_at=desk.clock.now() + self._parts.worker.verify_seconds)
-        elif sent.result is Sending.STOPPED:
+        elif sent.result is SendResult.STOPPED:
             await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
         else:
-            was_refused = sent.result is Sending.REFUSED and sent.was_sent
+            was_refused = sent.result is SendResult.REFUSED and sent.was_sent
             # What never counted leaves no write that cooldowns and budgets of others could see.
             is_seen = was_refused or lease.remediation.attempts > 0
             change = changing(is_attempt=was_refused, written_at=None if is_seen else 0.0)
             await lease.advance(State.CLAIMED, "write", data, change)
-            if sent.result in {Sending.REFUSED, Sending.HELD}:
+            if sent.result in {SendResult.REFUSED, SendResult.HELD}:
                 await self._decider.hold(lease, sent.hold or HoldReason.WRITE_REFUSED, sent.detail)
 
-    async def _wait(self, lease: Lease, sent: Sent, plan: Plan | None = None) -> None:
+    async def _wait(self, lease: Lease, sent: SendOutcome, plan: Plan | None = None) -> None:
         """Lets a write whose fate is unknown rest until the next look; closes it when that has taken too long."""
         now = self._parts.desk.clock.now()
         since = lease.remediation.written_at or lease.remediation.updated_at
@@ -297,7 +297,7 @@ class Engine:
         pause = max(LOOK_SECONDS, min(SLOWEST_LOOK_SECONDS, (now - since) / PATIENCE))
         await lease.note("write", sent_data(sent), next_at=now + pause)
 
-    def _tell(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: Sent) -> None:
+    def _tell(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: SendOutcome) -> None:
         """One metric and one log line for each sending."""
         remediation = lease.remediation
         self._parts.desk.telemetry.count_action(remediation.policy, plan.action, outcome)

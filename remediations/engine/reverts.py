@@ -13,7 +13,7 @@ from chassis.log import format_timestamp
 from remediations.core.model.alert import Match
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, Remediation, Verdict
-from remediations.core.model.undo import TakingBack, merge_undos, undo_from_data, undo_to_data
+from remediations.core.model.undo import Revert, merge_undos, undo_from_data, undo_to_data
 from remediations.core.policies.policy import Policy, Query, revert_name
 from remediations.journal.port import FollowUp, Journal
 
@@ -47,7 +47,7 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
     return FollowUp(Match(alert, revert_name(remediation.policy), remediation.target), due_at, data)
 
 
-async def read_taking_back(journal: Journal, remediation: Remediation) -> TakingBack | None:
+async def read_taking_back(journal: Journal, remediation: Remediation) -> Revert | None:
     """What this revert takes back; None when its story does not say. Raises JournalError."""
     _, records = await journal.story(remediation.id)
     scheduled = [record.data for record in records if record.kind == KIND]
@@ -57,10 +57,10 @@ async def read_taking_back(journal: Journal, remediation: Remediation) -> Taking
     ours = [item.remediation for item in await journal.actions_since(since) if item.target == remediation.target]
     marks = dict.fromkeys([*(str(data["origin"]) for data in scheduled), *ours])
     changes = merge_undos([undo_from_data(data["undo"]) for data in scheduled])
-    return TakingBack(changes, tuple(marks), float(scheduled[-1]["due_at"]))
+    return Revert(changes, tuple(marks), float(scheduled[-1]["due_at"]))
 
 
-def judged_by(policy: Policy, remediation: Remediation, taking: TakingBack) -> Policy:
+def judged_by(policy: Policy, remediation: Remediation, taking: Revert) -> Policy:
     """The revert's policy with what belongs to this one: its condition is that the load fits the old number."""
     newest = taking.newest
     lasts = taking.due_at + newest.give_up_seconds - remediation.created_at
@@ -72,7 +72,7 @@ def judged_by(policy: Policy, remediation: Remediation, taking: TakingBack) -> P
     )
 
 
-def born(policies: Iterable[Policy]) -> list[str]:
+def revert_names(policies: Iterable[Policy]) -> list[str]:
     """Names of the reverts that policies may lead to, for metrics that begin at 0."""
     return [
         revert_name(policy.name)

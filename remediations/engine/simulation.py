@@ -43,7 +43,7 @@ class Planner:
 
     async def plan(
         self, payload: Payload, recorded: Facts | None = None, most: int | None = None
-    ) -> tuple[Rehearsed, ...]:
+    ) -> tuple[SimulatedDecision, ...]:
         """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
 
         On recorded facts, or on those of now, pauses included. Raises ValueError for more than `most` pairs.
@@ -60,7 +60,7 @@ class Planner:
             pauses = await asyncio.to_thread(read_pauses, self.pause_file, pauses)
             return replace(facts, start=self.start, pauses=pauses), history
 
-        return await rehearse(payload, policy_set, look, now, most)
+        return await simulate(payload, policy_set, look, now, most)
 
 
 async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ Look = Callable[[Policy, Remediation], Awaitable[tuple[Facts, History]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class SimulatedDecision:
     """One policy's decision about one target."""
 
     policy: Policy
@@ -98,9 +98,9 @@ class Rehearsed:
     facts: Facts
 
 
-async def rehearse(
+async def simulate(
     payload: Payload, policy_set: PolicySet, look: Look, now: float, most: int | None = None
-) -> tuple[Rehearsed, ...]:
+) -> tuple[SimulatedDecision, ...]:
     """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
 
     Raises ValueError for more than `most` pairs, before anything is asked.
@@ -120,11 +120,11 @@ async def rehearse(
         remediation = _imagined(match, now)
         facts, history = await look(policy, remediation)
         decision = decide(remediation, policy, policy_set, facts, history, now)
-        found.append(Rehearsed(policy, match, decision, facts))
+        found.append(SimulatedDecision(policy, match, decision, facts))
     return tuple(found)
 
 
-def simulation_to_data(rehearsed: tuple[Rehearsed, ...]) -> list[dict[str, Any]]:
+def simulation_to_data(rehearsed: tuple[SimulatedDecision, ...]) -> list[dict[str, Any]]:
     """The decisions as JSON-able data."""
     return [
         {"policy": item.policy.name, "mode": item.policy.mode.value, "target": item.match.target.key}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from remediations.core.model.plan import Sending
+from remediations.core.model.plan import SendResult
 from remediations.core.model.remediation import Record
 from remediations.journal.lease import Lease
 
@@ -50,7 +50,7 @@ def was_sent(records: Iterable[Record]) -> bool:
     for record in records:
         if record.kind == INTENT:
             is_unknown = False
-        elif record.kind == WRITE and record.data.get("result") == Sending.UNKNOWN.value:
+        elif record.kind == WRITE and record.data.get("result") == SendResult.UNKNOWN.value:
             is_unknown = True
     return is_unknown
 

@@ -10,7 +10,7 @@ from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, State, Verdict
 from remediations.core.model.stored import plan_from_data
 from remediations.core.verdict import verdict
-from remediations.engine.context import Desk
+from remediations.engine.context import EngineContext
 from remediations.engine.next_rung import begin_next_rung
 from remediations.engine.reverts import follow_up
 from remediations.facts.observation import KIND, from_records, observe, to_data
@@ -32,7 +32,7 @@ _STATES = {
 class Verifier:
     """Takes remediations in state VERIFYING one look further."""
 
-    def __init__(self, desk: Desk, look_seconds: float) -> None:
+    def __init__(self, desk: EngineContext, look_seconds: float) -> None:
         self._desk = desk
         self._look_seconds = look_seconds
 

@@ -31,8 +31,8 @@ from remediations.core.model.plan import (
     HttpStep,
     PatchStep,
     Plan,
-    Sending,
-    Sent,
+    SendOutcome,
+    SendResult,
     SqlStep,
     Step,
     leaves_no_mark,
@@ -42,9 +42,9 @@ from remediations.core.model.plan import (
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.policy import Query
 from remediations.execution.senders import (
+    ApiWriter,
     Caller,
     Key,
-    Writer,
     fill_template,
     send_call,
     send_creation,
@@ -70,7 +70,7 @@ class Progress(Protocol):
         ...
 
 
-ARRIVED = frozenset({Sending.DONE, Sending.ALREADY_DONE})
+ARRIVED = frozenset({SendResult.DONE, SendResult.ALREADY_DONE})
 UNREHEARSED = ("does not support dry run", "the API's answer is")
 """In the answer to a dry run that says nothing: an admission webhook with side effects would have to be asked (400), or
 what the server said cannot be read."""
@@ -90,29 +90,29 @@ class Tools:
 class Executor:
     """Carries out plans against one API server, and with the tools it is given."""
 
-    def __init__(self, api: Writer | None, clock: Clock, timeout_seconds: float, tools: Tools | None = None) -> None:
+    def __init__(self, api: ApiWriter | None, clock: Clock, timeout_seconds: float, tools: Tools | None = None) -> None:
         self._api = api
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._tools = tools if tools is not None else Tools()
 
-    async def dry_run(self, plan: Plan) -> Sent:
+    async def dry_run(self, plan: Plan) -> SendOutcome:
         """What the server would say to the plan; changes nothing."""
         results = []
         for step in plan.steps:
             sent = await self._dry_run(step)
-            if sent.result is not Sending.DONE:
+            if sent.result is not SendResult.DONE:
                 return sent
             results.append(sent)
-        return results[-1] if results else Sent(Sending.DONE)
+        return results[-1] if results else SendOutcome(SendResult.DONE)
 
-    async def write(self, plan: Plan, lease_until: float, progress: Progress | None = None) -> Sent:
+    async def write(self, plan: Plan, lease_until: float, progress: Progress | None = None) -> SendOutcome:
         """Sends the plan. The caller holds the claim until `lease_until` (Unix seconds) and has journalled the intent.
 
         `progress` is needed for steps that leave no mark. Raises FenceLostError before a step that could not be over
         within the lease.
         """
-        results: list[Sent] = []
+        results: list[SendOutcome] = []
         for index, step in enumerate(plan.steps):
             if isinstance(step, GateStep):
                 sent = await self._pass_gate(step, index, progress)
@@ -126,7 +126,7 @@ class Executor:
                 results.append(sent)
         return _sum(results)
 
-    async def find_out(self, plan: Plan, progress: Progress | None = None, lease_until: float = 0.0) -> Sent:
+    async def find_out(self, plan: Plan, progress: Progress | None = None, lease_until: float = 0.0) -> SendOutcome:
         """Whether an earlier write of this plan arrived: ALREADY_DONE, CHANGED (it did not), or UNKNOWN.
 
         A plan with steps that leave no mark goes on after the last one that has begun; one of which none has begun was
@@ -135,43 +135,43 @@ class Executor:
         if any(leaves_no_mark(step) for step in plan.steps):
             begun = [index for index in range(len(plan.steps)) if progress and progress.begun_at(index) is not None]
             if not begun:
-                return Sent(Sending.CHANGED, "no step had begun")
+                return SendOutcome(SendResult.CHANGED, "no step had begun")
             return await self.write(plan, lease_until, progress)
         try:
             for step in plan.steps:
                 if not await self._is_done(step):
-                    return Sent(Sending.CHANGED, "the object does not carry the operation id")
+                    return SendOutcome(SendResult.CHANGED, "the object does not carry the operation id")
         except BackendError as error:
             is_gone = error.reason is Reason.MISSING
-            return Sent(Sending.CHANGED if is_gone else Sending.UNKNOWN, f"{error.reason.value}: {error}")
-        return Sent(Sending.ALREADY_DONE, f"the object carries {plan.operation_id}")
+            return SendOutcome(SendResult.CHANGED if is_gone else SendResult.UNKNOWN, f"{error.reason.value}: {error}")
+        return SendOutcome(SendResult.ALREADY_DONE, f"the object carries {plan.operation_id}")
 
-    def _broken_off(self, plan: Plan, index: int, sent: Sent, before: Sequence[Sent]) -> Sent:
+    def _broken_off(self, plan: Plan, index: int, sent: SendOutcome, before: Sequence[SendOutcome]) -> SendOutcome:
         """The answer for a plan of which a step did not arrive.
 
         When an earlier one that leaves no mark did, planning anew would send that one again: what has been done is
         verified instead.
         """
-        is_final = sent.result in {Sending.REFUSED, Sending.CHANGED, Sending.HELD}
+        is_final = sent.result in {SendResult.REFUSED, SendResult.CHANGED, SendResult.HELD}
         if is_final and before and any(leaves_no_mark(step) for step in plan.steps[:index]):
-            return Sent(Sending.DONE, f"step {index + 1} of {len(plan.steps)} was not taken: {sent.detail}")
+            return SendOutcome(SendResult.DONE, f"step {index + 1} of {len(plan.steps)} was not taken: {sent.detail}")
         return sent
 
-    async def _send_once(self, step: Step, index: int, progress: Progress | None) -> Sent:
+    async def _send_once(self, step: Step, index: int, progress: Progress | None) -> SendOutcome:
         """A step that leaves no mark: begun in the journal, then sent; one that had begun is not sent again."""
         if progress is None:
-            return Sent(Sending.REFUSED, "nothing to journal the step's beginning in", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, "nothing to journal the step's beginning in", was_sent=False)
         if progress.begun_at(index) is not None:
-            return Sent(Sending.ALREADY_DONE, "the step had begun; it is never sent twice")
+            return SendOutcome(SendResult.ALREADY_DONE, "the step had begun; it is never sent twice")
         if not self._has_tool(step):
-            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
         lease_until = await progress.begin(index)
         sent = await self._send(step, lease_until)
-        if sent.result is Sending.REFUSED:
+        if sent.result is SendResult.REFUSED:
             await progress.take_back(index, sent.detail)
         return sent
 
-    async def _send_marked(self, step: Step, lease_until: float) -> Sent:
+    async def _send_marked(self, step: Step, lease_until: float) -> SendOutcome:
         """A step that leaves a mark on an object, complete with the template that it is made from."""
         if self._api is not None and starts_pods(step) and isinstance(step, PatchStep):
             return await self._rehearse(step, lease_until) or await self._send(step, lease_until)
@@ -180,11 +180,11 @@ class Executor:
         whole = await fill_template(self._api, step, self._timeout_seconds)
         return (
             whole
-            if isinstance(whole, Sent)
+            if isinstance(whole, SendOutcome)
             else await self._rehearse(whole, lease_until) or await self._send(whole, lease_until)
         )
 
-    async def _rehearse(self, step: PatchStep | CreateStep, lease_until: float) -> Sent | None:
+    async def _rehearse(self, step: PatchStep | CreateStep, lease_until: float) -> SendOutcome | None:
         """Why the step is not sent now, by the word of the API server to the very same request as a dry run.
 
         None when the server would take it, and new pods too. An admission webhook that knows no dry run says nothing.
@@ -192,13 +192,13 @@ class Executor:
         """
         self._require_lease(lease_until)
         asked = await self._dry_run(step)
-        if asked.result is Sending.DONE or any(words in asked.detail for words in UNREHEARSED):
+        if asked.result is SendResult.DONE or any(words in asked.detail for words in UNREHEARSED):
             return None
-        if asked.result is Sending.REFUSED:
+        if asked.result is SendResult.REFUSED:
             asked = replace(asked, was_sent=False)
-        return await self._look(step, asked) if asked.result in {Sending.CHANGED, Sending.REFUSED} else asked
+        return await self._look(step, asked) if asked.result in {SendResult.CHANGED, SendResult.REFUSED} else asked
 
-    async def _judge_pods(self, step: PatchStep | CreateStep, answered: Sent) -> Sent:
+    async def _judge_pods(self, step: PatchStep | CreateStep, answered: SendOutcome) -> SendOutcome:
         """The answer, or HELD when its warnings mean that the namespace would refuse new pods."""
         if self._api is None or not pod_security.is_about_pods(answered.warnings):
             return answered
@@ -208,20 +208,24 @@ class Executor:
         except BackendError:
             labels = None
         refusal = pod_security.find_refusal(answered.warnings, labels)
-        return Sent(Sending.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED) if refusal else answered
+        return (
+            SendOutcome(SendResult.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED) if refusal else answered
+        )
 
-    async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> Sent:
+    async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> SendOutcome:
         """Whether the check is true by data collected after the step before it began."""
         since = progress.begun_at(index - 1) if progress is not None and index else None
         if since is None or self._tools.ask is None:
-            return Sent(Sending.STOPPED, "nobody can tell when the step before was sent")
+            return SendOutcome(SendResult.STOPPED, "nobody can tell when the step before was sent")
         fact = await self._tools.ask(Query(step.promql, step.collectors, step.max_age_seconds))
         if fact.value and fact.collected_at is not None and fact.collected_at > since:
-            return Sent(Sending.ALREADY_DONE, f"{step.promql} is true")
+            return SendOutcome(SendResult.ALREADY_DONE, f"{step.promql} is true")
         problem = fact.problem or ("is false" if fact.value is False else "no collection since the step before")
         if self._clock.now() < since + step.timeout_seconds:
-            return Sent(Sending.WAITING, f"{step.promql}: {problem}")
-        return Sent(Sending.STOPPED, f"{step.promql} did not come true within {step.timeout_seconds:g} s: {problem}")
+            return SendOutcome(SendResult.WAITING, f"{step.promql}: {problem}")
+        return SendOutcome(
+            SendResult.STOPPED, f"{step.promql} did not come true within {step.timeout_seconds:g} s: {problem}"
+        )
 
     def _has_tool(self, step: Step) -> bool:
         """Whether something is configured that can send this kind of step."""
@@ -229,22 +233,22 @@ class Executor:
             return self._tools.http is not None
         return self._tools.sql is not None if isinstance(step, SqlStep) else self._api is not None
 
-    async def _dry_run(self, step: Step) -> Sent:
+    async def _dry_run(self, step: Step) -> SendOutcome:
         """What the server would say to one step."""
         if not isinstance(step, GateStep) and not self._has_tool(step):
-            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
         if self._api is not None and isinstance(step, PatchStep):
             sent = await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
             return await self._judge_pods(step, sent)
         if self._api is not None and isinstance(step, CreateStep):
             whole = await fill_template(self._api, step, self._timeout_seconds)
-            if isinstance(whole, Sent):
+            if isinstance(whole, SendOutcome):
                 return whole
             sent = await send_creation(self._api, whole, self._timeout_seconds, is_dry_run=True)
             return await self._judge_pods(whole, sent)
-        return Sent(Sending.DONE, "not sent: it knows no dry run")
+        return SendOutcome(SendResult.DONE, "not sent: it knows no dry run")
 
-    async def _send(self, step: Step, lease_until: float) -> Sent:
+    async def _send(self, step: Step, lease_until: float) -> SendOutcome:
         """One step, for real."""
         # No await between this check and the call: a claim that has run out meanwhile must not write.
         self._require_lease(lease_until)
@@ -254,30 +258,30 @@ class Executor:
         if isinstance(step, SqlStep) and tools.sql is not None:
             return await send_statement(tools.sql, step, seconds)
         if self._api is None:
-            return Sent(Sending.REFUSED, "no orchestrator is configured", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, "no orchestrator is configured", was_sent=False)
         if isinstance(step, PatchStep):
             sent = await send_patch(self._api, step, seconds, is_dry_run=False)
         elif isinstance(step, CreateStep):
             sent = await send_creation(self._api, step, seconds, is_dry_run=False)
         else:
-            return Sent(Sending.REFUSED, "nothing is configured to send this step with", was_sent=False)
-        return await self._look(step, sent) if sent.result in {Sending.CHANGED, Sending.REFUSED} else sent
+            return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
+        return await self._look(step, sent) if sent.result in {SendResult.CHANGED, SendResult.REFUSED} else sent
 
     def _require_lease(self, lease_until: float) -> None:
         """Raises FenceLostError when the claim could run out before a request is answered."""
         if self._clock.now() + self._timeout_seconds > lease_until:
             raise FenceLostError("the lease would run out before the write is answered")
 
-    async def _look(self, step: Step, refused: Sent) -> Sent:
+    async def _look(self, step: Step, refused: SendOutcome) -> SendOutcome:
         """The refusal, unless the object carries the operation id: then the step is done, whatever the answer said."""
         try:
             is_done = await self._is_done(step)
         except BackendError as error:
-            if refused.result is Sending.REFUSED and error.reason is Reason.PERMISSION:
+            if refused.result is SendResult.REFUSED and error.reason is Reason.PERMISSION:
                 # Neither to write nor to look is allowed: asking again and again would tell nothing more.
                 return refused
-            return Sent(Sending.UNKNOWN, f"{refused.detail}; then {error.reason.value}: {error}")
-        return Sent(Sending.ALREADY_DONE, "the object carries the operation id") if is_done else refused
+            return SendOutcome(SendResult.UNKNOWN, f"{refused.detail}; then {error.reason.value}: {error}")
+        return SendOutcome(SendResult.ALREADY_DONE, "the object carries the operation id") if is_done else refused
 
     async def _is_done(self, step: Step) -> bool:
         """Whether the object shows what the step would leave; raises BackendError."""
@@ -302,10 +306,10 @@ class Executor:
         return bool(step.done_if) and all(annotations.get(name) == value for name, value in step.done_if.items())
 
 
-def _sum(results: Sequence[Sent]) -> Sent:
+def _sum(results: Sequence[SendOutcome]) -> SendOutcome:
     """One answer for a plan all of whose steps arrived."""
-    if results and all(sent.result is Sending.ALREADY_DONE for sent in results):
+    if results and all(sent.result is SendResult.ALREADY_DONE for sent in results):
         return results[-1]
     details = "; ".join(sent.detail for sent in results if sent.detail)
-    last = results[-1] if results else Sent(Sending.DONE)
-    return replace(last, result=Sending.DONE, detail=details)
+    last = results[-1] if results else SendOutcome(SendResult.DONE)
+    return replace(last, result=SendResult.DONE, detail=details)

@@ -34,7 +34,7 @@ from remediations.core.policies.policy import Policy, PolicySet, at_rung
 from remediations.execution.senders import Patcher
 from remediations.metrics import Telemetry
 
-OUTSIDER = "controlcore-self-test"
+UNLISTED_NAME = "controlcore-self-test"
 """Name of an object that no policy lists; it need not exist."""
 FOREIGN_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 """The first of these in which no policy acts stands for all others."""
@@ -53,7 +53,7 @@ PASSED_BY_RBAC = frozenset({Reason.MISSING, Reason.CONFLICT, Reason.MALFORMED, R
 """What the API server answers only to a caller who has the right."""
 
 
-class Limited(Patcher, Protocol):
+class SelfTestApi(Patcher, Protocol):
     """The calls of chassis.kubernetes.client.KubernetesClient that are tried, each as a dry run."""
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
@@ -62,7 +62,7 @@ class Limited(Patcher, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Forbidden:
+class ForbiddenChange:
     """One change that nobody may be able to make with our rights."""
 
     name: str
@@ -71,17 +71,22 @@ class Forbidden:
     body: Mapping[str, Any] = field(default_factory=lambda: MARK)
 
 
-def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tuple[Forbidden, ...]:
+def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tuple[ForbiddenChange, ...]:
     """What must be refused for a namespace with these targets, and in the namespace `foreign`."""
     listed = sorted({target.name for target in targets if target.kind == "Deployment"})
-    names = (*listed, OUTSIDER)
+    names = (*listed, UNLISTED_NAME)
     return (
-        Forbidden("patch of another Deployment", deployment_path(namespace, OUTSIDER)),
-        Forbidden("scaling of another Deployment", deployment_scale_path(namespace, OUTSIDER), body=ONE_REPLICA),
-        Forbidden("patch of another HorizontalPodAutoscaler", autoscaler_path(namespace, OUTSIDER)),
-        Forbidden("patch of a Deployment in another namespace", deployment_path(foreign, names[0])),
-        Forbidden("deletion of a pod", pod_path(namespace, OUTSIDER), is_deletion=True),
-        *(Forbidden("deletion of a Deployment", deployment_path(namespace, name), is_deletion=True) for name in names),
+        ForbiddenChange("patch of another Deployment", deployment_path(namespace, UNLISTED_NAME)),
+        ForbiddenChange(
+            "scaling of another Deployment", deployment_scale_path(namespace, UNLISTED_NAME), body=ONE_REPLICA
+        ),
+        ForbiddenChange("patch of another HorizontalPodAutoscaler", autoscaler_path(namespace, UNLISTED_NAME)),
+        ForbiddenChange("patch of a Deployment in another namespace", deployment_path(foreign, names[0])),
+        ForbiddenChange("deletion of a pod", pod_path(namespace, UNLISTED_NAME), is_deletion=True),
+        *(
+            ForbiddenChange("deletion of a Deployment", deployment_path(namespace, name), is_deletion=True)
+            for name in names
+        ),
     )
 
 
@@ -94,7 +99,7 @@ def acting_targets(policy_set: PolicySet) -> Mapping[str, tuple[Target, ...]]:
     return found
 
 
-def changes_of(policy_set: PolicySet, namespace: str) -> tuple[Forbidden, ...]:
+def changes_of(policy_set: PolicySet, namespace: str) -> tuple[ForbiddenChange, ...]:
     """What must be refused for one namespace of the policy file."""
     places = acting_targets(policy_set)
     foreign = next((name for name in FOREIGN_NAMESPACES if name not in places), FOREIGN_NAMESPACES[0])
@@ -109,12 +114,12 @@ def _own_targets(policy: Policy) -> tuple[Target, ...]:
     return tuple(target for rung in rungs if ACTIONS[rung.action].rbac for target in rung.targets)
 
 
-async def prove(api: Limited, changes: Sequence[Forbidden], timeout_seconds: float) -> Fact[bool]:
+async def prove(api: SelfTestApi, changes: Sequence[ForbiddenChange], timeout_seconds: float) -> Fact[bool]:
     """True when every one of the changes was refused, False when one was not, unknown while one got no answer."""
     allowed: set[str] = set()
     unknown: list[str] = []
 
-    async def attempt(change: Forbidden) -> None:
+    async def attempt(change: ForbiddenChange) -> None:
         problem = await _try(api, change, timeout_seconds)
         if problem is None:
             allowed.add(change.name)
@@ -129,7 +134,7 @@ async def prove(api: Limited, changes: Sequence[Forbidden], timeout_seconds: flo
     return Fact(None, SOURCE, min(unknown)) if unknown else Fact(True, SOURCE)
 
 
-async def _try(api: Limited, change: Forbidden, timeout_seconds: float) -> str | None:
+async def _try(api: SelfTestApi, change: ForbiddenChange, timeout_seconds: float) -> str | None:
     """Empty when it was refused, None when it was not, else why nobody can tell."""
     try:
         if change.is_deletion:
@@ -151,7 +156,7 @@ async def _try(api: Limited, change: Forbidden, timeout_seconds: float) -> str |
 
 
 async def prove_once(
-    api: Limited | None, policy: Policy, policy_set: PolicySet, target: Target, timeout_seconds: float
+    api: SelfTestApi | None, policy: Policy, policy_set: PolicySet, target: Target, timeout_seconds: float
 ) -> Fact[bool]:
     """The proof for one target, without a program that runs; for commands."""
     if target not in _own_targets(policy):
@@ -162,7 +167,7 @@ async def prove_once(
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class ProofTiming:
     """How often it is proved."""
 
     repeat_seconds: float = REPEAT_SECONDS
@@ -175,11 +180,11 @@ class SelfTest:
 
     def __init__(
         self,
-        api: Limited | None,
+        api: SelfTestApi | None,
         policies: Callable[[], PolicySet],
         clock: Clock,
         timeout_seconds: float,
-        rhythm: Rhythm = Rhythm(),
+        rhythm: ProofTiming = ProofTiming(),
     ) -> None:
         self._api = api
         self._policies = policies
@@ -234,7 +239,7 @@ class SelfTest:
         places = acting_targets(policy_set) if api is not None else {}
         proofs: dict[str, Fact[bool]] = {}
 
-        async def keep(limited: Limited, namespace: str) -> None:
+        async def keep(limited: SelfTestApi, namespace: str) -> None:
             proof = await prove(limited, changes_of(policy_set, namespace), self._timeout_seconds)
             now = self._clock.now()
             proofs[namespace] = Fact(proof.value, SOURCE, proof.problem, None if proof.value is None else now)

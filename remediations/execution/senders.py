@@ -17,9 +17,9 @@ from yarl import URL
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, ConflictError, Reason, TransientError
 from chassis.http.client import Call, Response
-from chassis.kubernetes.client import Answer, ClusterApi, JsonObject, PatchKind
+from chassis.kubernetes.client import ClusterApi, JsonObject, PatchKind, WrittenObject
 from remediations.core.model.names import FIELD_MANAGER
-from remediations.core.model.plan import CreateStep, HttpStep, PatchStep, Sending, Sent, SqlStep
+from remediations.core.model.plan import CreateStep, HttpStep, PatchStep, SendOutcome, SendResult, SqlStep
 from remediations.core.model.reasons import HoldReason
 from remediations.facts.sources import Session
 
@@ -45,7 +45,7 @@ class Patcher(Protocol):
         ...
 
 
-class Writer(ClusterApi, Patcher, Protocol):
+class ApiWriter(ClusterApi, Patcher, Protocol):
     """The calls that write; only the executor has them."""
 
     async def create(
@@ -78,7 +78,7 @@ def origin_of(url: str) -> str:
     return f"{parsed.scheme}://{parsed.host}:{parsed.port}"
 
 
-async def send_patch(api: Writer, step: PatchStep, timeout_seconds: float, *, is_dry_run: bool) -> Sent:
+async def send_patch(api: ApiWriter, step: PatchStep, timeout_seconds: float, *, is_dry_run: bool) -> SendOutcome:
     """One PATCH; the server checks uid and resourceVersion."""
     try:
         document = await api.patch(
@@ -91,10 +91,10 @@ async def send_patch(api: Writer, step: PatchStep, timeout_seconds: float, *, is
         )
     except BackendError as error:
         return _answered(error)
-    return Sent(Sending.DONE, "", _generation(document), warnings=_warnings(document))
+    return SendOutcome(SendResult.DONE, "", _generation(document), warnings=_warnings(document))
 
 
-async def send_creation(api: Writer, step: CreateStep, timeout_seconds: float, *, is_dry_run: bool) -> Sent:
+async def send_creation(api: ApiWriter, step: CreateStep, timeout_seconds: float, *, is_dry_run: bool) -> SendOutcome:
     """One POST. 429 on an eviction is a budget's answer: held, and never a delete instead."""
     try:
         document = await api.create(
@@ -106,12 +106,12 @@ async def send_creation(api: Writer, step: CreateStep, timeout_seconds: float, *
         )
     except BackendError as error:
         if error.reason is Reason.OVERLOADED and step.gone_uid:
-            return Sent(Sending.HELD, str(error), hold=HoldReason.DISRUPTION_BUDGET)
+            return SendOutcome(SendResult.HELD, str(error), hold=HoldReason.DISRUPTION_BUDGET)
         return _answered(error)
-    return Sent(Sending.DONE, warnings=_warnings(document))
+    return SendOutcome(SendResult.DONE, warnings=_warnings(document))
 
 
-async def fill_template(api: Writer, step: CreateStep, timeout_seconds: float) -> CreateStep | Sent:
+async def fill_template(api: ApiWriter, step: CreateStep, timeout_seconds: float) -> CreateStep | SendOutcome:
     """The step with the CronJob's job template under its body; CHANGED when that is not the one that was judged."""
     if not step.template_path:
         return step
@@ -119,19 +119,21 @@ async def fill_template(api: Writer, step: CreateStep, timeout_seconds: float) -
         document = await api.get(step.template_path, timeout_seconds=timeout_seconds)
         metadata, template = document["metadata"], document["spec"]["jobTemplate"]
         if (metadata["uid"], metadata["generation"]) != (step.template_uid, step.template_generation):
-            return Sent(Sending.CHANGED, "the CronJob has changed")
+            return SendOutcome(SendResult.CHANGED, "the CronJob has changed")
         own, given = dict(step.body["metadata"]), template.get("metadata") or {}
         own["labels"] = {**(given.get("labels") or {}), **(own.get("labels") or {})}
         own["annotations"] = {**(given.get("annotations") or {}), **own["annotations"]}
     except BackendError as error:
         is_gone = error.reason is Reason.MISSING
-        return Sent(Sending.CHANGED if is_gone else Sending.REFUSED, f"{error.reason.value}: {error}", was_sent=False)
+        return SendOutcome(
+            SendResult.CHANGED if is_gone else SendResult.REFUSED, f"{error.reason.value}: {error}", was_sent=False
+        )
     except (KeyError, TypeError, AttributeError) as error:
-        return Sent(Sending.REFUSED, f"unexpected shape of a CronJob: {error!r}", was_sent=False)
+        return SendOutcome(SendResult.REFUSED, f"unexpected shape of a CronJob: {error!r}", was_sent=False)
     return replace(step, body={**step.body, "metadata": own, "spec": template["spec"]})
 
 
-async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeout_seconds: float) -> Sent:
+async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeout_seconds: float) -> SendOutcome:
     """One HTTP call with the key of its origin, if there is one. A redirect is a refusal: the key must not travel."""
     headers = {"Connection": "close"}
     key = keys.get(origin_of(step.url))
@@ -142,34 +144,34 @@ async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeo
         answer = await http.send(Call(step.url, timeout_seconds, method=step.method, headers=headers))
         answer.require_ok()
     except ConfigError as error:
-        return Sent(Sending.REFUSED, f"auth: {error}", was_sent=False)
+        return SendOutcome(SendResult.REFUSED, f"auth: {error}", was_sent=False)
     except BackendError as error:
         if error.reason in NEVER_SENT:
-            return Sent(Sending.REFUSED, f"{error.reason.value}: {error}")
+            return SendOutcome(SendResult.REFUSED, f"{error.reason.value}: {error}")
         return _answered(error)
-    return Sent(Sending.DONE, f"HTTP status {answer.status}")
+    return SendOutcome(SendResult.DONE, f"HTTP status {answer.status}")
 
 
-async def send_statement(session: Session, step: SqlStep, timeout_seconds: float) -> Sent:
+async def send_statement(session: Session, step: SqlStep, timeout_seconds: float) -> SendOutcome:
     """One statement on the connection that is kept since the start; its rows are counted, not shown."""
     try:
         rows = await session.fetch(step.statement, *step.arguments, timeout_seconds=timeout_seconds)
     except BackendError as error:
         return _answered(error)
-    return Sent(Sending.DONE, f"{len(rows)} rows")
+    return SendOutcome(SendResult.DONE, f"{len(rows)} rows")
 
 
-def _answered(error: BackendError) -> Sent:
+def _answered(error: BackendError) -> SendOutcome:
     """What a failure says about the effect."""
     detail = f"{error.reason.value}: {error}"
     if isinstance(error, TransientError):
-        return Sent(Sending.UNKNOWN, detail)
-    return Sent(Sending.CHANGED if isinstance(error, ConflictError) else Sending.REFUSED, detail)
+        return SendOutcome(SendResult.UNKNOWN, detail)
+    return SendOutcome(SendResult.CHANGED if isinstance(error, ConflictError) else SendResult.REFUSED, detail)
 
 
 def _warnings(document: JsonObject) -> tuple[str, ...]:
     """The warnings that came beside the object."""
-    return document.warnings if isinstance(document, Answer) else ()
+    return document.warnings if isinstance(document, WrittenObject) else ()
 
 
 def _generation(document: JsonObject) -> int | None:

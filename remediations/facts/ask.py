@@ -9,7 +9,7 @@ from typing import TypeVar
 from chassis.errors import BackendError
 from remediations.core.model.facts import Fact
 from remediations.core.policies.policy import Query
-from remediations.facts.sources import Sources
+from remediations.facts.sources import FactSources
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -
         return Fact(None, source, f"{error.reason.value}: {error}")
 
 
-async def asked(sources: Sources, query: Query) -> Fact[bool]:
+async def asked(sources: FactSources, query: Query) -> Fact[bool]:
     """A PromQL question under the deadline."""
     answer = await bounded(query.promql, sources.timeout_seconds, sources.prometheus.ask(query))
     return answer.value if answer.value is not None else Fact(None, query.promql, answer.problem)

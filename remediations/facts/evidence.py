@@ -14,7 +14,7 @@ from chassis.errors import BackendError
 from chassis.kubernetes.paths import events_path, pod_log_path
 from remediations.core.model.alert import Target
 from remediations.core.redaction import is_secret_name, remove_secrets
-from remediations.facts.kubernetes.action_facts import Lookout, TextReader
+from remediations.facts.kubernetes.action_facts import ActionFactReader, TextReader
 
 KIND = "evidence"
 MAX_PODS = 3
@@ -27,7 +27,7 @@ MAX_TEXT = 500
 SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 
 
-async def gather(lookout: Lookout, target: Target, pod: str | None = None) -> dict[str, Any]:
+async def gather(lookout: ActionFactReader, target: Target, pod: str | None = None) -> dict[str, Any]:
     """The evidence about a target, or first about one pod of it; never raises BackendError.
 
     Takes at most `lookout.timeout_seconds`, and says what is missing when that is not enough.
@@ -45,7 +45,7 @@ async def gather(lookout: Lookout, target: Target, pod: str | None = None) -> di
     return data
 
 
-async def _of_pods(lookout: Lookout, target: Target, first: str | None) -> dict[str, Any]:
+async def _of_pods(lookout: ActionFactReader, target: Target, first: str | None) -> dict[str, Any]:
     """The pods that are about to go, what their containers said before they died, and the Events about them.
 
     The Events about the target are asked for at once: the API server keeps them in no cache and takes its time.
@@ -80,7 +80,7 @@ def _redacted(
     }
 
 
-async def _pods(lookout: Lookout, target: Target) -> Sequence[Mapping[str, Any]] | str:
+async def _pods(lookout: ActionFactReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
     """The target's pods, or why they cannot be had."""
     try:
         return await lookout.pods(target)
@@ -128,7 +128,7 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _last_words(lookout: Lookout, namespace: str, pod: Mapping[str, Any]) -> str:
+async def _last_words(lookout: ActionFactReader, namespace: str, pod: Mapping[str, Any]) -> str:
     """The end of the log of the container before this one, or why there is none."""
     logs: TextReader | None = lookout.logs
     if logs is None:
@@ -146,7 +146,7 @@ async def _last_words(lookout: Lookout, namespace: str, pod: Mapping[str, Any]) 
     return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
 
 
-async def _events(lookout: Lookout, namespace: str, name: str) -> list[tuple[str, str]]:
+async def _events(lookout: ActionFactReader, namespace: str, name: str) -> list[tuple[str, str]]:
     """The Events (core/v1) about objects of this name: when, and one line each."""
     try:
         items = await lookout.read_all(events_path(namespace), fields=f"involvedObject.name={name}")
@@ -168,7 +168,7 @@ def _newest(lists: Iterable[list[tuple[str, str]]]) -> list[str]:
     return [line for _, line in found[:MAX_EVENTS]]
 
 
-async def _sessions(lookout: Lookout) -> Any:
+async def _sessions(lookout: ActionFactReader) -> Any:
     """Sessions that idle in a transaction for a minute or more: who holds them and for how long, never their text."""
     if lookout.database is None:
         return None

@@ -13,19 +13,19 @@ from typing import Any
 
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Alert, Mode, Target
-from remediations.core.model.facts import Fact, Facts, Need, Pause, Sights
+from remediations.core.model.facts import ActionFacts, Fact, Facts, Need, Pause
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Remediation
 from remediations.core.policies.policy import KUBELET, Policy, PolicySet, WitnessKind, at_rung
 from remediations.facts import evidence
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.target import Seen, survey, unseen
 from remediations.facts.queries import Answers, ask_all
-from remediations.facts.sources import Sources
+from remediations.facts.sources import FactSources
 
 
 async def gather_facts(
-    sources: Sources, policy: Policy, policy_set: PolicySet, target: Target, alert: Alert | None = None
+    sources: FactSources, policy: Policy, policy_set: PolicySet, target: Target, alert: Alert | None = None
 ) -> Facts:
     """Every fact that the policy's guards and action may ask about, except the pauses and our own start.
 
@@ -41,7 +41,7 @@ async def gather_facts(
     return _facts(answers, seen, has_orchestrator=sources.cluster is not None)
 
 
-async def _look(sources: Sources, policy: Policy, target: Target) -> Seen:
+async def _look(sources: FactSources, policy: Policy, target: Target) -> Seen:
     """What the cluster says about the target."""
     if sources.cluster is None:
         return unseen("no orchestrator is configured")
@@ -96,7 +96,7 @@ def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Evidence:
     """Evidence, and what it was looked for."""
 
     target: Target
@@ -110,24 +110,28 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class GatheredFacts:
     """What was found for one decision."""
 
     facts: Facts
     """All but the pauses and our own start."""
-    kept: Kept | None
+    kept: Evidence | None
     """Evidence, where it could be looked for before anything was decided."""
-    lookout: Lookout
+    lookout: ActionFactReader
     """Where more evidence is looked for."""
 
-    async def keep(self, plan: Plan) -> Kept:
+    async def keep(self, plan: Plan) -> Evidence:
         """Evidence for this plan."""
         return await _keep(self.lookout, plan.target, plan.expected.get("pod"))
 
 
 async def gather(
-    sources: Sources, lookout: Lookout, policies: tuple[Policy, PolicySet], remediation: Remediation, now: float
-) -> Gathered:
+    sources: FactSources,
+    lookout: ActionFactReader,
+    policies: tuple[Policy, PolicySet],
+    remediation: Remediation,
+    now: float,
+) -> GatheredFacts:
     """Facts and sights, and beside them evidence for a remediation that is decided for the first time and may act.
 
     One that has been held before is most likely held again: for that one evidence waits for a plan.
@@ -141,15 +145,15 @@ async def gather(
         is_early = policy.mode is Mode.AUTO and not remediation.reason and Need.PODS not in _needs(policy)
         early = group.create_task(_keep(lookout, target, None), name="evidence") if is_early else None
     kept = None if early is None else early.result()
-    return Gathered(replace(facts.result(), sights=sights.result()), kept, lookout)
+    return GatheredFacts(replace(facts.result(), sights=sights.result()), kept, lookout)
 
 
-async def look(lookout: Lookout, policy: Policy, target: Target, now: float) -> Sights:
+async def look(lookout: ActionFactReader, policy: Policy, target: Target, now: float) -> ActionFacts:
     """What the actions of the policy, its rungs included, need to know beside the facts."""
     rungs = _rungs(policy)
     needs = _needs(policy)
     if not needs or target not in {item for rung in rungs for item in rung.targets}:
-        return Sights()
+        return ActionFacts()
     idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
     return await lookout.look(needs, target, now, float(idle))
 
@@ -165,7 +169,7 @@ def _needs(policy: Policy) -> frozenset[Need]:
     return frozenset(need for spec in specs for need in spec.needs)
 
 
-def _afresh(sources: Sources, lookout: Lookout) -> tuple[Sources, Lookout]:
+def _afresh(sources: FactSources, lookout: ActionFactReader) -> tuple[FactSources, ActionFactReader]:
     """The same for one decision: both read the cluster through one memory, which begins empty."""
     if sources.cluster is None:
         return sources, lookout
@@ -173,5 +177,5 @@ def _afresh(sources: Sources, lookout: Lookout) -> tuple[Sources, Lookout]:
     return replace(sources, cluster=reader), lookout if lookout.api is None else replace(lookout, api=api)
 
 
-async def _keep(lookout: Lookout, target: Target, pod: str | None) -> Kept:
-    return Kept(target, pod, await evidence.gather(lookout, target, pod))
+async def _keep(lookout: ActionFactReader, target: Target, pod: str | None) -> Evidence:
+    return Evidence(target, pod, await evidence.gather(lookout, target, pod))

@@ -21,18 +21,18 @@ from remediations.core.model.remediation import Record
 from remediations.core.policies.policy import Policy
 from remediations.core.verdict import CALLED, Observation
 from remediations.facts.ask import asked, bounded
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.effects import ASKED, ask_effect
 from remediations.facts.kubernetes.reader import deployment_location
-from remediations.facts.sources import Sources
+from remediations.facts.sources import FactSources
 
 KIND = "observation"
-NOWHERE = Lookout()
+NOWHERE = ActionFactReader()
 UNASKED: Fact[Any] = Fact(None, "", "not asked")
 
 
 @dataclass(slots=True)
-class _Answers:
+class _ObservedAnswers:
     """Facts as they come in."""
 
     verify: Fact[bool] = field(default_factory=lambda: UNASKED)
@@ -43,21 +43,23 @@ class _Answers:
     kept: Fact[bool] = field(default_factory=lambda: UNASKED)
 
 
-async def observe(sources: Sources, policy: Policy, plan: Plan, at: float, lookout: Lookout = NOWHERE) -> Observation:
+async def observe(
+    sources: FactSources, policy: Policy, plan: Plan, at: float, lookout: ActionFactReader = NOWHERE
+) -> Observation:
     """Asks the policy's two queries and the part of the cluster that the plan changes; `at` is now, Unix seconds."""
-    answers = _Answers()
+    answers = _ObservedAnswers()
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_queries(sources, policy, answers), name="observation.queries")
         group.create_task(_ask_cluster(sources, plan, answers, lookout), name="observation.cluster")
     return Observation(at, **{item.name: getattr(answers, item.name) for item in fields(answers)})
 
 
-async def _ask_queries(sources: Sources, policy: Policy, answers: _Answers) -> None:
+async def _ask_queries(sources: FactSources, policy: Policy, answers: _ObservedAnswers) -> None:
     answers.verify = await asked(sources, policy.verify)
     answers.condition = await asked(sources, policy.condition)
 
 
-async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers, lookout: Lookout) -> None:
+async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswers, lookout: ActionFactReader) -> None:
     """The Deployment, or the autoscalers, whichever the plan expects to change."""
     cluster, target = sources.cluster, plan.target
     effect = plan.expected.get("effect")
@@ -79,7 +81,7 @@ async def _ask_cluster(sources: Sources, plan: Plan, answers: _Answers, lookout:
         answers.workload = await bounded(place, sources.timeout_seconds, cluster.rollout(target))
 
 
-async def _effect(sources: Sources, plan: Plan, lookout: Lookout) -> tuple[Fact[bool], Fact[bool]]:
+async def _effect(sources: FactSources, plan: Plan, lookout: ActionFactReader) -> tuple[Fact[bool], Fact[bool]]:
     """Whether the effect is complete, and whether it still stands, asked under the deadline."""
     asked_for = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(lookout, plan))
     found = asked_for.value

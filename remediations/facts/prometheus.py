@@ -44,7 +44,7 @@ remote read that failed, a limit, a store that is away) or was left out by the e
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class QuerySample:
     """One element of an instant vector."""
 
     labels: Mapping[str, str]
@@ -56,7 +56,7 @@ class _Asked:
     """A question that is being asked; `samples` stays None when it failed."""
 
     is_over: asyncio.Event
-    samples: tuple[Sample, ...] | None = None
+    samples: tuple[QuerySample, ...] | None = None
 
 
 class PrometheusClient:
@@ -68,7 +68,7 @@ class PrometheusClient:
         self._clock = clock
         self._asked: dict[str, _Asked] = {}
 
-    async def instant(self, promql: str) -> tuple[Sample, ...]:
+    async def instant(self, promql: str) -> tuple[QuerySample, ...]:
         """The vector (or scalar) that the query gives now; raises BackendError."""
         headers = await authorization(self._settings, "prometheus")
         answer = await self._http.send(
@@ -114,7 +114,7 @@ class PrometheusClient:
         value = None if answer.value is None else bool(answer.value)
         return Fact(value, answer.source, answer.problem, answer.collected_at)
 
-    async def _fresh(self, query: Query, freshness: str = "") -> Fact[tuple[Sample, ...]]:
+    async def _fresh(self, query: Query, freshness: str = "") -> Fact[tuple[QuerySample, ...]]:
         """The samples of a query with their age, unknown when that is too great."""
         try:
             collected_at = await self._collected_at(query) if query.collectors else None
@@ -133,7 +133,7 @@ class PrometheusClient:
             raise _StaleError(f"{freshness}: {len(samples)} samples, expected one time", None)
         return samples[0].value
 
-    async def _shared(self, promql: str) -> tuple[Sample, ...]:
+    async def _shared(self, promql: str) -> tuple[QuerySample, ...]:
         """What `instant` gives; who asks while the same is being asked waits for that answer.
 
         It was true at the latest when the question was answered, so a value that is asked for afterwards is newer.
@@ -180,7 +180,7 @@ class _StaleError(Exception):
         self.collected_at = collected_at
 
 
-def _samples(document: Any) -> tuple[Sample, ...]:
+def _samples(document: Any) -> tuple[QuerySample, ...]:
     """The samples of an API answer; raises PermanentError(malformed), and TransientError(partial) for a partial one."""
     try:
         missing = [str(text) for text in document.get("warnings") or () if not str(text).startswith(HARMLESS)]
@@ -190,9 +190,9 @@ def _samples(document: Any) -> tuple[Sample, ...]:
             raise TransientError(Reason.PARTIAL, f"the answer is partial: {missing[0][:MAX_WARNING]}")
         data = document["data"]
         if data["resultType"] == "scalar":
-            return (Sample({}, float(data["result"][1])),)
+            return (QuerySample({}, float(data["result"][1])),)
         if data["resultType"] != "vector":
             raise PermanentError(Reason.MALFORMED, f"the query gives a {data['resultType']}, expected a vector")
-        return tuple(Sample(item["metric"], float(item["value"][1])) for item in data["result"])
+        return tuple(QuerySample(item["metric"], float(item["value"][1])) for item in data["result"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise PermanentError(Reason.MALFORMED, "not an answer of Prometheus") from error

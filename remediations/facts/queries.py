@@ -12,7 +12,7 @@ from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import ConnectionBudget, CustomGuard
 from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
 from remediations.facts.ask import asked, bounded
-from remediations.facts.sources import Sources
+from remediations.facts.sources import FactSources
 
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
@@ -33,7 +33,7 @@ class Answers:
     custom: dict[str, Fact[bool]] = field(default_factory=dict)
 
 
-async def ask_all(sources: Sources, policy: Policy, policy_set: PolicySet, alert: Alert | None) -> Answers:
+async def ask_all(sources: FactSources, policy: Policy, policy_set: PolicySet, alert: Alert | None) -> Answers:
     """Every answer that the policy's guards look at, but those of the cluster; witnesses there are not in it."""
     answers = Answers(Fact(None, policy.condition.promql, "not asked"))
     async with asyncio.TaskGroup() as group:
@@ -47,11 +47,11 @@ async def ask_all(sources: Sources, policy: Policy, policy_set: PolicySet, alert
     return answers
 
 
-async def _ask_condition(sources: Sources, query: Query, answers: Answers) -> None:
+async def _ask_condition(sources: FactSources, query: Query, answers: Answers) -> None:
     answers.condition = await asked(sources, query)
 
 
-async def _ask_queries(sources: Sources, policy: Policy, policy_set: PolicySet, answers: Answers) -> None:
+async def _ask_queries(sources: FactSources, policy: Policy, policy_set: PolicySet, answers: Answers) -> None:
     """Everything else that Prometheus is asked, at the same time."""
 
     async def keep(place: dict[str, Fact[bool]], name: str, query: Query) -> None:
@@ -69,29 +69,29 @@ async def _ask_queries(sources: Sources, policy: Policy, policy_set: PolicySet, 
             group.create_task(_ask_limit(sources, policy.connections, answers), name="fact.connection_limit")
 
 
-async def _ask_custom(sources: Sources, guard: CustomGuard, answers: Answers) -> None:
+async def _ask_custom(sources: FactSources, guard: CustomGuard, answers: Answers) -> None:
     answer = await bounded(guard.promql, sources.timeout_seconds, sources.prometheus.has_samples(guard))
     answers.custom[guard.name] = answer.value or Fact(None, guard.promql, answer.problem)
 
 
-async def _ask_limit(sources: Sources, budget: ConnectionBudget, answers: Answers) -> None:
+async def _ask_limit(sources: FactSources, budget: ConnectionBudget, answers: Answers) -> None:
     query = Query(budget.limit, budget.collectors, budget.max_age_seconds)
     answer = await bounded(budget.limit, sources.timeout_seconds, sources.prometheus.measure(query))
     answers.connection_limit = answer.value or Fact(None, budget.limit, answer.problem)
 
 
-async def _keep_mutes(sources: Sources, alert: Alert, answers: Answers) -> None:
+async def _keep_mutes(sources: FactSources, alert: Alert, answers: Answers) -> None:
     answers.mutes = await ask_mutes(sources, alert)
 
 
-async def ask_mutes(sources: Sources, alert: Alert) -> Fact[tuple[str, ...]]:
+async def ask_mutes(sources: FactSources, alert: Alert) -> Fact[tuple[str, ...]]:
     """What silences, inhibits or mutes the alert at this moment."""
     if sources.alertmanager is None:
         return Fact((), "no Alertmanager is configured")
     return await bounded(sources.alertmanager.url, sources.timeout_seconds, sources.alertmanager.mutes(alert))
 
 
-async def _ask_witness(sources: Sources, witness: Witness, answers: Answers) -> None:
+async def _ask_witness(sources: FactSources, witness: Witness, answers: Answers) -> None:
     """A GET of our own: true when nobody serves or a 5xx comes, false for 2xx, unknown for everything else.
 
     A fresh connection each time: one from the pool may lead to a process that is no longer there.

@@ -14,7 +14,7 @@ from remediations.core.policies.policy import Query
 from remediations.facts.kubernetes.reader import ClusterReader
 
 
-class Questions(Protocol):
+class QueryApi(Protocol):
     """What answers PromQL; remediations.facts.prometheus.PrometheusClient, or a fake."""
 
     async def ask(self, query: Query) -> Fact[bool]:
@@ -30,7 +30,7 @@ class Questions(Protocol):
         ...
 
 
-class Muting(Protocol):
+class SilenceApi(Protocol):
     """Silences and inhibitions of alerts: remediations.facts.alertmanager.Alertmanager, or a fake."""
 
     url: str
@@ -49,15 +49,15 @@ class Getter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class FactSources:
     """Where facts come from. `cluster` None: no orchestrator is configured."""
 
-    prometheus: Questions
+    prometheus: QueryApi
     http: Getter
     cluster: ClusterReader | None
     timeout_seconds: float
     pause_file: Path | None = None
-    alertmanager: Muting | None = None
+    alertmanager: SilenceApi | None = None
     """None: no Alertmanager is configured, so nobody can have silenced anything."""
 
 

@@ -18,7 +18,7 @@ from remediations.core.model.acts import Actor
 from remediations.core.model.facts import Pause
 from remediations.http.auth import CALLER
 from remediations.http.responses import ROOT, answered, as_json, read_object
-from remediations.journal.approvals import DEFAULT_SECONDS, Answer, find_proposal, give_answer
+from remediations.journal.approvals import DEFAULT_SECONDS, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
@@ -111,7 +111,7 @@ class Api:
         body = await read_object(request, _AnswerBody)
         if is_approved and not body.plan_hash:
             raise ValueError("plan_hash: name the plan that you looked at")
-        answer = Answer(_actor(request, body.by), is_approved, body.plan_hash, body.seconds)
+        answer = ApprovalAnswer(_actor(request, body.by), is_approved, body.plan_hash, body.seconds)
         given = await give_answer(self.journal, request.match_info["id"], answer, self.clock.now())
         self.wake()
         event = "plan.approved" if is_approved else "plan.rejected"

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from chassis.errors import InvariantBroken
 from chassis.http.web_auth import OverloadedError, WebGuard, credentials_of, names_of
-from remediations.core.model.acts import MAX_NAME, Actor, Source
+from remediations.core.model.acts import MAX_NAME, Actor, ActSource
 from remediations.http.roles import Roles
-from remediations.http.tokens import Credentials, NoCredentialError
+from remediations.http.tokens import NoCredentialError, TokenCredentials
 from remediations.metrics import Notification
 from remediations.settings import Role
 
@@ -48,10 +48,10 @@ Refuse = Callable[[Notification, int, str], web.Response]
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class AuthenticatedCaller:
     """A credential that was accepted."""
 
-    source: Source
+    source: ActSource
     name: str
     """The authenticated name."""
     roles: frozenset[Role]
@@ -64,14 +64,14 @@ class Caller:
         return Actor(self.source, self.name, claimed.strip(), self.address)
 
 
-CALLER = web.RequestKey("caller", Caller)
+CALLER = web.RequestKey("caller", AuthenticatedCaller)
 """Whose credential was accepted; absent on open paths."""
 
 
-class Access:
+class AccessControl:
     """The middleware in front of every route."""
 
-    def __init__(self, credentials: Credentials, guard: WebGuard | None, roles: Roles, refuse: Refuse) -> None:
+    def __init__(self, credentials: TokenCredentials, guard: WebGuard | None, roles: Roles, refuse: Refuse) -> None:
         self._credentials = credentials
         self._guard = guard
         self._roles = roles
@@ -95,7 +95,7 @@ class Access:
         request[CALLER] = caller
         return self._refusal_of_role(request, caller) or await handler(request)
 
-    def _refusal_of_role(self, request: web.Request, caller: Caller) -> web.Response | None:
+    def _refusal_of_role(self, request: web.Request, caller: AuthenticatedCaller) -> web.Response | None:
         """Returns 403 when the credential lacks the role of the route, otherwise None; also None for no route."""
         if request.match_info.http_exception is not None:
             return None
@@ -108,14 +108,14 @@ class Access:
             words += "; no credential has it while the setting server.roles is missing (the command line needs no role)"
         return self._refuse(Notification.FORBIDDEN, 403, words)
 
-    async def _identify(self, request: web.Request) -> Caller | web.Response:
+    async def _identify(self, request: web.Request) -> AuthenticatedCaller | web.Response:
         """Whose credential the request has; 401 or 503 when it has no valid one."""
         guard, header, address = self._guard, request.headers.get("Authorization", ""), request.remote or ""
         scheme, _, token = header.partition(" ")
         try:
             if guard is not None and scheme.lower() == "basic" and await guard.has_password(request):
                 user = credentials_of(header)[0]
-                return Caller(Source.USER, user, self._roles.of_user(user), address)
+                return AuthenticatedCaller(ActSource.USER, user, self._roles.of_user(user), address)
         except OverloadedError as error:
             return self._refuse(Notification.UNAVAILABLE, 503, str(error))
         certified = self._certified(request, address)
@@ -125,7 +125,7 @@ class Access:
             return self._unknown()
         return await self._bearing(token.strip() if scheme.lower() == "bearer" else "", address)
 
-    async def _bearing(self, token: str, address: str) -> Caller | web.Response:
+    async def _bearing(self, token: str, address: str) -> AuthenticatedCaller | web.Response:
         """Whose bearer token this is; 401 when it is none of ours, 503 when that cannot be told now."""
         try:
             files = await self._credentials.find(token)
@@ -133,9 +133,9 @@ class Access:
             return self._refuse(Notification.UNAVAILABLE, 503, "a token file could never be read")
         if not files:
             return self._unknown()
-        return Caller(Source.TOKEN, str(files[0]), self._roles.of_tokens(files), address)
+        return AuthenticatedCaller(ActSource.TOKEN, str(files[0]), self._roles.of_tokens(files), address)
 
-    def _certified(self, request: web.Request, address: str) -> Caller | None:
+    def _certified(self, request: web.Request, address: str) -> AuthenticatedCaller | None:
         """The caller by a verified client certificate, where that is a credential; None otherwise.
 
         It is one when a role names it and there is no Authorization header, or when nothing else could be one.
@@ -150,7 +150,7 @@ class Access:
         if not roles and not is_only_kind:
             return None
         name = ", ".join(sorted(names)) or f"with the serial number {certificate.get('serialNumber')}"
-        return Caller(Source.CERTIFICATE, name, roles, address)
+        return AuthenticatedCaller(ActSource.CERTIFICATE, name, roles, address)
 
     def _unknown(self) -> web.Response:
         """The answer that asks for a credential."""

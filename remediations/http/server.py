@@ -21,17 +21,17 @@ from chassis.http.request_bodies import BodyError, BodyReader, NoRoomError, Room
 from chassis.http.web_auth import WebGuard
 from chassis.log import Quiet, get_logger
 from chassis.process import build_info as build
-from remediations.core.intake import Payload, PayloadError, Sameness, match_alerts, parse_payload
+from remediations.core.intake import Deduplication, Payload, PayloadError, match_alerts, parse_payload
 from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
 from remediations.engine.simulation import Planner
 from remediations.facts.gather import read_pauses
 from remediations.http.api import Api
-from remediations.http.auth import Access, require_roles
+from remediations.http.auth import AccessControl, require_roles
 from remediations.http.roles import Roles
 from remediations.http.simulation_api import Check, DecisionsApi
-from remediations.http.tokens import Credentials
+from remediations.http.tokens import TokenCredentials
 from remediations.journal.port import Journal, Stored
 from remediations.metrics import AlertStatus, Notification, Telemetry
 
@@ -47,18 +47,18 @@ STORE_SECONDS = 150.0
 """Only a last resort: the journal keeps a shorter deadline of its own (setting journal.timeout_seconds)."""
 LOOK_SECONDS = 5.0
 """Longest wait for the journal's standing on a page."""
-STANDING_SECONDS = 1.0
+JOURNAL_CHECK_SECONDS = 1.0
 """The journal is proved writable at most this often, however often it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ServerDependencies:
     """What the server stands on."""
 
     journal: Journal
     policies: Callable[[], PolicySet]
     """The policy file as it is now."""
-    credentials: Credentials
+    credentials: TokenCredentials
     telemetry: Telemetry
     clock: Clock
     wake: Callable[[], None]
@@ -68,7 +68,7 @@ class Parts:
     check: Check
     """Looks for faults in the configuration."""
     pause_file: Path | None = None
-    sameness: Sameness = field(default_factory=Sameness)
+    sameness: Deduplication = field(default_factory=Deduplication)
     """What makes two deliveries one."""
     guard: WebGuard | None = None
     """The web configuration file, where there is one."""
@@ -81,7 +81,7 @@ class Parts:
 class Server:
     """The routes and their state; `application()` is what gets served."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ServerDependencies) -> None:
         self._parts = parts
         self._room = Room(MAX_PENDING_BYTES)
         self._quiet = Quiet(parts.clock)
@@ -94,7 +94,7 @@ class Server:
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
         parts = self._parts
-        access = Access(parts.credentials, parts.guard, parts.roles, self._refuse)
+        access = AccessControl(parts.credentials, parts.guard, parts.roles, self._refuse)
         app = web.Application(middlewares=[access.middleware], client_max_size=MAX_BODY_BYTES)
         if parts.guard is not None:
             app.on_response_prepare.append(parts.guard.add_headers)
@@ -207,10 +207,10 @@ class Server:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def look(self) -> None:
-        """Brings the journal's standing up to date, at most once in STANDING_SECONDS."""
+        """Brings the journal's standing up to date, at most once in JOURNAL_CHECK_SECONDS."""
         async with self._standing_lock:
             now = self._parts.clock.monotonic()
-            if self._standing_at is not None and now - self._standing_at < STANDING_SECONDS:
+            if self._standing_at is not None and now - self._standing_at < JOURNAL_CHECK_SECONDS:
                 return
             journal, counts, is_paused, sizes = self._parts.journal, None, None, None
             try:

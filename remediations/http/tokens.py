@@ -31,7 +31,7 @@ class NoteRead(Protocol):
         ...
 
 
-class Credentials:
+class TokenCredentials:
     """Tells which of our files hold a presented token, in a time that does not depend on how much of it is right.
 
     Only SHA-256 digests are kept in memory, and all of them are compared each time. A file that is emptied, deleted or

@@ -25,7 +25,7 @@ class AnswerError(ControlCoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApprovalAnswer:
     """What somebody says to a plan."""
 
     actor: Actor
@@ -53,7 +53,7 @@ def find_proposal(records: Sequence[Record]) -> Mapping[str, Any] | None:
     return found
 
 
-async def give_answer(journal: Journal, remediation_id: str, answer: Answer, now: float) -> Approval:
+async def give_answer(journal: Journal, remediation_id: str, answer: ApprovalAnswer, now: float) -> Approval:
     """Stores the answer, bound to the plan's hash and the object's resourceVersion.
 
     Raises KeyError for an unknown remediation, AnswerError when no such plan waits, JournalError.
@@ -80,7 +80,7 @@ async def give_answer(journal: Journal, remediation_id: str, answer: Answer, now
     return approval
 
 
-def _require_same(waiting: str, answer: Answer) -> None:
+def _require_same(waiting: str, answer: ApprovalAnswer) -> None:
     """Raises AnswerError unless the answer names the plan that waits, by its whole hash."""
     wanted = answer.plan_hash.lower()
     if not wanted and not answer.is_approved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from remediations.core.model.facts import History, Pause
 from remediations.core.model.remediation import Remediation
 from remediations.core.policies.policy import PolicySet
-from remediations.journal.port import Journal, Span
+from remediations.journal.port import HistorySpan, Journal
 
 HISTORY_SECONDS = 86400.0
 """How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""
@@ -16,7 +16,7 @@ async def recollect(
 ) -> tuple[History, tuple[Pause, ...]]:
     """The history of what was done before, and the pauses in force; `now` is Unix seconds. Raises JournalError."""
     storm = policy_set.storm
-    span = Span(now - HISTORY_SECONDS, now - storm.window_seconds - storm.cooldown_seconds)
+    span = HistorySpan(now - HISTORY_SECONDS, now - storm.window_seconds - storm.cooldown_seconds)
     known = await journal.recollect(remediation, now, span)
     history = History(
         actions=tuple(known.actions),

@@ -8,17 +8,17 @@ from typing import Any
 
 from chassis.clock import Clock
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State
-from remediations.journal.port import Change, Claim, Journal
+from remediations.journal.port import Claim, Journal, StateChange
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """One of several steps that are journalled together."""
 
     state: State
     kind: str
     data: Mapping[str, Any]
-    change: Change | None = None
+    change: StateChange | None = None
     before: Sequence[tuple[str, Mapping[str, Any]]] = ()
     """Records (kind, data) that stand before this step's own."""
 
@@ -55,7 +55,7 @@ class Lease:
         renewed = await self._journal.renew(self._claim, self._clock.now(), self._ttl_seconds)
         self._claim = replace(renewed, remediation=self.remediation)
 
-    async def advance_through(self, *moves: Move) -> None:
+    async def advance_through(self, *moves: Transition) -> None:
         """Moves through these states with a record of each, all of them or none; the last one does not close."""
         now = self._clock.now()
         until = now + self._ttl_seconds
@@ -74,12 +74,14 @@ class Lease:
         after = await self._journal.advance_through(self._claim, self.remediation.state, changes, now)
         self._claim = replace(self._claim, remediation=after, lease_until=until)
 
-    async def advance(self, state: State, kind: str, data: Mapping[str, Any], change: Change | None = None) -> None:
+    async def advance(
+        self, state: State, kind: str, data: Mapping[str, Any], change: StateChange | None = None
+    ) -> None:
         """Moves to `state` with a record of this kind; closed and held states give the lease back."""
         now = self._clock.now()
         record = Record(now, kind, state, data)
         releases = state in CLOSED or state is State.HELD or (change is not None and change.releases)
-        base = change if change is not None else Change(record)
+        base = change if change is not None else StateChange(record)
         until = now + self._ttl_seconds
         stored = replace(base, record=record, releases=releases, lease_until=until)
         after = await self._journal.advance(self._claim, self.remediation.state, state, now, stored)
@@ -95,6 +97,6 @@ class Lease:
         self.is_released = next_at is not None
 
 
-def changing(**fields: Any) -> Change:
+def changing(**fields: Any) -> StateChange:
     """A Change whose record `Lease.advance` fills in."""
-    return Change(Record(0.0, "", State.RECEIVED), **fields)
+    return StateChange(Record(0.0, "", State.RECEIVED), **fields)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from remediations.core.model.acts import Act, Actor
+from remediations.core.model.acts import Actor, HumanAct
 from remediations.core.model.alert import Delivery, Match, Target
 from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
 from remediations.core.model.remediation import Record, Remediation, State
@@ -52,7 +52,7 @@ class FollowUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """What `advance` stores beside the new state; None leaves a field as it is."""
 
     record: Record
@@ -83,7 +83,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class HistorySpan:
     """How far back a decision looks; Unix seconds."""
 
     writes: float
@@ -101,7 +101,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Recollection:
+class DecisionHistory:
     """What the journal knows at one moment that matters for a decision; each part as the question of its name says."""
 
     pauses: Sequence[Pause]
@@ -139,12 +139,14 @@ class Journal(Protocol):
         """Extends the lease; raises FenceLostError when it is no longer ours."""
         ...
 
-    async def advance(self, claim: Claim, expected: State, state: State, now: float, change: Change) -> Remediation:
+    async def advance(
+        self, claim: Claim, expected: State, state: State, now: float, change: StateChange
+    ) -> Remediation:
         """Moves a remediation from `expected` to `state` and appends the record, in one transaction."""
         ...
 
     async def advance_through(
-        self, claim: Claim, expected: State, moves: Sequence[tuple[State, Change]], now: float
+        self, claim: Claim, expected: State, moves: Sequence[tuple[State, StateChange]], now: float
     ) -> Remediation:
         """Moves on from `expected` state by state, with a record of each, in one transaction: all of it or nothing."""
         ...
@@ -164,7 +166,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def recollect(self, remediation: Remediation, now: float, span: Span) -> Recollection:
+    async def recollect(self, remediation: Remediation, now: float, span: HistorySpan) -> DecisionHistory:
         """Everything that a decision about this remediation looks at, as it stood at one moment."""
         ...
 
@@ -219,11 +221,11 @@ class Journal(Protocol):
         """Stores that somebody closed the breaker of an action on a target; what it holds there is due at once."""
         ...
 
-    async def note_act(self, act: Act) -> None:
+    async def note_act(self, act: HumanAct) -> None:
         """Stores an act that changes nothing else in the journal, such as a reload."""
         ...
 
-    async def acts(self, limit: int) -> Sequence[Act]:
+    async def acts(self, limit: int) -> Sequence[HumanAct]:
         """What people did, newest first."""
         ...
 

@@ -11,7 +11,7 @@ from chassis.log import format_timestamp
 from remediations.core.model import acts as human_acts
 from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
 from remediations.core.model.facts import Approval, Fact, Facts, action_facts_to_data
-from remediations.core.model.plan import Sent
+from remediations.core.model.plan import SendOutcome
 from remediations.core.model.remediation import Record, Remediation, Verdict
 from remediations.journal.approvals import PROPOSAL, proposal_data
 
@@ -65,7 +65,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
     }
 
 
-def sent_data(sent: Sent, *, is_dry_run: bool = False) -> dict[str, Any]:
+def sent_data(sent: SendOutcome, *, is_dry_run: bool = False) -> dict[str, Any]:
     """What the API server answered."""
     return {
         "result": sent.result.value,
@@ -107,7 +107,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def acts_content(acts: Sequence[human_acts.Act]) -> list[dict[str, Any]]:
+def acts_content(acts: Sequence[human_acts.HumanAct]) -> list[dict[str, Any]]:
     """What people did as JSON-able data."""
     return [
         {

@@ -20,8 +20,8 @@ from chassis.http.client import Call, Response
 from chassis.http.client_auth import authorization
 from chassis.log import get_logger
 from remediations.metrics import Announcement, Telemetry
-from remediations.notifications.alerts import Labels, Standing, announce, to_wire
-from remediations.notifications.timeline import Told
+from remediations.notifications.alerts import AnnouncedAlert, Labels, announce, to_wire
+from remediations.notifications.timeline import Timeline
 from remediations.settings import AlertmanagerSettings
 
 RESEND_SECONDS = 60.0
@@ -43,10 +43,10 @@ class Poster(Protocol):
 
 
 @dataclass(slots=True)
-class _Entry:
+class _ActiveAnnouncement:
     """One alert of the table; `version` grows with every change of it."""
 
-    standing: Standing
+    standing: AnnouncedAlert
     owners: set[str]
     version: int
 
@@ -76,10 +76,10 @@ class Announcer:
         self._clock = clock
         self._telemetry = telemetry
         self._members = tuple(_Member(url) for url in dict.fromkeys((settings.url, *settings.more_urls)))
-        self._table: dict[Labels, _Entry] = {}
+        self._table: dict[Labels, _ActiveAnnouncement] = {}
         self._owned: dict[str, set[Labels]] = {}
 
-    def put(self, told: Told) -> None:
+    def put(self, told: Timeline) -> None:
         """Makes the table say what is true of a remediation now."""
         name = told.remediation.id
         wanted = {
@@ -97,12 +97,12 @@ class Announcer:
         for member in self._members:
             member.wake.set()
 
-    def _stand(self, labels: Labels, standing: Standing, owner: str) -> None:
+    def _stand(self, labels: Labels, standing: AnnouncedAlert, owner: str) -> None:
         """One alert stands, or is to end when its owner says; it began when the first owner said so."""
         entry = self._table.get(labels)
         if entry is None:
             owners = {owner} if standing.ends_at is None else set()
-            self._table[labels] = _Entry(standing, owners, 1)
+            self._table[labels] = _ActiveAnnouncement(standing, owners, 1)
             return
         before = entry.standing
         if standing.ends_at is None:
@@ -182,7 +182,7 @@ class Announcer:
                 member.heard.pop(labels, None)
 
 
-def _is_due(heard: tuple[int, float] | None, entry: _Entry, monotonic: float) -> bool:
+def _is_due(heard: tuple[int, float] | None, entry: _ActiveAnnouncement, monotonic: float) -> bool:
     """Whether a member has not heard of the newest version, or would let an alert end that goes on."""
     if heard is None or heard[0] != entry.version:
         return True

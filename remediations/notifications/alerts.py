@@ -14,7 +14,7 @@ from typing import Any
 from remediations.core.model.alert import Mode
 from remediations.core.model.names import ACTED, HELD, PLANNED
 from remediations.core.policies.policy import Policy
-from remediations.notifications.timeline import Moment, MomentKind, Told, harmless
+from remediations.notifications.timeline import Milestone, MilestoneKind, Timeline, harmless
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -24,7 +24,7 @@ QUIET_MODES = frozenset({Mode.OBSERVE, Mode.DRY_RUN})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AnnouncedAlert:
     """One alert: `ends_at` None while it goes on."""
 
     labels: Labels
@@ -33,7 +33,7 @@ class Standing:
     ends_at: float | None = None
 
 
-def announce(told: Told, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[Standing, ...]:
+def announce(told: Timeline, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[AnnouncedAlert, ...]:
     """The alerts that a remediation causes now.
 
     An action is to be seen for `least_seconds` although its remediation closes sooner: Alertmanager says nothing of an
@@ -42,25 +42,25 @@ def announce(told: Told, extra_labels: Mapping[str, str], least_seconds: float) 
     if told.policy is None or not told.moments:
         return ()
     closed_at = told.remediation.updated_at if told.is_closed else None
-    found: list[Standing] = []
-    acted = next((moment for moment in told.moments if moment.kind is MomentKind.ACTED), None)
+    found: list[AnnouncedAlert] = []
+    acted = next((moment for moment in told.moments if moment.kind is MilestoneKind.ACTED), None)
     last = told.moments[-1]
     if acted is not None:
         ends_at = None if closed_at is None else max(closed_at, acted.at + least_seconds)
         found.append(_standing(told, told.policy, acted, extra_labels, ends_at))
-    if last.kind in {MomentKind.HELD, MomentKind.PLANNED} and closed_at is None:
+    if last.kind in {MilestoneKind.HELD, MilestoneKind.PLANNED} and closed_at is None:
         found.append(_standing(told, told.policy, last, extra_labels, None))
-    elif last.kind is MomentKind.PLANNED and closed_at is not None and told.policy.mode in QUIET_MODES:
+    elif last.kind is MilestoneKind.PLANNED and closed_at is not None and told.policy.mode in QUIET_MODES:
         found.append(_standing(told, told.policy, last, extra_labels, closed_at + least_seconds))
     return tuple(found)
 
 
 def _standing(
-    told: Told, policy: Policy, moment: Moment, extra_labels: Mapping[str, str], ends_at: float | None
-) -> Standing:
+    told: Timeline, policy: Policy, moment: Milestone, extra_labels: Mapping[str, str], ends_at: float | None
+) -> AnnouncedAlert:
     """One alert about one moment."""
-    name = {MomentKind.ACTED: ACTED, MomentKind.HELD: HELD}.get(moment.kind, PLANNED)
-    needs_person = moment.kind is not MomentKind.ACTED and moment.reason != "guards_passed"
+    name = {MilestoneKind.ACTED: ACTED, MilestoneKind.HELD: HELD}.get(moment.kind, PLANNED)
+    needs_person = moment.kind is not MilestoneKind.ACTED and moment.reason != "guards_passed"
     labels = {
         **extra_labels,
         "alertname": name,
@@ -72,10 +72,10 @@ def _standing(
     if told.is_listed:
         target = told.remediation.target
         labels |= {"namespace": target.namespace, "kind": target.kind, "name": target.name}
-    return Standing(tuple(sorted(labels.items())), _annotations(told, policy, moment), moment.at, ends_at)
+    return AnnouncedAlert(tuple(sorted(labels.items())), _annotations(told, policy, moment), moment.at, ends_at)
 
 
-def _annotations(told: Told, policy: Policy, moment: Moment) -> dict[str, str]:
+def _annotations(told: Timeline, policy: Policy, moment: Milestone) -> dict[str, str]:
     """What, why, and how to stop it."""
     remediation = told.remediation
     target, alert = harmless(remediation.target.key, SHORT), harmless(remediation.alert.name, SHORT)
@@ -92,18 +92,18 @@ def _annotations(told: Told, policy: Policy, moment: Moment) -> dict[str, str]:
     }
 
 
-def _verb(moment: Moment, policy: Policy) -> str:
+def _verb(moment: Milestone, policy: Policy) -> str:
     """What happened, in words."""
-    if moment.kind is MomentKind.ACTED:
+    if moment.kind is MilestoneKind.ACTED:
         return "Repair carried out"
-    if moment.kind is MomentKind.HELD:
+    if moment.kind is MilestoneKind.HELD:
         return "Repair held"
     if policy.mode in QUIET_MODES:
         return f"Repair planned and not carried out (mode {policy.mode.value})"
     return "Repair about to be carried out" if moment.reason == "guards_passed" else "Repair waits for approval"
 
 
-def to_wire(standing: Standing, now: float, lifetime_seconds: float) -> dict[str, Any]:
+def to_wire(standing: AnnouncedAlert, now: float, lifetime_seconds: float) -> dict[str, Any]:
     """The alert as `POST /api/v2/alerts` takes it.
 
     Both times are always given: without startsAt Alertmanager takes endsAt for it, and without endsAt the alert would

@@ -17,7 +17,7 @@ from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import CLOSED, Remediation, State
 from remediations.core.policies.policy import PolicySet
 from remediations.journal.port import Journal
-from remediations.notifications.timeline import Told, tell
+from remediations.notifications.timeline import Timeline, tell
 
 LOOK_BACK_SECONDS = 900.0
 CATCH_UP = 200
@@ -28,19 +28,19 @@ PAUSE_SECONDS = 0.05
 FAILURE_SECONDS = 2.0
 
 
-class Teller(Protocol):
+class Notifier(Protocol):
     """What tells people in one way."""
 
-    def put(self, told: Told) -> None:
+    def put(self, told: Timeline) -> None:
         """Takes over what is true of a remediation now; must not block."""
         ...
 
 
-class Herald:
+class Dispatcher:
     """Hears of remediations from the engine, reads their stories, and hands them to the tellers."""
 
     def __init__(
-        self, journal: Journal, policies: Callable[[], PolicySet], clock: Clock, tellers: Iterable[Teller]
+        self, journal: Journal, policies: Callable[[], PolicySet], clock: Clock, tellers: Iterable[Notifier]
     ) -> None:
         self._journal = journal
         self._policies = policies

@@ -21,16 +21,16 @@ from chassis.log import get_logger
 from remediations.core.model.alert import Mode
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.metrics import EventStatus, Telemetry
-from remediations.notifications.timeline import Moment, MomentKind, Told
+from remediations.notifications.timeline import Milestone, MilestoneKind, Timeline
 
 API_VERSIONS: Mapping[str, str] = {"Deployment": "apps/v1", "CronJob": "batch/v1"}
 """Kinds of target that are objects in Kubernetes."""
-REASONS: Mapping[MomentKind, str] = {
-    MomentKind.PLANNED: "RemediationPlanned",
-    MomentKind.ACTED: "RemediationActed",
-    MomentKind.HELD: "RemediationHeld",
-    MomentKind.VERIFIED: "RemediationVerified",
-    MomentKind.FAILED: "RemediationFailed",
+REASONS: Mapping[MilestoneKind, str] = {
+    MilestoneKind.PLANNED: "RemediationPlanned",
+    MilestoneKind.ACTED: "RemediationActed",
+    MilestoneKind.HELD: "RemediationHeld",
+    MilestoneKind.VERIFIED: "RemediationVerified",
+    MilestoneKind.FAILED: "RemediationFailed",
 }
 RIGHT = "create core/events"
 """The right that is needed, in the namespaces of the targets."""
@@ -63,7 +63,7 @@ class Note:
     at: float
 
 
-def notes(told: Told, instance: str) -> Iterator[Note]:
+def notes(told: Timeline, instance: str) -> Iterator[Note]:
     """The Events of a remediation; none in mode observe, and none about an object that no policy lists."""
     remediation, policy = told.remediation, told.policy
     if policy is None or policy.mode is Mode.OBSERVE or not told.is_listed:
@@ -75,7 +75,7 @@ def notes(told: Told, instance: str) -> Iterator[Note]:
         yield Note(name, remediation.target.namespace, _body(told, moment, name, instance), moment.at)
 
 
-def _body(told: Told, moment: Moment, name: str, instance: str) -> JsonObject:
+def _body(told: Timeline, moment: Milestone, name: str, instance: str) -> JsonObject:
     """An Event of core/v1, in the form that every kubectl shows."""
     remediation, target = told.remediation, told.remediation.target
     at = datetime.fromtimestamp(moment.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -85,7 +85,7 @@ def _body(told: Told, moment: Moment, name: str, instance: str) -> JsonObject:
         "namespace": target.namespace,
         "name": target.name,
     }
-    is_warning = moment.kind in {MomentKind.HELD, MomentKind.FAILED}
+    is_warning = moment.kind in {MilestoneKind.HELD, MilestoneKind.FAILED}
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -108,7 +108,7 @@ def _body(told: Told, moment: Moment, name: str, instance: str) -> JsonObject:
     }
 
 
-def _message(told: Told, moment: Moment) -> str:
+def _message(told: Timeline, moment: Milestone) -> str:
     """Which remediation, in which mode, why."""
     mode = "" if told.policy is None else f" (mode {told.policy.mode.value})"
     why = f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason
@@ -131,7 +131,7 @@ class EventWriter:
         self._wake = asyncio.Event()
         self._is_failing = False
 
-    def put(self, told: Told) -> None:
+    def put(self, told: Timeline) -> None:
         """Takes the Events that have not been written, as far as they are not about long ago."""
         since = self._clock.now() - LATE_SECONDS
         for note in notes(told, self._instance):

@@ -23,7 +23,7 @@ ARRIVED = frozenset({"done", "already_done"})
 """`Sending` values of a write that reached its object."""
 
 
-class MomentKind(StrEnum):
+class MilestoneKind(StrEnum):
     """What happened."""
 
     PLANNED = "planned"
@@ -36,10 +36,10 @@ class MomentKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Milestone:
     """One thing to tell, with its place among the moments of the remediation."""
 
-    kind: MomentKind
+    kind: MilestoneKind
     at: float
     reason: str
     """From a closed set: a HoldReason, `guards_passed`, `written`, or the closing reason."""
@@ -48,12 +48,12 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Timeline:
     """One remediation as it is told now. `policy` None: it is not in the policy file any more."""
 
     remediation: Remediation
     policy: Policy | None
-    moments: tuple[Moment, ...]
+    moments: tuple[Milestone, ...]
     uid: str = ""
     """metadata.uid of the target, as the newest decision saw it; empty: nobody knows."""
 
@@ -68,37 +68,37 @@ class Told:
         return self.remediation.state in CLOSED
 
 
-def tell(remediation: Remediation, policy: Policy | None, records: Sequence[Record]) -> Told:
+def tell(remediation: Remediation, policy: Policy | None, records: Sequence[Record]) -> Timeline:
     """The remediation with its moments, oldest first; what is said again right afterwards stands once."""
-    moments: list[Moment] = []
+    moments: list[Milestone] = []
     for moment in _moments(records):
         if not moments or (moments[-1].kind, moments[-1].reason) != (moment.kind, moment.reason):
             moments.append(moment)
-    return Told(remediation, policy, tuple(moments), _uid(records))
+    return Timeline(remediation, policy, tuple(moments), _uid(records))
 
 
-def _moments(records: Sequence[Record]) -> Iterator[Moment]:
+def _moments(records: Sequence[Record]) -> Iterator[Milestone]:
     """One moment for each record that means something to people."""
     for record in records:
         data = record.data
         if record.kind == "decision" and data.get("decision") in {"hold", "act"}:
             yield _decided(record, data)
         elif record.kind == "write" and data.get("result") in ARRIVED and not data.get("dry_run"):
-            yield _moment(MomentKind.ACTED, record, "written", data)
+            yield _moment(MilestoneKind.ACTED, record, "written", data)
         if record.state in FINISHED:
             is_good = record.state is State.SUCCEEDED
-            yield _moment(MomentKind.VERIFIED if is_good else MomentKind.FAILED, record, record.state.value, data)
+            yield _moment(MilestoneKind.VERIFIED if is_good else MilestoneKind.FAILED, record, record.state.value, data)
 
 
-def _decided(record: Record, data: Mapping[str, Any]) -> Moment:
+def _decided(record: Record, data: Mapping[str, Any]) -> Milestone:
     """A decision: a hold that waits for a person is a plan."""
     is_plan = data.get("decision") == "act" or bool(data.get(PROPOSAL))
-    return _moment(MomentKind.PLANNED if is_plan else MomentKind.HELD, record, str(data.get("reason")), data)
+    return _moment(MilestoneKind.PLANNED if is_plan else MilestoneKind.HELD, record, str(data.get("reason")), data)
 
 
-def _moment(kind: MomentKind, record: Record, reason: str, data: Mapping[str, Any]) -> Moment:
+def _moment(kind: MilestoneKind, record: Record, reason: str, data: Mapping[str, Any]) -> Milestone:
     """A moment whose words cannot do anything where they are shown."""
-    return Moment(kind, record.at, reason, harmless(str(data.get("detail") or "")))
+    return Milestone(kind, record.at, reason, harmless(str(data.get("detail") or "")))
 
 
 def _uid(records: Sequence[Record]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from chassis.errors import InvariantBroken
 from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
 from remediations.core.model.remediation import CLOSED, TRANSITIONS, Record, State
-from remediations.journal.port import Change, FollowUp, Journal
+from remediations.journal.port import FollowUp, Journal, StateChange
 from tests.contract.journal_opening import API, PATHS, T0, Opening, change, match
 
 FOLLOW = FollowUp(match("scale-api:revert"), T0 + 100, {"origin": "1"})
@@ -65,7 +65,7 @@ class ChangeContract(Opening):
     async def test_record_is_stored_with_the_state(self, journal: Journal) -> None:
         claim = await self.bring_to(journal, State.CLAIMED)
         record = Record(T0 + 1, "decision", State.HELD, {"reason": "cooldown", "guards": [{"guard": "identity"}]})
-        await journal.advance(claim, State.CLAIMED, State.HELD, T0 + 1, Change(record))
+        await journal.advance(claim, State.CLAIMED, State.HELD, T0 + 1, StateChange(record))
         remediation, records = await journal.story(claim.remediation.id)
         assert remediation.state is State.HELD
         assert [item.kind for item in records] == ["received", "claimed", "decision"]

@@ -11,7 +11,7 @@ import pytest
 
 from remediations.core.model.alert import Alert, Delivery, Match, Quarantined, Target
 from remediations.core.model.remediation import Record, State
-from remediations.journal.port import Change, Claim, Journal, Stored
+from remediations.journal.port import Claim, Journal, StateChange, Stored
 
 T0 = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")
@@ -38,8 +38,8 @@ def delivery(*matches: Match, at: float = T0, quarantined: tuple[Quarantined, ..
     return Delivery(at, matches, 0, quarantined)
 
 
-def change(kind: str = "decision", state: State = State.HELD, **values: object) -> Change:
-    return Change(Record(T0, kind, state, {"guards": ["identity"]}), **values)  # type: ignore[arg-type]
+def change(kind: str = "decision", state: State = State.HELD, **values: object) -> StateChange:
+    return StateChange(Record(T0, kind, state, {"guards": ["identity"]}), **values)  # type: ignore[arg-type]
 
 
 class Opening:

@@ -11,7 +11,7 @@ from remediations.core.model.alert import Quarantined, Target
 from remediations.core.model.errors import FenceLostError, JournalError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import State
-from remediations.journal.port import Journal, Recollection, Span
+from remediations.journal.port import DecisionHistory, HistorySpan, Journal
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 from tests.fakes.decisions import SAM
 
@@ -151,7 +151,7 @@ class QuestionContract(Opening):
         await journal.advance(first, State.CLAIMED, State.PLANNED, T0, change(plan=plan))
         await journal.advance(first, State.PLANNED, State.WRITING, T0, change(written_at=T0 + 1))
 
-        found = await journal.recollect(second.remediation, T0 + 2, Span(T0, T0))
+        found = await journal.recollect(second.remediation, T0 + 2, HistorySpan(T0, T0))
 
         assert list(found.pauses) == list(await journal.pauses(T0 + 2)) != []
         assert list(found.actions) == list(await journal.actions_since(T0)) != []
@@ -159,5 +159,5 @@ class QuestionContract(Opening):
         assert list(found.arrivals) == list(await journal.arrivals_since(T0)) != []
         assert found.approval == await journal.approval(second.remediation.id) is not None
         assert list(found.breaker_resets) == list(await journal.breaker_resets(T0)) != []
-        later = await journal.recollect(first.remediation, T0 + 61, Span(T0 + 2, T0 + 2))
-        assert later == Recollection([], [], [], [], None, [])
+        later = await journal.recollect(first.remediation, T0 + 61, HistorySpan(T0 + 2, T0 + 2))
+        assert later == DecisionHistory([], [], [], [], None, [])

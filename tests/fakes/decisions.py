@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 from remediations.core.decide import ACTIONS, GUARDS
 from remediations.core.guard import GuardInput
-from remediations.core.model.acts import Actor, Source
+from remediations.core.model.acts import Actor, ActSource
 from remediations.core.model.alert import Alert, Mode, Target
 from remediations.core.model.cluster import Autoscaler, Budgets, Pods, ScaledObject, Template, Workload
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Facts, History, PastAction, ProcessStart, Sights
+from remediations.core.model.facts import ActionFacts, Fact, Facts, History, PastAction, ProcessStart
 from remediations.core.model.remediation import Remediation, State
 from remediations.core.policies.matchers import Matcher, MatchType
 from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
@@ -20,7 +20,7 @@ from remediations.core.policies.time_windows import Window
 
 NOW = 1_700_000_000.0
 API = Target("control-core", "Deployment", "control-plane-api")
-SAM = Actor(Source.USER, "sam", address="10.0.0.7")
+SAM = Actor(ActSource.USER, "sam", address="10.0.0.7")
 LABELS = {"alertname": "ControlCoreApiDown", "cluster": "demo", "remediation": "restart-api"}
 
 
@@ -133,9 +133,9 @@ def a_scaled_object(**changes: Any) -> ScaledObject:
     return ScaledObject(**(values | changes))
 
 
-def with_scaled_objects(*found: ScaledObject) -> Sights:
+def with_scaled_objects(*found: ScaledObject) -> ActionFacts:
     """KEDA is installed and has these for the target."""
-    return Sights(scaled_objects=Fact(found, "/apis/keda.sh/v1alpha1/…"))
+    return ActionFacts(scaled_objects=Fact(found, "/apis/keda.sh/v1alpha1/…"))
 
 
 def facts(**changes: Any) -> Facts:
@@ -153,7 +153,7 @@ def facts(**changes: Any) -> Facts:
         "changes": Fact((), "metadata.managedFields"),
         "template": Fact(Template(), "spec.template"),
         "pods": Fact(Pods(NOW - 86400), "/api/v1/…/pods"),
-        "sights": Sights(scaled_objects=Fact((), "/apis/keda.sh/v1alpha1/…")),
+        "sights": ActionFacts(scaled_objects=Fact((), "/apis/keda.sh/v1alpha1/…")),
         "connection_limit": Fact(100.0, "controlcore_postgres_connections_limit"),
         "self_test": Fact(True, "dry runs"),
     }

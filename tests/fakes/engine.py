@@ -15,13 +15,13 @@ from remediations.core.model.alert import Alert, Delivery, Match, Target
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.model.remediation import CLOSED, Record, Remediation
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.engine.context import Desk
+from remediations.engine.context import EngineContext
 from remediations.engine.engine import Engine, EngineParts
 from remediations.execution.executor import Executor, Tools
 from remediations.execution.senders import Caller
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
-from remediations.facts.sources import Muting, Sources
+from remediations.facts.sources import FactSources, SilenceApi
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.metrics import Telemetry
@@ -105,7 +105,7 @@ class World:
     proof: Fact[bool] = LIMITED
     """What the self-test has found."""
     heed: Callable[[Remediation], None] = lambda _remediation: None
-    alertmanager: Muting | None = None
+    alertmanager: SilenceApi | None = None
     product: Caller | None = None
     """Whom the steps that are HTTP calls reach."""
 
@@ -116,9 +116,9 @@ class World:
             self.cluster.before = lambda verb, _path: fuse.pass_by(f"before {verb}")
             self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
         reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
-        sources = Sources(self.prometheus, self.web, reader, 1.0, self.pause_file, self.alertmanager)
-        lookout = Lookout(self.cluster if has_cluster else None, None, 1.0)
-        desk = Desk(
+        sources = FactSources(self.prometheus, self.web, reader, 1.0, self.pause_file, self.alertmanager)
+        lookout = ActionFactReader(self.cluster if has_cluster else None, None, 1.0)
+        desk = EngineContext(
             journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
         )
         product = self.product if fuse is None or self.product is None else MortalWeb(self.product, fuse)

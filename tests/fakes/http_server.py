@@ -17,9 +17,9 @@ from remediations.commands.check_config import check_content
 from remediations.core.model.facts import Fact, Facts, ProcessStart
 from remediations.engine.simulation import Planner
 from remediations.http.roles import Roles
-from remediations.http.server import Parts, Server
+from remediations.http.server import Server, ServerDependencies
 from remediations.http.simulation_api import Check
-from remediations.http.tokens import Credentials
+from remediations.http.tokens import TokenCredentials
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import SqliteJournal, open_journal
 from remediations.metrics import Telemetry
@@ -86,9 +86,9 @@ async def running(folder: Path, journal: Any = None, warnings: tuple[str, ...] =
         woken: list[str] = []
         live: dict[str, Any] = {}
 
-        parts = Parts(
-            journal or real, a_policy_set, Credentials((token,), clock), telemetry, clock, lambda: woken.append(""),
-            *looking(real, clock, folder, live), warnings=lambda: warnings, roles=Roles(settings, (token,)),
+        parts = ServerDependencies(
+            journal or real, a_policy_set, TokenCredentials((token,), clock), telemetry, clock,
+            lambda: woken.append(""), *looking(real, clock, folder, live), warnings=lambda: warnings, roles=Roles(settings, (token,)),
         )  # fmt: skip
         application = Server(parts).application()
         async with (

@@ -17,7 +17,7 @@ Answer = bool | None | Callable[[], bool | None]
 
 @dataclass
 class FakePrometheus:
-    """Implements remediations.facts.sources.Questions. A query that is not listed has no result; results are fresh."""
+    """Implements remediations.facts.sources.QueryApi. A query that is not listed has no result; results are fresh."""
 
     clock: Clock
     answers: Mapping[str, Answer] = field(default_factory=dict)

@@ -13,10 +13,19 @@ import yaml
 from remediations.core.decide import ACTIONS
 from remediations.core.guard import GuardInput
 from remediations.core.model.alert import Mode
-from remediations.core.model.cluster import Autoscaler, Budgets, Change, CronJob, NewPods, Pod, Source, Template
-from remediations.core.model.facts import Fact, Facts, History, IdleSessions, Pause, ProcessStart, Sights
+from remediations.core.model.cluster import (
+    Autoscaler,
+    Budgets,
+    CronJob,
+    NewPods,
+    ObjectChange,
+    Pod,
+    Template,
+    TemplateSource,
+)
+from remediations.core.model.facts import ActionFacts, Fact, Facts, History, IdleSessions, Pause, ProcessStart
 from remediations.core.model.remediation import State
-from remediations.core.model.undo import TakingBack, Undo
+from remediations.core.model.undo import Revert, Undo
 from remediations.core.policies.ladder import rung_number
 from remediations.core.policies.limits import ConnectionBudget, CustomGuard, HoldIf
 from remediations.core.policies.matchers import parse_matchers
@@ -87,7 +96,7 @@ def _request(told: Mapping[str, Any], shipped: Policy, labels: Mapping[str, str]
     return GuardInput(replace(remediation, policy=due.name), due, policy_set, ACTIONS[due.action], facts, history, NOW)
 
 
-def _taking(told: Mapping[str, Any], policy: Policy) -> TakingBack:
+def _taking(told: Mapping[str, Any], policy: Policy) -> Revert:
     """What became due `age` seconds ago: one field of the owner with its number before and after the scale-up."""
     before, after = told["numbers"]
     undo = Undo(
@@ -100,7 +109,7 @@ def _taking(told: Mapping[str, Any], policy: Policy) -> TakingBack:
         after_seconds=float(policy.parameters["revert_after_seconds"]),
         give_up_seconds=float(policy.parameters["revert_give_up_seconds"]),
     )
-    return TakingBack((undo,), (SCALED_BY,), NOW - told.get("age", 0))
+    return Revert((undo,), (SCALED_BY,), NOW - told.get("age", 0))
 
 
 def _policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
@@ -172,13 +181,13 @@ def _facts(told: dict[str, Any], policy: Policy) -> Facts:
     return fakes.facts(**changes)
 
 
-def _sights(told: dict[str, Any]) -> Sights:
+def _sights(told: dict[str, Any]) -> ActionFacts:
     """What single actions look at: one of two pods is sick, no backup runs, three sessions idle, KEDA has nothing."""
     pods = told.pop("pods", [None, 300])
     job = told.pop("cron_job", {})
     idle = told.pop("idle", 3)
     scaled = told.pop("scaled_objects", [])
-    return Sights(
+    return ActionFacts(
         pods=Fact(
             tuple(Pod(f"pod-{number}", f"uid-{number}", age is None, age) for number, age in enumerate(pods)),
             "scenario",
@@ -202,7 +211,7 @@ def _fixed(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _template(told: Mapping[str, Any]) -> Fact[Template]:
     sources = tuple(
-        Source(item["name"], None if item["age"] is None else NOW - item["age"], "permission")
+        TemplateSource(item["name"], None if item["age"] is None else NOW - item["age"], "permission")
         for item in told.get("sources", ())
     )
     new_pods = NewPods(**_fixed(told.get("new_pods", {})))
@@ -227,7 +236,7 @@ READERS: dict[str, Any] = {
     "locks": lambda value: {name: _known(item) for name, item in value.items()},
     "custom": lambda value: {name: _known(item) for name, item in value.items()},
     "changes": lambda value: _known(
-        None if value is None else tuple(Change(item["who"], item["what"], NOW - item["age"]) for item in value)
+        None if value is None else tuple(ObjectChange(item["who"], item["what"], NOW - item["age"]) for item in value)
     ),
     "start": lambda value: Fact(ProcessStart(NOW - value["age"], value["silent_seconds"]), "scenario"),
     "pauses": lambda value: tuple(Pause(name, "sam", "asked to", None) for name in value),

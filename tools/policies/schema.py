@@ -21,7 +21,7 @@ from remediations.core.policies.limits import (
     Consent,
     CustomGuard,
     HoldIf,
-    Scope,
+    LimitScope,
     StormLimit,
 )
 from remediations.core.policies.policy import KUBELET, Policy, PolicySet, Query, Rung, Witness, WitnessKind
@@ -258,7 +258,7 @@ def _connections() -> dict[str, Schema]:
 def _budget() -> dict[str, Schema]:
     """At most so many writes in so much time."""
     return {
-        "scope": {"enum": [word.value for word in Scope]},
+        "scope": {"enum": [word.value for word in LimitScope]},
         "most": integer(sections.COUNT),
         "seconds": number("seconds"),
     }

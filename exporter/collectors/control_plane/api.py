@@ -48,7 +48,7 @@ REASONS = (
     Reason.HTTP_4XX,
     Reason.HTTP_5XX,
 )
-"""Every way in which a probe fails; the counter is born at 0 for each."""
+"""Every way in which a probe fails; the counter starts at 0 for each."""
 NOT_OURS_TO_ASK = frozenset({Reason.AUTH, Reason.PERMISSION, Reason.MISSING, Reason.HTTP_3XX})
 """The deep probe's endpoint is another one in this build, or wants a key: that says nothing about the database."""
 FRESH_CONNECTION = {"Connection": "close"}
@@ -165,9 +165,11 @@ class ApiCollector:
         self._sources = sources
         self._redis = RedisPath()
         self._statuses: dict[tuple[str, ...], float] = {}
-        self._durations = Histogram(PROBE_DURATION).born([(HEALTH,), (DEEP,)])
-        self._guide = Histogram(GUIDE_DURATION).born([()])
-        self._failures = Counter(FAILURES).born((endpoint, reason) for endpoint in (HEALTH, DEEP) for reason in REASONS)
+        self._durations = Histogram(PROBE_DURATION).initialise([(HEALTH,), (DEEP,)])
+        self._guide = Histogram(GUIDE_DURATION).initialise([()])
+        self._failures = Counter(FAILURES).initialise(
+            (endpoint, reason) for endpoint in (HEALTH, DEEP) for reason in REASONS
+        )
 
     @classmethod
     @asynccontextmanager

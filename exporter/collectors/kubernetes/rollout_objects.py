@@ -120,7 +120,7 @@ class RestartCount:
         found = read_each(pods, _restarts)
         now = {key: count for each in found for key, count in each.items()}
         before = self.seen.get(component)
-        self.counter.born([(component,)])
+        self.counter.initialise([(component,)])
         if before is not None:
             self.counter.add((component,), sum(max(0, count - before.get(key, 0)) for key, count in now.items()))
         self.seen[component] = now if len(found) == len(pods) else {**(before or {}), **now}

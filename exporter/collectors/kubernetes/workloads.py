@@ -76,14 +76,14 @@ class WorkloadsSettings(CollectorSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class WorkloadObject:
     """One Deployment with its pods, as the API describes them; None could not be read."""
 
     deployment: JsonObject | None = None
     pods: Sequence[JsonObject] | None = None
 
 
-class Reading:
+class WorkloadReading:
     """Remembers the first failure of one collection, so that everything else can still be read."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class WorkloadsCollector:
 
         Raises BackendError when nothing at all could be read.
         """
-        reading = Reading()
+        reading = WorkloadReading()
         namespace = self._place.namespace
         async with asyncio.TaskGroup() as group:
             autoscalers = group.create_task(
@@ -158,23 +158,23 @@ class WorkloadsCollector:
             raise reading.failure
         return Result((*families, self._restarts.counter.family()), failure=reading.failure)
 
-    async def _read(self, reading: Reading, name: str) -> Workload:
+    async def _read(self, reading: WorkloadReading, name: str) -> WorkloadObject:
         """One Deployment and the pods that its selector finds."""
         timeout = self._settings.request_timeout_seconds
         path = deployment_path(self._place.namespace, name)
         deployment = await reading.attempt(self._client.get(path, timeout_seconds=timeout))
         if deployment is None:
-            return Workload()
+            return WorkloadObject()
         selector = read_one(deployment, selector_of)
         if selector is None:
-            return Workload(deployment)
+            return WorkloadObject(deployment)
         pods = await self._list(reading, pods_path(self._place.namespace), label_selector=selector)
         # An evicted pod stays in the list for long: what it says of its containers is not about anything that runs.
         running = read_each(pods or (), lambda pod: None if is_over(pod) else pod)
-        return Workload(deployment, None if pods is None else [pod for pod in running if pod is not None])
+        return WorkloadObject(deployment, None if pods is None else [pod for pod in running if pod is not None])
 
     async def _list(
-        self, reading: Reading, path: str, *, label_selector: str | None = None, may_be_missing: bool = False
+        self, reading: WorkloadReading, path: str, *, label_selector: str | None = None, may_be_missing: bool = False
     ) -> Sequence[JsonObject] | None:
         """A collection's objects, or None."""
         call = self._client.list(
@@ -184,7 +184,7 @@ class WorkloadsCollector:
 
 
 def publish(
-    workloads: Mapping[str, Workload],
+    workloads: Mapping[str, WorkloadObject],
     autoscalers: Mapping[str, JsonObject],
     figures: Sequence[JsonObject],
     api_workload: str,
@@ -209,7 +209,9 @@ def publish(
     )
 
 
-def publish_states(workloads: Mapping[str, Workload], autoscalers: Mapping[str, JsonObject]) -> tuple[Family, ...]:
+def publish_states(
+    workloads: Mapping[str, WorkloadObject], autoscalers: Mapping[str, JsonObject]
+) -> tuple[Family, ...]:
     """The families of rollouts, of waiting containers and of autoscalers that cannot compute a size."""
     rollouts = {name: read_one(item.deployment, read_rollout) for name, item in workloads.items()}
     reasons = {name: read_one(autoscalers.get(name), read_inactive) for name in workloads}

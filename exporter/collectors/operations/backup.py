@@ -123,7 +123,7 @@ class BackupSettings(CollectorSettings):
 
 
 @dataclass(slots=True)
-class Look:
+class BackupReading:
     """What one look found."""
 
     folders: dict[str, Folder] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class BackupCollector:
         self._sources = sources
         self._executor = executor
         self._inspector = Inspector(settings.settle_seconds, settings.verify)
-        self._running: Future[Look] | None = None
+        self._running: Future[BackupReading] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -194,9 +194,9 @@ class BackupCollector:
         note(Loss.FUTURE, sum(look.future.values()))
         return Result(publish(look), failure=look.failure)
 
-    def _look(self, now: float, is_over: Callable[[], bool]) -> Look:
+    def _look(self, now: float, is_over: Callable[[], bool]) -> BackupReading:
         """Everything that blocks; runs in the thread, one at a time."""
-        look = Look()
+        look = BackupReading()
         for place in self._settings.places:
             try:
                 folder = self._inspector.look(place, now, is_over)
@@ -232,7 +232,7 @@ class BackupCollector:
             return None if error.reason is Reason.MISSING else error
 
 
-def publish(look: Look) -> tuple[Family, ...]:
+def publish(look: BackupReading) -> tuple[Family, ...]:
     """The families of one look."""
     newest = {kind: folder.newest for kind, folder in look.folders.items() if folder.newest is not None}
     ratios = {
@@ -258,14 +258,14 @@ def publish(look: Look) -> tuple[Family, ...]:
     )
 
 
-def _keep(look: Look, kind: str, moment: float | None, now: float) -> None:
+def _keep(look: BackupReading, kind: str, moment: float | None, now: float) -> None:
     """Notes the time of the last success, or that it lies in the future."""
     look.future[kind] = int(moment is not None and moment > now + FUTURE_SECONDS)
     if not look.future[kind]:
         look.moments[kind] = moment
 
 
-def _read_status(look: Look, job: JsonObject, now: float) -> None:
+def _read_status(look: BackupReading, job: JsonObject, now: float) -> None:
     """Notes what the CronJob says; what cannot be read is unknown, and the failure of the look."""
     try:
         look.suspended = bool((job.get("spec") or {}).get("suspend"))

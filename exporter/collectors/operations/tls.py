@@ -40,7 +40,7 @@ REASONS = (
     Reason.PERMISSION,
     Reason.MALFORMED,
 )
-"""Every way in which a handshake fails; the counter is born at 0 for each."""
+"""Every way in which a handshake fails; the counter starts at 0 for each."""
 
 NOT_AFTER = Metric(
     "controlcore_certificate_not_after_timestamp_seconds",
@@ -107,7 +107,7 @@ class TlsCollector:
         self._settings = settings
         self._endpoints = endpoints
         self._places = asyncio.Semaphore(8)
-        self._failures = Counter(FAILURES).born((item.name, reason) for item in endpoints for reason in REASONS)
+        self._failures = Counter(FAILURES).initialise((item.name, reason) for item in endpoints for reason in REASONS)
 
     @classmethod
     @asynccontextmanager

@@ -76,7 +76,7 @@ class BouncerCachesSettings(CollectorSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CacheFinding:
     """What one bouncer said. `response` None means that nothing was reached."""
 
     response: Response | None = None
@@ -108,7 +108,7 @@ class BouncerCachesCollector:
 
     async def collect(self) -> Result:
         """Asks all bouncers side by side; those not asked in time are absent, and then the round is a failure."""
-        findings: dict[str, Finding] = {}
+        findings: dict[str, CacheFinding] = {}
         failure: Exception | None = None
         try:
             async with asyncio.timeout(self._settings.timeout_seconds - 0.5), asyncio.TaskGroup() as group:
@@ -132,7 +132,7 @@ class BouncerCachesCollector:
         families = tuple(metric.family(values) for metric, values in samples.items())
         return Result((*families, RUNNING.family(self._running(findings, counted))), failure=failure)
 
-    async def _examine(self, bouncer: BouncerTarget, findings: dict[str, Finding]) -> None:
+    async def _examine(self, bouncer: BouncerTarget, findings: dict[str, CacheFinding]) -> None:
         """Asks one bouncer and notes the finding."""
         url = f"{bouncer.url.rstrip('/')}{PATH}"
         try:
@@ -142,11 +142,11 @@ class BouncerCachesCollector:
                     Call(url, self._settings.request_timeout_seconds, headers=headers)
                 )
         except TransientError:
-            findings[bouncer.name] = Finding()
+            findings[bouncer.name] = CacheFinding()
         except BackendError as error:
-            findings[bouncer.name] = Finding(failure=error)
+            findings[bouncer.name] = CacheFinding(failure=error)
         else:
-            findings[bouncer.name] = Finding(response)
+            findings[bouncer.name] = CacheFinding(response)
 
     async def _headers(self, name: str) -> Mapping[str, str]:
         """The bouncer's key as a header; raises PermanentError(auth) when its file cannot be read."""
@@ -177,7 +177,9 @@ class BouncerCachesCollector:
             counts[environment] = sum(read_each(pods, is_running))
         return counts, None
 
-    def _running(self, findings: Mapping[str, Finding], counted: Mapping[str, int]) -> dict[tuple[str, ...], float]:
+    def _running(
+        self, findings: Mapping[str, CacheFinding], counted: Mapping[str, int]
+    ) -> dict[tuple[str, ...], float]:
         """Bouncers that run by environment; unknown where pods should be counted and were not, or one was not asked."""
         running: dict[tuple[str, ...], float] = {(environment,): count for environment, count in counted.items()}
         asked = {bouncer.environment for bouncer in self._bouncers} - set(self._settings.pod_selectors)

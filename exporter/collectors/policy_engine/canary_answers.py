@@ -35,7 +35,7 @@ DECIDED = frozenset({ProbeResult.ALLOW, ProbeResult.DENY})
 ENGINE_FAULTS = frozenset({ProbeResult.ENGINE_ERROR, ProbeResult.UNDEFINED, ProbeResult.TIMEOUT})
 
 
-class Question(Section):
+class CanaryQuestion(Section):
     """One question with its known answer."""
 
     user: str
@@ -57,10 +57,10 @@ class Question(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CanaryAnswer:
     """One asked question. `seconds` None means that there is no duration to speak of (nothing was reached)."""
 
-    question: Question
+    question: CanaryQuestion
     result: ProbeResult
     seconds: float | None
 
@@ -78,11 +78,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CanaryFinding:
     """What one round learned of one bouncer."""
 
     is_up: bool
-    answers: tuple[Answer, ...]
+    answers: tuple[CanaryAnswer, ...]
 
     @property
     def is_success(self) -> bool | None:
@@ -109,16 +109,16 @@ class Calibration:
 
     has_decided: bool = False
     """Whether its engine ever decided a question: from then on an undefined result is a fault."""
-    allowed: set[Question] = field(default_factory=set)
+    allowed: set[CanaryQuestion] = field(default_factory=set)
     """Calibrated questions that were allowed once."""
 
-    def judge(self, finding: Finding) -> Finding:
+    def judge(self, finding: CanaryFinding) -> CanaryFinding:
         """The finding with what is expected now; learns from it.
 
         An allowed question is learned only in a round in which nothing was wrong: an engine that allows everything must
         not become the measure.
         """
-        judged = Finding(finding.is_up, tuple(self._judge(answer) for answer in finding.answers))
+        judged = CanaryFinding(finding.is_up, tuple(self._judge(answer) for answer in finding.answers))
         results = {answer.result for answer in judged.answers}
         self.has_decided = self.has_decided or bool(results & DECIDED)
         if not any(answer.is_mismatch for answer in judged.answers):
@@ -129,7 +129,7 @@ class Calibration:
             }
         return judged
 
-    def _judge(self, answer: Answer) -> Answer:
+    def _judge(self, answer: CanaryAnswer) -> CanaryAnswer:
         """One answer with what is expected of it now."""
         if answer.result is ProbeResult.UNDEFINED and not self.has_decided:
             answer = replace(answer, result=ProbeResult.NO_POLICY)
@@ -154,7 +154,7 @@ def read_answer(response: Response) -> ProbeResult:
     return ProbeResult.UNDEFINED if reason.startswith(UNDEFINED) else ProbeResult.DENY
 
 
-def are_engines_up(findings: Iterable[Finding]) -> bool | None:
+def are_engines_up(findings: Iterable[CanaryFinding]) -> bool | None:
     """Whether all policy engines decide: False when any does not, None when that of any is unknown."""
     states = [finding.is_engine_up for finding in findings]
     if False in states:

@@ -91,7 +91,7 @@ class OpaSettings(CollectorSettings):
 
 
 @dataclass(slots=True)
-class Reading:
+class OpaReading:
     """What one round learned, by bouncer."""
 
     up: dict[tuple[str, ...], bool] = field(default_factory=dict)
@@ -127,13 +127,13 @@ class OpaCollector:
 
     async def collect(self) -> Result:
         """Asks all OPAs side by side; a page that cannot be read is absent, and its first reason is the failure."""
-        reading = Reading()
+        reading = OpaReading()
         async with asyncio.TaskGroup() as group:
             for name, url in self._engines.items():
                 group.create_task(self._examine(name, url, reading), name=f"opa.{name}")
         return Result(publish(reading, self._clock.now()), failure=reading.failure)
 
-    async def _examine(self, name: str, url: str, reading: Reading) -> None:
+    async def _examine(self, name: str, url: str, reading: OpaReading) -> None:
         """Notes what one OPA says."""
         deadline = self._settings.request_timeout_seconds
         async with self._places:
@@ -163,7 +163,7 @@ class OpaCollector:
         return await self._http.send(Call(url, timeout_seconds))
 
 
-def publish(reading: Reading, now: float) -> tuple[Family, ...]:
+def publish(reading: OpaReading, now: float) -> tuple[Family, ...]:
     """The families of a round; an activation that lies in the future is unknown."""
     pages = reading.pages
     activations = {

@@ -13,7 +13,7 @@ NOT_WORD = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class EnginePolicy:
     """One policy as the control plane has it, and whether it is enabled by environment."""
 
     id: str
@@ -41,7 +41,7 @@ class Naming:
         """The keys in the ids that fit."""
         return {normalise(match.group(1)) for each in module_ids if (match := self.pattern.search(each)) is not None}
 
-    def key_of(self, policy: Policy) -> str:
+    def key_of(self, policy: EnginePolicy) -> str:
         """The policy's key."""
         return normalise(policy.id if self.key == "id" else policy.name)
 
@@ -74,7 +74,7 @@ class Parity:
 
 
 def choose(
-    policies: Sequence[Policy], module_ids: Sequence[str], namings: Sequence[Naming], last: Naming | None
+    policies: Sequence[EnginePolicy], module_ids: Sequence[str], namings: Sequence[Naming], last: Naming | None
 ) -> Naming | None:
     """The naming that explains the most modules by policies, the first of equals.
 
@@ -90,7 +90,7 @@ def choose(
 
 
 def compare(
-    policies: Sequence[Policy],
+    policies: Sequence[EnginePolicy],
     module_ids: Sequence[str],
     environment: str,
     naming: Naming | None,

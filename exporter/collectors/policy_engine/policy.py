@@ -17,11 +17,11 @@ from chassis.errors import BackendError, Reason, TransientError
 from chassis.http.client import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.policy_engine.canary_answers import (
-    Answer,
     Calibration,
-    Finding,
+    CanaryAnswer,
+    CanaryFinding,
+    CanaryQuestion,
     ProbeResult,
-    Question,
     are_engines_up,
     percentile_95,
     read_answer,
@@ -105,8 +105,8 @@ GUIDE_DURATION = Metric(
 
 
 DEFAULT_QUESTIONS = (
-    Question(user="canary-allow", expected="calibrated"),
-    Question(user="canary-deny", expected="deny"),
+    CanaryQuestion(user="canary-allow", expected="calibrated"),
+    CanaryQuestion(user="canary-deny", expected="deny"),
 )
 """They need no rule in the product. With one that allows the first, lost policies are told by an answer too."""
 
@@ -126,7 +126,7 @@ class PolicySettings(CollectorSettings):
     max_concurrent: int = Field(default=16, ge=1, le=24)
     """Requests in flight over all bouncers. 1 lets one hanging bouncer delay the others; more than the HTTP pool's 32
     less the other collectors' would measure our own queue."""
-    questions: tuple[Question, ...] = Field(default=DEFAULT_QUESTIONS, min_length=1, max_length=16)
+    questions: tuple[CanaryQuestion, ...] = Field(default=DEFAULT_QUESTIONS, min_length=1, max_length=16)
     """What every bouncer is asked. The default needs no rule in the product's policies; a question that expects `allow`
     needs one, or each round has a mismatch. With allow questions alone an engine that allows all looks healthy."""
     opa_path: str = Field(default="/v1/data/enabled", pattern="^/v1/data/")
@@ -172,12 +172,12 @@ class PolicyCollector:
         self._calibrations = {bouncer.name: Calibration() for bouncer in bouncers}
         self._recent: deque[tuple[float, float]] = deque()
         names = [bouncer.name for bouncer in bouncers]
-        self._durations = Histogram(PROBE_DURATION).born((name,) for name in names)
-        self._results = Counter(PROBE_RESULTS).born((name, result) for name in names for result in ProbeResult)
-        self._mismatches = Counter(MISMATCHES).born((name,) for name in names)
+        self._durations = Histogram(PROBE_DURATION).initialise((name,) for name in names)
+        self._results = Counter(PROBE_RESULTS).initialise((name, result) for name in names for result in ProbeResult)
+        self._mismatches = Counter(MISMATCHES).initialise((name,) for name in names)
         engines = [bouncer.name for bouncer in bouncers if bouncer.opa_url is not None]
-        self._stages = Counter(STAGE_SECONDS).born((name, stage) for name in engines for stage in STAGES.values())
-        self._stage_probes = Counter(STAGE_PROBES).born((name,) for name in engines)
+        self._stages = Counter(STAGE_SECONDS).initialise((name, stage) for name in engines for stage in STAGES.values())
+        self._stage_probes = Counter(STAGE_PROBES).initialise((name,) for name in engines)
 
     @classmethod
     @asynccontextmanager
@@ -189,7 +189,7 @@ class PolicyCollector:
 
     async def collect(self) -> Result:
         """Asks all bouncers side by side; those not asked in time are absent, and then the round is a failure."""
-        findings: dict[str, Finding] = {}
+        findings: dict[str, CanaryFinding] = {}
         try:
             async with asyncio.timeout(self._settings.timeout_seconds - 0.5), asyncio.TaskGroup() as group:
                 for bouncer in self._bouncers:
@@ -200,7 +200,7 @@ class PolicyCollector:
             return self._publish(findings, failure)
         return self._publish(findings, None)
 
-    async def _examine(self, bouncer: BouncerTarget, findings: dict[str, Finding]) -> None:
+    async def _examine(self, bouncer: BouncerTarget, findings: dict[str, CanaryFinding]) -> None:
         """Asks one bouncer everything at once and notes the finding."""
         async with asyncio.TaskGroup() as group:
             health = group.create_task(self._is_up(bouncer), name=f"policy.{bouncer.name}.health")
@@ -212,7 +212,7 @@ class PolicyCollector:
                 group.create_task(
                     self._time_stages(bouncer.name, bouncer.opa_url), name=f"policy.{bouncer.name}.stages"
                 )
-        finding = Finding(health.result(), tuple(task.result() for task in asked))
+        finding = CanaryFinding(health.result(), tuple(task.result() for task in asked))
         findings[bouncer.name] = self._calibrations[bouncer.name].judge(finding)
 
     async def _is_up(self, bouncer: BouncerTarget) -> bool:
@@ -228,7 +228,7 @@ class PolicyCollector:
             return False
         return True
 
-    async def _ask(self, bouncer: BouncerTarget, question: Question) -> Answer:
+    async def _ask(self, bouncer: BouncerTarget, question: CanaryQuestion) -> CanaryAnswer:
         """Asks one question; whatever comes of it is an answer."""
         deadline = self._settings.question_timeout_seconds
         url = f"{bouncer.url.rstrip('/')}/api/v1/authorize"
@@ -238,10 +238,10 @@ class PolicyCollector:
                 response = await self._http.send(call)
         except BackendError as error:
             if error.reason is Reason.TIMEOUT:
-                return Answer(question, ProbeResult.TIMEOUT, deadline)
+                return CanaryAnswer(question, ProbeResult.TIMEOUT, deadline)
             is_garbled = error.reason in {Reason.MALFORMED, Reason.PROTOCOL}
-            return Answer(question, ProbeResult.MALFORMED if is_garbled else ProbeResult.UNREACHABLE, None)
-        return Answer(question, read_answer(response), response.seconds)
+            return CanaryAnswer(question, ProbeResult.MALFORMED if is_garbled else ProbeResult.UNREACHABLE, None)
+        return CanaryAnswer(question, read_answer(response), response.seconds)
 
     async def _time_stages(self, name: str, opa_url: str) -> None:
         """Asks the OPA itself the first question and adds its times by stage; without an answer nothing is added."""
@@ -261,7 +261,7 @@ class PolicyCollector:
         if stages:
             self._stage_probes.add((name,))
 
-    def _publish(self, findings: Mapping[str, Finding], failure: Exception | None) -> Result:
+    def _publish(self, findings: Mapping[str, CanaryFinding], failure: Exception | None) -> Result:
         """Counts a round and makes its families."""
         now = self._clock.monotonic()
         for name, finding in findings.items():
@@ -292,7 +292,7 @@ class PolicyCollector:
         is_asked = any(question.expected == "allow" for question in self._settings.questions)
         return is_asked or bool(self._calibrations[name].allowed)
 
-    def _count(self, name: str, finding: Finding, now: float) -> None:
+    def _count(self, name: str, finding: CanaryFinding, now: float) -> None:
         """Adds one bouncer's answers to counters, histogram and window."""
         for answer in finding.answers:
             self._results.add((name, answer.result))

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.client import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
-from exporter.collectors.policy_engine.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare
+from exporter.collectors.policy_engine.parity import BY_ID, BY_NAME, EnginePolicy, Naming, Parity, choose, compare
 from exporter.collectors.product_tables.policy_states import states_of
 from exporter.items import read_each, text_of
 from exporter.metrics import Metric
@@ -41,7 +41,7 @@ EXPECTED = Metric(
 )
 PRESENT = Metric(
     "controlcore_policies_present",
-    "Policy modules that the bouncer's OPA holds; modules of its package `system`, such as OPAL's health check, are not"
+    "EnginePolicy modules that the bouncer's OPA holds; modules of its package `system`, such as OPAL's health check, are not"
     " counted.",
     labels=("bouncer",),
 )
@@ -228,7 +228,7 @@ class PolicyParityCollector:
             return None
         return Resources.read(await self._fetch(RESOURCES, "resources"))
 
-    async def _read_policies(self, resources: Resources | None) -> tuple[tuple[Policy, ...], bool]:
+    async def _read_policies(self, resources: Resources | None) -> tuple[tuple[EnginePolicy, ...], bool]:
         """The policies that the control plane holds, and whether each row could be read."""
         resource_id = "NULL::text" if resources is None else "resource_id::text"
         rows = await self._fetch(POLICIES.format(resource_id=resource_id), "policies")
@@ -258,7 +258,7 @@ class PolicyParityCollector:
 
     def _compare(
         self,
-        policies: tuple[Policy, ...],
+        policies: tuple[EnginePolicy, ...],
         modules: tuple[str, ...] | BackendError,
         environment: str,
         *,
@@ -302,10 +302,10 @@ class Resources:
         return frozenset(self.protected.get(bouncer, ()))
 
 
-def read_policy(row: Mapping[str, Any], resource_names: Mapping[str, str]) -> Policy:
+def read_policy(row: Mapping[str, Any], resource_names: Mapping[str, str]) -> EnginePolicy:
     """A policy from a row of POLICIES; one whose resource_id names no resource has none."""
     states = states_of(row)
-    return Policy(
+    return EnginePolicy(
         text_of(row, "id"),
         text_of(row, "name"),
         {environment: state == "enabled" for environment, state in states.items()},

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
-from exporter.collectors.postgres.views import Question, Rows, ask_views
+from exporter.collectors.postgres.views import Rows, ViewQuery, ask_views
 from exporter.items import age_of, amount_of, count_of, only_of, read_each
 from exporter.metrics import Kind, Metric
 from exporter.settings import Scope
@@ -170,15 +170,15 @@ class PostgresCollector:
         families, failure = await ask_views(self._postgres, self._questions(), self._settings.query_timeout_seconds)
         return Result(tuple(families), failure=failure or _hidden(families))
 
-    def _questions(self) -> tuple[Question, ...]:
+    def _questions(self) -> tuple[ViewQuery, ...]:
         """Each view and what reads its rows."""
         return (
-            Question(ACTIVITY, read_connections),
-            Question(AGES, read_ages, (self._role,)),
-            Question(LIMITS, read_limit),
-            Question(DATABASE, read_database),
-            Question(FROZEN, read_frozen),
-            Question(DATABASE_SIZE, read_size),
+            ViewQuery(ACTIVITY, read_connections),
+            ViewQuery(AGES, read_ages, (self._role,)),
+            ViewQuery(LIMITS, read_limit),
+            ViewQuery(DATABASE, read_database),
+            ViewQuery(FROZEN, read_frozen),
+            ViewQuery(DATABASE_SIZE, read_size),
         )
 
 

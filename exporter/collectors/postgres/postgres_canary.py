@@ -109,8 +109,8 @@ class PostgresCanaryCollector:
         self._probe = probe
         self._server_changes = server_changes
         self._failed_at: deque[float] = deque()
-        self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
-        self._durations = Histogram(DURATION).born([()])
+        self._failures = Counter(FAILURES).initialise((reason,) for reason in CONNECTION_REASONS)
+        self._durations = Histogram(DURATION).initialise([()])
 
     @classmethod
     @asynccontextmanager

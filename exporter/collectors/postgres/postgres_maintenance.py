@@ -16,8 +16,8 @@ from exporter.collectors.postgres.views import (
     DENIED,
     VIEW_METRICS,
     VIEWS,
-    Question,
     View,
+    ViewQuery,
     ask,
     is_final,
     read_applications,
@@ -101,5 +101,5 @@ class PostgresMaintenanceCollector:
         arguments: tuple[object, ...] = ()
         if view.read is read_applications:
             arguments = (list(self._settings.applications), self._role)
-        question = Question(view.sql, view.read, arguments)
+        question = ViewQuery(view.sql, view.read, arguments)
         return await ask(self._postgres, question, self._settings.query_timeout_seconds)

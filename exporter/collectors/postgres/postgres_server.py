@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
-from exporter.collectors.postgres.views import Question, Rows, ask_views
+from exporter.collectors.postgres.views import Rows, ViewQuery, ask_views
 from exporter.items import amount_of, count_of, flag_of, only_of, past_of, read_each, text_of, word_of
 from exporter.metrics import Family, Kind, Metric
 from exporter.settings import Scope
@@ -176,10 +176,10 @@ class PostgresServerCollector:
             return families
 
         questions = (
-            Question(SERVER, read_start),
-            Question(DATABASE, read_database),
-            Question(HELD, read_locks),
-            Question(SLOTS, read_slots, (self._settings.max_slots,)),
+            ViewQuery(SERVER, read_start),
+            ViewQuery(DATABASE, read_database),
+            ViewQuery(HELD, read_locks),
+            ViewQuery(SLOTS, read_slots, (self._settings.max_slots,)),
         )
         families, failure = await ask_views(self._postgres, questions, self._settings.query_timeout_seconds)
         return Result(tuple(families), failure=failure, versions=versions)

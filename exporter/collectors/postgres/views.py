@@ -332,7 +332,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ViewQuery:
     """A query, its arguments, and what its rows mean."""
 
     sql: str
@@ -345,7 +345,7 @@ PASSING_CLASS = "40"
 standby; 40P01 deadlock). The same query may succeed at once (PostgreSQL documentation, appendix A)."""
 
 
-async def ask(postgres: PostgresSession, question: Question, timeout_seconds: float) -> list[Family]:
+async def ask(postgres: PostgresSession, question: ViewQuery, timeout_seconds: float) -> list[Family]:
     """What one query's rows mean; a query that was rolled back by chance is asked once more. Raises BackendError.
 
     Rows that cannot be read at all are counted as malformed, and nothing is said.
@@ -372,7 +372,7 @@ def is_final(error: BackendError) -> bool:
 
 
 async def ask_views(
-    postgres: PostgresSession, questions: Iterable[Question], timeout_seconds: float
+    postgres: PostgresSession, questions: Iterable[ViewQuery], timeout_seconds: float
 ) -> tuple[list[Family], BackendError | None]:
     """The families of all views that answered, and the first failure.
 

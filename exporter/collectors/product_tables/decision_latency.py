@@ -100,7 +100,7 @@ class DecisionLatencyCollector:
         if found is None:
             self._follower.confirm(look)
         else:
-            self._durations.born((environment,) for environment in ENVIRONMENTS)
+            self._durations.initialise((environment,) for environment in ENVIRONMENTS)
         if found is not None and look.span is not None:
             environment = "environment::text" if "environment" in look.table.columns else "NULL::text"
             sql = COUNTS.format(environment=environment, column=found[0])

@@ -21,7 +21,13 @@ from exporter.collectors.labels import (
     event_labels,
     generation_of,
 )
-from exporter.collectors.product_tables.watermark import FollowedTable, Look, RecentSpan, TableFollower, Watermark
+from exporter.collectors.product_tables.watermark import (
+    FollowedTable,
+    RecentSpan,
+    TableFollower,
+    Watermark,
+    WatermarkReading,
+)
 from exporter.items import count_of, read_each
 from exporter.metrics import Counter, Kind, Metric, Stability
 from exporter.settings import Scope
@@ -156,9 +162,9 @@ class DecisionsCollector:
         self._recent = RecentSpan(settings.recent_rows)
         self._last_events: dict[str, tuple[WrittenTime, float]] = {}
         """The newest row's time by environment, with the database's time at which it was read."""
-        born = [(environment, decision) for environment in ENVIRONMENTS for decision in ("permit", "deny")]
-        self._decisions = Counter(POLICY_DECISIONS).born(born)
-        self._events = Counter(EVENTS).born(born_events())
+        initial = [(environment, decision) for environment in ENVIRONMENTS for decision in ("permit", "deny")]
+        self._decisions = Counter(POLICY_DECISIONS).initialise(initial)
+        self._events = Counter(EVENTS).initialise(born_events())
 
     @classmethod
     @asynccontextmanager
@@ -188,7 +194,7 @@ class DecisionsCollector:
         )
         return Result(families, failure=failure)
 
-    async def _count(self, look: Look) -> None:
+    async def _count(self, look: WatermarkReading) -> None:
         """Adds the rows of the look's ids."""
         columns = look.table.columns
         sql, arguments = counts_sql(columns, self._settings)

@@ -64,8 +64,8 @@ class LoginsCollector:
         self._postgres = postgres
         self._clock = clock
         self._follower = TableFollower("audit_logs", frozenset({"event_type"}), Watermark(settings.settle_seconds))
-        self._logins = Counter(LOGINS).born([()])
-        self._failures = Counter(FAILURES).born([()])
+        self._logins = Counter(LOGINS).initialise([()])
+        self._failures = Counter(FAILURES).initialise([()])
 
     @classmethod
     @asynccontextmanager

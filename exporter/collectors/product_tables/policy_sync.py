@@ -18,7 +18,7 @@ from exporter.collectors.product_tables.sync_rows import (
     revision_skew,
     type_and_status,
 )
-from exporter.collectors.product_tables.watermark import Look, RecentSpan, TableFollower, Watermark
+from exporter.collectors.product_tables.watermark import RecentSpan, TableFollower, Watermark, WatermarkReading
 from exporter.items import amount_of, count_of, read_each, text_of, word_of
 from exporter.metrics import Counter, Kind, Metric
 from exporter.settings import Scope
@@ -137,7 +137,7 @@ class PolicySyncSettings(CollectorSettings):
 
 
 @dataclass(slots=True)
-class History:
+class SyncHistory:
     """What was counted and seen of the history, by bouncer."""
 
     ended: dict[str, int]
@@ -168,8 +168,8 @@ class PolicySyncCollector:
         needed = frozenset({"bouncer_id", "sync_type", "status"})
         self._follower = TableFollower("bouncer_sync_history", needed, Watermark(settings.settle_seconds))
         self._recent = RecentSpan(settings.recent_rows)
-        self._history = History({}, {}, {})
-        self._syncs = Counter(SYNCS).born((kind, status) for kind in TYPES for status in STATUSES)
+        self._history = SyncHistory({}, {}, {})
+        self._syncs = Counter(SYNCS).initialise((kind, status) for kind in TYPES for status in STATUSES)
 
     @classmethod
     @asynccontextmanager
@@ -187,7 +187,7 @@ class PolicySyncCollector:
         await self._follow_newest(look.highest)
         return Result(self._publish(read_bouncers(rows)))
 
-    async def _count(self, look: Look) -> None:
+    async def _count(self, look: WatermarkReading) -> None:
         """Adds the rows of the look's ids."""
         if look.span is None:
             return

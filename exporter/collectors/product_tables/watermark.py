@@ -78,7 +78,7 @@ class FollowedTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WatermarkReading:
     """One look at the table: its highest id (None when empty), and the ids (after, up to) to count now."""
 
     table: FollowedTable
@@ -153,16 +153,16 @@ class TableFollower:
         self._needed = needed | {"id"}
         self._watermark = watermark
 
-    async def look(self, fetch: Fetch, now_monotonic: float) -> Look:
+    async def look(self, fetch: Fetch, now_monotonic: float) -> WatermarkReading:
         """What there is and what may be counted now; raises BackendError, PermanentError(missing | permission) too."""
         table = read_table(self._name, await fetch(TABLE, self._name), self._needed)
         highest = (await fetch(HIGHEST.format(table=self._name)))[0]["highest"]
         if highest is not None and highest > (limit := self._watermark.limit(table, highest)):
             note(Loss.NUMBER)
             highest = (await fetch(HIGHEST_UP_TO.format(table=self._name), limit))[0]["highest"]
-        return Look(table, highest, self._watermark.advance(table, highest, now_monotonic))
+        return WatermarkReading(table, highest, self._watermark.advance(table, highest, now_monotonic))
 
-    def confirm(self, look: Look) -> None:
+    def confirm(self, look: WatermarkReading) -> None:
         """Notes that the look's ids are counted."""
         if look.span is not None:
             self._watermark.confirm(look.span[1])

@@ -110,8 +110,8 @@ class RedisCollector:
         self._server_changes = server_changes
         self._clock = clock
         self._refused = ""
-        self._failures = Counter(FAILURES).born((reason,) for reason in CONNECTION_REASONS)
-        self._durations = Histogram(PING_DURATION).born([()])
+        self._failures = Counter(FAILURES).initialise((reason,) for reason in CONNECTION_REASONS)
+        self._durations = Histogram(PING_DURATION).initialise([()])
 
     @classmethod
     @asynccontextmanager

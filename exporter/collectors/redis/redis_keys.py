@@ -58,7 +58,7 @@ class RedisKeysSettings(CollectorSettings):
 
 
 @dataclass(slots=True)
-class Sample:
+class KeySample:
     """What a sample found."""
 
     names: set[str] = field(default_factory=set)
@@ -92,9 +92,9 @@ class RedisKeysCollector:
         sample = await self._look()
         return Result((*estimate(sample, total), ALL_KEYS.value(total), SAMPLED.value(len(sample.names))))
 
-    async def _look(self) -> Sample:
+    async def _look(self) -> KeySample:
         """The names of one sample. SCAN goes through hash slots, so that any part of a pass is a fair one."""
-        settings, sample, begins = self._settings, Sample(), self._cursor == FIRST
+        settings, sample, begins = self._settings, KeySample(), self._cursor == FIRST
         for _ in range(2 * settings.sample_keys // settings.step_keys + 1):  # sparse tables give fewer than asked for
             self._cursor, names = await self._session.scan(
                 self._cursor, settings.step_keys, timeout_seconds=settings.command_timeout_seconds
@@ -108,7 +108,7 @@ class RedisKeysCollector:
         return sample
 
 
-def estimate(sample: Sample, total: int) -> tuple[Family, ...]:
+def estimate(sample: KeySample, total: int) -> tuple[Family, ...]:
     """Keys by class; exact after a whole pass, else the sample's shares of `total`, and unknown what it lacks."""
     tally = Tally(class_of(name) for name in sample.names)
     if sample.is_whole:

@@ -8,8 +8,8 @@ from remediations.core.model.facts import Facts, Need
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
-from remediations.core.model.replica_owner import RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
-from remediations.core.model.undo import TakingBack
+from remediations.core.model.replica_owner import RIGHTS, FieldChange, Owner, OwnerKind, find_owner, plan_change
+from remediations.core.model.undo import Revert
 
 LEAST_REPLICAS = 1
 """No number is set below this, also where KEDA had been allowed to scale to zero."""
@@ -38,11 +38,11 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     changed = _find_change(owner, taking, request.facts)
     if changed:
         return settles(changed, Settled.CHANGED_SINCE)
-    changes = tuple(Change(item.field, item.after, max(LEAST_REPLICAS, item.before)) for item in taking.changes)
+    changes = tuple(FieldChange(item.field, item.after, max(LEAST_REPLICAS, item.before)) for item in taking.changes)
     return plan_change("revert_scale", request.target, owner, changes, request.operation_id)
 
 
-def _find_change(owner: Owner, taking: TakingBack, facts: Facts) -> str:
+def _find_change(owner: Owner, taking: Revert, facts: Facts) -> str:
     """What somebody else has changed since the scale-up, in words; empty when nothing."""
     for item in taking.changes:
         if owner.uid != item.owner or item.field not in owner.numbers:

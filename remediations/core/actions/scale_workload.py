@@ -11,7 +11,16 @@ from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
-from remediations.core.model.replica_owner import LEAST, MOST, RIGHTS, Change, Owner, OwnerKind, find_owner, plan_change
+from remediations.core.model.replica_owner import (
+    LEAST,
+    MOST,
+    RIGHTS,
+    FieldChange,
+    Owner,
+    OwnerKind,
+    find_owner,
+    plan_change,
+)
 from remediations.core.model.undo import Undo
 from remediations.core.yaml_node import Range
 
@@ -75,7 +84,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     return replace(made, undo=_undo(request.parameters, owner, change))
 
 
-def _undo(parameters: Mapping[str, Any], owner: Owner, change: Change) -> Undo | None:
+def _undo(parameters: Mapping[str, Any], owner: Owner, change: FieldChange) -> Undo | None:
     """What takes the change back; None without `revert_if`: fewer pods are safe only where the load is known to fit."""
     if not parameters.get("revert_if"):
         return None
@@ -91,11 +100,11 @@ def _undo(parameters: Mapping[str, Any], owner: Owner, change: Change) -> Undo |
     )
 
 
-def _choose(owner: Owner, step: int, cap: int) -> Change | None:
+def _choose(owner: Owner, step: int, cap: int) -> FieldChange | None:
     """The number to raise, or None when the cap leaves no room."""
     if owner.kind is OwnerKind.DEPLOYMENT or owner.wanted >= owner.most:
-        change = Change(MOST[owner.kind], owner.most, min(owner.most + step, cap))
+        change = FieldChange(MOST[owner.kind], owner.most, min(owner.most + step, cap))
     else:
         running = max(owner.least, owner.running, owner.wanted)
-        change = Change(LEAST[owner.kind], owner.least, min(running + step, owner.most, cap))
+        change = FieldChange(LEAST[owner.kind], owner.least, min(running + step, owner.most, cap))
     return change if change.after > change.before else None

@@ -8,7 +8,7 @@ from remediations.core.model.facts import PastAction
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import REVERTED, State
 from remediations.core.policies.ladder import rung_number
-from remediations.core.policies.limits import Limit, Scope, StormLimit
+from remediations.core.policies.limits import Limit, LimitScope, StormLimit
 
 
 @guard(order=550, reasons=frozenset({HoldReason.STORM}))
@@ -110,8 +110,8 @@ def budget(request: GuardInput) -> GuardOutcome:
     if request.history.attempts >= policy.budget_actions:
         return holds(HoldReason.BUDGET_SPENT, f"this remediation has tried to write {request.history.attempts} times")
     limits = (
-        Limit(Scope.POLICY, policy.budget_actions, policy.budget_seconds),
-        Limit(Scope.SYSTEM, whole.max_actions, whole.max_actions_seconds),
+        Limit(LimitScope.POLICY, policy.budget_actions, policy.budget_seconds),
+        Limit(LimitScope.SYSTEM, whole.max_actions, whole.max_actions_seconds),
         *whole.budgets,
     )
     for limit in limits:
@@ -122,17 +122,17 @@ def budget(request: GuardInput) -> GuardOutcome:
     return PASSED
 
 
-def _is_counted(item: PastAction, scope: Scope, request: GuardInput) -> bool:
+def _is_counted(item: PastAction, scope: LimitScope, request: GuardInput) -> bool:
     """Whether a write belongs to what a limit counts."""
     return {
-        Scope.TARGET: item.target == request.remediation.target,
-        Scope.ACTION: item.action == request.action.name,
-        Scope.POLICY: item.policy == request.policy.name,
-        Scope.SYSTEM: True,
+        LimitScope.TARGET: item.target == request.remediation.target,
+        LimitScope.ACTION: item.action == request.action.name,
+        LimitScope.POLICY: item.policy == request.policy.name,
+        LimitScope.SYSTEM: True,
     }[scope]
 
 
-def _times(item: PastAction, scope: Scope, request: GuardInput) -> list[float]:
+def _times(item: PastAction, scope: LimitScope, request: GuardInput) -> list[float]:
     """When the attempts of one remediation were made that a limit counts; only the time of the last is known."""
     is_own = item.remediation == request.remediation.id
     number = request.history.attempts if is_own else max(1, item.attempts)

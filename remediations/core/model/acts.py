@@ -15,7 +15,7 @@ MAX_NAME = 200
 """Characters of a claimed name."""
 
 
-class Source(StrEnum):
+class ActSource(StrEnum):
     """How an act reached the program, and so what its authenticated name is."""
 
     USER = "user"
@@ -45,7 +45,7 @@ class ActKind(StrEnum):
 class Actor:
     """Who did something, and how far that name can be believed."""
 
-    source: Source
+    source: ActSource
     name: str = ""
     """The authenticated name; empty when there is none."""
     claimed: str = ""
@@ -56,9 +56,9 @@ class Actor:
     @property
     def label(self) -> str:
         """The name for people; a claimed one is always marked."""
-        if self.source is Source.SIGNAL:
+        if self.source is ActSource.SIGNAL:
             return "signal"
-        known = self.name if self.source is Source.USER else f"{self.source} {self.name}"
+        known = self.name if self.source is ActSource.USER else f"{self.source} {self.name}"
         if not self.name:
             return f"{self.claimed or 'unknown'} (claimed)"
         return known if self.claimed in {"", self.name} else f"{known} (claimed {self.claimed})"
@@ -74,11 +74,11 @@ class Actor:
         }
 
 
-BY_SIGNAL = Actor(Source.SIGNAL)
+BY_SIGNAL = Actor(ActSource.SIGNAL)
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class HumanAct:
     """One thing that somebody did; never changed once stored."""
 
     at: float

@@ -107,7 +107,7 @@ class Budgets:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ObjectChange:
     """Something that somebody else changed on the target."""
 
     who: str
@@ -118,7 +118,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TemplateSource:
     """A ConfigMap or Secret that the pod template refers to, and when it last changed."""
 
     name: str
@@ -134,7 +134,7 @@ class Template:
 
     unpinned: tuple[str, ...] = ()
     """`container: image` of every image that is pulled anew at each start and named by a tag only."""
-    sources: tuple[Source, ...] = ()
+    sources: tuple[TemplateSource, ...] = ()
     new_pods: NewPods = field(default_factory=NewPods)
 
 

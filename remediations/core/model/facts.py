@@ -15,8 +15,8 @@ from remediations.core.model.alert import Target
 from remediations.core.model.cluster import (
     Autoscaler,
     Budgets,
-    Change,
     CronJob,
+    ObjectChange,
     Pod,
     Pods,
     ScaledObject,
@@ -24,7 +24,7 @@ from remediations.core.model.cluster import (
     Workload,
 )
 from remediations.core.model.remediation import State
-from remediations.core.model.undo import TakingBack
+from remediations.core.model.undo import Revert
 
 
 class Need(StrEnum):
@@ -47,7 +47,7 @@ class IdleSessions:
 
 
 @dataclass(frozen=True, slots=True)
-class Sights:
+class ActionFacts:
     """What was looked at; None was not asked for."""
 
     pods: Fact[tuple[Pod, ...]] | None = None
@@ -56,7 +56,7 @@ class Sights:
     scaled_objects: Fact[tuple[ScaledObject, ...]] | None = None
 
 
-def action_facts_to_data(sights: Sights) -> dict[str, Any]:
+def action_facts_to_data(sights: ActionFacts) -> dict[str, Any]:
     """What the journal keeps of it."""
     data: dict[str, Any] = {}
     if sights.pods is not None:
@@ -165,12 +165,12 @@ class Facts:
     """All HPAs whose scaleTargetRef names the target; an empty tuple means: asked, none."""
     budgets: Fact[Budgets] = field(default_factory=lambda: Fact(None, "", "not asked"))
     pauses: tuple[Pause, ...] = ()
-    sights: Sights = field(default_factory=Sights)
+    sights: ActionFacts = field(default_factory=ActionFacts)
     """What the policy's action alone needs to know."""
     start: Fact[ProcessStart] = field(default_factory=lambda: Fact(None, "", "not asked"))
     mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """What silences, inhibits or mutes the alert in Alertmanager; an empty tuple means: asked, nothing."""
-    changes: Fact[tuple[Change, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
+    changes: Fact[tuple[ObjectChange, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """What others changed on the target, newest first."""
     template: Fact[Template] = field(default_factory=lambda: Fact(None, "", "not asked"))
     pods: Fact[Pods] = field(default_factory=lambda: Fact(None, "", "not asked"))
@@ -182,7 +182,7 @@ class Facts:
     """Name of a policy's own guard → whether its query had any sample."""
     self_test: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """Whether the API server refuses what no policy allows; False with `problem` saying what it lets through."""
-    taking_back: TakingBack | None = None
+    taking_back: Revert | None = None
     """What a revert takes back, as the journal knows it; None for everything else."""
 
 

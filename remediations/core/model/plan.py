@@ -119,7 +119,7 @@ class Plan:
     """What takes the steps back; None when nothing does."""
 
 
-class Sending(StrEnum):
+class SendResult(StrEnum):
     """What became of sending a step or a plan."""
 
     DONE = "done"
@@ -141,10 +141,10 @@ class Sending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendOutcome:
     """The result of sending, for the journal."""
 
-    result: Sending
+    result: SendResult
     detail: str = ""
     generation: int | None = None
     """metadata.generation of the last object written, as the server returned it."""

@@ -90,7 +90,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FieldChange:
     """One field of the owner: its value now, and its value afterwards."""
 
     field: str
@@ -163,7 +163,7 @@ def _of_workload(found: Workload) -> Owner:
     )
 
 
-def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[Change], operation_id: str) -> Plan:
+def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[FieldChange], operation_id: str) -> Plan:
     """The plan that sets fields of the owner to absolute numbers, so that a replay changes nothing.
 
     metadata.uid and metadata.resourceVersion are preconditions. /scale drops annotations: there the operation id stands
@@ -195,7 +195,7 @@ def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[Cha
     )
 
 
-def _raised_notes(annotations: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str | None]:
+def _raised_notes(annotations: Mapping[str, str], changes: Sequence[FieldChange]) -> dict[str, str | None]:
     """The annotations that say from what a number was raised; None takes one away (RFC 7386).
 
     The chart's admission policy lets a number fall no further than that, so a stolen token cannot shrink a workload.

@@ -33,7 +33,7 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
-class TakingBack:
+class Revert:
     """What a revert takes back, as the journal knows it."""
 
     changes: tuple[Undo, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Scope(StrEnum):
+class LimitScope(StrEnum):
     """What the writes are counted over."""
 
     TARGET = "target"
@@ -19,7 +19,7 @@ class Scope(StrEnum):
 class Limit:
     """At most so many writes in so much time, for each target, action or policy by itself, or for all together."""
 
-    scope: Scope
+    scope: LimitScope
     most: int
     seconds: float
 

@@ -14,7 +14,7 @@ from remediations.core.policies.limits import (
     CustomGuard,
     HoldIf,
     Limit,
-    Scope,
+    LimitScope,
     StormLimit,
 )
 from remediations.core.policies.policy import Query
@@ -178,7 +178,7 @@ def read_limits(node: Node) -> tuple[Limit, ...]:
     for item in node.items():
         nodes = item.keys(("scope", "most", "seconds"), ("scope", "most", "seconds"))
         if set(nodes) == {"scope", "most", "seconds"}:
-            scope = Scope(nodes["scope"].choice(list(Scope)))
+            scope = LimitScope(nodes["scope"].choice(list(LimitScope)))
             limits.append(Limit(scope, nodes["most"].integer(COUNT), nodes["seconds"].number(NUMBERS["seconds"])))
     return tuple(limits)
 

@@ -14,7 +14,7 @@ from chassis.kubernetes.objects import condition_of, is_ending, is_over, reading
 from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import KEDA, CronJob, Pod, ScaledObject
-from remediations.core.model.facts import Fact, IdleSessions, Need, Sights
+from remediations.core.model.facts import ActionFacts, Fact, IdleSessions, Need
 from remediations.facts.sources import Session
 
 Items = list[JsonObject]
@@ -37,7 +37,7 @@ class TextReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lookout:
+class ActionFactReader:
     """Where single actions look; None where nothing is configured."""
 
     api: ClusterApi | None = None
@@ -45,7 +45,7 @@ class Lookout:
     timeout_seconds: float = 3.0
     logs: TextReader | None = None
 
-    async def look(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> Sights:
+    async def look(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> ActionFacts:
         """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""
         async with asyncio.TaskGroup() as group:
             asked = {
@@ -53,7 +53,7 @@ class Lookout:
                 for need in needs - {Need.TAKING_BACK}
             }
         seen: dict[str, Any] = {name: task.result() for name, task in asked.items()}
-        return Sights(**seen)
+        return ActionFacts(**seen)
 
     async def _see(self, need: Need, target: Target, now: float, idle_seconds: float) -> Fact[Any]:
         """One of them."""

@@ -10,14 +10,14 @@ from chassis.kubernetes.paths import pod_path, resource_path
 from remediations.core.model.cluster import KEDA, Workload
 from remediations.core.model.facts import Fact
 from remediations.core.model.plan import Plan
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
 
 ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EffectState:
     """How an effect stands."""
 
     is_complete: bool
@@ -25,7 +25,7 @@ class Standing:
     """Whether what was written still stands; None where nothing stays that could be taken back."""
 
 
-async def ask_effect(lookout: Lookout, plan: Plan) -> Fact[Standing]:
+async def ask_effect(lookout: ActionFactReader, plan: Plan) -> Fact[EffectState]:
     """How the plan's effect stands on the cluster; a failure to find out as a fact without value."""
     source = f"{plan.expected.get('effect')} of {plan.target.key}"
     try:
@@ -34,17 +34,17 @@ async def ask_effect(lookout: Lookout, plan: Plan) -> Fact[Standing]:
         return Fact(None, source, f"{error.reason.value}: {error}")
 
 
-async def _ask(lookout: Lookout, plan: Plan) -> Standing:
+async def _ask(lookout: ActionFactReader, plan: Plan) -> EffectState:
     """The answer; raises BackendError."""
     expected, namespace = plan.expected, plan.target.namespace
     match expected["effect"]:
         case "pod_gone":
-            return Standing(await _is_replaced(lookout, plan))
+            return EffectState(await _is_replaced(lookout, plan))
         case "job":
             path = resource_path("batch/v1", "jobs", namespace=namespace, name=expected["job"])
             document = await lookout.read(path)
             conditions = (document.get("status") or {}).get("conditions") or ()
-            return Standing(any(each["type"] == "Complete" and each["status"] == "True" for each in conditions))
+            return EffectState(any(each["type"] == "Complete" and each["status"] == "True" for each in conditions))
         case "scaled_object":
             path = resource_path(KEDA, "scaledobjects", namespace=namespace, name=expected["scaled_object"])
             document = await lookout.read(path)
@@ -52,14 +52,14 @@ async def _ask(lookout: Lookout, plan: Plan) -> Standing:
                 is_same = document["metadata"]["uid"] == expected["uid"]
                 bounds = {name: expected[name] for name in ("minReplicaCount", "maxReplicaCount") if name in expected}
                 is_kept = bool(is_same and bounds.items() <= document["spec"].items())
-            return Standing(is_kept, is_kept)
+            return EffectState(is_kept, is_kept)
         case _:
             workload = await _workload(lookout, plan)
             is_kept = workload.uid == expected["uid"] and workload.replicas_desired == expected["replicas"]
-            return Standing(is_kept and workload.is_rolled_out, is_kept)
+            return EffectState(is_kept and workload.is_rolled_out, is_kept)
 
 
-async def _is_replaced(lookout: Lookout, plan: Plan) -> bool:
+async def _is_replaced(lookout: ActionFactReader, plan: Plan) -> bool:
     """Whether the evicted pod is gone or on its way out, and the Deployment has all its pods again without it.
 
     On a dead node the pod stays Terminating until the node is removed; it serves nobody, and another runs in its place.
@@ -77,7 +77,7 @@ async def _is_replaced(lookout: Lookout, plan: Plan) -> bool:
     return workload.uid == plan.expected["uid"] and workload.is_rolled_out
 
 
-async def _workload(lookout: Lookout, plan: Plan) -> Workload:
+async def _workload(lookout: ActionFactReader, plan: Plan) -> Workload:
     """The Deployment as it stands."""
     if lookout.api is None:
         raise PermanentError(Reason.MISSING, "no orchestrator is configured")

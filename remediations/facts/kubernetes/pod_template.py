@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.objects import is_ending, is_over
 from chassis.kubernetes.paths import config_map_path, resource_path
-from remediations.core.model.cluster import Change, Pods, Source, Template
+from remediations.core.model.cluster import ObjectChange, Pods, Template, TemplateSource
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.policies.time_windows import parse_clock
 
@@ -93,7 +93,7 @@ Reference = tuple[str, str, bool]
 """Kind, name, and whether the template may do without the object."""
 
 
-def read_changes(document: Mapping[str, Any]) -> tuple[Change, ...] | None:
+def read_changes(document: Mapping[str, Any]) -> tuple[ObjectChange, ...] | None:
     """What others changed last on an object, newest first (metadata.managedFields); None when nobody noted it.
 
     Kubernetes keeps one time for each manager and way of writing: that of its last real change.
@@ -108,7 +108,7 @@ def read_changes(document: Mapping[str, Any]) -> tuple[Change, ...] | None:
         subresource = str(entry.get("subresource", ""))
         if at is None or who in controllers or subresource == "status":
             continue
-        changes.append(Change(who, subresource or _parts(entry.get("fieldsV1") or {}), at))
+        changes.append(ObjectChange(who, subresource or _parts(entry.get("fieldsV1") or {}), at))
     return tuple(sorted(changes, key=lambda change: change.at, reverse=True))
 
 
@@ -121,7 +121,7 @@ def _parts(fields: Mapping[str, Any]) -> str:
     return ", ".join(sorted(found)[:5]) or "the object"
 
 
-def read_rollouts(items: Iterable[Mapping[str, Any]], uid: str) -> Iterator[Change]:
+def read_rollouts(items: Iterable[Mapping[str, Any]], uid: str) -> Iterator[ObjectChange]:
     """The rollouts of a Deployment that were not ours, newest first (its ReplicaSets' creation).
 
     A ReplicaSet is ours when its template carries an operation id that the one before it does not.
@@ -136,7 +136,7 @@ def read_rollouts(items: Iterable[Mapping[str, Any]], uid: str) -> Iterator[Chan
         mark = (item["spec"]["template"]["metadata"].get("annotations") or {}).get(ANNOTATION_OPERATION)
         at = parse_clock(str(item["metadata"]["creationTimestamp"]))
         if at is not None and (mark is None or mark == before):
-            changes.append(Change(f"ReplicaSet {item['metadata']['name']}", "the pod template", at))
+            changes.append(ObjectChange(f"ReplicaSet {item['metadata']['name']}", "the pod template", at))
         before = mark
     yield from reversed(changes)
 
@@ -212,7 +212,9 @@ async def read_template(
     return Template(unpinned_images(template), tuple(source for source in sources if source is not None))
 
 
-async def _source(api: ClusterApi, namespace: str, reference: Reference, timeout_seconds: float) -> Source | None:
+async def _source(
+    api: ClusterApi, namespace: str, reference: Reference, timeout_seconds: float
+) -> TemplateSource | None:
     """When one ConfigMap or Secret changed last; None for an optional one that does not exist."""
     kind, name, is_optional = reference
     try:
@@ -225,9 +227,9 @@ async def _source(api: ClusterApi, namespace: str, reference: Reference, timeout
     except BackendError as error:
         if error.reason is Reason.MISSING and is_optional:
             return None
-        return Source(f"{kind}/{name}", None, error.reason.value)
+        return TemplateSource(f"{kind}/{name}", None, error.reason.value)
     changed_at = last_change(document)
-    return Source(f"{kind}/{name}", changed_at, "" if changed_at is not None else "its age is unknown")
+    return TemplateSource(f"{kind}/{name}", changed_at, "" if changed_at is not None else "its age is unknown")
 
 
 def references(template: Mapping[str, Any]) -> Iterator[Reference]:

@@ -19,7 +19,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
-class _Answer:
+class _CachedReply:
     """What one question got; the lock is held while it is being asked."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -28,12 +28,12 @@ class _Answer:
     is_known: bool = False
 
 
-class Once:
+class CachingApi:
     """A chassis.kubernetes.client.ClusterApi that remembers what it has read."""
 
     def __init__(self, api: ClusterApi) -> None:
         self._api = api
-        self._answers: dict[Key, _Answer] = {}
+        self._answers: dict[Key, _CachedReply] = {}
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
@@ -54,7 +54,7 @@ class Once:
 
     async def _ask(self, key: Key, question: Callable[[], Awaitable[Any]]) -> Any:
         """The answer, asked by whoever comes first. Who is cancelled while asking leaves it to the next."""
-        answer = self._answers.setdefault(key, _Answer())
+        answer = self._answers.setdefault(key, _CachedReply())
         async with answer.lock:
             if not answer.is_known:
                 try:

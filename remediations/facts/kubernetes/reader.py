@@ -20,7 +20,7 @@ from chassis.kubernetes.paths import (
     replica_sets_path,
 )
 from remediations.core.model.alert import Target
-from remediations.core.model.cluster import Autoscaler, Budgets, Change, Pods, Template, Workload
+from remediations.core.model.cluster import Autoscaler, Budgets, ObjectChange, Pods, Template, Workload
 from remediations.facts.kubernetes.drop_tables import Environment, Resolved, resolve_drop_tables
 from remediations.facts.kubernetes.new_pods import read_new_pods
 from remediations.facts.kubernetes.pod_template import (
@@ -34,7 +34,7 @@ from remediations.facts.kubernetes.pod_template import (
     surge,
     unavailable,
 )
-from remediations.facts.kubernetes.read_cache import Once
+from remediations.facts.kubernetes.read_cache import CachingApi
 
 ANNOTATION_PREFIX = "controlcore.io/"
 
@@ -48,7 +48,7 @@ class ClusterReader:
 
     def once(self) -> tuple[ClusterReader, ClusterApi]:
         """A reader for one decision, which fetches nothing twice, and what it reads with."""
-        api = Once(self._api)
+        api = CachingApi(self._api)
         return ClusterReader(api, self._timeout_seconds), api
 
     async def deployment(self, target: Target) -> JsonObject:
@@ -95,7 +95,7 @@ class ClusterReader:
             template = await read_template(api, namespace, document["spec"]["template"], seconds)
             return replace(template, new_pods=await read_new_pods(api, namespace, document, seconds))
 
-    async def changes(self, target: Target, document: JsonObject) -> tuple[Change, ...]:
+    async def changes(self, target: Target, document: JsonObject) -> tuple[ObjectChange, ...]:
         """What others changed last on the Deployment; from its ReplicaSets where it does not keep field managers."""
         with reading("Deployment"):
             noted = read_changes(document)

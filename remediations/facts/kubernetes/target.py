@@ -11,7 +11,7 @@ from chassis.errors import BackendError
 from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.paths import autoscalers_path, disruption_budgets_path, pods_path
 from remediations.core.model.alert import Mode, Target
-from remediations.core.model.cluster import Autoscaler, Budgets, Change, Pods, Template, Workload
+from remediations.core.model.cluster import Autoscaler, Budgets, ObjectChange, Pods, Template, Workload
 from remediations.core.model.facts import Fact
 from remediations.core.policies.policy import KUBELET, Policy
 from remediations.facts.ask import bounded
@@ -29,7 +29,7 @@ class Seen:
     autoscalers: Fact[tuple[Autoscaler, ...]]
     budgets: Fact[Budgets]
     ready_pod: Fact[bool]
-    changes: Fact[tuple[Change, ...]]
+    changes: Fact[tuple[ObjectChange, ...]]
     template: Fact[Template]
     pods: Fact[Pods]
 
@@ -50,7 +50,7 @@ async def survey(cluster: ClusterReader, timeout_seconds: float, policy: Policy,
 
     What can be asked without having seen the object is asked beside it.
     """
-    look = _Look(cluster, policy, target, timeout_seconds)
+    look = _TargetReader(cluster, policy, target, timeout_seconds)
     async with asyncio.TaskGroup() as group:
         autoscalers = group.create_task(look.autoscalers(), name="fact.autoscalers")
         workload = group.create_task(look.workload(), name="fact.workload")
@@ -59,7 +59,7 @@ async def survey(cluster: ClusterReader, timeout_seconds: float, policy: Policy,
     return seen
 
 
-class _Look:
+class _TargetReader:
     """The questions about one target."""
 
     def __init__(self, cluster: ClusterReader, policy: Policy, target: Target, timeout_seconds: float) -> None:

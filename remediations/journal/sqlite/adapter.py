@@ -14,12 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from remediations.core.model.acts import Act, ActKind, Actor
+from remediations.core.model.acts import ActKind, Actor, HumanAct
 from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
-from remediations.journal.port import Change, Claim, Sizes, Stored
+from remediations.journal.port import Claim, Sizes, StateChange, Stored
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import MAX_LOG_BYTES, SqliteThread
 from remediations.journal.sqlite.delivery import schedule, store_delivery
@@ -59,7 +59,7 @@ class SqliteAnswers(SqliteHistory):
             connection.execute(sql.RECORD, (row["id"], now, kind, row["state"], to_json(data)))
             done = ActKind.APPROVE if approval.is_approved else ActKind.REJECT
             detail = {**plan, "expires_at": approval.expires_at}
-            store_act(connection, Act(now, done, row["id"], actor, detail))
+            store_act(connection, HumanAct(now, done, row["id"], actor, detail))
 
         await self._thread.write(work)
 
@@ -79,15 +79,15 @@ class SqliteAnswers(SqliteHistory):
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(sql.RESET_BREAKER, (action, target, to_text(reset.by), reset.at))
             connection.execute(sql.BREAKER_DUE, (reset.at, target))
-            store_act(connection, Act(reset.at, ActKind.BREAKER_RESET, f"{action} {target}", actor))
+            store_act(connection, HumanAct(reset.at, ActKind.BREAKER_RESET, f"{action} {target}", actor))
 
         await self._thread.write(work)
 
-    async def note_act(self, act: Act) -> None:
+    async def note_act(self, act: HumanAct) -> None:
         """Stores an act that changes nothing else in the journal."""
         await self._thread.write(lambda connection: store_act(connection, act))
 
-    async def acts(self, limit: int) -> Sequence[Act]:
+    async def acts(self, limit: int) -> Sequence[HumanAct]:
         """What people did, newest first."""
         return [read_act(row) for row in await self._select(sql.ACTS, max(0, limit))]
 
@@ -147,7 +147,9 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.write(work, is_durable=False)
 
-    async def advance(self, claim: Claim, expected: State, state: State, now: float, change: Change) -> Remediation:
+    async def advance(
+        self, claim: Claim, expected: State, state: State, now: float, change: StateChange
+    ) -> Remediation:
         """Moves a remediation from `expected` to `state` and appends the record, in one transaction.
 
         Raises FenceLostError, TargetBusyError, or JournalError when it is in another state than expected.
@@ -155,7 +157,7 @@ class SqliteJournal(SqliteAnswers):
         return await self.advance_through(claim, expected, ((state, change),), now)
 
     async def advance_through(
-        self, claim: Claim, expected: State, moves: Sequence[tuple[State, Change]], now: float
+        self, claim: Claim, expected: State, moves: Sequence[tuple[State, StateChange]], now: float
     ) -> Remediation:
         """Moves on from `expected` state by state, in one transaction; raises what `advance` raises."""
         path = [expected, *(state for state, _ in moves)]
@@ -211,7 +213,7 @@ class SqliteJournal(SqliteAnswers):
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
         """Sets (or replaces) a named pause, and stores who did it."""
         values = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason), pause.until, now)
-        act = Act(now, ActKind.PAUSE, pause.name, actor, {"reason": pause.reason, "until": pause.until})
+        act = HumanAct(now, ActKind.PAUSE, pause.name, actor, {"reason": pause.reason, "until": pause.until})
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(sql.PAUSE, values)
@@ -226,7 +228,7 @@ class SqliteJournal(SqliteAnswers):
             rows = connection.execute(sql.RESUME, (to_text(name), now)).fetchall()
             was_in_force = any(row["was_in_force"] for row in rows)
             if was_in_force:
-                store_act(connection, Act(now, ActKind.RESUME, name, actor))
+                store_act(connection, HumanAct(now, ActKind.RESUME, name, actor))
             return was_in_force
 
         return await self._thread.write(work)
@@ -274,7 +276,7 @@ async def open_journal(
 
 
 def _advance(
-    connection: sqlite3.Connection, claim: Claim, step: tuple[State, State], now: float, change: Change
+    connection: sqlite3.Connection, claim: Claim, step: tuple[State, State], now: float, change: StateChange
 ) -> Remediation:
     """One move from a state to another, with its record, inside the caller's transaction."""
     before, state = step
@@ -295,7 +297,7 @@ def _identity(claim: Claim, now: float) -> dict[str, Any]:
     return {"id": claim.remediation.id, "fence": claim.fence, "now": now}
 
 
-def _values(change: Change, state: State) -> dict[str, Any]:
+def _values(change: StateChange, state: State) -> dict[str, Any]:
     """What ADVANCE stores."""
     return {
         "reason": change.reason,

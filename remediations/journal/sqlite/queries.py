@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
 from remediations.core.model.remediation import Remediation
-from remediations.journal.port import MAX_ARRIVALS, Recollection, Span
+from remediations.journal.port import MAX_ARRIVALS, DecisionHistory, HistorySpan
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import SqliteThread
 from remediations.journal.sqlite.rows import read_action, to_text
@@ -23,11 +23,11 @@ class SqliteHistory:
     def __init__(self, thread: SqliteThread) -> None:
         self._thread = thread
 
-    async def recollect(self, remediation: Remediation, now: float, span: Span) -> Recollection:
+    async def recollect(self, remediation: Remediation, now: float, span: HistorySpan) -> DecisionHistory:
         """Everything that a decision about this remediation looks at, as it stood at one moment."""
 
-        def work(connection: sqlite3.Connection) -> Recollection:
-            return Recollection(
+        def work(connection: sqlite3.Connection) -> DecisionHistory:
+            return DecisionHistory(
                 pauses=_pauses(connection, now),
                 actions=_actions(connection, span.writes),
                 in_flight=_in_flight(connection, remediation.target, remediation.id),

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from remediations.core.model.acts import Act, ActKind, Actor, Source
+from remediations.core.model.acts import ActKind, Actor, ActSource, HumanAct
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import PastAction
 from remediations.core.model.remediation import Record, Remediation, State
@@ -71,17 +71,17 @@ def read_record(row: sqlite3.Row) -> Record:
     return Record(row["at"], row["kind"], State(row["state"]), json.loads(row["data"]))  # noqa: TID251 - what we wrote
 
 
-def store_act(connection: sqlite3.Connection, act: Act) -> None:
+def store_act(connection: sqlite3.Connection, act: HumanAct) -> None:
     """Appends what somebody did, inside the caller's transaction."""
     actor = act.actor
     words = [to_text(text) for text in (act.subject, actor.source.value, actor.name, actor.claimed, actor.address)]
     connection.execute(sql.ACT, (act.at, act.kind.value, *words, to_json(act.detail)))
 
 
-def read_act(row: sqlite3.Row) -> Act:
+def read_act(row: sqlite3.Row) -> HumanAct:
     """A row of the table `act`."""
-    actor = Actor(Source(row["source"]), row["name"], row["claimed"], row["address"])
-    return Act(row["at"], ActKind(row["kind"]), row["subject"], actor, json.loads(row["detail"]))  # noqa: TID251 - what we wrote
+    actor = Actor(ActSource(row["source"]), row["name"], row["claimed"], row["address"])
+    return HumanAct(row["at"], ActKind(row["kind"]), row["subject"], actor, json.loads(row["detail"]))  # noqa: TID251 - what we wrote
 
 
 def read_action(row: sqlite3.Row) -> PastAction:

@@ -22,7 +22,7 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.client import Call, HttpClient
 from chassis.http.server import serving
 from chassis.kubernetes.client import KubernetesClient
-from chassis.kubernetes.credentials import PLUG_IN_SECONDS, TOKEN_SECONDS, Access, in_cluster, opened
+from chassis.kubernetes.credentials import PLUG_IN_SECONDS, TOKEN_SECONDS, ApiAccess, in_cluster, opened
 from chassis.kubernetes.kubeconfig import from_kubeconfig
 from chassis.net.trust import Trust, system_context
 from tests.fakes.clock import ManualClock
@@ -210,11 +210,11 @@ def account_of(folder: Path, pair: KeyPair, token: str) -> Path:
     return account
 
 
-async def ask(access: Access) -> Any:
+async def ask(access: ApiAccess) -> Any:
     return (await KubernetesClient(access).get("/api/v1/pods/x", timeout_seconds=GENEROUS_SECONDS))["kind"]
 
 
-async def refusal_of(access: Access) -> Reason:
+async def refusal_of(access: ApiAccess) -> Reason:
     with pytest.raises(BackendError) as caught:
         await ask(access)
     return caught.value.reason
@@ -326,7 +326,7 @@ def plug_in(folder: Path, token: str, ends: str | None = None) -> dict[str, Any]
 @asynccontextmanager
 async def opened_by_plug_in(
     folder: Path, pair: KeyPair, api: FakeApi, clock: ManualClock, ends: str | None = None
-) -> AsyncIterator[Access]:
+) -> AsyncIterator[ApiAccess]:
     async with api.serving(server_side(pair)) as (_, port):
         path = kubeconfig(folder, port, pair.certificate_path.read_bytes(), plug_in(folder, api.token, ends))
         async with opened(await asyncio.to_thread(from_kubeconfig, path), clock) as access:

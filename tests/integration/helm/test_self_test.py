@@ -11,7 +11,7 @@ import pytest
 from chassis.kubernetes.client import KubernetesClient
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact
-from remediations.execution.self_test import OUTSIDER, changes_of, prove
+from remediations.execution.self_test import UNLISTED_NAME, changes_of, prove
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tools.chart import REMEDIATOR, Manifest, render
 from tools.slowness import scaled
@@ -128,7 +128,7 @@ def test_admission_limits_nothing_that_it_is_not_asked_about(
     assert let_through(wait_asked(cluster, wide, expected=False)) == {"deletion of a Deployment"}
     cluster.client.patch(role, {"rules": RULES})
     wait_asked(cluster, wide, expected=True)
-    cluster.client.delete(f"/apis/apps/v1/namespaces/{wide}/deployments/{OUTSIDER}")
+    cluster.client.delete(f"/apis/apps/v1/namespaces/{wide}/deployments/{UNLISTED_NAME}")
     found = let_through(wait_asked(cluster, wide, expected=False))
     assert found == {"patch of another Deployment", "scaling of another Deployment"}
 
@@ -159,21 +159,21 @@ def _naming_policy(namespace: str, expression: str, reason: str | None) -> list[
 
 
 def _deployment(namespace: str) -> Manifest:
-    labels = {"app": OUTSIDER}
+    labels = {"app": UNLISTED_NAME}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "none", "image": "none"}]}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": OUTSIDER, "namespace": namespace},
+        "metadata": {"name": UNLISTED_NAME, "namespace": namespace},
         "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
     }
 
 
 def _autoscaler(namespace: str) -> Manifest:
-    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": OUTSIDER}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": UNLISTED_NAME}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": OUTSIDER, "namespace": namespace},
+        "metadata": {"name": UNLISTED_NAME, "namespace": namespace},
         "spec": {"scaleTargetRef": target, "maxReplicas": 2},
     }

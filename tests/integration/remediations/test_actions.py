@@ -16,11 +16,11 @@ from remediations.core.action import ActionInput
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact
-from remediations.core.model.plan import Plan, Sending
+from remediations.core.model.plan import Plan, SendResult
 from remediations.core.model.reasons import HoldReason
 from remediations.execution.executor import Executor, Tools
-from remediations.facts.kubernetes.action_facts import Lookout
-from remediations.facts.kubernetes.effects import Standing, ask_effect
+from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.kubernetes.effects import EffectState, ask_effect
 from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
 from tests.fakes.decisions import facts
 from tools.slowness import scaled
@@ -80,7 +80,7 @@ class Memory:
 @dataclass
 class Bench:
     api: KubernetesClient
-    lookout: Lookout
+    lookout: ActionFactReader
     executor: Executor
 
     async def plan(self, action: str, target: Target, **parameters: Any) -> Any:
@@ -101,7 +101,7 @@ class Bench:
 @pytest.fixture
 async def bench(cluster) -> AsyncIterator[Bench]:
     async with KubernetesClient.opened(cluster.kubeconfig_path) as api:
-        yield Bench(api, Lookout(api, None, 10.0), Executor(api, SystemClock(), 10.0))
+        yield Bench(api, ActionFactReader(api, None, 10.0), Executor(api, SystemClock(), 10.0))
 
 
 def make_sick(cluster, namespace: str) -> dict[str, Any]:
@@ -124,15 +124,15 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     pod = await asyncio.to_thread(make_sick, cluster, namespace)
     made = await bench.plan("evict_pod", target)
     assert made.expected["pod_uid"] == pod["metadata"]["uid"]
-    assert (await bench.executor.dry_run(made)).result is Sending.DONE
-    assert (await ask_effect(bench.lookout, made)).value == Standing(is_complete=False)
-    assert (await bench.executor.find_out(made)).result is Sending.CHANGED
+    assert (await bench.executor.dry_run(made)).result is SendResult.DONE
+    assert (await ask_effect(bench.lookout, made)).value == EffectState(is_complete=False)
+    assert (await bench.executor.find_out(made)).result is SendResult.CHANGED
 
-    assert (await bench.write(made)).result is Sending.DONE
+    assert (await bench.write(made)).result is SendResult.DONE
     # While the pod of that uid is still ending, the API accepts its eviction once more and nothing more happens.
-    assert (await bench.write(made)).result in {Sending.DONE, Sending.ALREADY_DONE}
+    assert (await bench.write(made)).result in {SendResult.DONE, SendResult.ALREADY_DONE}
     await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
-    assert (await bench.executor.find_out(made)).result is Sending.ALREADY_DONE
+    assert (await bench.executor.find_out(made)).result is SendResult.ALREADY_DONE
     async with asyncio.timeout(scaled(30)):
         while not (await ask_effect(bench.lookout, made)).value.is_complete:  # noqa: ASYNC110 - the API has no event for it
             await asyncio.sleep(0.1)
@@ -149,7 +149,7 @@ async def test_budget_that_says_no_is_a_hold_and_the_pod_stays(cluster, namespac
 
     sent = await bench.write(made)
 
-    assert (sent.result, sent.hold) == (Sending.HELD, HoldReason.DISRUPTION_BUDGET)
+    assert (sent.result, sent.hold) == (SendResult.HELD, HoldReason.DISRUPTION_BUDGET)
     left = {item["metadata"]["uid"] for item in cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")}
     assert pod["metadata"]["uid"] in left
 
@@ -160,10 +160,10 @@ async def test_backup_job_is_created_once_with_the_template_that_no_plan_holds(c
     await asyncio.to_thread(cluster.apply, CRON_JOB.format(namespace=namespace))
     made = await bench.plan("run_backup_job", target)
     assert "planted-secret" not in repr(made)
-    assert (await bench.executor.dry_run(made)).result is Sending.DONE
+    assert (await bench.executor.dry_run(made)).result is SendResult.DONE
 
-    assert (await bench.write(made)).result is Sending.DONE
-    assert (await bench.write(made)).result is Sending.ALREADY_DONE
+    assert (await bench.write(made)).result is SendResult.DONE
+    assert (await bench.write(made)).result is SendResult.ALREADY_DONE
     (job,) = cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
     assert job["metadata"]["labels"]["kind"] == "backup"
     assert job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "planted-secret"
@@ -177,7 +177,7 @@ async def test_backup_of_a_cron_job_that_changed_meanwhile_is_planned_anew(clust
     path = f"/apis/batch/v1/namespaces/{namespace}/cronjobs/postgres-backup"
     await asyncio.to_thread(cluster.client.patch, path, {"spec": {"schedule": "0 3 * * *"}})
 
-    assert (await bench.write(made)).result is Sending.CHANGED
+    assert (await bench.write(made)).result is SendResult.CHANGED
     assert cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs") == []
 
 
@@ -207,8 +207,8 @@ async def test_opal_client_is_triggered_once_for_policies_and_data(product):
     memory = Memory()
     async with HttpClient.opened() as http:
         executor = Executor(None, SystemClock(), 10.0, Tools(http))
-        assert (await executor.write(plan, 0.0, memory)).result is Sending.DONE
-        assert (await executor.write(plan, 0.0, memory)).result is Sending.ALREADY_DONE
+        assert (await executor.write(plan, 0.0, memory)).result is SendResult.DONE
+        assert (await executor.write(plan, 0.0, memory)).result is SendResult.ALREADY_DONE
     found = repr(await asyncio.to_thread(counted, product, OPAL_CLIENT))
     assert "'policy_update': 1" in found
     assert "'data_update': 1" in found
@@ -227,10 +227,10 @@ async def test_second_bouncer_is_cleared_only_after_the_canary_of_the_first(prod
     memory = Memory()
     async with HttpClient.opened() as http:
         executor = Executor(None, SystemClock(), 10.0, Tools(http, ask=ask))
-        assert (await executor.write(plan, 0.0, memory)).result is Sending.WAITING
+        assert (await executor.write(plan, 0.0, memory)).result is SendResult.WAITING
         first, second = [repr(await asyncio.to_thread(counted, product, name)) for name in BOUNCERS]
         assert ("'cache_clear': 1" in first, "'cache_clear': 1" in second) == (True, False)
         answers[0] = Fact(True, "canary", "", SystemClock().now() + 1)
-        assert (await executor.find_out(plan, memory, 0.0)).result is Sending.DONE
+        assert (await executor.find_out(plan, memory, 0.0)).result is SendResult.DONE
     first, second = [repr(await asyncio.to_thread(counted, product, name)) for name in BOUNCERS]
     assert ("'cache_clear': 1" in first, "'cache_clear': 1" in second) == (True, True)

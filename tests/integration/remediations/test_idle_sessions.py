@@ -21,9 +21,9 @@ from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Need
-from remediations.core.model.plan import Plan, Sending
+from remediations.core.model.plan import Plan, SendResult
 from remediations.execution.executor import Executor, Tools
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from tests.fakes.decisions import facts
 
 DATABASE = Target("control-core", "Database", "postgresql")
@@ -66,12 +66,12 @@ class Bench:
         return found
 
     async def plan(self) -> Plan | GuardOutcome:
-        lookout = Lookout(None, self.session, 3.0)
+        lookout = ActionFactReader(None, self.session, 3.0)
         sights = await lookout.look(frozenset({Need.IDLE_SESSIONS}), DATABASE, 0.0, 60.0)
         spec = ACTIONS["terminate_idle_sessions"]
         return spec.plan(ActionInput(DATABASE, {"idle_seconds": 60, "most": 5}, facts(sights=sights), "op-1"))
 
-    async def carry_out(self, plan: Plan) -> Sending:
+    async def carry_out(self, plan: Plan) -> SendResult:
         executor = Executor(None, SystemClock(), 3.0, Tools(sql=self.session))
         return (await executor.write(plan, SystemClock().now() + 10.0, Memory())).result
 
@@ -124,7 +124,7 @@ async def test_five_of_seven_idle_sessions_end_and_the_innocent_stay(bench: Benc
         plan = await bench.plan()
         assert isinstance(plan, Plan)
         assert "end 5 of 7 sessions" in plan.summary
-        assert await bench.carry_out(plan) is Sending.DONE
+        assert await bench.carry_out(plan) is SendResult.DONE
         assert not busy.done()
         await other.execute("SELECT pg_advisory_unlock(7)")
     assert busy.result() == 1
@@ -150,7 +150,7 @@ async def test_kept_connection_works_when_no_new_one_is_to_be_had(bench: Bench, 
         await asyncio.sleep(0.3)
         plan = await bench.plan()
         assert isinstance(plan, Plan)
-        assert await bench.carry_out(plan) is Sending.DONE
+        assert await bench.carry_out(plan) is SendResult.DONE
         assert await is_alive(await bench.connect())
     finally:
         await owner.execute("ALTER ROLE control_plane CONNECTION LIMIT -1")

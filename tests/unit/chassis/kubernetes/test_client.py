@@ -16,7 +16,7 @@ from aiohttp import web
 
 from chassis.errors import BackendError, ConfigError, ConflictError, PermanentError, Reason, TransientError
 from chassis.http.server import serving
-from chassis.kubernetes.client import MAX_BODY_BYTES, Answer, KubernetesClient, PatchKind
+from chassis.kubernetes.client import MAX_BODY_BYTES, KubernetesClient, PatchKind, WrittenObject
 from chassis.kubernetes.paths import deployment_path, pod_log_path, pods_path
 from tools.slowness import scaled
 
@@ -338,13 +338,13 @@ async def test_warnings_beside_the_answer_to_a_write_are_returned(tmp_path):
         )
         created = await client.create(PATH, body, field_manager="m", timeout_seconds=5.0)
     expected = ('would violate PodSecurity "restricted:latest": x', "old API", "third")
-    assert isinstance(patched, Answer)
-    assert isinstance(created, Answer)
+    assert isinstance(patched, WrittenObject)
+    assert isinstance(created, WrittenObject)
     assert (patched, patched.warnings, created.warnings) == ({"kind": "Deployment"}, expected, expected)
 
 
 async def test_answer_without_warnings_has_none(tmp_path):
     async with opened(tmp_path, Api([says({})])) as client:
         patched = await client.patch(PATH, {}, kind=PatchKind.MERGE, field_manager="m", timeout_seconds=5.0)
-    assert isinstance(patched, Answer)
+    assert isinstance(patched, WrittenObject)
     assert patched.warnings == ()

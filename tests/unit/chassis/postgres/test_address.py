@@ -14,8 +14,8 @@ from chassis.postgres.address import (
     SESSION_PARAMETERS,
     TLS_PARAMETERS,
     PostgresAddress,
+    PostgresTarget,
     SslMode,
-    Target,
     tls_context,
 )
 from chassis.postgres.options import ADVICE, NOT_USED, WITHOUT_EFFECT
@@ -28,7 +28,7 @@ SECRET = "hunter2"
 EXPECTED = "database.url: expected postgresql://user:password@host:port/database"
 
 
-def target_of(url: str) -> Target:
+def target_of(url: str) -> PostgresTarget:
     return PostgresAddress.parse(url).target()
 
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from chassis.errors import Reason, TransientError
-from exporter.collection.pace import SCRAPE_MIN_SECONDS, Course, Pace, PhasePace, ScrapePace
+from exporter.collection.pace import SCRAPE_MIN_SECONDS, CollectorTiming, Pace, PhasePace, ScrapePace
 from exporter.collection.schedule import Job, Schedule
 from exporter.collection.scrape_phase import Scrapers
 from exporter.collector import CollectorSettings, Result
 from exporter.results.limits import Budget
-from exporter.results.record import Outcome
+from exporter.results.record import CollectionOutcome
 from exporter.sources.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector
@@ -39,7 +39,7 @@ class Notes:
     def skip(self, name: str) -> None:
         raise AssertionError(name)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: CollectionOutcome) -> None:
         self.ended.append((outcome.collector, self.clock.monotonic(), outcome.reason))
 
     def starts(self, name: str = "example") -> list[float]:
@@ -77,10 +77,10 @@ async def test_failing_collector_is_asked_less_and_less_often_up_to_a_minute() -
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_backoff_is_jittered_and_bounded(spread: float) -> None:
-    course = Course("example", 10.0, failures=4)
+    course = CollectorTiming("example", 10.0, failures=4)
     assert course.backoff_seconds(spread) == pytest.approx(40.0 * (0.8 + 0.4 * spread))
-    assert Course("example", 10.0, failures=50).backoff_seconds(1.0) == 60.0
-    assert Course("example", 300.0, failures=50).backoff_seconds(0.0) == 300.0
+    assert CollectorTiming("example", 10.0, failures=50).backoff_seconds(1.0) == 60.0
+    assert CollectorTiming("example", 300.0, failures=50).backoff_seconds(0.0) == 300.0
 
 
 async def test_recovered_collector_keeps_its_interval_again() -> None:
@@ -128,13 +128,13 @@ def test_failures_of_a_long_interval_are_retried_soon_and_then_less_often(
     failures_in_a_row: int, expected: float
 ) -> None:
     """P7: also where no probe tells that the component is back, as for OPAL or the Kubernetes API."""
-    course = Course("example", 300.0, failures=failures_in_a_row, retries=failures_in_a_row)
+    course = CollectorTiming("example", 300.0, failures=failures_in_a_row, retries=failures_in_a_row)
     assert expected == course.backoff_seconds(0.5)
 
 
 def test_incomplete_collection_is_retried_soon_too() -> None:
     """P7: a collection with values and a failure in it is no success either."""
-    assert Course("example", 300.0, retries=1).backoff_seconds(0.5) == 15.0
+    assert CollectorTiming("example", 300.0, retries=1).backoff_seconds(0.5) == 15.0
 
 
 async def test_scrape_has_a_failed_expensive_collector_collected_again_soon() -> None:

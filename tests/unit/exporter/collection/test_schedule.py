@@ -12,8 +12,8 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from exporter.collection.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
 from exporter.collector import CollectorSettings, NotConfiguredError, Result
-from exporter.results.limits import Budget, Pool
-from exporter.results.record import Outcome
+from exporter.results.limits import Budget, SeriesBudget
+from exporter.results.record import CollectionOutcome
 from exporter.sources.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, hang
@@ -29,7 +29,7 @@ class Notes:
     def __init__(self) -> None:
         self.begun: list[tuple[str, float]] = []
         self.skipped: list[str] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[CollectionOutcome] = []
         self.ended = asyncio.Event()
 
     def begin(self, name: str, now_monotonic: float) -> None:
@@ -38,7 +38,7 @@ class Notes:
     def skip(self, name: str) -> None:
         self.skipped.append(name)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: CollectionOutcome) -> None:
         self.outcomes.append(outcome)
         self.ended.set()
 
@@ -97,7 +97,7 @@ async def test_two_large_results_at_once_share_what_all_may_publish() -> None:
     clock, notes = ManualClock(monotonic=100.0), Notes()
     sources = Sources(clock=clock, settings=cast("Any", None), http=cast("Any", None))
     jobs = [job(ScriptedCollector([many]), name) for name in ("one", "two")]
-    budget, pool = Budget(max_series=2 * THREAD_FROM_SERIES), Pool(THREAD_FROM_SERIES + 10)
+    budget, pool = Budget(max_series=2 * THREAD_FROM_SERIES), SeriesBudget(THREAD_FROM_SERIES + 10)
     async with asyncio.TaskGroup() as group, asyncio.timeout(scaled(30)):
         task = group.create_task(Schedule(sources, budget, notes, lambda: 0.0, pool=pool).run(jobs))
         while len(notes.outcomes) < len(jobs):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collection.scrape_phase import SCRAPERS_MAX, Plan, Scrapers
+from exporter.collection.scrape_phase import SCRAPERS_MAX, ScrapePlan, Scrapers
 
 
 def visited(*times: float, scraper: str = "one", scrapers: Scrapers | None = None) -> Scrapers:
@@ -126,7 +126,7 @@ def test_number_of_remembered_scrapers_is_bounded() -> None:
 
 
 def test_shorter_interval_is_spread_evenly_and_ends_at_the_scrape() -> None:
-    plan, ends, last = Plan(0.0, 30.0), [], -1.0
+    plan, ends, last = ScrapePlan(0.0, 30.0), [], -1.0
     for _ in range(4):
         last = plan.next_end(10.0, not_before=last, last_end=last)
         ends.append(last)
@@ -134,7 +134,7 @@ def test_shorter_interval_is_spread_evenly_and_ends_at_the_scrape() -> None:
 
 
 def test_longer_interval_ends_at_every_third_scrape() -> None:
-    plan, ends, last = Plan(0.0, 5.0), [], 0.0
+    plan, ends, last = ScrapePlan(0.0, 5.0), [], 0.0
     for _ in range(3):
         last = plan.next_end(15.0, not_before=last, last_end=last)
         ends.append(last)
@@ -145,7 +145,7 @@ def test_longer_interval_ends_at_every_third_scrape() -> None:
 def test_there_is_never_more_than_one_collection_in_an_interval(
     period: float, interval: float, anchor: float, pauses: list[float]
 ) -> None:
-    plan, now, last = Plan(anchor, period), 1000.0, 0.0
+    plan, now, last = ScrapePlan(anchor, period), 1000.0, 0.0
     for pause in pauses:
         end = plan.next_end(interval, not_before=now, last_end=last)
         assert end >= now - 1e-6

@@ -28,7 +28,7 @@ def parsed(families: list[Family]) -> dict[Key, float]:
 
 
 def test_counter_is_named_without_its_suffix_and_its_sample_with_it() -> None:
-    counter = Counter(Metric("busy_seconds_total", "Time.", Kind.COUNTER, unit="seconds")).born([()])
+    counter = Counter(Metric("busy_seconds_total", "Time.", Kind.COUNTER, unit="seconds")).initialise([()])
     assert render(counter.family()).openmetrics.splitlines() == [
         "# TYPE busy_seconds counter",
         "# UNIT busy_seconds seconds",
@@ -39,7 +39,7 @@ def test_counter_is_named_without_its_suffix_and_its_sample_with_it() -> None:
 
 def test_counter_without_the_suffix_is_of_unknown_type() -> None:
     """OpenMetrics refuses a page on which a counter's sample does not end in _total."""
-    counter = Counter(Metric("busy", "x", Kind.COUNTER)).born([()])
+    counter = Counter(Metric("busy", "x", Kind.COUNTER)).initialise([()])
     assert render(counter.family()).openmetrics.splitlines()[0] == "# TYPE busy unknown"
 
 
@@ -70,10 +70,10 @@ def test_hostile_label_values_and_help_read_back_unchanged(samples: dict[tuple[s
 
 @given(st.lists(st.floats(0, 1e7), max_size=20), st.floats(0, 1e15))
 def test_histograms_and_counters_read_back_as_in_the_text_format(values: list[float], amount: float) -> None:
-    histogram = Histogram(TOOK).born([("a",)])
+    histogram = Histogram(TOOK).initialise([("a",)])
     for value in values:
         histogram.observe(value, ("b",))
-    counter = Counter(Metric("things_total", "x", Kind.COUNTER)).born([()])
+    counter = Counter(Metric("things_total", "x", Kind.COUNTER)).initialise([()])
     counter.add((), amount)
     families = [histogram.family(), counter.family()]
     text = {

@@ -16,7 +16,7 @@ from exporter.exposition.publisher import THREAD_FROM_BYTES, Publisher
 from exporter.results.change_log import StateLog
 from exporter.results.ledger import Ledger
 from exporter.results.limits import Admitted
-from exporter.results.record import Outcome, Record
+from exporter.results.record import CollectionOutcome, CollectorRecord
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector, sizes
 
@@ -26,12 +26,12 @@ SPEC: CollectorSpec = ScriptedCollector([]).spec()
 def publisher_of(clock: ManualClock, *names: str) -> Publisher:
     ledger = Ledger()
     specs = [ScriptedCollector([]).spec(name) for name in names or ("example",)]
-    ledger.enrol(Record(spec, 10.0, 5.0, clock.monotonic()) for spec in specs)
+    ledger.enrol(CollectorRecord(spec, 10.0, 5.0, clock.monotonic()) for spec in specs)
     return Publisher(clock, ledger, StateLog(clock, structlog.get_logger()))
 
 
-def outcome(clock: ManualClock, name: str = "example", *, size: float = 1.0) -> Outcome:
-    return Outcome(name, clock.now(), clock.monotonic(), 0.1, Admitted((UP.value(1), sizes(a=size))))
+def outcome(clock: ManualClock, name: str = "example", *, size: float = 1.0) -> CollectionOutcome:
+    return CollectionOutcome(name, clock.now(), clock.monotonic(), 0.1, Admitted((UP.value(1), sizes(a=size))))
 
 
 @asynccontextmanager
@@ -154,7 +154,7 @@ async def test_large_page_is_compressed_off_the_loop_and_equal() -> None:
     clock = ManualClock()
     publisher = publisher_of(clock)
     many = sizes(**{f"part{number:05}": number for number in range(3000)})
-    publisher.finish(Outcome("example", clock.now(), clock.monotonic(), 0.1, Admitted((many,))))
+    publisher.finish(CollectionOutcome("example", clock.now(), clock.monotonic(), 0.1, Admitted((many,))))
     await publisher.publish()
     assert len(publisher.snapshot.text) > THREAD_FROM_BYTES
     assert gzip.decompress(publisher.snapshot.gzip) == publisher.snapshot.text
@@ -173,6 +173,6 @@ async def test_failure_is_published_within_a_moment(reason: Reason) -> None:
     publisher = publisher_of(clock)
     async with running(publisher):
         await clock.advance(1.0)
-        publisher.finish(Outcome("example", clock.now(), clock.monotonic(), 0.1, reason=reason, message="x"))
+        publisher.finish(CollectionOutcome("example", clock.now(), clock.monotonic(), 0.1, reason=reason, message="x"))
         await clock.advance(0.05)
     assert has(publisher, 'controlcore_scrape_collector_success{collector="example"} 0.0\n')

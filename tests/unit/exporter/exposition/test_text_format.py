@@ -45,7 +45,7 @@ def test_help_with_newline_and_backslash_is_escaped() -> None:
 
 def test_histogram_renders_canonical_bounds_sum_and_count() -> None:
     metric = Metric("took_seconds", "Time.", Kind.HISTOGRAM, ("to",), buckets=(0.5, 1.0))
-    histogram = Histogram(metric).born([("a",)])
+    histogram = Histogram(metric).initialise([("a",)])
     for value in (0.5, 0.7, 3.0):
         histogram.observe(value, ("a",))
     assert render(histogram.family()).text.splitlines()[2:] == [
@@ -93,7 +93,7 @@ def test_nul_in_label_is_replaced() -> None:
 @given(st.lists(st.floats(0, 10), max_size=20))
 def test_histogram_buckets_read_back_as_cumulative_counts(values: list[float]) -> None:
     bounds = (0.1, 1.0, 5.0)
-    histogram = Histogram(Metric("took_seconds", "Time.", Kind.HISTOGRAM, buckets=bounds)).born([()])
+    histogram = Histogram(Metric("took_seconds", "Time.", Kind.HISTOGRAM, buckets=bounds)).initialise([()])
     for value in values:
         histogram.observe(value)
     found = parsed(render(histogram.family()).text)
@@ -149,5 +149,5 @@ def test_redeclared_metric_does_not_use_old_line_beginnings() -> None:
 
 def test_counter_is_typed_as_its_full_name() -> None:
     """In format 0.0.4 the TYPE line names the counter with its suffix."""
-    counter = Counter(Metric("things_total", "x", Kind.COUNTER)).born([()])
+    counter = Counter(Metric("things_total", "x", Kind.COUNTER)).initialise([()])
     assert render(counter.family()).text.splitlines()[1:] == ["# TYPE things_total counter", "things_total 0.0"]

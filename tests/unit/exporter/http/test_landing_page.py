@@ -6,10 +6,10 @@ import pytest
 
 from chassis.errors import Reason
 from exporter.commands.configuration import load_settings
-from exporter.http.landing_page import Facts, age, page, targets
+from exporter.http.landing_page import PageFacts, age, page, targets
 from exporter.results.ledger import Ledger
 from exporter.results.limits import Admitted
-from exporter.results.record import Outcome, Record
+from exporter.results.record import CollectionOutcome, CollectorRecord
 from exporter.settings import ExporterSettings
 from tests.fakes.collector import UP, ScriptedCollector
 
@@ -30,12 +30,12 @@ def settings(tmp_path: Path) -> ExporterSettings:
 
 
 def written(settings: ExporterSettings, ledger: Ledger, *, is_reload_successful: bool = True) -> str:
-    return page(Facts(settings, ledger.records(), 100.0, 0.0, 321, is_reload_successful))
+    return page(PageFacts(settings, ledger.records(), 100.0, 0.0, 321, is_reload_successful))
 
 
 def ledger_of(*names: str) -> Ledger:
     ledger = Ledger()
-    ledger.enrol(Record(ScriptedCollector([]).spec(name), 10.0, 5.0, 95.0) for name in names)
+    ledger.enrol(CollectorRecord(ScriptedCollector([]).spec(name), 10.0, 5.0, 95.0) for name in names)
     return ledger
 
 
@@ -56,8 +56,8 @@ def test_page_holds_no_secret(settings: ExporterSettings) -> None:
 
 def test_page_shows_each_collectors_state_age_and_last_error(settings: ExporterSettings) -> None:
     ledger = ledger_of("fine", "broken", "waiting", "absent")
-    ledger.finish(Outcome("fine", 0.0, 88.0, 0.125, Admitted((UP.value(1),))))
-    ledger.finish(Outcome("broken", 0.0, 97.0, 0.5, reason=Reason.REFUSED, message="<b>nobody</b> listens"))
+    ledger.finish(CollectionOutcome("fine", 0.0, 88.0, 0.125, Admitted((UP.value(1),))))
+    ledger.finish(CollectionOutcome("broken", 0.0, 97.0, 0.5, reason=Reason.REFUSED, message="<b>nobody</b> listens"))
     ledger.skip("absent")
     text = written(settings, ledger)
     assert '<span class="ok">ok</span></td><td>12 s ago</td><td>0.125 s</td><td>10 s</td>' in text
@@ -67,7 +67,7 @@ def test_page_shows_each_collectors_state_age_and_last_error(settings: ExporterS
 
 def test_stale_collector_is_marked(settings: ExporterSettings) -> None:
     ledger = ledger_of("old")
-    ledger.finish(Outcome("old", 0.0, 10.0, 0.1, Admitted((UP.value(1),))))
+    ledger.finish(CollectionOutcome("old", 0.0, 10.0, 0.1, Admitted((UP.value(1),))))
     assert '<span class="stale">ok, stale</span>' in written(settings, ledger)
 
 

@@ -17,10 +17,10 @@ from exporter import self_metrics
 from exporter.exposition.publisher import Snapshot, snapshot_of
 from exporter.exposition.text_format import Renderer
 from exporter.http.debug_page import Records
-from exporter.http.scrape_limiter import Gate
-from exporter.http.server import PATHS, Scrape, Site
+from exporter.http.scrape_limiter import ScrapeLimiter
+from exporter.http.server import PATHS, Scrape, WebServer
 from exporter.metrics import Counter, Histogram, Kind, Metric
-from exporter.results.record import Record
+from exporter.results.record import CollectorRecord
 from exporter.settings import ServerSettings
 from tests.fakes.clock import ManualClock
 
@@ -49,7 +49,7 @@ class World:
     refused: Counter = field(default_factory=lambda: Counter(self_metrics.SCRAPES_REFUSED))
     clock: ManualClock = field(default_factory=ManualClock)
     logged: CapturingLogger = field(default_factory=CapturingLogger)
-    found: tuple[Record, ...] = ()
+    found: tuple[CollectorRecord, ...] = ()
 
     async def scrape(self, scrape: Scrape) -> Snapshot | None:
         self.scrapes.append(scrape)
@@ -82,8 +82,8 @@ Asked = tuple[int, bytes, dict[str, str]]
 
 @asynccontextmanager
 async def asking(world: World) -> AsyncIterator[Callable[..., aiohttp.client._RequestContextManager]]:
-    gate = Gate(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
-    site = Site(world, gate, world.settings)
+    gate = ScrapeLimiter(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
+    site = WebServer(world, gate, world.settings)
     async with (
         serving(site.application(), "127.0.0.1", 0) as (host, port),
         aiohttp.ClientSession(f"http://{host}:{port}", auto_decompress=False) as session,
@@ -141,8 +141,8 @@ class Blocked(LoopWatchdog):
 
 async def test_unhealthy_for_a_moment_after_the_loop_was_blocked() -> None:
     world = World()
-    gate = Gate(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
-    site = Site(world, gate, world.settings, Blocked())
+    gate = ScrapeLimiter(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
+    site = WebServer(world, gate, world.settings, Blocked())
     async with (
         serving(site.application(), "127.0.0.1", 0) as (host, port),
         aiohttp.ClientSession() as session,
@@ -222,7 +222,7 @@ def two_collectors() -> Snapshot:
     success = self_metrics.SUCCESS.family({("first",): 1, ("second",): 0})
     families = [
         A.value(1),
-        Histogram(B).born([()]).family(),
+        Histogram(B).initialise([()]).family(),
         success,
         self_metrics.BUILD_INFO.family({self_metrics.BUILD: 1}),
     ]
@@ -304,8 +304,8 @@ async def _status(request: Callable[..., aiohttp.client._RequestContextManager])
 async def test_reader_that_never_reads_is_dropped_and_hurts_nobody() -> None:
     text = b"# nothing\n" * 2_000_000  # more than the kernel's buffers take at once
     world = World(Snapshot(text, b"", text, b""), settings=ServerSettings(slow_reader_seconds=0.2, max_scrapes=1))
-    gate = Gate(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
-    async with serving(Site(world, gate, world.settings).application(), "127.0.0.1", 0) as (host, port):
+    gate = ScrapeLimiter(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
+    async with serving(WebServer(world, gate, world.settings).application(), "127.0.0.1", 0) as (host, port):
         reader, writer = await asyncio.open_connection(host, port, limit=1024)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         await until(lambda: gate.in_flight == 1)

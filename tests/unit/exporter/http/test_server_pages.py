@@ -7,16 +7,18 @@ import json
 import pytest
 
 from chassis.errors import Reason
-from exporter.results.record import Outcome, Record, past_of
+from exporter.results.record import CollectionOutcome, CollectorRecord, past_of
 from tests.fakes.collector import ScriptedCollector
 from tests.unit.exporter.http.test_server import World, ask, asking
 
 
 async def test_debug_page_tells_the_last_results_as_text_and_json() -> None:
     world = World()
-    record = Record(ScriptedCollector([]).spec("first"), 10.0, 5.0, world.clock.monotonic())
+    record = CollectorRecord(ScriptedCollector([]).spec("first"), 10.0, 5.0, world.clock.monotonic())
     for number in range(25):
-        record.history.append(past_of(Outcome("first", 1e9 + number, 0.0, 0.25, reason=Reason.REFUSED, message="no")))
+        record.history.append(
+            past_of(CollectionOutcome("first", 1e9 + number, 0.0, 0.25, reason=Reason.REFUSED, message="no"))
+        )
     world.found = (record,)
     status, body, headers = await ask(world, "GET", "/debug/collectors?format=json")
     results = json.loads(body)["deployments"][0]["collectors"][0]["results"]

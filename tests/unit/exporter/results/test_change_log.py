@@ -11,13 +11,13 @@ from structlog.testing import CapturingLogger
 from chassis.errors import Reason
 from exporter.results.change_log import StateLog
 from exporter.results.limits import Admitted
-from exporter.results.record import Outcome
+from exporter.results.record import CollectionOutcome
 from tests.fakes.clock import ManualClock, settle
 
 
-def outcome(name: str, reason: Reason | None = None, **components: bool) -> Outcome:
+def outcome(name: str, reason: Reason | None = None, **components: bool) -> CollectionOutcome:
     admitted = None if reason else Admitted(())
-    return Outcome(name, 0.0, 0.0, 0.1, admitted, components, reason, f"{name} broke" if reason else "")
+    return CollectionOutcome(name, 0.0, 0.0, 0.1, admitted, components, reason, f"{name} broke" if reason else "")
 
 
 class Lines:

@@ -6,7 +6,7 @@ from chassis.errors import Reason
 from exporter.metrics import Counter, Kind, Metric
 from exporter.results.ledger import NOT_SERVING, Ledger
 from exporter.results.limits import Admitted
-from exporter.results.record import Outcome, Record, State
+from exporter.results.record import CollectionOutcome, CollectorRecord, CollectorState
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
 
 TRIES = Metric("example_tries_total", "Tries.", Kind.COUNTER)
@@ -19,17 +19,17 @@ def ledger_with(*names: str, interval: float = 10.0) -> Ledger:
     specs = [
         ScriptedCollector([]).spec(name, metrics=SPEC.metrics, always=SPEC.always) for name in names or ("example",)
     ]
-    ledger.enrol(Record(spec, interval, 5.0, 0.0) for spec in specs)
+    ledger.enrol(CollectorRecord(spec, interval, 5.0, 0.0) for spec in specs)
     return ledger
 
 
-def succeeded(at: float, *, name: str = "example", **components: bool) -> Outcome:
-    families = (UP.value(1), sizes(a=7), Counter(TRIES).born([()]).family())
-    return Outcome(name, T0 + at, at, 0.25, Admitted(families), components)
+def succeeded(at: float, *, name: str = "example", **components: bool) -> CollectionOutcome:
+    families = (UP.value(1), sizes(a=7), Counter(TRIES).initialise([()]).family())
+    return CollectionOutcome(name, T0 + at, at, 0.25, Admitted(families), components)
 
 
-def raised(at: float, reason: Reason, *, name: str = "example") -> Outcome:
-    return Outcome(name, T0 + at, at, 0.25, reason=reason, message="it broke")
+def raised(at: float, reason: Reason, *, name: str = "example") -> CollectionOutcome:
+    return CollectionOutcome(name, T0 + at, at, 0.25, reason=reason, message="it broke")
 
 
 def values(ledger: Ledger, at: float) -> dict[str, float]:
@@ -60,17 +60,17 @@ def test_number_of_series_stays_while_collections_fail_and_follows_the_next_one(
     ledger.finish(succeeded(3.0))
     ledger.finish(raised(13.0, Reason.MALFORMED))
     assert values(ledger, 14.0)[name] == 3
-    ledger.finish(Outcome("example", T0 + 23, 23.0, 0.1, Admitted((UP.value(1),))))
+    ledger.finish(CollectionOutcome("example", T0 + 23, 23.0, 0.1, Admitted((UP.value(1),))))
     assert values(ledger, 24.0)[name] == 1
 
 
 def test_version_of_a_component_is_told_while_it_is_fresh() -> None:
     ledger = ledger_with()
-    ledger.finish(Outcome("example", T0, 0.0, 0.1, Admitted(()), versions={"redis": "7.0.15"}))
+    ledger.finish(CollectionOutcome("example", T0, 0.0, 0.1, Admitted(()), versions={"redis": "7.0.15"}))
     name = "component_info['redis', '7.0.15']"
     assert values(ledger, 59.0)[name] == 1
     assert name not in values(ledger, 61.0)
-    ledger.finish(Outcome("example", T0, 70.0, 0.1, Admitted(()), versions={"redis": "7.2.0"}))
+    ledger.finish(CollectionOutcome("example", T0, 70.0, 0.1, Admitted(()), versions={"redis": "7.2.0"}))
     assert [key for key in values(ledger, 71.0) if "component_info" in key] == ["component_info['redis', '7.2.0']"]
 
 
@@ -143,7 +143,7 @@ def test_failure_that_says_nothing_of_the_backend_never_writes_zero(reason: Reas
 def test_partial_failure_publishes_what_it_found_and_drops_the_rest() -> None:
     ledger = ledger_with()
     ledger.finish(succeeded(0.0))
-    ledger.finish(Outcome("example", T0 + 10, 10.0, 0.1, Admitted((UP.value(0),)), {}, Reason.REFUSED, "no"))
+    ledger.finish(CollectionOutcome("example", T0 + 10, 10.0, 0.1, Admitted((UP.value(0),)), {}, Reason.REFUSED, "no"))
     found = values(ledger, 10.1)
     assert (found["example_up"], "example_size_bytes['a']" in found) == (0, False)
     assert found["scrape_collector_success['example']"] == 0
@@ -184,15 +184,15 @@ def test_unconfigured_collector_publishes_nothing_and_is_not_pending() -> None:
     ledger.families(0.0)
     ledger.skip("one")
     assert not [name for name in values(ledger, 1000.0) if "one" in name]
-    assert [record.state for record in ledger.records()] == [State.NOT_CONFIGURED, State.PENDING]
+    assert [record.state for record in ledger.records()] == [CollectorState.NOT_CONFIGURED, CollectorState.PENDING]
     assert ledger.stale_names(1000.0) == {"two"}
 
 
 def test_reload_keeps_versions_and_numbers_of_series() -> None:
     ledger = ledger_with()
-    ledger.finish(Outcome("example", T0, 0.0, 0.1, Admitted((UP.value(1),)), versions={"redis": "7.0.15"}))
+    ledger.finish(CollectionOutcome("example", T0, 0.0, 0.1, Admitted((UP.value(1),)), versions={"redis": "7.0.15"}))
     before = values(ledger, 1.0)
-    ledger.enrol([Record(SPEC, 10.0, 5.0, 1.0)])
+    ledger.enrol([CollectorRecord(SPEC, 10.0, 5.0, 1.0)])
     assert before == values(ledger, 1.0)
 
 
@@ -200,7 +200,7 @@ def test_reload_keeps_what_is_known_and_the_counters() -> None:
     ledger = ledger_with()
     ledger.finish(raised(0.0, Reason.REFUSED))
     ledger.finish(succeeded(5.0))
-    ledger.enrol([Record(SPEC, 10.0, 5.0, 6.0)])
+    ledger.enrol([CollectorRecord(SPEC, 10.0, 5.0, 6.0)])
     found = values(ledger, 7.0)
     assert (found["example_size_bytes['a']"], found["exporter_collector_errors_total['example', 'refused']"]) == (7, 1)
     assert values(ledger, 66.0)["scrape_collector_stale['example']"] == 1
@@ -209,7 +209,7 @@ def test_reload_keeps_what_is_known_and_the_counters() -> None:
 def test_dropped_and_truncated_series_are_counted() -> None:
     ledger = ledger_with()
     for at in (0.0, 10.0):
-        ledger.finish(Outcome("example", T0 + at, at, 0.1, Admitted((), dropped=3, truncated=2)))
+        ledger.finish(CollectionOutcome("example", T0 + at, at, 0.1, Admitted((), dropped=3, truncated=2)))
     found = values(ledger, 11.0)
     assert found["exporter_dropped_series_total['example']"] == 6
     assert found["exporter_truncated_labels_total['example']"] == 4

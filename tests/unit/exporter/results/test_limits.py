@@ -5,7 +5,7 @@ import pytest
 from exporter.collector import CollectorSpec
 from exporter.items import Loss, counting
 from exporter.metrics import Distribution, Family, Histogram, Kind, LabelValues, Metric, Sample, Stability
-from exporter.results.limits import Budget, Pool, admit
+from exporter.results.limits import Budget, SeriesBudget, admit
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, sizes
 
 GUIDE = Metric("active_users_total", "Guide.", stability=Stability.GUIDE)
@@ -48,7 +48,7 @@ def test_early_declared_metric_survives_a_flood_of_a_later_one() -> None:
 
 
 def test_histogram_costs_its_buckets_sum_and_count() -> None:
-    histogram = Histogram(TOOK).born([()]).family()
+    histogram = Histogram(TOOK).initialise([()]).family()
     fits, does_not = (admit(SPEC, [histogram], Budget(max_series=size)) for size in (5, 4))
     assert (len(fits.families), fits.dropped) == (1, 0)
     assert (len(does_not.families), does_not.dropped) == (0, 5)
@@ -119,7 +119,7 @@ def test_text_that_utf8_cannot_carry_is_replaced() -> None:
 
 
 def test_collectors_share_what_all_may_publish_together() -> None:
-    pool, budget = Pool(5), Budget(max_series=4)
+    pool, budget = SeriesBudget(5), Budget(max_series=4)
     first = admit(SPEC, [sizes(**{f"p{i}": i for i in range(4)})], pool.share("one", budget))
     pool.note("one", first)
     second = admit(SPEC, [sizes(**{f"p{i}": i for i in range(3)})], pool.share("two", budget))

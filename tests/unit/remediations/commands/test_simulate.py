@@ -17,7 +17,7 @@ from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash
 from remediations.journal.approvals import proposal_data
-from remediations.journal.port import Change
+from remediations.journal.port import StateChange
 from remediations.journal.sqlite.adapter import open_journal
 from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, an_alert, facts, restart_policy
 from tests.fakes.running_remediator import POLICIES
@@ -129,7 +129,7 @@ def store(folder: Path, data: dict[str, Any]) -> str:
             (name,) = (await journal.append(Delivery(NOW, (Match(an_alert(), "restart-api", API),)))).opened
             claim = await journal.claim("one", NOW, 10)
             assert claim is not None
-            change = Change(Record(NOW, "decision", State.HELD, data), next_at=NOW)
+            change = StateChange(Record(NOW, "decision", State.HELD, data), next_at=NOW)
             await journal.advance(claim, State.CLAIMED, State.HELD, NOW, change)
             return name
 

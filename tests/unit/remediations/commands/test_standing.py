@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from remediations.commands.check_config import prove_all, render_standing, standing_data
+from remediations.commands.check_config import policy_status, prove_all, render_policy_status
 from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact
-from remediations.settings import KubernetesSettings, RemediatorSettings
+from remediations.settings import RemediatorKubernetesSettings, RemediatorSettings
 from tests.fakes.decisions import a_policy_set, restart_policy, scale_policy
 
 POLICIES = a_policy_set(restart_policy(), scale_policy(mode=Mode.DRY_RUN))
@@ -18,9 +18,9 @@ POLICIES = a_policy_set(restart_policy(), scale_policy(mode=Mode.DRY_RUN))
 def told(proof: Fact[bool]) -> tuple[str, str]:
     """Data and words about the restart policy."""
     proofs = {"control-core": proof}
-    data = standing_data(POLICIES, proofs)
+    data = policy_status(POLICIES, proofs)
     assert (data[1]["effective_mode"], data[1]["self_test"]) == ("dry_run", "not needed")
-    return f"{data[0]['mode']} {data[0]['effective_mode']} {data[0]['self_test']}", render_standing(data, proofs)
+    return f"{data[0]['mode']} {data[0]['effective_mode']} {data[0]['self_test']}", render_policy_status(data, proofs)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_without_kubernetes_there_is_nothing_to_prove():
 
 
 async def test_without_credentials_it_is_unknown(tmp_path: Path):
-    settings = RemediatorSettings(kubernetes=KubernetesSettings(kubeconfig=tmp_path / "none"))
+    settings = RemediatorSettings(kubernetes=RemediatorKubernetesSettings(kubeconfig=tmp_path / "none"))
     (proof,) = (await prove_all(settings, POLICIES)).values()
     assert proof.value is None
     assert "none" in proof.problem

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from remediations.core.decide import ACTIONS, GUARDS, judge
 from remediations.core.guard import GuardInput
 from remediations.core.model.decision import Act, Hold
-from remediations.core.model.facts import Facts, Sights
+from remediations.core.model.facts import ActionFacts, Facts
 from tests.fakes.decisions import unknown
 from tests.fakes.scenario_files import Situation, requests_of
 
@@ -45,7 +45,7 @@ TOLD = frozenset({"pauses", "sights", "taking_back"})
 """Pauses come from the journal, whose failure decides nothing; sights are asked one by one; no policy takes back."""
 NAMES = (
     *(item.name for item in fields(Facts) if item.name not in TOLD),
-    *(f"sights.{item.name}" for item in fields(Sights)),
+    *(f"sights.{item.name}" for item in fields(ActionFacts)),
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from remediations.core.decide import GUARDS, judge
 from remediations.core.model.alert import Target
-from remediations.core.model.cluster import Budgets, Change, Template
+from remediations.core.model.cluster import Budgets, ObjectChange, Template
 from remediations.core.model.decision import Act, Hold
 from remediations.core.model.facts import Fact, Facts, History, Pause, ProcessStart
 from remediations.core.model.reasons import HoldReason
@@ -128,7 +128,7 @@ def requests(draw):
             pauses=draw(PAUSES),
             start=draw(one_of(seen(ProcessStart(NOW - 60, 5.0)), seen(ProcessStart(NOW - 60, 5000.0)), *UNKNOWN)),
             mutes=draw(one_of(seen(()), seen(("silence 1",)), *UNKNOWN)),
-            changes=draw(one_of(seen(()), seen((Change("kubectl", "spec", NOW - 60),)), *UNKNOWN)),
+            changes=draw(one_of(seen(()), seen((ObjectChange("kubectl", "spec", NOW - 60),)), *UNKNOWN)),
             template=draw(one_of(seen(Template()), seen(Template(("api: api:latest",))), *UNKNOWN)),
             self_test=draw(truth()),
         ),

@@ -13,8 +13,8 @@ from remediations.core.intake import (
     MAX_ANNOTATIONS,
     MAX_LABEL_BYTES,
     MAX_RAW_CHARACTERS,
+    Deduplication,
     PayloadError,
-    Sameness,
     content_of,
     match_alerts,
     parse_payload,
@@ -228,14 +228,14 @@ def test_no_body_gives_anything_but_a_payload_or_a_payload_error(body):
 def test_content_is_the_same_whatever_replica_sent_it_and_whenever_it_began():
     first = Alert("f1", "Down", True, {"alertname": "Down", "prometheus_replica": "a"}, {}, "2026-01-01T00:00:07Z")
     other = Alert("f2", "Down", True, {"prometheus_replica": "b", "alertname": "Down"}, {}, "2026-01-01T00:00:00Z")
-    names = Sameness().replica_labels
+    names = Deduplication().replica_labels
 
     assert content_of(first, names) == content_of(other, names)
     assert content_of(first, frozenset()) != content_of(other, frozenset())
 
 
 def test_content_of_another_alert_differs():
-    names = Sameness().replica_labels
+    names = Deduplication().replica_labels
     contents = {content_of(Alert("f", "", True, labels), names) for labels in ({"a": "b"}, {"a": "c"}, {"ab": ""}, {})}
 
     assert len(contents) == 4

@@ -11,7 +11,7 @@ from remediations.core.actions.scale_workload import plan
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, Verdict
 from remediations.core.policies.policy import Rung
-from remediations.engine.reverts import born, follow_up
+from remediations.engine.reverts import follow_up, revert_names
 from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, facts, restart_policy, scale_policy
 
 PARAMETERS = {
@@ -56,7 +56,7 @@ def test_what_has_no_undo_has_no_revert():
 def test_revert_follows_from_every_policy_that_scales_and_from_no_other():
     ladder = restart_policy(name="by-ladder", ladder=(Rung("scale_workload"),))
     policies = a_policy_set(scale_policy(), restart_policy(), ladder)
-    assert born(policies.policies) == ["scale-api:revert", "by-ladder:revert"]
+    assert revert_names(policies.policies) == ["scale-api:revert", "by-ladder:revert"]
     found = policies.named("scale-api:revert")
     assert found is not None
     assert (found.action, found.condition, found.ladder) == ("revert_scale", scale_policy().condition, ())

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chassis.errors import ConflictError, PermanentError, Reason, TransientError
-from chassis.kubernetes.client import Answer
+from chassis.kubernetes.client import WrittenObject
 from remediations.core.model.names import ANNOTATION_OPERATION
-from remediations.core.model.plan import PatchStep, Plan, Sending
+from remediations.core.model.plan import PatchStep, Plan, SendResult
 from remediations.core.model.reasons import HoldReason
 from remediations.core.pod_security import ENFORCE
 from remediations.execution.executor import Executor
@@ -33,7 +33,7 @@ class WarningCluster(FakeCluster):
         self.sent = [*getattr(self, "sent", []), dry_run]
         if dry_run and self.refusal is not None:
             raise self.refusal
-        answer = Answer(await super().patch(path, body, dry_run=dry_run, **rest))
+        answer = WrittenObject(await super().patch(path, body, dry_run=dry_run, **rest))
         answer.warnings = self.said
         return answer
 
@@ -52,7 +52,12 @@ async def test_nothing_is_sent_where_new_pods_would_be_refused():
     server = a_server(**{ENFORCE: "restricted"})
     server.said = (WARNING,)
     sent = await write(server)
-    assert (sent.result, sent.hold, server.sent, server.stored) == (Sending.HELD, HoldReason.PODS_REFUSED, [True], [])
+    assert (sent.result, sent.hold, server.sent, server.stored) == (
+        SendResult.HELD,
+        HoldReason.PODS_REFUSED,
+        [True],
+        [],
+    )
     assert WARNING in sent.detail
 
 
@@ -61,7 +66,7 @@ async def test_warning_about_a_level_that_is_not_enforced_is_told(labels):
     server = a_server(**labels)
     server.said = (WARNING,)
     sent = await write(server)
-    assert (sent.result, sent.warnings, server.sent) == (Sending.DONE, (WARNING,), [True, False])
+    assert (sent.result, sent.warnings, server.sent) == (SendResult.DONE, (WARNING,), [True, False])
 
 
 async def test_namespace_that_may_not_be_read_leaves_the_servers_word():
@@ -74,9 +79,9 @@ async def test_namespace_that_may_not_be_read_leaves_the_servers_word():
 @pytest.mark.parametrize(
     ("refusal", "result"),
     [
-        (ConflictError("HTTP status 409"), Sending.CHANGED),
-        (PermanentError(Reason.PERMISSION, "HTTP status 403"), Sending.REFUSED),
-        (TransientError(Reason.HTTP_5XX, "HTTP status 500: failed calling webhook"), Sending.UNKNOWN),
+        (ConflictError("HTTP status 409"), SendResult.CHANGED),
+        (PermanentError(Reason.PERMISSION, "HTTP status 403"), SendResult.REFUSED),
+        (TransientError(Reason.HTTP_5XX, "HTTP status 500: failed calling webhook"), SendResult.UNKNOWN),
     ],
 )
 async def test_what_the_dry_run_is_answered_is_not_sent_for_real(refusal, result):
@@ -89,4 +94,4 @@ async def test_what_the_dry_run_is_answered_is_not_sent_for_real(refusal, result
 async def test_webhook_that_knows_no_dry_run_does_not_hold():
     server = a_server()
     server.refusal = PermanentError(Reason.MALFORMED, 'HTTP status 400: admission webhook "x" does not support dry run')
-    assert ((await write(server)).result, server.sent) == (Sending.DONE, [True, False])
+    assert ((await write(server)).result, server.sent) == (SendResult.DONE, [True, False])

@@ -17,9 +17,9 @@ from remediations.core.model.alert import Mode, Target
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.policies.policy import Policy, PolicySet, Query, Rung
 from remediations.execution.self_test import (
-    OUTSIDER,
+    UNLISTED_NAME,
     VALID_SECONDS,
-    Rhythm,
+    ProofTiming,
     SelfTest,
     acting_targets,
     changes_of,
@@ -80,7 +80,9 @@ async def proved(server: Server, policy_set: PolicySet | None = None):
 
 
 def a_test(server: Server | None, policies: Callable[[], PolicySet] = a_policy_set, **parts) -> SelfTest:
-    return SelfTest(server, policies, parts.pop("clock", ManualClock()), parts.pop("seconds", 1.0), Rhythm(**parts))
+    return SelfTest(
+        server, policies, parts.pop("clock", ManualClock()), parts.pop("seconds", 1.0), ProofTiming(**parts)
+    )
 
 
 async def a_round(test: SelfTest) -> None:
@@ -101,7 +103,7 @@ async def test_every_refusal_together_is_the_proof():
     server = Server()
     assert (await proved(server)).value is True
     assert server.dry == {True}
-    assert ("patch", f"/apis/apps/v1/namespaces/control-core/deployments/{OUTSIDER}") in server.asked
+    assert ("patch", f"/apis/apps/v1/namespaces/control-core/deployments/{UNLISTED_NAME}") in server.asked
     assert ("delete", "/apis/apps/v1/namespaces/control-core/deployments/control-plane-api") in server.asked
     assert ("patch", "/apis/apps/v1/namespaces/kube-system/deployments/control-plane-api") in server.asked
     assert len(server.asked) == 7
@@ -111,7 +113,7 @@ async def test_what_is_tried_is_the_least_that_actions_write():
     """An admission policy that refuses this refuses the object: the form is what it must let pass elsewhere."""
     server = Server()
     await proved(server)
-    place = f"/apis/apps/v1/namespaces/control-core/deployments/{OUTSIDER}"
+    place = f"/apis/apps/v1/namespaces/control-core/deployments/{UNLISTED_NAME}"
     written = server.bodies[place]["metadata"]["annotations"]
     assert (list(server.bodies[place]), list(written)) == (["metadata"], [ANNOTATION_OPERATION])
     assert server.bodies[f"{place}/scale"] == {"spec": {"replicas": 1}}
@@ -127,7 +129,7 @@ async def test_one_change_that_passes_the_check_of_rights_is_enough(answer):
 
 
 async def test_what_was_let_through_is_named():
-    server = Server(others={f"/api/v1/namespaces/control-core/pods/{OUTSIDER}": NOT_FOUND})
+    server = Server(others={f"/api/v1/namespaces/control-core/pods/{UNLISTED_NAME}": NOT_FOUND})
     assert (await proved(server)).problem == "the API server does not refuse deletion of a pod"
 
 
@@ -143,14 +145,14 @@ async def test_what_was_let_through_is_named():
     ],
 )
 async def test_one_answer_that_is_missing_leaves_it_unknown(answer):
-    server = Server(others={f"/api/v1/namespaces/control-core/pods/{OUTSIDER}": answer})
+    server = Server(others={f"/api/v1/namespaces/control-core/pods/{UNLISTED_NAME}": answer})
     fact = await proved(server)
     assert fact.value is None
     assert "deletion of a pod" in fact.problem
 
 
 async def test_too_wide_counts_although_another_answer_is_missing():
-    fact = await proved(Server(answer=SILENT, others={f"/api/v1/namespaces/control-core/pods/{OUTSIDER}": None}))
+    fact = await proved(Server(answer=SILENT, others={f"/api/v1/namespaces/control-core/pods/{UNLISTED_NAME}": None}))
     assert fact.value is False
 
 

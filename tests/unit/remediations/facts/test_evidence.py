@@ -11,7 +11,7 @@ import pytest
 from chassis.errors import PermanentError, Reason
 from remediations.core.redaction import remove_secrets
 from remediations.facts.evidence import LOG_BYTES, MAX_PODS, gather
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster
 
@@ -45,7 +45,7 @@ def a_sick_cluster(message: str) -> FakeCluster:
 
 async def test_planted_secret_is_in_no_part_of_the_evidence():
     words = f"cannot log in with {PLANTED}; password=hunter2 Authorization: Bearer abcdefgh12345"
-    found = json.dumps(await gather(Lookout(a_sick_cluster(words), None, 3.0, Logs(words)), API))
+    found = json.dumps(await gather(ActionFactReader(a_sick_cluster(words), None, 3.0, Logs(words)), API))
     for secret in (PLANTED, "hunter2", "abcdefgh12345"):
         assert secret not in found
     assert "cannot log in with" in found
@@ -53,7 +53,7 @@ async def test_planted_secret_is_in_no_part_of_the_evidence():
 
 
 async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
-    found = await gather(Lookout(a_sick_cluster("x"), None, 3.0, Logs("y" * 100_000)), API)
+    found = await gather(ActionFactReader(a_sick_cluster("x"), None, 3.0, Logs("y" * 100_000)), API)
     assert len(found["pods"]) <= MAX_PODS
     assert not found["pods"][0]["is_ready"]
     assert all(len(text) <= LOG_BYTES for text in found["previous_logs"].values())
@@ -61,7 +61,7 @@ async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
 
 async def test_evidence_that_cannot_be_had_is_noted_and_stops_nothing():
     cluster = a_sick_cluster("x")
-    lookout = Lookout(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
+    lookout = ActionFactReader(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
     assert "permission" in json.dumps((await gather(lookout, API))["previous_logs"])
     about = {"name": "one", "namespace": NAMESPACE}
     event = {"metadata": about, "involvedObject": {"name": NAME}, "type": "Warning", "reason": "Unhealthy"}
@@ -98,7 +98,7 @@ async def test_pod_that_has_never_restarted_has_no_earlier_log_to_ask_for():
         if path.startswith(PODS):
             item["status"]["containerStatuses"][0]["restartCount"] = 0
 
-    found = await gather(Lookout(cluster, None, 3.0, Logs(AssertionError("asked"))), API)
+    found = await gather(ActionFactReader(cluster, None, 3.0, Logs(AssertionError("asked"))), API)
 
     assert set(found["previous_logs"].values()) == {"(no container of this pod has ended yet)"}
 
@@ -113,7 +113,7 @@ async def test_events_about_others_are_not_asked_for():
             asked.append((path.rsplit("/", 1)[1], field_selector))
             return await cluster.list(path, timeout_seconds=timeout_seconds, label_selector=label_selector)
 
-    await gather(Lookout(Selecting(cluster.objects), None, 3.0), API)
+    await gather(ActionFactReader(Selecting(cluster.objects), None, 3.0), API)
 
     assert ("events", None) not in asked
     assert ("events", f"involvedObject.name={NAME}") in asked

@@ -13,7 +13,7 @@ from remediations.core.model.facts import Facts, Pause
 from remediations.core.policies.policy import Policy, Witness, WitnessKind
 from remediations.facts.gather import gather_facts, read_pauses
 from remediations.facts.kubernetes.reader import ClusterReader
-from remediations.facts.sources import Sources
+from remediations.facts.sources import FactSources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy
 from tests.fakes.kubernetes import (
@@ -38,7 +38,7 @@ async def gather(
     """The facts for the restart policy, with the whole world healthy but the API."""
     prometheus = FakePrometheus(ManualClock(), changes.pop("answers", ANSWERS), hangs=changes.pop("hangs", False))
     reader = None if cluster is None else ClusterReader(cluster, 1.0)
-    sources = Sources(prometheus, web or FakeWeb(TransientError(Reason.TIMEOUT, "slow")), reader, 0.2)
+    sources = FactSources(prometheus, web or FakeWeb(TransientError(Reason.TIMEOUT, "slow")), reader, 0.2)
     chosen = policy or restart_policy()
     return await gather_facts(sources, chosen, a_policy_set(chosen), changes.pop("target", API))
 

@@ -12,7 +12,7 @@ from remediations.core.policies.limits import ConnectionBudget, CustomGuard, Hol
 from remediations.core.policies.policy import Query
 from remediations.facts.gather import gather_facts
 from remediations.facts.kubernetes.reader import ClusterReader
-from remediations.facts.sources import Sources
+from remediations.facts.sources import FactSources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, an_alert, ask, restart_policy
 from tests.fakes.kubernetes import a_cluster
@@ -41,7 +41,7 @@ class Am:
 
 async def gather(alertmanager=None, *, answers=None, numbers=None):
     prometheus = FakePrometheus(ManualClock(), answers or {}, numbers=numbers or {})
-    sources = Sources(prometheus, FakeWeb(), ClusterReader(a_cluster(), 1.0), 0.5, alertmanager=alertmanager)
+    sources = FactSources(prometheus, FakeWeb(), ClusterReader(a_cluster(), 1.0), 0.5, alertmanager=alertmanager)
     policy_set = replace(a_policy_set(POLICY), locks={"backup": Query("b")})
     return await gather_facts(sources, POLICY, policy_set, API, an_alert())
 

@@ -10,7 +10,7 @@ from remediations.core.model.acts import ActKind
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash
 from remediations.journal.approvals import proposal_data
-from remediations.journal.port import Change
+from remediations.journal.port import StateChange
 from remediations.shipped import read_openapi
 from tests.fakes.decisions import NOW
 from tests.fakes.http_server import GOOD, RIGHT, Running, running
@@ -65,7 +65,7 @@ async def held(server: Running, **data: Any) -> str:
     claim = await server.journal.claim("one", server.clock.now(), 10)
     assert claim is not None
     record = Record(NOW, "decision", State.HELD, data or {"proposal": proposal_data(PLAN)})
-    change = Change(record, next_at=NOW + 1e6)
+    change = StateChange(record, next_at=NOW + 1e6)
     await server.journal.advance(claim, State.CLAIMED, State.HELD, server.clock.now(), change)
     return claim.remediation.id
 
@@ -176,10 +176,10 @@ async def attempted(server: Running) -> str:
     plan = {"action": "restart_workload"}
     record = Record(now, "decision", State.HELD)
     for before, after, change in (
-        (State.CLAIMED, State.PLANNED, Change(record, plan=plan)),
-        (State.PLANNED, State.WRITING, Change(record, written_at=now, is_attempt=True)),
-        (State.WRITING, State.CLAIMED, Change(record)),
-        (State.CLAIMED, State.HELD, Change(record, reason="breaker_open", next_at=now + 1e6, releases=True)),
+        (State.CLAIMED, State.PLANNED, StateChange(record, plan=plan)),
+        (State.PLANNED, State.WRITING, StateChange(record, written_at=now, is_attempt=True)),
+        (State.WRITING, State.CLAIMED, StateChange(record)),
+        (State.CLAIMED, State.HELD, StateChange(record, reason="breaker_open", next_at=now + 1e6, releases=True)),
     ):
         await server.journal.advance(claim, before, after, now, change)
     return claim.remediation.id

@@ -20,8 +20,8 @@ from chassis.http.web_auth import WebGuard
 from chassis.http.web_config import read_web
 from remediations.http.auth import NEEDED, require_roles
 from remediations.http.roles import INCLUDED, Roles
-from remediations.http.server import Parts, Server
-from remediations.http.tokens import Credentials
+from remediations.http.server import Server, ServerDependencies
+from remediations.http.tokens import TokenCredentials
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.metrics import Telemetry
 from remediations.settings import HoldersSettings, Role, RolesSettings
@@ -93,8 +93,8 @@ async def served(
     files = tuple(folder / f"token-{name}" for name in (*Role, "first"))
     async with open_journal(folder / "journal.db", timeout_seconds=scaled(10)) as journal:
         roles = Roles(settings_in(folder) if has_roles else None, (folder / "token-first",))
-        parts = Parts(
-            journal, a_policy_set, Credentials(files, clock), telemetry, clock, lambda: None,
+        parts = ServerDependencies(
+            journal, a_policy_set, TokenCredentials(files, clock), telemetry, clock, lambda: None,
             *looking(journal, clock, folder, {}), guard=guard, roles=roles,
         )  # fmt: skip
         app = Server(parts).application()

@@ -16,8 +16,8 @@ from chassis.http.web_config import read_web
 from chassis.process.loop_watchdog import LoopWatchdog
 from remediations.core.model.errors import JournalError
 from remediations.http import server as module
-from remediations.http.server import Parts, Server
-from remediations.http.tokens import Credentials
+from remediations.http.server import Server, ServerDependencies
+from remediations.http.tokens import TokenCredentials
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.metrics import Telemetry
 from tests.fakes.clock import ManualClock
@@ -234,9 +234,9 @@ async def guarded(folder: Path, text: str, *, has_token: bool = True) -> Any:
     telemetry = await asyncio.to_thread(Telemetry, ["restart-api"])
     first = await asyncio.to_thread(read_web, file)
     guard = WebGuard(file, first, lambda _reason: None, clock, HTTPStatus.SERVICE_UNAVAILABLE)
-    credentials = Credentials((token,) if has_token else (), clock)
+    credentials = TokenCredentials((token,) if has_token else (), clock)
     async with open_journal(folder / "journal.db") as journal:
-        parts = Parts(
+        parts = ServerDependencies(
             journal,
             a_policy_set,
             credentials,

@@ -12,7 +12,7 @@ from remediations.core.decision_inputs import facts_to_data, make_inputs, to_tex
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
 from remediations.http import simulation_api
-from remediations.journal.port import Change
+from remediations.journal.port import StateChange
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation, facts, restart_policy
 from tests.fakes.http_server import GOOD, RIGHT, Running, running
 from tests.fakes.running_remediator import POLICIES
@@ -102,7 +102,7 @@ async def test_live_systems_are_asked_by_one_request_at_a_time(server: Running, 
         asking -= 1
         return ()
 
-    monkeypatch.setattr("remediations.engine.simulation.rehearse", slow)
+    monkeypatch.setattr("remediations.engine.simulation.simulate", slow)
     await asyncio.gather(*(call(server, "POST", PLAN, {"payload": PAYLOAD}) for _ in range(5)))
     assert most == 1
 
@@ -119,7 +119,7 @@ async def test_decision_is_replayed_and_a_difference_is_told(server: Running):
     claim = await server.journal.claim("two", server.clock.now() + 1e7, 10)
     assert claim is not None
     data = {"decision": "hold", "reason": "paused", "inputs": to_text(inputs)}
-    change = Change(Record(NOW, "decision", State.HELD, data), next_at=NOW)
+    change = StateChange(Record(NOW, "decision", State.HELD, data), next_at=NOW)
     await server.journal.advance(claim, State.CLAIMED, State.HELD, server.clock.now() + 1e7, change)
     told = (await call(server, "GET", path.format(id=name)))[1]
     assert (told["is_same"], [item["is_same"] for item in told["decisions"]]) == (False, [True, False])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from remediations.http.tokens import Credentials, NoCredentialError, check_files
+from remediations.http.tokens import NoCredentialError, TokenCredentials, check_files
 from tests.fakes.clock import ManualClock
 
 TOKEN = "a-token-of-the-test-0001"
@@ -20,7 +20,7 @@ def token_file(tmp_path):
 
 
 async def test_right_token_is_known_and_others_are_not(token_file):
-    credentials = Credentials((token_file,), ManualClock())
+    credentials = TokenCredentials((token_file,), ManualClock())
 
     assert await credentials.find(TOKEN)
     for wrong in ("", " ", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\ud800", "é"):
@@ -30,7 +30,7 @@ async def test_right_token_is_known_and_others_are_not(token_file):
 async def test_every_configured_token_is_known(token_file, tmp_path):
     second = tmp_path / "second"
     second.write_text(OTHER)
-    credentials = Credentials((token_file, second), ManualClock())
+    credentials = TokenCredentials((token_file, second), ManualClock())
 
     assert await credentials.find(TOKEN)
     assert await credentials.find(OTHER)
@@ -38,7 +38,7 @@ async def test_every_configured_token_is_known(token_file, tmp_path):
 
 async def test_replaced_file_takes_effect_within_a_second(token_file):
     clock = ManualClock()
-    credentials = Credentials((token_file,), clock)
+    credentials = TokenCredentials((token_file,), clock)
     assert await credentials.find(TOKEN)
     await asyncio.to_thread(token_file.write_text, OTHER)
 
@@ -52,14 +52,14 @@ async def test_no_readable_file_lets_nobody_in_and_blames_nobody(token_file):
     await asyncio.to_thread(token_file.unlink)
 
     with pytest.raises(NoCredentialError):
-        await Credentials((token_file,), ManualClock()).find(TOKEN)
+        await TokenCredentials((token_file,), ManualClock()).find(TOKEN)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"short", b"\xff" * 32])
 async def test_file_that_loses_its_token_keeps_the_old_one_and_says_so(token_file, content):
     """M4: an emptied Secret must not turn every delivery away."""
     clock, told = ManualClock(), []
-    credentials = Credentials((token_file,), clock, lambda *, are_readable: told.append(are_readable))
+    credentials = TokenCredentials((token_file,), clock, lambda *, are_readable: told.append(are_readable))
     assert await credentials.find(TOKEN)
     await asyncio.to_thread(token_file.unlink if content is None else lambda: token_file.write_bytes(content))
     await clock.advance(1.0)
@@ -82,7 +82,7 @@ async def test_empty_token_never_matches_an_empty_file(token_file):
     await asyncio.to_thread(token_file.write_text, "\n")
 
     with pytest.raises(NoCredentialError):
-        await Credentials((token_file,), ManualClock()).find("")
+        await TokenCredentials((token_file,), ManualClock()).find("")
 
 
 def test_faults_of_token_files_are_told(tmp_path):
@@ -99,7 +99,7 @@ async def test_callers_beside_the_first_one_are_let_in_too(tmp_path):
     """They arrive while the file is being read for the first time."""
     path = tmp_path / "token"
     path.write_text("a-token-of-the-test-0001")
-    credentials = Credentials((path,), ManualClock())
+    credentials = TokenCredentials((path,), ManualClock())
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(credentials.find("a-token-of-the-test-0001")) for _ in range(3)]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.model.acts import Actor, Source
+from remediations.core.model.acts import Actor, ActSource
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.plan import PatchStep, Plan
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash, resource_version
-from remediations.journal.approvals import Answer, AnswerError, find_proposal, give_answer, proposal_data
-from remediations.journal.port import Change, Journal
+from remediations.journal.approvals import AnswerError, ApprovalAnswer, find_proposal, give_answer, proposal_data
+from remediations.journal.port import Journal, StateChange
 from remediations.journal.sqlite.adapter import open_journal
 from tests.fakes.decisions import API, NOW, an_alert
 
@@ -22,7 +22,7 @@ PLAN = Plan(
 )
 
 
-ANN = Actor(Source.USER, "ann")
+ANN = Actor(ActSource.USER, "ann")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def waiting(journal: Journal, *decisions: dict[str, object]) -> str:
     for number, data in enumerate(decisions):
         claim = await journal.claim("one", NOW + number, 0.5)
         assert claim is not None
-        change = Change(Record(NOW + number, "decision", State.HELD, data), next_at=NOW + number)
+        change = StateChange(Record(NOW + number, "decision", State.HELD, data), next_at=NOW + number)
         await journal.advance(claim, State.CLAIMED, State.HELD, NOW + number, change)
     return name
 
@@ -45,7 +45,7 @@ async def waiting(journal: Journal, *decisions: dict[str, object]) -> str:
 async def test_answer_is_bound_to_the_plan_that_waits(journal):
     name = await waiting(journal, {"proposal": proposal_data(PLAN)})
 
-    given = await give_answer(journal, name, Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)), NOW)
+    given = await give_answer(journal, name, ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)), NOW)
 
     assert given == await journal.approval(name)
     assert (given.plan_hash, given.resource_version) == (plan_hash(PLAN), resource_version(PLAN))
@@ -56,15 +56,15 @@ async def test_answer_is_bound_to_the_plan_that_waits(journal):
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(ANN, is_approved=True, plan_hash="0" * 64),
-        Answer(ANN, is_approved=True, plan_hash=""),
-        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)[:8]),
-        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)[:-1]),
-        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN) + "0"),
-        Answer(ANN, is_approved=False, plan_hash=plan_hash(PLAN)[:8]),
-        Answer(Actor(Source.COMMAND_LINE), is_approved=True, plan_hash=plan_hash(PLAN)),
-        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN), seconds=0),
-        Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN), seconds=86401),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash="0" * 64),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash=""),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)[:8]),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)[:-1]),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN) + "0"),
+        ApprovalAnswer(ANN, is_approved=False, plan_hash=plan_hash(PLAN)[:8]),
+        ApprovalAnswer(Actor(ActSource.COMMAND_LINE), is_approved=True, plan_hash=plan_hash(PLAN)),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN), seconds=0),
+        ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN), seconds=86401),
     ],
 )
 async def test_answer_to_another_plan_by_nobody_or_for_ever_is_refused(journal, answer):
@@ -80,7 +80,7 @@ async def test_plan_that_waited_before_the_newest_decision_cannot_be_approved(jo
     name = await waiting(journal, {"proposal": proposal_data(PLAN)}, {"reason": "cooldown"})
 
     with pytest.raises(AnswerError, match="waits for approval"):
-        await give_answer(journal, name, Answer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)), NOW)
+        await give_answer(journal, name, ApprovalAnswer(ANN, is_approved=True, plan_hash=plan_hash(PLAN)), NOW)
 
 
 def test_without_a_decision_no_plan_waits():

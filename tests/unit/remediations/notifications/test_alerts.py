@@ -10,7 +10,7 @@ from remediations.core.model.alert import Mode, Target
 from remediations.core.model.names import ANNOUNCEMENTS
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import State
-from remediations.notifications.alerts import Standing, announce, to_wire
+from remediations.notifications.alerts import AnnouncedAlert, announce, to_wire
 from tests.fakes.decisions import NOW, an_alert, restart_policy
 from tests.fakes.notifications import a_hold, a_verdict, a_write, an_act, told
 
@@ -21,7 +21,7 @@ def found(*records, extra=None, **changes):
     return announce(told(*records, **changes), extra or {}, LEAST)
 
 
-def labels(standing: Standing) -> dict[str, str]:
+def labels(standing: AnnouncedAlert) -> dict[str, str]:
     return dict(standing.labels)
 
 
@@ -121,7 +121,7 @@ def test_no_announcement_asks_for_a_policy():
 
 
 def test_both_times_are_always_sent():
-    standing = Standing((("alertname", "RemediationHeld"),), {"summary": "s"}, NOW)
+    standing = AnnouncedAlert((("alertname", "RemediationHeld"),), {"summary": "s"}, NOW)
     assert to_wire(standing, NOW + 10, 240) == {
         "labels": {"alertname": "RemediationHeld"},
         "annotations": {"summary": "s"},
@@ -132,5 +132,5 @@ def test_both_times_are_always_sent():
 
 def test_end_before_the_beginning_is_none():
     """A clock that was set back between the two must not have Alertmanager refuse the alert."""
-    wire = to_wire(Standing((), {}, NOW, NOW - 5), NOW, 240)
+    wire = to_wire(AnnouncedAlert((), {}, NOW, NOW - 5), NOW, 240)
     assert wire["startsAt"] == wire["endsAt"]

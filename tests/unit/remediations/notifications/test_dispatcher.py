@@ -12,9 +12,9 @@ from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
 from remediations.notifications import dispatcher as heralds
 from remediations.notifications.alerts import announce
-from remediations.notifications.dispatcher import Herald
+from remediations.notifications.dispatcher import Dispatcher
 from remediations.notifications.kubernetes_events import notes
-from remediations.notifications.timeline import MomentKind, Told
+from remediations.notifications.timeline import MilestoneKind, Timeline
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import NOW, a_policy_set, a_remediation
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world
@@ -26,14 +26,14 @@ class Listener:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
-        self.heard: list[Told] = []
+        self.heard: list[Timeline] = []
         self._news = asyncio.Event()
 
-    def put(self, told: Told) -> None:
+    def put(self, told: Timeline) -> None:
         self.heard.append(told)
         self._news.set()
 
-    async def until(self, is_reached: Callable[[Told], bool]) -> Told:
+    async def until(self, is_reached: Callable[[Timeline], bool]) -> Timeline:
         """The newest of what it was told, once that is so."""
         while not self.heard or not is_reached(self.heard[-1]):
             self._news.clear()
@@ -48,19 +48,19 @@ class Hurried(ManualClock):
         await asyncio.sleep(0)
 
 
-def a_herald(world: World, listener: Listener, journal=None) -> Herald:
+def a_herald(world: World, listener: Listener, journal=None) -> Dispatcher:
     clock = Hurried(world.clock.now())
-    herald = Herald(journal or world.journal, lambda: world.policy_set, clock, [listener])
+    herald = Dispatcher(journal or world.journal, lambda: world.policy_set, clock, [listener])
     world.heed = herald.heed
     return herald
 
 
-def reasons(told: Told) -> list[str]:
+def reasons(told: Timeline) -> list[str]:
     return [moment.reason for moment in told.moments]
 
 
 @asynccontextmanager
-async def running(herald: Herald):
+async def running(herald: Dispatcher):
     async with asyncio.TaskGroup() as group:
         task = group.create_task(herald.run())
         yield
@@ -100,7 +100,9 @@ async def test_process_that_dies_at_any_point_leaves_nothing_untold(tmp_path_fac
             async with running(a_herald(world, listener)):
                 await world.work(world.revive())
                 told = await listener.until(lambda told: told.is_closed)
-            assert [moment.kind for moment in told.moments][-2:] == [MomentKind.ACTED, MomentKind.VERIFIED], number
+            assert [moment.kind for moment in told.moments][-2:] == [MilestoneKind.ACTED, MilestoneKind.VERIFIED], (
+                number
+            )
             assert announce(told, {}, 600.0)[0].starts_at >= NOW
             told_by_all.add(tuple(note.name.rsplit(".", 1)[1] for note in notes(told, "pod-1")))
     assert number > 30
@@ -179,7 +181,7 @@ async def test_write_is_told_before_the_holds_of_a_storm():
             return a_remediation(id=name), ()
 
     listener = Listener()
-    herald = Herald(Stories(), a_policy_set, Hurried(NOW), [listener])
+    herald = Dispatcher(Stories(), a_policy_set, Hurried(NOW), [listener])
     for number in range(3):
         herald.heed(a_remediation(id=f"held-{number}", state=State.HELD, reason="storm"))
     herald.heed(a_remediation(id="written", state=State.VERIFYING, reason="written"))
@@ -189,14 +191,14 @@ async def test_write_is_told_before_the_holds_of_a_storm():
 
 
 def test_nobody_listening_costs_nothing():
-    herald = Herald(None, None, None, [])
+    herald = Dispatcher(None, None, None, [])
     herald.heed(a_remediation())
     assert herald._waiting == herald._urgent == herald._known == {}
 
 
 def test_more_than_can_be_remembered_is_read_from_the_journal(monkeypatch):
     monkeypatch.setattr(heralds, "MAX_WAITING", 2)
-    herald = Herald(None, None, None, [Listener()])
+    herald = Dispatcher(None, None, None, [Listener()])
     herald._is_behind = False
     for number in range(3):
         herald.heed(a_remediation(id=str(number), state=State.HELD, reason="storm"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from remediations.core.model.remediation import State
 from remediations.core.policies.policy import Rung
-from remediations.notifications.timeline import MAX_TEXT, MomentKind, harmless
+from remediations.notifications.timeline import MAX_TEXT, MilestoneKind, harmless
 from tests.fakes.decisions import API, NOW, restart_policy
 from tests.fakes.notifications import REPAIRED, a_hold, a_verdict, a_write, an_act, told
 
@@ -79,4 +79,4 @@ def test_any_text_becomes_one_line_that_can_be_sent(text):
 
 def test_nothing_is_told_of_a_story_without_decisions():
     assert told(a_hold(0, decision="not_needed")).moments == ()
-    assert MomentKind("held") is MomentKind.HELD
+    assert MilestoneKind("held") is MilestoneKind.HELD

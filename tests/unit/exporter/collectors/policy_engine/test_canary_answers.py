@@ -6,20 +6,20 @@ from hypothesis import strategies as st
 
 from chassis.http.client import Response
 from exporter.collectors.policy_engine.canary_answers import (
-    Answer,
-    Finding,
+    CanaryAnswer,
+    CanaryFinding,
+    CanaryQuestion,
     ProbeResult,
-    Question,
     are_engines_up,
     percentile_95,
     read_answer,
 )
 
-ALLOW = Question(user="canary-allow", expected="allow")
+ALLOW = CanaryQuestion(user="canary-allow", expected="allow")
 
 
 def answer(result, question=ALLOW):
-    return Answer(question, ProbeResult(result), 0.001)
+    return CanaryAnswer(question, ProbeResult(result), 0.001)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_status_that_a_bouncer_never_gives_is_malformed(status):
     ],
 )
 def test_answers_speak_for_or_against_the_engine(is_up, results, is_engine_up):
-    assert Finding(is_up, tuple(answer(result) for result in results)).is_engine_up is is_engine_up
+    assert CanaryFinding(is_up, tuple(answer(result) for result in results)).is_engine_up is is_engine_up
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_answers_speak_for_or_against_the_engine(is_up, results, is_engine_up):
     ],
 )
 def test_component_is_up_only_when_every_engine_is_known_to_be(states, is_up):
-    findings = [Finding(is_up=True, answers=(answer(state),)) for state in states]
+    findings = [CanaryFinding(is_up=True, answers=(answer(state),)) for state in states]
     assert are_engines_up(findings) is is_up
 
 

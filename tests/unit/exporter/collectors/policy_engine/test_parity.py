@@ -6,11 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collectors.policy_engine.parity import BY_ID, BY_NAME, Naming, Parity, Policy, choose, compare, normalise
+from exporter.collectors.policy_engine.parity import (
+    BY_ID,
+    BY_NAME,
+    EnginePolicy,
+    Naming,
+    Parity,
+    choose,
+    compare,
+    normalise,
+)
 
 
 def policy(name, number="0", *, sandbox=False, production=False):
-    return Policy(number, name, {"sandbox": sandbox, "production": production})
+    return EnginePolicy(number, name, {"sandbox": sandbox, "production": production})
 
 
 POLICIES = (policy("Orders read", "1", sandbox=True, production=True), policy("Orders delete", "2", sandbox=True))

@@ -11,7 +11,7 @@ from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import CronJob
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, IdleSessions, Sights
+from remediations.core.model.facts import ActionFacts, Fact, IdleSessions
 from remediations.core.model.plan import GateStep, HttpStep, Plan, SqlStep
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import facts, unknown
@@ -22,9 +22,9 @@ DATABASE = Target("control-core", "Database", "postgresql")
 BACKUP = Target("control-core", "CronJob", "postgres-backup")
 
 
-def answer(action: str, target: Target, *, sights: Sights | None = None, **parameters: Any) -> Plan | GuardOutcome:
+def answer(action: str, target: Target, *, sights: ActionFacts | None = None, **parameters: Any) -> Plan | GuardOutcome:
     spec = ACTIONS[action]
-    chosen = facts(sights=sights if sights is not None else Sights())
+    chosen = facts(sights=sights if sights is not None else ActionFacts())
     return spec.plan(ActionInput(target, spec.defaults | parameters, chosen, "op-1"))
 
 
@@ -57,7 +57,7 @@ def test_fleet_without_a_fresh_canary_is_refused(parameters):
 
 def test_idle_sessions_are_ended_by_one_call_with_the_limits():
     made = answer(
-        "terminate_idle_sessions", DATABASE, sights=Sights(idle_sessions=Fact(IdleSessions(9, 4000.0), "sql"))
+        "terminate_idle_sessions", DATABASE, sights=ActionFacts(idle_sessions=Fact(IdleSessions(9, 4000.0), "sql"))
     )
     (step,) = made.steps
     assert isinstance(step, SqlStep)
@@ -66,17 +66,19 @@ def test_idle_sessions_are_ended_by_one_call_with_the_limits():
 
 
 def test_no_idle_session_needs_nothing():
-    made = answer("terminate_idle_sessions", DATABASE, sights=Sights(idle_sessions=Fact(IdleSessions(0, 0.0), "sql")))
+    made = answer(
+        "terminate_idle_sessions", DATABASE, sights=ActionFacts(idle_sessions=Fact(IdleSessions(0, 0.0), "sql"))
+    )
     assert (made.is_settled, made.reason) == (True, None)
 
 
-@pytest.mark.parametrize("sights", [Sights(), Sights(idle_sessions=unknown("exhausted"))])
+@pytest.mark.parametrize("sights", [ActionFacts(), ActionFacts(idle_sessions=unknown("exhausted"))])
 def test_sessions_that_cannot_be_seen_are_not_ended(sights):
     assert answer("terminate_idle_sessions", DATABASE, sights=sights).reason is HoldReason.TARGET_UNKNOWN
 
 
 def test_backup_job_has_a_name_of_its_operation_and_holds_no_template():
-    seen = Sights(cron_job=Fact(CronJob("uid-c", 4), "cron"))
+    seen = ActionFacts(cron_job=Fact(CronJob("uid-c", 4), "cron"))
     made = answer("run_backup_job", BACKUP, sights=seen)
     (step,) = made.steps
     assert made == answer("run_backup_job", BACKUP, sights=seen)
@@ -97,4 +99,4 @@ def test_backup_job_has_a_name_of_its_operation_and_holds_no_template():
     ],
 )
 def test_backup_that_must_not_start_is_refused(fact, reason):
-    assert answer("run_backup_job", BACKUP, sights=Sights(cron_job=fact)).reason is reason
+    assert answer("run_backup_job", BACKUP, sights=ActionFacts(cron_job=fact)).reason is reason

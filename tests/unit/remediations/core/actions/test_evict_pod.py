@@ -10,7 +10,7 @@ from remediations.core.action import ActionInput
 from remediations.core.actions.evict_pod import plan
 from remediations.core.model.cluster import Budgets, Pod
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Sights
+from remediations.core.model.facts import ActionFacts, Fact
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import API, a_workload, facts, unknown
@@ -27,7 +27,7 @@ def pods(*unready: float | None, ready: int = 2) -> tuple[Pod, ...]:
 
 def answer(seen: Any, **changes: Any) -> Plan | GuardOutcome:
     values = {"workload": Fact(a_workload(**READY), "w"), **changes}
-    chosen = facts(**values, sights=Sights(pods=seen if isinstance(seen, Fact) else Fact(seen, "pods")))
+    chosen = facts(**values, sights=ActionFacts(pods=seen if isinstance(seen, Fact) else Fact(seen, "pods")))
     return plan(ActionInput(API, {"unready_seconds": 120}, chosen, "op-1"))
 
 

@@ -10,11 +10,11 @@ import pytest
 from remediations.core.action import ActionInput
 from remediations.core.actions.revert_scale import plan
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Facts, Sights
+from remediations.core.model.facts import ActionFacts, Fact, Facts
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
-from remediations.core.model.undo import TakingBack, Undo
+from remediations.core.model.undo import Revert, Undo
 from tests.fakes.decisions import API, a_scaled_object, a_workload, an_autoscaler, facts, unknown, with_scaled_objects
 
 UNDO = Undo("uid-2", "maxReplicas", 10, 12, "fits", ("workloads",), 1800.0, 14400.0)
@@ -23,7 +23,7 @@ RAISED = an_autoscaler(maximum=12, annotations=OURS)
 
 
 def known(*changes: Undo, **more: Any) -> Facts:
-    taking = TakingBack(changes or (UNDO,), ("op-1", "op-2"), 0.0)
+    taking = Revert(changes or (UNDO,), ("op-1", "op-2"), 0.0)
     return facts(**({"autoscalers": Fact((RAISED,), "hpa"), "taking_back": taking} | more))
 
 
@@ -106,7 +106,7 @@ def test_what_somebody_else_has_changed_is_left_alone(found, words):
     [
         replace(known(), taking_back=None),
         known(autoscalers=unknown()),
-        known(sights=Sights()),
+        known(sights=ActionFacts()),
         known(workload=unknown()),
         known(autoscalers=Fact((RAISED, RAISED), "hpa")),
     ],

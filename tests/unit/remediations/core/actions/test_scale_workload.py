@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from remediations.core.action import ActionInput
 from remediations.core.actions.scale_workload import plan
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Fact, Facts, Sights
+from remediations.core.model.facts import ActionFacts, Fact, Facts
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
@@ -159,7 +159,7 @@ def test_deployment_at_the_cap_has_no_plan():
     assert "Deployment control-plane-api has 3 replicas" in refusal.detail
 
 
-@pytest.mark.parametrize("lost", [{"workload": unknown()}, {"sights": Sights()}])
+@pytest.mark.parametrize("lost", [{"workload": unknown()}, {"sights": ActionFacts()}])
 def test_what_was_not_looked_at_has_no_plan(lost):
     assert ask(facts(autoscalers=Fact((), "hpa"), **lost)).reason is HoldReason.OWNER_UNKNOWN
 

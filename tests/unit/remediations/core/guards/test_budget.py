@@ -5,7 +5,7 @@ import pytest
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import History
 from remediations.core.model.reasons import HoldReason
-from remediations.core.policies.limits import Limit, Scope
+from remediations.core.policies.limits import Limit, LimitScope
 from tests.fakes.decisions import NOW, a_past_action, a_policy_set, ask, restart_policy
 
 OTHER = Target("control-core", "Deployment", "bouncer")
@@ -71,7 +71,7 @@ def test_writes_from_the_future_of_a_clock_that_went_back_count():
     assert ask("budget", history=History(written(-100, -200))).reason is HoldReason.BUDGET_SPENT
 
 
-@pytest.mark.parametrize("scope", list(Scope))
+@pytest.mark.parametrize("scope", list(LimitScope))
 def test_limit_of_each_scope_counts_what_it_names(scope):
     whole = a_policy_set(budgets=(Limit(scope, 1, 60),))
     near = a_past_action(written_at=NOW - 59, policy="restart-api")
@@ -79,4 +79,4 @@ def test_limit_of_each_scope_counts_what_it_names(scope):
     outcome = ask("budget", policy_set=whole, history=History((near,)))
     assert (outcome.reason, outcome.until) == (HoldReason.BUDGET_SPENT, NOW + 1)
     assert outcome.detail.startswith(scope.value)
-    assert (ask("budget", policy_set=whole, history=History((far,))).reason is None) is (scope is not Scope.SYSTEM)
+    assert (ask("budget", policy_set=whole, history=History((far,))).reason is None) is (scope is not LimitScope.SYSTEM)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.model.cluster import Change
+from remediations.core.model.cluster import ObjectChange
 from remediations.core.model.facts import Fact
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, ask, facts, restart_policy, unknown
 
 
 def changed(*ages: float):
-    return facts(changes=Fact(tuple(Change("kubectl", "spec.template", NOW - age) for age in ages), "fields"))
+    return facts(changes=Fact(tuple(ObjectChange("kubectl", "spec.template", NOW - age) for age in ages), "fields"))
 
 
 def test_rollout_of_five_minutes_ago_holds_until_the_quiet_time_is_over():

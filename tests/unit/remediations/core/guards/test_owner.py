@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.core.model.facts import Fact, Sights
+from remediations.core.model.facts import ActionFacts, Fact
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.limits import Consent
@@ -104,8 +104,8 @@ GENERATED = an_autoscaler(name="keda-hpa-api", owner="ScaledObject/control-plane
         (keda(a_scaled_object(), an_autoscaler()), HoldReason.OWNED_BY_OTHER),
         (keda(a_scaled_object(name="other"), GENERATED), HoldReason.OWNED_BY_OTHER),
         (facts(sights=with_scaled_objects(a_scaled_object(), a_scaled_object(name="b"))), HoldReason.OWNED_BY_OTHER),
-        (facts(sights=Sights()), HoldReason.OWNER_UNKNOWN),
-        (facts(sights=Sights(scaled_objects=unknown("permission"))), HoldReason.OWNER_UNKNOWN),
+        (facts(sights=ActionFacts()), HoldReason.OWNER_UNKNOWN),
+        (facts(sights=ActionFacts(scaled_objects=unknown("permission"))), HoldReason.OWNER_UNKNOWN),
     ],
     ids=[
         "its autoscaler sees",

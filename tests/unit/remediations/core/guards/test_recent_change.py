@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.model.cluster import Change
+from remediations.core.model.cluster import ObjectChange
 from remediations.core.model.facts import Fact
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.decisions import NOW, a_remediation, an_alert, ask, facts
@@ -11,7 +11,7 @@ from tests.fakes.decisions import NOW, a_remediation, an_alert, ask, facts
 def began(age: float, *, changed: float, starts_at: str = ""):
     """An alert heard of so long ago, and a change so long ago."""
     remediation = a_remediation(created_at=NOW - age, alert=an_alert(starts_at=starts_at))
-    changes = Fact((Change("helm", "spec.template", NOW - changed),), "fields")
+    changes = Fact((ObjectChange("helm", "spec.template", NOW - changed),), "fields")
     return ask("recent_change", remediation=remediation, facts=facts(changes=changes))
 
 

@@ -16,7 +16,7 @@ from chassis.http.server import serving
 from remediations.core.model.errors import FenceLostError
 from remediations.core.model.facts import Fact
 from remediations.core.model.names import ANNOTATION_OPERATION
-from remediations.core.model.plan import CreateStep, GateStep, HttpStep, PatchStep, Plan, Sending, SqlStep, Step
+from remediations.core.model.plan import CreateStep, GateStep, HttpStep, PatchStep, Plan, SendResult, SqlStep, Step
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import describe_difference, plan_from_data, plan_to_data
@@ -147,51 +147,51 @@ def test_plan_that_was_stored_before_there_were_other_kinds_is_read():
 
 
 async def test_eviction_names_the_pod_that_was_judged_and_removes_it_once(bench):
-    assert (await bench.write(EVICT)).result is Sending.DONE
-    assert (await bench.write(EVICT)).result is Sending.ALREADY_DONE
+    assert (await bench.write(EVICT)).result is SendResult.DONE
+    assert (await bench.write(EVICT)).result is SendResult.ALREADY_DONE
     assert (POD in bench.cluster.objects, len(bench.cluster.stored)) == (False, 1)
 
 
 async def test_eviction_that_a_budget_refuses_is_held_and_nothing_else_is_tried(bench):
     bench.cluster.evictions_allowed = 0
     sent = await bench.write(EVICT)
-    assert (sent.result, sent.hold) == (Sending.HELD, HoldReason.DISRUPTION_BUDGET)
+    assert (sent.result, sent.hold) == (SendResult.HELD, HoldReason.DISRUPTION_BUDGET)
     assert bench.cluster.calls == [("create", f"{POD}/eviction")]
 
 
 async def test_eviction_of_a_pod_whose_name_was_taken_over_is_done_and_spares_the_new_one(bench):
     bench.cluster.objects[POD]["metadata"]["uid"] = "uid-of-the-next"
-    assert (await bench.write(EVICT)).result is Sending.ALREADY_DONE
+    assert (await bench.write(EVICT)).result is SendResult.ALREADY_DONE
     assert POD in bench.cluster.objects
 
 
 async def test_interrupted_eviction_is_looked_up(bench):
-    assert (await bench.resume(EVICT)).result is Sending.CHANGED
+    assert (await bench.resume(EVICT)).result is SendResult.CHANGED
     bench.cluster.objects[POD]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert (await bench.resume(EVICT)).result is Sending.ALREADY_DONE
+    assert (await bench.resume(EVICT)).result is SendResult.ALREADY_DONE
 
 
 async def test_job_of_this_operation_is_made_once(bench):
-    assert (await bench.write(JOB)).result is Sending.DONE
-    assert (await bench.write(JOB)).result is Sending.ALREADY_DONE
-    assert (await bench.resume(JOB)).result is Sending.ALREADY_DONE
+    assert (await bench.write(JOB)).result is SendResult.DONE
+    assert (await bench.write(JOB)).result is SendResult.ALREADY_DONE
+    assert (await bench.resume(JOB)).result is SendResult.ALREADY_DONE
 
 
 async def test_job_of_the_same_name_by_somebody_else_is_not_taken_for_ours(bench):
     bench.cluster.objects[JOB.look_path] = {"metadata": {"name": "backup-op-1"}}
-    assert (await bench.write(JOB)).result is Sending.CHANGED
+    assert (await bench.write(JOB)).result is SendResult.CHANGED
 
 
 async def test_dry_run_makes_nothing_and_calls_nobody(bench):
     plan = a_plan(EVICT, JOB, HttpStep("POST", f"{bench.product.url}/200"), SQL, GATE)
-    assert (await bench.executor.dry_run(plan)).result is Sending.DONE
+    assert (await bench.executor.dry_run(plan)).result is SendResult.DONE
     assert (bench.cluster.stored, bench.product.calls, bench.session.calls) == ([], [], [])
 
 
 async def test_call_carries_the_key_of_its_origin_and_is_sent_once(bench):
     step = HttpStep("POST", f"{bench.product.url}/200")
-    assert (await bench.write(step)).result is Sending.DONE
-    assert (await bench.write(step)).result is Sending.ALREADY_DONE
+    assert (await bench.write(step)).result is SendResult.DONE
+    assert (await bench.write(step)).result is SendResult.ALREADY_DONE
     assert bench.product.calls == [("POST", "/200", "Bearer bouncer-key")]
 
 
@@ -203,55 +203,57 @@ async def test_key_of_another_origin_is_not_sent(bench, tmp_path):
 
 async def test_redirect_is_refused_and_not_followed(bench):
     sent = await bench.write(HttpStep("POST", f"{bench.product.url}/elsewhere"))
-    assert (sent.result, len(bench.product.calls)) == (Sending.REFUSED, 1)
+    assert (sent.result, len(bench.product.calls)) == (SendResult.REFUSED, 1)
 
 
-@pytest.mark.parametrize(("status", "result"), [(404, Sending.REFUSED), (401, Sending.REFUSED), (503, Sending.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("status", "result"), [(404, SendResult.REFUSED), (401, SendResult.REFUSED), (503, SendResult.UNKNOWN)]
+)
 async def test_answer_decides_what_is_known_of_a_call(bench, status, result):
     assert (await bench.write(HttpStep("POST", f"{bench.product.url}/{status}"))).result is result
-    assert (0 in bench.memory.begun) is (result is Sending.UNKNOWN)
+    assert (0 in bench.memory.begun) is (result is SendResult.UNKNOWN)
 
 
 async def test_call_that_never_reached_a_server_may_be_made_again(bench):
     sent = await bench.write(HttpStep("POST", "http://127.0.0.1:9/"))
-    assert (sent.result, bench.memory.begun) == (Sending.REFUSED, {})
+    assert (sent.result, bench.memory.begun) == (SendResult.REFUSED, {})
 
 
 async def test_call_whose_answer_was_lost_is_not_repeated_and_the_plan_goes_on(bench):
     """The process died between the journal's line and the answer: nobody knows, so the next step follows."""
     bench.memory.begun = {0: NOW}
     steps = (HttpStep("POST", f"{bench.product.url}/200"), HttpStep("POST", f"{bench.product.url}/201"))
-    assert (await bench.resume(*steps)).result is Sending.DONE
+    assert (await bench.resume(*steps)).result is SendResult.DONE
     assert [path for _, path, _ in bench.product.calls] == ["/201"]
 
 
 async def test_plan_of_which_no_step_had_begun_is_decided_anew(bench):
     sent = await bench.resume(HttpStep("POST", f"{bench.product.url}/200"))
-    assert (sent.result, bench.product.calls) == (Sending.CHANGED, [])
+    assert (sent.result, bench.product.calls) == (SendResult.CHANGED, [])
 
 
 async def test_refusal_after_a_step_that_was_sent_leads_to_verification_not_to_a_second_sending(bench):
     sent = await bench.write(*(HttpStep("POST", f"{bench.product.url}/{status}") for status in (200, 404)))
-    assert sent.result is Sending.DONE
+    assert sent.result is SendResult.DONE
     assert "step 2 of 2 was not taken" in sent.detail
 
 
 async def test_step_without_a_mark_is_not_sent_when_its_beginning_cannot_be_kept(bench):
     sent = await bench.executor.write(a_plan(SQL), bench.clock.now() + 10)
-    assert (sent.result, bench.session.calls) == (Sending.REFUSED, [])
+    assert (sent.result, bench.session.calls) == (SendResult.REFUSED, [])
 
 
 async def test_statement_goes_out_with_its_arguments_and_the_rows_are_counted(bench):
     sent = await bench.write(SQL)
-    assert (sent.result, sent.detail) == (Sending.DONE, "2 rows")
+    assert (sent.result, sent.detail) == (SendResult.DONE, "2 rows")
     assert bench.session.calls == [(SQL.statement, (600.0, 5))]
 
 
 @pytest.mark.parametrize(
     ("error", "result"),
     [
-        (PermanentError(Reason.PERMISSION, "42501"), Sending.REFUSED),
-        (TransientError(Reason.TIMEOUT, "57014"), Sending.UNKNOWN),
+        (PermanentError(Reason.PERMISSION, "42501"), SendResult.REFUSED),
+        (TransientError(Reason.TIMEOUT, "57014"), SendResult.UNKNOWN),
     ],
 )
 async def test_statement_that_fails_is_refused_or_unknown(bench, error, result):
@@ -272,12 +274,12 @@ async def test_lease_that_could_end_during_the_call_forbids_it(bench):
 async def test_rest_waits_for_the_check_and_goes_out_when_it_is_true_of_data_after_the_first_step(bench):
     steps = (HttpStep("POST", f"{bench.product.url}/200"), GATE, HttpStep("POST", f"{bench.product.url}/201"))
     bench.canary = Fact(True, "canary", "", NOW)
-    assert (await bench.write(*steps)).result is Sending.WAITING
+    assert (await bench.write(*steps)).result is SendResult.WAITING
     await bench.clock.advance(5)
     bench.canary = Fact(False, "canary", "", NOW + 4)
-    assert (await bench.resume(*steps)).result is Sending.WAITING
+    assert (await bench.resume(*steps)).result is SendResult.WAITING
     bench.canary = Fact(True, "canary", "", NOW + 5)
-    assert (await bench.resume(*steps)).result is Sending.DONE
+    assert (await bench.resume(*steps)).result is SendResult.DONE
     assert [path for _, path, _ in bench.product.calls] == ["/200", "/201"]
 
 
@@ -285,7 +287,7 @@ async def test_check_that_does_not_come_true_in_time_stops_the_plan(bench):
     steps = (HttpStep("POST", f"{bench.product.url}/200"), GATE, HttpStep("POST", f"{bench.product.url}/201"))
     await bench.write(*steps)
     await bench.clock.advance(121)
-    assert (await bench.resume(*steps)).result is Sending.STOPPED
+    assert (await bench.resume(*steps)).result is SendResult.STOPPED
     assert len(bench.product.calls) == 1
 
 

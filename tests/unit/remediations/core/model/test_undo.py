@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.core.model.undo import TakingBack, Undo, merge_undos, undo_from_data, undo_to_data
+from remediations.core.model.undo import Revert, Undo, merge_undos, undo_from_data, undo_to_data
 
 FIRST = Undo("uid-2", "maxReplicas", 10, 12, "cpu * $new / $old < bool 0.6", ("workloads",), 1800.0, 14400.0)
 SECOND = replace(FIRST, before=12, after=14)
@@ -35,6 +35,6 @@ def test_changes_are_merged_by_field(undos, expected):
 
 
 def test_numbers_of_the_greatest_bound_stand_in_the_question():
-    taking = TakingBack((FIRST, LEAST), ("op-1",), 0.0)
+    taking = Revert((FIRST, LEAST), ("op-1",), 0.0)
     assert taking.promql == "cpu * 12 / 10 < bool 0.6"
     assert replace(taking, changes=(LEAST,)).promql == "cpu * 5 / 3 < bool 0.6"

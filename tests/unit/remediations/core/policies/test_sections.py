@@ -16,7 +16,7 @@ from remediations.core.policies.limits import (
     CustomGuard,
     HoldIf,
     Limit,
-    Scope,
+    LimitScope,
     StormLimit,
 )
 from remediations.core.policies.policy import PolicySet
@@ -89,7 +89,7 @@ def test_sections_of_the_file_are_read():
         }
     )
     assert found.freeze[0].zone.key == "Europe/Berlin"
-    assert found.budgets == (Limit(Scope.TARGET, 3, 3600),)
+    assert found.budgets == (Limit(LimitScope.TARGET, 3, 3600),)
     assert found.storm == StormLimit(20, 60, 600)
     assert found.breaker == BreakerLimit(2, 3600)
     assert set(found.locks) == {"backup"}

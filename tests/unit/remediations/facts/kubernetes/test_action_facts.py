@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.core.model.cluster import ScaledObject
 from remediations.core.model.facts import Need
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from tests.fakes.decisions import API, NOW, a_scaled_object
 from tests.fakes.kubernetes import FakeCluster
 
@@ -31,7 +31,7 @@ def document(name: str, target: str, **spec: Any) -> dict[str, Any]:
 
 
 async def look(api: FakeCluster | None) -> Any:
-    sights = await Lookout(api).look(frozenset({Need.SCALED_OBJECTS}), API, NOW, 600.0)
+    sights = await ActionFactReader(api).look(frozenset({Need.SCALED_OBJECTS}), API, NOW, 600.0)
     assert sights.scaled_objects is not None
     return sights.scaled_objects
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remediations.core.model.plan import Plan
-from remediations.facts.kubernetes.action_facts import Lookout
+from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.effects import ask_effect
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import DEPLOYMENT, NAME, PODS, FakeCluster, a_cluster
@@ -28,7 +28,7 @@ def a_cluster_after(*, metadata: dict[str, Any] | None = None, status: dict[str,
 
 
 async def is_complete(cluster: FakeCluster) -> bool | None:
-    fact = await ask_effect(Lookout(cluster), EVICTION)
+    fact = await ask_effect(ActionFactReader(cluster), EVICTION)
     return None if fact.value is None else fact.value.is_complete
 
 

@@ -7,7 +7,7 @@ import pytest
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.paths import replica_sets_path
 from remediations.core.model.alert import Target
-from remediations.core.model.cluster import Change, Pods, Source
+from remediations.core.model.cluster import ObjectChange, Pods, TemplateSource
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.facts.kubernetes.pod_template import (
     read_changes,
@@ -35,9 +35,9 @@ def test_changes_of_others_are_found_newest_first():
     fields = [entry("kubectl"), entry("helm", "2025-11-23T13:00:00Z"), entry("kubectl", subresource="scale")]
     changes = read_changes({"metadata": {"managedFields": fields}})
     assert changes == (
-        Change("helm", "spec.template", ONE),
-        Change("kubectl", "spec.template", NOON),
-        Change("kubectl", "scale", NOON),
+        ObjectChange("helm", "spec.template", ONE),
+        ObjectChange("kubectl", "spec.template", NOON),
+        ObjectChange("kubectl", "scale", NOON),
     )
 
 
@@ -167,8 +167,8 @@ async def test_sources_tell_when_they_changed_or_why_nobody_knows():
     found = {source.name: source for source in (await read_template(cluster, NAMESPACE, TEMPLATE, 1.0)).sources}
     assert found["ConfigMap/c"].changed_at == ONE
     assert found["ConfigMap/d"].changed_at == NOON
-    assert found["ConfigMap/e"] == Source("ConfigMap/e", None, "its age is unknown")
-    assert found["Secret/f"] == Source("Secret/f", None, "permission")
+    assert found["ConfigMap/e"] == TemplateSource("ConfigMap/e", None, "its age is unknown")
+    assert found["Secret/f"] == TemplateSource("Secret/f", None, "permission")
     assert found["Secret/b"].problem == "missing"
     assert "Secret/a" not in found
 

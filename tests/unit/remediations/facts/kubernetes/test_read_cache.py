@@ -7,17 +7,17 @@ import asyncio
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason
-from remediations.facts.kubernetes.read_cache import Once
+from remediations.facts.kubernetes.read_cache import CachingApi
 from tests.fakes.kubernetes import DEPLOYMENT, PODS, FakeCluster, a_cluster
 
 
-def get(once: Once):
+def get(once: CachingApi):
     return once.get(DEPLOYMENT, timeout_seconds=1.0)
 
 
 async def test_object_that_several_ask_about_at_once_is_fetched_one_time():
     cluster = a_cluster()
-    once = Once(cluster)
+    once = CachingApi(cluster)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(get(once)) for _ in range(3)]
@@ -28,7 +28,7 @@ async def test_object_that_several_ask_about_at_once_is_fetched_one_time():
 
 async def test_collections_with_other_selectors_are_other_questions():
     cluster = a_cluster()
-    once = Once(cluster)
+    once = CachingApi(cluster)
 
     found = [
         await once.list(PODS, timeout_seconds=1.0, label_selector=selector)
@@ -41,7 +41,7 @@ async def test_collections_with_other_selectors_are_other_questions():
 
 async def test_failure_is_told_again_without_asking_again():
     cluster = FakeCluster()
-    once = Once(cluster)
+    once = CachingApi(cluster)
 
     for _ in range(2):
         with pytest.raises(BackendError, match="404"):
@@ -60,7 +60,7 @@ async def test_asker_who_gives_up_leaves_the_question_to_the_next():
             await gate.wait()
             return await cluster.get(path, timeout_seconds=timeout_seconds)
 
-    once = Once(Slow())
+    once = CachingApi(Slow())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await get(once)
@@ -70,7 +70,7 @@ async def test_asker_who_gives_up_leaves_the_question_to_the_next():
 
 
 def test_it_can_only_read():
-    assert not {"patch", "create", "delete"} & set(dir(Once(a_cluster())))
+    assert not {"patch", "create", "delete"} & set(dir(CachingApi(a_cluster())))
 
 
 async def test_error_keeps_its_reason():
@@ -81,5 +81,5 @@ async def test_error_keeps_its_reason():
 
     cluster.before = refuse
     with pytest.raises(PermanentError) as caught:
-        await get(Once(cluster))
+        await get(CachingApi(cluster))
     assert caught.value.reason is Reason.PERMISSION

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remediations.core.model.acts import Act, ActKind, Actor, Source
+from remediations.core.model.acts import ActKind, Actor, ActSource, HumanAct
 from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import State
@@ -90,10 +90,10 @@ async def test_program_that_knows_less_refuses_the_journal(older: Path, monkeypa
 
 
 async def test_act_is_never_changed_and_is_forgotten_with_its_time(tmp_path: Path) -> None:
-    by_signal = Actor(Source.SIGNAL)
+    by_signal = Actor(ActSource.SIGNAL)
     async with open_journal(tmp_path / "journal.db") as journal:
-        await journal.note_act(Act(NOW, ActKind.RELOAD, "policies.yaml", by_signal, {"outcome": "reloaded"}))
-        await journal.note_act(Act(NOW + 10, ActKind.RELOAD, "policies.yaml", by_signal))
+        await journal.note_act(HumanAct(NOW, ActKind.RELOAD, "policies.yaml", by_signal, {"outcome": "reloaded"}))
+        await journal.note_act(HumanAct(NOW + 10, ActKind.RELOAD, "policies.yaml", by_signal))
         assert not await journal.resume("nothing", NOW, SAM)
         assert [act.at for act in await journal.acts(10)] == [NOW + 10, NOW]
         assert len(await journal.acts(1)) == 1
@@ -107,13 +107,13 @@ async def test_act_is_never_changed_and_is_forgotten_with_its_time(tmp_path: Pat
 @pytest.mark.parametrize(
     ("actor", "label"),
     [
-        (Actor(Source.USER, "ann", "ann"), "ann"),
-        (Actor(Source.USER, "ann", "ceo"), "ann (claimed ceo)"),
-        (Actor(Source.TOKEN, "/run/token", "ceo"), "token /run/token (claimed ceo)"),
-        (Actor(Source.CERTIFICATE, "ann.example"), "certificate ann.example"),
-        (Actor(Source.COMMAND_LINE, claimed="ceo"), "ceo (claimed)"),
-        (Actor(Source.COMMAND_LINE), "unknown (claimed)"),
-        (Actor(Source.SIGNAL), "signal"),
+        (Actor(ActSource.USER, "ann", "ann"), "ann"),
+        (Actor(ActSource.USER, "ann", "ceo"), "ann (claimed ceo)"),
+        (Actor(ActSource.TOKEN, "/run/token", "ceo"), "token /run/token (claimed ceo)"),
+        (Actor(ActSource.CERTIFICATE, "ann.example"), "certificate ann.example"),
+        (Actor(ActSource.COMMAND_LINE, claimed="ceo"), "ceo (claimed)"),
+        (Actor(ActSource.COMMAND_LINE), "unknown (claimed)"),
+        (Actor(ActSource.SIGNAL), "signal"),
     ],
 )
 def test_claimed_name_is_always_marked(actor: Actor, label: str) -> None:
