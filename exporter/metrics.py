@@ -1,8 +1,8 @@
 """What a metric is, and what a collector hands over: immutable values, no I/O.
 
 A collector declares its metrics once (`Metric`), and returns `Family` values that carry samples. Counters and
-histograms keep their state between collections in `Counter` and `Histogram`, which are initialised to 0 for every label set
-named in advance, so that the first increase is seen by `increase()`.
+histograms keep their state between collections in `Counter` and `Histogram`. Each starts at 0 for every label set that
+is named in advance, so that `increase()` sees the first increase.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from remediations.execution.executor import Tools
 from remediations.execution.self_test import prove_once
 from remediations.execution.senders import Key, origin_of
 from remediations.facts.alertmanager import Alertmanager
-from remediations.facts.gather import gather_facts, look
+from remediations.facts.gather import gather_facts, read_action_facts
 from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.prometheus import PrometheusClient
@@ -81,7 +81,7 @@ def make_tools(
     settings: RemediatorSettings, http: HttpClient, prometheus: PrometheusClient, session: Session | None
 ) -> Tools:
     """Everything that plans are carried out with beside the Kubernetes API."""
-    return Tools(http, read_keys(settings), session, prometheus.ask)
+    return Tools(http, read_keys(settings), session, prometheus.query)
 
 
 DEFAULT_TIMEOUT_SECONDS = 3.0
@@ -119,15 +119,15 @@ def make_sources(
     )
 
 
-def asking(sources: FactSources, lookout: ActionFactReader, clock: Clock, prove: Prove) -> AskFacts:
+def asking(sources: FactSources, reader: ActionFactReader, clock: Clock, prove: Prove) -> AskFacts:
     """Asks the live systems as a decision does, once for each question."""
 
-    async def ask(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
+    async def gather_facts_now(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
         facts = await gather_facts(sources, policy, policy_set, target, alert)
         proof = await prove(policy, policy_set, target)
-        return replace(facts, self_test=proof, sights=await look(lookout, policy, target, clock.now()))
+        return replace(facts, self_test=proof, sights=await read_action_facts(reader, policy, target, clock.now()))
 
-    return ask
+    return gather_facts_now
 
 
 async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> AskFacts:
@@ -136,12 +136,12 @@ async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> 
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
     session = await stack.enter_async_context(opened_session(settings.database))
-    lookout = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+    reader = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
 
     async def prove(policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
         return await prove_once(cluster, policy, policy_set, target, call_seconds(settings))
 
-    return asking(make_sources(settings, http, cluster, clock), lookout, clock, prove)
+    return asking(make_sources(settings, http, cluster, clock), reader, clock, prove)
 
 
 def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanager | None:

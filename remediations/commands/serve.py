@@ -36,7 +36,7 @@ from remediations.commands.connections import (
     opened_session,
 )
 from remediations.commands.policy_store import PolicyStore
-from remediations.commands.startup import find_start, take_over
+from remediations.commands.startup import find_start, release_orphaned_claims
 from remediations.core.intake import Deduplication
 from remediations.core.model.acts import BY_SIGNAL, ActKind, HumanAct
 from remediations.core.model.errors import JournalError
@@ -65,23 +65,23 @@ from remediations.settings import RemediatorSettings
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-def make_herald(
+def make_dispatcher(
     desk: EngineContext, settings: RemediatorSettings, http: Poster, api: Creator | None
 ) -> tuple[Dispatcher, Mapping[str, Work]]:
-    """The herald, and what has to run beside the engine until the end: task name → work."""
-    tellers: list[Notifier] = []
+    """The dispatcher, and what has to run beside the engine until the end: task name → work."""
+    notifiers: list[Notifier] = []
     works: dict[str, Work] = {}
     if settings.alertmanager is not None and settings.alertmanager.announce:
         announcer = Announcer(http, settings.alertmanager, desk.clock, desk.telemetry)
-        tellers.append(announcer)
+        notifiers.append(announcer)
         works["announcer"] = announcer.run
     if api is not None and settings.kubernetes is not None:
         seconds = settings.kubernetes.timeout_seconds
         writer = EventWriter(api, desk.clock, desk.telemetry, timeout_seconds=seconds, instance=socket.gethostname())
-        tellers.append(writer)
+        notifiers.append(writer)
         works["events"] = writer.run
-    herald = Dispatcher(desk.journal, desk.policies, desk.clock, tellers)
-    return herald, works | {"herald": herald.run}
+    dispatcher = Dispatcher(desk.journal, desk.policies, desk.clock, notifiers)
+    return dispatcher, works | {"dispatcher": dispatcher.run}
 
 
 CREDENTIALS_WARNING = "kubernetes: the credentials are refused or could not be renewed; the log says why"
@@ -113,17 +113,17 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     shelf.note_reload = _note_reloads(journal, settings, clock)
     sources = make_sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
-    lookout = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+    reader = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
     proofs = SelfTest(cluster, shelf.current, clock, call_seconds(settings))
     shelf.on_change = proofs.wake
     start = await find_start(journal, clock)
-    await take_over(journal)
+    await release_orphaned_claims(journal)
     desk = EngineContext(
-        journal, shelf.current, sources, telemetry, clock, start=start, lookout=lookout, prove=proofs.ask
+        journal, shelf.current, sources, telemetry, clock, start=start, reader=reader, prove=proofs.prove_limits
     )
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
-    herald, tellers = make_herald(desk, settings, http, cluster)
-    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, herald.heed))
+    dispatcher, notifiers = make_dispatcher(desk, settings, http, cluster)
+    engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, dispatcher.notify))
     guard = await _guard(settings, telemetry, clock)
     limits = _limits(settings, telemetry, clock)
     listener = await _listen(stack, _server(settings, desk, engine, guard, cluster), settings, guard, limits)
@@ -133,10 +133,10 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
         works = {
             "policies": shelf.follow(),
             "self_test": proofs.run(telemetry),
-            "database": _keep(settings, session, clock),
+            "database": _keep_connections_open(settings, session, clock),
         }
         works |= {"web_config": _watch_web(guard, listener, telemetry)}
-        works |= {name: work() for name, work in tellers.items()}
+        works |= {name: work() for name, work in notifiers.items()}
         tasks = [group.create_task(work, name=name) for name, work in works.items()]
         group.create_task(engine.run(life.stop), name="engine")
         group.create_task(forget_old(journal, clock, settings.journal.keep_days, life.stop), name="retention")
@@ -156,17 +156,17 @@ def _server(
     """The HTTP side, which wakes the engine."""
     credentials = TokenCredentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
     sameness = Deduplication(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
-    ask = asking(desk.sources, desk.lookout, desk.clock, desk.prove)
+    ask = asking(desk.sources, desk.reader, desk.clock, desk.prove)
     planner = Planner(desk.policies, desk.journal, ask, desk.start, desk.clock, settings.pause_file)
 
-    async def check(policies: str | None) -> dict[str, Any]:
+    async def check_policies(policies: str | None) -> dict[str, Any]:
         return await check_content(settings, policies, is_serving=True)
 
     def warnings() -> tuple[str, ...]:
         return () if cluster is None or cluster.problem is None else (CREDENTIALS_WARNING,)
 
     parts = ServerDependencies(
-        desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check,
+        desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check_policies,
         settings.pause_file, sameness, guard, warnings, Roles(settings.server.roles, settings.delivering_files()),
     )  # fmt: skip
     return Server(parts)
@@ -177,7 +177,7 @@ def _note_reloads(
 ) -> Callable[[tuple[str, ...]], Awaitable[None]]:
     """Stores that somebody sent SIGHUP; a journal that cannot be written is logged and undoes no reload."""
 
-    async def note(faults: tuple[str, ...]) -> None:
+    async def log_reload(faults: tuple[str, ...]) -> None:
         detail = {"outcome": "refused" if faults else "reloaded"}
         act = HumanAct(clock.now(), ActKind.RELOAD, str(settings.policies_file), BY_SIGNAL, detail)
         try:
@@ -185,7 +185,7 @@ def _note_reloads(
         except JournalError as error:
             get_logger().error("act.store_failed", act=act.kind.value, by=act.actor.label, problem=str(error))
 
-    return note
+    return log_reload
 
 
 async def _guard(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> WebGuard | None:
@@ -213,12 +213,12 @@ def _limits(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) ->
     """The limits on connections; what they turn away is counted, and logged once a minute and reason."""
     quiet, logger = Quiet(clock), get_logger()
 
-    def note(reason: Dropped) -> None:
+    def count_drop(reason: Dropped) -> None:
         telemetry.count_dropped(reason)
         if number := quiet.count(reason):
             logger.warning("connection.dropped", reason=reason.value, number=number)
 
-    return Limits(settings.server.connections, note)
+    return Limits(settings.server.connections, count_drop)
 
 
 async def _listen(
@@ -247,7 +247,7 @@ def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, cl
     return Executor(cluster, clock, max(limits), tools)
 
 
-async def _keep(settings: RemediatorSettings, session: Session | None, clock: Clock) -> None:
+async def _keep_connections_open(settings: RemediatorSettings, session: Session | None, clock: Clock) -> None:
     """Keeps the database connection open, where there is one."""
     if session is not None and settings.database is not None:
         await keep_open(session, clock, settings.database.timeout_seconds)

@@ -24,9 +24,9 @@ async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
     return Fact(ProcessStart(now, None if last is None else max(0.0, now - last), pod), "journal", collected_at=now)
 
 
-async def take_over(journal: Journal) -> None:
+async def release_orphaned_claims(journal: Journal) -> None:
     """Goes on at once with what a killed process had claimed, instead of waiting for its leases."""
-    ended = await journal.take_over()
+    ended = await journal.release_orphaned_claims()
     if ended:
         get_logger().info("journal.taken_over", claims=ended)
 

@@ -41,7 +41,7 @@ def judge(request: GuardInput, specs: Sequence[GuardSpec]) -> Decision:
     """The decision under these guards, asked in this order; the first that does not pass decides."""
     asked: tuple[GuardOutcome, ...] = ()
     for spec in specs:
-        outcome = spec.ask(request)
+        outcome = spec.evaluate(request)
         asked = (*asked, outcome)
         if outcome.is_settled:
             return NotNeeded(outcome.detail, asked, outcome.settled)

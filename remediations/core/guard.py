@@ -57,7 +57,7 @@ class GuardSpec:
     function: GuardFunction
     doc: str = ""
 
-    def ask(self, request: GuardInput) -> GuardOutcome:
+    def evaluate(self, request: GuardInput) -> GuardOutcome:
         """The guard's answer under its name; raises InvariantBroken for a reason that it has not declared."""
         outcome = replace(self.function(request), guard=self.name)
         if outcome.reason is not None and outcome.reason not in self.reasons:

@@ -25,7 +25,7 @@ UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
 
 
 Prove = Callable[[Policy, PolicySet, Target], Coroutine[Any, Any, Fact[bool]]]
-"""Whether the API server limits what a policy in auto may do to a target: `SelfTest.ask` in execution/self_test.py."""
+"""Whether the API server limits what a policy in auto may do to a target (`SelfTest.prove_limits`)."""
 
 
 async def prove_nothing(_policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
@@ -45,7 +45,7 @@ class EngineContext:
     clock: Clock
     start: Fact[ProcessStart] = UNKNOWN_START
     """When this process began; without it every action is held as a cold start."""
-    lookout: ActionFactReader = NOWHERE
+    reader: ActionFactReader = NOWHERE
     """Where single actions look."""
     prove: Prove = prove_nothing
     """Asked before a policy in auto acts; without it every one of them is held."""

@@ -80,19 +80,19 @@ class Decider:
         if looked - began > MUTES_SECONDS:
             # A source that hangs takes most of the lease; without this nothing would ever be decided.
             await lease.renew()
-        kept = gathered.kept or await self._keep(lease.remediation, policy, policy_set, gathered)
+        kept = gathered.kept or await self._record_decision(lease.remediation, policy, policy_set, gathered)
         took = {"facts": looked - began, "evidence": clock.monotonic() - looked}
         if clock.monotonic() - began > MUTES_SECONDS:
             await lease.renew()
-            gathered = await self._hear_again(gathered, lease.remediation)
+            gathered = await self._refresh_silences(gathered, lease.remediation)
         async with self._one_at_a_time:
             inputs = await self._recollect(lease.remediation, policy, policy_set, gathered.facts)
             earlier = find_earlier_write(lease.remediation, inputs.facts)
             if earlier is not None:
-                return await self._take_up(lease, earlier, inputs.facts)
-            return await self._settle(lease, inputs, took, kept)
+                return await self._adopt_write(lease, earlier, inputs.facts)
+            return await self._record_settled(lease, inputs, took, kept)
 
-    async def _hear_again(self, gathered: GatheredFacts, remediation: Remediation) -> GatheredFacts:
+    async def _refresh_silences(self, gathered: GatheredFacts, remediation: Remediation) -> GatheredFacts:
         """The same with what mutes the alert now; what nobody could tell a moment ago holds anyway."""
         if gathered.facts.mutes.value is None:
             return gathered
@@ -106,12 +106,12 @@ class Decider:
         desk = self._desk
         async with asyncio.TaskGroup() as group:
             proof = group.create_task(desk.prove(policy, policy_set, remediation.target), name="fact.self_test")
-            found = await gather(desk.sources, desk.lookout, (policy, policy_set), remediation, desk.clock.now())
+            found = await gather(desk.sources, desk.reader, (policy, policy_set), remediation, desk.clock.now())
         return replace(
             found, facts=replace(found.facts, start=desk.start, self_test=proof.result(), taking_back=taking_back)
         )
 
-    async def _keep(
+    async def _record_decision(
         self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: GatheredFacts
     ) -> Evidence | None:
         """Evidence for the write that will follow if nothing changes meanwhile; None when none would.
@@ -124,7 +124,7 @@ class Decider:
         decision = inputs.decide()
         if not isinstance(decision, Act) or find_earlier_write(remediation, gathered.facts) is not None:
             return None
-        return await gathered.keep(decision.plan)
+        return await gathered.collect_evidence(decision.plan)
 
     async def _recollect(self, remediation: Remediation, policy: Policy, policy_set: PolicySet, facts: Facts) -> Inputs:
         """Everything the decision looks at: the facts with the pauses of now, and what the journal knows."""
@@ -134,7 +134,7 @@ class Decider:
             pauses = await asyncio.to_thread(read_pauses, desk.sources.pause_file, pauses)
         return make_inputs(remediation, policy, policy_set, replace(facts, pauses=pauses), history, now)
 
-    async def _settle(
+    async def _record_settled(
         self, lease: Lease, inputs: Inputs, took: Mapping[str, float], kept: Evidence | None
     ) -> Instruction | None:
         """Decides, and journals it with the inputs and what they took (seconds); for an action the intent too."""
@@ -154,9 +154,9 @@ class Decider:
                 decision = Hold(HoldReason.TARGET_BUSY, str(error), None, decision.guards)
                 await self._hold(lease, decision, decision_data(decision, facts), policy.retry_seconds)
             else:
-                self._tell(lease.remediation, decision, policy)
+                self._log_decision(lease.remediation, decision, policy)
                 return order
-        self._tell(lease.remediation, decision, policy)
+        self._log_decision(lease.remediation, decision, policy)
         return None
 
     async def _order(
@@ -169,11 +169,11 @@ class Decider:
             await lease.advance(State.OBSERVED, "decision", data, stored)
             return None
         if policy.mode is Mode.DRY_RUN:
-            await lease.note("decision", data)
+            await lease.append_record("decision", data)
             return Instruction(plan, is_dry_run=True)
         if kept is None or not kept.is_for(plan):
             # What held it when evidence was looked for has ended since, or another object is meant: once more.
-            await lease.note("resumed", {"detail": "no evidence had been kept for this plan; deciding anew"})
+            await lease.append_record("resumed", {"detail": "no evidence had been kept for this plan; deciding anew"})
             return None
         await self._intend(
             lease, plan, Transition(State.PLANNED, "decision", data, stored), ((evidence.KIND, kept.data),)
@@ -210,7 +210,7 @@ class Decider:
         data: dict[str, Any] = {"decision": "hold", "reason": reason.value, "detail": detail, "guards": []}
         retry_seconds = RETRY_SECONDS if policy is None else policy.retry_seconds
         await self._hold(lease, decision, data, retry_seconds)
-        self._tell(lease.remediation, decision, policy)
+        self._log_decision(lease.remediation, decision, policy)
 
     async def _orphan(self, lease: Lease) -> None:
         """A remediation whose policy has been taken out of the file: held, and closed when it is old."""
@@ -218,14 +218,14 @@ class Decider:
         reason = HoldReason.EXPIRED if age > ORPHAN_SECONDS else HoldReason.NOT_ALLOWED
         await self.hold(lease, reason, "the policy is not in the policy file any more")
 
-    async def _take_up(self, lease: Lease, plan: Plan, facts: Facts) -> Instruction:
+    async def _adopt_write(self, lease: Lease, plan: Plan, facts: Facts) -> Instruction:
         """The object carries our operation id although nobody here knew: the write is verified, not repeated."""
         detail = f"the object already carries {plan.operation_id}"
         data = {"detail": detail, "facts": facts_data(facts)}
         await self._intend(lease, plan, Transition(State.PLANNED, "replay", data))
         return Instruction(plan, is_done=True)
 
-    def _tell(self, remediation: Remediation, decision: Decision, policy: Policy | None) -> None:
+    def _log_decision(self, remediation: Remediation, decision: Decision, policy: Policy | None) -> None:
         """One metric and one log line for each decision. The metric's name comes from the policy file only."""
         kind, reason, detail = describe(decision)
         self._desk.telemetry.count_decision(policy.name if policy is not None else "unknown", kind, reason)

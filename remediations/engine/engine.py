@@ -74,7 +74,7 @@ class EngineParts:
     desk: EngineContext
     executor: Executor | None
     worker: WorkerSettings
-    heed: Callable[[Remediation], None] = lambda _remediation: None
+    notify: Callable[[Remediation], None] = lambda _remediation: None
     """Hears of every remediation that was worked on; must not block."""
 
 
@@ -137,21 +137,21 @@ class Engine:
             self.wake()
             lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
             try:
-                await self._carry(lease)
+                await self._process(lease)
             finally:
-                self._parts.heed(lease.remediation)
+                self._parts.notify(lease.remediation)
         except InvariantBroken:
             raise
         except FenceLostError as error:
             self._log.warning("lease.lost", worker=worker, problem=str(error))
         except JournalError as error:
-            await self._complain(error)
+            await self._log_journal_failure(error)
             return False
         except Exception as error:  # noqa: BLE001 - the task boundary: one remediation's fault must not stop the others
-            await self._survive(claim, error)
+            await self._record_fault(claim, error)
         return True
 
-    async def _complain(self, error: JournalError) -> None:
+    async def _log_journal_failure(self, error: JournalError) -> None:
         """Says that the journal fails, not more often than COMPLAINT_SECONDS, and rests."""
         now = self._parts.desk.clock.monotonic()
         if now >= self._silent_until:
@@ -159,7 +159,7 @@ class Engine:
             self._log.error("journal.failed", problem=str(error))
         await self._parts.desk.clock.sleep(1.0)
 
-    async def _survive(self, claim: Claim | None, error: Exception) -> None:
+    async def _record_fault(self, claim: Claim | None, error: Exception) -> None:
         """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again."""
         desk = self._parts.desk
         desk.telemetry.count_error()
@@ -168,11 +168,13 @@ class Engine:
             return
         lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
         try:
-            await lease.note("fault", {"error": type(error).__name__}, next_at=desk.clock.now() + FAULT_SECONDS)
+            await lease.append_record(
+                "fault", {"error": type(error).__name__}, next_at=desk.clock.now() + FAULT_SECONDS
+            )
         except JournalError as failure:
             self._log.warning("lease.lost", remediation_id=claim.remediation.id, problem=str(failure))
 
-    async def _carry(self, lease: Lease) -> None:
+    async def _process(self, lease: Lease) -> None:
         """Takes one remediation from its state to where it has to wait or is closed."""
         conflicts = 0
         for _ in range(MAX_ROUNDS):
@@ -191,18 +193,18 @@ class Engine:
         state = lease.remediation.state
         if state is State.CLAIMED:
             order = await self._decider.decide(lease)
-            return None if order is None else await self._obey(lease, order)
+            return None if order is None else await self._execute(lease, order)
         if state is State.PLANNED:
             await lease.advance(State.CLAIMED, "resumed", {"detail": "nothing had been written; deciding anew"})
         elif state is State.WRITING:
-            await self._look(lease)
+            await self._verify(lease)
         elif state is State.VERIFYING:
-            await self._verifier.look(lease)
+            await self._verifier.verify(lease)
         else:
             raise InvariantBroken(f"{lease.remediation.id} was claimed in state {state.value}")
         return None
 
-    async def _obey(self, lease: Lease, order: Instruction) -> SendResult:
+    async def _execute(self, lease: Lease, order: Instruction) -> SendResult:
         """Sends what was decided."""
         executor = self._parts.executor
         if executor is None:
@@ -213,21 +215,21 @@ class Engine:
         elif order.is_done:
             sent = SendOutcome(SendResult.ALREADY_DONE, "found while gathering facts")
             # Nothing is sent now: what arrived late was counted as lost, or its sender died before it could be counted.
-            await self._settle(lease, order.plan, sent, is_attempt=not lease.remediation.attempts)
+            await self._apply_result(lease, order.plan, sent, is_attempt=not lease.remediation.attempts)
         else:
             began = self._parts.desk.clock.monotonic()
             sent = await executor.write(order.plan, lease.until, JournalledProgress(lease))
-            await self._settle(lease, order.plan, sent, self._parts.desk.clock.monotonic() - began)
+            await self._apply_result(lease, order.plan, sent, self._parts.desk.clock.monotonic() - began)
         return sent.result
 
     async def _close_dry_run(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
         """DRY_RUN, with what the server said."""
         outcome = ActionOutcome.DRY_RUN if sent.result is SendResult.DONE else ActionOutcome.DRY_RUN_REFUSED
-        self._tell(lease, plan, outcome, sent)
+        self._log_write(lease, plan, outcome, sent)
         change = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
         await lease.advance(State.DRY_RUN, "write", sent_data(sent, is_dry_run=True), change)
 
-    async def _look(self, lease: Lease) -> None:
+    async def _verify(self, lease: Lease) -> None:
         """A write was intended and nobody knows whether it arrived: the object tells."""
         executor, stored = self._parts.executor, lease.remediation.plan
         if executor is None:
@@ -239,28 +241,28 @@ class Engine:
         plan = plan_from_data(stored)
         _, records = await self._parts.desk.journal.story(lease.remediation.id)
         progress = JournalledProgress(lease, read_progress(records))
-        sent = await executor.find_out(plan, progress, lease.until)
+        sent = await executor.check_outcome(plan, progress, lease.until)
         if sent.result is SendResult.CHANGED and was_sent(records):
             await self._lose(lease, plan, sent)
         else:
-            await self._settle(lease, plan, sent)
+            await self._apply_result(lease, plan, sent)
 
     async def _lose(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
         """The write got an error or no answer, and the object does not show it: an attempt, and then the retry's pause.
 
         Without both, a server that answers 5xx would be sent the same write again at every look.
         """
-        self._tell(lease, plan, ActionOutcome.LOST, sent)
+        self._log_write(lease, plan, ActionOutcome.LOST, sent)
         await lease.advance(State.CLAIMED, "write", sent_data(sent), changing(is_attempt=True))
         detail = f"no proper answer to the write, and nothing of it was stored: {sent.detail}"
         await self._decider.hold(lease, HoldReason.WRITE_LOST, detail)
 
-    async def _settle(
+    async def _apply_result(
         self, lease: Lease, plan: Plan, sent: SendOutcome, seconds: float | None = None, *, is_attempt: bool = True
     ) -> None:
         """The next state after sending, which took so long, or after looking."""
         desk = self._parts.desk
-        self._tell(lease, plan, _OUTCOMES[sent.result], sent)
+        self._log_write(lease, plan, _OUTCOMES[sent.result], sent)
         data = sent_data(sent) | ({} if seconds is None else {"seconds": round(seconds, 4)})
         if sent.result in {SendResult.DONE, SendResult.ALREADY_DONE}:
             now = desk.clock.now()
@@ -271,7 +273,7 @@ class Engine:
         elif sent.result is SendResult.UNKNOWN:
             await self._wait(lease, sent, plan)
         elif sent.result is SendResult.WAITING:
-            await lease.note("write", data, next_at=desk.clock.now() + self._parts.worker.verify_seconds)
+            await lease.append_record("write", data, next_at=desk.clock.now() + self._parts.worker.verify_seconds)
         elif sent.result is SendResult.STOPPED:
             await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
         else:
@@ -295,9 +297,9 @@ class Engine:
             await lease.advance(State.UNVERIFIED, "closed", sent_data(sent), change)
             return
         pause = max(LOOK_SECONDS, min(SLOWEST_LOOK_SECONDS, (now - since) / PATIENCE))
-        await lease.note("write", sent_data(sent), next_at=now + pause)
+        await lease.append_record("write", sent_data(sent), next_at=now + pause)
 
-    def _tell(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: SendOutcome) -> None:
+    def _log_write(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: SendOutcome) -> None:
         """One metric and one log line for each sending."""
         remediation = lease.remediation
         self._parts.desk.telemetry.count_action(remediation.policy, plan.action, outcome)

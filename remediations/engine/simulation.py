@@ -50,7 +50,7 @@ class Planner:
         """
         policy_set, now = self.policies(), self.clock.now()
 
-        async def look(policy: Policy, remediation: Remediation) -> tuple[Facts, History]:
+        async def read_facts(policy: Policy, remediation: Remediation) -> tuple[Facts, History]:
             history, pauses = History(), tuple[Pause, ...]()
             if self.journal is not None:
                 history, pauses = await recollect(self.journal, remediation, policy_set, now)
@@ -60,7 +60,7 @@ class Planner:
             pauses = await asyncio.to_thread(read_pauses, self.pause_file, pauses)
             return replace(facts, start=self.start, pauses=pauses), history
 
-        return await simulate(payload, policy_set, look, now, most)
+        return await simulate(payload, policy_set, read_facts, now, most)
 
 
 async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ RECORDED = "recorded_facts"
 """Key under which the facts stand as `plan --facts` reads them."""
 
 
-Look = Callable[[Policy, Remediation], Awaitable[tuple[Facts, History]]]
+ReadFacts = Callable[[Policy, Remediation], Awaitable[tuple[Facts, History]]]
 """The facts of now, pauses included, and what the journal knows."""
 
 
@@ -99,7 +99,7 @@ class SimulatedDecision:
 
 
 async def simulate(
-    payload: Payload, policy_set: PolicySet, look: Look, now: float, most: int | None = None
+    payload: Payload, policy_set: PolicySet, read_facts: ReadFacts, now: float, most: int | None = None
 ) -> tuple[SimulatedDecision, ...]:
     """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
 
@@ -118,7 +118,7 @@ async def simulate(
         if policy is None:
             continue
         remediation = _imagined(match, now)
-        facts, history = await look(policy, remediation)
+        facts, history = await read_facts(policy, remediation)
         decision = decide(remediation, policy, policy_set, facts, history, now)
         found.append(SimulatedDecision(policy, match, decision, facts))
     return tuple(found)

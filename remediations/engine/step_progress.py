@@ -31,13 +31,13 @@ class JournalledProgress:
     async def begin(self, index: int) -> float:
         """Makes the beginning durable and returns until when the claim is ours; raises FenceLostError."""
         at = self._lease.now()
-        await self._lease.note(KIND, {"index": index, "phase": "begun", "at": at})
+        await self._lease.append_record(KIND, {"index": index, "phase": "begun", "at": at})
         self._begun[index] = at
         return self._lease.until
 
     async def take_back(self, index: int, why: str) -> None:
         """Says that the step provably never left."""
-        await self._lease.note(KIND, {"index": index, "phase": "not_sent", "detail": why})
+        await self._lease.append_record(KIND, {"index": index, "phase": "not_sent", "detail": why})
         self._begun.pop(index, None)
 
 

@@ -36,7 +36,7 @@ class Verifier:
         self._desk = desk
         self._look_seconds = look_seconds
 
-    async def look(self, lease: Lease) -> None:
+    async def verify(self, lease: Lease) -> None:
         """Observes once, judges everything observed since the write, and closes the remediation or waits.
 
         Raises JournalError when the stored plan or observations cannot be read.
@@ -52,7 +52,7 @@ class Verifier:
         # Dated when the last answer had come: what was collected while the questions were open may be older than the
         # effect that they found.
         observation = replace(
-            await observe(desk.sources, policy, plan, desk.clock.now(), desk.lookout), at=desk.clock.now()
+            await observe(desk.sources, policy, plan, desk.clock.now(), desk.reader), at=desk.clock.now()
         )
         await lease.renew()
         _, records = await desk.journal.story(remediation.id)
@@ -61,9 +61,9 @@ class Verifier:
         data = {"observation": to_data(observation), "outcome": judged.outcome.value, "detail": judged.detail}
         if judged.outcome is Outcome.PENDING:
             pause = min(SLOWEST_SECONDS, max(self._look_seconds, (now - written_at) / PATIENCE))
-            await lease.note(KIND, data, next_at=now + pause)
+            await lease.append_record(KIND, data, next_at=now + pause)
             return
-        await lease.note(KIND, data)
+        await lease.append_record(KIND, data)
         await self._close(lease, plan, judged)
 
     async def _close(self, lease: Lease, plan: Plan, judged: Verdict) -> None:

@@ -84,7 +84,7 @@ class Tools:
     keys: Mapping[str, Key] = field(default_factory=dict)
     """Origin → the key that may go there, and nowhere else."""
     sql: Session | None = None
-    ask: Callable[[Query], Awaitable[Fact[bool]]] | None = None
+    query: Callable[[Query], Awaitable[Fact[bool]]] | None = None
 
 
 class Executor:
@@ -126,7 +126,9 @@ class Executor:
                 results.append(sent)
         return _sum(results)
 
-    async def find_out(self, plan: Plan, progress: Progress | None = None, lease_until: float = 0.0) -> SendOutcome:
+    async def check_outcome(
+        self, plan: Plan, progress: Progress | None = None, lease_until: float = 0.0
+    ) -> SendOutcome:
         """Whether an earlier write of this plan arrived: ALREADY_DONE, CHANGED (it did not), or UNKNOWN.
 
         A plan with steps that leave no mark goes on after the last one that has begun; one of which none has begun was
@@ -196,7 +198,7 @@ class Executor:
             return None
         if asked.result is SendResult.REFUSED:
             asked = replace(asked, was_sent=False)
-        return await self._look(step, asked) if asked.result in {SendResult.CHANGED, SendResult.REFUSED} else asked
+        return await self._read_back(step, asked) if asked.result in {SendResult.CHANGED, SendResult.REFUSED} else asked
 
     async def _judge_pods(self, step: PatchStep | CreateStep, answered: SendOutcome) -> SendOutcome:
         """The answer, or HELD when its warnings mean that the namespace would refuse new pods."""
@@ -215,9 +217,9 @@ class Executor:
     async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> SendOutcome:
         """Whether the check is true by data collected after the step before it began."""
         since = progress.begun_at(index - 1) if progress is not None and index else None
-        if since is None or self._tools.ask is None:
+        if since is None or self._tools.query is None:
             return SendOutcome(SendResult.STOPPED, "nobody can tell when the step before was sent")
-        fact = await self._tools.ask(Query(step.promql, step.collectors, step.max_age_seconds))
+        fact = await self._tools.query(Query(step.promql, step.collectors, step.max_age_seconds))
         if fact.value and fact.collected_at is not None and fact.collected_at > since:
             return SendOutcome(SendResult.ALREADY_DONE, f"{step.promql} is true")
         problem = fact.problem or ("is false" if fact.value is False else "no collection since the step before")
@@ -265,14 +267,14 @@ class Executor:
             sent = await send_creation(self._api, step, seconds, is_dry_run=False)
         else:
             return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
-        return await self._look(step, sent) if sent.result in {SendResult.CHANGED, SendResult.REFUSED} else sent
+        return await self._read_back(step, sent) if sent.result in {SendResult.CHANGED, SendResult.REFUSED} else sent
 
     def _require_lease(self, lease_until: float) -> None:
         """Raises FenceLostError when the claim could run out before a request is answered."""
         if self._clock.now() + self._timeout_seconds > lease_until:
             raise FenceLostError("the lease would run out before the write is answered")
 
-    async def _look(self, step: Step, refused: SendOutcome) -> SendOutcome:
+    async def _read_back(self, step: Step, refused: SendOutcome) -> SendOutcome:
         """The refusal, unless the object carries the operation id: then the step is done, whatever the answer said."""
         try:
             is_done = await self._is_done(step)

@@ -210,7 +210,7 @@ class SelfTest:
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()
 
-    async def ask(self, policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
+    async def prove_limits(self, policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
         """The proof for the target's namespace under this policy file; waits while the file is new, not for long."""
         if target not in _own_targets(policy):
             return NOT_NEEDED
@@ -239,7 +239,7 @@ class SelfTest:
         places = acting_targets(policy_set) if api is not None else {}
         proofs: dict[str, Fact[bool]] = {}
 
-        async def keep(limited: SelfTestApi, namespace: str) -> None:
+        async def store_proof(limited: SelfTestApi, namespace: str) -> None:
             proof = await prove(limited, changes_of(policy_set, namespace), self._timeout_seconds)
             now = self._clock.now()
             proofs[namespace] = Fact(proof.value, SOURCE, proof.problem, None if proof.value is None else now)
@@ -247,7 +247,7 @@ class SelfTest:
         if api is not None:
             async with asyncio.TaskGroup() as group:
                 for namespace in places:
-                    group.create_task(keep(api, namespace), name=f"self_test.{namespace}")
+                    group.create_task(store_proof(api, namespace), name=f"self_test.{namespace}")
         is_known = all(proof.value is not None for proof in proofs.values())
         self._store(policy_set, proofs)
         telemetry.see_downgrades(downgrades(policy_set, self._proofs))
@@ -259,7 +259,7 @@ class SelfTest:
         for namespace, proof in proofs.items():
             before = self._proofs.get(namespace)
             if before is None or (before.value, before.problem) != (proof.value, proof.problem):
-                _tell(namespace, proof)
+                _log_proof(namespace, proof)
         self._proofs = {
             namespace: earlier.get(namespace, proof) if proof.value is None else proof
             for namespace, proof in proofs.items()
@@ -278,7 +278,7 @@ def downgrades(policy_set: PolicySet, proofs: Mapping[str, Fact[bool]]) -> Mappi
     return found
 
 
-def _tell(namespace: str, proof: Fact[bool]) -> None:
+def _log_proof(namespace: str, proof: Fact[bool]) -> None:
     """One log line for a proof that is new, or differs from the one before."""
     if proof.value is None:
         get_logger().warning("self_test.unanswered", namespace=namespace, problem=proof.problem)

@@ -57,11 +57,11 @@ class _Mutes:
         """
         given_up = threading.Event()
         try:
-            await asyncio.to_thread(self._look, items, given_up)
+            await asyncio.to_thread(self._read_items, items, given_up)
         finally:
             given_up.set()
 
-    def _look(self, items: list[Any], given_up: threading.Event) -> None:
+    def _read_items(self, items: list[Any], given_up: threading.Event) -> None:
         """Keeps the silences that are in force and are for the alert, or may be."""
         for item in items:
             if given_up.is_set():
@@ -98,25 +98,25 @@ class Alertmanager:
         mutes = _Mutes(alert)
         failures: list[BackendError] = []
 
-        async def ask(what: str, params: Mapping[str, str], take: Take) -> None:
+        async def read(what: str, params: Mapping[str, str], take: Take) -> None:
             try:
-                await self._ask(what, params, take)
+                await self._request(what, params, take)
             except BackendError as error:
                 failures.append(error)
             except (KeyError, TypeError, AttributeError) as error:
                 failures.append(PermanentError(Reason.MALFORMED, f"not an answer of Alertmanager: {error!r}"))
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(ask("silences", {}, mutes.take_silences), name="mutes.silences")
+            group.create_task(read("silences", {}, mutes.take_silences), name="mutes.silences")
             wanted = {"filter": f"alertname={quote(alert.name)}"}
-            group.create_task(ask("alerts", wanted, mutes.take_alerts), name="mutes.alerts")
+            group.create_task(read("alerts", wanted, mutes.take_alerts), name="mutes.alerts")
         if failures:
             raise failures[0]
         if mutes.unreadable and not mutes.found:
             raise PermanentError(Reason.MALFORMED, "; ".join(mutes.unreadable[:MAX_UNREADABLE]))
         return tuple(dict.fromkeys(mutes.found))
 
-    async def _ask(self, what: str, params: Mapping[str, str], take: Take) -> None:
+    async def _request(self, what: str, params: Mapping[str, str], take: Take) -> None:
         """Reads a list of the API. It has no parameter for the state, so it may hold thousands of expired silences."""
         call = Call(
             f"{self.url}/{what}",

@@ -27,5 +27,5 @@ async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -
 
 async def asked(sources: FactSources, query: Query) -> Fact[bool]:
     """A PromQL question under the deadline."""
-    answer = await bounded(query.promql, sources.timeout_seconds, sources.prometheus.ask(query))
+    answer = await bounded(query.promql, sources.timeout_seconds, sources.prometheus.query(query))
     return answer.value if answer.value is not None else Fact(None, query.promql, answer.problem)

@@ -27,32 +27,32 @@ MAX_TEXT = 500
 SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 
 
-async def gather(lookout: ActionFactReader, target: Target, pod: str | None = None) -> dict[str, Any]:
+async def gather(reader: ActionFactReader, target: Target, pod: str | None = None) -> dict[str, Any]:
     """The evidence about a target, or first about one pod of it; never raises BackendError.
 
-    Takes at most `lookout.timeout_seconds`, and says what is missing when that is not enough.
+    Takes at most `reader.timeout_seconds`, and says what is missing when that is not enough.
     The last probes stand in the record of the decision, with every other fact.
     """
     data: dict[str, Any] = {"target": target.key}
     try:
-        async with asyncio.timeout(lookout.timeout_seconds):
-            if target.kind == "Deployment" and lookout.api is not None:
-                data |= await _of_pods(lookout, target, pod)
-            if lookout.database is not None:
-                data["sessions"] = await _sessions(lookout)
+        async with asyncio.timeout(reader.timeout_seconds):
+            if target.kind == "Deployment" and reader.api is not None:
+                data |= await _of_pods(reader, target, pod)
+            if reader.database is not None:
+                data["sessions"] = await _sessions(reader)
     except TimeoutError:
-        data["problem"] = f"not complete within {lookout.timeout_seconds:g} s"
+        data["problem"] = f"not complete within {reader.timeout_seconds:g} s"
     return data
 
 
-async def _of_pods(lookout: ActionFactReader, target: Target, first: str | None) -> dict[str, Any]:
+async def _of_pods(reader: ActionFactReader, target: Target, first: str | None) -> dict[str, Any]:
     """The pods that are about to go, what their containers said before they died, and the Events about them.
 
     The Events about the target are asked for at once: the API server keeps them in no cache and takes its time.
     """
     async with asyncio.TaskGroup() as group:
-        own = group.create_task(_events(lookout, target.namespace, target.name), name="evidence.events")
-        asked = group.create_task(_pods(lookout, target), name="evidence.pods")
+        own = group.create_task(_events(reader, target.namespace, target.name), name="evidence.events")
+        asked = group.create_task(_pods(reader, target), name="evidence.pods")
         found = await asked
         if isinstance(found, str):
             return {"problem": found, "events": [remove_secrets(text)[:MAX_TEXT] for text in _newest([await own])]}
@@ -61,8 +61,8 @@ async def _of_pods(lookout: ActionFactReader, target: Target, first: str | None)
         logs, events = {}, [own]
         for pod in chosen:
             name = str(pod["metadata"]["name"])
-            logs[name] = group.create_task(_last_words(lookout, target.namespace, pod), name="evidence.log")
-            events.append(group.create_task(_events(lookout, target.namespace, name), name="evidence.events"))
+            logs[name] = group.create_task(_last_words(reader, target.namespace, pod), name="evidence.log")
+            events.append(group.create_task(_events(reader, target.namespace, name), name="evidence.events"))
     texts = {name: task.result() for name, task in logs.items()}
     lines = _newest(task.result() for task in events)
     # In a thread: known values are looked for in many forms.
@@ -80,10 +80,10 @@ def _redacted(
     }
 
 
-async def _pods(lookout: ActionFactReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
+async def _pods(reader: ActionFactReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
     """The target's pods, or why they cannot be had."""
     try:
-        return await lookout.pods(target)
+        return await reader.pods(target)
     except BackendError as error:
         return f"{error.reason.value}: {error}"[:MAX_TEXT]
 
@@ -128,9 +128,9 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _last_words(lookout: ActionFactReader, namespace: str, pod: Mapping[str, Any]) -> str:
+async def _last_words(reader: ActionFactReader, namespace: str, pod: Mapping[str, Any]) -> str:
     """The end of the log of the container before this one, or why there is none."""
-    logs: TextReader | None = lookout.logs
+    logs: TextReader | None = reader.logs
     if logs is None:
         return ""
     if not any(each.get("restartCount") for each in (pod.get("status") or {}).get("containerStatuses") or ()):
@@ -138,7 +138,7 @@ async def _last_words(lookout: ActionFactReader, namespace: str, pod: Mapping[st
     query = {"previous": "true", "tailLines": "50", "limitBytes": str(ASKED_LOG_BYTES)}
     try:
         text = await logs.text(
-            pod_log_path(namespace, pod["metadata"]["name"]), timeout_seconds=lookout.timeout_seconds, query=query
+            pod_log_path(namespace, pod["metadata"]["name"]), timeout_seconds=reader.timeout_seconds, query=query
         )
     except BackendError as error:
         return f"({error.reason.value}: {error})"
@@ -146,10 +146,10 @@ async def _last_words(lookout: ActionFactReader, namespace: str, pod: Mapping[st
     return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
 
 
-async def _events(lookout: ActionFactReader, namespace: str, name: str) -> list[tuple[str, str]]:
+async def _events(reader: ActionFactReader, namespace: str, name: str) -> list[tuple[str, str]]:
     """The Events (core/v1) about objects of this name: when, and one line each."""
     try:
-        items = await lookout.read_all(events_path(namespace), fields=f"involvedObject.name={name}")
+        items = await reader.read_all(events_path(namespace), fields=f"involvedObject.name={name}")
     except BackendError as error:
         return [("", f"({error.reason.value}: {error})")]
     return [
@@ -168,12 +168,12 @@ def _newest(lists: Iterable[list[tuple[str, str]]]) -> list[str]:
     return [line for _, line in found[:MAX_EVENTS]]
 
 
-async def _sessions(lookout: ActionFactReader) -> Any:
+async def _sessions(reader: ActionFactReader) -> Any:
     """Sessions that idle in a transaction for a minute or more: who holds them and for how long, never their text."""
-    if lookout.database is None:
+    if reader.database is None:
         return None
     try:
-        rows = await lookout.database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=lookout.timeout_seconds)
+        rows = await reader.database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=reader.timeout_seconds)
     except BackendError as error:
         return f"({error.reason.value}: {error})"[:MAX_TEXT]
     return [[str(row["application_name"])[:64], round(float(row["idle_seconds"]))] for row in rows[:MAX_SESSIONS]]

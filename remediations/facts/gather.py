@@ -33,7 +33,7 @@ async def gather_facts(
     """
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(ask_all(sources, policy, policy_set, alert), name="facts.answers")
-        looked = group.create_task(_look(sources, policy, target), name="facts.target")
+        looked = group.create_task(_read_target(sources, policy, target), name="facts.target")
     answers, seen = asked.result(), looked.result()
     for witness in policy.witnesses:
         if witness.kind in KUBELET:
@@ -41,7 +41,7 @@ async def gather_facts(
     return _facts(answers, seen, has_orchestrator=sources.cluster is not None)
 
 
-async def _look(sources: FactSources, policy: Policy, target: Target) -> Seen:
+async def _read_target(sources: FactSources, policy: Policy, target: Target) -> Seen:
     """What the cluster says about the target."""
     if sources.cluster is None:
         return unseen("no orchestrator is configured")
@@ -117,17 +117,17 @@ class GatheredFacts:
     """All but the pauses and our own start."""
     kept: Evidence | None
     """Evidence, where it could be looked for before anything was decided."""
-    lookout: ActionFactReader
+    reader: ActionFactReader
     """Where more evidence is looked for."""
 
-    async def keep(self, plan: Plan) -> Evidence:
+    async def collect_evidence(self, plan: Plan) -> Evidence:
         """Evidence for this plan."""
-        return await _keep(self.lookout, plan.target, plan.expected.get("pod"))
+        return await _collect_evidence(self.reader, plan.target, plan.expected.get("pod"))
 
 
 async def gather(
     sources: FactSources,
-    lookout: ActionFactReader,
+    reader: ActionFactReader,
     policies: tuple[Policy, PolicySet],
     remediation: Remediation,
     now: float,
@@ -138,24 +138,24 @@ async def gather(
     """
     policy, policy_set = policies
     target = remediation.target
-    sources, lookout = _afresh(sources, lookout)
+    sources, reader = _afresh(sources, reader)
     async with asyncio.TaskGroup() as group:
         facts = group.create_task(gather_facts(sources, policy, policy_set, target, remediation.alert), name="facts")
-        sights = group.create_task(look(lookout, policy, target, now), name="sights")
+        sights = group.create_task(read_action_facts(reader, policy, target, now), name="sights")
         is_early = policy.mode is Mode.AUTO and not remediation.reason and Need.PODS not in _needs(policy)
-        early = group.create_task(_keep(lookout, target, None), name="evidence") if is_early else None
+        early = group.create_task(_collect_evidence(reader, target, None), name="evidence") if is_early else None
     kept = None if early is None else early.result()
-    return GatheredFacts(replace(facts.result(), sights=sights.result()), kept, lookout)
+    return GatheredFacts(replace(facts.result(), sights=sights.result()), kept, reader)
 
 
-async def look(lookout: ActionFactReader, policy: Policy, target: Target, now: float) -> ActionFacts:
+async def read_action_facts(reader: ActionFactReader, policy: Policy, target: Target, now: float) -> ActionFacts:
     """What the actions of the policy, its rungs included, need to know beside the facts."""
     rungs = _rungs(policy)
     needs = _needs(policy)
     if not needs or target not in {item for rung in rungs for item in rung.targets}:
         return ActionFacts()
     idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
-    return await lookout.look(needs, target, now, float(idle))
+    return await reader.read_facts(needs, target, now, float(idle))
 
 
 def _rungs(policy: Policy) -> list[Policy]:
@@ -169,13 +169,13 @@ def _needs(policy: Policy) -> frozenset[Need]:
     return frozenset(need for spec in specs for need in spec.needs)
 
 
-def _afresh(sources: FactSources, lookout: ActionFactReader) -> tuple[FactSources, ActionFactReader]:
+def _afresh(sources: FactSources, reader: ActionFactReader) -> tuple[FactSources, ActionFactReader]:
     """The same for one decision: both read the cluster through one memory, which begins empty."""
     if sources.cluster is None:
-        return sources, lookout
-    reader, api = sources.cluster.once()
-    return replace(sources, cluster=reader), lookout if lookout.api is None else replace(lookout, api=api)
+        return sources, reader
+    cluster, api = sources.cluster.once()
+    return replace(sources, cluster=cluster), reader if reader.api is None else replace(reader, api=api)
 
 
-async def _keep(lookout: ActionFactReader, target: Target, pod: str | None) -> Evidence:
-    return Evidence(target, pod, await evidence.gather(lookout, target, pod))
+async def _collect_evidence(reader: ActionFactReader, target: Target, pod: str | None) -> Evidence:
+    return Evidence(target, pod, await evidence.gather(reader, target, pod))

@@ -44,13 +44,13 @@ class _ObservedAnswers:
 
 
 async def observe(
-    sources: FactSources, policy: Policy, plan: Plan, at: float, lookout: ActionFactReader = NOWHERE
+    sources: FactSources, policy: Policy, plan: Plan, at: float, reader: ActionFactReader = NOWHERE
 ) -> Observation:
     """Asks the policy's two queries and the part of the cluster that the plan changes; `at` is now, Unix seconds."""
     answers = _ObservedAnswers()
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_queries(sources, policy, answers), name="observation.queries")
-        group.create_task(_ask_cluster(sources, plan, answers, lookout), name="observation.cluster")
+        group.create_task(_ask_cluster(sources, plan, answers, reader), name="observation.cluster")
     return Observation(at, **{item.name: getattr(answers, item.name) for item in fields(answers)})
 
 
@@ -59,14 +59,14 @@ async def _ask_queries(sources: FactSources, policy: Policy, answers: _ObservedA
     answers.condition = await asked(sources, policy.condition)
 
 
-async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswers, lookout: ActionFactReader) -> None:
+async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswers, reader: ActionFactReader) -> None:
     """The Deployment, or the autoscalers, whichever the plan expects to change."""
     cluster, target = sources.cluster, plan.target
     effect = plan.expected.get("effect")
     if effect == CALLED:
         return
     if effect in ASKED:
-        answers.effect, answers.kept = await _effect(sources, plan, lookout)
+        answers.effect, answers.kept = await _effect(sources, plan, reader)
         return
     try:
         place, scalers_place = deployment_location(target), autoscalers_path(target.namespace)
@@ -81,9 +81,9 @@ async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswe
         answers.workload = await bounded(place, sources.timeout_seconds, cluster.rollout(target))
 
 
-async def _effect(sources: FactSources, plan: Plan, lookout: ActionFactReader) -> tuple[Fact[bool], Fact[bool]]:
+async def _effect(sources: FactSources, plan: Plan, reader: ActionFactReader) -> tuple[Fact[bool], Fact[bool]]:
     """Whether the effect is complete, and whether it still stands, asked under the deadline."""
-    asked_for = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(lookout, plan))
+    asked_for = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(reader, plan))
     found = asked_for.value
     if found is None or found.value is None:
         lost: Fact[bool] = Fact(None, asked_for.source, asked_for.problem if found is None else found.problem)

@@ -83,7 +83,7 @@ class PrometheusClient:
         )
         return _samples(answer.require_ok().json())
 
-    async def ask(self, query: Query) -> Fact[bool]:
+    async def query(self, query: Query) -> Fact[bool]:
         """The answer to a policy's question, unknown unless it is single, fresh and a number.
 
         The age is asked before the value, so the value is at least as new as the age says.

@@ -54,15 +54,15 @@ async def _ask_condition(sources: FactSources, query: Query, answers: Answers) -
 async def _ask_queries(sources: FactSources, policy: Policy, policy_set: PolicySet, answers: Answers) -> None:
     """Everything else that Prometheus is asked, at the same time."""
 
-    async def keep(place: dict[str, Fact[bool]], name: str, query: Query) -> None:
+    async def collect(place: dict[str, Fact[bool]], name: str, query: Query) -> None:
         place[name] = await asked(sources, query)
 
     async with asyncio.TaskGroup() as group:
         for name in policy.dependencies:
             query = policy_set.dependencies[name]
-            group.create_task(keep(answers.dependencies, name, query), name=f"fact.dependency.{name}")
+            group.create_task(collect(answers.dependencies, name, query), name=f"fact.dependency.{name}")
         for name, query in policy_set.locks.items():
-            group.create_task(keep(answers.locks, name, query), name=f"fact.lock.{name}")
+            group.create_task(collect(answers.locks, name, query), name=f"fact.lock.{name}")
         for guard in policy.guards:
             group.create_task(_ask_custom(sources, guard, answers), name=f"fact.custom.{guard.name}")
         if policy.connections is not None:

@@ -17,7 +17,7 @@ from remediations.facts.kubernetes.reader import ClusterReader
 class QueryApi(Protocol):
     """What answers PromQL; remediations.facts.prometheus.PrometheusClient, or a fake."""
 
-    async def ask(self, query: Query) -> Fact[bool]:
+    async def query(self, query: Query) -> Fact[bool]:
         """The answer, unknown unless it is single, fresh and a number; never raises BackendError."""
         ...
 

@@ -195,18 +195,18 @@ class Server:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         """GET /-/ready: 200 while the journal can be written; what else is wrong stands on further lines."""
-        await self.look()
+        await self.check_journal()
         first = "ready" if self._is_ready else "the journal cannot be written"
         lines = (first, *self._parts.warnings())
         return web.Response(text="".join(f"{line}\n" for line in lines), status=200 if self._is_ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         """GET /metrics."""
-        await self.look()
+        await self.check_journal()
         body, content_type = build.render(self._parts.telemetry.registry, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def look(self) -> None:
+    async def check_journal(self) -> None:
         """Brings the journal's standing up to date, at most once in JOURNAL_CHECK_SECONDS."""
         async with self._standing_lock:
             now = self._parts.clock.monotonic()
@@ -216,7 +216,7 @@ class Server:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     sizes = await journal.sizes()
-                    await journal.check()
+                    await journal.check_integrity()
                     counts = await journal.counts()
                     pauses = await journal.pauses(self._parts.clock.now())
                     is_paused = bool(await asyncio.to_thread(read_pauses, self._parts.pause_file, pauses))

@@ -57,7 +57,7 @@ class DecisionsApi:
         """Adds every route."""
         app.router.add_post(f"{ROOT}/plan", answered(self._plan))
         app.router.add_get(f"{ROOT}/remediations/{{id}}/replay", answered(self._replay))
-        app.router.add_post(f"{ROOT}/check-config", answered(self._check))
+        app.router.add_post(f"{ROOT}/check-config", answered(self._check_policies))
 
     async def _plan(self, request: web.Request) -> web.Response:
         """POST /api/v1/plan: the decision about each policy and target that the payload's firing alerts belong to."""
@@ -76,7 +76,7 @@ class DecisionsApi:
         told = await replay(self.journal, request.match_info["id"])
         return as_json({"is_same": all(item["is_same"] for item in told), "decisions": told})
 
-    async def _check(self, request: web.Request) -> web.Response:
+    async def _check_policies(self, request: web.Request) -> web.Response:
         """POST /api/v1/check-config: of the files that the program uses, or of the text of a policy file."""
         body = await read_object(request, _CheckBody, MAX_POLICY_BYTES)
         async with self._one:

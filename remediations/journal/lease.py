@@ -88,11 +88,11 @@ class Lease:
         self._claim = replace(self._claim, remediation=after, lease_until=until)
         self.is_released = releases
 
-    async def note(self, kind: str, data: Mapping[str, Any], *, next_at: float | None = None) -> None:
+    async def append_record(self, kind: str, data: Mapping[str, Any], *, next_at: float | None = None) -> None:
         """Appends a record; with `next_at` gives the lease back until then, else makes it last its full time."""
         now = self._clock.now()
         until, record = now + self._ttl_seconds, Record(now, kind, self.remediation.state, data)
-        await self._journal.note(self._claim, now, record, next_at=next_at, lease_until=until)
+        await self._journal.append_record(self._claim, now, record, next_at=next_at, lease_until=until)
         self._claim = replace(self._claim, lease_until=until)
         self.is_released = next_at is not None
 

@@ -128,7 +128,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def take_over(self) -> int:
+    async def release_orphaned_claims(self) -> int:
         """Ends the claims of processes that have died, so that nobody waits for their leases; returns how many.
 
         Ends none while another process that has called this still lives. Call it once, before the first claim.
@@ -151,7 +151,7 @@ class Journal(Protocol):
         """Moves on from `expected` state by state, with a record of each, in one transaction: all of it or nothing."""
         ...
 
-    async def note(
+    async def append_record(
         self,
         claim: Claim,
         now: float,
@@ -241,7 +241,7 @@ class Journal(Protocol):
         """How many remediations are in each state."""
         ...
 
-    async def forget(self, before: float) -> int:
+    async def prune(self, before: float) -> int:
         """Removes remediations that closed before then (Unix seconds), with their stories; returns how many.
 
         What was quarantined and done by people before goes too. `before` must lie at least a day back: decisions look
@@ -253,6 +253,6 @@ class Journal(Protocol):
         """What the journal takes on the disk; None where it is no file."""
         ...
 
-    async def check(self) -> None:
+    async def check_integrity(self) -> None:
         """Writes something that nobody reads, to prove that the journal can be written; raises JournalError."""
         ...

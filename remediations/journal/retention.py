@@ -27,7 +27,7 @@ async def forget_old(journal: Journal, clock: Clock, keep_days: float, stop: asy
 async def forget_once(journal: Journal, clock: Clock, keep_days: float) -> None:
     """One removal; a journal that fails is logged and tried again at the next."""
     try:
-        number = await journal.forget(clock.now() - keep_days * DAY_SECONDS)
+        number = await journal.prune(clock.now() - keep_days * DAY_SECONDS)
     except JournalError as error:
         get_logger().warning("journal.kept", problem=str(error))
         return

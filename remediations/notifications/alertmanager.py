@@ -1,4 +1,4 @@
-"""Keeps every member of an Alertmanager cluster told of what is planned, done or held.
+"""Announces to every member of an Alertmanager cluster what is planned, done or held.
 
 Level-triggered: there is one table of the alerts that stand, and each member is sent what it has not heard yet, again
 from time to time so that it does not end by itself, and once more with its end. Members do not tell each other of
@@ -79,12 +79,12 @@ class Announcer:
         self._table: dict[Labels, _ActiveAnnouncement] = {}
         self._owned: dict[str, set[Labels]] = {}
 
-    def put(self, told: Timeline) -> None:
+    def enqueue(self, timeline: Timeline) -> None:
         """Makes the table say what is true of a remediation now."""
-        name = told.remediation.id
+        name = timeline.remediation.id
         wanted = {
             item.labels: item
-            for item in announce(told, self._settings.announce_labels, self._settings.announce_seconds)
+            for item in announce(timeline, self._settings.announce_labels, self._settings.announce_seconds)
         }
         if name not in self._owned and (not wanted or len(self._owned) >= MAX_OWNERS):
             return
@@ -92,7 +92,7 @@ class Announcer:
             self._end(labels, name)
         for labels, standing in wanted.items():
             self._stand(labels, standing, name)
-        if not told.is_closed:
+        if not timeline.is_closed:
             self._owned[name] = set(wanted)
         for member in self._members:
             member.wake.set()

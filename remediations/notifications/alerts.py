@@ -33,30 +33,30 @@ class AnnouncedAlert:
     ends_at: float | None = None
 
 
-def announce(told: Timeline, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[AnnouncedAlert, ...]:
+def announce(timeline: Timeline, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[AnnouncedAlert, ...]:
     """The alerts that a remediation causes now.
 
     An action is to be seen for `least_seconds` although its remediation closes sooner: Alertmanager says nothing of an
     alert that has ended before its group was due.
     """
-    if told.policy is None or not told.moments:
+    if timeline.policy is None or not timeline.moments:
         return ()
-    closed_at = told.remediation.updated_at if told.is_closed else None
+    closed_at = timeline.remediation.updated_at if timeline.is_closed else None
     found: list[AnnouncedAlert] = []
-    acted = next((moment for moment in told.moments if moment.kind is MilestoneKind.ACTED), None)
-    last = told.moments[-1]
+    acted = next((moment for moment in timeline.moments if moment.kind is MilestoneKind.ACTED), None)
+    last = timeline.moments[-1]
     if acted is not None:
         ends_at = None if closed_at is None else max(closed_at, acted.at + least_seconds)
-        found.append(_standing(told, told.policy, acted, extra_labels, ends_at))
+        found.append(_announced_alert(timeline, timeline.policy, acted, extra_labels, ends_at))
     if last.kind in {MilestoneKind.HELD, MilestoneKind.PLANNED} and closed_at is None:
-        found.append(_standing(told, told.policy, last, extra_labels, None))
-    elif last.kind is MilestoneKind.PLANNED and closed_at is not None and told.policy.mode in QUIET_MODES:
-        found.append(_standing(told, told.policy, last, extra_labels, closed_at + least_seconds))
+        found.append(_announced_alert(timeline, timeline.policy, last, extra_labels, None))
+    elif last.kind is MilestoneKind.PLANNED and closed_at is not None and timeline.policy.mode in QUIET_MODES:
+        found.append(_announced_alert(timeline, timeline.policy, last, extra_labels, closed_at + least_seconds))
     return tuple(found)
 
 
-def _standing(
-    told: Timeline, policy: Policy, moment: Milestone, extra_labels: Mapping[str, str], ends_at: float | None
+def _announced_alert(
+    timeline: Timeline, policy: Policy, moment: Milestone, extra_labels: Mapping[str, str], ends_at: float | None
 ) -> AnnouncedAlert:
     """One alert about one moment."""
     name = {MilestoneKind.ACTED: ACTED, MilestoneKind.HELD: HELD}.get(moment.kind, PLANNED)
@@ -69,15 +69,15 @@ def _standing(
         "mode": policy.mode.value,
         "reason": moment.reason,
     }
-    if told.is_listed:
-        target = told.remediation.target
+    if timeline.is_listed:
+        target = timeline.remediation.target
         labels |= {"namespace": target.namespace, "kind": target.kind, "name": target.name}
-    return AnnouncedAlert(tuple(sorted(labels.items())), _annotations(told, policy, moment), moment.at, ends_at)
+    return AnnouncedAlert(tuple(sorted(labels.items())), _annotations(timeline, policy, moment), moment.at, ends_at)
 
 
-def _annotations(told: Timeline, policy: Policy, moment: Milestone) -> dict[str, str]:
+def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[str, str]:
     """What, why, and how to stop it."""
-    remediation = told.remediation
+    remediation = timeline.remediation
     target, alert = harmless(remediation.target.key, SHORT), harmless(remediation.alert.name, SHORT)
     return {
         "summary": f"{_verb(moment, policy)} by policy {policy.name} on {target}",

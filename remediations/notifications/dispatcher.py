@@ -1,8 +1,8 @@
-"""Follows what the engine does and has it told to people; it never keeps the engine waiting.
+"""Forwards what the engine did to the notifiers, without ever blocking the engine.
 
-The engine only names a remediation that it has worked on. What is told is read from the journal, so nothing that was
-decided before a crash is lost: after a start the remediations of the last minutes are told again, and whoever tells
-them makes the same thing twice look like once.
+The engine only names a remediation that it has worked on. The dispatcher reads its records from the journal, so a crash
+loses nothing: after a start it sends the remediations of the last minutes again, and the notifiers make sure that a
+repeated milestone appears once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import CLOSED, Remediation, State
 from remediations.core.policies.policy import PolicySet
 from remediations.journal.port import Journal
-from remediations.notifications.timeline import Timeline, tell
+from remediations.notifications.timeline import Timeline, make_timeline
 
 LOOK_BACK_SECONDS = 900.0
 CATCH_UP = 200
@@ -31,28 +31,28 @@ FAILURE_SECONDS = 2.0
 class Notifier(Protocol):
     """What tells people in one way."""
 
-    def put(self, told: Timeline) -> None:
+    def enqueue(self, timeline: Timeline) -> None:
         """Takes over what is true of a remediation now; must not block."""
         ...
 
 
 class Dispatcher:
-    """Hears of remediations from the engine, reads their stories, and hands them to the tellers."""
+    """Hears of remediations from the engine, reads their stories, and hands them to the notifiers."""
 
     def __init__(
-        self, journal: Journal, policies: Callable[[], PolicySet], clock: Clock, tellers: Iterable[Notifier]
+        self, journal: Journal, policies: Callable[[], PolicySet], clock: Clock, notifiers: Iterable[Notifier]
     ) -> None:
         self._journal = journal
         self._policies = policies
         self._clock = clock
-        self._tellers = tuple(tellers)
+        self._tellers = tuple(notifiers)
         self._known: dict[str, tuple[State, str]] = {}
         self._urgent: dict[str, None] = {}
         self._waiting: dict[str, None] = {}
         self._is_behind = True
         self._wake = asyncio.Event()
 
-    def heed(self, remediation: Remediation) -> None:
+    def notify(self, remediation: Remediation) -> None:
         """Notes that the engine has worked on it. Does nothing else, and nothing where nobody listens."""
         stage = _stage(remediation)
         if not self._tellers or self._known.get(remediation.id) == stage:
@@ -78,7 +78,7 @@ class Dispatcher:
             try:
                 await self._tell_waiting()
             except JournalError as error:
-                get_logger().warning("herald.delayed", problem=str(error))
+                get_logger().warning("notifications.delayed", problem=str(error))
                 await self._clock.sleep(FAILURE_SECONDS)
                 continue
             await self._wake.wait()
@@ -88,7 +88,7 @@ class Dispatcher:
         if self._is_behind:
             await self._catch_up()
         while place := self._urgent or self._waiting:
-            # Taken out first: what is named again while it is read is told again.
+            # Taken out first: what is named again while it is read is sent again.
             name = next(iter(place))
             del place[name]
             try:
@@ -99,16 +99,16 @@ class Dispatcher:
             await self._clock.sleep(PAUSE_SECONDS if place is self._waiting else 0.0)
 
     async def _tell_one(self, name: str) -> None:
-        """Hands one story to every teller."""
+        """Hands one story to every notifier."""
         try:
             remediation, records = await self._journal.story(name)
         except KeyError:
             return
         if remediation.state in CLOSED:
             self._known.pop(name, None)
-        told = tell(remediation, self._policies().named(remediation.policy), records)
-        for teller in self._tellers:
-            teller.put(told)
+        timeline = make_timeline(remediation, self._policies().named(remediation.policy), records)
+        for notifier in self._tellers:
+            notifier.enqueue(timeline)
 
     async def _catch_up(self) -> None:
         """Queues what is open or has closed within the last minutes."""

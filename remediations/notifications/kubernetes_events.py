@@ -63,21 +63,21 @@ class Note:
     at: float
 
 
-def notes(told: Timeline, instance: str) -> Iterator[Note]:
+def notes(timeline: Timeline, instance: str) -> Iterator[Note]:
     """The Events of a remediation; none in mode observe, and none about an object that no policy lists."""
-    remediation, policy = told.remediation, told.policy
-    if policy is None or policy.mode is Mode.OBSERVE or not told.is_listed:
+    remediation, policy = timeline.remediation, timeline.policy
+    if policy is None or policy.mode is Mode.OBSERVE or not timeline.is_listed:
         return
     if remediation.target.kind not in API_VERSIONS:
         return
-    for number, moment in enumerate(told.moments):
+    for number, moment in enumerate(timeline.moments):
         name = f"{remediation.target.name[:200]}.{remediation.id}.{number}"
-        yield Note(name, remediation.target.namespace, _body(told, moment, name, instance), moment.at)
+        yield Note(name, remediation.target.namespace, _body(timeline, moment, name, instance), moment.at)
 
 
-def _body(told: Timeline, moment: Milestone, name: str, instance: str) -> JsonObject:
+def _body(timeline: Timeline, moment: Milestone, name: str, instance: str) -> JsonObject:
     """An Event of core/v1, in the form that every kubectl shows."""
-    remediation, target = told.remediation, told.remediation.target
+    remediation, target = timeline.remediation, timeline.remediation.target
     at = datetime.fromtimestamp(moment.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     involved = {
         "apiVersion": API_VERSIONS[target.kind],
@@ -94,10 +94,10 @@ def _body(told: Timeline, moment: Milestone, name: str, instance: str) -> JsonOb
             "namespace": target.namespace,
             "annotations": {"controlcore.io/remediation-id": remediation.id},
         },
-        "involvedObject": involved | ({"uid": told.uid} if told.uid else {}),
+        "involvedObject": involved | ({"uid": timeline.uid} if timeline.uid else {}),
         "type": "Warning" if is_warning else "Normal",
         "reason": REASONS[moment.kind],
-        "message": _message(told, moment),
+        "message": _message(timeline, moment),
         "action": moment.kind.value,
         "count": 1,
         "firstTimestamp": at,
@@ -108,15 +108,15 @@ def _body(told: Timeline, moment: Milestone, name: str, instance: str) -> JsonOb
     }
 
 
-def _message(told: Timeline, moment: Milestone) -> str:
+def _message(timeline: Timeline, moment: Milestone) -> str:
     """Which remediation, in which mode, why."""
-    mode = "" if told.policy is None else f" (mode {told.policy.mode.value})"
+    mode = "" if timeline.policy is None else f" (mode {timeline.policy.mode.value})"
     why = f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason
-    return f"remediation {told.remediation.id}, policy {told.remediation.policy}{mode}: {why}"[:MAX_MESSAGE]
+    return f"remediation {timeline.remediation.id}, policy {timeline.remediation.policy}{mode}: {why}"[:MAX_MESSAGE]
 
 
 class EventWriter:
-    """Writes the Events of every remediation that it is told of."""
+    """Writes the Events of every remediation that it is timeline of."""
 
     def __init__(
         self, api: Creator, clock: Clock, telemetry: Telemetry, *, timeout_seconds: float, instance: str
@@ -131,10 +131,10 @@ class EventWriter:
         self._wake = asyncio.Event()
         self._is_failing = False
 
-    def put(self, told: Timeline) -> None:
+    def enqueue(self, timeline: Timeline) -> None:
         """Takes the Events that have not been written, as far as they are not about long ago."""
         since = self._clock.now() - LATE_SECONDS
-        for note in notes(told, self._instance):
+        for note in notes(timeline, self._instance):
             if note.name in self._known or note.at < since:
                 continue
             if len(self._waiting) >= MAX_WAITING:

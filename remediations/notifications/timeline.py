@@ -1,4 +1,4 @@
-"""What people are told of a remediation: the moments that matter, read from its records in the journal.
+"""What people are timeline of a remediation: the moments that matter, read from its records in the journal.
 
 The same records give the same moments in the same order, so whoever tells them after a crash tells the same.
 """
@@ -49,7 +49,7 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One remediation as it is told now. `policy` None: it is not in the policy file any more."""
+    """One remediation as it is timeline now. `policy` None: it is not in the policy file any more."""
 
     remediation: Remediation
     policy: Policy | None
@@ -68,7 +68,7 @@ class Timeline:
         return self.remediation.state in CLOSED
 
 
-def tell(remediation: Remediation, policy: Policy | None, records: Sequence[Record]) -> Timeline:
+def make_timeline(remediation: Remediation, policy: Policy | None, records: Sequence[Record]) -> Timeline:
     """The remediation with its moments, oldest first; what is said again right afterwards stands once."""
     moments: list[Milestone] = []
     for moment in _moments(records):

@@ -73,14 +73,16 @@ class ChangeContract(Opening):
 
     async def test_note_appends_and_keeps_state_and_lease(self, journal: Journal) -> None:
         claim = await self.bring_to(journal, State.VERIFYING)
-        await journal.note(claim, T0 + 1, Record(T0 + 1, "verification", State.VERIFYING, {"outcome": "pending"}))
+        await journal.append_record(
+            claim, T0 + 1, Record(T0 + 1, "verification", State.VERIFYING, {"outcome": "pending"})
+        )
         remediation, records = await journal.story(claim.remediation.id)
         assert (remediation.state, remediation.lease_until) == (State.VERIFYING, claim.lease_until)
         assert records[-1].data == {"outcome": "pending"}
 
     async def test_note_with_a_time_releases_until_then(self, journal: Journal) -> None:
         claim = await self.bring_to(journal, State.VERIFYING)
-        await journal.note(claim, T0, Record(T0, "verification", State.VERIFYING), next_at=T0 + 2)
+        await journal.append_record(claim, T0, Record(T0, "verification", State.VERIFYING), next_at=T0 + 2)
         assert await journal.claim("two", T0 + 1, 10) is None
         assert (await self.claim(journal, T0 + 2, "two")).remediation.state is State.VERIFYING
 
@@ -117,7 +119,7 @@ class ChangeContract(Opening):
         claim = await self.bring_to(journal, State.CLAIMED)
         moved = await journal.advance(claim, State.CLAIMED, State.PLANNED, T0 + 5, change(lease_until=T0 + 15))
         assert moved.lease_until == T0 + 15
-        await journal.note(claim, T0 + 14, change().record, lease_until=T0 + 24)
+        await journal.append_record(claim, T0 + 14, change().record, lease_until=T0 + 24)
         assert await journal.claim("two", T0 + 23, 10) is None
         assert await journal.claim("two", T0 + 24, 10) is not None
 

@@ -74,7 +74,7 @@ class ClaimContract(Opening):
         before = await journal.story(old.remediation.id)
         for attempt in (
             journal.advance(old, State.CLAIMED, State.PLANNED, T0 + 10, change()),
-            journal.note(old, T0 + 10, change().record),
+            journal.append_record(old, T0 + 10, change().record),
             journal.renew(old, T0 + 10, 10),
         ):
             with pytest.raises(FenceLostError):
@@ -88,20 +88,20 @@ class ClaimContract(Opening):
         with pytest.raises(FenceLostError):
             await journal.advance(claim, State.CLAIMED, State.PLANNED, T0 + 10, change())
         with pytest.raises(FenceLostError):
-            await journal.note(claim, T0 + 10, change().record)
+            await journal.append_record(claim, T0 + 10, change().record)
 
     async def test_released_claim_changes_nothing(self, journal: Journal) -> None:
         claim = await self.bring_to(journal, State.CLAIMED)
         await journal.advance(claim, State.CLAIMED, State.HELD, T0, change(releases=True))
         with pytest.raises(FenceLostError):
-            await journal.note(claim, T0 + 1, change().record)
+            await journal.append_record(claim, T0 + 1, change().record)
 
     async def test_closing_releases(self, journal: Journal) -> None:
         claim = await self.bring_to(journal, State.VERIFYING)
         closed = await journal.advance(claim, State.VERIFYING, State.SUCCEEDED, T0, change())
         assert closed.lease_until is None
         with pytest.raises(FenceLostError):
-            await journal.note(claim, T0 + 1, change().record)
+            await journal.append_record(claim, T0 + 1, change().record)
 
     async def test_second_remediation_in_flight_on_a_target_is_refused(self, journal: Journal) -> None:
         await self.begin(journal, match("restart-api"), match("scale-api"))
@@ -134,11 +134,11 @@ class ClaimContract(Opening):
 
     async def test_claims_of_a_process_that_ended_are_taken_over_at_once(self, tmp_path: Path) -> None:
         async with self.open(tmp_path / "journal") as journal:
-            await journal.take_over()
+            await journal.release_orphaned_claims()
             await self.begin(journal)
             old = await self.claim(journal)
         async with self.open(tmp_path / "journal") as journal:
-            assert await journal.take_over() == 1
+            assert await journal.release_orphaned_claims() == 1
             new = await self.claim(journal, T0 + 1, "two")
             assert (new.remediation.id, new.fence > old.fence) == (old.remediation.id, True)
 
@@ -146,10 +146,10 @@ class ClaimContract(Opening):
         async with AsyncExitStack() as stack:
             one = await stack.enter_async_context(self.open(tmp_path / "journal"))
             two = await stack.enter_async_context(self.open(tmp_path / "journal"))
-            await one.take_over()
+            await one.release_orphaned_claims()
             await self.begin(one)
             claim = await self.claim(one)
-            assert await two.take_over() == 0
+            assert await two.release_orphaned_claims() == 0
             assert await two.claim("two", T0 + 1, 10) is None
             await one.advance(claim, State.CLAIMED, State.PLANNED, T0 + 1, change())
 
@@ -157,6 +157,6 @@ class ClaimContract(Opening):
         """Should whoever held it live after all."""
         await self.begin(journal)
         old = await self.claim(journal)
-        assert await journal.take_over() == 1
+        assert await journal.release_orphaned_claims() == 1
         with pytest.raises(FenceLostError):
             await journal.advance(old, State.CLAIMED, State.PLANNED, T0 + 1, change())

@@ -115,8 +115,8 @@ class QuestionContract(Opening):
         await journal.append(delivery(match("a"), match("b"), quarantined=(Quarantined("p", "r"),)))
         claim = await self.claim(journal)
         await journal.advance(claim, State.CLAIMED, State.NOT_NEEDED, T0 + 5, change())
-        assert await journal.forget(T0 + 5) == 0
-        assert await journal.forget(T0 + 86400) == 1
+        assert await journal.prune(T0 + 5) == 0
+        assert await journal.prune(T0 + 86400) == 1
         assert [item.policy for item in await journal.listing()] == ["b"]
         assert (await journal.counts())[State.QUARANTINED] == 0
         with pytest.raises(KeyError):
@@ -125,8 +125,8 @@ class QuestionContract(Opening):
     async def test_check_succeeds_and_changes_nothing_that_is_read(self, journal: Journal) -> None:
         await self.begin(journal)
         before = await journal.listing()
-        await journal.check()
-        await journal.check()
+        await journal.check_integrity()
+        await journal.check_integrity()
         assert await journal.listing() == before
 
     async def test_two_openings_at_once_share_claims_and_rules(self, tmp_path: Path) -> None:

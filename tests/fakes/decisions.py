@@ -194,4 +194,4 @@ def a_request(**changes: Any) -> GuardInput:
 def ask(name: str, **changes: Any) -> GuardOutcome:
     """One guard's answer."""
     (spec,) = [spec for spec in GUARDS if spec.name == name]
-    return spec.ask(a_request(**changes))
+    return spec.evaluate(a_request(**changes))

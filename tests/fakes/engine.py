@@ -104,7 +104,7 @@ class World:
     telemetry: Telemetry
     proof: Fact[bool] = LIMITED
     """What the self-test has found."""
-    heed: Callable[[Remediation], None] = lambda _remediation: None
+    notify: Callable[[Remediation], None] = lambda _remediation: None
     alertmanager: SilenceApi | None = None
     product: Caller | None = None
     """Whom the steps that are HTTP calls reach."""
@@ -123,7 +123,7 @@ class World:
         )
         product = self.product if fuse is None or self.product is None else MortalWeb(self.product, fuse)
         executor = Executor(self.cluster, self.clock, 3.0, Tools(product)) if has_cluster else None
-        return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS), self.heed))
+        return Engine(EngineParts(desk, executor, WorkerSettings(lease_seconds=LEASE_SECONDS), self.notify))
 
     async def _prove(self, _policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
         return self.proof

@@ -88,7 +88,8 @@ async def running(folder: Path, journal: Any = None, warnings: tuple[str, ...] =
 
         parts = ServerDependencies(
             journal or real, a_policy_set, TokenCredentials((token,), clock), telemetry, clock,
-            lambda: woken.append(""), *looking(real, clock, folder, live), warnings=lambda: warnings, roles=Roles(settings, (token,)),
+            lambda: woken.append(""), *looking(real, clock, folder, live), warnings=lambda: warnings,
+            roles=Roles(settings, (token,)),
         )  # fmt: skip
         application = Server(parts).application()
         async with (

@@ -10,7 +10,7 @@ from chassis.errors import BackendError
 from chassis.http.client import Call, Response
 from remediations.core.model.remediation import Record, State
 from remediations.core.policies.policy import Policy
-from remediations.notifications.timeline import Timeline, tell
+from remediations.notifications.timeline import Timeline, make_timeline
 from tests.fakes.decisions import NOW, a_remediation, restart_policy
 
 FACTS = {"workload": {"value": {"uid": "uid-1"}}}
@@ -40,7 +40,7 @@ REPAIRED = (a_hold(0), an_act(5), a_write(6), a_verdict(30))
 def told(*records: Record, policy: Policy | None = None, **changes: Any) -> Timeline:
     """A remediation with these records; it stands where the last of them left it."""
     values = {"state": records[-1].state, "updated_at": records[-1].at, **changes}
-    return tell(a_remediation(**values), policy or restart_policy(), records)
+    return make_timeline(a_remediation(**values), policy or restart_policy(), records)
 
 
 class Alertmanagers:

@@ -24,7 +24,7 @@ class FakePrometheus:
     hangs: bool = False
     numbers: Mapping[str, float] = field(default_factory=dict)
 
-    async def ask(self, query: Query) -> Fact[bool]:
+    async def query(self, query: Query) -> Fact[bool]:
         if self.hangs:
             await asyncio.Event().wait()
         answer = self.answers.get(query.promql)

@@ -53,11 +53,11 @@ class SlowNetwork:
                 far = socket.create_connection(self._upstream)
                 self._sockets.append(far)
                 for ends in ((near, far), (far, near)):
-                    self._threads.append(threading.Thread(target=_carry, args=ends))
+                    self._threads.append(threading.Thread(target=_process, args=ends))
                     self._threads[-1].start()
 
 
-def _carry(source: socket.socket, goal: socket.socket) -> None:
+def _process(source: socket.socket, goal: socket.socket) -> None:
     """Moves bytes one way, late, until the end."""
     with suppress(OSError):
         while piece := source.recv(65536):

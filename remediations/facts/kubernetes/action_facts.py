@@ -45,7 +45,7 @@ class ActionFactReader:
     timeout_seconds: float = 3.0
     logs: TextReader | None = None
 
-    async def look(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> ActionFacts:
+    async def read_facts(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> ActionFacts:
         """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""
         async with asyncio.TaskGroup() as group:
             asked = {

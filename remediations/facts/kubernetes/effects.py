@@ -25,47 +25,47 @@ class EffectState:
     """Whether what was written still stands; None where nothing stays that could be taken back."""
 
 
-async def ask_effect(lookout: ActionFactReader, plan: Plan) -> Fact[EffectState]:
+async def ask_effect(reader: ActionFactReader, plan: Plan) -> Fact[EffectState]:
     """How the plan's effect stands on the cluster; a failure to find out as a fact without value."""
     source = f"{plan.expected.get('effect')} of {plan.target.key}"
     try:
-        return Fact(await _ask(lookout, plan), source)
+        return Fact(await _read_effect(reader, plan), source)
     except BackendError as error:
         return Fact(None, source, f"{error.reason.value}: {error}")
 
 
-async def _ask(lookout: ActionFactReader, plan: Plan) -> EffectState:
+async def _read_effect(reader: ActionFactReader, plan: Plan) -> EffectState:
     """The answer; raises BackendError."""
     expected, namespace = plan.expected, plan.target.namespace
     match expected["effect"]:
         case "pod_gone":
-            return EffectState(await _is_replaced(lookout, plan))
+            return EffectState(await _is_replaced(reader, plan))
         case "job":
             path = resource_path("batch/v1", "jobs", namespace=namespace, name=expected["job"])
-            document = await lookout.read(path)
+            document = await reader.read(path)
             conditions = (document.get("status") or {}).get("conditions") or ()
             return EffectState(any(each["type"] == "Complete" and each["status"] == "True" for each in conditions))
         case "scaled_object":
             path = resource_path(KEDA, "scaledobjects", namespace=namespace, name=expected["scaled_object"])
-            document = await lookout.read(path)
+            document = await reader.read(path)
             with reading("ScaledObject"):
                 is_same = document["metadata"]["uid"] == expected["uid"]
                 bounds = {name: expected[name] for name in ("minReplicaCount", "maxReplicaCount") if name in expected}
                 is_kept = bool(is_same and bounds.items() <= document["spec"].items())
             return EffectState(is_kept, is_kept)
         case _:
-            workload = await _workload(lookout, plan)
+            workload = await _workload(reader, plan)
             is_kept = workload.uid == expected["uid"] and workload.replicas_desired == expected["replicas"]
             return EffectState(is_kept and workload.is_rolled_out, is_kept)
 
 
-async def _is_replaced(lookout: ActionFactReader, plan: Plan) -> bool:
+async def _is_replaced(reader: ActionFactReader, plan: Plan) -> bool:
     """Whether the evicted pod is gone or on its way out, and the Deployment has all its pods again without it.
 
     On a dead node the pod stays Terminating until the node is removed; it serves nobody, and another runs in its place.
     """
     try:
-        document = await lookout.read(pod_path(plan.target.namespace, plan.expected["pod"]))
+        document = await reader.read(pod_path(plan.target.namespace, plan.expected["pod"]))
     except BackendError as error:
         if error.reason is not Reason.MISSING:
             raise
@@ -73,12 +73,12 @@ async def _is_replaced(lookout: ActionFactReader, plan: Plan) -> bool:
         is_same = document["metadata"]["uid"] == plan.expected["pod_uid"]
         if is_same and not (is_ending(document) or is_over(document)):
             return False
-    workload = await _workload(lookout, plan)
+    workload = await _workload(reader, plan)
     return workload.uid == plan.expected["uid"] and workload.is_rolled_out
 
 
-async def _workload(lookout: ActionFactReader, plan: Plan) -> Workload:
+async def _workload(reader: ActionFactReader, plan: Plan) -> Workload:
     """The Deployment as it stands."""
-    if lookout.api is None:
+    if reader.api is None:
         raise PermanentError(Reason.MISSING, "no orchestrator is configured")
-    return await ClusterReader(lookout.api, lookout.timeout_seconds).rollout(plan.target)
+    return await ClusterReader(reader.api, reader.timeout_seconds).rollout(plan.target)

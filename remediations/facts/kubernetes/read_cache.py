@@ -37,14 +37,16 @@ class CachingApi:
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
-        found: JsonObject = await self._ask(("get", path), lambda: self._api.get(path, timeout_seconds=timeout_seconds))
+        found: JsonObject = await self._cached(
+            ("get", path), lambda: self._api.get(path, timeout_seconds=timeout_seconds)
+        )
         return found
 
     async def list(
         self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
     ) -> list[JsonObject]:
         """Every object of a collection."""
-        found: list[JsonObject] = await self._ask(
+        found: list[JsonObject] = await self._cached(
             ("list", path, label_selector or "", field_selector or ""),
             lambda: self._api.list(
                 path, timeout_seconds=timeout_seconds, label_selector=label_selector, field_selector=field_selector
@@ -52,7 +54,7 @@ class CachingApi:
         )
         return found
 
-    async def _ask(self, key: Key, question: Callable[[], Awaitable[Any]]) -> Any:
+    async def _cached(self, key: Key, question: Callable[[], Awaitable[Any]]) -> Any:
         """The answer, asked by whoever comes first. Who is cancelled while asking leaves it to the next."""
         answer = self._answers.setdefault(key, _CachedReply())
         async with answer.lock:

@@ -74,7 +74,7 @@ class _TargetReader:
             place = autoscalers_path(self._target.namespace)
         except BackendError as error:
             return Fact(None, "", f"{error.reason.value}: {error}")
-        return await self._ask(place, self._cluster.autoscalers)
+        return await self._read(place, self._cluster.autoscalers)
 
     async def workload(self) -> Seen:
         """The object, and what its template and selector lead to; without it nothing of that is known."""
@@ -84,8 +84,8 @@ class _TargetReader:
         except BackendError as error:
             return _unseen_at(self._target.key, f"{error.reason.value}: {error}")
         async with asyncio.TaskGroup() as group:
-            budgets = group.create_task(self._ask(budgets_place, self._cluster.all_budgets), name="fact.budgets")
-            document = await self._ask(place, self._cluster.deployment)
+            budgets = group.create_task(self._read(budgets_place, self._cluster.all_budgets), name="fact.budgets")
+            document = await self._read(place, self._cluster.deployment)
             seen = _unseen_at(place, document.problem or "not asked")
             if document.value is not None:
                 await self._follow(document.value, place, seen)
@@ -97,9 +97,9 @@ class _TargetReader:
         """What the object leads to, all at the same time."""
         cluster = self._cluster
         async with asyncio.TaskGroup() as group:
-            workload = group.create_task(self._ask(place, cluster.workload, document), name="fact.spec")
-            template = group.create_task(self._ask(place, cluster.template, document), name="fact.template")
-            changes = group.create_task(self._ask(place, cluster.changes, document), name="fact.changes")
+            workload = group.create_task(self._read(place, cluster.workload, document), name="fact.spec")
+            template = group.create_task(self._read(place, cluster.template, document), name="fact.template")
+            changes = group.create_task(self._read(place, cluster.changes, document), name="fact.changes")
             if _needs_pods(self._policy, document):
                 group.create_task(self._ask_pods(document, seen), name="fact.pods")
         seen.workload, seen.template, seen.changes = workload.result(), template.result(), changes.result()
@@ -107,14 +107,14 @@ class _TargetReader:
     async def _ask_pods(self, document: JsonObject, seen: Seen) -> None:
         """Whether a pod is ready, and how old they are."""
         place = pods_path(self._target.namespace)
-        answer = await self._ask(place, self._cluster.pod_summary, document)
+        answer = await self._read(place, self._cluster.pod_summary, document)
         if answer.value is None:
             seen.ready_pod = Fact(None, place, answer.problem)
             seen.pods = Fact(None, place, answer.problem)
             return
         seen.ready_pod, seen.pods = Fact(answer.value[0], place), Fact(answer.value[1], place)
 
-    async def _ask(self, place: str, question: Callable[..., Awaitable[T]], *more: object) -> Fact[T]:
+    async def _read(self, place: str, question: Callable[..., Awaitable[T]], *more: object) -> Fact[T]:
         """A question about the target, under what is left of the deadline."""
         left = max(0.05, self._until - asyncio.get_running_loop().time())
         return await bounded(place, left, question(self._target, *more))

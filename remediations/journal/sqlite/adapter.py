@@ -127,7 +127,7 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.write(work, is_durable=False)
 
-    async def take_over(self) -> int:
+    async def release_orphaned_claims(self) -> int:
         """Ends the claims of processes that have died; none while another one that serves this file lives."""
 
         def work(connection: sqlite3.Connection) -> int:
@@ -174,7 +174,7 @@ class SqliteJournal(SqliteAnswers):
 
         return await self._thread.write(work)
 
-    async def note(
+    async def append_record(
         self,
         claim: Claim,
         now: float,
@@ -238,7 +238,7 @@ class SqliteJournal(SqliteAnswers):
         rows = await self._select(sql.COUNTS)
         return dict.fromkeys(State, 0) | {State(row["state"]): int(row["number"]) for row in rows}
 
-    async def forget(self, before: float) -> int:
+    async def prune(self, before: float) -> int:
         """Removes what closed, was quarantined or was done by people before then; returns how many had closed."""
 
         def work(connection: sqlite3.Connection) -> int:
@@ -252,7 +252,7 @@ class SqliteJournal(SqliteAnswers):
         """What the file and its write-ahead log take on the disk."""
         return await self._thread.sizes()
 
-    async def check(self) -> None:
+    async def check_integrity(self) -> None:
         """Commits a row that nobody reads: a full or read-only disk shows only when something is really written."""
         await self._thread.write(lambda connection: connection.execute(sql.PROBE), is_new=True)
 

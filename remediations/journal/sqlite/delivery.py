@@ -21,7 +21,7 @@ WITHOUT_RESULT = frozenset({State.NOT_NEEDED.value, State.EXPIRED.value})
 """After these a second delivery is looked at again: nothing was done, and the condition may have come back since."""
 
 
-class Memory:
+class RecentAlerts:
     """The table `seen` during one delivery, inside the caller's transaction."""
 
     def __init__(self, connection: sqlite3.Connection, at: float, duplicate_seconds: float) -> None:
@@ -38,7 +38,7 @@ class Memory:
         self.duplicates += len(matches) - len(new)
         return new
 
-    def keep(self, matches: Sequence[Match], remediation: str) -> None:
+    def remember(self, matches: Sequence[Match], remediation: str) -> None:
         """Remembers what was stored, and with which remediation."""
         for match in matches:
             if match.content:
@@ -90,7 +90,7 @@ Key = tuple[str, Target]
 def store_delivery(connection: sqlite3.Connection, delivery: Delivery, ids: IdSource) -> Stored:
     """Opens, joins or marks remediations, and sets aside what could not be read, inside the caller's transaction."""
     at = delivery.received_at
-    memory = Memory(connection, at, delivery.duplicate_seconds)
+    memory = RecentAlerts(connection, at, delivery.duplicate_seconds)
     opened: list[str] = []
     joined: list[str] = []
     resolved: list[str] = []
@@ -98,19 +98,19 @@ def store_delivery(connection: sqlite3.Connection, delivery: Delivery, ids: IdSo
         found = _find(connection, policy, target)
         if found is not None:
             connection.execute(sql.JOIN, (found["id"],))
-            _tell(connection, found, "joined", matches, at)
+            _record_alerts(connection, found, "joined", matches, at)
             joined.append(found["id"])
-            memory.keep(matches, found["id"])
+            memory.remember(matches, found["id"])
             continue
         fresh = memory.fresh(matches)
         if fresh:
             opened.append(_open(connection, fresh, at, ids))
-            memory.keep(fresh, opened[-1])
+            memory.remember(fresh, opened[-1])
     for (policy, target), matches in _grouped(match for match in delivery.matches if not match.alert.is_firing).items():
         found = _find(connection, policy, target)
         if found is not None and found["id"] not in opened:
             connection.execute(sql.RESOLVE, (at, found["id"]))
-            _tell(connection, found, "resolved", matches, at)
+            _record_alerts(connection, found, "resolved", matches, at)
             resolved.append(found["id"])
         memory.lose(matches)
     memory.close()
@@ -169,7 +169,9 @@ def _alert_data(alert: Alert) -> dict[str, Any]:
     return {item.name: getattr(alert, item.name) for item in fields(alert)}
 
 
-def _tell(connection: sqlite3.Connection, found: sqlite3.Row, kind: str, matches: list[Match], at: float) -> None:
+def _record_alerts(
+    connection: sqlite3.Connection, found: sqlite3.Row, kind: str, matches: list[Match], at: float
+) -> None:
     """Appends what repeated or resolved alerts said."""
     alert = matches[0].alert
     data = {"fingerprint": alert.fingerprint, "starts_at": alert.starts_at, "alerts": len(matches)}

@@ -80,13 +80,13 @@ class Memory:
 @dataclass
 class Bench:
     api: KubernetesClient
-    lookout: ActionFactReader
+    reader: ActionFactReader
     executor: Executor
 
     async def plan(self, action: str, target: Target, **parameters: Any) -> Any:
         """What the action plans from the cluster as it is now."""
         spec, reader = ACTIONS[action], ClusterReader(self.api, 10.0)
-        sights = await self.lookout.look(spec.needs, target, SystemClock().now(), 600.0)
+        sights = await self.reader.read_facts(spec.needs, target, SystemClock().now(), 600.0)
         known: dict[str, Any] = {}
         if target.kind == "Deployment":
             document = await reader.deployment(target)
@@ -125,16 +125,16 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     made = await bench.plan("evict_pod", target)
     assert made.expected["pod_uid"] == pod["metadata"]["uid"]
     assert (await bench.executor.dry_run(made)).result is SendResult.DONE
-    assert (await ask_effect(bench.lookout, made)).value == EffectState(is_complete=False)
-    assert (await bench.executor.find_out(made)).result is SendResult.CHANGED
+    assert (await ask_effect(bench.reader, made)).value == EffectState(is_complete=False)
+    assert (await bench.executor.check_outcome(made)).result is SendResult.CHANGED
 
     assert (await bench.write(made)).result is SendResult.DONE
     # While the pod of that uid is still ending, the API accepts its eviction once more and nothing more happens.
     assert (await bench.write(made)).result in {SendResult.DONE, SendResult.ALREADY_DONE}
     await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
-    assert (await bench.executor.find_out(made)).result is SendResult.ALREADY_DONE
+    assert (await bench.executor.check_outcome(made)).result is SendResult.ALREADY_DONE
     async with asyncio.timeout(scaled(30)):
-        while not (await ask_effect(bench.lookout, made)).value.is_complete:  # noqa: ASYNC110 - the API has no event for it
+        while not (await ask_effect(bench.reader, made)).value.is_complete:  # noqa: ASYNC110 - the API has no event for it
             await asyncio.sleep(0.1)
     assert len(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")) == 3
 
@@ -167,7 +167,7 @@ async def test_backup_job_is_created_once_with_the_template_that_no_plan_holds(c
     (job,) = cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
     assert job["metadata"]["labels"]["kind"] == "backup"
     assert job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "planted-secret"
-    assert (await ask_effect(bench.lookout, made)).value.is_kept is None
+    assert (await ask_effect(bench.reader, made)).value.is_kept is None
 
 
 @pytest.mark.timeout(150)
@@ -226,11 +226,11 @@ async def test_second_bouncer_is_cleared_only_after_the_canary_of_the_first(prod
 
     memory = Memory()
     async with HttpClient.opened() as http:
-        executor = Executor(None, SystemClock(), 10.0, Tools(http, ask=ask))
+        executor = Executor(None, SystemClock(), 10.0, Tools(http, query=ask))
         assert (await executor.write(plan, 0.0, memory)).result is SendResult.WAITING
         first, second = [repr(await asyncio.to_thread(counted, product, name)) for name in BOUNCERS]
         assert ("'cache_clear': 1" in first, "'cache_clear': 1" in second) == (True, False)
         answers[0] = Fact(True, "canary", "", SystemClock().now() + 1)
-        assert (await executor.find_out(plan, memory, 0.0)).result is SendResult.DONE
+        assert (await executor.check_outcome(plan, memory, 0.0)).result is SendResult.DONE
     first, second = [repr(await asyncio.to_thread(counted, product, name)) for name in BOUNCERS]
     assert ("'cache_clear': 1" in first, "'cache_clear': 1" in second) == (True, True)

@@ -91,7 +91,7 @@ async def test_silence_is_seen_and_a_hold_is_announced_with_the_password(
         await http.send(Call(f"{url}/silences", 5.0, method="POST", headers=HEADER, json=SILENCE))
         (muted,) = await Alertmanager(http, settings).mutes(an_alert())
         announcer = Announcer(http, settings, SystemClock(), telemetry)
-        announcer.put(told(a_hold(0)))
+        announcer.enqueue(told(a_hold(0)))
         sender = asyncio.create_task(announcer.run())
         try:
             for _ in range(200):

@@ -154,8 +154,8 @@ async def test_answer_without_a_dead_remote_read_is_none(generation: Generation,
         async with HttpClient.opened() as http:
             asked = PrometheusClient(http, settings, SystemClock())
             guard = await asked.has_samples(CustomGuard("g", "absent_here", HoldIf.NONEMPTY, "r"))
-            answer = await asked.ask(Query("count(absent_here) or vector(0)", (), 60.0))
-            constant = await asked.ask(Query("vector(1)", (), 60.0))
+            answer = await asked.query(Query("count(absent_here) or vector(0)", (), 60.0))
+            constant = await asked.query(Query("vector(1)", (), 60.0))
     assert (guard.value, answer.value, constant.value) == (None, None, True)
     assert "the answer is partial" in guard.problem
 
@@ -167,5 +167,5 @@ async def test_hint_about_a_metrics_name_leaves_the_answer_whole(generation: Gen
     with server:
         async with HttpClient.opened() as http:
             asked = PrometheusClient(http, PrometheusSettings(url=server.url, timeout_seconds=20.0), SystemClock())
-            fact = await asked.ask(Query("count(rate(up[1m])) or vector(1)", (), 60.0))
+            fact = await asked.query(Query("count(rate(up[1m])) or vector(1)", (), 60.0))
     assert (fact.value, fact.problem) == (True, "")

@@ -66,8 +66,8 @@ class Bench:
         return found
 
     async def plan(self) -> Plan | GuardOutcome:
-        lookout = ActionFactReader(None, self.session, 3.0)
-        sights = await lookout.look(frozenset({Need.IDLE_SESSIONS}), DATABASE, 0.0, 60.0)
+        reader = ActionFactReader(None, self.session, 3.0)
+        sights = await reader.read_facts(frozenset({Need.IDLE_SESSIONS}), DATABASE, 0.0, 60.0)
         spec = ACTIONS["terminate_idle_sessions"]
         return spec.plan(ActionInput(DATABASE, {"idle_seconds": 60, "most": 5}, facts(sights=sights), "op-1"))
 

@@ -150,27 +150,27 @@ async def test_lease_that_could_end_during_the_write_forbids_it(executor, cluste
 async def test_looking_finds_an_earlier_write(executor, clock):
     await executor.write(restart_plan(), clock.now() + 10)
 
-    assert (await executor.find_out(restart_plan())).result is SendResult.ALREADY_DONE
+    assert (await executor.check_outcome(restart_plan())).result is SendResult.ALREADY_DONE
 
 
 async def test_looking_finds_that_nothing_was_written(executor):
-    assert (await executor.find_out(restart_plan())).result is SendResult.CHANGED
+    assert (await executor.check_outcome(restart_plan())).result is SendResult.CHANGED
 
 
 async def test_write_of_another_operation_is_not_taken_for_ours(executor, clock):
     await executor.write(restart_plan("op-0"), clock.now() + 10)
 
-    assert (await executor.find_out(restart_plan("op-1"))).result is SendResult.CHANGED
+    assert (await executor.check_outcome(restart_plan("op-1"))).result is SendResult.CHANGED
 
 
 async def test_looking_at_an_object_that_is_gone_finds_nothing_written(executor, cluster):
     del cluster.objects[DEPLOYMENT]
 
-    assert (await executor.find_out(restart_plan())).result is SendResult.CHANGED
+    assert (await executor.check_outcome(restart_plan())).result is SendResult.CHANGED
 
 
 @pytest.mark.parametrize("error", [TransientError(Reason.TIMEOUT, "?"), PermanentError(Reason.PERMISSION, "403")])
 async def test_looking_without_an_answer_is_unknown(executor, cluster, error):
     cluster.before = raising(error, ("get",))
 
-    assert (await executor.find_out(restart_plan())).result is SendResult.UNKNOWN
+    assert (await executor.check_outcome(restart_plan())).result is SendResult.UNKNOWN

@@ -175,19 +175,19 @@ async def test_question_waits_for_the_first_answer(telemetry):
     policy_set = a_policy_set()
     test._policies = lambda: policy_set
     async with running(test, telemetry):
-        assert (await test.ask(restart_policy(), policy_set, API)).value is True
+        assert (await test.prove_limits(restart_policy(), policy_set, API)).value is True
 
 
 async def test_question_before_anything_is_known_is_unknown_in_time():
-    fact = await a_test(Server(), seconds=0.01).ask(restart_policy(), a_policy_set(), API)
+    fact = await a_test(Server(), seconds=0.01).prove_limits(restart_policy(), a_policy_set(), API)
     assert (fact.value, fact.problem) == (None, "not answered within 0.01 s")
 
 
 async def test_question_that_needs_no_proof_does_not_wait():
     test = a_test(None)
-    assert (await test.ask(restart_policy(mode=Mode.DRY_RUN), a_policy_set(), API)).problem == "not needed"
-    assert (await test.ask(restart_policy(), a_policy_set(), API)).problem == "no orchestrator is configured"
-    assert (await test.ask(OPAL, a_policy_set(), OPAL.targets[0])).problem == "not needed"
+    assert (await test.prove_limits(restart_policy(mode=Mode.DRY_RUN), a_policy_set(), API)).problem == "not needed"
+    assert (await test.prove_limits(restart_policy(), a_policy_set(), API)).problem == "no orchestrator is configured"
+    assert (await test.prove_limits(OPAL, a_policy_set(), OPAL.targets[0])).problem == "not needed"
 
 
 async def test_other_policies_need_a_proof_of_their_own(telemetry):
@@ -197,9 +197,9 @@ async def test_other_policies_need_a_proof_of_their_own(telemetry):
     server = Server()
     test = a_test(server, lambda: current[0])
     async with running(test, telemetry):
-        assert (await test.ask(restart_policy(), old, API)).value is True
+        assert (await test.prove_limits(restart_policy(), old, API)).value is True
         current[0], server.answer = new, None
-        assert (await test.ask(restart_policy(), new, API)).value is False
+        assert (await test.prove_limits(restart_policy(), new, API)).value is False
 
 
 async def test_it_is_repeated_in_its_rhythm(telemetry):
@@ -207,9 +207,9 @@ async def test_it_is_repeated_in_its_rhythm(telemetry):
     server = Server()
     test = a_test(server, lambda: policy_set, repeat_seconds=0.01)
     async with running(test, telemetry):
-        await test.ask(restart_policy(), policy_set, API)
+        await test.prove_limits(restart_policy(), policy_set, API)
         server.answer = NOT_FOUND
-        while (await test.ask(restart_policy(), policy_set, API)).value is True:
+        while (await test.prove_limits(restart_policy(), policy_set, API)).value is True:
             await a_round(test)
 
 
@@ -218,9 +218,9 @@ async def test_unknown_is_asked_again_soon(telemetry):
     server = Server(answer=SILENT)
     test = a_test(server, lambda: policy_set, retry_seconds=0.01)
     async with running(test, telemetry):
-        assert (await test.ask(restart_policy(), policy_set, API)).value is None
+        assert (await test.prove_limits(restart_policy(), policy_set, API)).value is None
         server.answer = REFUSED
-        while (await test.ask(restart_policy(), policy_set, API)).value is None:
+        while (await test.prove_limits(restart_policy(), policy_set, API)).value is None:
             await a_round(test)
 
 
@@ -230,9 +230,9 @@ async def test_silence_does_not_undo_a_proof_until_that_is_old(telemetry):
     assert await test.prove_all(telemetry) is True
     server.answer = SILENT
     assert await test.prove_all(telemetry) is False
-    assert (await test.ask(restart_policy(), policy_set, API)).value is True
+    assert (await test.prove_limits(restart_policy(), policy_set, API)).value is True
     clock.jump(VALID_SECONDS + 1)
-    assert (await test.ask(restart_policy(), policy_set, API)).value is None
+    assert (await test.prove_limits(restart_policy(), policy_set, API)).value is None
 
 
 @pytest.mark.parametrize(("answer", "shown"), [(REFUSED, 0.0), (NOT_FOUND, 1.0), (SILENT, None)])

@@ -61,12 +61,12 @@ async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
 
 async def test_evidence_that_cannot_be_had_is_noted_and_stops_nothing():
     cluster = a_sick_cluster("x")
-    lookout = ActionFactReader(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
-    assert "permission" in json.dumps((await gather(lookout, API))["previous_logs"])
+    reader = ActionFactReader(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
+    assert "permission" in json.dumps((await gather(reader, API))["previous_logs"])
     about = {"name": "one", "namespace": NAMESPACE}
     event = {"metadata": about, "involvedObject": {"name": NAME}, "type": "Warning", "reason": "Unhealthy"}
     cluster.objects = {f"/api/v1/namespaces/{NAMESPACE}/events/one": event}
-    found = await gather(lookout, API)
+    found = await gather(reader, API)
     assert found["problem"].startswith("missing")
     assert "Unhealthy" in found["events"][0], "what was had is kept all the same"
 

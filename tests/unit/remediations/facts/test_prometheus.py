@@ -63,7 +63,7 @@ async def test_fresh_single_answer_is_believed_and_dated_by_its_oldest_collector
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1))})
 
     async with asking(upstream, clock) as client:
-        fact = await client.ask(QUERY)
+        fact = await client.query(QUERY)
 
     assert (fact.value, fact.problem) == (True, "")
     assert fact.collected_at == pytest.approx(clock.now() - 7)
@@ -75,7 +75,7 @@ async def test_zero_is_false():
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=2), QUERY.promql: vector(({}, 0))})
 
     async with asking(upstream, clock) as client:
-        assert (await client.ask(QUERY)).value is False
+        assert (await client.query(QUERY)).value is False
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_answer_that_is_not_one_number_is_unknown(answer, problem):
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=2), QUERY.promql: answer})
 
     async with asking(upstream, clock) as client:
-        fact = await client.ask(QUERY)
+        fact = await client.query(QUERY)
 
     assert fact.value is None
     assert problem in fact.problem
@@ -104,7 +104,7 @@ async def test_stale_data_is_unknown_whatever_the_sample_says():
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=61), QUERY.promql: vector(({}, 1))})
 
     async with asking(upstream, clock) as client:
-        fact = await client.ask(QUERY)
+        fact = await client.query(QUERY)
 
     assert fact.value is None
     assert fact.problem == "collected 61.0 s ago, more than 60 s"
@@ -116,7 +116,7 @@ async def test_collector_that_is_not_known_makes_the_answer_unknown():
     upstream = Upstream({FRESHNESS: fresh(clock, api=2), QUERY.promql: vector(({}, 1))})
 
     async with asking(upstream, clock) as client:
-        fact = await client.ask(QUERY)
+        fact = await client.query(QUERY)
 
     assert (fact.value, fact.problem) == (None, "no collection is known of: postgres")
 
@@ -129,7 +129,7 @@ async def test_oldest_of_several_exporters_counts():
     upstream = Upstream({FRESHNESS: ages, "x": vector(({}, 1))})
 
     async with asking(upstream, clock) as client:
-        assert (await client.ask(Query("x", ("api",)))).value is None
+        assert (await client.query(Query("x", ("api",)))).value is None
 
 
 async def test_collection_in_the_far_future_is_unknown():
@@ -138,13 +138,13 @@ async def test_collection_in_the_far_future_is_unknown():
     upstream = Upstream({FRESHNESS: fresh(clock, api=-3600), "x": vector(({}, 1))})
 
     async with asking(upstream, clock) as client:
-        assert (await client.ask(Query("x", ("api",)))).value is None
+        assert (await client.query(Query("x", ("api",)))).value is None
 
 
 @pytest.mark.parametrize(("status", "reason"), [(500, "http_5xx"), (401, "auth"), (422, "http_4xx")])
 async def test_refusal_is_unknown_with_its_reason(status, reason):
     async with asking(Upstream(status=status), ManualClock()) as client:
-        fact = await client.ask(QUERY)
+        fact = await client.query(QUERY)
 
     assert fact.value is None
     assert reason in fact.problem
@@ -154,7 +154,7 @@ async def test_prometheus_that_does_not_answer_is_unknown_in_time():
     upstream = Upstream(gate=asyncio.Event())
 
     async with asking(upstream, ManualClock(), timeout_seconds=0.1) as client:
-        fact = await client.ask(QUERY)
+        fact = await client.query(QUERY)
         upstream.gate.set()
 
     assert "timeout" in fact.problem
@@ -195,7 +195,7 @@ async def test_age_that_several_questions_share_is_asked_once_and_before_each_va
     other = Query("other", QUERY.collectors, 60.0)
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1)), "other": vector()})
     async with asking(upstream, clock) as prometheus, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(prometheus.ask(query)) for query in (QUERY, other)]
+        tasks = [group.create_task(prometheus.query(query)) for query in (QUERY, other)]
         facts = [await task for task in tasks]
     assert [fact.value for fact in facts] == [True, None]
     assert upstream.asked[0].startswith(FRESHNESS)
@@ -206,8 +206,8 @@ async def test_age_is_asked_again_by_the_next_question():
     clock = ManualClock()
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1))})
     async with asking(upstream, clock) as prometheus:
-        await prometheus.ask(QUERY)
-        await prometheus.ask(QUERY)
+        await prometheus.query(QUERY)
+        await prometheus.query(QUERY)
     assert len(upstream.asked) == 4
 
 
@@ -235,7 +235,7 @@ async def test_partial_answer_is_none(key, value):
         upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1))})
         upstream.answers[query] |= {key: value}
         async with asking(upstream, clock) as client:
-            facts = (await client.ask(QUERY), await client.measure(QUERY))
+            facts = (await client.query(QUERY), await client.measure(QUERY))
             guard = await client.has_samples(CustomGuard("g", QUERY.promql, HoldIf.NONEMPTY, "r", QUERY.collectors))
         for fact in (*facts, guard):
             assert fact.value is None
@@ -248,4 +248,4 @@ async def test_hint_of_the_engine_leaves_the_answer_whole(key, value):
     clock = ManualClock()
     upstream = Upstream({FRESHNESS: fresh(clock, api=2, postgres=7), QUERY.promql: vector(({}, 1)) | {key: value}})
     async with asking(upstream, clock) as client:
-        assert (await client.ask(QUERY)).value is True
+        assert (await client.query(QUERY)).value is True

@@ -30,7 +30,7 @@ async def test_what_closed_long_ago_is_forgotten_and_what_is_open_stays(tmp_path
 
 async def test_journal_that_fails_is_tried_again_later():
     class Broken:
-        async def forget(self, _before: float) -> int:
+        async def prune(self, _before: float) -> int:
             raise JournalError("the disk is full")
 
     await forget_once(Broken(), ManualClock(), 90)  # type: ignore[arg-type]

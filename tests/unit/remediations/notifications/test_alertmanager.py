@@ -32,7 +32,7 @@ class Stage:
         self.announcer = Announcer(self.web, settings, self.clock, telemetry)
 
     async def tell(self, *records, **changes) -> None:
-        self.announcer.put(told(*records, **changes))
+        self.announcer.enqueue(told(*records, **changes))
         await settle()
 
     async def pass_time(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
-from remediations.notifications import dispatcher as heralds
+from remediations.notifications import dispatcher as dispatcher_module
 from remediations.notifications.alerts import announce
 from remediations.notifications.dispatcher import Dispatcher
 from remediations.notifications.kubernetes_events import notes
@@ -29,7 +29,7 @@ class Listener:
         self.heard: list[Timeline] = []
         self._news = asyncio.Event()
 
-    def put(self, told: Timeline) -> None:
+    def enqueue(self, told: Timeline) -> None:
         self.heard.append(told)
         self._news.set()
 
@@ -48,11 +48,11 @@ class Hurried(ManualClock):
         await asyncio.sleep(0)
 
 
-def a_herald(world: World, listener: Listener, journal=None) -> Dispatcher:
+def a_dispatcher(world: World, listener: Listener, journal=None) -> Dispatcher:
     clock = Hurried(world.clock.now())
-    herald = Dispatcher(journal or world.journal, lambda: world.policy_set, clock, [listener])
-    world.heed = herald.heed
-    return herald
+    dispatcher = Dispatcher(journal or world.journal, lambda: world.policy_set, clock, [listener])
+    world.notify = dispatcher.notify
+    return dispatcher
 
 
 def reasons(told: Timeline) -> list[str]:
@@ -60,9 +60,9 @@ def reasons(told: Timeline) -> list[str]:
 
 
 @asynccontextmanager
-async def running(herald: Dispatcher):
+async def running(dispatcher: Dispatcher):
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(herald.run())
+        task = group.create_task(dispatcher.run())
         yield
         task.cancel()
 
@@ -75,7 +75,7 @@ async def world(tmp_path):
 
 async def test_repair_is_told_from_plan_to_proof(world: World):
     listener = Listener()
-    async with running(a_herald(world, listener)):
+    async with running(a_dispatcher(world, listener)):
         await world.deliver()
         await world.work(world.engine())
         told = await listener.until(lambda told: told.is_closed)
@@ -97,7 +97,7 @@ async def test_process_that_dies_at_any_point_leaves_nothing_untold(tmp_path_fac
             else:
                 break
             listener = Listener()
-            async with running(a_herald(world, listener)):
+            async with running(a_dispatcher(world, listener)):
                 await world.work(world.revive())
                 told = await listener.until(lambda told: told.is_closed)
             assert [moment.kind for moment in told.moments][-2:] == [MilestoneKind.ACTED, MilestoneKind.VERIFIED], (
@@ -114,7 +114,7 @@ async def test_what_a_dead_process_had_decided_is_told_after_the_start(world: Wo
     await world.deliver()
     await world.engine().turn("worker")
     listener = Listener()
-    async with running(a_herald(world, listener)):
+    async with running(a_dispatcher(world, listener)):
         told = await listener.until(lambda told: bool(told.moments))
     assert reasons(told) == ["dependency_down"]
 
@@ -123,11 +123,11 @@ async def test_what_closed_a_moment_ago_is_told_after_a_start_and_not_for_ever(w
     await world.deliver()
     await world.work(world.engine())
     listener = Listener()
-    async with running(a_herald(world, listener)):
+    async with running(a_dispatcher(world, listener)):
         told = await listener.until(lambda told: told.is_closed)
     assert reasons(told)[-1] == "succeeded"
-    await world.clock.advance(heralds.LOOK_BACK_SECONDS + 1)
-    late = a_herald(world, listener)
+    await world.clock.advance(dispatcher_module.LOOK_BACK_SECONDS + 1)
+    late = a_dispatcher(world, listener)
     await late._catch_up()
     assert (late._urgent, late._waiting) == ({}, {})
 
@@ -135,7 +135,7 @@ async def test_what_closed_a_moment_ago_is_told_after_a_start_and_not_for_ever(w
 async def test_hold_that_is_looked_at_again_is_told_once(world: World):
     world.prometheus.answers[POSTGRES] = False
     listener = Listener()
-    async with running(a_herald(world, listener)):
+    async with running(a_dispatcher(world, listener)):
         await world.deliver()
         engine = world.engine()
         await engine.turn("worker")
@@ -166,7 +166,7 @@ async def test_journal_that_fails_delays_and_loses_nothing(world: World):
             return await world.journal.story(name)
 
     listener = Listener()
-    async with running(a_herald(world, listener, Failing())):
+    async with running(a_dispatcher(world, listener, Failing())):
         await world.deliver()
         await world.work(world.engine())
         await listener.until(lambda told: told.remediation.state is State.SUCCEEDED)
@@ -181,25 +181,25 @@ async def test_write_is_told_before_the_holds_of_a_storm():
             return a_remediation(id=name), ()
 
     listener = Listener()
-    herald = Dispatcher(Stories(), a_policy_set, Hurried(NOW), [listener])
+    dispatcher = Dispatcher(Stories(), a_policy_set, Hurried(NOW), [listener])
     for number in range(3):
-        herald.heed(a_remediation(id=f"held-{number}", state=State.HELD, reason="storm"))
-    herald.heed(a_remediation(id="written", state=State.VERIFYING, reason="written"))
-    async with running(herald):
+        dispatcher.notify(a_remediation(id=f"held-{number}", state=State.HELD, reason="storm"))
+    dispatcher.notify(a_remediation(id="written", state=State.VERIFYING, reason="written"))
+    async with running(dispatcher):
         await listener.until(lambda told: told.remediation.id == "held-2")
     assert [told.remediation.id for told in listener.heard] == ["written", "held-0", "held-1", "held-2"]
 
 
 def test_nobody_listening_costs_nothing():
-    herald = Dispatcher(None, None, None, [])
-    herald.heed(a_remediation())
-    assert herald._waiting == herald._urgent == herald._known == {}
+    dispatcher = Dispatcher(None, None, None, [])
+    dispatcher.notify(a_remediation())
+    assert dispatcher._waiting == dispatcher._urgent == dispatcher._known == {}
 
 
 def test_more_than_can_be_remembered_is_read_from_the_journal(monkeypatch):
-    monkeypatch.setattr(heralds, "MAX_WAITING", 2)
-    herald = Dispatcher(None, None, None, [Listener()])
-    herald._is_behind = False
+    monkeypatch.setattr(dispatcher_module, "MAX_WAITING", 2)
+    dispatcher = Dispatcher(None, None, None, [Listener()])
+    dispatcher._is_behind = False
     for number in range(3):
-        herald.heed(a_remediation(id=str(number), state=State.HELD, reason="storm"))
-    assert (len(herald._waiting), herald._is_behind) == (2, True)
+        dispatcher.notify(a_remediation(id=str(number), state=State.HELD, reason="storm"))
+    assert (len(dispatcher._waiting), dispatcher._is_behind) == (2, True)

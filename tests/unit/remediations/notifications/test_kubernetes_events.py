@@ -69,7 +69,7 @@ async def stage():
 
 
 async def test_story_of_a_repair_is_four_events_about_the_target(stage: Stage):
-    stage.writer.put(told(*REPAIRED))
+    stage.writer.enqueue(told(*REPAIRED))
     await settle()
     assert stage.reasons() == [
         "RemediationHeld",
@@ -91,19 +91,19 @@ async def test_story_of_a_repair_is_four_events_about_the_target(stage: Stage):
 
 
 async def test_the_same_story_told_again_writes_nothing(stage: Stage):
-    stage.writer.put(told(a_hold(0)))
+    stage.writer.enqueue(told(a_hold(0)))
     await settle()
-    stage.writer.put(told(a_hold(0), a_hold(15)))
+    stage.writer.enqueue(told(a_hold(0), a_hold(15)))
     await settle()
     assert stage.cluster.calls == [("create", PLACE)]
 
 
 async def test_next_process_finds_its_events_there(stage: Stage):
-    stage.writer.put(told(a_hold(0)))
+    stage.writer.enqueue(told(a_hold(0)))
     await settle()
     another = stage.another()
     async with running(another):
-        another.put(told(a_hold(0), a_hold(9, "cooldown")))
+        another.enqueue(told(a_hold(0), a_hold(9, "cooldown")))
         await settle()
     assert stage.reasons() == ["RemediationHeld", "RemediationHeld"]
     assert (stage.count("created"), stage.count("failed")) == (2, 0)
@@ -111,7 +111,7 @@ async def test_next_process_finds_its_events_there(stage: Stage):
 
 @pytest.mark.parametrize("state", [State.FAILED, State.UNVERIFIED])
 async def test_repair_that_is_not_proven_is_a_warning(stage: Stage, state):
-    stage.writer.put(told(a_write(0), a_verdict(9, state)))
+    stage.writer.enqueue(told(a_write(0), a_verdict(9, state)))
     await settle()
     event = list(stage.cluster.objects.values())[-1]
     assert (event["reason"], event["type"], state.value in event["message"]) == ("RemediationFailed", "Warning", True)
@@ -132,7 +132,7 @@ def test_no_event_without_right_or_object(changes):
 
 
 async def test_what_is_long_past_is_not_told(stage: Stage):
-    stage.writer.put(told(a_hold(100 - LATE_SECONDS - 1), a_hold(99, "cooldown")))
+    stage.writer.enqueue(told(a_hold(100 - LATE_SECONDS - 1), a_hold(99, "cooldown")))
     await settle()
     assert [name.rsplit(".", 1)[1] for name in stage.cluster.objects] == ["1"]
 
@@ -141,21 +141,21 @@ async def test_missing_right_is_counted_and_logged_once(stage: Stage):
     stream = io.StringIO()
     log.configure(program="test", form="json", stream=stream)
     stage.fail(FORBIDDEN)
-    stage.writer.put(told(*REPAIRED))
+    stage.writer.enqueue(told(*REPAIRED))
     await settle()
     assert (stage.count("created"), stage.count("failed")) == (0, 4)
     assert stream.getvalue().count("event.refused") == 1
     stage.fail(None)
-    stage.writer.put(told(a_hold(0), id="0002"))
+    stage.writer.enqueue(told(a_hold(0), id="0002"))
     await settle()
     assert stage.reasons() == ["RemediationHeld"]
 
 
 async def test_silence_is_waited_out_but_not_for_ever(stage: Stage):
     stage.fail(SILENT)
-    stage.writer.put(told(a_hold(0)))
+    stage.writer.enqueue(told(a_hold(0)))
     await settle()
-    stage.writer.put(told(a_hold(90), id="0002"))
+    stage.writer.enqueue(told(a_hold(90), id="0002"))
     await stage.clock.advance(LATE_SECONDS - 50)
     assert stage.count("failed") == 1
     stage.fail(None)
@@ -172,15 +172,15 @@ async def test_one_that_the_server_cannot_take_keeps_no_other_waiting(stage: Sta
             raise SILENT
 
     stage.cluster.before = meet
-    stage.writer.put(told(a_hold(0), id="0001"))
-    stage.writer.put(told(a_hold(0), id="0002"))
+    stage.writer.enqueue(told(a_hold(0), id="0001"))
+    stage.writer.enqueue(told(a_hold(0), id="0002"))
     await stage.clock.advance(RETRY_SECONDS)
     assert list(stage.cluster.objects) == [f"{PLACE}/control-plane-api.0002.0"]
 
 
 async def test_one_that_is_there_already_is_no_failure(stage: Stage):
     stage.fail(ConflictError("HTTP status 409"))
-    stage.writer.put(told(a_hold(0)))
+    stage.writer.enqueue(told(a_hold(0)))
     await settle()
     assert (stage.count("created"), stage.count("failed")) == (0, 0)
 
@@ -188,5 +188,5 @@ async def test_one_that_is_there_already_is_no_failure(stage: Stage):
 async def test_more_than_can_wait_is_counted(stage: Stage):
     stage.fail(SILENT)
     for number in range(MAX_WAITING + 2):
-        stage.writer.put(told(a_hold(0), id=f"{number:04}"))
+        stage.writer.enqueue(told(a_hold(0), id=f"{number:04}"))
     assert stage.count("failed") == 2

@@ -110,7 +110,7 @@ class Bench:
         return await self.executor.write(a_plan(*steps), self.clock.now() + 10.0, self.memory)
 
     async def resume(self, *steps: Step) -> Any:
-        return await self.executor.find_out(a_plan(*steps), self.memory, self.clock.now() + 10.0)
+        return await self.executor.check_outcome(a_plan(*steps), self.memory, self.clock.now() + 10.0)
 
 
 @pytest.fixture

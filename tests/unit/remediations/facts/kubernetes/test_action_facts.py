@@ -31,7 +31,7 @@ def document(name: str, target: str, **spec: Any) -> dict[str, Any]:
 
 
 async def look(api: FakeCluster | None) -> Any:
-    sights = await ActionFactReader(api).look(frozenset({Need.SCALED_OBJECTS}), API, NOW, 600.0)
+    sights = await ActionFactReader(api).read_facts(frozenset({Need.SCALED_OBJECTS}), API, NOW, 600.0)
     assert sights.scaled_objects is not None
     return sights.scaled_objects
 

@@ -171,7 +171,7 @@ async def test_read_only_journal_can_be_read_and_says_that_it_cannot_be_written(
             lambda _: journal._thread._connection.execute("PRAGMA query_only = ON")  # what a read-only mount does
         )
         assert len(await journal.listing()) == 1
-        for attempt in (journal.append(delivery(match("other"))), journal.check()):
+        for attempt in (journal.append(delivery(match("other"))), journal.check_integrity()):
             with pytest.raises(JournalError, match="cannot be written"):
                 await attempt
 
@@ -197,14 +197,14 @@ async def test_file_size_limit_of_the_system_is_reported_by_check(tmp_path):
     """A real refusal by the kernel (EFBIG; Python ignores SIGXFSZ): only what is really written can meet it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with open_journal(tmp_path / "journal.db") as journal:
-        await journal.check()
+        await journal.check_integrity()
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
         try:
             with pytest.raises(JournalError, match="disk"):
-                await journal.check()
+                await journal.check_integrity()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        await journal.check()
+        await journal.check_integrity()
 
 
 async def test_lock_of_another_process_ends_in_words_within_the_time(tmp_path):
@@ -292,7 +292,7 @@ async def test_claim_of_a_forgotten_remediation_is_lost(tmp_path):
         await journal.append(delivery(match()))
         claim = await journal.claim("one", T0, 10)
         await journal.advance(claim, State.CLAIMED, State.EXPIRED, T0, change())
-        await journal.forget(T0 + 86400)
+        await journal.prune(T0 + 86400)
         with pytest.raises(FenceLostError, match="not in the journal"):
             await journal.renew(claim, T0 + 1, 10)
 

@@ -97,7 +97,7 @@ async def test_act_is_never_changed_and_is_forgotten_with_its_time(tmp_path: Pat
         assert not await journal.resume("nothing", NOW, SAM)
         assert [act.at for act in await journal.acts(10)] == [NOW + 10, NOW]
         assert len(await journal.acts(1)) == 1
-        await journal.forget(NOW + 5)
+        await journal.prune(NOW + 5)
         assert [act.at for act in await journal.acts(10)] == [NOW + 10]
 
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, pytest.raises(sqlite3.Error, match="never"):

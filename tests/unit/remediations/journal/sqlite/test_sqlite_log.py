@@ -43,8 +43,8 @@ async def test_log_is_cut_once_the_reader_has_ended(tmp_path):
     async with open_journal(path) as journal:
         with pinned(path):
             await fill(journal, LOG_BYTES + 8 * MIB)
-        await journal.check()
-        await journal.check()
+        await journal.check_integrity()
+        await journal.check_integrity()
         sizes = await journal.sizes()
         assert sizes.log <= LOG_BYTES
         assert sizes.data > LOG_BYTES
@@ -61,10 +61,10 @@ async def test_nothing_new_is_accepted_while_the_log_is_too_large(tmp_path):
             with pytest.raises(JournalError, match="keeps its log from being cut"):
                 await journal.append(delivery(match(), at=T0))
             with pytest.raises(JournalError, match="keeps its log from being cut"):
-                await journal.check()
+                await journal.check_integrity()
             await journal.advance(claim, State.CLAIMED, State.HELD, T0, change(state=State.HELD))
         await journal.append(delivery(match(), at=T0))
-        await journal.check()
+        await journal.check_integrity()
 
 
 async def test_question_that_nobody_waits_for_ends(tmp_path):
@@ -83,4 +83,4 @@ async def test_question_that_nobody_waits_for_ends(tmp_path):
             await journal._thread.read(ask)
         await journal.sizes()
         assert ended.is_set()
-        await journal.check()
+        await journal.check_integrity()
