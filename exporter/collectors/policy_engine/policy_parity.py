@@ -41,7 +41,7 @@ EXPECTED = Metric(
 )
 PRESENT = Metric(
     "controlcore_policies_present",
-    "EnginePolicy modules that the bouncer's OPA holds; modules of its package `system`, such as OPAL's health check, are not"
+    "Policy modules that the bouncer's OPA holds; modules of its package `system`, such as OPAL's health check, are not"
     " counted.",
     labels=("bouncer",),
 )

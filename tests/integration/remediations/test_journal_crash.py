@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[3]
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from remediations.journal.port import Change, Delivery, Match, Record
+from remediations.core.model.alert import Alert, Delivery, Match, Target
+from remediations.core.model.remediation import Record, State
+from remediations.journal.port import StateChange
 from remediations.journal.sqlite.adapter import open_journal
-from remediations.core.model.facts import Alert, Target
-from remediations.core.model.remediation import State
 
 async def main():
     async with open_journal(Path(sys.argv[1])) as journal:
@@ -29,7 +29,7 @@ async def main():
             stored = await journal.append(Delivery(float(number), (Match(alert, "restart", target),)))
             print("stored", stored.opened[0], flush=True)
             claim = await journal.claim("writer", 1e9, 60.0)
-            change = Change(Record(1e9, "decision", State.HELD), next_at=2e9, releases=True)
+            change = StateChange(Record(1e9, "decision", State.HELD), next_at=2e9, releases=True)
             await journal.advance(claim, State.CLAIMED, State.HELD, 1e9, change)
             print("held", claim.remediation.id, flush=True)
 

@@ -92,9 +92,9 @@ def test_policy_that_was_deleted_and_is_still_held_is_a_withdrawn_one():
 def test_policies_for_resources_of_other_bouncers_need_not_be_held(resources, modules, parity):
     """The product configures each bouncer with its own resource's name as a filter."""
     policies = (
-        Policy("1", "read", {"production": True}, "orders"),
-        Policy("2", "pay", {"production": True}, "bills"),
-        Policy("3", "old", {"production": False}, "bills"),
+        EnginePolicy("1", "read", {"production": True}, "orders"),
+        EnginePolicy("2", "pay", {"production": True}, "bills"),
+        EnginePolicy("3", "old", {"production": False}, "bills"),
     )
     assert compare(policies, modules, "production", BY_ID, resources=resources) == parity
 
