@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench chaos tools packages generate golden venv clean lock
+.PHONY: help demo test unit lint check bench chaos tools packages generate golden venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: venv ## four faults, end to end, on real parts: one held, three repaired (
 test: venv packages tools ## everything the tests need, then all tests
 	@$(RUN) -m tools.testing
 
+unit: venv ## unit tests alone: no server, no package, a few minutes
+	@$(RUN) -m pytest -q -n 2 --dist loadgroup tests/unit
+
 lint: venv ## style, types, layers, dashboards as their sources say; needs no server
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -46,6 +49,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
 	@$(RUN) -m tools.policies
+	@$(RUN) -m tools.house --write
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter

@@ -35,7 +35,7 @@ class SteadyClock:
             self._stepped_to, self._stepped_at = seen, monotonic
             get_logger().error("clock.stepped", seconds=round(seen - self._ahead, 3), follow_seconds=FOLLOW_SECONDS)
         elif monotonic - self._stepped_at >= FOLLOW_SECONDS:
-            get_logger().warning("clock.followed", seconds=round(seen - self._ahead, 3))
+            get_logger().warning("clock.step_accepted", seconds=round(seen - self._ahead, 3))
             self._ahead, self._stepped_to = seen, None
         return self._ahead + monotonic
 

@@ -1,15 +1,12 @@
-"""The remediator's own metrics, and build information for both programs."""
+"""Version and build information of both programs, and the page of a registry."""
 
 from __future__ import annotations
 
 import platform
 from importlib import metadata
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-
-TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import choose_encoder
 
 
 def version() -> str:
@@ -35,6 +32,5 @@ def build_info(registry: CollectorRegistry, name: str) -> None:
 
 def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """The registry in the format that the Accept header asks for, and its content type."""
-    if "application/openmetrics-text" in accept:
-        return generate_openmetrics(registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]
-    return generate_latest(registry), TEXT_TYPE
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

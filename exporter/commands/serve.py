@@ -102,7 +102,7 @@ class Exporter:
             names = [job.spec.name for job in self.main.jobs(settings)]
             tell(os.environ, addresses(settings)[0])
             await tell_readable(settings)
-            self._logger.info("exporter.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
+            self._logger.info("program.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.publisher.run(), name="publisher"),
@@ -217,7 +217,7 @@ class Exporter:
                 answer(waiting, self.reject(error))
                 continue
             if generation.settings.server != self._settings.server:
-                self._logger.warning("config.server_unchanged", hint="a new listen address needs a restart")
+                self._logger.warning("config.listen_address_ignored", hint="a new listen address needs a restart")
             if rereads:
                 self.publisher.note_reload(is_successful=True)
                 self._logger.info("config.reloaded")

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import ssl
 from contextlib import AsyncExitStack
+from textwrap import wrap
 from typing import Any
 
 from chassis.errors import ConfigError, Fault
@@ -14,6 +15,7 @@ from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
 from remediations.commands.policy_store import read_policies
 from remediations.commands.text import printable, table, write_error, write_output
+from remediations.core.decide import GUARDS
 from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact
 from remediations.core.policies.lint import find_placeholders
@@ -182,7 +184,7 @@ def policy_status(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[
 
 
 def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool]]) -> str:
-    """The same for people, with what the API server did not refuse, or why nobody knows."""
+    """The same for people, with what the API server did not refuse (or why that is unknown), and the guards' order."""
     rows = [("POLICY", "MODE", "SELF-TEST", "ACTION", "TARGETS")]
     rows += [(each["policy"], _mode(each), each["self_test"], each["action"], each["targets"]) for each in data]
     lines = [
@@ -190,7 +192,8 @@ def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool
         for namespace, proof in sorted(proofs.items())
         if proof.value is not True
     ]
-    return table(rows) + "".join(lines)
+    order = f"guards, in the order in which they are asked: {', '.join(guard.name for guard in GUARDS)}\n"
+    return table(rows) + "".join(lines) + "\n".join(wrap(order, 100)) + "\n"
 
 
 def _mode(each: dict[str, Any]) -> str:

@@ -68,11 +68,11 @@ async def keep_open(session: Session, clock: Clock, timeout_seconds: float) -> N
             await session.fetch("SELECT 1", timeout_seconds=timeout_seconds)
         except BackendError as error:
             if not is_failing:
-                get_logger().warning("database.lost", reason=error.reason.value, problem=str(error))
+                get_logger().warning("database.connection_lost", reason=error.reason.value, problem=str(error))
             is_failing = True
         else:
             if is_failing:
-                get_logger().info("database.found")
+                get_logger().info("database.connection_restored")
             is_failing = False
         await clock.sleep(KEEP_SECONDS)
 

@@ -163,7 +163,7 @@ class Engine:
         """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again."""
         desk = self._parts.desk
         desk.telemetry.count_error()
-        self._log.exception("step.failed", remediation_id=None if claim is None else claim.remediation.id)
+        self._log.exception("engine.step_failed", remediation_id=None if claim is None else claim.remediation.id)
         if claim is None:
             return
         lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)

@@ -281,7 +281,7 @@ def downgrades(policy_set: PolicySet, proofs: Mapping[str, Fact[bool]]) -> Mappi
 def _log_proof(namespace: str, proof: Fact[bool]) -> None:
     """One log line for a proof that is new, or differs from the one before."""
     if proof.value is None:
-        get_logger().warning("self_test.unanswered", namespace=namespace, problem=proof.problem)
+        get_logger().warning("self_test.unknown", namespace=namespace, problem=proof.problem)
     elif proof.value:
         get_logger().info("self_test.passed", namespace=namespace)
     else:

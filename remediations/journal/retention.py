@@ -29,7 +29,7 @@ async def forget_once(journal: Journal, clock: Clock, keep_days: float) -> None:
     try:
         number = await journal.prune(clock.now() - keep_days * DAY_SECONDS)
     except JournalError as error:
-        get_logger().warning("journal.kept", problem=str(error))
+        get_logger().warning("journal.prune_failed", problem=str(error))
         return
     if number:
-        get_logger().info("journal.forgot", remediations=number)
+        get_logger().info("journal.pruned", remediations=number)

@@ -144,12 +144,12 @@ def running_exporter(
     exporter = RunningExporter(process, log_path)
     try:
         wait_for(
-            lambda: exporter.events("exporter.started") or process.poll() is not None,
+            lambda: exporter.events("program.started") or process.poll() is not None,
             START_SECONDS,
             describe=log_path.read_text,
         )
         assert process.poll() is None, log_path.read_text()
-        started = exporter.events("exporter.started")[0]
+        started = exporter.events("program.started")[0]
         exporter.url = f"http://{started['host']}:{started['port']}"
         yield exporter
     finally:

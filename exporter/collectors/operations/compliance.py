@@ -98,7 +98,7 @@ class ComplianceSettings(CollectorSettings):
 
 
 @dataclass(slots=True)
-class Evidence:
+class ComplianceEvidence:
     """What was read; None could not be."""
 
     deployments: dict[str, JsonObject]
@@ -162,10 +162,10 @@ class ComplianceCollector:
             return {}
         return next(iter(read_each(rows, read_administrators)), {})
 
-    async def _gather(self) -> Evidence:
+    async def _gather(self) -> ComplianceEvidence:
         """Everything that Kubernetes is asked; nothing without a cluster."""
         place = self._sources.settings.kubernetes
-        evidence = Evidence({})
+        evidence = ComplianceEvidence({})
         if self._sources.kubernetes is None or place is None:
             return evidence
         names = dict.fromkeys((*place.workloads, self._api_name()))
@@ -187,7 +187,7 @@ class ComplianceCollector:
             evidence.pods = None if pods is None else [pod for pod in running if pod is not None]
         return evidence
 
-    async def _read_deployment(self, name: str, evidence: Evidence) -> None:
+    async def _read_deployment(self, name: str, evidence: ComplianceEvidence) -> None:
         """Notes one Deployment, or the failure."""
         client = self._sources.kubernetes
         if client is None:
@@ -229,7 +229,9 @@ def read_administrators(row: Mapping[str, Any]) -> dict[str, bool]:
     return {"admin_mfa": not count_of(row, "without_mfa"), "default_password_changed": not has_default}
 
 
-def publish(evidence: Evidence, people: Mapping[str, bool], api_name: str, namespace: str) -> tuple[Family, ...]:
+def publish(
+    evidence: ComplianceEvidence, people: Mapping[str, bool], api_name: str, namespace: str
+) -> tuple[Family, ...]:
     """The families of a round."""
     deployments, api = evidence.deployments, evidence.deployments.get(api_name)
     checks: dict[str, bool | None] = dict(people)

@@ -15,6 +15,7 @@ import yaml
 
 from remediations.__main__ import main
 from remediations.commands import exit_codes
+from remediations.core.decide import GUARDS
 from remediations.core.model.alert import Delivery, Match
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.shipped import read_policies
@@ -59,6 +60,8 @@ def run(capsys: Any, config: Path | None, *arguments: str) -> tuple[int, str, st
 
 def test_check_config_shows_what_would_be_in_force(capsys, config):
     status, out, err = run(capsys, config, "check-config")
+    order = " ".join(out[out.index("guards, in the order") :].split())
+    assert order.endswith(", ".join(guard.name for guard in GUARDS))
 
     assert (status, [line for line in err.splitlines() if "is a placeholder" not in line]) == (0, [])
     assert "restart-api" in out

@@ -21,7 +21,7 @@ def test_build_info_is_one_with_version_labels() -> None:
     assert registry().get_sample_value("sample_build_info", labels) == 1.0
 
 
-def test_plain_text_is_the_default_and_counters_are_born_at_zero() -> None:
+def test_plain_text_is_the_default_and_counters_start_at_zero() -> None:
     body, content_type = render(registry(), "*/*")
     families = {family.name: family for family in read_text(body.decode())}
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"

@@ -42,7 +42,7 @@ class Run:
             await self.clock.advance(0.1)
 
     async def get(self, path: str) -> tuple[int, str]:
-        started = self.events("exporter.started")[0]
+        started = self.events("program.started")[0]
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"http://{started['host']}:{started['port']}{path}") as answer,
@@ -68,7 +68,7 @@ async def running(
         exporter = Exporter(settings, load or (lambda: settings), specs, clock, logger)
         group.create_task(exporter.run(life))
         run = Run(exporter, clock, life, capture)
-        await run.until(lambda: bool(run.events("exporter.started")))
+        await run.until(lambda: bool(run.events("program.started")))
         yield run
         life.stop.set()
 
@@ -140,7 +140,7 @@ async def test_reload_with_another_address_says_that_it_needs_a_restart() -> Non
     async with running(collector, load=lambda: changed) as run:
         run.life.request_reload()
         await run.until(lambda: bool(run.events("config.reloaded")))
-        assert len(run.events("config.server_unchanged")) == 1
+        assert len(run.events("config.listen_address_ignored")) == 1
 
 
 async def test_reload_by_http_waits_for_its_result() -> None:

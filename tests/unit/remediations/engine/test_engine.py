@@ -183,7 +183,7 @@ async def test_fault_of_our_own_rests_and_leaves_the_others_alone(world: World, 
 
     assert await engine.turn("worker")
     assert world.count("remediation_engine_errors_total") == 1
-    assert '"event": "step.failed"' in logged.getvalue()
+    assert '"event": "engine.step_failed"' in logged.getvalue()
     assert not await engine.turn("worker")
 
     world.web.answer = TransientError(Reason.TIMEOUT, "slow")
