@@ -50,6 +50,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
 	@$(RUN) -m tools.policies
 	@$(RUN) -m tools.house --write
+	@$(RUN) -m tools.settings_pages
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter

@@ -14,10 +14,10 @@ from chassis.errors import ConfigError
 from chassis.log import LogFile
 from chassis.process.build_info import version_line
 from chassis.process.lifecycle import Lifecycle, limit_heap, run
-from exporter.collector import CollectorSpec
+from exporter.collector import CollectorSettings, CollectorSpec
 from exporter.collectors import discover
 from exporter.commands import grants, metrics_reference
-from exporter.commands.configuration import load_settings
+from exporter.commands.configuration import load_settings, settings_type
 from exporter.commands.serve import Exporter
 from exporter.commands.sidecar import bare_settings
 from exporter.settings import ExporterSettings
@@ -33,11 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["grants"]:
         return print_grants(specs, arguments[1:])
     options = parser(specs).parse_args(arguments)
-    if options.print_metrics:
-        sys.stdout.write(metrics_reference.write(specs))
-        return EXIT_OK
-    if options.print_grants:
-        sys.stdout.write(grants.write(specs))
+    printed = printouts(specs, options)
+    if printed:
+        sys.stdout.write("".join(printed))
         return EXIT_OK
     try:
         _run(specs, options)
@@ -104,6 +102,9 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         "--print-metrics", dest="print_metrics", action="store_true", help="print the catalogue of metrics as Markdown"
     )
     command.add_argument(
+        "--print-settings", dest="print_settings", action="store_true", help="print every setting as Markdown"
+    )
+    command.add_argument(
         "--print-grants", dest="print_grants", action="store_true", help="print the SQL of the exporter's database role"
     )
     command.add_argument(
@@ -128,6 +129,23 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
             f"--no-collector.{spec.name}", dest=f"collector.{spec.name}", action="store_false", default=None
         )
     return command
+
+
+def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> tuple[str, ...]:
+    """The texts that the command line asks for instead of serving."""
+    writers = (
+        (options.print_metrics, metrics_reference.write),
+        (options.print_settings, settings_reference),
+        (options.print_grants, grants.write),
+    )
+    return tuple(write(specs) for is_wanted, write in writers if is_wanted)
+
+
+def settings_reference(specs: tuple[CollectorSpec, ...]) -> str:
+    """Every setting with form, default and meaning, as Markdown."""
+    from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs it
+
+    return write(settings_type(specs), CollectorSettings)
 
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:

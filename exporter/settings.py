@@ -90,6 +90,7 @@ class KubernetesDiscovery(Section):
     port: int = Field(default=8080, ge=1, le=65535)
     """Port of the bouncer's own API."""
     scheme: Literal["http", "https"] = "http"
+    """Scheme of the bouncer's own API."""
     name_label: str = "bouncer"
     """Label that holds the product's bouncer_id; without it the object's name is the bouncer's."""
     environment_label: str = "environment"
@@ -103,7 +104,7 @@ class BouncerDiscovery(Section):
     """Files of Prometheus' file_sd format (JSON or YAML). Labels: bouncer, policy_environment, __scheme__."""
     kubernetes: KubernetesDiscovery | None = None
     refresh_seconds: float = Field(default=30.0, ge=1)
-    """How often is looked. A change restarts the collectors, so much less than this only adds unrest."""
+    """Interval of discovery. A change restarts the collectors, so a much smaller value only causes restarts."""
     max_bouncers: int = Field(default=1000, ge=1)
     """Discovered bouncers that are watched; further ones are left out and the log says how many."""
 
@@ -138,7 +139,7 @@ class ServerSettings(Section):
     max_scrapes: int = Field(default=40, ge=1)
     """Scrapes that are answered at once; more get 503. Two Prometheus servers need two; slow readers hold a place."""
     slow_reader_seconds: float = Field(default=10.0, gt=0)
-    """How long a scraper may take to read its page; then its connection is dropped. Prometheus gives up after 10 s."""
+    """Time in which a scraper must read the page; slower clients are disconnected. Prometheus gives up after 10 s."""
     connections: ConnectionSettings = ConnectionSettings()
     """Limits on connections."""
 
@@ -151,8 +152,8 @@ class DatabaseSettings(Section):
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's. Keeps it out of the environment."""
     max_connection_seconds: float = Field(default=300.0, gt=0)
-    """How long the connection for statistics is used before it is opened anew, so that a name that moved is followed.
-    It is also left as soon as a probe meets another server. Below a minute it costs the server for nothing."""
+    """How long the connection for statistics is used before it is opened anew, so that a DNS name that moved is
+    followed. It is also closed when a probe meets another server. Below a minute it only costs connections."""
     role: str = ""
     """Role of the control plane itself, to tell its backends from others; empty counts all roles together."""
 
@@ -165,8 +166,8 @@ class RedisSettings(Section):
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's."""
     max_connection_seconds: float = Field(default=300.0, gt=0)
-    """How long the connection for statistics is used before it is opened anew, so that a name that moved is followed.
-    It is also left as soon as a probe meets another server. Below a minute it costs the server for nothing."""
+    """How long the connection for statistics is used before it is opened anew, so that a DNS name that moved is
+    followed. It is also closed when a probe meets another server. Below a minute it only costs connections."""
 
 
 class ApiSettings(Section):
@@ -244,10 +245,11 @@ class LimitSettings(Section):
     max_series_per_collector: int = Field(default=5000, ge=1)
     """Series of one collector; the rest is dropped and counted. Ten times what a large installation makes."""
     max_series_per_bouncer: int = Field(default=60, ge=0)
-    """What each bouncer that is configured or discovered adds to that: they were asked for, and discovery is bounded
-    itself. `policy`, the largest collector, makes about 35 of one, however many questions it is asked."""
+    """Series that each configured or discovered bouncer adds to that limit. `policy`, the largest collector, publishes
+    about 35 for one bouncer, however many questions are configured."""
     max_series: int = Field(default=MAX_SERIES, ge=1)
-    """Series of all collectors of one page together; whoever comes last loses what is beyond, which is counted."""
+    """Series of all collectors of one page together. Series over the limit are dropped and counted, last collector
+    first."""
     max_label_length: int = Field(default=128, ge=8)
     """Characters of a label value; longer ones are cut and counted. Kubernetes names are at most 63 or 253 long."""
 

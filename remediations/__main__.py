@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=exit_codes.epilog(), formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=version_line(parser.prog))
+    parser.add_argument("--print-settings", action=PrintSettings, nargs=0, help="print every setting as Markdown")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
@@ -83,6 +84,17 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_commands(add)
     return parser
+
+
+class PrintSettings(argparse.Action):
+    """Prints every setting with form, default and meaning, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Needs no configuration, so it works before there is one."""
+        from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs it
+
+        sys.stdout.write(write(RemediatorSettings))
+        parser.exit()
 
 
 def _add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:

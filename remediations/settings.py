@@ -72,14 +72,14 @@ PREFIX = "CONTROLCORE_REMEDIATOR_"
 
 
 class RemediatorServerSettings(Section):
-    """Where Alertmanager reaches us, and how it proves who it is."""
+    """Where the remediator listens, and which credentials it accepts."""
 
     host: str = ""
     """Address to listen on. Empty means all addresses of IPv4 and IPv6; 0.0.0.0 means IPv4."""
     port: int = Field(default=9878, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and logs it."""
     token_file: Path | None = None
-    """File with the bearer token that Alertmanager presents; read again when it changes. `serve` needs it, or another
+    """File with the bearer token that Alertmanager sends; read again when it changes. `serve` needs it, or another
     credential. With `roles` this token may only deliver."""
     more_token_files: tuple[Path, ...] = ()
     """Files with further tokens that are accepted too, for the time of a rotation."""
@@ -101,9 +101,9 @@ class IntakeSettings(Section):
     """Labels that only say which Prometheus server sent the alert. One that says what the alert is about must not
     stand here: two faults would count as one."""
     duplicate_seconds: float = Field(default=60.0, ge=0, le=3600)
-    """So long after an alert was stored the same one is a second delivery and begins nothing new, unless it was
-    resolved meanwhile. Alertmanagers that fail over send again after 15 s each; a value above repeat_interval would
-    keep a fault that stays from being looked at again."""
+    """Within this time after an alert was stored, the same alert counts as a second delivery and opens nothing, unless
+    it was resolved in between. Alertmanagers that fail over send again after 15 s each. Above repeat_interval, a fault
+    that stays is never looked at again."""
 
 
 class JournalSettings(Section):
@@ -118,8 +118,8 @@ class JournalSettings(Section):
     """Closed remediations are kept this long. Below a day cooldowns and budgets would suffer; a fault that is held
     for ever adds about 20 MB a day."""
     max_log_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
-    """Some process that reads the file without end keeps its write-ahead log from being cut. Beyond this size nothing
-    new is accepted (503) until it ends. Too small refuses alerts during a backup; too large may fill the disk."""
+    """Limit of the write-ahead log, which grows while another process keeps a read open. Above it new alerts are
+    answered 503. Too small refuses alerts during a backup; too large may fill the disk."""
     timeout_seconds: float = Field(default=20.0, gt=0, le=120)
     """Longest wait for one call to the journal. Too small rolls a storm on a slow disk back each time; Alertmanager
     hangs up after 10 s or more, sends again, and then finds everything stored."""
@@ -143,15 +143,15 @@ class AlertmanagerSettings(ClientAuthSettings):
     url: str = "http://127.0.0.1:9093"
     """Base URL, with the route prefix if there is one. Any member of a cluster will do for asking."""
     more_urls: tuple[str, ...] = ()
-    """The other members of the cluster: they do not tell each other of alerts, so each is told what is announced."""
+    """The other members of the cluster. Members do not share alerts, so announcements are sent to each."""
     announce: bool = True
     """Sends what is planned, done or held as the alerts RemediationPlanned, RemediationActed and RemediationHeld, of
     severity info or warning. Without it people learn of a repair from the journal and the metrics only."""
     announce_labels: dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], str] = Field(default_factory=dict)
     """Labels for these alerts beside their own, such as the external labels of Prometheus by which they are routed."""
     announce_seconds: float = Field(default=600.0, ge=0, le=86400)
-    """So long an action is shown although it was proven sooner. Below group_wait nobody hears of it, below
-    group_interval those who hear of another first do not."""
+    """Minimum time for which an announcement fires, also when the action was verified sooner. Below group_wait it is
+    never notified; below group_interval it is missed when the group was notified just before."""
     timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     """Longest wait for one call. An Alertmanager that does not answer holds every action."""
     max_answer_bytes: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
