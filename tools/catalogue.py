@@ -16,6 +16,8 @@ from exporter.metrics import Kind, Metric
 from remediations.metrics import Telemetry
 
 RULES = Path(__file__).parents[1] / "rules"
+PROMETHEUS_OWN = ("ALERTS", "ALERTS_FOR_STATE")
+"""What Prometheus itself writes about the rules it evaluates; the labels are those of the alerts."""
 _STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _COMMENT = re.compile(r"#[^\n]*")
 _BRACKET = re.compile(r"\[[^\]]*\]")
@@ -43,7 +45,7 @@ def published_labels() -> Mapping[str, frozenset[str] | None]:
     for family in Telemetry().registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found.update(_series(name, _labels(family), is_histogram=family.type == "histogram"))
-    return {**found, **dict.fromkeys(recorded_names())}
+    return {**found, **dict.fromkeys((*recorded_names(), *PROMETHEUS_OWN))}
 
 
 def recorded_names() -> frozenset[str]:

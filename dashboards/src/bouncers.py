@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dashboards.src.forms import Form
-from dashboards.src.panels import BOUNCER, Page, Panel, Query
+from dashboards.src.first_row import FIRST_ROW
+from dashboards.src.forms import WARNING, Form, Limit, State
+from dashboards.src.panels import Page, Panel, Query, Section
+from dashboards.src.queries import failures
+from dashboards.src.variables import BOUNCER
 
 CHOSEN = 'bouncer=~"$bouncer"'
 
 
-def _state(metric: str, title: str) -> Query:
-    """A column with yes or no for each bouncer."""
-    return Query(f"max by (bouncer) ({metric}{{{CHOSEN}}})", title, "none", is_state=True)
+def _state(metric: str, title: str, state: State = State.YES) -> Query:
+    """A column with a word for each bouncer."""
+    return Query(f"max by (bouncer) ({metric}{{{CHOSEN}}})", title, "none", state)
 
 
 def _age(metric: str, title: str) -> Query:
@@ -20,19 +23,20 @@ def _age(metric: str, title: str) -> Query:
 
 _TABLE = Panel(
     "All bouncers",
-    "What is known of each now; an empty cell is unknown. The 2025.10 build's heartbeat is a stub: trust the answer.",
+    "The state of each bouncer now; an empty cell is unknown. The 2025.10 build's heartbeat is a stub: trust the "
+    "probe. The policy columns need each bouncer's OPA.",
     "short",
     (
-        _state("controlcore_bouncer_up", "Answers"),
-        _state("controlcore_policy_engine_up", "Engine decides"),
-        _state("controlcore_policy_probe_success", "Decides rightly"),
-        _state("controlcore_policy_parity", "Holds the policies"),
-        _state("controlcore_bouncer_connected", "Heartbeat"),
-        _state("controlcore_bouncer_intercepting", "Intercepts"),
-        _age("controlcore_bouncer_last_heartbeat_timestamp_seconds", "Last heartbeat"),
-        _age("controlcore_bouncer_policy_sync_last_success_timestamp_seconds", "Last synchronisation"),
-        Query(f"max by (bouncer) (controlcore_policies_present{{{CHOSEN}}})", "Policies"),
-        Query(f"max by (bouncer) (controlcore_policies_missing{{{CHOSEN}}})", "Missing"),
+        _state("controlcore_bouncer_up", "Bouncer", State.UP),
+        _state("controlcore_policy_engine_up", "Policy engine", State.UP),
+        _state("controlcore_policy_probe_success", "Canary correct"),
+        _state("controlcore_policy_parity", "Policy parity"),
+        _state("controlcore_bouncer_connected", "Heartbeat recent"),
+        _state("controlcore_bouncer_intercepting", "Intercepting"),
+        _age("controlcore_bouncer_last_heartbeat_timestamp_seconds", "Heartbeat age"),
+        _age("controlcore_bouncer_policy_sync_last_success_timestamp_seconds", "Sync age"),
+        Query(f"max by (bouncer) (controlcore_policies_present{{{CHOSEN}}})", "Policies loaded"),
+        Query(f"max by (bouncer) (controlcore_policies_missing{{{CHOSEN}}})", "Policies missing"),
         Query(f"max by (bouncer) (controlcore_bouncer_decision_cache_entries{{{CHOSEN}}})", "Cached decisions"),
     ),
     Form.TABLE,
@@ -45,8 +49,8 @@ _TABLE = Panel(
 )
 _ALL = (
     Panel(
-        "Registered and running",
-        "A bouncer registers once, when it starts: more running than registered means that somebody is not known.",
+        "Registered and running bouncers",
+        "A bouncer registers once, when it starts. More running than registered: one is missing in the control plane.",
         "short",
         (
             Query("max by (policy_environment) (controlcore_bouncers_registered)", "{{policy_environment}} registered"),
@@ -55,8 +59,8 @@ _ALL = (
         runbooks=("ControlCoreBouncersUnregistered",),
     ),
     Panel(
-        "OPAL",
-        "Clients that the server counts, against those that answer.",
+        "OPAL clients",
+        "Clients connected to the OPAL server, and clients that answer and are ready.",
         "short",
         (
             Query("max(controlcore_opal_server_clients)", "connected"),
@@ -66,36 +70,44 @@ _ALL = (
         runbooks=("ControlCoreOPALClientsMissing", "ControlCoreOPALClientNotReady"),
     ),
     Panel(
-        "Revisions behind",
+        "Policy revision skew",
         "Distinct revisions of the policies in one environment, minus one.",
         "short",
         (Query("max by (policy_environment) (controlcore_bouncer_policy_revision_skew)", "{{policy_environment}}"),),
         runbooks=("ControlCorePolicyRevisionSkew",),
+        limits=(Limit(1),),
     ),
     Panel(
-        "Failed synchronisations",
-        "In fifteen minutes, as the control plane's history says.",
+        "Policy sync failures",
+        "Failed synchronisations per interval, from the control plane's history.",
         "short",
-        (Query("sum by (bouncer) (increase(controlcore_bouncer_policy_sync_failures_total[15m])) > 0", "{{bouncer}}"),),
+        failures("controlcore_bouncer_policy_sync_failures_total", "bouncer"),
+        Form.BARS,
         runbooks=("ControlCorePolicySyncFailing",),
     ),
 )
 _EACH = (
     Panel(
-        "$bouncer: answers",
-        "What came of the questions whose answer is known; everything but allow and deny means that the engine fails.",
+        "$bouncer: canary probe results",
+        "Probes per interval by result. Every result but allow and deny means that the engine fails.",
         "short",
         (
             Query(
-                f"sum by (result) (increase(controlcore_policy_probe_results_total{{{CHOSEN}}}[5m])) > 0", "{{result}}"
+                f"sum by (result) (increase(controlcore_policy_probe_results_total{{{CHOSEN}}}[$__rate_interval])) > 0",
+                "{{result}}",
+            ),
+            Query(
+                f"sum(increase(controlcore_policy_probe_mismatches_total{{{CHOSEN}}}[$__rate_interval]))", "total wrong"
             ),
         ),
+        Form.BARS,
         repeat="bouncer",
-        runbooks=("ControlCorePolicyEngineFailing",),
+        runbooks=("ControlCorePolicyEngineFailing", "ControlCorePolicyCanaryMismatch"),
+        details=("controlcore-policy",),
     ),
     Panel(
         "$bouncer: caches",
-        "Decisions and policies that the bouncer keeps; expired decisions leave only when they are asked for again.",
+        "Cached decisions and policies. Expired decisions leave the cache only when they are asked for again.",
         "short",
         (
             Query(f"max(controlcore_bouncer_decision_cache_entries{{{CHOSEN}}})", "decisions"),
@@ -104,13 +116,19 @@ _EACH = (
         ),
         repeat="bouncer",
         runbooks=("ControlCoreBouncerCacheLeak",),
+        limits=(Limit(50000, WARNING),),
     ),
 )
 
 BOUNCERS = Page(
     uid="controlcore-bouncers",
     title="Control Core Bouncers",
-    description="Every bouncer: whether it answers, decides, holds the right policies and hears of new ones.",
-    panels=(_TABLE, *_ALL, *_EACH),
+    description="Every bouncer: whether it answers and decides, and whether its policies are complete and current.",
+    sections=(
+        FIRST_ROW,
+        Section("All bouncers", (_TABLE,)),
+        Section("Registration, OPAL and synchronisation", _ALL),
+        Section("Each bouncer", _EACH),
+    ),
     variables=(BOUNCER,),
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from grafana_foundation_sdk.builders.common import (
+    GraphThresholdsStyleConfig,
     ReduceDataOptions,
     StackingConfig,
     VizLegendOptions,
     VizTooltipOptions,
 )
-from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
+from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.builders.heatmap import HeatmapColorOptions, YAxisConfig
 from grafana_foundation_sdk.builders.heatmap import Panel as Heatmap
 from grafana_foundation_sdk.builders.stat import Panel as Stat
@@ -22,10 +24,9 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 
 AnyPanel = Timeseries | Stat | Heatmap | Table
-UP_DOWN = [
-    model.ValueMap(options={"1": model.ValueMappingResult(text="up"), "0": model.ValueMappingResult(text="down")})
-]
-YES_NO = {"1": {"text": "yes", "color": "green"}, "0": {"text": "no", "color": "red"}}
+OK, WARNING, CRITICAL = "green", "orange", "red"
+CALCULATIONS = ["lastNotNull", "max"]
+"""What the legend's table shows of each line."""
 
 
 class Form(StrEnum):
@@ -34,9 +35,11 @@ class Form(StrEnum):
     LINES = "timeseries"
     STACK = "stack"
     """Lines on top of each other: parts of a whole."""
+    BARS = "bars"
+    """One bar for each interval: how many events there were in it."""
     NUMBER = "stat"
     STATE = "state"
-    """A number for each series that is 1 (up, green) or 0 (down, red)."""
+    """A coloured word for each series, by the panel's state."""
     HEATMAP = "heatmap"
     """Buckets of a histogram by `le`, darker where more observations are."""
     TABLE = "table"
@@ -48,52 +51,125 @@ class Form(StrEnum):
         return self in {Form.NUMBER, Form.STATE, Form.TABLE}
 
 
-def start_panel(form: Form, unit: str) -> AnyPanel:
+class State(StrEnum):
+    """What 1 and 0 mean; one mapping for all dashboards."""
+
+    UP = "up"
+    YES = "yes"
+    VALID = "valid"
+    WRITABLE = "writable"
+    PAUSED = "paused"
+    BREAKER = "breaker"
+
+    @property
+    def options(self) -> dict[str, dict[str, object]]:
+        """Text and colour by value, as Grafana's value mapping has them."""
+        return {
+            value: {"text": text, "color": colour, "index": index}
+            for index, (value, (text, colour)) in enumerate(_WORDS[self].items())
+        }
+
+
+_WORDS = {
+    State.UP: {"1": ("up", OK), "0": ("down", CRITICAL)},
+    State.YES: {"1": ("yes", OK), "0": ("no", CRITICAL)},
+    State.VALID: {"1": ("valid", OK), "0": ("invalid", CRITICAL)},
+    State.WRITABLE: {"1": ("writable", OK), "0": ("not writable", CRITICAL)},
+    State.PAUSED: {"1": ("paused", WARNING), "0": ("not paused", OK)},
+    State.BREAKER: {"1": ("open", WARNING), "0": ("closed", OK)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A line across the graph; from this value on a number has this colour."""
+
+    value: float
+    colour: str = CRITICAL
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The axis' ends; None leaves them to the figures."""
+
+    top: float | None = None
+    is_top_soft: bool = False
+    """Whether larger figures stretch the axis."""
+
+
+FREE = Scale()
+RATIO = Scale(1.0)
+"""A share of a whole."""
+
+
+def start_panel(form: Form, unit: str, scale: Scale, limits: Sequence[Limit], state: State | None) -> AnyPanel:
     """A panel of that form."""
     if form is Form.HEATMAP:
         return _heatmap(unit)
     if form is Form.TABLE:
-        return Table().show_header(True).no_value("unknown")
+        return Table().show_header(True)
     if form in {Form.NUMBER, Form.STATE}:
-        return _number(is_state=form is Form.STATE)
-    return _lines(is_stacked=form is Form.STACK)
+        return _number(limits, state)
+    return _lines(form, scale, limits)
 
 
-def _lines(*, is_stacked: bool) -> Timeseries:
-    """Lines with a legend below; a gap stays a gap, because unknown is not zero."""
+def _lines(form: Form, scale: Scale, limits: Sequence[Limit]) -> Timeseries:
+    """Lines with a table of last and maximum beside them; a gap stays a gap, because unknown is not zero."""
     builder = (
         Timeseries()
         .line_width(2)
-        .fill_opacity(40 if is_stacked else 8)
+        .fill_opacity({Form.STACK: 40, Form.BARS: 80}.get(form, 8))
+        .draw_style(common.GraphDrawStyle.BARS if form is Form.BARS else common.GraphDrawStyle.LINE)
         .show_points(common.VisibilityMode.NEVER)
         .span_nulls(False)
-        .axis_soft_min(0)
+        .min(0)
         .legend(
             VizLegendOptions()
             .show_legend(True)
-            .display_mode(common.LegendDisplayMode.LIST)
-            .placement(common.LegendPlacement.BOTTOM)
+            .display_mode(common.LegendDisplayMode.TABLE)
+            .placement(common.LegendPlacement.RIGHT)
+            .calcs(CALCULATIONS)
         )
         .tooltip(VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
     )
-    return builder.stacking(StackingConfig().mode(common.StackingMode.NORMAL)) if is_stacked else builder
+    if scale.top is not None:
+        builder = builder.axis_soft_max(scale.top) if scale.is_top_soft else builder.max(scale.top)
+    if limits:
+        builder.thresholds(_thresholds(limits, base="transparent"))
+        builder.thresholds_style(GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
+    if form is Form.LINES:
+        return builder
+    return builder.stacking(StackingConfig().mode(common.StackingMode.NORMAL))
 
 
-def _number(*, is_state: bool) -> Stat:
+def _number(limits: Sequence[Limit], state: State | None) -> Stat:
     """The value of now."""
+    is_coloured = state is not None or bool(limits)
     builder = (
         Stat()
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
         .graph_mode(common.BigValueGraphMode.NONE)
-        .color_mode(common.BigValueColorMode.BACKGROUND if is_state else common.BigValueColorMode.NONE)
-        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if is_state else common.BigValueTextMode.AUTO)
-        .no_value("unknown")
+        .color_mode(common.BigValueColorMode.BACKGROUND if is_coloured else common.BigValueColorMode.NONE)
+        .text_mode(common.BigValueTextMode.AUTO)
+        .color_scheme(FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     )
-    if is_state:
-        steps = [model.Threshold(value=None, color="red"), model.Threshold(value=1.0, color="green")]
-        builder.mappings(list(UP_DOWN))
-        builder.thresholds(ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
-    return builder
+    if state is None:
+        return builder.thresholds(_thresholds(limits, base=OK))
+    builder.mappings([model.ValueMap(options={value: _result(found) for value, found in state.options.items()})])
+    colours = _WORDS[state]
+    return builder.thresholds(_thresholds([Limit(1.0, colours["1"][1])], base=colours["0"][1]))
+
+
+def _result(found: dict[str, object]) -> model.ValueMappingResult:
+    """One value's text and colour in the SDK's type."""
+    return model.ValueMappingResult(text=str(found["text"]), color=str(found["color"]), index=int(str(found["index"])))
+
+
+def _thresholds(limits: Sequence[Limit], base: str) -> ThresholdsConfig:
+    """The limits over a base colour, in rising order."""
+    steps = [model.Threshold(value=None, color=base)]
+    steps += [model.Threshold(value=limit.value, color=limit.colour) for limit in limits]
+    return ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def _heatmap(unit: str) -> Heatmap:
@@ -104,16 +180,19 @@ def _heatmap(unit: str) -> Heatmap:
     return Heatmap().calculate(False).color(colours).y_axis(YAxisConfig().unit(unit))
 
 
-def arrange_columns(table: Table, columns: Sequence[tuple[str, str, bool]]) -> None:
-    """Gives each query its column: (title, unit, whether 1 is good and 0 bad), in the order of the queries."""
+def arrange_columns(table: Table, columns: Sequence[tuple[str, str, State | None]]) -> None:
+    """Gives each query its column: (title, unit, what 1 and 0 mean), in the order of the queries."""
     names = {f"Value #{chr(ord('A') + number)}": title for number, (title, _, _) in enumerate(columns)}
+    if len(columns) == 1:
+        names = {"Value": columns[0][0]}
     table.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     options: dict[str, object] = {"excludeByName": {"Time": True}, "renameByName": names}
     table.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
-    for title, unit, is_state in columns:
+    for title, unit, state in columns:
         found = [model.DynamicConfigValue(id_val="unit", value=unit)]
-        if is_state:
-            mapping = {"type": "value", "options": YES_NO}
-            found.append(model.DynamicConfigValue(id_val="mappings", value=[mapping]))
+        if state is not None:
+            found.append(
+                model.DynamicConfigValue(id_val="mappings", value=[{"type": "value", "options": state.options}])
+            )
             found.append(model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}))
         table.override_by_name(title, found)

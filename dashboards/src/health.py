@@ -2,110 +2,135 @@
 
 from __future__ import annotations
 
-from dashboards.src.forms import Form
-from dashboards.src.panels import Page, Panel, Query
+from dashboards.src.first_row import FIRING, FIRST_ROW
+from dashboards.src.forms import WARNING, Form, Limit, Scale, State
+from dashboards.src.panels import Page, Panel, Query, Section
+from dashboards.src.queries import failures, quantile
 
-_BY = "without (instance, pod)"
-
-
-def _p95(histogram: str, kept: str) -> str:
-    """The 95th percentile of a histogram over five minutes, one line for each value of the kept label."""
-    by = f"{kept}, le" if kept else "le"
-    return f"histogram_quantile(0.95, sum by ({by}) (rate({histogram}_bucket[5m])))"
-
+STORES, POLICY, BOUNCERS, OPERATIONS = (
+    f"controlcore-{name}" for name in ("stores", "policy", "bouncers", "operations")
+)
 
 _COMPONENTS = (
     Panel(
         "Components",
-        "What the last probe of each component found. A component that nobody knows about is not shown.",
+        "What the last probe of each component found. An unknown component is not shown.",
         "none",
-        (Query(f"max {_BY} (controlcore_component_up)", "{{component}}"),),
+        (Query("max by (component) (controlcore_component_up)", "{{component}}"),),
         Form.STATE,
+        state=State.UP,
     ),
+    FIRING,
     Panel(
-        "Bouncers' policy engines",
-        "Whether the engine behind each bouncer answers questions whose answer is known.",
+        "Policy engines",
+        "Whether the engine behind each bouncer decides canary probes, requests whose decision is known.",
         "none",
-        (Query(f"max {_BY} (controlcore_policy_engine_up)", "{{bouncer}}"),),
+        (Query("max by (bouncer) (controlcore_policy_engine_up)", "{{bouncer}}"),),
         Form.STATE,
+        24,
+        ("ControlCorePolicyEngineFailing",),
+        height=4,
+        state=State.UP,
+        details=(BOUNCERS,),
     ),
 )
 _API = (
     Panel(
-        "API probes, 95th percentile",
-        "/health does nothing, so its duration shows how long the event loop is blocked; deep reads the database.",
+        "API probe latency, p95",
+        "95th percentile. /health does no work, so its latency shows how long the event loop is blocked; "
+        "the deep probe reads the database.",
         "s",
-        (Query(_p95("controlcore_api_probe_duration_seconds", "endpoint"), "{{endpoint}}"),),
+        (Query(quantile(0.95, "controlcore_api_probe_duration_seconds", "endpoint"), "{{endpoint}}"),),
+        runbooks=("ControlCoreAPIDown", "ControlCoreAPIEventLoopBlocked"),
+        limits=(Limit(1),),
     ),
     Panel(
         "API probe failures",
-        "Probes without an answer, or with another than expected, in five minutes.",
+        "Probes per interval without an answer, or with another than expected, by reason.",
         "short",
-        (
-            Query(
-                "sum by (endpoint, reason) (increase(controlcore_api_probe_failures_total[5m])) > 0",
-                "{{endpoint}} {{reason}}",
-            ),
-        ),
+        failures("controlcore_api_probe_failures_total", "endpoint, reason"),
+        Form.BARS,
+        runbooks=("ControlCoreAPIDown",),
     ),
 )
-_DATABASE = (
+_BACKENDS = (
     Panel(
-        "Database: a new client's way in, 95th percentile",
-        "Connect, authenticate and query on a connection of its own.",
+        "PostgreSQL latency to connect, p95",
+        "95th percentile of connect, authenticate and query on a connection of its own.",
         "s",
-        (Query(_p95("controlcore_postgres_connect_duration_seconds", ""), "connect to answer"),),
+        (Query(quantile(0.95, "controlcore_postgres_connect_duration_seconds"), "connect to answer"),),
+        details=(STORES,),
+        runbooks=("ControlCoreDatabaseConnectionFailures",),
     ),
     Panel(
-        "Database: connections",
-        "Connections by state, against what ordinary roles may open.",
+        "PostgreSQL connection failures",
+        "Failed attempts of the canary per interval, by reason.",
+        "short",
+        failures("controlcore_postgres_connection_failures_total", "reason"),
+        Form.BARS,
+        details=(STORES,),
+        runbooks=("ControlCoreDatabaseConnectionFailures",),
+    ),
+    Panel(
+        "PostgreSQL connections",
+        "Backends by state, and the most that ordinary roles may open.",
         "short",
         (
             Query("max by (state) (controlcore_postgres_connections)", "{{state}}"),
             Query("max(controlcore_postgres_connections_limit)", "limit"),
         ),
+        details=(STORES,),
+        runbooks=("ControlCorePostgresConnectionsHigh",),
     ),
     Panel(
-        "Database: failed connections",
-        "Failed attempts of the canary in five minutes, by reason.",
-        "short",
-        (Query("sum by (reason) (increase(controlcore_postgres_connection_failures_total[5m])) > 0", "{{reason}}"),),
-    ),
-    Panel(
-        "Redis: memory",
-        "Used, and the limit where there is one.",
+        "Redis memory",
+        "Used and resident bytes, and maxmemory where one is set.",
         "bytes",
         (
             Query("max(controlcore_redis_memory_used_bytes)", "used"),
-            Query("max(controlcore_redis_memory_limit_bytes)", "limit"),
+            Query("max(controlcore_redis_memory_resident_bytes)", "resident"),
+            Query("max(controlcore_redis_memory_limit_bytes)", "maxmemory"),
         ),
+        details=(STORES,),
+        runbooks=("ControlCoreRedisMemoryHigh",),
     ),
 )
 _POLICY = (
     Panel(
-        "Policy questions, 95th percentile",
-        "Duration of authorization questions whose answer is known.",
+        "Canary probe latency, p95",
+        "95th percentile of authorization requests whose decision is known. A probe without an answer counts with its "
+        "deadline.",
         "s",
-        (Query(_p95("controlcore_policy_probe_duration_seconds", "bouncer"), "{{bouncer}}"),),
+        (Query(quantile(0.95, "controlcore_policy_probe_duration_seconds", "bouncer"), "{{bouncer}}"),),
+        runbooks=("ControlCorePolicyLatencyHigh",),
+        limits=(Limit(0.1, WARNING),),
+        details=(POLICY,),
     ),
     Panel(
-        "Policy questions, answers",
-        "Answers in five minutes; everything but allow and deny means that the engine fails.",
+        "Canary probe results",
+        "Probes per interval by result. Every result but allow and deny means that the engine fails.",
         "short",
         (
             Query(
-                "sum by (bouncer, result) (increase(controlcore_policy_probe_results_total[5m])) > 0",
+                "sum by (bouncer, result) (increase(controlcore_policy_probe_results_total[$__rate_interval])) > 0",
                 "{{bouncer}} {{result}}",
             ),
+            Query("sum(increase(controlcore_policy_probe_mismatches_total[$__rate_interval]))", "total wrong"),
         ),
+        Form.BARS,
+        runbooks=("ControlCorePolicyEngineFailing", "ControlCorePolicyCanaryMismatch"),
+        details=(BOUNCERS,),
     ),
 )
 _WORKLOADS = (
     Panel(
-        "CPU of the busiest replica",
-        "Usage over the limit, or over the request where there is no limit.",
+        "CPU utilisation of the busiest replica",
+        "Usage over the limit, or over the request where there is no limit (which can exceed 100 %).",
         "percentunit",
         (Query("max by (component, basis) (controlcore_workload_cpu_usage_ratio)", "{{component}} of {{basis}}"),),
+        runbooks=("ControlCoreCPUSaturated",),
+        limits=(Limit(0.8, WARNING),),
+        scale=Scale(1.0, is_top_soft=True),
     ),
     Panel(
         "Replicas",
@@ -115,12 +140,13 @@ _WORKLOADS = (
             Query("max by (component) (controlcore_deployment_replicas_available)", "{{component}} available"),
             Query("max by (component) (controlcore_hpa_replicas_max)", "{{component}} maximum"),
         ),
+        runbooks=("ControlCoreAutoscalerAtMaximum", "ControlCoreRolloutStalled"),
     ),
 )
-_OURSELVES = (
+_PROGRAMS = (
     Panel(
-        "Age of what is known",
-        "Seconds since each collector's last success. Policies believe nothing older than a minute.",
+        "Staleness by collector",
+        "Seconds since the last success of each collector.",
         "s",
         (
             Query(
@@ -128,42 +154,19 @@ _OURSELVES = (
                 "{{collector}}",
             ),
         ),
+        runbooks=("ControlCoreCollectorStale",),
+        limits=(Limit(300),),
+        details=(OPERATIONS,),
     ),
     Panel(
-        "Remediations: decisions",
-        "Decisions in ten minutes. A hold is a decision, and carries its reason.",
+        "Open remediations by state",
+        "Remediations that are not closed.",
         "short",
         (
-            Query(
-                "sum by (remediation, decision, reason) (increase(controlcore_remediation_decisions_total[10m])) > 0",
-                "{{remediation}} {{decision}} {{reason}}",
-            ),
-        ),
-    ),
-    Panel(
-        "Remediations: open",
-        "Remediations that are not closed, by state.",
-        "short",
-        (Query("sum by (state) (controlcore_remediation_open) > 0", "{{state}}"),),
-    ),
-    Panel(
-        "Remediator: last sign of the alert path",
-        "Seconds since the always-firing alert Watchdog arrived.",
-        "s",
-        (Query("time() - max(controlcore_remediation_webhook_last_watchdog_timestamp_seconds)", "Watchdog"),),
-        Form.NUMBER,
-        6,
-    ),
-    Panel(
-        "Remediator: may it act?",
-        "The journal can be written; and 1 when somebody has paused it.",
-        "short",
-        (
-            Query("min(controlcore_remediation_journal_writable)", "journal writable"),
+            Query("sum by (state) (controlcore_remediation_open)", "{{state}}"),
             Query("max(controlcore_remediation_paused)", "paused"),
         ),
-        Form.NUMBER,
-        6,
+        details=(OPERATIONS,),
     ),
 )
 
@@ -171,5 +174,13 @@ HEALTH = Page(
     uid="controlcore-health",
     title="Control Core Health",
     description="Components, their backends, and the exporter's and remediator's own state.",
-    panels=(*_COMPONENTS, *_API, *_DATABASE, *_POLICY, *_WORKLOADS, *_OURSELVES),
+    sections=(
+        FIRST_ROW,
+        Section("Components", _COMPONENTS),
+        Section("Control-plane API", _API),
+        Section("PostgreSQL and Redis", _BACKENDS),
+        Section("Policy decisions", _POLICY),
+        Section("Workloads", _WORKLOADS),
+        Section("Exporter and remediator", _PROGRAMS),
+    ),
 )

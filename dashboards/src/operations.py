@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-from dashboards.src.forms import Form
-from dashboards.src.panels import Page, Panel, Query
+from dashboards.src.first_row import FIRST_ROW
+from dashboards.src.forms import Form, Limit, State
+from dashboards.src.panels import Page, Panel, Query, Section
+from dashboards.src.queries import failures
 
 SCRAPE = "controlcore_scrape_collector"
 EXPORTER = "controlcore_exporter"
 REMEDIATION = "controlcore_remediation"
+ALIVE = f"{REMEDIATION}_journal_writable"
+REMEDIATOR_ABSENT = "unknown: the remediator is not scraped"
 
 _COLLECTORS = (
     Panel(
         "Collectors",
-        "What each collector's last collection was. An empty cell: it is not configured.",
+        "The last collection of each collector. A collector that is not configured has no row.",
         "short",
         (
-            Query(f"min by (collector) ({SCRAPE}_success)", "Succeeds", "none", is_state=True),
-            Query(f"time() - max by (collector) ({SCRAPE}_last_success_timestamp_seconds)", "Last success", "s"),
-            Query(f"max by (collector) ({SCRAPE}_duration_seconds)", "Takes", "s"),
-            Query(f"sum by (collector) (increase({EXPORTER}_collector_errors_total[1h]))", "Failures in an hour"),
-            Query(f"sum by (collector) (increase({EXPORTER}_dropped_series_total[1h]))", "Series dropped in an hour"),
-            Query(f"max by (collector) ({SCRAPE}_breaker_open)", "Asked less often"),
+            Query(f"min by (collector) ({SCRAPE}_success)", "Succeeds", "none", State.YES),
+            Query(f"time() - max by (collector) ({SCRAPE}_last_success_timestamp_seconds)", "Staleness", "s"),
+            Query(f"max by (collector) ({SCRAPE}_duration_seconds)", "Duration", "s"),
+            Query(f"sum by (collector) (increase({EXPORTER}_collector_errors_total[$__range]))", "Failures"),
+            Query(f"sum by (collector) (increase({EXPORTER}_dropped_series_total[$__range]))", "Dropped series"),
+            Query(f"max by (collector) ({SCRAPE}_breaker_open)", "Circuit breaker", "none", State.BREAKER),
         ),
         Form.TABLE,
         24,
-        runbooks=("ControlCoreCollectorStale", "ControlCoreSeriesDropped"),
+        ("ControlCoreCollectorStale", "ControlCoreSeriesDropped"),
+        height=12,
     ),
     Panel(
-        "Why collections fail",
-        "Failed collections in five minutes, by reason.",
+        "Collection failures",
+        "Failed collections per interval, by reason.",
         "short",
-        (
-            Query(
-                f"sum by (collector, reason) (increase({EXPORTER}_collector_errors_total[5m])) > 0",
-                "{{collector}} {{reason}}",
-            ),
-        ),
+        failures(f"{EXPORTER}_collector_errors_total", "collector, reason", f"{EXPORTER}_build_info"),
+        Form.BARS,
         runbooks=("ControlCoreCollectorStale",),
     ),
     Panel(
-        "How long collections take",
+        "Collection duration",
         "The last collection of each collector.",
         "s",
         (Query(f"max by (collector) ({SCRAPE}_duration_seconds)", "{{collector}}"),),
+        runbooks=("ControlCoreCollectorStale",),
     ),
 )
 _EXPORTER = (
     Panel(
-        "Configuration is valid",
-        "As the exporter last read it; down: an older one is in force, or as a sidecar none.",
+        "Configuration",
+        "As the exporter last read it. Invalid: an older one is in force, or as a sidecar none. "
+        "The web configuration and discovery are shown where they are set up "
+        "(`server.web_config_file`, `discovery`).",
         "none",
         (
             Query(f"min({EXPORTER}_config_valid)", "configuration"),
@@ -57,91 +61,110 @@ _EXPORTER = (
         ),
         Form.STATE,
         runbooks=("ControlCoreConfigReloadFailed", "ControlCoreCredentialsNotReloaded", "ControlCoreDiscoveryFailing"),
+        state=State.VALID,
     ),
     Panel(
-        "Scrapes refused",
-        "Per second, by reason.",
-        "reqps",
-        (Query(f"sum by (reason) (rate({EXPORTER}_scrapes_refused_total[$__rate_interval]))", "{{reason}}"),),
+        "Refused scrapes",
+        "Scrapes per interval without an answer, by reason.",
+        "short",
+        failures(f"{EXPORTER}_scrapes_refused_total", "reason", f"{EXPORTER}_build_info"),
+        Form.BARS,
+        runbooks=("ControlCoreConnectionsDropped",),
     ),
 )
 _REMEDIATOR = (
     Panel(
-        "Remediator",
-        "Whether its journal can be written, and whether nobody has paused it.",
+        "Journal",
+        "Whether the journal can be written. Without it the remediator does not act.",
         "none",
-        (
-            Query(f"min({REMEDIATION}_journal_writable)", "journal"),
-            Query(f"1 - max({REMEDIATION}_paused)", "not paused"),
-        ),
+        (Query(f"min({ALIVE})", "journal"),),
         Form.STATE,
-        8,
-        runbooks=("ControlCoreJournalNotWritable", "ControlCoreJournalLogPinned"),
+        6,
+        ("ControlCoreJournalNotWritable", "ControlCoreJournalLogPinned"),
+        state=State.WRITABLE,
+        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
-        "Last sign of the alert path",
-        "Seconds since the always-firing alert Watchdog arrived.",
+        "Time since the last watchdog",
+        "Seconds since the always-firing watchdog alert arrived over Alertmanager: the whole alert path works.",
         "s",
-        (Query(f"time() - max({REMEDIATION}_webhook_last_watchdog_timestamp_seconds)", "Watchdog"),),
+        (Query(f"time() - max({REMEDIATION}_webhook_last_watchdog_timestamp_seconds)", "watchdog"),),
         Form.NUMBER,
-        8,
-        runbooks=("ControlCoreAlertPathBroken",),
+        6,
+        ("ControlCoreAlertPathBroken",),
+        limits=(Limit(1200),),
+        no_value="unknown: no watchdog alert has arrived; is the Alertmanager route set up?",
     ),
     Panel(
-        "Open remediations",
-        "Those that are not closed, by state.",
+        "Open remediations by state",
+        "Remediations that are not closed.",
         "short",
-        (Query(f"sum by (state) ({REMEDIATION}_open) > 0", "{{state}}"),),
-        Form.LINES,
-        8,
+        (
+            Query(f"sum by (state) ({REMEDIATION}_open)", "{{state}}"),
+            Query(f"max({REMEDIATION}_paused)", "paused"),
+        ),
+        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Decisions",
-        "In ten minutes, with their reasons. A hold is a decision.",
+        "Decisions per interval with their reasons. A hold is a decision.",
         "short",
         (
             Query(
-                f"sum by (remediation, decision, reason) (increase({REMEDIATION}_decisions_total[10m])) > 0",
+                "sum by (remediation, decision, reason)"
+                f" (increase({REMEDIATION}_decisions_total[$__rate_interval])) > 0",
                 "{{remediation}} {{decision}} {{reason}}",
             ),
+            Query(f"sum(increase({REMEDIATION}_decisions_total[$__rate_interval])) or 0 * max({ALIVE})", "total"),
         ),
+        Form.BARS,
+        runbooks=("ControlCoreRemediationFailing",),
+        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Actions",
-        "In ten minutes: written, and what the verification found.",
+        "Writes per interval, and what the verification found.",
         "short",
         (
             Query(
-                f"sum by (remediation, action, outcome) (increase({REMEDIATION}_actions_total[10m])) > 0",
+                f"sum by (remediation, action, outcome) (increase({REMEDIATION}_actions_total[$__rate_interval])) > 0",
                 "{{remediation}} {{action}} {{outcome}}",
             ),
+            Query(f"sum(increase({REMEDIATION}_actions_total[$__rate_interval])) or 0 * max({ALIVE})", "total"),
         ),
+        Form.BARS,
         runbooks=("ControlCoreRemediationFailing", "ControlCoreRemediationLooping"),
+        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
-        "From alert to write, from write to verdict",
-        "95th percentile of an hour, holds included.",
+        "Time to repair, p95 of the time range",
+        "From receiving the alert to the write, holds included; and from the write to the verdict.",
         "s",
         (
             Query(
-                f"histogram_quantile(0.95, sum by (le) (rate({REMEDIATION}_alert_to_write_seconds_bucket[1h])))",
+                f"histogram_quantile(0.95, sum by (le) (increase({REMEDIATION}_alert_to_write_seconds_bucket"
+                "[$__range])))",
                 "alert to write",
             ),
             Query(
-                f"histogram_quantile(0.95, sum by (action, le) (rate({REMEDIATION}_duration_seconds_bucket[1h])))",
-                "{{action}} write to verdict",
+                f"histogram_quantile(0.95, sum by (action, le) (increase({REMEDIATION}_duration_seconds_bucket"
+                "[$__range])))",
+                "{{action}}: write to verdict",
             ),
         ),
+        Form.NUMBER,
+        no_value="no write in this time range",
     ),
     Panel(
-        "Webhook",
-        "Requests per second by what became of them, and faults of the engine itself.",
+        "Webhook requests",
+        "Requests of Alertmanager per second by status, and faults of the engine itself.",
         "reqps",
         (
             Query(f"sum by (status) (rate({REMEDIATION}_webhook_notifications_total[$__rate_interval]))", "{{status}}"),
             Query(f"sum(rate({REMEDIATION}_engine_errors_total[$__rate_interval]))", "engine faults"),
         ),
         runbooks=("ControlCoreAlertsTruncated", "ControlCoreAlertsQuarantined"),
+        no_value=REMEDIATOR_ABSENT,
     ),
 )
 
@@ -149,5 +172,10 @@ OPERATIONS = Page(
     uid="controlcore-operations",
     title="Control Core Exporter and Remediation",
     description="Whether what is shown can be believed, and what is being repaired.",
-    panels=(*_COLLECTORS, *_EXPORTER, *_REMEDIATOR),
+    sections=(
+        FIRST_ROW,
+        Section("Remediator", _REMEDIATOR),
+        Section("Collectors", _COLLECTORS),
+        Section("Exporter", _EXPORTER),
+    ),
 )

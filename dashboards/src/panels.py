@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders.dashboard import (
-    AnnotationQuery,
     ConstantVariable,
     Dashboard,
     DashboardLink,
     DatasourceVariable,
-    QueryVariable,
+    Row,
 )
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.builders.table import Panel as Table
@@ -19,18 +18,22 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from dashboards.src.forms import AnyPanel, Form, arrange_columns, start_panel
-from tools.catalogue import find_faults
+from dashboards.src.annotations import ALERTS, REMEDIATIONS, Mark
+from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arrange_columns, start_panel
+from dashboards.src.needs import find_needs
+from dashboards.src.scope import carries_environment, scope
+from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
+from tools.catalogue import asked_names, find_faults
 
-DATASOURCE = model.DataSourceRef("prometheus", "${datasource}")
 TAG = "controlcore"
+ENTRY = "controlcore-overview"
+"""The dashboard that every other one leads back to."""
 REFRESH = "30s"
 COLUMNS = 24
-HEIGHT = 8
 RUNBOOKS = "docs/runbooks"
 """Value of the variable `runbooks`: where the pages are. The chart writes rules.runbookBase in front of it."""
-ALERTS = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*"}'
-REPAIRS = 'sum by (remediation, action) (increase(controlcore_remediation_actions_total{outcome="written"}[1m])) > 0'
+HERE = "${__url_time_range}&${__all_variables}"
+"""What a link passes on: the time range and every choice."""
 
 
 class UnpublishedError(ValueError):
@@ -45,8 +48,8 @@ class Query:
     legend: str
     unit: str = "short"
     """Of a table's column."""
-    is_state: bool = False
-    """Of a table's column: 1 is yes and green, 0 no and red."""
+    state: State | None = None
+    """Of a table's column: what 1 and 0 mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,29 +68,43 @@ class Panel:
     """Alerts about what is shown; the panel links to their pages."""
     repeat: str = ""
     """Name of a variable: the panel is there once for each of its values."""
+    height: int = 8
+    limits: tuple[Limit, ...] = ()
+    """In rising order; mostly the thresholds of the alerts in `runbooks`."""
+    scale: Scale = FREE
+    state: State | None = None
+    """Of form STATE: what 1 and 0 mean."""
+    no_value: str = ""
+    """Text in the place of the figures when there are none; by default it names the settings that the panel needs."""
+    details: tuple[str, ...] = ()
+    """Dashboards, by uid, that show more; the panel links to them."""
+    is_as_printed: bool = False
+    """Whether the expressions are the product guide's and stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
-    """A choice among the values of a label of a metric; all of them at first."""
+class Section:
+    """A row of the dashboard: its title, and the panels below it in reading order."""
 
-    name: str
-    label: str
-    metric: str
-
-
-BOUNCER = Variable("bouncer", "Bouncer", "controlcore_policy_probe_results_total")
+    title: str
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One dashboard: the title, the fixed uid under which others link to it, and its panels in reading order."""
+    """One dashboard: the title, the fixed uid under which others link to it, and its rows."""
 
     uid: str
     title: str
     description: str
-    panels: tuple[Panel, ...]
+    sections: tuple[Section, ...]
     variables: tuple[Variable, ...] = ()
+    """Beside the data source, cluster, namespace, job and, where a series has it, environment."""
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        """The panels of all rows."""
+        return tuple(panel for section in self.sections for panel in section.panels)
 
 
 def build_page(page: Page) -> model.Dashboard:
@@ -97,40 +114,75 @@ def build_page(page: Page) -> model.Dashboard:
         .uid(page.uid)
         .description(page.description)
         .tags([TAG])
-        .readonly()
+        .editable()
         .refresh(REFRESH)
         .time("now-3h", "now")
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
-        .link(_sibling_link())
-        .annotation(_mark("Alerts", ALERTS, "red"))
-        .annotation(_mark("Repairs", _checked(REPAIRS, "Repairs"), "blue"))
+        .annotation(Mark("Alerts", _checked(ALERTS, "Alerts"), "red", "{{alertname}}", "{{component}} {{severity}}"))
+        .annotation(
+            Mark(
+                "Remediations",
+                _checked(REMEDIATIONS, "Remediations"),
+                "blue",
+                "{{remediation}}: {{outcome}}",
+                "{{action}}",
+            )
+        )
         .with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
     )
+    for link in _links(page):
+        builder.link(link)
+    for variable in _variables(page):
+        if variable.metric:
+            _checked(f'{variable.metric}{{{variable.label_name}=""}}', variable.label)
+        builder.with_variable(build_variable(variable))
     if any(panel.runbooks for panel in page.panels):
         builder.with_variable(ConstantVariable("runbooks").label("Runbooks").value(RUNBOOKS))
-    for variable in page.variables:
-        builder.with_variable(_choice(variable))
-    for number, (panel, place) in enumerate(zip(page.panels, _places(page.panels), strict=True), start=1):
-        builder.with_panel(_build_panel(panel).id(number).grid_pos(place))
+    for number, (item, place) in enumerate(_places(page.sections), start=1):
+        if isinstance(item, Section):
+            builder.with_row(Row(item.title).id(number).grid_pos(place))
+        else:
+            builder.with_panel(_build_panel(item).id(number).grid_pos(place))
     return builder.build()
+
+
+def describe(panel: Panel) -> str:
+    """The panel's description, with the settings that it needs."""
+    needs = _needs(panel)
+    return f"{panel.description} Needs {' and '.join(f'`{need}`' for need in needs)}." if needs else panel.description
+
+
+def explain_no_value(panel: Panel) -> str:
+    """What stands in the place of the figures when there are none."""
+    needs = _needs(panel)
+    if panel.no_value or not needs:
+        return panel.no_value or "unknown: nothing is scraped"
+    return f"no data: needs {', '.join(needs)}"
+
+
+def _needs(panel: Panel) -> tuple[str, ...]:
+    """The settings without which the panel is empty."""
+    return find_needs(query.expr for query in panel.queries)
 
 
 def _build_panel(panel: Panel) -> AnyPanel:
     """The panel without its place; every query is checked first."""
-    builder = start_panel(panel.form, panel.unit)
-    builder.title(panel.title).description(panel.description).unit(panel.unit).datasource(DATASOURCE)
+    builder = start_panel(panel.form, panel.unit, panel.scale, panel.limits, panel.state)
+    builder.title(panel.title).description(describe(panel)).unit(panel.unit).datasource(DATASOURCE)
+    builder.no_value(explain_no_value(panel))
     for number, query in enumerate(panel.queries):
         target = Dataquery().ref_id(chr(ord("A") + number)).datasource(DATASOURCE)
-        target.expr(_checked(query.expr, panel.title)).legend_format(query.legend)
+        expr = _checked(query.expr, panel.title)
+        target.expr(expr if panel.is_as_printed else scope(expr)).legend_format(query.legend)
         if panel.form is Form.TABLE:
             target.format(PromQueryFormat.TABLE)
         elif panel.form is Form.HEATMAP:
             target.format(PromQueryFormat.HEATMAP)
         builder.with_target(target.instant() if panel.form.is_instant else target.range())
     if isinstance(builder, Table):
-        arrange_columns(builder, [(query.legend, query.unit, query.is_state) for query in panel.queries])
-    if panel.runbooks:
-        builder.links(_runbook_links(panel.runbooks))
+        arrange_columns(builder, [(query.legend, query.unit, query.state) for query in panel.queries])
+    if panel.details or panel.runbooks:
+        builder.links([*_detail_links(panel.details), *_runbook_links(panel.runbooks)])
     if panel.repeat:
         builder.repeat(panel.repeat).repeat_direction("h").max_per_row(2)
     return builder
@@ -144,21 +196,24 @@ def _checked(promql: str, title: str) -> str:
     return promql
 
 
-def _choice(variable: Variable) -> QueryVariable:
-    """The variable: several values may be chosen, and the list follows the time range."""
-    _checked(f'{variable.metric}{{{variable.name}=""}}', variable.label)
-    return (
-        QueryVariable(variable.name)
-        .label(variable.label)
-        .datasource(DATASOURCE)
-        .query(f"label_values({variable.metric}, {variable.name})")
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(model.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".+")
-        .current(model.VariableOption(selected=True, text="All", value="$__all"))
-    )
+def _variables(page: Page) -> Iterator[Variable]:
+    """The choices of the page; the environment only where some series of the page has one."""
+    yield from (CLUSTER, NAMESPACE, JOB)
+    asked = {name for panel in page.panels for query in panel.queries for name in asked_names(query.expr)}
+    asked |= {variable.metric for variable in page.variables}
+    if any(carries_environment(name) for name in asked):
+        yield ENVIRONMENT
+    yield from page.variables
+
+
+def _detail_links(uids: Iterable[str]) -> list[Builder[model.DashboardLink]]:
+    """A link to each dashboard that shows more."""
+    return [
+        DashboardLink(f"Details: {uid.removeprefix(TAG + '-')}")
+        .type(model.DashboardLinkType.LINK)
+        .url(f"/d/{uid}?{HERE}")
+        for uid in uids
+    ]
 
 
 def _runbook_links(alerts: Iterable[str]) -> list[Builder[model.DashboardLink]]:
@@ -172,29 +227,24 @@ def _runbook_links(alerts: Iterable[str]) -> list[Builder[model.DashboardLink]]:
     ]
 
 
-def _mark(name: str, promql: str, colour: str) -> AnnotationQuery:
-    """A line across every panel at the times where the expression has a series."""
-    return AnnotationQuery().name(name).datasource(DATASOURCE).enable(True).icon_color(colour).expr(promql)
+def _places(sections: Sequence[Section]) -> Iterator[tuple[Section | Panel, model.GridPos]]:
+    """Rows one below the other; in each the panels left to right, on a new line when the next one does not fit."""
+    y = 0
+    for section in sections:
+        yield section, model.GridPos(h=1, w=COLUMNS, x=0, y=y)
+        y, x, tallest = y + 1, 0, 0
+        for panel in section.panels:
+            if x + panel.width > COLUMNS:
+                x, y, tallest = 0, y + tallest, 0
+            yield panel, model.GridPos(h=panel.height, w=panel.width, x=x, y=y)
+            x, tallest = x + panel.width, max(tallest, panel.height)
+        y += tallest
 
 
-def _places(panels: Sequence[Panel]) -> list[model.GridPos]:
-    """Left to right, a new row when the next panel does not fit."""
-    places: list[model.GridPos] = []
-    column = row = 0
-    for panel in panels:
-        if column + panel.width > COLUMNS:
-            column, row = 0, row + HEIGHT
-        places.append(model.GridPos(h=HEIGHT, w=panel.width, x=column, y=row))
-        column += panel.width
-    return places
-
-
-def _sibling_link() -> DashboardLink:
-    """A menu with the other dashboards of this family."""
-    return (
-        DashboardLink("Control Core")
-        .type(model.DashboardLinkType.DASHBOARDS)
-        .tags([TAG])
-        .as_dropdown(True)
-        .keep_time(True)
-    )
+def _links(page: Page) -> Iterator[DashboardLink]:
+    """The way back to the overview, and a menu with all dashboards of this family."""
+    if page.uid != ENTRY:
+        back = DashboardLink("Overview").type(model.DashboardLinkType.LINK).url(f"/d/{ENTRY}").icon("dashboard")
+        yield back.keep_time(True).include_vars(True)
+    menu = DashboardLink("Control Core").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
+    yield menu.as_dropdown(True).keep_time(True).include_vars(True)

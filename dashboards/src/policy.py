@@ -1,23 +1,26 @@
-"""How long decisions take and how many fail: the canary's questions, OPA's own figures, and what users asked."""
+"""How long decisions take and how many fail: canary probes, OPA's own figures, and decisions of users."""
 
 from __future__ import annotations
 
-from dashboards.src.forms import Form
-from dashboards.src.panels import BOUNCER, Page, Panel, Query
+from dashboards.src.first_row import FIRST_ROW
+from dashboards.src.forms import RATIO, WARNING, Form, Limit, Scale
+from dashboards.src.panels import Page, Panel, Query, Section
+from dashboards.src.queries import quantile
+from dashboards.src.variables import BOUNCER
 
 PROBE = "controlcore_policy_probe"
 CHOSEN = 'bouncer=~"$bouncer"'
 
 
 def _quantile(share: float, histogram: str) -> str:
-    """A quantile of a histogram for each chosen bouncer, in windows that follow the width of the graph."""
-    return f"histogram_quantile({share}, sum by (bouncer, le) (rate({histogram}_bucket{{{CHOSEN}}}[$__rate_interval])))"
+    """A quantile of a histogram for each chosen bouncer."""
+    return quantile(share, histogram, "bouncer", CHOSEN)
 
 
 _LATENCY = (
     Panel(
-        "How long questions take",
-        "Each question whose answer is known, by its duration. A question without an answer counts with its deadline.",
+        "Canary probe latency, distribution",
+        "Probes per interval by latency. A probe without an answer counts with its deadline.",
         "s",
         (Query(f"sum by (le) (increase({PROBE}_duration_seconds_bucket{{{CHOSEN}}}[$__rate_interval]))", "{{le}}"),),
         Form.HEATMAP,
@@ -25,7 +28,7 @@ _LATENCY = (
         runbooks=("ControlCorePolicyLatencyHigh", "ControlCorePolicyLatencyBudgetBurn"),
     ),
     Panel(
-        "Duration of a question",
+        "Canary probe latency, percentiles",
         "Median, 95th and 99th percentile of each bouncer.",
         "s",
         tuple(
@@ -33,10 +36,13 @@ _LATENCY = (
             for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
         ),
         runbooks=("ControlCorePolicyLatencyHigh",),
+        limits=(Limit(0.1, WARNING),),
+        details=("controlcore-bouncers",),
     ),
     Panel(
-        "Where the time goes",
-        "Mean time of an answer inside the OPA, by stage. What a question takes beyond it is spent before the OPA.",
+        "OPA evaluation time by stage, mean",
+        "Mean time of a canary probe inside the OPA. The rest of the probe's latency is spent before the OPA. "
+        "Only bouncers that pass OPA's metrics on show it.",
         "s",
         (
             Query(
@@ -47,28 +53,36 @@ _LATENCY = (
             ),
         ),
         Form.STACK,
+        runbooks=("ControlCorePolicyLatencyHigh",),
     ),
     Panel(
-        "The OPA's own figure, 95th percentile",
-        "Duration of all decisions of each OPA, whoever asked; OPA's default bounds are 1, 10 and 100 ms.",
+        "OPA decision latency, p95",
+        "95th percentile of all decisions of each OPA; its default bucket bounds are 1, 10 and 100 ms.",
         "s",
         (Query(_quantile(0.95, "controlcore_opa_decision_duration_seconds"), "{{bouncer}}"),),
+        runbooks=("ControlCorePolicyLatencyHigh",),
+        limits=(Limit(0.1, WARNING),),
     ),
 )
 _BUDGETS = (
     Panel(
-        "Latency budget: share slower than 100 ms",
-        "The objective allows 1 %. Above 14.4 % over five minutes and an hour somebody is paged.",
+        "Latency budget: probes slower than 100 ms",
+        "The objective allows 1 %. Above the line, over five minutes and over an hour, the alert fires. "
+        "Recorded by the shipped rules.",
         "percentunit",
         (
             Query(f"controlcore:policy_probe_slow:ratio_rate5m{{{CHOSEN}}}", "{{bouncer}} 5 min"),
             Query(f"controlcore:policy_probe_slow:ratio_rate1h{{{CHOSEN}}}", "{{bouncer}} 1 h"),
         ),
         runbooks=("ControlCorePolicyLatencyBudgetBurn",),
+        limits=(Limit(0.144),),
+        scale=Scale(0.2, is_top_soft=True),
+        no_value="unknown: the rules are not loaded",
     ),
     Panel(
-        "Error budget: share without a decision",
-        "The objective allows 0.1 %. Allow and deny are decisions; undefined, an engine's error and silence are not.",
+        "Error budget: probes without a decision",
+        "The objective allows 0.1 %. Allow and deny are decisions; undefined, an engine's error and no answer are not. "
+        "The lines are the slow and the fast burn. Recorded by the shipped rules.",
         "percentunit",
         (
             Query(f"controlcore:policy_probe_errors:ratio_rate5m{{{CHOSEN}}}", "{{bouncer}} 5 min"),
@@ -76,12 +90,16 @@ _BUDGETS = (
             Query(f"controlcore:policy_probe_errors:ratio_rate6h{{{CHOSEN}}}", "{{bouncer}} 6 h"),
         ),
         runbooks=("ControlCorePolicyErrorBudgetBurnFast", "ControlCorePolicyErrorBudgetBurnSlow"),
+        limits=(Limit(0.006, WARNING), Limit(0.0144)),
+        scale=Scale(0.02, is_top_soft=True),
+        no_value="unknown: the rules are not loaded",
     ),
     Panel(
-        "Wrong answers",
-        "Questions that were allowed and had to be denied, or the reverse, in fifteen minutes.",
+        "Wrong decisions",
+        "Canary probes per interval that were allowed and had to be denied, or the reverse.",
         "short",
-        (Query(f"sum by (bouncer) (increase({PROBE}_mismatches_total{{{CHOSEN}}}[15m]))", "{{bouncer}}"),),
+        (Query(f"sum by (bouncer) (increase({PROBE}_mismatches_total{{{CHOSEN}}}[$__rate_interval]))", "{{bouncer}}"),),
+        Form.BARS,
         runbooks=("ControlCorePolicyCanaryMismatch", "ControlCoreDecisionsStale"),
     ),
 )
@@ -99,14 +117,18 @@ _USERS = (
         runbooks=("ControlCoreDecisionsStopped",),
     ),
     Panel(
-        "Share of denials",
-        "Of ten minutes, against that of the last day. Three times as many, and a tenth at least, is an anomaly.",
+        "Deny ratio",
+        "Over ten minutes and over a day. Three times the daily ratio, and 10 % at least, is an anomaly. Recorded by "
+        "the shipped rules; absent without enough decisions.",
         "percentunit",
         (
             Query("controlcore:policy_denials:ratio_rate10m", "{{policy_environment}} 10 min"),
             Query("controlcore:policy_denials:ratio_rate1d", "{{policy_environment}} 1 d"),
         ),
         runbooks=("ControlCoreDenyRateAnomaly",),
+        limits=(Limit(0.1, WARNING),),
+        scale=RATIO,
+        no_value="too few decisions for a ratio, or the rules are not loaded",
     ),
 )
 
@@ -114,6 +136,11 @@ POLICY = Page(
     uid="controlcore-policy",
     title="Control Core Policy Latency",
     description="How long decisions take, where the time goes, and what is left of the budgets.",
-    panels=(*_LATENCY, *_BUDGETS, *_USERS),
+    sections=(
+        FIRST_ROW,
+        Section("Latency", _LATENCY),
+        Section("Service level objectives", _BUDGETS),
+        Section("Decisions of users", _USERS),
+    ),
     variables=(BOUNCER,),
 )

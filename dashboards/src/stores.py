@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from dashboards.src.forms import Form
-from dashboards.src.panels import Page, Panel, Query
+from dashboards.src.first_row import FIRST_ROW
+from dashboards.src.forms import CRITICAL, RATIO, WARNING, Form, Limit, State
+from dashboards.src.panels import Page, Panel, Query, Section
+from dashboards.src.queries import quantile
 
 PG = "controlcore_postgres"
 RD = "controlcore_redis"
 
 _STATES = (
     Panel(
-        "Up",
+        "Servers",
         "Whether the last fresh connection was served.",
         "none",
         (Query(f"max({PG}_up)", "PostgreSQL"), Query(f"max({RD}_up)", "Redis")),
         Form.STATE,
         8,
         runbooks=("ControlCoreDatabaseDown", "ControlCoreRedisDown"),
+        state=State.UP,
     ),
     Panel(
         "Age of the last good backup",
-        "By kind; a daily one is missing after 26 hours.",
+        "By kind. A daily backup is overdue after 26 hours.",
         "s",
         (Query("time() - max by (kind) (controlcore_backup_last_success_timestamp_seconds)", "{{kind}}"),),
         Form.NUMBER,
         8,
         runbooks=("ControlCoreBackupMissing",),
+        limits=(Limit(93600),),
     ),
     Panel(
-        "Settings that differ from the guide's",
-        "How many of the recommended settings are set otherwise, by component.",
+        "Tuning drift",
+        "Settings that differ from the product guide's recommendation, by component.",
         "short",
         (Query("sum by (component) (max by (component, setting) (controlcore_tuning_drift))", "{{component}}"),),
         Form.NUMBER,
@@ -38,14 +42,16 @@ _STATES = (
 )
 _POSTGRES = (
     Panel(
-        "PostgreSQL, utilisation: connections",
-        "Share of the connections open to ordinary roles that is taken.",
+        "Connection utilisation",
+        "Open connections over the most that ordinary roles may open.",
         "percentunit",
-        (Query(f"max(sum without (state) ({PG}_connections)) / max({PG}_connections_limit)", "taken"),),
+        (Query(f"max(sum without (state) ({PG}_connections)) / max({PG}_connections_limit)", "used"),),
         runbooks=("ControlCorePostgresConnectionsHigh", "ControlCoreDatabaseConnectionsExhausted"),
+        limits=(Limit(0.8, WARNING), Limit(0.9, CRITICAL)),
+        scale=RATIO,
     ),
     Panel(
-        "PostgreSQL, utilisation: size",
+        "Database size",
         "The product's database, and the audit log in it.",
         "bytes",
         (
@@ -55,17 +61,18 @@ _POSTGRES = (
         runbooks=("ControlCoreDatabaseGrowth",),
     ),
     Panel(
-        "PostgreSQL, saturation: who waits",
-        "Sessions that wait for a lock, and connections that are left.",
+        "Waiting backends",
+        "Sessions that wait for a lock, and connections that ordinary roles can still open.",
         "short",
         (
             Query(f"max({PG}_lock_waiters)", "waiting for a lock"),
-            Query(f"min({PG}_connections_headroom)", "connections left"),
+            Query(f"min({PG}_connections_headroom)", "free connections"),
         ),
+        runbooks=("ControlCoreDatabaseConnectionsExhausted",),
     ),
     Panel(
-        "PostgreSQL, saturation: long transactions",
-        "The oldest open one, and the one that has been idle for longest.",
+        "Longest transactions and replication lag",
+        "The oldest open transaction, the one idle for longest, and the replicas' lag where there are replicas.",
         "s",
         (
             Query(f"max({PG}_longest_transaction_seconds)", "open"),
@@ -73,23 +80,26 @@ _POSTGRES = (
             Query(f"max({PG}_replication_lag_seconds)", "replication lag"),
         ),
         runbooks=("ControlCorePostgresLongTransaction", "ControlCorePostgresIdleInTransaction"),
+        limits=(Limit(300, WARNING), Limit(1800)),
     ),
     Panel(
-        "PostgreSQL, saturation: dead rows",
-        "Share of a table's rows that vacuum has still to remove.",
+        "Dead row ratio",
+        "Rows of each table that vacuum has still to remove, over all rows.",
         "percentunit",
         (Query(f"max by (table) ({PG}_dead_rows_ratio)", "{{table}}"),),
         runbooks=("ControlCorePostgresBloat",),
+        limits=(Limit(0.2, WARNING),),
+        scale=RATIO,
     ),
     Panel(
-        "PostgreSQL, errors",
-        "Per second: refused connections, rollbacks, deadlocks, WAL segments that could not be archived.",
+        "PostgreSQL errors",
+        "Per second: failed connections, rollbacks, deadlocks, and WAL archive failures where archiving is on.",
         "ops",
         (
-            Query(f"sum(rate({PG}_connection_failures_total[$__rate_interval]))", "connections failed"),
-            Query(f"max(rate({PG}_transactions_rolled_back_total[$__rate_interval]))", "rolled back"),
+            Query(f"sum(rate({PG}_connection_failures_total[$__rate_interval]))", "failed connections"),
+            Query(f"max(rate({PG}_transactions_rolled_back_total[$__rate_interval]))", "rollbacks"),
             Query(f"max(rate({PG}_deadlocks_total[$__rate_interval]))", "deadlocks"),
-            Query(f"max(rate({PG}_wal_archive_failures_total[$__rate_interval]))", "WAL not archived"),
+            Query(f"max(rate({PG}_wal_archive_failures_total[$__rate_interval]))", "WAL archive failures"),
         ),
         runbooks=(
             "ControlCoreDatabaseConnectionFailures",
@@ -98,14 +108,14 @@ _POSTGRES = (
         ),
     ),
     Panel(
-        "PostgreSQL: transactions",
-        "Committed per second.",
+        "Transactions",
+        "Commits per second.",
         "ops",
-        (Query(f"max(rate({PG}_transactions_committed_total[$__rate_interval]))", "committed"),),
+        (Query(f"max(rate({PG}_transactions_committed_total[$__rate_interval]))", "commits"),),
     ),
     Panel(
-        "PostgreSQL: blocks found in memory",
-        "Share of the blocks that were asked for; below 99 % the working set does not fit.",
+        "Buffer cache hit ratio",
+        "Blocks found in shared buffers over all blocks read. Below 99 % the working set does not fit.",
         "percentunit",
         (
             Query(
@@ -115,30 +125,45 @@ _POSTGRES = (
                 "hits",
             ),
         ),
+        scale=RATIO,
     ),
 )
 _REDIS = (
     Panel(
-        "Redis, utilisation: memory",
-        "Share of maxmemory; absent without a limit.",
-        "percentunit",
-        (Query(f"max({RD}_memory_used_bytes) / max({RD}_memory_limit_bytes)", "used"),),
+        "Memory",
+        "Used and resident bytes, and maxmemory where one is set.",
+        "bytes",
+        (
+            Query(f"max({RD}_memory_used_bytes)", "used"),
+            Query(f"max({RD}_memory_resident_bytes)", "resident"),
+            Query(f"max({RD}_memory_limit_bytes)", "maxmemory"),
+        ),
         runbooks=("ControlCoreRedisMemoryHigh",),
     ),
     Panel(
-        "Redis, saturation and errors",
-        "Per second: keys evicted for want of memory, clients refused at the limit, probes that failed.",
+        "Memory utilisation",
+        "Used bytes over maxmemory.",
+        "percentunit",
+        (Query(f"max({RD}_memory_used_bytes) / max({RD}_memory_limit_bytes)", "used"),),
+        runbooks=("ControlCoreRedisMemoryHigh",),
+        limits=(Limit(0.9),),
+        scale=RATIO,
+        no_value="no maxmemory is set: see Memory (needs redis.url)",
+    ),
+    Panel(
+        "Redis errors",
+        "Per second: keys evicted at maxmemory, connections rejected at maxclients, failed probes.",
         "ops",
         (
-            Query(f"max(rate({RD}_evicted_keys_total[$__rate_interval]))", "evicted"),
-            Query(f"max(rate({RD}_rejected_connections_total[$__rate_interval]))", "refused"),
-            Query(f"sum(rate({RD}_connection_failures_total[$__rate_interval]))", "probes failed"),
+            Query(f"max(rate({RD}_evicted_keys_total[$__rate_interval]))", "evicted keys"),
+            Query(f"max(rate({RD}_rejected_connections_total[$__rate_interval]))", "rejected connections"),
+            Query(f"sum(rate({RD}_connection_failures_total[$__rate_interval]))", "failed probes"),
         ),
         runbooks=("ControlCoreRedisEvicting",),
     ),
     Panel(
-        "Redis: keys found",
-        "Share of look-ups that found their key.",
+        "Keyspace hit ratio",
+        "Look-ups that found their key over all look-ups.",
         "percentunit",
         (
             Query(
@@ -147,13 +172,15 @@ _REDIS = (
                 "hits",
             ),
         ),
+        scale=RATIO,
+        no_value="no look-up in this time range, or no data: needs redis.url",
     ),
     Panel(
-        "A new client's way in, 95th percentile",
-        "Connect, authenticate and ask, on a connection of its own.",
+        "Latency to connect, p95",
+        "95th percentile of connect, authenticate and query, on a connection of its own.",
         "s",
         tuple(
-            Query(f"histogram_quantile(0.95, sum by (le) (rate({metric}_bucket[$__rate_interval])))", name)
+            Query(quantile(0.95, metric), name)
             for metric, name in (
                 (f"{PG}_connect_duration_seconds", "PostgreSQL"),
                 (f"{RD}_ping_duration_seconds", "Redis"),
@@ -165,6 +192,11 @@ _REDIS = (
 STORES = Page(
     uid="controlcore-stores",
     title="Control Core Data Stores",
-    description="PostgreSQL, Redis and the backups: what is used, who waits, what fails.",
-    panels=(*_STATES, *_POSTGRES, *_REDIS),
+    description="PostgreSQL, Redis and the backups: utilisation, saturation and errors.",
+    sections=(
+        FIRST_ROW,
+        Section("Servers and backups", _STATES),
+        Section("PostgreSQL", _POSTGRES),
+        Section("Redis", _REDIS),
+    ),
 )

@@ -50,4 +50,4 @@ def test_dashboards_reach_grafana_unchanged_but_for_the_address_of_the_runbooks(
                 variable["query"] = "docs/runbooks"
                 changed.add(path.stem)
         assert data == json.loads(path.read_text(encoding="utf-8"))
-    assert len(changed) == 4
+    assert len(changed) == 6

@@ -1,0 +1,88 @@
+"""The first row of every dashboard: is it up, what fires, what is open, what is paused."""
+
+from __future__ import annotations
+
+from dashboards.src.forms import WARNING, Form, Limit, State
+from dashboards.src.panels import Panel, Query, Section
+
+OPERATIONS = "controlcore-operations"
+HEALTH = "controlcore-health"
+_FIRING = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*", alertname!~".*Watchdog"'
+_LOADED = '0 * count(ALERTS{alertname=~"(ControlCore)?Watchdog"})'
+"""0 where the shipped rules are evaluated: their watchdog always fires."""
+
+FIRST_ROW = Section(
+    "Now",
+    (
+        Panel(
+            "Control Core",
+            "Whether every component of which something is known is up.",
+            "none",
+            (Query("min(controlcore_up)", "Control Core"),),
+            Form.STATE,
+            6,
+            ("ControlCoreExporterAbsent",),
+            height=4,
+            state=State.UP,
+            no_value="unknown: the exporter is not scraped",
+            details=(HEALTH,),
+        ),
+        Panel(
+            "Firing alerts",
+            "Alerts of the shipped rules that fire now, without the watchdog.",
+            "none",
+            (
+                Query(f'count({_FIRING}, severity="critical"}}) or {_LOADED}', "critical"),
+                Query(f'count({_FIRING}, severity!="critical"}}) or {_LOADED}', "other"),
+            ),
+            Form.NUMBER,
+            6,
+            height=4,
+            limits=(Limit(1, WARNING),),
+            no_value="unknown: the rules are not loaded",
+            details=(HEALTH,),
+        ),
+        Panel(
+            "Open remediations",
+            "Remediations that are not closed: they wait, act or verify.",
+            "none",
+            (Query("sum(controlcore_remediation_open) or 0 * max(controlcore_remediation_journal_writable)", "open"),),
+            Form.NUMBER,
+            6,
+            height=4,
+            limits=(Limit(1, WARNING),),
+            no_value="unknown: the remediator is not scraped",
+            details=(OPERATIONS,),
+        ),
+        Panel(
+            "Remediation paused",
+            "Whether a pause or the pause file is in force. `controlcore-remediator resume` ends a pause.",
+            "none",
+            (Query("max(controlcore_remediation_paused)", "remediator"),),
+            Form.STATE,
+            6,
+            ("ControlCoreRemediatorAbsent",),
+            height=4,
+            state=State.PAUSED,
+            no_value="unknown: the remediator is not scraped",
+            details=(OPERATIONS,),
+        ),
+    ),
+)
+_BY = "alertname, severity, component"
+FIRING = Panel(
+    "Alerts that fire",
+    "For how long each has been firing or pending. The annotations above the graphs show when.",
+    "short",
+    (
+        Query(
+            f"(time() - min by ({_BY}) (ALERTS_FOR_STATE)) and on ({_BY}) count by ({_BY}) ({_FIRING}}})",
+            "For",
+            "s",
+        ),
+    ),
+    Form.TABLE,
+    12,
+    no_value="none, if 'Firing alerts' above is 0",
+    details=(OPERATIONS,),
+)

@@ -1,0 +1,85 @@
+"""The choices at the top of a dashboard. Each starts with "All", which also matches series without the label."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders.dashboard import QueryVariable
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards.src.scope import ENVIRONMENT_LABEL, TARGET_MATCHERS
+
+DATASOURCE = model.DataSourceRef("prometheus", "${datasource}")
+ANYTHING = ".*"
+_VARIABLE = re.compile(r"\$(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A choice among the values of a label of a metric."""
+
+    name: str
+    label: str
+    """What stands beside the choice."""
+    metric: str
+    """Empty where the matchers name it."""
+    label_name: str
+    """The label whose values are offered."""
+    matchers: str
+    """Which series are asked for, with what was chosen before."""
+    all_value: str = ""
+    """What "All" stands for; without it, for the values that are offered."""
+
+    @property
+    def selector(self) -> str:
+        """The series whose labels are offered."""
+        return f"{self.metric}{{{self.matchers}}}"
+
+
+_PROGRAMS = '__name__=~"controlcore_up|controlcore_remediation_journal_writable"'
+"""One series of each program: exporter and remediator have jobs, and perhaps namespaces, of their own."""
+CLUSTER = Variable("cluster", "Cluster", "", "cluster", _PROGRAMS, ANYTHING)
+NAMESPACE = Variable("namespace", "Namespace", "", "namespace", f'{_PROGRAMS}, cluster=~"$cluster"', ANYTHING)
+JOB = Variable("job", "Job", "", "job", f'{_PROGRAMS}, cluster=~"$cluster", namespace=~"$namespace"', ANYTHING)
+ENVIRONMENT = Variable(
+    "environment", "Environment", "controlcore_bouncer_up", ENVIRONMENT_LABEL, TARGET_MATCHERS, ANYTHING
+)
+BOUNCER = Variable(
+    "bouncer",
+    "Bouncer",
+    "controlcore_bouncer_up",
+    "bouncer",
+    f'{TARGET_MATCHERS}, {ENVIRONMENT_LABEL}=~"$environment"',
+)
+"""Without a value of its own for "All": all bouncers are then those of the chosen environment."""
+
+
+def build_variable(variable: Variable) -> QueryVariable:
+    """The variable: several values may be chosen, and the list follows the time range."""
+    builder = (
+        QueryVariable(variable.name)
+        .label(variable.label)
+        .datasource(DATASOURCE)
+        .query(f"label_values({variable.selector}, {variable.label_name})")
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .current(model.VariableOption(selected=True, text="All", value="$__all"))
+    )
+    return builder.all_value(variable.all_value) if variable.all_value else builder
+
+
+def fill_variables(promql: str, *, rate_interval: str, time_range: str) -> str:
+    """The query as Grafana sends it while every choice is "All"; ValueError when something is left to fill."""
+    values = {
+        "__rate_interval": rate_interval,
+        "__range": time_range,
+        **dict.fromkeys(("cluster", "namespace", "job", "environment"), ANYTHING),
+        "bouncer": ".+",
+    }
+    filled = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), promql)
+    if "$" in filled:
+        raise ValueError(f"a variable without a value: {filled}")
+    return filled

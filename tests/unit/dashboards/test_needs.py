@@ -1,0 +1,71 @@
+"""The settings that an empty panel names exist, and are those of the collectors whose metrics it shows."""
+
+from __future__ import annotations
+
+import json
+import types
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from dashboards.src.build import PAGES, render_page
+from dashboards.src.needs import NEEDS, find_needs
+from dashboards.src.panels import describe, explain_no_value
+from exporter.collectors import discover
+from exporter.settings import ExporterSettings
+
+SETTINGS = sorted({setting for needed in NEEDS.values() for setting in needed})
+COLLECTORS = {spec.name: spec for spec in discover()}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The sections inside an annotation such as `tuple[Target, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in {Union, types.UnionType, tuple, list, dict, Annotated}:
+        return [model for part in get_args(annotation) for model in _models(part)]
+    return []
+
+
+def _has(model: type[BaseModel], path: list[str]) -> bool:
+    field = model.model_fields.get(path[0].removesuffix("[]"))
+    if field is None:
+        return False
+    return len(path) == 1 or any(_has(inner, path[1:]) for inner in _models(field.annotation))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_named_setting_exists(setting: str) -> None:
+    first, *rest = setting.split(".")
+    if first == "collectors":
+        assert _has(COLLECTORS[rest[0]].settings, rest[1:])
+    else:
+        assert _has(ExporterSettings, [first, *rest])
+
+
+def test_every_collector_that_is_shown_says_what_it_needs() -> None:
+    for page in PAGES:
+        for panel in page.panels:
+            find_needs(query.expr for query in panel.queries)
+    assert set(NEEDS) <= COLLECTORS.keys()
+
+
+def test_an_empty_panel_names_its_settings_in_description_and_text() -> None:
+    counted = 0
+    for page in PAGES:
+        found = [panel for panel in json.loads(render_page(page))["panels"] if panel["type"] != "row"]
+        for panel, made in zip(page.panels, found, strict=True):
+            assert made["description"] == describe(panel)
+            assert made["fieldConfig"]["defaults"]["noValue"] == explain_no_value(panel)
+            for need in find_needs(query.expr for query in panel.queries):
+                counted += 1
+                assert f"`{need}`" in made["description"]
+                assert panel.no_value or need in made["fieldConfig"]["defaults"]["noValue"]
+    assert counted > 30
+
+
+def test_the_settings_are_those_of_the_metrics_collectors() -> None:
+    assert find_needs(["sum(rate(controlcore_redis_ping_duration_seconds_bucket[1m]))"]) == ("redis.url",)
+    assert find_needs(["controlcore_opal_up", "controlcore_opal_up"]) == NEEDS["opal"]
+    assert find_needs(["controlcore_up", "controlcore_remediation_paused", "vector(1)"]) == ()
