@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -37,3 +38,9 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Suspends the calling task."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+def format_timestamp(unix_seconds: float) -> str:
+    """The instant as the guide's fluentd expects it, in UTC with milliseconds."""
+    instant = datetime.fromtimestamp(unix_seconds, UTC)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}+0000"

@@ -16,13 +16,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import structlog
 
-from chassis.clock import Clock, SystemClock
+from chassis.clock import Clock, SystemClock, format_timestamp
 from chassis.errors import ConfigError, Fault
 
 WAITING_MAX = 10_000
@@ -181,12 +180,6 @@ if TYPE_CHECKING:
 
 
 TEXT_LENGTH = 200
-
-
-def format_timestamp(unix_seconds: float) -> str:
-    """The instant as the guide's fluentd expects it, in UTC with milliseconds."""
-    instant = datetime.fromtimestamp(unix_seconds, UTC)
-    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}+0000"
 
 
 class _Stamp:

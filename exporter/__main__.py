@@ -13,7 +13,8 @@ from chassis.clock import SystemClock
 from chassis.errors import ConfigError
 from chassis.log import LogFile
 from chassis.process.build_info import version_line
-from chassis.process.lifecycle import Lifecycle, limit_heap, run
+from chassis.process.heap import limit_heap
+from chassis.process.lifecycle import Lifecycle, run
 from exporter.collector import CollectorSettings, CollectorSpec
 from exporter.collectors import discover
 from exporter.commands import grants, metrics_reference

@@ -7,58 +7,51 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
-from chassis import log
-from chassis.config import load
-from chassis.errors import ConfigError, InvariantBroken
 from chassis.process.build_info import version_line
-from chassis.process.lifecycle import Lifecycle, limit_heap, run
-from remediations.commands import exit_codes, grants
-from remediations.commands.check_config import check_config, check_everything
-from remediations.commands.journal import (
-    approve,
-    list_acts,
-    list_pauses,
-    list_remediations,
-    pause,
-    read_duration,
-    read_name,
-    reject,
-    replay_decisions,
-    reset,
-    resume,
-    show,
-)
-from remediations.commands.serve import make_telemetry, serve
-from remediations.commands.simulate import show_plan
-from remediations.commands.text import write_error
-from remediations.core.model.errors import JournalError
-from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError
-from remediations.settings import RemediatorSettings
+from chassis.process.heap import limit_heap
+from remediations.commands import exit_codes
+from remediations.commands.arguments import read_duration, read_name
 
 BY_DEFAULT = "default: the user running this; stored as claimed"
 
-Command = Callable[[argparse.Namespace, RemediatorSettings], int]
+Add = Callable[[str, str, str], argparse.ArgumentParser]
+"""Adds a command: its name, `module.function` under remediations.commands, and what it does.
+
+The module is imported when the command runs: `--help` and `--version` need none of them, `list` no engine.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
     limit_heap()
     options = _parser().parse_args(arguments)
+    sys.exit(_run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit status of the command, with its faults printed."""
+    from chassis.config import load  # noqa: PLC0415 - pydantic; the parser does without
+    from chassis.errors import ConfigError  # noqa: PLC0415
+    from remediations.commands.text import write_error  # noqa: PLC0415
+    from remediations.core.model.errors import JournalError  # noqa: PLC0415
+    from remediations.journal.approvals import AnswerError  # noqa: PLC0415
+    from remediations.settings import RemediatorSettings  # noqa: PLC0415
+
+    module, _, function = options.command.partition(".")
     try:
         settings = load(RemediatorSettings, getattr(options, "config_file", None))
-        command: Command = options.command
-        status = command(options, settings)
+        return int(getattr(import_module(f"remediations.commands.{module}"), function)(options, settings))
     except ConfigError as error:
         for fault in error.faults:
             write_error(f"{fault}")
-        status = exit_codes.CONFIG
+        return exit_codes.CONFIG
     except (JournalError, AnswerError) as error:
         write_error(f"journal: {error}" if isinstance(error, JournalError) else str(error))
-        status = exit_codes.FAILED
-    sys.exit(status)
+        return exit_codes.FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--print-settings", action=PrintSettings, nargs=0, help="print every setting as Markdown")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: str, text: str) -> argparse.ArgumentParser:
         child = commands.add_parser(name, parents=[shared], help=text, description=text)
         child.set_defaults(command=command)
         return child
@@ -91,87 +84,58 @@ class PrintSettings(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Needs no configuration, so it works before there is one."""
-        from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs it
+        from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs them
+        from remediations.settings import RemediatorSettings  # noqa: PLC0415
 
         sys.stdout.write(write(RemediatorSettings))
         parser.exit()
 
 
-def _add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+def _add_commands(add: Add) -> None:
     """Every command with its options."""
-    serving = add("serve", _serve, "receive alerts, decide, act")
+    serving = add("serve", "serve.run_serve", "receive alerts, decide, act")
     serving.add_argument(
         "--config.check", dest="is_check", action="store_true", help="only check, as check-config does"
     )
-    listing = add("list", list_remediations, "list remediations, newest first")
+    listing = add("list", "journal.list_remediations", "list remediations, newest first")
     listing.add_argument("--open", dest="only_open", action="store_true", help="only those that are not closed")
     listing.add_argument("--limit", type=int, default=50)
-    showing = add("show", show, "tell the whole story of one remediation")
+    showing = add("show", "journal.show", "tell the whole story of one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
-    planning = add("plan", show_plan, "tell what would be decided about a payload, and do nothing")
+    planning = add("plan", "simulate.show_plan", "tell what would be decided about a payload, and do nothing")
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
-    replaying = add("replay", replay_decisions, "make the decisions of a remediation again")
+    replaying = add("replay", "journal.replay_decisions", "make the decisions of a remediation again")
     replaying.add_argument("id", metavar="ID")
-    approving = add("approve", approve, "say yes to the plan that waits")
-    rejecting = add("reject", reject, "say no to the plan that waits")
+    approving = add("approve", "journal.approve", "say yes to the plan that waits")
+    rejecting = add("reject", "journal.reject", "say no to the plan that waits")
     for answering in (approving, rejecting):
         answering.add_argument("id", metavar="ID")
         answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
         answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
-        answering.add_argument("--for", dest="seconds", type=read_duration, default=DEFAULT_SECONDS, metavar="15m")
-    pausing = add("pause", pause, "stop every write until resumed; takes effect at the next decision")
+        answering.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="15m")
+    pausing = add("pause", "journal.pause", "stop every write until resumed; takes effect at the next decision")
     pausing.add_argument("name", metavar="NAME")
     pausing.add_argument("--reason", required=True)
     pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
     pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
-    resuming = add("resume", resume, "end a pause")
+    resuming = add("resume", "journal.resume", "end a pause")
     resuming.add_argument("name", metavar="NAME")
     resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    add("pauses", list_pauses, "list the pauses in force, and who set them")
-    breaker = add("breaker", reset, "close the breaker of an action on a target by hand")
+    add("pauses", "journal.list_pauses", "list the pauses in force, and who set them")
+    breaker = add("breaker", "journal.reset", "close the breaker of an action on a target by hand")
     breaker.add_argument("what", choices=("reset",))
     breaker.add_argument("action", metavar="ACTION")
     breaker.add_argument("target", metavar="TARGET", help="Kind/namespace/name")
     breaker.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    acting = add("acts", list_acts, "list who approved, paused, resumed, reset and reloaded, newest first")
+    acting = add("acts", "journal.list_acts", "list who approved, paused, resumed, reset and reloaded, newest first")
     acting.add_argument("--limit", type=int, default=50)
     granting = add(
-        "grants", grants.run, "print the SQL of the one right in the product's database: to end idle sessions"
+        "grants", "grants.run", "print the SQL of the one right in the product's database: to end idle sessions"
     )
     granting.add_argument("--role", default="controlcore_remediator", help="whose right it is")
     granting.add_argument("--product-role", default="postgres", help="whose sessions may be ended")
-    add("check-config", check_config, "report every fault of the settings and the policy file")
-
-
-def _serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Runs until a signal."""
-    policy_set = check_everything(settings, is_serving=True)
-    if options.is_check:
-        return check_config(options, settings)
-    log.configure(program="controlcore-remediator", level=settings.log.level, form=settings.log.form)
-
-    telemetry = make_telemetry(policy_set)
-
-    async def body(life: Lifecycle) -> None:
-        await serve(life, settings, policy_set, telemetry)
-
-    status = 0
-    try:
-        run(body)
-    except* InvariantBroken as broken:
-        log.get_logger().critical("invariant.broken", problem="; ".join(str(error) for error in _leaves(broken)))
-        status = exit_codes.FAILED
-    return status
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The errors inside a group, however deep."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+    add("check-config", "check_config.check_config", "report every fault of the settings and the policy file")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chassis import log
+from chassis.clock import format_timestamp
 from chassis.log import LogFile
 
 LINES = 2000
@@ -107,7 +107,7 @@ def events() -> Iterator[dict[str, Any]]:
         yield {
             "event": "line.written",
             "level": "info",
-            "timestamp": log.format_timestamp(1e9 + number / 1000),
+            "timestamp": format_timestamp(1e9 + number / 1000),
             "value": value,
             str(other): value,
             **({"time": value, "message": value} if number % 3 == 0 else {}),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.exposition import choose_encoder
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 def version() -> str:
@@ -24,6 +25,8 @@ def version_line(program: str) -> str:
 
 def build_info(registry: CollectorRegistry, name: str) -> None:
     """Registers the gauge `name` = 1 with labels version and python_version."""
+    from prometheus_client import Gauge  # noqa: PLC0415 - `--version` does without
+
     gauge = Gauge(
         name, "Always 1; the labels name the running build.", ("version", "python_version"), registry=registry
     )
@@ -32,5 +35,7 @@ def build_info(registry: CollectorRegistry, name: str) -> None:
 
 def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """The registry in the format that the Accept header asks for, and its content type."""
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

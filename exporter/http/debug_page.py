@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from chassis.log import format_timestamp
+from chassis.clock import format_timestamp
 
 if TYPE_CHECKING:
     from exporter.results.record import CollectorRecord, PastResult

@@ -6,14 +6,12 @@ import argparse
 import asyncio
 import getpass
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from chassis import log
-from chassis.clock import SystemClock
+from chassis.clock import SystemClock, format_timestamp
 from remediations.commands import exit_codes as exits
 from remediations.commands.text import (
     printable_lines,
@@ -28,15 +26,12 @@ from remediations.commands.text import (
 from remediations.core.model.acts import MAX_NAME, Actor, ActSource
 from remediations.core.model.facts import Pause
 from remediations.core.model.remediation import Remediation
-from remediations.engine.simulation import replay
-from remediations.journal.approvals import AnswerError, ApprovalAnswer, find_proposal, give_answer
+from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.settings import RemediatorSettings
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 async def answer(
@@ -55,21 +50,6 @@ async def waiting_difference(journal: Journal, remediation_id: str) -> str:
     if proposal is None:
         raise AnswerError(f"no plan of {remediation_id} waits for approval")
     return f"plan {proposal['plan_hash']}\n{printable_lines(str(proposal['difference']))}\n"
-
-
-def read_duration(text: str) -> float:
-    """Seconds of a duration such as 90s, 15m, 1h30m, 2d."""
-    parts = re.findall(r"(\d+)([smhd])", text)
-    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 15m, 1h30m or 2d, got {text!r}")
-    return sum(int(number) * UNITS[unit] for number, unit in parts)
-
-
-def read_name(text: str) -> str:
-    """The name that somebody gives himself; at most MAX_NAME characters."""
-    if not text.strip() or len(text) > MAX_NAME:
-        raise argparse.ArgumentTypeError(f"expected a name of 1 to {MAX_NAME} characters")
-    return text.strip()
 
 
 def actor_here(claimed: str | None) -> Actor:
@@ -114,8 +94,10 @@ def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) 
     """Prints each decision as it was and as it would be now."""
 
     async def work(journal: Journal) -> int:
+        from remediations.engine.simulation import replay  # noqa: PLC0415 - brings guards and actions; only this needs it
+
         told = await replay(journal, await _one(journal, options.id))
-        rows = [(log.format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
+        rows = [(format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
         write_output(options, told, table([("AT", "THEN", "NOW"), *rows]))
         return 0 if all(item["is_same"] for item in told) else exits.FAILED
 
@@ -141,7 +123,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
             sys.stdout.write(await waiting_difference(journal, name))
             write_error("name the plan that you looked at by its whole hash: --plan HASH")
             return exits.CONFIG
-        given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds)
+        given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds or DEFAULT_SECONDS)
         return write_output(options, *await answer(journal, name, given, SystemClock().now()))
 
     return _with_journal(settings, work)
@@ -171,7 +153,7 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         until = None if options.seconds is None else now + options.seconds
         actor = actor_here(options.owner)
         await journal.pause(Pause(options.name, actor.label, options.reason, until), now, actor)
-        words = f"paused: {options.name}{'' if until is None else f' until {log.format_timestamp(until)}'}\n"
+        words = f"paused: {options.name}{'' if until is None else f' until {format_timestamp(until)}'}\n"
         return write_output(options, {"paused": options.name, "until": until}, words)
 
     return _with_journal(settings, work)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from http import HTTPStatus
 from typing import Any
 
 import prometheus_client
 
+from chassis import log
 from chassis.clock import Clock, SystemClock
-from chassis.errors import ConfigError, Fault
+from chassis.errors import ConfigError, Fault, InvariantBroken
 from chassis.http.client import HttpClient
 from chassis.http.connection_limits import Dropped
 from chassis.http.server import Limits, Listener
@@ -22,10 +24,11 @@ from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
 from chassis.log import Quiet, get_logger
 from chassis.postgres.address import PostgresAddress
-from chassis.process.lifecycle import Lifecycle
+from chassis.process.lifecycle import Lifecycle, run
 from chassis.process.start_notices import tell, tell_readable
 from chassis.steady_clock import SteadyClock
-from remediations.commands.check_config import check_content, users_without_role
+from remediations.commands import exit_codes
+from remediations.commands.check_config import check_config, check_content, check_everything, users_without_role
 from remediations.commands.connections import (
     asking,
     call_seconds,
@@ -286,3 +289,33 @@ async def _announce(host: str, port: int, settings: RemediatorSettings, journal:
         kubernetes=settings.kubernetes is not None,
         remediations={state.value: number for state, number in counts.items() if number},
     )
+
+
+def run_serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Runs until a signal."""
+    policy_set = check_everything(settings, is_serving=True)
+    if options.is_check:
+        return check_config(options, settings)
+    log.configure(program="controlcore-remediator", level=settings.log.level, form=settings.log.form)
+
+    telemetry = make_telemetry(policy_set)
+
+    async def body(life: Lifecycle) -> None:
+        await serve(life, settings, policy_set, telemetry)
+
+    status = 0
+    try:
+        run(body)
+    except* InvariantBroken as broken:
+        log.get_logger().critical("invariant.broken", problem="; ".join(str(error) for error in _leaves(broken)))
+        status = exit_codes.FAILED
+    return status
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors inside a group, however deep."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

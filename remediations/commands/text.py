@@ -8,10 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
+from chassis.clock import format_timestamp
 from chassis.errors import ControlCoreError
-from chassis.log import format_timestamp
 from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import Record, Remediation
@@ -216,6 +214,8 @@ def render_data(content: Any, form: str) -> str:
     text = json.dumps(content, indent=2).replace("\x7f", "\\u007f")
     if form == "yaml":
         data = json.loads(text)  # noqa: TID251 - what was written just now
+        import yaml  # noqa: PLC0415 - only this form needs it
+
         readable = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
         if readable.replace("\n", "").isprintable():
             return readable

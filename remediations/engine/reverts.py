@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from chassis.log import format_timestamp
+from chassis.clock import format_timestamp
 from remediations.core.model.alert import Match
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, Remediation, Verdict

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from chassis.log import format_timestamp
+from chassis.clock import format_timestamp
 from remediations.core.model import acts as human_acts
 from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
 from remediations.core.model.facts import Approval, Fact, Facts, action_facts_to_data

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from chassis import log
+from chassis.clock import format_timestamp
 from chassis.http.server import serving
 from tests.fakes.clock import START_UNIX_SECONDS, ManualClock
 
@@ -53,7 +54,7 @@ def test_line_is_one_json_object_in_the_guides_format() -> None:
 @pytest.mark.parametrize("instant", [START_UNIX_SECONDS, 0.0, 1_767_323_045.0, 1_767_323_045.999_999])
 def test_timestamp_reads_back_with_the_guides_time_format(instant: float) -> None:
     """The %L of fluentd are three digits of milliseconds, which strptime knows as %f."""
-    text = log.format_timestamp(instant)
+    text = format_timestamp(instant)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", text)
     assert abs(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp() - instant) < 0.001
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import log
+from chassis.clock import format_timestamp
 from chassis.errors import ConfigError
 from chassis.log import LogFile, line_of
 from tests.fakes.clock import ManualClock
@@ -45,7 +46,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def event(**fields: Any) -> dict[str, Any]:
-    return {"event": "x", "level": "info", "timestamp": log.format_timestamp(1e9), **fields}
+    return {"event": "x", "level": "info", "timestamp": format_timestamp(1e9), **fields}
 
 
 def test_line_passes_the_guides_two_parsers() -> None:

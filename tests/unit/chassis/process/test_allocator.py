@@ -10,7 +10,7 @@ import pytest
 
 CHURN = """
 import sys
-from chassis.process.lifecycle import limit_heap
+from chassis.process.heap import limit_heap
 
 def resident():
     with open("/proc/self/statm", encoding="ascii") as file:
