@@ -41,6 +41,7 @@ _TABLE = Panel(
     ),
     Form.TABLE,
     24,
+    height=6,
     runbooks=(
         "ControlCoreBouncerHeartbeatMissing",
         "ControlCoreBouncerHasNoPolicies",
@@ -97,7 +98,9 @@ _EACH = (
                 "{{result}}",
             ),
             Query(
-                f"sum(increase(controlcore_policy_probe_mismatches_total{{{CHOSEN}}}[$__rate_interval]))", "total wrong"
+                f"sum(increase(controlcore_policy_probe_mismatches_total{{{CHOSEN}}}[$__rate_interval]))",
+                "wrong",
+                is_total=True,
             ),
         ),
         Form.BARS,

@@ -69,10 +69,10 @@ FIRST_ROW = Section(
         ),
     ),
 )
-_BY = "alertname, severity, component"
+_BY = "alertname, severity, component, bouncer"
 FIRING = Panel(
-    "Alerts that fire",
-    "For how long each has been firing or pending. The annotations above the graphs show when.",
+    "Firing alerts by name",
+    "How long each has been active. The annotations above the graphs show when.",
     "short",
     (
         Query(

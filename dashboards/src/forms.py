@@ -27,6 +27,8 @@ AnyPanel = Timeseries | Stat | Heatmap | Table
 OK, WARNING, CRITICAL = "green", "orange", "red"
 CALCULATIONS = ["lastNotNull", "max"]
 """What the legend's table shows of each line."""
+LIMIT_MARGIN = 1.2
+"""The axis reaches so many times the first limit, so that the distance to it is seen."""
 
 
 class Form(StrEnum):
@@ -110,10 +112,10 @@ def start_panel(form: Form, unit: str, scale: Scale, limits: Sequence[Limit], st
         return Table().show_header(True)
     if form in {Form.NUMBER, Form.STATE}:
         return _number(limits, state)
-    return _lines(form, scale, limits)
+    return _lines(form, unit, scale, limits)
 
 
-def _lines(form: Form, scale: Scale, limits: Sequence[Limit]) -> Timeseries:
+def _lines(form: Form, unit: str, scale: Scale, limits: Sequence[Limit]) -> Timeseries:
     """Lines with a table of last and maximum beside them; a gap stays a gap, because unknown is not zero."""
     builder = (
         Timeseries()
@@ -132,14 +134,25 @@ def _lines(form: Form, scale: Scale, limits: Sequence[Limit]) -> Timeseries:
         )
         .tooltip(VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
     )
-    if scale.top is not None:
-        builder = builder.axis_soft_max(scale.top) if scale.is_top_soft else builder.max(scale.top)
+    if scale.top is not None and not scale.is_top_soft:
+        builder.max(scale.top)
+    else:
+        builder.axis_soft_max(_soft_top(unit, scale, limits))
     if limits:
         builder.thresholds(_thresholds(limits, base="transparent"))
         builder.thresholds_style(GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
     if form is Form.LINES:
         return builder
     return builder.stacking(StackingConfig().mode(common.StackingMode.NORMAL))
+
+
+def _soft_top(unit: str, scale: Scale, limits: Sequence[Limit]) -> float:
+    """How far the axis reaches at least: past the first limit, and to 1 rather than Grafana's 100 over zeros."""
+    if scale.top is not None:
+        return scale.top
+    if limits:
+        return LIMIT_MARGIN * limits[0].value
+    return 0.1 if unit == "s" else 1.0
 
 
 def _number(limits: Sequence[Limit], state: State | None) -> Stat:
@@ -178,6 +191,20 @@ def _heatmap(unit: str) -> Heatmap:
         HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").exponent(0.5).steps(64)
     )
     return Heatmap().calculate(False).color(colours).y_axis(YAxisConfig().unit(unit))
+
+
+def show_as_total(graph: Timeseries, name: str) -> None:
+    """Shows one series as a grey line that is not stacked with the others."""
+    properties: dict[str, object] = {
+        "custom.drawStyle": "line",
+        "custom.lineWidth": 1,
+        "custom.fillOpacity": 0,
+        "custom.stacking": {"mode": "none", "group": "A"},
+        "color": {"mode": "fixed", "fixedColor": "text"},
+    }
+    graph.override_by_name(
+        name, [model.DynamicConfigValue(id_val=key, value=value) for key, value in properties.items()]
+    )
 
 
 def arrange_columns(table: Table, columns: Sequence[tuple[str, str, State | None]]) -> None:

@@ -115,7 +115,7 @@ _POLICY = (
                 "sum by (bouncer, result) (increase(controlcore_policy_probe_results_total[$__rate_interval])) > 0",
                 "{{bouncer}} {{result}}",
             ),
-            Query("sum(increase(controlcore_policy_probe_mismatches_total[$__rate_interval]))", "total wrong"),
+            Query("sum(increase(controlcore_policy_probe_mismatches_total[$__rate_interval]))", "wrong", is_total=True),
         ),
         Form.BARS,
         runbooks=("ControlCorePolicyEngineFailing", "ControlCorePolicyCanaryMismatch"),

@@ -8,7 +8,7 @@ exporter's `guide_names`, which are on by default, and do not follow the other v
 from __future__ import annotations
 
 from dashboards.src.first_row import FIRING, FIRST_ROW
-from dashboards.src.forms import Form, State
+from dashboards.src.forms import WARNING, Form, Limit, State
 from dashboards.src.panels import Page, Panel, Query, Section
 
 _GUIDE = (
@@ -96,8 +96,8 @@ _PARTS = (
         (Query("sum(1 - min by (collector) (controlcore_scrape_collector_success))", "failing"),),
         Form.NUMBER,
         6,
-        ("ControlCoreCollectorStale",),
         height=5,
+        limits=(Limit(1, WARNING),),
         details=("controlcore-operations",),
         no_value="unknown: the exporter is not scraped",
     ),

@@ -14,12 +14,13 @@ from grafana_foundation_sdk.builders.dashboard import (
 )
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.builders.table import Panel as Table
+from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.src.annotations import ALERTS, REMEDIATIONS, Mark
-from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arrange_columns, start_panel
+from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arrange_columns, show_as_total, start_panel
 from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
@@ -50,6 +51,8 @@ class Query:
     """Of a table's column."""
     state: State | None = None
     """Of a table's column: what 1 and 0 mean."""
+    is_total: bool = False
+    """A thin line over the bars: it would double them if it were stacked with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,9 @@ def _build_panel(panel: Panel) -> AnyPanel:
         elif panel.form is Form.HEATMAP:
             target.format(PromQueryFormat.HEATMAP)
         builder.with_target(target.instant() if panel.form.is_instant else target.range())
+    for query in panel.queries:
+        if query.is_total and isinstance(builder, Timeseries):
+            show_as_total(builder, query.legend)
     if isinstance(builder, Table):
         arrange_columns(builder, [(query.legend, query.unit, query.state) for query in panel.queries])
     if panel.details or panel.runbooks:

@@ -24,7 +24,6 @@ _LATENCY = (
         "s",
         (Query(f"sum by (le) (increase({PROBE}_duration_seconds_bucket{{{CHOSEN}}}[$__rate_interval]))", "{{le}}"),),
         Form.HEATMAP,
-        24,
         runbooks=("ControlCorePolicyLatencyHigh", "ControlCorePolicyLatencyBudgetBurn"),
     ),
     Panel(
@@ -53,6 +52,7 @@ _LATENCY = (
             ),
         ),
         Form.STACK,
+        no_value="no data: needs bouncers that pass OPA's metrics on",
         runbooks=("ControlCorePolicyLatencyHigh",),
     ),
     Panel(
@@ -100,6 +100,7 @@ _BUDGETS = (
         "short",
         (Query(f"sum by (bouncer) (increase({PROBE}_mismatches_total{{{CHOSEN}}}[$__rate_interval]))", "{{bouncer}}"),),
         Form.BARS,
+        24,
         runbooks=("ControlCorePolicyCanaryMismatch", "ControlCoreDecisionsStale"),
     ),
 )

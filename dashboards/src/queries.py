@@ -25,4 +25,4 @@ def failures(counter: str, by: str, alive: str = "", matchers: str = "") -> tupl
     count = f"(increase({counter}{chosen}[{WINDOW}]))"
     total = f"sum{count}" + (f" or 0 * max({alive})" if alive else "")
     legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
-    return Query(f"sum by ({by}) {count} > 0", legend), Query(total, TOTAL)
+    return Query(f"sum by ({by}) {count} > 0", legend), Query(total, TOTAL, is_total=True)

@@ -39,6 +39,20 @@ _STATES = (
         Form.NUMBER,
         8,
     ),
+    Panel(
+        "Latency to connect, p95",
+        "95th percentile of connect, authenticate and query, on a connection of its own.",
+        "s",
+        tuple(
+            Query(quantile(0.95, metric), name)
+            for metric, name in (
+                (f"{PG}_connect_duration_seconds", "PostgreSQL"),
+                (f"{RD}_ping_duration_seconds", "Redis"),
+            )
+        ),
+        width=24,
+        runbooks=("ControlCoreDatabaseConnectionFailures",),
+    ),
 )
 _POSTGRES = (
     Panel(
@@ -174,18 +188,6 @@ _REDIS = (
         ),
         scale=RATIO,
         no_value="no look-up in this time range, or no data: needs redis.url",
-    ),
-    Panel(
-        "Latency to connect, p95",
-        "95th percentile of connect, authenticate and query, on a connection of its own.",
-        "s",
-        tuple(
-            Query(quantile(0.95, metric), name)
-            for metric, name in (
-                (f"{PG}_connect_duration_seconds", "PostgreSQL"),
-                (f"{RD}_ping_duration_seconds", "Redis"),
-            )
-        ),
     ),
 )
 

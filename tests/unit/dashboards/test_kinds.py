@@ -15,7 +15,7 @@ from dashboards.src.build import PAGES, render_page
 from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import Form
 from dashboards.src.panels import ENTRY, Page, Panel
-from dashboards.src.queries import TOTAL, WINDOW
+from dashboards.src.queries import WINDOW
 from dashboards.src.scope import TARGET, carries_environment
 from tools.catalogue import PROMETHEUS_OWN, asked_labels, asked_names
 
@@ -200,9 +200,22 @@ def test_a_panel_of_errors_shows_zero_when_all_is_well() -> None:
     filtered = [panel for panel, _ in _all() if any(query.expr.endswith("> 0") for query in panel.queries)]
     assert len(filtered) > 8
     for panel in filtered:
-        totals = [query for query in panel.queries if query.legend in {TOTAL, "total", "total wrong"}]
+        totals = [query for query in panel.queries if query.is_total]
         assert totals, panel.title
         assert not any(query.expr.endswith("> 0") for query in totals)
+
+
+def test_totals_are_not_stacked_with_their_parts() -> None:
+    totals = 0
+    for panel, found in _all():
+        overrides = {item["matcher"]["options"]: item["properties"] for item in found["fieldConfig"]["overrides"]}
+        for query in panel.queries:
+            if query.is_total:
+                totals += 1
+                properties = {item["id"]: item["value"] for item in overrides[query.legend]}
+                assert properties["custom.stacking"]["mode"] == "none"
+                assert properties["custom.drawStyle"] == "line"
+    assert totals > 8
 
 
 def test_graphs_have_no_window_but_that_of_the_interval() -> None:
@@ -245,3 +258,21 @@ def test_alerts_and_remediations_are_marked_over_the_graphs(page: Page) -> None:
     assert all(mark["enable"] and mark["titleFormat"] and mark["step"] == "60s" for mark in marks.values())
     assert "controlcore_remediation_actions_total{" in marks["Remediations"]["expr"]
     assert marks["Remediations"]["titleFormat"] == "{{remediation}}: {{outcome}}"
+
+
+def test_the_axis_reaches_the_first_limit_and_not_100_over_zeros() -> None:
+    for panel, found in _all():
+        if panel.form not in GRAPHS:
+            continue
+        defaults = found["fieldConfig"]["defaults"]
+        top = defaults.get("max", defaults["custom"].get("axisSoftMax"))
+        assert top is not None, panel.title
+        assert all(limit.value <= top for limit in panel.limits[:1]), panel.title
+
+
+@EVERY_PAGE
+def test_panels_fill_their_lines(page: Page) -> None:
+    lines: dict[int, int] = {}
+    for found in _load(page)["panels"]:
+        lines[found["gridPos"]["y"]] = lines.get(found["gridPos"]["y"], 0) + found["gridPos"]["w"]
+    assert set(lines.values()) == {24}
