@@ -47,6 +47,12 @@ def render(
     return [document for document in yaml.safe_load_all(_helm(arguments, json.dumps(values))) if document]
 
 
+def notes(values: Mapping[str, Any], release: str = "controlcore", namespace: str = "controlcore") -> str:
+    """What Helm prints after an installation with these values."""
+    arguments = ["install", release, str(CHART), "--namespace", namespace, "--dry-run=client", "--values", "-"]
+    return _helm(arguments, json.dumps(values)).partition("\nNOTES:\n")[2]
+
+
 def lint(values: Mapping[str, Any]) -> str:
     """What `helm lint --strict` says; raises ChartError when it finds a fault."""
     return _helm(["lint", str(CHART), "--strict", "--values", "-"], json.dumps(values))

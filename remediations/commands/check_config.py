@@ -112,12 +112,23 @@ def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> i
     policy_set = check_everything(settings, is_serving=False)
     proofs = asyncio.run(prove_all(settings, policy_set))
     found = policy_status(policy_set, proofs)
-    write_output(options, found, render_policy_status(found, proofs))
+    write_output(options, found, render_policy_status(found, proofs) + render_route_check(settings, policy_set))
     for index, key, sentence in find_placeholders(policy_set):
         write_error(f"warning: policies[{index}].{key}: {sentence}")
     if not settings.token_files():
         write_error("warning: server.token_file is not set; serve will refuse to start")
     return 0
+
+
+def render_route_check(settings: RemediatorSettings, policy_set: PolicySet) -> str:
+    """The command that shows whether Alertmanager sends these alerts to people too; empty without an Alertmanager."""
+    if settings.alertmanager is None or not policy_set.policies:
+        return ""
+    labels = f"alertname=ControlCoreTest remediation={policy_set.policies[0].name} severity=critical"
+    return (
+        "people must be a second receiver of these alerts (docs/alertmanager.md); try Alertmanager's routes by\n"
+        f"  amtool config routes test --alertmanager.url={settings.alertmanager.url} {labels}\n"
+    )
 
 
 WORDS = {None: "unknown", False: "passed", True: "failed"}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from remediations.commands.check_config import policy_status, prove_all, render_policy_status
+from remediations.commands.check_config import policy_status, prove_all, render_policy_status, render_route_check
 from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact
-from remediations.settings import RemediatorKubernetesSettings, RemediatorSettings
+from remediations.settings import AlertmanagerSettings, RemediatorKubernetesSettings, RemediatorSettings
 from tests.fakes.decisions import a_policy_set, restart_policy, scale_policy
 
 POLICIES = a_policy_set(restart_policy(), scale_policy(mode=Mode.DRY_RUN))
@@ -47,3 +47,11 @@ async def test_without_credentials_it_is_unknown(tmp_path: Path):
     (proof,) = (await prove_all(settings, POLICIES)).values()
     assert proof.value is None
     assert "none" in proof.problem
+
+
+def test_check_config_prints_how_to_try_the_routes():
+    """Nothing else says that people are not reached: Alertmanager does what its tree says."""
+    settings = RemediatorSettings(alertmanager=AlertmanagerSettings(url="http://alertmanager:9093"))
+    text = render_route_check(settings, POLICIES)
+    assert "--alertmanager.url=http://alertmanager:9093 alertname=ControlCoreTest remediation=restart-api" in text
+    assert render_route_check(RemediatorSettings(), POLICIES) == ""
