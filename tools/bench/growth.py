@@ -26,7 +26,7 @@ PEER_SECONDS = 2.0
 """How long client_python's server is asked in one round: a large page takes it a second."""
 LIMIT_MS = 20.0
 PAGE_SECONDS = 30.0
-ROWS = Path(__file__).with_name("rows.py")
+ROWS = Path(__file__).with_name("synthetic_collector.py")
 RUN = """
 import sys
 import exporter.collectors
@@ -48,7 +48,7 @@ class GrownExporter(ExporterServer):
         """The program, told of the folder with the further collector."""
         folder = self.folder / "collectors"
         folder.mkdir(exist_ok=True)
-        shutil.copy(ROWS, folder / "bench_rows.py")
+        shutil.copy(ROWS, folder / "synthetic_collector.py")
         arguments = (sys.executable, "-c", RUN, str(folder), "--config.file", str(self.settings_path))
         return Command(arguments, environment={"CONTROLCORE_BENCH_SAMPLES": str(self._samples)}, working_directory=ROOT)
 
