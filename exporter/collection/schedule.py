@@ -50,8 +50,8 @@ class Observer(Protocol):
         """A collection begins."""
         ...
 
-    def skip(self, name: str) -> None:
-        """The collector's source is not configured; it will not run."""
+    def skip(self, name: str, missing: str) -> None:
+        """The collector's source is not configured; it will not run. `missing` names the setting."""
         ...
 
     def finish(self, outcome: CollectionOutcome) -> None:
@@ -93,8 +93,8 @@ class Schedule:
                 try:
                     async with asyncio.timeout(job.settings.timeout_seconds):
                         collector = await stack.enter_async_context(job.spec.open(job.settings, self.sources))
-                except NotConfiguredError:
-                    self.observer.skip(job.spec.name)
+                except NotConfiguredError as missing:
+                    self.observer.skip(job.spec.name, str(missing))
                     return
                 except Exception as error:  # noqa: BLE001 - the collector boundary
                     self._finish(began.failed(job, error), pace, course)

@@ -102,9 +102,9 @@ class Publisher:
         """A collection begins."""
         self.ledger.begin(name, now_monotonic)
 
-    def skip(self, name: str) -> None:
+    def skip(self, name: str, missing: str) -> None:
         """A collector's source is not configured."""
-        self.ledger.skip(name)
+        self.ledger.skip(name, missing)
         self._dirty.set()
 
     def finish(self, outcome: CollectionOutcome) -> None:

@@ -104,7 +104,7 @@ def _cells(record: CollectorRecord, now_monotonic: float) -> tuple[str, ...]:
     if record.state is not CollectorState.NOT_CONFIGURED and record.is_stale(now_monotonic):
         state, css = f"{state}, stale", "stale"
     collected, last = record.collected_monotonic, record.last
-    error = "" if last is None or last.reason is None else f"{last.reason.value}: {last.message}"
+    error = record.missing if last is None or last.reason is None else f"{last.reason.value}: {last.message}"
     return (
         f"<code>{escape(record.spec.name)}</code>",
         f'<span class="{css}">{escape(state)}</span>',

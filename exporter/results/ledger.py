@@ -68,8 +68,9 @@ class Ledger:
         """Notes that a collection runs."""
         self._records[name].running_since = now_monotonic
 
-    def skip(self, name: str) -> None:
-        """Notes that the collector's source is not configured; nothing of it is published."""
+    def skip(self, name: str, missing: str) -> None:
+        """Notes that the collector's source is not configured; nothing of it is published. `missing` is for people."""
+        self._records[name].missing = missing
         self._records[name].state = CollectorState.NOT_CONFIGURED
         for counter in (self._errors, self._dropped, self._truncated, self._items, self._unknown):
             for labels in [labels for labels in counter.values if labels[0] == name]:

@@ -73,6 +73,8 @@ class CollectorRecord:
     timeout_seconds: float
     opened_monotonic: float
     state: CollectorState = CollectorState.PENDING
+    missing: str = ""
+    """Which setting would configure it; empty unless the state is NOT_CONFIGURED."""
     families: tuple[Family, ...] = ()
     components: dict[str, bool] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -177,7 +177,7 @@ class ApiCollector:
         """Yields the collector; raises NotConfiguredError without an API, ConfigError when its URL has no host."""
         url = sources.settings.api.url
         if url is None:
-            raise NotConfiguredError("no API is configured")
+            raise NotConfiguredError("no API is configured: set api.url")
         yield cls(settings, url, sources)
 
     async def collect(self) -> Result:

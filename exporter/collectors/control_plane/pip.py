@@ -117,7 +117,7 @@ class PipCollector:
     async def open(cls, settings: PipSettings, sources: Sources) -> AsyncIterator[PipCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:

@@ -78,7 +78,9 @@ class TelemetryCollector:
         """Yields the collector; raises NotConfiguredError without an API, a token, or a database to watch over it."""
         url = sources.settings.api.url
         if url is None or settings.token_file is None:
-            raise NotConfiguredError("no API, or no token for it, is configured")
+            raise NotConfiguredError(
+                "no API, or no token for it, is configured: set api.url and collectors.telemetry.token_file"
+            )
         if sources.postgres is None:
             raise NotConfiguredError("no database is configured, without whose canary the API is not asked")
         yield cls(settings, url, settings.token_file, sources)

@@ -80,7 +80,7 @@ class BluegreenCollector:
     async def open(cls, settings: BluegreenSettings, sources: Sources) -> AsyncIterator[BluegreenCollector]:
         """Yields the collector; raises NotConfiguredError without a cluster."""
         if sources.kubernetes is None or sources.settings.kubernetes is None:
-            raise NotConfiguredError("no Kubernetes is configured")
+            raise NotConfiguredError("no Kubernetes is configured: set kubernetes")
         yield cls(settings, sources.settings.kubernetes, sources.kubernetes)
 
     async def collect(self) -> Result:

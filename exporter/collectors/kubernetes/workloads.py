@@ -126,7 +126,7 @@ class WorkloadsCollector:
     async def open(cls, settings: WorkloadsSettings, sources: Sources) -> AsyncIterator[WorkloadsCollector]:
         """Yields the collector; raises NotConfiguredError without a cluster."""
         if sources.kubernetes is None or sources.settings.kubernetes is None:
-            raise NotConfiguredError("no Kubernetes is configured")
+            raise NotConfiguredError("no Kubernetes is configured: set kubernetes")
         yield cls(settings, sources.settings.kubernetes, sources.kubernetes)
 
     async def collect(self) -> Result:

@@ -164,7 +164,9 @@ class BackupCollector:
         """Yields the collector; raises NotConfiguredError when no trace of a backup is configured."""
         has_files = settings.places or settings.snapshot_file or settings.restore_test_file
         if not has_files and (sources.kubernetes is None or not settings.cron_job):
-            raise NotConfiguredError("no backup is configured")
+            raise NotConfiguredError(
+                "no backup is configured: set collectors.backup.places, or kubernetes for the CronJob"
+            )
         # One thread of its own: a hanging network file system must not take those that others need.
         executor = ThreadPoolExecutor(1, "backup")
         try:

@@ -136,7 +136,7 @@ class ComplianceCollector:
     async def open(cls, settings: ComplianceSettings, sources: Sources) -> AsyncIterator[ComplianceCollector]:
         """Yields the collector; raises NotConfiguredError with neither a cluster nor a database."""
         if sources.kubernetes is None and sources.postgres is None:
-            raise NotConfiguredError("neither Kubernetes nor a database is configured")
+            raise NotConfiguredError("neither Kubernetes nor a database is configured: set kubernetes or database.url")
         yield cls(settings, sources)
 
     async def collect(self) -> Result:

@@ -115,7 +115,7 @@ class TlsCollector:
         """Yields the collector; raises NotConfiguredError when nothing that is configured speaks TLS."""
         endpoints = endpoints_of(settings, sources.settings)
         if not endpoints:
-            raise NotConfiguredError("no endpoint with TLS is configured")
+            raise NotConfiguredError("no address uses TLS: set collectors.tls.endpoints")
         yield cls(settings, endpoints)
 
     async def collect(self) -> Result:

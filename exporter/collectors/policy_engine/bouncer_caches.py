@@ -103,7 +103,7 @@ class BouncerCachesCollector:
     async def open(cls, settings: BouncerCachesSettings, sources: Sources) -> AsyncIterator[BouncerCachesCollector]:
         """Yields the collector; raises NotConfiguredError when no bouncer is configured."""
         if not sources.settings.bouncers:
-            raise NotConfiguredError("no bouncer is configured")
+            raise NotConfiguredError("no bouncer is configured: set bouncers")
         yield cls(settings, sources)
 
     async def collect(self) -> Result:

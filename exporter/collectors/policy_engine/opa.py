@@ -122,7 +122,7 @@ class OpaCollector:
         """Yields the collector; raises NotConfiguredError when no bouncer has an opa_url."""
         engines = {bouncer.name: bouncer.opa_url for bouncer in sources.settings.bouncers if bouncer.opa_url}
         if not engines:
-            raise NotConfiguredError("no OPA is configured")
+            raise NotConfiguredError("no OPA is configured: set bouncers[].opa_url")
         yield cls(settings, engines, sources.http, sources.clock)
 
     async def collect(self) -> Result:

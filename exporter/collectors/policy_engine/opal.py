@@ -117,7 +117,7 @@ class OpalCollector:
     async def open(cls, settings: OpalSettings, sources: Sources) -> AsyncIterator[OpalCollector]:
         """Yields the collector; raises NotConfiguredError when neither a server nor a client is configured."""
         if settings.server_url is None and not settings.clients:
-            raise NotConfiguredError("no OPAL is configured")
+            raise NotConfiguredError("no OPAL is configured: set collectors.opal.server_url or collectors.opal.clients")
         yield cls(settings, sources.http)
 
     async def collect(self) -> Result:

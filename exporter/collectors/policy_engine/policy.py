@@ -184,7 +184,7 @@ class PolicyCollector:
     async def open(cls, settings: PolicySettings, sources: Sources) -> AsyncIterator[PolicyCollector]:
         """Yields the collector; raises NotConfiguredError when no bouncer is configured."""
         if not sources.settings.bouncers:
-            raise NotConfiguredError("no bouncer is configured")
+            raise NotConfiguredError("no bouncer is configured: set bouncers")
         yield cls(settings, sources.settings.bouncers, sources.http, sources.clock)
 
     async def collect(self) -> Result:

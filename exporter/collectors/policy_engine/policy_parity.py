@@ -177,9 +177,9 @@ class PolicyParityCollector:
     async def open(cls, settings: PolicyParitySettings, sources: Sources) -> AsyncIterator[PolicyParityCollector]:
         """Yields the collector; raises NotConfiguredError without a database or without any bouncer's OPA."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         if not any(bouncer.opa_url for bouncer in sources.settings.bouncers):
-            raise NotConfiguredError("no bouncer has an opa_url")
+            raise NotConfiguredError("no bouncer has an address of its OPA: set bouncers[].opa_url")
         yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:

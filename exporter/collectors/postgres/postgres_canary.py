@@ -117,7 +117,7 @@ class PostgresCanaryCollector:
     async def open(cls, settings: PostgresCanarySettings, sources: Sources) -> AsyncIterator[PostgresCanaryCollector]:
         """Yields the collector; raises NotConfiguredError without a database address."""
         if sources.postgres_address is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         canary = partial(cls, settings, sources.postgres_address, sources.clock, sources.database_health)
         session = sources.postgres
         # Through the session, so that it learns which server a new client meets.

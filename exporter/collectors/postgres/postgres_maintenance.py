@@ -73,7 +73,7 @@ class PostgresMaintenanceCollector:
     ) -> AsyncIterator[PostgresMaintenanceCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres, sources.settings.database.role)
 
     async def collect(self) -> Result:

@@ -160,7 +160,7 @@ class PostgresServerCollector:
     async def open(cls, settings: PostgresServerSettings, sources: Sources) -> AsyncIterator[PostgresServerCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres)
 
     async def collect(self) -> Result:

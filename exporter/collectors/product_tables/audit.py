@@ -144,7 +144,7 @@ class AuditCollector:
     async def open(cls, settings: AuditSettings, sources: Sources) -> AsyncIterator[AuditCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres, sources)
 
     async def collect(self) -> Result:

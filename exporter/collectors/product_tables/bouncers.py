@@ -149,7 +149,7 @@ class BouncersCollector:
     async def open(cls, settings: BouncersSettings, sources: Sources) -> AsyncIterator[BouncersCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres, tuple(bouncer.name for bouncer in sources.settings.bouncers))
 
     async def collect(self) -> Result:

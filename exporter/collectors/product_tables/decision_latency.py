@@ -90,7 +90,7 @@ class DecisionLatencyCollector:
     async def open(cls, settings: DecisionLatencySettings, sources: Sources) -> AsyncIterator[DecisionLatencyCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres, sources.clock)
 
     async def collect(self) -> Result:

@@ -171,7 +171,7 @@ class DecisionsCollector:
     async def open(cls, settings: DecisionsSettings, sources: Sources) -> AsyncIterator[DecisionsCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres, sources)
 
     async def collect(self) -> Result:

@@ -72,7 +72,7 @@ class LoginsCollector:
     async def open(cls, settings: LoginsSettings, sources: Sources) -> AsyncIterator[LoginsCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres, sources.clock)
 
     async def collect(self) -> Result:

@@ -90,7 +90,7 @@ class PoliciesCollector:
     async def open(cls, settings: PoliciesSettings, sources: Sources) -> AsyncIterator[PoliciesCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres)
 
     async def collect(self) -> Result:

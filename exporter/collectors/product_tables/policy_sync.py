@@ -176,7 +176,7 @@ class PolicySyncCollector:
     async def open(cls, settings: PolicySyncSettings, sources: Sources) -> AsyncIterator[PolicySyncCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:

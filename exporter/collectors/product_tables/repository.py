@@ -79,7 +79,7 @@ class RepositoryCollector:
     async def open(cls, settings: RepositorySettings, sources: Sources) -> AsyncIterator[RepositoryCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres)
 
     async def collect(self) -> Result:

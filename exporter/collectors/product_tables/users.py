@@ -58,7 +58,7 @@ class UsersCollector:
     async def open(cls, settings: UsersSettings, sources: Sources) -> AsyncIterator[UsersCollector]:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured")
+            raise NotConfiguredError("no database is configured: set database.url")
         yield cls(settings, sources.postgres)
 
     async def collect(self) -> Result:

@@ -118,7 +118,7 @@ class RedisCollector:
     async def open(cls, settings: RedisCollectorSettings, sources: Sources) -> AsyncIterator[RedisCollector]:
         """Yields the collector; raises NotConfiguredError without a Redis."""
         if sources.redis is None or sources.redis_address is None:
-            raise NotConfiguredError("no Redis is configured")
+            raise NotConfiguredError("no Redis is configured: set redis.url")
         session = sources.redis
         yield cls(
             settings,

@@ -81,7 +81,7 @@ class RedisKeysCollector:
     async def open(cls, settings: RedisKeysSettings, sources: Sources) -> AsyncIterator[RedisKeysCollector]:
         """Yields the collector; raises NotConfiguredError without a Redis."""
         if sources.redis is None:
-            raise NotConfiguredError("no Redis is configured")
+            raise NotConfiguredError("no Redis is configured: set redis.url")
         yield cls(settings, sources.redis)
 
     async def collect(self) -> Result:

@@ -36,7 +36,7 @@ class Notes:
     def begin(self, name: str, now_monotonic: float) -> None:
         self.begun.append((name, now_monotonic))
 
-    def skip(self, name: str) -> None:
+    def skip(self, name: str, _missing: str = "") -> None:
         raise AssertionError(name)
 
     def finish(self, outcome: CollectionOutcome) -> None:

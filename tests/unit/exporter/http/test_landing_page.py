@@ -58,10 +58,11 @@ def test_page_shows_each_collectors_state_age_and_last_error(settings: ExporterS
     ledger = ledger_of("fine", "broken", "waiting", "absent")
     ledger.finish(CollectionOutcome("fine", 0.0, 88.0, 0.125, Admitted((UP.value(1),))))
     ledger.finish(CollectionOutcome("broken", 0.0, 97.0, 0.5, reason=Reason.REFUSED, message="<b>nobody</b> listens"))
-    ledger.skip("absent")
+    ledger.skip("absent", "no Redis is configured: set redis.url")
     text = written(settings, ledger)
     assert '<span class="ok">ok</span></td><td>12 s ago</td><td>0.125 s</td><td>10 s</td>' in text
     assert "refused: &lt;b&gt;nobody&lt;/b&gt; listens" in text
+    assert "<td>no Redis is configured: set redis.url</td>" in text, "what to set is named where its absence shows"
     assert [state for state in ("failing", "pending", "not configured") if f">{state}</span>" not in text] == []
 
 

@@ -182,7 +182,7 @@ def test_collection_past_its_deadline_counts_as_timeout_once_while_it_still_runs
 def test_unconfigured_collector_publishes_nothing_and_is_not_pending() -> None:
     ledger = ledger_with("one", "two")
     ledger.families(0.0)
-    ledger.skip("one")
+    ledger.skip("one", "")
     assert not [name for name in values(ledger, 1000.0) if "one" in name]
     assert [record.state for record in ledger.records()] == [CollectorState.NOT_CONFIGURED, CollectorState.PENDING]
     assert ledger.stale_names(1000.0) == {"two"}
