@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -286,7 +287,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
 
 EngineMachine.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=int(os.environ.get("CONTROLCORE_MACHINE_EXAMPLES", "30")),
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
 )
