@@ -72,7 +72,8 @@ def remediator_rights(policies: Iterable[Mapping[str, Any]], namespace: str) -> 
     for policy in policies:
         rest = {key: value for key, value in policy.items() if key != "name"}
         changes[policy["name"]] = {**rest, "enabled": True}
-    values = {"remediator": {"tokenSecret": {"name": "webhook"}, "policies": changes}}
+    identity = ['cluster="any"']
+    values = {"remediator": {"tokenSecret": {"name": "webhook"}, "identity": identity, "policies": changes}}
     return [
         item
         for item in render(values, "controlcore", namespace)

@@ -1,6 +1,11 @@
 {{/* Names, labels and the merged policy document. */}}
 
-{{- define "cc.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end }}
+{{/* What every name begins with. Cut, so that names stay below the API server's limit with what is added to them. */}}
+{{- define "cc.name" -}}
+{{- $name := .Release.Name -}}
+{{- with .Values.nameOverride }}{{ $name = printf "%s-%s" $name . }}{{ end -}}
+{{- .Values.fullnameOverride | default $name | trunc 40 | trimSuffix "-" -}}
+{{- end }}
 {{- define "cc.exporter" -}}{{ include "cc.name" . }}-exporter{{- end }}
 {{- define "cc.remediator" -}}{{ include "cc.name" . }}-remediator{{- end }}
 
@@ -33,15 +38,24 @@
 {{- .Values.controlcore.apiUrl | default (printf "http://%s.%s:%v" $service (include "cc.namespace" .) $preset.servicePort) -}}
 {{- end }}
 
+{{/* Labels of an object; `more` are its own further ones. The names that selectors and runbooks rely on win. */}}
 {{- define "cc.labels" -}}
-app.kubernetes.io/part-of: controlcore
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/name: {{ .part }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- $own := include "cc.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "controlcore" -}}
+{{- $_ := set $own "app.kubernetes.io/component" (.part | trimPrefix "controlcore-") -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version) -}}
+{{- merge $own (deepCopy (get . "more" | default dict)) (deepCopy .root.Values.commonLabels) | toYaml -}}
 {{- end }}
 
+{{/* Labels of a pod. The versions are left out: a release of the chart alone must not restart the programs. */}}
+{{- define "cc.podLabels" -}}
+{{- $own := omit (include "cc.labels" (dict "root" .root "part" .part) | fromYaml) "app.kubernetes.io/version" "helm.sh/chart" -}}
+{{- merge $own (deepCopy .program.podLabels) | toYaml -}}
+{{- end }}
+
+{{/* Immutable in a Deployment: never change what this says. */}}
 {{- define "cc.selector" -}}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/name: {{ .part }}
@@ -91,6 +105,8 @@ prometheus.io/scheme: https
 {{- define "cc.policies" -}}
 {{- $text := .Files.Get "files/policies.yaml" | replace "http://control-plane-api.controlcore.svc:8000" "API-URL" -}}
 {{- $text = $text | replace "control-plane-api" (include "cc.deployment" .) | replace "API-URL" (include "cc.apiUrl" .) -}}
+{{- with .Values.controlcore.opalClientUrl }}{{ $text = replace "http://opal-client.invalid:7766" (trimSuffix "/" .) $text }}{{ end -}}
+{{- with .Values.controlcore.bouncerUrls }}{{ $text = replace "[\"http://bouncer.invalid:8080\"]" (toJson .) $text }}{{ end -}}
 {{- $document := $text | fromYaml -}}
 {{- $namespace := include "cc.namespace" . -}}
 {{- $policies := list -}}

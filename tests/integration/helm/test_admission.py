@@ -52,6 +52,7 @@ KEDA: Manifest = {
         ],
     },
 }
+IDENTITY = ['cluster="production"']
 REFUSED = 422
 """Invalid, which an admission policy answers; a missing right would be 403."""
 
@@ -69,7 +70,10 @@ def _values(namespace: str) -> dict[str, Any]:
         "backup": policy("run_backup_job", "CronJob", "dump"),
         "scale-api": {"parameters": {"revert_if": "up", "revert_collectors": ["api"]}, "leastReplicas": 4},
     }
-    return {"exporter": {"enabled": False}, "remediator": {"tokenSecret": {"name": "webhook"}, "policies": more}}
+    return {
+        "exporter": {"enabled": False},
+        "remediator": {"tokenSecret": {"name": "webhook"}, "identity": IDENTITY, "policies": more},
+    }
 
 
 @pytest.fixture
@@ -323,7 +327,7 @@ def test_pods_of_a_long_name_are_told_from_others() -> None:
     name = "a" * 52
     more = {"evict": {"mode": "approve", "action": "evict_pod", "condition": QUERY, "verify": QUERY,
                       "targets": [{"namespace": "edge", "kind": "Deployment", "name": name}]}}  # fmt: skip
-    found = rendered({"remediator": {"tokenSecret": {"name": "webhook"}, "policies": more}})
+    found = rendered({"remediator": {"tokenSecret": {"name": "webhook"}, "identity": IDENTITY, "policies": more}})
     policy = find_object(found, "ValidatingAdmissionPolicy", "controlcore-remediator.controlcore")
     (pods,) = (item["expression"] for item in policy["spec"]["validations"] if "evicts" in item["message"])
     pattern = re.search(r'matches\("([^"]+)"\)', pods)

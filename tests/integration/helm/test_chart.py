@@ -20,6 +20,7 @@ from tests.fakes.chart import check_config, file_of, rendered
 from tools.chart import CHART, ChartError, find_object, lint, render
 
 SMALL: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
+IDENTITY = ['cluster="production"']
 FULL: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "full.values.yaml").read_text(encoding="utf-8"))
 OPERATOR: dict[str, Any] = {
     **SMALL,
@@ -75,7 +76,7 @@ def test_a_value_that_is_unknown_or_wrong_is_refused(values: dict[str, Any], com
 
 def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
     """Free are only what Kubernetes or a program's own check judges, and mappings whose keys are names."""
-    free = {"global", "affinity", "tolerations", "collectors", "settings", "endpoint"}
+    free = {"global", "affinity", "tolerations", "collectors", "settings", "endpoint", "people", "tlsConfig"}
     free |= {"scrapers", "alertmanagers", "exporterEgress", "remediatorEgress"}
     free |= {"schedule", "freeze", "guards", "connections", "parameters", "targets"}
     assert _open_places(SCHEMA, "") <= free
@@ -174,7 +175,7 @@ def test_addresses_follow_the_values_and_may_be_given() -> None:
 
 def test_what_cannot_be_named_is_granted_only_where_something_acts() -> None:
     acting = {"evict-bouncer": {"mode": "approve"}, "run-backup": {"mode": "auto"}}
-    values = {"remediator": {**SMALL["remediator"], "policies": acting}}
+    values = {"remediator": {**SMALL["remediator"], "identity": IDENTITY, "policies": acting}}
     more = _rights(values, "controlcore-remediator") - _rights(SMALL, "controlcore-remediator")
     assert more == {"get core/pods", "create core/pods/eviction", "get batch/jobs", "create batch/jobs"}
 
@@ -231,7 +232,14 @@ def test_the_remediator_gets_exactly_the_rights_that_its_actions_name() -> None:
         name: {"action": action, "mode": "approve", "condition": query, "verify": query, "targets": [_target(kind)]}
         for name, action, kind in (("evict", "evict_pod", "Deployment"), ("backup", "run_backup_job", "CronJob"))
     }
-    values = {"remediator": {**SMALL["remediator"], "readableConfigMaps": ["environment"], "policies": more}}
+    values = {
+        "remediator": {
+            **SMALL["remediator"],
+            "identity": IDENTITY,
+            "readableConfigMaps": ["environment"],
+            "policies": more,
+        }
+    }
     wanted = {_plain(right) for spec in discover_actions().values() for right in spec.rbac} | {EVENT_RIGHT}
     assert {right.partition(" of ")[0] for right in _rights(values, "controlcore-remediator")} == wanted
 
@@ -270,7 +278,8 @@ def test_an_action_without_known_rights_is_refused() -> None:
 
 def test_rights_follow_the_rungs_of_a_ladder_and_calls_bring_none() -> None:
     rungs = [{"action": "evict_pod"}, {"action": "trigger_policy_update", "targets": [_target("OpalClient")]}]
-    values = {"remediator": {**SMALL["remediator"], "policies": {"restart-api": {"ladder": rungs, "mode": "approve"}}}}
+    policies = {"restart-api": {"ladder": rungs, "mode": "approve"}}
+    values = {"remediator": {**SMALL["remediator"], "identity": IDENTITY, "policies": policies}}
     rights = _rights(values, "controlcore-remediator")
     assert "create core/pods/eviction" in rights
     assert rights - _rights(SMALL, "controlcore-remediator") <= {"create core/pods/eviction", "get core/pods"}

@@ -62,6 +62,7 @@ def test_the_chart_and_the_exporter_know_the_same_presets() -> None:
         assert address is not None
         assert (preset["service"], preset["servicePort"]) == (address[1], int(address[2]))
         assert tuple(preset["workloads"]) == PRESETS[name]["kubernetes"]["workloads"]
+        assert preset["stores"] == [store for store in ("database", "redis") if "url" in PRESETS[name].get(store, {})]
         assert preset["localPort"] == LOCAL_API_PORTS[name]
         found = PRESETS[name].get("bouncer_discovery", {}).get("kubernetes", {}).get("port")
         named = [int(bouncer["url"].rpartition(":")[2]) for bouncer in PRESETS[name].get("bouncers", ())]
