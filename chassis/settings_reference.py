@@ -24,7 +24,7 @@ ABSENT = "absent"
 
 
 @dataclass(slots=True)
-class _Page:
+class _SettingsPage:
     """What has been written so far."""
 
     common: type[BaseModel] | None
@@ -35,12 +35,12 @@ class _Page:
 
 def write(kind: type[BaseModel], common: type[BaseModel] | None = None) -> str:
     """Every setting of `kind`; those of `common`, which many sections inherit, stand in one table with the defaults."""
-    page = _Page(common)
+    page = _SettingsPage(common)
     _section(page, kind, "", "")
     return "\n".join(page.parts)
 
 
-def _section(page: _Page, kind: type[BaseModel], path: str, note: str) -> None:
+def _section(page: _SettingsPage, kind: type[BaseModel], path: str, note: str) -> None:
     """One table with the settings of a section, then the sections inside it."""
     own, inner, families = [], [], []
     for name, item in kind.model_fields.items():
@@ -66,7 +66,7 @@ def _section(page: _Page, kind: type[BaseModel], path: str, note: str) -> None:
         _families(page, families)
 
 
-def _families(page: _Page, families: list[tuple[str, type[BaseModel]]]) -> None:
+def _families(page: _SettingsPage, families: list[tuple[str, type[BaseModel]]]) -> None:
     """The settings that all of these sections have, in one table; then what each has beyond them."""
     common = page.common.model_fields if page.common is not None else {}
     page.parts += [f"- `{name}`: {_sentences(item.description)}" for name, item in common.items()]
@@ -82,7 +82,7 @@ def _families(page: _Page, families: list[tuple[str, type[BaseModel]]]) -> None:
             _section(page, model, f"{place}.", "")
 
 
-def _row(page: _Page, path: str, item: FieldInfo, model: type[BaseModel] | None) -> str:
+def _row(page: _SettingsPage, path: str, item: FieldInfo, model: type[BaseModel] | None) -> str:
     """One setting as a row of a table."""
     text = _sentences(item.description or (model.__doc__ if model is not None else None))
     link = f"as [`{page.places[model]}`](#{anchor(page.places[model])})" if model is not None else None
