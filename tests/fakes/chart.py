@@ -17,8 +17,8 @@ from tools.chart import CHART, Manifest, find_object, render
 from tools.slowness import scaled
 
 EXAMPLES = sorted((CHART / "ci").glob("*-values.yaml"))
-# Deployed by the Prometheus operator, whose definitions the test cluster does not have.
-OPERATOR = "monitoring.coreos.com"
+# Of the Prometheus and the Grafana operator, whose definitions the test cluster does not have.
+OPERATOR = ("monitoring.coreos.com", "grafana.integreatly.org")
 
 
 def read_example(path: Path) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def test_a_value_that_is_unknown_or_wrong_is_refused(values: dict[str, Any], com
 
 def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
     """Free are only what Kubernetes or a program's own check judges, and mappings whose keys are names."""
-    free = {"global", "affinity", "tolerations", "collectors", "settings", "endpoint", "people", "tlsConfig"}
+    free = {"global", "affinity", "tolerations", "collectors", "settings", "endpoint"}
+    free |= {"people", "tlsConfig", "instanceSelector"}
     free |= {"scrapers", "alertmanagers", "exporterEgress", "remediatorEgress"}
     free |= {"schedule", "freeze", "guards", "connections", "parameters", "targets"}
     assert _open_places(SCHEMA, "") <= free
