@@ -156,7 +156,7 @@ def describe(panel: Panel) -> str:
 
 
 def explain_no_value(panel: Panel) -> str:
-    """What stands in the place of the figures when there are none."""
+    """The text that a panel shows when it has no data."""
     needs = _needs(panel)
     if panel.no_value or not needs:
         return panel.no_value or "unknown: nothing is scraped"

@@ -57,7 +57,7 @@ WITHDRAWN = Metric(
     labels=("bouncer",),
 )
 
-# Which of them are enabled where is told by exporter/collectors/product_tables/policy_states.py.
+# policy_states.py in product_tables/ decides in which environments each of them is enabled.
 POLICIES = """
 SELECT id::text AS id, coalesce(name::text, '') AS name, environment::text AS environment,
        lower(status::text) AS status, lower(sandbox_status::text) AS sandbox_status,
@@ -132,7 +132,7 @@ class PolicyParitySettings(CollectorSettings):
     own `policy_ID.rego` and, for files that people name, the file name without `.rego`, whichever explains more
     modules. A module that no policy explains (a library) is ignored; when none fits anything the parity is absent."""
     identified_by: Literal["auto", "name", "id"] = "auto"
-    """Which column of `policies` stands in the modules' ids; `auto` takes the one that explains more modules."""
+    """Column of `policies` that the modules' ids contain. `auto` takes the column that matches more modules."""
 
     def namings(self) -> tuple[Naming, ...]:
         """The namings to try."""
