@@ -28,6 +28,7 @@ from tools.servers.metrics_api import MetricsApi
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer, RemediatorServer
 from tools.servers.versions import Generation
+from tools.standin.components import COMPONENTS
 from tools.standin.manifests import Shape, build_manifests
 from tools.standin.pod_runner import Follower
 from tools.standin.pod_state import Settings
@@ -123,13 +124,14 @@ def _start_product(stack: ExitStack, plan: Plan, cluster: Cluster | None, urls: 
     stack.enter_context(MetricsApi(cluster, lambda _, pod: follower.usage().get(pod)))
     for component, count in ((API, 3), (OPAL_CLIENT, 1), *((name, 2) for name in BOUNCERS)):
         follower.wait_until_ready(component, count)
-    cluster.apply(render(_chart_values(plan), RELEASE, plan.namespace))
+    cluster.apply(render(chart_values(plan), RELEASE, plan.namespace))
     return Product(follower.urls(), cluster=cluster, follower=follower)
 
 
-def _chart_values(plan: Plan) -> dict[str, Any]:
+def chart_values(plan: Plan) -> dict[str, Any]:
     """The chart's values: its ServiceAccounts and Roles are what our programs run with here."""
     return {
+        "controlcore": {"opalClientUrl": f"http://{OPAL_CLIENT}:{COMPONENTS[OPAL_CLIENT].port}"},
         "exporter": {"database": {"url": "postgresql://cc_exporter@postgresql:5432/control_core_db"}},
         "remediator": {
             "tokenSecret": {"name": "controlcore-webhook"},

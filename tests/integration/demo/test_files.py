@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from demo.files import PLAYED, Pace, alertmanager_configuration, demo_policies, prometheus_files
+from demo.stage import RELEASE, Plan, chart_values
 from remediations.core.model.alert import Mode
 from remediations.core.policies.reader import parse_policies
+from tools.chart import render
 from tools.servers.versions import Generation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +44,13 @@ def test_alertmanager_accepts_the_demo_route(generation: Generation, tmp_path: P
     checked = run(generation, "amtool", "check-config", str(path))
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("mode", ["auto", "approve"])
+def test_chart_accepts_the_values_of_the_demo(mode: str) -> None:
+    objects = render(chart_values(Plan(mode=mode)), RELEASE, "controlcore")
+
+    assert {"ServiceAccount", "Role", "RoleBinding"} <= {each["kind"] for each in objects}
 
 
 def test_demo_policies_differ_from_the_shipped_ones_in_pace_mode_and_identity_only() -> None:
