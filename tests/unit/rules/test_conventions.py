@@ -151,6 +151,25 @@ def test_own_alerts_say_what_where_and_what_is_done(rule: dict[str, Any]) -> Non
     assert rule["labels"]["severity"] in SEVERITIES
 
 
+def _table(heading: str) -> dict[str, str]:
+    """First and second cell of each row below that heading of the runbooks' page."""
+    page = (RUNBOOKS / "README.md").read_text(encoding="utf-8").partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return dict(re.findall(r"^\| \[?(\w+)[^|]* \| ([^|]+) \|", page, re.MULTILINE))
+
+
+def test_every_alert_that_pages_has_its_reason() -> None:
+    """The rule above the table: users refused or wrongly let in, data lost for good, or blind monitoring."""
+    pages = {
+        parameters.values[0]["alert"] for parameters in OWN if parameters.values[0]["labels"]["severity"] == "critical"
+    }
+    assert pages == _table("alert that pages").keys()
+
+
+def test_the_list_of_alerts_has_their_severities() -> None:
+    severities = {parameters.values[0]["alert"]: parameters.values[0]["labels"]["severity"] for parameters in ALL}
+    assert severities == _table("alert")
+
+
 @pytest.mark.parametrize("rule", OWN)
 def test_the_remediation_is_a_shipped_policy_or_none_with_its_reason(rule: dict[str, Any]) -> None:
     remediation = rule["labels"]["remediation"]
