@@ -20,16 +20,16 @@ $(STAMP): tools/lock/dev.txt
 venv: $(STAMP) ## install the locked Python packages into .venv
 
 packages: ## install what is missing of PostgreSQL, Redis, Prometheus and the peers (Debian packages)
-	@$(PYTHON) -m tools.packages
+	@$(PYTHON) -m tools.install.packages
 
 tools: ## build the test servers (Kubernetes, Prometheus, Alertmanager, …) once, into a cache outside the tree
-	@$(PYTHON) -m tools.build
+	@$(PYTHON) -m tools.install.build
 
 demo: venv ## four faults, end to end, on real parts: one held, three repaired (KEEP=1 stays up)
 	@$(RUN) -m demo $(if $(KEEP),--keep)
 
 test: venv packages tools ## everything the tests need, then all tests
-	@$(RUN) -m tools.testing
+	@$(RUN) -m tools.run_tests
 
 unit: venv ## unit tests alone: no server, no package, a few minutes
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup tests/unit
@@ -42,15 +42,15 @@ lint: venv ## style, types, layers, dashboards as their sources say; needs no se
 	@$(RUN) -m dashboards.src.build --check
 
 check: lint packages ## lint, unit tests, rules, chart: a few minutes, nothing left running
-	@$(PYTHON) -m tools.build --only promtool --only helm
+	@$(PYTHON) -m tools.install.build --only promtool --only helm
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup -m "not cluster" tests/unit tests/integration/rules tests/integration/helm
 
 generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
-	@$(RUN) -m tools.policies
-	@$(RUN) -m tools.house --write
-	@$(RUN) -m tools.settings_pages
+	@$(RUN) -m tools.generate.policies
+	@$(RUN) -m tools.generate.house --write
+	@$(RUN) -m tools.generate.settings_pages
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
@@ -71,7 +71,7 @@ chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verif
 	@$(RUN) -m pytest -q -s -p no:randomly tests/integration/chassis/test_postgres_connection.py tests/integration/chassis/test_redis_connection.py tests/integration/chassis/test_trust.py -k "moved or follows or rotated"
 
 lock: venv ## resolve the dependencies again into tools/lock (pinned versions and hashes, no addresses)
-	@$(RUN) -m tools.lock
+	@$(RUN) -m tools.install.lock
 
 clean: ## remove what the other commands wrote into the tree
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .import_linter_cache

@@ -14,10 +14,10 @@ from demo.acts import Act, empty_engine, frozen_database, hanging_api, play, sat
 from demo.files import Pace
 from demo.stage import Plan, Stage, opened_stage
 from demo.timeline import Report, headline, table
-from tools import build, packages
+from tools.install import build, packages
 from tools.servers import orphan_cleanup
-from tools.servers.control_plane import ClusterOptions
-from tools.servers.kubernetes import open_cluster
+from tools.servers.kubernetes.cluster import open_cluster
+from tools.servers.kubernetes.control_plane import ClusterOptions
 from tools.slowness import VARIABLE, slowness
 
 CLUSTER_PROGRAMS = ("controlplane", "kwok", "helm")
@@ -47,7 +47,7 @@ class Compilation:
 
     def __init__(self) -> None:
         """Starts the compiler with low priority: the act beside it is the one that is watched."""
-        command = ["nice", sys.executable, "-m", "tools.build"]
+        command = ["nice", sys.executable, "-m", "tools.install.build"]
         for name in CLUSTER_PROGRAMS:
             command += ["--only", name]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -10,8 +10,8 @@ from demo.state_reader import Story
 from demo.timeline import Report, Timeline, headline
 from demo.watcher import ActTimeoutError, Watcher
 from remediations.core.model.remediation import State
-from tools.standin import fault_client
-from tools.standin.datastore import frozen
+from tools.standin.faults import client
+from tools.standin.faults.datastore import frozen
 
 RESTART = "restart-api"
 SCALE = "scale-api"
@@ -194,7 +194,7 @@ def empty_engine(act: Act) -> str:
     watcher.wait("the alert fires", lambda: "ControlCorePolicyEngineFailing" in watcher.fired, WAIT_SECONDS)
     timeline.marks["alerted"] = timeline.elapsed
     watcher.wait("the first rung is carried out", lambda: _is_written(act, UPDATE), WAIT_SECONDS)
-    told = [fault_client.look(each.admin_url)["counters"] for each in follower.replicas(OPAL_CLIENT) if each.admin_url]
+    told = [client.look(each.admin_url)["counters"] for each in follower.replicas(OPAL_CLIENT) if each.admin_url]
     once = {"policy_update": 1, "data_update": 1}
     act.check(is_so=told == [once], sentence=f"the client is asked once to load policies and data: {told}")
     watcher.wait("the first rung has failed", lambda: act.ended(UPDATE, State.FAILED) is not None, WAIT_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tools.time_scale import divide_rules
+from tools.rules.time_scale import divide_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "rules"

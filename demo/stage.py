@@ -23,15 +23,15 @@ from demo.files import (
 )
 from tools.chart import render
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.kubernetes import Cluster
-from tools.servers.metrics_api import MetricsApi
+from tools.servers.kubernetes.cluster import Cluster
+from tools.servers.kubernetes.metrics_api import MetricsApi
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer, RemediatorServer
 from tools.servers.versions import Generation
-from tools.standin.components import COMPONENTS
-from tools.standin.manifests import Shape, build_manifests
-from tools.standin.pod_runner import Follower
-from tools.standin.pod_state import Settings
+from tools.standin.cluster.components import COMPONENTS
+from tools.standin.cluster.manifests import Shape, build_manifests
+from tools.standin.cluster.pod_runner import Follower
+from tools.standin.cluster.pod_state import Settings
 from tools.standin.running import Options, StandIn, running_standin
 from tools.standin.stores import Stores, opened_stores
 

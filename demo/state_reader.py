@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from remediations.core.model.remediation import Record, Remediation
 from remediations.journal.sqlite.adapter import open_journal
-from tools.servers.http_pages import read_url
+from tools.servers.http import read_url
 
 
 def read_alerts(prometheus_url: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from demo.stage import Stage
 from demo.state_reader import Story, read_alerts, read_journal
 from demo.timeline import Timeline
 from remediations.core.model.remediation import Record
-from tools.servers.http_pages import read_page
+from tools.servers.http import read_page
 from tools.slowness import scaled
 
 POLL_SECONDS = 0.25

@@ -19,8 +19,8 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from tools.servers.kubernetes import open_cluster
-from tools.servers.metrics_api import MetricsApi
+from tools.servers.kubernetes.cluster import open_cluster
+from tools.servers.kubernetes.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.redis import RedisServer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 # Seconds a test may take when its first fixture may have to start the server, on a machine busy with other workers.
 START_SECONDS = {"cluster": 120, "postgres_server": 60, "redis_server": 30}

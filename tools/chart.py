@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from remediations.shipped import read_policies
-from tools.build import ToolError, locate
+from tools.install.build import ToolError, locate
 
 CHART = Path(__file__).parents[1] / "helm" / "controlcore-exporter"
 TIMEOUT_SECONDS = 60.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.first_row import FIRING, FIRST_ROW
 from dashboards.src.forms import WARNING, Form, Limit, Scale, State
-from dashboards.src.panels import Page, Panel, Query, Section
-from dashboards.src.queries import failures, quantile
+from dashboards.src.panels import Page, Panel, Query, Section, failures, quantile
 
 STORES, POLICY, BOUNCERS, OPERATIONS = (
     f"controlcore-{name}" for name in ("stores", "policy", "bouncers", "operations")

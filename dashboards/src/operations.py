@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import Form, Limit, State
-from dashboards.src.panels import Page, Panel, Query, Section
-from dashboards.src.queries import failures
+from dashboards.src.panels import Page, Panel, Query, Section, failures
 
 SCRAPE = "controlcore_scrape_collector"
 EXPORTER = "controlcore_exporter"

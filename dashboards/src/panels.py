@@ -24,7 +24,7 @@ from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arra
 from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
-from tools.catalogue import asked_names, find_faults
+from tools.rules.catalogue import asked_names, find_faults
 
 TAG = "controlcore"
 ENTRY = "controlcore-overview"
@@ -35,6 +35,9 @@ RUNBOOKS = "docs/runbooks"
 """Value of the variable `runbooks`: where the pages are. The chart writes rules.runbookBase in front of it."""
 HERE = "${__url_time_range}&${__all_variables}"
 """What a link passes on: the time range and every choice."""
+WINDOW = "$__rate_interval"
+"""The only window of graphs: as wide as the distance of two points, so that zooming out loses no event."""
+TOTAL = "total (0: all well)"
 
 
 class UnpublishedError(ValueError):
@@ -254,3 +257,22 @@ def _links(page: Page) -> Iterator[DashboardLink]:
         yield back.keep_time(True).include_vars(True)
     menu = DashboardLink("Control Core").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     yield menu.as_dropdown(True).keep_time(True).include_vars(True)
+
+
+def quantile(share: float, histogram: str, by: str = "", matchers: str = "") -> str:
+    """A quantile of a histogram, one line for each value of the labels in `by`."""
+    labels = f"{by}, le" if by else "le"
+    chosen = f"{{{matchers}}}" if matchers else ""
+    return f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket{chosen}[{WINDOW}])))"
+
+
+def failures(counter: str, by: str, alive: str = "", matchers: str = "") -> tuple[Query, Query]:
+    """Events of each interval by reason, and their total: 0 shows that all is well, no line that nothing is known.
+
+    `alive` is a series of the same program for counters that have no series before their first event.
+    """
+    chosen = f"{{{matchers}}}" if matchers else ""
+    count = f"(increase({counter}{chosen}[{WINDOW}]))"
+    total = f"sum{count}" + (f" or 0 * max({alive})" if alive else "")
+    legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
+    return Query(f"sum by ({by}) {count} > 0", legend), Query(total, TOTAL, is_total=True)

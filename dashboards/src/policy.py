@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import RATIO, WARNING, Form, Limit, Scale
-from dashboards.src.panels import Page, Panel, Query, Section
-from dashboards.src.queries import quantile
+from dashboards.src.panels import Page, Panel, Query, Section, quantile
 from dashboards.src.variables import BOUNCER
 
 PROBE = "controlcore_policy_probe"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tools.catalogue import PROMETHEUS_OWN, published_labels
+from tools.rules.catalogue import PROMETHEUS_OWN, published_labels
 
 ENVIRONMENT_LABEL = "policy_environment"
 TARGET = ("cluster", "namespace", "job")

@@ -13,8 +13,8 @@ from pathlib import Path
 import yaml
 
 from tests.fakes.faulty_proxy import Front
-from tools.servers.certificates import make_serving_pair
-from tools.servers.kubernetes import Cluster
+from tools.servers.kubernetes.certificates import make_serving_pair
+from tools.servers.kubernetes.cluster import Cluster
 
 
 class ApiFront(Front):

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tools.servers.http_json import is_answered
+from tools.servers.http import is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
 from tools.slowness import scaled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.bench import growth
+from tools.bench.exporter import growth
 
 pytestmark = pytest.mark.timeout(60)
 

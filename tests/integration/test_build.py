@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.build import ToolError, build_programs, cache_key, choose, locate
-from tools.programs import PROGRAMS, Program
+from tools.install.build import ToolError, build_programs, cache_key, choose, locate
+from tools.install.programs import PROGRAMS, Program
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -90,7 +90,7 @@ def test_program_on_path_counts_only_in_the_pinned_version(program, tmp_path, mo
 
 @pytest.mark.parametrize("arguments", [("--only", "kwok", "helm"), ("--only", "kwok", "--only", "helm")])
 def test_every_named_program_counts_however_it_is_named(arguments):
-    command = [sys.executable, "-m", "tools.build", "--list", *arguments]
+    command = [sys.executable, "-m", "tools.install.build", "--list", *arguments]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert [line.split()[0] for line in listed.splitlines()] == ["kwok", "helm"]
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from tests.fakes.waiting import wait_for
-from tools.servers.kubernetes import MARKER_PATH, use_existing_cluster
-from tools.servers.kubernetes_client import ApiError, Manifest
+from tools.servers.kubernetes.client import ApiError, Manifest
+from tools.servers.kubernetes.cluster import MARKER_PATH, use_existing_cluster
 from tools.servers.process import ServerError
 
 DEPLOYMENT = """

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.http_json import HttpError
+from tools.servers.http import HttpError
 from tools.servers.opa import OpaServer
 from tools.servers.postgres import PostgresServer
 from tools.servers.process import ServerError

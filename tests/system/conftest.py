@@ -14,7 +14,7 @@ from tests.system.keda import install, remove
 from tests.system.stage import Stage
 
 if TYPE_CHECKING:
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.system.stage import NAME, Stage
-from tools.servers.kubernetes import Cluster
+from tools.servers.kubernetes.cluster import Cluster
 
 KIND_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scaledobjects.keda.sh"
 KIND = {

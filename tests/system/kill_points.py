@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tools.servers.kubernetes import Cluster, is_rolled_out
+from tools.servers.kubernetes.cluster import Cluster, is_rolled_out
 from tools.slowness import scaled
 
 NAME = "control-plane-api"

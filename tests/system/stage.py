@@ -13,7 +13,7 @@ from tests.fakes.faulty_api_server import ApiFront
 from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
 from tools.chart import REMEDIATOR, remediator_rights
-from tools.servers.kubernetes import Cluster, is_rolled_out
+from tools.servers.kubernetes.cluster import Cluster, is_rolled_out
 from tools.slowness import slowness
 
 NAME = "control-plane-api"

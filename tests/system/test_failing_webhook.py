@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.waiting import wait_for
 from tests.system.stage import Stage, deliver, kinds, newest, wait_closed, wait_held
-from tools.servers.kubernetes_client import ApiError
+from tools.servers.kubernetes.client import ApiError
 from tools.servers.ports import free_port
 
 SECONDS = float(os.environ.get("CONTROLCORE_WEBHOOK_SECONDS", "8"))

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.running_remediator import RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.http_json import call
+from tools.servers.http import call
 
 SILENCES = int(os.environ.get("CONTROLCORE_FREEZING_SILENCES", "3"))
 pytestmark = pytest.mark.timeout(120 + SILENCES)

@@ -17,13 +17,13 @@ import yaml
 
 from demo.files import Pace
 from demo.stage import API, BOUNCERS, Plan, Stage, exporter_settings, opened_stage
-from tools.servers.control_plane import ClusterOptions
-from tools.servers.kubernetes import Cluster, StartedCluster
+from tools.servers.kubernetes.cluster import Cluster, StartedCluster
+from tools.servers.kubernetes.control_plane import ClusterOptions
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
 from tools.servers.versions import Generation
 from tools.slowness import scaled
-from tools.standin.datastore import login_forbidden
+from tools.standin.faults.datastore import login_forbidden
 from tools.standin.stores import EXPORTER_ROLE
 
 pytestmark = [pytest.mark.guide, pytest.mark.cluster, pytest.mark.xdist_group("guide")]

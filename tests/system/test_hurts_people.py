@@ -16,7 +16,7 @@ from tests.fakes.running_remediator import an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.kubernetes_client import STRATEGIC_PATCH
+from tools.servers.kubernetes.client import STRATEGIC_PATCH
 from tools.slowness import slowness
 
 pytestmark = pytest.mark.timeout(120)

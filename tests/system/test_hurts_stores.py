@@ -18,7 +18,7 @@ from remediations.core.decision_inputs import from_text
 from tests.fakes.running_remediator import TOKEN, RemediatorServer
 from tests.fakes.waiting import wait_for
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
-from tools.servers.control_plane import ADMIN_TOKEN
+from tools.servers.kubernetes.control_plane import ADMIN_TOKEN
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.slowness import scaled, slowness
 

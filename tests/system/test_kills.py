@@ -21,7 +21,7 @@ from tools.chart import render
 from tools.slowness import scaled, slowness
 
 if TYPE_CHECKING:
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 KILLS = int(os.environ.get("CONTROLCORE_CHAOS_KILLS", "50"))
 CALL_KILLS = KILLS // 5

@@ -28,8 +28,8 @@ from tools.servers.opa import OpaServer
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
 from tools.slowness import slowness
-from tools.standin import running
 from tools.standin.database import make_rows_like_the_product
+from tools.standin.policy import bouncer
 from tools.standin.running import Options, StandIn, running_standin
 from tools.standin.stores import opened_stores
 
@@ -45,7 +45,7 @@ OF_THE_MACHINE = {
     "PolicyEvaluationSlow",
 }
 """Alerts about how fast an answer is: beside other work on few cores they say the truth about this machine."""
-CANARY = (Path(running.__file__).parent / "policy.rego").read_text(encoding="utf-8")
+CANARY = (Path(bouncer.__file__).with_name("policy.rego")).read_text(encoding="utf-8")
 MODULES = {"sandbox": (1, 2, 3), "production": (1, 3)}
 """The enabled policies of seed.sql by environment; 1 and 3 are promoted."""
 

@@ -14,7 +14,7 @@ from tests.system.stage import NAME, OPEN_STATES, Stage, deliver, kinds, newest,
 from tools.slowness import scaled
 
 if TYPE_CHECKING:
-    from tools.servers.metrics_api import MetricsApi
+    from tools.servers.kubernetes.metrics_api import MetricsApi
 
 pytestmark = pytest.mark.timeout(240)
 

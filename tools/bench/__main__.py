@@ -14,7 +14,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench import age, api_impact, bouncers, database, growth, memory, remediator, scrape, stopped_backends
+from tools.bench.exporter import age, api_impact, bouncers, database, growth, memory, scrape, stopped_backends
+from tools.bench.remediator import sections
 from tools.bench.section import SOAK_MINUTES, Options, Section
 
 SECTIONS: tuple[Section, ...] = (
@@ -26,7 +27,7 @@ SECTIONS: tuple[Section, ...] = (
     memory.SECTION,
     database.SECTION,
     api_impact.SECTION,
-    *remediator.SECTIONS,
+    *sections.SECTIONS,
 )
 FOREWORD = """Whether a target holds is worked out from the figures above it. Latencies are p50 / p99 (minimum to
 maximum) of one run on one machine: quote ratios. CPU a scrape of ours leaves out collecting, which runs beside it; CPU

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from tools.servers.http_json import is_answered
+from tools.servers.http import is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
 from tools.servers.sidecar import ROOT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.packages import locate
-from tools.servers.http_json import is_answered
+from tools.install.packages import locate
+from tools.servers.http import is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tools.servers.http_json import call, is_answered
+from tools.servers.http import call, is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
 from tools.servers.versions import Generation

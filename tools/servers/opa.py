@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tools.build import locate
-from tools.servers.http_json import call, is_answered
+from tools.install.build import locate
+from tools.servers.http import call, is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
 

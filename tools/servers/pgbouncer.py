@@ -7,7 +7,7 @@ import shutil
 import socket
 from typing import TYPE_CHECKING
 
-from tools.packages import locate
+from tools.install.packages import locate
 from tools.servers.ports import free_port
 from tools.servers.postgres import ACCOUNT, PASSWORD, SUPERUSER
 from tools.servers.process import Command, Server

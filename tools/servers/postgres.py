@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.packages import locate
+from tools.install.packages import locate
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server, ServerError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.servers.http_json import add_query, call, is_answered
+from tools.servers.http import add_query, call, is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
 from tools.servers.versions import Generation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from tools.packages import locate
+from tools.install.packages import locate
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server, ServerError
 from tools.slowness import scaled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from tools import build, packages
+from tools.install import build, packages
 
 if TYPE_CHECKING:
     from pathlib import Path

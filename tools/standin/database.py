@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 POOL_SIZE = 5
-HERE = Path(__file__).parent
+SQL = Path(__file__).parent / "sql"
 TABLES = ("schema.sql", "written.sql")
 """The product's tables, and what its code writes into them where a caller gives no value."""
 
@@ -28,13 +28,13 @@ def install_schema(database_url: str, *, seed: bool = True) -> None:
     """Create the control plane's tables in an empty database, and the made-up rows unless `seed` is false."""
     with psycopg.connect(driverless(database_url)) as connection:
         for name in (*TABLES, *(("seed.sql",) if seed else ())):
-            connection.execute((HERE / name).read_bytes())
+            connection.execute((SQL / name).read_bytes())
 
 
 def make_rows_like_the_product(database_url: str) -> None:
     """Turn the made-up rows into what the 2025-10 product leaves of a healthy installation."""
     with psycopg.connect(driverless(database_url)) as connection:
-        connection.execute((HERE / "product.sql").read_bytes())
+        connection.execute((SQL / "product.sql").read_bytes())
 
 
 def drop_tables(database_url: str) -> None:
@@ -44,7 +44,7 @@ def drop_tables(database_url: str) -> None:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
         for name in TABLES:
-            connection.execute((HERE / name).read_bytes())
+            connection.execute((SQL / name).read_bytes())
 
 
 def has_schema(database_url: str) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
+MODULES = {"api": "api.app", "bouncer": "policy.bouncer", "opal": "policy.opal"}
+"""Each program of the product, and its module in this package."""
 START_TIMEOUT_SECONDS = 30.0
 END_TIMEOUT_SECONDS = 5.0
 POLL_INTERVAL_SECONDS = 0.02
@@ -64,7 +66,7 @@ class Program:
 class Starting:
     """A process that may not listen yet."""
 
-    module: str
+    name: str
     process: subprocess.Popen[bytes]
     words: IO[bytes]
     said: bytes = field(default=b"")
@@ -72,7 +74,7 @@ class Starting:
     def poll(self) -> Program | None:
         """Return the program once it listens, None while it does not; raises `StartFailedError` when it has ended."""
         if self.process.stdout is None:
-            raise StartFailedError(f"{self.module} has no output to read")
+            raise StartFailedError(f"{self.name} has no output to read")
         try:
             part = os.read(self.process.stdout.fileno(), 4096)
         except BlockingIOError:
@@ -102,34 +104,34 @@ class Starting:
         self.words.seek(0)
         last = self.words.read().decode(errors="replace")[-LAST_WORDS_CHARACTERS:].strip()
         self.words.close()
-        return f"{self.module} ended with status {self.process.returncode} {when}: {last}"
+        return f"{self.name} ended with status {self.process.returncode} {when}: {last}"
 
 
-def launch(module: str, arguments: Sequence[str]) -> Starting:
-    """Run `python -m tools.standin.<module>` without waiting for it.
+def launch(program: str, arguments: Sequence[str]) -> Starting:
+    """Run a program of the product without waiting for it.
 
     The process ends with this one: its standard input is a pipe that closes when this process ends, however it ends.
     """
-    argv = [sys.executable, "-m", f"tools.standin.{module}", "--end-with-parent", *arguments]
+    argv = [sys.executable, "-m", f"tools.standin.{MODULES[program]}", "--end-with-parent", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     words = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the program has started or failed)
     pipe = subprocess.PIPE
     process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=words, env=environment, start_new_session=True)
     if process.stdout is not None:
         os.set_blocking(process.stdout.fileno(), False)
-    return Starting(module, process, words)
+    return Starting(program, process, words)
 
 
-def start(module: str, arguments: Sequence[str], timeout_seconds: float = START_TIMEOUT_SECONDS) -> Program:
-    """Run `python -m tools.standin.<module>` and return once it listens; raises `StartFailedError`."""
-    return start_together([(module, arguments)], timeout_seconds)[0]
+def start(program: str, arguments: Sequence[str], timeout_seconds: float = START_TIMEOUT_SECONDS) -> Program:
+    """Run a program of the product and return once it listens; raises `StartFailedError`."""
+    return start_together([(program, arguments)], timeout_seconds)[0]
 
 
 def start_together(
     commands: Sequence[tuple[str, Sequence[str]]], timeout_seconds: float = START_TIMEOUT_SECONDS
 ) -> list[Program]:
     """Start several programs at the same time; when one fails, all have ended before `StartFailedError` is raised."""
-    waiting = [launch(module, arguments) for module, arguments in commands]
+    waiting = [launch(program, arguments) for program, arguments in commands]
     try:
         return _wait_for_all(waiting, time.monotonic() + scaled(timeout_seconds))
     except BaseException:
@@ -145,7 +147,7 @@ def _wait_for_all(waiting: Sequence[Starting], ends_at: float) -> list[Program]:
             if number not in programs and (program := each.poll()) is not None:
                 programs[number] = program
         if time.monotonic() > ends_at:
-            late = [each.module for number, each in enumerate(waiting) if number not in programs]
+            late = [each.name for number, each in enumerate(waiting) if number not in programs]
             raise StartFailedError(f"{', '.join(late)} did not listen in time")
         time.sleep(POLL_INTERVAL_SECONDS)
     return [programs[number] for number in range(len(waiting))]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tools.standin.admin import PATH, answer_admin, burn_cpu, serve_admin
-from tools.standin.faults import FaultBox
+from tools.standin.faults.admin import PATH, answer_admin, burn_cpu, serve_admin
+from tools.standin.faults.switches import FaultBox
 
 if TYPE_CHECKING:
     import argparse

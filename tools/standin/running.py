@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tools.standin import database, fault_client
+from tools.standin import database
+from tools.standin.faults import client
 from tools.standin.processes import Program, start_together
 
 if TYPE_CHECKING:
@@ -60,21 +61,21 @@ class StandIn:
         """Base URL of the OPAL client."""
         return self.programs[OPAL_CLIENT].url
 
-    def fault(self, component: str, kind: str, **settings: float | str) -> fault_client.State:
+    def fault(self, component: str, kind: str, **settings: float | str) -> client.State:
         """Switch a fault on: hang, crash, refuse, slow, 5xx, wrong_answer, engine_error, undefined or cpu.
 
         Settings: seconds (how long; default: until cleared), delay_seconds (of slow), status (of 5xx), millicores (of
         cpu), path (only for request paths with this beginning). Works while the program's event loop is blocked.
         """
-        return fault_client.switch_on(self.programs[component].admin_url, kind, **settings)
+        return client.switch_on(self.programs[component].admin_url, kind, **settings)
 
-    def clear(self, component: str, kind: str | None = None) -> fault_client.State:
+    def clear(self, component: str, kind: str | None = None) -> client.State:
         """Switch one kind of fault off, or all of the component's."""
-        return fault_client.clear(self.programs[component].admin_url, kind)
+        return client.clear(self.programs[component].admin_url, kind)
 
-    def look(self, component: str) -> fault_client.State:
+    def look(self, component: str) -> client.State:
         """Return the component's faults and counters."""
-        return fault_client.look(self.programs[component].admin_url)
+        return client.look(self.programs[component].admin_url)
 
     def restart(self, component: str) -> None:
         """End the component's process, if it still runs, and start a healthy one on the same port."""

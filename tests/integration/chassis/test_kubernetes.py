@@ -19,14 +19,14 @@ from chassis.kubernetes.paths import (
     pods_path,
     resource_path,
 )
-from tools.servers.kubernetes import StartedCluster
+from tools.servers.kubernetes.cluster import StartedCluster
 from tools.slowness import scaled, slowness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
     from pathlib import Path
 
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 

@@ -14,11 +14,11 @@ from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.client import KubernetesClient
 from chassis.kubernetes.credentials import in_cluster, opened
 from tests.fakes.clock import ManualClock
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.slowness import scaled
 
 if TYPE_CHECKING:
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 

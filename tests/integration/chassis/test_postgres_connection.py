@@ -16,7 +16,7 @@ from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession, probe
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS, failure_of
-from tools.servers.certificates import KeyPair, make_serving_pair
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 from tools.servers.pgbouncer import PgBouncerServer
 from tools.servers.postgres import ACCOUNT, PostgresServer
 

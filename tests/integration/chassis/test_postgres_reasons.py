@@ -18,7 +18,7 @@ from tests.integration.chassis.deadlines import (
     GENEROUS_SECONDS,
     failure_of,
 )
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.postgres import ACCOUNT, PostgresServer
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession, probe
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.ports import free_port
 from tools.servers.redis import RedisServer
 

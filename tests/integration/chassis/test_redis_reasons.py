@@ -15,7 +15,7 @@ from tests.integration.chassis.deadlines import (
     GENEROUS_SECONDS,
     failure_of,
 )
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.ports import free_port
 from tools.servers.redis import RedisServer
 

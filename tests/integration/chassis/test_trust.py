@@ -28,7 +28,7 @@ from chassis.net.trust import Trust, system_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS, failure_of
-from tools.servers.certificates import KeyPair, make_serving_pair
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

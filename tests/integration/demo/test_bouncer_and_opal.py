@@ -10,6 +10,7 @@ import pytest
 from tests.integration.demo.asking import Answer, ask
 from tools.servers.opa import OpaServer
 from tools.standin import processes
+from tools.standin.policy import bouncer as bouncer_program
 
 if TYPE_CHECKING:
     from tools.standin.running import StandIn
@@ -176,7 +177,7 @@ def test_triggers_are_counted(quiet: StandIn) -> None:
 
 
 def test_real_opa_decides_when_its_url_is_given() -> None:
-    policy = (Path(processes.__file__).parent / "policy.rego").read_text()
+    policy = (Path(bouncer_program.__file__).with_name("policy.rego")).read_text()
     with OpaServer({"enabled": policy}) as opa:
         bouncer = processes.start("bouncer", ["--opa-url", opa.url])
         try:

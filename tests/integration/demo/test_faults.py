@@ -13,7 +13,7 @@ import pytest
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import Answer, ask
 from tools.standin import processes
-from tools.standin.replica import cpu_seconds
+from tools.standin.cluster.replica import cpu_seconds
 
 if TYPE_CHECKING:
     from tools.standin.running import StandIn

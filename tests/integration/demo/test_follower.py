@@ -14,18 +14,18 @@ import pytest
 
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import ask
-from tools.servers.metrics_api import MetricsApi
+from tools.servers.kubernetes.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
 from tools.standin import database as standin_database
-from tools.standin import datastore
-from tools.standin.manifests import Shape, build_manifests
-from tools.standin.pod_runner import Follower
-from tools.standin.pod_state import Settings
+from tools.standin.cluster.manifests import Shape, build_manifests
+from tools.standin.cluster.pod_runner import Follower
+from tools.standin.cluster.pod_state import Settings
+from tools.standin.faults.switches import datastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(180)
 

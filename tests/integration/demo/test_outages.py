@@ -11,7 +11,8 @@ from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import Answer, ask
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.servers.redis import RedisServer
-from tools.standin import database, datastore, processes
+from tools.standin import database, processes
+from tools.standin.faults.switches import datastore
 from tools.standin.running import Options, running_standin
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def busy(url: str, fragile_redis: RedisServer) -> Iterator[StandIn]:
         yield standin
 
 
-def is_answering(base: str) -> bool:
+def is_answered(base: str) -> bool:
     try:
         return ask(f"{base}/health").status == 200
     except OSError:
@@ -71,12 +72,12 @@ def count_decisions(url: str) -> int:
 
 def test_frozen_database_hangs_health_until_it_thaws(busy: StandIn, fragile_postgres: PostgresServer) -> None:
     """The users' blocking query holds the event loop, so the static endpoint hangs too."""
-    assert is_answering(busy.api_url)
+    assert is_answered(busy.api_url)
     with datastore.frozen(fragile_postgres):
-        wait_for(lambda: not is_answering(busy.api_url))
+        wait_for(lambda: not is_answered(busy.api_url))
         assert busy.look("api")["component"] == "api"  # the admin route has a thread of its own
-        assert is_answering(busy.bouncers["bouncer-sandbox"])
-    wait_for(lambda: is_answering(busy.api_url))
+        assert is_answered(busy.bouncers["bouncer-sandbox"])
+    wait_for(lambda: is_answered(busy.api_url))
 
 
 def test_stopped_database_leaves_health_and_breaks_the_deep_probe(
@@ -119,7 +120,7 @@ def test_stopped_redis_is_a_200_with_the_error_inside(busy: StandIn, fragile_red
         health = ask(f"{busy.api_url}/pip/health").body
         # The product looks at its pools once a minute: in between it repeats what it saw last.
         assert (health["status"], health["pools"]["redis"]["status"]) == ("degraded", "healthy")
-        assert is_answering(busy.api_url)
+        assert is_answered(busy.api_url)
     wait_for(lambda: "total_keys" in ask(f"{busy.api_url}/pip/cache/stats").body["cache_stats"])
 
 

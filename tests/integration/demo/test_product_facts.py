@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,7 +14,7 @@ from tools.servers.postgres import PostgresServer
 from tools.servers.redis import RedisServer
 from tools.standin import database as standin_database
 from tools.standin import processes
-from tools.standin.datastore import stopped
+from tools.standin.faults.datastore import stopped
 from tools.standin.running import Options, StandIn, running_standin
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def tables(make_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
     """A database with the stand-in's tables alone, as schema.sql makes them."""
     url = make_database()
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute((Path(standin_database.__file__).parent / "schema.sql").read_bytes())
+        connection.execute((standin_database.SQL / "schema.sql").read_bytes())
         yield connection
 
 
@@ -101,7 +100,7 @@ def test_tables_have_the_products_keys_and_enumerations(tables: psycopg.Connecti
 
 def test_what_the_products_code_writes_is_written_here_too(tables: psycopg.Connection) -> None:
     """A row without a value for a column gets what the product's code writes; every other column stays without."""
-    tables.execute((Path(standin_database.__file__).parent / "written.sql").read_bytes())
+    tables.execute((standin_database.SQL / "written.sql").read_bytes())
     found = {
         (table, name): (text or "").partition("::")[0].strip("'")
         for table, name, _, _, text in tables.execute(COLUMNS.encode()).fetchall()

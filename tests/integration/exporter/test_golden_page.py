@@ -32,8 +32,8 @@ from tools.slowness import scaled
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Parsed
 
-    from tools.servers.kubernetes import Cluster
-    from tools.servers.metrics_api import MetricsApi
+    from tools.servers.kubernetes.cluster import Cluster
+    from tools.servers.kubernetes.metrics_api import MetricsApi
 
 pytestmark = pytest.mark.timeout(180)
 

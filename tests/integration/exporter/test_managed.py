@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.running_exporter import running_exporter
-from tools.servers.certificates import KeyPair, make_serving_pair
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 from tools.servers.ports import free_port
 from tools.servers.postgres import ACCOUNT, PostgresServer
 from tools.servers.redis import RedisServer

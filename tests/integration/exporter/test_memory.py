@@ -13,7 +13,7 @@ from tests.fakes.running_exporter import REPORT_MODULES, running_exporter
 from tools.standin.running import running_standin
 
 if TYPE_CHECKING:
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(120)
 LIMIT_MIB = 100.0

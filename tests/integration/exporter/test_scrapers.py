@@ -15,7 +15,7 @@ import yaml
 
 from tests.fakes.running_exporter import RunningExporter, running_exporter
 from tests.fakes.waiting import wait_for
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.versions import Generation
 

@@ -16,15 +16,15 @@ import psycopg
 from exporter.collectors import discover
 from exporter.commands import grants
 from tests.integration.exporter.collectors.accounts import ACCOUNT, role_rules, role_with
-from tools.servers.kubernetes import Cluster
-from tools.servers.metrics_api import MetricsApi
+from tools.servers.kubernetes.cluster import Cluster
+from tools.servers.kubernetes.metrics_api import MetricsApi
 from tools.servers.opa import OpaServer
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.servers.redis import RedisServer
-from tools.standin.manifests import Shape, build_manifests
+from tools.standin.cluster.manifests import Shape, build_manifests
 from tools.standin.running import Options, StandIn, running_standin
 
-POLICY = Path(__file__).parents[3] / "tools" / "standin" / "policy.rego"
+POLICY = Path(__file__).parents[3] / "tools" / "standin" / "policy" / "policy.rego"
 API, BOUNCER = "control-plane-api", "bouncer-production"
 REDIS_KEYS = (
     "pip:conn:1:attr:department",

@@ -8,12 +8,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tools.servers.kubernetes_client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
+from tools.servers.kubernetes.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tools.servers.kubernetes_client import KubernetesClient, Manifest
+    from tools.servers.kubernetes.client import KubernetesClient, Manifest
 
 Path = tuple["str | int", ...]
 """Where a field is: names, and 0 for the first item of a list."""

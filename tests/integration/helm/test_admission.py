@@ -17,13 +17,13 @@ from tests.fakes.chart import rendered
 from tests.fakes.waiting import wait_for
 from tests.integration.helm.admission_sweep import Patch, Path, Schema, changed, differences, patches
 from tools.chart import Manifest, find_object, render
-from tools.servers.kubernetes_client import APPLY_PATCH, MERGE_PATCH, ApiError
+from tools.servers.kubernetes.client import APPLY_PATCH, MERGE_PATCH, ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tools.servers.kubernetes import Cluster
-    from tools.servers.kubernetes_client import KubernetesClient
+    from tools.servers.kubernetes.client import KubernetesClient
+    from tools.servers.kubernetes.cluster import Cluster
 
 T = TypeVar("T")
 IS_WHOLE = os.environ.get("CONTROLCORE_ADMISSION_SWEEP") == "whole"

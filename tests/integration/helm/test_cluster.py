@@ -12,10 +12,10 @@ from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
 from tests.fakes.chart import EXAMPLES, OPERATOR, read_example
 from tools.chart import Manifest, find_object, render
-from tools.servers.kubernetes_client import ApiError
+from tools.servers.kubernetes.client import ApiError
 
 if TYPE_CHECKING:
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 FULL_PATH = Path(__file__).parent / "full.values.yaml"
 FULL = read_example(FULL_PATH)

@@ -10,8 +10,8 @@ import yaml
 
 from tests.fakes.chart import rendered
 from tests.integration.helm.test_chart import OPERATOR
-from tools.build import locate
 from tools.chart import CHART, find_object
+from tools.install.build import locate
 
 
 def test_rules_reach_the_operator_with_your_addresses_and_valid(tmp_path: Path) -> None:

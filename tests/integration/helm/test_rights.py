@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.rbac_table import rights_table
+from tools.generate.rbac_table import rights_table
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 

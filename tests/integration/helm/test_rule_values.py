@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from tests.fakes.chart import rendered
-from tools.build import locate
 from tools.chart import CHART, ChartError, find_object, render
+from tools.install.build import locate
 
 ALERT = "ControlCoreLoginFailures"
 THRESHOLDS: dict[str, str] = yaml.safe_load((CHART / "files" / "thresholds.yaml").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from tools.slowness import scaled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tools.servers.kubernetes import Cluster
+    from tools.servers.kubernetes.cluster import Cluster
 
 VALUES = {"exporter": {"enabled": False}, "remediator": {"tokenSecret": {"name": "webhook"}}}
 ADMISSION = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}

@@ -13,8 +13,8 @@ from tests.fakes.chart import file_of, rendered
 from tools.chart import CHART, Manifest, find_object, render
 
 if TYPE_CHECKING:
-    from tools.servers.kubernetes import Cluster
-    from tools.servers.metrics_api import MetricsApi
+    from tools.servers.kubernetes.cluster import Cluster
+    from tools.servers.kubernetes.metrics_api import MetricsApi
 
 VALUES: dict[str, Any] = {"sidecar": {"enabled": True}, "remediator": {"enabled": False}}
 STRATEGIC = "application/strategic-merge-patch+json"

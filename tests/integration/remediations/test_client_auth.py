@@ -25,7 +25,7 @@ from tests.fakes.running_remediator import RemediatorServer
 from tests.fakes.running_remediator import an_alert as an_alert_of_the_webhook
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.prometheus import PrometheusServer
 from tools.slowness import scaled
 

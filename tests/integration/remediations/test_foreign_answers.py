@@ -21,7 +21,7 @@ from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
-from tools.servers.http_json import HttpError, call
+from tools.servers.http import HttpError, call
 from tools.servers.ports import free_port
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.versions import Generation

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dashboards.src.variables import fill_variables
-from tools.build import locate
+from tools.install.build import locate
 from tools.slowness import scaled
 
 DASHBOARDS = Path(__file__).parents[3] / "dashboards"

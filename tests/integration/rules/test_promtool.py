@@ -10,9 +10,9 @@ import yaml
 
 from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
-from tools.build import locate
+from tools.install.build import locate
+from tools.rules.time_scale import divide_folder
 from tools.slowness import scaled
-from tools.time_scale import divide_folder
 
 RULES = Path(__file__).parents[3] / "rules"
 DEBIAN = Path("/usr/bin/promtool")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.build import locate
-from tools.catalogue import RULES
-from tools.situations import cases_of, document, fresh
+from tools.install.build import locate
+from tools.rules.catalogue import RULES
+from tools.rules.situations import cases_of, document, fresh
 from tools.slowness import scaled
 
 FILES = sorted(RULES.glob("*.yml"))

@@ -14,10 +14,9 @@ import yaml
 from dashboards.src.build import PAGES, render_page
 from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import Form
-from dashboards.src.panels import ENTRY, Page, Panel
-from dashboards.src.queries import WINDOW
+from dashboards.src.panels import ENTRY, WINDOW, Page, Panel
 from dashboards.src.scope import TARGET, carries_environment
-from tools.catalogue import PROMETHEUS_OWN, asked_labels, asked_names
+from tools.rules.catalogue import PROMETHEUS_OWN, asked_labels, asked_names
 
 RULES = Path(__file__).parents[3] / "rules"
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)

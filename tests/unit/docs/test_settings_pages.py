@@ -17,7 +17,7 @@ from exporter.commands.configuration import settings_type
 from remediations.__main__ import main as run_remediator
 from remediations.settings import RemediatorSettings
 from remediations.shipped import read_policies
-from tools.settings_pages import DOCS, put, references
+from tools.generate.settings_pages import DOCS, put, references
 
 PROGRAMS = {"exporter": settings_type(discover()), "remediator": RemediatorSettings}
 ROW = re.compile(r"^\| `([^`]+)` \| (.+?) \| (.+?) \| (.*) \|$", re.MULTILINE)

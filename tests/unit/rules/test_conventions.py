@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.catalogue import find_faults
+from tools.rules.catalogue import find_faults
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"

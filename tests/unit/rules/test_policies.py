@@ -18,7 +18,7 @@ from remediations.core.policies.lint import find_placeholders
 from remediations.core.policies.policy import Policy, Query
 from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
-from tools.catalogue import find_faults
+from tools.rules.catalogue import find_faults
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = parse_policies(read_policies(), "policies.yaml")

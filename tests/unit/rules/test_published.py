@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.catalogue import asked_labels, asked_names, find_faults, find_metric, published_labels
+from tools.rules.catalogue import asked_labels, asked_names, find_faults, find_metric, published_labels
 
 
 @pytest.mark.parametrize(

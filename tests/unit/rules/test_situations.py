@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tools.catalogue import asked_names
-from tools.situations import SITUATIONS, STALE, alerts, collectors_of, rules_by_file, table
+from tools.rules.catalogue import asked_names
+from tools.rules.situations import SITUATIONS, STALE, alerts, collectors_of, rules_by_file, table
 
 RULES = [
     pytest.param(rule, id=rule["alert"]) for rules in rules_by_file().values() for rule in rules if "alert" in rule

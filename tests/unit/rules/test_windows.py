@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.time_scale import WindowError, divide_duration, divide_expression, divide_folder, divide_rules, map_windows
+from tools.rules.time_scale import (
+    WindowError,
+    divide_duration,
+    divide_expression,
+    divide_folder,
+    divide_rules,
+    map_windows,
+)
 
 RULES = Path(__file__).parents[3] / "rules"
 FILES = sorted(RULES.glob("*.yml"))

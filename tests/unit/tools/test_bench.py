@@ -10,7 +10,17 @@ import pytest
 from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesSettings
 from exporter.collectors.policy_engine.policy import PolicySettings
 from tools.bench import __main__ as bench
-from tools.bench import age, api_impact, bouncers, database, fake_bouncers, growth, memory, scrape, stopped_backends
+from tools.bench.exporter import (
+    age,
+    api_impact,
+    bouncers,
+    database,
+    fake_bouncers,
+    growth,
+    memory,
+    scrape,
+    stopped_backends,
+)
 from tools.bench.load import Spread
 from tools.bench.section import Options, Section, Target, at_least, at_most, table
 

@@ -14,7 +14,7 @@ from chassis.errors import Reason
 from exporter.collectors.operations.backup import BackupCollector, BackupSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.collectors.accounts import ACCOUNT, GROUP, account_for, sources_of
-from tools.packages import locate
+from tools.install.packages import locate
 
 LAST, EXISTS = "controlcore_backup_last_success_timestamp_seconds", "controlcore_backup_exists"
 VERIFIED, RATIO = "controlcore_backup_verified", "controlcore_backup_size_ratio"

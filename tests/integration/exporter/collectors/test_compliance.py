@@ -8,7 +8,7 @@ from chassis.errors import Reason
 from exporter.collectors.operations.compliance import ComplianceCollector, ComplianceSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.collectors.accounts import ACCOUNT, GROUP, account_for, role_with, sources_of
-from tools.standin.manifests import Shape, build_manifests
+from tools.standin.cluster.manifests import Shape, build_manifests
 
 API = "control-plane-api"
 CHECK, DROPS = "controlcore_compliance_check", "controlcore_config_drop_tables_enabled"

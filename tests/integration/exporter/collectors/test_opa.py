@@ -14,7 +14,7 @@ from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
 
-POLICY = Path(__file__).parents[4] / "tools" / "standin" / "policy.rego"
+POLICY = Path(__file__).parents[4] / "tools" / "standin" / "policy" / "policy.rego"
 OPAL_READY = "package system.opal\n\nready := true\n"
 UP, READY = "controlcore_opa_up", "controlcore_opa_policies_ready"
 DECISIONS, DURATION = "controlcore_opa_decisions_total", "controlcore_opa_decision_duration_seconds"

@@ -15,7 +15,7 @@ from exporter.collectors.postgres.postgres_maintenance import PostgresMaintenanc
 from exporter.collectors.postgres.postgres_server import PostgresServerCollector, PostgresServerSettings
 from tests.fakes.sources import make_sources, samples, value
 from tests.integration.exporter.standby import Standby
-from tools.packages import locate
+from tools.install.packages import locate
 from tools.servers.postgres import PASSWORD, SUPERUSER, PostgresServer
 from tools.slowness import scaled
 

@@ -13,7 +13,7 @@ import pytest
 from exporter.collectors.operations.tls import TlsCollector, TlsEndpoint, TlsSettings
 from exporter.settings import ApiSettings, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.ports import free_port
 
 pytestmark = pytest.mark.timeout(60)

@@ -19,7 +19,7 @@ from chassis.http.server import Limits, Listener
 from chassis.http.web_config import read_web
 from chassis.net.sockets import listening_sockets
 from tests.fakes.waiting import until
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.slowness import scaled
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -22,7 +22,7 @@ from chassis.http.web_auth import WAITING_MAX_PER_ADDRESS, OverloadedError, Pass
 from chassis.http.web_config import read_web
 from exporter.self_metrics import Refusal
 from tests.fakes.clock import ManualClock
-from tools.servers.certificates import KeyPair, make_serving_pair
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 
 PASSWORD = "correct horse"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()

@@ -7,7 +7,7 @@ import pytest
 
 from chassis.errors import ConfigError
 from chassis.http.web_config import read_web
-from tools.servers.certificates import KeyPair, make_serving_pair
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 
 HASH = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 

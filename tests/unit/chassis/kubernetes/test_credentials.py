@@ -20,7 +20,7 @@ from chassis.kubernetes import credentials as access
 from chassis.kubernetes.credentials import TOKEN_SECONDS, Credentials, in_cluster
 from chassis.kubernetes.kubeconfig import from_kubeconfig
 from tests.fakes.clock import ManualClock
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 
 ROOT = Path(__file__).parents[4]
 SERVER = "https://127.0.0.1:1"

@@ -20,12 +20,12 @@ from chassis.errors import ConfigError, PermanentError, Reason
 from chassis.http.server import serving
 from chassis.kubernetes.client import KubernetesClient
 from chassis.kubernetes.kubeconfig import from_kubeconfig
-from tools.servers.certificates import make_serving_pair
+from tools.servers.kubernetes.certificates import make_serving_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tools.servers.certificates import KeyPair
+    from tools.servers.kubernetes.certificates import KeyPair
 
 ROOT = Path(__file__).parents[4]
 READ = """

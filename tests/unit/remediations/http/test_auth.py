@@ -28,7 +28,7 @@ from remediations.settings import HoldersSettings, Role, RolesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import a_policy_set
 from tests.fakes.http_server import GOOD, looking, running
-from tools.servers.certificates import KeyPair, make_serving_pair
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 from tools.slowness import scaled
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")

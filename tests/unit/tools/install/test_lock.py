@@ -1,0 +1,72 @@
+"""The locks are installed with `--no-deps`, so each must hold everything that its packages ask for."""
+
+import re
+import tomllib
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[4]
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(name: str) -> dict[str, str]:
+    text = (ROOT / "tools/lock" / name).read_text(encoding="utf-8")
+    return {canonical(package): version for package, version in PINNED.findall(text)}
+
+
+def asked(requirements: list[str]) -> set[str]:
+    """The names of all packages behind these requirements, here and now, extras included."""
+    found: set[str] = set()
+    open_ones = [Requirement(text) for text in requirements]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while open_ones:
+        requirement = open_ones.pop()
+        key = (canonical(requirement.name), frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        found.add(key[0])
+        for text in distribution(requirement.name).requires or ():
+            below = Requirement(text)
+            extras = requirement.extras or {""}
+            if below.marker is None or any(below.marker.evaluate({"extra": extra}) for extra in extras):
+                open_ones.append(below)
+    return found
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("runtime.txt", ()), ("dev.txt", ("dev",))])
+def test_lock_holds_every_package_that_is_asked_for(lock: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = list(project["dependencies"])
+    for extra in extras:
+        requirements += project["optional-dependencies"][extra]
+    assert asked(requirements) - pinned(lock).keys() == set()
+
+
+def test_lock_of_the_build_holds_what_builds_the_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert asked(project["build-system"]["requires"]) == pinned("build.txt").keys()
+
+
+@pytest.mark.parametrize("lock", ["runtime.txt", "build.txt"])
+def test_every_lock_pins_the_same_versions(lock: str) -> None:
+    everything = pinned("dev.txt")
+    assert {name: everything.get(name) for name in pinned(lock)} == pinned(lock)
+
+
+def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
+    commands = [
+        line
+        for name in ("Makefile", "Dockerfile")
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+        if "-r " in line and "tools/lock/" in line
+    ]
+    assert len(commands) == 3
+    assert all("--no-deps --require-hashes" in command for command in commands)

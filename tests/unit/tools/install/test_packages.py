@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from tools.install.packages import PACKAGES, POLICY_TEXT, Package, PackageError, ensure, locate, services_forbidden
+
+
+def test_services_are_forbidden_only_meanwhile(tmp_path):
+    policy = tmp_path / "policy-rc.d"
+    with services_forbidden(policy):
+        assert policy.read_text() == POLICY_TEXT
+        assert policy.stat().st_mode & 0o111
+    assert not policy.exists()
+
+
+def test_policy_that_was_there_is_put_back_after_a_failure(tmp_path):
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 104\n")
+    policy.chmod(0o744)
+    with pytest.raises(RuntimeError, match="apt-get failed"), services_forbidden(policy):
+        raise RuntimeError("apt-get failed")
+    assert policy.read_text() == "#!/bin/sh\nexit 104\n"
+    assert policy.stat().st_mode & 0o777 == 0o744
+
+
+def test_unknown_program_is_refused_by_name():
+    with pytest.raises(PackageError, match="no package of the list holds 'emacs'"):
+        locate("emacs")
+
+
+def test_program_names_belong_to_one_package_each():
+    names = [name for package in PACKAGES for name, _ in package.programs]
+    assert len(names) == len(set(names))
+
+
+def test_missing_package_is_named_with_its_command_where_it_may_not_be_installed(monkeypatch, capsys):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/apt-get")
+    assert ensure([Package("emacs", (("emacs", "/nowhere/emacs"),)), Package("python", (("python", __file__),))]) == 1
+    said = capsys.readouterr().err
+    assert "sudo apt-get install --no-install-recommends emacs\n" in said
+
+
+def test_nothing_missing_needs_no_rights(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert ensure([Package("python", (("python", __file__),))]) == 0

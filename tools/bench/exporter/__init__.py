@@ -1,0 +1,1 @@
+"""Measurements of the exporter beside the exporters that operators run today."""

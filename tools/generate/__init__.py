@@ -1,0 +1,1 @@
+"""Writes what is generated and committed: `make generate`."""

@@ -1,0 +1,95 @@
+"""The page about the policy file, written from its schema: every key with meaning, form, limits and default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from remediations.core import actions
+from tools.generate.policies.parts import Schema
+
+PAGE = Path(__file__).parents[3] / "docs" / "policies.md"
+TITLES = {
+    "policy": "A policy (`policies[]`)",
+    "rung": "A rung (`ladder[]`)",
+    "target": "A target (`targets[]`)",
+    "query": "A question (`condition`, `verify`, `dependencies.NAME`, `locks.NAME`)",
+    "witness": "A witness (`witnesses[]`)",
+    "guard": "A question of your own (`guards[]`)",
+    "connections": "Connections (`connections`)",
+    "budget": "A limit (`budgets[]`)",
+    "storm": "A storm of alerts (`storm`)",
+    "breaker": "The breaker (`breaker`)",
+    "window": "A window of time (`schedule[]`, `freeze[]`)",
+}
+SHIPPED = "remediations/shipped/policies.yaml"
+HEAD = (
+    "# The policy file\n\n"
+    "Written by `make generate` from the code that reads the file; a test holds the two together. {about} "
+    f"The shipped file is [`{SHIPPED}`](../{SHIPPED}); what each of its policies does stands in "
+    "[remediations](remediations/README.md).\n\n"
+    "`controlcore-remediator check-config` reports every fault with its path, and warns of addresses that are still "
+    "the shipped placeholders. Editors check the file with "
+    "[`policies.schema.json`](../remediations/shipped/policies.schema.json) (JSON Schema, draft 2020-12), which lies "
+    "beside the shipped file: the YAML language server finds it by the first line, "
+    "`# yaml-language-server: $schema=policies.schema.json`.\n\n"
+    "What a key does not say keeps its default, and the defaults are the safe choice; a dash means that leaving it out "
+    "has a meaning of its own. Times are in seconds. Names consist of lower-case letters, digits, `-` and `_`, at most "
+    "63 characters. Matchers are one string or a list of strings in Alertmanager's words, like "
+    '`alertname="HighCPUUsage"`.\n\n'
+)
+
+
+def render_page(schema: Schema) -> str:
+    """The whole page."""
+    parts = [HEAD.format(about=schema["description"]), "## The file\n\n", "\n".join(_table(schema)), "\n"]
+    for name, title in TITLES.items():
+        parts += [f"\n## {title}\n\n", "\n".join(_table(schema["$defs"][name])), "\n"]
+    parts.append("\n## Parameters of the actions\n")
+    for branch in schema["$defs"]["policy"]["allOf"]:
+        parts.append("\n" + "\n".join(_action(branch)) + "\n")
+    return "".join(parts)
+
+
+def _table(part: Schema) -> Iterator[str]:
+    """Every key of a mapping."""
+    yield "| key | form | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, item in part["properties"].items():
+        default = "required" if name in part.get("required", ()) else _default(item)
+        yield f"| `{name}` | {_form(item)} | {default} | {item['description']} |"
+
+
+def _default(item: Schema) -> str:
+    """The default as it stands in the file; a dash where leaving out is a meaning of its own."""
+    if "default" not in item:
+        return "-"
+    value = item["default"]
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value not in ("", []) else "none"
+
+
+def _form(item: Schema) -> str:
+    """What a value looks like, with its limits."""
+    if "$ref" in item:
+        return str(item["$ref"]).rsplit("/", maxsplit=1)[-1]
+    if "enum" in item:
+        return ", ".join(f"`{word}`" for word in item["enum"])
+    if "const" in item:
+        return f"`{item['const']}`"
+    if item["type"] == "array":
+        return f"list of: {_form(item['items'])}"
+    limits = f", {item['minimum']} to {item['maximum']}" if "minimum" in item else ""
+    kinds = {"string": "text", "integer": "whole number", "object": "mapping", "boolean": "true or false"}
+    return f"{kinds.get(item['type'], item['type'])}{limits}"
+
+
+def _action(branch: Schema) -> Iterator[str]:
+    """One action: what it does, on what, with which settings."""
+    spec = actions.offered()[branch["if"]["properties"]["action"]["const"]]
+    yield f"### `{spec.name}`\n"
+    yield f"{spec.doc.splitlines()[0]} On: {', '.join(f'`{kind}`' for kind in spec.kinds)}.\n"
+    parameters = branch["then"]["properties"]["parameters"]
+    if parameters["properties"]:
+        yield from _table(parameters)
+    else:
+        yield "It has no parameters."

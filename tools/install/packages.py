@@ -1,0 +1,181 @@
+"""Installs the missing Debian packages of the test bench and leaves no service running.
+
+`python3 -m tools.install.packages`: through apt-get as root; otherwise it prints the exact command and exits 1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+POLICY_PATH = Path("/usr/sbin/policy-rc.d")
+# invoke-rc.d starts nothing when this script answers 101 ("action forbidden").
+POLICY_TEXT = "#!/bin/sh\nexit 101\n"
+CLUSTER_CONFIGURATION = Path("/etc/postgresql-common/createcluster.d")
+
+
+class PackageError(RuntimeError):
+    """A program's package is missing; the message names the command that installs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A Debian package, the programs taken from it (name -> where), and the services to keep off."""
+
+    name: str
+    programs: tuple[tuple[str, str], ...]
+    services: tuple[str, ...] = ()
+
+
+PACKAGES = (
+    Package(
+        "postgresql-15",
+        (("postgres", "/usr/lib/postgresql/15/bin/postgres"), ("psql", "/usr/lib/postgresql/15/bin/psql")),
+        ("postgresql",),
+    ),
+    Package("redis-server", (("redis-server", "/usr/bin/redis-server"),), ("redis-server",)),
+    Package(
+        "prometheus",
+        (("prometheus", "/usr/bin/prometheus"), ("promtool", "/usr/bin/promtool")),
+        ("prometheus",),
+    ),
+    Package(
+        "prometheus-alertmanager",
+        (("alertmanager", "/usr/bin/prometheus-alertmanager"), ("amtool", "/usr/bin/amtool")),
+        ("prometheus-alertmanager",),
+    ),
+    Package(
+        "prometheus-postgres-exporter",
+        (("prometheus-postgres-exporter", "/usr/bin/prometheus-postgres-exporter"),),
+        ("prometheus-postgres-exporter",),
+    ),
+    Package(
+        "prometheus-redis-exporter",
+        (("prometheus-redis-exporter", "/usr/bin/prometheus-redis-exporter"),),
+        ("prometheus-redis-exporter",),
+    ),
+    Package("wrk", (("wrk", "/usr/bin/wrk"),)),
+    Package("pgbouncer", (("pgbouncer", "/usr/sbin/pgbouncer"),), ("pgbouncer",)),
+    Package("openssl", (("openssl", "/usr/bin/openssl"),)),
+)
+
+
+def locate(name: str) -> Path:
+    """The path of a program of Debian's packages; PackageError names the command when it is not installed."""
+    for package in PACKAGES:
+        for program, path in package.programs:
+            if program == name:
+                if Path(path).is_file():
+                    return Path(path)
+                raise PackageError(f"{name} is not installed: run `python3 -m tools.install.packages`")
+    raise PackageError(f"no package of the list holds {name!r}")
+
+
+def find_missing(wanted: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
+    """Those of the packages of which a program is not there."""
+    return tuple(package for package in wanted if not all(Path(path).is_file() for _, path in package.programs))
+
+
+def install(missing: Sequence[Package]) -> None:
+    """Installs by apt-get with every service start forbidden, and keeps the new services off at the next boot."""
+    names = [package.name for package in missing]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # A service that is enabled already is the owner's own, such as another version of PostgreSQL.
+    services = [name for package in missing for name in package.services if not _is_enabled(name)]
+    with services_forbidden(POLICY_PATH), _clusters_forbidden():
+        subprocess.run(["apt-get", "update", "-q"], env=environment, check=True)
+        command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *names]
+        subprocess.run(command, env=environment, check=True)
+    if services and shutil.which("systemctl"):
+        # Without --now: nothing was started. It works offline too, in a container or an image.
+        subprocess.run(["systemctl", "disable", *services], check=False)
+
+
+def _is_enabled(service: str) -> bool:
+    """Whether the service starts at boot now; False where there is no systemd."""
+    if shutil.which("systemctl") is None:
+        return False
+    command = ["systemctl", "is-enabled", "--quiet", service]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+
+@contextmanager
+def services_forbidden(policy_path: Path) -> Iterator[None]:
+    """Has package scripts start nothing meanwhile; a policy that was there before is back afterwards."""
+    kept = (policy_path.read_bytes(), policy_path.stat().st_mode) if policy_path.exists() else None
+    policy_path.write_text(POLICY_TEXT, encoding="utf-8")
+    policy_path.chmod(0o755)
+    try:
+        yield
+    finally:
+        if kept is None:
+            policy_path.unlink(missing_ok=True)
+        else:
+            policy_path.write_bytes(kept[0])
+            policy_path.chmod(kept[1])
+
+
+@contextmanager
+def _clusters_forbidden() -> Iterator[None]:
+    """Has PostgreSQL's package make no database of its own (createcluster.d(5), create_main_cluster)."""
+    path = CLUSTER_CONFIGURATION / "controlcore.conf"
+    had_folders = [folder for folder in (CLUSTER_CONFIGURATION.parent, CLUSTER_CONFIGURATION) if folder.is_dir()]
+    CLUSTER_CONFIGURATION.mkdir(parents=True, exist_ok=True)
+    path.write_text("create_main_cluster = false\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        for folder in (CLUSTER_CONFIGURATION, CLUSTER_CONFIGURATION.parent):
+            if folder not in had_folders:
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+def ensure(wanted: Sequence[Package] = PACKAGES) -> int:
+    """Installs what is missing of these, or says why it cannot and which command does; returns the exit status."""
+    missing = find_missing(wanted)
+    if not missing:
+        return 0
+    names = " ".join(package.name for package in missing)
+    if shutil.which("apt-get") is None:
+        print(
+            f"tools.install.packages: no apt-get here; install these by your system's means: {names}", file=sys.stderr
+        )
+        return 1
+    if os.geteuid() != 0:
+        print("tools.install.packages: not root; run this, then the same command again:", file=sys.stderr)
+        print("  sudo python3 -m tools.install.packages", file=sys.stderr)
+        print(f"or (their services start then): sudo apt-get install --no-install-recommends {names}", file=sys.stderr)
+        return 1
+    try:
+        install(missing)
+    except subprocess.CalledProcessError as error:
+        print(f"tools.install.packages: {' '.join(error.cmd)} failed with status {error.returncode}", file=sys.stderr)
+        return 1
+    left = find_missing(wanted)
+    if left:
+        print(f"tools.install.packages: still missing: {' '.join(package.name for package in left)}", file=sys.stderr)
+    return 1 if left else 0
+
+
+def main() -> int:
+    """Says what is there and installs what is not; returns the exit status."""
+    missing = find_missing()
+    for package in PACKAGES:
+        state = "missing" if package in missing else "there"
+        print(f"{package.name:30} {state}: {', '.join(path for _, path in package.programs)}", flush=True)
+    return ensure()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

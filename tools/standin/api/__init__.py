@@ -1,0 +1,1 @@
+"""The control-plane API of the stand-in."""

@@ -1,0 +1,1 @@
+"""The stand-in as pods of a cluster: a real process for each."""

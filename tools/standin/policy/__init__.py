@@ -1,0 +1,1 @@
+"""The policy side of the stand-in: bouncers, their engine and OPAL."""
