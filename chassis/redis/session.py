@@ -22,6 +22,7 @@ from chassis.log import get_logger
 from chassis.net.sockets import socket_error
 from chassis.net.trust import Trust
 from chassis.redis.address import RedisAddress
+from chassis.redis.refusals import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,17 +44,6 @@ BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
 )
 """The first match decides; subclasses come before their bases."""
 
-REFUSALS: dict[str, tuple[type[BackendError], Reason]] = {
-    "LOADING": (TransientError, Reason.STARTING),
-    "MASTERDOWN": (TransientError, Reason.STARTING),
-    "CLUSTERDOWN": (TransientError, Reason.STARTING),
-    "BUSY": (TransientError, Reason.OVERLOADED),
-    "MISCONF": (TransientError, Reason.PROTOCOL),
-    "NOAUTH": (PermanentError, Reason.AUTH),
-    "NOPERM": (PermanentError, Reason.PERMISSION),
-}
-"""First words of errors by which a server that runs refuses commands (https://redis.io/docs/latest/develop/reference/
-protocol-spec/, simple errors; the words are those of Redis' src/server.c)."""
 CODES: tuple[tuple[type[BaseException], str], ...] = (
     (driver.BusyLoadingError, "LOADING"),
     (driver.MasterDownError, "MASTERDOWN"),

@@ -1,7 +1,7 @@
 """Opens what the configuration names, and closes it in reverse order.
 
 Nothing here asks a backend: connections are made by the first collection that needs them, so a backend that is away
-delays nothing. A driver is imported only when its backend is configured.
+delays nothing. A driver is imported only when its backend is configured and a collector here asks it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chassis.http.client import HttpClient
 from chassis.kubernetes.client import KubernetesClient
 from chassis.postgres.address import PostgresAddress
 from chassis.redis.address import RedisAddress
-from exporter.settings import ExporterSettings
+from exporter.settings import ExporterSettings, Scope
 from exporter.sources.sources import Sources
 
 
@@ -24,12 +24,13 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
     async with AsyncExitStack() as stack:
         postgres_address, redis_address = addresses(settings)
         postgres = redis = kubernetes = None
-        if postgres_address is not None:
+        has_stores = settings.runs(Scope.DEPLOYMENT)  # collectors of scope pod ask the API alone
+        if has_stores and postgres_address is not None:
             from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - the driver costs memory
 
             postgres = PostgresSession(postgres_address, max_age_seconds=settings.database.max_connection_seconds)
             stack.push_async_callback(postgres.close)
-        if redis_address is not None:
+        if has_stores and redis_address is not None:
             from chassis.redis.session import RedisSession  # noqa: PLC0415 - the driver costs memory
 
             redis = RedisSession(redis_address, max_age_seconds=settings.redis.max_connection_seconds)

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from chassis.errors import CONNECTION_REASONS, BackendError, Reason
-from chassis.postgres.session import probe
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.metrics import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.settings import Scope
@@ -99,7 +97,7 @@ class PostgresCanaryCollector:
         address: PostgresAddress,
         clock: Clock,
         health: DatabaseHealth,
-        probe: Probe = probe,
+        probe: Probe,
         server_changes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -116,12 +114,13 @@ class PostgresCanaryCollector:
     @asynccontextmanager
     async def open(cls, settings: PostgresCanarySettings, sources: Sources) -> AsyncIterator[PostgresCanaryCollector]:
         """Yields the collector; raises NotConfiguredError without a database address."""
-        if sources.postgres_address is None:
+        session, address = sources.postgres, sources.postgres_address
+        if session is None or address is None:
             raise NotConfiguredError("no database is configured: set database.url")
-        canary = partial(cls, settings, sources.postgres_address, sources.clock, sources.database_health)
-        session = sources.postgres
         # Through the session, so that it learns which server a new client meets.
-        yield canary() if session is None else canary(session.probe, lambda: session.server_changes)
+        yield cls(
+            settings, address, sources.clock, sources.database_health, session.probe, lambda: session.server_changes
+        )
 
     async def collect(self) -> Result:
         """Tries once and publishes the verdict; a database that is down is a verdict, not an error."""

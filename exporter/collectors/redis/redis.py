@@ -13,7 +13,7 @@ from pydantic import Field
 
 from chassis.errors import CONNECTION_REASONS, BackendError, Reason
 from chassis.log import get_logger
-from chassis.redis.session import REFUSALS, probe
+from chassis.redis.refusals import REFUSALS
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.redis.info import INFO_METRICS, read_info, read_server
 from exporter.metrics import FAST_BUCKETS, Counter, Histogram, Kind, Metric
@@ -98,7 +98,7 @@ class RedisCollector:
         settings: RedisCollectorSettings,
         address: RedisAddress,
         session: RedisSession,
-        probe: Probe = probe,
+        probe: Probe,
         server_changes: Callable[[], int | None] = lambda: None,
         *,
         clock: Clock,

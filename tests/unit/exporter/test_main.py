@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from exporter.__main__ import main, overrides, parser
 from tests.fakes.collector import ScriptedCollector
+from tests.fakes.waiting import wait_for
+from tools.servers.http_json import is_answered
 
 SPECS = (ScriptedCollector([]).spec("lamp"), ScriptedCollector([]).spec("door", doc="Costs 5 % of a core."))
 
@@ -81,3 +87,38 @@ def test_missing_file_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_catalogue_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--print-metrics"]) == 0
     assert "| `controlcore_scrape_collector_success` | gauge | `collector` |" in capsys.readouterr().out
+
+
+DRIVERS = {"asyncpg", "redis", "re2", "kubernetes_asyncio"}
+
+
+def test_sidecar_that_has_collected_has_imported_no_driver() -> None:
+    """It stands in every replica's pod; a database that is configured for all is none of its business."""
+    nowhere = "127.0.0.1:9"
+    urls = {"DATABASE_URL": f"postgresql://u@{nowhere}/d", "REDIS_URL": f"redis://{nowhere}"}
+    code = "import sys; from exporter.__main__ import main; main(sys.argv[1:]); print(*sys.modules)"
+    command = (
+        sys.executable,
+        "-c",
+        code,
+        "--scope",
+        "pod",
+        "--web.listen-address",
+        "127.0.0.1:0",
+        "--log.form",
+        "json",
+    )
+    environment = os.environ | urls | {"CONTROLCORE_API_URL": f"http://{nowhere}"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as sidecar:
+        assert sidecar.stderr is not None
+        try:
+            events = (json.loads(line) for line in sidecar.stderr)
+            port = next(event["port"] for event in events if event["event"] == "program.started")
+            wait_for(lambda: is_answered(f"http://127.0.0.1:{port}/-/ready"))
+        finally:
+            sidecar.terminate()
+        modules = set(sidecar.communicate()[0].split())
+    assert "exporter.collectors.control_plane.api" in modules
+    assert modules & DRIVERS == set()

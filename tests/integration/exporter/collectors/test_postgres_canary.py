@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from chassis.postgres.session import PostgresSession
 from exporter.collectors.postgres.postgres_canary import PostgresCanaryCollector, PostgresCanarySettings
 from tests.fakes.sources import expose, make_sources, value
 from tools.servers.ports import free_port
@@ -19,7 +20,7 @@ GENEROUS_SECONDS = scaled(1.5)
 
 
 async def try_once(address, timeout_seconds=GENEROUS_SECONDS):
-    sources = make_sources(postgres_address=address)
+    sources = make_sources(postgres=PostgresSession(address), postgres_address=address)
     settings = PostgresCanarySettings(probe_timeout_seconds=timeout_seconds)
     async with PostgresCanaryCollector.open(settings, sources) as collector:
         return await collector.collect(), sources.database_health
@@ -86,7 +87,7 @@ async def test_connections_used_up_are_exhausted_and_not_down(product):
 @pytest.mark.parametrize("attempts", [2])
 async def test_each_attempt_is_a_connection_of_its_own(product, attempts):
     count = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
-    sources = make_sources(postgres_address=product.address())
+    sources = make_sources(postgres=PostgresSession(product.address()), postgres_address=product.address())
     async with PostgresCanaryCollector.open(PostgresCanarySettings(), sources) as collector:
         before = int(product.run(f"SELECT pg_stat_force_next_flush(); {count}")[-1][0])
         for _ in range(attempts):

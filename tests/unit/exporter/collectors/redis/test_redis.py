@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.errors import CONNECTION_REASONS, Reason, TransientError
-from chassis.redis.session import REFUSALS
+from chassis.redis.refusals import REFUSALS
 from exporter.collector import NotConfiguredError
 from exporter.collectors.redis.redis import RedisCollector, RedisCollectorSettings
 from tests.fakes.clock import ManualClock
