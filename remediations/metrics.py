@@ -65,7 +65,7 @@ class EventStatus(StrEnum):
 
 
 class ActionOutcome(StrEnum):
-    """What became of carrying out a plan; the last four come from verification."""
+    """What became of carrying out a plan; the last five come from verification."""
 
     WRITTEN = "written"
     REPLAYED = "replayed"
@@ -90,6 +90,8 @@ class ActionOutcome(StrEnum):
     UNVERIFIED = "unverified"
     REVERTED = "reverted"
     """Failed because somebody else took back what was written."""
+    ESCALATED = "escalated"
+    """Failed, and the next rung of the policy's ladder follows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -261,6 +263,7 @@ class Telemetry:
             ActionOutcome.FAILED,
             ActionOutcome.UNVERIFIED,
             ActionOutcome.REVERTED,
+            ActionOutcome.ESCALATED,
             ActionOutcome.LOST,
             ActionOutcome.REFUSED,
         )

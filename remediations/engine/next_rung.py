@@ -15,14 +15,16 @@ from remediations.journal.port import Journal
 MOST_OPEN = 1000
 
 
-async def begin_next_rung(journal: Journal, policy_set: PolicySet, remediation: Remediation, now: float) -> None:
+async def begin_next_rung(journal: Journal, policy_set: PolicySet, remediation: Remediation, now: float) -> bool:
     """Stores a remediation of the same policy and alert for the rung that is due, unless one is open already.
+
+    Returns whether the ladder has a rung that has not failed yet.
 
     Dying before the end loses nothing: the alert is sent again, and finds that another rung is due.
     """
     policy = policy_set.named(remediation.policy)
     if policy is None or not policy.ladder:
-        return
+        return False
     history = History(tuple(await journal.actions_since(now - HISTORY_SECONDS)))
     # Its own write counts here: it is what has failed.
     number = rung_number(policy, history, replace(remediation, id=""), now, policy_set.breaker.close_seconds)
@@ -30,3 +32,4 @@ async def begin_next_rung(journal: Journal, policy_set: PolicySet, remediation: 
     opened = await journal.listing(only_open=True, limit=MOST_OPEN)
     if not any((item.policy, item.target) == (policy.name, target) for item in opened):
         await journal.append(Delivery(now, (Match(remediation.alert, policy.name, target),)))
+    return number <= len(policy.ladder)

@@ -75,12 +75,15 @@ class Verifier:
             {"outcome": outcome.value, "reason": judged.reason, "detail": judged.detail},
             changing(reason=judged.reason, follow=follow_up(remediation, plan, judged, self._desk.clock.now())),
         )
+        counted = ActionOutcome(judged.reason)
         if outcome is Outcome.FAILED:
             # The next rung is a decision of its own.
             now = self._desk.clock.now()
-            await begin_next_rung(self._desk.journal, self._desk.policies(), remediation, now)
+            has_next = await begin_next_rung(self._desk.journal, self._desk.policies(), remediation, now)
+            if has_next and counted is ActionOutcome.FAILED:
+                counted = ActionOutcome.ESCALATED
         seconds = self._desk.clock.now() - (remediation.written_at or remediation.updated_at)
-        self._desk.telemetry.count_action(remediation.policy, plan.action, ActionOutcome(judged.reason))
+        self._desk.telemetry.count_action(remediation.policy, plan.action, counted)
         self._desk.telemetry.observe_verdict(plan.action, seconds)
         get_logger().info(
             f"verification.{outcome.value}",

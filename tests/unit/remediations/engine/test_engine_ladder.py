@@ -6,6 +6,8 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from remediations.core.model.alert import Target
 from remediations.core.model.remediation import State
 from remediations.core.policies.policy import Rung, Witness, WitnessKind
@@ -77,6 +79,21 @@ async def test_rung_with_its_own_target_acts_there(tmp_path: Path):
     assert (first.target, first.state) == (API, State.FAILED)
     assert (newest.target, newest.state) == (OTHER, State.VERIFYING)
     assert world.cluster.objects[OTHER_DEPLOYMENT]["metadata"]["generation"] == 4
+
+
+@pytest.mark.parametrize(
+    ("rungs", "expected"), [(1, {"escalated": 1, "failed": 0}), (0, {"escalated": 0, "failed": 1})]
+)
+async def test_failure_counts_as_such_only_when_no_rung_is_left(tmp_path: Path, rungs: int, expected: dict[str, int]):
+    """ControlCoreRemediationFailing calls a person at `failed`, and after half an hour at `escalated`."""
+    ladder = (Rung("restart_workload", targets=(OTHER,)),) * rungs
+    policy = restart_policy(verify_timeout_seconds=60.0, witnesses=WITNESSES, ladder=ladder)
+    async with a_world(tmp_path, policy) as world:
+        a_second_deployment(world)
+        await fail_once(world)
+        labels = {"remediation": policy.name, "action": "restart_workload"}
+        found = {name: world.count("remediation_actions_total", **labels, outcome=name) for name in expected}
+    assert found == expected
 
 
 async def test_alert_that_comes_again_waits_for_the_rung_that_is_due(tmp_path: Path):
