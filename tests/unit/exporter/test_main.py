@@ -11,7 +11,7 @@ import pytest
 from exporter.__main__ import main, overrides, parser
 from tests.fakes.collector import ScriptedCollector
 from tests.fakes.waiting import wait_for
-from tools.servers.http_json import is_answered
+from tools.servers.http import is_answered
 
 SPECS = (ScriptedCollector([]).spec("lamp"), ScriptedCollector([]).spec("door", doc="Costs 5 % of a core."))
 
