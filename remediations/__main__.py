@@ -114,15 +114,7 @@ def _add_commands(add: Add) -> None:
         answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
         answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
         answering.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="15m")
-    pausing = add("pause", "journal.pause", "stop every write until resumed; takes effect at the next decision")
-    pausing.add_argument("name", metavar="NAME")
-    pausing.add_argument("--reason", required=True)
-    pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
-    resuming = add("resume", "journal.resume", "end a pause")
-    resuming.add_argument("name", metavar="NAME")
-    resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    add("pauses", "journal.list_pauses", "list the pauses in force, and who set them")
+    _add_pauses(add)
     breaker = add("breaker", "journal.reset", "close the breaker of an action on a target by hand")
     breaker.add_argument("what", choices=("reset",))
     breaker.add_argument("action", metavar="ACTION")
@@ -136,6 +128,26 @@ def _add_commands(add: Add) -> None:
     granting.add_argument("--role", default="controlcore_remediator", help="whose right it is")
     granting.add_argument("--product-role", default="postgres", help="whose sessions may be ended")
     add("check-config", "check_config.check_config", "report every fault of the settings and the policy file")
+
+
+def _add_pauses(add: Add) -> None:
+    """The commands that stop writes and end that."""
+    pausing = add("pause", "pauses.pause", "stop the writes of one policy, on one target, or all")
+    pausing.add_argument(
+        "name", metavar="NAME", nargs="?",
+        help="a policy or target to pause; any other word names a pause of everything",
+    )  # fmt: skip
+    scope = pausing.add_mutually_exclusive_group()
+    scope.add_argument("--policy", metavar="POLICY", help="stop only this policy; NAME then names the pause")
+    scope.add_argument("--target", metavar="TARGET", help="stop only what changes Kind/namespace/name")
+    scope.add_argument("--all", dest="is_all", action="store_true", help="stop everything; needs no policy file")
+    pausing.add_argument("--reason", required=True, help="why, for everybody who meets the pause")
+    pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
+    pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
+    resuming = add("resume", "pauses.resume", "end a pause")
+    resuming.add_argument("name", metavar="NAME", help="as `pauses` lists it")
+    resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
+    add("pauses", "pauses.list_pauses", "list the pauses in force: what each stops, who set it, until when and why")
 
 
 if __name__ == "__main__":

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import getpass
-import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from chassis.clock import SystemClock, format_timestamp
 from remediations.commands import exit_codes as exits
+from remediations.commands.journal_file import actor_here, with_journal
+from remediations.commands.pauses import pauses_in_force
 from remediations.commands.text import (
     printable_lines,
     render_acts,
+    render_banner,
     render_list,
-    render_pauses,
     render_story,
     table,
     write_error,
     write_output,
 )
-from remediations.core.model.acts import MAX_NAME, Actor, ActSource
-from remediations.core.model.facts import Pause
 from remediations.core.model.remediation import Remediation
 from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
-from remediations.journal.sqlite.adapter import open_journal
 from remediations.settings import RemediatorSettings
 
 
@@ -52,19 +48,6 @@ async def waiting_difference(journal: Journal, remediation_id: str) -> str:
     return f"plan {proposal['plan_hash']}\n{printable_lines(str(proposal['difference']))}\n"
 
 
-def actor_here(claimed: str | None) -> Actor:
-    """Who runs this command: a claimed name, because the environment can say anything."""
-    return Actor(ActSource.COMMAND_LINE, claimed=claimed or _user_name())
-
-
-def _user_name() -> str:
-    """The name of the user, as far as it can be told."""
-    try:
-        return getpass.getuser()[:MAX_NAME]
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 SEARCH_LIMIT = 10_000
 
 
@@ -75,9 +58,10 @@ def list_remediations(options: argparse.Namespace, settings: RemediatorSettings)
         found = await journal.listing(only_open=options.only_open, limit=options.limit)
         now = SystemClock().now()
         answers = await journal.newest_answers([item.id for item in found])
-        return write_output(options, list_content(found, answers), render_list(found, answers, now))
+        banner = render_banner(await pauses_in_force(journal, settings))
+        return write_output(options, list_content(found, answers), banner + render_list(found, answers, now))
 
-    return _with_journal(settings, work)
+    return with_journal(settings, work)
 
 
 def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -85,9 +69,11 @@ def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
     async def work(journal: Journal) -> int:
         story = await journal.story(await _one(journal, options.id))
-        return write_output(options, story_content(*story), render_story(*story))
+        policy, target = story[0].policy, story[0].target.key
+        pauses = [item for item in await pauses_in_force(journal, settings) if item.covers(policy, target)]
+        return write_output(options, story_content(*story), render_banner(pauses) + render_story(*story))
 
-    return _with_journal(settings, work)
+    return with_journal(settings, work)
 
 
 def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -101,7 +87,7 @@ def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) 
         write_output(options, told, table([("AT", "THEN", "NOW"), *rows]))
         return 0 if all(item["is_same"] for item in told) else exits.FAILED
 
-    return _with_journal(settings, work)
+    return with_journal(settings, work)
 
 
 def approve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -126,7 +112,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
         given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds or DEFAULT_SECONDS)
         return write_output(options, *await answer(journal, name, given, SystemClock().now()))
 
-    return _with_journal(settings, work)
+    return with_journal(settings, work)
 
 
 async def _one(journal: Journal, text: str) -> str:
@@ -145,42 +131,6 @@ async def _find(journal: Journal, text: str) -> Sequence[Remediation]:
     return [item for item in found if item.id.startswith(text) or item.id.endswith(text)]
 
 
-def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Sets a pause."""
-
-    async def work(journal: Journal) -> int:
-        now = SystemClock().now()
-        until = None if options.seconds is None else now + options.seconds
-        actor = actor_here(options.owner)
-        await journal.pause(Pause(options.name, actor.label, options.reason, until), now, actor)
-        words = f"paused: {options.name}{'' if until is None else f' until {format_timestamp(until)}'}\n"
-        return write_output(options, {"paused": options.name, "until": until}, words)
-
-    return _with_journal(settings, work)
-
-
-def resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Ends a pause."""
-
-    async def work(journal: Journal) -> int:
-        if await journal.resume(options.name, SystemClock().now(), actor_here(options.by)):
-            return write_output(options, {"resumed": options.name}, f"resumed: {options.name}\n")
-        write_error(f"no pause named {options.name!r} is in force")
-        return exits.FAILED
-
-    return _with_journal(settings, work)
-
-
-def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints the pauses in force."""
-
-    async def work(journal: Journal) -> int:
-        found = await journal.pauses(SystemClock().now())
-        return write_output(options, [asdict(item) for item in found], render_pauses(found))
-
-    return _with_journal(settings, work)
-
-
 def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Closes a breaker."""
 
@@ -189,7 +139,7 @@ def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         reset = await reset_breaker(journal, options.action, options.target, actor, now)
         return write_output(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
 
-    return _with_journal(settings, work)
+    return with_journal(settings, work)
 
 
 def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -199,20 +149,4 @@ def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         found = await journal.acts(options.limit)
         return write_output(options, acts_content(found), render_acts(found))
 
-    return _with_journal(settings, work)
-
-
-def _with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]) -> int:
-    """The work's exit status, on the journal that `serve` uses (it may be running)."""
-    path = settings.journal.path
-    if not path.exists():
-        write_error(f"there is no journal at {path} (setting journal.path)")
-        return exits.FAILED
-
-    async def open_and_work() -> int:
-        # Not checked for damage: `serve` has done so, and a large journal takes seconds to read.
-        seconds = settings.journal.timeout_seconds
-        async with open_journal(path, timeout_seconds=seconds, is_checked=False) as journal:
-            return await work(journal)
-
-    return asyncio.run(open_and_work())
+    return with_journal(settings, work)

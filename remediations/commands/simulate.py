@@ -16,7 +16,7 @@ from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations.commands import exit_codes as exits
 from remediations.commands.check_config import check_everything
 from remediations.commands.connections import opened_asking
-from remediations.commands.text import printable, render_data, table
+from remediations.commands.text import printable, render_banner, render_data, table
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
 from remediations.core.model.alert import Alert, Target
@@ -110,8 +110,14 @@ def exit_status(rehearsed: tuple[SimulatedDecision, ...]) -> int:
 
 
 def render_simulation(rehearsed: tuple[SimulatedDecision, ...]) -> str:
-    """The decisions for a person: guards in order, then the plan with its difference."""
-    lines: list[str] = []
+    """The decisions for a person: pauses, guards in order, then the plan with its difference."""
+    pauses = {
+        pause
+        for item in rehearsed
+        for pause in item.facts.pauses
+        if pause.covers(item.policy.name, item.match.target.key)
+    }
+    lines = render_banner(sorted(pauses, key=lambda item: item.name)).splitlines()
     for item in rehearsed:
         kind, reason, detail = describe(item.decision)
         lines.append(f"{item.policy.name} ({item.policy.mode.value}) on {item.match.target.key}")

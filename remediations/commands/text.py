@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from chassis.clock import format_timestamp
@@ -37,11 +38,32 @@ def render_pauses(pauses: Sequence[Pause]) -> str:
     """The pauses in force as a table; one sentence when there is none."""
     if not pauses:
         return "no pause is in force\n"
-    rows = [("NAME", "BY", "UNTIL", "REASON")]
+    rows = [("NAME", "STOPS", "BY", "SINCE", "UNTIL", "REASON")]
     for item in pauses:
+        since = "" if item.since is None else format_timestamp(item.since)
         until = "resumed" if item.until is None else format_timestamp(item.until)
-        rows.append((item.name, item.owner, until, item.reason))
+        rows.append((item.name, item.scope, item.owner, since, until, item.reason))
     return table(rows)
+
+
+def render_banner(pauses: Iterable[Pause]) -> str:
+    """One line for each pause, to stand above everything else; empty without one."""
+    lines = []
+    for item in pauses:
+        since = "" if item.since is None else f" since {people_time(item.since)}"
+        words = f"PAUSED: {item.scope}, by {item.owner}{since}, {until_words(item.until)}: {item.reason}"
+        lines.append(printable(f"{words} (pause {item.name})") + "\n")
+    return "".join(lines)
+
+
+def until_words(until: float | None) -> str:
+    """When a pause ends."""
+    return "until resumed" if until is None else f"until {people_time(until)}"
+
+
+def people_time(unix_seconds: float) -> str:
+    """The time on the wall here, with its zone."""
+    return f"{datetime.fromtimestamp(unix_seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def render_acts(acts: Sequence[HumanAct]) -> str:

@@ -29,7 +29,8 @@ from remediations.engine.context import EngineContext, Records
 from remediations.engine.next_rung import begin_next_rung
 from remediations.engine.reverts import judged_by, read_taking_back
 from remediations.facts import evidence
-from remediations.facts.gather import Evidence, GatheredFacts, gather, read_pauses
+from remediations.facts.gather import Evidence, GatheredFacts, gather
+from remediations.facts.pause_file import read_pauses
 from remediations.facts.queries import ask_mutes
 from remediations.journal.decision_history import recollect
 from remediations.journal.lease import Lease, Transition, changing

@@ -18,7 +18,7 @@ from remediations.core.model.facts import Fact, Facts, History, Pause, ProcessSt
 from remediations.core.model.remediation import Remediation, State
 from remediations.core.model.stored import describe_difference, plan_hash, plan_to_data
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.facts.gather import read_pauses
+from remediations.facts.pause_file import read_pauses
 from remediations.journal.decision_history import recollect
 from remediations.journal.port import Journal
 from remediations.journal.records import decision_data, describe

@@ -6,14 +6,12 @@ Nothing is fetched twice for one decision: facts, sights and evidence read the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Alert, Mode, Target
-from remediations.core.model.facts import ActionFacts, Fact, Facts, Need, Pause
+from remediations.core.model.facts import ActionFacts, Fact, Facts, Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Remediation
 from remediations.core.policies.policy import KUBELET, Policy, PolicySet, WitnessKind, at_rung
@@ -68,24 +66,6 @@ def _facts(answers: Answers, seen: Seen, *, has_orchestrator: bool) -> Facts:
         locks=answers.locks,
         custom=answers.custom,
     )
-
-
-def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause, ...]:
-    """The pauses of the journal and the one of the pause file; blocks on the disk.
-
-    A file that cannot be looked at counts as there: whoever put it there wants nothing to happen.
-    """
-    known = tuple(pauses)
-    if pause_file is None:
-        return known
-    try:
-        with pause_file.open(encoding="utf-8", errors="replace") as file:
-            reason = file.readline(200).strip()
-    except FileNotFoundError:
-        return known
-    except OSError as error:
-        reason = f"cannot look at the pause file: {error.strerror}"
-    return (*known, Pause("pause_file", str(pause_file), reason or "the pause file exists", None))
 
 
 def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:

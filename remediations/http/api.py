@@ -16,10 +16,12 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations.core.model.acts import Actor
 from remediations.core.model.facts import Pause
+from remediations.core.policies.policy import PolicySet
 from remediations.http.auth import CALLER
 from remediations.http.responses import ROOT, answered, as_json, read_object
 from remediations.journal.approvals import DEFAULT_SECONDS, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
+from remediations.journal.pauses import find_policy, find_target, require_meant, set_pause
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
 from remediations.shipped import read_openapi
@@ -43,6 +45,10 @@ class _PauseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     owner: str = ""
     seconds: float | None = None
+    policy: str = ""
+    """The one policy to stop."""
+    target: str = ""
+    """Kind/namespace/name of the one object to protect. Without both everything stops."""
 
 
 class _ResetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +68,8 @@ class Api:
     clock: Clock
     wake: Callable[[], None]
     """Tells the engine that something can go on; must not block."""
+    policies: Callable[[], PolicySet]
+    """The policy file as it is now."""
 
     def add_to(self, app: web.Application) -> None:
         """Adds every route."""
@@ -130,18 +138,23 @@ class Api:
         return as_json({"pauses": [asdict(item) for item in found]})
 
     async def _pause(self, request: web.Request) -> web.Response:
-        """PUT /api/v1/pauses/{name}: nothing is written until it is resumed or has ended."""
+        """PUT /api/v1/pauses/{name}: nothing in its scope is written until it is resumed or has ended."""
         body = await read_object(request, _PauseBody)
         actor = _actor(request, body.owner)
         if not body.reason.strip():
             raise ValueError("a pause needs a reason")
         if body.seconds is not None and not 0 < body.seconds <= MAX_PAUSE_SECONDS:
             raise ValueError(f"seconds must be above 0 and at most {MAX_PAUSE_SECONDS:g}; leave it out for ever")
-        now = self.clock.now()
+        name, now = request.match_info["name"], self.clock.now()
+        policy = find_policy(self.policies(), body.policy) if body.policy else ""
+        target = find_target(self.policies(), body.target) if body.target else ""
+        if not policy and not target:
+            require_meant(self.policies(), name)
         until = None if body.seconds is None else now + body.seconds
-        pause = Pause(request.match_info["name"], actor.label, body.reason, until)
-        await self.journal.pause(pause, now, actor)
-        get_logger().info("pause.set", name=pause.name, owner=pause.owner, address=actor.address, until=until)
+        pause = Pause(name, actor.label, body.reason, until, policy, target, now)
+        await set_pause(self.journal, pause, actor, now)
+        log = get_logger().bind(name=name, scope=pause.scope)
+        log.info("pause.set", owner=pause.owner, address=actor.address, until=until)
         return as_json(asdict(pause))
 
     async def _resume(self, request: web.Request) -> web.Response:

@@ -26,7 +26,7 @@ from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import JournalError
 from remediations.core.policies.policy import PolicySet
 from remediations.engine.simulation import Planner
-from remediations.facts.gather import read_pauses
+from remediations.facts.pause_file import read_pauses
 from remediations.http.api import Api
 from remediations.http.auth import AccessControl, require_roles
 from remediations.http.roles import Roles
@@ -98,7 +98,7 @@ class Server:
         app = web.Application(middlewares=[access.middleware], client_max_size=MAX_BODY_BYTES)
         if parts.guard is not None:
             app.on_response_prepare.append(parts.guard.add_headers)
-        Api(parts.journal, parts.clock, parts.wake).add_to(app)
+        Api(parts.journal, parts.clock, parts.wake, parts.policies).add_to(app)
         DecisionsApi(parts.planner, parts.journal, parts.check).add_to(app)
         app.router.add_post("/api/v1/alerts", self._receive)
         app.router.add_get("/", self._landing)
@@ -249,6 +249,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding
 <li><a href="/-/healthy">/-/healthy</a> the process answers</li>
 <li><a href="/-/ready">/-/ready</a> the journal can be written</li>
 </ul>
-<p>On the host: <code>controlcore-remediator list</code>, <code>show ID</code>, <code>pause NAME</code>.</p>
+<p>On the host: <code>controlcore-remediator list</code>, <code>show ID</code>, <code>pause POLICY --reason WHY</code>,
+<code>pause --all --reason WHY</code>.</p>
 </html>
 """

@@ -187,7 +187,7 @@ class Journal(Protocol):
         ...
 
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
-        """Sets (or replaces) a named pause, and stores who did it."""
+        """Sets (or replaces) a named pause from now on, whatever its `since` says, and stores who did it."""
         ...
 
     async def resume(self, name: str, now: float, actor: Actor) -> bool:

@@ -86,8 +86,8 @@ def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[
         "remediation_id": remediation.id,
         "show": f"controlcore-remediator show {remediation.id}",
         "stop": (
-            "everything: controlcore-remediator pause NAME --reason WHY; this policy: `mode: observe` under "
-            f"{policy.name} in the policy file; this alert: a silence of {alert} in Alertmanager"
+            f"this policy: controlcore-remediator pause --policy {policy.name.partition(':')[0]} --reason WHY; "
+            f"everything: pause --all --reason WHY; this alert: a silence of {alert} in Alertmanager"
         ),
     }
 

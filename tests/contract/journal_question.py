@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,20 @@ class QuestionContract(Opening):
     async def test_pause_is_in_force_until_resumed(self, journal: Journal) -> None:
         pause = Pause("maintenance", "sam", "moving racks", None)
         await journal.pause(pause, T0, SAM)
-        assert await journal.pauses(T0 + 1e6) == [pause]
+        assert await journal.pauses(T0 + 1e6) == [replace(pause, since=T0)]
         assert await journal.resume("maintenance", T0, SAM) is True
         assert await journal.pauses(T0) == []
+
+    async def test_pause_of_a_policy_or_target_says_so_in_every_question(self, journal: Journal) -> None:
+        one = Pause("a", "sam", "one", None, policy="restart-api", since=T0)
+        other = Pause("b", "sam", "two", None, target=API.key, since=T0)
+        await journal.pause(one, T0, SAM)
+        await journal.pause(other, T0, SAM)
+        assert await journal.pauses(T0) == [one, other]
+        assert [(act.detail["policy"], act.detail["target"]) for act in await journal.acts(2)] == [
+            ("", API.key),
+            ("restart-api", ""),
+        ]
 
     async def test_pause_ends_by_itself(self, journal: Journal) -> None:
         await journal.pause(Pause("short", "sam", "lunch", T0 + 60), T0, SAM)

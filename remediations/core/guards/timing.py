@@ -9,8 +9,16 @@ from remediations.core.model.reasons import HoldReason
 
 @guard(order=100, reasons=frozenset({HoldReason.KILL_SWITCH}))
 def kill_switch(request: GuardInput) -> GuardOutcome:
-    """Holds while a pause is in force. No time is given: a pause can be ended by hand at any moment."""
-    in_force = [pause for pause in request.facts.pauses if pause.until is None or pause.until > request.now]
+    """Holds while a pause of everything, of the policy or of the target is in force.
+
+    No time is given: a pause can be ended by hand at any moment.
+    """
+    policy, target = request.policy.name, request.remediation.target.key
+    in_force = [
+        pause
+        for pause in request.facts.pauses
+        if (pause.until is None or pause.until > request.now) and pause.covers(policy, target)
+    ]
     if not in_force:
         return PASSED
     words = "; ".join(f"{pause.name} by {pause.owner}: {pause.reason}" for pause in in_force)

@@ -141,12 +141,29 @@ class Fact(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A kill switch somebody set: who, why, until when (Unix seconds; None until resumed)."""
+    """A kill switch somebody set: who, why, until when (Unix seconds; None until resumed), and what it stops."""
 
     name: str
     owner: str
     reason: str
     until: float | None
+    policy: str = ""
+    """The one policy that it stops, its reverts included; empty: every policy."""
+    target: str = ""
+    """`Target.key` of the one object that it protects; empty: every object."""
+    since: float | None = None
+    """Unix seconds; None where nobody noted it."""
+
+    @property
+    def scope(self) -> str:
+        """What it stops, in words."""
+        words = [f"policy {self.policy}"] * bool(self.policy) + [f"target {self.target}"] * bool(self.target)
+        return " on ".join(words) or "everything"
+
+    def covers(self, policy: str, target: str) -> bool:
+        """Whether it stops what a policy would do to the target of this key. A revert has its policy's name and `:`."""
+        is_policy = self.policy in {"", policy, policy.partition(":")[0]}
+        return is_policy and self.target in {"", target}
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,8 +212,10 @@ class SqliteJournal(SqliteAnswers):
 
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
         """Sets (or replaces) a named pause, and stores who did it."""
-        values = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason), pause.until, now)
-        act = HumanAct(now, ActKind.PAUSE, pause.name, actor, {"reason": pause.reason, "until": pause.until})
+        words = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason))
+        values = (*words, pause.until, now, to_text(pause.policy), to_text(pause.target))
+        detail = {"reason": pause.reason, "until": pause.until, "policy": pause.policy, "target": pause.target}
+        act = HumanAct(now, ActKind.PAUSE, pause.name, actor, detail)
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(sql.PAUSE, values)

@@ -121,6 +121,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TRIGGER act_never_changes BEFORE UPDATE ON act
             BEGIN SELECT RAISE(ABORT, 'an act is never changed'); END""",
     ),
+    (
+        "ALTER TABLE pause ADD COLUMN policy TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE pause ADD COLUMN target TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 

@@ -65,7 +65,8 @@ class SqliteHistory:
 
 def _pauses(connection: sqlite3.Connection, now: float) -> list[Pause]:
     rows = connection.execute(sql.PAUSES, (now,)).fetchall()
-    return [Pause(row["name"], row["owner"], row["reason"], row["until"]) for row in rows]
+    names = ("name", "owner", "reason", "until", "policy", "target", "since")
+    return [Pause(**{name: row[name] for name in names}) for row in rows]
 
 
 def _actions(connection: sqlite3.Connection, since: float) -> list[PastAction]:

@@ -60,7 +60,8 @@ IN_FLIGHT = f"SELECT id FROM remediation WHERE {FLYING} AND namespace = ? AND ki
 COUNTS = """
 SELECT state, count(*) AS number FROM remediation GROUP BY state
 UNION ALL SELECT 'quarantined', count(*) FROM quarantine"""
-PAUSE = "INSERT OR REPLACE INTO pause VALUES (?, ?, ?, ?, ?)"
+PAUSE = """
+INSERT OR REPLACE INTO pause (name, owner, reason, until, since, policy, target) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 PAUSES = "SELECT * FROM pause WHERE until IS NULL OR until > ? ORDER BY name"
 RESUME = "DELETE FROM pause WHERE name = ? RETURNING until IS NULL OR until > ? AS was_in_force"
 FORGET = f"DELETE FROM remediation WHERE NOT {OPEN} AND updated_at < ?"

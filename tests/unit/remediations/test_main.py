@@ -250,7 +250,7 @@ def strip(content: Any) -> Any:
     if isinstance(content, list):
         return [strip(item) for item in content]
     if isinstance(content, dict):
-        return {key: strip(value) for key, value in content.items() if key not in {"until", "at", "time"}}
+        return {key: strip(value) for key, value in content.items() if key not in {"until", "since", "at", "time"}}
     return content
 
 

@@ -11,8 +11,9 @@ from chassis.kubernetes.objects import selects
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.facts import Facts, Pause
 from remediations.core.policies.policy import Policy, Witness, WitnessKind
-from remediations.facts.gather import gather_facts, read_pauses
+from remediations.facts.gather import gather_facts
 from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.pause_file import read_pauses
 from remediations.facts.sources import FactSources
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, a_policy_set, restart_policy

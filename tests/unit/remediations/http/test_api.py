@@ -167,6 +167,30 @@ async def test_pause_is_set_listed_and_ended(server: Running):
     assert {act["source"] for act in acts["acts"]} == {"token"}
 
 
+@pytest.mark.parametrize(
+    ("name", "scope", "status"),
+    [
+        ("night", {"policy": "restart-api"}, 200),
+        ("restart-api", {"policy": "restart-api"}, 200),
+        ("night", {"target": "Deployment/control-core/control-plane-api"}, 200),
+        ("restart-api", {}, 400),
+        ("restart-apii", {}, 400),
+        ("night", {"policy": "nobody"}, 400),
+        ("night", {"target": "nothing"}, 400),
+    ],
+)
+async def test_pause_stops_what_the_body_names(server: Running, name, scope, status):
+    """A policy's name without a scope would stop everything: whoever sends it means the policy."""
+    code, pause = await call(server, "PUT", f"/api/v1/pauses/{name}", {"reason": "r", **scope})
+
+    assert code == status
+    if status == 200:
+        check(answer_schema("put", "/api/v1/pauses/{name}"), pause)
+        assert (pause["policy"], pause["target"]) == (scope.get("policy", ""), scope.get("target", ""))
+        again = await call(server, "PUT", f"/api/v1/pauses/{name}", {"reason": "r", "policy": "restart-api", **scope})
+        assert again[0] == (409 if "target" in scope else 200)
+
+
 async def attempted(server: Running) -> str:
     """A remediation that has sent a write, and is held now because of the breaker."""
     await server.post(GOOD)

@@ -43,7 +43,11 @@ def test_hold_says_what_why_and_how_to_stop_it():
     assert texts["summary"] == "Repair held by policy restart-api on Deployment/control-core/control-plane-api"
     assert texts["description"] == "dependency_down: database down"
     assert (texts["alert"], texts["remediation_id"]) == ("ControlCoreApiDown", "0001")
-    for way in ("pause NAME --reason WHY", "`mode: observe` under restart-api", "a silence of ControlCoreApiDown"):
+    for way in (
+        "pause --policy restart-api --reason WHY",
+        "pause --all --reason WHY",
+        "a silence of ControlCoreApiDown",
+    ):
         assert way in texts["stop"]
 
 

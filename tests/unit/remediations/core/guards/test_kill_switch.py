@@ -25,5 +25,26 @@ def test_one_of_two_pauses_in_force_holds():
     assert "sam" not in outcome.detail
 
 
+@pytest.mark.parametrize(
+    ("scope", "is_held"),
+    [
+        ({"policy": "restart-api"}, True),
+        ({"policy": "restart-ap"}, False),
+        ({"target": "Deployment/control-core/control-plane-api"}, True),
+        ({"target": "Deployment/control-core/control-plane"}, False),
+        ({"policy": "restart-api", "target": "Deployment/control-core/other"}, False),
+    ],
+)
+def test_pause_holds_what_it_names_and_nothing_else(scope, is_held):
+    outcome = ask("kill_switch", facts=facts(pauses=(Pause("night", "sam", "racks", None, **scope),)))
+    assert (outcome.reason is HoldReason.KILL_SWITCH) is is_held
+
+
+def test_pause_of_a_policy_holds_its_reverts():
+    pause = Pause("night", "sam", "racks", None, policy="scale-api")
+    assert pause.covers("scale-api:revert", "any")
+    assert not pause.covers("scale-api-more", "any")
+
+
 def test_no_pause_passes():
     assert ask("kill_switch").reason is None

@@ -48,7 +48,7 @@ async def test_journal_of_the_older_program_keeps_everything_and_takes_acts(olde
         assert [record.kind for record in (await journal.story(restart.id))[1]][-2:] == ["decision", "approved"]
         answers = await journal.newest_answers([restart.id, scaling.id])
         assert {name: approval.by for name, approval in answers.items()} == {restart.id: "ann"}
-        assert await journal.pauses(NOW) == [Pause("night", "ops", "freeze", None)]
+        assert await journal.pauses(NOW) == [Pause("night", "ops", "freeze", None, since=1700000000.0)]
         assert [item.by for item in await journal.breaker_resets(0.0)] == ["kim"]
         assert await journal.acts(10) == []
 

@@ -1,0 +1,44 @@
+"""How a command works on the journal's file, beside the program that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from collections.abc import Awaitable, Callable
+
+from remediations.commands import exit_codes as exits
+from remediations.commands.text import write_error
+from remediations.core.model.acts import MAX_NAME, Actor, ActSource
+from remediations.journal.port import Journal
+from remediations.journal.sqlite.adapter import open_journal
+from remediations.settings import RemediatorSettings
+
+
+def with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]) -> int:
+    """The work's exit status, on the journal that `serve` uses (it may be running)."""
+    path = settings.journal.path
+    if not path.exists():
+        write_error(f"there is no journal at {path} (setting journal.path)")
+        return exits.FAILED
+
+    async def open_and_work() -> int:
+        # Not checked for damage: `serve` has done so, and a large journal takes seconds to read.
+        seconds = settings.journal.timeout_seconds
+        async with open_journal(path, timeout_seconds=seconds, is_checked=False) as journal:
+            return await work(journal)
+
+    return asyncio.run(open_and_work())
+
+
+def actor_here(claimed: str | None) -> Actor:
+    """Who runs this command: a claimed name, because the environment can say anything."""
+    return Actor(ActSource.COMMAND_LINE, claimed=claimed or _user_name())
+
+
+def _user_name() -> str:
+    """The name of the user, as far as it can be told."""
+    try:
+        return getpass.getuser()[:MAX_NAME]
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

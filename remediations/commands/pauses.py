@@ -1,0 +1,110 @@
+"""The commands that stop everything, one policy or one target, end that, and tell what is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from chassis.clock import SystemClock
+from chassis.errors import ConfigError, Fault
+from remediations.commands import exit_codes as exits
+from remediations.commands.journal_file import actor_here, with_journal
+from remediations.commands.text import render_pauses, until_words, write_error, write_output
+from remediations.core.model.facts import Pause
+from remediations.facts.pause_file import read_pauses
+from remediations.journal.port import Journal
+from remediations.settings import RemediatorSettings
+
+EVERYTHING = "everything"
+"""Name of a pause of everything that was given none."""
+HOW = "say what to pause: --policy NAME, --target KIND/NAMESPACE/NAME or --all"
+
+
+def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Sets a pause."""
+
+    async def work(journal: Journal) -> int:
+        name, policy, target = await asyncio.to_thread(_meant, options, settings)
+        now = SystemClock().now()
+        until = None if options.seconds is None else now + options.seconds
+        actor = actor_here(options.owner)
+        wanted = Pause(name, actor.label, options.reason, until, policy, target, since=now)
+        if policy or target:
+            from remediations.journal.pauses import set_pause  # noqa: PLC0415 - brings the policies' parts
+
+            await set_pause(journal, wanted, actor, now)
+        else:
+            await journal.pause(wanted, now, actor)
+        others = "" if not policy and not target else "; everything else goes on"
+        words = (
+            f"{wanted.scope} is paused {until_words(until)} (pause {name}){others}\n"
+            f"end it: controlcore-remediator resume {name}\n"
+        )
+        return write_output(options, {"paused": name, "until": until, "scope": wanted.scope} | asdict(wanted), words)
+
+    return with_journal(settings, work)
+
+
+def _meant(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[str, str, str]:
+    """Name, policy and target of the pause that is asked for; raises ConfigError. Blocks on the disk.
+
+    A word alone that is a policy's or a target's name means that one: nobody who writes it wants to stop the rest. With
+    --all the policy file is not needed, so a broken one keeps nobody from stopping everything.
+    """
+    given = options.name or ""
+    if options.is_all:
+        return given or EVERYTHING, "", ""
+    if not (options.policy or options.target or given):
+        raise ConfigError((Fault("pause", HOW),))
+    from remediations.commands.policy_store import read_policies  # noqa: PLC0415 - only this needs the policies
+    from remediations.journal.pauses import find_policy, find_target, fitting_targets, require_meant  # noqa: PLC0415
+
+    try:
+        policy_set = read_policies(settings.policies_file)
+    except ConfigError as error:
+        raise ConfigError((*error.faults, Fault("pause", "--all stops everything without the policy file"))) from None
+    is_policy = policy_set.named(given) is not None
+    try:
+        if options.policy or (is_policy and not options.target):
+            policy = find_policy(policy_set, options.policy or given)
+            return given or policy, policy, ""
+        if options.target or "/" in given or fitting_targets(policy_set, given):
+            target = find_target(policy_set, options.target or given)
+            return given or target, "", target
+        require_meant(policy_set, given)
+    except ValueError as error:
+        raise ConfigError((Fault("pause", f"{error}; {HOW}"),)) from None
+    return given, "", ""
+
+
+def resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Ends a pause."""
+
+    async def work(journal: Journal) -> int:
+        now = SystemClock().now()
+        if await journal.resume(options.name, now, actor_here(options.by)):
+            return write_output(options, {"resumed": options.name}, f"resumed: {options.name}\n")
+        names = ", ".join(item.name for item in await journal.pauses(now)) or "none"
+        write_error(f"no pause named {options.name!r} is in force; there are: {names}")
+        return exits.FAILED
+
+    return with_journal(settings, work)
+
+
+def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints the pauses in force."""
+
+    async def work(journal: Journal) -> int:
+        found = await pauses_in_force(journal, settings)
+        content = [asdict(item) | {"scope": item.scope} for item in found]
+        return write_output(options, content, render_pauses(found))
+
+    return with_journal(settings, work)
+
+
+async def pauses_in_force(journal: Journal, settings: RemediatorSettings) -> Sequence[Pause]:
+    """The pauses of the journal, and that of the pause file."""
+    found = await journal.pauses(SystemClock().now())
+    return await asyncio.to_thread(read_pauses, settings.pause_file, found)

@@ -1,0 +1,60 @@
+"""Sets a pause of everything, of one policy or of one target, so that nobody stops more or less than was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from remediations.core.model.acts import Actor
+from remediations.core.model.facts import Pause
+from remediations.core.policies.policy import PolicySet
+from remediations.journal.approvals import AnswerError
+from remediations.journal.port import Journal
+
+OTHER = "give a pause of everything another name"
+
+
+def find_policy(policy_set: PolicySet, text: str) -> str:
+    """The policy of this name; raises ValueError that names those that there are."""
+    return _find("policy", text, (policy.name for policy in policy_set.policies))
+
+
+def find_target(policy_set: PolicySet, text: str) -> str:
+    """The key of the target that a policy lists, from Kind/namespace/name or its end; raises ValueError."""
+    fitting = fitting_targets(policy_set, text)
+    return fitting[0] if len(fitting) == 1 else _find("target", text, fitting_targets(policy_set, ""))
+
+
+def fitting_targets(policy_set: PolicySet, text: str) -> tuple[str, ...]:
+    """The keys of the targets, those of ladders too, that are this text or end with it behind a `/`; empty: all."""
+    targets = {target for policy in policy_set.policies for target in policy.targets}
+    targets |= {target for policy in policy_set.policies for rung in policy.ladder for target in rung.targets}
+    return tuple(sorted(item.key for item in targets if not text or f"/{item.key}".endswith(f"/{text}")))
+
+
+def require_meant(policy_set: PolicySet, name: str) -> None:
+    """Raises ValueError when a pause of everything has a policy's or a target's name, or nearly that of a policy."""
+    policies = [policy.name for policy in policy_set.policies]
+    if name in policies or "/" in name or fitting_targets(policy_set, name):
+        raise ValueError(f"{name} looks like a policy or target: name it as such, or {OTHER}")
+    close = get_close_matches(name, policies, n=1, cutoff=0.8)
+    if close:
+        raise ValueError(f"there is no policy {name}; did you mean {close[0]}? Or {OTHER}")
+
+
+async def set_pause(journal: Journal, pause: Pause, actor: Actor, now: float) -> None:
+    """Stores the pause; raises AnswerError when one of this name is in force and stops something else."""
+    for item in await journal.pauses(now):
+        if item.name == pause.name and (item.policy, item.target) != (pause.policy, pause.target):
+            raise AnswerError(f"pause {item.name} is in force and stops {item.scope}: resume it, or give another name")
+    await journal.pause(pause, now, actor)
+
+
+def _find(kind: str, text: str, known: Iterable[str]) -> str:
+    """The name itself when it is known."""
+    names = sorted(known)
+    if text in names:
+        return text
+    close = get_close_matches(text, names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise ValueError(f"there is no {kind} {text}; {hint}there are: {', '.join(names) or 'none'}")

@@ -1,0 +1,97 @@
+"""What a pause stops, as the command line is told it and tells it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.remediations.test_main import config, journal, run  # noqa: F401 - fixtures
+
+TARGET = "Deployment/controlcore/control-plane-api"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("restart-api",), ("restart-api", "restart-api", "")),
+        (("--policy", "restart-api"), ("restart-api", "restart-api", "")),
+        (("night", "--policy", "restart-api"), ("night", "restart-api", "")),
+        ((TARGET,), (TARGET, "", TARGET)),
+        (("control-plane-api",), ("control-plane-api", "", TARGET)),
+        (("--target", "control-plane-api"), (TARGET, "", TARGET)),
+        (("restart-api", "--target", "control-plane-api"), ("restart-api", "", TARGET)),
+        (("--all",), ("everything", "", "")),
+        (("restart-api", "--all"), ("restart-api", "", "")),
+        (("night",), ("night", "", "")),
+    ],
+)
+def test_pause_stops_what_was_named(capsys, config, journal, words, found):  # noqa: F811 - fixtures
+    status, out, _ = run(capsys, config, "pause", *words, "--reason", "r", "--by", "ann")
+    (pause,) = json.loads(run(capsys, config, "pauses", "-o", "json")[1])
+
+    assert status == 0
+    assert (pause["name"], pause["policy"], pause["target"]) == found
+    scope = f"policy {found[1]}" if found[1] else f"target {found[2]}" if found[2] else "everything"
+    assert out.startswith(f"{scope} is paused until resumed (pause {found[0]})")
+    for command in (("pauses",), ("list",)):
+        assert scope in run(capsys, config, *command)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "--policy NAME"),
+        (("restart-apii",), "did you mean restart-api?"),
+        (("--policy", "restart"), "there are: "),
+        (("--target", "Deployment/a/b"), "there is no target"),
+        (("Deployment/a/b",), "there is no target"),
+        (("--policy", "restart-api", "--all"), "not allowed with"),
+    ],
+)
+def test_what_cannot_be_meant_stops_nothing_and_says_how(capsys, config, journal, words, told):  # noqa: F811
+    status, _, err = run(capsys, config, "pause", *words, "--reason", "r")
+
+    assert (status, told in err) == (2, True)
+    assert run(capsys, config, "pauses")[1] == "no pause is in force\n"
+
+
+def test_broken_policy_file_keeps_nobody_from_stopping_everything(capsys, config, journal, tmp_path):  # noqa: F811
+    (tmp_path / "policies.yaml").write_text("nonsense")
+
+    status, _, err = run(capsys, config, "pause", "restart-api", "--reason", "r")
+
+    assert (status, "--all stops everything" in err) == (2, True)
+    assert run(capsys, config, "pause", "--all", "--reason", "r")[0] == 0
+
+
+def test_pause_in_force_is_not_narrowed_by_another_of_its_name(capsys, config, journal):  # noqa: F811
+    run(capsys, config, "pause", "night", "--reason", "r")
+
+    status, _, err = run(capsys, config, "pause", "night", "--policy", "restart-api", "--reason", "r")
+
+    assert (status, "stops everything: resume it" in err) == (1, True)
+
+
+def test_banner_stands_above_what_it_stops_only(capsys, config, journal):  # noqa: F811
+    run(capsys, config, "pause", "scale-api", "--reason", "load test", "--by", "ann")
+
+    assert run(capsys, config, "show", journal[1])[1].startswith("PAUSED: policy scale-api, by ann (claimed) since ")
+    assert run(capsys, config, "show", journal[0])[1].startswith("Remediation")
+    assert run(capsys, config, "list")[1].startswith("PAUSED: policy scale-api")
+
+
+def test_pause_file_is_listed_too(capsys, config, journal, tmp_path):  # noqa: F811
+    (tmp_path / "stop").write_text("everything off\n")
+    config.write_text(config.read_text() + f"pause_file: {tmp_path}/stop\n")
+
+    assert "everything off" in run(capsys, config, "pauses")[1]
+    assert run(capsys, config, "list")[1].startswith("PAUSED: everything")
+
+
+def test_unknown_pause_is_told_with_those_that_there_are(capsys, config, journal):  # noqa: F811
+    run(capsys, config, "pause", "night", "--reason", "r")
+
+    status, _, err = run(capsys, config, "resume", "nigth")
+
+    assert (status, "there are: night" in err) == (1, True)
