@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.system.fork_server import ForkedRemediator, ForkServer
 from tests.system.kill_points import LONGEST_DELAYS, OPEN_STATES, POLICIES, TRIGGERS, Killer, Opal, Product, watching
-from tests.system.nursery import BornRemediator, Nursery
 from tests.system.slow_network import SlowNetwork
 from tools.chart import render
 from tools.slowness import scaled, slowness
@@ -59,14 +59,14 @@ def opal() -> Opal:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as opened:
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as opened:
         yield opened
 
 
 @pytest.fixture
 def remediator(
-    cluster: Cluster, namespace: str, product: Product, opal: Opal, nursery: Nursery, tmp_path: Path
+    cluster: Cluster, namespace: str, product: Product, opal: Opal, fork_server: ForkServer, tmp_path: Path
 ) -> Iterator[RemediatorServer]:
     with watching(product, opal) as url, SlowNetwork(cluster.server) as network:
         # The rights are exactly those of the chart, with a real token of its ServiceAccount.
@@ -80,7 +80,7 @@ def remediator(
             "prometheus": {"url": url, "timeout_seconds": 1.5},
             "kubernetes": {"kubeconfig": str(kubeconfig), "timeout_seconds": 1.5},
         }
-        with BornRemediator(nursery, POLICIES.format(namespace=namespace, url=url), settings) as server:
+        with ForkedRemediator(fork_server, POLICIES.format(namespace=namespace, url=url), settings) as server:
             yield server
 
 

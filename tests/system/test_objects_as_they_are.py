@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.waiting import wait_for
 from tests.system.keda import path_of, scaled_object
 from tests.system.stage import NAME, Stage, deliver, kinds, newest, wait_closed, wait_held
-from tests.system.test_pitfalls_owners import scaling
+from tests.system.test_other_owners import scaling
 
 pytestmark = pytest.mark.timeout(240)
 OLD = "2020-01-01T00:00:00Z"

@@ -53,7 +53,7 @@ def ended(remediator: RemediatorServer) -> list[tuple[str, str, str]]:
     return [(str(row[0]), str(row[1]), str(row[2])) for row in remediator.read(question)]
 
 
-def test_pitfall_08_scale_whose_answer_was_lost_is_not_made_again(busy: Stage) -> None:
+def test_scale_whose_answer_was_lost_is_not_made_again(busy: Stage) -> None:
     """Killed after the API server has stored the number and before the journal has heard of it; /scale has no mark."""
     busy.front.fail(Fault.LOST, {"PATCH"})
     before = busy.generation()

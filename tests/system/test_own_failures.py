@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(240)
 HOUR = 3600.0
 
 
-def test_pitfall_15_what_is_about_the_remediator_itself_is_held(stage: Stage) -> None:
+def test_what_is_about_the_remediator_itself_is_held(stage: Stage) -> None:
     """By the alert, or because the target is the Deployment that the process runs in."""
     for name in (NAME, "remediator-of-us"):
         stage.cluster.apply(stage.deployment(name, replicas=1))
@@ -35,7 +35,7 @@ def test_pitfall_15_what_is_about_the_remediator_itself_is_held(stage: Stage) ->
 
 
 @pytest.mark.parametrize("is_stopped", [False, True], ids=["hang", "are gone"])
-def test_pitfall_15_webhook_is_durable_while_the_monitored_stores_do_not_answer(
+def test_webhook_is_durable_while_the_monitored_stores_do_not_answer(
     stage: Stage, postgres_server: PostgresServer, redis_server: RedisServer, *, is_stopped: bool
 ) -> None:
     """Connected to the product's database when that freezes or ends: alerts are stored, decided, the page is served."""
@@ -63,7 +63,7 @@ def test_pitfall_15_webhook_is_durable_while_the_monitored_stores_do_not_answer(
     assert stage.generation() == before + 1
 
 
-def test_pitfall_15_kill_switch_works_while_the_journal_does_not(stage: Stage, tmp_path: Path) -> None:
+def test_kill_switch_works_while_the_journal_does_not(stage: Stage, tmp_path: Path) -> None:
     stage.deploy()
     before = stage.breaks()
     stop = tmp_path / "stop"
@@ -88,9 +88,7 @@ def on_host(remediator: RemediatorServer, clock: Path) -> RemediatorServer:
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
-def test_pitfall_15_step_of_the_clock_ends_no_lease_and_no_cooldown(
-    stage: Stage, tmp_path: Path, seconds: float
-) -> None:
+def test_step_of_the_clock_ends_no_lease_and_no_cooldown(stage: Stage, tmp_path: Path, seconds: float) -> None:
     """The clock is set while the write is on its way; afterwards the cooldown is as long as it was."""
     stage.deploy()
     stage.breaks()

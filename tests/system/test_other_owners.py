@@ -1,4 +1,4 @@
-"""Pitfalls of ownership: whoever owns an object puts it back, and that is a fight nobody wins. On a real API server."""
+"""Objects that somebody else owns: the owner puts them back, and that is a fight nobody wins. On a real API server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def lose_a_fight(remediator: RemediatorServer) -> None:
     assert 'outcome="reverted",remediation="restart-api"} 1.0' in page
 
 
-def test_pitfall_11_replicas_that_somebody_else_delivers_are_not_touched(stage: Stage) -> None:
+def test_replicas_that_somebody_else_delivers_are_not_touched(stage: Stage) -> None:
     stage.deploy()
     before = stage.generation()
     with stage.remediator(scaling(stage)) as remediator:
@@ -65,7 +65,7 @@ def test_pitfall_11_replicas_that_somebody_else_delivers_are_not_touched(stage: 
         assert stage.generation() == before
 
 
-def test_pitfall_11_replicas_put_back_by_their_owner_open_the_breaker(stage: Stage) -> None:
+def test_replicas_put_back_by_their_owner_open_the_breaker(stage: Stage) -> None:
     """The policy consents to the owner; one lost write is enough."""
     stage.deploy()
 
@@ -78,7 +78,7 @@ def test_pitfall_11_replicas_put_back_by_their_owner_open_the_breaker(stage: Sta
         assert stage.front.statuses.count(("PATCH", 200)) == 1
 
 
-def test_pitfall_11_template_without_annotations_put_back_by_its_owner_opens_the_breaker(stage: Stage) -> None:
+def test_template_without_annotations_put_back_by_its_owner_opens_the_breaker(stage: Stage) -> None:
     """The template has no annotations at all: the first one makes the map, and its owner takes it away again."""
     stage.deploy()
 
@@ -92,7 +92,7 @@ def test_pitfall_11_template_without_annotations_put_back_by_its_owner_opens_the
         assert stage.front.statuses.count(("PATCH", 200)) == 1
 
 
-def test_pitfall_11_template_without_annotations_is_restarted_once(stage: Stage) -> None:
+def test_template_without_annotations_is_restarted_once(stage: Stage) -> None:
     stage.deploy()
     before = stage.breaks()
     with stage.remediator() as remediator:
@@ -104,7 +104,7 @@ def test_pitfall_11_template_without_annotations_is_restarted_once(stage: Stage)
 
 
 @pytest.mark.usefixtures("keda")
-def test_pitfall_11_keda_is_asked_at_its_scaled_object_and_its_answer_is_respected(stage: Stage) -> None:
+def test_keda_is_asked_at_its_scaled_object_and_its_answer_is_respected(stage: Stage) -> None:
     stage.deploy()
     stage.cluster.apply([scaled_object(stage)])
     path = path_of(stage)

@@ -1,4 +1,4 @@
-"""Pitfalls of workers: hung calls, answers that never come, paused processes. On a real API server."""
+"""Workers in trouble: hung calls, answers that never come, paused processes. On a real API server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def claims(remediator: RemediatorServer) -> list[tuple[float, str]]:
     return [(float(at), str(worker)) for at, worker in rows]
 
 
-def test_pitfall_04_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan(stage: Stage) -> None:
+def test_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan(stage: Stage) -> None:
     """Alertmanager repeats all the while; the writes that were given up arrive at last, all of them, late."""
     stage.deploy()
     before = stage.breaks()
@@ -67,7 +67,7 @@ def test_pitfall_04_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan
         assert plans == [(1,)]
 
 
-def test_pitfall_08_write_whose_answer_was_lost_is_not_made_again(stage: Stage) -> None:
+def test_write_whose_answer_was_lost_is_not_made_again(stage: Stage) -> None:
     """Killed after the API server has stored the write and before the journal has heard of it."""
     stage.deploy()
     before = stage.breaks()
@@ -87,7 +87,7 @@ def test_pitfall_08_write_whose_answer_was_lost_is_not_made_again(stage: Stage) 
         assert stage.read()["metadata"]["annotations"][OPERATION] == identifier
 
 
-def test_pitfall_09_worker_that_was_paused_while_it_wrote_writes_nothing_more(stage: Stage, tmp_path: Path) -> None:
+def test_worker_that_was_paused_while_it_wrote_writes_nothing_more(stage: Stage, tmp_path: Path) -> None:
     """Stopped with a write on its way, for longer than its lease; another process on the same journal takes over."""
     stage.deploy()
     before = stage.breaks()
@@ -115,9 +115,7 @@ def test_pitfall_09_worker_that_was_paused_while_it_wrote_writes_nothing_more(st
         assert wait_closed(stale) == "not_needed"
 
 
-def test_pitfall_10_worker_that_died_in_its_step_is_followed_by_one_of_the_same_name(
-    stage: Stage, tmp_path: Path
-) -> None:
+def test_worker_that_died_in_its_step_is_followed_by_one_of_the_same_name(stage: Stage, tmp_path: Path) -> None:
     """A restarted container has the host name and the process number of the one before: only the fence differs."""
     stage.deploy()
     before = stage.breaks()
@@ -145,7 +143,7 @@ def test_pitfall_10_worker_that_died_in_its_step_is_followed_by_one_of_the_same_
         assert stage.generation() == before + 1
 
 
-def test_pitfall_10_way_to_the_api_that_swallows_everything_holds_up_nobody(stage: Stage) -> None:
+def test_way_to_the_api_that_swallows_everything_holds_up_nobody(stage: Stage) -> None:
     """The write is stored, its answer never comes, and no look at the object is answered either."""
     stage.deploy()
     before = stage.breaks()

@@ -63,7 +63,7 @@ def locked(remediator: RemediatorServer) -> ExitStack:
     return stack
 
 
-def test_pitfall_01_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: RemediatorServer) -> None:
+def test_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: RemediatorServer) -> None:
     """Half of the body is there; all of it, and the commit waits; committed, and nobody was told."""
     with (
         Front(remediator.url) as front,
@@ -93,7 +93,7 @@ def test_pitfall_01_alert_whose_receiver_is_killed_at_any_point_arrives(remediat
         assert count(remediator) == len(points)
 
 
-def test_pitfall_02_what_was_refused_is_accepted_when_it_is_repeated(remediator: RemediatorServer) -> None:
+def test_what_was_refused_is_accepted_when_it_is_repeated(remediator: RemediatorServer) -> None:
     """Nothing is marked as seen before it is stored: the journal is locked for the first delivery of each."""
     alerts = [an_alert(number, deployment=f"app-{number}") for number in range(50)]
     with locked(remediator):
@@ -102,7 +102,7 @@ def test_pitfall_02_what_was_refused_is_accepted_when_it_is_repeated(remediator:
     assert count(remediator) == 50
 
 
-def test_pitfall_02_more_than_can_be_held_is_503_until_there_is_room(remediator: RemediatorServer) -> None:
+def test_more_than_can_be_held_is_503_until_there_is_room(remediator: RemediatorServer) -> None:
     """Two of three large deliveries wait for the disk; the third is refused at once, and accepted after them."""
     answers: dict[int, int] = {}
 
@@ -127,7 +127,7 @@ def test_pitfall_02_more_than_can_be_held_is_503_until_there_is_room(remediator:
     assert count(remediator) == 3
 
 
-def test_pitfall_03_overload_is_an_error_that_alertmanager_tries_again(remediator: RemediatorServer) -> None:
+def test_overload_is_an_error_that_alertmanager_tries_again(remediator: RemediatorServer) -> None:
     """Five thousand alerts in one body while the journal is locked: 503, again and again, and then all are there."""
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     labels = [an_alert(deployment=f"app-{number}", filler="x" * 400)["labels"] for number in range(5000)]
@@ -140,7 +140,7 @@ def test_pitfall_03_overload_is_an_error_that_alertmanager_tries_again(remediato
         assert front.statuses[0] == ("POST", 200)
 
 
-def test_pitfall_03_bad_alert_among_good_ones_is_set_aside_alone(remediator: RemediatorServer) -> None:
+def test_bad_alert_among_good_ones_is_set_aside_alone(remediator: RemediatorServer) -> None:
     good = [an_alert(number, deployment=f"app-{number}") for number in range(3)]
     body = json.dumps({"version": "4", "alerts": [*good, {"status": "?"}], "truncatedAlerts": 3}).encode()
 
@@ -153,9 +153,7 @@ def test_pitfall_03_bad_alert_among_good_ones_is_set_aside_alone(remediator: Rem
 
 
 @pytest.mark.parametrize("token", [None, "wrong-token-of-nobody"])
-def test_pitfall_13_nobody_gets_in_and_nothing_outside_the_list_is_chosen(
-    remediator: RemediatorServer, token: str | None
-) -> None:
+def test_nobody_gets_in_and_nothing_outside_the_list_is_chosen(remediator: RemediatorServer, token: str | None) -> None:
     assert remediator.post(an_alert(), token=token) == 401
     hostile = [an_alert(1, namespace="kube-system"), an_alert(2, deployment="../x"), an_alert(3, deployment="x" * 9999)]
     assert remediator.post(*hostile) == 200
@@ -163,7 +161,7 @@ def test_pitfall_13_nobody_gets_in_and_nothing_outside_the_list_is_chosen(
     wait_for(lambda: remediator.read("SELECT count(*) FROM remediation WHERE reason = 'not_allowed'") == [(3,)])
 
 
-def test_pitfall_14_hostile_labels_leave_every_log_line_whole_and_add_no_series(remediator: RemediatorServer) -> None:
+def test_hostile_labels_leave_every_log_line_whole_and_add_no_series(remediator: RemediatorServer) -> None:
     before = {line.split(" ")[0] for line in remediator.ask("GET", "/metrics")[1].splitlines()}
     hostile = ['"} or vector(1)', "a\nb", "ld_preload=x", "\u202e", "$(reboot)", "'; DROP TABLE remediation; --"]
     alerts = [an_alert(number, deployment=value, x=value) for number, value in enumerate(hostile)]

@@ -1,4 +1,4 @@
-"""Pitfalls of hearing the same thing twice, or that it is over. Real Alertmanagers, a real API server."""
+"""The same alert heard twice, or heard to be over. Real Alertmanagers, a real API server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def is_settled(alertmanager: AlertmanagerServer) -> bool:
     return cluster["status"] == "ready" and len(cluster["peers"]) == 2
 
 
-def test_pitfall_05_two_clustered_alertmanagers_lead_to_one_action(stage: Stage) -> None:
+def test_two_clustered_alertmanagers_lead_to_one_action(stage: Stage) -> None:
     """The receiver is out for a while, then slower than the turn of the second sender: both deliver, one write each."""
     apps = {"failing": Fault.STATUS, "slow": Fault.LATE}
     for name in apps:
@@ -79,7 +79,7 @@ def test_pitfall_05_two_clustered_alertmanagers_lead_to_one_action(stage: Stage)
             assert stage.generation(name) == before + 1
 
 
-def test_pitfall_06_moved_start_and_other_replica_are_the_same_alert(stage: Stage) -> None:
+def test_moved_start_and_other_replica_are_the_same_alert(stage: Stage) -> None:
     """Two Prometheus servers, two Alertmanagers: one action; and another alert about the same target has to wait."""
     stage.deploy()
     before = stage.breaks()
@@ -105,7 +105,7 @@ def test_pitfall_06_moved_start_and_other_replica_are_the_same_alert(stage: Stag
         assert stage.generation() == before + 1
 
 
-def test_pitfall_07_silence_after_the_repair_is_no_proof(stage: Stage) -> None:
+def test_silence_after_the_repair_is_no_proof(stage: Stage) -> None:
     """Prometheus goes silent, so the alert ends and Alertmanager says resolved: unverified, and nothing is undone."""
     stage.deploy()
     before = stage.breaks()

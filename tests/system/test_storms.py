@@ -1,4 +1,4 @@
-"""Pitfalls of judgement: storms, wrong diagnoses, what is already being repaired. On a real API server."""
+"""What no judgement should get wrong: storms, wrong diagnoses, what is already being repaired. On a real API server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reasons(remediator: RemediatorServer) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def test_pitfall_12_storm_is_waited_out_and_then_the_budget_is_all_that_acts(stage: Stage) -> None:
+def test_storm_is_waited_out_and_then_the_budget_is_all_that_acts(stage: Stage) -> None:
     for name in APPS:
         stage.cluster.apply(stage.deployment(name, replicas=1))
     for name in APPS:
@@ -75,7 +75,7 @@ def test_pitfall_12_storm_is_waited_out_and_then_the_budget_is_all_that_acts(sta
         assert first >= latest + STORM_SECONDS
 
 
-def test_pitfall_12_workload_in_any_trouble_of_its_own_is_not_restarted(stage: Stage) -> None:
+def test_workload_in_any_trouble_of_its_own_is_not_restarted(stage: Stage) -> None:
     """One of three ready; paused; rolling out; a budget that allows no disruption: each its own reason."""
     expected = {
         "sick": "partially_ready",

@@ -1,7 +1,7 @@
 """Starts remediators by forking a process that has everything imported: a start that costs no import.
 
-`python -m tests.system.nursery SOCKET` listens; each request is a line of JSON, each answer the number of a new process
-that runs the program from its first line on. The children are processes of their own: nothing is shared after the fork,
+`python -m tests.system.fork_server SOCKET` listens; each request is a line of JSON, each answer the number of a new
+process that runs the program from its first line on. The children are processes of their own: nothing is shared after the fork,
 and they are killed and frozen like any other.
 """
 
@@ -26,10 +26,10 @@ from tools.slowness import scaled
 ROOT = Path(__file__).parents[2]
 
 
-class Nursery(Server):
+class ForkServer(Server):
     """The process that forks."""
 
-    name = "nursery"
+    name = "fork-server"
 
     @property
     def socket_path(self) -> Path:
@@ -39,21 +39,23 @@ class Nursery(Server):
         """Nothing to write."""
 
     def describe(self) -> Command:
-        return Command((sys.executable, "-m", "tests.system.nursery", str(self.socket_path)), working_directory=ROOT)
+        return Command(
+            (sys.executable, "-m", "tests.system.fork_server", str(self.socket_path)), working_directory=ROOT
+        )
 
     def is_ready(self) -> bool:
         return self.socket_path.exists()
 
-    def bear(self, command: Command, log_path: Path) -> Born:
+    def fork(self, command: Command, log_path: Path) -> ForkedProcess:
         """A process that runs the remediator with the arguments behind `-m remediations`."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.socket_path))
             request = {"arguments": command.arguments[3:], "log": str(log_path)}
             connection.sendall(json.dumps(request).encode() + b"\n")
-            return Born(int(connection.makefile().readline()), command, log_path)
+            return ForkedProcess(int(connection.makefile().readline()), command, log_path)
 
 
-class Born(Process):
+class ForkedProcess(Process):
     """A forked process, with the verbs of every other."""
 
     def __init__(self, pid: int, command: Command, log_path: Path) -> None:
@@ -73,7 +75,7 @@ class Born(Process):
 
     @property
     def exit_status(self) -> int | None:
-        return None  # its parent is the nursery
+        return None  # its parent is the fork server
 
     def _end(self, number: int) -> None:
         if self.is_running:
@@ -87,16 +89,16 @@ class Born(Process):
         orphan_cleanup.release_process(self._pid)
 
 
-class BornRemediator(RemediatorServer):
+class ForkedRemediator(RemediatorServer):
     """A remediator that is started by forking."""
 
-    def __init__(self, nursery: Nursery, policies: str, settings: dict[str, Any]) -> None:
+    def __init__(self, fork_server: ForkServer, policies: str, settings: dict[str, Any]) -> None:
         super().__init__(policies, settings)
-        self._nursery = nursery
+        self._fork_server = fork_server
 
     def launch(self) -> None:
         if not self.is_running:
-            self._process = self._nursery.bear(self.describe(), self.log_path)
+            self._process = self._fork_server.fork(self.describe(), self.log_path)
 
 
 def serve(path: str) -> None:
