@@ -1,8 +1,8 @@
 """Starts remediators by forking a process that has everything imported: a start that costs no import.
 
 `python -m tests.system.fork_server SOCKET` listens; each request is a line of JSON, each answer the number of a new
-process that runs the program from its first line on. The children are processes of their own: nothing is shared after the fork,
-and they are killed and frozen like any other.
+process that runs the program from its first line on. The children are processes of their own: nothing is shared after
+the fork, and they are killed and frozen like any other.
 """
 
 from __future__ import annotations
