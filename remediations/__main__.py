@@ -14,8 +14,9 @@ from pathlib import Path
 from chassis.process.build_info import version_line
 from chassis.process.heap import limit_heap
 from remediations.commands import exit_codes
-from remediations.commands.arguments import read_duration, read_name
+from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
 
+FORMS = ("table", "wide", "name", "json", "yaml")
 BY_DEFAULT = "default: the user running this; stored as claimed"
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
@@ -57,7 +58,9 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     """The command line."""
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("-o", "--output", choices=("table", "json", "yaml"), default=argparse.SUPPRESS)
+    shared.add_argument(
+        "-o", "--output", choices=FORMS, default=argparse.SUPPRESS, help="`wide` and `name` are forms of `list`",
+    )  # fmt: skip
     shared.add_argument(
         "--config.file", dest="config_file", type=Path, default=argparse.SUPPRESS, metavar="PATH",
         help="YAML file with the settings; CONTROLCORE_REMEDIATOR_* variables win over it",
@@ -97,9 +100,7 @@ def _add_commands(add: Add) -> None:
     serving.add_argument(
         "--config.check", dest="is_check", action="store_true", help="only check, as check-config does"
     )
-    listing = add("list", "journal.list_remediations", "list remediations, newest first")
-    listing.add_argument("--open", dest="only_open", action="store_true", help="only those that are not closed")
-    listing.add_argument("--limit", type=int, default=50)
+    _add_list(add)
     showing = add("show", "journal.show", "tell the whole story of one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
     planning = add("plan", "simulate.show_plan", "tell what would be decided about a payload, and do nothing")
@@ -128,6 +129,24 @@ def _add_commands(add: Add) -> None:
     granting.add_argument("--role", default="controlcore_remediator", help="whose right it is")
     granting.add_argument("--product-role", default="postgres", help="whose sessions may be ended")
     add("check-config", "check_config.check_config", "report every fault of the settings and the policy file")
+
+
+def _add_list(add: Add) -> None:
+    """The command that lists, with its filters."""
+    listing = add("list", "listing.list_remediations", "list remediations, newest first: how each stands")
+    listing.add_argument("--open", dest="only_open", action="store_true", help="only those that are not closed")
+    listing.add_argument("--policy", default="", metavar="POLICY", help="only those of this policy and its reverts")
+    listing.add_argument(
+        "--target", default="", metavar="TARGET", help="only those on this Kind/namespace/name, or object's name"
+    )
+    listing.add_argument("--state", default="", choices=STATES, metavar="STATE", help=f"one of {', '.join(STATES)}")
+    listing.add_argument(
+        "--outcome", default="", choices=OUTCOMES, metavar="OUTCOME", help=f"one of {', '.join(OUTCOMES)}"
+    )
+    listing.add_argument("--reason", default="", metavar="REASON", help="why it is held or has ended, such as cooldown")
+    listing.add_argument("--since", type=read_since, metavar="2h", help="began within this time, or since an ISO time")
+    listing.add_argument("--limit", type=read_limit, default=50, metavar="N", help="at most so many (50); 0: all")
+    listing.add_argument("--watch", "-w", dest="is_watching", action="store_true", help="show it again every 2 s")
 
 
 def _add_pauses(add: Add) -> None:

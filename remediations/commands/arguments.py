@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
+from datetime import datetime
 
 from remediations.core.model.acts import MAX_NAME
+from remediations.core.model.remediation import OUTCOMES, STATES
+
+__all__ = ["OUTCOMES", "STATES", "read_duration", "read_limit", "read_name", "read_since"]
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -23,3 +28,25 @@ def read_name(text: str) -> str:
     if not text.strip() or len(text) > MAX_NAME:
         raise argparse.ArgumentTypeError(f"expected a name of 1 to {MAX_NAME} characters")
     return text.strip()
+
+
+def read_since(text: str) -> Callable[[float], float]:
+    """From now (Unix seconds) to the beginning that is meant: a duration ago, or an ISO time, local by default."""
+    try:
+        seconds = read_duration(text)
+    except argparse.ArgumentTypeError:
+        try:
+            moment = datetime.fromisoformat(text).astimezone().timestamp()
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"expected a duration such as 2h, or a time such as 2026-11-29T08:30, got {text!r}"
+            ) from None
+        return lambda _now: moment
+    return lambda now: now - seconds
+
+
+def read_limit(text: str) -> int:
+    """How many are listed; 0 means all."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number, 0 for all, got {text!r}")
+    return int(text)

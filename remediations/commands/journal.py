@@ -12,13 +12,12 @@ from chassis.clock import SystemClock, format_timestamp
 from remediations.commands import exit_codes as exits
 from remediations.commands.journal_file import actor_here, with_journal
 from remediations.commands.pauses import pauses_in_force
+from remediations.commands.terminal import table, width
 from remediations.commands.text import (
     printable_lines,
     render_acts,
     render_banner,
-    render_list,
     render_story,
-    table,
     write_error,
     write_output,
 )
@@ -26,7 +25,7 @@ from remediations.core.model.remediation import Remediation
 from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
-from remediations.journal.records import acts_content, list_content, story_content
+from remediations.journal.records import acts_content, story_content
 from remediations.settings import RemediatorSettings
 
 
@@ -51,19 +50,6 @@ async def waiting_difference(journal: Journal, remediation_id: str) -> str:
 SEARCH_LIMIT = 10_000
 
 
-def list_remediations(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints the newest remediations."""
-
-    async def work(journal: Journal) -> int:
-        found = await journal.listing(only_open=options.only_open, limit=options.limit)
-        now = SystemClock().now()
-        answers = await journal.newest_answers([item.id for item in found])
-        banner = render_banner(await pauses_in_force(journal, settings))
-        return write_output(options, list_content(found, answers), banner + render_list(found, answers, now))
-
-    return with_journal(settings, work)
-
-
 def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints one story."""
 
@@ -84,7 +70,7 @@ def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) 
 
         told = await replay(journal, await _one(journal, options.id))
         rows = [(format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
-        write_output(options, told, table([("AT", "THEN", "NOW"), *rows]))
+        write_output(options, told, table([("AT", "THEN", "NOW"), *rows], width()))
         return 0 if all(item["is_same"] for item in told) else exits.FAILED
 
     return with_journal(settings, work)

@@ -99,7 +99,7 @@ def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> in
     async def work(journal: Journal) -> int:
         found = await pauses_in_force(journal, settings)
         content = [asdict(item) | {"scope": item.scope} for item in found]
-        return write_output(options, content, render_pauses(found))
+        return write_output(options, content, render_pauses(found, SystemClock().now()))
 
     return with_journal(settings, work)
 

@@ -7,43 +7,39 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
+from textwrap import wrap
 from typing import Any
 
 from chassis.clock import format_timestamp
 from chassis.errors import ControlCoreError
+from remediations.commands.terminal import Colour, paint, printable, table, width
 from remediations.core.model.acts import HumanAct
-from remediations.core.model.facts import Approval, Pause
+from remediations.core.model.facts import Pause
 from remediations.core.model.remediation import Record, Remediation
 from remediations.core.model.stored import describe_difference, plan_from_data
 
 QUIET = frozenset({"claimed"})
 """Records that say nothing to people; they are in the JSON output."""
 MAX_CELL = 60
+MAX_LINE = 10_000
 
 
-def render_list(remediations: Sequence[Remediation], answers: Mapping[str, Approval], now: float) -> str:
-    """The remediations as a table, newest first, with who answered; one sentence when there is none."""
-    if not remediations:
-        return "no remediation is in the journal\n"
-    rows = [("ID", "AGE", "STATE", "REASON", "POLICY", "TARGET", "ANSWER")]
-    for item in remediations:
-        known = (item.id, _age(now - item.created_at), item.state.value, item.reason, item.policy, item.target.key)
-        given = answers.get(item.id)
-        word = "" if given is None else f"{'approved' if given.is_approved else 'rejected'} by {given.by}"
-        rows.append((*known, word))
-    return table(rows)
-
-
-def render_pauses(pauses: Sequence[Pause]) -> str:
-    """The pauses in force as a table; one sentence when there is none."""
+def render_pauses(pauses: Sequence[Pause], now: float) -> str:
+    """The pauses in force as a table; one sentence when there is none. A terminal shows times relative to now."""
     if not pauses:
         return "no pause is in force\n"
+    columns = width()
+
+    def time_words(at: float, begin: str = "", end: str = "") -> str:
+        return format_timestamp(at) if columns is None else f"{begin}{age_words(abs(now - at))}{end}"
+
     rows = [("NAME", "STOPS", "BY", "SINCE", "UNTIL", "REASON")]
     for item in pauses:
-        since = "" if item.since is None else format_timestamp(item.since)
-        until = "resumed" if item.until is None else format_timestamp(item.until)
+        since = "" if item.since is None else time_words(item.since, end=" ago")
+        until = "resumed" if item.until is None else time_words(item.until, "in ")
         rows.append((item.name, item.scope, item.owner, since, until, item.reason))
-    return table(rows)
+    return table(rows, columns)
 
 
 def render_banner(pauses: Iterable[Pause]) -> str:
@@ -52,8 +48,8 @@ def render_banner(pauses: Iterable[Pause]) -> str:
     for item in pauses:
         since = "" if item.since is None else f" since {people_time(item.since)}"
         words = f"PAUSED: {item.scope}, by {item.owner}{since}, {until_words(item.until)}: {item.reason}"
-        lines.append(printable(f"{words} (pause {item.name})") + "\n")
-    return "".join(lines)
+        lines += wrap(printable(f"{words} (pause {item.name})"), width() or MAX_LINE, subsequent_indent="  ")
+    return "".join(f"{paint(line, Colour.YELLOW)}\n" for line in lines)
 
 
 def until_words(until: float | None) -> str:
@@ -74,15 +70,7 @@ def render_acts(acts: Sequence[HumanAct]) -> str:
     rows += [
         (format_timestamp(act.at), act.kind.value, act.actor.label, act.actor.address, act.subject) for act in acts
     ]
-    return table(rows)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as left-aligned columns; control characters of hostile labels are made visible."""
-    clean = [[printable(cell)[:MAX_CELL] for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in clean) for index in range(len(clean[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean)
-    return "\n".join(lines) + "\n"
+    return table(rows, width())
 
 
 def render_story(remediation: Remediation, records: Sequence[Record]) -> str:
@@ -200,18 +188,13 @@ def _labels(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{printable(name)}={printable(value)[:MAX_CELL]}" for name, value in sorted(labels.items()))
 
 
-def _age(seconds: float) -> str:
+def age_words(seconds: float) -> str:
     """A duration in its largest two units."""
     whole = int(max(0.0, seconds))
     for size, unit, part, below in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // part}{below}"
     return f"{whole}s"
-
-
-def printable(text: str) -> str:
-    """The text without characters that a terminal would obey; they are shown as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def printable_lines(text: str) -> str:
@@ -222,8 +205,14 @@ def printable_lines(text: str) -> str:
 def write_output(options: argparse.Namespace, content: Any, text: str) -> int:
     """Prints an answer in the form that was asked for; the status of success."""
     form = getattr(options, "output", "table")
-    sys.stdout.write(text if form == "table" else render_data(content, form))
+    sys.stdout.write(render_data(content, form) if form in {"json", "yaml"} else text)
     return 0
+
+
+def command_line(options: argparse.Namespace) -> str:
+    """How this program was called, up to the command: what a line to copy begins with."""
+    path = getattr(options, "config_file", None)
+    return "controlcore-remediator" + ("" if path is None else f" --config.file {quote(str(path))}")
 
 
 def write_error(text: str) -> None:

@@ -140,7 +140,8 @@ class Decider:
     ) -> Instruction | None:
         """Decides, and journals it with the inputs and what they took (seconds); for an action the intent too."""
         policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
-        data = decision_data(decision, facts) | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
+        limits = {"mode": policy.mode.value, "expires_at": inputs.remediation.created_at + policy.expires_seconds}
+        data = decision_data(decision, facts) | limits | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
         if isinstance(decision, NotNeeded):
             await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason=decision.reason.value))
         elif isinstance(decision, Hold):
@@ -153,7 +154,7 @@ class Decider:
                 order = await self._order(lease, policy, decision, data, kept)
             except TargetBusyError as error:
                 decision = Hold(HoldReason.TARGET_BUSY, str(error), None, decision.guards)
-                await self._hold(lease, decision, decision_data(decision, facts), policy.retry_seconds)
+                await self._hold(lease, decision, decision_data(decision, facts) | limits, policy.retry_seconds)
             else:
                 self._log_decision(lease.remediation, decision, policy)
                 return order
@@ -209,6 +210,8 @@ class Decider:
         policy = self._desk.policies().named(lease.remediation.policy)
         decision = Hold(reason, detail)
         data: dict[str, Any] = {"decision": "hold", "reason": reason.value, "detail": detail, "guards": []}
+        if policy is not None:
+            data |= {"mode": policy.mode.value, "expires_at": lease.remediation.created_at + policy.expires_seconds}
         retry_seconds = RETRY_SECONDS if policy is None else policy.retry_seconds
         await self._hold(lease, decision, data, retry_seconds)
         self._log_decision(lease.remediation, decision, policy)

@@ -24,6 +24,7 @@ from remediations.journal.breakers import reset_breaker
 from remediations.journal.pauses import find_policy, find_target, require_meant, set_pause
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
+from remediations.journal.standing import make_selection, read_standings
 from remediations.shipped import read_openapi
 
 MAX_LISTED = 1000
@@ -90,11 +91,12 @@ class Api:
         return web.Response(text=await asyncio.to_thread(read_openapi), content_type="application/json")
 
     async def _list(self, request: web.Request) -> web.Response:
-        """GET /api/v1/remediations?open=true&limit=50, newest first."""
-        limit = _limit_of(request)
-        found = await self.journal.listing(only_open=request.query.get("open") == "true", limit=limit)
-        answers = await self.journal.newest_answers([item.id for item in found])
-        return as_json({"remediations": list_content(found, answers)})
+        """GET /api/v1/remediations?open=true&limit=50, newest first; filters as the command's."""
+        query, limit = request.query, _limit_of(request)
+        words = {name: query.get(name, "") for name in ("policy", "target", "state", "outcome", "reason")}
+        selection = make_selection(**words, since=float(query.get("since", "0")))
+        found = await self.journal.listing(only_open=query.get("open") == "true", limit=limit, selection=selection)
+        return as_json({"remediations": list_content(await read_standings(self.journal, found))})
 
     async def _acts(self, request: web.Request) -> web.Response:
         """GET /api/v1/acts?limit=50: who did what, newest first."""

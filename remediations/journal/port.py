@@ -92,6 +92,25 @@ class HistorySpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which remediations are listed: those with all of these; what is left empty excludes none."""
+
+    policy: str = ""
+    """Its reverts are listed too."""
+    target: str = ""
+    """`Target.key`, or the object's name alone."""
+    states: frozenset[State] = frozenset(State)
+    reason: str = ""
+    since: float = 0.0
+    """Unix seconds; what began earlier is left out."""
+    is_rejected: bool | None = None
+    """Whether the newest answer of a person is a no; None: any."""
+
+
+EVERY = Selection()
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
     """Bytes that a journal takes on the disk."""
 
@@ -170,8 +189,18 @@ class Journal(Protocol):
         """Everything that a decision about this remediation looks at, as it stood at one moment."""
         ...
 
-    async def listing(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Remediation]:
+    async def listing(
+        self, *, only_open: bool = False, limit: int = 100, selection: Selection = EVERY
+    ) -> Sequence[Remediation]:
         """Remediations, newest first."""
+        ...
+
+    async def count_listed(self, selection: Selection) -> int:
+        """How many remediations are selected; reads all of them."""
+        ...
+
+    async def newest_decisions(self, remediation_ids: Sequence[str]) -> Mapping[str, Record]:
+        """The newest decision of each of these remediations; those without one are absent."""
         ...
 
     async def story(self, remediation_id: str) -> tuple[Remediation, Sequence[Record]]:

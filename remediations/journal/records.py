@@ -10,10 +10,11 @@ from typing import Any
 from chassis.clock import format_timestamp
 from remediations.core.model import acts as human_acts
 from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
-from remediations.core.model.facts import Approval, Fact, Facts, action_facts_to_data
+from remediations.core.model.facts import Fact, Facts, action_facts_to_data
 from remediations.core.model.plan import SendOutcome
 from remediations.core.model.remediation import Record, Remediation, Verdict
 from remediations.journal.approvals import PROPOSAL, proposal_data
+from remediations.journal.standing import Standing
 
 MAX_TEXT = 500
 """So much of one text is kept: an error of the API server can be long."""
@@ -122,15 +123,9 @@ def acts_content(acts: Sequence[human_acts.HumanAct]) -> list[dict[str, Any]]:
     ]
 
 
-def list_content(
-    remediations: Sequence[Remediation], answers: Mapping[str, Approval] | None = None
-) -> list[dict[str, Any]]:
-    """The remediations as JSON-able data, each with the newest answer to its plan or null."""
-    given = answers or {}
-    return [
-        remediation_data(item) | {"answer": asdict(given[item.id]) if item.id in given else None}
-        for item in remediations
-    ]
+def list_content(standings: Sequence[Standing]) -> list[dict[str, Any]]:
+    """The remediations as JSON-able data, each with how it stands and the newest answer to its plan or null."""
+    return [remediation_data(item.remediation) | item.to_data() for item in standings]
 
 
 def story_data(remediation: Remediation, records: Sequence[Record]) -> str:

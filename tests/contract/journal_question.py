@@ -11,8 +11,8 @@ import pytest
 from remediations.core.model.alert import Quarantined, Target
 from remediations.core.model.errors import FenceLostError, JournalError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
-from remediations.core.model.remediation import State
-from remediations.journal.port import DecisionHistory, HistorySpan, Journal
+from remediations.core.model.remediation import Record, State
+from remediations.journal.port import DecisionHistory, HistorySpan, Journal, Selection, StateChange
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 from tests.fakes.decisions import SAM
 
@@ -51,6 +51,37 @@ class QuestionContract(Opening):
         counts = await journal.counts()
         assert set(counts) == set(State)
         assert {state: number for state, number in counts.items() if number} == {State.RECEIVED: 1}
+
+    async def test_selection_lists_what_has_all_of_it(self, journal: Journal) -> None:
+        claim = await self.bring_to(journal, State.HELD)
+        await journal.append(delivery(match("b:revert", BOUNCER), at=T0 + 10))
+        selections = {
+            Selection(policy="b"): ["b:revert"],
+            Selection(target=API.key): ["restart-api"],
+            Selection(target=BOUNCER.name): ["b:revert"],
+            Selection(states=frozenset({State.HELD})): ["restart-api"],
+            Selection(since=T0 + 5): ["b:revert"],
+            Selection(reason="storm"): [],
+            Selection(policy="b", target=API.key): [],
+            Selection(is_rejected=True): [],
+            Selection(is_rejected=False): ["b:revert", "restart-api"],
+        }
+        for selection, policies in selections.items():
+            assert [item.policy for item in await journal.listing(selection=selection)] == policies
+            assert await journal.count_listed(selection) == len(policies)
+        name = claim.remediation.id
+        for is_approved in (True, False, True):
+            await journal.answer(Approval(name, "h", "1", "sam", T0, T0 + 9, is_approved), SAM, T0)
+            rejected = await journal.listing(selection=Selection(is_rejected=True))
+            assert [item.id for item in rejected] == ([] if is_approved else [name])
+
+    async def test_newest_decision_is_told_where_there_is_one(self, journal: Journal) -> None:
+        name = (await self.bring_to(journal, State.HELD)).remediation.id
+        claim = await self.claim(journal, T0 + 20)
+        newer = Record(T0 + 20, "decision", State.HELD, {"reason": "storm"})
+        await journal.advance(claim, State.CLAIMED, State.HELD, T0 + 20, StateChange(newer))
+        (new,) = (await journal.append(delivery(match("b", BOUNCER)))).opened
+        assert await journal.newest_decisions([name, new]) == {name: newer}
 
     async def test_pause_is_in_force_until_resumed(self, journal: Journal) -> None:
         pause = Pause("maintenance", "sam", "moving racks", None)

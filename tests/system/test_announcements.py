@@ -120,7 +120,7 @@ def test_rights_that_are_too_wide_make_auto_ask_until_they_are_limited(stage: St
     with stage.remediator() as remediator:
         deliver(remediator)
         wait_held(remediator, "self_test_failed")
-        assert "self_test_failed" in run(remediator, "list")
+        assert "self_test_failed" in run(remediator, "list", "--output", "wide")
         assert "auto (approve)" in run(remediator, "check-config")
         assert "does not refuse" in run(remediator, "show", "last")
         assert metric(remediator, 'controlcore_remediation_policy_downgraded{remediation="restart-api"}') == 1

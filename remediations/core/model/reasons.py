@@ -76,3 +76,19 @@ class Settled(StrEnum):
     CONDITION_GONE = "condition_gone"
     CHANGED_SINCE = "changed_since"
     """Somebody else has set what was to be taken back."""
+
+
+WORDS = {
+    "kill_switch": "paused",
+    "guards_passed": "all guards passed",
+    "itself": "about the remediator itself",
+    "custom": "a guard of the policy",
+    "custom_unknown": "a guard of the policy is unknown",
+    "hands_off": "marked hands-off",
+    "human_active": "a person was active",
+}
+
+
+def describe_reason(reason: str) -> str:
+    """A reason in words, for people."""
+    return WORDS.get(reason) or reason.replace("_", " ")

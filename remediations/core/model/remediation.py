@@ -45,6 +45,13 @@ CLOSED = frozenset(
     }
 )
 
+REJECTED = "rejected"
+"""Outcome of what expired after a person had said no."""
+WOULD_HAVE_ACTED = "would_have_acted"
+"""Outcome of DRY_RUN and OBSERVED together."""
+OUTCOMES = (*sorted(state.value for state in CLOSED - {State.QUARANTINED}), REJECTED, WOULD_HAVE_ACTED)
+STATES = ("open", "closed", *(state.value for state in State if state is not State.QUARANTINED))
+
 IN_FLIGHT = frozenset({State.PLANNED, State.WRITING, State.VERIFYING})
 """At most one remediation per target is in one of these."""
 

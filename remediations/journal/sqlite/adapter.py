@@ -19,7 +19,7 @@ from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
-from remediations.journal.port import Claim, Sizes, StateChange, Stored
+from remediations.journal.port import EVERY, Claim, Selection, Sizes, StateChange, Stored
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import MAX_LOG_BYTES, SqliteThread
 from remediations.journal.sqlite.delivery import schedule, store_delivery
@@ -193,10 +193,32 @@ class SqliteJournal(SqliteAnswers):
 
         await self._thread.write(work)
 
-    async def listing(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Remediation]:
+    async def listing(
+        self, *, only_open: bool = False, limit: int = 100, selection: Selection = EVERY
+    ) -> Sequence[Remediation]:
         """Remediations, newest first."""
-        rows = await self._select(sql.LIST_OPEN if only_open else sql.LIST, max(0, limit))
+        values = _selected(selection) | {"limit": max(0, limit)}
+        query = sql.LIST_OPEN if only_open else sql.LIST
+        rows = await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
         return [read_remediation(row) for row in rows]
+
+    async def count_listed(self, selection: Selection) -> int:
+        """How many remediations are selected; reads all of them."""
+        values = _selected(selection)
+        return await self._thread.read(
+            lambda connection: int(connection.execute(sql.COUNT_LISTED, values).fetchone()["number"])
+        )
+
+    async def newest_decisions(self, remediation_ids: Sequence[str]) -> Mapping[str, Record]:
+        """The newest decision of each of these remediations; those without one are absent."""
+
+        def work(connection: sqlite3.Connection) -> dict[str, Record]:
+            found = {
+                name: connection.execute(sql.NEWEST_DECISION, (to_text(name),)).fetchone() for name in remediation_ids
+            }
+            return {name: read_record(row) for name, row in found.items() if row is not None}
+
+        return await self._thread.read(work)
 
     async def story(self, remediation_id: str) -> tuple[Remediation, Sequence[Record]]:
         """One remediation and its records, oldest first; raises KeyError for an unknown id."""
@@ -292,6 +314,18 @@ def _advance(
     for record in (*change.before, change.record):
         _record(connection, claim.remediation.id, record)
     return read_remediation(rows[0])
+
+
+def _selected(selection: Selection) -> dict[str, Any]:
+    """What SELECTED compares."""
+    return {
+        "policy": to_text(selection.policy),
+        "target": to_text(selection.target),
+        "states": f",{','.join(selection.states)},",
+        "reason": to_text(selection.reason),
+        "since": selection.since,
+        "is_rejected": selection.is_rejected,
+    }
 
 
 def _identity(claim: Claim, now: float) -> dict[str, Any]:

@@ -53,8 +53,20 @@ QUARANTINE = "INSERT INTO quarantine (at, problem, raw) VALUES (?, ?, ?)"
 
 ONE = "SELECT * FROM remediation WHERE id = ?"
 STORY = "SELECT * FROM record WHERE remediation = ? ORDER BY number"
-LIST = "SELECT * FROM remediation ORDER BY id DESC LIMIT ?"
-LIST_OPEN = f"SELECT * FROM remediation WHERE {OPEN} ORDER BY id DESC LIMIT ?"
+SELECTED = """
+(:policy = '' OR policy IN (:policy, :policy || ':revert'))
+AND (:target = '' OR :target IN (name, kind || '/' || namespace || '/' || name))
+AND instr(:states, ',' || state || ',') AND (:reason = '' OR reason = :reason) AND created_at >= :since
+AND (:is_rejected IS NULL OR :is_rejected = EXISTS (
+    SELECT 1 FROM approval WHERE number = (SELECT max(number) FROM approval WHERE approval.remediation = remediation.id)
+    AND NOT is_approved
+))"""
+"""Compares with `remediations.journal.port.Selection`."""
+LIST = f"SELECT * FROM remediation WHERE {SELECTED} ORDER BY id DESC LIMIT :limit"
+LIST_OPEN = f"SELECT * FROM remediation WHERE {OPEN} AND {SELECTED} ORDER BY id DESC LIMIT :limit"
+COUNT_LISTED = f"SELECT count(*) AS number FROM remediation WHERE {SELECTED}"
+NEWEST_DECISION = """
+SELECT * FROM record WHERE remediation = ? AND kind = 'decision' ORDER BY number DESC LIMIT 1"""
 WRITTEN = "SELECT * FROM remediation WHERE written_at >= ? ORDER BY written_at DESC"
 IN_FLIGHT = f"SELECT id FROM remediation WHERE {FLYING} AND namespace = ? AND kind = ? AND name = ? AND id <> ?"
 COUNTS = """

@@ -128,7 +128,7 @@ def test_serve_can_only_check(capsys, config):
 
 def test_list_shows_the_newest_first(capsys, config, journal):
     _, out, _ = run(capsys, config, "list")
-    assert [line.split()[0] for line in out.splitlines()[1:]] == journal[::-1]
+    assert [line.split()[0] for line in out.splitlines()[1:-1]] == journal[::-1]
 
     _, out, _ = run(capsys, config, "list", "--output", "json", "--open", "--limit", "1")
     assert [item["id"] for item in json.loads(out)] == journal[-1:]

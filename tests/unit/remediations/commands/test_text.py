@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from remediations.commands.text import _age, render_list, render_story, table
+from remediations.commands.terminal import table
+from remediations.commands.text import age_words, render_story
 from remediations.core.model.alert import Alert
-from remediations.journal.records import list_content, story_data
-from tests.fakes.decisions import LABELS, NOW, a_remediation
+from remediations.journal.records import story_data
+from tests.fakes.decisions import LABELS, a_remediation
 from tests.fakes.engine import a_world
 
 
@@ -56,19 +57,6 @@ async def test_story_as_json_has_every_record(story):
     }
 
 
-def test_list_is_a_table_or_one_sentence():
-    assert render_list([], {}, NOW) == "no remediation is in the journal\n"
-    lines = render_list([a_remediation(created_at=NOW - 3700)], {}, NOW).splitlines()
-    assert lines[0].split() == ["ID", "AGE", "STATE", "REASON", "POLICY", "TARGET", "ANSWER"]
-    assert lines[1].split() == ["0001", "1h1m", "claimed", "restart-api", "Deployment/control-core/control-plane-api"]
-
-
-def test_list_as_json_can_be_read_back():
-    (item,) = json.loads(json.dumps(list_content([a_remediation()])))
-
-    assert (item["id"], item["state"], item["target"]["name"]) == ("0001", "claimed", "control-plane-api")
-
-
 def test_terminal_is_not_given_orders_by_a_label():
     hostile = "\x1b[2J\x1b]0;owned\x07\r\n"
     remediation = a_remediation(alert=Alert(hostile, hostile, True, {**LABELS, hostile: hostile}))
@@ -84,4 +72,4 @@ def test_terminal_is_not_given_orders_by_a_label():
     ("seconds", "text"), [(0.4, "0s"), (59, "59s"), (61, "1m1s"), (3600, "1h0m"), (90000, "1d1h"), (-5, "0s")]
 )
 def test_age_has_two_units(seconds, text):
-    assert _age(seconds) == text
+    assert age_words(seconds) == text

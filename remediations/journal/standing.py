@@ -1,0 +1,123 @@
+"""How a remediation stands, for the list: its mode, what it waits for, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from remediations.core.model.facts import Approval
+from remediations.core.model.reasons import describe_reason
+from remediations.core.model.remediation import (
+    CLOSED,
+    OUTCOMES,
+    REJECTED,
+    STATES,
+    WOULD_HAVE_ACTED,
+    Record,
+    Remediation,
+    State,
+)
+from remediations.journal.approvals import PROPOSAL
+from remediations.journal.port import Journal, Selection
+
+UNACTED = frozenset({State.DRY_RUN, State.OBSERVED})
+WAITS = {
+    State.RECEIVED: "the first decision",
+    State.CLAIMED: "facts and a decision",
+    State.PLANNED: "the write",
+    State.WRITING: "the write",
+    State.VERIFYING: "the proof that it helped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One remediation as it stands."""
+
+    remediation: Remediation
+    decision: Mapping[str, Any]
+    """Data of the newest decision; empty before the first one."""
+    answer: Approval | None
+    """The newest answer of a person to its plan."""
+
+    @property
+    def mode(self) -> str:
+        """Mode of the policy at the newest decision; empty where no decision noted it."""
+        return str(self.decision.get("mode") or "")
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether a person has said no and nobody yes since."""
+        return self.answer is not None and not self.answer.is_approved
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, from the closed set OUTCOMES; empty while it is open."""
+        state = self.remediation.state
+        if state not in CLOSED:
+            return ""
+        return REJECTED if state is State.EXPIRED and self.is_rejected else state.value
+
+    @property
+    def proposal(self) -> Mapping[str, Any] | None:
+        """The plan that waits for a person; None when none does."""
+        is_open = self.remediation.state not in CLOSED
+        found: Mapping[str, Any] | None = self.decision.get(PROPOSAL) if is_open else None
+        return found
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for, in words; empty once it is closed."""
+        state = self.remediation.state
+        if state in CLOSED:
+            return ""
+        if state in WAITS:
+            return WAITS[state]
+        if self.proposal is not None and self.answer is not None:
+            return f"{'approved' if self.answer.is_approved else 'rejected'} by {self.answer.by}"
+        if self.proposal is not None:
+            return f"approval of plan {str(self.proposal['plan_hash'])[:12]}"
+        detail = str(self.decision.get("detail") or "")
+        words = describe_reason(self.remediation.reason)
+        return detail if not detail or detail.startswith(words) else f"{words}: {detail}"
+
+    def to_data(self) -> dict[str, Any]:
+        """What stands beside the remediation's own fields, JSON-able."""
+        return {
+            "answer": None if self.answer is None else asdict(self.answer),
+            "mode": self.mode or None,
+            "outcome": self.outcome or None,
+            "waits_for": self.waits_for or None,
+        }
+
+
+def make_selection(
+    *, policy: str = "", target: str = "", state: str = "", outcome: str = "", reason: str = "", since: float = 0.0
+) -> Selection:
+    """The remediations with all of these; raises ValueError for a state or an outcome that does not exist."""
+    if state and state not in STATES:
+        raise ValueError(f"state: {state} is none of {', '.join(STATES)}")
+    if outcome and outcome not in OUTCOMES:
+        raise ValueError(f"outcome: {outcome} is none of {', '.join(OUTCOMES)}")
+    states = frozenset(State)
+    if state:
+        states = {"open": states - CLOSED, "closed": CLOSED}.get(state) or frozenset({State(state)})
+    is_rejected = None
+    if outcome == WOULD_HAVE_ACTED:
+        states &= UNACTED
+    elif outcome in {REJECTED, State.EXPIRED}:
+        states, is_rejected = states & {State.EXPIRED}, outcome == REJECTED
+    elif outcome:
+        states &= {State(outcome)}
+    return Selection(policy, target, states, reason, since, is_rejected)
+
+
+async def read_standings(journal: Journal, found: Sequence[Remediation]) -> list[Standing]:
+    """The remediations with their newest decisions and answers; raises JournalError."""
+    ids = [item.id for item in found]
+    answers = await journal.newest_answers(ids)
+    decisions: Mapping[str, Record] = await journal.newest_decisions(ids)
+    return [
+        Standing(item, decisions[item.id].data if item.id in decisions else {}, answers.get(item.id)) for item in found
+    ]
