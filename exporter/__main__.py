@@ -1,4 +1,8 @@
-"""The command `controlcore-exporter`."""
+"""The command `controlcore-exporter`.
+
+What only some options need is imported when they are given: `--version` imports no collector, `--print-metrics` no
+server.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chassis import log
-from chassis.clock import SystemClock
 from chassis.errors import ConfigError
-from chassis.log import LogFile
 from chassis.process.build_info import version_line
 from chassis.process.heap import limit_heap
-from chassis.process.lifecycle import Lifecycle, run
-from exporter.collector import CollectorSettings, CollectorSpec
-from exporter.collectors import discover
-from exporter.commands import grants, metrics_reference
-from exporter.commands.configuration import load_settings, settings_type
-from exporter.commands.serve import Exporter
-from exporter.commands.sidecar import bare_settings
-from exporter.settings import ExporterSettings
 
+if TYPE_CHECKING:
+    from exporter.collector import CollectorSpec
+
+PROGRAM = "controlcore-exporter"
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 
 
@@ -30,16 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
     arguments = sys.argv[1:] if arguments is None else arguments
     limit_heap()
+    is_grants = arguments[:1] == ["grants"]
+    if not is_grants:
+        version_parser().parse_known_args(arguments)
+    from exporter.collectors import discover  # noqa: PLC0415 - every collector
+
     specs = discover()
-    if arguments[:1] == ["grants"]:
+    if is_grants:
         return print_grants(specs, arguments[1:])
     options = parser(specs).parse_args(arguments)
     printed = printouts(specs, options)
     if printed:
         sys.stdout.write("".join(printed))
         return EXIT_OK
+    from exporter.commands.start import start  # noqa: PLC0415 - the server
+
     try:
-        _run(specs, options)
+        start(specs, options.config_file, overrides(options), is_check=options.config_check)
     except ConfigError as error:
         sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
         return EXIT_CONFIG
@@ -49,26 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-def _run(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> None:
-    """Checks the configuration or serves with it; a sidecar serves with a faulty one too, and says so."""
-    try:
-        settings = _load(specs, options)
-    except ConfigError as error:
-        bare = None if options.config_check else bare_settings(specs, options.config_file, overrides(options))
-        if bare is None:
-            raise
-        _serve(bare, specs, options, error)
-        return
-    if options.config_check:
-        sys.stdout.write("the configuration is valid\n")
-    else:
-        _serve(settings, specs, options)
-
-
 def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
     """The command `grants`: writes the SQL of a role that may run these collectors' queries and no other."""
+    from exporter.commands import grants  # noqa: PLC0415
+
     command = argparse.ArgumentParser(
-        prog="controlcore-exporter grants",
+        prog=f"{PROGRAM} grants",
         description="Prints the SQL that gives the exporter's database role the rights it needs, and no more.",
     )
     names = [spec.name for spec in specs]
@@ -84,14 +74,21 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
     return EXIT_OK
 
 
+def version_parser() -> argparse.ArgumentParser:
+    """The one option that needs no collector."""
+    command = argparse.ArgumentParser(prog=PROGRAM, add_help=False)
+    command.add_argument("--version", action="version", version=version_line(PROGRAM))
+    return command
+
+
 def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     """The command line; every collector has a switch of its own."""
     command = argparse.ArgumentParser(
-        prog="controlcore-exporter",
+        prog=PROGRAM,
+        parents=[version_parser()],
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes.",
         epilog="Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins.",
     )
-    command.add_argument("--version", action="version", version=version_line(command.prog))
     command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
     command.add_argument(
         "--config.check",
@@ -134,6 +131,8 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
 
 def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> tuple[str, ...]:
     """The texts that the command line asks for instead of serving."""
+    from exporter.commands import grants, metrics_reference  # noqa: PLC0415
+
     writers = (
         (options.print_metrics, metrics_reference.write),
         (options.print_settings, settings_reference),
@@ -144,7 +143,9 @@ def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> 
 
 def settings_reference(specs: tuple[CollectorSpec, ...]) -> str:
     """Every setting with form, default and meaning, as Markdown."""
-    from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs it
+    from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs these
+    from exporter.collector import CollectorSettings  # noqa: PLC0415
+    from exporter.commands.configuration import settings_type  # noqa: PLC0415
 
     return write(settings_type(specs), CollectorSettings)
 
@@ -171,36 +172,6 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
     if switches:
         values["collectors"] = switches
     return values
-
-
-def _load(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> ExporterSettings:
-    """Reads the configuration; the same call serves the start and every reload."""
-    return load_settings(specs, options.config_file, overrides(options))
-
-
-def _serve(
-    settings: ExporterSettings,
-    specs: tuple[CollectorSpec, ...],
-    options: argparse.Namespace,
-    rejected: ConfigError | None = None,
-) -> None:
-    """Runs the exporter until a signal ends it. `rejected` says why these are not the configured settings."""
-    clock = SystemClock()
-    file = None if settings.log.file is None else LogFile(settings.log.file)
-    level, form = settings.log.level, settings.log.form
-    log.configure(program="controlcore-exporter", level=level, form=form, clock=clock, file=file)
-
-    async def body(life: Lifecycle) -> None:
-        exporter = Exporter(settings, lambda: _load(specs, options), specs, clock, log.get_logger())
-        if rejected is not None:
-            exporter.reject(rejected)
-        await exporter.run(life)
-
-    try:
-        run(body)
-    finally:
-        if file is not None:
-            file.close()
 
 
 def _address(text: str) -> tuple[str, int]:

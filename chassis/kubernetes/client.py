@@ -18,7 +18,8 @@ from yarl import URL
 
 from chassis.documents import DocumentError, TooManyValuesError, parse_json
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
-from chassis.http.client import USER_AGENT, status_error, translate
+from chassis.http.call import status_error
+from chassis.http.client import USER_AGENT, translate
 from chassis.kubernetes.credentials import ApiAccess, in_cluster, opened
 from chassis.kubernetes.kubeconfig import from_kubeconfig
 

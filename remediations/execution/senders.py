@@ -16,7 +16,7 @@ from yarl import URL
 
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, ConflictError, Reason, TransientError
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from chassis.kubernetes.client import ClusterApi, JsonObject, PatchKind, WrittenObject
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.core.model.plan import CreateStep, HttpStep, PatchStep, SendOutcome, SendResult, SqlStep

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http.client import Call
+from chassis.http.call import Call
 from chassis.http.client_auth import authorization
 from remediations.core.model.alert import Alert
 from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, forget_expressions, quote

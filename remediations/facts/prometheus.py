@@ -15,7 +15,8 @@ from typing import Any
 
 from chassis.clock import Clock
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http.client import Call, HttpClient
+from chassis.http.call import Call
+from chassis.http.client import HttpClient
 from chassis.http.client_auth import authorization
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from chassis.errors import BackendError, Reason
-from chassis.http.client import Call
+from chassis.http.call import Call
 from remediations.core.model.alert import Alert
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import ConnectionBudget, CustomGuard

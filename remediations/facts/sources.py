@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from remediations.core.model.alert import Alert
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard

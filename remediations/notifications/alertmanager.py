@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from chassis.clock import Clock
 from chassis.errors import BackendError
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from chassis.http.client_auth import authorization
 from chassis.log import get_logger
 from remediations.metrics import Announcement, Telemetry

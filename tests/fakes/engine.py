@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis.errors import Reason, TransientError
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from remediations.core.model.alert import Alert, Delivery, Match, Target
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.model.remediation import CLOSED, Record, Remediation

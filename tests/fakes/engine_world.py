@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from remediations.core.model.alert import Target
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.policy import Policy

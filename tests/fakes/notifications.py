@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chassis.errors import BackendError
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from remediations.core.model.remediation import Record, State
 from remediations.core.policies.policy import Policy
 from remediations.notifications.timeline import Timeline, make_timeline

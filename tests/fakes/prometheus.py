@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from chassis.clock import Clock
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard
 from remediations.core.policies.policy import Query

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from chassis.errors import PermanentError, Reason
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from exporter.exposition.text_format import Renderer
 from exporter.metrics import Family
 from exporter.settings import ExporterSettings

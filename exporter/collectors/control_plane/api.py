@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http.client import Call
+from chassis.http.call import Call
 from chassis.net.sockets import can_connect
 from exporter.collector import NotConfiguredError, Result, collector
 from exporter.collectors.control_plane.api_gate import GateSettings, alone, ask, is_harmless
@@ -26,7 +26,7 @@ from exporter.settings import Scope, place_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chassis.http.client import Response
+    from chassis.http.call import Response
     from exporter.sources.sources import Sources
 
 COMPONENT = "api"

@@ -20,7 +20,7 @@ from chassis.errors import BackendError, Reason
 from exporter.collector import CollectorSettings
 
 if TYPE_CHECKING:
-    from chassis.http.client import Call, Response
+    from chassis.http.call import Call, Response
     from exporter.sources.sources import Sources
 
 ANSWERING = "SELECT 1 AS answering"

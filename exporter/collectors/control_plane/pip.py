@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http.client import Call
+from chassis.http.call import Call
 from exporter.collector import NotConfiguredError, Result, collector
 from exporter.collectors.control_plane.api_gate import GateSettings, ask, passing
 from exporter.collectors.control_plane.pip_rows import (

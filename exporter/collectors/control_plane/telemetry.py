@@ -15,7 +15,7 @@ from pydantic import Field
 
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
-from chassis.http.client import Call
+from chassis.http.call import Call
 from exporter.collector import NotConfiguredError, Result, collector
 from exporter.collectors.control_plane.api_gate import GateSettings, ask, passing
 from exporter.items import Loss, note, past_of

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason, TransientError
-from chassis.http.client import Call
+from chassis.http.call import Call
 from chassis.kubernetes.objects import is_ending
 from chassis.kubernetes.paths import pods_path
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
@@ -27,7 +27,7 @@ from exporter.settings import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from chassis.http.client import Response
+    from chassis.http.call import Response
     from exporter.settings import BouncerTarget
     from exporter.sources.sources import Sources
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from chassis.config import Section
 from chassis.errors import BackendError
-from chassis.http.client import Response
+from chassis.http.call import Response
 
 ENGINE_FAILED = "OPA evaluation failed"
 UNDEFINED = "No policy result (undefined)"

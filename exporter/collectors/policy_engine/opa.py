@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError
-from chassis.http.client import Call
+from chassis.http.call import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.policy_engine.opa_page import BOUNDS, CODE_CLASSES, OpaPage, read_page
 from exporter.items import past_of
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from chassis.clock import Clock
-    from chassis.http.client import HttpClient, Response
+    from chassis.http.call import Response
+    from chassis.http.client import HttpClient
     from exporter.sources.sources import Sources
 
 BOUNCER_LABEL = ("bouncer",)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from chassis.config import Section, read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason
-from chassis.http.client import Call
+from chassis.http.call import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.metrics import Metric
 from exporter.settings import BaseUrl, Scope
@@ -23,7 +23,8 @@ from exporter.settings import BaseUrl, Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from chassis.http.client import HttpClient, Response
+    from chassis.http.call import Response
+    from chassis.http.client import HttpClient
     from exporter.metrics import Family
     from exporter.sources.sources import Sources
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError, Reason, TransientError
-from chassis.http.client import Call
+from chassis.http.call import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.policy_engine.canary_answers import (
     Calibration,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http.client import Call
+from chassis.http.call import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.policy_engine.parity import BY_ID, BY_NAME, EnginePolicy, Naming, Parity, choose, compare
 from exporter.collectors.product_tables.policy_states import states_of
@@ -22,7 +22,7 @@ from exporter.settings import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.http.client import Response
+    from chassis.http.call import Response
     from chassis.postgres.session import PostgresSession
     from exporter.settings import BouncerTarget
     from exporter.sources.sources import Sources

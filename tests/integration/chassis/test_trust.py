@@ -19,7 +19,8 @@ import yaml
 from aiohttp import web
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http.client import Call, HttpClient
+from chassis.http.call import Call
+from chassis.http.client import HttpClient
 from chassis.http.server import serving
 from chassis.kubernetes.client import KubernetesClient
 from chassis.kubernetes.credentials import PLUG_IN_SECONDS, TOKEN_SECONDS, ApiAccess, in_cluster, opened

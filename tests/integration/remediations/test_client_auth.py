@@ -12,7 +12,8 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.errors import BackendError, Reason
-from chassis.http.client import Call, HttpClient
+from chassis.http.call import Call
+from chassis.http.client import HttpClient
 from chassis.http.client_auth import BasicAuthSettings
 from remediations.facts.alertmanager import Alertmanager
 from remediations.facts.prometheus import PrometheusClient

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collectors import discover
 from exporter.collectors.policy_engine.bouncer_caches import is_running
 from exporter.collectors.policy_engine.policy_parity import read_module_ids

@@ -122,3 +122,20 @@ def test_sidecar_that_has_collected_has_imported_no_driver() -> None:
         modules = set(sidecar.communicate()[0].split())
     assert "exporter.collectors.control_plane.api" in modules
     assert modules & DRIVERS == set()
+
+
+@pytest.mark.parametrize(
+    ("argument", "heavy"),
+    [
+        ("--version", {"pydantic", "asyncio", "yaml", "structlog", "aiohttp", "exporter.collectors"}),
+        ("--help", {"aiohttp", "bcrypt", "exporter.commands.serve", *DRIVERS}),
+        ("--print-metrics", {"aiohttp", "bcrypt", "exporter.commands.serve", *DRIVERS}),
+    ],
+)
+def test_option_that_prints_imports_only_what_it_needs(argument: str, heavy: set[str]) -> None:
+    code = (
+        "import sys\nfrom exporter.__main__ import main\n"
+        f"try:\n    main([{argument!r}])\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert heavy & set(done.stdout.splitlines()[-1].split()) == set()

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.errors import BackendError, Reason
-from chassis.http.client import Response
+from chassis.http.call import Response
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.session import PostgresSession
 from exporter.collection.schedule import reason_of

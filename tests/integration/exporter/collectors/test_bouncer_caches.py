@@ -4,7 +4,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chassis.http.client import Call, HttpClient
+from chassis.http.call import Call
+from chassis.http.client import HttpClient
 from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, samples, value

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http.client import MAX_BODY_BYTES, USER_AGENT, Call, HttpClient, Response, status_error
+from chassis.http.call import MAX_BODY_BYTES, Call, Response, status_error
+from chassis.http.client import USER_AGENT, HttpClient
 from chassis.http.server import serving
 from tools.slowness import scaled
 

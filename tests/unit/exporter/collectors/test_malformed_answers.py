@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collection.schedule import reason_of
 from exporter.collectors import discover
 from exporter.results.limits import Budget, admit

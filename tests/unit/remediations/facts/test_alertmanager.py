@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http.client import Call, status_error
+from chassis.http.call import Call, status_error
 from remediations.facts.alertmanager import Alertmanager, Take
 from remediations.settings import AlertmanagerSettings
 from tests.fakes.decisions import LABELS, an_alert

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import ConfigError, Reason, TransientError
-from chassis.http.client import Call, Response
+from chassis.http.call import Call, Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.control_plane.api import ApiCollector, ApiCollectorSettings
 from exporter.collectors.control_plane.api_gate import ANSWERING

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.control_plane.api_gate import ANSWERING
 from exporter.collectors.control_plane.pip import PipCollector, PipSettings

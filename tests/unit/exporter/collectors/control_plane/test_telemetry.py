@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.control_plane.api_gate import ANSWERING
 from exporter.collectors.control_plane.telemetry import TelemetryCollector, TelemetrySettings, read_moment

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.policy_engine.bouncer_caches import BouncerCachesCollector, BouncerCachesSettings, read_sizes
 from exporter.items import Loss, counting

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collectors.policy_engine.canary_answers import (
     CanaryAnswer,
     CanaryFinding,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chassis.errors import Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.policy_engine.opa import OpaCollector, OpaSettings
 from exporter.items import Loss, counting

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.policy_engine.opal import OpalCollector, OpalSettings
 from tests.fakes.sources import FakeHttp, expose, golden, make_sources, samples, value

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
-from chassis.http.client import Response
+from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module_ids
 from exporter.settings import BouncerTarget, ExporterSettings
