@@ -39,15 +39,13 @@ B = TypeVar("B", bound="Section")
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors, and a field's docstring says what it means."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Settings(BaseSettings):
     """A program's whole configuration; subclass it with `model_config = settings_config("PREFIX_")`."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, env_nested_delimiter=NESTED
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter=NESTED)
 
     @classmethod
     def settings_customise_sources(
@@ -65,9 +63,7 @@ class Settings(BaseSettings):
 
 def settings_config(prefix: str) -> SettingsConfigDict:
     """The model_config of a Settings class whose environment variables begin with `prefix`."""
-    return SettingsConfigDict(
-        env_prefix=prefix, frozen=True, extra="forbid", use_attribute_docstrings=True, env_nested_delimiter=NESTED
-    )
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="forbid", env_nested_delimiter=NESTED)
 
 
 def load(

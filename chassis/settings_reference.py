@@ -6,10 +6,14 @@ described where it appears first; the other places link to it.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -48,7 +52,8 @@ def _section(page: _SettingsPage, kind: type[BaseModel], path: str, note: str) -
         if page.common is not None and name in page.common.model_fields and issubclass(kind, page.common):
             continue
         if model is None or model in page.places:
-            own.append(_row(page, f"{path}{name}", item, model))
+            text = meanings_of(kind).get(name) or (model.__doc__ if model is not None else None)
+            own.append(_row(page, f"{path}{name}", item, (model, text)))
         elif page.common is not None and issubclass(model, page.common):
             families.append((f"{path}{name}", model))
         else:
@@ -69,7 +74,8 @@ def _section(page: _SettingsPage, kind: type[BaseModel], path: str, note: str) -
 def _families(page: _SettingsPage, families: list[tuple[str, type[BaseModel]]]) -> None:
     """The settings that all of these sections have, in one table; then what each has beyond them."""
     common = page.common.model_fields if page.common is not None else {}
-    page.parts += [f"- `{name}`: {_sentences(item.description)}" for name, item in common.items()]
+    if page.common is not None:
+        page.parts += [f"- `{name}`: {_sentences(meanings_of(page.common).get(name))}" for name in common]
     rows = [
         "| " + " | ".join((f"`{place}`", *(_default(model.model_fields[name]) for name in common))) + " |"
         for place, model in families
@@ -82,12 +88,34 @@ def _families(page: _SettingsPage, families: list[tuple[str, type[BaseModel]]]) 
             _section(page, model, f"{place}.", "")
 
 
-def _row(page: _SettingsPage, path: str, item: FieldInfo, model: type[BaseModel] | None) -> str:
-    """One setting as a row of a table."""
-    text = _sentences(item.description or (model.__doc__ if model is not None else None))
+def _row(page: _SettingsPage, path: str, item: FieldInfo, meaning: tuple[type[BaseModel] | None, str | None]) -> str:
+    """One setting as a row of a table; `meaning` is the section that it is, if any, and its text."""
+    model, text = meaning
     link = f"as [`{page.places[model]}`](#{anchor(page.places[model])})" if model is not None else None
-    cells = (f"`{path}`", link or form_of(item), _default(item), text)
+    cells = (f"`{path}`", link or form_of(item), _default(item), _sentences(text))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+@cache
+def meanings_of(kind: type[BaseModel]) -> dict[str, str]:
+    """The docstring below each field, by the field's name; a subclass' own wins.
+
+    Read here from the source, and not by pydantic's `use_attribute_docstrings`: that reads the source of every section
+    at each start of the program, which prints none of them.
+    """
+    texts: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        if not issubclass(each, BaseModel):
+            continue
+        try:
+            (tree,) = ast.parse(inspect.getsource(each)).body
+        except OSError:  # made by create_model, which writes no source
+            continue
+        for declared, below in pairwise(getattr(tree, "body", ())):
+            match declared, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    texts[name] = text
+    return texts
 
 
 def anchor(title: str) -> str:
