@@ -205,3 +205,13 @@ async def a_world(path: Path, *policies: Policy) -> AsyncIterator[World]:
 async def is_all_closed(journal: Journal) -> bool:
     """Whether every remediation has come to an end."""
     return all(item.state in CLOSED for item in await journal.listing())
+
+
+def raising(error: Exception, *verbs: str) -> Callable[[str, str], None]:
+    """A hook for the fake API that fails at these verbs."""
+
+    def hook(verb: str, _path: str) -> None:
+        if verb in verbs:
+            raise error
+
+    return hook

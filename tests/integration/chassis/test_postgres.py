@@ -6,8 +6,7 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,29 +21,16 @@ from tests.integration.chassis.deadlines import (
     failure_of,
     frozen,
 )
+from tests.integration.chassis.sessions import first_value, postgres_session
 from tools.servers.postgres import PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
-
-
-@asynccontextmanager
-async def session(address: PostgresAddress) -> AsyncIterator[PostgresSession]:
-    opened = PostgresSession(address)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-async def first_value(asked: PostgresSession, sql: str, timeout_seconds: float = GENEROUS_SECONDS) -> Any:
-    rows: Sequence[Any] = await asked.fetch(sql, timeout_seconds=timeout_seconds)
-    return rows[0][0]
+    from collections.abc import Awaitable
 
 
 async def test_connection_is_kept_and_read_only_with_its_limits(database: str) -> None:
     address = dataclasses.replace(PostgresAddress.parse(database), application_name="tester")
-    async with session(address) as asked:
+    async with postgres_session(address) as asked:
         pid = await first_value(asked, "SELECT pg_backend_pid()")
         (row,) = await asked.fetch(
             "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
@@ -59,13 +45,13 @@ async def test_connection_is_kept_and_read_only_with_its_limits(database: str) -
 
 
 async def test_concurrent_calls_share_one_connection(database: str) -> None:
-    async with session(PostgresAddress.parse(database)) as asked, asyncio.TaskGroup() as group:
+    async with postgres_session(database) as asked, asyncio.TaskGroup() as group:
         tasks = [group.create_task(first_value(asked, "SELECT pg_backend_pid()")) for _ in range(8)]
     assert len({task.result() for task in tasks}) == 1
 
 
 async def test_lost_connection_is_opened_again(database: str, postgres_server: PostgresServer) -> None:
-    async with session(PostgresAddress.parse(database)) as asked:
+    async with postgres_session(database) as asked:
         pid = await first_value(asked, "SELECT pg_backend_pid()")
         killer = asyncio.to_thread(postgres_server.run_sql, f"SELECT pg_terminate_backend({pid})")
         running = asked.fetch("SELECT pg_sleep(30)", timeout_seconds=GENEROUS_SECONDS)
@@ -81,7 +67,7 @@ async def test_frozen_server_costs_the_deadline_and_works_after_thaw(
 ) -> None:
     """Freezes the postmaster and every backend: the kept connection hangs, and so does a new one."""
     address = PostgresAddress.parse(database)
-    async with session(address) as asked:
+    async with postgres_session(address) as asked:
         await first_value(asked, "SELECT 1")
         with frozen(postgres_server):
             await assert_in_time(lambda: asked.fetch("SELECT 1", timeout_seconds=DEADLINE_SECONDS))
@@ -91,7 +77,7 @@ async def test_frozen_server_costs_the_deadline_and_works_after_thaw(
 
 
 async def test_deadline_includes_waiting_for_the_connection(database: str, postgres_server: PostgresServer) -> None:
-    async with session(PostgresAddress.parse(database)) as asked:
+    async with postgres_session(database) as asked:
         with frozen(postgres_server):
             started = time.monotonic()
             async with asyncio.TaskGroup() as group:
@@ -142,20 +128,20 @@ async def _outcome(call: Awaitable[object]) -> Reason | None:
 
 
 async def test_slow_query_costs_the_deadline_and_the_next_one_works(database: str) -> None:
-    async with session(PostgresAddress.parse(database)) as asked:
+    async with postgres_session(database) as asked:
         await assert_in_time(lambda: asked.fetch("SELECT pg_sleep(30)", timeout_seconds=DEADLINE_SECONDS))
         assert await first_value(asked, "SELECT 1") == 1
 
 
 async def test_query_is_ended_by_the_server_when_nobody_waits_any_more(database: str) -> None:
     address = dataclasses.replace(PostgresAddress.parse(database), statement_timeout_seconds=0.2)
-    async with session(address) as asked:
+    async with postgres_session(address) as asked:
         error = await failure_of(asked.fetch("SELECT pg_sleep(30)", timeout_seconds=GENEROUS_SECONDS))
     assert (error.reason, "57014" in str(error)) == (Reason.TIMEOUT, True)
 
 
 async def test_cancelled_call_leaves_a_session_that_works(database: str) -> None:
-    async with session(PostgresAddress.parse(database)) as asked:
+    async with postgres_session(database) as asked:
         await first_value(asked, "SELECT 1")
         task = asyncio.create_task(first_value(asked, "SELECT pg_sleep(30)"))
         await asyncio.sleep(0.05)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,15 +13,16 @@ from structlog.testing import capture_logs
 from chassis.errors import BackendError, Reason
 from chassis.postgres import connection
 from chassis.postgres.address import PostgresAddress
-from chassis.postgres.session import PostgresSession, probe
+from chassis.postgres.session import probe
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS, failure_of
+from tests.integration.chassis.sessions import first_value, postgres_session
 from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 from tools.servers.pgbouncer import PgBouncerServer
 from tools.servers.postgres import ACCOUNT, PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 STARTED = "SELECT pg_postmaster_start_time()::text"
@@ -32,19 +33,6 @@ def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests learned of a port is not true of the server that gets it next."""
     monkeypatch.setattr(connection, "_pooled", set())
     monkeypatch.setattr(connection, "_plain", set())
-
-
-@asynccontextmanager
-async def session(address: PostgresAddress | str, **options: float) -> AsyncIterator[PostgresSession]:
-    opened = PostgresSession(PostgresAddress.parse(address) if isinstance(address, str) else address, **options)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-async def first_value(asked: PostgresSession, sql: str, *arguments: object) -> Any:
-    return (await asked.fetch(sql, *arguments, timeout_seconds=GENEROUS_SECONDS))[0][0]
 
 
 @pytest.fixture(params=["session", "transaction"])
@@ -61,7 +49,7 @@ async def test_database_behind_a_pooler_is_up_and_the_session_harmless(database:
     """X3: PgBouncer refuses our startup parameters; the same limits hold in each query's own transaction."""
     address = PostgresAddress.parse(pooler.dsn(name_of(database)))
     assert await probe(address, GENEROUS_SECONDS) > 0
-    async with session(address) as asked:
+    async with postgres_session(address) as asked:
         limits = "SELECT current_setting('statement_timeout') || current_setting('lock_timeout') || $1::text"
         assert await first_value(asked, limits, "x") == "5s1sx"
         assert await first_value(asked, "SELECT current_setting('transaction_read_only')") == "on"
@@ -77,7 +65,7 @@ async def test_nothing_of_ours_stays_on_a_connection_that_the_product_gets_next(
     import asyncpg  # noqa: PLC0415 - the product, which is another client of the pooler
 
     url = pooler.dsn(name_of(database))
-    async with session(url) as asked:
+    async with postgres_session(url) as asked:
         for sql in ("SELECT 1", "SELECT 1/0", "SELECT pg_sleep(0.01)"):
             with suppress(BackendError):
                 await asked.fetch(sql, timeout_seconds=GENEROUS_SECONDS)
@@ -93,7 +81,7 @@ async def test_nothing_of_ours_stays_on_a_connection_that_the_product_gets_next(
 async def test_many_queries_survive_changing_server_connections(database: str, pooler: PgBouncerServer) -> None:
     """X3: in transaction mode nothing prepared may be needed by the next message."""
     url = pooler.dsn(name_of(database))
-    async with session(url) as one, session(url) as two, asyncio.TaskGroup() as group:
+    async with postgres_session(url) as one, postgres_session(url) as two, asyncio.TaskGroup() as group:
         for number in range(20):
             for asked in (one, two):
                 group.create_task(first_value(asked, "SELECT $1::int", number))
@@ -104,7 +92,7 @@ async def test_pooler_that_swallows_the_settings_is_noticed(database: str, postg
     ours = "default_transaction_read_only,statement_timeout,lock_timeout,idle_in_transaction_session_timeout"
     target = (postgres_server.host, postgres_server.port)
     with PgBouncerServer(target, "transaction", {"ignore_startup_parameters": ours}) as server:
-        async with session(server.dsn(name_of(database))) as asked:
+        async with postgres_session(server.dsn(name_of(database))) as asked:
             assert await first_value(asked, "SELECT current_setting('statement_timeout')") == "5s"
             write = await failure_of(asked.fetch("CREATE TABLE t ()", timeout_seconds=GENEROUS_SECONDS))
             assert write.reason is Reason.PERMISSION
@@ -116,7 +104,7 @@ async def test_full_pooler_is_exhausted(database: str, postgres_server: Postgres
     with PgBouncerServer(target, "session", {"max_client_conn": "1"}) as server:
         # Without TLS: an upgrade that is rejected connects a second time, and the pooler may still count the first.
         address = PostgresAddress.parse(f"{server.dsn(name_of(database))}?sslmode=disable")
-        async with session(address) as asked:
+        async with postgres_session(address) as asked:
             await first_value(asked, "SELECT 1")
             assert (await failure_of(probe(address, GENEROUS_SECONDS))).reason is Reason.EXHAUSTED
 
@@ -135,7 +123,7 @@ async def test_search_path_of_the_url_is_honoured(
     await asyncio.to_thread(postgres_server.run_sql, statements, name)
     query = "?options=-csearch_path%3Dprod%2Cpublic"
     with PgBouncerServer((postgres_server.host, postgres_server.port), "transaction") as pooler:
-        async with session((pooler.dsn(name) if is_pooled else database) + query) as asked:
+        async with postgres_session((pooler.dsn(name) if is_pooled else database) + query) as asked:
             assert await first_value(asked, "SELECT place FROM t") == "prod"
 
 
@@ -148,7 +136,7 @@ async def test_kept_connection_follows_the_name_as_soon_as_the_canary_met_anothe
             address = PostgresAddress.parse(
                 postgres_server.dsn().replace(f":{postgres_server.port}/", f":{name.port}/")
             )
-            async with session(address) as asked:
+            async with postgres_session(address) as asked:
                 before = await first_value(asked, STARTED)
                 await asked.probe(address, GENEROUS_SECONDS)
                 assert (await first_value(asked, STARTED), asked.server_changes) == (before, 0)
@@ -167,7 +155,7 @@ async def test_old_connection_is_left_although_nothing_is_wrong_with_it(
     database: str, postgres_server: PostgresServer
 ) -> None:
     """X2: no canary has to run for this."""
-    async with session(database, max_age_seconds=0.2) as asked:
+    async with postgres_session(database, max_age_seconds=0.2) as asked:
         first = await first_value(asked, "SELECT pg_backend_pid()")
         async with asyncio.timeout(GENEROUS_SECONDS):
             while await first_value(asked, "SELECT pg_backend_pid()") == first:
@@ -182,7 +170,7 @@ async def test_full_server_leaves_the_old_connection_in_use(postgres_server: Pos
     """X2: with all connections used up, the kept one is what ends idle sessions."""
     postgres_server.create_user("lonely", options="LOGIN CONNECTION LIMIT 1")
     try:
-        async with session(postgres_server.dsn(user="lonely"), max_age_seconds=0) as asked:
+        async with postgres_session(postgres_server.dsn(user="lonely"), max_age_seconds=0) as asked:
             pids = [await first_value(asked, "SELECT pg_backend_pid()") for _ in range(3)]
         assert len(set(pids)) == 1
     finally:
@@ -206,7 +194,7 @@ async def test_environment_and_home_of_libpq_are_never_looked_at(database: str, 
     with pytest.MonkeyPatch.context() as environment:  # ends before psql drops the database
         for name, value in values.items():
             environment.setenv(name, value)
-        async with session(database) as asked:
+        async with postgres_session(database) as asked:
             assert await first_value(asked, "SELECT current_setting('x.y', true)") is None
 
 
@@ -284,6 +272,6 @@ async def test_preferred_tls_falls_back_where_only_clear_text_is_let_in_and_the_
                 async with asyncio.timeout(GENEROUS_SECONDS):
                     while await outcome(address) is not None:
                         pass
-                async with session(address) as asked:
+                async with postgres_session(address) as asked:
                     sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
                     assert await first_value(asked, sql) is is_tls

@@ -6,8 +6,7 @@ import asyncio
 import dataclasses
 import shutil
 import uuid
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,26 +17,13 @@ from tests.integration.chassis.deadlines import (
     GENEROUS_SECONDS,
     failure_of,
 )
+from tests.integration.chassis.sessions import first_value, postgres_session
 from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.postgres import ACCOUNT, PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
-
-
-@asynccontextmanager
-async def session(address: PostgresAddress) -> AsyncIterator[PostgresSession]:
-    opened = PostgresSession(address)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-async def first_value(asked: PostgresSession, sql: str, timeout_seconds: float = GENEROUS_SECONDS) -> Any:
-    rows: Sequence[Any] = await asked.fetch(sql, timeout_seconds=timeout_seconds)
-    return rows[0][0]
 
 
 async def test_connection_without_tls_when_told_so(database: str) -> None:
@@ -88,7 +74,7 @@ async def test_unknown_database_is_missing(postgres_server: PostgresServer) -> N
 async def test_session_role_acts_and_needs_membership(postgres_server: PostgresServer, role: str) -> None:
     postgres_server.create_user(role)
     address = PostgresAddress.parse(postgres_server.dsn())
-    async with session(dataclasses.replace(address, session_role=role)) as asked:
+    async with postgres_session(dataclasses.replace(address, session_role=role)) as asked:
         assert await first_value(asked, "SELECT current_user::text") == role
         denied = asked.fetch("SELECT pg_read_file('PG_VERSION')", timeout_seconds=GENEROUS_SECONDS)
         assert (await failure_of(denied)).reason is Reason.PERMISSION
@@ -100,7 +86,7 @@ async def test_session_role_acts_and_needs_membership(postgres_server: PostgresS
 
 
 async def test_unknown_table_is_missing(database: str) -> None:
-    async with session(PostgresAddress.parse(database)) as asked:
+    async with postgres_session(database) as asked:
         error = await failure_of(asked.fetch("SELECT * FROM nowhere", timeout_seconds=GENEROUS_SECONDS))
     assert error.reason is Reason.MISSING
 
@@ -108,7 +94,7 @@ async def test_unknown_table_is_missing(database: str) -> None:
 async def test_role_that_used_up_its_connections_is_exhausted(postgres_server: PostgresServer, role: str) -> None:
     postgres_server.create_user(role, options="LOGIN CONNECTION LIMIT 1")
     address = PostgresAddress.parse(postgres_server.dsn(user=role))
-    async with session(address) as asked:
+    async with postgres_session(address) as asked:
         await first_value(asked, "SELECT 1")
         assert await reason_of_probe(address) == (TransientError, Reason.EXHAUSTED)
 
@@ -176,7 +162,7 @@ async def test_tls_is_verified_as_asked(tmp_path: Path) -> None:
     stranger = make_serving_pair(tmp_path, "stranger").certificate_path
     with TlsServer() as server:
         for query in ("", "?sslmode=require", f"?sslmode=verify-full&sslrootcert={server.authority}"):
-            async with session(PostgresAddress.parse(server.dsn() + query)) as asked:
+            async with postgres_session(server.dsn() + query) as asked:
                 is_tls = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
                 assert await first_value(asked, is_tls) is True
         for query in (f"verify-full&sslrootcert={stranger}", f"require&sslrootcert={stranger}", "verify-ca"):

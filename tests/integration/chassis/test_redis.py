@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
-from chassis.errors import BackendError, Reason, TransientError
+from chassis.errors import Reason, TransientError
 from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession, probe
 from tests.integration.chassis.deadlines import (
@@ -20,30 +18,14 @@ from tests.integration.chassis.deadlines import (
     failure_of,
     frozen,
 )
+from tests.integration.chassis.sessions import reason_of_redis_probe, redis_session
 from tools.servers.redis import RedisServer
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 PASSWORD = "right"
 
 
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[RedisSession]:
-    opened = RedisSession(RedisAddress.parse(url))
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-async def reason_of_probe(url: str) -> tuple[type[BackendError], Reason]:
-    error = await failure_of(probe(RedisAddress.parse(url), GENEROUS_SECONDS))
-    return type(error), error.reason
-
-
 async def test_info_has_numbers_of_the_sections_asked_for(redis_url: str) -> None:
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         everything = await asked.info(timeout_seconds=GENEROUS_SECONDS)
         some = await asked.info("memory", "stats", timeout_seconds=GENEROUS_SECONDS)
     assert isinstance(everything["used_memory"], int)
@@ -53,7 +35,7 @@ async def test_info_has_numbers_of_the_sections_asked_for(redis_url: str) -> Non
 
 
 async def test_connection_is_kept(redis_url: str) -> None:
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         first = await asked.info("stats", timeout_seconds=GENEROUS_SECONDS)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(asked.info("stats", timeout_seconds=GENEROUS_SECONDS)) for _ in range(8)]
@@ -63,7 +45,7 @@ async def test_connection_is_kept(redis_url: str) -> None:
 
 async def test_frozen_server_costs_the_deadline_and_works_after_thaw(redis_url: str, redis_server: RedisServer) -> None:
     address = RedisAddress.parse(redis_url)
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         await asked.info(timeout_seconds=GENEROUS_SECONDS)
         with frozen(redis_server):
             await assert_in_time(lambda: asked.info(timeout_seconds=DEADLINE_SECONDS))
@@ -74,7 +56,7 @@ async def test_frozen_server_costs_the_deadline_and_works_after_thaw(redis_url: 
 
 async def test_late_answer_is_never_read_by_the_next_caller(redis_url: str, redis_server: RedisServer) -> None:
     """A call given up during the freeze is answered at the thaw; its answer must go nowhere."""
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         await asked.info("server", timeout_seconds=GENEROUS_SECONDS)
         with frozen(redis_server):
             await failure_of(asked.info("server", timeout_seconds=0.1))
@@ -115,7 +97,7 @@ async def test_close_while_connecting_leaves_nothing_open(redis_url: str, redis_
 
 
 async def test_cancelled_call_leaves_a_session_that_works(redis_url: str, redis_server: RedisServer) -> None:
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         await asked.info(timeout_seconds=GENEROUS_SECONDS)
         with frozen(redis_server):
             task = asyncio.create_task(asked.info(timeout_seconds=GENEROUS_SECONDS))
@@ -129,24 +111,24 @@ async def test_cancelled_call_leaves_a_session_that_works(redis_url: str, redis_
 @pytest.mark.timeout(30)
 async def test_server_that_went_and_came_back_is_used_again() -> None:
     with RedisServer() as server:
-        async with session(server.url) as asked:
+        async with redis_session(server.url) as asked:
             await asked.info(timeout_seconds=GENEROUS_SECONDS)
             await asyncio.to_thread(server.stop)
             error = await failure_of(asked.info(timeout_seconds=GENEROUS_SECONDS))
             assert (type(error), error.reason) == (TransientError, Reason.REFUSED)
-            assert await reason_of_probe(server.url) == (TransientError, Reason.REFUSED)
+            assert await reason_of_redis_probe(server.url) == (TransientError, Reason.REFUSED)
             await asyncio.to_thread(server.start)
             assert "redis_version" in await asked.info(timeout_seconds=GENEROUS_SECONDS)
 
 
 async def test_config_is_read_and_an_unknown_name_is_unknown(redis_url: str) -> None:
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         assert await asked.config_get("maxmemory", timeout_seconds=GENEROUS_SECONDS) == "0"
         assert await asked.config_get("no-such-parameter", timeout_seconds=GENEROUS_SECONDS) is None
 
 
 async def test_config_of_a_frozen_server_is_a_failure_not_unknown(redis_url: str, redis_server: RedisServer) -> None:
-    async with session(redis_url) as asked:
+    async with redis_session(redis_url) as asked:
         with frozen(redis_server):
             error = await failure_of(asked.config_get("maxmemory", timeout_seconds=0.2))
     assert error.reason is Reason.TIMEOUT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,22 +13,13 @@ from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession, probe
 from tests.fakes.moving_name import MovingName
 from tests.integration.chassis.deadlines import GENEROUS_SECONDS
+from tests.integration.chassis.sessions import redis_session
 from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.ports import free_port
 from tools.servers.redis import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@asynccontextmanager
-async def session(address: RedisAddress, **options: float) -> AsyncIterator[RedisSession]:
-    opened = RedisSession(address, **options)
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 async def run_id(asked: RedisSession) -> str:
@@ -47,7 +37,7 @@ async def test_kept_connection_follows_the_name_as_soon_as_the_probe_met_another
     with RedisServer() as other:
         async with MovingName.opened(redis_server.host, redis_server.port) as name:
             address = RedisAddress.parse(f"redis://127.0.0.1:{name.port}/0")
-            async with session(address) as asked:
+            async with redis_session(address) as asked:
                 before = await run_id(asked)
                 await asked.probe(address, GENEROUS_SECONDS)
                 assert (await run_id(asked), asked.server_changes) == (before, 0)
@@ -65,7 +55,7 @@ async def test_kept_connection_follows_the_name_as_soon_as_the_probe_met_another
 async def test_old_connection_is_left_although_nothing_is_wrong_with_it(redis_url: str) -> None:
     """X2: no probe has to run for this; a young one is kept."""
     address = RedisAddress.parse(redis_url)
-    async with session(address, max_age_seconds=3600) as kept, session(address, max_age_seconds=0) as fresh:
+    async with redis_session(address, max_age_seconds=3600) as kept, redis_session(address, max_age_seconds=0) as fresh:
         first = await connections(kept)
         assert await connections(kept) == first
         assert await connections(fresh) < await connections(fresh)
@@ -75,7 +65,7 @@ async def test_full_server_leaves_the_old_connection_in_use() -> None:
     """X2: at the limit of clients the kept connection is the only source of statistics."""
     with RedisServer(settings={"maxclients": "1"}) as server:
         address = RedisAddress.parse(server.url)
-        async with session(address, max_age_seconds=0) as asked:
+        async with redis_session(address, max_age_seconds=0) as asked:
             first = await connections(asked)
             assert await connections(asked) >= first
 
@@ -85,7 +75,7 @@ async def test_user_who_may_not_ask_info_is_still_answered(redis_server: RedisSe
     redis_server.call("ACL", "SETUSER", "narrow", "on", ">secret", "+ping")
     try:
         address = RedisAddress.parse(redis_server.url.replace("redis://", "redis://narrow:secret@"))
-        async with session(address) as asked:
+        async with redis_session(address) as asked:
             assert await asked.probe(address, GENEROUS_SECONDS) > 0
     finally:
         redis_server.call("ACL", "DELUSER", "narrow")

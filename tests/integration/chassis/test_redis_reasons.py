@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.errors import PermanentError, Reason, TransientError
 from chassis.redis.address import RedisAddress
 from chassis.redis.session import RedisSession, probe
 from tests.integration.chassis.deadlines import (
     GENEROUS_SECONDS,
     failure_of,
 )
+from tests.integration.chassis.sessions import reason_of_redis_probe, redis_session
 from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.servers.ports import free_port
 from tools.servers.redis import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 PASSWORD = "right"
@@ -33,23 +33,9 @@ def guarded() -> Iterator[RedisServer]:
         yield server
 
 
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[RedisSession]:
-    opened = RedisSession(RedisAddress.parse(url))
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-async def reason_of_probe(url: str) -> tuple[type[BackendError], Reason]:
-    error = await failure_of(probe(RedisAddress.parse(url), GENEROUS_SECONDS))
-    return type(error), error.reason
-
-
 @pytest.mark.parametrize("credentials", ["", ":wrong@", "nobody:right@"])
 async def test_wrong_credentials_are_auth(guarded: RedisServer, credentials: str) -> None:
-    assert await reason_of_probe(f"redis://{credentials}{guarded.host}:{guarded.port}/1") == (
+    assert await reason_of_redis_probe(f"redis://{credentials}{guarded.host}:{guarded.port}/1") == (
         PermanentError,
         Reason.AUTH,
     )
@@ -64,7 +50,7 @@ async def test_password_of_the_file_wins(guarded: RedisServer, tmp_path: Path) -
 
 async def test_password_where_none_is_wanted_is_auth(redis_server: RedisServer) -> None:
     url = f"redis://:anything@{redis_server.host}:{redis_server.port}"
-    assert await reason_of_probe(url) == (PermanentError, Reason.AUTH)
+    assert await reason_of_redis_probe(url) == (PermanentError, Reason.AUTH)
 
 
 async def test_all_connections_in_use_is_exhausted(guarded: RedisServer) -> None:
@@ -72,7 +58,7 @@ async def test_all_connections_in_use_is_exhausted(guarded: RedisServer) -> None
     try:
         for asked in sessions:
             await asked.info("server", timeout_seconds=GENEROUS_SECONDS)
-        assert await reason_of_probe(guarded.url) == (TransientError, Reason.EXHAUSTED)
+        assert await reason_of_redis_probe(guarded.url) == (TransientError, Reason.EXHAUSTED)
     finally:
         for asked in sessions:
             await asked.close()
@@ -80,16 +66,16 @@ async def test_all_connections_in_use_is_exhausted(guarded: RedisServer) -> None
 
 async def test_unknown_database_is_missing(redis_server: RedisServer) -> None:
     url = f"redis://{redis_server.host}:{redis_server.port}/99"
-    assert await reason_of_probe(url) == (PermanentError, Reason.MISSING)
+    assert await reason_of_redis_probe(url) == (PermanentError, Reason.MISSING)
 
 
 async def test_unknown_host_is_dns() -> None:
-    assert await reason_of_probe("redis://nobody.invalid") == (TransientError, Reason.DNS)
+    assert await reason_of_redis_probe("redis://nobody.invalid") == (TransientError, Reason.DNS)
 
 
 async def test_forbidden_config_is_unknown_and_forbidden_info_is_permission(redis_server: RedisServer) -> None:
     assert redis_server.call("ACL", "SETUSER", "limited", "reset", "on", ">pw", "+@all", "-config", "-info") == "+OK"
-    async with session(redis_server.url.replace("redis://", "redis://limited:pw@")) as asked:
+    async with redis_session(redis_server.url.replace("redis://", "redis://limited:pw@")) as asked:
         assert await asked.config_get("maxmemory", timeout_seconds=GENEROUS_SECONDS) is None
         error = await failure_of(asked.info(timeout_seconds=GENEROUS_SECONDS))
     assert (type(error), error.reason) == (PermanentError, Reason.PERMISSION)
@@ -99,7 +85,7 @@ async def test_forbidden_config_is_unknown_and_forbidden_info_is_permission(redi
 async def test_renamed_config_is_unknown() -> None:
     """Managed services rename the command away."""
     with RedisServer(settings={"rename-command": 'CONFIG" "'}) as server:
-        async with session(server.url) as asked:
+        async with redis_session(server.url) as asked:
             assert await asked.config_get("maxmemory", timeout_seconds=GENEROUS_SECONDS) is None
 
 
@@ -116,10 +102,10 @@ async def test_server_that_loads_its_data_is_starting(tmp_path: Path) -> None:
         server.call("SAVE")
         await asyncio.to_thread(server.kill)
         server.launch()
-        seen = await reason_of_probe(server.url)
+        seen = await reason_of_redis_probe(server.url)
         while seen == (TransientError, Reason.REFUSED):
             await asyncio.sleep(0.02)
-            seen = await reason_of_probe(server.url)
+            seen = await reason_of_redis_probe(server.url)
         assert seen == (TransientError, Reason.STARTING)
 
 
@@ -128,7 +114,7 @@ async def test_unix_socket_is_reached() -> None:
     with RedisServer(password=PASSWORD, settings={"unixsocket": "redis.sock"}) as server:
         socket = server.folder / "redis.sock"
         assert await probe(RedisAddress.parse(f"unix://:{PASSWORD}@{socket}?db=1"), GENEROUS_SECONDS) > 0
-        assert await reason_of_probe(f"unix://{socket}.none") == (TransientError, Reason.REFUSED)
+        assert await reason_of_redis_probe(f"unix://{socket}.none") == (TransientError, Reason.REFUSED)
 
 
 @pytest.mark.timeout(30)
@@ -148,7 +134,7 @@ async def test_tls_is_verified_unless_told_otherwise(tmp_path: Path) -> None:
         for query in (f"?ssl_ca_certs={pair.certificate_path}", "?ssl_cert_reqs=none"):
             assert await probe(RedisAddress.parse(url + query), GENEROUS_SECONDS) > 0
         for query in ("", f"?ssl_ca_certs={stranger}"):
-            assert await reason_of_probe(url + query) == (PermanentError, Reason.TLS)
+            assert await reason_of_redis_probe(url + query) == (PermanentError, Reason.TLS)
         missing = await failure_of(probe(RedisAddress.parse(f"{url}?ssl_ca_certs=/none.pem"), GENEROUS_SECONDS))
         assert missing.reason is Reason.TLS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.effects import EffectState, ask_effect
 from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
 from tests.fakes.decisions import facts
+from tests.fakes.progress import ProgressInMemory
 from tools.slowness import scaled
 from tools.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
 
@@ -60,24 +61,6 @@ spec:
 
 
 @dataclass
-class Memory:
-    """Progress of one remediation."""
-
-    begun: dict[int, float] = field(default_factory=dict)
-
-    def begun_at(self, index: int) -> float | None:
-        return self.begun.get(index)
-
-    async def begin(self, index: int) -> float:
-        self.begun[index] = SystemClock().now()
-        return SystemClock().now() + 30.0
-
-    async def take_back(self, index: int, why: str) -> None:
-        assert why
-        del self.begun[index]
-
-
-@dataclass
 class Bench:
     api: KubernetesClient
     reader: ActionFactReader
@@ -95,7 +78,7 @@ class Bench:
         return spec.plan(ActionInput(target, spec.defaults | parameters, facts(sights=sights, **known), "op-1"))
 
     async def write(self, plan: Plan) -> Any:
-        return await self.executor.write(plan, SystemClock().now() + 30.0, Memory())
+        return await self.executor.write(plan, SystemClock().now() + 30.0, ProgressInMemory())
 
 
 @pytest.fixture
@@ -204,7 +187,7 @@ async def test_opal_client_is_triggered_once_for_policies_and_data(product):
     spec = ACTIONS["trigger_policy_update"]
     parameters = spec.defaults | {"url": product.opal_client_url}
     plan = spec.plan(ActionInput(Target("c", "OpalClient", "opal"), parameters, facts(), "op-1"))
-    memory = Memory()
+    memory = ProgressInMemory()
     async with HttpClient.opened() as http:
         executor = Executor(None, SystemClock(), 10.0, Tools(http))
         assert (await executor.write(plan, 0.0, memory)).result is SendResult.DONE
@@ -224,7 +207,7 @@ async def test_second_bouncer_is_cleared_only_after_the_canary_of_the_first(prod
     async def ask(_query: Any) -> Fact[bool]:
         return answers[0]
 
-    memory = Memory()
+    memory = ProgressInMemory()
     async with HttpClient.opened() as http:
         executor = Executor(None, SystemClock(), 10.0, Tools(http, query=ask))
         assert (await executor.write(plan, 0.0, memory)).result is SendResult.WAITING

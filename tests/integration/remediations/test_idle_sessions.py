@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -25,24 +25,9 @@ from remediations.core.model.plan import Plan, SendResult
 from remediations.execution.executor import Executor, Tools
 from remediations.facts.kubernetes.action_facts import ActionFactReader
 from tests.fakes.decisions import facts
+from tests.fakes.progress import ProgressInMemory
 
 DATABASE = Target("control-core", "Database", "postgresql")
-
-
-@dataclass
-class Memory:
-    begun: dict[int, float] = field(default_factory=dict)
-
-    def begun_at(self, index: int) -> float | None:
-        return self.begun.get(index)
-
-    async def begin(self, index: int) -> float:
-        self.begun[index] = SystemClock().now()
-        return SystemClock().now() + 10.0
-
-    async def take_back(self, index: int, why: str) -> None:
-        assert why
-        del self.begun[index]
 
 
 @dataclass
@@ -73,7 +58,7 @@ class Bench:
 
     async def carry_out(self, plan: Plan) -> SendResult:
         executor = Executor(None, SystemClock(), 3.0, Tools(sql=self.session))
-        return (await executor.write(plan, SystemClock().now() + 10.0, Memory())).result
+        return (await executor.write(plan, SystemClock().now() + 10.0, ProgressInMemory(step_seconds=10.0))).result
 
 
 def with_user(url: str, user: str) -> str:

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 import ssl
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from pydantic import SecretStr
 
 from chassis.errors import ConfigError, PermanentError, Reason
 from chassis.postgres.address import (
@@ -19,9 +16,6 @@ from chassis.postgres.address import (
     tls_context,
 )
 from chassis.postgres.options import ADVICE, NOT_USED, WITHOUT_EFFECT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KNOWN = (*PLACES, *TLS_PARAMETERS, *SESSION_PARAMETERS)
 SECRET = "hunter2"
@@ -90,38 +84,6 @@ def test_unusable_url_names_the_setting_and_every_fault(url: str, faults: list[s
     with pytest.raises(ConfigError) as caught:
         PostgresAddress.parse(url)
     assert [str(fault) for fault in caught.value.faults] == faults
-
-
-@pytest.mark.parametrize(
-    "url", [f"mysql://u:{SECRET}@h/d", f"postgresql://u:{SECRET}@h:x/d", f"postgresql://u:{SECRET}@h/d?sslmode=x"]
-)
-def test_fault_never_repeats_the_password(url: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        PostgresAddress(SecretStr(url), setting="other.url")
-    assert SECRET not in str(caught.value)
-    assert caught.value.faults[0].path == "other.url"
-
-
-def test_rendered_address_hides_the_password() -> None:
-    address = PostgresAddress.parse(f"postgresql://u:{SECRET}@h/d")
-    values = [getattr(address, field.name) for field in dataclasses.fields(address)]
-    assert SECRET not in f"{address!r} {address} {address.target()!r} {values}"
-
-
-def test_password_file_wins_and_is_read_every_time(tmp_path: Path) -> None:
-    path = tmp_path / "password"
-    address = PostgresAddress.parse("postgresql://u:old@h/d", password_file=path)
-    for password in ("one", "two"):
-        path.write_text(f"{password}\n", encoding="utf-8")
-        assert address.read_password(address.target()) == password
-
-
-def test_unreadable_password_file_is_an_auth_failure_that_names_the_setting(tmp_path: Path) -> None:
-    """A file that is missing for a moment, while it is rotated, must not end the program."""
-    address = PostgresAddress.parse("postgresql://u@h/d", password_file=tmp_path / "none")
-    with pytest.raises(PermanentError, match=r"database\.password_file") as caught:
-        address.read_password(address.target())
-    assert caught.value.reason is Reason.AUTH
 
 
 @pytest.mark.parametrize(

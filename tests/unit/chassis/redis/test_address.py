@@ -1,15 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
-
 import pytest
 
-from chassis.errors import ConfigError, PermanentError, Reason
+from chassis.errors import ConfigError
 from chassis.redis.address import TLS_PARAMETERS, RedisAddress
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "hunter2"
 KNOWN = ", ".join(sorted((*TLS_PARAMETERS, "db", "password", "username")))
@@ -69,34 +63,6 @@ def test_unusable_url_names_the_setting_and_every_fault(url: str, faults: list[s
     with pytest.raises(ConfigError) as caught:
         RedisAddress.parse(url)
     assert [str(fault) for fault in caught.value.faults] == faults
-
-
-@pytest.mark.parametrize("url", [f"http://u:{SECRET}@h", f"redis://:{SECRET}@h:x", f"redis://:{SECRET}@h/x"])
-def test_fault_never_repeats_the_password(url: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        RedisAddress.parse(url)
-    assert SECRET not in str(caught.value)
-
-
-def test_rendered_address_hides_the_password() -> None:
-    address = RedisAddress.parse(f"redis://:{SECRET}@h")
-    values = [getattr(address, field.name) for field in dataclasses.fields(address)]
-    assert SECRET not in f"{address!r} {address} {address.target()!r} {values}"
-
-
-def test_password_file_wins_and_is_read_every_time(tmp_path: Path) -> None:
-    path = tmp_path / "password"
-    address = RedisAddress.parse("redis://:old@h", password_file=path)
-    for password in ("one", "two"):
-        path.write_text(f"{password}\n", encoding="utf-8")
-        assert address.read_password(address.target()) == password
-
-
-def test_unreadable_password_file_is_an_auth_failure_that_names_the_setting(tmp_path: Path) -> None:
-    address = RedisAddress.parse("redis://h", password_file=tmp_path / "none")
-    with pytest.raises(PermanentError, match=r"redis\.password_file") as caught:
-        address.read_password(address.target())
-    assert caught.value.reason is Reason.AUTH
 
 
 @pytest.mark.parametrize("user", ["", "api"])

@@ -6,7 +6,6 @@ import asyncio
 import io
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import structlog
@@ -18,22 +17,8 @@ from remediations.core.model.facts import Pause
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.remediation import State
 from tests.fakes.decisions import NOW, SAM
-from tests.fakes.engine import World, a_world
+from tests.fakes.engine import World
 from tests.fakes.kubernetes import DEPLOYMENT
-
-
-@pytest.fixture
-async def world(tmp_path):
-    async with a_world(tmp_path) as made:
-        yield made
-
-
-def raising(error: Exception, *verbs: str) -> Any:
-    def hook(verb: str, _path: str) -> None:
-        if verb in verbs:
-            raise error
-
-    return hook
 
 
 async def test_fault_is_repaired_once_and_proven(world: World):

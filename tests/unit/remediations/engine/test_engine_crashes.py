@@ -10,12 +10,6 @@ from remediations.core.model.remediation import State
 from tests.fakes.engine import LEASE_SECONDS, Fuse, Killed, World, a_world, is_all_closed
 
 
-@pytest.fixture
-async def world(tmp_path):
-    async with a_world(tmp_path) as made:
-        yield made
-
-
 async def passed_points(tmp_path: Any) -> list[str]:
     """Every point at which the process can die in a whole remediation."""
     async with a_world(tmp_path) as world:

@@ -5,30 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from dataclasses import replace
-from typing import Any
-
-import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.core.model.alert import Delivery, Match, Mode, Target
 from remediations.core.model.remediation import State
 from tests.fakes.decisions import API, LABELS, NOW, an_alert, restart_policy, scale_policy
-from tests.fakes.engine import World, a_world
+from tests.fakes.engine import World, a_world, raising
 from tests.fakes.kubernetes import AUTOSCALER, DEPLOYMENT
-
-
-@pytest.fixture
-async def world(tmp_path):
-    async with a_world(tmp_path) as made:
-        yield made
-
-
-def raising(error: Exception, *verbs: str) -> Any:
-    def hook(verb: str, _path: str) -> None:
-        if verb in verbs:
-            raise error
-
-    return hook
 
 
 async def test_intent_is_durable_before_the_write(world: World):
