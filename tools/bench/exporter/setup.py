@@ -23,7 +23,7 @@ from tools.standin.stores import Stores, opened_stores
 READY_SECONDS = 60.0
 SETTLED_SECONDS = 0.3
 """A page follows the last collection within 50 ms."""
-POLICY = ROOT / "tools" / "standin" / "policy.rego"
+POLICY = ROOT / "tools" / "standin" / "policy" / "policy.rego"
 
 
 @dataclass(frozen=True, slots=True)
