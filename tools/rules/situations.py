@@ -75,6 +75,8 @@ class Case:
     phases: list[Phase]
     checks: list[tuple[float, str, float]] = field(default_factory=list)
     """When, which question, which answer."""
+    looks: list[tuple[float, str]] = field(default_factory=list)
+    """When to look at which alert: promtool prints what it finds, because nothing is expected."""
 
     def document(self) -> dict[str, Any]:
         """The case as promtool reads it."""
@@ -87,6 +89,9 @@ class Case:
             "promql_expr_test": [
                 {"expr": expr, "eval_time": f"{at:g}s", "exp_samples": [{"labels": "{}", "value": value}]}
                 for at, expr, value in self.checks
+            ],
+            "alert_rule_test": [
+                {"eval_time": f"{at:g}s", "alertname": name, "exp_alerts": []} for at, name in self.looks
             ],
         }
 
@@ -161,6 +166,15 @@ def cases_of(path: Path) -> list[Case]:
         if rule.outcome["failed"] == STALE:
             found.append(_failed(rule))
     return found
+
+
+def standing(rule: Rule) -> Case:
+    """The fault stays, and the alert is looked at all the time: some rules get used to it."""
+    lead, healthy = _lead(rule), _page(rule, None)
+    tail = min(LEAD_MAX_SECONDS, window_seconds(rule.expr)) + rule.for_seconds + 2 * AFTERWARDS_SECONDS
+    phases = [Phase(lead, healthy), Phase(tail, {**healthy, **rule.fault})]
+    looks = [(lead + step * STEP, rule.name) for step in range(0, int(tail / STEP), 4)]
+    return Case(rule.name, {rule.file}, phases, looks=looks)
 
 
 def fresh() -> Case:

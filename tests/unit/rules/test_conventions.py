@@ -151,6 +151,16 @@ def test_own_alerts_say_what_where_and_what_is_done(rule: dict[str, Any]) -> Non
     assert rule["labels"]["severity"] in SEVERITIES
 
 
+@pytest.mark.parametrize("rule", OWN)
+def test_annotations_say_the_measured_value(rule: dict[str, Any]) -> None:
+    """Where the alert compares with 0 or 1 (`x == 0`), or asks whether a series is there, the value says nothing."""
+    first = re.search(r"(==|!=|<=|>=|<|>)\s*(\S+)", re.sub(r"\{[^}]*\}", "", rule["expr"]))
+    is_measured = first is not None and first[1] != "=="
+    texts = rule["annotations"]["summary"] + rule["annotations"]["description"]
+    assert "$value" in texts or not is_measured
+    assert "{{ $value }}" not in texts, "a bare number has no unit: humanize, humanizePercentage, humanizeDuration"
+
+
 def _table(heading: str) -> dict[str, str]:
     """First and second cell of each row below that heading of the runbooks' page."""
     page = (RUNBOOKS / "README.md").read_text(encoding="utf-8").partition(f"| {heading} |")[2].partition("\n\n")[0]
