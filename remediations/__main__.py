@@ -103,6 +103,9 @@ def _add_commands(add: Add) -> None:
     _add_list(add)
     showing = add("show", "journal.show", "tell the whole story of one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
+    showing.add_argument(
+        "-v", "--verbose", dest="is_verbose", action="store_true", help="each guard and fact, with codes"
+    )
     planning = add("plan", "simulate.show_plan", "tell what would be decided about a payload, and do nothing")
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")

@@ -12,12 +12,13 @@ from chassis.clock import SystemClock, format_timestamp
 from remediations.commands import exit_codes as exits
 from remediations.commands.journal_file import actor_here, with_journal
 from remediations.commands.pauses import pauses_in_force
+from remediations.commands.story import View, render_story
 from remediations.commands.terminal import table, width
 from remediations.commands.text import (
+    command_line,
     printable_lines,
     render_acts,
     render_banner,
-    render_story,
     write_error,
     write_output,
 )
@@ -26,6 +27,7 @@ from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError, Approva
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, story_content
+from remediations.journal.standing import read_standings
 from remediations.settings import RemediatorSettings
 
 
@@ -54,10 +56,14 @@ def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints one story."""
 
     async def work(journal: Journal) -> int:
-        story = await journal.story(await _one(journal, options.id))
-        policy, target = story[0].policy, story[0].target.key
-        pauses = [item for item in await pauses_in_force(journal, settings) if item.covers(policy, target)]
-        return write_output(options, story_content(*story), render_banner(pauses) + render_story(*story))
+        remediation, records = await journal.story(await _one(journal, options.id))
+        (standing,) = await read_standings(journal, [remediation])
+        policy, target = remediation.policy, remediation.target.key
+        pauses = tuple(item for item in await pauses_in_force(journal, settings) if item.covers(policy, target))
+        view = View(SystemClock().now(), command_line(options), is_verbose=options.is_verbose, pauses=pauses)
+        content = story_content(remediation, records)
+        content["remediation"] |= standing.to_data()
+        return write_output(options, content, render_banner(pauses) + render_story(standing, records, view))
 
     return with_journal(settings, work)
 

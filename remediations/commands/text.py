@@ -5,23 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from shlex import quote
 from textwrap import wrap
 from typing import Any
 
 from chassis.clock import format_timestamp
-from chassis.errors import ControlCoreError
 from remediations.commands.terminal import Colour, paint, printable, table, width
 from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Pause
-from remediations.core.model.remediation import Record, Remediation
-from remediations.core.model.stored import describe_difference, plan_from_data
 
-QUIET = frozenset({"claimed"})
-"""Records that say nothing to people; they are in the JSON output."""
-MAX_CELL = 60
 MAX_LINE = 10_000
 
 
@@ -71,121 +65,6 @@ def render_acts(acts: Sequence[HumanAct]) -> str:
         (format_timestamp(act.at), act.kind.value, act.actor.label, act.actor.address, act.subject) for act in acts
     ]
     return table(rows, width())
-
-
-def render_story(remediation: Remediation, records: Sequence[Record]) -> str:
-    """The whole story of one remediation, for a person."""
-    lines = [
-        f"Remediation {remediation.id}",
-        f"  policy   {remediation.policy}",
-        f"  target   {printable(remediation.target.key)}",
-        f"  alert    {printable(remediation.alert.name)}  (fingerprint {printable(remediation.alert.fingerprint)})",
-        f"  labels   {_labels(remediation.alert.labels)}",
-        f"  received {format_timestamp(remediation.created_at)}",
-        f"  state    {remediation.state.value}{f' ({remediation.reason})' if remediation.reason else ''}",
-        "",
-    ]
-    for record, repeats in _collapsed(records):
-        seconds = record.at - remediation.created_at
-        again = f"  (and {repeats} times more the same)" if repeats else ""
-        first, *rest = list(_record_lines(record, remediation)) or [""]
-        lines.append(f"{seconds:>+9.3f} s  {record.kind:<12} {first}{again}")
-        lines += [f"{'':>13}{line}" for line in rest]
-    return "\n".join(lines) + "\n"
-
-
-def _collapsed(records: Sequence[Record]) -> Iterator[tuple[Record, int]]:
-    """The records that say something, with how often the same was said again right afterwards."""
-    said: list[tuple[Record, int]] = []
-    for record in records:
-        if record.kind in QUIET:
-            continue
-        if said and _gist(said[-1][0]) == _gist(record):
-            said[-1] = (said[-1][0], said[-1][1] + 1)
-        else:
-            said.append((record, 0))
-    yield from said
-
-
-def _gist(record: Record) -> tuple[Any, ...]:
-    """What makes two records say the same."""
-    data = record.data
-    keys = ("decision", "reason", "result", "outcome", "detail", "fingerprint", "error")
-    gist = tuple(str(data.get(key)) for key in keys)
-    return (record.kind, *(gist if record.kind != "decision" else gist[:2]))
-
-
-def _record_lines(record: Record, remediation: Remediation) -> Iterator[str]:
-    """One record in words; the first line stands beside its time."""
-    data = record.data
-    if record.kind == "received":
-        yield f"alert stored, then acknowledged ({data.get('alerts', 1)} in one delivery)"
-    elif record.kind in {"joined", "resolved"}:
-        yield "the alert came again" if record.kind == "joined" else "the alert was reported resolved (proves nothing)"
-    elif record.kind == "decision":
-        yield from _decision_lines(data, remediation)
-    elif record.kind == "write":
-        where = "dry run: " if data.get("dry_run") else ""
-        generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
-        yield f"{where}{data.get('result')}{generation} {printable(data.get('detail') or '')}".rstrip()
-    elif record.kind in {"approved", "rejected"}:
-        where = f" from {data['address']}" if data.get("address") else ""
-        yield printable(f"by {data.get('by')}{where}: plan {str(data.get('plan_hash'))[:12]}")
-    elif record.kind in {"observation", "verification"}:
-        yield f"{data.get('outcome')}: {printable(data.get('detail') or '')}"
-    else:
-        yield printable(str(data.get("detail") or data.get("summary") or data.get("error") or ""))
-
-
-def _decision_lines(data: Mapping[str, Any], remediation: Remediation) -> Iterator[str]:
-    """A decision with its guards in order, the facts, and the plan where there is one."""
-    yield f"{str(data.get('decision')).upper()} {data.get('reason')}: {printable(data.get('detail') or '')}"
-    guards = data.get("guards") or ()
-    if guards:
-        yield "guards  " + " → ".join(f"{item['guard']} {'HOLD' if item.get('reason') else 'ok'}" for item in guards)
-    facts = data.get("facts") or {}
-    yield from (f"fact    {line}" for line in _fact_lines(facts))
-    if data.get("decision") == "act" and remediation.plan is not None:
-        try:
-            yield from (f"plan    {line}" for line in describe_difference(plan_from_data(remediation.plan)).split("\n"))
-        except ControlCoreError as error:
-            yield f"plan    {error}"
-
-
-def _fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Each fact with its value, or with why it is unknown."""
-    named = {"condition": facts.get("condition")}
-    named |= {f"dependency {name}": fact for name, fact in (facts.get("dependencies") or {}).items()}
-    named |= {f"witness {name}": fact for name, fact in (facts.get("witnesses") or {}).items()}
-    named |= {name: facts.get(name) for name in ("workload", "autoscalers", "budgets")}
-    for name, fact in named.items():
-        if fact:
-            value = f"unknown ({fact.get('problem')})" if fact.get("value") is None else _brief(name, fact["value"])
-            yield printable(f"{name}: {value}  ← {fact.get('source')}")
-    for change in (facts.get("taking_back") or {}).get("changes") or ():
-        yield printable(f"taken back: {change['field']} from {change['after']} to {change['before']}")
-    for pause in facts.get("pauses") or ():
-        yield printable(f"pause {pause['name']} by {pause['owner']}: {pause['reason']}")
-
-
-def _brief(name: str, value: Any) -> str:
-    """A fact's value, short."""
-    if name == "workload":
-        ready = f"{value['replicas_ready']}/{value['replicas_desired']} ready"
-        return f"{ready}, generation {value['generation']}, CC_DROP_TABLES {value['drop_tables']}"
-    if name == "autoscalers":
-        return (
-            ", ".join(f"{item['name']} {item['minimum']}-{item['maximum']}, at {item['current']}" for item in value)
-            or "none"
-        )
-    if name == "budgets":
-        return ", ".join(f"{key} allows {count}" for key, count in value["allowed"].items()) or "none"
-    return str(value).lower()
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    """An alert's labels on one line, each bounded."""
-    return ", ".join(f"{printable(name)}={printable(value)[:MAX_CELL]}" for name, value in sorted(labels.items()))
 
 
 def age_words(seconds: float) -> str:

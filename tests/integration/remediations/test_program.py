@@ -243,5 +243,5 @@ def test_pause_from_the_command_line_reaches_the_running_program(remediator):
     shown = subprocess.run(
         remediator.command("show", "last"), check=True, timeout=scaled(30), capture_output=True, text=True
     ).stdout
-    assert "HOLD kill_switch" in shown
+    assert "held: paused (night by" in shown
     assert "pause night by" in shown

@@ -1,0 +1,214 @@
+"""What `show` tells: how it stands, what can be done, the plan, and what happened."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+
+from remediations.commands.story import View, render_story
+from remediations.commands.terminal import table
+from remediations.core.model.alert import Alert, Mode
+from remediations.core.model.facts import Approval, Pause
+from remediations.core.model.remediation import Record, State
+from remediations.core.model.stored import plan_hash
+from remediations.journal.approvals import proposal_data
+from remediations.journal.records import story_data
+from remediations.journal.standing import Standing, read_standings
+from tests.fakes.decisions import LABELS, NOW, a_remediation, restart_policy
+from tests.fakes.engine import a_world
+from tests.unit.remediations.journal.test_approvals import PLAN
+
+VIEW = View(NOW + 100, "controlcore-remediator")
+
+
+@pytest.fixture(autouse=True)
+def _zone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "CET-1")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+async def story(tmp_path):
+    """A repaired fault, from the alert to the proof."""
+    async with a_world(tmp_path) as world:
+        world.prometheus.answers = {**world.prometheus.answers, "controlcore_postgres_up == bool 1": False}
+        await world.deliver()
+        engine = world.engine()
+        for _ in range(3):
+            await engine.turn("worker")
+            await world.clock.advance(15.0)
+        world.prometheus.answers = {**world.prometheus.answers, "controlcore_postgres_up == bool 1": True}
+        await world.work(engine)
+        newest = await world.newest()
+        (standing,) = await read_standings(world.journal, [newest])
+        yield standing, (await world.journal.story(newest.id))[1]
+
+
+def held(answer: Approval | None = None, **data: object) -> Standing:
+    """A held remediation with such a decision."""
+    remediation = a_remediation(state=State.HELD, reason="approval", next_at=NOW + 110, created_at=NOW)
+    return Standing(remediation, {"mode": "approve", "expires_at": NOW + 900, **data}, answer)
+
+
+def summary(standing: Standing, view: View = VIEW) -> dict[str, str]:
+    """The lines of the summary by name."""
+    head = render_story(standing, [], view).split("\n\n")[0].splitlines()[1:]
+    return {line[:11].strip(): line[11:] for line in head if line[2] != " "}
+
+
+async def test_story_tells_alert_plan_decisions_write_and_proof(story):
+    text = render_story(*story, VIEW)
+
+    for words in (
+        "mode     auto (acts by itself)",
+        "state    closed: succeeded: controlcore_api_up == bool 1 is true, 2 collections later",
+        "next     nothing (closed ",
+        'if metadata.resourceVersion = "41"',
+        "alert stored, then acknowledged",
+        "held: dependency down: postgres down (and 2 times more the same)",
+        "12 guards passed, then dependency held (-v shows each)",
+        "acts: restart Deployment control-core/control-plane-api",
+        "fact    workload: 0/3 ready, generation 3, CC_DROP_TABLES False",
+        "write         done, generation 4",
+        "verification  succeeded: ",
+    ):
+        assert words in text
+    assert "kill_switch" not in text
+    assert text.index("\nplan\n") < text.index("\ntimeline")
+
+
+async def test_verbose_story_has_every_guard_with_codes_and_sources(story):
+    text = render_story(*story, replace(VIEW, is_verbose=True))
+
+    for words in (
+        "labels   alertname=",
+        "code    hold dependency_down",
+        "guard   kill_switch: ok",
+        "guard   dependency: HOLD dependency_down - postgres down",
+        "fact    dependency postgres: false  ← controlcore_postgres_up == bool 1",
+    ):
+        assert words in text
+
+
+async def test_times_are_told_here_and_in_utc(story):
+    (standing, records) = story
+    text = render_story(standing, records, VIEW)
+
+    assert "received 2023-11-14 23:13:20 CET (22:13:20 UTC), 1m40s ago" in text
+    assert "timeline (CET, UTC)\n  2023-11-14\n  23:13:20.000  22:13:20Z  received " in text
+
+
+async def test_times_in_utc_stand_once(story, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    text = render_story(*story, VIEW)
+
+    assert "timeline (UTC)\n  2023-11-14\n  22:13:20.000  received " in text
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_story_fits_the_terminal_but_for_the_plan(story, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    head, _plan, timeline = render_story(*story, VIEW).split("\n\n")
+
+    assert max(len(line) for line in (head + timeline).splitlines()) <= columns
+
+
+def test_plan_that_waits_is_told_with_lines_to_copy():
+    standing = held(proposal=proposal_data(PLAN))
+    text = render_story(standing, [], VIEW)
+
+    assert summary(standing)["state"].startswith("held, waits for approval of plan ")
+    assert summary(standing)["next"] == "decides again at 23:15:10 CET (in 10s); expires at 23:28:20 CET (in 13m20s)"
+    assert f"    controlcore-remediator approve 0001 --plan {plan_hash(PLAN)}\n" in text
+    assert "    controlcore-remediator reject 0001\n" in text
+    assert f"hash {plan_hash(PLAN)}" in text
+
+
+def test_long_line_to_copy_goes_on_behind_a_backslash(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = render_story(held(proposal=proposal_data(PLAN)), [], VIEW)
+
+    assert f"    controlcore-remediator approve 0001 --plan \\\n      {plan_hash(PLAN)}\n" in text
+
+
+def test_rejected_plan_can_still_be_approved_and_not_be_rejected_again():
+    answer = Approval("0001", "h", "7", "ann", NOW, NOW + 900, is_approved=False)
+    standing = held(answer, proposal=proposal_data(PLAN))
+    text = render_story(standing, [], VIEW)
+
+    assert summary(standing)["state"] == "held: rejected by ann"
+    assert ("approve 0001" in text, "reject 0001" in text) == (True, False)
+    expired = replace(standing, remediation=replace(standing.remediation, state=State.EXPIRED))
+    assert summary(expired)["state"] == "closed: rejected by ann, and expired"
+
+
+def test_open_remediation_that_nobody_looks_at_says_so():
+    late = replace(VIEW, now=NOW + 500)
+    assert summary(held(detail="x"), late)["next"].endswith("6m30s ago: does `serve` run on this journal?")
+
+
+def test_pause_that_stops_it_can_be_ended():
+    paused = replace(VIEW, pauses=(Pause("night", "ann", "racks", None),))
+    text = render_story(held(detail="x"), [], paused)
+
+    assert "controlcore-remediator resume night\n" in text
+    assert "pause --policy" not in text
+    assert "controlcore-remediator pause --policy restart-api --reason WHY\n" in render_story(held(), [], VIEW)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"dry_run": True}, "would have acted; the server took the dry run"),
+        ({"dry_run": True, "detail": "not sent: no dry run"}, "would have acted; not sent: no dry run"),
+        ({"dry_run": True, "result": "refused", "detail": "no"}, "but the dry run was answered: refused: no"),
+        ({"generation": 4}, "write         done, generation 4\n"),
+    ],
+)
+def test_write_is_told_in_words(data, words):
+    assert words in render_story(held(), [Record(NOW, "write", State.WRITING, {"result": "done", **data})], VIEW)
+
+
+async def test_dry_run_would_have_acted(tmp_path):
+    async with a_world(tmp_path, restart_policy(mode=Mode.DRY_RUN)) as world:
+        await world.deliver()
+        await world.work(world.engine())
+        newest = await world.newest()
+        (standing,) = await read_standings(world.journal, [newest])
+        text = render_story(standing, (await world.journal.story(newest.id))[1], VIEW)
+
+    assert "state    closed: would have acted: restart Deployment" in text
+    assert "would act: restart Deployment" in text
+    assert "set `mode: approve` or `auto` under restart-api" in text
+
+
+async def test_story_as_json_has_every_record(story):
+    standing, records = story
+    remediation = standing.remediation
+
+    document = json.loads(story_data(remediation, records))
+
+    assert document["remediation"]["state"] == "succeeded"
+    assert len(document["story"]) == len(records)
+    assert {"claimed", "decision", "intent", "write", "observation", "verification"} <= {
+        item["kind"] for item in document["story"]
+    }
+
+
+def test_terminal_is_not_given_orders_by_a_label():
+    hostile = "\x1b[2J\x1b]0;owned\x07\r\n"
+    remediation = a_remediation(alert=Alert(hostile, hostile, True, {**LABELS, hostile: hostile}))
+
+    text = render_story(Standing(remediation, {}, None), [], VIEW) + table([(hostile, "x")])
+
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\r" not in text
