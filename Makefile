@@ -46,6 +46,7 @@ check: lint packages ## lint, unit tests, rules, chart: a few minutes, nothing l
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup -m "not cluster" tests/unit tests/integration/rules tests/integration/helm
 
 generate: venv ## write everything generated (drift fails a test)
+	@$(RUN) -m tools.generate.links
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
 	@$(RUN) -m tools.generate.policies

@@ -24,6 +24,7 @@ from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arra
 from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
+from tools.generate.links import read_links
 from tools.rules.catalogue import asked_names, find_faults
 
 TAG = "controlcore"
@@ -31,7 +32,7 @@ ENTRY = "controlcore-overview"
 """The dashboard that every other one leads back to."""
 REFRESH = "30s"
 COLUMNS = 24
-RUNBOOKS = "docs/runbooks"
+RUNBOOKS = read_links().runbook()
 """Value of the variable `runbooks`: where the pages are. The chart writes rules.runbookBase in front of it."""
 HERE = "${__url_time_range}&${__all_variables}"
 """What a link passes on: the time range and every choice."""

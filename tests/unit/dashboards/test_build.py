@@ -14,6 +14,7 @@ import yaml
 from dashboards.src.build import FOLDER, PAGES, find_drift, main, render_page, write_pages
 from dashboards.src.panels import Page, Query, Section, UnpublishedError, build_page
 from dashboards.src.variables import BOUNCER
+from tools.generate.links import read_links
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"
@@ -175,4 +176,4 @@ def test_every_dashboard_that_an_alert_links_to_exists() -> None:
         for rule in group["rules"]
         if "alert" in rule
     }
-    assert linked <= {f"/d/{page.uid}" for page in PAGES}
+    assert linked <= {read_links().dashboard(page.uid) for page in PAGES}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tools.generate.links import read_links
 from tools.rules.catalogue import find_faults
 
 ROOT = Path(__file__).parents[3]
@@ -22,6 +23,7 @@ FOREIGN_LABELS = {"job", "namespace", "pod", "instance", "cluster"}
 # It fires always, so no innocent case exists; and receivers know it by this name, which other installations use too.
 ALWAYS_FIRING = "Watchdog"
 
+LINKS = read_links()
 GUIDE = {
     "HighCPUUsage": {
         "expr": "cpu_usage_percent > 80",
@@ -146,7 +148,7 @@ def test_own_alerts_say_what_where_and_what_is_done(rule: dict[str, Any]) -> Non
     name = rule["alert"]
     assert name.startswith("ControlCore") or name == ALWAYS_FIRING
     assert rule["annotations"].keys() == ANNOTATIONS
-    assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+    assert rule["annotations"]["runbook_url"] == LINKS.runbook(f"{name}.md")
     assert rule["labels"].keys() == {"severity", "remediation"}
     assert rule["labels"]["severity"] in SEVERITIES
 
