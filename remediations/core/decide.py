@@ -57,7 +57,7 @@ def operation_id(remediation: Remediation) -> str:
 
 def _proposal(request: GuardInput, outcome: GuardOutcome) -> Plan | None:
     """The plan that a person is asked about; None when something else holds."""
-    waits = outcome.reason in {HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED}
+    waits = outcome.reason in {HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED, HoldReason.REJECTED}
     plan = request.plan() if waits else None
     return plan if isinstance(plan, Plan) else None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State
 from remediations.core.policies.policy import Policy
 from remediations.core.redaction import remove_secrets
@@ -91,8 +92,9 @@ def _moments(records: Sequence[Record]) -> Iterator[Milestone]:
 
 
 def _decided(record: Record, data: Mapping[str, Any]) -> Milestone:
-    """A decision: a hold that waits for a person is a plan."""
-    is_plan = data.get("decision") == "act" or bool(data.get(PROPOSAL))
+    """A decision: a hold that waits for a person is a plan, until the person has said no."""
+    waits = bool(data.get(PROPOSAL)) and data.get("reason") != HoldReason.REJECTED
+    is_plan = data.get("decision") == "act" or waits
     return _moment(MilestoneKind.PLANNED if is_plan else MilestoneKind.HELD, record, str(data.get("reason")), data)
 
 

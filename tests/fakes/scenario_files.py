@@ -23,7 +23,7 @@ from remediations.core.model.cluster import (
     Template,
     TemplateSource,
 )
-from remediations.core.model.facts import ActionFacts, Fact, Facts, History, IdleSessions, Pause, ProcessStart
+from remediations.core.model.facts import ActionFacts, Approval, Fact, Facts, History, IdleSessions, Pause, ProcessStart
 from remediations.core.model.remediation import State
 from remediations.core.model.undo import Revert, Undo
 from remediations.core.policies.ladder import rung_number
@@ -162,7 +162,10 @@ def _history(told: Mapping[str, Any], policy: Policy) -> History:
         for item in told.get("writes", ())
     )
     arrivals = tuple(NOW - 60 * number / max(1, told.get("arrivals", 0)) for number in range(told.get("arrivals", 0)))
-    return History(writes, tuple(told.get("in_flight", ())), arrivals=arrivals)
+    no = None
+    if "rejected_by" in told:
+        no = Approval("0001", "", "", told["rejected_by"], NOW - 10, NOW + 890, is_approved=False)
+    return History(writes, tuple(told.get("in_flight", ())), arrivals=arrivals, approval=no)
 
 
 def _facts(told: dict[str, Any], policy: Policy) -> Facts:

@@ -99,12 +99,13 @@ def recent_change(request: GuardInput) -> GuardOutcome:
     return PASSED
 
 
-@guard(order=1500, reasons=frozenset({HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED}))
+@guard(order=1500, reasons=frozenset({HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED, HoldReason.REJECTED}))
 def approval(request: GuardInput) -> GuardOutcome:
     """Holds in mode `approve` until the plan has been approved, and while the approval is not for what is planned now.
 
-    An approval names the plan by its hash and the object by its resourceVersion, and it expires. A policy in `auto` for
-    which the self-test failed is held in the same way, under a reason of its own.
+    An approval names the plan by its hash and the object by its resourceVersion, and it expires. A rejection holds
+    until somebody approves or the remediation expires. A policy in `auto` for which the self-test failed is held in the
+    same way, under a reason of its own.
     """
     is_demoted = is_downgraded(request)
     if request.policy.mode is not Mode.APPROVE and not is_demoted:
@@ -117,6 +118,8 @@ def approval(request: GuardInput) -> GuardOutcome:
     wanted, approval = f"plan {plan_hash(plan)[:12]}", request.history.approval
     if approval is None or approval.remediation != request.remediation.id:
         return holds(reason, f"{wanted} waits for approval: {plan.summary}{because}")
+    if not approval.is_approved:
+        return holds(HoldReason.REJECTED, f"rejected by {approval.by}; {wanted} may still be approved: {plan.summary}")
     objection = _object(approval, plan, request.now)
     if objection:
         return holds(reason, f"{objection}; {wanted} waits: {plan.summary}{because}")
@@ -125,8 +128,6 @@ def approval(request: GuardInput) -> GuardOutcome:
 
 def _object(approval: Approval, plan: Plan, now: float) -> str:
     """Why the answer does not let this plan pass; empty when it does."""
-    if not approval.is_approved:
-        return f"rejected by {approval.by}"
     if approval.expires_at <= now:
         return f"the approval of {approval.by} has expired"
     if approval.plan_hash != plan_hash(plan):

@@ -64,6 +64,8 @@ class HoldReason(StrEnum):
     APPROVAL = "approval"
     SELF_TEST_FAILED = "self_test_failed"
     """Like `approval`, for a policy in mode auto whose rights are too wide."""
+    REJECTED = "rejected"
+    """A person has said no to its plan, and nobody yes since."""
     OBJECT_CHANGED = "object_changed"
     WRITE_REFUSED = "write_refused"
     WRITE_LOST = "write_lost"

@@ -37,6 +37,7 @@ def test_hold_is_told_again_only_for_another_reason():
 
 def test_hold_that_waits_for_a_person_is_a_plan():
     assert kinds(a_hold(0, "approval", proposal={"plan_hash": "0"})) == [("planned", "approval")]
+    assert kinds(a_hold(0, "rejected", proposal={"plan_hash": "0"})) == [("held", "rejected")]
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.UNVERIFIED])

@@ -6,7 +6,7 @@ import pytest
 
 from remediations.core.decide import GUARDS, judge
 from remediations.core.model.alert import Mode
-from remediations.core.model.decision import Act
+from remediations.core.model.decision import Act, Hold
 from remediations.core.model.facts import Approval, Fact, History
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.stored import plan_hash, resource_version
@@ -31,7 +31,6 @@ def test_approved_plan_passes_and_says_by_whom():
     [
         (None, "waits for approval"),
         (replace(YES, remediation="0002"), "waits for approval"),
-        (replace(YES, is_approved=False), "rejected by sam"),
         (replace(YES, expires_at=NOW), "has expired"),
         (replace(YES, plan_hash="0"), "approved another plan"),
         (replace(YES, resource_version="40"), "the object changed"),
@@ -41,6 +40,17 @@ def test_no_answer_or_one_to_something_else_holds(approval, words):
     outcome = answered(approval)
     assert outcome.reason is HoldReason.APPROVAL
     assert words in outcome.detail
+
+
+@pytest.mark.parametrize("changes", [{}, {"plan_hash": "0"}, {"expires_at": NOW}])
+def test_plan_that_a_person_rejected_is_held_as_rejected_and_still_proposed(changes):
+    """As `approval` it would look as if it waited for an answer."""
+    no = replace(YES, is_approved=False, **changes)
+    outcome = answered(no)
+    assert (outcome.reason, outcome.detail.split(";")[0]) == (HoldReason.REJECTED, "rejected by sam")
+    decision = judge(a_request(policy=POLICY, history=History(approval=no)), GUARDS)
+    assert isinstance(decision, Hold)
+    assert (decision.reason, decision.proposal) == (HoldReason.REJECTED, PLAN)
 
 
 def test_object_that_changed_needs_a_new_approval():
