@@ -17,6 +17,11 @@ RULES = ROOT / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 POLICIES = ROOT / "remediations" / "shipped" / "policies.yaml"
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
+# What one fault stops together is one component: the API never works without its database.
+COMPONENTS = {
+    *("control-plane", "bouncers", "redis", "audit", "backup", "certificates", "sources"),
+    *("exporter", "remediator", "sidecar"),
+}
 SEVERITIES = {"critical", "warning", "info", "none"}
 # The guide's scrape configuration gives pods no such labels, so a rule that names them would never match.
 FOREIGN_LABELS = {"job", "namespace", "pod", "instance", "cluster"}
@@ -149,8 +154,22 @@ def test_own_alerts_say_what_where_and_what_is_done(rule: dict[str, Any]) -> Non
     assert name.startswith("ControlCore") or name == ALWAYS_FIRING
     assert rule["annotations"].keys() == ANNOTATIONS
     assert rule["annotations"]["runbook_url"] == LINKS.runbook(f"{name}.md")
-    assert rule["labels"].keys() == {"severity", "remediation"}
+    assert rule["labels"].keys() in ({"severity", "remediation", "component"}, {"severity", "remediation"})
+    assert rule["labels"].get("component") in {*COMPONENTS, None}
     assert rule["labels"]["severity"] in SEVERITIES
+
+
+def test_every_own_alert_that_fires_has_a_component() -> None:
+    """People's notifications are grouped by it; where a rule gives none, the expression returns a Deployment's name."""
+    own = {parameters.values[0]["alert"] for parameters in OWN}
+    seen = set()
+    for path in (RULES / "tests").glob("controlcore-*.test.yaml"):
+        for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+            for case in test["alert_rule_test"]:
+                for expected in case.get("exp_alerts") or ():
+                    seen.add(case["alertname"])
+                    assert expected["exp_labels"]["component"], test["name"]
+    assert own == seen
 
 
 @pytest.mark.parametrize("rule", OWN)
