@@ -37,12 +37,12 @@ def _run(options: argparse.Namespace) -> int:
     """The exit status of the command, with its faults printed."""
     from chassis.config import load  # noqa: PLC0415 - pydantic; the parser does without
     from chassis.errors import ConfigError  # noqa: PLC0415
-    from remediations.commands.text import write_error  # noqa: PLC0415
+    from remediations.commands.output.text import write_error  # noqa: PLC0415
     from remediations.core.model.errors import JournalError  # noqa: PLC0415
     from remediations.journal.approvals import AnswerError  # noqa: PLC0415
     from remediations.settings import RemediatorSettings  # noqa: PLC0415
 
-    module, _, function = options.command.partition(".")
+    module, _, function = options.command.rpartition(".")
     try:
         settings = load(RemediatorSettings, getattr(options, "config_file", None))
         return int(getattr(import_module(f"remediations.commands.{module}"), function)(options, settings))
@@ -101,7 +101,7 @@ def _add_commands(add: Add) -> None:
         "--config.check", dest="is_check", action="store_true", help="only check, as check-config does"
     )
     _add_list(add)
-    showing = add("show", "journal.show", "tell the whole story of one remediation")
+    showing = add("show", "journal.remediation.show", "tell the whole story of one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
     showing.add_argument(
         "-v", "--verbose", dest="is_verbose", action="store_true", help="each guard and fact, with codes"
@@ -109,22 +109,22 @@ def _add_commands(add: Add) -> None:
     planning = add("plan", "simulate.show_plan", "tell what would be decided about a payload, and do nothing")
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
-    replaying = add("replay", "journal.replay_decisions", "make the decisions of a remediation again")
+    replaying = add("replay", "journal.remediation.replay_decisions", "make the decisions of a remediation again")
     replaying.add_argument("id", metavar="ID")
-    approving = add("approve", "journal.approve", "say yes to the plan that waits")
-    rejecting = add("reject", "journal.reject", "say no to the plan that waits")
+    approving = add("approve", "journal.remediation.approve", "say yes to the plan that waits")
+    rejecting = add("reject", "journal.remediation.reject", "say no to the plan that waits")
     for answering in (approving, rejecting):
         answering.add_argument("id", metavar="ID")
         answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
         answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
         answering.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="15m")
     _add_pauses(add)
-    breaker = add("breaker", "journal.reset", "close the breaker of an action on a target by hand")
+    breaker = add("breaker", "journal.acts.reset", "close the breaker of an action on a target by hand")
     breaker.add_argument("what", choices=("reset",))
     breaker.add_argument("action", metavar="ACTION")
     breaker.add_argument("target", metavar="TARGET", help="Kind/namespace/name")
     breaker.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    acting = add("acts", "journal.list_acts", "list who approved, paused, resumed, reset and reloaded, newest first")
+    acting = add("acts", "journal.acts.list_acts", "list who approved, paused, resumed, reset and reloaded")
     acting.add_argument("--limit", type=int, default=50)
     granting = add(
         "grants", "grants.run", "print the SQL of the one right in the product's database: to end idle sessions"
@@ -136,7 +136,7 @@ def _add_commands(add: Add) -> None:
 
 def _add_list(add: Add) -> None:
     """The command that lists, with its filters."""
-    listing = add("list", "listing.list_remediations", "list remediations, newest first: how each stands")
+    listing = add("list", "journal.listing.list_remediations", "list remediations, newest first: how each stands")
     listing.add_argument("--open", dest="only_open", action="store_true", help="only those that are not closed")
     listing.add_argument("--policy", default="", metavar="POLICY", help="only those of this policy and its reverts")
     listing.add_argument(
@@ -154,7 +154,7 @@ def _add_list(add: Add) -> None:
 
 def _add_pauses(add: Add) -> None:
     """The commands that stop writes and end that."""
-    pausing = add("pause", "pauses.pause", "stop the writes of one policy, on one target, or all")
+    pausing = add("pause", "journal.pauses.pause", "stop the writes of one policy, on one target, or all")
     pausing.add_argument(
         "name", metavar="NAME", nargs="?",
         help="a policy or target to pause; any other word names a pause of everything",
@@ -166,10 +166,14 @@ def _add_pauses(add: Add) -> None:
     pausing.add_argument("--reason", required=True, help="why, for everybody who meets the pause")
     pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
     pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
-    resuming = add("resume", "pauses.resume", "end a pause")
+    resuming = add("resume", "journal.pauses.resume", "end a pause")
     resuming.add_argument("name", metavar="NAME", help="as `pauses` lists it")
     resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    add("pauses", "pauses.list_pauses", "list the pauses in force: what each stops, who set it, until when and why")
+    add(
+        "pauses",
+        "journal.pauses.list_pauses",
+        "list the pauses in force: what each stops, who, until when, why",
+    )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import secret_files
 from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
+from remediations.commands.output.terminal import printable, table
+from remediations.commands.output.text import write_error, write_output
 from remediations.commands.policy_store import read_policies
-from remediations.commands.terminal import printable, table
-from remediations.commands.text import write_error, write_output
 from remediations.core.decide import GUARDS
 from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact

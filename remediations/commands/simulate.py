@@ -16,8 +16,8 @@ from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations.commands import exit_codes as exits
 from remediations.commands.check_config import check_everything
 from remediations.commands.connections import opened_asking
-from remediations.commands.terminal import printable, table
-from remediations.commands.text import render_banner, render_data
+from remediations.commands.output.terminal import printable, table
+from remediations.commands.output.text import render_banner, render_data
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
 from remediations.core.model.alert import Alert, Target

@@ -92,7 +92,7 @@ class HistorySpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RemediationFilter:
     """Which remediations are listed: those with all of these; what is left empty excludes none."""
 
     policy: str = ""
@@ -107,7 +107,7 @@ class Selection:
     """Whether the newest answer of a person is a no; None: any."""
 
 
-EVERY = Selection()
+EVERY = RemediationFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +190,12 @@ class Journal(Protocol):
         ...
 
     async def listing(
-        self, *, only_open: bool = False, limit: int = 100, selection: Selection = EVERY
+        self, *, only_open: bool = False, limit: int = 100, selection: RemediationFilter = EVERY
     ) -> Sequence[Remediation]:
         """Remediations, newest first."""
         ...
 
-    async def count_listed(self, selection: Selection) -> int:
+    async def count_listed(self, selection: RemediationFilter) -> int:
         """How many remediations are selected; reads all of them."""
         ...
 

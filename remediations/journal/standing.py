@@ -19,7 +19,7 @@ from remediations.core.model.remediation import (
     State,
 )
 from remediations.journal.approvals import PROPOSAL
-from remediations.journal.port import Journal, Selection
+from remediations.journal.port import Journal, RemediationFilter
 
 UNACTED = frozenset({State.DRY_RUN, State.OBSERVED})
 WAITS = {
@@ -94,7 +94,7 @@ class Standing:
 
 def make_selection(
     *, policy: str = "", target: str = "", state: str = "", outcome: str = "", reason: str = "", since: float = 0.0
-) -> Selection:
+) -> RemediationFilter:
     """The remediations with all of these; raises ValueError for a state or an outcome that does not exist."""
     if state and state not in STATES:
         raise ValueError(f"state: {state} is none of {', '.join(STATES)}")
@@ -110,7 +110,7 @@ def make_selection(
         states, is_rejected = states & {State.EXPIRED}, outcome == REJECTED
     elif outcome:
         states &= {State(outcome)}
-    return Selection(policy, target, states, reason, since, is_rejected)
+    return RemediationFilter(policy, target, states, reason, since, is_rejected)
 
 
 async def read_standings(journal: Journal, found: Sequence[Remediation]) -> list[Standing]:

@@ -12,7 +12,7 @@ from remediations.core.model.alert import Quarantined, Target
 from remediations.core.model.errors import FenceLostError, JournalError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import Record, State
-from remediations.journal.port import DecisionHistory, HistorySpan, Journal, Selection, StateChange
+from remediations.journal.port import DecisionHistory, HistorySpan, Journal, RemediationFilter, StateChange
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 from tests.fakes.decisions import SAM
 
@@ -56,15 +56,15 @@ class QuestionContract(Opening):
         claim = await self.bring_to(journal, State.HELD)
         await journal.append(delivery(match("b:revert", BOUNCER), at=T0 + 10))
         selections = {
-            Selection(policy="b"): ["b:revert"],
-            Selection(target=API.key): ["restart-api"],
-            Selection(target=BOUNCER.name): ["b:revert"],
-            Selection(states=frozenset({State.HELD})): ["restart-api"],
-            Selection(since=T0 + 5): ["b:revert"],
-            Selection(reason="storm"): [],
-            Selection(policy="b", target=API.key): [],
-            Selection(is_rejected=True): [],
-            Selection(is_rejected=False): ["b:revert", "restart-api"],
+            RemediationFilter(policy="b"): ["b:revert"],
+            RemediationFilter(target=API.key): ["restart-api"],
+            RemediationFilter(target=BOUNCER.name): ["b:revert"],
+            RemediationFilter(states=frozenset({State.HELD})): ["restart-api"],
+            RemediationFilter(since=T0 + 5): ["b:revert"],
+            RemediationFilter(reason="storm"): [],
+            RemediationFilter(policy="b", target=API.key): [],
+            RemediationFilter(is_rejected=True): [],
+            RemediationFilter(is_rejected=False): ["b:revert", "restart-api"],
         }
         for selection, policies in selections.items():
             assert [item.policy for item in await journal.listing(selection=selection)] == policies
@@ -72,7 +72,7 @@ class QuestionContract(Opening):
         name = claim.remediation.id
         for is_approved in (True, False, True):
             await journal.answer(Approval(name, "h", "1", "sam", T0, T0 + 9, is_approved), SAM, T0)
-            rejected = await journal.listing(selection=Selection(is_rejected=True))
+            rejected = await journal.listing(selection=RemediationFilter(is_rejected=True))
             assert [item.id for item in rejected] == ([] if is_approved else [name])
 
     async def test_newest_decision_is_told_where_there_is_one(self, journal: Journal) -> None:

@@ -19,7 +19,7 @@ from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
-from remediations.journal.port import EVERY, Claim, Selection, Sizes, StateChange, Stored
+from remediations.journal.port import EVERY, Claim, RemediationFilter, Sizes, StateChange, Stored
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import MAX_LOG_BYTES, SqliteThread
 from remediations.journal.sqlite.delivery import schedule, store_delivery
@@ -194,7 +194,7 @@ class SqliteJournal(SqliteAnswers):
         await self._thread.write(work)
 
     async def listing(
-        self, *, only_open: bool = False, limit: int = 100, selection: Selection = EVERY
+        self, *, only_open: bool = False, limit: int = 100, selection: RemediationFilter = EVERY
     ) -> Sequence[Remediation]:
         """Remediations, newest first."""
         values = _selected(selection) | {"limit": max(0, limit)}
@@ -202,7 +202,7 @@ class SqliteJournal(SqliteAnswers):
         rows = await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
         return [read_remediation(row) for row in rows]
 
-    async def count_listed(self, selection: Selection) -> int:
+    async def count_listed(self, selection: RemediationFilter) -> int:
         """How many remediations are selected; reads all of them."""
         values = _selected(selection)
         return await self._thread.read(
@@ -316,7 +316,7 @@ def _advance(
     return read_remediation(rows[0])
 
 
-def _selected(selection: Selection) -> dict[str, Any]:
+def _selected(selection: RemediationFilter) -> dict[str, Any]:
     """What SELECTED compares."""
     return {
         "policy": to_text(selection.policy),

@@ -61,7 +61,7 @@ AND (:is_rejected IS NULL OR :is_rejected = EXISTS (
     SELECT 1 FROM approval WHERE number = (SELECT max(number) FROM approval WHERE approval.remediation = remediation.id)
     AND NOT is_approved
 ))"""
-"""Compares with `remediations.journal.port.Selection`."""
+"""Compares with `remediations.journal.port.RemediationFilter`."""
 LIST = f"SELECT * FROM remediation WHERE {SELECTED} ORDER BY id DESC LIMIT :limit"
 LIST_OPEN = f"SELECT * FROM remediation WHERE {OPEN} AND {SELECTED} ORDER BY id DESC LIMIT :limit"
 COUNT_LISTED = f"SELECT count(*) AS number FROM remediation WHERE {SELECTED}"

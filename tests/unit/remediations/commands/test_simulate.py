@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from remediations.commands.text import render_data
+from remediations.commands.output.text import render_data
 from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Fact, History

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remediations.commands.listing import render_list
+from remediations.commands.journal.listing import render_list
 from remediations.core.model.acts import Actor, ActSource
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Approval

@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from remediations.commands import exit_codes as exits
-from remediations.commands.text import write_error
+from remediations.commands.output.text import write_error
 from remediations.core.model.acts import MAX_NAME, Actor, ActSource
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import open_journal

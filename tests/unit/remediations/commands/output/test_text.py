@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.commands.text import age_words
+from remediations.commands.output.text import age_words
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The commands that read the journal or write a person's act into it."""
+"""The commands about one remediation: show, replay, approve, reject."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from typing import Any
 
 from chassis.clock import SystemClock, format_timestamp
 from remediations.commands import exit_codes as exits
-from remediations.commands.journal_file import actor_here, with_journal
-from remediations.commands.pauses import pauses_in_force
-from remediations.commands.story import View, render_story
-from remediations.commands.terminal import table, width
-from remediations.commands.text import (
+from remediations.commands.journal.file import actor_here, with_journal
+from remediations.commands.journal.pauses import pauses_in_force
+from remediations.commands.output.story import StoryView, render_story
+from remediations.commands.output.terminal import table, width
+from remediations.commands.output.text import (
     command_line,
     printable_lines,
-    render_acts,
     render_banner,
     write_error,
     write_output,
 )
 from remediations.core.model.remediation import Remediation
 from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError, ApprovalAnswer, find_proposal, give_answer
-from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
-from remediations.journal.records import acts_content, story_content
+from remediations.journal.records import story_content
 from remediations.journal.standing import read_standings
 from remediations.settings import RemediatorSettings
 
@@ -60,7 +58,7 @@ def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         (standing,) = await read_standings(journal, [remediation])
         policy, target = remediation.policy, remediation.target.key
         pauses = tuple(item for item in await pauses_in_force(journal, settings) if item.covers(policy, target))
-        view = View(SystemClock().now(), command_line(options), is_verbose=options.is_verbose, pauses=pauses)
+        view = StoryView(SystemClock().now(), command_line(options), is_verbose=options.is_verbose, pauses=pauses)
         content = story_content(remediation, records)
         content["remediation"] |= standing.to_data()
         return write_output(options, content, render_banner(pauses) + render_story(standing, records, view))
@@ -121,24 +119,3 @@ async def _find(journal: Journal, text: str) -> Sequence[Remediation]:
         return await journal.listing(limit=1)
     found = await journal.listing(limit=SEARCH_LIMIT)
     return [item for item in found if item.id.startswith(text) or item.id.endswith(text)]
-
-
-def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Closes a breaker."""
-
-    async def work(journal: Journal) -> int:
-        actor, now = actor_here(options.by), SystemClock().now()
-        reset = await reset_breaker(journal, options.action, options.target, actor, now)
-        return write_output(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
-
-    return with_journal(settings, work)
-
-
-def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints who did what."""
-
-    async def work(journal: Journal) -> int:
-        found = await journal.acts(options.limit)
-        return write_output(options, acts_content(found), render_acts(found))
-
-    return with_journal(settings, work)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.commands.story import View, render_story
-from remediations.commands.terminal import table
+from remediations.commands.output.story import StoryView, render_story
+from remediations.commands.output.terminal import table
 from remediations.core.model.alert import Alert, Mode
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import Record, State
@@ -21,7 +21,7 @@ from tests.fakes.decisions import LABELS, NOW, a_remediation, restart_policy
 from tests.fakes.engine import a_world
 from tests.unit.remediations.journal.test_approvals import PLAN
 
-VIEW = View(NOW + 100, "controlcore-remediator")
+VIEW = StoryView(NOW + 100, "controlcore-remediator")
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def held(answer: Approval | None = None, **data: object) -> Standing:
     return Standing(remediation, {"mode": "approve", "expires_at": NOW + 900, **data}, answer)
 
 
-def summary(standing: Standing, view: View = VIEW) -> dict[str, str]:
+def summary(standing: Standing, view: StoryView = VIEW) -> dict[str, str]:
     """The lines of the summary by name."""
     head = render_story(standing, [], view).split("\n\n")[0].splitlines()[1:]
     return {line[:11].strip(): line[11:] for line in head if line[2] != " "}

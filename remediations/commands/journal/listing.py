@@ -9,14 +9,14 @@ from dataclasses import replace
 
 from chassis.clock import SystemClock, format_timestamp
 from chassis.errors import ConfigError, Fault
-from remediations.commands import terminal
-from remediations.commands.journal_file import with_journal
-from remediations.commands.pauses import pauses_in_force
-from remediations.commands.terminal import Colour, table
-from remediations.commands.text import age_words, command_line, render_banner, write_error, write_output
+from remediations.commands.journal.file import with_journal
+from remediations.commands.journal.pauses import pauses_in_force
+from remediations.commands.output import terminal
+from remediations.commands.output.terminal import Colour, table
+from remediations.commands.output.text import age_words, command_line, render_banner, write_error, write_output
 from remediations.core.model.reasons import WORDS, describe_reason
 from remediations.core.model.remediation import CLOSED, State
-from remediations.journal.port import EVERY, Journal, Selection
+from remediations.journal.port import EVERY, Journal, RemediationFilter
 from remediations.journal.records import list_content
 from remediations.journal.standing import UNACTED, Standing, make_selection, read_standings
 from remediations.settings import RemediatorSettings
@@ -71,7 +71,7 @@ def list_remediations(options: argparse.Namespace, settings: RemediatorSettings)
         return 0
 
 
-def _selection(options: argparse.Namespace) -> Selection:
+def _selection(options: argparse.Namespace) -> RemediationFilter:
     """What the filters select; a reason may also be given as the list shows it. Raises ConfigError."""
     reason = {words: code for code, words in WORDS.items()}.get(options.reason, options.reason)
     since = 0.0 if options.since is None else options.since(SystemClock().now())
@@ -82,7 +82,7 @@ def _selection(options: argparse.Namespace) -> Selection:
 
 
 async def _print_once(
-    journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: Selection
+    journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: RemediationFilter
 ) -> int:
     """Prints the list in the form that was asked for."""
     form = getattr(options, "output", "table")
@@ -99,7 +99,7 @@ async def _print_once(
 
 
 async def _read(
-    journal: Journal, options: argparse.Namespace, selection: Selection, most: int = ALL
+    journal: Journal, options: argparse.Namespace, selection: RemediationFilter, most: int = ALL
 ) -> tuple[list[Standing], int]:
     """The remediations to show, and how many are selected."""
     limit = min(options.limit or ALL, most)
@@ -112,7 +112,7 @@ async def _read(
 
 
 async def _render(
-    journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: Selection
+    journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: RemediationFilter
 ) -> str:
     """Banner, table, count and what to do about plans that wait."""
     banner = render_banner(await pauses_in_force(journal, settings))

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError, Fault
 from remediations.commands import exit_codes as exits
-from remediations.commands.journal_file import actor_here, with_journal
-from remediations.commands.text import render_pauses, until_words, write_error, write_output
+from remediations.commands.journal.file import actor_here, with_journal
+from remediations.commands.output.text import render_pauses, until_words, write_error, write_output
 from remediations.core.model.facts import Pause
 from remediations.facts.pause_file import read_pauses
 from remediations.journal.port import Journal

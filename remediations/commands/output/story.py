@@ -9,8 +9,8 @@ from textwrap import wrap
 from typing import Any
 
 from chassis.errors import ControlCoreError
-from remediations.commands.terminal import Colour, paint, printable, width
-from remediations.commands.text import MAX_LINE, age_words, people_time
+from remediations.commands.output.terminal import Colour, paint, printable, width
+from remediations.commands.output.text import MAX_LINE, age_words, people_time
 from remediations.core.model.facts import Pause
 from remediations.core.model.reasons import describe_reason
 from remediations.core.model.remediation import CLOSED, REJECTED, Record, Remediation, State
@@ -36,7 +36,7 @@ DIFFERENCE = {"+": Colour.GREEN, "-": Colour.RED}
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StoryView:
     """How a story is told."""
 
     now: float
@@ -48,7 +48,7 @@ class View:
     """Those in force that stop this remediation."""
 
 
-def render_story(standing: Standing, records: Sequence[Record], view: View) -> str:
+def render_story(standing: Standing, records: Sequence[Record], view: StoryView) -> str:
     """The summary, what can be done, the plan, and the timeline."""
     lines = [f"Remediation {standing.remediation.id}"]
     for name, text in _summary(standing, records, view):
@@ -61,7 +61,7 @@ def render_story(standing: Standing, records: Sequence[Record], view: View) -> s
     return "\n".join(lines) + "\n"
 
 
-def _summary(standing: Standing, records: Sequence[Record], view: View) -> Iterator[tuple[str, str]]:
+def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> Iterator[tuple[str, str]]:
     """Each line of the summary: its name and text."""
     remediation = standing.remediation
     alert = remediation.alert
@@ -108,7 +108,7 @@ def _next(standing: Standing, now: float) -> str:
     return f"{what} {due}{end}"
 
 
-def _ways(standing: Standing, view: View) -> Iterator[str]:
+def _ways(standing: Standing, view: StoryView) -> Iterator[str]:
     """What a person can do, as lines to copy."""
     remediation, command = standing.remediation, view.command
     if remediation.state in CLOSED:
@@ -178,7 +178,7 @@ def _both(at: float) -> str:
     return people_time(at) + ("" if not here.utcoffset() else f" ({there:%H:%M:%S} UTC)")
 
 
-def _timeline(remediation: Remediation, records: Sequence[Record], view: View) -> Iterator[str]:
+def _timeline(remediation: Remediation, records: Sequence[Record], view: StoryView) -> Iterator[str]:
     """Everything that happened: the time here and in UTC, the kind, and the words."""
     said = list(_collapsed(records))
     decisions = [number for number, (record, _) in enumerate(said) if record.kind == "decision"]
@@ -219,7 +219,7 @@ def _gist(record: Record) -> tuple[Any, ...]:
     return (record.kind, *(gist if record.kind != "decision" else gist[:2]))
 
 
-def _record_lines(record: Record, view: View, *, has_facts: bool) -> Iterator[str]:
+def _record_lines(record: Record, view: StoryView, *, has_facts: bool) -> Iterator[str]:
     """One record in words; the first line stands beside its time."""
     data = record.data
     detail = str(data.get("detail") or "")
@@ -256,7 +256,7 @@ def _write_lines(data: Mapping[str, Any], detail: str) -> Iterator[str]:
         yield f"would have acted, but the dry run was answered: {result}{f': {detail}' if detail else ''}"
 
 
-def _decision_lines(data: Mapping[str, Any], view: View, *, has_facts: bool) -> Iterator[str]:
+def _decision_lines(data: Mapping[str, Any], view: StoryView, *, has_facts: bool) -> Iterator[str]:
     """A decision in words, with its guards and facts."""
     kind, reason, detail = str(data.get("decision")), str(data.get("reason")), str(data.get("detail") or "")
     words = {"hold": "held", "act": "acts", "not_needed": "not needed"}.get(kind, kind)

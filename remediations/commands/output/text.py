@@ -12,7 +12,7 @@ from textwrap import wrap
 from typing import Any
 
 from chassis.clock import format_timestamp
-from remediations.commands.terminal import Colour, paint, printable, table, width
+from remediations.commands.output.terminal import Colour, paint, printable, table, width
 from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Pause
 

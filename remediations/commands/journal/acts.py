@@ -1,0 +1,35 @@
+"""The commands that close a breaker by hand and tell what people did."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from chassis.clock import SystemClock
+from remediations.commands.journal.file import actor_here, with_journal
+from remediations.commands.output.text import render_acts, write_output
+from remediations.journal.breakers import reset_breaker
+from remediations.journal.port import Journal
+from remediations.journal.records import acts_content
+from remediations.settings import RemediatorSettings
+
+
+def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Closes a breaker."""
+
+    async def work(journal: Journal) -> int:
+        actor, now = actor_here(options.by), SystemClock().now()
+        reset = await reset_breaker(journal, options.action, options.target, actor, now)
+        return write_output(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
+
+    return with_journal(settings, work)
+
+
+def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints who did what."""
+
+    async def work(journal: Journal) -> int:
+        found = await journal.acts(options.limit)
+        return write_output(options, acts_content(found), render_acts(found))
+
+    return with_journal(settings, work)
