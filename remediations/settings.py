@@ -114,6 +114,9 @@ class JournalSettings(Section):
     is_ephemeral_accepted: bool = False
     """Lets policies act although the file lies on tmpfs, overlay, NFS or the like. Such a journal forgets cooldowns,
     budgets and approvals at a restart, or may be damaged: for trials only."""
+    is_shared_accepted: bool = False
+    """Lets `serve` start although another process serves this file, to take over from one that hangs. Each step is
+    fenced, so nothing is done twice; but both receive, decide and announce."""
     keep_days: float = Field(default=90.0, ge=1, le=3650)
     """Closed remediations are kept this long. Below a day cooldowns and budgets would suffer; a fault that is held
     for ever adds about 20 MB a day."""

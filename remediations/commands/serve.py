@@ -109,6 +109,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     stack = life.stack
     telemetry.watchdog = life.watchdog
     journal = await stack.enter_async_context(_open_journal(settings))
+    await release_orphaned_claims(journal, settings.journal)
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
     shelf = PolicyStore(settings.policies_file, policy_set)
@@ -120,7 +121,6 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     proofs = SelfTest(cluster, shelf.current, clock, call_seconds(settings))
     shelf.on_change = proofs.wake
     start = await find_start(journal, clock)
-    await release_orphaned_claims(journal)
     desk = EngineContext(
         journal, shelf.current, sources, telemetry, clock, start=start, reader=reader, prove=proofs.prove_limits
     )

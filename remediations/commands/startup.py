@@ -9,8 +9,10 @@ from pathlib import Path
 
 from chassis.clock import Clock
 from chassis.log import get_logger
+from remediations.core.model.errors import AlreadyServedError, JournalError
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.journal.port import Journal
+from remediations.settings import JournalSettings
 
 NAMESPACE_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where Kubernetes writes a pod's namespace ("Accessing the Kubernetes API from a Pod")."""
@@ -24,9 +26,19 @@ async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
     return Fact(ProcessStart(now, None if last is None else max(0.0, now - last), pod), "journal", collected_at=now)
 
 
-async def release_orphaned_claims(journal: Journal) -> None:
-    """Goes on at once with what a killed process had claimed, instead of waiting for its leases."""
-    ended = await journal.release_orphaned_claims()
+async def release_orphaned_claims(journal: Journal, place: JournalSettings) -> None:
+    """Goes on at once with what a killed process had claimed, instead of waiting for its leases.
+
+    Raises JournalError when another process that lives serves the journal, unless that is accepted.
+    """
+    try:
+        ended = await journal.release_orphaned_claims()
+    except AlreadyServedError as error:
+        if not place.is_shared_accepted:
+            advice = "stop it first, or give this one another journal.path"
+            raise JournalError(f"{place.path}: {error}; {advice}") from error
+        get_logger().warning("journal.shared", path=str(place.path), problem=str(error))
+        return
     if ended:
         get_logger().info("journal.taken_over", claims=ended)
 

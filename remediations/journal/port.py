@@ -150,7 +150,8 @@ class Journal(Protocol):
     async def release_orphaned_claims(self) -> int:
         """Ends the claims of processes that have died, so that nobody waits for their leases; returns how many.
 
-        Ends none while another process that has called this still lives. Call it once, before the first claim.
+        Raises AlreadyServedError, and ends none, while another process that has called this still lives. Call it once,
+        before the first claim.
         """
         ...
 

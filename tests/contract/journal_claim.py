@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remediations.core.model.errors import FenceLostError, TargetBusyError
+from remediations.core.model.errors import AlreadyServedError, FenceLostError, TargetBusyError
 from remediations.core.model.remediation import IN_FLIGHT, State
 from remediations.journal.port import Journal
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
@@ -149,7 +149,8 @@ class ClaimContract(Opening):
             await one.release_orphaned_claims()
             await self.begin(one)
             claim = await self.claim(one)
-            assert await two.release_orphaned_claims() == 0
+            with pytest.raises(AlreadyServedError, match="serves this journal already"):
+                await two.release_orphaned_claims()
             assert await two.claim("two", T0 + 1, 10) is None
             await one.advance(claim, State.CLAIMED, State.PLANNED, T0 + 1, change())
 

@@ -95,12 +95,12 @@ def test_worker_that_was_paused_while_it_wrote_writes_nothing_more(stage: Stage,
     # One worker: a process that is stopped in the middle of a commit would keep the file locked.
     alone = {"worker": WORKER | {"concurrency": 1}}
     with stage.remediator(settings=alone) as stale:
-        shared = {"journal": {"path": str(stale.journal_path), "is_ephemeral_accepted": True}}
+        place = {"path": str(stale.journal_path), "is_shared_accepted": True}
         deliver(stale)
         assert stage.front.arrived.wait(scaled(30))
         stale.freeze()
         stage.front.heal()
-        with stage.remediator(settings=shared):
+        with stage.remediator(settings={"journal": place}):
             assert wait_closed(stale) == "succeeded"
             stage.front.release()
             wait_for(lambda: ("PATCH", 409) in stage.front.statuses)

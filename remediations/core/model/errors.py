@@ -15,3 +15,7 @@ class FenceLostError(JournalError):
 
 class TargetBusyError(JournalError):
     """Another remediation is in flight on the same target."""
+
+
+class AlreadyServedError(JournalError):
+    """Another process that lives serves this journal; the message says which."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from remediations.core.model.acts import ActKind, Actor, HumanAct
 from remediations.core.model.alert import Delivery
-from remediations.core.model.errors import FenceLostError, JournalError, TargetBusyError
+from remediations.core.model.errors import AlreadyServedError, FenceLostError, JournalError, TargetBusyError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
 from remediations.journal.port import EVERY, Claim, RemediationFilter, Sizes, StateChange, Stored
@@ -128,10 +128,13 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.write(work, is_durable=False)
 
     async def release_orphaned_claims(self) -> int:
-        """Ends the claims of processes that have died; none while another one that serves this file lives."""
+        """Ends the claims of processes that have died; AlreadyServedError while another that serves this file lives."""
 
         def work(connection: sqlite3.Connection) -> int:
-            return connection.execute(sql.TAKE_OVER).rowcount if self._thread.ownership.take() else 0
+            ownership = self._thread.ownership
+            if not ownership.take():
+                raise AlreadyServedError(f"{ownership.holder()} serves this journal already")
+            return connection.execute(sql.TAKE_OVER).rowcount
 
         return await self._thread.write(work)
 

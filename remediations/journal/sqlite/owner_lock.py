@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
+
+UNKNOWN = "another process"
 
 
 class Ownership:
@@ -32,8 +35,16 @@ class Ownership:
         except BaseException:
             os.close(file)
             raise
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._file = file
         return True
+
+    def holder(self) -> str:
+        """Who serves the journal, as it said itself; for people."""
+        with suppress(OSError, UnicodeDecodeError):
+            return self._path.read_text(encoding="utf-8").strip() or UNKNOWN
+        return UNKNOWN
 
     def give_back(self) -> None:
         """Lets the next process have it."""

@@ -245,3 +245,17 @@ def test_pause_from_the_command_line_reaches_the_running_program(remediator):
     ).stdout
     assert "held: paused (night by" in shown
     assert "pause night by" in shown
+
+
+def test_second_process_on_one_journal_is_refused_by_name_unless_that_is_accepted(remediator):
+    """It would start, be ready and say nothing, and every decision would be made twice."""
+    ended = subprocess.run(remediator.command("serve"), timeout=scaled(30), capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert f"process {remediator.process.pid} on " in ended.stderr
+    assert "serves this journal already; stop it first" in ended.stderr
+    assert remediator.post(an_alert()) == 200
+
+    place = {"path": str(remediator.journal_path), "is_shared_accepted": True}
+    with RemediatorServer(settings={"journal": place}) as beside:
+        assert [line["path"] for line in beside.log() if line["event"] == "journal.shared"] == [place["path"]]
