@@ -151,8 +151,8 @@ class KubernetesClient:
             if size > self._max_list_bytes:
                 problem = f"the list is larger than {self._max_list_bytes} bytes; the limit is {LIMIT_SETTING}"
                 raise PermanentError(Reason.MALFORMED, problem)
-            items += page.get("items") or []
-            following = (page.get("metadata") or {}).get("continue")
+            found, following = _read_page(page)
+            items += found
             if not following:
                 return items
             query["continue"] = following
@@ -316,6 +316,19 @@ async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+def _read_page(page: JsonObject) -> tuple[list[JsonObject], str]:
+    """The objects of a page and where the next one begins; raises PermanentError(malformed) for another shape."""
+    items, metadata = page.get("items") or [], page.get("metadata") or {}
+    following = metadata.get("continue") or "" if isinstance(metadata, dict) else None
+    if (
+        not isinstance(items, list)
+        or not all(isinstance(item, dict) for item in items)
+        or not isinstance(following, str)
+    ):
+        raise PermanentError(Reason.MALFORMED, "the API's answer is no list")
+    return items, following
+
+
 def _failure(status: int, body: bytes) -> BackendError:
     """The error that a Status object means (its `message`, `reason` and `details.causes`)."""
     try:
@@ -327,9 +340,7 @@ def _failure(status: int, body: bytes) -> BackendError:
     denial = DENIAL.search(said)
     if denial is not None:
         return PermanentError(Reason.INTERNAL if BROKEN_POLICY.match(denial[1]) else Reason.PERMISSION, message)
-    causes = (answer.get("details") or {}).get("causes") or []
-    is_other_object = status == UNPROCESSABLE and any(cause.get("field") == "metadata.uid" for cause in causes)
-    if status == CONFLICT or is_other_object:
+    if status == CONFLICT or (status == UNPROCESSABLE and "metadata.uid" in _read_fields(answer)):
         return ConflictError(message)
     if status in {BAD_REQUEST, UNPROCESSABLE}:
         return PermanentError(Reason.MALFORMED, message)
@@ -337,6 +348,13 @@ def _failure(status: int, body: bytes) -> BackendError:
         return TransientError(Reason.HTTP_4XX, message)
     known = status_error(status)
     return type(known)(known.reason, message)
+
+
+def _read_fields(answer: JsonObject) -> list[str]:
+    """The fields that a Status names in `details.causes`; what a proxy answers may have any shape."""
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [str(cause.get("field")) for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
 
 
 class ClusterApi(Protocol):

@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 
 TOKEN = "hunter2-token"
 PATH = deployment_path("shop", "api")
+FOREIGN_BODIES: tuple[object, ...] = (
+    {"error": "x", "details": "upstream down"},
+    {"details": [1]},
+    {"details": {"causes": ["a"]}},
+    {"details": {"causes": 1}},
+    {"details": {"causes": {"field": "metadata.uid"}}},
+    {"message": ["a"], "details": {"causes": [{"field": ["metadata.uid"]}]}},
+)
+"""R3: what a proxy in front of the API answers with; none of them is a Status."""
+FOREIGN_LISTS: tuple[object, ...] = (
+    {"items": {"a": 1}},
+    {"items": 1},
+    {"items": [], "metadata": "a"},
+    {"items": [], "metadata": {"continue": {"a": 1}}},
+)
 
 
 @dataclass
@@ -126,6 +141,15 @@ async def test_list_of_nothing_is_empty(tmp_path: Path) -> None:
         assert await client.list(pods_path("shop"), timeout_seconds=5) == []
 
 
+@pytest.mark.parametrize("body", FOREIGN_LISTS)
+async def test_list_of_another_shape_is_malformed(tmp_path: Path, body: object) -> None:
+    """R3: whatever is answered is a BackendError, or the engine sees a fault of our own."""
+    async with opened(tmp_path, Api([says(body)])) as client:
+        with pytest.raises(PermanentError) as caught:
+            await client.list(pods_path("shop"), timeout_seconds=5)
+    assert caught.value.reason is Reason.MALFORMED
+
+
 @pytest.mark.parametrize(
     ("kind", "content_type"),
     [
@@ -183,6 +207,8 @@ async def test_text_passes_its_query(tmp_path: Path) -> None:
         (web.Response(body=b"<html>"), PermanentError, Reason.MALFORMED),
         (web.Response(body=b"[" * 200_000), PermanentError, Reason.MALFORMED),
         (says([1]), PermanentError, Reason.MALFORMED),
+        *((says(body, 502), TransientError, Reason.HTTP_5XX) for body in FOREIGN_BODIES),
+        *((says(body, 422), PermanentError, Reason.MALFORMED) for body in FOREIGN_BODIES),
     ],
     ids=lambda value: str(value.status) if isinstance(value, web.Response) else None,
 )
