@@ -35,7 +35,6 @@ from remediations.engine.step_progress import JournalledProgress, read_progress,
 from remediations.engine.verifying import Verifier
 from remediations.execution.executor import Executor
 from remediations.journal.lease import Lease, changing
-from remediations.journal.port import Claim
 from remediations.journal.records import sent_data
 from remediations.metrics import ActionOutcome
 from remediations.settings import WorkerSettings
@@ -129,7 +128,7 @@ class Engine:
     async def turn(self, worker: str) -> bool:
         """Claims one remediation and takes it as far as it goes now; False when none was due or the journal failed."""
         desk = self._parts.desk
-        claim: Claim | None = None
+        lease: Lease | None = None
         try:
             claim = await desk.journal.claim(worker, desk.clock.now(), self._parts.worker.lease_seconds)
             if claim is None:
@@ -148,7 +147,7 @@ class Engine:
             await self._log_journal_failure(error)
             return False
         except Exception as error:  # noqa: BLE001 - the task boundary: one remediation's fault must not stop the others
-            await self._record_fault(claim, error)
+            await self._record_fault(lease, error)
         return True
 
     async def _log_journal_failure(self, error: JournalError) -> None:
@@ -159,20 +158,26 @@ class Engine:
             self._log.error("journal.failed", problem=str(error))
         await self._parts.desk.clock.sleep(1.0)
 
-    async def _record_fault(self, claim: Claim | None, error: Exception) -> None:
-        """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again."""
+    async def _record_fault(self, lease: Lease | None, error: Exception) -> None:
+        """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again.
+
+        After the intent the write may have left: it counts as sent, and the object tells what became of it.
+        """
         desk = self._parts.desk
         desk.telemetry.count_error()
-        self._log.exception("engine.step_failed", remediation_id=None if claim is None else claim.remediation.id)
-        if claim is None:
+        self._log.exception("engine.step_failed", remediation_id=None if lease is None else lease.remediation.id)
+        if lease is None:
             return
-        lease = Lease(desk.journal, desk.clock, claim, self._parts.worker.lease_seconds)
+        fault = type(error).__name__
         try:
-            await lease.append_record(
-                "fault", {"error": type(error).__name__}, next_at=desk.clock.now() + FAULT_SECONDS
-            )
+            if lease.remediation.state is State.WRITING:
+                stored = lease.remediation.plan
+                plan = None if stored is None else plan_from_data(stored)
+                await self._wait(lease, SendOutcome(SendResult.UNKNOWN, f"a fault of the remediator: {fault}"), plan)
+            else:
+                await lease.append_record("fault", {"error": fault}, next_at=desk.clock.now() + FAULT_SECONDS)
         except JournalError as failure:
-            self._log.warning("lease.lost", remediation_id=claim.remediation.id, problem=str(failure))
+            self._log.warning("lease.lost", remediation_id=lease.remediation.id, problem=str(failure))
 
     async def _process(self, lease: Lease) -> None:
         """Takes one remediation from its state to where it has to wait or is closed."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+from collections.abc import Iterator
 
+import pytest
+import structlog
+
+from chassis import log
 from tests.fakes.engine import a_world
 
 
@@ -11,3 +16,12 @@ from tests.fakes.engine import a_world
 async def world(tmp_path):
     async with a_world(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What is logged as JSON."""
+    stream = io.StringIO()
+    log.configure(program="test", form="json", stream=stream)
+    yield stream
+    structlog.reset_defaults()

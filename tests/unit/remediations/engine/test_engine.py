@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import structlog
 
-from chassis import log
 from chassis.errors import InvariantBroken, Reason, TransientError
 from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Pause
@@ -150,15 +147,6 @@ async def test_policy_that_was_taken_out_of_the_file_acts_no_more(world: World):
     await world.work(engine, turns=80, seconds=15.0)
     assert (await world.newest()).state is State.EXPIRED
     assert world.count("remediation_decisions_total", remediation="unknown", decision="hold", reason="not_allowed") > 0
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """What is logged as JSON."""
-    stream = io.StringIO()
-    log.configure(program="test", form="json", stream=stream)
-    yield stream
-    structlog.reset_defaults()
 
 
 async def test_fault_of_our_own_rests_and_leaves_the_others_alone(world: World, logged: io.StringIO):

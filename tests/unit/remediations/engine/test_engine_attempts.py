@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from chassis.errors import BackendError, ConflictError, PermanentError, Reason, 
 from remediations.core.model.remediation import State
 from remediations.core.policies.limits import BreakerLimit
 from tests.fakes.decisions import restart_policy
-from tests.fakes.engine import World, a_world
+from tests.fakes.engine import World, a_world, raising
 from tests.fakes.kubernetes import DEPLOYMENT
 
 RETRY_SECONDS = 15.0
@@ -30,13 +29,19 @@ REFUSED = {
     "invalid": PermanentError(Reason.MALFORMED, "HTTP status 422"),
     "policy-cannot-judge": PermanentError(Reason.INTERNAL, "HTTP status 422: expression resulted in error"),
 }
+FAULT = AttributeError("'str' object has no attribute 'get'")
+"""An answer that nothing here was written for."""
 PATCHES = {"dry-run": 1, "write": 2}
 """Which PATCH of an attempt gets the answer: the first is the dry run, the second the write."""
 CHARGED = [
     *(pytest.param(error, 1, id=f"{name}-dry-run") for name, error in LOST.items()),
     *(pytest.param(error, 2, id=f"{name}-write") for name, error in (LOST | REFUSED).items()),
+    *(pytest.param(FAULT, patch, id=f"fault-{name}") for name, patch in PATCHES.items()),
 ]
 """The answers that make an attempt. What the server refuses as a dry run was never sent."""
+
+
+pytestmark = pytest.mark.usefixtures("logged")
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ async def world(tmp_path):
         yield made
 
 
-def refuse(world: World, error: BackendError, patch: int = 1) -> list[float]:
+def refuse(world: World, error: Exception, patch: int = 1) -> list[float]:
     """The nth PATCH of every attempt is answered so; when each of these was sent."""
     sent: list[float] = []
     numbers = itertools.count(1)
@@ -69,7 +74,7 @@ async def run(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("error", "patch"), CHARGED)
-async def test_write_is_tried_as_often_as_the_policy_says(world: World, error: BackendError, patch: int):
+async def test_write_is_tried_as_often_as_the_policy_says(world: World, error: Exception, patch: int):
     await world.deliver()
     sent = refuse(world, error, patch)
 
@@ -84,7 +89,7 @@ async def test_write_is_tried_as_often_as_the_policy_says(world: World, error: B
 
 @pytest.mark.parametrize(("error", "patch"), CHARGED)
 async def test_attempts_without_a_proper_answer_count_for_the_next_remediation(
-    world: World, error: BackendError, patch: int
+    world: World, error: Exception, patch: int
 ):
     """The first one expires; the alert comes again, and the policy's hour is not over."""
     world.set_policy(cooldown_seconds=0.0)
@@ -113,7 +118,7 @@ async def test_cooldown_follows_an_attempt_without_a_proper_answer(world: World)
 
 
 @pytest.mark.parametrize(("error", "patch"), CHARGED)
-async def test_attempts_without_a_proper_answer_open_the_breaker(world: World, error: BackendError, patch: int):
+async def test_attempts_without_a_proper_answer_open_the_breaker(world: World, error: Exception, patch: int):
     world.set_policy(budget_actions=100)
     await world.deliver()
     sent = refuse(world, error, patch)
@@ -176,13 +181,14 @@ async def test_object_that_changes_again_and_again_waits_for_the_retry_and_is_re
     assert (remediation.state, remediation.attempts) == (State.SUCCEEDED, 1)
 
 
-async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(world: World):
-    """The server does not answer at all: looks are no writes, but they are bounded too."""
+@pytest.mark.parametrize("error", [LOST["time-out"], FAULT], ids=["time-out", "fault"])
+async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(world: World, error: Exception):
+    """R3: the server does not answer at all, or with what no look can read: looks are no writes, but bounded too."""
     await world.deliver()
-    sent = refuse(world, LOST["time-out"])
+    sent = refuse(world, error)
     engine = world.engine()
     await engine.turn("worker")
-    world.cluster.before = _raise_everywhere
+    world.cluster.before = raising(error, "get", "list", "patch")
 
     for _ in range(700):
         while await engine.turn("worker"):
@@ -194,14 +200,10 @@ async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(w
     assert len(await world.records("write")) < 70
 
 
-def _raise_everywhere(_verb: str, _path: str) -> Any:
-    raise LOST["time-out"]
-
-
 async def test_process_that_died_before_it_knew_an_answer_counts_once(world: World):
     """The object shows the write: one attempt, whoever finds it."""
     await world.deliver()
-    world.cluster.after = lambda verb, _path: _raise_everywhere("", "") if verb == "patch" else None
+    world.cluster.after = raising(LOST["time-out"], "patch")
     engine = world.engine()
     await engine.turn("worker")
     world.cluster.after = lambda _verb, _path: None
