@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,6 +11,7 @@ import yaml
 
 from tests.fakes.printed_routes import PrintedRoute, find_in, find_routes
 from tests.fakes.waiting import wait_for
+from tests.fakes.webhook_receiver import names_of, receive
 from tools.chart import notes
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.versions import Generation
@@ -85,31 +81,6 @@ def test_route_without_the_sibling_is_refused_by_the_printed_line(tmp_path: Path
     assert ended.stdout.strip().splitlines()[0] == REMEDIATOR
 
 
-@contextmanager
-def receiver(seen: list[str]) -> Iterator[str]:
-    """A webhook that notes the name of every alert that it gets; yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            seen.extend(alert["labels"]["alertname"] for alert in body["alerts"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to say."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def served(route: PrintedRoute, urls: dict[str, str]) -> str:
     """The printed tree with addresses of this machine, and without its waiting times."""
     whole = yaml.safe_load(route.configuration)
@@ -123,14 +94,14 @@ def served(route: PrintedRoute, urls: dict[str, str]) -> str:
 
 def test_alertmanager_delivers_to_people_and_to_the_remediator() -> None:
     (route, *_) = find_in(ROOT / "README.md")
-    people: list[str] = []
-    remediator: list[str] = []
+    people: list[dict[str, Any]] = []
+    remediator: list[dict[str, Any]] = []
     with (
-        receiver(people) as people_url,
-        receiver(remediator) as remediator_url,
+        receive(people) as people_url,
+        receive(remediator) as remediator_url,
         AlertmanagerServer(served(route, {PEOPLE: people_url, REMEDIATOR: remediator_url})) as server,
     ):
         server.post_alerts([{"labels": API_DOWN}, {"labels": HELD}])
-        wait_for(lambda: {"ControlCoreAPIDown", "RemediationHeld"} <= set(people), describe=lambda: people)
-        wait_for(lambda: "ControlCoreAPIDown" in remediator, describe=lambda: remediator)
-        assert "RemediationHeld" not in remediator
+        wait_for(lambda: {"ControlCoreAPIDown", "RemediationHeld"} <= set(names_of(people)), describe=lambda: people)
+        wait_for(lambda: "ControlCoreAPIDown" in names_of(remediator), describe=lambda: remediator)
+        assert "RemediationHeld" not in names_of(remediator)
