@@ -17,6 +17,8 @@ from remediations.commands import exit_codes
 from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
 
 FORMS = ("table", "wide", "name", "json", "yaml")
+READ_POLICIES = frozenset({"serve.run_serve", "check_config.check_config", "simulate.show_plan"})
+"""Commands that need the policy file: its faults are told beside those of the settings."""
 BY_DEFAULT = "default: the user running this; stored as claimed"
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
@@ -43,11 +45,20 @@ def _run(options: argparse.Namespace) -> int:
     from remediations.settings import RemediatorSettings  # noqa: PLC0415
 
     module, _, function = options.command.rpartition(".")
+    path = getattr(options, "config_file", None)
     try:
-        settings = load(RemediatorSettings, getattr(options, "config_file", None))
+        try:
+            settings = load(RemediatorSettings, path)
+        except ConfigError as error:
+            from remediations.commands.faults import faults_of_files  # noqa: PLC0415 - brings the policies' parts
+
+            has_policies = options.command in READ_POLICIES
+            raise ConfigError(faults_of_files(error, path, has_policies=has_policies)) from None
         return int(getattr(import_module(f"remediations.commands.{module}"), function)(options, settings))
     except ConfigError as error:
-        for fault in error.faults:
+        from remediations.commands.faults import name_file  # noqa: PLC0415 - same
+
+        for fault in name_file(error.faults, path):
             write_error(f"{fault}")
         return exit_codes.CONFIG
     except (JournalError, AnswerError) as error:

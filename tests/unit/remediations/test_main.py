@@ -103,6 +103,56 @@ def test_all_faults_of_policies_and_credentials_are_told_at_once(capsys, config,
         assert words in err
 
 
+@pytest.mark.parametrize("command", [("serve",), ("check-config",), ("plan", "--payload", "none.json")])
+def test_faults_of_settings_and_policy_file_are_told_at_once_with_file_and_key(capsys, config, tmp_path, command):
+    config.write_text(config.read_text() + "worker: {lease_seconds: fast}\nnonsense: 1\n")
+    (tmp_path / "policies.yaml").write_text("policies: [{name: A}]\n")
+
+    status, _, err = run(capsys, config, *command)
+
+    assert status == 2
+    begin = "controlcore-remediator: "
+    for words in (
+        f"{begin}{config}: worker.lease_seconds: ",
+        f"{begin}{config}: nonsense: unknown setting",
+        f"{begin}{tmp_path}/policies.yaml: policies[0].targets: is required",
+    ):
+        assert words in err
+
+
+def test_fault_that_shows_after_reading_names_its_file_too(capsys, config, tmp_path):
+    (tmp_path / "token").unlink()
+    (tmp_path / "policies.yaml").unlink()
+
+    _, _, err = run(capsys, config, "serve")
+
+    assert f"controlcore-remediator: {config}: server.token_file: " in err
+    assert f"controlcore-remediator: {config}: policies_file: cannot read {tmp_path}/policies.yaml" in err
+
+
+@pytest.mark.parametrize("text", ["policies_file: 7\nserver: 1\n", "policies_file: [a]\nserver: 1\n"])
+def test_policy_file_that_is_no_path_is_one_fault_of_several(capsys, config, text):
+    config.write_text(text)
+
+    status, _, err = run(capsys, config, "check-config")
+
+    assert (status, f"{config}: server: " in err, f"{config}: policies_file: " in err) == (2, True, True)
+
+
+def test_fault_of_a_variable_names_the_variable(capsys, config, monkeypatch):
+    monkeypatch.setenv("CONTROLCORE_REMEDIATOR_WORKER__LEASE_SECONDS", "fast")
+
+    assert "controlcore-remediator: CONTROLCORE_REMEDIATOR_WORKER__LEASE_SECONDS: " in run(capsys, config, "list")[2]
+
+
+def test_settings_that_are_no_yaml_are_the_only_fault(capsys, config):
+    config.write_text("server: [")
+
+    _, _, err = run(capsys, config, "check-config")
+
+    assert (len(err.splitlines()), f"{config}: not YAML" in err) == (1, True)
+
+
 def test_serve_without_a_credential_refuses_to_start(capsys, config):
     config.write_text("\n".join(line for line in config.read_text().splitlines() if not line.startswith("server")))
 
