@@ -95,11 +95,15 @@ class Counter:
 
     metric: Metric
     values: dict[LabelValues, float] = field(default_factory=dict)
+    """Changed by the methods below only."""
+    _family: Family | None = field(default=None, init=False, repr=False, compare=False)
+    """The counter as it stood at the last question; None after a change."""
 
     def initialise(self, label_sets: Iterable[Sequence[str]]) -> Counter:
         """Itself, with these label sets at 0."""
         for labels in label_sets:
             self.values.setdefault(tuple(labels), 0.0)
+        self._family = None
         return self
 
     def add(self, labels: Sequence[str] = (), amount: float = 1.0) -> None:
@@ -107,11 +111,21 @@ class Counter:
         if not 0 <= amount < math.inf:
             raise ValueError(f"{self.metric.name} cannot fall")
         key = tuple(labels)
-        self.values[key] = self.values.get(key, 0.0) + amount
+        if amount or key not in self.values:
+            self.values[key] = self.values.get(key, 0.0) + amount
+            self._family = None
+
+    def forget(self, first: str) -> None:
+        """Takes away the label sets that begin with this value."""
+        for labels in [labels for labels in self.values if labels[0] == first]:
+            del self.values[labels]
+        self._family = None
 
     def family(self) -> Family:
-        """The counter as it stands now."""
-        return self.metric.family(self.values)
+        """The counter as it stands now; the same object until it changes, which is then not written again."""
+        if self._family is None:
+            self._family = self.metric.family(self.values)
+        return self._family
 
 
 @dataclass(slots=True)

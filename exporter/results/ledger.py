@@ -63,6 +63,7 @@ class Ledger:
                 record.versions, record.series = old.versions, old.series
                 record.collected_monotonic, record.failures = old.collected_monotonic, old.failures
                 record.history = old.history
+        self._initialise(name for name, record in self._records.items() if _runs(record))
 
     def begin(self, name: str, now_monotonic: float) -> None:
         """Notes that a collection runs."""
@@ -73,8 +74,7 @@ class Ledger:
         self._records[name].missing = missing
         self._records[name].state = CollectorState.NOT_CONFIGURED
         for counter in (self._errors, self._dropped, self._truncated, self._items, self._unknown):
-            for labels in [labels for labels in counter.values if labels[0] == name]:
-                del counter.values[labels]
+            counter.forget(name)
 
     def finish(self, outcome: CollectionOutcome) -> None:
         """Notes how a collection ended."""
@@ -162,7 +162,6 @@ class Ledger:
     def _engine_families(self, now_monotonic: float) -> tuple[Family, ...]:
         """The health and age of every collector that runs."""
         running = [record for record in self._records.values() if _runs(record)]
-        self._initialise(record.spec.name for record in running)
         ended = [(record, record.last) for record in running if record.last is not None]
         return (
             self_metrics.SUCCESS.family(((r.spec.name,), float(last.reason is None)) for r, last in ended),
