@@ -23,7 +23,7 @@ WATCHED = (
     'controlcore_hpa_at_max{component="control-plane-api"}',
     'controlcore_policy_engine_up{bouncer="bouncer-production"}',
 )
-ALWAYS_FIRING = "Watchdog"
+ALWAYS_FIRING = "ControlCoreWatchdog"
 CPU = "cpu_usage_percent"
 CPU_THRESHOLD = 80.0
 QUIET_RECORDS = frozenset({"claimed", "joined", "evidence", "resumed"})

@@ -133,7 +133,7 @@ class _JournalGauges(Collector):
         )
         yield _single(
             "controlcore_remediation_webhook_last_watchdog_timestamp_seconds",
-            "Unix time at which the alert named Watchdog was last stored; absent until then.",
+            "Unix time at which the alert ControlCoreWatchdog was last stored; absent until then.",
             self.watchdog_at,
         )
         yield _single(
@@ -320,7 +320,7 @@ class Telemetry:
         self._standing.downgraded = downgraded
 
     def see_watchdog(self, at: float) -> None:
-        """The alert named Watchdog was stored at this Unix time: the whole path works."""
+        """The alert that always fires was stored at this Unix time: the whole path works."""
         self._standing.watchdog_at = at
 
     def see_journal(self, counts: Mapping[State, int] | None, sizes: Sizes | None, *, is_writable: bool) -> None:

@@ -11,7 +11,7 @@ from dashboards.src.scope import scope
 from dashboards.src.variables import DATASOURCE
 
 STEP_SECONDS = 60
-ALERTS = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*", alertname!~".*Watchdog"}'
+ALERTS = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*", alertname!="ControlCoreWatchdog"}'
 REMEDIATIONS = (
     f"sum by (remediation, action, outcome) (increase(controlcore_remediation_actions_total[{STEP_SECONDS}s])) > 0"
 )

@@ -7,8 +7,8 @@ from dashboards.src.panels import Panel, Query, Section
 
 OPERATIONS = "controlcore-operations"
 HEALTH = "controlcore-health"
-_FIRING = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*", alertname!~".*Watchdog"'
-_LOADED = '0 * count(ALERTS{alertname=~"(ControlCore)?Watchdog"})'
+_FIRING = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*", alertname!="ControlCoreWatchdog"'
+_LOADED = '0 * count(ALERTS{alertname="ControlCoreWatchdog"})'
 """0 where the shipped rules are evaluated: their watchdog always fires."""
 
 FIRST_ROW = Section(

@@ -21,7 +21,8 @@ from remediations.core.policies.matchers import MatcherError
 from remediations.core.policies.policy import PolicySet, choose_target, matches
 
 VERSION = "4"
-WATCHDOG = "Watchdog"
+WATCHDOGS = frozenset({"ControlCoreWatchdog", "Watchdog"})
+"""Names of the alert that always fires; the second is that of older rule files."""
 MAX_LABEL_BYTES = 64 * 1024
 """An alert whose labels are larger than this is quarantined: they say what the alert is and cannot be cut."""
 MAX_ANNOTATION_CHARACTERS = 1024
@@ -71,8 +72,8 @@ class Payload:
 
     @property
     def has_watchdog(self) -> bool:
-        """Whether the always-firing alert named Watchdog is among them: proof that the path works."""
-        return any(alert.name == WATCHDOG and alert.is_firing for alert in self.alerts)
+        """Whether the alert that always fires is among them: proof that the path works."""
+        return any(alert.name in WATCHDOGS and alert.is_firing for alert in self.alerts)
 
 
 def parse_payload(body: bytes) -> Payload:

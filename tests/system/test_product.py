@@ -38,7 +38,7 @@ FACTOR = 12.0
 SLOWEST = 3.0
 """A slow machine gets at most so much more time for each window, as in the demo."""
 BEAT_SECONDS = 1.0
-ALWAYS = {"Watchdog"}
+ALWAYS = {"ControlCoreWatchdog"}
 OF_THE_MACHINE = {
     "ControlCorePolicyLatencyHigh",
     "ControlCorePolicyLatencyBudgetBurn",

@@ -6,7 +6,7 @@
 
 {{/* Names of all alerts that this chart ships and of the remediator's announcements, as a regular expression. */}}
 {{- define "cc.ownAlerts" -}}
-(ControlCore|Remediation).+|Watchdog|HighCPUUsage|DatabaseConnectionFailure|PolicyEvaluationSlow
+(ControlCore|Remediation).+|HighCPUUsage|DatabaseConnectionFailure|PolicyEvaluationSlow
 {{- end }}
 
 {{/* Receiver and times of each route to the remediator, as an AlertmanagerConfig names them. */}}

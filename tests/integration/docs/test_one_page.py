@@ -18,7 +18,7 @@ from tools.servers.versions import Generation
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "alertmanager.yml"
 LABELS = {rule["alert"]: rule["labels"] for rules in rules_by_file().values() for rule in rules if "alert" in rule}
 B1, CLIENT = {"bouncer": "b1"}, {"client": "c1"}
-SENTINEL = "Sentinel"
+SENTINEL, WATCHDOG = "Sentinel", "ControlCoreWatchdog"
 
 FAULTS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
     "database frozen": (
@@ -79,8 +79,9 @@ def configuration(people: str, remediator: str) -> str:
     """The example with addresses of this machine, and short waiting times."""
     whole = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     whole["route"]["group_wait"] = whole["route"]["routes"][0]["group_wait"] = "2s"
-    for each, url in zip(whole["receivers"], (people, remediator), strict=True):
-        each["webhook_configs"] = [{"url": url, "max_alerts": 0}]
+    urls = {"people": people, "controlcore-remediator": remediator}
+    for each in whole["receivers"]:
+        each["webhook_configs"] = [{"url": urls[each["name"]], "max_alerts": 0}] if each["name"] in urls else []
     return yaml.safe_dump(whole)
 
 
@@ -104,11 +105,12 @@ def test_ten_faults_make_ten_notifications_and_every_alert_with_a_policy_is_deli
         receive(remediator) as remediator_url,
         AlertmanagerServer(configuration(people_url, remediator_url), generation) as server,
     ):
-        server.post_alerts(list(posted()))
+        server.post_alerts([*posted(), {"labels": {"alertname": WATCHDOG, **LABELS[WATCHDOG]}}])
         wait_for(lambda: FAULTS.keys() <= pages(people).keys(), describe=lambda: pages(people))
         # Its groups wait as long as all others: after it nothing of the faults is on its way any more.
         server.post_alerts([{"labels": {"alertname": SENTINEL, "remediation": "none"}}])
         wait_for(lambda: SENTINEL in names_of(people) and SENTINEL in names_of(remediator))
+    assert WATCHDOG in names_of(remediator)
     assert pages(people) == dict.fromkeys((*FAULTS, SENTINEL), 1)
     expected = {
         (name, cluster) for cluster, each in FAULTS.items() for name, _ in each if LABELS[name]["remediation"] != "none"

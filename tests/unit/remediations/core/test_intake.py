@@ -161,8 +161,9 @@ def test_truncated_alerts_are_told():
     assert parse_payload(a_body(an_alert(), truncatedAlerts=17)).truncated == 17
 
 
-def test_watchdog_is_seen_while_it_fires():
-    firing = an_alert(labels={"alertname": "Watchdog"})
+@pytest.mark.parametrize("name", ["ControlCoreWatchdog", "Watchdog"])
+def test_watchdog_is_seen_while_it_fires_by_its_old_name_too(name: str):
+    firing = an_alert(labels={"alertname": name})
 
     assert parse_payload(a_body(firing)).has_watchdog
     assert not parse_payload(a_body(firing | {"status": "resolved"})).has_watchdog

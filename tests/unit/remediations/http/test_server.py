@@ -183,7 +183,7 @@ async def test_no_answer_is_ever_429(server: Running):
 async def test_watchdog_is_dated(server: Running):
     assert "watchdog_timestamp_seconds " not in (await server.get("/metrics"))[1].replace("HELP", "").split("# TYPE")[0]
 
-    await server.post({"status": "firing", "labels": {"alertname": "Watchdog"}, "fingerprint": "w"})
+    await server.post({"status": "firing", "labels": {"alertname": "ControlCoreWatchdog"}, "fingerprint": "w"})
 
     assert server.count("webhook_last_watchdog_timestamp_seconds") == server.clock.now()
 
