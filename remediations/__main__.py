@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from chassis.process.build_info import version_line
+from chassis.process.completion import SHELLS, PrintCompletion
 from chassis.process.heap import limit_heap
 from remediations.commands import exit_codes
 from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
@@ -82,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=version_line(parser.prog))
     parser.add_argument("--print-settings", action=PrintSettings, nargs=0, help="print every setting as Markdown")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, metavar="SHELL",
+        help="print the completion for bash, zsh or fish",
+    )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: str, text: str) -> argparse.ArgumentParser:
