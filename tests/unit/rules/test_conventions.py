@@ -159,6 +159,14 @@ def test_own_alerts_say_what_where_and_what_is_done(rule: dict[str, Any]) -> Non
     assert rule["labels"]["severity"] in SEVERITIES
 
 
+@pytest.mark.parametrize("path", sorted(RULES.glob("controlcore-*.yml")), ids=lambda path: path.stem)
+def test_every_rule_has_the_reason_of_its_figures_above_it(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rules = [number for number, line in enumerate(lines) if re.match(r" +- (alert|record): ", line)]
+    assert rules
+    assert [lines[number] for number in rules if not lines[number - 1].startswith("      # ")] == []
+
+
 def test_every_own_alert_that_fires_has_a_component() -> None:
     """People's notifications are grouped by it; where a rule gives none, the expression returns a Deployment's name."""
     own = {parameters.values[0]["alert"] for parameters in OWN}
