@@ -5,8 +5,9 @@ from __future__ import annotations
 from chassis.kubernetes.paths import deployment_path
 from remediations.core.action import NEW_POD_READS, ActionInput, Effect, action, refuses
 from remediations.core.model.decision import GuardOutcome
+from remediations.core.model.facts import Facts
 from remediations.core.model.names import ANNOTATION_OPERATION
-from remediations.core.model.plan import PatchStep, Plan
+from remediations.core.model.plan import BUDGETS, PatchStep, Plan
 from remediations.core.model.reasons import HoldReason
 
 
@@ -61,5 +62,14 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
             "uid": workload.uid,
             "template_operation_id": request.operation_id,
             "operation_id": request.operation_id,
-        },
+        }
+        | _used_budgets(request.facts),
     )
+
+
+def _used_budgets(facts: Facts) -> dict[str, list[str]]:
+    """The budgets of the ready pods that the rollout may stop; nothing where it stops none."""
+    workload, budgets = facts.workload.value, facts.budgets.value
+    if workload is None or budgets is None or not workload.stops or workload.replicas_ready <= 0:
+        return {}
+    return {BUDGETS: sorted(budgets.allowed)}

@@ -8,10 +8,11 @@ from remediations.core.action import Effect
 from remediations.core.guard import PASSED, GuardInput, guard, holds
 from remediations.core.model.cluster import Autoscaler, ScaledObject, Workload
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import Facts
+from remediations.core.model.facts import PastAction
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import IN_FLIGHT
 from remediations.core.model.replica_owner import FIELDS, OwnerKind
 from remediations.core.policies.limits import Consent
 
@@ -143,7 +144,8 @@ def disruption(request: GuardInput) -> GuardOutcome:
 
     A rollout may stop `maxUnavailable` ready pods at once (Recreate: all of them). That must leave a ready pod, and
     no PodDisruptionBudget of the pods may allow fewer: rollouts ignore budgets (Kubernetes, "Disruptions"), so their
-    status.disruptionsAllowed is read here. A rollout that stops none passes every budget. With no pod ready nothing is
+    status.disruptionsAllowed is read here. It does not know yet what a rollout of ours will stop, so a budget that
+    another remediation uses holds too. A rollout that stops none passes every budget. With no pod ready nothing is
     left to lose. With some ready a rolling update could stop those first. Fewer replicas need every pod ready.
     """
     if not (request.has(Effect.STOPS_PODS) or request.has(Effect.REMOVES_PODS)):
@@ -157,7 +159,7 @@ def disruption(request: GuardInput) -> GuardOutcome:
     if workload.is_rolling:
         words = f"{workload.replicas_updated} of {workload.replicas_desired} pods run the newest template"
         return holds(HoldReason.ROLLOUT_RUNNING, words)
-    return _judge_readiness(workload) if request.has(Effect.REMOVES_PODS) else _judge(workload, request.facts)
+    return _judge_readiness(workload) if request.has(Effect.REMOVES_PODS) else _judge(workload, request)
 
 
 def _judge_readiness(workload: Workload) -> GuardOutcome:
@@ -168,7 +170,7 @@ def _judge_readiness(workload: Workload) -> GuardOutcome:
     return holds(HoldReason.PARTIALLY_READY, words)
 
 
-def _judge(workload: Workload, facts: Facts) -> GuardOutcome:
+def _judge(workload: Workload, request: GuardInput) -> GuardOutcome:
     """The answer for a settled workload whose pods are to be stopped."""
     if workload.replicas_ready <= 0:
         return GuardOutcome("", detail="no pod is ready: nothing is left to lose")
@@ -181,17 +183,35 @@ def _judge(workload: Workload, facts: Facts) -> GuardOutcome:
     if stops >= workload.replicas_ready:
         words = f"strategy {workload.strategy} may stop {stops} pods at once, and {workload.replicas_ready} are ready"
         return holds(HoldReason.DISRUPTION_BUDGET, words)
-    return _ask_budgets(stops, facts) if stops else PASSED
+    return _ask_budgets(stops, request) if stops else PASSED
 
 
-def _ask_budgets(stops: int, facts: Facts) -> GuardOutcome:
-    """Holds when a budget allows fewer pods to go than a rollout may stop."""
+SHOWN_SECONDS = 60.0
+"""So long after a write its rollout may have stopped no pod yet, and the status of a budget does not show it."""
+
+
+def _ask_budgets(stops: int, request: GuardInput) -> GuardOutcome:
+    """Holds when a budget allows fewer pods to go than a rollout may stop, or is used by another remediation."""
+    facts = request.facts
     if facts.budgets.value is None:
         return holds(HoldReason.DISRUPTION_BUDGET, f"unknown: {facts.budgets.problem}")
     short = [f"{name} allows {most}" for name, most in sorted(facts.budgets.value.allowed.items()) if most < stops]
     if short:
         return holds(HoldReason.DISRUPTION_BUDGET, f"a rollout may stop {stops} pods at once: {', '.join(short)}")
+    for item in request.history.actions:
+        shared = sorted(facts.budgets.value.allowed.keys() & set(item.budgets)) if _is_rival(item, request) else []
+        if shared:
+            rival = f"{item.target.key}, where remediation {item.remediation} may stop pods"
+            return holds(HoldReason.DISRUPTION_BUDGET, f"budget {shared[0]} also covers {rival}")
     return PASSED
+
+
+def _is_rival(item: PastAction, request: GuardInput) -> bool:
+    """Whether another remediation of the namespace has begun to write and may yet stop pods."""
+    own = request.remediation
+    if item.remediation == own.id or item.target.namespace != own.target.namespace:
+        return False
+    return item.state in IN_FLIGHT or request.now < item.written_at + SHOWN_SECONDS
 
 
 MOST_TOLD = 3

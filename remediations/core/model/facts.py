@@ -217,6 +217,8 @@ class PastAction:
     """Why it ended so, from a closed set."""
     attempts: int = 0
     """How often it was sent, proven or not, as far as that has been counted."""
+    budgets: tuple[str, ...] = ()
+    """Names of the PodDisruptionBudgets of the ready pods that it may stop."""
 
 
 @dataclass(frozen=True, slots=True)

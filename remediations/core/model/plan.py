@@ -15,6 +15,9 @@ from remediations.core.model.alert import Target
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.undo import Undo
 
+BUDGETS = "budgets"
+"""Key of `Plan.expected`: names of the PodDisruptionBudgets of the ready pods that the plan may stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class PatchStep:

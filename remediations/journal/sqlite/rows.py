@@ -11,6 +11,7 @@ from typing import Any
 from remediations.core.model.acts import ActKind, Actor, ActSource, HumanAct
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import PastAction
+from remediations.core.model.plan import BUDGETS
 from remediations.core.model.remediation import Record, Remediation, State
 from remediations.journal.sqlite import statements as sql
 
@@ -85,7 +86,7 @@ def read_act(row: sqlite3.Row) -> HumanAct:
 
 
 def read_action(row: sqlite3.Row) -> PastAction:
-    """A row of the table `remediation` that has been written; the action's name stands in its plan."""
+    """A row of the table `remediation` that has been written; the action's name and budgets stand in its plan."""
     plan = {} if row["plan"] is None else json.loads(row["plan"])  # noqa: TID251 - what we wrote
     return PastAction(
         remediation=row["id"],
@@ -96,4 +97,5 @@ def read_action(row: sqlite3.Row) -> PastAction:
         state=State(row["state"]),
         reason=row["reason"],
         attempts=row["attempts"],
+        budgets=tuple(plan.get("expected", {}).get(BUDGETS, ())),
     )

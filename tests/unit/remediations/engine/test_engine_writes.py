@@ -9,9 +9,10 @@ from dataclasses import replace
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.core.model.alert import Delivery, Match, Mode, Target
 from remediations.core.model.remediation import State
+from remediations.core.policies.policy import Witness, WitnessKind
 from tests.fakes.decisions import API, LABELS, NOW, an_alert, restart_policy, scale_policy
 from tests.fakes.engine import World, a_world, raising
-from tests.fakes.kubernetes import AUTOSCALER, DEPLOYMENT
+from tests.fakes.kubernetes import AUTOSCALER, BUDGET, DEPLOYMENT, PODS, a_deployment, a_pod
 
 
 async def test_intent_is_durable_before_the_write(world: World):
@@ -271,3 +272,43 @@ async def test_workers_side_by_side_never_overspend_the_budget_together(tmp_path
 
         assert len(world.cluster.stored) == 2
         assert sorted(item.reason for item in await world.journal.listing()) == ["budget_spent"] * 4 + ["written"] * 2
+
+
+async def test_two_restarts_never_use_one_disruption_budget_at_the_same_time(tmp_path):
+    """R2: both see that the budget allows one pod to go, before either rollout has taken one."""
+    witnesses = (Witness("pods", WitnessKind.PODS_RUNNING), Witness("health", WitnessKind.HTTP, "http://api/health"))
+    names = (API.name, "worker")
+    targets = [Target(API.namespace, "Deployment", name) for name in names]
+    policies = [restart_policy(name=item.name, targets=(item,), witnesses=witnesses) for item in targets]
+    async with a_world(tmp_path, *policies) as world:
+        world.cluster.objects[BUDGET] = {
+            "metadata": {"name": "all", "generation": 1},
+            "spec": {"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": names}]}},
+            "status": {"observedGeneration": 1, "disruptionsAllowed": 1},
+        }
+        for item in targets:
+            add_ready_deployment(world, item.name)
+            alert = an_alert(labels={**LABELS, "remediation": item.name})
+            await world.journal.append(Delivery(NOW, (Match(alert, item.name, item),)))
+        engine = world.engine()
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(len(targets)):
+                group.create_task(engine.turn(f"worker-{number}"))
+
+        assert len(world.cluster.stored) == 1
+        found = sorted(item.reason for item in await world.journal.listing())
+        assert found == ["disruption_budget", "written"]
+
+
+def add_ready_deployment(world: World, name: str) -> None:
+    """Three ready pods, of which a rollout may stop one before its successor is ready."""
+    made = a_deployment(ready=3)
+    labels = {"app": name}
+    made["metadata"]["name"] = name
+    made["spec"]["selector"]["matchLabels"] = made["spec"]["template"]["metadata"]["labels"] = labels
+    made["spec"]["strategy"]["rollingUpdate"] = {"maxUnavailable": 1, "maxSurge": 0}
+    world.cluster.objects[DEPLOYMENT.replace(API.name, name)] = made
+    for number in range(3):
+        pod = f"{name}-{number}"
+        world.cluster.objects[f"{PODS}/{pod}"] = a_pod(number, is_ready=True, name=pod, labels=labels)

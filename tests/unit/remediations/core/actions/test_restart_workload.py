@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from remediations.core.action import ActionInput
 from remediations.core.actions.restart_workload import plan
 from remediations.core.model.decision import GuardOutcome
@@ -71,6 +73,21 @@ def test_expected_state_names_the_object_and_the_template():
         "template_operation_id": "op-1",
         "operation_id": "op-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "budgets"),
+    [
+        ({"replicas_ready": 3, "unavailable": 1}, ["control-plane-api"]),
+        ({"replicas_ready": 3, "strategy": "Recreate"}, ["control-plane-api"]),
+        ({"replicas_ready": 3, "unavailable": 0}, None),
+        ({"replicas_ready": 0, "unavailable": 1}, None),
+    ],
+    ids=["one-may-go", "recreate", "none-may-go", "none-ready"],
+)
+def test_plan_names_the_budgets_that_it_uses(changes, budgets):
+    """R2: the next decision must know what `disruptionsAllowed` does not show yet."""
+    assert planned(**changes).expected.get("budgets") == budgets
 
 
 def test_unknown_workload_has_no_plan():

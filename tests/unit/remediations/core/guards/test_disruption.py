@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from remediations.core.model.alert import Target
 from remediations.core.model.cluster import Budgets
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import Fact, History
 from remediations.core.model.reasons import HoldReason
+from remediations.core.model.remediation import State
 from remediations.core.policies.policy import as_revert
-from tests.fakes.decisions import a_workload, ask, facts, scale_policy, unknown
+from tests.fakes.decisions import NOW, a_past_action, a_workload, ask, facts, scale_policy, unknown
+
+SIBLING = Target("control-core", "Deployment", "worker")
 
 
 def seen(budgets=None, **changes):
@@ -73,6 +77,48 @@ def test_unknown_number_of_pods_that_a_rollout_may_stop_is_held():
 
 def test_budgets_that_cannot_be_read_are_held():
     assert ask("disruption", **seen(unknown("permission"), unavailable=1)).reason is HoldReason.DISRUPTION_BUDGET
+
+
+def rival(**changes):
+    """Another remediation that stops pods of the worker, whose pods the budget `api` selects too."""
+    values = {"target": SIBLING, "state": State.VERIFYING, "written_at": NOW - 300, "budgets": ("api",)}
+    return History((a_past_action(**values | changes),))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"state": State.WRITING},
+        {"state": State.UNVERIFIED, "written_at": NOW - 5},
+        {"state": State.HELD, "written_at": NOW - 5},
+    ],
+    ids=["verifying", "writing", "just-closed", "just-lost"],
+)
+def test_budget_that_another_remediation_uses_is_held(changes):
+    """R2: `disruptionsAllowed` does not know yet of the pod that the other rollout takes next."""
+    outcome = ask("disruption", **seen(unavailable=1), history=rival(**changes))
+    words = "budget api also covers Deployment/control-core/worker, where remediation 0000 may stop pods"
+    assert (outcome.reason, outcome.detail) == (HoldReason.DISRUPTION_BUDGET, words)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"budgets": ("other",)},
+        {"budgets": ()},
+        {"target": Target("elsewhere", "Deployment", "worker")},
+        {"state": State.SUCCEEDED},
+        {"remediation": "0001"},
+    ],
+    ids=["other-budget", "no-budget", "other-namespace", "long-over", "itself"],
+)
+def test_budget_that_no_other_remediation_uses_passes(changes):
+    assert ask("disruption", **seen(unavailable=1), history=rival(**changes)).reason is None
+
+
+def test_rollout_that_stops_no_ready_pod_leaves_a_shared_budget_alone():
+    assert ask("disruption", **seen(unavailable=0), history=rival()).reason is None
 
 
 @pytest.mark.parametrize("budgets", [Fact(Budgets({"api": 0}), "pdb"), unknown()])
