@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any
 
@@ -168,6 +169,11 @@ class _BoundedLoader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
         """By the identity of a composed node: how many nodes it stands for."""
 
+    def get_single_data(self) -> Any:
+        """The document; what the scanner cannot read (a code point beyond Unicode) is an error of YAML too."""
+        with _as_yaml_error(self.get_mark):
+            return super().get_single_data()
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """One node with all below it; an alias stands for a node that was composed before."""
         event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
@@ -189,15 +195,16 @@ class _BoundedLoader(yaml.SafeLoader):
             raise ComposerError(None, None, f"more than {MAX_YAML_NODES} nodes, aliases counted in full", mark)
         return node
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the signature of the base
-        """The value of a node; what no constructor can read (a day 99, an endless number) is an error of YAML."""
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - the signature of the base
+        """The value of a node with all below it; what no constructor can read is an error of YAML with its place.
+
+        Always deep: otherwise PyYAML fills collections later, where the place of a fault is unknown.
+        """
         is_number = node.tag in {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
         if is_number and len(node.value) > MAX_DIGITS:
             raise ConstructorError(None, None, "the number is too long", node.start_mark)
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ValueError, OverflowError) as error:
-            raise ConstructorError(None, None, "the value cannot be read", node.start_mark) from error
+        with _as_yaml_error(lambda: node.start_mark):
+            return super().construct_object(node, deep=True)
 
 
 class _StrictLoader(_BoundedLoader):
@@ -213,6 +220,17 @@ class _StrictLoader(_BoundedLoader):
                 raise ConstructorError(None, None, "a key stands twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+@contextmanager
+def _as_yaml_error(place: Callable[[], yaml.Mark]) -> Iterator[None]:
+    """Turns every other exception into a YAMLError: PyYAML lets KeyError and its like out for a wrong typed value."""
+    try:
+        yield
+    except yaml.YAMLError:
+        raise
+    except Exception as error:
+        raise ConstructorError(None, None, "the value cannot be read", place()) from error
 
 
 def _whole(text: str) -> int:

@@ -293,3 +293,32 @@ def test_fifty_scrapers_at_once_get_a_page_or_are_told_to_come_again(redis_url: 
     assert page[name] == told
     assert len(exporter.events("scrape.refused")) <= 1
     assert page['controlcore_scrape_collector_success{collector="redis"}'] == 1
+
+
+def test_file_with_a_value_that_is_not_of_its_tag_leaves_the_program_running(tmp_path: Path) -> None:
+    """M6, S5: discovery, web configuration, kubeconfig and the configuration itself, each read again while it runs."""
+    bouncers, web, kubeconfig = tmp_path / "bouncers.yml", tmp_path / "web.yml", tmp_path / "kubeconfig"
+    cluster = {"name": "a", "cluster": {"server": "http://127.0.0.1:9"}}
+    context = {"name": "a", "context": {"cluster": "a"}}
+    kubeconfig.write_text(json.dumps({"current-context": "a", "clusters": [cluster], "contexts": [context]}))
+    bouncers.write_text("[{targets: ['127.0.0.1:9']}]")
+    web.write_text("{}")
+    settings = {
+        "server": {"web_config_file": str(web)},
+        "bouncer_discovery": {"files": [str(bouncers)], "refresh_seconds": 1},
+        "kubernetes": {"kubeconfig": str(kubeconfig)},
+        "collectors": {"workloads": PACE},
+    }
+    with running_exporter(tmp_path, settings) as exporter:
+        exporter.wait_until_ready()
+        bouncers.write_text("[{targets: ['127.0.0.1:9'], labels: {a: !!bool foo}}]")
+        exporter.wait_for(lambda page: page["controlcore_exporter_discovery_successful"] == 0)
+        web.write_text("rate_limit: {burst: !!int ''}")
+        exporter.wait_for(lambda page: page["controlcore_exporter_web_config_last_reload_successful"] == 0)
+        before = time.time()
+        kubeconfig.write_text("current-context: !!timestamp foo")
+        exporter.wait_for(lambda page: last_run(page, "workloads") > before)
+        (tmp_path / "exporter.yml").write_text("server: !!set [a]")
+        assert exporter.get("/-/reload", method="POST").status == 500
+        assert exporter.get("/-/healthy").status == 200
+        assert exporter.end()[0] == 0

@@ -205,8 +205,10 @@ def test_without_prometheus_the_condition_is_unknown_and_held(remediator):
     wait_for(lambda: remediator.read("SELECT state, reason FROM remediation") == [("held", "condition_unknown")])
 
 
-def test_hangup_reads_the_policies_again_and_a_broken_file_changes_nothing(remediator):
-    remediator.policies_path.write_text("policies: []")
+@pytest.mark.parametrize("text", ["policies: []", "policies: !!bool foo", "identity: !!set [a]"])
+def test_hangup_reads_the_policies_again_and_a_broken_file_changes_nothing(remediator, text):
+    """M6: also one whose values are not of their tags."""
+    remediator.policies_path.write_text(text)
     remediator.process  # noqa: B018 - raises when it does not run
     signal_process(remediator, signal.SIGHUP)
     wait_for(lambda: any(line["event"] == "policies.refused" for line in remediator.log()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from yaml.constructor import ConstructorError
 
 from chassis.documents import MAX_DEPTH, MAX_ITEM_CHARACTERS, DocumentError, ItemReader, load_yaml, parse_json
 
@@ -95,6 +97,40 @@ def test_yaml_beyond_the_limits_is_refused(text, words):
     """S5, M6: in a moment, with a YAMLError that names the place."""
     with pytest.raises(yaml.YAMLError, match=words):
         load_yaml(text)
+
+
+TAGS = ("null", "bool", "int", "float", "binary", "timestamp", "omap", "pairs", "set", "str", "seq", "map", "merge",
+        "value", "python/tuple", "nonsense")  # fmt: skip
+VALUES = ("", "foo", "''", "-", "+0x", "0b", "1e", "1_", "-.", ":", "2026-13-45", "2026-01-01T99:00:00Z", "é=", "[a]",
+          "[[a]]", "[a: b]", "[{a: 1, b: 2}]", "{a: 1}", "{}", "[]")  # fmt: skip
+PLACES = ("{}", "- {}", "a: {}", "a: {{b: [{}]}}", "? {}\n: 1", "<<: {}", "a: &x {}\nb: *x")
+TYPED_YAML = [
+    place.format(f"!!{tag} {value}") for place, tag, value in itertools.product(PLACES, TAGS, VALUES)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_value_of_any_tag_is_read_or_a_yaml_error_with_its_place(is_strict):
+    """M6, S5: PyYAML lets KeyError, IndexError, AttributeError and TypeError out for a value that is not of its tag."""
+    marks = []
+    for text in (*TYPED_YAML, r'"\UFFFFFFFF"', "%YAML 1." + "9" * 5000 + "\n--- a"):
+        try:
+            load_yaml(text, is_strict=is_strict)
+        except yaml.MarkedYAMLError as error:
+            marks.append(error.problem_mark)
+    assert len(marks) > len(TYPED_YAML) / 4
+    assert None not in marks
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: 1\nb:\n- !!bool foo\n", 2), ("a: 1\nb: {c: !!set [a]}\n", 1), ('a: 1\n\nb: "\\UFFFFFFFF"', 2)],
+)
+def test_fault_in_a_typed_value_names_its_line(text, line):
+    with pytest.raises(ConstructorError) as caught:
+        load_yaml(text)
+    assert caught.value.problem_mark is not None
+    assert caught.value.problem_mark.line == line
 
 
 def test_yaml_with_a_few_anchors_and_merges_is_read():
