@@ -19,6 +19,7 @@ PEOPLE = {"webhookConfigs": [{"url": "https://pager.example.com/"}]}
 API_DOWN = ("alertname=ControlCoreAPIDown", "remediation=restart-api", "namespace=controlcore")
 HELD = ("alertname=RemediationHeld", "namespace=controlcore")
 GUIDE = ("alertname=HighCPUUsage", "namespace=controlcore")
+WATCHDOG = ("alertname=ControlCoreWatchdog", "remediation=none", "severity=none", "namespace=controlcore")
 FOREIGN = ("alertname=KubePodCrashLooping", "namespace=controlcore")
 
 pytestmark = pytest.mark.timeout(60)
@@ -73,6 +74,7 @@ def receivers_of(text: str, folder: Path, *labels: str) -> str:
         (API_DOWN, "controlcore-remediator,people"),
         (GUIDE, "controlcore-remediator,people"),
         (HELD, "people"),
+        (WATCHDOG, "controlcore-remediator"),
         (FOREIGN, "root"),
         (("alertname=ControlCoreAPIDown", "remediation=restart-api"), "root"),
     ],
