@@ -44,3 +44,11 @@ def format_timestamp(unix_seconds: float) -> str:
     """The instant as the guide's fluentd expects it, in UTC with milliseconds."""
     instant = datetime.fromtimestamp(unix_seconds, UTC)
     return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}+0000"
+
+
+def format_rfc3339(unix_seconds: float) -> str:
+    """The instant as RFC 3339 in UTC with milliseconds, such as 2026-11-29T08:30:00.000Z.
+
+    Raises OverflowError, ValueError or OSError for what is no date.
+    """
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

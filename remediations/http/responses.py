@@ -14,6 +14,7 @@ from chassis.documents import parse_json
 from chassis.http.request_bodies import BodyError, BodyReader, Room
 from remediations.core.model.errors import JournalError
 from remediations.journal.approvals import AnswerError
+from remediations.journal.times import add_times
 
 ROOT = "/api/v1"
 CALL_SECONDS = 20.0
@@ -64,7 +65,9 @@ async def read_object(request: web.Request, kind: type[Body], most: int = MAX_BO
 def as_json(content: Mapping[str, Any]) -> web.Response:
     """An answer that no cache keeps."""
     return web.Response(
-        text=json.dumps(content) + "\n", content_type="application/json", headers={"Cache-Control": "no-store"}
+        text=json.dumps(add_times(content)) + "\n",
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
     )
 
 

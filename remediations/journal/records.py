@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from chassis.clock import format_timestamp
+from chassis.clock import format_rfc3339
 from remediations.core.model import acts as human_acts
 from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
 from remediations.core.model.facts import Fact, Facts, action_facts_to_data
@@ -113,7 +113,7 @@ def acts_content(acts: Sequence[human_acts.HumanAct]) -> list[dict[str, Any]]:
     return [
         {
             "at": act.at,
-            "time": format_timestamp(act.at),
+            "time": format_rfc3339(act.at),
             "act": act.kind.value,
             "subject": act.subject,
             **act.actor.to_data(),
@@ -138,7 +138,7 @@ def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[s
     story = [
         {
             "at": item.at,
-            "time": format_timestamp(item.at),
+            "time": format_rfc3339(item.at),
             "kind": item.kind,
             "state": item.state.value,
             "data": item.data,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from chassis.clock import format_rfc3339
 from remediations.core.model.alert import Mode
 from remediations.core.model.names import ACTED, HELD, PLANNED
 from remediations.core.policies.policy import Policy
@@ -113,11 +113,6 @@ def to_wire(standing: AnnouncedAlert, now: float, lifetime_seconds: float) -> di
     return {
         "labels": dict(standing.labels),
         "annotations": dict(standing.annotations),
-        "startsAt": _rfc3339(min(standing.starts_at, ends_at)),
-        "endsAt": _rfc3339(ends_at),
+        "startsAt": format_rfc3339(min(standing.starts_at, ends_at)),
+        "endsAt": format_rfc3339(ends_at),
     }
-
-
-def _rfc3339(unix_seconds: float) -> str:
-    """The instant as Alertmanager reads it."""
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from chassis.clock import SystemClock, format_timestamp
+from chassis.clock import SystemClock, format_rfc3339
 from chassis.errors import ConfigError, Fault
 from remediations.commands.journal.file import with_journal
 from remediations.commands.journal.pauses import pauses_in_force
@@ -171,7 +171,7 @@ def _layout(now: float, columns: int | None, *, is_wide: bool) -> tuple[Row, Cal
     def wide(item: Standing) -> Row:
         remediation, answer = item.remediation, item.answer
         word = "" if answer is None else f"{'approved' if answer.is_approved else 'rejected'} by {answer.by}"
-        rest = (remediation.reason, format_timestamp(remediation.created_at), str(remediation.attempts), word)
+        rest = (remediation.reason, format_rfc3339(remediation.created_at), str(remediation.attempts), word)
         return *whole(item), *rest
 
     head = ("ID", "AGE", "MODE", "STATE", "POLICY")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from chassis.clock import SystemClock, format_timestamp
+from chassis.clock import SystemClock, format_rfc3339
 from remediations.commands import exit_codes as exits
 from remediations.commands.journal.file import actor_here, with_journal
 from remediations.commands.journal.pauses import pauses_in_force
@@ -73,7 +73,7 @@ def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) 
         from remediations.engine.simulation import replay  # noqa: PLC0415 - brings guards and actions; only this needs it
 
         told = await replay(journal, await _one(journal, options.id))
-        rows = [(format_timestamp(item["at"]), item["then"], item["now"]) for item in told]
+        rows = [(format_rfc3339(item["at"]), item["then"], item["now"]) for item in told]
         write_output(options, told, table([("AT", "THEN", "NOW"), *rows], width()))
         return 0 if all(item["is_same"] for item in told) else exits.FAILED
 

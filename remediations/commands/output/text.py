@@ -11,10 +11,11 @@ from shlex import quote
 from textwrap import wrap
 from typing import Any
 
-from chassis.clock import format_timestamp
+from chassis.clock import format_rfc3339
 from remediations.commands.output.terminal import Colour, paint, printable, table, width
 from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Pause
+from remediations.journal.times import add_times
 
 MAX_LINE = 10_000
 
@@ -26,7 +27,7 @@ def render_pauses(pauses: Sequence[Pause], now: float) -> str:
     columns = width()
 
     def time_words(at: float, begin: str = "", end: str = "") -> str:
-        return format_timestamp(at) if columns is None else f"{begin}{age_words(abs(now - at))}{end}"
+        return format_rfc3339(at) if columns is None else f"{begin}{age_words(abs(now - at))}{end}"
 
     rows = [("NAME", "STOPS", "BY", "SINCE", "UNTIL", "REASON")]
     for item in pauses:
@@ -61,9 +62,7 @@ def render_acts(acts: Sequence[HumanAct]) -> str:
     if not acts:
         return "nothing was done by hand\n"
     rows = [("AT", "ACT", "BY", "ADDRESS", "SUBJECT")]
-    rows += [
-        (format_timestamp(act.at), act.kind.value, act.actor.label, act.actor.address, act.subject) for act in acts
-    ]
+    rows += [(format_rfc3339(act.at), act.kind.value, act.actor.label, act.actor.address, act.subject) for act in acts]
     return table(rows, width())
 
 
@@ -101,7 +100,7 @@ def write_error(text: str) -> None:
 
 def render_data(content: Any, form: str) -> str:
     """Data as JSON or YAML, without any character that a terminal would obey: those are written as escapes."""
-    text = json.dumps(content, indent=2).replace("\x7f", "\\u007f")
+    text = json.dumps(add_times(content), indent=2).replace("\x7f", "\\u007f")
     if form == "yaml":
         data = json.loads(text)  # noqa: TID251 - what was written just now
         import yaml  # noqa: PLC0415 - only this form needs it

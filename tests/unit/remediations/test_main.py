@@ -300,7 +300,9 @@ def strip(content: Any) -> Any:
     if isinstance(content, list):
         return [strip(item) for item in content]
     if isinstance(content, dict):
-        return {key: strip(value) for key, value in content.items() if key not in {"until", "since", "at", "time"}}
+        times = {"until", "since", "at", "time"}
+        named = {key: value for key, value in content.items() if key not in times and not key.endswith("_time")}
+        return {key: strip(value) for key, value in named.items()}
     return content
 
 
