@@ -1,7 +1,8 @@
 """Whether a warning of the API server means that Pod Security would refuse new pods. Pure.
 
 The server warns of a Deployment or Job whose pods break the namespace's level `warn`; pods are refused by its level
-`enforce` (Kubernetes, "Pod Security Admission"). Both are labels of the namespace, and `warn` may be the stricter one.
+`enforce` (Kubernetes, "Pod Security Admission"). Both are labels of the namespace. Where `warn` is the stricter one, a
+warning need not mean a refusal; where it is the laxer one, a refusal need not be warned of.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 WARNING = re.compile(r'would violate PodSecurity "(\w+)[^"]*": (.*)', re.DOTALL)
-ENFORCE = "pod-security.kubernetes.io/enforce"
+ENFORCE, WARN = "pod-security.kubernetes.io/enforce", "pod-security.kubernetes.io/warn"
+LATEST = "latest"
+VERSION = re.compile(r"v1\.(\d+)")
 LEVELS = ("privileged", "baseline", "restricted")
 """From the most lenient to the strictest."""
 ONLY_RESTRICTED = frozenset(
@@ -38,14 +41,36 @@ def find_refusal(warnings: Iterable[str], labels: Mapping[str, str] | None) -> s
     return ""
 
 
-def is_about_pods(warnings: Iterable[str]) -> bool:
-    """Whether any of the warnings is about Pod Security."""
-    return any(WARNING.search(warning) for warning in warnings)
+def find_doubt(labels: Mapping[str, str]) -> str:
+    """Why no warning does not mean that pods are taken, in words; empty where a warning would have come.
+
+    Without a level `warn` the server warns of the enforced one (k8s.io/pod-security-admission, api.PolicyToEvaluate).
+    """
+    enforced = labels.get(ENFORCE, LEVELS[0])
+    warned = labels.get(WARN, enforced)
+    enforced_version = labels.get(f"{ENFORCE}-version", LATEST)
+    warned_version = labels.get(f"{WARN}-version", LATEST if WARN in labels else enforced_version)
+    is_older = _strictness(enforced) > 0 and _age(warned_version) < _age(enforced_version)
+    if _strictness(warned) >= _strictness(enforced) and not is_older:
+        return ""
+    levels = f"{enforced}:{enforced_version}", f"{warned}:{warned_version}"
+    return f"the namespace enforces {levels[0]} and warns of no more than {levels[1]}; set {WARN} to the enforced level"
+
+
+def _age(version: str) -> float:
+    """A version of the standards as a number, the latest the greatest."""
+    found = VERSION.fullmatch(version)
+    return float("inf") if found is None else float(found[1])
+
+
+def _strictness(level: str) -> int:
+    """A level's place; an unknown one is the strictest."""
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
 
 
 def _is_enforced(warned: str, violations: str, enforced: str) -> bool:
     """Whether what breaks the level of the warning breaks the enforced one; an unknown level is the strictest."""
-    strictness = LEVELS.index(enforced) if enforced in LEVELS else len(LEVELS)
+    strictness = _strictness(enforced)
     if strictness == 0:
         return False
     if warned not in LEVELS or LEVELS.index(warned) <= strictness:

@@ -3,7 +3,7 @@
 A write is never sent again on a doubt: the object is looked at, and carries the operation id or does not.
 
 - What starts pods from a template is sent as a dry run first: where the server's warnings say that the namespace would
-  refuse them, nothing is sent and the pods that serve stay.
+  refuse them, or its labels that no warning would come, nothing is sent and the pods that serve stay.
 - A plan in dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing.
   HTTP calls and statements know no dry run: they are not sent.
 - 409, and 422 on metadata.uid, mean that the object is not the one that was judged. If it already carries the
@@ -200,19 +200,23 @@ class Executor:
             asked = replace(asked, was_sent=False)
         return await self._read_back(step, asked) if asked.result in {SendResult.CHANGED, SendResult.REFUSED} else asked
 
-    async def _judge_pods(self, step: PatchStep | CreateStep, answered: SendOutcome) -> SendOutcome:
-        """The answer, or HELD when its warnings mean that the namespace would refuse new pods."""
-        if self._api is None or not pod_security.is_about_pods(answered.warnings):
+    async def _judge_pods(self, api: ApiWriter, step: PatchStep | CreateStep, answered: SendOutcome) -> SendOutcome:
+        """The answer, or HELD when its warnings, or that none could come, speak against new pods."""
+        if answered.result is not SendResult.DONE or not starts_pods(step):
             return answered
         try:
-            namespace = await self._api.get(namespace_of(step.path), timeout_seconds=self._timeout_seconds)
+            namespace = await api.get(namespace_of(step.path), timeout_seconds=self._timeout_seconds)
             labels = (namespace.get("metadata") or {}).get("labels") or {}
         except BackendError:
             labels = None
         refusal = pod_security.find_refusal(answered.warnings, labels)
-        return (
-            SendOutcome(SendResult.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED) if refusal else answered
-        )
+        if refusal:
+            return SendOutcome(SendResult.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED)
+        doubt = pod_security.find_doubt(labels) if labels is not None else ""
+        if doubt:
+            words = f"unknown whether Pod Security would take new pods: {doubt}"
+            return SendOutcome(SendResult.HELD, words, hold=HoldReason.PODS_UNKNOWN)
+        return answered
 
     async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> SendOutcome:
         """Whether the check is true by data collected after the step before it began."""
@@ -241,13 +245,13 @@ class Executor:
             return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
         if self._api is not None and isinstance(step, PatchStep):
             sent = await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
-            return await self._judge_pods(step, sent)
+            return await self._judge_pods(self._api, step, sent)
         if self._api is not None and isinstance(step, CreateStep):
             whole = await fill_template(self._api, step, self._timeout_seconds)
             if isinstance(whole, SendOutcome):
                 return whole
             sent = await send_creation(self._api, whole, self._timeout_seconds, is_dry_run=True)
-            return await self._judge_pods(whole, sent)
+            return await self._judge_pods(self._api, whole, sent)
         return SendOutcome(SendResult.DONE, "not sent: it knows no dry run")
 
     async def _send(self, step: Step, lease_until: float) -> SendOutcome:

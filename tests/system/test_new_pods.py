@@ -36,11 +36,11 @@ def post(stage: Stage, plural: str, name: str, **content: Any) -> str:
     return f"{place}/{name}"
 
 
-def assert_refused(stage: Stage, before: int, words: str) -> None:
+def assert_refused(stage: Stage, before: int, words: str, reason: str = "pods_refused") -> None:
     """The restart is held, says why, and no pod has gone."""
     with stage.remediator() as remediator:
         deliver(remediator)
-        wait_held(remediator, "pods_refused")
+        wait_held(remediator, reason)
         told = remediator.read("SELECT data FROM record WHERE kind = 'decision' ORDER BY number DESC LIMIT 1")
         assert words in str(told[0][0])
         assert ("PATCH", 200) not in stage.front.statuses
@@ -72,6 +72,12 @@ def test_what_is_enforced_is_found_behind_a_stricter_warning(stage: Stage) -> No
     before = deploy(stage, hostNetwork=True)
     label(stage, warn="restricted", enforce="baseline")
     assert_refused(stage, before, "would violate PodSecurity")
+
+
+def test_pod_security_that_warns_of_less_than_it_enforces_holds(stage: Stage) -> None:
+    before = deploy(stage)
+    label(stage, enforce="restricted", warn="baseline")
+    assert_refused(stage, before, "warns of no more than baseline:latest", "pods_unknown")
 
 
 def test_service_account_that_is_gone_holds(stage: Stage) -> None:

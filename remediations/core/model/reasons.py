@@ -49,6 +49,8 @@ class HoldReason(StrEnum):
     DISRUPTION_BUDGET = "disruption_budget"
     PODS_REFUSED = "pods_refused"
     """New pods would not be taken: by quota, LimitRange, Pod Security, or for want of an object that they name."""
+    PODS_UNKNOWN = "pods_unknown"
+    """Pod Security may refuse new pods, and the API server would not warn of it."""
     DROP_TABLES = "drop_tables"
     TEMPLATE_UNREADABLE = "template_unreadable"
     CONFIGURATION_CHANGED = "configuration_changed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.pod_security import ENFORCE, find_refusal, is_about_pods
+from remediations.core.pod_security import ENFORCE, WARN, find_doubt, find_refusal
 
 PRIVILEGED = (
     'would violate PodSecurity "baseline:latest": privileged (container "api" must not set '
@@ -42,6 +42,34 @@ def test_warning_means_a_refusal_when_the_level_that_is_broken_is_enforced(warni
     assert find_refusal((OTHER, warning), labels) == (warning if is_refused else "")
 
 
-def test_other_warnings_are_not_about_pods():
-    assert not is_about_pods((OTHER,))
-    assert is_about_pods((OTHER, RESTRICTED))
+def levels(enforce=None, warn=None, **versions):
+    """The namespace's labels; `enforce_version` and `warn_version` too."""
+    given = {ENFORCE: enforce, WARN: warn}
+    given |= {f"{ENFORCE}-version": versions.get("enforce_version"), f"{WARN}-version": versions.get("warn_version")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_doubtful"),
+    [
+        (levels("restricted", "baseline"), True),
+        (levels("restricted", "privileged"), True),
+        (levels("baseline", "privileged"), True),
+        (levels("no-such-level", "restricted"), True),
+        (levels("restricted", "restricted", warn_version="v1.24"), True),
+        (levels("restricted", "restricted", enforce_version="v1.30", warn_version="v1.24"), True),
+        (levels("baseline", "restricted", warn_version="v1.24"), True),
+        (levels("restricted", warn_version="v1.24"), True),
+        (levels(), False),
+        (levels("restricted"), False),
+        (levels("restricted", enforce_version="v1.24"), False),
+        (levels("restricted", "restricted"), False),
+        (levels("restricted", "restricted", enforce_version="v1.24", warn_version="v1.24"), False),
+        (levels("restricted", "restricted", enforce_version="v1.24"), False),
+        (levels("baseline", "restricted"), False),
+        (levels("privileged", "privileged", warn_version="v1.24"), False),
+        (levels(None, "baseline"), False),
+    ],
+)
+def test_silence_of_the_server_means_nothing_where_it_warns_of_less_than_it_enforces(labels, is_doubtful):
+    assert bool(find_doubt(labels)) is is_doubtful

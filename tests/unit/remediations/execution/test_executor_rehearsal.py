@@ -11,7 +11,7 @@ from chassis.kubernetes.client import WrittenObject
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import PatchStep, Plan, SendResult
 from remediations.core.model.reasons import HoldReason
-from remediations.core.pod_security import ENFORCE
+from remediations.core.pod_security import ENFORCE, WARN
 from remediations.execution.executor import Executor
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW
@@ -59,6 +59,32 @@ async def test_nothing_is_sent_where_new_pods_would_be_refused():
         [],
     )
     assert WARNING in sent.detail
+
+
+async def test_nothing_is_sent_where_the_server_would_not_warn_of_a_refusal():
+    """R5: `warn` is laxer than `enforce`, so that no warning comes whatever the pods are."""
+    server = a_server(**{ENFORCE: "restricted", WARN: "baseline"})
+    sent = await write(server)
+    assert (sent.result, sent.hold, server.sent, server.stored) == (
+        SendResult.HELD,
+        HoldReason.PODS_UNKNOWN,
+        [True],
+        [],
+    )
+    assert "enforces restricted:latest and warns of no more than baseline:latest" in sent.detail
+
+
+@pytest.mark.parametrize("labels", [{}, {ENFORCE: "restricted"}, {ENFORCE: "baseline", WARN: "restricted"}])
+async def test_no_warning_where_one_would_come_is_believed(labels):
+    server = a_server(**labels)
+    assert ((await write(server)).result, server.sent) == (SendResult.DONE, [True, False])
+
+
+async def test_namespace_that_may_not_be_read_does_not_hold_without_a_warning():
+    """Roles written by hand may leave it out."""
+    server = a_server()
+    del server.objects[f"/api/v1/namespaces/{NAMESPACE}"]
+    assert ((await write(server)).result, server.sent) == (SendResult.DONE, [True, False])
 
 
 @pytest.mark.parametrize("labels", [{}, {ENFORCE: "baseline"}])
