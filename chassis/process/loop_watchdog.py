@@ -25,7 +25,9 @@ STALL_SECONDS = 2.0
 """A loop that did not run for so long is blocked. The longest step of a healthy one is below 0.3 s; a machine that is
 short of CPU may take a second."""
 DUMP_SECONDS = 10.0
-"""faulthandler writes the stacks of all threads after so long."""
+"""faulthandler writes the stacks of all threads after so long, or up to ARMING_BEATS beats earlier."""
+ARMING_BEATS = 4
+"""Beats between two new starts of faulthandler's timer: each start is a thread."""
 UNHEALTHY_SECONDS = 30.0
 """So long after a block of at least SERIOUS_SECONDS the program calls itself unhealthy: longer than one period of the
 chart's probe and shorter than three, so that only blocks that follow each other restart a pod."""
@@ -44,6 +46,7 @@ class LoopWatchdog:
         self._stall_seconds = stall_seconds
         self._serious_seconds = serious_seconds
         self._beat_at = time.monotonic()
+        self._beats = 0
         self._is_noticed = False
         self._serious_until = 0.0
         self._thread_id = 0
@@ -80,9 +83,11 @@ class LoopWatchdog:
         self._beat_at = now
         if self._over.is_set():
             return
-        # Standard error may be no file; then the thread's line has to do.
-        with suppress(UnsupportedOperation, ValueError, AttributeError):
-            faulthandler.dump_traceback_later(DUMP_SECONDS, file=sys.stderr)
+        if self._beats % ARMING_BEATS == 0:
+            # Standard error may be no file; then the thread's line has to do.
+            with suppress(UnsupportedOperation, ValueError, AttributeError):
+                faulthandler.dump_traceback_later(DUMP_SECONDS, file=sys.stderr)
+        self._beats += 1
         loop.call_later(BEAT_SECONDS, self._beat, loop)
 
     def _end_stall(self, since_seconds: float, now: float) -> None:
@@ -100,7 +105,7 @@ class LoopWatchdog:
 
     def _watch(self) -> None:
         """Runs in the thread: one log line for each block, with the stack of the loop's thread."""
-        while not self._over.wait(BEAT_SECONDS / 2):
+        while not self._over.wait(self._seconds_to_look()):
             blocked = time.monotonic() - self._beat_at - BEAT_SECONDS
             if blocked < self._stall_seconds or self._is_noticed:
                 continue
@@ -109,3 +114,8 @@ class LoopWatchdog:
             frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to another thread's stack
             stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
             get_logger().error("event_loop.blocked", blocked_seconds=round(blocked, 3), stack=stack[-STACK_CHARACTERS:])
+
+    def _seconds_to_look(self) -> float:
+        """How long until a block could be noticed, if the loop does not beat any more."""
+        blocked_at = self._beat_at + BEAT_SECONDS + self._stall_seconds
+        return max(BEAT_SECONDS / 2, blocked_at - time.monotonic())

@@ -73,3 +73,11 @@ def test_short_block_is_counted_and_leaves_the_program_healthy() -> None:
 def test_watchdog_that_saw_nothing_has_no_problem() -> None:
     watchdog = LoopWatchdog()
     assert (watchdog.problem, watchdog.stalls, watchdog.blocked_seconds) == ("", 0, 0.0)
+
+
+def test_thread_looks_again_when_the_loop_could_be_blocked_and_not_before() -> None:
+    """It woke 240 times a minute for a loop that was well."""
+    watchdog = LoopWatchdog(stall_seconds=3600.0)
+    assert watchdog._seconds_to_look() == pytest.approx(3600.0, abs=60.0)
+    watchdog._beat_at -= 7200.0
+    assert 0 < watchdog._seconds_to_look() < 1
