@@ -159,7 +159,7 @@ class Exporter:
             self.ledger.records(),
             self._clock.monotonic(),
             self._started_monotonic,
-            self.publisher.snapshot.samples,
+            self.publisher.snapshot.page.samples,
             self.publisher.is_reload_successful,
         )
         return landing_page.page(facts)

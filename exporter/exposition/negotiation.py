@@ -22,7 +22,7 @@ REMEMBERED_HEADERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One of the four forms in which a page is kept ready."""
+    """One of the four forms of a page; those that scrapers ask for are kept ready."""
 
     is_openmetrics: bool
     is_gzip: bool

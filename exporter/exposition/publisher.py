@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from dataclasses import dataclass, field
 
 from chassis.clock import Clock
 from chassis.http.connection_limits import Dropped
@@ -32,33 +31,33 @@ SETTLE_SECONDS = 0.05
 AGE_CHECK_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a scrape gets, in all four forms."""
+    """What a scrape gets: one page, written in the forms that scrapers ask for."""
 
-    text: bytes
-    gzip: bytes
-    openmetrics: bytes
-    openmetrics_gzip: bytes
-    page: Page = field(default=Page(), repr=False)
-    """The same as families, for scrapes that want only some of them."""
+    def __init__(self, page: Page, forms: set[Form]) -> None:
+        """Writes the page in these forms; a form that is asked for later is added to them, for the next page."""
+        self.page = page
+        """The same as families, for scrapes that want only some of them."""
+        self._forms = forms
+        self._bodies = {form: write(page, form) for form in tuple(forms)}
 
-    @property
-    def samples(self) -> int:
-        """How many samples it has."""
-        return self.page.samples
+    def ready(self, form: Form) -> bytes | None:
+        """The bytes of a form; None when nobody asked for it before."""
+        return self._bodies.get(form)
 
     def body(self, form: Form) -> bytes:
-        """The bytes of one form."""
-        if form.is_openmetrics:
-            return self.openmetrics_gzip if form.is_gzip else self.openmetrics
-        return self.gzip if form.is_gzip else self.text
+        """The bytes of a form, written now where they are not ready."""
+        known = self._bodies.get(form)
+        if known is None:
+            known = self._bodies[form] = write(self.page, form)
+            self._forms.add(form)
+        return known
 
 
-def snapshot_of(page: Page) -> Snapshot:
-    """The page in all four forms."""
-    text, openmetrics = page.text(), page.openmetrics()
-    return Snapshot(text, compress(text), openmetrics, compress(openmetrics), page)
+def write(page: Page, form: Form) -> bytes:
+    """The page in one form."""
+    body = page.openmetrics() if form.is_openmetrics else page.text()
+    return compress(body) if form.is_gzip else body
 
 
 class Publisher:
@@ -96,7 +95,9 @@ class Publisher:
         """Connections that were turned away; published with the next change of anything."""
         self.watchdog = LoopWatchdog()
         """What is known of blocks of the event loop."""
-        self.snapshot = snapshot_of(Page())
+        self._forms: set[Form] = set()
+        """What scrapers have asked for: mostly one form of the four, and packing takes longer than all else here."""
+        self.snapshot = Snapshot(Page(), self._forms)
 
     def begin(self, name: str, now_monotonic: float) -> None:
         """A collection begins."""
@@ -158,9 +159,9 @@ class Publisher:
         else:
             page = await asyncio.to_thread(self._renderer.page, families)
         if sum(len(block.lines) for block in page.blocks) < THREAD_FROM_BYTES:
-            self.snapshot = snapshot_of(page)
+            self.snapshot = Snapshot(page, self._forms)
         else:
-            self.snapshot = await asyncio.to_thread(snapshot_of, page)
+            self.snapshot = await asyncio.to_thread(Snapshot, page, self._forms)
         self._render_seconds = self._clock.monotonic() - now
 
     def check_age(self) -> None:

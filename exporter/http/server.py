@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from chassis.http.web_auth import WebGuard
 from chassis.process.loop_watchdog import LoopWatchdog
 from exporter.exposition.negotiation import Form, choose
-from exporter.exposition.publisher import Snapshot, compress
+from exporter.exposition.publisher import Snapshot, write
 from exporter.exposition.selection import Selection, select
 from exporter.http import debug_page
 from exporter.http.reload import TooManyError
@@ -151,7 +151,7 @@ class WebServer:
             self._gate.refuse(Refusal.UNKNOWN_TARGET)
             return web.Response(text="no deployment of this name is configured\n", status=HTTPStatus.NOT_FOUND)
         form = choose(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
-        body = snapshot.body(form)
+        body = snapshot.ready(form) or await asyncio.to_thread(snapshot.body, form)
         selection = selection_of(request)
         if selection:
             owners = self._shown.owners(scrape.deployment)
@@ -245,7 +245,6 @@ def selection_of(request: web.Request) -> Selection:
 async def _selected(snapshot: Snapshot, selection: Selection, owners: Mapping[str, str], form: Form) -> bytes:
     """The chosen families in one form; much text is packed off the loop."""
     page = select(snapshot.page, selection, owners)
-    body = page.openmetrics() if form.is_openmetrics else page.text()
-    if not form.is_gzip:
-        return body
-    return compress(body) if len(body) < THREAD_FROM_BYTES else await asyncio.to_thread(compress, body)
+    if sum(len(block.lines) for block in page.blocks) < THREAD_FROM_BYTES:
+        return write(page, form)
+    return await asyncio.to_thread(write, page, form)

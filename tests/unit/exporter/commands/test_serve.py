@@ -16,11 +16,13 @@ from chassis.process.lifecycle import Lifecycle
 from exporter.collector import Result
 from exporter.commands.configuration import load_settings
 from exporter.commands.serve import Exporter
+from exporter.exposition.negotiation import Form
 from exporter.settings import ExporterSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.collector import UP, ScriptedCollector
 
 FINE = Result((UP.value(1),))
+PLAIN = Form(is_openmetrics=False, is_gzip=False)
 
 
 @dataclass
@@ -90,7 +92,7 @@ async def test_ready_once_every_collector_has_ended_a_collection() -> None:
 
 async def test_page_and_landing_page_are_served() -> None:
     async with running(ScriptedCollector([FINE])) as run:
-        await run.until(lambda: b"example_up 1.0" in run.exporter.publisher.snapshot.text)
+        await run.until(lambda: b"example_up 1.0" in run.exporter.publisher.snapshot.body(PLAIN))
         assert "example_up 1.0\n" in (await run.get("/metrics"))[1]
         assert "<code>c0</code>" in (await run.get("/"))[1]
 
@@ -166,7 +168,7 @@ async def test_every_deployment_has_its_own_page_and_collectors() -> None:
     async with running(collector, deployments={"berlin": {}, "oslo": {}}) as run:
         await run.until(lambda: not run.exporter.pending())
         assert (collector.opened, sorted(run.exporter.records())) == (3, ["", "berlin", "oslo"])
-        await run.until(lambda: b"example_up" in run.exporter._watches["oslo"].publisher.snapshot.text)
+        await run.until(lambda: b"example_up" in run.exporter._watches["oslo"].publisher.snapshot.body(PLAIN))
         status, page = await run.get("/probe?target=oslo")
         assert (status, "example_up 1.0" in page, "build_info" in page) == (200, True, False)
         assert (await run.get("/probe?target=paris"))[0] == 404
@@ -187,13 +189,13 @@ async def test_reload_removes_a_deployment_and_keeps_what_another_showed() -> No
 async def test_scrape_in_mode_on_scrape_sees_what_it_asked_for() -> None:
     collector = ScriptedCollector([Result((UP.value(0),)), FINE])
     async with running(collector, collection={"mode": "on-scrape", "on_scrape_min_seconds": 0}) as run:
-        await run.until(lambda: b"example_up 0.0" in run.exporter.publisher.snapshot.text)
+        await run.until(lambda: b"example_up 0.0" in run.exporter.publisher.snapshot.body(PLAIN))
         assert "example_up 1.0" in (await run.get("/metrics"))[1]
 
 
 async def test_phase_is_published_once_a_scraper_is_known() -> None:
     async with running(ScriptedCollector([FINE]), collection={"mode": "phase"}) as run:
-        await run.until(lambda: b"phase_locked 0.0" in run.exporter.publisher.snapshot.text)
+        await run.until(lambda: b"phase_locked 0.0" in run.exporter.publisher.snapshot.body(PLAIN))
         for _ in range(6):
             await run.get("/metrics")
             await run.clock.advance(15.0)
@@ -213,5 +215,5 @@ async def test_discovered_bouncers_restart_the_collectors_without_reading_the_fi
         await asyncio.to_thread(file.write_text, "- {targets: ['b1:8080', 'b2:8080']}")
         await run.until(lambda: collector.opened == 2)
         assert len(collector.sources[1].settings.bouncers) == 2
-        await run.until(lambda: b"discovered_bouncers 2.0" in run.exporter.publisher.snapshot.text)
+        await run.until(lambda: b"discovered_bouncers 2.0" in run.exporter.publisher.snapshot.body(PLAIN))
         assert run.events("config.reloaded") == []

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.errors import Reason
 from exporter.collector import CollectorSpec
+from exporter.exposition.negotiation import Form
 from exporter.exposition.publisher import THREAD_FROM_BYTES, Publisher
 from exporter.results.change_log import StateLog
 from exporter.results.ledger import Ledger
@@ -20,6 +21,7 @@ from exporter.results.record import CollectionOutcome, CollectorRecord
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import UP, ScriptedCollector, sizes
 
+PLAIN, PACKED = Form(is_openmetrics=False, is_gzip=False), Form(is_openmetrics=False, is_gzip=True)
 SPEC: CollectorSpec = ScriptedCollector([]).spec()
 
 
@@ -44,7 +46,19 @@ async def running(publisher: Publisher) -> AsyncIterator[None]:
 
 
 def has(publisher: Publisher, line: str) -> bool:
-    return line.encode() in publisher.snapshot.text
+    return line.encode() in publisher.snapshot.body(PLAIN)
+
+
+async def test_form_that_was_asked_for_is_ready_on_the_following_pages_and_no_other() -> None:
+    """Packing a page takes longer than writing it, and Prometheus asks for one form of the four."""
+    publisher = publisher_of(clock := ManualClock())
+    assert publisher.snapshot.ready(PACKED) is None
+    publisher.snapshot.body(PACKED)
+    publisher.finish(outcome(clock))
+    await publisher.publish()
+    ready = publisher.snapshot.ready(PACKED)
+    assert ready == publisher.snapshot.body(PACKED)
+    assert publisher.snapshot.ready(PLAIN) is None
 
 
 async def test_all_forms_of_the_page_say_the_same() -> None:
@@ -52,11 +66,12 @@ async def test_all_forms_of_the_page_say_the_same() -> None:
     publisher.finish(outcome(clock))
     await publisher.publish()
     snapshot = publisher.snapshot
-    assert gzip.decompress(snapshot.gzip) == snapshot.text
-    parsed = [sample for family in text_string_to_metric_families(snapshot.text.decode()) for sample in family.samples]
-    assert len(parsed) == snapshot.samples
-    assert gzip.decompress(snapshot.openmetrics_gzip) == snapshot.openmetrics
-    again = [sample for family in openmetrics(snapshot.openmetrics.decode()) for sample in family.samples]
+    text, om_text = (snapshot.body(Form(is_openmetrics=kind, is_gzip=False)) for kind in (False, True))
+    packed, om_packed = (snapshot.body(Form(is_openmetrics=kind, is_gzip=True)) for kind in (False, True))
+    assert (gzip.decompress(packed), gzip.decompress(om_packed)) == (text, om_text)
+    parsed = [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
+    assert len(parsed) == snapshot.page.samples
+    again = [sample for family in openmetrics(om_text.decode()) for sample in family.samples]
     assert {(sample.name, str(sample.labels)): sample.value for sample in parsed} == {
         (sample.name, str(sample.labels)): sample.value for sample in again
     }
@@ -156,8 +171,8 @@ async def test_large_page_is_compressed_off_the_loop_and_equal() -> None:
     many = sizes(**{f"part{number:05}": number for number in range(3000)})
     publisher.finish(CollectionOutcome("example", clock.now(), clock.monotonic(), 0.1, Admitted((many,))))
     await publisher.publish()
-    assert len(publisher.snapshot.text) > THREAD_FROM_BYTES
-    assert gzip.decompress(publisher.snapshot.gzip) == publisher.snapshot.text
+    assert len(publisher.snapshot.body(PLAIN)) > THREAD_FROM_BYTES
+    assert gzip.decompress(publisher.snapshot.body(PACKED)) == publisher.snapshot.body(PLAIN)
 
 
 async def test_failed_reload_is_published() -> None:

@@ -14,7 +14,8 @@ from structlog.testing import CapturingLogger
 from chassis.http.server import serving
 from chassis.process.loop_watchdog import LoopWatchdog
 from exporter import self_metrics
-from exporter.exposition.publisher import Snapshot, snapshot_of
+from exporter.exposition.negotiation import Form
+from exporter.exposition.publisher import Snapshot
 from exporter.exposition.text_format import Renderer
 from exporter.http.debug_page import Records
 from exporter.http.scrape_limiter import ScrapeLimiter
@@ -27,12 +28,13 @@ from tests.fakes.clock import ManualClock
 TEXT = b"# HELP a b\n# TYPE a gauge\na 1.0\n"
 OPENMETRICS = b"# TYPE a gauge\n# HELP a b\na 1.0\n# EOF\n"
 A = Metric("a", "b")
+PACKED, OPENMETRICS_PACKED = (Form(is_openmetrics=kind, is_gzip=True) for kind in (False, True))
 PROMETHEUS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 
 def showing(value: float) -> Snapshot:
     """A snapshot of one gauge."""
-    return snapshot_of(Renderer().page([A.value(value)]))
+    return Snapshot(Renderer().page([A.value(value)]), set())
 
 
 @dataclass
@@ -108,7 +110,11 @@ async def test_scrape_without_gzip_gets_the_text() -> None:
 async def test_scrape_with_gzip_gets_the_prepared_bytes() -> None:
     world = World()
     status, body, headers = await ask(world, "GET", "/metrics", Accept_Encoding="gzip")
-    assert (status, body, headers["Content-Encoding"]) == (200, world.snapshot.gzip, "gzip")
+    assert (status, body, headers["Content-Encoding"]) == (
+        200,
+        world.snapshot.body(PACKED),
+        "gzip",
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "/probe"])
@@ -127,7 +133,10 @@ async def test_scraper_that_prefers_openmetrics_gets_it_plain_and_packed() -> No
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
     )
     _, packed, _ = await ask(world, "GET", "/metrics", Accept=PROMETHEUS, Accept_Encoding="gzip")
-    assert (packed, gzip.decompress(packed)) == (world.snapshot.openmetrics_gzip, OPENMETRICS)
+    assert (packed, gzip.decompress(packed)) == (
+        world.snapshot.body(OPENMETRICS_PACKED),
+        OPENMETRICS,
+    )
 
 
 async def test_healthy_while_nothing_is_ready() -> None:
@@ -226,7 +235,7 @@ def two_collectors() -> Snapshot:
         success,
         self_metrics.BUILD_INFO.family({self_metrics.BUILD: 1}),
     ]
-    return snapshot_of(Renderer().page(families))
+    return Snapshot(Renderer().page(families), set())
 
 
 @pytest.mark.parametrize(
@@ -302,8 +311,9 @@ async def _status(request: Callable[..., aiohttp.client._RequestContextManager])
 
 
 async def test_reader_that_never_reads_is_dropped_and_hurts_nobody() -> None:
-    text = b"# nothing\n" * 2_000_000  # more than the kernel's buffers take at once
-    world = World(Snapshot(text, b"", text, b""), settings=ServerSettings(slow_reader_seconds=0.2, max_scrapes=1))
+    long = Metric("a", "b" * 20_000_000)  # more than the kernel's buffers take at once
+    snapshot = Snapshot(Renderer().page([long.value(1)]), set())
+    world = World(snapshot, settings=ServerSettings(slow_reader_seconds=0.2, max_scrapes=1))
     gate = ScrapeLimiter(world.refused, world.clock, structlog.wrap_logger(world.logged, processors=[]))
     async with serving(WebServer(world, gate, world.settings).application(), "127.0.0.1", 0) as (host, port):
         reader, writer = await asyncio.open_connection(host, port, limit=1024)
