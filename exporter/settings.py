@@ -137,7 +137,8 @@ class ServerSettings(Section):
     """File in the web configuration format of Prometheus' exporter-toolkit: TLS, client certificates, basic
     authentication, headers. Read again when it, or a certificate that it names, changes."""
     max_scrapes: int = Field(default=40, ge=1)
-    """Scrapes that are answered at once; more get 503. Two Prometheus servers need two; slow readers hold a place."""
+    """Scrapes that are answered at once; more get 503. One address (of IPv6 a /64 network) gets at most half of them.
+    Two Prometheus servers need two, behind one address four; slow readers hold a place."""
     slow_reader_seconds: float = Field(default=10.0, gt=0)
     """Time in which a scraper must read the page; slower clients are disconnected. Prometheus gives up after 10 s."""
     connections: ConnectionSettings = ConnectionSettings()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from chassis.http.connection_limits import address_of
 from chassis.log import Quiet
 from exporter.self_metrics import Refusal
 
@@ -35,22 +37,30 @@ class ScrapeLimiter:
         self, refused: Counter, clock: Clock, logger: FilteringBoundLogger, dropped: Counter | None = None
     ) -> None:
         self.in_flight = 0
+        self._of_address: Tally[str] = Tally()
         self._refused = refused
         self._dropped = dropped
         self._logger = logger
         self._quiet = Quiet(clock)
 
     @contextmanager
-    def passing(self, most: int) -> Iterator[None]:
-        """Holds one of `most` places; raises RefusedError(overloaded) when all are taken."""
-        if self.in_flight >= most:
+    def passing(self, most: int, host: str) -> Iterator[None]:
+        """Holds one of `most` places; raises RefusedError(overloaded) when all are taken.
+
+        One address gets at most half of them: a client there that does not read must not take the others' places.
+        """
+        address = address_of(host)
+        if self.in_flight >= most or self._of_address[address] >= max(1, most // 2):
             self.refuse(Refusal.OVERLOADED)
             raise RefusedError(Refusal.OVERLOADED)
         self.in_flight += 1
+        self._of_address[address] += 1
         try:
             yield
         finally:
             self.in_flight -= 1
+            self._of_address[address] -= 1
+            self._of_address += Tally()  # forgets addresses without a scrape
 
     async def deliver(self, request: web.Request, response: web.Response, patience_seconds: float) -> web.Response:
         """Sends the response; a connection that does not take it within `patience_seconds` is dropped.

@@ -137,11 +137,11 @@ class WebServer:
     async def _serve(self, request: web.Request, scrape: Scrape) -> web.Response:
         """One scrape through the gate."""
         try:
-            with self._gate.passing(self._settings.max_scrapes):
+            with self._gate.passing(self._settings.max_scrapes, request.remote or ""):
                 response = await self._page(request, scrape)
                 return await self._gate.deliver(request, response, self._settings.slow_reader_seconds)
         except RefusedError:
-            text = f"{self._settings.max_scrapes} scrapes are being answered already\n"
+            text = f"{self._settings.max_scrapes} scrapes, or half as many of one address, are being answered already\n"
             return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
 
     async def _page(self, request: web.Request, scrape: Scrape) -> web.Response:

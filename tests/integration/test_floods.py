@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from tests.fakes.running_exporter import running_exporter
+from tests.fakes.running_exporter import PLUG_IN, running_exporter
 from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
 from tests.fakes.waiting import wait_for
 from tests.integration.floods import KINDS, SECONDS, ask, basic, flooding, peak_mib
@@ -131,3 +132,57 @@ def test_refusals_write_few_lines(tmp_path: Path) -> None:
         wrong = {"Authorization": f"Bearer {TOKEN}x"}
         assert {ask(program.port, "/api/v1/remediations", wrong) for _ in range(200)} == {401}
         assert program.log_path.stat().st_size - before < 2000
+
+
+LARGE_PAGE = """
+from contextlib import asynccontextmanager
+from exporter.collector import Result, collector
+from exporter.metrics import Metric
+from exporter.settings import Scope
+
+LARGE = Metric("controlcore_large", "Much.", labels=("text",))
+
+@collector(scope=Scope.POD, metrics=(LARGE,))
+class LargeCollector:
+    "Much."
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings, sources):
+        yield cls()
+
+    async def collect(self):
+        return Result((LARGE.family({(f"{number:04}" + "x" * 4000,): 1.0 for number in range(2500)}),))
+"""
+READER = """
+import socket, sys
+held = []
+for _ in range(60):
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.bind(("127.0.0.9", 0))
+    reader.connect(("127.0.0.1", int(sys.argv[1])))
+    reader.send(b"GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    held.append(reader)
+print("asked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_slow_readers_of_one_address_leave_room_for_the_scrapes_of_another(tmp_path: Path) -> None:
+    """S2: 60 connections of one address against 40 places."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "large.py").write_text(LARGE_PAGE)
+    settings = {"limits": {"max_label_length": 5000}, "server": {"slow_reader_seconds": scaled(30)}}
+    with running_exporter(tmp_path, settings, before=PLUG_IN.format(folder=str(tmp_path / "plugins"))) as running:
+        running.wait_until_ready()
+        port = int(running.url.rpartition(":")[2])
+        with subprocess.Popen(
+            [sys.executable, "-c", READER, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as readers:
+            assert readers.stdout is not None
+            assert readers.stdout.readline() == "asked\n"
+            wait_for(lambda: running.events("scrape.refused"))
+            statuses = Counter(ask(port, "/metrics", source=NEIGHBOUR) for _ in range(20))
+            readers.communicate()
+    assert statuses == {200: 20}

@@ -298,6 +298,18 @@ async def test_scrape_beyond_the_limit_is_refused_counted_and_written_once() -> 
     assert (world.refused.values, len(world.logged.calls)) == ({("overloaded",): 2.0}, 1)
 
 
+async def test_one_address_gets_half_of_the_places() -> None:
+    """S2: also when it opens more connections than there are places."""
+    world = World(held=asyncio.Event(), settings=ServerSettings(max_scrapes=4))
+    async with asking(world) as request, asyncio.TaskGroup() as group:
+        first = [group.create_task(_status(request)) for _ in range(2)]
+        await until(lambda: len(world.scrapes) == 2)
+        assert await _status(request) == 503
+        world.held.set()  # type: ignore[union-attr] # set above
+        assert [await task for task in first] == [200, 200]
+        assert await _status(request) == 200
+
+
 async def until(holds: Callable[[], bool]) -> None:
     """Lets the server run until something holds."""
     while not holds():  # noqa: ASYNC110 - the server under test tells nobody
