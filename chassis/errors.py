@@ -11,8 +11,19 @@ ControlCoreError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+
+Redact = Callable[[str], str]
+"""Removes what looks like a secret from a foreign text."""
+MAX_FOREIGN = 16 * 1024
+"""So much of a foreign text is read for the little that is quoted."""
+
+
+def quote_foreign(text: str, redact: Redact, length: int) -> str:
+    """What an error may quote of a foreign text. It is redacted before it is cut: half a secret is no known form."""
+    return redact(text[:MAX_FOREIGN])[:length]
 
 
 class Reason(StrEnum):

@@ -17,7 +17,15 @@ import aiohttp
 from yarl import URL
 
 from chassis.documents import DocumentError, TooManyValuesError, parse_json
-from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
+from chassis.errors import (
+    BackendError,
+    ConflictError,
+    PermanentError,
+    Reason,
+    Redact,
+    TransientError,
+    quote_foreign,
+)
 from chassis.http.call import status_error
 from chassis.http.client import USER_AGENT, translate
 from chassis.kubernetes.credentials import ApiAccess, in_cluster, opened
@@ -57,8 +65,15 @@ MAX_LIST_BYTES = 64 * 1024 * 1024
 """Of all pages of a list together, where the settings say nothing else."""
 LIMIT_SETTING = "kubernetes.max_list_bytes"
 MESSAGE_LENGTH = 300
-QUOTED_VALUE = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*": ')
-"""The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it."""
+REFUSED_VALUE = re.compile(
+    r"((?:Invalid|Duplicate|Unsupported) value): "
+    r"""(?:"(?:[^"\\]|\\.)*(?:"|\Z)|[\w.&*\[\]]*[{\[(](?:.*[}\])]|.*))""",
+    re.DOTALL,
+)
+"""The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it.
+
+A text stands in quotes, the rest is JSON or Go (k8s.io/apimachinery, field.Error) and ends with the last bracket.
+"""
 DENIAL = re.compile(
     r"is forbidden: ValidatingAdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request: (.*)", re.DOTALL
 )
@@ -95,26 +110,27 @@ class KubernetesClient:
     http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
-    def __init__(self, access: ApiAccess, max_list_bytes: int = MAX_LIST_BYTES) -> None:
+    def __init__(self, access: ApiAccess, max_list_bytes: int = MAX_LIST_BYTES, redact: Redact = str) -> None:
         self._access = access
+        self._redact = redact
         self._max_list_bytes = max_list_bytes
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, kubeconfig: Path | None, max_list_bytes: int = MAX_LIST_BYTES
+        cls, kubeconfig: Path | None, max_list_bytes: int = MAX_LIST_BYTES, redact: Redact = str
     ) -> AsyncIterator[KubernetesClient]:
         """Opens a client: with the file's current context, or as the pod's ServiceAccount when None.
 
-        A list whose pages have more than `max_list_bytes` together is refused. Raises ConfigError when there are no
-        usable credentials.
+        A list whose pages have more than `max_list_bytes` together is refused. Errors and warnings quote what the API
+        server and plug-ins say as `redact` leaves it. Raises ConfigError when there are no usable credentials.
         """
         if kubeconfig is None:
             credentials = await asyncio.to_thread(in_cluster)
         else:
             credentials = await asyncio.to_thread(from_kubeconfig, kubeconfig)
-        async with opened(credentials) as access:
-            yield cls(access, max_list_bytes)
+        async with opened(credentials, redact=redact) as access:
+            yield cls(access, max_list_bytes, redact)
 
     @property
     def problem(self) -> str | None:
@@ -240,7 +256,7 @@ class KubernetesClient:
         if reply.status != UNAUTHORIZED:
             self._access.note_accepted()
         if not 200 <= reply.status < 300:  # noqa: PLR2004 - the 2xx class
-            raise _failure(reply.status, reply.body)
+            raise _failure(reply.status, reply.body, self._redact)
         return reply
 
     async def _answer(
@@ -262,14 +278,14 @@ class KubernetesClient:
                 ssl=known.tls if known.tls is not None else True,
             ) as answer,
         ):  # fmt: skip
-            warnings = _read_warnings(answer.headers.getall("Warning", []))
+            warnings = _read_warnings(answer.headers.getall("Warning", []), self._redact)
             return Reply(answer.status, await _read_bounded(answer), warnings)
 
 
-def _read_warnings(values: Sequence[str]) -> tuple[str, ...]:
-    """The texts of Warning headers, bounded; a header may hold several."""
+def _read_warnings(values: Sequence[str], redact: Redact) -> tuple[str, ...]:
+    """The texts of Warning headers, redacted and bounded; a header may hold several."""
     texts = [re.sub(r"\\(.)", r"\1", text) for value in values for text in WARNING.findall(value)]
-    return tuple(text[:WARNING_LENGTH] for text in texts[:MAX_WARNINGS])
+    return tuple(quote_foreign(text, redact, WARNING_LENGTH) for text in texts[:MAX_WARNINGS])
 
 
 def _written(reply: Reply) -> JsonObject:
@@ -329,14 +345,14 @@ def _read_page(page: JsonObject) -> tuple[list[JsonObject], str]:
     return items, following
 
 
-def _failure(status: int, body: bytes) -> BackendError:
+def _failure(status: int, body: bytes, redact: Redact) -> BackendError:
     """The error that a Status object means (its `message`, `reason` and `details.causes`)."""
     try:
         answer = _object(body)
     except PermanentError:
         answer = {}
-    said = QUOTED_VALUE.sub("Invalid value: …: ", str(answer.get("message") or "no explanation"))
-    message = f"HTTP status {status}: {said[:MESSAGE_LENGTH]}"
+    said = REFUSED_VALUE.sub(r"\1: …", str(answer.get("message") or "no explanation"))
+    message = f"HTTP status {status}: {quote_foreign(said, redact, MESSAGE_LENGTH)}"
     denial = DENIAL.search(said)
     if denial is not None:
         return PermanentError(Reason.INTERNAL if BROKEN_POLICY.match(denial[1]) else Reason.PERMISSION, message)

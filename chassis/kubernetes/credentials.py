@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis.clock import Clock, SystemClock
-from chassis.errors import ConfigError, Fault
+from chassis.errors import ConfigError, Fault, Redact
 from chassis.http.client_sessions import MAX_AGE_SECONDS, Connections
 from chassis.kubernetes.exec_plugin import Given, ask_plug_in
 from chassis.log import get_logger
@@ -65,12 +65,13 @@ class Credentials:
 class ApiAccess:
     """Connections to one API server and the credentials for them. Made by `opened()`."""
 
-    def __init__(self, credentials: Credentials, connections: Connections, clock: Clock) -> None:
+    def __init__(self, credentials: Credentials, connections: Connections, clock: Clock, redact: Redact = str) -> None:
         self.connections = connections
         self._known = credentials
         self._files = credentials
         self._given: Given | None = None
         self._clock = clock
+        self._redact = redact
         self._lock = threading.Lock()
         self._turn = asyncio.Lock()
         self._mark: Mark | None = None
@@ -167,7 +168,8 @@ class ApiAccess:
     def _ask(self, files: Credentials) -> None:
         """Runs the plug-in; raises ConfigError when it gives nothing that can be used."""
         try:
-            given = ask_plug_in(files.plug_in or {}, files.files[0].parent if files.files else Path.cwd())
+            folder = files.files[0].parent if files.files else Path.cwd()
+            given = ask_plug_in(files.plug_in or {}, folder, self._redact)
             self._known, self._given = _with_given(files, given), given
         except ValueError as error:
             message = f"{UNUSABLE}: {error}"
@@ -204,11 +206,15 @@ def _with_given(files: Credentials, given: Given) -> Credentials:
 
 @asynccontextmanager
 async def opened(
-    credentials: Credentials, clock: Clock | None = None, *, max_age_seconds: float = MAX_AGE_SECONDS
+    credentials: Credentials,
+    clock: Clock | None = None,
+    *,
+    max_age_seconds: float = MAX_AGE_SECONDS,
+    redact: Redact = str,
 ) -> AsyncIterator[ApiAccess]:
     """Opens the connections and closes them at exit. Raises ConfigError when a plug-in does not give credentials."""
     async with Connections.opened(max_connections=MAX_CONNECTIONS, max_age_seconds=max_age_seconds) as connections:
-        access = ApiAccess(credentials, connections, clock or SystemClock())
+        access = ApiAccess(credentials, connections, clock or SystemClock(), redact)
         await access.start()
         yield access
 

@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 
 from chassis.documents import parse_json
+from chassis.errors import Redact, quote_foreign
 
 RUN_SECONDS = 60.0
 """Longest run of a plug-in; then it is killed."""
@@ -48,15 +49,18 @@ class Given:
             raise ValueError(f"the plug-in gave a certificate that cannot be loaded: {error.strerror}") from error
 
 
-def ask_plug_in(user: Mapping[str, Any], folder: Path) -> Given:
-    """What the plug-in of a kubeconfig's user entry gives; `folder` is the kubeconfig's. Raises ValueError."""
-    given = _run_exec(user["exec"], folder) if user.get("exec") else _ask_auth_provider(user)
+def ask_plug_in(user: Mapping[str, Any], folder: Path, redact: Redact = str) -> Given:
+    """What the plug-in of a kubeconfig's user entry gives; `folder` is the kubeconfig's.
+
+    Raises ValueError, which quotes what the plug-in said as `redact` leaves it.
+    """
+    given = _run_exec(user["exec"], folder, redact) if user.get("exec") else _ask_auth_provider(user, redact)
     if given.token is None and given.certificate is None:
         raise ValueError("the plug-in gave neither a token nor a certificate")
     return given
 
 
-def _run_exec(entry: Any, folder: Path) -> Given:
+def _run_exec(entry: Any, folder: Path, redact: Redact) -> Given:
     """Runs the program (Kubernetes documentation, "client-go credential plugins")."""
     try:
         command, version = [str(entry["command"]), *map(str, entry.get("args") or ())], str(entry["apiVersion"])
@@ -80,7 +84,7 @@ def _run_exec(entry: Any, folder: Path) -> Given:
     except OSError as error:
         raise ValueError(f"the plug-in failed: cannot run {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", errors="replace").strip()[:STDERR_LENGTH]
+        said = quote_foreign(done.stderr.decode("utf-8", errors="replace").strip(), redact, STDERR_LENGTH)
         raise ValueError(f"the plug-in failed: it ended with status {done.returncode}: {said}")
     return _read_answer(done.stdout, version)
 
@@ -116,7 +120,7 @@ def _unix_time(text: str) -> float:
     return moment.timestamp()
 
 
-def _ask_auth_provider(user: Mapping[str, Any]) -> Given:
+def _ask_auth_provider(user: Mapping[str, Any], redact: Redact) -> Given:
     """Has kubernetes_asyncio, which sees the user entry alone, ask an auth-provider (removed from kubectl in 1.26)."""
     from kubernetes_asyncio import config  # noqa: PLC0415 - heavy
     from kubernetes_asyncio.client.configuration import Configuration  # noqa: PLC0415 - heavy
@@ -134,7 +138,7 @@ def _ask_auth_provider(user: Mapping[str, Any]) -> Given:
         config.ConfigException, aiohttp.ClientError, OSError, ImportError, ValueError, LookupError, TypeError,
         RuntimeError,
     ) as error:  # fmt: skip
-        raise ValueError(f"the plug-in failed: {error}") from error
+        raise ValueError(f"the plug-in failed: {quote_foreign(str(error), redact, STDERR_LENGTH)}") from error
     token = configuration.api_key.get("BearerToken")
     return Given(None if token is None else str(token).removeprefix("Bearer "))
 

@@ -22,6 +22,7 @@ from remediations.core.model.facts import Fact
 from remediations.core.policies.lint import find_placeholders
 from remediations.core.policies.policy import PolicySet
 from remediations.core.policies.reader import parse_policies
+from remediations.core.redaction import remove_secrets
 from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.http.tokens import check_files
 from remediations.journal.sqlite.filesystem import find_fault
@@ -146,7 +147,9 @@ async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict
         return {}
     async with AsyncExitStack() as stack:
         try:
-            api = await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig, place.max_list_bytes))
+            api = await stack.enter_async_context(
+                KubernetesClient.opened(place.kubeconfig, place.max_list_bytes, remove_secrets)
+            )
         except ConfigError as error:
             problem = "; ".join(fault.message for fault in error.faults)
             return {namespace: Fact(None, SOURCE, problem) for namespace in places}

@@ -15,6 +15,7 @@ from chassis.postgres.session import PostgresSession
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import Fact, Facts
 from remediations.core.policies.policy import Policy, PolicySet
+from remediations.core.redaction import remove_secrets
 from remediations.engine.simulation import AskFacts
 from remediations.execution.executor import Tools
 from remediations.execution.self_test import prove_once
@@ -99,7 +100,9 @@ async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> K
     if settings.kubernetes is None:
         return None
     place = settings.kubernetes
-    return await stack.enter_async_context(KubernetesClient.opened(place.kubeconfig, place.max_list_bytes))
+    return await stack.enter_async_context(
+        KubernetesClient.opened(place.kubeconfig, place.max_list_bytes, remove_secrets)
+    )
 
 
 def make_sources(

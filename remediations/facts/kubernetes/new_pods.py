@@ -17,6 +17,7 @@ from chassis.errors import BackendError, Reason
 from chassis.kubernetes.paths import resource_path
 from chassis.kubernetes.quantity import parse_quantity
 from remediations.core.model.cluster import NewPods
+from remediations.core.redaction import remove_secrets
 
 if TYPE_CHECKING:
     from chassis.kubernetes.client import ClusterApi, JsonObject
@@ -123,7 +124,7 @@ def _failures(document: JsonObject) -> list[str]:
     """That the Deployment's controller is being refused pods now."""
     conditions = (document.get("status") or {}).get("conditions") or ()
     return [
-        f"ReplicaFailure ({each.get('reason')}): {str(each.get('message') or '')[:300]}"
+        f"ReplicaFailure ({each.get('reason')}): {remove_secrets(str(each.get('message') or ''))[:300]}"
         for each in conditions
         if each["type"] == "ReplicaFailure" and each["status"] == "True"
     ]

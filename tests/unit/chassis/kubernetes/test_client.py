@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from chassis.errors import BackendError, ConfigError, ConflictError, PermanentError, Reason, TransientError
+from chassis.errors import BackendError, ConfigError, ConflictError, PermanentError, Reason, Redact, TransientError
 from chassis.http.server import serving
 from chassis.kubernetes.client import MAX_BODY_BYTES, KubernetesClient, PatchKind, WrittenObject
 from chassis.kubernetes.paths import deployment_path, pod_log_path, pods_path
@@ -72,11 +74,11 @@ def says(value: object, status: int = 200) -> web.Response:
 
 
 @asynccontextmanager
-async def opened(folder: Path, api: Api) -> AsyncIterator[KubernetesClient]:
+async def opened(folder: Path, api: Api, redact: Redact = str) -> AsyncIterator[KubernetesClient]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.answer)
     async with serving(app, "127.0.0.1", 0, drain_seconds=0.1) as (host, port):
-        async with KubernetesClient.opened(written(folder, f"http://{host}:{port}/")) as client:
+        async with KubernetesClient.opened(written(folder, f"http://{host}:{port}/"), redact=redact) as client:
             yield client
         api.is_over.set()
 
@@ -95,8 +97,10 @@ def written(folder: Path, server: str) -> Path:
     return path
 
 
-async def failure_of(folder: Path, answer: web.Response | None, timeout_seconds: float = 5.0) -> BackendError:
-    async with opened(folder, Api([answer])) as client:
+async def failure_of(
+    folder: Path, answer: web.Response | None, timeout_seconds: float = 5.0, redact: Redact = str
+) -> BackendError:
+    async with opened(folder, Api([answer]), redact) as client:
         with pytest.raises(BackendError) as caught:
             await client.get(PATH, timeout_seconds=timeout_seconds)
     return caught.value
@@ -245,6 +249,47 @@ async def test_refusal_carries_the_apis_sentence_bounded(tmp_path: Path) -> None
     error = await failure_of(tmp_path, status(403, 'deployments.apps "api" is forbidden: ' + "x" * 5000))
     assert str(error).startswith('HTTP status 403: deployments.apps "api" is forbidden')
     assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('env[0]: Duplicate value: {"name":"A","value":"hunter2"}', "env[0]: Duplicate value: …"),
+        (
+            'template: Invalid value: core.PodTemplateSpec{Env:[]core.EnvVar{core.EnvVar{Value:"hunter2"}}}: immutable',
+            "template: Invalid value: …: immutable",
+        ),
+        ('spec: Invalid value: {"env":[{"value":"hunter2"}]}: immutable', "spec: Invalid value: …: immutable"),
+        ('spec: Invalid value: &core.Spec{X:(*string)(0xc0), Y:"hunter2"}', "spec: Invalid value: …"),
+        ('spec: Invalid value: map[string]string{"a":"hunter2"}: no', "spec: Invalid value: …: no"),
+        ('spec: Invalid value: {"env":[{"value":"hunter2', "spec: Invalid value: …"),
+        ('spec: Invalid value: "hunter2', "spec: Invalid value: …"),
+        (
+            'spec: Unsupported value: "hunter2": supported values: "a"',
+            'spec: Unsupported value: …: supported values: "a"',
+        ),
+        ("spec.replicas: Invalid value: -1: must be positive", "spec.replicas: Invalid value: -1: must be positive"),
+    ],
+)
+async def test_refusal_does_not_repeat_a_refused_value_of_any_kind(tmp_path: Path, said: str, told: str) -> None:
+    """M7: texts stand in quotes, other values are JSON or Go."""
+    assert str(await failure_of(tmp_path, status(422, said))) == f"HTTP status 422: {told}"
+
+
+@pytest.mark.parametrize("place", [0, 280, 295, 2000])
+async def test_what_is_said_is_redacted_before_it_is_cut(tmp_path: Path, place: int) -> None:
+    """M7: a webhook says what its author likes, and half a secret is a form that nothing finds."""
+    message = "x" * place + ' value "hunter2hunter2"' + "x" * 5000
+    redact = partial(re.sub, '"hunter2hunter2"', "[removed]")
+    error = await failure_of(tmp_path, status(400, message), redact=redact)
+    assert "hunter" not in str(error)
+    assert ("[removed]" in str(error)) is (place < 290)
+    answer = says({})
+    answer.headers["Warning"] = f'299 - "{"x" * (place % 1000)} {json.dumps("hunter2hunter2")[1:-1]}"'
+    async with opened(tmp_path, Api([answer]), partial(re.sub, "hunter2hunter2", "[removed]")) as client:
+        found = await client.patch(PATH, {}, kind=PatchKind.MERGE, field_manager="m", timeout_seconds=5)
+    assert isinstance(found, WrittenObject)
+    assert "hunter" not in found.warnings[0]
 
 
 async def test_refusal_does_not_repeat_the_refused_value(tmp_path: Path) -> None:

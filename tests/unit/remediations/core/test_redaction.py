@@ -47,6 +47,9 @@ def test_piece_at_a_cut_end_is_removed(length: int):
         "image registry/api@sha256:" + "0a" * 32,
         "Traceback (most recent call last): File /usr/lib/python3.11/asyncio/base_events.py, line 654",
         "password authentication failed for user app",
+        'would violate PodSecurity "restricted:latest": hostPath volumes (volume "secrets"), runAsNonRoot != true',
+        "deployments.apps \"api\" is forbidden: ValidatingAdmissionPolicy 'own' with binding 'own' denied request: no",
+        'HTTP status 409: Operation cannot be fulfilled on deployments.apps "api": the object has been modified',
         "2026-11-01T03:04:05.123456Z Back-off restarting failed container",
     ],
 )
