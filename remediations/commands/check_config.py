@@ -13,7 +13,7 @@ from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import secret_files
 from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
-from remediations.commands.output.terminal import printable, table
+from remediations.commands.output.terminal import printable, table, width
 from remediations.commands.output.text import write_error, write_output
 from remediations.commands.policy_store import read_policies
 from remediations.core.decide import GUARDS
@@ -208,7 +208,7 @@ def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool
         if proof.value is not True
     ]
     order = f"guards, in the order in which they are asked: {', '.join(guard.name for guard in GUARDS)}\n"
-    return table(rows) + "".join(lines) + "\n".join(wrap(order, 100)) + "\n"
+    return table(rows, width()) + "".join(lines) + "\n".join(wrap(order, min(width() or 100, 100))) + "\n"
 
 
 def _mode(each: dict[str, Any]) -> str:

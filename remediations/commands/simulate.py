@@ -16,7 +16,7 @@ from chassis.errors import ConfigError, Fault, InvariantBroken
 from remediations.commands import exit_codes as exits
 from remediations.commands.check_config import check_everything
 from remediations.commands.connections import opened_asking
-from remediations.commands.output.terminal import printable, table
+from remediations.commands.output.terminal import printable, table, width
 from remediations.commands.output.text import render_banner, render_data
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
@@ -31,6 +31,8 @@ from remediations.journal.port import Journal
 from remediations.journal.records import describe
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.settings import RemediatorSettings
+
+INDENT = "  "
 
 
 async def _nobody(_policy: Policy, _policy_set: PolicySet, _target: Target, _alert: Alert) -> Facts:
@@ -131,7 +133,9 @@ def render_simulation(rehearsed: tuple[SimulatedDecision, ...]) -> str:
             )
             for number, guard in enumerate(item.decision.guards, 1)
         ]
-        lines += [f"  {line}" for line in table([("", "GUARD", "ANSWER", "DETAIL"), *rows]).splitlines()]
+        columns = width()
+        room = None if columns is None else columns - len(INDENT)
+        lines += [f"{INDENT}{line}" for line in table([("", "GUARD", "ANSWER", "DETAIL"), *rows], room).splitlines()]
         lines.append(f"  {kind.upper()} {reason}: {printable(detail)}")
         if isinstance(item.decision, Act):
             lines += [f"    {line}" for line in describe_difference(item.decision.plan).splitlines()]

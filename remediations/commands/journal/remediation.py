@@ -38,13 +38,14 @@ async def answer(
     return asdict(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash}\n"
 
 
-async def waiting_difference(journal: Journal, remediation_id: str) -> str:
-    """What the plan that waits would change; raises AnswerError when none waits."""
+async def waiting_difference(journal: Journal, remediation_id: str) -> tuple[str, str]:
+    """Hash of the plan that waits, and what it would change; raises AnswerError when none waits."""
     _, records = await journal.story(remediation_id)
     proposal = find_proposal(records)
     if proposal is None:
         raise AnswerError(f"no plan of {remediation_id} waits for approval")
-    return f"plan {proposal['plan_hash']}\n{printable_lines(str(proposal['difference']))}\n"
+    name = str(proposal["plan_hash"])
+    return name, f"plan {name}\n{printable_lines(str(proposal['difference']))}\n"
 
 
 SEARCH_LIMIT = 10_000
@@ -96,8 +97,10 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
     async def work(journal: Journal) -> int:
         name = await _one(journal, options.id)
         if is_approved and not options.plan:
-            sys.stdout.write(await waiting_difference(journal, name))
-            write_error("name the plan that you looked at by its whole hash: --plan HASH")
+            found, difference = await waiting_difference(journal, name)
+            sys.stdout.write(difference)
+            line = f"{command_line(options)} approve {name} --plan {found}"
+            write_error(f"name the plan that you looked at by its whole hash: {line}")
             return exits.CONFIG
         given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds or DEFAULT_SECONDS)
         return write_output(options, *await answer(journal, name, given, SystemClock().now()))

@@ -11,6 +11,8 @@ from enum import StrEnum
 GAP = "  "
 MAX_CELL = 200
 """Longest cell where the width is not limited."""
+LEAST_LAST = 16
+"""The last column gives way first, down to this."""
 LEAST_CELL = 8
 """A column that has to give way is not cut below this."""
 
@@ -68,7 +70,7 @@ def printable(text: str) -> str:
 def table(rows: Sequence[Sequence[str]], columns: int | None = None, colours: Sequence[Sequence[Colour]] = ()) -> str:
     """Rows as left-aligned columns that fit; control characters of hostile labels are made visible.
 
-    The widest column gives way first. `colours` has one for each cell of the rows that it has.
+    The last column gives way first. `colours` has one for each cell of the rows that it has.
     """
     clean = [[_cut(printable(cell), MAX_CELL) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in clean) for index in range(len(clean[0]))]
@@ -85,10 +87,13 @@ def table(rows: Sequence[Sequence[str]], columns: int | None = None, colours: Se
 
 
 def _fit(widths: list[int], columns: int) -> list[int]:
-    """The widths once the widest columns have given way, one character at a time."""
+    """The widths once the last column, which has the longest words, and then the widest have given way."""
     fitted = list(widths)
-    while sum(fitted) + len(GAP) * (len(fitted) - 1) > columns and max(fitted) > LEAST_CELL:
-        fitted[fitted.index(max(fitted))] -= 1
+    while (over := sum(fitted) + len(GAP) * (len(fitted) - 1) - columns) > 0 and max(fitted) > LEAST_CELL:
+        if fitted[-1] > LEAST_LAST:
+            fitted[-1] = max(LEAST_LAST, fitted[-1] - over)
+        else:
+            fitted[fitted.index(max(fitted))] -= 1
     return fitted
 
 

@@ -59,6 +59,14 @@ def test_plan_that_would_be_carried_out_is_shown_with_guards_and_difference(caps
     assert not (tmp_path / "journal.db").exists()
 
 
+def test_plan_fits_the_terminal(capsys, config, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run(capsys, config, *given(tmp_path, condition=Fact(None, "promql", "?" * 100)))[1]
+
+    guards = out[: out.index("HOLD condition_unknown:")]
+    assert max(len(line) for line in guards.splitlines()) == 80
+
+
 @pytest.mark.parametrize(
     ("condition", "expected", "word"), [(None, 3, "condition_unknown"), (False, 4, "condition_gone")]
 )
@@ -153,7 +161,7 @@ def test_yes_needs_the_plan_that_was_looked_at(capsys, config, tmp_path):
     name = store(tmp_path, {"proposal": proposal_data(PLAN)})
 
     status, out, err = run(capsys, config, "approve", "last")
-    assert (status, plan_hash(PLAN) in out, "--plan" in err) == (2, True, True)
+    assert (status, plan_hash(PLAN) in out, f"approve {name} --plan {plan_hash(PLAN)}" in err) == (2, True, True)
     assert run(capsys, config, "approve", "last", "--plan", plan_hash(PLAN)[:12], "--by", "ann")[0] == 1
 
     status, out, _ = run(capsys, config, "approve", "last", "--plan", plan_hash(PLAN), "--by", "ann")

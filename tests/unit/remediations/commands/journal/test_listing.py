@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from remediations.commands.journal.listing import render_list
+from remediations.commands.output.terminal import CLEAR
 from remediations.core.model.acts import Actor, ActSource
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Approval
@@ -174,3 +175,29 @@ def test_plan_that_a_person_has_answered_waits_for_nobody(is_approved, words):
     answer = None if is_approved is None else Approval("0001", "abc", "7", "kim", NOW, NOW, is_approved)
     standing = Standing(a_remediation(state=State.HELD, reason="approval"), {"proposal": {"plan_hash": "abc"}}, answer)
     assert (standing.waits_for, standing.outcome) == (words, "")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_watch_shows_the_list_again_on_a_terminal_and_a_change_in_a_pipe(
+    capsys,
+    config,  # noqa: F811
+    filled,
+    monkeypatch,
+    is_terminal,
+):
+    pauses = []
+
+    async def interrupt_the_third(_clock: Any, seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("chassis.clock.SystemClock.sleep", interrupt_the_third)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("chassis.clock.SystemClock.now", lambda _clock: NOW + 5)
+
+    status, out, _ = run(capsys, config, "list", "--watch", "--open")
+
+    assert (status, pauses) == (0, [2.0] * 3)
+    assert (out.count(CLEAR), out.count("3 remediations")) == ((3, 3) if is_terminal else (0, 1))

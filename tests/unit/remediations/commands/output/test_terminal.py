@@ -14,6 +14,13 @@ from remediations.commands.output.terminal import Colour, is_coloured, paint, ta
 ROWS = [("ID", "DETAIL"), ("0001", "x" * 50), ("0002", "short")]
 
 
+def test_last_column_gives_way_before_the_names():
+    (line,) = table([("a" * 20, "b" * 12, "c" * 40)], 60).splitlines()
+    assert line == f"{'a' * 20}  {'b' * 12}  {'c' * 23}…"
+    (line,) = table([("a" * 20, "b" * 12, "c" * 40)], 50).splitlines()
+    assert line == f"{'a' * 17}…  {'b' * 12}  {'c' * 15}…"
+
+
 def test_widest_column_gives_way_and_says_that_it_was_cut():
     lines = table(ROWS, 30).splitlines()
 
