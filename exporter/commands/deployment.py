@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.collection.pace import Pace, PhasePace, ScrapePace
@@ -16,6 +17,8 @@ from exporter.results.ledger import Ledger
 from exporter.results.limits import Budget, SeriesBudget
 from exporter.results.record import CollectorRecord, CollectorState
 from exporter.settings import ExporterSettings
+from exporter.sources.kept_state import KeptState
+from exporter.sources.product_zone import ZoneMeter
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -39,6 +42,7 @@ class Deployment:
         self._clock = clock
         self._scrapers = Scrapers()
         self._pace: Pace | None = None
+        self._kept = KeptState()
 
     def pending(self) -> tuple[str, ...]:
         """The collectors that have not ended a collection."""
@@ -90,11 +94,20 @@ class Deployment:
         self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
         try:
             await Schedule(
-                sources, budget, self.publisher, pace=pace, pool=SeriesBudget(settings.limits.max_series)
+                self._remembering(sources),
+                budget,
+                self.publisher,
+                pace=pace,
+                pool=SeriesBudget(settings.limits.max_series),
             ).run(jobs)
         finally:
             if isinstance(pace, ScrapePace):
                 pace.close()
+
+    def _remembering(self, sources: Sources) -> Sources:
+        """The sources with what earlier configurations of this deployment learned."""
+        zone = self._kept.of(ZoneMeter, "product_zone", sources.settings.database.url)
+        return replace(sources, kept=self._kept, product_zone=zone)
 
     async def run(self, settings: ExporterSettings, sources: Sources) -> None:
         """Collects and publishes until cancelled."""

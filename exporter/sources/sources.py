@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from exporter.sources.kept_state import KeptState
 from exporter.sources.product_zone import ZoneMeter
 
 
@@ -79,3 +80,5 @@ class Sources:
     """Passed by whoever asks the API something that makes it work."""
     product_zone: ZoneMeter = field(default_factory=ZoneMeter)
     """How far from UTC the product's now() is; measured by `decisions`, used by every collector that reads one."""
+    kept: KeptState = field(default_factory=KeptState)
+    """What outlives this configuration."""

@@ -163,7 +163,7 @@ class ApiCollector:
         self._http = sources.http
         self._clock = sources.clock
         self._sources = sources
-        self._redis = RedisPath()
+        self._redis = sources.kept.of(RedisPath, "api.redis", url, settings.redis_path)
         self._statuses: dict[tuple[str, ...], float] = {}
         self._durations = Histogram(PROBE_DURATION).initialise([(HEALTH,), (DEEP,)])
         self._guide = Histogram(GUIDE_DURATION).initialise([()])

@@ -109,7 +109,8 @@ class PipCollector:
         self._settings = settings
         self._sources = sources
         self._postgres = postgres
-        self._zone = ContainerZone()
+        database = sources.settings.database.url
+        self._zone = sources.kept.of(ContainerZone, "pip.zone", database, settings.api_time_zone)
         self._looked_monotonic = -math.inf
 
     @classmethod

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from chassis.kubernetes.client import JsonObject, KubernetesClient
     from exporter.metrics import Family
     from exporter.settings import KubernetesSettings
+    from exporter.sources.kept_state import KeptState
     from exporter.sources.sources import Sources
 
 T = TypeVar("T")
@@ -114,11 +115,13 @@ class WorkloadReading:
 class WorkloadsCollector:
     """Reads each configured Deployment, its autoscaler and its pods; usage is absent without a metrics server."""
 
-    def __init__(self, settings: WorkloadsSettings, place: KubernetesSettings, client: KubernetesClient) -> None:
+    def __init__(
+        self, settings: WorkloadsSettings, place: KubernetesSettings, client: KubernetesClient, kept: KeptState
+    ) -> None:
         self._settings = settings
         self._place = place
         self._client = client
-        self._restarts = RestartCount()
+        self._restarts = kept.of(RestartCount, "workloads.restarts", place.namespace, place.workloads)
         self._api_workload = settings.api_workload or next(iter(place.workloads), "")
 
     @classmethod
@@ -127,7 +130,7 @@ class WorkloadsCollector:
         """Yields the collector; raises NotConfiguredError without a cluster."""
         if sources.kubernetes is None or sources.settings.kubernetes is None:
             raise NotConfiguredError("no Kubernetes is configured: set kubernetes")
-        yield cls(settings, sources.settings.kubernetes, sources.kubernetes)
+        yield cls(settings, sources.settings.kubernetes, sources.kubernetes, sources.kept)
 
     async def collect(self) -> Result:
         """Reads everything side by side; what could not be read is absent, and its first reason is the failure.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from chassis.http.call import Response
-    from chassis.http.client import HttpClient
     from exporter.metrics import Family
     from exporter.sources.sources import Sources
 
@@ -94,6 +94,14 @@ class OpalSettings(CollectorSettings):
     """The OPAL clients, usually one beside each OPA."""
 
 
+@dataclass(slots=True)
+class SeenStatistics:
+    """What the server's statistics have told so far."""
+
+    have_counted: bool = False
+    """Whether they ever counted a client: then none is a fact."""
+
+
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=OpalSettings,
@@ -106,12 +114,11 @@ class OpalCollector:
     One that is down is a finding.
     """
 
-    def __init__(self, settings: OpalSettings, http: HttpClient) -> None:
+    def __init__(self, settings: OpalSettings, sources: Sources) -> None:
         self._settings = settings
-        self._http = http
+        self._http = sources.http
         self._places = asyncio.Semaphore(8)
-        self._has_counted = False
-        """Whether the statistics ever counted a client: then none is a fact."""
+        self._statistics = sources.kept.of(SeenStatistics, "opal.statistics", settings.server_url)
 
     @classmethod
     @asynccontextmanager
@@ -119,7 +126,7 @@ class OpalCollector:
         """Yields the collector; raises NotConfiguredError when neither a server nor a client is configured."""
         if settings.server_url is None and not settings.clients:
             raise NotConfiguredError("no OPAL is configured: set collectors.opal.server_url or collectors.opal.clients")
-        yield cls(settings, sources.http)
+        yield cls(settings, sources)
 
     async def collect(self) -> Result:
         """Asks everybody side by side; /stats failing while /healthcheck is answered is a failure of the round."""
@@ -169,8 +176,8 @@ class OpalCollector:
         if isinstance(statistics, BackendError):
             raise statistics
         listed = None if isinstance(connections, BackendError) else count_connections(connections)
-        families, counted = read_statistics(statistics, listed, may_be_none=self._has_counted)
-        self._has_counted = self._has_counted or bool(counted)
+        families, counted = read_statistics(statistics, listed, may_be_none=self._statistics.have_counted)
+        self._statistics.have_counted |= bool(counted)
         return families
 
     async def _get(self, url: str, headers: Mapping[str, str]) -> Response | BackendError:

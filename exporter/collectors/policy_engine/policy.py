@@ -33,8 +33,6 @@ from exporter.settings import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from chassis.clock import Clock
-    from chassis.http.client import HttpClient
     from exporter.settings import BouncerTarget
     from exporter.sources.sources import Sources
 
@@ -161,15 +159,15 @@ class PolicySettings(CollectorSettings):
 class PolicyCollector:
     """Asks each configured bouncer /health and POST /api/v1/authorize; one that is down is a finding, not a failure."""
 
-    def __init__(
-        self, settings: PolicySettings, bouncers: tuple[BouncerTarget, ...], http: HttpClient, clock: Clock
-    ) -> None:
+    def __init__(self, settings: PolicySettings, sources: Sources) -> None:
         self._settings = settings
-        self._bouncers = bouncers
-        self._http = http
-        self._clock = clock
+        self._bouncers = bouncers = sources.settings.bouncers
+        self._http = sources.http
+        self._clock = sources.clock
         self._places = asyncio.Semaphore(settings.max_concurrent)
-        self._calibrations = {bouncer.name: Calibration() for bouncer in bouncers}
+        self._calibrations = {
+            bouncer.name: sources.kept.of(Calibration, "policy.calibration", bouncer.name) for bouncer in bouncers
+        }
         self._recent: deque[tuple[float, float]] = deque()
         names = [bouncer.name for bouncer in bouncers]
         self._durations = Histogram(PROBE_DURATION).initialise((name,) for name in names)
@@ -185,7 +183,7 @@ class PolicyCollector:
         """Yields the collector; raises NotConfiguredError when no bouncer is configured."""
         if not sources.settings.bouncers:
             raise NotConfiguredError("no bouncer is configured: set bouncers")
-        yield cls(settings, sources.settings.bouncers, sources.http, sources.clock)
+        yield cls(settings, sources)
 
     async def collect(self) -> Result:
         """Asks all bouncers side by side; those not asked in time are absent, and then the round is a failure."""

@@ -142,6 +142,13 @@ class PolicyParitySettings(CollectorSettings):
         return tuple(naming for naming in found if self.identified_by in {"auto", naming.key})
 
 
+@dataclass(slots=True)
+class LastNaming:
+    """The naming that fitted last: engines of one installation share it, also the one that lost its policies."""
+
+    naming: Naming | None = None
+
+
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=PolicyParitySettings,
@@ -166,8 +173,9 @@ class PolicyParityCollector:
         self._postgres = postgres
         self._bouncers = tuple(bouncer for bouncer in sources.settings.bouncers if bouncer.opa_url)
         self._namings = settings.namings()
-        self._naming: Naming | None = None
-        """The naming that fitted last: engines of one installation share it, also the one that lost its policies."""
+        self._last = sources.kept.of(
+            LastNaming, "policy_parity.naming", settings.module_pattern, settings.identified_by
+        )
         self._places = asyncio.Semaphore(settings.max_concurrent)
 
     @classmethod
@@ -266,9 +274,9 @@ class PolicyParityCollector:
         """One bouncer's parity, or why it is unknown."""
         if isinstance(modules, BackendError):
             return modules
-        naming = choose(policies, modules, self._namings, self._naming)
+        naming = choose(policies, modules, self._namings, self._last.naming)
         if modules:
-            self._naming = naming
+            self._last.naming = naming
         return compare(policies, modules, environment, naming, resources=resources, is_complete=is_complete)
 
 

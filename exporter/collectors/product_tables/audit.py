@@ -6,6 +6,7 @@ None of it may read the whole log: counting is done in chunks of ids, a few in e
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -137,7 +138,8 @@ class AuditCollector:
         self._settings = settings
         self._zone, self._role = sources.product_zone, sources.settings.database.role
         self._postgres = postgres
-        self._sweep = Sweep(settings.chunk_rows)
+        make = partial(Sweep, settings.chunk_rows)
+        self._sweep = sources.kept.of(make, "audit.sweep", sources.settings.database.url, settings.chunk_rows)
 
     @classmethod
     @asynccontextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.labels import DECISION_EVENTS, ENVIRONMENTS, environment_label
-from exporter.collectors.product_tables.watermark import TableFollower, Watermark
+from exporter.collectors.product_tables.watermark import TableFollower
 from exporter.items import count_of, read_each
 from exporter.metrics import FAST_BUCKETS, Histogram, Kind, Metric, Stability
 from exporter.settings import Scope
@@ -18,7 +19,6 @@ from exporter.settings import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from chassis.clock import Clock
     from chassis.postgres.session import PostgresSession
     from exporter.sources.sources import Sources
 
@@ -78,12 +78,13 @@ class DecisionLatencyCollector:
     cc_exporter.
     """
 
-    def __init__(self, settings: DecisionLatencySettings, postgres: PostgresSession, clock: Clock) -> None:
+    def __init__(self, settings: DecisionLatencySettings, sources: Sources, postgres: PostgresSession) -> None:
         self._settings = settings
         self._postgres = postgres
-        self._clock = clock
-        self._follower = TableFollower("audit_logs", frozenset({"event_type"}), Watermark(settings.settle_seconds))
-        self._durations = Histogram(DURATION)
+        self._clock = sources.clock
+        needed = frozenset({"event_type"})
+        self._follower = TableFollower.kept("audit_logs", needed, settings.settle_seconds, sources, "decision_latency")
+        self._durations = sources.kept.of(partial(Histogram, DURATION), DURATION.name)
 
     @classmethod
     @asynccontextmanager
@@ -91,7 +92,7 @@ class DecisionLatencyCollector:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
             raise NotConfiguredError("no database is configured: set database.url")
-        yield cls(settings, sources.postgres, sources.clock)
+        yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:
         """Counts what has settled; raises BackendError when the log cannot be read, and then counts nothing twice."""

@@ -7,6 +7,8 @@ product may write another zone's time than the server's.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -25,7 +27,6 @@ from exporter.collectors.product_tables.watermark import (
     FollowedTable,
     RecentSpan,
     TableFollower,
-    Watermark,
     WatermarkReading,
 )
 from exporter.items import count_of, read_each
@@ -138,6 +139,16 @@ def environment_sql(columns: frozenset[str]) -> str:
     return "environment::text" if "environment" in columns else "NULL::text"
 
 
+@dataclass(slots=True)
+class NewestEvents:
+    """The newest rows, and how far they were searched for."""
+
+    recent: RecentSpan
+    times: dict[str, tuple[WrittenTime, float]] = field(default_factory=dict)
+    """The newest row's time by environment, with the database's time at which it was read."""
+    searched_monotonic: float = 0.0
+
+
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=DecisionsSettings,
@@ -157,14 +168,15 @@ class DecisionsCollector:
         self._postgres = postgres
         self._clock: Clock = sources.clock
         self._zone, self._role = sources.product_zone, sources.settings.database.role
-        self._searched_monotonic = 0.0
-        self._follower = TableFollower("audit_logs", frozenset({"event_type"}), Watermark(settings.settle_seconds))
-        self._recent = RecentSpan(settings.recent_rows)
-        self._last_events: dict[str, tuple[WrittenTime, float]] = {}
-        """The newest row's time by environment, with the database's time at which it was read."""
+        needed = frozenset({"event_type"})
+        self._follower = TableFollower.kept("audit_logs", needed, settings.settle_seconds, sources, "decisions")
+        kept, database = sources.kept, sources.settings.database.url
+        self._newest = kept.of(
+            lambda: NewestEvents(RecentSpan(settings.recent_rows)), "decisions.newest", database, settings.recent_rows
+        )
         initial = [(environment, decision) for environment in ENVIRONMENTS for decision in ("permit", "deny")]
-        self._decisions = Counter(POLICY_DECISIONS).initialise(initial)
-        self._events = Counter(EVENTS).initialise(born_events())
+        self._decisions = kept.of(partial(Counter, POLICY_DECISIONS), POLICY_DECISIONS.name).initialise(initial)
+        self._events = kept.of(partial(Counter, EVENTS), EVENTS.name).initialise(born_events())
 
     @classmethod
     @asynccontextmanager
@@ -214,26 +226,27 @@ class DecisionsCollector:
     async def _follow_newest(self, columns: frozenset[str], highest: int) -> None:
         """Looks at the rows that are new since the last look for each environment's latest time."""
         zone = await read_zone(self._fetch, "audit_logs", self._role)
-        span = self._recent.next(highest)
+        newest = self._newest
+        span = newest.recent.next(highest)
         rows = await self._fetch(NEWEST.format(environment=environment_sql(columns)), *span, zone)
         now_monotonic = self._clock.monotonic()
-        window, self._searched_monotonic = now_monotonic - self._searched_monotonic, now_monotonic
+        window, newest.searched_monotonic = now_monotonic - newest.searched_monotonic, now_monotonic
 
         def read(row: Mapping[str, Any]) -> None:
             time = written(row, "as_utc", "last")
             if time is None:
                 return
-            if not self._recent.is_first:
+            if not newest.recent.is_first:
                 self._zone.observe(time, row["now"], window)
             environment = environment_label(row["environment"], "audit_logs.environment")
-            self._last_events[environment] = time, row["now"]
+            newest.times[environment] = time, row["now"]
 
         read_each(rows, read)
-        self._recent.confirm(highest)
+        newest.recent.confirm(highest)
 
     def _last_times(self) -> dict[tuple[str], float]:
         """The newest row's Unix time by environment; one in the future is unknown."""
-        times = {name: self._zone.past(time, now) for name, (time, now) in self._last_events.items()}
+        times = {name: self._zone.past(time, now) for name, (time, now) in self._newest.times.items()}
         return {(name,): at for name, at in times.items() if at is not None}
 
     async def _generation(self, table: FollowedTable) -> str:

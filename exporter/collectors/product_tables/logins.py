@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
-from exporter.collectors.product_tables.watermark import TableFollower, Watermark
+from exporter.collectors.product_tables.watermark import TableFollower
 from exporter.items import count_of, read_each
 from exporter.metrics import Counter, Kind, Metric
 from exporter.settings import Scope
@@ -16,7 +17,6 @@ from exporter.settings import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.clock import Clock
     from chassis.postgres.session import PostgresSession
     from exporter.sources.sources import Sources
 
@@ -59,13 +59,14 @@ class LoginsSettings(CollectorSettings):
 class LoginsCollector:
     """Counts USER_LOGIN and USER_LOGIN_FAILED rows of audit_logs by id, so that a purge or a restart adds nothing."""
 
-    def __init__(self, settings: LoginsSettings, postgres: PostgresSession, clock: Clock) -> None:
+    def __init__(self, settings: LoginsSettings, sources: Sources, postgres: PostgresSession) -> None:
         self._settings = settings
         self._postgres = postgres
-        self._clock = clock
-        self._follower = TableFollower("audit_logs", frozenset({"event_type"}), Watermark(settings.settle_seconds))
-        self._logins = Counter(LOGINS).initialise([()])
-        self._failures = Counter(FAILURES).initialise([()])
+        self._clock = sources.clock
+        needed = frozenset({"event_type"})
+        self._follower = TableFollower.kept("audit_logs", needed, settings.settle_seconds, sources, "logins")
+        self._logins = sources.kept.of(partial(Counter, LOGINS), LOGINS.name).initialise([()])
+        self._failures = sources.kept.of(partial(Counter, FAILURES), FAILURES.name).initialise([()])
 
     @classmethod
     @asynccontextmanager
@@ -73,7 +74,7 @@ class LoginsCollector:
         """Yields the collector; raises NotConfiguredError without a database."""
         if sources.postgres is None:
             raise NotConfiguredError("no database is configured: set database.url")
-        yield cls(settings, sources.postgres, sources.clock)
+        yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:
         """Counts what has settled; raises BackendError when the log cannot be read, and then counts nothing twice."""

@@ -18,7 +18,7 @@ from exporter.collectors.product_tables.sync_rows import (
     revision_skew,
     type_and_status,
 )
-from exporter.collectors.product_tables.watermark import RecentSpan, TableFollower, Watermark, WatermarkReading
+from exporter.collectors.product_tables.watermark import RecentSpan, TableFollower, WatermarkReading
 from exporter.items import amount_of, count_of, read_each, text_of, word_of
 from exporter.metrics import Counter, Kind, Metric
 from exporter.settings import Scope
@@ -143,6 +143,8 @@ class SyncHistory:
     ended: dict[str, int]
     failed: dict[str, int]
     newest: dict[str, Synced]
+    recent: RecentSpan
+    """The ids that were searched for the newest."""
 
 
 @collector(
@@ -166,10 +168,19 @@ class PolicySyncCollector:
         self._zone, self._role = sources.product_zone, sources.settings.database.role
         self._configured = [bouncer.name for bouncer in sources.settings.bouncers]
         needed = frozenset({"bouncer_id", "sync_type", "status"})
-        self._follower = TableFollower("bouncer_sync_history", needed, Watermark(settings.settle_seconds))
-        self._recent = RecentSpan(settings.recent_rows)
-        self._history = SyncHistory({}, {}, {})
-        self._syncs = Counter(SYNCS).initialise((kind, status) for kind in TYPES for status in STATUSES)
+        kept, database = sources.kept, sources.settings.database.url
+        self._follower = TableFollower.kept(
+            "bouncer_sync_history", needed, settings.settle_seconds, sources, "policy_sync"
+        )
+        self._history = kept.of(
+            lambda: SyncHistory({}, {}, {}, RecentSpan(settings.recent_rows)),
+            "policy_sync.history",
+            database,
+            settings.recent_rows,
+        )
+        self._recent = self._history.recent
+        self._syncs = kept.of(lambda: Counter(SYNCS), SYNCS.name)
+        self._syncs.initialise((kind, status) for kind in TYPES for status in STATUSES)
 
     @classmethod
     @asynccontextmanager

@@ -13,10 +13,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from chassis.errors import PermanentError, Reason
 from exporter.items import Loss, note
+
+if TYPE_CHECKING:
+    from exporter.sources.sources import Sources
 
 MAX_IDS = 500_000
 """Ids counted in one look: what piled up while the database was away is caught up in bounded steps."""
@@ -146,6 +150,18 @@ class Watermark:
 
 class TableFollower:
     """Looks at one table of the product, which has a column `id`."""
+
+    @classmethod
+    def kept(
+        cls, name: str, needed: frozenset[str], settle_seconds: float, sources: Sources, owner: str
+    ) -> TableFollower:
+        """The follower of collector `owner` with the watermark that it had before a reload.
+
+        Its counters have to be kept as well: what is counted once is not counted again.
+        """
+        database = sources.settings.database.url
+        make = partial(Watermark, settle_seconds)
+        return cls(name, needed, sources.kept.of(make, f"{owner}.watermark", database, settle_seconds))
 
     def __init__(self, name: str, needed: frozenset[str], watermark: Watermark) -> None:
         """`name` goes into SQL as it is; `needed` are columns that no count can do without."""

@@ -215,5 +215,7 @@ async def test_discovered_bouncers_restart_the_collectors_without_reading_the_fi
         await asyncio.to_thread(file.write_text, "- {targets: ['b1:8080', 'b2:8080']}")
         await run.until(lambda: collector.opened == 2)
         assert len(collector.sources[1].settings.bouncers) == 2
+        assert collector.sources[1].kept is collector.sources[0].kept, "what was learned stays: P3, P4, P12"
+        assert collector.sources[1].product_zone is collector.sources[0].product_zone
         await run.until(lambda: b"discovered_bouncers 2.0" in run.exporter.publisher.snapshot.body(PLAIN))
         assert run.events("config.reloaded") == []

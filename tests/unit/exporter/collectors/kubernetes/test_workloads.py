@@ -7,6 +7,7 @@ from exporter.collector import NotConfiguredError
 from exporter.collectors.kubernetes.workloads import WorkloadsCollector, WorkloadsSettings
 from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
+from exporter.sources.kept_state import KeptState
 from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, samples, value
 
 APPS = "/apis/apps/v1/namespaces/controlcore/deployments"
@@ -63,9 +64,9 @@ def cluster(**changes):
     )
 
 
-async def collect(client, *workloads, **settings):
+async def collect(client, *workloads, kept=None, **settings):
     place = KubernetesSettings(workloads=workloads or ("control-plane-api",))
-    sources = make_sources(ExporterSettings(kubernetes=place), kubernetes=client)
+    sources = make_sources(ExporterSettings(kubernetes=place), kubernetes=client, kept=kept or KeptState())
     async with WorkloadsCollector.open(WorkloadsSettings(**settings), sources) as collector:
         return await collector.collect()
 
@@ -76,6 +77,16 @@ async def test_busy_workload_gives_the_golden_page():
     assert expose(result.families) == golden("workloads")
     assert result.failure is None
     assert client.selectors[PODS] == "app=control-plane-api"
+
+
+async def test_restart_of_a_container_during_a_reload_is_counted():
+    """P12."""
+    kept = KeptState()
+    for restarts in (3, 5):
+        statuses = [{"name": "api", "restartCount": restarts}]
+        pods = [{"metadata": {"name": "api-1", "uid": "u"}, "status": {"containerStatuses": statuses}}]
+        result = await collect(cluster(**{PODS: pods}), kept=kept)
+    assert value(result.families, "controlcore_container_restarts_total", "control-plane-api") == 2
 
 
 async def test_guides_gauge_is_the_api_whatever_else_is_watched():

@@ -95,6 +95,17 @@ async def test_statistics_that_counted_a_client_may_say_none():
         assert value((await collector.collect()).families, CLIENTS) == 0
 
 
+async def test_statistics_that_counted_a_client_may_say_none_after_a_reload_too():
+    """P4, P9."""
+    http, settings = bridge(), OpalSettings(server_url=SERVER)
+    sources = make_sources(http=http)
+    async with OpalCollector.open(settings, sources) as collector:
+        await collector.collect()
+    http.answers[f"{SERVER}/stats"] = say({"client_count": 0})
+    async with OpalCollector.open(settings, sources) as collector:
+        assert value((await collector.collect()).families, CLIENTS) == 0
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

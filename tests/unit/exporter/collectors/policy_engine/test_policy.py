@@ -41,7 +41,12 @@ class Bouncers:
         )
         for place in ("production", "sandbox"):
             self.set(place, HEALTHY, decide)
-        self.collector = PolicyCollector(PolicySettings(**settings), targets, self.http, self.clock)
+        self.sources = make_sources(ExporterSettings(bouncers=targets), http=self.http, clock=self.clock)
+        self.settings = PolicySettings(**settings)
+        self.reload()
+
+    def reload(self):
+        self.collector = PolicyCollector(self.settings, self.sources)
 
     def set(self, place, health, authorize):
         base = f"http://{place}:8080"
@@ -69,6 +74,18 @@ async def test_product_without_a_rule_for_the_canary_is_well():
     assert value(result.families, MISMATCHES, "b-production") == 0
     assert value(result.families, CALIBRATED, "b-production") == 0
     assert value(result.families, CALIBRATED, "b-sandbox") == 1
+
+
+@pytest.mark.parametrize("lost", [DENIED, UNDEFINED])
+async def test_lost_policies_are_told_after_a_reload_too(lost):
+    """P3, P4: a bouncer that came or went starts the collectors anew, and a firing alert must not resolve with that."""
+    bouncers = Bouncers()
+    await bouncers.collector.collect()
+    bouncers.set("production", HEALTHY, lost)
+    for _ in range(2):
+        result = await bouncers.collector.collect()
+        assert value(result.families, SUCCESS, "b-production") == 0
+        bouncers.reload()
 
 
 async def test_question_that_was_allowed_once_has_to_be_allowed():

@@ -10,6 +10,7 @@ from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
 from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module_ids
 from exporter.settings import BouncerTarget, ExporterSettings
+from exporter.sources.kept_state import KeptState
 from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
 
 SETTINGS = ExporterSettings(
@@ -40,7 +41,7 @@ RESOURCES = [
 ]
 
 
-async def collect(sandbox=None, production=None, rows=ROWS, readable=6, **settings):
+async def collect(sandbox=None, production=None, rows=ROWS, readable=6, kept=None, **settings):
     http = FakeHttp(
         {
             "http://sandbox:8181/v1/policies": sandbox or answer("enabled/canary.rego", "enabled/orders-read.rego"),
@@ -51,7 +52,7 @@ async def collect(sandbox=None, production=None, rows=ROWS, readable=6, **settin
     sql = FakeSql(
         {"pg_attribute": [{"columns": readable}], "FROM protected_resources": RESOURCES, "FROM policies": rows}
     )
-    sources = make_sources(SETTINGS, postgres=sql, http=http)
+    sources = make_sources(SETTINGS, postgres=sql, http=http, kept=kept or KeptState())
     async with PolicyParityCollector.open(PolicyParitySettings(**settings), sources) as collector:
         return await collector.collect()
 
@@ -75,6 +76,16 @@ async def test_engine_that_cannot_be_asked_is_absent_and_the_others_are_there(gi
     result = await collect(production=given)
     assert result.failure.reason is reason
     assert samples(result.families)[PARITY] == {("b-sandbox",): 1}
+
+
+async def test_engine_that_lost_its_policies_is_told_after_a_reload_too():
+    """P2, P4: with a library alone no naming fits, and only the one that fitted before tells that all is missing."""
+    kept = KeptState()
+    pattern = {"module_pattern": "([a-z-]+)$", "identified_by": "name"}
+    await collect(kept=kept, **pattern)
+    lost = {"sandbox": answer("lib/time"), "production": answer("lib/time")}
+    assert value((await collect(**lost, **pattern)).families, PARITY, "b-production") is None
+    assert value((await collect(**lost, kept=kept, **pattern)).families, PARITY, "b-production") == 0
 
 
 @pytest.mark.parametrize("environment", ["sandbox", "production"])

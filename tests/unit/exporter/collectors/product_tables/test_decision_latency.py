@@ -24,7 +24,11 @@ class Log:
         table = {"oid": 1, "file": 1, "is_replica": False, "columns": columns, "all_columns": columns}
         self.sql = FakeSql({"pg_class": [table], "max(id)": [{"highest": 100}], "unnest": ROWS})
         self.clock = ManualClock()
-        self.collector = DecisionLatencyCollector(DecisionLatencySettings(), self.sql, self.clock)
+        self.sources = make_sources(postgres=self.sql, clock=self.clock)
+        self.reload()
+
+    def reload(self):
+        self.collector = DecisionLatencyCollector(DecisionLatencySettings(), self.sources, self.sql)
 
     async def look(self):
         await self.clock.advance(10.0)
@@ -37,6 +41,17 @@ async def test_durations_give_the_golden_page():
     log.sql.answers["max(id)"] = [{"highest": 104}]
     await log.look()
     assert expose(await log.look()) == golden("decision_latency")
+
+
+async def test_reload_loses_no_duration_and_counts_none_twice():
+    """P12."""
+    log = Log(COLUMNS)
+    await log.look()
+    log.sql.answers["max(id)"] = [{"highest": 104}]
+    for _ in range(3):
+        log.reload()
+        families = await log.look()
+    assert expose(families) == golden("decision_latency")
 
 
 async def test_generation_without_durations_publishes_nothing_and_is_no_failure():

@@ -36,8 +36,12 @@ class Log:
             }
         )
         self.clock = ManualClock()
-        sources = make_sources(postgres=self.sql, clock=self.clock)
-        self.collector = DecisionsCollector(DecisionsSettings(**settings), self.sql, sources)
+        self.sources = make_sources(postgres=self.sql, clock=self.clock)
+        self.settings = DecisionsSettings(**settings)
+        self.reload()
+
+    def reload(self):
+        self.collector = DecisionsCollector(self.settings, self.sql, self.sources)
 
     def write(self, highest, *rows):
         self.sql.answers["max(id)"] = [{"highest": highest}]
@@ -66,6 +70,19 @@ async def test_counted_rows_give_the_golden_page():
     log.write(109, ("sandbox", "PERMIT", 5), ("sandbox", "DENY", 3), (None, "SUCCESS", 1))
     await log.look()
     result = await log.look()
+    assert expose(result.families) == golden("decisions")
+    assert log.spans() == [(100, 109)]
+
+
+async def test_reload_loses_no_row_and_counts_none_twice():
+    """P12: a bouncer that came or went starts the collectors anew; the newest events of before stay known."""
+    log = Log()
+    await log.look()
+    log.write(109, ("sandbox", "PERMIT", 5), ("sandbox", "DENY", 3), (None, "SUCCESS", 1))
+    for _ in range(3):
+        log.reload()
+        result = await log.look()
+        log.sql.answers["extract"] = []
     assert expose(result.families) == golden("decisions")
     assert log.spans() == [(100, 109)]
 

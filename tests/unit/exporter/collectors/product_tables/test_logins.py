@@ -19,7 +19,11 @@ class Log:
         table = {"oid": 1, "file": 1, "is_replica": False, "columns": COLUMNS, "all_columns": COLUMNS}
         self.sql = FakeSql({"pg_class": [table], "max(id)": [{"highest": 100}]})
         self.clock = ManualClock()
-        self.collector = LoginsCollector(LoginsSettings(), self.sql, self.clock)
+        self.sources = make_sources(postgres=self.sql, clock=self.clock)
+        self.reload()
+
+    def reload(self):
+        self.collector = LoginsCollector(LoginsSettings(), self.sources, self.sql)
 
     def write(self, highest, logins, failures):
         self.sql.answers["max(id)"] = [{"highest": highest}]
@@ -40,6 +44,17 @@ async def test_counted_logins_give_the_golden_page():
 
 async def test_both_counters_exist_before_anything_is_counted():
     assert value(await Log().look(), FAILURES) == 0
+
+
+async def test_reload_loses_no_login_and_counts_none_twice():
+    """P12: before and after each look the collector starts anew, as when a bouncer came or went."""
+    log = Log()
+    await log.look()
+    log.write(110, 2, 3)
+    for _ in range(3):
+        log.reload()
+        families = await log.look()
+    assert value(families, FAILURES) == 3
 
 
 async def test_failed_query_is_asked_again_and_counts_once():

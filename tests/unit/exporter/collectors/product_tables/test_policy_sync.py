@@ -37,9 +37,11 @@ class History:
             }
         )
         self.clock = ManualClock()
-        self.collector = PolicySyncCollector(
-            PolicySyncSettings(), make_sources(postgres=self.sql, clock=self.clock), self.sql
-        )
+        self.sources = make_sources(postgres=self.sql, clock=self.clock)
+        self.reload()
+
+    def reload(self):
+        self.collector = PolicySyncCollector(PolicySyncSettings(), self.sources, self.sql)
 
     def write(self, highest, *rows):
         self.sql.answers["max(id)"] = [{"highest": highest}]
@@ -59,6 +61,18 @@ async def test_synchronisations_give_the_golden_page():
     history.write(103, ("b-production", "auto", "success", 2), ("b-production", "auto", "failed", 1))
     await history.look()
     assert expose(await history.look()) == golden("policy_sync")
+
+
+async def test_reload_loses_no_synchronisation_and_counts_none_twice():
+    """P12: what was counted and seen of the history stays too, also when it is older than what is searched at first."""
+    history = History()
+    await history.look()
+    history.write(103, ("b-production", "auto", "success", 2), ("b-production", "auto", "failed", 1))
+    for _ in range(3):
+        history.reload()
+        families = await history.look()
+        history.sql.answers["DISTINCT ON"] = []
+    assert expose(families) == golden("policy_sync")
 
 
 async def test_nulls_are_absent_and_counters_are_there_with_zero():
