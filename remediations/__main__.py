@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 
 from chassis.process.build_info import version_line
-from chassis.process.completion import SHELLS, PrintCompletion
 from chassis.process.heap import limit_heap
 from remediations.commands import exit_codes
 from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version_line(parser.prog))
     parser.add_argument("--print-settings", action=PrintSettings, nargs=0, help="print every setting as Markdown")
     parser.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, metavar="SHELL",
+        "--print-completion", action=PrintCompletion, choices=("bash", "zsh", "fish"), metavar="SHELL",
         help="print the completion for bash, zsh or fish",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -107,6 +106,17 @@ class PrintSettings(argparse.Action):
         from remediations.settings import RemediatorSettings  # noqa: PLC0415
 
         sys.stdout.write(write(RemediatorSettings))
+        parser.exit()
+
+
+class PrintCompletion(argparse.Action):
+    """Prints the completion for a shell, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _space: object, value: object, _name: object = None) -> None:
+        """Needs no configuration."""
+        from chassis.process.completion import write_completion  # noqa: PLC0415 - nothing else needs it
+
+        sys.stdout.write(write_completion(parser, str(value)))
         parser.exit()
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -29,17 +27,6 @@ class Option:
     is_flag: bool
     """Takes no value."""
     text: str
-
-
-class PrintCompletion(argparse.Action):
-    """Prints the completion for a shell, and ends the program."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, _space: argparse.Namespace, value: Any, _name: Any = None
-    ) -> None:
-        """Needs no configuration."""
-        sys.stdout.write(write_completion(parser, str(value)))
-        parser.exit()
 
 
 def write_completion(parser: argparse.ArgumentParser, shell: str) -> str:

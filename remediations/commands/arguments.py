@@ -8,9 +8,16 @@ from collections.abc import Callable
 from datetime import datetime
 
 from remediations.core.model.acts import MAX_NAME
-from remediations.core.model.remediation import OUTCOMES, STATES
 
-__all__ = ["OUTCOMES", "STATES", "read_duration", "read_limit", "read_name", "read_since"]
+STATES = (
+    "open", "closed", "received", "claimed", "held", "planned", "writing", "verifying", "succeeded", "failed",
+    "unverified", "not_needed", "expired", "observed", "dry_run",
+)  # fmt: skip
+"""As `remediations.core.model.remediation` has them, which a start without a command does without; a test compares."""
+OUTCOMES = (
+    "dry_run", "expired", "failed", "not_needed", "observed", "succeeded", "unverified", "rejected", "would_have_acted",
+)  # fmt: skip
+"""The same."""
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from chassis.process.completion import SHELLS
 from remediations.__main__ import main
-from remediations.commands import exit_codes
+from remediations.commands import arguments, exit_codes
 from remediations.core.decide import GUARDS
+from remediations.core.model import remediation
 from remediations.core.model.alert import Delivery, Match
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.shipped import read_policies
@@ -262,6 +264,18 @@ def test_exit_statuses_are_the_documented_ones(capsys):
 
     assert {int(number): meaning for number, meaning in rows} == exit_codes.MEANINGS
     assert exit_codes.epilog() in out
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_of_every_shell_is_printed_without_a_configuration(capsys, shell):
+    status, out, err = run(capsys, None, "--print-completion", shell)
+
+    assert (status, err) == (0, "")
+    assert all(word in out for word in ("check-config", "would_have_acted", "config.file"))
+
+
+def test_states_and_outcomes_of_the_parser_are_those_of_the_model():
+    assert (arguments.STATES, arguments.OUTCOMES) == (remediation.STATES, remediation.OUTCOMES)
 
 
 COMMANDS = {
