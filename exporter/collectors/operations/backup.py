@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.kubernetes.paths import resource_path
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
-from exporter.collectors.operations.backup_files import BackupPlace, Folder, Inspector, modified_at
+from exporter.collectors.operations.backup_files import BackupPlace, Folder, Identity, Inspector, modified_at
 from exporter.items import FUTURE_SECONDS, Loss, note, past_of
 from exporter.metrics import Metric
 from exporter.settings import Scope
@@ -105,7 +105,8 @@ class BackupSettings(CollectorSettings):
     """A file that was written within so many seconds is still growing and is not looked at. Too small calls a backup
     broken that is being made."""
     cron_job: str = "postgres-backup"
-    """The CronJob that makes backups, in the product's namespace; empty looks for none."""
+    """The CronJob that makes backups, in the product's namespace; empty looks for none. One that is named here, or was
+    there before, and is gone counts as no backup; one of the default name may never have been."""
     snapshot_file: Path | None = None
     """Its time of modification is that of the managed database's last snapshot; kind `snapshot`."""
     restore_test_file: Path | None = None
@@ -139,6 +140,13 @@ class BackupReading:
     failure: BackendError | None = None
 
 
+@dataclass(slots=True)
+class SeenCronJob:
+    """Whether the CronJob was ever there: then its absence is a fact about backups."""
+
+    was_there: bool = False
+
+
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=BackupSettings,
@@ -155,8 +163,11 @@ class BackupCollector:
         self._settings = settings
         self._sources = sources
         self._executor = executor
-        self._inspector = Inspector(settings.settle_seconds, settings.verify)
+        proofs: dict[Identity, bool] = sources.kept.of(dict, "backup.proofs")
+        self._inspector = Inspector(settings.settle_seconds, settings.verify, proofs)
         self._running: Future[BackupReading] | None = None
+        namespace = sources.settings.kubernetes.namespace if sources.settings.kubernetes is not None else None
+        self._seen = sources.kept.of(SeenCronJob, "backup.cron_job", namespace, settings.cron_job)
 
     @classmethod
     @asynccontextmanager
@@ -188,13 +199,20 @@ class BackupCollector:
         async with asyncio.TaskGroup() as group:
             cron_job = group.create_task(self._read_cron_job(), name="backup.cronjob")
             look = await asyncio.wrap_future(self._running)
-        found = cron_job.result()
-        if isinstance(found, BackendError):
-            look.failure = look.failure or found
-        elif found is not None:
-            _read_status(look, found, now)
+        self._note_cron_job(look, cron_job.result(), now)
         note(Loss.FUTURE, sum(look.future.values()))
         return Result(publish(look), failure=look.failure)
+
+    def _note_cron_job(self, look: BackupReading, found: JsonObject | BackendError | None, now: float) -> None:
+        """Notes what the CronJob says; that it is gone, when it has to be there; or why it could not be read."""
+        if isinstance(found, BackendError) and found.reason is Reason.MISSING:
+            if self._seen.was_there or "cron_job" in self._settings.model_fields_set:
+                look.moments[CRON_JOB] = None
+        elif isinstance(found, BackendError):
+            look.failure = look.failure or found
+        elif found is not None:
+            self._seen.was_there = True
+            _read_status(look, found, now)
 
     def _look(self, now: float, is_over: Callable[[], bool]) -> BackupReading:
         """Everything that blocks; runs in the thread, one at a time."""
@@ -223,7 +241,7 @@ class BackupCollector:
         return look
 
     async def _read_cron_job(self) -> JsonObject | BackendError | None:
-        """The CronJob (batch/v1), why it could not be read, or None when there is none."""
+        """The CronJob (batch/v1), why it could not be read, or None when none is asked for."""
         place, client = self._sources.settings.kubernetes, self._sources.kubernetes
         if place is None or client is None or not self._settings.cron_job:
             return None
@@ -231,7 +249,7 @@ class BackupCollector:
         try:
             return await client.get(path, timeout_seconds=self._settings.request_timeout_seconds)
         except BackendError as error:
-            return None if error.reason is Reason.MISSING else error
+            return error
 
 
 def publish(look: BackupReading) -> tuple[Family, ...]:

@@ -12,6 +12,7 @@ from exporter.collector import NotConfiguredError
 from exporter.collectors.operations.backup import BackupCollector, BackupSettings
 from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
+from exporter.sources.kept_state import KeptState
 from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, samples, value
 from tools.slowness import scaled
@@ -33,15 +34,15 @@ def cron_job(*, suspend=False, **status):
     return FakeKubernetes({JOB: {"spec": {"suspend": suspend}, "status": status}})
 
 
-def sources_with(kubernetes=None):
+def sources_with(kubernetes=None, kept=None):
     settings = ExporterSettings(kubernetes=KubernetesSettings() if kubernetes is not None else None)
     clock = ManualClock()
     clock.now = lambda: NOW
-    return make_sources(settings, kubernetes=kubernetes, clock=clock)
+    return make_sources(settings, kubernetes=kubernetes, clock=clock, kept=kept or KeptState())
 
 
-async def collect(kubernetes=None, **settings):
-    async with BackupCollector.open(BackupSettings(**settings), sources_with(kubernetes)) as collector:
+async def collect(kubernetes=None, kept=None, **settings):
+    async with BackupCollector.open(BackupSettings(**settings), sources_with(kubernetes, kept)) as collector:
         return await collector.collect()
 
 
@@ -72,6 +73,36 @@ async def test_cluster_without_the_cron_job_says_nothing_of_it():
     result = await collect(FakeKubernetes({}))
     assert samples(result.families) == {}
     assert result.failure is None
+
+
+async def test_cron_job_that_was_there_and_is_gone_is_no_backup():
+    """P4: its series would vanish, and no alert would ever fire. It stays so after a reload."""
+    job, kept = cron_job(lastSuccessfulTime="2027-01-15T06:00:00Z"), KeptState()
+    await collect(job, kept)
+    job.objects.clear()
+    for _ in range(2):
+        result = await collect(job, kept)
+        assert samples(result.families)[EXISTS] == {("cronjob",): 0.0}
+        assert result.failure is None
+
+
+async def test_named_cron_job_that_never_was_is_no_backup():
+    """P4."""
+    assert value((await collect(FakeKubernetes({}), cron_job="dump")).families, EXISTS, "cronjob") == 0
+
+
+async def test_named_cron_job_without_a_cluster_is_unknown(tmp_path):
+    assert samples((await collect(cron_job="dump", snapshot_file=tmp_path)).families)[EXISTS].keys() == {("snapshot",)}
+
+
+async def test_verified_file_is_not_read_again_after_a_reload(tmp_path):
+    """P12: a large file takes minutes of looks, in which nothing would be known of it."""
+    kept, place = KeptState(), {"kind": "full", "directory": tmp_path}
+    file = write(tmp_path / "full_backup_1.sql.gz", gzip.compress(b"x" * 100), 1)
+    for content in (file.read_bytes(), b"?" * file.stat().st_size):
+        write(file, content, 1)
+        result = await collect(None, kept, places=(place,))
+        assert value(result.families, VERIFIED, "full") == 1
 
 
 @pytest.mark.parametrize(
