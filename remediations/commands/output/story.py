@@ -70,7 +70,8 @@ def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> 
     yield "why", f"alert {alert.name} (fingerprint {alert.fingerprint})"
     if view.is_verbose:
         yield "labels", ", ".join(f"{name}={value[:MAX_LABEL]}" for name, value in sorted(alert.labels.items()))
-    yield "mode", MODES.get(standing.mode, standing.mode or "unknown before the first decision")
+    unknown = "not noted by the version that decided" if standing.decision else "unknown before the first decision"
+    yield "mode", MODES.get(standing.mode, standing.mode or unknown)
     yield "received", _ago(remediation.created_at, view.now)
     yield "state", _state(standing, records)
     yield "next", _next(standing, view.now)

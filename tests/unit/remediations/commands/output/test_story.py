@@ -150,6 +150,14 @@ def test_rejected_plan_can_still_be_approved_and_not_be_rejected_again():
     assert summary(expired)["state"] == "closed: rejected by ann, and expired"
 
 
+@pytest.mark.parametrize(
+    ("decision", "words"),
+    [({}, "unknown before the first decision"), ({"detail": "x"}, "not noted by the version that decided")],
+)
+def test_mode_that_nobody_noted_is_told_as_unknown(decision, words):
+    assert summary(Standing(a_remediation(), decision, None))["mode"] == words
+
+
 def test_open_remediation_that_nobody_looks_at_says_so():
     late = replace(VIEW, now=NOW + 500)
     assert summary(held(detail="x"), late)["next"].endswith("6m30s ago: does `serve` run on this journal?")
