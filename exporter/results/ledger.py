@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from chassis.errors import Reason
 from exporter import self_metrics
 from exporter.items import Loss
-from exporter.metrics import Counter, Family, Kind, LabelValues, Sample
+from exporter.metrics import Counter, Family, Kind, LabelValues, Metric, Sample
 from exporter.results.record import BREAKER_FAILURES, CollectionOutcome, CollectorRecord, CollectorState, past_of
 
 OVERDUE_GRACE_SECONDS = 1.0
@@ -47,6 +47,8 @@ class Ledger:
         self._items = Counter(self_metrics.ITEMS)
         self._unknown = Counter(self_metrics.UNKNOWN_VALUES)
         self._component_seen: dict[LabelValues, float] = {}
+        self._known: dict[str, tuple[dict[LabelValues, float], Family]] = {}
+        """The last samples of each metric about collectors, and their family."""
 
     def records(self) -> tuple[CollectorRecord, ...]:
         """The collectors by name."""
@@ -164,22 +166,32 @@ class Ledger:
         running = [record for record in self._records.values() if _runs(record)]
         ended = [(record, record.last) for record in running if record.last is not None]
         return (
-            self_metrics.SUCCESS.family(((r.spec.name,), float(last.reason is None)) for r, last in ended),
-            self_metrics.DURATION.family(((r.spec.name,), last.duration_seconds) for r, last in ended),
-            self_metrics.INTERVAL.family(((r.spec.name,), r.interval_seconds) for r in running),
-            self_metrics.LAST_RUN.family(((r.spec.name,), last.began) for r, last in ended),
-            self_metrics.LAST_SUCCESS.family(
-                ((r.spec.name,), r.last_success) for r in running if r.last_success is not None
+            self._family(self_metrics.SUCCESS, {(r.spec.name,): float(last.reason is None) for r, last in ended}),
+            self._family(self_metrics.DURATION, {(r.spec.name,): last.duration_seconds for r, last in ended}),
+            self._family(self_metrics.INTERVAL, {(r.spec.name,): r.interval_seconds for r in running}),
+            self._family(self_metrics.LAST_RUN, {(r.spec.name,): last.began for r, last in ended}),
+            self._family(
+                self_metrics.LAST_SUCCESS,
+                {(r.spec.name,): r.last_success for r in running if r.last_success is not None},
             ),
-            self_metrics.SAMPLES.family(((r.spec.name,), r.series) for r in running if r.series is not None),
-            self_metrics.BREAKER.family(((r.spec.name,), float(r.failures >= BREAKER_FAILURES)) for r in running),
-            self_metrics.STALE.family(((r.spec.name,), float(r.is_stale(now_monotonic))) for r in running),
+            self._family(self_metrics.SAMPLES, {(r.spec.name,): r.series for r in running if r.series is not None}),
+            self._family(
+                self_metrics.BREAKER, {(r.spec.name,): float(r.failures >= BREAKER_FAILURES) for r in running}
+            ),
+            self._family(self_metrics.STALE, {(r.spec.name,): float(r.is_stale(now_monotonic)) for r in running}),
             self._errors.family(),
             self._dropped.family(),
             self._truncated.family(),
             self._items.family(),
             self._unknown.family(),
         )
+
+    def _family(self, metric: Metric, samples: dict[LabelValues, float]) -> Family:
+        """A family of these samples: the same object as last time when nothing changed, which is not written again."""
+        known = self._known.get(metric.name)
+        if known is None or known[0] != samples:
+            known = self._known[metric.name] = samples, metric.family(samples)
+        return known[1]
 
     def _initialise(self, names: Iterable[str]) -> None:
         """Lets the counters of these collectors exist."""

@@ -116,6 +116,8 @@ class _SeriesGate:
     def _shorten(self, labels: LabelValues) -> LabelValues:
         """The label values that can be published: cut to the limit, and free of what UTF-8 cannot carry."""
         limit = self._budget.max_label_length
+        if all(value.isascii() and len(value) <= limit for value in labels):
+            return tuple(labels)
         cleaned = tuple(value.encode("utf-8", "replace").decode() for value in labels)
         if all(len(value) <= limit for value in cleaned):
             return cleaned

@@ -213,3 +213,16 @@ def test_dropped_and_truncated_series_are_counted() -> None:
     found = values(ledger, 11.0)
     assert found["exporter_dropped_series_total['example']"] == 6
     assert found["exporter_truncated_labels_total['example']"] == 4
+
+
+def test_what_did_not_change_about_collectors_is_the_same_object() -> None:
+    """It is then neither compared nor written again."""
+    ledger = ledger_with("example", "other")
+    ledger.finish(succeeded(100.0))
+    before = {family.metric.name: family for family in ledger.families(101.0)}
+    ledger.finish(succeeded(110.0))
+    after = {family.metric.name: family for family in ledger.families(111.0)}
+    prefix = "controlcore_scrape_collector_"
+    same = {name.removeprefix(prefix) for name, family in after.items() if name in before and before[name] is family}
+    assert {"success", "interval_seconds", "breaker_open", "stale"} <= same
+    assert {"last_run_timestamp_seconds", "last_success_timestamp_seconds"} & same == set()
