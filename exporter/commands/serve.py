@@ -198,7 +198,7 @@ class Exporter:
             main = generation.sources[""]
             found = await self._discovery.find(generation.settings, main)
             self.publisher.note_discovery(self._discovery)
-            if found != main.settings.bouncers:
+            if (found, self._discovery.vanished) != (main.settings.bouncers, main.vanished):
                 self._logger.info("discovery.changed", bouncers=len(found))
                 self._reloads.request(rereads=False)
 
@@ -235,7 +235,8 @@ class Exporter:
             main = await stack.enter_async_context(opened(settings, self._clock))
             bouncers = await self._discovery.find(settings, main)
             self.publisher.note_discovery(self._discovery)
-            sources = {"": replace(main, settings=settings.model_copy(update={"bouncers": bouncers}))}
+            found = settings.model_copy(update={"bouncers": bouncers})
+            sources = {"": replace(main, settings=found, vanished=self._discovery.vanished)}
             for name in settings.deployments:
                 sources[name] = await stack.enter_async_context(opened(settings.watching(name), self._clock))
             return Generation(settings, sources, stack.pop_all())

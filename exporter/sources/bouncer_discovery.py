@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes.paths import pods_path, resource_path
 from exporter.items import read_each, text_of
 from exporter.settings import BouncerTarget, ExporterSettings
+from exporter.sources.vanished_bouncers import VanishedBouncers, workload_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -47,6 +49,12 @@ class Discovery:
         self._logger = logger
         self._by_source: dict[str, Targets] = {}
         self._written: tuple[str, ...] = ()
+        self._vanished = VanishedBouncers()
+
+    @property
+    def vanished(self) -> Targets:
+        """The bouncers that were found in Kubernetes and are gone."""
+        return self._vanished.targets
 
     async def find(self, settings: ExporterSettings, sources: Sources) -> Targets:
         """The configured bouncers and then the discovered ones, by name, at most as many as allowed."""
@@ -60,12 +68,22 @@ class Discovery:
         if wanted.kubernetes is not None and sources.kubernetes is not None and settings.kubernetes is not None:
             place = settings.kubernetes.namespace
             try:
-                found, unusable = await find_objects(sources.kubernetes, place, wanted.kubernetes)
-                self._by_source["kubernetes"] = found
-                if unusable:
-                    faults.append(f"kubernetes: {unusable} {wanted.kubernetes.kind} cannot be used and are left out")
+                found = await find_objects(sources.kubernetes, place, wanted.kubernetes)
+                self._by_source["kubernetes"] = found.targets
+                if found.unusable:
+                    left = f"{found.unusable} {wanted.kubernetes.kind} cannot be used and are left out"
+                    faults.append(f"kubernetes: {left}")
+                self._vanished.look(
+                    found.by_name(),
+                    {target.name for target in self.found},
+                    sources.clock.monotonic(),
+                    wanted.kubernetes.vanished_seconds,
+                    is_complete=not found.unusable,
+                )
             except BackendError as error:
                 faults.append(f"kubernetes: {error}")
+        else:
+            self._vanished = VanishedBouncers()
         named = {*map(str, wanted.files), *(("kubernetes",) if wanted.kubernetes is not None else ())}
         self._by_source = {name: found for name, found in self._by_source.items() if name in named}
         self.found, left_out = bounded(settings.bouncers, self._by_source.values(), wanted)
@@ -124,8 +142,23 @@ def read_file(path: Path) -> Targets:
     return tuple(found)
 
 
-async def find_objects(client: KubernetesClient, namespace: str, wanted: KubernetesDiscovery) -> tuple[Targets, int]:
-    """The bouncers behind the Services or pods that carry the labels, and how many of these objects cannot be used.
+@dataclass(frozen=True, slots=True)
+class FoundObjects:
+    """The bouncers in Kubernetes."""
+
+    targets: Targets
+    workloads: tuple[str, ...]
+    """What outlives each of them (`workload_of`)."""
+    unusable: int
+    """Objects that cannot be used."""
+
+    def by_name(self) -> dict[str, tuple[BouncerTarget, str]]:
+        """Each with its workload; of those with one name the last."""
+        return {target.name: (target, each) for target, each in zip(self.targets, self.workloads, strict=True)}
+
+
+async def find_objects(client: KubernetesClient, namespace: str, wanted: KubernetesDiscovery) -> FoundObjects:
+    """The bouncers behind the Services or pods that carry the labels.
 
     A pod without an address is passed over. Raises BackendError when the objects cannot be listed.
     """
@@ -133,7 +166,7 @@ async def find_objects(client: KubernetesClient, namespace: str, wanted: Kuberne
     path = pods_path(namespace) if is_pods else resource_path("v1", "services", namespace=namespace)
     items = await client.list(path, timeout_seconds=LIST_SECONDS, label_selector=wanted.selector)
 
-    def read(item: Mapping[str, Any]) -> BouncerTarget | None:
+    def read(item: Mapping[str, Any]) -> tuple[BouncerTarget, str] | None:
         metadata, status = item["metadata"], item.get("status") or {}
         labels, name = metadata.get("labels") or {}, text_of(metadata, "name")
         host = status.get("podIP") if is_pods else f"{name}.{namespace}.svc"
@@ -145,10 +178,12 @@ async def find_objects(client: KubernetesClient, namespace: str, wanted: Kuberne
             "policy_environment": labels.get(wanted.environment_label),
             "__scheme__": wanted.scheme,
         }
-        return _target(address, known, is_alone=True)
+        return _target(address, known, is_alone=True), workload_of(item, wanted.name_label)
 
     found = read_each(items, read)
-    return tuple(target for target in found if target is not None), len(items) - len(found)
+    there = [each for each in found if each is not None]
+    targets, workloads = tuple(target for target, _ in there), tuple(workload for _, workload in there)
+    return FoundObjects(targets, workloads, len(items) - len(found))
 
 
 def _target(address: str, labels: Mapping[str, Any], *, is_alone: bool) -> BouncerTarget:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from chassis.postgres.session import PostgresSession
     from chassis.redis.address import RedisAddress
     from chassis.redis.session import RedisSession
-    from exporter.settings import ExporterSettings
+    from exporter.settings import BouncerTarget, ExporterSettings
 
 
 @dataclass(slots=True)
@@ -75,6 +75,8 @@ class Sources:
     redis_address: RedisAddress | None = None
     """For the probe, which opens a connection of its own each time."""
     kubernetes: KubernetesClient | None = None
+    vanished: tuple[BouncerTarget, ...] = ()
+    """Bouncers that were discovered and are gone: down, and not to be asked."""
     database_health: DatabaseHealth = field(default_factory=DatabaseHealth)
     api_gate: ApiGate = field(default_factory=ApiGate)
     """Passed by whoever asks the API something that makes it work."""

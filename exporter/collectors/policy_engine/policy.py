@@ -42,7 +42,9 @@ FRESH_CONNECTION = {"Connection": "close"}
 """A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
 
 BOUNCER_UP = Metric(
-    "controlcore_bouncer_up", "Whether the bouncer's /health answered.", labels=("bouncer", "policy_environment")
+    "controlcore_bouncer_up",
+    "Whether the bouncer's /health answered; 0 too while a bouncer that was discovered is gone.",
+    labels=("bouncer", "policy_environment"),
 )
 PROBE_DURATION = Metric(
     "controlcore_policy_probe_duration_seconds",
@@ -162,6 +164,7 @@ class PolicyCollector:
     def __init__(self, settings: PolicySettings, sources: Sources) -> None:
         self._settings = settings
         self._bouncers = bouncers = sources.settings.bouncers
+        self._vanished = sources.vanished
         self._http = sources.http
         self._clock = sources.clock
         self._places = asyncio.Semaphore(settings.max_concurrent)
@@ -181,7 +184,7 @@ class PolicyCollector:
     @asynccontextmanager
     async def open(cls, settings: PolicySettings, sources: Sources) -> AsyncIterator[PolicyCollector]:
         """Yields the collector; raises NotConfiguredError when no bouncer is configured."""
-        if not sources.settings.bouncers:
+        if not sources.settings.bouncers and not sources.vanished:
             raise NotConfiguredError("no bouncer is configured: set bouncers")
         yield cls(settings, sources)
 
@@ -267,10 +270,12 @@ class PolicyCollector:
         while self._recent and self._recent[0][0] <= now - WINDOW_SECONDS:
             self._recent.popleft()
         environments = {bouncer.name: bouncer.environment for bouncer in self._bouncers}
+        states = {(name, environments[name]): finding.is_up for name, finding in findings.items()}
+        states |= {(bouncer.name, bouncer.environment): False for bouncer in self._vanished}
         engines = {(name,): finding.is_engine_up for name, finding in findings.items()}
         successes = {(name,): finding.is_success for name, finding in findings.items()}
         families = (
-            BOUNCER_UP.family({(name, environments[name]): finding.is_up for name, finding in findings.items()}),
+            BOUNCER_UP.family(states),
             self._durations.family(),
             PROBE_SUCCESS.family({labels: state for labels, state in successes.items() if state is not None}),
             CALIBRATED.family({(name,): self._is_calibrated(name) for name in findings}),

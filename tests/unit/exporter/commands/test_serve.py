@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import Any
 
 import aiohttp
 import structlog
+from aiohttp import web
 from structlog.testing import CapturingLogger
 
 from chassis.errors import ConfigError, Fault
+from chassis.http.server import serving
 from chassis.process.lifecycle import Lifecycle
 from exporter.collector import Result
 from exporter.commands.configuration import load_settings
@@ -219,3 +222,28 @@ async def test_discovered_bouncers_restart_the_collectors_without_reading_the_fi
         assert collector.sources[1].product_zone is collector.sources[0].product_zone
         await run.until(lambda: b"discovered_bouncers 2.0" in run.exporter.publisher.snapshot.body(PLAIN))
         assert run.events("config.reloaded") == []
+
+
+async def test_discovered_pod_that_ends_reaches_the_collectors_as_vanished(tmp_path: Path) -> None:
+    """P4: from the API server's list to what a collector is given."""
+    metadata = {"name": "b-1", "labels": {"bouncer": "one"}}
+    pods: list[Any] = [{"metadata": metadata, "status": {"phase": "Running", "podIP": "10.0.0.1"}}]
+
+    async def listing(_request: web.Request) -> web.Response:
+        return web.json_response({"kind": "PodList", "items": pods})
+
+    app, collector, file = web.Application(), ScriptedCollector([FINE]), tmp_path / "kubeconfig"
+    app.router.add_get("/api/v1/namespaces/controlcore/pods", listing)
+    async with serving(app, "127.0.0.1", 0) as (host, port):
+        cluster = {"name": "a", "cluster": {"server": f"http://{host}:{port}"}}
+        context = {"name": "a", "context": {"cluster": "a"}}
+        content = json.dumps({"current-context": "a", "clusters": [cluster], "contexts": [context]})
+        await asyncio.to_thread(file.write_text, content)
+        wanted = {"kubernetes": {"kubeconfig": str(file)}, "bouncer_discovery": {"kubernetes": {}}}
+        async with running(collector, **wanted) as run:
+            await run.until(lambda: collector.opened == 1)
+            pods.clear()
+            await run.until(lambda: collector.opened == 2)
+    names = [([each.name for each in given.settings.bouncers], [each.name for each in given.vanished])
+             for given in collector.sources]  # fmt: skip
+    assert names == [(["one"], []), ([], ["one"])]

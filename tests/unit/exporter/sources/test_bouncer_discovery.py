@@ -12,6 +12,7 @@ from structlog.testing import CapturingLogger
 from chassis.errors import PermanentError, Reason, TransientError
 from exporter.settings import BouncerDiscovery, BouncerTarget, ExporterSettings, KubernetesDiscovery, KubernetesSettings
 from exporter.sources.bouncer_discovery import Discovery, find_objects, read_file
+from tests.fakes.clock import ManualClock
 from tests.fakes.sources import FakeKubernetes, make_sources
 
 PODS = "/api/v1/namespaces/controlcore/pods"
@@ -106,9 +107,9 @@ async def test_running_pods_with_the_label_are_bouncers() -> None:
         leaving,
     ]
     client: Any = FakeKubernetes({PODS: pods})
-    found, unusable = await find_objects(client, "controlcore", KubernetesDiscovery(selector="app=b", port=9000))
-    assert unusable == 0
-    assert [(item.name, item.url, item.environment) for item in found] == [
+    found = await find_objects(client, "controlcore", KubernetesDiscovery(selector="app=b", port=9000))
+    assert found.unusable == 0
+    assert [(item.name, item.url, item.environment) for item in found.targets] == [
         ("one", "http://10.0.0.1:9000", "sandbox"),
         ("b-2", "http://[fd00::2]:9000", "production"),
     ]
@@ -117,8 +118,10 @@ async def test_running_pods_with_the_label_are_bouncers() -> None:
 
 async def test_services_with_the_label_are_bouncers() -> None:
     client: Any = FakeKubernetes({SERVICES: [{"metadata": {"name": "cc-bouncer"}, "spec": {}}]})
-    found, _ = await find_objects(client, "controlcore", KubernetesDiscovery(kind="services"))
-    assert [(item.name, item.url) for item in found] == [("cc-bouncer", "http://cc-bouncer.controlcore.svc:8080")]
+    found = await find_objects(client, "controlcore", KubernetesDiscovery(kind="services"))
+    assert [(item.name, item.url) for item in found.targets] == [
+        ("cc-bouncer", "http://cc-bouncer.controlcore.svc:8080")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +167,89 @@ async def test_source_that_fails_takes_no_bouncer_away_and_is_written_once(tmp_p
     await asyncio.to_thread(file.write_text, "[]")
     sources.kubernetes.objects[PODS] = []  # type: ignore[union-attr]
     assert [item.name for item in await discovery.find(wanted, sources)] == ["given"]
+
+
+def owned(name: str, ip: str = "10.0.0.1", *, kind: str = "ReplicaSet", **labels: str) -> dict[str, Any]:
+    """A pod of a Deployment `cc-bouncer`, or of a StatefulSet."""
+    owner = {"kind": kind, "name": "cc-bouncer-abc" if kind == "ReplicaSet" else "cc-bouncer", "controller": True}
+    item = pod(name, ip, **labels, **{"pod-template-hash": "abc"})
+    item["metadata"]["ownerReferences"] = [owner]
+    return item
+
+
+class Cluster:
+    """Discovery in a cluster whose pods the test changes."""
+
+    def __init__(self, **wanted: Any) -> None:
+        self.clock = ManualClock()
+        self.objects: dict[str, Any] = {}
+        self.discovery = discovering()
+        self.settings = settings(kubernetes=KubernetesDiscovery(**wanted))
+        self.sources = make_sources(kubernetes=FakeKubernetes(self.objects), clock=self.clock)
+
+    async def vanished(self, *pods: Any) -> list[str]:
+        """The names of those that are gone, once these pods are there."""
+        self.sources.kubernetes.objects[PODS] = list(pods)  # type: ignore[union-attr]
+        await self.discovery.find(self.settings, self.sources)
+        return [target.name for target in self.discovery.vanished]
+
+
+ENDED: dict[str, tuple[Any, ...]] = {
+    "deleted": (),
+    "evicted": (pod("cc-bouncer-abc-1", phase="Failed"),),
+    "pending": (pod("cc-bouncer-abc-1", None, "Pending"),),
+}
+
+
+@pytest.mark.parametrize("ended", ENDED)
+async def test_last_bouncer_that_is_gone_stays_known_for_an_hour(ended: str) -> None:
+    """P4: its series would end together with it, and no alert could fire."""
+    cluster = Cluster()
+    assert await cluster.vanished(owned("cc-bouncer-abc-1")) == []
+    for _ in range(3):
+        assert await cluster.vanished(*ENDED[ended]) == ["cc-bouncer-abc-1"]
+        await cluster.clock.advance(1199.0)
+    assert await cluster.vanished(*ENDED[ended]) == ["cc-bouncer-abc-1"]
+    await cluster.clock.advance(3.0)
+    assert await cluster.vanished(*ENDED[ended]) == []
+
+
+async def test_replaced_pod_of_a_workload_is_not_gone() -> None:
+    """P4, the other way: a rollout must not look like a bouncer that is down."""
+    cluster = Cluster()
+    await cluster.vanished(owned("cc-bouncer-abc-1"), owned("cc-bouncer-abc-2"))
+    following = owned("cc-bouncer-def-3")
+    following["metadata"]["labels"]["pod-template-hash"] = "def"
+    following["metadata"]["ownerReferences"][0]["name"] = "cc-bouncer-def"
+    assert await cluster.vanished(owned("cc-bouncer-abc-2"), following) == []
+    assert await cluster.vanished(following) == []
+    assert await cluster.vanished() == ["cc-bouncer-def-3"]
+    assert await cluster.vanished(owned("cc-bouncer-abc-4")) == [], "it has come back"
+
+
+async def test_bouncer_with_a_name_of_its_own_is_that_name_whichever_pod_is_it() -> None:
+    cluster = Cluster()
+    both = owned("a-1", bouncer="one"), owned("a-2", bouncer="two")
+    assert await cluster.vanished(*both) == []
+    assert await cluster.vanished(owned("a-3", bouncer="one")) == ["two"]
+    assert await cluster.vanished(owned("a-3", bouncer="one"), owned("a-4", bouncer="two")) == []
+
+
+async def test_pod_that_cannot_be_read_or_listed_is_not_gone() -> None:
+    """R4: nobody knows whether it is there."""
+    cluster = Cluster()
+    await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", bouncer="two"))
+    assert await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", "no address", bouncer="two")) == []
+    assert await cluster.vanished(owned("a-1", bouncer="one")) == ["two"], "and then it is"
+    cluster.sources.kubernetes.objects[PODS] = TransientError(Reason.TIMEOUT, "no answer")  # type: ignore[union-attr]
+    await cluster.discovery.find(cluster.settings, cluster.sources)
+    assert [target.name for target in cluster.discovery.vanished] == ["two"]
+
+
+async def test_vanished_bouncers_are_forgotten_where_the_setting_says_so() -> None:
+    cluster = Cluster(vanished_seconds=0)
+    await cluster.vanished(owned("a-1"))
+    assert await cluster.vanished() == []
 
 
 async def test_nothing_to_discover_is_no_failure() -> None:

@@ -76,6 +76,16 @@ async def test_product_without_a_rule_for_the_canary_is_well():
     assert value(result.families, CALIBRATED, "b-sandbox") == 1
 
 
+async def test_bouncer_that_vanished_is_down_and_not_asked():
+    """P4: also when it was the only one."""
+    gone = BouncerTarget(name="b-gone", url="http://10.0.0.1:8080", environment="sandbox")
+    async with PolicyCollector.open(PolicySettings(), make_sources(vanished=(gone,))) as collector:
+        result = await collector.collect()
+    assert samples(result.families)[UP] == {("b-gone", "sandbox"): 0}
+    assert value(result.families, SUCCESS, "b-gone") is None
+    assert (result.components, result.failure) == ({}, None)
+
+
 @pytest.mark.parametrize("lost", [DENIED, UNDEFINED])
 async def test_lost_policies_are_told_after_a_reload_too(lost):
     """P3, P4: a bouncer that came or went starts the collectors anew, and a firing alert must not resolve with that."""

@@ -1,0 +1,74 @@
+"""Remembers bouncers that were discovered and are gone, so that the end of the last one is no silence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from exporter.items import text_of
+
+if TYPE_CHECKING:
+    from exporter.settings import BouncerTarget
+
+
+class VanishedBouncers:
+    """Knows which bouncers were watched, are gone, and have no successor.
+
+    A pod that another pod of its workload follows, or stands beside, is none: its name alone has ended.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[BouncerTarget, str]] = {}
+        """What was there in the last look, by name, each with its workload."""
+        self._watched: set[str] = set()
+        """Names that had series since the last complete look."""
+        self._gone: dict[str, tuple[BouncerTarget, str, float]] = {}
+        """By name: what was watched, its workload, and since when it is gone."""
+
+    @property
+    def targets(self) -> tuple[BouncerTarget, ...]:
+        """Those that are gone now, by name. Their addresses may belong to others by now: nobody asks them."""
+        return tuple(self._gone[name][0] for name in sorted(self._gone))
+
+    def look(
+        self,
+        found: Mapping[str, tuple[BouncerTarget, str]],
+        watched: Collection[str],
+        now_monotonic: float,
+        keep_seconds: float,
+        *,
+        is_complete: bool,
+    ) -> None:
+        """Takes over what is there now, by name with its workload.
+
+        `watched` are the names of which there are series. While not every object can be read (`is_complete` False),
+        nobody knows what is gone, and nothing is added.
+        """
+        self._watched.update(watched)
+        if is_complete:
+            for name in self._last.keys() & self._watched - found.keys():
+                self._gone.setdefault(name, (*self._last[name], now_monotonic))
+            self._watched = set()
+        living = {workload for _, workload in found.values()}
+        self._gone = {
+            name: (target, workload, since)
+            for name, (target, workload, since) in self._gone.items()
+            if name not in found and workload not in living and now_monotonic - since < keep_seconds
+        }
+        self._last = {**({} if is_complete else self._last), **found}
+
+
+def workload_of(item: Mapping[str, Any], name_label: str) -> str:
+    """What outlives the object and is one bouncer: the name that its label gives, else its workload, else its name.
+
+    A Deployment's pod belongs to a ReplicaSet named DEPLOYMENT-HASH (apps/v1, label pod-template-hash).
+    """
+    metadata = item["metadata"]
+    labels = metadata.get("labels") or {}
+    if labels.get(name_label):
+        return f"bouncer {labels[name_label]}"
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            suffix = f"-{labels.get('pod-template-hash')}" if owner["kind"] == "ReplicaSet" else ""
+            return f"{owner['kind']} {owner['name'].removesuffix(suffix)}"
+    return f"object {text_of(metadata, 'name')}"
