@@ -20,7 +20,7 @@ from tools.standin import database as standin_database
 from tools.standin.cluster.manifests import Shape, build_manifests
 from tools.standin.cluster.pod_runner import Follower
 from tools.standin.cluster.pod_state import Settings
-from tools.standin.faults.switches import datastore
+from tools.standin.faults import datastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

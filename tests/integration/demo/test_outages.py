@@ -12,7 +12,7 @@ from tests.integration.demo.asking import Answer, ask
 from tools.servers.postgres import PASSWORD, PostgresServer
 from tools.servers.redis import RedisServer
 from tools.standin import database, processes
-from tools.standin.faults.switches import datastore
+from tools.standin.faults import datastore
 from tools.standin.running import Options, running_standin
 
 if TYPE_CHECKING:
