@@ -10,11 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from chassis.errors import ConfigError
 from chassis.process.build_info import version_line
 from chassis.process.heap import limit_heap
+from chassis.process.pipe import run_in_pipe
 
 if TYPE_CHECKING:
     from exporter.collector import CollectorSpec
@@ -23,10 +24,22 @@ PROGRAM = "controlcore-exporter"
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 
 
+class Command(argparse.ArgumentParser):
+    """A command line that says in one line what is wrong with it; `--help` has the options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with status 2."""
+        self.exit(EXIT_CONFIG, f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
     limit_heap()
+    return run_in_pipe(lambda: _run(given))
+
+
+def _run(arguments: Sequence[str]) -> int:
     is_grants = arguments[:1] == ["grants"]
     if not is_grants:
         version_parser().parse_known_args(arguments)
@@ -57,7 +70,7 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
     """The command `grants`: writes the SQL of a role that may run these collectors' queries and no other."""
     from exporter.commands import grants  # noqa: PLC0415
 
-    command = argparse.ArgumentParser(
+    command = Command(
         prog=f"{PROGRAM} grants",
         description="Prints the SQL that gives the exporter's database role the rights it needs, and no more.",
     )
@@ -76,17 +89,19 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
 
 def version_parser() -> argparse.ArgumentParser:
     """The one option that needs no collector."""
-    command = argparse.ArgumentParser(prog=PROGRAM, add_help=False)
+    command = Command(prog=PROGRAM, add_help=False)
     command.add_argument("--version", action="version", version=version_line(PROGRAM))
     return command
 
 
 def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     """The command line; every collector has a switch of its own."""
-    command = argparse.ArgumentParser(
+    command = Command(
         prog=PROGRAM,
+        usage="%(prog)s [OPTION ...]\n       %(prog)s grants [--role NAME] [--database NAME] [--collector NAME]",
         parents=[version_parser()],
-        description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes.",
+        description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes. "
+        "The command grants prints the SQL of its database role.",
         epilog="Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins.",
     )
     command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
@@ -115,8 +130,10 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         "--scope", choices=("all", "pod", "deployment"), help="which collectors run (default deployment)"
     )
     command.add_argument("--log.file", dest="log_file", metavar="PATH", help="file that gets every log line too")
-    command.add_argument("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"))
-    command.add_argument("--log.form", dest="log_form", choices=("auto", "json", "console"))
+    command.add_argument(
+        "--log.level", dest="log_level", type=_log_level, choices=("debug", "info", "warning", "error")
+    )
+    command.add_argument("--log.format", "--log.form", dest="log_form", choices=("auto", "json", "console"))
     switches = command.add_argument_group("collectors", "each is on unless its configuration says otherwise")
     for spec in specs:
         summary = spec.doc.partition("\n")[0].replace("%", "%%")
@@ -172,6 +189,11 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
     if switches:
         values["collectors"] = switches
     return values
+
+
+def _log_level(text: str) -> str:
+    """The level; `warn` is what Prometheus calls it."""
+    return "warning" if text == "warn" else text
 
 
 def _address(text: str) -> tuple[str, int]:

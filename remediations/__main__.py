@@ -13,6 +13,7 @@ from pathlib import Path
 
 from chassis.process.build_info import version_line
 from chassis.process.heap import limit_heap
+from chassis.process.pipe import run_in_pipe
 from remediations.commands import exit_codes
 from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
     limit_heap()
     options = _parser().parse_args(arguments)
-    sys.exit(_run(options))
+    sys.exit(run_in_pipe(lambda: _run(options)))
 
 
 def _run(options: argparse.Namespace) -> int:

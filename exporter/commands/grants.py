@@ -10,7 +10,9 @@ from exporter.collector import CollectorSpec
 ROLE = "cc_exporter"
 DATABASE = "control_core_db"
 NAME = re.compile(r"[^\x00-\x1f\x7f]{1,63}")
-HEAD = f"""-- The exporter's role, as its collectors ask for it. Run it as a superuser in the product's database:
+TAG = "$role$"
+HEAD = f"""-- The exporter's role, as its collectors ask for it. Run it as a superuser in the product's database; it may
+-- be run again, and after an error nothing has changed:
 --   controlcore-exporter grants | psql -v ON_ERROR_STOP=1 control_core_db
 -- and then give the role its password with \\password {ROLE}.
 """
@@ -25,7 +27,9 @@ def statements(specs: Iterable[CollectorSpec]) -> tuple[str, ...]:
 
 def write(specs: Iterable[CollectorSpec], role: str = ROLE, database: str = DATABASE) -> str:
     """A script for psql that makes the role, without a password, and grants. Raises ValueError for an unusable name."""
-    lines = (f"CREATE ROLE {ROLE} LOGIN", f"GRANT CONNECT ON DATABASE {DATABASE} TO {ROLE}", *statements(specs))
+    make = f"DO {TAG} BEGIN CREATE ROLE {ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END {TAG}"
+    grants = (f"GRANT CONNECT ON DATABASE {DATABASE} TO {ROLE}", *statements(specs))
+    lines = ("BEGIN", make, *grants, "COMMIT")
     named = {ROLE: identifier(role), DATABASE: identifier(database)}
     script = HEAD + "".join(f"{line};\n" for line in dict.fromkeys(lines))
     return re.sub(rf"\b({ROLE}|{DATABASE})\b", lambda match: named[match[0]], script)
@@ -33,8 +37,8 @@ def write(specs: Iterable[CollectorSpec], role: str = ROLE, database: str = DATA
 
 def identifier(name: str) -> str:
     """A name as SQL writes it: quoted unless it is plain (PostgreSQL documentation, 4.1.1)."""
-    if NAME.fullmatch(name) is None:
-        raise ValueError("a name is 1 to 63 characters without control characters")
+    if NAME.fullmatch(name) is None or TAG in name:
+        raise ValueError(f"a name is 1 to 63 characters without control characters and {TAG}")
     if re.fullmatch(r"[a-z_][a-z0-9_]*", name):
         return name
     doubled = name.replace('"', '""')

@@ -34,7 +34,7 @@ def start(specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mappin
         _serve(bare, specs, load, error)
         return
     if is_check:
-        sys.stdout.write("the configuration is valid\n")
+        sys.stdout.write(f"{path or 'the configuration of defaults and environment, without a file,'} is valid\n")
     else:
         _serve(settings, specs, load)
 

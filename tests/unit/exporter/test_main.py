@@ -57,6 +57,7 @@ def test_each_collector_has_a_switch() -> None:
 
 def test_log_flags_are_settings() -> None:
     assert chosen("--log.level", "debug", "--log.form", "json") == {"log": {"level": "debug", "form": "json"}}
+    assert chosen("--log.level", "warn", "--log.format", "json") == {"log": {"level": "warning", "form": "json"}}
 
 
 def test_help_names_every_collector() -> None:
@@ -68,7 +69,30 @@ def test_good_configuration_is_valid(tmp_path: Path, capsys: pytest.CaptureFixtu
     file = tmp_path / "exporter.yml"
     file.write_text("api: {url: 'http://api:8000'}\n")
     assert main(["--config.file", str(file), "--config.check"]) == 0
-    assert capsys.readouterr().out == "the configuration is valid\n"
+    assert capsys.readouterr().out == f"{file} is valid\n"
+
+
+def test_check_without_a_file_says_that_none_was_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config.check"]) == 0
+    assert "without a file" in capsys.readouterr().out
+
+
+def test_wrong_option_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--collector.nope"])
+    said = "unrecognized arguments: --collector.nope; controlcore-exporter --help lists the options"
+    assert capsys.readouterr().err.splitlines() == [f"controlcore-exporter: error: {said}"]
+
+
+@pytest.mark.parametrize("command", [["-m", "exporter", "--print-metrics"], ["-m", "exporter", "grants"]])
+def test_reader_that_went_away_gets_no_traceback(command: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run([sys.executable, *command], stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_bad_configuration_exits_2_with_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

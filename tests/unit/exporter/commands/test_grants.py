@@ -26,9 +26,10 @@ def test_role_gets_what_collectors_ask_for_and_each_once() -> None:
 def test_script_makes_the_role_first_and_names_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--print-grants"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("--")]
-    assert lines[0] == "CREATE ROLE cc_exporter LOGIN;"
-    assert lines[1] == "GRANT CONNECT ON DATABASE control_core_db TO cc_exporter;"
-    assert lines[2:] == [
+    assert lines[0] == "BEGIN;"
+    assert "CREATE ROLE cc_exporter LOGIN;" in lines[1]
+    assert (lines[2], lines[-1]) == ("GRANT CONNECT ON DATABASE control_core_db TO cc_exporter;", "COMMIT;")
+    assert lines[3:-1] == [
         f"{line};" for line in grants.statements(discover()) if not line.startswith("GRANT CONNECT ON DATABASE")
     ]
 
@@ -37,15 +38,18 @@ def test_command_prints_chosen_collectors_for_another_role_and_database(capsys: 
     assert main(["grants", "--collector", "users", "--role", "Mon itor", "--database", "cc"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("--")]
     assert lines == [
-        'CREATE ROLE "Mon itor" LOGIN;',
+        "BEGIN;",
+        'DO $role$ BEGIN CREATE ROLE "Mon itor" LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $role$;',
         'GRANT CONNECT ON DATABASE cc TO "Mon itor";',
         'GRANT USAGE ON SCHEMA public TO "Mon itor";',
         'GRANT SELECT (user_id, expires_at, revoked) ON user_sessions TO "Mon itor";',
+        "COMMIT;",
     ]
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--collector", "nothing"], ["--role", ""], ["--role", "a\nb"], ["--database", "x" * 64]]
+    "arguments",
+    [["--collector", "no"], ["--role", ""], ["--role", "a\nb"], ["--database", "x" * 64], ["--role", "a$role$"]],
 )
 def test_command_refuses_what_it_cannot_write(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -1,0 +1,23 @@
+"""Ends a command without a traceback when what reads its output has gone, as `head` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+EXIT_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
+
+
+def run_in_pipe(command: Callable[[], int]) -> int:
+    """The command's exit status, or EXIT_PIPE when its standard output was closed before all was written."""
+    try:
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would raise again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
