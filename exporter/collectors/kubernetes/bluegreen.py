@@ -36,7 +36,8 @@ COLOUR = Metric(
 )
 SELECTED_PODS = Metric(
     "controlcore_service_selected_pods",
-    "Pods that the Service's selector finds, Ready or not: with none its traffic goes nowhere.",
+    "Pods that the Service's selector finds, Ready or not, without those that have ended: with none its traffic goes"
+    " nowhere.",
     labels=("service",),
 )
 READY_PODS = Metric(
@@ -121,7 +122,7 @@ class BluegreenCollector:
             if selector:
                 query = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
                 pods = await self._client.list(pods_path(namespace), timeout_seconds=timeout, label_selector=query)
-                counts[name] = len(pods), count_ready(pods)
+                counts[name] = len(pods) - sum(read_each(pods, is_over)), count_ready(pods)
         except BackendError as error:
             if error.reason is not Reason.MISSING:
                 failures.append(error)

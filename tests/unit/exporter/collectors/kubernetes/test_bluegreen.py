@@ -10,6 +10,7 @@ from tests.fakes.sources import FakeKubernetes, expose, golden, make_sources, sa
 
 SERVICES, PODS = "/api/v1/namespaces/controlcore/services", "/api/v1/namespaces/controlcore/pods"
 COLOUR, READY = "controlcore_service_active_colour", "controlcore_service_ready_pods"
+SELECTED = "controlcore_service_selected_pods"
 
 
 def service(**selector):
@@ -59,6 +60,16 @@ async def test_service_that_may_not_be_read_is_a_failure_and_the_other_is_known(
     result, _ = await collect(objects, services=("api", "ui"))
     assert {name for name, _ in samples(result.families)[COLOUR]} == {"api"}
     assert result.failure.reason is Reason.PERMISSION
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+async def test_pod_that_is_over_is_not_selected(phase):
+    """R8: a leftover evicted pod kept the alert of a Service that selects nothing silent."""
+    over = {"metadata": {}, "status": {"phase": phase, "reason": "Evicted"}}
+    result, _ = await collect({f"{SERVICES}/control-plane-api": service(app="api"), PODS: [over, over]})
+    assert value(result.families, SELECTED, "control-plane-api") == 0
+    result, _ = await collect({f"{SERVICES}/control-plane-api": service(app="api"), PODS: [over, {"status": [1]}]})
+    assert value(result.families, SELECTED, "control-plane-api") == 1, "what cannot be read may well be selected"
 
 
 async def test_pods_that_cannot_be_listed_leave_the_colour_known():
