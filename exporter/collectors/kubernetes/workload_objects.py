@@ -26,7 +26,9 @@ HPA_MAX = Metric("controlcore_hpa_replicas_max", "Most replicas the autoscaler m
 HPA_CURRENT = Metric("controlcore_hpa_replicas_current", "Replicas the autoscaler last saw.", labels=COMPONENT_LABEL)
 HPA_DESIRED = Metric("controlcore_hpa_replicas_desired", "Replicas the autoscaler last wanted.", labels=COMPONENT_LABEL)
 HPA_AT_MAX = Metric(
-    "controlcore_hpa_at_max", "Whether the autoscaler wants as many replicas as it may set.", labels=COMPONENT_LABEL
+    "controlcore_hpa_at_max",
+    "Whether the autoscaler wants as many replicas as it may set; absent while its bounds are equal.",
+    labels=COMPONENT_LABEL,
 )
 HPA_SCALING_ACTIVE = Metric(
     "controlcore_hpa_scaling_active",
@@ -92,7 +94,8 @@ def conditions_of(status: JsonObject) -> dict[str, JsonObject]:
 def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
     """Bounds, sizes and conditions of an autoscaler (autoscaling/v2).
 
-    What it has not computed yet is absent: a wanted size of 0 is one that was never computed, unless it is scaling.
+    What it has not computed yet is absent: a wanted size of 0 is one that was never computed, unless it is scaling. An
+    autoscaler with equal bounds is always at its maximum, which tells nothing of the load.
     """
     spec, status = autoscaler["spec"], autoscaler.get("status") or {}
     conditions = {kind: item.get("status") for kind, item in conditions_of(status).items()}
@@ -103,7 +106,8 @@ def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
     desired = count_or(status, "desiredReplicas", 0)
     if conditions.get("ScalingActive") == "True" or desired > 0:
         values[HPA_DESIRED] = desired
-        values[HPA_AT_MAX] = desired >= most
+        if values[HPA_MIN] < most:
+            values[HPA_AT_MAX] = desired >= most
     for metric, name in ((HPA_SCALING_ACTIVE, "ScalingActive"), (HPA_SCALING_LIMITED, "ScalingLimited")):
         if conditions.get(name) in {"True", "False"}:
             values[metric] = conditions[name] == "True"

@@ -157,6 +157,15 @@ def test_autoscaler_below_its_maximum_is_not_at_it():
     assert (values["hpa_at_max"], values["hpa_scaling_limited"], values["hpa_replicas_min"]) == (False, False, 1)
 
 
+@pytest.mark.parametrize(
+    "bounds", [{"minReplicas": 1, "maxReplicas": 1}, {"minReplicas": 3, "maxReplicas": 3}, {"maxReplicas": 1}]
+)
+def test_autoscaler_whose_bounds_are_equal_tells_nothing_of_the_load(bounds):
+    """P8: it wants its maximum for ever."""
+    status = {"desiredReplicas": bounds["maxReplicas"], "conditions": conditions(ScalingActive="True")}
+    assert "hpa_at_max" not in named(read_autoscaler(autoscaler(**bounds, status=status)))
+
+
 def test_blind_autoscaler_that_never_computed_a_size_has_no_wanted_size():
     status = {"currentReplicas": 3, "desiredReplicas": 0, "conditions": conditions(ScalingActive="False")}
     values = named(read_autoscaler(autoscaler(maxReplicas=10, status=status)))
