@@ -23,6 +23,10 @@ UNKNOWN = ("Zq7-pLx9/Tt42kd", "correct7horse7battery", "kX93mmQ1aB77zzT4")
 """Values that only a pattern can find."""
 
 
+PIECE = 6
+"""Characters of a secret that must not be left."""
+
+
 def _halves(text: str) -> tuple[str, str]:
     return text[: len(text) // 2], text[len(text) // 2 :]
 
@@ -65,6 +69,41 @@ ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "halves, colour between": lambda text: "\x1b[31m".join(_halves(text)),
     "halves, zero-width space": lambda text: "\u200b".join(_halves(text)),
     "halves of base64, wrapped": lambda text: "\n".join(_halves(_base64(text))),
+    "html hexadecimal": lambda text: "".join(f"&#x{ord(c):x};" for c in text),
+    "HTML hexadecimal, padded": lambda text: "".join(f"&#X{ord(c):04X};" for c in text),
+    "html numbers, some": lambda text: "".join(f"&#{ord(c)};" if n % 3 else c for n, c in enumerate(text)),
+    "octal": lambda text: "".join(f"\\{byte:03o}" for byte in text.encode()),
+    "\\u{}": lambda text: "".join(f"\\u{{{ord(c):x}}}" for c in text),
+    "\\U": lambda text: "".join(f"\\U{ord(c):08x}" for c in text),
+    "\\x, some": lambda text: "".join(f"\\x{b:02x}" if b > 0x70 else chr(b) for b in text.encode()),
+    "numbers": lambda text: ", ".join(str(byte) for byte in text.encode()),
+    "numbers of characters, lines": lambda text: ",\n  ".join(str(ord(c)) for c in text),
+    "signed numbers": lambda text: " ".join(str(byte - 256 if byte > 127 else byte) for byte in text.encode()),
+    "0x": lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
+    "hexadecimal with commas": lambda text: ", ".join(f"{byte:02X}" for byte in text.encode()),
+    "hexadecimal with dashes": lambda text: text.encode().hex("-"),
+    "halves, no-break space": lambda text: "\xa0".join(_halves(text)),
+    "halves, soft hyphen": lambda text: "\xad".join(_halves(text)),
+    "halves, NUL": lambda text: "\0".join(_halves(text)),
+    "halves, backspace": lambda text: "\b".join(_halves(text)),
+    "struck over": lambda text: "".join(f"{c}\b{c}" for c in text),
+    "halves, C1 colour": lambda text: "\x9b1;31m".join(_halves(text)),
+    "halves, link of a terminal": lambda text: "\x1b]8;;http://x\x1b\\".join(_halves(text)),
+    "halves, escaped no-break space": lambda text: "&nbsp;".join(_halves(text)),
+    "halves, escaped zero-width space": lambda text: "\\u200b".join(_halves(text)),
+    "halves, variation selector": lambda text: "\ufe0f".join(_halves(text)),
+    "halves, wide space": lambda text: "\u3000".join(_halves(text)),
+    "halves, gutter": lambda text: "\n  | ".join(_halves(text)),
+    "halves, quotation": lambda text: "\n> ".join(_halves(text)),
+    "halves, comment": lambda text: "\n# ".join(_halves(text)),
+    "halves, numbered": lambda text: "\n  12 | ".join(_halves(text)),
+    "halves, name of a container": lambda text: "\napi-1  | ".join(_halves(text)),
+    "halves, time": lambda text: "\n2026-11-01T03:04:05.123456789Z stdout F ".join(_halves(text)),
+    "cut, dots": lambda text: f"{text[:-3]}...",
+    "cut, ellipsis": lambda text: f"{text[:-3]}…",
+    "cut, word": lambda text: f"{text[:-3]} (truncated)",
+    "cut, mask": lambda text: f"{text[:-3]}*****",
+    "cut, front": lambda text: f"...{text[3:]}",
 }
 CONTEXTS: Mapping[str, str] = {
     "alone": "{}",
@@ -101,7 +140,8 @@ class Sample:
     form: str
     text: str
     secret: str
-    """What must not stand in the text afterwards."""
+    written: str
+    """The secret as it stands in the text."""
 
 
 def known_samples() -> Iterator[Sample]:
@@ -110,7 +150,7 @@ def known_samples() -> Iterator[Sample]:
         for context, text in CONTEXTS.items():
             for secret in SECRETS:
                 written = encode(secret)
-                yield Sample(f"{encoding}, {context}", text.format(written), secret)
+                yield Sample(f"{encoding}, {context}", text.format(written), secret, written)
 
 
 def pattern_samples() -> Iterator[Sample]:
@@ -118,17 +158,20 @@ def pattern_samples() -> Iterator[Sample]:
     for value in UNKNOWN:
         for syntax in SYNTAXES:
             for name in NAMES:
-                yield Sample(syntax, syntax.format(name=name, value=value), value)
+                yield Sample(syntax, syntax.format(name=name, value=value), value, value)
         for shape in SHAPES:
-            yield Sample(shape, shape.format(value), value)
+            yield Sample(shape, shape.format(value), value, value)
 
 
 def is_removed(sample: Sample, text: str) -> bool:
-    """Whether no piece of six characters of what was written is left."""
-    written = sample.text if sample.secret not in sample.text else sample.secret
-    if written is sample.text:
-        return text != sample.text
-    return not any(written[start : start + 6] in text for start in range(len(written) - 5))
+    """Whether no six characters of the secret are left, and no two thirds of what was written in its place.
+
+    Base64 of a longer text begins and ends with characters that are not the secret's.
+    """
+    pieces = [(sample.secret, PIECE), (sample.written, max(PIECE, len(sample.written) * 2 // 3))]
+    return not any(
+        whole[start : start + size] in text for whole, size in pieces for start in range(len(whole) - size + 1)
+    )
 
 
 def missed(samples: Iterator[Sample], *, is_known: bool) -> tuple[Counter[str], Counter[str]]:

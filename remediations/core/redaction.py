@@ -1,12 +1,15 @@
 r"""Removes secrets from text that is stored or shown. Pure.
 
 First the values that are known to be secret, in each form in which programs write them: as they are, split by line
-ends, quotes or colour codes, escaped for JSON, HTML or Python, percent-encoded, as hexadecimal digits, as Base64 also
-in the middle of a longer text. Then what looks like a credential. `python -m tools.redaction` prints what both find in
-a generated corpus.
+ends, quotes or colour codes, escaped for JSON, HTML or Python, percent-encoded, as hexadecimal digits or lists of
+numbers, as Base64 also in the middle of a longer text. Then what looks like a credential. `python -m tools.redaction`
+prints what both find in a generated corpus.
+
+What is split or escaped is looked for in views of the text: the text without what may split, the text with escapes
+decoded as well, and the numbers in it as characters.
 
 Redact first and cut then: half a secret is a form that nothing here knows. Where a text was cut before, a piece of a
-known value at its beginning or end is removed, too.
+known value at its beginning or end is removed, too, and one beside an ellipsis.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import re2
@@ -39,13 +44,37 @@ CREDENTIAL_WORD = (
 """Words in the name of a variable, header or option whose value is a secret."""
 _NAMED = re.compile(rf"(?:{CREDENTIAL_WORD}|pass|key|auth|dsn|_url$)", re.IGNORECASE)
 
+_SPLITTER = (
+    "[\\x00-\\x20\\x7f-\\xa0\\xad\"'`\\\\\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+"""One character that shows nothing or that joins lines and literals."""
 _ENDS = re2.compile(
-    "\x1b\\[[0-9;]*[A-Za-z]"  # colours of a terminal
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours of a terminal
     r"|\\r\\n|\\[nrt]"  # a line end that was escaped
     r"|[\"'`]\s*[+.]\s*[\"'`]"  # joined literals
-    "|[\\s\"'`\\\\\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
+    f"|{_SPLITTER}"
 )
 """What may stand between two characters of a secret that was split."""
+_TIME = r"\[?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,]{5,20}(?:Z|[+-][0-9:]{4,5})?\]?(?: std(?:out|err) [FP])?"
+_ESCAPES = re2.compile(
+    r"(?:&#[xX]0*|\\+[xu]\{0*)([0-9A-Fa-f]{1,6})[;}]?"
+    r"|(?:\\+x|%)([0-9A-Fa-f]{2})|\\+u([0-9A-Fa-f]{4})|\\+U([0-9A-Fa-f]{8})"
+    r"|&#0*([0-9]{1,7});?|\\+([0-7]{3})|(&[A-Za-z]{2,8};)"
+    r"|[^\x08]\x08"  # a character that the next one is written over
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # links and titles of a terminal
+    rf"|(?:\n|\\n)[ \t]*(?:(?:[\w./-]{{1,60}}[ \t]*\||[|>#*+-]{{1,3}}|//|{_TIME})[ \t])+"  # what stands before a line
+)
+"""One character that was escaped, in groups by base, the last one an entity of HTML with a name; and what may split a
+secret, but may also be a part of it."""
+_ENDS_AND_ESCAPES = re2.compile(f"{_ESCAPES.pattern}|{_ENDS.pattern}")
+_BASES = (16, 16, 16, 16, 10, 8)
+"""Of the groups of _ESCAPES."""
+_NUMBER = r"-?(?:0[xX])?[0-9A-Fa-f]{1,7}"
+_NUMBERS = re2.compile(rf"{_NUMBER}(?:(?:[\s,;]{{1,40}}|[:.-]){_NUMBER}){{3,}}")
+_ONE_NUMBER = re.compile(rf"(?<![0-9A-Fa-f]){_NUMBER}")
+_CUT = re2.compile(r"\.{3,}|…+|\*{3,}|[(\[<]trunc[a-z]*[)\]>]?")
+"""What a writer puts behind a value that it has cut, or in front."""
 
 
 def _pattern(text: str) -> re2._Regexp:
@@ -126,32 +155,76 @@ def _is_key(word: str) -> bool:
     return len(set(kinds)) == 3 and changes >= len(longest) // 4  # noqa: PLR2004 - all three kinds
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A text as somebody reads it who joins or decodes another one, in lower case."""
+
+    text: str
+    starts: list[int]
+    """Where in the other text that begins which each character stands for."""
+    ends: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """Every form of the known values, the longest first."""
+
+    whole: list[str]
+    """As it is written."""
+    split: list[str]
+    """Folded, without what may split it."""
+    decoded: list[str]
+    """The same, and as it is once escapes are decoded."""
+    numbers: list[str]
+    """Characters, and bytes as characters, folded."""
+
+
 def _remove_known(text: str, known: Iterable[str]) -> str:
     """The text without the known values."""
-    values = frozenset(part for value in known for part in _parts(value) if len(part) >= MIN_LENGTH)
-    whole, split = _all_forms(values)
-    for form in whole:
+    forms = _all_forms(frozenset(part for value in known for part in _parts(value) if len(part) >= MIN_LENGTH))
+    for form in forms.whole:
         text = text.replace(form, REMOVED)
-    if not split:
-        return text
-    skeleton, places = _skeleton(text)
-    folded = _fold(skeleton)
-    hidden = [span for form in split for span in _spans(folded, form)]
-    for start, end in sorted(_merged(hidden), reverse=True):
-        text = text[: places[start]] + REMOVED + text[places[end - 1] + 1 :]
-    return text
+    hidden = [
+        (view.starts[start], view.ends[end - 1])
+        for view, wanted in _views(text, forms)
+        for start, end in _spans(view.text, wanted)
+    ]
+    kept: list[str] = []
+    position = 0
+    for start, end in _merged(hidden):
+        kept += (text[position:start], REMOVED)
+        position = end
+    return "".join([*kept, text[position:]])
+
+
+def _views(text: str, forms: _Forms) -> Iterator[tuple[_View, list[str]]]:
+    """The views of a text that differ, each with the forms to look for in it."""
+    if forms.split:
+        yield _join(text, _ENDS), forms.split
+        if _ESCAPES.search(text):
+            yield _join(text, _ENDS_AND_ESCAPES), forms.decoded
+    if forms.numbers and _NUMBERS.search(text):
+        yield from ((_read_numbers(text, base), forms.numbers) for base in (10, 16))
 
 
 @functools.lru_cache(maxsize=4)
-def _all_forms(values: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Every form of these values, the longest first: as it is written, and folded without what may split it.
-
-    Cached for the texts of one collection of evidence, which share their values.
-    """
+def _all_forms(values: frozenset[str]) -> _Forms:
+    """Every form of these values. Cached for the texts of one collection of evidence, which share their values."""
     forms = {form for value in values for form in _forms(value)}
-    split = {_fold(_skeleton(form)[0]) for form in forms}
-    long_enough = (form for form in split if len(form) >= MIN_SPLIT_LENGTH)
-    return sorted(forms, key=len, reverse=True), sorted(long_enough, key=len, reverse=True)
+    split = {_join(form, _ENDS).text for form in forms}
+    plain = {form for value in values for form in (value, value.encode().decode("latin-1"))}
+    decoded = split | {_join(form, tokens).text for form in plain for tokens in (_ENDS, _ENDS_AND_ESCAPES)}
+    return _Forms(
+        _longest_first(forms, 0),
+        _longest_first(split, MIN_SPLIT_LENGTH),
+        _longest_first(decoded, MIN_SPLIT_LENGTH),
+        _longest_first({_fold(form) for form in plain}, MIN_LENGTH),
+    )
+
+
+def _longest_first(forms: Iterable[str], least: int) -> list[str]:
+    """Those that are long enough."""
+    return sorted((form for form in forms if len(form) >= least), key=len, reverse=True)
 
 
 def _fold(text: str) -> str:
@@ -186,8 +259,8 @@ def _forms(value: str) -> Iterator[str]:
     yield json.dumps(json.dumps(value))[3:-3]
     yield repr(value)[1:-1]
     yield html.escape(value)
-    yield "".join(f"&#{ord(character)};" for character in value)
-    yield "".join(f"\\u{ord(character):04x}" for character in value)
+    for pattern in ("&#{:d};", "&#x{:x};", "\\u{:04x}", "\\u{{{:x}}}"):
+        yield "".join(pattern.format(ord(character)) for character in value)
     for encoded in (quote(value, safe=""), quote(value), quote_plus(value), "".join(f"%{byte:02X}" for byte in raw)):
         yield encoded
         yield encoded.lower()
@@ -198,7 +271,8 @@ def _forms(value: str) -> Iterator[str]:
     yield raw.hex().upper()
     yield raw.hex(":")
     yield raw.hex(" ")
-    yield "".join(f"\\x{byte:02x}" for byte in raw)
+    for pattern in ("\\x{:02x}", "\\{:03o}"):
+        yield "".join(pattern.format(byte) for byte in raw)
     for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
         yield from _base64_forms(raw, encode)
         yield from _base64_forms(encode(raw), encode)
@@ -214,41 +288,91 @@ def _base64_forms(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]
             yield form
 
 
-def _skeleton(text: str) -> tuple[str, list[int]]:
-    """The text without what may split a secret, and where each character of the rest stands."""
+def _join(text: str, tokens: re2._Regexp) -> _View:
+    """The text without what may split a secret, and with what _ESCAPES finds decoded."""
     kept: list[str] = []
-    places: list[int] = []
+    starts: list[int] = []
+    ends: list[int] = []
     position = 0
-    for found in _ENDS.finditer(text):
-        kept.append(text[position : found.start()])
-        places.extend(range(position, found.start()))
-        position = found.end()
+    for found in tokens.finditer(text):
+        start, end = found.span()
+        decoded = _decode(found.groups())
+        kept += (text[position:start], decoded)
+        starts += (*range(position, start), *[start] * len(decoded))
+        ends += (*range(position + 1, start + 1), *[end] * len(decoded))
+        position = end
     kept.append(text[position:])
-    places.extend(range(position, len(text)))
-    return "".join(kept), places
+    starts.extend(range(position, len(text)))
+    ends.extend(range(position + 1, len(text) + 1))
+    return _View(_fold("".join(kept)), starts, ends)
 
 
-def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
-    """Where a form stands in the text; at its ends also a piece of it."""
-    start = text.find(form)
-    while start >= 0:
-        yield start, start + len(form)
-        start = text.find(form, start + len(form))
-    for start in _places(text, form[:MIN_PIECE], max(0, len(text) - len(form) + 1), len(text)):
-        if form.startswith(text[start:]):
-            yield start, len(text)
-            break
-    for start in _places(form, text[:MIN_PIECE], max(0, len(form) - len(text)), len(form)):
-        if text.startswith(form[start:]):
-            yield 0, len(form) - start
-            break
+def _decode(groups: Sequence[str | None]) -> str:
+    """The character that was escaped; empty where it splits only, or none was."""
+    if not any(groups):
+        return ""
+    *numbers, entity = groups
+    character = html.unescape(entity) if entity else ""
+    for digits, base in zip(numbers, _BASES, strict=True):
+        if digits:
+            character = _character(int(digits, base))
+    return "" if _ENDS.fullmatch(character) else character
 
 
-def _places(text: str, piece: str, start: int, end: int) -> Iterator[int]:
-    """Where a piece of MIN_PIECE characters stands between two places of the text."""
-    while len(piece) == MIN_PIECE and (start := text.find(piece, start, end)) >= 0:
+def _character(code: int) -> str:
+    """The character of a code point, or of a byte that is written with its sign; empty where there is none."""
+    code = code + 256 if -128 <= code < 0 else code  # noqa: PLR2004 - a signed byte
+    return chr(code) if 0 <= code <= sys.maxunicode else ""
+
+
+def _read_numbers(text: str, base: int) -> _View:
+    """The lists of numbers in the text as characters; a line end stands for what is no number of this base."""
+    kept: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for run in _NUMBERS.finditer(text):
+        for found in _ONE_NUMBER.finditer(run[0]):
+            try:
+                character = _character(int(found[0], 16 if "x" in found[0].lower() else base))
+            except ValueError:
+                character = ""
+            kept.append(character or "\n")
+            starts.append(run.start() + found.start())
+            ends.append(run.start() + found.end())
+        kept.append("\n")
+        starts.append(run.end())
+        ends.append(run.end())
+    return _View(_fold("".join(kept)), starts, ends)
+
+
+def _spans(text: str, forms: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the forms stand in the text; at its ends, and where their writer has cut them, also pieces of them."""
+    for form in forms:
+        start = text.find(form)
+        while start >= 0:
+            yield start, start + len(form)
+            start = text.find(form, start + len(form))
+    cuts = [found.span() for found in _CUT.finditer(text)]
+    joined = "".join(f"{form}\0" for form in forms)
+    for end in (len(text), *(start for start, _ in cuts)):
+        for place in _places(joined, text[max(0, end - MIN_PIECE) : end]):
+            piece = joined[joined.rfind("\0", 0, place) + 1 : place + MIN_PIECE]
+            if text.endswith(piece, 0, end):
+                yield end - len(piece), end
+                break
+    for start in (0, *(end for _, end in cuts)):
+        for place in _places(joined, text[start : start + MIN_PIECE]):
+            piece = joined[place : joined.index("\0", place)]
+            if text.startswith(piece, start):
+                yield start, start + len(piece)
+                break
+
+
+def _places(text: str, piece: str) -> Iterator[int]:
+    """Where a piece of MIN_PIECE characters stands in the text."""
+    start = -1
+    while len(piece) == MIN_PIECE and (start := text.find(piece, start + 1)) >= 0:
         yield start
-        start += 1
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
