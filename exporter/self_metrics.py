@@ -98,6 +98,11 @@ BUILD_INFO = Metric(
     "Always 1; the labels name the running build.",
     labels=("version", "revision", "python_version"),
 )
+SCOPE_INFO = Metric(
+    "controlcore_exporter_scope_info",
+    "Always 1; the label is the setting scope: all, pod (a sidecar) or deployment (the one exporter of the rest).",
+    labels=("scope",),
+)
 RELOAD_SUCCESSFUL = Metric(
     "controlcore_exporter_config_last_reload_successful",
     "Whether the configuration was valid when it was last read (1) or the one before it is still in force (0).",
@@ -190,6 +195,7 @@ METRICS = (
     TRUNCATED,
     RENDER_DURATION,
     BUILD_INFO,
+    SCOPE_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_SUCCESS_TIME,
     CONFIG_VALID,

@@ -91,6 +91,7 @@ class Deployment:
         # Discovered bouncers are in the sources' settings only.
         budget = budget_of(settings, len(sources.settings.bouncers))
         self._pace = pace = self._paced(settings)
+        self.publisher.scope = settings.scope
         self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
         try:
             await Schedule(
