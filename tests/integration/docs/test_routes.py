@@ -25,6 +25,8 @@ PAGES = [
 ROUTES = [route for page in PAGES for route in find_in(page)]
 REMEDIATOR, PEOPLE = "controlcore-remediator", "people"
 API_DOWN = {"alertname": "ControlCoreAPIDown", "remediation": "restart-api", "severity": "critical"}
+WATCHDOG = {"alertname": "ControlCoreWatchdog", "remediation": "none", "severity": "none"}
+STACK_WATCHDOG = {"alertname": "Watchdog", "severity": "none"}
 HELD = {"alertname": "RemediationHeld", "severity": "warning"}
 
 pytestmark = pytest.mark.timeout(60)
@@ -34,6 +36,11 @@ def from_notes() -> PrintedRoute:
     """The tree that Helm prints after an installation."""
     (route,) = find_routes(notes({"remediator": {"tokenSecret": {"name": "controlcore-webhook"}}}), "NOTES.txt")
     return route
+
+
+def place(route: PrintedRoute) -> str:
+    """Where it is printed."""
+    return route.place
 
 
 def run_checks(route: PrintedRoute, folder: Path, generation: Generation) -> None:
@@ -57,7 +64,7 @@ def test_readme_and_docs_print_routes() -> None:
 
 
 @pytest.mark.parametrize("generation", list(Generation), ids=lambda each: each.value)
-@pytest.mark.parametrize("route", ROUTES, ids=lambda each: each.place)
+@pytest.mark.parametrize("route", ROUTES, ids=place)
 def test_printed_route_gives_the_printed_answer(route: PrintedRoute, generation: Generation, tmp_path: Path) -> None:
     run_checks(route, tmp_path, generation)
     assert reaches_both(route)
@@ -82,18 +89,19 @@ def test_route_without_the_sibling_is_refused_by_the_printed_line(tmp_path: Path
 
 
 def served(route: PrintedRoute, urls: dict[str, str]) -> str:
-    """The printed tree with addresses of this machine, and without its waiting times."""
+    """The printed tree with addresses of this machine, without its first waiting times; receivers by name or silent."""
     whole = yaml.safe_load(route.configuration)
-    whole["route"] |= {"group_wait": "0s"}
+    whole["route"] |= {"group_wait": "0s", "group_interval": "1h"}
     for child in whole["route"]["routes"]:
         child["group_wait"] = "0s"
     for each in whole["receivers"]:
-        each["webhook_configs"] = [{"url": urls[each["name"]], "max_alerts": 0}]
+        each["webhook_configs"] = [{"url": urls[each["name"]], "max_alerts": 0}] if each["name"] in urls else []
     return yaml.safe_dump(whole)
 
 
-def test_alertmanager_delivers_to_people_and_to_the_remediator() -> None:
-    (route, *_) = find_in(ROOT / "README.md")
+@pytest.mark.parametrize("route", [route for route in ROUTES if "name: pager" not in route.configuration], ids=place)
+def test_people_hear_of_a_page_at_once_while_the_watchdogs_fire(route: PrintedRoute) -> None:
+    """In one group with an alert that always fires, a page would wait for the group interval."""
     people: list[dict[str, Any]] = []
     remediator: list[dict[str, Any]] = []
     with (
@@ -101,7 +109,11 @@ def test_alertmanager_delivers_to_people_and_to_the_remediator() -> None:
         receive(remediator) as remediator_url,
         AlertmanagerServer(served(route, {PEOPLE: people_url, REMEDIATOR: remediator_url})) as server,
     ):
+        always = [WATCHDOG, STACK_WATCHDOG] if 'name: "null"' in route.configuration else [WATCHDOG]
+        server.post_alerts([{"labels": labels} for labels in always])
+        wait_for(lambda: "ControlCoreWatchdog" in names_of(remediator), describe=lambda: remediator)
         server.post_alerts([{"labels": API_DOWN}, {"labels": HELD}])
         wait_for(lambda: {"ControlCoreAPIDown", "RemediationHeld"} <= set(names_of(people)), describe=lambda: people)
         wait_for(lambda: "ControlCoreAPIDown" in names_of(remediator), describe=lambda: remediator)
-        assert "RemediationHeld" not in names_of(remediator)
+    assert "RemediationHeld" not in names_of(remediator)
+    assert not {"ControlCoreWatchdog", "Watchdog"} & set(names_of(people))
