@@ -4,6 +4,9 @@ A connection whose request is being answered keeps its place. All others (TLS ha
 answer that the peer does not take) give theirs up when a new connection needs one: first those of the address that
 holds most. So a new peer is heard however many silent connections there are. When every place is taken by a request,
 the new connection gets 503 and is closed. The same limits hold for requests, whose connections may have ended.
+
+A connection lasts no longer than what let it in: not beyond the TLS context that it was made under, and with a client
+certificate for a bounded time.
 """
 
 from __future__ import annotations
@@ -80,7 +83,7 @@ class AcceptedConnections:
         self.settings = settings
         self.note = note
         self.tls = tls
-        """With what the next connection is encrypted."""
+        """With what the next connection is encrypted; `replace_tls` changes it."""
         self.serve: Callable[[], asyncio.Protocol] = server
         self.buffer = memoryview(bytearray(READ_BYTES))
         self._handler: Handler = server.request_handler
@@ -123,6 +126,8 @@ class AcceptedConnections:
         """
         connection = None if request.transport is None else request.transport.get_protocol()
         address = address_of(request.remote or "")
+        if isinstance(connection, Connection) and connection.is_outdated:
+            return web.Response(status=503, headers={"Retry-After": "1", "Connection": "close"})
         if self.answering[address] >= self._most_per_address or self.answering.total() >= self._most:
             self.note(Dropped.OVERLOADED)
             return web.Response(status=503, headers={"Retry-After": "1", "Connection": "close"})
@@ -131,11 +136,25 @@ class AcceptedConnections:
             if not isinstance(connection, Connection):
                 return await self._handler(request)
             with connection.answering(request):
-                return await self._handler(request)
+                response = await self._handler(request)
+            if connection.is_outdated or connection.is_old:
+                response.force_close()
+            return response
         finally:
             self.answering[address] -= 1
             if not self.answering[address]:
                 del self.answering[address]
+
+    def replace_tls(self, tls: ssl.SSLContext | None) -> None:
+        """Takes new connections with this context from now on, and ends those made under the one before.
+
+        A request that is being answered is answered first.
+        """
+        if tls is self.tls:
+            return
+        self.tls = tls
+        for connection in [held for held in self._held if held.may_be_evicted]:
+            connection.drop(None)
 
     def close(self) -> None:
         """Ends the connections that have not come about yet; the server ends the others."""
@@ -201,6 +220,9 @@ class Connection(asyncio.BufferedProtocol):
         self.address = address
         self.is_dropped = False
         self._owner = owner
+        self._tls = owner.tls
+        self._ends_at: float | None = None
+        """When its client certificate is to be verified anew; None without one."""
         self._loop = asyncio.get_running_loop()
         self.waits_since = self._loop.time()
         """When it was opened or its last answer ended."""
@@ -225,6 +247,16 @@ class Connection(asyncio.BufferedProtocol):
     def is_unopened(self) -> bool:
         """Whether it never came about."""
         return self._inner is None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it was made under another TLS context than the one in force."""
+        return self._tls is not self._owner.tls
+
+    @property
+    def is_old(self) -> bool:
+        """Whether its client certificate was verified too long ago."""
+        return self._ends_at is not None and self._loop.time() >= self._ends_at
 
     @property
     def may_be_evicted(self) -> bool:
@@ -268,6 +300,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open, with TLS after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("peercert"):
+            self._ends_at = self._loop.time() + self._owner.settings.max_certificate_seconds
         self._inner = self._owner.serve()
         self._inner.connection_made(transport)
         self._wait(self._owner.settings.header_seconds, Dropped.HEADER_LATE)
@@ -331,6 +365,8 @@ class Connection(asyncio.BufferedProtocol):
     def _wait(self, seconds: float, reason: Dropped | None) -> None:
         """Begins to wait for the peer, unless an answer is being given or written."""
         if not self._answering and not self._is_writing_paused:
+            if reason is None and self._ends_at is not None:  # with time to take the last answer
+                seconds = min(seconds, max(TAKE_SECONDS, self._ends_at - self._loop.time()))
             self._arm(seconds, reason)
         elif not self._is_writing_paused:
             self._deadline = None

@@ -92,5 +92,5 @@ class Listener:
             raise failure
 
     async def replace_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Takes new connections with this context from now on, or without TLS when None; refuses none meanwhile."""
-        self.connections.tls = tls
+        """Takes new connections with this context from now on, or without TLS when None; ends those made before."""
+        self.connections.replace_tls(tls)
