@@ -49,6 +49,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m tools.generate.links
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
+	@$(RUN) -m tools.generate.collectors
 	@$(RUN) -m tools.generate.policies
 	@$(RUN) -m tools.generate.house --write
 	@$(RUN) -m tools.generate.settings_pages

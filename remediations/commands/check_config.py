@@ -21,7 +21,7 @@ from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact
 from remediations.core.policies.lint import find_placeholders
 from remediations.core.policies.policy import PolicySet
-from remediations.core.policies.reader import parse_policies
+from remediations.core.policies.reader import parse_policies, place_of
 from remediations.core.redaction import remove_secrets
 from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.http.tokens import check_files
@@ -115,11 +115,19 @@ def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> i
     proofs = asyncio.run(prove_all(settings, policy_set))
     found = policy_status(policy_set, proofs)
     write_output(options, found, render_policy_status(found, proofs) + render_route_check(settings, policy_set))
-    for index, key, sentence in find_placeholders(policy_set):
-        write_error(f"warning: policies[{index}].{key}: {sentence}")
+    for warning in find_warnings(policy_set):
+        write_error(f"warning: {warning}")
     if not settings.token_files():
         write_error("warning: server.token_file is not set; serve will refuse to start")
     return 0
+
+
+def find_warnings(policy_set: PolicySet) -> list[str]:
+    """What is not complete yet and stops nothing, each with its place."""
+    return [
+        f"{place_of(f'policies[{index}]', policy_set.policies[index].name)}.{key}: {sentence}"
+        for index, key, sentence in find_placeholders(policy_set)
+    ]
 
 
 def render_route_check(settings: RemediatorSettings, policy_set: PolicySet) -> str:
@@ -177,7 +185,7 @@ async def check_content(
     except ConfigError as error:
         faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
         return {"is_valid": False, "faults": faults, "warnings": [], "policies": []}
-    warnings = [f"policies[{index}].{key}: {sentence}" for index, key, sentence in find_placeholders(policy_set)]
+    warnings = find_warnings(policy_set)
     found = policy_status(policy_set, proofs)
     return {"is_valid": True, "faults": [], "warnings": warnings, "policies": found}
 

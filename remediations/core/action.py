@@ -13,6 +13,7 @@ from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Facts, Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
+from remediations.core.queries import read_collectors, read_promql
 from remediations.core.yaml_node import Node, Range
 
 NEW_POD_READS = (
@@ -52,14 +53,12 @@ class ParameterKind(StrEnum):
     URL = "url"
     """A URL without credentials; calls go to this origin only."""
     URLS = "urls"
-    NAMES = "names"
+    COLLECTORS = "collectors"
+    """Names of the exporter's collectors."""
     PROMQL = "promql"
 
 
 URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
-
-
-ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +84,10 @@ class Parameter:
             case ParameterKind.URLS:
                 items = node.items(may_be_empty=False)
                 return tuple(item.text(URL, "a URL without credentials") for item in items)
-            case ParameterKind.NAMES:
-                return tuple(item.text() for item in node.items(may_be_empty=False))
+            case ParameterKind.COLLECTORS:
+                return read_collectors(node)
             case ParameterKind.PROMQL:
-                promql = node.text()
-                if ALERTS.search(promql):
-                    node.fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
-                return promql
+                return read_promql(node)
 
 
 def _flag(node: Node) -> bool:

@@ -22,7 +22,6 @@ from typing import Protocol
 from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.objects import is_ending, is_over
-from remediations.core import pod_security
 from remediations.core.model.errors import FenceLostError
 from remediations.core.model.facts import Fact
 from remediations.core.model.plan import (
@@ -41,6 +40,7 @@ from remediations.core.model.plan import (
 )
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.policy import Query
+from remediations.execution import pod_security
 from remediations.execution.senders import (
     ApiWriter,
     Caller,

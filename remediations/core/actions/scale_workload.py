@@ -45,7 +45,7 @@ from remediations.core.yaml_node import Range
             "",
             ParameterKind.PROMQL,
         ),
-        Parameter("revert_collectors", Range(0, 0), "Exporter collectors behind it.", (), ParameterKind.NAMES),
+        Parameter("revert_collectors", Range(0, 0), "Exporter collectors behind it.", (), ParameterKind.COLLECTORS),
         Parameter(
             "revert_after_seconds",
             Range(0, 86400),

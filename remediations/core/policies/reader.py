@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from chassis.errors import ConfigError, Fault
@@ -80,7 +80,9 @@ def parse_policies(text: str, source: str) -> PolicySet:
     dependencies = read_queries(nodes["dependencies"]) if "dependencies" in nodes else {}
     graph = read_graph(nodes["graph"], dependencies) if "graph" in nodes else {}
     policies = (
-        [_policy(item, graph) for item in nodes["policies"].items(may_be_empty=False)] if "policies" in nodes else []
+        [_policy(_named(item), graph) for item in nodes["policies"].items(may_be_empty=False)]
+        if "policies" in nodes
+        else []
     )
     parsed = PolicySet(
         policies=tuple(policy for policy in policies if policy is not None),
@@ -96,6 +98,17 @@ def parse_policies(text: str, source: str) -> PolicySet:
     if faults:
         raise ConfigError(tuple(faults))
     return parsed
+
+
+def _named(node: Node) -> Node:
+    """The entry of a policy, with its name in its path: nobody counts to the ninth."""
+    name = node.value.get("name") if isinstance(node.value, Mapping) else None
+    return node if not isinstance(name, str) else replace(node, path=place_of(node.path, name))
+
+
+def place_of(path: str, name: str) -> str:
+    """The path of a policy, with its name where that is one."""
+    return f"{path} ({name})" if NAME.fullmatch(name) else path
 
 
 def _version(node: Node) -> int:
@@ -243,7 +256,7 @@ def _check_together(parsed: PolicySet, policies: list[Policy | None], node: Node
     for index, policy in enumerate(policies):
         if policy is None:
             continue
-        here = Node(None, f"{node.path}[{index}]", node.faults)
+        here = Node(None, place_of(f"{node.path}[{index}]", policy.name), node.faults)
         for dependency in policy.dependencies:
             if dependency not in parsed.dependencies:
                 here.child("dependencies", None).fault(not_allowed(dependency, parsed.dependencies))
@@ -251,6 +264,7 @@ def _check_together(parsed: PolicySet, policies: list[Policy | None], node: Node
             here.child("mode", None).fault(f"{policy.mode} requires `identity` matchers at the top of the file")
     if None not in policies:
         for index, key, sentence in find_nonsense(parsed):
-            Node(None, f"{node.path}[{index}].{key}", node.faults).fault(sentence)
+            place = place_of(f"{node.path}[{index}]", parsed.policies[index].name)
+            Node(None, f"{place}.{key}", node.faults).fault(sentence)
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         node.fault(f"the name {name!r} is used {names.count(name)} times")

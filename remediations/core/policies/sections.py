@@ -19,11 +19,11 @@ from remediations.core.policies.limits import (
 )
 from remediations.core.policies.policy import Query
 from remediations.core.policies.time_windows import MAX_WINDOW_SECONDS, Window, WindowError, parse_cron, parse_moment
+from remediations.core.queries import read_collectors, read_promql
 from remediations.core.yaml_node import Node, Range, not_allowed
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 NAME_RULE = "a name: lower-case letters, digits, - and _, at most 63 characters"
-ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
 COUNT = Range(1, 1000)
 ARRIVALS = Range(2, 5000)
 DAY = 86400.0
@@ -63,21 +63,6 @@ def read_names(node: Node) -> tuple[str, ...]:
             item.fault(f"{name!r} stands here twice")
         names.append(name)
     return tuple(names)
-
-
-def read_promql(node: Node) -> str:
-    """A question for Prometheus."""
-    promql = node.text()
-    if ALERTS.search(promql):
-        node.fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
-    return promql
-
-
-def read_collectors(node: Node) -> tuple[str, ...]:
-    """The exporter's collectors behind a question."""
-    if node.value == []:
-        node.fault("must not be empty: without a collector nobody knows how old the answer is")
-    return read_names(node)
 
 
 def read_query(node: Node) -> Query:

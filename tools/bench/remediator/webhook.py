@@ -17,7 +17,7 @@ WEBHOOKS = "/api/v1/alerts"
 TARGETS = 20
 OPENING_REQUESTS = 60
 NAMESPACE = "controlcore-bench"
-COLLECTOR = "bench"
+COLLECTOR = "api"
 
 
 def payload(alerts: list[dict[str, Any]]) -> bytes:

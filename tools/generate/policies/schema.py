@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from remediations.core import actions
+from remediations.core import actions, queries
 from remediations.core.action import ActionSpec, Effect, Parameter, ParameterKind
 from remediations.core.model.alert import Mode
 from remediations.core.policies import reader, sections
@@ -43,6 +43,7 @@ from tools.generate.policies.words import WORDS
 
 FILE = Path(__file__).parents[3] / "remediations" / "shipped" / "policies.schema.json"
 QUERY_PARTS = ("promql", "collectors", "max_age_seconds")
+COLLECTOR_NAMES = array(refer("collector"), least=1, is_unique=True)
 ACTING = (Mode.APPROVE, Mode.AUTO)
 DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(reader.DATABASES))})(?:[-.]|$)"
 """A name that has the name of a database between its dots and dashes."""
@@ -98,7 +99,8 @@ def _definitions() -> dict[str, Schema]:
         "window": _window(),
         "matchers": _matchers(),
         "names": array(name_text(), is_unique=True),
-        "promql": text() | {"not": {"pattern": sections.ALERTS.pattern}},
+        "collector": {"enum": list(queries.COLLECTORS)},
+        "promql": text() | {"not": {"pattern": queries.ALERTS.pattern}},
     }
 
 
@@ -169,7 +171,7 @@ def _parameter(item: Parameter) -> Schema:
         ParameterKind.FLAG: {"type": "boolean"},
         ParameterKind.URL: url_text(),
         ParameterKind.URLS: array(url_text(), least=1),
-        ParameterKind.NAMES: array(text(), least=1),
+        ParameterKind.COLLECTORS: COLLECTOR_NAMES,
         ParameterKind.PROMQL: refer("promql"),
     }
     schema = integer(item.limits) if item.kind is ParameterKind.INTEGER else kinds[item.kind]
@@ -189,7 +191,7 @@ def _target() -> Schema:
 
 def _query_parts() -> dict[str, Schema]:
     """A question to Prometheus and its freshness."""
-    collectors = array(name_text(), least=1, is_unique=True)
+    collectors = COLLECTOR_NAMES
     return dict(zip(QUERY_PARTS, (refer("promql"), collectors, number("max_age_seconds")), strict=True))
 
 

@@ -11,8 +11,8 @@ from chassis.kubernetes.client import WrittenObject
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import PatchStep, Plan, SendResult
 from remediations.core.model.reasons import HoldReason
-from remediations.core.pod_security import ENFORCE, WARN
 from remediations.execution.executor import Executor
+from remediations.execution.pod_security import ENFORCE, WARN
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW
 from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, FakeCluster, a_cluster

@@ -136,7 +136,7 @@ async def test_policy_text_is_checked_without_asking_the_api_server(server: Runn
     status, bad = await call(server, "POST", CHECK, {"policies": POLICIES.replace("restart_workload", "reboot")})
     check(answer_schema("post", CHECK), bad)
     assert (status, bad["is_valid"], bad["policies"]) == (200, False, [])
-    assert any("policies[0].action" in fault["path"] for fault in bad["faults"]), bad["faults"]
+    assert any("policies[0] (restart-api).action" in fault["path"] for fault in bad["faults"]), bad["faults"]
 
 
 async def test_programs_own_files_are_checked_as_they_are_now(server: Running, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.pod_security import ENFORCE, WARN, find_doubt, find_refusal
+from remediations.execution.pod_security import ENFORCE, WARN, find_doubt, find_refusal
 
 PRIVILEGED = (
     'would violate PodSecurity "baseline:latest": privileged (container "api" must not set '
