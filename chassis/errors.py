@@ -37,6 +37,8 @@ class Reason(StrEnum):
     AUTH = "auth"
     PERMISSION = "permission"
     EXHAUSTED = "exhausted"
+    QUOTA = "quota"
+    """The limit of our own account is used up; the server has room for others."""
     STARTING = "starting"
     CLOSED = "closed"
     PROTOCOL = "protocol"
@@ -62,6 +64,7 @@ CONNECTION_REASONS = (
     Reason.AUTH,
     Reason.PERMISSION,
     Reason.EXHAUSTED,
+    Reason.QUOTA,
     Reason.STARTING,
     Reason.CLOSED,
     Reason.PROTOCOL,
@@ -69,6 +72,11 @@ CONNECTION_REASONS = (
     Reason.INTERNAL,
 )
 """Every way in which connecting to PostgreSQL or Redis fails; a counter of failures starts at 0 for each."""
+
+
+OUR_ACCESS = frozenset({Reason.AUTH, Reason.PERMISSION, Reason.QUOTA, Reason.MISSING, Reason.TLS})
+"""Connecting failed by something of ours: credentials, rights, our account's limit, the database's name, whom we trust.
+Whether the store serves others is unknown."""
 
 
 class ControlCoreError(Exception):

@@ -63,6 +63,8 @@ def translate(error: BaseException) -> BackendError:
         if "no more connections allowed" in message:  # PgBouncer, with the code of a protocol violation
             state = "53300"
         kind, reason = BY_STATE.get(state) or BY_STATE.get(state[:2]) or (PermanentError, Reason.INTERNAL)
+        if state == "53300" and _is_of_account(error, message):
+            reason = Reason.QUOTA
         return kind(reason, f"{message} (SQLSTATE {state})")
     if "rejected SSL upgrade" in message:  # asyncpg says so with a bare ConnectionError
         return PermanentError(Reason.TLS, message)
@@ -71,6 +73,15 @@ def translate(error: BaseException) -> BackendError:
     if isinstance(error, OSError):
         return socket_error(error)
     return PermanentError(Reason.PROTOCOL, message)
+
+
+def _is_of_account(error: asyncpg.PostgresError, message: str) -> bool:
+    """Whether the limit of one role is used up, not that of the server or the database.
+
+    PostgreSQL checks a role's CONNECTION LIMIT in this function of its own (miscinit.c); the message may be translated.
+    The setting is PgBouncer's.
+    """
+    return error.server_source_function == "InitializeSessionUserId" or "max_user_client_connections" in message
 
 
 class PostgresSession:
@@ -182,7 +193,7 @@ class PostgresSession:
         try:
             new = await self._open()
         except asyncpg.PostgresError as error:
-            if not is_moved and translate(error).reason is Reason.EXHAUSTED:
+            if not is_moved and translate(error).reason in {Reason.EXHAUSTED, Reason.QUOTA}:
                 return old
             self._drop(old)
             raise

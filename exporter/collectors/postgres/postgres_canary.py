@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import CONNECTION_REASONS, BackendError, Reason
+from chassis.errors import CONNECTION_REASONS, OUR_ACCESS, BackendError, Reason
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.metrics import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.settings import Scope
@@ -30,11 +30,13 @@ WINDOW_SECONDS = 300.0
 
 UP = Metric(
     "controlcore_postgres_up",
-    "Whether the last canary found a server that serves clients (1), also when all its connections were in use.",
+    "Whether the last canary found a server that serves clients (1), also when all its connections were in use; absent"
+    " when only our own access failed, as by a wrong password.",
 )
 EXHAUSTED = Metric(
     "controlcore_postgres_exhausted",
-    "Whether the last canary was refused because all connections were in use (SQLSTATE 53300).",
+    "Whether the last canary was refused because all connections of the server or the database were in use (SQLSTATE"
+    " 53300); the limit of our own role does not count.",
 )
 DURATION = Metric(
     "controlcore_postgres_connect_duration_seconds",
@@ -88,7 +90,8 @@ class PostgresCanaryCollector:
     """Tries a fresh connection, and tells the other collectors whether the database can bear their questions.
 
     Component `database` is up like postgres_up. Exhausted is up: the server lives and its clients are served, only new
-    ones are refused. Refused, unreachable, timed out, starting or unwilling to authenticate is down.
+    ones are refused. Refused, unreachable, timed out or starting is down. When only our own access fails (OUR_ACCESS)
+    nobody knows whether the server serves others.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class PostgresCanaryCollector:
     def _result(self, reason: Reason | None) -> Result:
         """The verdict of one attempt; `reason` None means that it succeeded."""
         is_exhausted = reason is Reason.EXHAUSTED
-        is_up = reason is None or is_exhausted
+        is_up = None if reason in OUR_ACCESS else reason is None or is_exhausted
         families = (
             UP.value(is_up),
             EXHAUSTED.value(is_exhausted if is_up else None),
@@ -159,4 +162,4 @@ class PostgresCanaryCollector:
             SERVER_CHANGES.value(self._server_changes()),
             GUIDE_FAILED.value(len(self._failed_at)),
         )
-        return Result(families, {COMPONENT: is_up})
+        return Result(families, {} if is_up is None else {COMPONENT: is_up})

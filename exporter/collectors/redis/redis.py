@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from chassis.errors import CONNECTION_REASONS, BackendError, Reason
+from chassis.errors import CONNECTION_REASONS, OUR_ACCESS, BackendError, Reason
 from chassis.log import get_logger
 from chassis.redis.refusals import REFUSALS
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 COMPONENT = "redis"
 
 UP = Metric(
-    "controlcore_redis_up", "Whether the last PING on a fresh connection was answered, be it with an error of Redis."
+    "controlcore_redis_up",
+    "Whether the last PING on a fresh connection was answered, be it with an error of Redis; absent when only our own"
+    " access failed, as by a wrong password.",
 )
 REFUSED = Metric(
     "controlcore_redis_ping_refused",
@@ -90,6 +92,7 @@ class RedisCollector:
     """Probes with a fresh connection and reads INFO over a kept one. Component `redis` is up like redis_up.
 
     A Redis that answers with an error of its own (LOADING, BUSY, MISCONF, …) is up, and redis_ping_refused names it.
+    When only our own access fails (OUR_ACCESS) it is unknown whether Redis serves others.
     At the limit of clients redis_up is 0 with the reason `exhausted`: the product opens new connections and gets none.
     """
 
@@ -138,7 +141,8 @@ class RedisCollector:
                 self._failures.add((error.reason,))
             self._note(error.code, str(error))
             if not error.code:
-                return Result(self._verdict(is_up=False), {COMPONENT: False})
+                is_up = None if error.reason in OUR_ACCESS else False
+                return Result(self._verdict(is_up=is_up), {} if is_up is None else {COMPONENT: is_up})
         else:
             self._note("", "")
         try:
@@ -156,8 +160,8 @@ class RedisCollector:
             get_logger().warning("redis.ping_refused", error=refused.lower(), message=message)
         self._refused = refused
 
-    def _verdict(self, *, is_up: bool) -> tuple[Family, ...]:
-        """What the probe alone says."""
+    def _verdict(self, *, is_up: bool | None) -> tuple[Family, ...]:
+        """What the probe alone says; `is_up` None when only our own access failed."""
         changes = SERVER_CHANGES.value(self._server_changes())
         refused = {(code.lower(),): code == self._refused for code in REFUSALS} if is_up else {}
         return (UP.value(is_up), self._durations.family(), self._failures.family(), REFUSED.family(refused), changes)

@@ -91,12 +91,12 @@ async def test_unknown_table_is_missing(database: str) -> None:
     assert error.reason is Reason.MISSING
 
 
-async def test_role_that_used_up_its_connections_is_exhausted(postgres_server: PostgresServer, role: str) -> None:
+async def test_role_that_used_up_its_connections_is_quota(postgres_server: PostgresServer, role: str) -> None:
     postgres_server.create_user(role, options="LOGIN CONNECTION LIMIT 1")
     address = PostgresAddress.parse(postgres_server.dsn(user=role))
     async with postgres_session(address) as asked:
         await first_value(asked, "SELECT 1")
-        assert await reason_of_probe(address) == (TransientError, Reason.EXHAUSTED)
+        assert await reason_of_probe(address) == (TransientError, Reason.QUOTA)
 
 
 async def test_server_without_tls_where_it_is_required_is_tls(postgres_server: PostgresServer) -> None:

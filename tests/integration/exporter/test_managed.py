@@ -69,7 +69,7 @@ def test_rotated_passwords_are_read_again_over_verified_tls(tmp_path: Path) -> N
         with running_exporter(tmp_path, settings) as exporter:
             exporter.wait_for(lambda page: [page.get(name) for name in names] == [1, 1], 20)
             postgres.run_sql("ALTER ROLE reader PASSWORD 'second'")
-            exporter.wait_for(lambda page: page["controlcore_postgres_up"] == 0, 20)
+            exporter.wait_for(lambda page: "controlcore_postgres_up" not in page, 20)
             files["postgres"].write_text("second\n")
             exporter.wait_for(lambda page: [page.get(name) for name in names] == [1, 1], 20)
             assert exporter.end()[0] == 0
@@ -89,6 +89,6 @@ def test_certificate_of_a_stranger_is_a_tls_failure_of_both(tmp_path: Path) -> N
         with running_exporter(tmp_path, settings) as exporter:
             exporter.wait_until_ready()
             samples = exporter.samples()
-            assert (samples["controlcore_postgres_up"], samples["controlcore_redis_up"]) == (0, 0)
+            assert not {"controlcore_postgres_up", "controlcore_redis_up"} & set(samples), "only our access failed: P12"
             assert samples['controlcore_postgres_connection_failures_total{reason="tls"}'] >= 1
             assert exporter.end()[0] == 0

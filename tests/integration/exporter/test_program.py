@@ -181,12 +181,12 @@ def test_wrong_password_is_told_and_hurts_nothing_else(
             lambda page: page.get('controlcore_postgres_connection_failures_total{reason="auth"}', 0) >= 2
         )
         samples = exporter.samples()
-        assert (samples["controlcore_postgres_up"], samples["controlcore_redis_up"]) == (0, 1)
+        assert (samples.get("controlcore_postgres_up"), samples["controlcore_redis_up"]) == (None, 1)
         exporter.end()
     lines = exporter.events("health.changed")
     failed = [name for line in lines for names in line.get("collectors_failed", {}).values() for name in names]
     # Changes within a second share a line; on a busy machine they are further apart. Each is told once all the same.
-    assert [name for line in lines for name in line.get("components_lost", [])] == ["database"]
+    assert not [name for line in lines for name in line.get("components_lost", [])], "it may serve others: P12"
     assert len(failed) == len(set(failed))
     assert "hunter2" not in str(exporter.log)
 

@@ -88,7 +88,15 @@ async def test_port_without_a_server_is_refused():
 async def test_wrong_password_is_auth(redis_url, user, reason):
     async with opened(redis_url.replace("redis://", f"redis://{user}@")) as collector:
         result = await collector.collect()
-    assert (value(result.families, UP), value(result.families, FAILURES, reason)) == (0, 1)
+    assert (value(result.families, UP), value(result.families, FAILURES, reason)) == (None, 1)
+
+
+async def test_database_that_is_not_there_is_about_us_and_no_redis_that_is_down(redis_url):
+    """P12."""
+    async with opened(redis_url.rpartition("/")[0] + "/999") as collector:
+        result = await collector.collect()
+    assert (value(result.families, UP), value(result.families, FAILURES, "missing")) == (None, 1)
+    assert result.components == {}
 
 
 async def test_limit_of_clients_is_exhausted(redis_url):

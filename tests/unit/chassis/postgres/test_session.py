@@ -41,6 +41,19 @@ def test_sqlstate_has_its_reason(state: str, kind: type[BackendError], reason: R
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"C": "53300", "M": "zu viele Verbindungen von Rolle »plain«", "R": "InitializeSessionUserId"},
+        {"C": "08P01", "M": "no more connections allowed (max_user_client_connections)"},
+    ],
+)
+def test_limit_of_one_account_is_a_quota_whatever_the_language(fields: dict[str, str]) -> None:
+    """P12."""
+    error = translate(asyncpg.PostgresError.new({"S": "FATAL", **fields}))
+    assert (type(error), error.reason) == (TransientError, Reason.QUOTA)
+
+
+@pytest.mark.parametrize(
     ("error", "reason"),
     [
         (TimeoutError(), Reason.TIMEOUT),

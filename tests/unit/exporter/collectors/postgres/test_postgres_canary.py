@@ -45,7 +45,7 @@ async def test_every_failure_reason_is_born_at_zero():
 
 
 @pytest.mark.parametrize(
-    "reason", [Reason.REFUSED, Reason.TIMEOUT, Reason.AUTH, Reason.STARTING, Reason.UNREACHABLE, Reason.DNS]
+    "reason", [Reason.REFUSED, Reason.TIMEOUT, Reason.CLOSED, Reason.STARTING, Reason.UNREACHABLE, Reason.DNS]
 )
 async def test_server_that_does_not_serve_is_down_and_counted(reason):
     database = Database()
@@ -55,6 +55,18 @@ async def test_server_that_does_not_serve_is_down_and_counted(reason):
     assert value(result.families, EXHAUSTED) is None, "without a server nobody knows whether it is full"
     assert value(result.families, FAILURES, reason.value) == 1
     assert result.components == {"database": False}
+
+
+@pytest.mark.parametrize("reason", [Reason.AUTH, Reason.PERMISSION, Reason.QUOTA, Reason.MISSING, Reason.TLS])
+async def test_server_that_refuses_only_our_access_is_not_called_down_or_full(reason):
+    """P12: that is about us; whether it serves others is unknown."""
+    database = Database()
+    database.outcome = PermanentError(reason, "no")
+    result = await database.collector.collect()
+    assert (value(result.families, UP), value(result.families, EXHAUSTED)) == (None, None)
+    assert value(result.families, FAILURES, reason.value) == 1
+    assert result.components == {}
+    assert database.health.is_ok is False
 
 
 async def test_down_is_a_finding_so_that_its_freshness_can_be_relied_on():

@@ -119,6 +119,14 @@ async def test_redis_that_answers_with_an_error_is_up_and_tells_which(code):
     assert not any(samples((await collector.collect()).families)[REFUSED].values())
 
 
+@pytest.mark.parametrize("reason", [Reason.AUTH, Reason.MISSING, Reason.TLS])
+async def test_redis_that_refuses_only_our_access_is_not_called_down(reason):
+    """P12: a database that is not there, or an authority that we do not trust, is about us."""
+    result = await make(Session(INFO), refusing("", reason)).collect()
+    assert (value(result.families, UP), value(result.families, FAILURES, reason.value)) == (None, 1)
+    assert (result.components, result.failure) == ({}, None)
+
+
 async def test_error_that_answers_ping_is_logged_once():
     """X8: the log did not name it."""
     collector = make(Session(INFO), refusing("MISCONF", Reason.PROTOCOL))
