@@ -39,7 +39,7 @@ WAITING_MAX_PER_ADDRESS = 4
 """Of one address, so that a flood from there leaves room for a first right password from elsewhere."""
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password; longer ones are compared as far as that, as Go does."""
-PROTECTIONS = ("users", "TLS", "verified client certificates", "client_allowed_sans")
+PROTECTIONS = ("users", "TLS", "verified client certificates", "client_allowed_sans", "client_ca_file")
 REALM = {"WWW-Authenticate": "Basic"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -265,7 +265,10 @@ def protections_of(web_config: Web) -> tuple[bool, ...]:
     tls, settings = web_config.tls, web_config.config.tls_server_config
     verifies = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
     names_clients = settings is not None and bool(settings.client_allowed_sans)
-    return bool(web_config.config.basic_auth_users), tls is not None, verifies, names_clients
+    # Without an authority of its own the file would accept certificates of the system's authorities, which are many.
+    names_authority = settings is not None and bool(settings.client_ca_file or settings.client_ca)
+    has_authority = names_authority and tls is not None and tls.verify_mode is not ssl.CERT_NONE
+    return bool(web_config.config.basic_auth_users), tls is not None, verifies, names_clients, has_authority
 
 
 def credentials_of(header: str) -> tuple[str, bytes]:

@@ -250,6 +250,24 @@ async def test_file_that_loses_the_names_of_its_clients_keeps_them(
         assert (world.reloads, await world.status(known)) == ([False], 403)
 
 
+@pytest.mark.parametrize("check", ["RequireAndVerifyClientCert", "VerifyClientCertIfGiven"])
+async def test_file_that_loses_the_authority_of_its_clients_keeps_it(
+    tmp_path: Path, pairs: tuple[KeyPair, KeyPair], check: str
+) -> None:
+    """M4: without it the system's authorities would count, and with them every certificate that they signed."""
+    file, demand = tmp_path / "web.yml", f", client_auth_type: {check}"
+    authority = f"{demand}, client_ca_file: {pairs[1].certificate_path}"
+    tls_file(file, pairs[0], authority)
+    async with guarded(file) as world:
+        known = await asyncio.to_thread(client, *pairs)
+        await asyncio.to_thread(tls_file, file, pairs[0], demand)
+        await reloaded(world)
+        assert (world.reloads, await world.status(known)) == ([False], 200)
+        await asyncio.to_thread(tls_file, file, pairs[0], f"{authority}, min_version: TLS12")
+        await reloaded(world)
+        assert world.reloads == [False, True], "another file with an authority is taken"
+
+
 @pytest.mark.parametrize("header", ["", "Basic", "Bearer abc", "Basic !!!", "Basic /////w=="])
 def test_header_that_is_no_basic_one_names_nobody(header: str) -> None:
     assert credentials_of(header)[0] == ""
