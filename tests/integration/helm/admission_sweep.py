@@ -96,6 +96,26 @@ def _child(node: Any, step: str | int, following: str | int) -> Any:
     return node[step]
 
 
+def paths(document: Any, path: Path = ()) -> Iterator[Path]:
+    """Where every field and item of a document is, groups included."""
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for name, child in items:
+        yield (*path, name)
+        yield from paths(child, (*path, name))
+
+
+def without(manifest: Manifest, path: Path) -> Manifest:
+    """A copy without this field or item."""
+    made = copy.deepcopy(manifest)
+    node: Any = made
+    for step in path[:-1]:
+        node = node[step]
+    del node[path[-1]]
+    return made
+
+
 @dataclass(frozen=True)
 class Patch:
     """One PATCH of one field."""

@@ -15,7 +15,16 @@ import pytest
 
 from tests.fakes.chart import rendered
 from tests.fakes.waiting import wait_for
-from tests.integration.helm.admission_sweep import Patch, Path, Schema, changed, differences, patches
+from tests.integration.helm.admission_sweep import (
+    Patch,
+    Path,
+    Schema,
+    changed,
+    differences,
+    patches,
+    paths,
+    without,
+)
 from tools.chart import Manifest, find_object, render
 from tools.servers.kubernetes.client import APPLY_PATCH, MERGE_PATCH, ApiError
 
@@ -113,7 +122,8 @@ def test_what_the_actions_write_is_admitted(cluster: Cluster, namespace: str, re
 def test_every_other_change_is_refused(cluster: Cluster, namespace: str, remediator: KubernetesClient) -> None:
     """S1, M1, M2, L1, L2: each of these the Role alone would let pass."""
     api = cluster.client.post(_pods(namespace), _pod())
-    store = cluster.client.post(_pods(namespace), {**_pod(), "metadata": {"name": "postgresql-0"}})
+    others = ("postgresql-0", "control-plane-api-db-x2x2x")
+    strangers = {name: cluster.client.post(_pods(namespace), {**_pod(), "metadata": {"name": name}}) for name in others}
     cluster.client.patch(f"{_apps(namespace)}/scale", {"spec": {"replicas": 5}})
     template = {"spec": {"template": {"spec": {"containers": [{"name": "api", "image": "another"}]}}}}
     deployments = (
@@ -143,7 +153,8 @@ def test_every_other_change_is_refused(cluster: Cluster, namespace: str, remedia
     attempts += [("PATCH", f"{_apps(namespace)}/scale", {"spec": {"replicas": number}}) for number in (0, 3, 13)]
     attempts += [("POST", evict, _eviction(None)), ("POST", evict, at_once)]
     attempts += [
-        ("POST", f"{_pods(namespace)}/postgresql-0/eviction", _eviction(store["metadata"]["uid"], "postgresql-0"))
+        ("POST", f"{_pods(namespace)}/{name}/eviction", _eviction(pod["metadata"]["uid"], name))
+        for name, pod in strangers.items()
     ]
     attempts += [("POST", _jobs(namespace), body) for body in _forged_jobs(_job(cluster, namespace))]
     attempts += [("POST", f"/api/v1/namespaces/{namespace}/events", body) for body in _forged_events(namespace)]
@@ -238,6 +249,24 @@ def test_job_with_any_field_of_its_own_is_refused(
     _judge("Job", fields, send)
 
 
+def test_job_with_any_field_left_out_is_refused(cluster: Cluster, namespace: str, remediator: KubernetesClient) -> None:
+    """S1: the same for what it leaves out, the labels of its pods too."""
+    job = _job(cluster, namespace)
+    send_job = partial(remediator.request, "POST", f"{_jobs(namespace)}?dryRun=All")
+    admitted = json.loads(send_job(job))
+    fields = [path for path in paths(job) if path not in {("metadata",), ("metadata", "name")}]
+
+    def send(path: Path) -> str:
+        try:
+            answer = json.loads(send_job(without(job, path)))
+        except ApiError as error:
+            return "refused by the policy" if "ValidatingAdmissionPolicy" in error.message else "refused otherwise"
+        wrong = set(differences(admitted, answer)) - VOLATILE
+        return f"CHANGED {path}: {wrong}" if wrong else "no effect"
+
+    _judge("Job, fields left out", fields, send)
+
+
 def _judge(kind: str, attempts: Sequence[T], send: Callable[[T], str]) -> None:
     """Sends all attempts, prints their count and fails for each that changed something."""
     with ThreadPoolExecutor(4) as pool:
@@ -322,9 +351,37 @@ def test_caps_and_jobs_are_those_of_the_policies() -> None:
     assert '["controlcore/postgres-backup", "controlcore/dump"]' in jobs["expression"]
 
 
-def test_pods_of_a_long_name_are_told_from_others() -> None:
-    """M2: the API server cuts the name of a pod; the pattern still ends where the suffix does."""
-    name = "a" * 52
+HASH = "5d4f8c7b9b"
+"""A pod-template-hash: ten decimal digits at most, in the alphabet of the API server."""
+
+
+LONGEST_WHOLE = 50
+"""Characters of a Deployment's name behind which seven of the hash are never cut."""
+
+
+@pytest.mark.parametrize("hashed", [HASH, HASH[:8]])
+@pytest.mark.parametrize("name", ["api", "api.v2", *("a" * length for length in (46, 47, 50, 56, 57, 58, 63))])
+def test_pods_of_a_target_are_told_from_those_of_its_siblings(name: str, hashed: str) -> None:
+    """M2: pods of what is called like the target with more behind it are another's, however long the name is.
+
+    The API server cuts the name of a pod before the suffix.
+    """
+    pattern = _pod_pattern(name)
+    assert re.fullmatch(pattern, f"edge/{_pod_of(f'{name}-{hashed}')}")
+    siblings = ("-db", "-bcdf", f"-db-{hashed}", f"2-{hashed}")
+    for other in ("postgresql", *(f"{name}{more}" for more in siblings)):
+        if len(name) <= LONGEST_WHOLE or not other.startswith(name):
+            assert not re.fullmatch(pattern, f"edge/{_pod_of(other)}"), other
+    assert not re.fullmatch(pattern, f"other/{_pod_of(f'{name}-{hashed}')}")
+
+
+def _pod_of(owner: str) -> str:
+    """The name that the API server gives a pod of this ReplicaSet or DaemonSet (metadata.generateName)."""
+    return f"{owner}-"[:58] + "x2x2x"
+
+
+def _pod_pattern(name: str) -> str:
+    """What the eviction of pods of this Deployment is compared with."""
     more = {"evict": {"mode": "approve", "action": "evict_pod", "condition": QUERY, "verify": QUERY,
                       "targets": [{"namespace": "edge", "kind": "Deployment", "name": name}]}}  # fmt: skip
     found = rendered({"remediator": {"tokenSecret": {"name": "webhook"}, "identity": IDENTITY, "policies": more}})
@@ -332,9 +389,7 @@ def test_pods_of_a_long_name_are_told_from_others() -> None:
     (pods,) = (item["expression"] for item in policy["spec"]["validations"] if "evicts" in item["message"])
     pattern = re.search(r'matches\("([^"]+)"\)', pods)
     assert pattern is not None
-    made = f"{name}-5d4f8c7b9b"[:58] + "x2x2x"
-    assert re.fullmatch(pattern[1], f"edge/{made}")
-    assert not re.fullmatch(pattern[1], "edge/postgresql-0")
+    return pattern[1]
 
 
 def _is_refused(client: KubernetesClient, verb: str, path: str, body: Manifest) -> bool:
