@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -104,6 +105,18 @@ def load_section(kind: type[B], path: Path) -> B:
                 message = _unknown(str(item["loc"][-1]), _allowed_at(kind, item["loc"][:-1]))
             faults.append(Fault(f"{path}: {place}", message))
         raise ConfigError(tuple(faults)) from None
+
+
+def require_http(url: str, example: str) -> SplitResult:
+    """A URL taken apart; raises ValueError for anything but http or https with a host."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("not a URL: the host or the port cannot be read") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError(f"expected a URL such as {example}")
+    return parts
 
 
 def read_secret(path: Path, setting: str) -> SecretStr:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from chassis.config import ConnectionSettings, Section, Settings, settings_config
+from chassis.config import ConnectionSettings, Section, Settings, require_http, settings_config
 from chassis.errors import ConfigError, Fault
 from chassis.postgres.address import PostgresAddress
 from chassis.redis.address import RedisAddress
@@ -39,13 +39,7 @@ def check_http(url: str | None) -> str | None:
     """Refuses anything but an http or https URL with a host; it may hold no credentials, because it is shown."""
     if url is None:
         return None
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError("not a URL: the host or the port cannot be read") from error
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("expected a URL such as http://control-plane-api:8000")
+    parts = require_http(url, "http://control-plane-api:8000")
     if parts.username or parts.password:
         raise ValueError("credentials do not belong into this URL")
     return url.rstrip("/")

@@ -10,9 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from chassis.config import ConnectionSettings, Section, Settings, settings_config
+from chassis.config import ConnectionSettings, Section, Settings, require_http, settings_config
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import ClientAuthSettings
 from remediations.core.model.names import RESERVED_LABELS
@@ -128,10 +128,24 @@ class JournalSettings(Section):
     hangs up after 10 s or more, sends again, and then finds everything stored."""
 
 
+def _checked(example: str) -> AfterValidator:
+    """Refuses anything but an http or https URL with a host."""
+
+    def check(url: str) -> str:
+        require_http(url, example)
+        return url
+
+    return AfterValidator(check)
+
+
+PrometheusUrl = Annotated[str, _checked("http://prometheus:9090")]
+AlertmanagerUrl = Annotated[str, _checked("http://alertmanager:9093")]
+
+
 class PrometheusSettings(ClientAuthSettings):
     """The Prometheus that answers the policies' questions."""
 
-    url: str = "http://127.0.0.1:9090"
+    url: PrometheusUrl = "http://127.0.0.1:9090"
     """Base URL, with the route prefix if there is one."""
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one query. Too small holds everything as unknown; too large delays every decision."""
@@ -143,9 +157,9 @@ class PrometheusSettings(ClientAuthSettings):
 class AlertmanagerSettings(ClientAuthSettings):
     """The Alertmanager that is asked, before each decision, whether people have silenced the alert."""
 
-    url: str = "http://127.0.0.1:9093"
+    url: AlertmanagerUrl = "http://127.0.0.1:9093"
     """Base URL, with the route prefix if there is one. Any member of a cluster will do for asking."""
-    more_urls: tuple[str, ...] = ()
+    more_urls: tuple[AlertmanagerUrl, ...] = ()
     """The other members of the cluster. Members do not share alerts, so announcements are sent to each."""
     announce: bool = True
     """Sends what is planned, done or held as the alerts RemediationPlanned, RemediationActed and RemediationHeld, of

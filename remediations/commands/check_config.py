@@ -5,32 +5,45 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from textwrap import wrap
 from typing import Any
 
-from chassis.errors import ConfigError, Fault
+from chassis.clock import SystemClock
+from chassis.config import read_secret
+from chassis.errors import BackendError, ConfigError, Fault
+from chassis.http.client import HttpClient
 from chassis.http.client_auth import secret_files
 from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
+from chassis.kubernetes.kubeconfig import from_kubeconfig
 from remediations.commands.output.terminal import printable, table, width
 from remediations.commands.output.text import write_error, write_output
 from remediations.commands.policy_store import read_policies
 from remediations.core.decide import GUARDS
 from remediations.core.model.alert import Mode
 from remediations.core.model.facts import Fact
-from remediations.core.policies.lint import find_placeholders
+from remediations.core.policies.lint import find_placeholders, find_queries, place_of
 from remediations.core.policies.policy import PolicySet
-from remediations.core.policies.reader import parse_policies, place_of
+from remediations.core.policies.reader import parse_policies
 from remediations.core.redaction import remove_secrets
 from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
+from remediations.facts.prometheus import PrometheusClient
 from remediations.http.tokens import check_files
 from remediations.journal.sqlite.filesystem import find_fault
 from remediations.settings import RemediatorSettings
 
+ASK_SECONDS = 1.0
+"""Longest wait for Prometheus to read one query."""
 
-def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> PolicySet:
-    """The policies, when nothing is wrong anywhere; raises ConfigError with the faults of all files at once."""
+
+def check_everything(settings: RemediatorSettings, *, is_serving: bool, is_checking: bool = False) -> PolicySet:
+    """The policies, when nothing is wrong anywhere; raises ConfigError with the faults of all files at once.
+
+    `is_checking` looks for everything that the program would open later, too.
+    """
     faults: list[Fault] = []
     if is_serving:
         faults += settings.serve_faults()
@@ -40,6 +53,7 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool) -> Polic
             faults += [Fault(f"{section}.{name}", problem) for problem in check_files((path,))]
     faults += web_faults(settings, is_serving=is_serving)
     faults += role_faults(settings)
+    faults += file_faults(settings) if is_checking else ()
     policy_set = PolicySet(())
     try:
         policy_set = read_policies(settings.policies_file)
@@ -58,6 +72,50 @@ def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple
         return ()
     fault = find_fault(settings.journal.path)
     return (Fault("journal.path", f"{fault}; policies that act: {', '.join(acting)}"),) if fault else ()
+
+
+def file_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
+    """Files and folders that are named and cannot be used; blocks on the disk."""
+    faults: list[Fault] = []
+    secrets = [(f"http_keys[{number}].key_file", key.key_file) for number, key in enumerate(settings.http_keys)]
+    if settings.database is not None and settings.database.password_file is not None:
+        secrets.append(("database.password_file", settings.database.password_file))
+    kubeconfig = None if settings.kubernetes is None else settings.kubernetes.kubeconfig
+    checks: list[Callable[[], object]] = [partial(read_secret, path, setting) for setting, path in secrets]
+    checks += [] if kubeconfig is None else [partial(from_kubeconfig, kubeconfig)]
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            faults += error.faults
+    journal = settings.journal.path
+    if not journal.parent.is_dir():
+        faults.append(Fault("journal.path", f"the folder {journal.parent} does not exist: make it, or name another"))
+    elif journal.is_dir():
+        faults.append(Fault("journal.path", f"{journal} is a folder: name a file in it"))
+    return tuple(faults)
+
+
+async def find_unreadable(settings: RemediatorSettings, policy_set: PolicySet) -> list[str]:
+    """Asks Prometheus whether it can read each question; returns why it was not asked about them all, if so.
+
+    Raises ConfigError with every question that it cannot read.
+    """
+    faults, warnings = [], []
+    async with HttpClient.opened() as http:
+        prometheus = PrometheusClient(http, settings.prometheus, SystemClock())
+        for place, promql in find_queries(policy_set):
+            try:
+                problem = await prometheus.find_fault(promql, ASK_SECONDS)
+            except BackendError as error:
+                url = remove_secrets(settings.prometheus.url)
+                warnings.append(f"PromQL is not checked: Prometheus at {url} (prometheus.url) gives no answer: {error}")
+                break
+            if problem:
+                faults.append(Fault(f"{settings.policies_file}: {place}", f"not PromQL: {problem}"))
+    if faults:
+        raise ConfigError(tuple(faults))
+    return warnings
 
 
 def role_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
@@ -111,11 +169,11 @@ def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault
 
 def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     """Prints what would be in force."""
-    policy_set = check_everything(settings, is_serving=False)
-    proofs = asyncio.run(prove_all(settings, policy_set))
+    policy_set = check_everything(settings, is_serving=False, is_checking=True)
+    proofs, unread = asyncio.run(ask_all(settings, policy_set))
     found = policy_status(policy_set, proofs)
     write_output(options, found, render_policy_status(found, proofs) + render_route_check(settings, policy_set))
-    for warning in find_warnings(policy_set):
+    for warning in (*find_warnings(policy_set), *unread):
         write_error(f"warning: {warning}")
     if not settings.token_files():
         write_error("warning: server.token_file is not set; serve will refuse to start")
@@ -167,6 +225,12 @@ async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict
         }
 
 
+async def ask_all(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[dict[str, Fact[bool]], list[str]]:
+    """What the API server proves, and the warnings about questions that nobody could read; raises ConfigError."""
+    unread = await find_unreadable(settings, policy_set)
+    return await prove_all(settings, policy_set), unread
+
+
 async def check_content(
     settings: RemediatorSettings, policies: str | None = None, *, is_serving: bool = False
 ) -> dict[str, Any]:
@@ -177,15 +241,15 @@ async def check_content(
     """
     try:
         if policies is None:
-            policy_set = await asyncio.to_thread(check_everything, settings, is_serving=is_serving)
-            proofs = await prove_all(settings, policy_set)
+            policy_set = await asyncio.to_thread(check_everything, settings, is_serving=is_serving, is_checking=True)
+            proofs, unread = await ask_all(settings, policy_set)
         else:
             policy_set = await asyncio.to_thread(parse_policies, policies, "policies")
-            proofs = {place: Fact(None, SOURCE, "not asked") for place in acting_targets(policy_set)}
+            proofs, unread = {place: Fact(None, SOURCE, "not asked") for place in acting_targets(policy_set)}, []
     except ConfigError as error:
         faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
         return {"is_valid": False, "faults": faults, "warnings": [], "policies": []}
-    warnings = find_warnings(policy_set)
+    warnings = find_warnings(policy_set) + unread
     found = policy_status(policy_set, proofs)
     return {"is_valid": True, "faults": [], "warnings": warnings, "policies": found}
 

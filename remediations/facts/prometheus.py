@@ -11,16 +11,18 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from chassis.clock import Clock
-from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http.call import Call
+from chassis.errors import BackendError, PermanentError, Reason, TransientError, quote_foreign
+from chassis.http.call import Call, Response
 from chassis.http.client import HttpClient
 from chassis.http.client_auth import authorization
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard
 from remediations.core.policies.policy import Query
+from remediations.core.redaction import remove_secrets
 from remediations.settings import PrometheusSettings
 
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
@@ -71,18 +73,36 @@ class PrometheusClient:
 
     async def instant(self, promql: str) -> tuple[QuerySample, ...]:
         """The vector (or scalar) that the query gives now; raises BackendError."""
+        seconds = self._settings.timeout_seconds
+        answer = await self._ask("query", {"query": promql, "timeout": f"{seconds:g}s"}, seconds)
+        return _samples(answer.require_ok().json())
+
+    async def find_fault(self, promql: str, timeout_seconds: float) -> str:
+        """Why Prometheus cannot read the query, empty when it can; nothing is evaluated. Raises BackendError.
+
+        https://prometheus.io/docs/prometheus/latest/querying/api/#formatting-query-expressions
+        """
+        answer = await self._ask("format_query", {"query": promql}, timeout_seconds)
+        if answer.status == HTTPStatus.BAD_REQUEST:
+            document = answer.json()
+            if isinstance(document, dict) and document.get("errorType") == "bad_data":
+                return quote_foreign(str(document.get("error")), remove_secrets, MAX_WARNING)
+        answer.require_ok()
+        return ""
+
+    async def _ask(self, endpoint: str, params: Mapping[str, str], timeout_seconds: float) -> Response:
+        """What an endpoint of the query API answers."""
         headers = await authorization(self._settings, "prometheus")
-        answer = await self._http.send(
+        return await self._http.send(
             Call(
-                f"{self._settings.url.rstrip('/')}/api/v1/query",
-                self._settings.timeout_seconds,
+                f"{self._settings.url.rstrip('/')}/api/v1/{endpoint}",
+                timeout_seconds,
                 headers=headers,
-                params={"query": promql, "timeout": f"{self._settings.timeout_seconds:g}s"},
+                params=params,
                 max_bytes=self._settings.max_answer_bytes,
                 limit_setting="prometheus.max_answer_bytes",
             )
         )
-        return _samples(answer.require_ok().json())
 
     async def query(self, query: Query) -> Fact[bool]:
         """The answer to a policy's question, unknown unless it is single, fresh and a number.

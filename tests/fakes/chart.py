@@ -49,6 +49,7 @@ def check_config(folder: Path, config: str, *arguments: str) -> subprocess.Compl
     file.write_text(config, encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTROLCORE_")}
     environment["PYTHONPATH"] = str(CHART.parents[1])
+    environment["CONTROLCORE_REMEDIATOR_JOURNAL__PATH"] = str(folder / "journal.db")
     command = [sys.executable, "-m", *arguments, "--config.file", str(file)]
     return subprocess.run(command, capture_output=True, text=True, timeout=scaled(30), check=False, env=environment)
 

@@ -6,16 +6,54 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from remediations.core import actions
-from remediations.core.action import Effect
+from remediations.core.action import Effect, ParameterKind
 from remediations.core.model.alert import Mode
+from remediations.core.model.undo import NEW, OLD
 from remediations.core.policies.matchers import Matcher, MatchType, matches_all
 from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, PolicySet
+from remediations.core.policies.sections import NAME
 
 PLACEHOLDER = ".invalid"
 """Names below this top-level domain exist nowhere (RFC 2606): an address that the policy's owner has yet to give."""
 
 Nonsense = tuple[int, str, str]
 """Index of the policy, key, and the sentence."""
+
+
+def place_of(path: str, name: str) -> str:
+    """The path of a policy, with its name where that is one."""
+    return f"{path} ({name})" if NAME.fullmatch(name) else path
+
+
+def find_queries(policy_set: PolicySet) -> Iterator[tuple[str, str]]:
+    """Every question to Prometheus: its place in the file and its PromQL."""
+    for section, queries in (("dependencies", policy_set.dependencies), ("locks", policy_set.locks)):
+        yield from ((f"{section}.{name}.promql", query.promql) for name, query in queries.items())
+    for index, policy in enumerate(policy_set.policies):
+        place = place_of(f"policies[{index}]", policy.name)
+        yield from ((f"{place}.{key}", promql) for key, promql in _queries_of(policy) if promql)
+
+
+def _queries_of(policy: Policy) -> Iterator[tuple[str, str]]:
+    """The questions of one policy; those that it leaves out are empty."""
+    yield "condition.promql", policy.condition.promql
+    yield "verify.promql", policy.verify.promql
+    for number, guard in enumerate(policy.guards):
+        yield f"guards[{number}].promql", guard.promql
+        yield f"guards[{number}].freshness", guard.freshness
+    if policy.connections is not None:
+        yield "connections.limit", policy.connections.limit
+    yield from _queries_among("parameters", policy.action, policy.parameters)
+    for number, rung in enumerate(policy.ladder):
+        yield from _queries_among(f"ladder[{number}].parameters", rung.action, rung.parameters)
+
+
+def _queries_among(key: str, action: str, parameters: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The questions among an action's parameters, with numbers where a scale-up puts its own."""
+    for item in actions.discover()[action].parameters:
+        if item.kind is ParameterKind.PROMQL:
+            promql = str(parameters.get(item.name) or "")
+            yield f"{key}.{item.name}", promql.replace(OLD, "1").replace(NEW, "2")
 
 
 def find_nonsense(policy_set: PolicySet) -> Iterator[Nonsense]:

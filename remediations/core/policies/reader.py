@@ -15,7 +15,7 @@ from chassis.errors import ConfigError, Fault
 from remediations.core import actions
 from remediations.core.action import ActionSpec, Effect
 from remediations.core.model.alert import Mode, Target
-from remediations.core.policies.lint import find_nonsense
+from remediations.core.policies.lint import find_nonsense, place_of
 from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, parse_matchers
 from remediations.core.policies.policy import Policy, PolicySet, Query, Rung, Witness, WitnessKind
 from remediations.core.policies.sections import (
@@ -104,11 +104,6 @@ def _named(node: Node) -> Node:
     """The entry of a policy, with its name in its path: nobody counts to the ninth."""
     name = node.value.get("name") if isinstance(node.value, Mapping) else None
     return node if not isinstance(name, str) else replace(node, path=place_of(node.path, name))
-
-
-def place_of(path: str, name: str) -> str:
-    """The path of a policy, with its name where that is one."""
-    return f"{path} ({name})" if NAME.fullmatch(name) else path
 
 
 def _version(node: Node) -> int:

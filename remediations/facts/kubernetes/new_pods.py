@@ -2,8 +2,8 @@
 
 It reads the objects that the template names (ServiceAccount, PriorityClass, RuntimeClass), the namespace's quotas and
 LimitRanges, and the Deployment's own condition ReplicaFailure. A dry run of the write itself tests Pod Security
-(`remediations.execution.pod_security`): only the API server can judge
-it. Other admission of pods is unknown beforehand.
+(`remediations.execution.pod_security`): only the API server can judge it.
+Other admission of pods is unknown beforehand.
 """
 
 from __future__ import annotations

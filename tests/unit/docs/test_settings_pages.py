@@ -92,6 +92,7 @@ def test_example_of_the_remediator_is_valid(tmp_path: Path, capsys: pytest.Captu
     assert text in (DOCS / "remediator.md").read_text(encoding="utf-8")
     for place, real in (("token", token), ("policies.yaml", policies)):
         text = text.replace(f"/etc/controlcore-remediator/{place}", str(real))
+    text = text.replace("/var/lib/controlcore-remediator", str(tmp_path))
     file = tmp_path / "remediator.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SystemExit) as ended:

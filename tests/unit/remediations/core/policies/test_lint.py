@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remediations.core.model.alert import Mode, Target
-from remediations.core.policies.lint import find_nonsense, find_placeholders
+from remediations.core.policies.lint import find_nonsense, find_placeholders, find_queries
 from remediations.core.policies.matchers import parse_matchers
 from remediations.core.policies.policy import Rung, Witness, WitnessKind
 from tests.fakes.decisions import API, a_policy_set, restart_policy, scale_policy
@@ -85,3 +85,16 @@ def test_placeholder_is_told_and_refused_where_something_acts():
         policy = restart_policy(mode=mode, witnesses=(witness,), ladder=(calls,))
         assert [key for _, key, _ in find_placeholders(a_policy_set(policy))] == places
         assert [key for _, key in told(policy)] == expected
+
+
+def test_every_question_has_its_place():
+    """A question that is left out would not be asked about."""
+    policy = scale_policy(parameters={"max_replicas_cap": 6, "revert_if": "load < $old / $new"}, ladder=RUNGS)
+    found = dict(find_queries(a_policy_set(restart_policy(), policy)))
+    assert found["policies[1] (scale-api).parameters.revert_if"] == "load < 1 / 2"
+    assert found["policies[1] (scale-api).ladder[0].parameters.canary"] == "ok"
+    assert "policies[0] (restart-api).condition.promql" in found
+    assert "policies[0] (restart-api).verify.promql" in found
+
+
+RUNGS = (Rung("clear_bouncer_cache", {"urls": ("http://b",), "canary": "ok", "canary_collectors": ("bouncers",)}),)
