@@ -1,7 +1,8 @@
 """Asks Alertmanager whether an alert is silenced, inhibited or muted at this moment.
 
 GET /api/v2/alerts says what it has done with the alert, GET /api/v2/silences what it will do with it: after a restart,
-or beside a second Alertmanager, the alert itself may not be there. Both documents are those of API v2.
+or beside a second Alertmanager, the alert itself may not be there. While a member of a cluster is still settling after
+its start it may not have been told of any silence, so GET /api/v2/status is asked first. All are documents of API v2.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 
-from chassis.errors import BackendError, PermanentError, Reason
-from chassis.http.call import Call
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.http.call import Call, Response
 from chassis.http.client_auth import authorization
 from remediations.core.model.alert import Alert
 from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, forget_expressions, quote
@@ -38,6 +40,10 @@ class Reader(Protocol):
 
     async def read_items(self, call: Call, take: Take) -> None:
         """Gives the items to `take` while they arrive; raises BackendError."""
+        ...
+
+    async def send(self, call: Call) -> Response:
+        """One request; raises BackendError."""
         ...
 
 
@@ -93,9 +99,11 @@ class Alertmanager:
     async def mutes(self, alert: Alert) -> tuple[str, ...]:
         """What keeps this alert from people, in words; empty when nothing does.
 
-        Raises BackendError, also when nothing is known to mute the alert but a silence that may do so cannot be read.
+        Raises BackendError, also when nothing is known to mute the alert but a silence that may do so cannot be read,
+        or has not reached this member of the cluster yet.
         """
         mutes = _Mutes(alert)
+        is_settling = await self._is_settling()
         failures: list[BackendError] = []
 
         async def read(what: str, params: Mapping[str, str], take: Take) -> None:
@@ -114,11 +122,26 @@ class Alertmanager:
             raise failures[0]
         if mutes.unreadable and not mutes.found:
             raise PermanentError(Reason.MALFORMED, "; ".join(mutes.unreadable[:MAX_UNREADABLE]))
+        if is_settling and not mutes.found:
+            raise TransientError(Reason.STARTING, "the cluster is settling: silences of other members may be missing")
         return tuple(dict.fromkeys(mutes.found))
+
+    async def _is_settling(self) -> bool:
+        """Whether this member has joined its cluster a moment ago; False where the API shows no cluster."""
+        answer = await self._http.send(await self._call("status", {}))
+        if answer.status == HTTPStatus.NOT_FOUND:  # a server of the same API that is no Alertmanager
+            return False
+        document = answer.require_ok().json()
+        cluster = document.get("cluster") if isinstance(document, dict) else None
+        return isinstance(cluster, dict) and cluster.get("status") == "settling"
 
     async def _request(self, what: str, params: Mapping[str, str], take: Take) -> None:
         """Reads a list of the API. It has no parameter for the state, so it may hold thousands of expired silences."""
-        call = Call(
+        await self._http.read_items(await self._call(what, params), take)
+
+    async def _call(self, what: str, params: Mapping[str, str]) -> Call:
+        """A question to the API."""
+        return Call(
             f"{self.url}/{what}",
             self._settings.timeout_seconds,
             headers=await authorization(self._settings, "alertmanager"),
@@ -126,7 +149,6 @@ class Alertmanager:
             max_bytes=self._settings.max_answer_bytes,
             limit_setting="alertmanager.max_answer_bytes",
         )
-        await self._http.read_items(call, take)
 
 
 def _fit(silence: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[bool, str]:

@@ -25,6 +25,7 @@ from tools.servers.http import HttpError, call
 from tools.servers.ports import free_port
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.versions import Generation
+from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(120)
 CONFIGURATION = "route: {receiver: nobody, group_wait: 1s}\nreceivers: [{name: nobody}]\n"
@@ -56,6 +57,12 @@ REFUSED = (r"(a)\1", "(?=a)", "(?<!a)b", r"a\Z", "a++", "a{1001}", r"\C", "(", "
 @pytest.fixture(params=[Generation.PINNED])
 def alertmanager(request: pytest.FixtureRequest) -> Iterator[AlertmanagerServer]:
     with AlertmanagerServer(CONFIGURATION, request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def clustered() -> Iterator[AlertmanagerServer]:
+    with AlertmanagerServer(CONFIGURATION, is_clustered=True) as server:
         yield server
 
 
@@ -135,6 +142,17 @@ async def test_thousands_of_expired_silences_cost_no_decision(alertmanager: Aler
         small = settings.model_copy(update={"max_answer_bytes": size})
         with pytest.raises(BackendError, match=r"alertmanager\.max_answer_bytes"):
             await Alertmanager(http, small).mutes(alert)
+
+
+async def test_member_of_a_cluster_is_believed_once_it_has_settled(clustered: AlertmanagerServer) -> None:
+    """R4: before, it answers with no silence, whatever the others hold."""
+    alert = Alert("f", "Down", True, {"alertname": "Down"}, {}, "")
+    settings = AlertmanagerSettings(url=clustered.url, timeout_seconds=20.0)
+    async with HttpClient.opened() as http, asyncio.timeout(scaled(60)):
+        with pytest.raises(BackendError, match="settling"):
+            await Alertmanager(http, settings).mutes(alert)
+        await asyncio.to_thread(wait_for, lambda: clustered.status()["cluster"]["status"] == "ready")
+        assert await Alertmanager(http, settings).mutes(alert) == ()
 
 
 PROMETHEUS = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.http.call import Call, status_error
+from chassis.http.call import Call, Response, status_error
 from remediations.facts.alertmanager import Alertmanager, Take
 from remediations.settings import AlertmanagerSettings
 from tests.fakes.decisions import LABELS, an_alert
@@ -18,16 +19,28 @@ from tools.slowness import scaled
 
 SETTINGS = AlertmanagerSettings(url="http://am:9093/", timeout_seconds=1.0)
 ALERT = an_alert()
+READY: Any = {"cluster": {"status": "ready", "peers": []}}
+SETTLING = {"cluster": {"status": "settling"}}
 QUIET = {"state": "active", "silencedBy": [], "inhibitedBy": []}
 
 
 class Web:
     """Answers by the end of the path."""
 
-    def __init__(self, silences=(), alerts=(), status: int = 200) -> None:
+    def __init__(self, silences=(), alerts=(), status: int = 200, cluster=READY) -> None:
         self.answers = {"silences": silences, "alerts": alerts}
         self.status = status
+        self.cluster = cluster
         self.calls: list[Call] = []
+
+    async def send(self, call: Call) -> Response:
+        assert call.url == "http://am:9093/api/v2/status"
+        assert not self.calls, "silences may have come between them and the status"
+        return (
+            self.cluster
+            if isinstance(self.cluster, Response)
+            else Response(200, json.dumps(self.cluster).encode(), 0.1)
+        )
 
     async def read_items(self, call: Call, take: Take) -> None:
         self.calls.append(call)
@@ -109,6 +122,33 @@ async def test_name_is_asked_for_as_a_quoted_matcher():
 async def test_answer_that_is_none_is_an_error(answers):
     with pytest.raises(BackendError):
         await mutes(**answers)
+
+
+async def test_no_silence_of_a_member_that_is_settling_is_unknown():
+    """R4: right after its start it has not been told of the silences of its cluster, and answers with none."""
+    with pytest.raises(TransientError, match="settling") as caught:
+        await mutes(cluster=SETTLING, alerts=[told()])
+    assert caught.value.reason is Reason.STARTING
+
+
+async def test_silence_that_a_settling_member_knows_counts():
+    assert await mutes(cluster=SETTLING, silences=[a_silence(("cluster", "demo", False, True))]) != ()
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [READY, {"cluster": {"status": "disabled"}}, {"config": {}}, {"cluster": None}, [1], Response(404, b"", 0.1)],
+    ids=["ready", "disabled", "no-cluster", "null", "list", "not-found"],
+)
+async def test_no_silence_of_a_member_that_is_not_settling_is_believed(cluster):
+    """Servers of the same API show no cluster."""
+    assert await mutes(cluster=cluster) == ()
+
+
+@pytest.mark.parametrize("cluster", [Response(503, b"", 0.1), Response(403, b"", 0.1), Response(200, b"<", 0.1)])
+async def test_status_that_cannot_be_read_is_an_error(cluster):
+    with pytest.raises(BackendError):
+        await mutes(cluster=cluster)
 
 
 BROKEN = ("cluster", r"(d)\1", True, True)
