@@ -103,6 +103,7 @@ class _JournalGauges(Collector):
     is_writable: bool | None = None
     is_paused: bool | None = None
     watchdog_at: float | None = None
+    sources: dict[str, bool] = field(default_factory=dict)
     downgraded: Mapping[str, bool | None] = field(default_factory=dict)
     is_web_config_successful: bool | None = None
     are_credentials_readable: bool | None = None
@@ -148,6 +149,14 @@ class _JournalGauges(Collector):
             "or none is (0).",
             self.are_credentials_readable,
         )
+        family = GaugeMetricFamily(
+            "controlcore_remediator_source_up",
+            "Whether what every decision asks answered its last probe (1) or not (0); absent before the first one.",
+            labels=("source",),
+        )
+        for source, is_up in self.sources.items():
+            family.add_metric((source,), float(is_up))
+        yield family
         family = GaugeMetricFamily(
             "controlcore_remediation_policy_downgraded",
             "1 for a policy in auto that asks for approval because the API server does not limit our rights, 0 for one "
@@ -318,6 +327,10 @@ class Telemetry:
     def see_downgrades(self, downgraded: Mapping[str, bool | None]) -> None:
         """Name of each policy in auto → whether it asks for approval instead; None while nobody knows."""
         self._standing.downgraded = downgraded
+
+    def see_source(self, source: str, *, is_up: bool) -> None:
+        """Prometheus or Alertmanager answered its last probe, or did not."""
+        self._standing.sources[source] = is_up
 
     def see_watchdog(self, at: float) -> None:
         """The alert that always fires was stored at this Unix time: the whole path works."""

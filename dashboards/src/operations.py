@@ -73,12 +73,23 @@ _EXPORTER = (
 )
 _REMEDIATOR = (
     Panel(
+        "Sources",
+        "Whether Prometheus and Alertmanager answer the remediator. While one does not, every action is held.",
+        "none",
+        (Query("min by (source) (controlcore_remediator_source_up)", "{{source}}"),),
+        Form.STATE,
+        4,
+        ("ControlCoreRemediatorSourceDown",),
+        state=State.UP,
+        no_value=REMEDIATOR_ABSENT,
+    ),
+    Panel(
         "Journal",
         "Whether the journal can be written. Without it the remediator does not act.",
         "none",
         (Query(f"min({ALIVE})", "journal"),),
         Form.STATE,
-        6,
+        4,
         ("ControlCoreJournalNotWritable", "ControlCoreJournalLogPinned"),
         state=State.WRITABLE,
         no_value=REMEDIATOR_ABSENT,
@@ -89,7 +100,7 @@ _REMEDIATOR = (
         "s",
         (Query(f"time() - max({REMEDIATION}_webhook_last_watchdog_timestamp_seconds)", "watchdog"),),
         Form.NUMBER,
-        6,
+        4,
         ("ControlCoreAlertPathBroken",),
         limits=(Limit(1200),),
         no_value="unknown: no watchdog alert has arrived; is the Alertmanager route set up?",

@@ -52,6 +52,7 @@ from remediations.execution.executor import Executor, Tools
 from remediations.execution.self_test import SelfTest
 from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.prometheus import PrometheusClient
+from remediations.facts.reachability import Reachability, probe_alertmanager, probe_prometheus
 from remediations.facts.sources import Session
 from remediations.http.roles import BY_DEFAULT, Roles
 from remediations.http.server import Server, ServerDependencies
@@ -103,6 +104,17 @@ def make_telemetry(policy_set: PolicySet) -> Telemetry:
     return telemetry
 
 
+def make_reachability(
+    settings: RemediatorSettings, http: HttpClient, telemetry: Telemetry, clock: Clock
+) -> Reachability:
+    """What asks Prometheus and, where one is configured, Alertmanager whether they answer."""
+    ask = PrometheusClient(http, settings.prometheus, clock).instant
+    probes = [probe_prometheus(settings.prometheus, ask)]
+    if settings.alertmanager is not None:
+        probes.append(probe_alertmanager(settings.alertmanager, http))
+    return Reachability(tuple(probes), clock, telemetry)
+
+
 async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet, telemetry: Telemetry) -> None:
     """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
     clock = SteadyClock(SystemClock())
@@ -129,13 +141,20 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, dispatcher.notify))
     guard = await _guard(settings, telemetry, clock)
     limits = _limits(settings, telemetry, clock)
-    listener = await _listen(stack, _server(settings, desk, engine, guard, cluster), settings, guard, limits)
+    reachability = make_reachability(settings, http, telemetry, clock)
+
+    def warnings() -> tuple[str, ...]:
+        refused = () if cluster is None or cluster.problem is None else (CREDENTIALS_WARNING,)
+        return (*refused, *reachability.warnings())
+
+    listener = await _listen(stack, _server(settings, desk, engine, guard, warnings), settings, guard, limits)
     life.serves()
     await _announce(*listener.bound, settings, journal)
     async with asyncio.TaskGroup() as group:
         works = {
             "policies": shelf.follow(),
             "self_test": proofs.run(telemetry),
+            "reachability": reachability.run(),
             "database": _keep_connections_open(settings, session, clock),
         }
         works |= {"web_config": _watch_web(guard, listener, telemetry)}
@@ -154,7 +173,7 @@ def _server(
     desk: EngineContext,
     engine: Engine,
     guard: WebGuard | None,
-    cluster: KubernetesClient | None,
+    warnings: Callable[[], tuple[str, ...]],
 ) -> Server:
     """The HTTP side, which wakes the engine."""
     credentials = TokenCredentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
@@ -164,9 +183,6 @@ def _server(
 
     async def check_policies(policies: str | None) -> dict[str, Any]:
         return await check_content(settings, policies, is_serving=True)
-
-    def warnings() -> tuple[str, ...]:
-        return () if cluster is None or cluster.problem is None else (CREDENTIALS_WARNING,)
 
     parts = ServerDependencies(
         desk.journal, desk.policies, credentials, desk.telemetry, desk.clock, engine.wake, planner, check_policies,

@@ -46,7 +46,9 @@ class Watch:
         self._server.server_close()
 
     def ask(self, promql: str) -> list[dict[str, Any]]:
-        """The samples of an instant query."""
+        """The samples of an instant query; whether it answers at all is asked beside the questions of decisions."""
+        if promql == "vector(1)":
+            return [{"metric": {}, "value": [time.time(), "1"]}]
         self.questions.append(promql)
         self.may_answer.wait()
         now = time.time()

@@ -37,6 +37,7 @@ OWN_ALERTS = frozenset(
         "ControlCoreAnnouncementsFailing",
         "ControlCoreJournalLogPinned",
         "ControlCoreJournalNotWritable",
+        "ControlCoreRemediatorSourceDown",
         "ControlCoreRemediationDowngraded",
         "ControlCoreRemediationFailing",
         "ControlCoreRemediationLooping",

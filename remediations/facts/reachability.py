@@ -1,0 +1,101 @@
+"""Whether Prometheus and Alertmanager answer, asked every half minute and not only when a decision needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.clock import Clock
+from chassis.errors import BackendError
+from chassis.http.call import Call
+from chassis.http.client import HttpClient
+from chassis.http.client_auth import authorization
+from chassis.log import get_logger
+from remediations.settings import AlertmanagerSettings, PrometheusSettings
+
+PERIOD_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceProbe:
+    """One question to a source that any decision needs."""
+
+    source: str
+    """Its name in metric and setting."""
+    url: str
+    consequence: str
+    ask: Callable[[], Awaitable[object]]
+    """Raises BackendError when there is no good answer."""
+
+
+class Sights(Protocol):
+    """What publishes the answers; remediations.metrics.Telemetry, or a fake."""
+
+    def see_source(self, source: str, *, is_up: bool) -> None:
+        """Whether this source answered just now."""
+        ...
+
+
+class Reachability:
+    """Asks each source again and again, and says what is wrong."""
+
+    def __init__(self, probes: tuple[SourceProbe, ...], clock: Clock, sights: Sights) -> None:
+        self._probes = probes
+        self._clock = clock
+        self._sights = sights
+        self._problems: dict[str, str] = {}
+
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each source that does not answer; it names no address, since anybody may read it."""
+        return tuple(
+            f"{probe.source}.url: no answer ({self._problems[probe.source]}); {probe.consequence}"
+            for probe in self._probes
+            if probe.source in self._problems
+        )
+
+    async def run(self) -> None:
+        """Asks until cancelled."""
+        while True:
+            await self.probe()
+            await self._clock.sleep(PERIOD_SECONDS)
+
+    async def probe(self) -> None:
+        """Asks every source once, all at the same time."""
+        async with asyncio.TaskGroup() as group:
+            for probe in self._probes:
+                group.create_task(self._probe(probe), name=f"reachability.{probe.source}")
+
+    async def _probe(self, probe: SourceProbe) -> None:
+        was_told = probe.source in self._problems
+        try:
+            await probe.ask()
+        except BackendError as error:
+            self._problems[probe.source] = error.reason.value
+            if not was_told:
+                get_logger().warning(
+                    "source.unreachable", source=probe.source, url=probe.url, reason=error.reason.value,
+                    problem=str(error), consequence=probe.consequence,
+                )  # fmt: skip
+        else:
+            self._problems.pop(probe.source, None)
+            if was_told:
+                get_logger().info("source.answered", source=probe.source, url=probe.url)
+        self._sights.see_source(probe.source, is_up=probe.source not in self._problems)
+
+
+def probe_prometheus(settings: PrometheusSettings, ask: Callable[[str], Awaitable[object]]) -> SourceProbe:
+    """A query that every Prometheus answers; `ask` is PrometheusClient.instant."""
+    return SourceProbe("prometheus", settings.url, "every decision is held as unknown", lambda: ask("vector(1)"))
+
+
+def probe_alertmanager(settings: AlertmanagerSettings, http: HttpClient) -> SourceProbe:
+    """GET /api/v2/status (Alertmanager's API v2)."""
+
+    async def ask() -> None:
+        headers = await authorization(settings, "alertmanager")
+        call = Call(f"{settings.url.rstrip('/')}/api/v2/status", settings.timeout_seconds, headers=headers)
+        (await http.send(call)).require_ok()
+
+    return SourceProbe("alertmanager", settings.url, "every action is held as silence_unknown", ask)
