@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sqlite3
@@ -119,8 +120,11 @@ def test_without_a_credential_the_program_ends_at_once(remediator):
     assert "server.token_file" in ended.stderr
 
 
-def test_port_that_is_taken_ends_the_program_with_a_sentence(remediator):
-    ended = subprocess.run(remediator.command("serve"), capture_output=True, text=True, timeout=scaled(60), check=False)
+def test_port_that_is_taken_ends_the_program_with_a_sentence(remediator, tmp_path):
+    another = os.environ | {"CONTROLCORE_REMEDIATOR_JOURNAL__PATH": str(tmp_path / "journal.db")}
+    ended = subprocess.run(
+        remediator.command("serve"), capture_output=True, text=True, timeout=scaled(60), check=False, env=another
+    )
 
     assert ended.returncode == 2
     assert "server.port: cannot listen on" in ended.stderr
