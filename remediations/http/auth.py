@@ -122,17 +122,17 @@ class AccessControl:
         if certified is not None:
             return certified
         if not self._credentials.are_configured and guard is not None:
-            return self._unknown()
-        return await self._bearing(token.strip() if scheme.lower() == "bearer" else "", address)
+            return self._unknown(header)
+        return await self._bearing(token.strip() if scheme.lower() == "bearer" else "", address, header)
 
-    async def _bearing(self, token: str, address: str) -> AuthenticatedCaller | web.Response:
+    async def _bearing(self, token: str, address: str, header: str) -> AuthenticatedCaller | web.Response:
         """Whose bearer token this is; 401 when it is none of ours, 503 when that cannot be told now."""
         try:
             files = await self._credentials.find(token)
         except NoCredentialError:
             return self._refuse(Notification.UNAVAILABLE, 503, "a token file could never be read")
         if not files:
-            return self._unknown()
+            return self._unknown(header)
         return AuthenticatedCaller(ActSource.TOKEN, str(files[0]), self._roles.of_tokens(files), address)
 
     def _certified(self, request: web.Request, address: str) -> AuthenticatedCaller | None:
@@ -152,9 +152,13 @@ class AccessControl:
         name = ", ".join(sorted(names)) or f"with the serial number {certificate.get('serialNumber')}"
         return AuthenticatedCaller(ActSource.CERTIFICATE, name, roles, address)
 
-    def _unknown(self) -> web.Response:
-        """The answer that asks for a credential."""
-        answer = self._refuse(Notification.UNAUTHORIZED, 401, "a bearer token is needed")
+    def _unknown(self, header: str) -> web.Response:
+        """The answer to a request whose Authorization header names nobody; why a credential is wrong is not told."""
+        scheme, _, credential = header.partition(" ")
+        words = "a bearer token is needed"
+        if credential.strip():
+            words = f"this {'token' if scheme.lower() == 'bearer' else 'credential'} is not accepted"
+        answer = self._refuse(Notification.UNAUTHORIZED, 401, words)
         answer.headers["WWW-Authenticate"] = 'Bearer realm="controlcore-remediator"'
         if self._guard is not None and self._guard.has_users:
             answer.headers["WWW-Authenticate"] = 'Basic realm="controlcore-remediator"'

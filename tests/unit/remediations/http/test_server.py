@@ -139,6 +139,15 @@ async def test_wrong_credential_is_401_and_stores_nothing(server: Running, heade
     assert server.count("webhook_notifications_total", status="unauthorized") == 1
 
 
+async def test_wrong_credential_is_told_from_none_and_nothing_else_is(server: Running):
+    """A mistyped token sends people to look for a missing header."""
+    headers = ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="})
+    told = [(await server.post(GOOD, headers=given))[1]["error"] for given in headers]
+
+    needed = "a bearer token is needed"
+    assert told == [needed, needed, "this token is not accepted", "this credential is not accepted"]
+
+
 @pytest.mark.parametrize("path", ["/api/v1/alerts", "/api/v1/nothing", "/-/reload", "/metrics/", "//metrics", "/api"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
 async def test_every_path_but_the_open_ones_needs_the_token(server: Running, path, method):
