@@ -23,7 +23,7 @@ from chassis.clock import Clock
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.objects import is_ending, is_over
 from remediations.core.model.errors import FenceLostError
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import NO_DATABASE, NO_ORCHESTRATOR, Fact
 from remediations.core.model.plan import (
     CreateStep,
     GateStep,
@@ -166,7 +166,7 @@ class Executor:
         if progress.begun_at(index) is not None:
             return SendOutcome(SendResult.ALREADY_DONE, "the step had begun; it is never sent twice")
         if not self._has_tool(step):
-            return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, _lack(step), was_sent=False)
         lease_until = await progress.begin(index)
         sent = await self._send(step, lease_until)
         if sent.result is SendResult.REFUSED:
@@ -242,7 +242,7 @@ class Executor:
     async def _dry_run(self, step: Step) -> SendOutcome:
         """What the server would say to one step."""
         if not isinstance(step, GateStep) and not self._has_tool(step):
-            return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, _lack(step), was_sent=False)
         if self._api is not None and isinstance(step, PatchStep):
             sent = await send_patch(self._api, step, self._timeout_seconds, is_dry_run=True)
             return await self._judge_pods(self._api, step, sent)
@@ -264,13 +264,13 @@ class Executor:
         if isinstance(step, SqlStep) and tools.sql is not None:
             return await send_statement(tools.sql, step, seconds)
         if self._api is None:
-            return SendOutcome(SendResult.REFUSED, "no orchestrator is configured", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, NO_ORCHESTRATOR, was_sent=False)
         if isinstance(step, PatchStep):
             sent = await send_patch(self._api, step, seconds, is_dry_run=False)
         elif isinstance(step, CreateStep):
             sent = await send_creation(self._api, step, seconds, is_dry_run=False)
         else:
-            return SendOutcome(SendResult.REFUSED, "nothing is configured to send this step with", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, _lack(step), was_sent=False)
         return await self._read_back(step, sent) if sent.result in {SendResult.CHANGED, SendResult.REFUSED} else sent
 
     def _require_lease(self, lease_until: float) -> None:
@@ -310,6 +310,13 @@ class Executor:
             return bool(wanted) and wanted.items() <= found.items()
         annotations = metadata.get("annotations") or {}
         return bool(step.done_if) and all(annotations.get(name) == value for name, value in step.done_if.items())
+
+
+def _lack(step: Step) -> str:
+    """What is not configured that this kind of step is sent with."""
+    if isinstance(step, HttpStep):
+        return "nothing is configured to send this step with"
+    return NO_DATABASE if isinstance(step, SqlStep) else NO_ORCHESTRATOR
 
 
 def _sum(results: Sequence[SendOutcome]) -> SendOutcome:

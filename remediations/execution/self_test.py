@@ -28,7 +28,7 @@ from chassis.kubernetes.paths import autoscaler_path, deployment_path, deploymen
 from chassis.log import get_logger
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Mode, Target
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import NO_ORCHESTRATOR, Fact
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.policies.policy import Policy, PolicySet, at_rung
 from remediations.execution.senders import Patcher
@@ -44,7 +44,7 @@ ONE_REPLICA: Mapping[str, Any] = {"spec": {"replicas": 1}}
 """The least that a scaling sets: a number that no cap forbids."""
 SOURCE = "dry runs of forbidden changes"
 NOT_NEEDED: Fact[bool] = Fact(None, SOURCE, "not needed")
-NO_ORCHESTRATOR: Fact[bool] = Fact(None, SOURCE, "no orchestrator is configured")
+UNTESTED: Fact[bool] = Fact(None, SOURCE, NO_ORCHESTRATOR)
 REPEAT_SECONDS = 3600.0
 RETRY_SECONDS = 15.0
 VALID_SECONDS = 2 * REPEAT_SECONDS
@@ -162,7 +162,7 @@ async def prove_once(
     if target not in _own_targets(policy):
         return NOT_NEEDED
     if api is None:
-        return NO_ORCHESTRATOR
+        return UNTESTED
     return await prove(api, changes_of(policy_set, target.namespace), timeout_seconds)
 
 
@@ -215,7 +215,7 @@ class SelfTest:
         if target not in _own_targets(policy):
             return NOT_NEEDED
         if self._api is None:
-            return NO_ORCHESTRATOR
+            return UNTESTED
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_seconds):
                 await self._wait_for(policy_set)

@@ -11,7 +11,7 @@ from typing import Any
 
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Alert, Mode, Target
-from remediations.core.model.facts import ActionFacts, Fact, Facts, Need
+from remediations.core.model.facts import NO_ORCHESTRATOR, ActionFacts, Fact, Facts, Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Remediation
 from remediations.core.policies.policy import KUBELET, Policy, PolicySet, WitnessKind, at_rung
@@ -42,7 +42,7 @@ async def gather_facts(
 async def _read_target(sources: FactSources, policy: Policy, target: Target) -> Seen:
     """What the cluster says about the target."""
     if sources.cluster is None:
-        return unseen("no orchestrator is configured")
+        return unseen(NO_ORCHESTRATOR)
     if not policy.lists(target):
         return unseen("not asked")
     return await survey(sources.cluster, sources.timeout_seconds, policy, target)

@@ -15,7 +15,7 @@ from chassis.errors import BackendError
 from chassis.kubernetes.paths import autoscalers_path
 from remediations.core.model.cluster import Autoscaler, Workload
 from remediations.core.model.errors import JournalError
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import NO_ORCHESTRATOR, Fact
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Record
 from remediations.core.policies.policy import Policy
@@ -74,7 +74,7 @@ async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswe
         answers.workload = Fact(None, target.key, str(error))
         return
     if cluster is None:
-        answers.workload = Fact(None, place, "no orchestrator is configured")
+        answers.workload = Fact(None, place, NO_ORCHESTRATOR)
     elif plan.expected.get("effect") == "autoscaler":
         answers.autoscalers = await bounded(scalers_place, sources.timeout_seconds, cluster.autoscalers(target))
     else:

@@ -8,7 +8,7 @@ from remediations.core.action import Effect
 from remediations.core.guard import PASSED, GuardInput, guard, holds
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.decision import GuardOutcome
-from remediations.core.model.facts import MISSING
+from remediations.core.model.facts import MISSING, NO_ORCHESTRATOR
 from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.matchers import MatcherError
 
@@ -119,7 +119,7 @@ def target(request: GuardInput) -> GuardOutcome:
     if not request.has(Effect.PATCHES_WORKLOAD):
         return PASSED
     if not request.facts.has_orchestrator:
-        return holds(HoldReason.NO_ORCHESTRATOR, "no Kubernetes is configured")
+        return holds(HoldReason.NO_ORCHESTRATOR, NO_ORCHESTRATOR)
     workload = request.facts.workload
     if workload.value is not None:
         return PASSED

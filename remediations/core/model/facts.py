@@ -123,6 +123,8 @@ class BreakerReset:
 
 T = TypeVar("T")
 
+NO_ORCHESTRATOR = "no orchestrator is configured: set `kubernetes` in the settings"
+NO_DATABASE = "no database is configured: set `database.url` in the settings"
 MISSING = "missing"
 """`Fact.problem` (or its first word) of an object that was asked for and does not exist; anything else is unknown."""
 

@@ -14,7 +14,7 @@ from chassis.kubernetes.objects import condition_of, is_ending, is_over, reading
 from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import KEDA, CronJob, Pod, ScaledObject
-from remediations.core.model.facts import ActionFacts, Fact, IdleSessions, Need
+from remediations.core.model.facts import NO_DATABASE, NO_ORCHESTRATOR, ActionFacts, Fact, IdleSessions, Need
 from remediations.facts.sources import Session
 
 Items = list[JsonObject]
@@ -118,7 +118,7 @@ class ActionFactReader:
     async def _idle(self, seconds: float) -> IdleSessions:
         """How many sessions the SECURITY DEFINER function finds idle for so long."""
         if self.database is None:
-            raise PermanentError(Reason.MISSING, "no database is configured")
+            raise PermanentError(Reason.MISSING, NO_DATABASE)
         rows = await self.database.fetch(IDLE_SQL, seconds, timeout_seconds=self.timeout_seconds)
         return IdleSessions(len(rows), max((float(row["idle_seconds"]) for row in rows), default=0.0))
 
@@ -126,7 +126,7 @@ class ActionFactReader:
 def _there(api: ClusterApi | None) -> ClusterApi:
     """The API; raises PermanentError where none is configured."""
     if api is None:
-        raise PermanentError(Reason.MISSING, "no orchestrator is configured")
+        raise PermanentError(Reason.MISSING, NO_ORCHESTRATOR)
     return api
 
 

@@ -8,7 +8,7 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes.objects import is_ending, is_over, reading
 from chassis.kubernetes.paths import pod_path, resource_path
 from remediations.core.model.cluster import KEDA, Workload
-from remediations.core.model.facts import Fact
+from remediations.core.model.facts import NO_ORCHESTRATOR, Fact
 from remediations.core.model.plan import Plan
 from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
@@ -80,5 +80,5 @@ async def _is_replaced(reader: ActionFactReader, plan: Plan) -> bool:
 async def _workload(reader: ActionFactReader, plan: Plan) -> Workload:
     """The Deployment as it stands."""
     if reader.api is None:
-        raise PermanentError(Reason.MISSING, "no orchestrator is configured")
+        raise PermanentError(Reason.MISSING, NO_ORCHESTRATOR)
     return await ClusterReader(reader.api, reader.timeout_seconds).rollout(plan.target)

@@ -14,6 +14,7 @@ import pytest
 from chassis import log
 from chassis.errors import BackendError, ConflictError, PermanentError, Reason, TransientError
 from remediations.core.model.alert import Mode, Target
+from remediations.core.model.facts import NO_ORCHESTRATOR
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.policies.policy import Policy, PolicySet, Query, Rung
 from remediations.execution.self_test import (
@@ -186,7 +187,7 @@ async def test_question_before_anything_is_known_is_unknown_in_time():
 async def test_question_that_needs_no_proof_does_not_wait():
     test = a_test(None)
     assert (await test.prove_limits(restart_policy(mode=Mode.DRY_RUN), a_policy_set(), API)).problem == "not needed"
-    assert (await test.prove_limits(restart_policy(), a_policy_set(), API)).problem == "no orchestrator is configured"
+    assert (await test.prove_limits(restart_policy(), a_policy_set(), API)).problem == NO_ORCHESTRATOR
     assert (await test.prove_limits(OPAL, a_policy_set(), OPAL.targets[0])).problem == "not needed"
 
 

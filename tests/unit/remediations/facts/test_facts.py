@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.kubernetes.objects import selects
 from remediations.core.model.alert import Mode, Target
-from remediations.core.model.facts import Facts, Pause
+from remediations.core.model.facts import NO_ORCHESTRATOR, Facts, Pause
 from remediations.core.policies.policy import Policy, Witness, WitnessKind
 from remediations.facts.gather import gather_facts
 from remediations.facts.kubernetes.reader import ClusterReader
@@ -80,7 +80,7 @@ async def test_without_kubernetes_the_workload_is_unknown_and_said_so():
     facts = await gather(None)
 
     assert not facts.has_orchestrator
-    assert facts.workload.problem == "no orchestrator is configured"
+    assert facts.workload.problem == NO_ORCHESTRATOR
     assert facts.witnesses["pods"].value is None
 
 
