@@ -20,7 +20,7 @@ from remediations.commands.output.terminal import printable, table, width
 from remediations.commands.output.text import render_banner, render_data
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload
-from remediations.core.model.alert import Alert, Target
+from remediations.core.model.alert import Alert, Mode, Target
 from remediations.core.model.decision import Act, NotNeeded
 from remediations.core.model.facts import Fact, Facts, ProcessStart
 from remediations.core.model.stored import describe_difference
@@ -33,6 +33,8 @@ from remediations.journal.sqlite.adapter import open_journal
 from remediations.settings import RemediatorSettings
 
 INDENT = "  "
+UNWRITTEN = {Mode.DRY_RUN: "dry run", Mode.OBSERVE: "observe"}
+"""The modes in which a decision to act writes nothing."""
 
 
 async def _nobody(_policy: Policy, _policy_set: PolicySet, _target: Target, _alert: Alert) -> Facts:
@@ -136,7 +138,9 @@ def render_simulation(rehearsed: tuple[SimulatedDecision, ...]) -> str:
         columns = width()
         room = None if columns is None else columns - len(INDENT)
         lines += [f"{INDENT}{line}" for line in table([("", "GUARD", "ANSWER", "DETAIL"), *rows], room).splitlines()]
-        lines.append(f"  {kind.upper()} {reason}: {printable(detail)}")
+        unwritten = UNWRITTEN.get(item.policy.mode) if isinstance(item.decision, Act) else None
+        word = f"{kind.upper()} {reason}" if unwritten is None else f"WOULD ACT ({unwritten}: nothing is written)"
+        lines.append(f"  {word}: {printable(detail)}")
         if isinstance(item.decision, Act):
             lines += [f"    {line}" for line in describe_difference(item.decision.plan).splitlines()]
         lines.append("")

@@ -233,7 +233,9 @@ class Decider:
         """One metric and one log line for each decision. The metric's name comes from the policy file only."""
         kind, reason, detail = describe(decision)
         self._desk.telemetry.count_decision(policy.name if policy is not None else "unknown", kind, reason)
-        event = {"act": "decision.acted", "hold": "decision.held", "not_needed": "decision.not_needed"}[kind]
+        is_acting = policy is not None and policy.mode in {Mode.APPROVE, Mode.AUTO}
+        acts = "decision.acted" if is_acting else "decision.would_have_acted"
+        event = {"act": acts, "hold": "decision.held", "not_needed": "decision.not_needed"}[kind]
         get_logger().info(
             event,
             remediation=remediation.policy,

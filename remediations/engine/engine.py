@@ -54,6 +54,7 @@ COMPLAINT_SECONDS = 10.0
 UNKNOWN_SECONDS = 600.0
 """A write that nobody could look up for this long closes as unverified."""
 
+DRY_RUNS = frozenset({ActionOutcome.DRY_RUN, ActionOutcome.DRY_RUN_REFUSED})
 _OUTCOMES = {
     SendResult.DONE: ActionOutcome.WRITTEN,
     SendResult.ALREADY_DONE: ActionOutcome.REPLAYED,
@@ -309,7 +310,7 @@ class Engine:
         remediation = lease.remediation
         self._parts.desk.telemetry.count_action(remediation.policy, plan.action, outcome)
         self._log.info(
-            "step.sent",
+            "step.dry_run_ended" if outcome in DRY_RUNS else "step.sent",
             remediation=remediation.policy,
             remediation_id=remediation.id,
             target=plan.target.key,

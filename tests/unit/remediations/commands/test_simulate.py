@@ -59,6 +59,17 @@ def test_plan_that_would_be_carried_out_is_shown_with_guards_and_difference(caps
     assert not (tmp_path / "journal.db").exists()
 
 
+@pytest.mark.parametrize(("mode", "words"), [("dry_run", "dry run"), ("observe", "observe")])
+def test_plan_that_would_not_be_written_says_so(capsys, config, tmp_path, mode, words):
+    """`ACT` reads as if it had been done."""
+    (tmp_path / "policies.yaml").write_text(POLICIES.replace("mode: auto", f"mode: {mode}"))
+    status, out, _ = run(capsys, config, *given(tmp_path))
+
+    assert status == 0
+    assert f"  WOULD ACT ({words}: nothing is written): restart" in out
+    assert " ACT guards_passed" not in out
+
+
 def test_plan_fits_the_terminal(capsys, config, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = run(capsys, config, *given(tmp_path, condition=Fact(None, "promql", "?" * 100)))[1]

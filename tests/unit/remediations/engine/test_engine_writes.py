@@ -6,6 +6,9 @@ import asyncio
 import copy
 from dataclasses import replace
 
+import pytest
+import structlog
+
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.core.model.alert import Delivery, Match, Mode, Target
 from remediations.core.model.remediation import State
@@ -54,6 +57,24 @@ async def test_dry_run_is_sent_to_the_server_and_changes_nothing(world: World):
     assert (len(world.cluster.dry_runs), world.cluster.stored, world.generation) == (1, [], 3)
     (record,) = await world.records("write")
     assert (record.data["dry_run"], record.data["result"]) == (True, "done")
+
+
+@pytest.mark.parametrize(
+    ("mode", "events"),
+    [
+        (Mode.DRY_RUN, ["decision.would_have_acted", "step.dry_run_ended"]),
+        (Mode.OBSERVE, ["decision.would_have_acted"]),
+        (Mode.AUTO, ["decision.acted", "step.sent"]),
+    ],
+)
+async def test_log_says_of_a_write_only_that_there_was_one(world: World, mode: Mode, events: list[str]):
+    world.set_policy(mode=mode)
+    await world.deliver()
+
+    with structlog.testing.capture_logs() as lines:
+        await world.engine().turn("worker")
+
+    assert [line["event"] for line in lines if line["event"].startswith(("decision.", "step."))] == events
 
 
 async def test_dry_run_without_the_right_says_so(world: World):
