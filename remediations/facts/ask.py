@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from chassis.errors import BackendError
+from chassis.errors import BackendError, Reason
 from remediations.core.model.facts import Fact
 from remediations.core.policies.policy import Query
 from remediations.facts.sources import FactSources
@@ -22,7 +22,12 @@ async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -
     except TimeoutError:
         return Fact(None, source, f"no answer within {timeout_seconds:g} s")
     except BackendError as error:
-        return Fact(None, source, f"{error.reason.value}: {error}")
+        return Fact(None, source, describe(error))
+
+
+def describe(error: BackendError) -> str:
+    """Why there is no answer, for people; a number of the operating system says less than these two words."""
+    return "connection refused" if error.reason is Reason.REFUSED else f"{error.reason.value}: {error}"
 
 
 async def asked(sources: FactSources, query: Query) -> Fact[bool]:

@@ -23,11 +23,12 @@ from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard
 from remediations.core.policies.policy import Query
 from remediations.core.redaction import remove_secrets
+from remediations.facts.ask import describe
 from remediations.settings import PrometheusSettings
 
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
-MAX_WARNING = 200
-"""Characters of a warning that are shown."""
+MAX_QUOTED = 300
+"""Characters of an error or a warning that are shown."""
 MAX_SKEW_SECONDS = 10.0
 """A collection may lie this far in our future (two hosts' clocks); more means that a clock is wrong: unknown."""
 
@@ -75,7 +76,7 @@ class PrometheusClient:
         """The vector (or scalar) that the query gives now; raises BackendError."""
         seconds = self._settings.timeout_seconds
         answer = await self._ask("query", {"query": promql, "timeout": f"{seconds:g}s"}, seconds)
-        return _samples(answer.require_ok().json())
+        return _samples(_require_ok(answer).json())
 
     async def find_fault(self, promql: str, timeout_seconds: float) -> str:
         """Why Prometheus cannot read the query, empty when it can; nothing is evaluated. Raises BackendError.
@@ -86,8 +87,8 @@ class PrometheusClient:
         if answer.status == HTTPStatus.BAD_REQUEST:
             document = answer.json()
             if isinstance(document, dict) and document.get("errorType") == "bad_data":
-                return quote_foreign(str(document.get("error")), remove_secrets, MAX_WARNING)
-        answer.require_ok()
+                return quote_foreign(str(document.get("error")), remove_secrets, MAX_QUOTED)
+        _require_ok(answer)
         return ""
 
     async def _ask(self, endpoint: str, params: Mapping[str, str], timeout_seconds: float) -> Response:
@@ -143,7 +144,8 @@ class PrometheusClient:
                 collected_at = self._require_young(await self._newest(freshness), query.max_age_seconds)
             return Fact(await self.instant(query.promql), query.promql, "", collected_at)
         except BackendError as error:
-            return Fact(None, query.promql, f"Prometheus: {error.reason.value}: {error}")
+            place = f"Prometheus at {self._settings.url} (prometheus.url)"
+            return Fact(None, query.promql, f"{place}: {describe(error)}")
         except _StaleError as error:
             return Fact(None, query.promql, str(error), error.collected_at)
 
@@ -201,6 +203,23 @@ class _StaleError(Exception):
         self.collected_at = collected_at
 
 
+def _require_ok(answer: Response) -> Response:
+    """The answer, unless it is an error: then Prometheus' own words, which name the place in a broken query."""
+    try:
+        return answer.require_ok()
+    except BackendError as error:
+        said = _read_error(answer)
+        raise type(error)(error.reason, f"{error}: {said}") if said else error from None
+
+
+def _read_error(answer: Response) -> str:
+    """What Prometheus says of an error; empty when it says nothing."""
+    try:
+        return quote_foreign(str(answer.json()["error"]), remove_secrets, MAX_QUOTED)
+    except (BackendError, KeyError, TypeError):
+        return ""
+
+
 def _samples(document: Any) -> tuple[QuerySample, ...]:
     """The samples of an API answer; raises PermanentError(malformed), and TransientError(partial) for a partial one."""
     try:
@@ -208,7 +227,9 @@ def _samples(document: Any) -> tuple[QuerySample, ...]:
         if document.get("isPartial"):  # VictoriaMetrics: a storage node did not answer
             missing.append("isPartial is true")
         if missing:
-            raise TransientError(Reason.PARTIAL, f"the answer is partial: {missing[0][:MAX_WARNING]}")
+            raise TransientError(
+                Reason.PARTIAL, f"the answer is partial: {quote_foreign(missing[0], remove_secrets, MAX_QUOTED)}"
+            )
         data = document["data"]
         if data["resultType"] == "scalar":
             return (QuerySample({}, float(data["result"][1])),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chassis.errors import BackendError, Reason
 from chassis.http.call import Call
@@ -88,7 +88,10 @@ async def ask_mutes(sources: FactSources, alert: Alert) -> Fact[tuple[str, ...]]
     """What silences, inhibits or mutes the alert at this moment."""
     if sources.alertmanager is None:
         return Fact((), "no Alertmanager is configured")
-    return await bounded(sources.alertmanager.url, sources.timeout_seconds, sources.alertmanager.mutes(alert))
+    place = sources.alertmanager.url
+    found = await bounded(place, sources.timeout_seconds, sources.alertmanager.mutes(alert))
+    problem = f"Alertmanager at {place} (alertmanager.url): {found.problem}" if found.value is None else ""
+    return replace(found, problem=problem)
 
 
 async def _ask_witness(sources: FactSources, witness: Witness, answers: Answers) -> None:

@@ -58,6 +58,12 @@ async def test_what_does_not_answer_is_unknown():
     unknown = (facts.mutes, facts.locks["backup"], facts.custom["room"], facts.connection_limit)
     assert [fact.value for fact in unknown] == [None] * 4
     assert all(fact.problem for fact in unknown)
+    assert facts.mutes.problem == "Alertmanager at http://am (alertmanager.url): timeout: slow"
+
+
+async def test_server_that_is_away_is_named_with_its_setting():
+    facts = await gather(Am(TransientError(Reason.REFUSED, "[Errno 111]")))
+    assert facts.mutes.problem == "Alertmanager at http://am (alertmanager.url): connection refused"
 
 
 async def test_without_an_alertmanager_nothing_mutes():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,6 +98,41 @@ async def test_answer_that_is_not_one_number_is_unknown(answer, problem):
 
     assert fact.value is None
     assert problem in fact.problem
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            {"status": "error", "errorType": "bad_data", "error": "1:5: parse error: unclosed left parenthesis"},
+            "http_4xx: HTTP status 400: 1:5: parse error: unclosed left parenthesis",
+        ),
+        (
+            {"error": 'x{password="hunter2hunter2"}: unknown'},
+            "http_4xx: HTTP status 400: x{password=[removed]}: unknown",
+        ),
+        ({"error": "word " * 200}, "http_4xx: HTTP status 400: " + "word " * 60),
+        ({"status": "error"}, "http_4xx: HTTP status 400"),
+        (["error"], "http_4xx: HTTP status 400"),
+    ],
+)
+async def test_error_of_prometheus_is_passed_on_with_its_address(answer: Any, told: str):
+    """R4, M7: which query is broken, and where; bounded and without secrets."""
+    clock = ManualClock()
+    upstream = Upstream({"up": answer}, status=400)
+    async with asking(upstream, clock) as client:
+        fact = await client.query(Query("up", (), 60.0))
+    assert (
+        re.sub(r"127\.0\.0\.1:\d+", "host", fact.problem)
+        == f"Prometheus at http://host/prefix/ (prometheus.url): {told}"
+    )
+
+
+async def test_prometheus_that_is_away_is_named_with_its_setting():
+    async with HttpClient.opened() as http:
+        client = PrometheusClient(http, PrometheusSettings(url="http://127.0.0.1:1"), ManualClock())
+        fact = await client.query(QUERY)
+    assert fact.problem == "Prometheus at http://127.0.0.1:1 (prometheus.url): connection refused"
 
 
 async def test_stale_data_is_unknown_whatever_the_sample_says():
