@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -71,14 +72,36 @@ def require_shallow(value: Any) -> None:
         raise DocumentError(f"the document is nested deeper than {MAX_DEPTH} levels")
 
 
+@dataclass(frozen=True, slots=True)
+class ItemForm:
+    """Where the items of an answer stand, and how large each may be."""
+
+    member: str = ""
+    """The only member of the object whose value is the list, as in `{"result": […]}`; empty for a list alone."""
+    max_characters: int = MAX_ITEM_CHARACTERS
+    limit_setting: str = ""
+    """The setting behind `max_characters`, which the error names; empty where there is none."""
+    is_any_depth: bool = False
+    """Whether items may be nested deeper than MAX_DEPTH; then code must not walk them."""
+
+
+PLAIN_LIST = ItemForm()
+
+
 class ItemReader:
     """Reads a JSON list of any length item by item; holds one item and one piece of the body in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: ItemForm = PLAIN_LIST) -> None:
+        self._form = form
         self._bytes = codecs.getincrementaldecoder("utf-8")()
         self._json = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
         self._text = ""
-        self._state = _ParseState.START
+        self._state = _ParseState.OBJECT if form.member else _ParseState.START
+
+    @property
+    def pending_characters(self) -> int:
+        """Length of the beginning of the next item, which is parsed anew with each piece."""
+        return len(self._text)
 
     def feed(self, piece: bytes, *, is_last: bool = False) -> list[Any]:
         """The items that end in this piece of the body; raises DocumentError."""
@@ -87,8 +110,9 @@ class ItemReader:
         except UnicodeDecodeError as error:
             raise DocumentError("not JSON") from error
         items = list(self._items(is_last=is_last))
-        if len(self._text) > MAX_ITEM_CHARACTERS:
-            raise DocumentError(f"an item is larger than {MAX_ITEM_CHARACTERS} characters")
+        if len(self._text) > self._form.max_characters:
+            named = f"; the limit is the setting {self._form.limit_setting}" if self._form.limit_setting else ""
+            raise DocumentError(f"an item is larger than {self._form.max_characters} characters{named}")
         if is_last and (self._state is not _ParseState.END or self._text):
             raise DocumentError("not a JSON list, or not all of it")
         return items
@@ -99,10 +123,11 @@ class ItemReader:
         while position < len(self._text):
             following = _FOLLOWING.get((self._state, self._text[position]))
             if following is not None:
-                self._state = following
+                is_all = following is _ParseState.LIST_END and not self._form.member
+                self._state = _ParseState.END if is_all else following
                 position = _after_space(self._text, position + 1)
                 continue
-            if self._state not in {_ParseState.FIRST, _ParseState.ITEM}:
+            if self._state not in {_ParseState.MEMBER, _ParseState.FIRST, _ParseState.ITEM}:
                 raise DocumentError("not a JSON list")
             try:
                 value, end = self._json.raw_decode(self._text, position)
@@ -110,9 +135,16 @@ class ItemReader:
                 raise
             except (ValueError, RecursionError):
                 break  # the rest of the item is still to come; one that is malformed ends in too many characters
+            if self._state is _ParseState.MEMBER:
+                if value != self._form.member:
+                    raise DocumentError(f"expected an object with the list {self._form.member} alone")
+                self._state = _ParseState.COLON
+                position = _after_space(self._text, end)
+                continue
             if not is_last and self._text[end : end + 1] not in _AFTER_ITEM:
                 break  # a number may go on
-            require_shallow(value)
+            if not self._form.is_any_depth:
+                require_shallow(value)
             yield value
             self._state = _ParseState.COMMA
             position = _after_space(self._text, end)
@@ -122,20 +154,30 @@ class ItemReader:
 class _ParseState(Enum):
     """What comes next in a JSON list."""
 
+    OBJECT = auto()
+    """The beginning of the object that holds the list."""
+    MEMBER = auto()
+    """The list's name, or the end of an object without it, which is an empty list."""
+    COLON = auto()
     START = auto()
     FIRST = auto()
     """An item, or the end of an empty list."""
     ITEM = auto()
     COMMA = auto()
     """A comma, or the end."""
+    LIST_END = auto()
     END = auto()
 
 
 _FOLLOWING = {
+    (_ParseState.OBJECT, "{"): _ParseState.MEMBER,
+    (_ParseState.MEMBER, "}"): _ParseState.END,
+    (_ParseState.COLON, ":"): _ParseState.START,
+    (_ParseState.LIST_END, "}"): _ParseState.END,
     (_ParseState.START, "["): _ParseState.FIRST,
-    (_ParseState.FIRST, "]"): _ParseState.END,
+    (_ParseState.FIRST, "]"): _ParseState.LIST_END,
     (_ParseState.COMMA, ","): _ParseState.ITEM,
-    (_ParseState.COMMA, "]"): _ParseState.END,
+    (_ParseState.COMMA, "]"): _ParseState.LIST_END,
 }
 
 

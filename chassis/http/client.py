@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from chassis.documents import DocumentError, ItemReader
+from chassis.documents import PLAIN_LIST, DocumentError, ItemForm, ItemReader
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.call import Call, Response, status_error
 from chassis.http.client_sessions import MAX_AGE_SECONDS, Connections
@@ -22,6 +22,8 @@ from chassis.net.sockets import socket_error
 from chassis.net.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
+THREAD_FROM_CHARACTERS = 256 * 1024
+"""An item that is longer than this is parsed in a thread: it takes milliseconds, once for each piece of it."""
 MAX_HEADERS = 64
 """Header fields of one request to us."""
 
@@ -58,18 +60,21 @@ class HttpClient:
                 body += piece
             return Response(answer.status, bytes(body), loop.time() - started)
 
-    async def read_items(self, call: Call, take: Callable[[list[Any]], Awaitable[None]]) -> None:
-        """Sends one request whose answer is a JSON list, and gives its items to `take` while they arrive.
+    async def read_items(
+        self, call: Call, take: Callable[[list[Any]], Awaitable[None]], form: ItemForm = PLAIN_LIST
+    ) -> None:
+        """Sends one request whose answer is a JSON list, or holds one, and gives its items to `take` as they arrive.
 
         The list is never in memory as a whole. Raises what `send` raises, and for a status other than 2xx its reason.
         """
-        reader = ItemReader()
+        reader = ItemReader(form)
         async with self._asked(call) as answer:
             if not 200 <= answer.status < 300:  # noqa: PLR2004 - the 2xx class
                 raise status_error(answer.status)
             try:
                 async for piece in _pieces(answer, call):
-                    await take(reader.feed(piece))
+                    is_long = reader.pending_characters > THREAD_FROM_CHARACTERS
+                    await take(await asyncio.to_thread(reader.feed, piece) if is_long else reader.feed(piece))
                     await asyncio.sleep(0)
                 await take(reader.feed(b"", is_last=True))
             except DocumentError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from chassis.documents import DocumentError, ItemForm, ItemReader
 from chassis.errors import PermanentError, Reason
 from chassis.http.call import Call, Response
 from exporter.exposition.text_format import Renderer
@@ -49,6 +50,9 @@ def make_sources(settings: ExporterSettings | None = None, **parts: Any) -> Sour
     return Sources(settings=settings or ExporterSettings(), **given)
 
 
+PIECE_BYTES = 64 * 1024
+
+
 class FakeSql:
     """A PostgresSession whose answer to a statement is found by a part of its text."""
 
@@ -67,7 +71,27 @@ class FakeSql:
         raise AssertionError(f"no answer is laid down for {sql}")
 
 
-class FakeHttp:
+class ItemSource:
+    """Reads items as an HttpClient does, from what `send` answers."""
+
+    async def send(self, call: Call) -> Response:
+        raise NotImplementedError
+
+    async def read_items(self, call: Call, take: Callable[[list[Any]], Awaitable[None]], form: ItemForm) -> None:
+        """The items of the answer's body, read in pieces like those of a socket."""
+        body = (await self.send(call)).require_ok().body
+        if len(body) > call.max_bytes:
+            raise PermanentError(Reason.MALFORMED, f"larger than {call.limit_setting}")
+        try:
+            reader = ItemReader(form)
+            for start in range(0, len(body), PIECE_BYTES):
+                await take(reader.feed(body[start : start + PIECE_BYTES]))
+            await take(reader.feed(b"", is_last=True))
+        except DocumentError as error:
+            raise PermanentError(Reason.MALFORMED, str(error)) from error
+
+
+class FakeHttp(ItemSource):
     """An HttpClient whose answer to a URL is a Response, an error to raise, or what a function makes of the call."""
 
     def __init__(self, answers: Mapping[str, Response | Exception | Callable[[Call], Response]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from chassis.documents import MAX_ITEM_CHARACTERS, ItemForm
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.call import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
@@ -22,7 +23,6 @@ from exporter.settings import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from chassis.http.call import Response
     from chassis.postgres.session import PostgresSession
     from exporter.settings import BouncerTarget
     from exporter.sources.sources import Sources
@@ -87,6 +87,7 @@ SELECT count(*) AS columns
          (to_regclass('peps')::oid, 'id'), (to_regclass('peps')::oid, 'bouncer_id'))
 """
 READABLE_COLUMNS = 6
+SECTION = "collectors.policy_parity"
 
 
 def _compile(text: str) -> re.Pattern[str]:
@@ -125,6 +126,12 @@ class PolicyParitySettings(CollectorSettings):
     """Requests in flight. Each answer can be megabytes."""
     max_policies: int = Field(default=10_000, ge=1)
     """Policies read from the database; more than these is a failure, since a part compared would look like drift."""
+    max_answer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    """Longest answer of an OPA that is read, policy by policy. It holds each policy's text and syntax tree, together
+    about 30 times the text. A longer answer fails the comparison of that bouncer."""
+    max_policy_characters: int = Field(default=MAX_ITEM_CHARACTERS, ge=1024, le=16 * 1024 * 1024)
+    """Longest single policy in that answer, syntax tree included; it is in memory as a whole, at about 20 times its
+    length. One that is longer fails the comparison of that bouncer."""
     module_pattern: Annotated[str, AfterValidator(_check_pattern)] = ""
     """Where a module's id holds the policy's name or id: a regular expression with one group. Empty is the product's
     own `policy_ID.rego` and, for files that people name, the file name without `.rego`, whichever explains more
@@ -254,13 +261,30 @@ class PolicyParityCollector:
 
     async def _read_modules(self, bouncer: BouncerTarget) -> tuple[str, ...] | BackendError:
         """The ids of the modules of one bouncer's OPA, or why they are unknown."""
+        settings, listed = self._settings, 0
+        found: list[tuple[str, bool]] = []
+
+        async def take(items: list[Any]) -> None:
+            nonlocal listed
+            listed += len(items)
+            found.extend(read_each(items, read_module))
+
+        call = Call(
+            f"{bouncer.opa_url}/v1/policies",
+            settings.request_timeout_seconds,
+            max_bytes=settings.max_answer_bytes,
+            limit_setting=f"{SECTION}.max_answer_bytes",
+        )
+        limit_setting = f"{SECTION}.max_policy_characters"
+        form = ItemForm("result", settings.max_policy_characters, limit_setting, is_any_depth=True)
         try:
             async with self._places:
-                call = Call(f"{bouncer.opa_url}/v1/policies", self._settings.request_timeout_seconds)
-                response = await self._http.send(call)
-                return await asyncio.to_thread(read_module_ids, response)
+                await self._http.read_items(call, take, form)
         except BackendError as error:
             return error
+        if listed and not found:
+            return PermanentError(Reason.MALFORMED, "no policy in the answer of /v1/policies has an id")
+        return tuple(name for name, is_of_system in found if not is_of_system)
 
     def _compare(
         self,
@@ -319,21 +343,13 @@ def read_policy(row: Mapping[str, Any], resource_names: Mapping[str, str]) -> En
     )
 
 
-def read_module_ids(response: Response) -> tuple[str, ...]:
-    """The ids of the policies in OPA's answer to GET /v1/policies (REST API, "List Policies").
+def read_module(policy: Mapping[str, Any]) -> tuple[str, bool]:
+    """The id of a policy in OPA's answer to GET /v1/policies (REST API, "List Policies"), and whether it is OPA's own.
 
-    Modules of package `system` are left out: they configure OPA and decide nothing. OPAL's health check is one of them
-    (`data.system.opal`), and it is there when no policy is. A policy without an id is dropped.
-    Takes tens of milliseconds for megabytes of syntax trees. Raises BackendError for an answer that is no list.
+    Modules of package `system` configure OPA and decide nothing. OPAL's health check is one of them
+    (`data.system.opal`), and it is there when no policy is.
     """
-    body = response.require_ok().json()
-    listed = body.get("result", []) if isinstance(body, dict) else None
-    if not isinstance(listed, list):
-        raise PermanentError(Reason.MALFORMED, "the answer of /v1/policies is no list of policies")
-    modules = read_each(listed, lambda each: (text_of(each, "id"), _is_of_system(each)))
-    if listed and not modules:
-        raise PermanentError(Reason.MALFORMED, "no policy in the answer of /v1/policies has an id")
-    return tuple(name for name, is_of_system in modules if not is_of_system)
+    return text_of(policy, "id"), _is_of_system(policy)
 
 
 def _is_of_system(module: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yaml.constructor import ConstructorError
 
-from chassis.documents import MAX_DEPTH, MAX_ITEM_CHARACTERS, DocumentError, ItemReader, load_yaml, parse_json
+from chassis.documents import MAX_DEPTH, MAX_ITEM_CHARACTERS, DocumentError, ItemForm, ItemReader, load_yaml, parse_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
@@ -155,6 +155,49 @@ def test_list_is_read_item_by_item_however_it_is_cut(value, step, indent):
         found += reader.feed(body[start : start + step])
     found += reader.feed(b"", is_last=True)
     assert found == value
+
+
+RESULT = ItemForm("result")
+
+
+@given(st.lists(JSON, max_size=5), st.integers(1, 9), st.sampled_from([None, 1]))
+def test_list_in_an_object_is_read_item_by_item_however_it_is_cut(value, step, indent):
+    """R10."""
+    body = json.dumps({"result": value}, indent=indent).encode()
+    reader, found = ItemReader(RESULT), []
+    for start in range(0, len(body), step):
+        found += reader.feed(body[start : start + step])
+    assert found + reader.feed(b"", is_last=True) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[]", "not a JSON list"),
+        (b'{"other": []}', "the list result alone"),
+        (b'{"result": null}', "not a JSON list"),
+        (b'{"result": []', "not all of it"),
+        (b'{"result": [] , "more": 1}', "not a JSON list"),
+        (b'{"result": []}}', "not a JSON list|not all"),
+        (b'{"resu', "not all of it"),
+        (b"", "not all of it"),
+    ],
+)
+def test_object_without_the_list_is_refused(body, words):
+    with pytest.raises(DocumentError, match=words):
+        ItemReader(RESULT).feed(body, is_last=True)
+
+
+def test_object_without_a_member_is_an_empty_list():
+    assert ItemReader(RESULT).feed(b"{}", is_last=True) == []
+
+
+def test_item_may_be_as_deep_and_long_as_its_form_says():
+    """R10: and the error names the setting."""
+    form = ItemForm(max_characters=1000, limit_setting="its_setting", is_any_depth=True)
+    assert len(ItemReader(form).feed(b"[" * 101 + b"]" * 101, is_last=True)) == 1
+    with pytest.raises(DocumentError, match="1000 characters; the limit is the setting its_setting"):
+        ItemReader(form).feed(b'["' + b"a" * 1000)
 
 
 @pytest.mark.parametrize(

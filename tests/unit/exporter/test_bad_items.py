@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from chassis.http.call import Response
 from exporter.collectors import discover
 from exporter.collectors.policy_engine.bouncer_caches import is_running
-from exporter.collectors.policy_engine.policy_parity import read_module_ids
+from exporter.collectors.policy_engine.policy_parity import read_module
 from exporter.items import Loss, counting, read_each
 from exporter.results.limits import Budget, admit
 from exporter.settings import ExporterSettings, KubernetesSettings
@@ -208,8 +206,8 @@ def test_spoiled_module_of_an_engine_costs_itself(bad: str) -> None:
     """P1: OPA's list of policies."""
     value = BAD[bad] if isinstance(BAD[bad], str | bool | list | dict) else -7  # no JSON has the others
     listed = [{"id": "policy_1.rego"}, {"id": value}, value, {}, {"id": "policy_2.rego"}]
-    found = read_module_ids(Response(200, json.dumps({"result": listed}).encode(), 0.01))
-    assert {"policy_1.rego", "policy_2.rego"} <= set(found)
+    found = read_each(listed, read_module)
+    assert {("policy_1.rego", False), ("policy_2.rego", False)} <= set(found)
 
 
 OWNED = {"kind": "Deployment"}

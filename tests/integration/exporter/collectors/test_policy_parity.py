@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from chassis.errors import PermanentError
+from chassis.http.call import Call
 from chassis.http.client import HttpClient
 from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings
 from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.sources import make_sources, value
 from tools.servers.opa import OpaServer
+from tools.slowness import scaled
 
 REGO = "package enabled.{name}\n\nallow := true\n"
 
@@ -79,3 +82,17 @@ async def test_policy_for_the_resource_of_another_bouncer_is_not_expected(produc
 
 def enabled_ids(product):
     return [row[0] for row in product.run("SELECT id FROM policies WHERE production_status = 'enabled'")]
+
+
+async def test_large_and_deep_policies_of_an_engine_are_read(product, opa):
+    """R10: more than 4 MiB of syntax trees, one of them nested deeper than 64 levels."""
+    rules = "".join(f'r{number} := "x"\n' for number in range(1_500))
+    for number in range(16):
+        opa.put_policy(f"lib/large{number}.rego", f"package lib.large{number}\n\n{rules}")
+    opa.put_policy("lib/deep.rego", f"package lib.deep\n\nx := {'[' * 60}{']' * 60}\n")
+    for name in ("canary", "orders-write"):
+        opa.put_policy(f"enabled/{name}.rego", REGO.format(name=name.replace("-", "_")))
+    async with HttpClient.opened() as http:
+        with pytest.raises(PermanentError, match="larger than 4194304 bytes"):
+            await http.send(Call(f"{opa.url}/v1/policies", scaled(5.0)))
+    assert list((await collect(product, opa)).values()) == [1, 2, 19, 0, 0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
+from chassis.documents import ItemForm
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.call import MAX_BODY_BYTES, Call, Response, status_error
 from chassis.http.client import USER_AGENT, HttpClient
@@ -164,6 +165,23 @@ async def test_list_is_given_item_by_item_and_never_held() -> None:
         assert [item["id"] for item in await items_of(url, max_bytes=len(body))] == list(range(20_000))
         with pytest.raises(PermanentError, match=r"the limit is the setting alertmanager\.max_answer_bytes"):
             await items_of(url, max_bytes=len(body) - 1, limit_setting="alertmanager.max_answer_bytes")
+
+
+async def test_long_item_of_a_list_in_an_object_is_read_off_the_loop() -> None:
+    """R10: blockbuster and the 16 pieces of the item see to it."""
+    text = "x" * 1_000_000
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"result": [{"id": 1, "text": text}, {"id": 2}]})
+
+    found: list[Any] = []
+
+    async def take(items: list[Any]) -> None:
+        found.extend(items)
+
+    async with served(answer) as url, HttpClient.opened() as client:
+        await client.read_items(Call(url, timeout_seconds=5.0), take, ItemForm("result", 1_100_000))
+    assert [item["id"] for item in found] == [1, 2]
 
 
 @pytest.mark.parametrize(("status", "text"), [(503, "[]"), (200, "{}"), (200, "[1, 2")])

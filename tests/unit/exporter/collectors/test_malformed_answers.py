@@ -18,7 +18,7 @@ from exporter.results.limits import Budget, admit
 from exporter.settings import ApiSettings, BouncerTarget, ExporterSettings
 from exporter.sources.sources import DatabaseHealth
 from tests.fakes.clock import ManualClock
-from tests.fakes.sources import FakeSql, expose, make_sources
+from tests.fakes.sources import FakeSql, ItemSource, expose, make_sources
 
 URL = "http://127.0.0.1:9"
 ASKING = ("api", "bouncer_caches", "opa", "opal", "pip", "policy", "policy_parity", "telemetry")
@@ -79,7 +79,7 @@ BODIES = {
 }
 
 
-class Rubbish:
+class Rubbish(ItemSource):
     """Answers the same to whoever asks."""
 
     def __init__(self, body, status=200) -> None:
@@ -137,7 +137,7 @@ def test_every_collector_that_asks_over_http_is_asked_about():
 
 
 async def test_silence_is_a_reason_too(tmp_path):
-    class Silent:
+    class Silent(ItemSource):
         async def send(self, _call):
             raise TransientError(Reason.TIMEOUT, "no answer")
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http.call import Response
 from exporter.collector import NotConfiguredError
-from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module_ids
+from exporter.collectors.policy_engine.policy_parity import PolicyParityCollector, PolicyParitySettings, read_module
 from exporter.settings import BouncerTarget, ExporterSettings
 from exporter.sources.kept_state import KeptState
 from tests.fakes.sources import FakeHttp, FakeSql, expose, golden, make_sources, samples, value
@@ -134,8 +134,7 @@ def test_module_of_the_engines_own_package_is_no_policy():
         return {"id": name, "ast": {"package": {"path": [{"type": "var", "value": each} for each in ("data", *path)]}}}
 
     listed = [module("opal.rego", "system", "opal"), module("a", "enabled", "system"), {"id": "b", "ast": None}]
-    assert read_module_ids(Response(200, json.dumps({"result": listed}).encode(), 0.01)) == ("a", "b")
-    assert read_module_ids(Response(200, json.dumps({"result": listed[:1]}).encode(), 0.01)) == ()
+    assert [read_module(each) for each in listed] == [("opal.rego", True), ("a", False), ("b", False)]
 
 
 async def test_modules_may_carry_ids_instead_of_names():
@@ -157,8 +156,29 @@ def test_pattern_without_exactly_one_group_is_refused(pattern):
         PolicyParitySettings(module_pattern=pattern)
 
 
-def test_engine_without_policies_holds_none():
-    assert read_module_ids(Response(200, b"{}", 0.01)) == ()
+async def test_engine_without_policies_holds_none():
+    for body in (b"{}", b'{"result": []}'):
+        result = await collect(production=Response(200, body, 0.01))
+        assert value(result.families, "controlcore_policies_present", "b-production") == 0
+
+
+async def test_answer_of_many_and_deep_policies_is_read():
+    """R10: with 4 MiB, 400,000 values and 64 levels for the whole answer, max_policies was never reached."""
+    tree = json.loads("[" * 200 + "]" * 200)
+    listed = [{"id": "canary", "ast": {"rules": tree}}]
+    listed += [{"id": f"lib/{number}", "ast": {"rules": [[]] * 500}} for number in range(4_000)]
+    result = await collect(production=Response(200, json.dumps({"result": listed}).encode(), 0.01))
+    assert result.failure is None
+    assert value(result.families, "controlcore_policies_present", "b-production") == 4_001
+
+
+@pytest.mark.parametrize("setting", ["max_answer_bytes", "max_policy_characters"])
+async def test_answer_over_a_limit_names_the_setting(setting):
+    """R10."""
+    body = json.dumps({"result": [{"id": "canary", "raw": "x" * 2_000_000}]}).encode()
+    result = await collect(production=Response(200, body, 0.01), **{setting: 1024 * 1024})
+    assert f"collectors.policy_parity.{setting}" in str(result.failure)
+    assert value(result.families, PARITY, "b-sandbox") is not None
 
 
 async def test_no_engine_or_no_database_is_not_configured():
