@@ -131,11 +131,11 @@ class JournalSettings(Section):
 def _checked(example: str) -> AfterValidator:
     """Refuses anything but an http or https URL with a host."""
 
-    def check(url: str) -> str:
+    def require_url(url: str) -> str:
         require_http(url, example)
         return url
 
-    return AfterValidator(check)
+    return AfterValidator(require_url)
 
 
 PrometheusUrl = Annotated[str, _checked("http://prometheus:9090")]

@@ -75,7 +75,7 @@ class PrometheusClient:
     async def instant(self, promql: str) -> tuple[QuerySample, ...]:
         """The vector (or scalar) that the query gives now; raises BackendError."""
         seconds = self._settings.timeout_seconds
-        answer = await self._ask("query", {"query": promql, "timeout": f"{seconds:g}s"}, seconds)
+        answer = await self._call("query", {"query": promql, "timeout": f"{seconds:g}s"}, seconds)
         return _samples(_require_ok(answer).json())
 
     async def find_fault(self, promql: str, timeout_seconds: float) -> str:
@@ -83,7 +83,7 @@ class PrometheusClient:
 
         https://prometheus.io/docs/prometheus/latest/querying/api/#formatting-query-expressions
         """
-        answer = await self._ask("format_query", {"query": promql}, timeout_seconds)
+        answer = await self._call("format_query", {"query": promql}, timeout_seconds)
         if answer.status == HTTPStatus.BAD_REQUEST:
             document = answer.json()
             if isinstance(document, dict) and document.get("errorType") == "bad_data":
@@ -91,7 +91,7 @@ class PrometheusClient:
         _require_ok(answer)
         return ""
 
-    async def _ask(self, endpoint: str, params: Mapping[str, str], timeout_seconds: float) -> Response:
+    async def _call(self, endpoint: str, params: Mapping[str, str], timeout_seconds: float) -> Response:
         """What an endpoint of the query API answers."""
         headers = await authorization(self._settings, "prometheus")
         return await self._http.send(
