@@ -51,6 +51,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
 	@$(RUN) -m tools.generate.collectors
 	@$(RUN) -m tools.generate.policies
+	@$(RUN) -m tools.generate.reasons
 	@$(RUN) -m tools.generate.house --write
 	@$(RUN) -m tools.generate.settings_pages
 

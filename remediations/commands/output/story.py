@@ -12,13 +12,15 @@ from chassis.errors import ControlCoreError
 from remediations.commands.output.terminal import Colour, paint, printable, width
 from remediations.commands.output.text import MAX_LINE, age_words, people_time
 from remediations.core.model.facts import Pause
-from remediations.core.model.reasons import describe_reason
+from remediations.core.model.reasons import EXPLANATIONS, PAGE, describe_reason
 from remediations.core.model.remediation import CLOSED, REJECTED, Record, Remediation, State
 from remediations.core.model.stored import describe_difference, plan_from_data
 from remediations.journal.standing import UNACTED, Standing
 
 QUIET = frozenset({"claimed"})
 """Records that say nothing to people; they are in the JSON output."""
+HELPED = frozenset({State.HELD, State.EXPIRED})
+"""States whose reason a person may be able to remove."""
 MAX_LABEL = 60
 LEAST_WIDTH = 24
 INDENT = 4
@@ -74,6 +76,8 @@ def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> 
     yield "mode", MODES.get(standing.mode, standing.mode or unknown)
     yield "received", _ago(remediation.created_at, view.now)
     yield "state", _state(standing, records)
+    if remediation.state in HELPED and remediation.reason in EXPLANATIONS:
+        yield "help", f"{EXPLANATIONS[remediation.reason][1]} ({PAGE}#{remediation.reason})"
     yield "next", _next(standing, view.now)
 
 

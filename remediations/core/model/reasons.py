@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -82,6 +83,254 @@ class Settled(StrEnum):
     """Somebody else has set what was to be taken back."""
 
 
+EXPLANATIONS: Mapping[str, tuple[str, str]] = {
+    HoldReason.KILL_SWITCH: (
+        "A pause of everything, of the policy or of the target is in force.",
+        "`pauses` lists it; end it with `resume NAME`, or delete the file that `pause_file` names.",
+    ),
+    HoldReason.FOREIGN_TARGET: (
+        "The alert's labels do not satisfy the `identity` of the policy file: it is about another installation.",
+        "If it is about this one, correct `identity` or the external labels of Prometheus.",
+    ),
+    HoldReason.EXPIRED: (
+        "The remediation could not act within the policy's `expires_seconds` and is closed.",
+        "See with `show` what held it; a fault that stays sends its alert again and begins a new remediation.",
+    ),
+    HoldReason.COLD_START: (
+        "The program started after more than ten minutes of silence and waits five minutes for fresh news.",
+        "Wait; it ends by itself.",
+    ),
+    HoldReason.FREEZE_WINDOW: (
+        "A `freeze` window of the policy file or of the policy is open.",
+        "Wait for its end, or repair by hand.",
+    ),
+    HoldReason.OUTSIDE_SCHEDULE: (
+        "The policy acts only within its `schedule`, and no window of it is open.",
+        "Wait for the next window, or repair by hand.",
+    ),
+    HoldReason.SILENCED: (
+        "Alertmanager silences, inhibits or mutes the alert.",
+        "End the silence there if the repair is wanted.",
+    ),
+    HoldReason.SILENCE_UNKNOWN: (
+        "Alertmanager did not say whether the alert is silenced.",
+        "See that `alertmanager.url` answers, with the credentials that it wants.",
+    ),
+    HoldReason.HANDS_OFF: (
+        "The workload or an autoscaler of it carries the annotation `controlcore.io/hands-off`.",
+        "Take the annotation away when nobody works on the object any more.",
+    ),
+    HoldReason.HUMAN_ACTIVE: (
+        "Somebody else changed the target within the policy's `human_quiet_seconds`.",
+        "Ask who the hold names; it ends by itself.",
+    ),
+    HoldReason.RECENT_CHANGE: (
+        "The alert began within `change_quiet_seconds` after somebody else's change of the target.",
+        "Look at that change first and take it back if it is the cause; this hold does not end by itself.",
+    ),
+    HoldReason.CHANGES_UNKNOWN: (
+        "It is unknown who changed the target lately.",
+        "See that the API server answers and that the rights are those of the chart.",
+    ),
+    HoldReason.ITSELF: (
+        "The alert is about the remediator, or the target is what it runs in.",
+        "Nothing is ever done: follow the alert's runbook.",
+    ),
+    HoldReason.NOT_ALLOWED: (
+        "The alert points at an object that is not among the policy's `targets`.",
+        "If it may be touched, add it to `targets`; else look why the alert is routed to this policy.",
+    ),
+    HoldReason.OTHER_RUNG: (
+        "Another rung of the policy's ladder is due, and acts on another object.",
+        "Nothing: that rung has a remediation of its own.",
+    ),
+    HoldReason.CONDITION_UNKNOWN: (
+        "Prometheus gave no single, fresh answer to the policy's condition.",
+        "See that `prometheus.url` answers and the collectors succeed; if a parameter is missing, the hold names it.",
+    ),
+    HoldReason.LOAD_TOO_HIGH: (
+        "Replicas would be taken back, and the load does not fit fewer.",
+        "Nothing: it is asked again until the load falls.",
+    ),
+    HoldReason.DEPENDENCY_DOWN: (
+        "A dependency of the policy is down, so that the action would not help.",
+        "Repair the dependency that the hold names.",
+    ),
+    HoldReason.DEPENDENCY_UNKNOWN: (
+        "It is unknown whether a dependency of the policy is up.",
+        "See that Prometheus answers the query under `dependencies` with fresh data.",
+    ),
+    HoldReason.STORM: (
+        "So many new alerts arrived that the `storm` limit of the policy file was reached.",
+        "Look for the common cause; it ends by itself after `storm.cooldown_seconds`.",
+    ),
+    HoldReason.BREAKER_OPEN: (
+        "This action on this target ended several times without proven success, or somebody took it back.",
+        "Find out why it did not help, then `breaker reset ACTION TARGET`.",
+    ),
+    HoldReason.LADDER_EXHAUSTED: (
+        "Every rung of the policy's ladder has failed.",
+        "A person is needed: nothing is left to try.",
+    ),
+    HoldReason.BUDGET_SPENT: (
+        "As much as a budget allows has been written already.",
+        "Look why so many repairs are needed; it ends when enough of the writes are old.",
+    ),
+    HoldReason.COOLDOWN: (
+        "The policy's last write to this target is younger than its `cooldown_seconds`.",
+        "Wait; it ends by itself.",
+    ),
+    HoldReason.TARGET_BUSY: (
+        "Another remediation, or a Job that runs already, works on the target.",
+        "Wait for its end; `list --open` shows remediations.",
+    ),
+    HoldReason.WITNESS_MISSING: (
+        "No witness independent of the exporter could be asked whether the fault is real.",
+        "See that what the policy's `witnesses` name answers; those of pods need `kubernetes` in the settings.",
+    ),
+    HoldReason.WITNESSES_DISAGREE: (
+        "The condition holds, but an independent witness sees no fault.",
+        "Look whether the exporter reaches the product; the fault may be between the two.",
+    ),
+    HoldReason.NO_ORCHESTRATOR: (
+        "The action is for Kubernetes, and none is configured.",
+        "Set `kubernetes` in the settings and restart the program.",
+    ),
+    HoldReason.TARGET_MISSING: (
+        "The target does not exist.",
+        "Correct the policy's `targets`, or create the object.",
+    ),
+    HoldReason.TARGET_UNKNOWN: (
+        "The target, or what the action needs to know of it, could not be read.",
+        "The hold says why; see that the API server or the database answers and that the rights suffice.",
+    ),
+    HoldReason.OWNER_UNKNOWN: (
+        "It is unknown what owns the number of replicas.",
+        "See that HorizontalPodAutoscalers and ScaledObjects may be listed in the namespace.",
+    ),
+    HoldReason.OWNED_BY_OTHER: (
+        "Another controller owns the object and would undo the change.",
+        "Change it at its owner; without an autoscaler the policy may accept `replicas_owner` for its replicas.",
+    ),
+    HoldReason.AUTOSCALER_BLIND: (
+        "The autoscaler sees no metrics, so that a changed bound would have no effect.",
+        "Repair the metrics that it scales by.",
+    ),
+    HoldReason.AUTOSCALER_AT_CAP: (
+        "The number of replicas has reached the policy's `max_replicas_cap`.",
+        "Raise the cap if the database has connections for more, or find out why the load is so high.",
+    ),
+    HoldReason.ROLLOUT_RUNNING: (
+        "A rollout of the Deployment is running.",
+        "Wait for its end, or repair the rollout if it is stuck.",
+    ),
+    HoldReason.WORKLOAD_PAUSED: (
+        "Somebody has paused the object or scaled it to zero.",
+        "Resume it if it should run.",
+    ),
+    HoldReason.PARTIALLY_READY: (
+        "Only some of the pods are ready, and the action could stop those first.",
+        "Look why the others are not ready.",
+    ),
+    HoldReason.NOTHING_READY: (
+        "No pod is ready, so that evicting one of them helps nobody.",
+        "Look why no pod is ready.",
+    ),
+    HoldReason.DISRUPTION_BUDGET: (
+        "The action could stop more ready pods than the rollout strategy or a PodDisruptionBudget leaves room for.",
+        "Run more replicas, or lower `maxUnavailable`.",
+    ),
+    HoldReason.PODS_REFUSED: (
+        "The cluster would not take new pods: by quota, LimitRange, Pod Security, or for want of an object.",
+        "Repair what the hold names before any pod is stopped.",
+    ),
+    HoldReason.PODS_UNKNOWN: (
+        "Pod Security may refuse new pods, and the API server would not warn of it.",
+        "Set the namespace's level `warn` to the same as `enforce`.",
+    ),
+    HoldReason.DROP_TABLES: (
+        "The pod template sets `CC_DROP_TABLES`: new pods would delete every table.",
+        "Take the variable out of the Deployment before anything restarts.",
+    ),
+    HoldReason.TEMPLATE_UNREADABLE: (
+        "The pod template could not be read completely.",
+        "The hold says which part; see that the rights suffice.",
+    ),
+    HoldReason.CONFIGURATION_CHANGED: (
+        "A ConfigMap or Secret of the pods changed since they started, and new pods would read it.",
+        "Roll the change out by hand, or accept `changed_configuration` in the policy.",
+    ),
+    HoldReason.CONFIGURATION_UNKNOWN: (
+        "It is unknown whether a ConfigMap or Secret of the pods changed since they started.",
+        "See that they may be read, or accept `unread_configuration` in the policy.",
+    ),
+    HoldReason.IMAGE_UNPINNED: (
+        "An image is named by a tag and pulled at every start, so that new pods may run something else.",
+        "Name it by digest or use `IfNotPresent`, or accept `unpinned_image` in the policy.",
+    ),
+    HoldReason.CONNECTION_BUDGET: (
+        "More replicas would need more database connections than the policy's share.",
+        "Raise the database's limit or use a pooler; `connections` in the policy has the numbers.",
+    ),
+    HoldReason.CONNECTIONS_UNKNOWN: (
+        "It is unknown how many connections the database accepts or the pods hold.",
+        "See that Prometheus answers `connections.limit` and that pods may be listed.",
+    ),
+    HoldReason.LOCKED: (
+        "A lock of the policy file is held: a recovery or a backup runs.",
+        "Wait for its end.",
+    ),
+    HoldReason.LOCK_UNKNOWN: (
+        "It is unknown whether a lock of the policy file is held.",
+        "See that Prometheus answers the query under `locks` with fresh data.",
+    ),
+    HoldReason.CUSTOM: (
+        "A guard of the policy itself holds.",
+        "The hold has the reason that the policy's owner wrote.",
+    ),
+    HoldReason.CUSTOM_UNKNOWN: (
+        "A guard of the policy itself got no fresh answer.",
+        "See that Prometheus answers its query with fresh data.",
+    ),
+    HoldReason.SELF_TEST_UNKNOWN: (
+        "The API server has not yet proven that the program's rights are limited.",
+        "See that it answers; `check-config` shows the self-test.",
+    ),
+    HoldReason.APPROVAL: (
+        "The plan waits for a person, because the policy is in mode `approve`.",
+        "Look at it with `show ID`, then `approve ID --plan HASH` or `reject ID`.",
+    ),
+    HoldReason.SELF_TEST_FAILED: (
+        "The program's rights are wider than its policies, so that a policy in mode `auto` asks for approval.",
+        "Give it the Roles of the chart; until then approve as with `approval`.",
+    ),
+    HoldReason.REJECTED: (
+        "A person has rejected the plan.",
+        "Nothing; who thinks otherwise may still `approve` it before it expires.",
+    ),
+    HoldReason.OBJECT_CHANGED: (
+        "The object changed between decision and write.",
+        "Nothing: it is decided anew on what is there now.",
+    ),
+    HoldReason.WRITE_REFUSED: (
+        "The server refused the write.",
+        "The hold has its answer; see whether rights, admission or a disruption budget refuse it.",
+    ),
+    HoldReason.WRITE_LOST: (
+        "The write got an error or no answer, and nothing of it was stored.",
+        "See that the server answers; it is tried again within the budget.",
+    ),
+    Settled.CONDITION_GONE: (
+        "The fault is not there any more: nothing is done.",
+        "Nothing.",
+    ),
+    Settled.CHANGED_SINCE: (
+        "Somebody else has set what was to be taken back: nothing is done.",
+        "Nothing.",
+    ),
+}
+"""What each reason means, in one sentence, and what to do. `make generate` writes them into docs/reasons.md."""
+PAGE = "docs/reasons.md"
 WORDS = {
     "kill_switch": "paused",
     "guards_passed": "all guards passed",

@@ -84,6 +84,12 @@ async def test_story_tells_alert_plan_decisions_write_and_proof(story):
     assert text.index("\nplan\n") < text.index("\ntimeline")
 
 
+def test_held_story_says_what_to_do_and_where_more_stands():
+    told = summary(held())
+    assert told["help"].startswith("Look at it with `show ID`, then `approve ID --plan HASH`")
+    assert told["help"].endswith("(docs/reasons.md#approval)")
+
+
 async def test_verbose_story_has_every_guard_with_codes_and_sources(story):
     text = render_story(*story, replace(VIEW, is_verbose=True))
 
