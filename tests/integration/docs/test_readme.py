@@ -48,9 +48,3 @@ def test_first_decision_is_a_hold_that_says_why(checkout: Path) -> None:
     assert ended.returncode == 3, ended.stderr
     assert "restart-api            dry_run" in ended.stdout
     assert "HOLD condition_unknown" in ended.stdout
-
-
-def test_every_file_that_the_readme_links_exists() -> None:
-    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", README)
-    assert links
-    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
