@@ -156,7 +156,7 @@ def _is_key(word: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class _Reading:
     """A text as somebody reads it who joins or decodes another one, in lower case."""
 
     text: str
@@ -197,7 +197,7 @@ def _remove_known(text: str, known: Iterable[str]) -> str:
     return "".join([*kept, text[position:]])
 
 
-def _views(text: str, forms: _Forms) -> Iterator[tuple[_View, list[str]]]:
+def _views(text: str, forms: _Forms) -> Iterator[tuple[_Reading, list[str]]]:
     """The views of a text that differ, each with the forms to look for in it."""
     if forms.split:
         yield _join(text, _ENDS), forms.split
@@ -288,7 +288,7 @@ def _base64_forms(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]
             yield form
 
 
-def _join(text: str, tokens: re2._Regexp) -> _View:
+def _join(text: str, tokens: re2._Regexp) -> _Reading:
     """The text without what may split a secret, and with what _ESCAPES finds decoded."""
     kept: list[str] = []
     starts: list[int] = []
@@ -304,7 +304,7 @@ def _join(text: str, tokens: re2._Regexp) -> _View:
     kept.append(text[position:])
     starts.extend(range(position, len(text)))
     ends.extend(range(position + 1, len(text) + 1))
-    return _View(_fold("".join(kept)), starts, ends)
+    return _Reading(_fold("".join(kept)), starts, ends)
 
 
 def _decode(groups: Sequence[str | None]) -> str:
@@ -325,7 +325,7 @@ def _character(code: int) -> str:
     return chr(code) if 0 <= code <= sys.maxunicode else ""
 
 
-def _read_numbers(text: str, base: int) -> _View:
+def _read_numbers(text: str, base: int) -> _Reading:
     """The lists of numbers in the text as characters; a line end stands for what is no number of this base."""
     kept: list[str] = []
     starts: list[int] = []
@@ -342,7 +342,7 @@ def _read_numbers(text: str, base: int) -> _View:
         kept.append("\n")
         starts.append(run.end())
         ends.append(run.end())
-    return _View(_fold("".join(kept)), starts, ends)
+    return _Reading(_fold("".join(kept)), starts, ends)
 
 
 def _spans(text: str, forms: Sequence[str]) -> Iterator[tuple[int, int]]:
