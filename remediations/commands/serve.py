@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -28,6 +29,7 @@ from chassis.process.lifecycle import Lifecycle, run
 from chassis.process.start_notices import tell, tell_readable
 from chassis.steady_clock import SteadyClock
 from remediations.commands import exit_codes
+from remediations.commands.changed_settings import tell_changed
 from remediations.commands.check_config import check_config, check_content, check_everything, users_without_role
 from remediations.commands.connections import (
     asking,
@@ -115,8 +117,13 @@ def make_reachability(
     return Reachability(tuple(probes), clock, telemetry)
 
 
-async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: PolicySet, telemetry: Telemetry) -> None:
-    """Runs until a signal. Raises ConfigError (credentials of Kubernetes) or JournalError (the file) at the start."""
+async def serve(
+    life: Lifecycle, settings: RemediatorSettings, file: Path | None, policy_set: PolicySet, telemetry: Telemetry
+) -> None:
+    """Runs until a signal; `file` has the settings.
+
+    Raises ConfigError (credentials of Kubernetes) or JournalError (the journal's file) at the start.
+    """
     clock = SteadyClock(SystemClock())
     stack = life.stack
     telemetry.watchdog = life.watchdog
@@ -126,7 +133,7 @@ async def serve(life: Lifecycle, settings: RemediatorSettings, policy_set: Polic
     http = await stack.enter_async_context(HttpClient.opened())
     shelf = PolicyStore(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
-    shelf.note_reload = _note_reloads(journal, settings, clock)
+    shelf.note_reload = _note_reloads(journal, settings, file, clock)
     sources = make_sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
     reader = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
@@ -192,9 +199,12 @@ def _server(
 
 
 def _note_reloads(
-    journal: Journal, settings: RemediatorSettings, clock: Clock
+    journal: Journal, settings: RemediatorSettings, file: Path | None, clock: Clock
 ) -> Callable[[tuple[str, ...]], Awaitable[None]]:
-    """Stores that somebody sent SIGHUP; a journal that cannot be written is logged and undoes no reload."""
+    """Stores that somebody sent SIGHUP, and tells the settings that it does not change.
+
+    A journal that cannot be written is logged and undoes no reload.
+    """
 
     async def log_reload(faults: tuple[str, ...]) -> None:
         detail = {"outcome": "refused" if faults else "reloaded"}
@@ -203,6 +213,7 @@ def _note_reloads(
             await journal.note_act(act)
         except JournalError as error:
             get_logger().error("act.store_failed", act=act.kind.value, by=act.actor.label, problem=str(error))
+        await tell_changed(settings, file)
 
     return log_reload
 
@@ -317,7 +328,7 @@ def run_serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     telemetry = make_telemetry(policy_set)
 
     async def body(life: Lifecycle) -> None:
-        await serve(life, settings, policy_set, telemetry)
+        await serve(life, settings, getattr(options, "config_file", None), policy_set, telemetry)
 
     status = 0
     try:

@@ -226,6 +226,19 @@ def test_hangup_reads_the_policies_again_and_a_broken_file_changes_nothing(remed
     assert remediator.read("SELECT policy FROM remediation ORDER BY id DESC LIMIT 1") == [("other-name",)]
 
 
+def test_hangup_names_the_settings_that_need_a_restart(remediator):
+    path = remediator.config_path
+    path.write_text(path.read_text() + "worker: {concurrency: 2}\n")
+
+    signal_process(remediator, signal.SIGHUP)
+
+    def warned() -> list[dict]:
+        return [line for line in remediator.log() if line["event"] == "settings.changed"]
+
+    wait_for(lambda: bool(warned()))
+    assert [line["settings"] for line in warned()] == [["worker.concurrency"]]
+
+
 def test_termination_ends_with_status_zero(remediator):
     process = remediator.process
 
