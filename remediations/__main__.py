@@ -128,18 +128,18 @@ def _add_commands(add: Add) -> None:
         "--config.check", dest="is_check", action="store_true", help="only check, as check-config does"
     )
     _add_list(add)
-    showing = add("show", "journal.remediation.show", "tell the whole story of one remediation")
+    showing = add("show", "journal.remediation.show", "show everything about one remediation")
     showing.add_argument("id", metavar="ID", help="an id, the end or beginning of one, or `last`")
     showing.add_argument(
         "-v", "--verbose", dest="is_verbose", action="store_true", help="each guard and fact, with codes"
     )
-    planning = add("plan", "simulate.show_plan", "tell what would be decided about a payload, and do nothing")
+    planning = add("plan", "simulate.show_plan", "show the decision for a payload without acting")
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
     replaying = add("replay", "journal.remediation.replay_decisions", "make the decisions of a remediation again")
     replaying.add_argument("id", metavar="ID")
-    approving = add("approve", "journal.remediation.approve", "say yes to the plan that waits")
-    rejecting = add("reject", "journal.remediation.reject", "say no to the plan that waits")
+    approving = add("approve", "journal.remediation.approve", "approve the pending plan")
+    rejecting = add("reject", "journal.remediation.reject", "reject the pending plan")
     for answering in (approving, rejecting):
         answering.add_argument("id", metavar="ID")
         answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
@@ -175,7 +175,7 @@ def _add_list(add: Add) -> None:
     )
     listing.add_argument("--reason", default="", metavar="REASON", help="why it is held or has ended, such as cooldown")
     listing.add_argument("--since", type=read_since, metavar="2h", help="began within this time, or since an ISO time")
-    listing.add_argument("--limit", type=read_limit, default=50, metavar="N", help="at most so many (50); 0: all")
+    listing.add_argument("--limit", type=read_limit, default=50, metavar="N", help="maximum number (50); 0: all")
     listing.add_argument("--watch", "-w", dest="is_watching", action="store_true", help="show it again every 2 s")
 
 

@@ -88,4 +88,4 @@ def _require_same(waiting: str, answer: ApprovalAnswer) -> None:
     if len(wanted) < len(waiting):
         raise AnswerError(f"name the plan that you looked at by its whole hash of {len(waiting)} characters")
     if wanted != waiting:
-        raise AnswerError("another plan waits now than the one that was named: look at it first")
+        raise AnswerError("the pending plan is no longer the one that was named: look at it first")

@@ -131,7 +131,7 @@ def render_list(
 ) -> str:
     """The remediations as a table, newest first, with their number; one sentence when there is none."""
     if not standings:
-        return f"no remediation {'fits' if is_filtered else 'is in the journal'}\n"
+        return f"no remediation {'matches' if is_filtered else 'is in the journal'}\n"
     columns = None if is_wide else terminal.width()
     head, read = _layout(now, columns, is_wide=is_wide)
     rows = [read(item) for item in standings]

@@ -112,7 +112,7 @@ async def _one(journal: Journal, text: str) -> str:
     """The id of the one remediation that is meant; raises AnswerError for none or several."""
     found = await _find(journal, text)
     if len(found) != 1:
-        raise AnswerError(f"{'several remediations fit' if found else 'no remediation fits'} {text!r}")
+        raise AnswerError(f"{'several remediations match' if found else 'no remediation matches'} {text!r}")
     return found[0].id
 
 

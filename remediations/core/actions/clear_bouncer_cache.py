@@ -27,7 +27,7 @@ PATH = "api/v1/policies/cache/clear"
             ParameterKind.PROMQL,
         ),
         Parameter("canary_collectors", UNLIMITED, "Exporter collectors behind it.", (), ParameterKind.COLLECTORS),
-        Parameter("canary_seconds", Range(5, 3600), "So long it may take to come true; then the rest is spared.", 180),
+        Parameter("canary_seconds", Range(5, 3600), "How long it may take to come true; then the rest is spared.", 180),
     ),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:

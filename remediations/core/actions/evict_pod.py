@@ -40,7 +40,7 @@ from remediations.core.yaml_node import Range
         Parameter(
             "unready_seconds",
             Range(10, 3600),
-            "So long a pod must have been unready. Too small evicts what is only starting or pausing.",
+            "How long a pod must have been unready. Too small evicts what is only starting or pausing.",
             120,
         ),
     ),

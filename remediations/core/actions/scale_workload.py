@@ -49,13 +49,13 @@ from remediations.core.yaml_node import Range
         Parameter(
             "revert_after_seconds",
             Range(0, 86400),
-            "So long after the write it is taken back. 0: only when it did not help, and then at once.",
+            "How long after the write it is taken back. 0: only when it did not help, and then at once.",
             1800,
         ),
         Parameter(
             "revert_give_up_seconds",
             Range(1, 86400),
-            "So long from then it is tried while something holds it; then it expires and the number stays.",
+            "How long it is tried from then on while something holds it; then it expires and the number stays.",
             14400,
         ),
     ),

@@ -19,8 +19,8 @@ STATEMENT = "SELECT pid, idle_seconds FROM controlcore_remediator.terminate_idle
     refusals=frozenset({HoldReason.TARGET_UNKNOWN}),
     rbac=(),
     parameters=(
-        Parameter("idle_seconds", Range(60, 86400), "So long a session must have been idle in a transaction.", 600),
-        Parameter("most", Range(1, 5), "At most so many sessions are ended at once, the longest idle first.", 5),
+        Parameter("idle_seconds", Range(60, 86400), "How long a session must have been idle in a transaction.", 600),
+        Parameter("most", Range(1, 5), "Maximum number of sessions ended at once, the longest idle first.", 5),
     ),
     needs=frozenset({Need.IDLE_SESSIONS}),
 )

@@ -115,7 +115,7 @@ class Policy:
     connections: ConnectionBudget | None = None
     """What each replica costs the database; for actions that start pods."""
     human_quiet_seconds: float = 1800.0
-    """So long after somebody else's change of the target nothing is done; 0 switches this off."""
+    """Minimum quiet time after someone else changes the target; 0 switches this off."""
     change_quiet_seconds: float = 900.0
     """An alert that began within so many seconds after a change of the target is that change's; 0 switches this off."""
     approval_seconds: float = 900.0

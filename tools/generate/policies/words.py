@@ -25,7 +25,7 @@ FILE: Mapping[str, str] = {
         "policy waits only for what it names."
     ),
     "max_actions": (
-        "At most so many writes by all policies together within `max_actions_seconds`. Too large lets one bad "
+        "Maximum number of writes by all policies together within `max_actions_seconds`. Too large lets one bad "
         "day restart everything in turn; too small leaves the fifth fault of an hour to people."
     ),
     "max_actions_seconds": "The time that `max_actions` counts over.",
@@ -79,14 +79,14 @@ POLICY: Mapping[str, str] = {
         "Least time between two writes of this policy to one target. Too small repeats a repair before the first "
         "could work; too large leaves the next fault to people. The next rung of a ladder does not wait."
     ),
-    "budget_actions": "At most so many writes by this policy within `budget_seconds`, with or without a proper answer.",
+    "budget_actions": "Maximum number of writes by this policy within `budget_seconds`, whatever their answer.",
     "budget_seconds": "The time that `budget_actions` counts over. Too small makes the budget none at all.",
     "verify_timeout_seconds": (
-        "After so long without proof the outcome is `failed` or `unverified`. Below the time of a slow rollout "
+        "After this time without proof the outcome is `failed` or `unverified`. Below the time of a slow rollout "
         "every repair counts as failed and the breaker opens."
     ),
     "expires_seconds": (
-        "A remediation that could not act within so long after its alert closes as `expired`. Too large acts on "
+        "A remediation that could not act within this time after its alert closes as `expired`. Too large acts on "
         "what nobody remembers. Must be longer than `retry_seconds`."
     ),
     "retry_seconds": (
@@ -110,12 +110,12 @@ POLICY: Mapping[str, str] = {
         "from taking the last connections."
     ),
     "human_quiet_seconds": (
-        "So long after somebody else's change of the target nothing is done; 0 switches this off, and then "
+        "Minimum quiet time after someone else changes the target; 0 switches this off, and then "
         "repairs interfere with people at work."
     ),
     "change_quiet_seconds": (
-        "An alert that began within so long after a change of the target is that change's, and held; 0 switches "
-        "this off, and then a bad release is restarted instead of taken back."
+        "If the alert started within this time after the target changed, the change is assumed to be the cause and "
+        "the remediation is held; 0 switches this off, and then a bad release is restarted instead of taken back."
     ),
     "approval_seconds": "How long a person's yes is good for. Too large acts on a decision of yesterday.",
 }
@@ -174,29 +174,29 @@ CONNECTIONS: Mapping[str, str] = {
     "collectors": "The exporter's collectors behind it.",
     "max_age_seconds": "A limit older than this is unknown, and holds.",
     "share": (
-        "So much of the limit may be used by all replicas together, with surge and pods on their way out. At 1 "
+        "The part of the limit that all replicas together may use, with surge and pods on their way out. At 1 "
         "nothing is left for people."
     ),
 }
 BUDGET: Mapping[str, str] = {
     "scope": "What is counted: the writes on each `target`, of each `action` or `policy`, or of the whole `system`.",
-    "most": "At most so many writes.",
-    "seconds": "Within so much time.",
+    "most": "Maximum number of writes.",
+    "seconds": "The time that `most` counts over.",
 }
 STORM: Mapping[str, str] = {
     "alerts": (
-        "So many new alerts within `window_seconds` are a storm. Too small holds on an ordinary outage, whose "
+        "This number of new alerts within `window_seconds` is a storm. Too small holds on an ordinary outage, whose "
         "symptoms are many."
     ),
     "window_seconds": "The time that `alerts` counts over.",
-    "cooldown_seconds": "So long after the last such moment nothing is done.",
+    "cooldown_seconds": "How long nothing is done after the last moment of the storm.",
 }
 BREAKER: Mapping[str, str] = {
     "failures": (
-        "So many writes in a row without proven success open the breaker of an action on a target. One that somebody "
-        "else took back opens it alone."
+        "This number of writes in a row without proven success opens the breaker of an action on a target. One "
+        "that somebody else took back opens it alone."
     ),
-    "close_seconds": "So long after the last of them it closes by itself. Too small tries the same again and again.",
+    "close_seconds": "How long after the last of them it closes by itself. Too small tries the same again and again.",
 }
 WINDOW: Mapping[str, str] = {
     "name": "Its name in decisions and stories.",

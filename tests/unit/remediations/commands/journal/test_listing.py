@@ -165,7 +165,7 @@ def test_json_has_how_each_stands_beside_what_it_had(capsys, config, filled):  #
 
 def test_list_of_nothing_is_one_sentence(capsys, config, filled):  # noqa: F811
     assert render_list([], NOW, 0) == "no remediation is in the journal\n"
-    assert run(capsys, config, "list", "--policy", "x")[1] == "no remediation fits\n"
+    assert run(capsys, config, "list", "--policy", "x")[1] == "no remediation matches\n"
 
 
 @pytest.mark.parametrize(
