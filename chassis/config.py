@@ -25,7 +25,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from chassis.documents import load_yaml
+from chassis.documents import expect_seconds, load_yaml
 from chassis.errors import ConfigError, Fault
 
 NESTED = "__"
@@ -85,7 +85,7 @@ def load(
     try:
         settings = kind(**values)
     except ValidationError as error:
-        faults += [_fault(kind, item) for item in error.errors(include_url=False, include_input=False)]
+        faults += [_fault(kind, item) for item in error.errors(include_url=False)]
         raise ConfigError(tuple(faults)) from None
     if faults:
         raise ConfigError(tuple(faults))
@@ -131,7 +131,10 @@ def read_secret(path: Path, setting: str) -> SecretStr:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The file as a mapping; an empty file is an empty mapping. No fault quotes the file, which may hold a password."""
+    """The file as a mapping; an empty file is an empty mapping.
+
+    No fault quotes a value of the file, which may be a password.
+    """
     try:
         value = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -174,8 +177,25 @@ def _unknown_variables(kind: type[Settings]) -> list[Fault]:
         rest = variable.upper()[len(prefix) :]
         name = rest.split(NESTED)[0]
         if name not in known and not _is_service_link(rest, os.environ[variable]):
-            faults.append(Fault(variable, _unknown(name.lower(), [item.lower() for item in known])))
+            meant = _nested_name(kind, rest)
+            if meant is not None:
+                faults.append(Fault(variable, f"two underscores between section and name: {prefix}{meant}"))
+            else:
+                faults.append(Fault(variable, _unknown(name.lower(), [item.lower() for item in known])))
     return faults
+
+
+def _nested_name(kind: type[BaseModel], name: str) -> str | None:
+    """The variable's name that is meant by one with too few underscores, such as SERVER__PORT by SERVER_PORT."""
+    for section, item in kind.model_fields.items():
+        known, inner = section.upper(), _model_in(item.annotation)
+        if name == known:
+            return known
+        if inner is not None and name.startswith(f"{known}_"):
+            found = _nested_name(inner, name.removeprefix(known).lstrip("_"))
+            if found is not None:
+                return f"{known}{NESTED}{found}"
+    return None
 
 
 def _is_service_link(name: str, value: str) -> bool:
@@ -201,11 +221,13 @@ def _unknown(name: str, allowed: list[str]) -> str:
 
 
 def _fault(kind: type[Settings], item: Mapping[str, Any]) -> Fault:
-    """One pydantic error as a fault with its dotted path."""
+    """One pydantic error as a fault with its dotted path; of the values only durations are quoted."""
     location = tuple(item["loc"])
     path = _variable(kind, location) or ".".join(str(part) for part in location) or "(top)"
     if item["type"] == "extra_forbidden":
         return Fault(path, _unknown(str(location[-1]), _allowed_at(kind, location[:-1])))
+    if item["type"] in {"float_parsing", "int_parsing"} and str(location[-1]).endswith("seconds"):
+        return Fault(path, expect_seconds(str(item["input"])))
     return Fault(path, str(item["msg"]).removeprefix("Value error, "))
 
 

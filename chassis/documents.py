@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ MAX_YAML_CHARACTERS = 4 * 1024 * 1024
 """Of one YAML document; a file of a thousand discovered bouncers has about 100,000."""
 MAX_YAML_NODES = 100_000
 """Nodes of one YAML document, each alias counted with all that it stands for."""
+MAX_QUOTED = 40
+"""Characters of a key or value that an error quotes."""
+DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+"""Seconds of the units that Prometheus and Alertmanager write durations in."""
 MAX_ITEM_CHARACTERS = 1024 * 1024
 """Of one item of a JSON list that is read piece by piece."""
 
@@ -259,9 +265,17 @@ class _StrictLoader(_BoundedLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise ConstructorError(None, None, "a key is a plain value", key.start_mark)
             if key.value in seen:
-                raise ConstructorError(None, None, "a key stands twice", key.start_mark)
+                raise ConstructorError(None, None, f"the key {key.value[:MAX_QUOTED]} stands twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+def expect_seconds(value: str) -> str:
+    """The sentence for a text where seconds belong; a duration such as 15m is answered with its seconds."""
+    parts = DURATION.findall(value)
+    is_duration = bool(parts) and "".join(number + unit for number, unit in parts) == value
+    seconds = sum(int(number) * UNITS[unit] for number, unit in parts) if is_duration else 900
+    return f'expected a number of seconds, for example {seconds:.15g}; found "{value[:MAX_QUOTED]}"'
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from chassis.documents import load_yaml
+from chassis.documents import expect_seconds, load_yaml
 from chassis.errors import ConfigError, Fault
 
 MAX_TEXT = 8192
@@ -100,7 +100,8 @@ class Node:
         """A finite number within the limits."""
         value = self.value
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            self.fault(f"expected a number, found {_kind(value)}")
+            is_duration = isinstance(value, str) and self.path.endswith("seconds")
+            self.fault(expect_seconds(str(value)) if is_duration else f"expected a number, found {_kind(value)}")
             return limits.least
         if not limits.least <= value <= limits.most:
             self.fault(f"must be between {limits.least:g} and {limits.most:g}, is {value:g}")

@@ -62,12 +62,15 @@ KNOWN_AT_TOP = "allowed here: interval_seconds, secret, server, targets"
         ]),
         ("server: {port: x}\ninterval_seconds: soon\nzzz: 1", [
             "server.port: Input should be a valid integer, unable to parse string as an integer",
-            "interval_seconds: Input should be a valid number, unable to parse string as a number",
+            'interval_seconds: expected a number of seconds, for example 900; found "soon"',
             f"zzz: unknown setting; {KNOWN_AT_TOP}",
         ]),
         ("- a\n- b", ["FOLDER/settings.yml: expected a mapping with names at the top, found list"]),
         ("1: 2", ["FOLDER/settings.yml: expected a mapping with names at the top, found dict"]),
-        ("server:\n  port: 1\n  port: 2", ["FOLDER/settings.yml: not YAML: a key stands twice in line 3, column 3"]),
+        ("server:\n  port: 1\n  port: 2", [
+            "FOLDER/settings.yml: not YAML: the key port stands twice in line 3, column 3"
+        ]),
+        ("interval_seconds: 2h", ['interval_seconds: expected a number of seconds, for example 7200; found "2h"']),
         ("server: [", [
             "FOLDER/settings.yml: not YAML: expected the node content, but found '<stream end>' in line 1, column 10"
         ]),
@@ -200,3 +203,15 @@ def test_unusable_secret_file_names_the_setting(tmp_path: Path, content: bytes |
     with pytest.raises(ConfigError) as caught:
         read_secret(path, "database.password_file")
     assert caught.value.faults[0].path == "database.password_file"
+
+
+def test_variable_with_one_underscore_is_answered_with_its_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CHASSIS_TEST_SERVER_PORT", "9877")
+    monkeypatch.setenv("CHASSIS_TEST_SERVER_NAME", "x")
+    with pytest.raises(ConfigError) as caught:
+        load(Sample, None)
+    wrong, meant = caught.value.faults
+    assert wrong.message.startswith("unknown setting; ")
+    assert str(meant) == (
+        "CHASSIS_TEST_SERVER_PORT: two underscores between section and name: CHASSIS_TEST_SERVER__PORT"
+    )

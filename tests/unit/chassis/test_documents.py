@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yaml.constructor import ConstructorError
 
-from chassis.documents import MAX_DEPTH, MAX_ITEM_CHARACTERS, DocumentError, ItemForm, ItemReader, load_yaml, parse_json
+from chassis.documents import (
+    MAX_DEPTH,
+    MAX_ITEM_CHARACTERS,
+    DocumentError,
+    ItemForm,
+    ItemReader,
+    expect_seconds,
+    load_yaml,
+    parse_json,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
@@ -220,3 +229,10 @@ def test_item_may_be_as_deep_and_long_as_its_form_says():
 def test_text_that_is_no_list_is_refused(body, words):
     with pytest.raises(DocumentError, match=words):
         ItemReader().feed(body, is_last=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15m", "900"), ("1h30m", "5400"), ("500ms", "0.5"), ("1d", "86400"), ("soon", "900")]
+)
+def test_duration_is_answered_with_its_seconds(text, seconds):
+    assert expect_seconds(text) == f'expected a number of seconds, for example {seconds}; found "{text}"'

@@ -217,7 +217,7 @@ FAULTS = [
     (
         "policies.0.cooldown_seconds",
         "15m",
-        "(restart-api).cooldown_seconds: expected a number, found a string",
+        'cooldown_seconds: expected a number of seconds, for example 900; found "15m"',
     ),
     ("policies.0.budget_actions", 0, "(restart-api).budget_actions: must be between 1 and 1000"),
     ("max_actions", True, "max_actions: expected a whole number, found a boolean"),
