@@ -236,12 +236,12 @@ def test_marks_are_escaped_in_tables_and_complaints(capsys, config, tmp_path):
 
 def test_policy_that_acts_is_refused_on_a_journal_that_forgets(capsys, config, tmp_path):
     """/dev/shm is a tmpfs on every Linux."""
-    config.write_text(config.read_text().replace(f"{tmp_path}/journal.db", "/dev/shm/controlcore-none/journal.db"))
+    config.write_text(config.read_text().replace(f"{tmp_path}/journal.db", "/dev/shm/controlcore-none.db"))
 
     status, _, err = run(capsys, config, "serve", "--config.check")
 
     assert status == 2
-    assert "journal.path: /dev/shm/controlcore-none/journal.db is on tmpfs" in err
+    assert "journal.path: /dev/shm/controlcore-none.db is on tmpfs" in err
     assert "restart-api" in err
 
     config.write_text(config.read_text().replace("journal: {", "journal: {is_ephemeral_accepted: true, "))
