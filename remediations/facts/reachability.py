@@ -93,9 +93,9 @@ def probe_prometheus(settings: PrometheusSettings, ask: Callable[[str], Awaitabl
 def probe_alertmanager(settings: AlertmanagerSettings, http: HttpClient) -> SourceProbe:
     """GET /api/v2/status (Alertmanager's API v2)."""
 
-    async def ask() -> None:
+    async def send_probe() -> None:
         headers = await authorization(settings, "alertmanager")
         call = Call(f"{settings.url.rstrip('/')}/api/v2/status", settings.timeout_seconds, headers=headers)
         (await http.send(call)).require_ok()
 
-    return SourceProbe("alertmanager", settings.url, "every action is held as silence_unknown", ask)
+    return SourceProbe("alertmanager", settings.url, "every action is held as silence_unknown", send_probe)
