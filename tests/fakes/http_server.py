@@ -23,7 +23,7 @@ from remediations.http.tokens import TokenCredentials
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import SqliteJournal, open_journal
 from remediations.metrics import Telemetry
-from remediations.settings import HoldersSettings, RemediatorSettings, RolesSettings
+from remediations.settings import HoldersSettings, JournalSettings, RemediatorSettings, RolesSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import LABELS, a_policy_set, facts
 
@@ -68,7 +68,9 @@ def looking(journal: Journal, clock: ManualClock, folder: Path, live: dict[str, 
         return facts(**live)
 
     async def check(policies: str | None) -> dict[str, Any]:
-        return await check_content(RemediatorSettings(policies_file=folder / "policies.yaml"), policies)
+        journal = JournalSettings(path=folder / "journal.db")
+        settings = RemediatorSettings(policies_file=folder / "policies.yaml", journal=journal)
+        return await check_content(settings, policies)
 
     start = Fact(ProcessStart(clock.now(), 0.0), "test", collected_at=clock.now())
     return Planner(a_policy_set, journal, ask, start, clock), check
