@@ -10,11 +10,23 @@ from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.limits import HoldIf
 
 
+@guard(order=160, reasons=frozenset())
+def condition_gone(request: GuardInput) -> GuardOutcome:
+    """Settles the remediation while its condition is known to be false.
+
+    It is asked right after `expiry`: a target that is well needs nothing, whatever else would hold.
+    """
+    condition = request.facts.condition
+    if condition.value is False and not request.has(Effect.REMOVES_PODS):
+        return GuardOutcome("", detail=f"the condition is gone: {condition.source}", is_settled=True)
+    return PASSED
+
+
 @guard(
     order=400, reasons=frozenset({HoldReason.CONDITION_UNKNOWN, HoldReason.DEPENDENCY_DOWN, HoldReason.LOAD_TOO_HIGH})
 )
 def condition(request: GuardInput) -> GuardOutcome:
-    """Settles the remediation when the condition is gone, and holds when nobody knows.
+    """Holds when nobody knows whether the condition is still true; one that is gone has been settled before.
 
     For what lets pods go the condition is that the load fits fewer: false is a Hold then, since it may fit later.
 
@@ -24,9 +36,7 @@ def condition(request: GuardInput) -> GuardOutcome:
     condition = request.facts.condition
     if condition.value is False and request.has(Effect.REMOVES_PODS):
         return holds(HoldReason.LOAD_TOO_HIGH, f"the load does not fit: {condition.source} is false")
-    if condition.value is False:
-        return GuardOutcome("", detail=f"the condition is gone: {condition.source}", is_settled=True)
-    if condition.value is True:
+    if condition.value is not None:
         return PASSED
     down = find_down(request)
     if down:

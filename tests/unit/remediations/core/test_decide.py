@@ -30,6 +30,7 @@ from tests.fakes.decisions import (
 ORDER = (
     "kill_switch",
     "expiry",
+    "condition_gone",
     "identity",
     "cold_start",
     "freeze_window",
@@ -126,7 +127,7 @@ def test_condition_that_is_gone_needs_nothing():
     gone = facts(condition=Fact(False, "q"), dependencies={"postgres": DOWN})
     decision = decide(a_remediation(), restart_policy(), a_policy_set(), gone, History(), NOW)
     assert isinstance(decision, NotNeeded)
-    assert decision.guards[-1].guard == "condition"
+    assert decision.guards[-1].guard == "condition_gone"
 
 
 def test_hold_says_until_when_asking_is_pointless():

@@ -6,16 +6,6 @@ from remediations.core.policies.policy import as_revert
 from tests.fakes.decisions import ask, facts, scale_policy, unknown
 
 
-def test_condition_that_is_gone_settles():
-    outcome = ask("condition", facts=facts(condition=Fact(False, "up == bool 0")))
-    assert (outcome.is_settled, outcome.reason) == (True, None)
-
-
-def test_condition_that_is_gone_settles_although_a_dependency_is_down():
-    gone = facts(condition=Fact(False, "q"), dependencies={"postgres": Fact(False, "q")})
-    assert ask("condition", facts=gone).is_settled
-
-
 def test_condition_that_holds_passes():
     outcome = ask("condition")
     assert (outcome.is_settled, outcome.reason) == (False, None)
