@@ -144,7 +144,7 @@ async def test_programs_own_files_are_checked_as_they_are_now(server: Running, t
     await asyncio.to_thread((tmp_path / "policies.yaml").write_text, POLICIES)
     _, there = await call(server, "POST", CHECK)
 
-    assert (missing["is_valid"], there["is_valid"]) == (False, True)
+    assert (missing["is_valid"], there["is_valid"]) == (False, True), there["faults"]
     assert missing["faults"][0]["path"] == "policies_file"
 
 

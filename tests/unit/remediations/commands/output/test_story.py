@@ -73,7 +73,7 @@ async def test_story_tells_alert_plan_decisions_write_and_proof(story):
         'if metadata.resourceVersion = "41"',
         "alert stored, then acknowledged",
         "held: dependency down: postgres down (and 2 times more the same)",
-        "12 guards passed, then dependency held (-v shows each)",
+        "13 guards passed, then dependency held (-v shows each)",
         "acts: restart Deployment control-core/control-plane-api",
         "fact    workload: 0/3 ready, generation 3, CC_DROP_TABLES False",
         "write         done, generation 4",
