@@ -8,6 +8,7 @@ how slow the machine is (`tools.slowness`); a bound inside a test is scaled ther
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import uuid
 from contextlib import ExitStack
@@ -50,6 +51,8 @@ hypothesis_settings.load_profile("busy")
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker of this file, and measures the machine before any worker starts: they inherit the factor."""
     slowness()
+    # A worker is told how wide the terminal is; tables of a program under test are as wide as they need.
+    os.environ.pop("COLUMNS", None)
     config.pluginmanager.register(_Order())
     config.addinivalue_line("markers", "blocking_allowed: code under test may block the event loop here")
 

@@ -13,7 +13,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -134,6 +134,11 @@ def check_that_openmetrics_says_the_same(exporter: RunningExporter) -> None:
     raise AssertionError("the page never stood still")
 
 
+def is_about_a_fault(event: dict[str, Any]) -> bool:
+    """A collector that lets a busy API be, for one round, is none."""
+    return set(event.get("collectors_failed", {})) - {"suspended"} != set()
+
+
 def test_page_with_everything_on_it_is_the_golden_one(
     cluster: Cluster, namespace: str, metrics_api: MetricsApi, tmp_path: Path
 ) -> None:
@@ -156,7 +161,7 @@ def test_page_with_everything_on_it_is_the_golden_one(
             timeout=scaled(30),
         )
         assert (complaints.returncode, complaints.stdout + complaints.stderr) == (0, "")
-    assert (status, exporter.events("health.changed")) == (0, [])
+    assert (status, [each for each in exporter.events("health.changed") if is_about_a_fault(each)]) == (0, [])
 
 
 def test_rule_of_the_golden_page_masks_what_moves_and_nothing_else() -> None:
