@@ -61,7 +61,7 @@ FIRST_ROW = Section(
             (Query("max(controlcore_remediation_paused)", "remediator"),),
             Form.STATE,
             6,
-            ("ControlCoreRemediatorAbsent",),
+            ("ControlCoreRemediatorAbsent", "ControlCoreRemediationPaused"),
             height=4,
             state=State.PAUSED,
             no_value="unknown: the remediator is not scraped",

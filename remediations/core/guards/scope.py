@@ -41,6 +41,7 @@ OWN_ALERTS = frozenset(
         "ControlCoreRemediationDowngraded",
         "ControlCoreRemediationFailing",
         "ControlCoreRemediationLooping",
+        "ControlCoreRemediationPaused",
         "ControlCoreRemediatorAbsent",
     }
 )
