@@ -18,6 +18,8 @@ from remediations.commands import exit_codes
 from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
 
 FORMS = ("table", "wide", "name", "json", "yaml")
+CONFIG_FILE = Path("/etc/controlcore-remediator/config.yaml")
+"""Read when no other is named: where the chart and the systemd unit have it."""
 READ_POLICIES = frozenset({"serve.run_serve", "check_config.check_config", "simulate.show_plan"})
 """Commands that need the policy file: its faults are told beside those of the settings."""
 BY_DEFAULT = "default: the user running this; stored as claimed"
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
     limit_heap()
     options = _parser().parse_args(arguments)
+    if not hasattr(options, "config_file") and CONFIG_FILE.is_file():
+        options.config_file = CONFIG_FILE
     sys.exit(run_in_pipe(lambda: _run(options)))
 
 
@@ -75,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     shared.add_argument(
         "--config.file", dest="config_file", type=Path, default=argparse.SUPPRESS, metavar="PATH",
-        help="YAML file with the settings; CONTROLCORE_REMEDIATOR_* variables win over it",
+        help=f"YAML file with the settings (default {CONFIG_FILE}, if there is one);"
+        " CONTROLCORE_REMEDIATOR_* variables win over it",
     )  # fmt: skip
     parser = argparse.ArgumentParser(
         prog="controlcore-remediator", parents=[shared], description="Repairs Control Core within written policies.",

@@ -19,7 +19,7 @@ def with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaitab
     """The work's exit status, on the journal that `serve` uses (it may be running)."""
     path = settings.journal.path
     if not path.exists():
-        write_error(f"there is no journal at {path} (setting journal.path)")
+        write_error(f"there is no journal at {path} (setting journal.path); is --config.file missing?")
         return exits.FAILED
 
     async def open_and_work() -> int:

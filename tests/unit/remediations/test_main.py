@@ -89,6 +89,13 @@ def test_config_file_may_stand_behind_the_command(capsys, config):
     assert run(capsys, None, "check-config", "--config.file", str(config))[0] == 0
 
 
+def test_usual_place_is_read_where_no_file_is_named(capsys, config, monkeypatch):
+    monkeypatch.setattr("remediations.__main__.CONFIG_FILE", config)
+    with pytest.raises(SystemExit, match="0"):
+        main(["check-config"])
+    assert "restart-api" in capsys.readouterr().out
+
+
 def test_all_faults_of_the_settings_are_told_at_once(capsys, config):
     config.write_text("server: {prot: 1, port: 70000}\nworker: {lease_seconds: fast}\nnonsense: 1\n")
 
