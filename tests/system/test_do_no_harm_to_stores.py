@@ -205,7 +205,7 @@ def everything_told(remediator: RemediatorServer) -> dict[str, str]:
 
 
 def test_planted_secrets_are_in_nothing_that_is_told(stage: Stage) -> None:
-    """Also the program's own: the webhook's token, the cluster's, the database's password."""
+    """L3, and the program's own secrets: the webhook's token, the cluster's, the database's password."""
     plant(stage)
     stage.allow_reading("configmaps", "secrets", name="settings")
     before = stage.breaks()
