@@ -83,6 +83,7 @@ class HttpClient:
     @asynccontextmanager
     async def _asked(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to one request while it is open; every failure within the call's deadline is a BackendError."""
+        is_answered = False
         try:
             async with (
                 asyncio.timeout(call.timeout_seconds),
@@ -97,11 +98,17 @@ class HttpClient:
                     ssl=await self._tls(call.url),
                 ) as answer,
             ):
+                is_answered = True
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, aiohttp.ClientSSLError):
                 self._trust.suspect()
             raise translate(error) from error
+        except ValueError as error:
+            if is_answered:
+                raise
+            # A name that no resolver can be asked for (UnicodeError), a header with a line end in it.
+            raise PermanentError(Reason.MALFORMED, "this address or credential cannot be sent") from error
 
     async def _tls(self, url: str) -> ssl.SSLContext | bool:
         """Whom to trust now; raises PermanentError(tls) while no authorities could be loaded."""

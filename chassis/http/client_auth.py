@@ -51,6 +51,12 @@ class ClientAuthSettings(Section):
         return self
 
 
+def without_user(url: str) -> str:
+    """The address as it may be shown: without a user and a password before the host."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
 def secret_files(settings: ClientAuthSettings | None) -> tuple[tuple[str, Path], ...]:
     """Setting and path of each file that is read for a call."""
     if settings is None:

@@ -52,6 +52,7 @@ from remediations.engine.reverts import revert_names
 from remediations.engine.simulation import Planner
 from remediations.execution.executor import Executor, Tools
 from remediations.execution.self_test import SelfTest
+from remediations.facts.alertmanager import Alertmanager
 from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.prometheus import PrometheusClient
 from remediations.facts.reachability import Reachability, probe_alertmanager, probe_prometheus
@@ -113,7 +114,7 @@ def make_reachability(
     ask = PrometheusClient(http, settings.prometheus, clock).instant
     probes = [probe_prometheus(settings.prometheus, ask)]
     if settings.alertmanager is not None:
-        probes.append(probe_alertmanager(settings.alertmanager, http))
+        probes.append(probe_alertmanager(settings.alertmanager, Alertmanager(http, settings.alertmanager).is_settling))
     return Reachability(tuple(probes), clock, telemetry)
 
 

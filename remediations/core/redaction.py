@@ -319,10 +319,16 @@ def _decode(groups: Sequence[str | None]) -> str:
     return "" if _ENDS.fullmatch(character) else character
 
 
+_SURROGATES = range(0xD800, 0xE000)
+
+
 def _character(code: int) -> str:
-    """The character of a code point, or of a byte that is written with its sign; empty where there is none."""
+    """The character of a code point, or of a byte that is written with its sign; empty where there is none.
+
+    Half a pair of UTF-16 is none: RE2 reads UTF-8, which has no such thing.
+    """
     code = code + 256 if -128 <= code < 0 else code  # noqa: PLR2004 - a signed byte
-    return chr(code) if 0 <= code <= sys.maxunicode else ""
+    return chr(code) if 0 <= code <= sys.maxunicode and code not in _SURROGATES else ""
 
 
 def _read_numbers(text: str, base: int) -> _Reading:

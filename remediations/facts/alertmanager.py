@@ -103,7 +103,7 @@ class Alertmanager:
         or has not reached this member of the cluster yet.
         """
         mutes = _Mutes(alert)
-        is_settling = await self._is_settling()
+        settling = await self.is_settling()
         failures: list[BackendError] = []
 
         async def read(what: str, params: Mapping[str, str], take: Take) -> None:
@@ -122,11 +122,11 @@ class Alertmanager:
             raise failures[0]
         if mutes.unreadable and not mutes.found:
             raise PermanentError(Reason.MALFORMED, "; ".join(mutes.unreadable[:MAX_UNREADABLE]))
-        if is_settling and not mutes.found:
+        if settling and not mutes.found:
             raise TransientError(Reason.STARTING, "the cluster is settling: silences of other members may be missing")
         return tuple(dict.fromkeys(mutes.found))
 
-    async def _is_settling(self) -> bool:
+    async def is_settling(self) -> bool:
         """Whether this member has joined its cluster a moment ago; False where the API shows no cluster."""
         answer = await self._http.send(await self._call("status", {}))
         if answer.status == HTTPStatus.NOT_FOUND:  # a server of the same API that is no Alertmanager

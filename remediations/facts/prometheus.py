@@ -18,7 +18,7 @@ from chassis.clock import Clock
 from chassis.errors import BackendError, PermanentError, Reason, TransientError, quote_foreign
 from chassis.http.call import Call, Response
 from chassis.http.client import HttpClient
-from chassis.http.client_auth import authorization
+from chassis.http.client_auth import authorization, without_user
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard
 from remediations.core.policies.policy import Query
@@ -144,7 +144,7 @@ class PrometheusClient:
                 collected_at = self._require_young(await self._newest(freshness), query.max_age_seconds)
             return Fact(await self.instant(query.promql), query.promql, "", collected_at)
         except BackendError as error:
-            place = f"Prometheus at {self._settings.url} (prometheus.url)"
+            place = f"Prometheus at {without_user(self._settings.url)} (prometheus.url)"
             return Fact(None, query.promql, f"{place}: {describe(error)}")
         except _StaleError as error:
             return Fact(None, query.promql, str(error), error.collected_at)

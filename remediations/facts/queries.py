@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from chassis.errors import BackendError, Reason
 from chassis.http.call import Call
+from chassis.http.client_auth import without_user
 from remediations.core.model.alert import Alert
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import ConnectionBudget, CustomGuard
@@ -88,7 +89,7 @@ async def ask_mutes(sources: FactSources, alert: Alert) -> Fact[tuple[str, ...]]
     """What silences, inhibits or mutes the alert at this moment."""
     if sources.alertmanager is None:
         return Fact((), "no Alertmanager is configured")
-    place = sources.alertmanager.url
+    place = without_user(sources.alertmanager.url)
     found = await bounded(place, sources.timeout_seconds, sources.alertmanager.mutes(alert))
     problem = f"Alertmanager at {place} (alertmanager.url): {found.problem}" if found.value is None else ""
     return replace(found, problem=problem)

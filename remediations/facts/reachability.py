@@ -9,9 +9,7 @@ from typing import Protocol
 
 from chassis.clock import Clock
 from chassis.errors import BackendError
-from chassis.http.call import Call
-from chassis.http.client import HttpClient
-from chassis.http.client_auth import authorization
+from chassis.http.client_auth import without_user
 from chassis.log import get_logger
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 
@@ -87,15 +85,11 @@ class Reachability:
 
 def probe_prometheus(settings: PrometheusSettings, ask: Callable[[str], Awaitable[object]]) -> SourceProbe:
     """A query that every Prometheus answers; `ask` is PrometheusClient.instant."""
-    return SourceProbe("prometheus", settings.url, "every decision is held as unknown", lambda: ask("vector(1)"))
+    return SourceProbe(
+        "prometheus", without_user(settings.url), "every decision is held as unknown", lambda: ask("vector(1)")
+    )
 
 
-def probe_alertmanager(settings: AlertmanagerSettings, http: HttpClient) -> SourceProbe:
-    """GET /api/v2/status (Alertmanager's API v2)."""
-
-    async def send_probe() -> None:
-        headers = await authorization(settings, "alertmanager")
-        call = Call(f"{settings.url.rstrip('/')}/api/v2/status", settings.timeout_seconds, headers=headers)
-        (await http.send(call)).require_ok()
-
-    return SourceProbe("alertmanager", settings.url, "every action is held as silence_unknown", send_probe)
+def probe_alertmanager(settings: AlertmanagerSettings, ask: Callable[[], Awaitable[object]]) -> SourceProbe:
+    """What is asked before each action, and must be answered; `ask` is Alertmanager.is_settling."""
+    return SourceProbe("alertmanager", without_user(settings.url), "every action is held as silence_unknown", ask)

@@ -310,3 +310,19 @@ async def test_serving_ends_after_the_request_in_flight() -> None:
             may_answer.set()
         assert (await call).body == b"done"
     assert await reason_of(f"http://{host}:{port}/") == (TransientError, Reason.REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("http://a..b:9090/", {}),
+        (f"http://{'x' * 64}.example/", {}),
+        ("http://127.0.0.1:9/", {"Authorization": "Bearer one\ntwo"}),
+    ],
+)
+async def test_request_that_cannot_be_sent_is_an_error_of_its_own(url: str, headers: dict[str, str]) -> None:
+    """A token file is read anew at every call: a bad one must not end the program."""
+    async with HttpClient.opened() as client:
+        with pytest.raises(BackendError) as caught:
+            await client.send(Call(url, scaled(5.0), headers=headers))
+    assert "two" not in str(caught.value)

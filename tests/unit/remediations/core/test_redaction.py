@@ -88,3 +88,11 @@ def test_many_known_values_and_a_long_text_are_searched_at_once():
 )
 def test_names_of_secrets(name: str, *, expected: bool):
     assert is_secret_name(name) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["a \\ud83d\\ude80 b", "&#xD800; b", "&#55296;", "[55296,55297,55298,55299]", "\ud83d", "\\u{d83d}"]
+)
+def test_halves_of_utf_16_pairs_are_read_over(text: str) -> None:
+    """M7: an emoji in a pod's log stopped every decision about it."""
+    assert "supersecretvalue" not in remove_secrets(f"{text} supersecretvalue", ["supersecretvalue"])

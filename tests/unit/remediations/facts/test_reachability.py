@@ -8,8 +8,10 @@ import pytest
 import structlog
 
 from chassis.errors import Reason, TransientError
-from remediations.facts.reachability import PERIOD_SECONDS, Reachability, SourceProbe
+from chassis.http.client_auth import without_user
+from remediations.facts.reachability import PERIOD_SECONDS, Reachability, SourceProbe, probe_alertmanager
 from remediations.metrics import Telemetry
+from remediations.settings import AlertmanagerSettings
 from tests.fakes.clock import ManualClock
 
 
@@ -70,3 +72,10 @@ async def test_every_source_is_asked_again_each_half_minute(sources, telemetry):
     task.cancel()
 
     assert shown(telemetry, "prometheus") == 0.0
+
+
+def test_password_of_an_address_is_not_shown():
+    assert without_user("http://mon:pa@ss/word@h:9090/x") == "http://h:9090/x"
+    assert without_user("http://h:9090/x") == "http://h:9090/x"
+    settings = AlertmanagerSettings(url="http://mon:hunter2@h:9093")
+    assert probe_alertmanager(settings, Source("alertmanager").ask).url == "http://h:9093"
