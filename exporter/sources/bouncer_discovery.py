@@ -53,7 +53,7 @@ class Discovery:
 
     @property
     def vanished(self) -> Targets:
-        """The bouncers that were found in Kubernetes and are gone."""
+        """The bouncers that were found in Kubernetes, are gone, and are not configured or found elsewhere."""
         return self._vanished.targets
 
     async def find(self, settings: ExporterSettings, sources: Sources) -> Targets:
@@ -86,6 +86,8 @@ class Discovery:
             self._vanished = VanishedBouncers()
         named = {*map(str, wanted.files), *(("kubernetes",) if wanted.kubernetes is not None else ())}
         self._by_source = {name: found for name, found in self._by_source.items() if name in named}
+        everywhere = (settings.bouncers, *self._by_source.values())
+        self._vanished.forget({target.name for targets in everywhere for target in targets})
         self.found, left_out = bounded(settings.bouncers, self._by_source.values(), wanted)
         if left_out:
             faults.append(f"{left_out} bouncers are over bouncer_discovery.max_bouncers and left out")

@@ -57,6 +57,10 @@ class VanishedBouncers:
         }
         self._last = {**({} if is_complete else self._last), **found}
 
+    def forget(self, names: Collection[str]) -> None:
+        """Bouncers of these names are watched again, wherever they are now."""
+        self._gone = {name: gone for name, gone in self._gone.items() if name not in names}
+
 
 def workload_of(item: Mapping[str, Any], name_label: str) -> str:
     """What outlives the object and is one bouncer: the name that its label gives, else its workload, else its name.

@@ -164,7 +164,6 @@ class PolicyCollector:
     def __init__(self, settings: PolicySettings, sources: Sources) -> None:
         self._settings = settings
         self._bouncers = bouncers = sources.settings.bouncers
-        self._vanished = sources.vanished
         self._http = sources.http
         self._clock = sources.clock
         self._places = asyncio.Semaphore(settings.max_concurrent)
@@ -173,6 +172,7 @@ class PolicyCollector:
         }
         self._recent: deque[tuple[float, float]] = deque()
         names = [bouncer.name for bouncer in bouncers]
+        self._vanished = tuple(bouncer for bouncer in sources.vanished if bouncer.name not in names)
         self._durations = Histogram(PROBE_DURATION).initialise((name,) for name in names)
         self._results = Counter(PROBE_RESULTS).initialise((name, result) for name in names for result in ProbeResult)
         self._mismatches = Counter(MISMATCHES).initialise((name,) for name in names)

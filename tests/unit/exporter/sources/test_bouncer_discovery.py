@@ -252,6 +252,24 @@ async def test_vanished_bouncers_are_forgotten_where_the_setting_says_so() -> No
     assert await cluster.vanished() == []
 
 
+@pytest.mark.parametrize("place", ["configured", "file"])
+async def test_name_that_is_found_elsewhere_is_not_gone(tmp_path: Path, place: str) -> None:
+    """P4, the other way: a bouncer that moved out of the cluster is up."""
+    cluster, file = Cluster(), tmp_path / "bouncers.yml"
+    before = cluster.settings
+    await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", bouncer="two"))
+    assert await cluster.vanished() == ["one", "two"]
+    if place == "configured":
+        moved = BouncerTarget(name="one", url="http://elsewhere:8080")
+        cluster.settings = before.model_copy(update={"bouncers": (moved,)})
+    else:
+        await asyncio.to_thread(file.write_text, "- {targets: ['elsewhere:8080'], labels: {bouncer: one}}")
+        cluster.settings = settings(file, kubernetes=KubernetesDiscovery())
+    assert await cluster.vanished() == ["two"]
+    cluster.settings = before
+    assert await cluster.vanished() == ["two"], "its pod ended long ago"
+
+
 async def test_nothing_to_discover_is_no_failure() -> None:
     discovery = discovering()
     assert len(await discovery.find(settings(), make_sources())) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -84,6 +85,17 @@ async def test_bouncer_that_vanished_is_down_and_not_asked():
     assert samples(result.families)[UP] == {("b-gone", "sandbox"): 0}
     assert value(result.families, SUCCESS, "b-gone") is None
     assert (result.components, result.failure) == ({}, None)
+
+
+async def test_bouncer_that_vanished_and_is_watched_again_has_its_finding_alone():
+    """P4, the other way: it answers, in whichever environment it was before."""
+    bouncers = Bouncers()
+    gone = tuple(BouncerTarget(name="b-production", url="http://10.0.0.1:8080", environment=environment)
+                 for environment in ("sandbox", "production"))  # fmt: skip
+    bouncers.sources = replace(bouncers.sources, vanished=gone)
+    bouncers.reload()
+    result = await bouncers.collector.collect()
+    assert samples(result.families)[UP] == {("b-production", "production"): 1, ("b-sandbox", "sandbox"): 1}
 
 
 @pytest.mark.parametrize("lost", [DENIED, UNDEFINED])
