@@ -92,8 +92,8 @@ class KubernetesDiscovery(Section):
     vanished_seconds: float = Field(default=3600.0, ge=0)
     """How long a bouncer that was found and is gone (deleted, scaled to 0, not Running) stays at `bouncer_up` 0. One
     whose label `name_label`, or else whose workload, still has an object is not gone, nor is one whose name is
-    configured or found in a file. 0 forgets it at once: then no
-    alert tells that the last one ended."""
+    configured or found in a file. A reload that looks for something else (another kind, port or scheme, other labels,
+    another namespace or kubeconfig) forgets it. 0 forgets it at once: then no alert tells that the last one ended."""
 
 
 class BouncerDiscovery(Section):

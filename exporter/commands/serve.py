@@ -233,10 +233,12 @@ class Exporter:
         """Opens a configuration's sources."""
         async with AsyncExitStack() as stack:
             main = await stack.enter_async_context(opened(settings, self._clock))
+            sources = {}
+            for name in settings.deployments:
+                sources[name] = await stack.enter_async_context(opened(settings.watching(name), self._clock))
+            # Last: a configuration that is rejected must not change what discovery remembers.
             bouncers = await self._discovery.find(settings, main)
             self.publisher.note_discovery(self._discovery)
             found = settings.model_copy(update={"bouncers": bouncers})
-            sources = {"": replace(main, settings=found, vanished=self._discovery.vanished)}
-            for name in settings.deployments:
-                sources[name] = await stack.enter_async_context(opened(settings.watching(name), self._clock))
+            sources[""] = replace(main, settings=found, vanished=self._discovery.vanished)
             return Generation(settings, sources, stack.pop_all())

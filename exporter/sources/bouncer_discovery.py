@@ -50,6 +50,8 @@ class Discovery:
         self._by_source: dict[str, Targets] = {}
         self._written: tuple[str, ...] = ()
         self._vanished = VanishedBouncers()
+        self._looked_for: object = None
+        """Which objects of which cluster `_vanished` is about."""
 
     @property
     def vanished(self) -> Targets:
@@ -66,24 +68,19 @@ class Discovery:
             except BackendError as error:
                 faults.append(f"{path}: {error}")
         if wanted.kubernetes is not None and sources.kubernetes is not None and settings.kubernetes is not None:
-            place = settings.kubernetes.namespace
+            place = settings.kubernetes
+            timeless = wanted.kubernetes.model_copy(update={"vanished_seconds": 0.0})
+            looked_for = (place.namespace, place.kubeconfig, timeless)
             try:
-                found = await find_objects(sources.kubernetes, place, wanted.kubernetes)
-                self._by_source["kubernetes"] = found.targets
-                if found.unusable:
-                    left = f"{found.unusable} {wanted.kubernetes.kind} cannot be used and are left out"
-                    faults.append(f"kubernetes: {left}")
-                self._vanished.look(
-                    found.by_name(),
-                    {target.name for target in self.found},
-                    sources.clock.monotonic(),
-                    wanted.kubernetes.vanished_seconds,
-                    is_complete=not found.unusable,
-                )
+                objects = await find_objects(sources.kubernetes, place.namespace, wanted.kubernetes)
             except BackendError as error:
                 faults.append(f"kubernetes: {error}")
+                self._look_for(looked_for)
+            else:
+                self._look_for(looked_for)
+                faults += self._take(objects, wanted.kubernetes, sources.clock.monotonic())
         else:
-            self._vanished = VanishedBouncers()
+            self._look_for(None)
         named = {*map(str, wanted.files), *(("kubernetes",) if wanted.kubernetes is not None else ())}
         self._by_source = {name: found for name, found in self._by_source.items() if name in named}
         everywhere = (settings.bouncers, *self._by_source.values())
@@ -94,6 +91,27 @@ class Discovery:
         self.is_successful = None if not named else not faults
         self._write(tuple(faults))
         return (*settings.bouncers, *self.found)
+
+    def _look_for(self, looked_for: object) -> None:
+        """Forgets what is gone when something else is looked for: the old names are not expected any more.
+
+        Called after the listing, because a look of the configuration before may end while this one lists.
+        """
+        if looked_for != self._looked_for:
+            self._looked_for, self._vanished = looked_for, VanishedBouncers()
+
+    def _take(self, objects: FoundObjects, wanted: KubernetesDiscovery, now_monotonic: float) -> list[str]:
+        """Takes over what is in Kubernetes now; returns what is wrong with it."""
+        self._by_source["kubernetes"] = objects.targets
+        self._vanished.look(
+            objects.by_name(),
+            {target.name for target in self.found},
+            now_monotonic,
+            wanted.vanished_seconds,
+            is_complete=not objects.unusable,
+        )
+        left_out = f"kubernetes: {objects.unusable} {wanted.kind} cannot be used and are left out"
+        return [left_out] if objects.unusable else []
 
     def _write(self, faults: tuple[str, ...]) -> None:
         """One line when what is wrong changed."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import structlog
 from aiohttp import web
 from structlog.testing import CapturingLogger
@@ -224,26 +225,69 @@ async def test_discovered_bouncers_restart_the_collectors_without_reading_the_fi
         assert run.events("config.reloaded") == []
 
 
-async def test_discovered_pod_that_ends_reaches_the_collectors_as_vanished(tmp_path: Path) -> None:
-    """P4: from the API server's list to what a collector is given."""
+@dataclass
+class Cluster:
+    """An API server that lists pods, and a kubeconfig for it."""
+
+    pods: list[Any]
+    kubeconfig: Path
+
+
+@asynccontextmanager
+async def cluster_with_a_bouncer(folder: Path) -> AsyncIterator[Cluster]:
     metadata = {"name": "b-1", "labels": {"bouncer": "one"}}
-    pods: list[Any] = [{"metadata": metadata, "status": {"phase": "Running", "podIP": "10.0.0.1"}}]
+    cluster = Cluster([{"metadata": metadata, "status": {"phase": "Running", "podIP": "10.0.0.1"}}], folder / "config")
 
     async def listing(_request: web.Request) -> web.Response:
-        return web.json_response({"kind": "PodList", "items": pods})
+        return web.json_response({"kind": "PodList", "items": cluster.pods})
 
-    app, collector, file = web.Application(), ScriptedCollector([FINE]), tmp_path / "kubeconfig"
+    app = web.Application()
     app.router.add_get("/api/v1/namespaces/controlcore/pods", listing)
     async with serving(app, "127.0.0.1", 0) as (host, port):
-        cluster = {"name": "a", "cluster": {"server": f"http://{host}:{port}"}}
+        server = {"name": "a", "cluster": {"server": f"http://{host}:{port}"}}
         context = {"name": "a", "context": {"cluster": "a"}}
-        content = json.dumps({"current-context": "a", "clusters": [cluster], "contexts": [context]})
-        await asyncio.to_thread(file.write_text, content)
-        wanted = {"kubernetes": {"kubeconfig": str(file)}, "bouncer_discovery": {"kubernetes": {}}}
+        content = json.dumps({"current-context": "a", "clusters": [server], "contexts": [context]})
+        await asyncio.to_thread(cluster.kubeconfig.write_text, content)
+        yield cluster
+
+
+def found_and_vanished(collector: ScriptedCollector) -> list[tuple[list[str], list[str]]]:
+    """The names that each generation of a collector was given."""
+    return [([each.name for each in given.settings.bouncers], [each.name for each in given.vanished])
+            for given in collector.sources]  # fmt: skip
+
+
+async def test_discovered_pod_that_ends_reaches_the_collectors_as_vanished(tmp_path: Path) -> None:
+    """P4: from the API server's list to what a collector is given."""
+    collector = ScriptedCollector([FINE])
+    async with cluster_with_a_bouncer(tmp_path) as cluster:
+        wanted = {"kubernetes": {"kubeconfig": str(cluster.kubeconfig)}, "bouncer_discovery": {"kubernetes": {}}}
         async with running(collector, **wanted) as run:
             await run.until(lambda: collector.opened == 1)
-            pods.clear()
+            cluster.pods.clear()
             await run.until(lambda: collector.opened == 2)
-    names = [([each.name for each in given.settings.bouncers], [each.name for each in given.vanished])
-             for given in collector.sources]  # fmt: skip
-    assert names == [(["one"], []), ([], ["one"])]
+    assert found_and_vanished(collector) == [(["one"], []), ([], ["one"])]
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_rejected_reload_changes_nothing_that_discovery_knows(tmp_path: Path, *, ends: bool) -> None:
+    """P4: it would name bouncers by another label, and its second deployment cannot be opened."""
+    collector, broken = ScriptedCollector([FINE]), tmp_path / "broken"
+    await asyncio.to_thread(broken.write_text, "{}")
+    async with cluster_with_a_bouncer(tmp_path) as cluster:
+        kubernetes = {"kubeconfig": str(cluster.kubeconfig)}
+        changed, _ = await settings_for(
+            collector,
+            kubernetes=kubernetes,
+            bouncer_discovery={"kubernetes": {"name_label": "team"}},
+            deployments={"oslo": {"kubernetes": {"kubeconfig": str(broken)}}},
+        )
+        wanted = {"kubernetes": kubernetes, "bouncer_discovery": {"kubernetes": {}}}
+        async with running(collector, load=lambda: changed, **wanted) as run:
+            await run.until(lambda: collector.collected > 0)
+            if ends:
+                cluster.pods.clear()
+            assert "has no current-context" in str(await run.exporter.reload())
+            looked_until = run.clock.monotonic() + 90
+            await run.until(lambda: run.clock.monotonic() > looked_until)
+    assert found_and_vanished(collector) == [(["one"], []), *([([], ["one"])] if ends else [])]

@@ -270,6 +270,51 @@ async def test_name_that_is_found_elsewhere_is_not_gone(tmp_path: Path, place: s
     assert await cluster.vanished() == ["two"], "its pod ended long ago"
 
 
+LOOKED_FOR: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "kind": ({}, {"kind": "services"}),
+    "selector": ({}, {"selector": "app=other"}),
+    "name_label": ({}, {"name_label": "team"}),
+    "environment_label": ({}, {"environment_label": "stage"}),
+    "namespace": ({"namespace": "other"}, {}),
+    "kubeconfig": ({"kubeconfig": Path("other")}, {}),
+}
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("changed", LOOKED_FOR)
+async def test_reload_that_looks_for_something_else_finds_nothing_gone(changed: str, *, is_listed: bool) -> None:
+    """P4, the other way: what was found before is not looked for any more."""
+    place, wanted = LOOKED_FOR[changed]
+    cluster = Cluster()
+    await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", bouncer="two"))
+    assert await cluster.vanished(owned("a-2", bouncer="two")) == ["one"]
+    cluster.settings = cluster.settings.model_copy(
+        update={
+            "kubernetes": KubernetesSettings(**place),
+            "bouncer_discovery": BouncerDiscovery(kubernetes=KubernetesDiscovery(**wanted)),
+        }
+    )
+    objects = cluster.sources.kubernetes.objects  # type: ignore[union-attr]
+    if not is_listed:
+        objects[PODS] = TransientError(Reason.TIMEOUT, "no answer")
+        await cluster.discovery.find(cluster.settings, cluster.sources)
+        assert cluster.discovery.vanished == ()
+    objects |= {path: [] for path in (PODS, SERVICES, PODS.replace("controlcore", "other"))}
+    await cluster.discovery.find(cluster.settings, cluster.sources)
+    assert (cluster.discovery.found, cluster.discovery.vanished) == ((), ())
+
+
+async def test_reload_with_another_time_or_limit_keeps_what_is_gone() -> None:
+    """P4: the same objects are looked for."""
+    cluster = Cluster()
+    await cluster.vanished(owned("a-1", bouncer="one"))
+    wanted = BouncerDiscovery(max_bouncers=5, kubernetes=KubernetesDiscovery(vanished_seconds=60))
+    cluster.settings = cluster.settings.model_copy(
+        update={"bouncer_discovery": wanted, "kubernetes": KubernetesSettings(workloads=("other",))}
+    )
+    assert await cluster.vanished() == ["one"]
+
+
 async def test_nothing_to_discover_is_no_failure() -> None:
     discovery = discovering()
     assert len(await discovery.find(settings(), make_sources())) == 1
