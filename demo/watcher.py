@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from demo.stage import Stage
-from demo.state_reader import Story, read_alerts, read_journal
+from demo.state_reader import Story, read_acted_alerts, read_alerts, read_journal
 from demo.timeline import Timeline
 from remediations.core.model.remediation import Record
 from tools.servers.http import read_page
@@ -49,13 +49,13 @@ class Watcher:
     _last_text: dict[str, str] = field(default_factory=dict)
 
     def settle(self, timeout_seconds: float) -> None:
-        """Waits until no alert is left of an earlier act, and takes the present state as known.
+        """Waits until no alert of an earlier act is left, and takes the present state as known.
 
         An alert that stays is no reason to give up: the act tells what comes of it.
         """
         bound = scaled(timeout_seconds)
         ends_at = time.monotonic() + bound
-        while read_alerts(self.stage.prometheus.url).keys() - {ALWAYS_FIRING} and time.monotonic() < ends_at:
+        while read_acted_alerts(self.stage.prometheus.url) and time.monotonic() < ends_at:
             time.sleep(POLL_SECONDS)
         self.page = read_page(f"{self.stage.exporter.url}/metrics")
         self.alerts = read_alerts(self.stage.prometheus.url)

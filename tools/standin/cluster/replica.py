@@ -207,6 +207,9 @@ def build_status(replica: Replica, waiting: str | None) -> Object:
         changed = {**container, "ready": replica.is_ready, "restartCount": replica.restarts}
         if waiting is not None:
             changed |= {"started": False, "state": {"waiting": {"reason": waiting}}}
+        elif "waiting" in cast("Object", container.get("state", {})):
+            # The pod was seen before its container began; its process runs.
+            changed |= {"started": True, "state": {"running": {"startedAt": status.get("startTime", now)}}}
         containers.append(changed)
     conditions = [{"type": kind, **condition} for kind in ("Ready", "ContainersReady")]
     return {"conditions": conditions, "containerStatuses": containers}

@@ -69,6 +69,13 @@ def test_probe_result_becomes_both_conditions(is_ready: bool, status: str) -> No
     assert written["containerStatuses"] == [{"name": "api", "ready": is_ready, "restartCount": 0}]
 
 
+def test_container_that_was_seen_before_it_began_runs_now() -> None:
+    waiting = {"name": "api", "started": False, "state": {"waiting": {"reason": "ContainerCreating"}}}
+    replica = make_replica(make_pod(startTime="2026-01-01T00:00:00Z", containerStatuses=[waiting]))
+    (container,) = build_status(replica, None)["containerStatuses"]  # type: ignore[misc]
+    assert (container["started"], container["state"]) == (True, {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
+
+
 def test_process_that_keeps_ending_is_a_crash_loop_in_the_pods_status() -> None:
     replica = make_replica(make_pod(containerStatuses=[{"name": "api", "state": {"running": {}}}]))
     replica.restarts = 2
