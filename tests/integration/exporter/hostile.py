@@ -82,6 +82,8 @@ class Hostile:
             return b"<!doctype html><title>502</title>"
         if self._mode == "huge":
             return b'{"status": "' + b"x" * HUGE_BYTES + b'"}'
+        if request.startswith(b"GET /v1/policies "):
+            return b'{"result": []}'  # an engine answers with nothing beside the list
         if request.startswith(b"GET /metrics"):
             return OPA_PAGE
         return json.dumps(GOOD | {"allow": b"canary-allow" in request}).encode()
