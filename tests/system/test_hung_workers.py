@@ -156,7 +156,7 @@ def test_way_to_the_api_that_swallows_everything_holds_up_nobody(stage: Stage) -
         wait_for(lambda: remediator.read(looks)[0][0] >= 2)
         deliver(remediator, 2, deployment="other")
         wait_for(
-            lambda: remediator.read("SELECT reason FROM remediation ORDER BY id DESC LIMIT 1") == [("not_allowed",)]
+            lambda: remediator.read("SELECT reason FROM remediation ORDER BY id DESC LIMIT 1") == [("condition_gone",)]
         )
 
         stage.front.heal()
