@@ -114,7 +114,7 @@ async def test_the_same_context_closes_nothing(tmp_path: Path, pairs: Pairs) -> 
 
 
 @pytest.mark.parametrize(
-    ("has_certificate", "seconds", "expected"), [(True, 0.001, "2"), (True, LONG, "1"), (False, 0.001, "1")]
+    ("has_certificate", "seconds", "expected"), [(True, 1e-6, "2"), (True, LONG, "1"), (False, 1e-6, "1")]
 )
 async def test_client_certificate_is_verified_anew(
     tmp_path: Path, pairs: Pairs, *, has_certificate: bool, seconds: float, expected: str
