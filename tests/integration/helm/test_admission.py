@@ -95,6 +95,11 @@ def remediator(cluster: Cluster, namespace: str) -> Iterator[KubernetesClient]:
         lambda: _is_refused(client, "PATCH", f"{_apps(namespace)}?dryRun=All", {"spec": {"paused": True}}),
         describe=lambda: "the policy never came into force",
     )
+    job = without(_job(cluster, namespace), ("metadata", "labels", "team"))
+    wait_for(
+        lambda: _is_refused(client, "POST", f"{_jobs(namespace)}?dryRun=All", job),
+        describe=lambda: "the policy of Jobs never came into force",
+    )
     yield client
     for item in objects:
         if "namespace" not in item["metadata"]:
