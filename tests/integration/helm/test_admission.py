@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -213,7 +214,7 @@ def test_patch_of_every_field_changes_nothing_but_our_own(
         forms = list(patches(before, field, value))
         attempts += forms if IS_WHOLE else [forms[number % len(forms)]]
 
-    def send(patch: Patch) -> str:
+    def send(patch: Patch, tries: int = 3) -> str:
         try:
             query = "dryRun=All&fieldManager=controlcore-remediator"
             query += "&force=true" if patch.content_type == APPLY_PATCH else ""
@@ -221,6 +222,8 @@ def test_patch_of_every_field_changes_nothing_but_our_own(
                 "PATCH", f"{path(namespace)}?{query}", patch.body, content_type=patch.content_type
             )
         except ApiError as error:
+            if error.code == HTTPStatus.CONFLICT and tries > 1:
+                return send(patch, tries - 1)  # a controller wrote in between: the policy has not been asked
             return "refused by the policy" if "ValidatingAdmissionPolicy" in error.message else "refused otherwise"
         # The API server takes no status in a write of the object; its controllers go on writing theirs.
         after = json.loads(answer) | {"status": before.get("status")}
@@ -278,7 +281,7 @@ def _judge(kind: str, attempts: Sequence[T], send: Callable[[T], str]) -> None:
         counts = Counter(pool.map(send, attempts))
     print(f"admission sweep of {kind}: {len(attempts)} attempts, {dict(counts)}")
     assert [result for result in counts if result.startswith("CHANGED")] == []
-    assert counts["refused by the policy"] > len(attempts) // 20
+    assert counts["refused by the policy"] > len(attempts) // 10
 
 
 @pytest.fixture
