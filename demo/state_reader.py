@@ -28,7 +28,7 @@ def read_alerts(prometheus_url: str) -> dict[str, str]:
 
 
 def read_acted_alerts(prometheus_url: str) -> set[str]:
-    """The alerts of now that name a policy, page somebody or are the guide's: a ticket may stay between two acts."""
+    """Names of the alerts that are active now, without our tickets: those may stay between two acts."""
     alerts = json.loads(read_url(f"{prometheus_url}/api/v1/alerts"))["data"]["alerts"]
     labels = [alert["labels"] for alert in alerts]
     return {each["alertname"] for each in labels if each.get("remediation") != "none" or each["severity"] == "critical"}
