@@ -70,7 +70,7 @@ chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verif
 	@CONTROLCORE_FREEZING_SILENCES=$${CONTROLCORE_FREEZING_SILENCES:-100} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_freezing_silence.py
 	@CONTROLCORE_TEST_SLOWNESS=8 CONTROLCORE_MACHINE_EXAMPLES=$${CONTROLCORE_MACHINE_EXAMPLES:-300} $(RUN) -m pytest -q -p no:randomly tests/unit/remediations/engine/test_engine_machine.py
 	@CONTROLCORE_SITUATIONS=all $(RUN) -m pytest -q -p no:randomly tests/integration/rules/test_situations.py
-	@CONTROLCORE_ADMISSION_SWEEP=whole $(RUN) -m pytest -q -s -p no:randomly tests/integration/helm/test_admission.py -k every_field
+	@CONTROLCORE_ADMISSION_SWEEP=whole $(RUN) -m pytest -q -s -p no:randomly tests/integration/helm/test_admission_sweep.py -k every_field
 	@$(RUN) -m pytest -q -s -p no:randomly tests/integration/chassis/test_postgres_connection.py tests/integration/chassis/test_redis_connection.py tests/integration/chassis/test_trust.py -k "moved or follows or rotated"
 
 lock: venv ## resolve the dependencies again into tools/lock (pinned versions and hashes, no addresses)
