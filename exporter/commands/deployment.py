@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from exporter import self_metrics
 from exporter.collection.pace import Pace, PhasePace, ScrapePace
 from exporter.collection.schedule import Job, Schedule
 from exporter.collection.scrape_phase import Scrapers
@@ -91,7 +92,7 @@ class Deployment:
         # Discovered bouncers are in the sources' settings only.
         budget = budget_of(settings, len(sources.settings.bouncers))
         self._pace = pace = self._paced(settings)
-        self.publisher.scope = settings.scope
+        self.publisher.scope = self_metrics.SCOPE_INFO.family({(settings.scope,): 1.0})
         self.publisher.is_phase_locked = False if isinstance(pace, PhasePace) else None
         try:
             await Schedule(

@@ -79,8 +79,8 @@ class Publisher:
         self._rendered: tuple[Family, ...] = ()
         """What the current snapshot shows, but for what its own rendering took."""
         self._render_seconds: float | None = None
-        self.scope: str | None = None
-        """None before a configuration is used."""
+        self.scope = self_metrics.SCOPE_INFO.family({})
+        """Without a sample before a configuration is used."""
         self.is_phase_locked: bool | None = None
         """None unless collections are timed by scrapes."""
         self._stale: frozenset[str] = frozenset()
@@ -198,7 +198,7 @@ class Publisher:
         valid = float(self.is_reload_successful)
         return (
             *self._constants,
-            self_metrics.SCOPE_INFO.family({} if self.scope is None else {(self.scope,): 1.0}),
+            self.scope,
             phase,
             self_metrics.RELOAD_SUCCESSFUL.value(valid),
             self_metrics.CONFIG_VALID.value(valid),

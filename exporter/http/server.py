@@ -151,7 +151,6 @@ class WebServer:
             self._gate.refuse(Refusal.UNKNOWN_TARGET)
             return web.Response(text="no deployment of this name is configured\n", status=HTTPStatus.NOT_FOUND)
         form = choose(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
-        body = snapshot.ready(form) or await asyncio.to_thread(snapshot.body, form)
         selection = selection_of(request)
         if selection:
             owners = self._shown.owners(scrape.deployment)
@@ -160,6 +159,9 @@ class WebServer:
                 text = f"no such collector; there are: {', '.join(sorted(set(owners.values())))}\n"
                 return web.Response(text=text, status=HTTPStatus.BAD_REQUEST)
             body = await _selected(snapshot, selection, owners, form)
+        else:
+            ready = snapshot.ready(form)
+            body = await asyncio.to_thread(snapshot.body, form) if ready is None else ready
         return web.Response(body=body, headers=HEADERS[form])
 
     async def healthy(self, _request: web.Request) -> web.Response:

@@ -98,6 +98,7 @@ async def test_page_and_landing_page_are_served() -> None:
     async with running(ScriptedCollector([FINE])) as run:
         await run.until(lambda: b"example_up 1.0" in run.exporter.publisher.snapshot.body(PLAIN))
         assert "example_up 1.0\n" in (await run.get("/metrics"))[1]
+        assert 'controlcore_exporter_scope_info{scope="deployment"} 1.0' in (await run.get("/metrics"))[1]
         assert "<code>c0</code>" in (await run.get("/"))[1]
 
 

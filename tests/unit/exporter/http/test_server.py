@@ -256,6 +256,15 @@ async def test_scrape_may_choose_families_and_collectors(query: str, names: list
     assert (status, sorted(line.partition("{")[0].partition(" ")[0] for line in lines)) == (200, names)
 
 
+async def test_choice_writes_no_whole_page() -> None:
+    """A form that only choices came in is not kept ready: each new page would be packed for nobody."""
+    world = World(two_collectors())
+    await ask(world, "GET", "/metrics?name[]=a", Accept_Encoding="gzip")
+    assert world.snapshot.ready(PACKED) is None
+    await ask(world, "GET", "/metrics", Accept_Encoding="gzip")
+    assert world.snapshot.ready(PACKED) is not None
+
+
 async def test_chosen_collectors_success_is_told_alone() -> None:
     _, body, _ = await ask(World(two_collectors()), "GET", "/metrics?collect[]=first")
     assert [line for line in body.decode().splitlines() if line.startswith("controlcore_scrape")] == [
