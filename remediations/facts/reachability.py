@@ -28,7 +28,7 @@ class SourceProbe:
     """Raises BackendError when there is no good answer."""
 
 
-class Sights(Protocol):
+class SourceMetrics(Protocol):
     """What publishes the answers; remediations.metrics.Telemetry, or a fake."""
 
     def see_source(self, source: str, *, is_up: bool) -> None:
@@ -39,10 +39,10 @@ class Sights(Protocol):
 class Reachability:
     """Asks each source again and again, and says what is wrong."""
 
-    def __init__(self, probes: tuple[SourceProbe, ...], clock: Clock, sights: Sights) -> None:
+    def __init__(self, probes: tuple[SourceProbe, ...], clock: Clock, metrics: SourceMetrics) -> None:
         self._probes = probes
         self._clock = clock
-        self._sights = sights
+        self._metrics = metrics
         self._problems: dict[str, str] = {}
 
     def warnings(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class Reachability:
             self._problems.pop(probe.source, None)
             if was_told:
                 get_logger().info("source.answered", source=probe.source, url=probe.url)
-        self._sights.see_source(probe.source, is_up=probe.source not in self._problems)
+        self._metrics.see_source(probe.source, is_up=probe.source not in self._problems)
 
 
 def probe_prometheus(settings: PrometheusSettings, ask: Callable[[str], Awaitable[object]]) -> SourceProbe:

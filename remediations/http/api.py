@@ -21,7 +21,7 @@ from remediations.http.auth import CALLER
 from remediations.http.responses import ROOT, answered, as_json, read_object
 from remediations.journal.approvals import DEFAULT_SECONDS, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.breakers import reset_breaker
-from remediations.journal.pauses import find_policy, find_target, require_meant, set_pause
+from remediations.journal.pauses import find_policy, find_target, require_meant
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content, list_content, story_content
 from remediations.journal.standing import make_selection, read_standings
@@ -154,7 +154,7 @@ class Api:
             require_meant(self.policies(), name)
         until = None if body.seconds is None else now + body.seconds
         pause = Pause(name, actor.label, body.reason, until, policy, target, now)
-        await set_pause(self.journal, pause, actor, now)
+        await self.journal.pause(pause, now, actor)
         log = get_logger().bind(name=name, scope=pause.scope)
         log.info("pause.set", owner=pause.owner, address=actor.address, until=until)
         return as_json(asdict(pause))

@@ -21,7 +21,7 @@ MAX_SECONDS = 86400.0
 
 
 class AnswerError(ControlCoreError):
-    """Nothing can be approved or rejected like this; the message says why. Nothing was stored."""
+    """What a person asked for cannot be done like this; the message says why. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,11 @@
-"""Sets a pause of everything, of one policy or of one target, so that nobody stops more or less than was meant."""
+"""What a pause is meant to stop: everything, one policy or one target, so that nobody stops more or less."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from remediations.core.model.acts import Actor
-from remediations.core.model.facts import Pause
 from remediations.core.policies.policy import PolicySet
-from remediations.journal.approvals import AnswerError
-from remediations.journal.port import Journal
 
 OTHER = "give a pause of everything another name"
 
@@ -40,14 +36,6 @@ def require_meant(policy_set: PolicySet, name: str) -> None:
     close = get_close_matches(name, policies, n=1, cutoff=0.8)
     if close:
         raise ValueError(f"there is no policy {name}; did you mean {close[0]}? Or {OTHER}")
-
-
-async def set_pause(journal: Journal, pause: Pause, actor: Actor, now: float) -> None:
-    """Stores the pause; raises AnswerError when one of this name is in force and stops something else."""
-    for item in await journal.pauses(now):
-        if item.name == pause.name and (item.policy, item.target) != (pause.policy, pause.target):
-            raise AnswerError(f"pause {item.name} is in force and stops {item.scope}: resume it, or give another name")
-    await journal.pause(pause, now, actor)
 
 
 def _find(kind: str, text: str, known: Iterable[str]) -> str:

@@ -217,7 +217,11 @@ class Journal(Protocol):
         ...
 
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
-        """Sets (or replaces) a named pause from now on, whatever its `since` says, and stores who did it."""
+        """Sets (or replaces) a named pause from now on, whatever its `since` says, and stores who did it.
+
+        Raises AnswerError when one of this name is in force and stops something that this one would not: a pause of
+        everything replaces any other.
+        """
         ...
 
     async def resume(self, name: str, now: float, actor: Actor) -> bool:

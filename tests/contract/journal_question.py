@@ -12,6 +12,7 @@ from remediations.core.model.alert import Quarantined, Target
 from remediations.core.model.errors import FenceLostError, JournalError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import Record, State
+from remediations.journal.approvals import AnswerError
 from remediations.journal.port import DecisionHistory, HistorySpan, Journal, RemediationFilter, StateChange
 from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, delivery, match
 from tests.fakes.decisions import SAM
@@ -112,6 +113,19 @@ class QuestionContract(Opening):
         await journal.pause(Pause("b", "kim", "two", None), T0, SAM)
         await journal.pause(Pause("a", "sam", "longer", T0 + 600), T0, SAM)
         assert [(item.name, item.until) for item in await journal.pauses(T0 + 300)] == [("a", T0 + 600), ("b", None)]
+
+    async def test_pause_in_force_is_never_narrowed(self, journal: Journal) -> None:
+        everything, narrow = Pause("a", "sam", "one", None), Pause("a", "kim", "two", None, policy="restart-api")
+        await journal.pause(everything, T0, SAM)
+        with pytest.raises(AnswerError, match="stops everything: resume it, or give another name"):
+            await journal.pause(narrow, T0 + 1, SAM)
+        assert [(item.scope, item.owner) for item in await journal.pauses(T0)] == [("everything", "sam")]
+        assert len(await journal.acts(9)) == 1, "what was refused is no act"
+
+    async def test_pause_of_everything_replaces_a_narrow_one(self, journal: Journal) -> None:
+        await journal.pause(Pause("a", "sam", "one", None, policy="restart-api"), T0, SAM)
+        await journal.pause(Pause("a", "kim", "stop", None), T0 + 1, SAM)
+        assert [item.scope for item in await journal.pauses(T0 + 1)] == ["everything"]
 
     async def test_resuming_what_was_never_paused_is_false(self, journal: Journal) -> None:
         assert await journal.resume("nothing", T0, SAM) is False

@@ -31,13 +31,8 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         until = None if options.seconds is None else now + options.seconds
         actor = actor_here(options.owner)
         wanted = Pause(name, actor.label, options.reason, until, policy, target, since=now)
-        if policy or target:
-            from remediations.journal.pauses import set_pause  # noqa: PLC0415 - brings the policies' parts
-
-            await set_pause(journal, wanted, actor, now)
-        else:
-            await journal.pause(wanted, now, actor)
-        others = "" if not policy and not target else "; everything else goes on"
+        await journal.pause(wanted, now, actor)
+        others = "" if wanted.is_of_everything else "; everything else goes on"
         words = (
             f"{wanted.scope} is paused {until_words(until)} (pause {name}){others}\n"
             f"end it: controlcore-remediator resume {name}\n"

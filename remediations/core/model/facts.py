@@ -162,6 +162,11 @@ class Pause:
         words = [f"policy {self.policy}"] * bool(self.policy) + [f"target {self.target}"] * bool(self.target)
         return " on ".join(words) or "everything"
 
+    @property
+    def is_of_everything(self) -> bool:
+        """Whether it is bound to no policy and no target."""
+        return not self.policy and not self.target
+
     def covers(self, policy: str, target: str) -> bool:
         """Whether it stops what a policy would do to the target of this key. A revert has its policy's name and `:`."""
         is_policy = self.policy in {"", policy, policy.partition(":")[0]}

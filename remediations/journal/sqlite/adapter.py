@@ -19,11 +19,12 @@ from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import AlreadyServedError, FenceLostError, JournalError, TargetBusyError
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
+from remediations.journal.approvals import AnswerError
 from remediations.journal.port import EVERY, Claim, RemediationFilter, Sizes, StateChange, Stored
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import MAX_LOG_BYTES, SqliteThread
 from remediations.journal.sqlite.delivery import schedule, store_delivery
-from remediations.journal.sqlite.queries import SqliteHistory, read_approval
+from remediations.journal.sqlite.queries import SqliteHistory, read_approval, read_pause
 from remediations.journal.sqlite.rows import (
     IdSource,
     read_act,
@@ -236,13 +237,19 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.read(work)
 
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
-        """Sets (or replaces) a named pause, and stores who did it."""
+        """Sets (or replaces) a named pause, and stores who did it; raises AnswerError when that would end another."""
         words = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason))
         values = (*words, pause.until, now, to_text(pause.policy), to_text(pause.target))
         detail = {"reason": pause.reason, "until": pause.until, "policy": pause.policy, "target": pause.target}
         act = HumanAct(now, ActKind.PAUSE, pause.name, actor, detail)
 
         def work(connection: sqlite3.Connection) -> None:
+            if not pause.is_of_everything:
+                other = connection.execute(sql.OTHER_PAUSE, (values[0], now, *values[-2:])).fetchone()
+                if other is not None:
+                    scope = read_pause(other).scope
+                    problem = f"pause {pause.name} is in force and stops {scope}: resume it, or give another name"
+                    raise AnswerError(problem)
             connection.execute(sql.PAUSE, values)
             store_act(connection, act)
 

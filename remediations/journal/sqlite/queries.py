@@ -64,9 +64,12 @@ class SqliteHistory:
 
 
 def _pauses(connection: sqlite3.Connection, now: float) -> list[Pause]:
-    rows = connection.execute(sql.PAUSES, (now,)).fetchall()
-    names = ("name", "owner", "reason", "until", "policy", "target", "since")
-    return [Pause(**{name: row[name] for name in names}) for row in rows]
+    return [read_pause(row) for row in connection.execute(sql.PAUSES, (now,)).fetchall()]
+
+
+def read_pause(row: sqlite3.Row) -> Pause:
+    """A row of the table `pause`."""
+    return Pause(**{name: row[name] for name in ("name", "owner", "reason", "until", "policy", "target", "since")})
 
 
 def _actions(connection: sqlite3.Connection, since: float) -> list[PastAction]:

@@ -74,6 +74,8 @@ SELECT state, count(*) AS number FROM remediation GROUP BY state
 UNION ALL SELECT 'quarantined', count(*) FROM quarantine"""
 PAUSE = """
 INSERT OR REPLACE INTO pause (name, owner, reason, until, since, policy, target) VALUES (?, ?, ?, ?, ?, ?, ?)"""
+OTHER_PAUSE = """
+SELECT * FROM pause WHERE name = ? AND (until IS NULL OR until > ?) AND (policy <> ? OR target <> ?)"""
 PAUSES = "SELECT * FROM pause WHERE until IS NULL OR until > ? ORDER BY name"
 RESUME = "DELETE FROM pause WHERE name = ? RETURNING until IS NULL OR until > ? AS was_in_force"
 FORGET = f"DELETE FROM remediation WHERE NOT {OPEN} AND updated_at < ?"
