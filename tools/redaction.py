@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, quote_plus
 
 from remediations.core.redaction import remove_secrets
@@ -31,10 +32,38 @@ def _halves(text: str) -> tuple[str, str]:
     return text[: len(text) // 2], text[len(text) // 2 :]
 
 
+def _join_halves(mark: str, text: str) -> str:
+    return mark.join(_halves(text))
+
+
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+BETWEEN = {
+    "escaped line end": "\\n",
+    "continued line": "\\\n",
+    "joined literals": '" + "',
+    "colour between": "\x1b[31m",
+    "zero-width space": "\u200b",
+    "no-break space": "\xa0",
+    "soft hyphen": "\xad",
+    "NUL": "\0",
+    "backspace": "\b",
+    "C1 colour": "\x9b1;31m",
+    "link of a terminal": "\x1b]8;;http://x\x1b\\",
+    "escaped no-break space": "&nbsp;",
+    "escaped zero-width space": "\\u200b",
+    "variation selector": "\ufe0f",
+    "wide space": "\u3000",
+    "gutter": "\n  | ",
+    "quotation": "\n> ",
+    "comment": "\n# ",
+    "numbered": "\n  12 | ",
+    "name of a container": "\napi-1  | ",
+    "time": "\n2026-11-01T03:04:05.123456789Z stdout F ",
+}
+"""What stands between the halves of a value that was cut in two."""
 ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "plain": str,
     "upper case": str.upper,
@@ -63,11 +92,6 @@ ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "base32": lambda text: base64.b32encode(text.encode()).decode(),
     "split by a line end": "\n".join,
     "halves on two lines": lambda text: "\n    ".join(_halves(text)),
-    "halves, escaped line end": lambda text: "\\n".join(_halves(text)),
-    "halves, continued line": lambda text: "\\\n".join(_halves(text)),
-    "halves, joined literals": lambda text: '" + "'.join(_halves(text)),
-    "halves, colour between": lambda text: "\x1b[31m".join(_halves(text)),
-    "halves, zero-width space": lambda text: "\u200b".join(_halves(text)),
     "halves of base64, wrapped": lambda text: "\n".join(_halves(_base64(text))),
     "html hexadecimal": lambda text: "".join(f"&#x{ord(c):x};" for c in text),
     "HTML hexadecimal, padded": lambda text: "".join(f"&#X{ord(c):04X};" for c in text),
@@ -82,28 +106,13 @@ ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "0x": lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
     "hexadecimal with commas": lambda text: ", ".join(f"{byte:02X}" for byte in text.encode()),
     "hexadecimal with dashes": lambda text: text.encode().hex("-"),
-    "halves, no-break space": lambda text: "\xa0".join(_halves(text)),
-    "halves, soft hyphen": lambda text: "\xad".join(_halves(text)),
-    "halves, NUL": lambda text: "\0".join(_halves(text)),
-    "halves, backspace": lambda text: "\b".join(_halves(text)),
     "struck over": lambda text: "".join(f"{c}\b{c}" for c in text),
-    "halves, C1 colour": lambda text: "\x9b1;31m".join(_halves(text)),
-    "halves, link of a terminal": lambda text: "\x1b]8;;http://x\x1b\\".join(_halves(text)),
-    "halves, escaped no-break space": lambda text: "&nbsp;".join(_halves(text)),
-    "halves, escaped zero-width space": lambda text: "\\u200b".join(_halves(text)),
-    "halves, variation selector": lambda text: "\ufe0f".join(_halves(text)),
-    "halves, wide space": lambda text: "\u3000".join(_halves(text)),
-    "halves, gutter": lambda text: "\n  | ".join(_halves(text)),
-    "halves, quotation": lambda text: "\n> ".join(_halves(text)),
-    "halves, comment": lambda text: "\n# ".join(_halves(text)),
-    "halves, numbered": lambda text: "\n  12 | ".join(_halves(text)),
-    "halves, name of a container": lambda text: "\napi-1  | ".join(_halves(text)),
-    "halves, time": lambda text: "\n2026-11-01T03:04:05.123456789Z stdout F ".join(_halves(text)),
     "cut, dots": lambda text: f"{text[:-3]}...",
     "cut, ellipsis": lambda text: f"{text[:-3]}…",
     "cut, word": lambda text: f"{text[:-3]} (truncated)",
     "cut, mask": lambda text: f"{text[:-3]}*****",
     "cut, front": lambda text: f"...{text[3:]}",
+    **{f"halves, {name}": partial(_join_halves, mark) for name, mark in BETWEEN.items()},
 }
 CONTEXTS: Mapping[str, str] = {
     "alone": "{}",

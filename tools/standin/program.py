@@ -70,6 +70,17 @@ async def apply_faults(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
+@web.middleware
+async def answer_as_fastapi(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn an unknown path or method into FastAPI's answer."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.json_response({"detail": "Not Found"}, status=404)
+    except web.HTTPMethodNotAllowed:
+        return web.json_response({"detail": "Method Not Allowed"}, status=405)
+
+
 async def _serve_fault(request: web.Request) -> web.Response:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     status, answer = answer_admin(

@@ -42,14 +42,10 @@ ROLE_WITHOUT_DECISIONS = "builtin_admin"
 
 
 @web.middleware
-async def answer_as_the_product(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn an unhandled failure into the product's 500, and an unknown path into its 404."""
+async def fail_as_the_product(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn an unhandled failure into the product's 500."""
     try:
         return await handler(request)
-    except web.HTTPNotFound:
-        return web.json_response({"detail": "Not Found"}, status=404)
-    except web.HTTPMethodNotAllowed:
-        return web.json_response({"detail": "Method Not Allowed"}, status=405)
     except psycopg.Error as error:
         print(f"ERROR:app.middleware.security:Security middleware error: {error}", file=sys.stderr)
         return web.json_response({"error": "Security check failed"}, status=500)
@@ -138,7 +134,7 @@ def _simulate_users(interval_seconds: float) -> Callable[[web.Application], Asyn
 
 def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     """Connect to the database (raises when it is down, so the process ends) and return the application."""
-    app = web.Application(middlewares=[answer_as_the_product])
+    app = web.Application(middlewares=[program.answer_as_fastapi, fail_as_the_product])
     app[program.BOX] = box
     if arguments.drop_tables:
         drop_tables(arguments.database_url)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tools.standin import program
 from tools.standin.policy.engine import BuiltInEngine, parse_question
-from tools.standin.program import BOX, Handler
+from tools.standin.program import BOX
 
 if TYPE_CHECKING:
     from tools.standin.faults.switches import FaultBox
@@ -29,17 +29,6 @@ DO_CLIENTS_COUNT = web.AppKey("do_clients_count", bool)
 STARTED_AT = web.AppKey("started_at", str)
 TOPICS = (["policy:."], ["policy_data"])
 """What one client subscribes to, each over a connection of its own."""
-
-
-@web.middleware
-async def answer_as_the_product(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn an unknown path into FastAPI's 404; `/health` is one."""
-    try:
-        return await handler(request)
-    except web.HTTPNotFound:
-        return web.json_response({"detail": "Not Found"}, status=404)
-    except web.HTTPMethodNotAllowed:
-        return web.json_response({"detail": "Method Not Allowed"}, status=405)
 
 
 async def get_server_health(request: web.Request) -> web.Response:
@@ -134,7 +123,7 @@ async def trigger_data_update(request: web.Request) -> web.Response:
 
 def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     """Return the application for the role."""
-    app = web.Application(middlewares=[answer_as_the_product])
+    app = web.Application(middlewares=[program.answer_as_fastapi])
     app[STATISTICS_ENABLED] = arguments.statistics
     app[CLIENTS] = arguments.clients
     app[DO_CLIENTS_COUNT] = not arguments.clients_do_not_count
