@@ -160,7 +160,7 @@ def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> 
 
 def settings_reference(specs: tuple[CollectorSpec, ...]) -> str:
     """Every setting with form, default and meaning, as Markdown."""
-    from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs these
+    from chassis.output.settings_reference import write  # noqa: PLC0415 - nothing else needs these
     from exporter.collector import CollectorSettings  # noqa: PLC0415
     from exporter.commands.configuration import settings_type  # noqa: PLC0415
 

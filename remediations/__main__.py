@@ -108,7 +108,7 @@ class PrintSettings(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Needs no configuration, so it works before there is one."""
-        from chassis.settings_reference import write  # noqa: PLC0415 - nothing else needs them
+        from chassis.output.settings_reference import write  # noqa: PLC0415 - nothing else needs them
         from remediations.settings import RemediatorSettings  # noqa: PLC0415
 
         sys.stdout.write(write(RemediatorSettings))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote, quote_plus
 
-from remediations.core.redaction import remove_secrets
+from chassis.output.redaction import remove_secrets
 
 SECRETS = ("s3cr3t-Word/77", "hunter2hunter2", "p@ss w:rd&4%x", "qu\"ote'd\\9x1", "Grüße-aus-07", "0123456789abcdef")
 """Values with the characters that encodings change."""

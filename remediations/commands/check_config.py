@@ -19,7 +19,8 @@ from chassis.http.client_auth import secret_files
 from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
 from chassis.kubernetes.kubeconfig import from_kubeconfig
-from remediations.commands.output.terminal import printable, table, width
+from chassis.output.redaction import remove_secrets
+from chassis.output.terminal import printable, table, width
 from remediations.commands.output.text import write_error, write_output
 from remediations.commands.policy_store import read_policies
 from remediations.core.decide import GUARDS
@@ -28,7 +29,6 @@ from remediations.core.model.facts import Fact
 from remediations.core.policies.lint import find_placeholders, find_queries, place_of
 from remediations.core.policies.policy import PolicySet
 from remediations.core.policies.reader import parse_policies
-from remediations.core.redaction import remove_secrets
 from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.facts.prometheus import PrometheusClient
 from remediations.http.tokens import check_files

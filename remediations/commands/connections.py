@@ -11,11 +11,11 @@ from chassis.errors import BackendError
 from chassis.http.client import HttpClient
 from chassis.kubernetes.client import ClusterApi, KubernetesClient
 from chassis.log import get_logger
+from chassis.output.redaction import remove_secrets
 from chassis.postgres.session import PostgresSession
 from remediations.core.model.alert import Alert, Target
 from remediations.core.model.facts import Fact, Facts
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.core.redaction import remove_secrets
 from remediations.engine.simulation import AskFacts
 from remediations.execution.executor import Tools
 from remediations.execution.self_test import prove_once

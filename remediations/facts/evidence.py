@@ -12,8 +12,8 @@ from typing import Any
 
 from chassis.errors import BackendError
 from chassis.kubernetes.paths import events_path, pod_log_path
+from chassis.output.redaction import is_secret_name, remove_secrets
 from remediations.core.model.alert import Target
-from remediations.core.redaction import is_secret_name, remove_secrets
 from remediations.facts.kubernetes.action_facts import ActionFactReader, TextReader
 
 KIND = "evidence"

@@ -19,10 +19,10 @@ from chassis.errors import BackendError, PermanentError, Reason, TransientError,
 from chassis.http.call import Call, Response
 from chassis.http.client import HttpClient
 from chassis.http.client_auth import authorization, without_user
+from chassis.output.redaction import remove_secrets
 from remediations.core.model.facts import Fact
 from remediations.core.policies.limits import CustomGuard
 from remediations.core.policies.policy import Query
-from remediations.core.redaction import remove_secrets
 from remediations.facts.ask import describe
 from remediations.settings import PrometheusSettings
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from chassis.output.redaction import remove_secrets
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State
 from remediations.core.policies.policy import Policy
-from remediations.core.redaction import remove_secrets
 from remediations.journal.approvals import PROPOSAL
 
 MAX_TEXT = 500

@@ -10,8 +10,8 @@ import pytest
 
 from chassis.errors import PermanentError
 from chassis.kubernetes.quantity import parse_quantity
+from chassis.output.redaction import remove_secrets
 from exporter.collectors.policy_engine.opa_page import LABEL
-from remediations.core.redaction import remove_secrets
 from tools.slowness import scaled
 
 ROOT = Path(__file__).parents[2]

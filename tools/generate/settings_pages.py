@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chassis.settings_reference import write
+from chassis.output.settings_reference import write
 from exporter.__main__ import settings_reference
 from exporter.collectors import discover
 from remediations.settings import RemediatorSettings

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from chassis.clock import SystemClock, format_rfc3339
 from chassis.errors import ConfigError, Fault
+from chassis.output import terminal
+from chassis.output.terminal import Colour, table
 from remediations.commands.journal.file import with_journal
 from remediations.commands.journal.pauses import pauses_in_force
-from remediations.commands.output import terminal
-from remediations.commands.output.terminal import Colour, table
 from remediations.commands.output.text import age_words, command_line, render_banner, write_error, write_output
 from remediations.core.model.reasons import WORDS, describe_reason
 from remediations.core.model.remediation import CLOSED, State

@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from chassis.errors import ControlCoreError
-from remediations.commands.output.terminal import Colour, paint, printable, width
+from chassis.output.terminal import Colour, paint, printable, width
 from remediations.commands.output.text import MAX_LINE, age_words, people_time
 from remediations.core.model.facts import Pause
 from remediations.core.model.reasons import EXPLANATIONS, PAGE, describe_reason

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +11,8 @@ from textwrap import wrap
 from typing import Any
 
 from chassis.clock import format_rfc3339
-from remediations.commands.output.terminal import Colour, paint, printable, table, width
+from chassis.output import data
+from chassis.output.terminal import Colour, paint, printable, table, width
 from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Pause
 from remediations.journal.times import add_times
@@ -99,15 +99,5 @@ def write_error(text: str) -> None:
 
 
 def render_data(content: Any, form: str) -> str:
-    """Data as JSON or YAML, without any character that a terminal would obey: those are written as escapes."""
-    text = json.dumps(add_times(content), indent=2).replace("\x7f", "\\u007f")
-    if form == "yaml":
-        data = json.loads(text)  # noqa: TID251 - what was written just now
-        import yaml  # noqa: PLC0415 - only this form needs it
-
-        readable = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-        if readable.replace("\n", "").isprintable():
-            return readable
-        # PyYAML prints bidirectional marks as they are unless it escapes everything beyond ASCII.
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=False)
-    return text + "\n"
+    """Data as JSON or YAML, with the times in words."""
+    return data.render(add_times(content), form)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.paths import resource_path
 from chassis.kubernetes.quantity import parse_quantity
+from chassis.output.redaction import remove_secrets
 from remediations.core.model.cluster import NewPods
-from remediations.core.redaction import remove_secrets
 
 if TYPE_CHECKING:
     from chassis.kubernetes.client import ClusterApi, JsonObject

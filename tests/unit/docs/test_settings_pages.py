@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from chassis.settings_reference import models_of, write
+from chassis.output.settings_reference import models_of, write
 from exporter.__main__ import main as run_exporter
 from exporter.collector import CollectorSettings
 from exporter.collectors import discover

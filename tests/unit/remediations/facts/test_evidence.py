@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from chassis.errors import PermanentError, Reason
-from remediations.core.redaction import remove_secrets
+from chassis.output.redaction import remove_secrets
 from remediations.facts.evidence import LOG_BYTES, MAX_PODS, gather
 from remediations.facts.kubernetes.action_facts import ActionFactReader
 from tests.fakes.decisions import API

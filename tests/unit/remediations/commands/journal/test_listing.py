@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from chassis.output.terminal import CLEAR
 from remediations.commands.journal.listing import render_list
-from remediations.commands.output.terminal import CLEAR
 from remediations.core.model.acts import Actor, ActSource
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Approval

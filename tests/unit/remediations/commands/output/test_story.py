@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from chassis.output.terminal import table
 from remediations.commands.output.story import StoryView, render_story
-from remediations.commands.output.terminal import table
 from remediations.core.model.alert import Alert, Mode
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import Record, State

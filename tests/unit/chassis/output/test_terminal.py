@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from remediations.commands.output.terminal import Colour, is_coloured, paint, table, width
+from chassis.output.terminal import Colour, is_coloured, paint, table, width
 
 ROWS = [("ID", "DETAIL"), ("0001", "x" * 50), ("0002", "short")]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediations.core.redaction import REMOVED, is_secret_name, remove_secrets
+from chassis.output.redaction import REMOVED, is_secret_name, remove_secrets
 from tools.redaction import CONTEXTS, ENCODINGS, known_samples, missed, pattern_samples
 
 PATTERN_RATE = 0.98

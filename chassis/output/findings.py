@@ -1,0 +1,128 @@
+"""What `doctor` finds: the checks' table, how they run, and how their findings are written.
+
+A check answers with findings, none when all is well. A check that could not be made answers with a finding of severity
+`unknown`: unknown is never "nothing found", neither in the summary nor in the exit status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from chassis.errors import BackendError, ConfigError
+from chassis.output import data
+from chassis.output.redaction import remove_secrets
+from chassis.output.terminal import Colour, paint, printable
+
+FORMS = ("table", "json", "yaml")
+C = TypeVar("C")
+
+
+class Severity(StrEnum):
+    """How bad it is, the worst first."""
+
+    ERROR = "error"
+    """Something does not work."""
+    WARNING = "warning"
+    """Something works, and will fail or mislead."""
+    UNKNOWN = "unknown"
+    """The check could not be made."""
+    INFO = "info"
+    """Worth knowing; nothing is wrong."""
+
+
+ORDER = tuple(Severity)
+COLOURS = {Severity.ERROR: Colour.RED, Severity.WARNING: Colour.YELLOW, Severity.UNKNOWN: Colour.CYAN}
+
+OK, FOUND, CONFIG, UNCHECKED = 0, 1, 2, 3
+EXIT_STATUSES = {
+    OK: "every check was made and found nothing to mend",
+    FOUND: "there are errors or warnings",
+    CONFIG: "the command line or the configuration is wrong; every fault is printed with its place",
+    UNCHECKED: "nothing to mend was found, but some checks could not be made",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: what is wrong, what shows it, and the command or setting that mends it."""
+
+    severity: Severity
+    check: str
+    problem: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[C]):
+    """One entry of a table of checks. `ask` gets what all checks share, and the check's name."""
+
+    name: str
+    ask: Callable[[C, str], Awaitable[Iterable[Finding]]]
+    timeout_seconds: float = 10.0
+
+
+def unchecked(check: str, reason: str, remedy: str) -> Finding:
+    """The result of a check that could not be made."""
+    return Finding(Severity.UNKNOWN, check, "not checked", reason, remedy)
+
+
+async def run_checks(context: C, checks: Sequence[Check[C]]) -> list[Finding]:
+    """Runs the checks side by side, each within its deadline; the worst findings come first."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_run(context, check), name=f"check.{check.name}") for check in checks]
+    found = [finding for task in tasks for finding in task.result()]
+    return sorted(found, key=lambda finding: ORDER.index(finding.severity))
+
+
+async def _run(context: C, check: Check[C]) -> list[Finding]:
+    """One check; whatever it raises makes it unknown, so that the other checks still tell what they found."""
+    try:
+        async with asyncio.timeout(check.timeout_seconds):
+            return list(await check.ask(context, check.name))
+    except TimeoutError:
+        reason = f"no answer within {check.timeout_seconds:g} s"
+        return [unchecked(check.name, reason, "run doctor again when the machine is less busy")]
+    except (BackendError, ConfigError) as error:
+        return [unchecked(check.name, str(error), "mend what the evidence says, then run doctor again")]
+    except Exception as error:  # noqa: BLE001 - the check boundary
+        reason = f"{type(error).__name__}: {error}"
+        return [unchecked(check.name, reason, "this is a fault of doctor itself: report it with this line")]
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """The status for scripts: what is to be mended counts more than what is unknown."""
+    severities = {finding.severity for finding in findings}
+    if severities & {Severity.ERROR, Severity.WARNING}:
+        return FOUND
+    return UNCHECKED if Severity.UNKNOWN in severities else OK
+
+
+def render_findings(findings: Sequence[Finding], checks: Sequence[str], form: str, secrets: Iterable[str] = ()) -> str:
+    """The findings as a text for people (`table`), JSON or YAML.
+
+    `checks` names every check that was made. Evidence, which may quote foreign texts, is shown without the `secrets`
+    and without what looks like one.
+    """
+    known = tuple(secrets)
+    clean = [replace(finding, evidence=remove_secrets(finding.evidence, known)) for finding in findings]
+    counts = {severity.value: sum(finding.severity is severity for finding in clean) for severity in Severity}
+    if form == "table":
+        summary = ", ".join(f"{number} {severity}" for severity, number in counts.items())
+        return "".join(map(_lines, clean)) + f"{len(checks)} checks: {summary if clean else 'nothing found'}\n"
+    content: dict[str, Any] = {"checks": list(checks), "counts": counts, "findings": [asdict(each) for each in clean]}
+    return data.render(content, form)
+
+
+def _lines(finding: Finding) -> str:
+    """One finding for people; a remedy of several lines stays one to copy."""
+    head = f"{finding.severity.upper():<8} {finding.check}: {printable(finding.problem)}"
+    lines = [paint(head, COLOURS.get(finding.severity, Colour.PLAIN))]
+    for title, text in (("found", finding.evidence), ("do", finding.remedy)):
+        first, *rest = map(printable, text.split("\n"))
+        lines += [f"  {title:<6} {first}", *(f"         {line}" for line in rest)] if text else []
+    return "\n".join(lines) + "\n\n"

@@ -1,0 +1,132 @@
+"""What doctor says of its checks, and with which status it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+import yaml
+
+from chassis.errors import PermanentError, Reason
+from chassis.output.findings import (
+    Check,
+    Finding,
+    Severity,
+    exit_status,
+    render_findings,
+    run_checks,
+    unchecked,
+)
+
+
+def finding(severity: Severity, evidence: str = "seen") -> Finding:
+    return Finding(severity, "store.address", "the store is away", evidence, "set store.url\nand reload")
+
+
+@pytest.mark.parametrize(
+    ("severities", "status"),
+    [
+        ([], 0),
+        ([Severity.INFO], 0),
+        ([Severity.WARNING], 1),
+        ([Severity.ERROR, Severity.UNKNOWN], 1),
+        ([Severity.UNKNOWN, Severity.INFO], 3),
+    ],
+)
+def test_status_tells_faults_from_what_is_unknown(severities: list[Severity], status: int) -> None:
+    assert exit_status([finding(severity) for severity in severities]) == status
+
+
+async def test_checks_run_side_by_side_and_the_worst_finding_comes_first() -> None:
+    met = asyncio.Barrier(2)
+
+    async def slow(shared: str, name: str) -> Sequence[Finding]:
+        await met.wait()
+        return [Finding(Severity.INFO, name, shared, "", "")]
+
+    async def bad(shared: str, name: str) -> Sequence[Finding]:
+        await met.wait()
+        return [Finding(Severity.ERROR, name, shared, "", "")]
+
+    found = await run_checks("context", [Check("slow", slow), Check("bad", bad)])
+
+    assert [(each.severity, each.check, each.problem) for each in found] == [
+        (Severity.ERROR, "bad", "context"),
+        (Severity.INFO, "slow", "context"),
+    ]
+
+
+async def test_check_that_hangs_or_fails_is_unknown_and_the_others_tell() -> None:
+    async def hangs(_: None, name: str) -> Sequence[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    async def fails(_: None, name: str) -> Sequence[Finding]:
+        raise PermanentError(Reason.AUTH, "no entry")
+
+    async def breaks(_: None, name: str) -> Sequence[Finding]:
+        raise KeyError("x")
+
+    async def finds(_: None, name: str) -> Sequence[Finding]:
+        return [finding(Severity.WARNING)]
+
+    checks = [Check("hangs", hangs, 0.01), Check("fails", fails), Check("breaks", breaks), Check("finds", finds)]
+    found = await run_checks(None, checks)
+
+    assert [(each.severity, each.check, each.evidence) for each in found] == [
+        (Severity.WARNING, "store.address", "seen"),
+        (Severity.UNKNOWN, "hangs", "no answer within 0.01 s"),
+        (Severity.UNKNOWN, "fails", "no entry"),
+        (Severity.UNKNOWN, "breaks", "KeyError: 'x'"),
+    ]
+
+
+def test_table_shows_evidence_and_a_whole_remedy() -> None:
+    found = [finding(Severity.ERROR, "evil\x1b[2J"), unchecked("clock", "no answer", "try again")]
+
+    assert render_findings(found, ["store.address", "clock"], "table") == (
+        "ERROR    store.address: the store is away\n"
+        "  found  evil\\x1b[2J\n"
+        "  do     set store.url\n"
+        "         and reload\n\n"
+        "UNKNOWN  clock: not checked\n"
+        "  found  no answer\n"
+        "  do     try again\n\n"
+        "2 checks: 1 error, 0 warning, 1 unknown, 0 info\n"
+    )
+
+
+def test_nothing_found_says_how_much_was_checked() -> None:
+    assert render_findings([], ["a", "b"], "table") == "2 checks: nothing found\n"
+
+
+def test_data_has_the_counts_and_every_field() -> None:
+    expected = {
+        "checks": ["store.address"],
+        "counts": {"error": 0, "warning": 1, "unknown": 0, "info": 0},
+        "findings": [
+            {
+                "severity": "warning",
+                "check": "store.address",
+                "problem": "the store is away",
+                "evidence": "seen",
+                "remedy": "set store.url\nand reload",
+            }
+        ],
+    }
+    found = [finding(Severity.WARNING)]
+
+    assert json.loads(render_findings(found, ["store.address"], "json")) == expected
+    assert yaml.safe_load(render_findings(found, ["store.address"], "yaml")) == expected
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+def test_evidence_shows_no_secret(form: str) -> None:
+    found = [finding(Severity.ERROR, "postgresql://cc:hunter22@db/x said opensesame")]
+
+    text = render_findings(found, ["store.address"], form, secrets=["opensesame"])
+
+    assert "hunter22" not in text
+    assert "opensesame" not in text
