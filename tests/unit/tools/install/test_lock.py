@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tools.install import lock
+
 ROOT = Path(__file__).parents[4]
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
@@ -41,13 +43,13 @@ def asked(requirements: list[str]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("lock", "extras"), [("runtime.txt", ()), ("dev.txt", ("dev",))])
-def test_lock_holds_every_package_that_is_asked_for(lock: str, extras: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("file", "extras"), [("runtime.txt", ()), ("dev.txt", ("dev",))])
+def test_lock_holds_every_package_that_is_asked_for(file: str, extras: tuple[str, ...]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = list(project["dependencies"])
     for extra in extras:
         requirements += project["optional-dependencies"][extra]
-    assert asked(requirements) - pinned(lock).keys() == set()
+    assert asked(requirements) - pinned(file).keys() == set()
 
 
 def test_lock_of_the_build_holds_what_builds_the_wheel() -> None:
@@ -55,10 +57,10 @@ def test_lock_of_the_build_holds_what_builds_the_wheel() -> None:
     assert asked(project["build-system"]["requires"]) == pinned("build.txt").keys()
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "build.txt"])
-def test_every_lock_pins_the_same_versions(lock: str) -> None:
+@pytest.mark.parametrize("file", ["runtime.txt", "build.txt"])
+def test_every_lock_pins_the_same_versions(file: str) -> None:
     everything = pinned("dev.txt")
-    assert {name: everything.get(name) for name in pinned(lock)} == pinned(lock)
+    assert {name: everything.get(name) for name in pinned(file)} == pinned(file)
 
 
 def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
@@ -70,3 +72,8 @@ def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
     ]
     assert len(commands) == 3
     assert all("--no-deps --require-hashes" in command for command in commands)
+
+
+def test_project_and_locks_are_where_the_resolver_looks() -> None:
+    assert (lock.ROOT / "pyproject.toml").is_file()
+    assert all((lock.ROOT / "tools/lock" / name).is_file() for name in ("dev.txt", "runtime.txt", "build.txt"))
