@@ -7,6 +7,7 @@ COPY tools/lock/build.txt tools/lock/runtime.txt /src/tools/lock/
 # --no-deps: the lock is the whole list; otherwise pip asks the index for `coverage[toml]` and the like, and a release of today breaks it.
 RUN python3 -m venv /opt/controlcore && /opt/controlcore/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/tools/lock/runtime.txt
 RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/tools/lock/build.txt
+COPY docs/man /src/docs/man
 COPY chassis /src/chassis
 COPY exporter /src/exporter
 COPY remediations /src/remediations

@@ -54,6 +54,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m tools.generate.reasons
 	@$(RUN) -m tools.generate.house --write
 	@$(RUN) -m tools.generate.settings_pages
+	@$(RUN) -m tools.generate.man_pages
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter

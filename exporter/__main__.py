@@ -70,14 +70,7 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
     """The command `grants`: writes the SQL of a role that may run these collectors' queries and no other."""
     from exporter.commands import grants  # noqa: PLC0415
 
-    command = Command(
-        prog=f"{PROGRAM} grants",
-        description="Prints the SQL that gives the exporter's database role the rights it needs, and no more.",
-    )
-    names = [spec.name for spec in specs]
-    command.add_argument("--collector", action="append", choices=names, help="only this one's rights; may be repeated")
-    command.add_argument("--role", default=grants.ROLE, help=f"the role's name (default {grants.ROLE})")
-    command.add_argument("--database", default=grants.DATABASE, help=f"the database (default {grants.DATABASE})")
+    command = grants_parser(specs)
     options = command.parse_args(arguments)
     chosen = [spec for spec in specs if options.collector is None or spec.name in options.collector]
     try:
@@ -85,6 +78,25 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
     except ValueError as error:
         command.error(str(error))
     return EXIT_OK
+
+
+def grants_parser(specs: Sequence[CollectorSpec]) -> Command:
+    """The command line of `grants`."""
+    from exporter.commands import grants  # noqa: PLC0415
+
+    command = Command(
+        prog=f"{PROGRAM} grants",
+        description="Prints the SQL that gives the exporter's database role the rights it needs, and no more.",
+    )
+    names = [spec.name for spec in specs]
+    command.add_argument(
+        "--collector", action="append", choices=names, metavar="NAME", help="only this one's rights; may be repeated"
+    )
+    command.add_argument("--role", default=grants.ROLE, metavar="NAME", help=f"the role's name (default {grants.ROLE})")
+    command.add_argument(
+        "--database", default=grants.DATABASE, metavar="NAME", help=f"the database (default {grants.DATABASE})"
+    )
+    return command
 
 
 def version_parser() -> argparse.ArgumentParser:
@@ -131,17 +143,27 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     )
     command.add_argument("--log.file", dest="log_file", metavar="PATH", help="file that gets every log line too")
     command.add_argument(
-        "--log.level", dest="log_level", type=_log_level, choices=("debug", "info", "warning", "error")
+        "--log.level",
+        dest="log_level",
+        type=_log_level,
+        choices=("debug", "info", "warning", "error"),
+        help="lowest level that is logged (default info)",
     )
-    command.add_argument("--log.format", "--log.form", dest="log_form", choices=("auto", "json", "console"))
+    command.add_argument(
+        "--log.format",
+        "--log.form",
+        dest="log_form",
+        choices=("auto", "json", "console"),
+        help="how a line is written (default auto: console on a terminal, otherwise json)",
+    )
     switches = command.add_argument_group("collectors", "each is on unless its configuration says otherwise")
     for spec in specs:
         summary = spec.doc.partition("\n")[0].replace("%", "%%")
         switches.add_argument(
-            f"--collector.{spec.name}", dest=f"collector.{spec.name}", action="store_true", default=None, help=summary
-        )
-        switches.add_argument(
-            f"--no-collector.{spec.name}", dest=f"collector.{spec.name}", action="store_false", default=None
+            f"--collector.{spec.name}",
+            dest=f"collector.{spec.name}",
+            action=argparse.BooleanOptionalAction,
+            help=summary,
         )
     return command
 

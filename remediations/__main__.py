@@ -34,7 +34,7 @@ The module is imported when the command runs: `--help` and `--version` need none
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
     limit_heap()
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if not hasattr(options, "config_file") and CONFIG_FILE.is_file():
         options.config_file = CONFIG_FILE
     sys.exit(run_in_pipe(lambda: _run(options)))
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         return exit_codes.FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--print-completion", action=PrintCompletion, choices=("bash", "zsh", "fish"), metavar="SHELL",
         help="print the completion for bash, zsh or fish",
     )  # fmt: skip
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, command: str, text: str) -> argparse.ArgumentParser:
         child = commands.add_parser(name, parents=[shared], help=text, description=text)
@@ -142,22 +142,24 @@ def _add_commands(add: Add) -> None:
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
     replaying = add("replay", "journal.remediation.replay_decisions", "make the decisions of a remediation again")
-    replaying.add_argument("id", metavar="ID")
+    replaying.add_argument("id", metavar="ID", help="as of `show`")
     approving = add("approve", "journal.remediation.approve", "approve the pending plan")
     rejecting = add("reject", "journal.remediation.reject", "reject the pending plan")
     for answering in (approving, rejecting):
-        answering.add_argument("id", metavar="ID")
+        answering.add_argument("id", metavar="ID", help="as of `show`")
         answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
         answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
-        answering.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="15m")
+        answering.add_argument(
+            "--for", dest="seconds", type=read_duration, default=None, metavar="15m", help="how long the answer counts",
+        )  # fmt: skip
     _add_pauses(add)
     breaker = add("breaker", "journal.acts.reset", "close the breaker of an action on a target by hand")
-    breaker.add_argument("what", choices=("reset",))
-    breaker.add_argument("action", metavar="ACTION")
+    breaker.add_argument("what", choices=("reset",), help="what is done with it")
+    breaker.add_argument("action", metavar="ACTION", help="such as restart_workload")
     breaker.add_argument("target", metavar="TARGET", help="Kind/namespace/name")
     breaker.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
     acting = add("acts", "journal.acts.list_acts", "list who approved, paused, resumed, reset and reloaded")
-    acting.add_argument("--limit", type=int, default=50)
+    acting.add_argument("--limit", type=int, default=50, metavar="N", help="maximum number (50)")
     granting = add(
         "grants", "grants.run", "print the SQL of the one right in the product's database: to end idle sessions"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = ("controlcore-exporter", "controlcore-remediator")
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,18 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_the_three_packages_the_man_pages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    folders = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
+    folders = {name.partition("/")[0] for name in names if ".dist-info/" not in name and ".data/" not in name}
     assert folders == {"chassis", "exporter", "remediations"}
     assert "remediations/shipped/policies.yaml" in names
+    assert {name.partition(".data/")[2] for name in names if ".data/" in name} == {
+        f"data/share/man/man1/{program}.1" for program in PROGRAMS
+    }
 
 
-@pytest.mark.parametrize("program", ["controlcore-exporter", "controlcore-remediator"])
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.timeout(60)
 def test_program_starts_from_the_wheel_alone(program: str, wheel: Path, installed: Path, tmp_path: Path) -> None:
     ended = subprocess.run(

@@ -65,6 +65,7 @@ PACKAGES = (
     ),
     Package("wrk", (("wrk", "/usr/bin/wrk"),)),
     Package("pgbouncer", (("pgbouncer", "/usr/sbin/pgbouncer"),), ("pgbouncer",)),
+    Package("groff-base", (("groff", "/usr/bin/groff"),)),
     Package("openssl", (("openssl", "/usr/bin/openssl"),)),
 )
 
