@@ -1,39 +1,30 @@
-r"""Removes secrets from text that is stored or shown. Pure.
+"""Removes secrets from text that is stored or shown. Pure.
 
-First the values that are known to be secret, in each form in which programs write them: as they are, split by line
-ends, quotes or colour codes, escaped for JSON, HTML or Python, percent-encoded, as hexadecimal digits or lists of
-numbers, as Base64 also in the middle of a longer text. Then what looks like a credential. `python -m tools.redaction`
-prints what both find in a generated corpus.
+First the values that are known to be secret, in every form (`known_values`), then what looks like a credential.
+`python -m tools.redaction` prints what both find in a generated corpus.
 
-What is split or escaped is looked for in views of the text: the text without what may split, the text with escapes
-decoded as well, and the numbers in it as characters.
-
-Redact first and cut then: half a secret is a form that nothing here knows. Where a text was cut before, a piece of a
-known value at its beginning or end is removed, too, and one beside an ellipsis.
+Redact first and cut then: half a secret is a form that nothing here knows.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import html
 import itertools
-import json
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from collections.abc import Iterable
 
 import re2
 
+from chassis.output.known_values import find_known, searched_values
+
 REMOVED = "[removed]"
-MIN_LENGTH = 4
-"""A shorter value is no secret: removing it would blank half of the text."""
-MIN_SPLIT_LENGTH = 8
-"""A shorter value is looked for in one piece only."""
-MIN_PIECE = 6
-"""Shortest piece of a known value that is removed at an end of the text."""
+MAX_TEXT = 64 * 1024
+"""Characters of a text that are searched; the rest is left out. No caller shows or stores as much."""
+MAX_WORD = 1024
+"""A text is cut between two words when this many characters before the cut hold a space."""
+MAX_KNOWN = 16 * 1024
+"""Characters of all known values together. With more no text is shown."""
+MAX_VALUES = 256
+"""Known values, a line of one counted, too. With more no text is shown."""
 
 CREDENTIAL_WORD = (
     r"passw(?:or)?d|passwd|passphrase|passcode|\bpass\b|_pass\b|pwd|secret|token|credential|api[_-]?key|apikey"
@@ -43,38 +34,6 @@ CREDENTIAL_WORD = (
 )
 """Words in the name of a variable, header or option whose value is a secret."""
 _NAMED = re.compile(rf"(?:{CREDENTIAL_WORD}|pass|key|auth|dsn|_url$)", re.IGNORECASE)
-
-_SPLITTER = (
-    "[\\x00-\\x20\\x7f-\\xa0\\xad\"'`\\\\\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u2000-\u200f\u2028-\u202f"
-    "\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]"
-)
-"""One character that shows nothing or that joins lines and literals."""
-_ENDS = re2.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours of a terminal
-    r"|\\r\\n|\\[nrt]"  # a line end that was escaped
-    r"|[\"'`]\s*[+.]\s*[\"'`]"  # joined literals
-    f"|{_SPLITTER}"
-)
-"""What may stand between two characters of a secret that was split."""
-_TIME = r"\[?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,]{5,20}(?:Z|[+-][0-9:]{4,5})?\]?(?: std(?:out|err) [FP])?"
-_ESCAPES = re2.compile(
-    r"(?:&#[xX]0*|\\+[xu]\{0*)([0-9A-Fa-f]{1,6})[;}]?"
-    r"|(?:\\+x|%)([0-9A-Fa-f]{2})|\\+u([0-9A-Fa-f]{4})|\\+U([0-9A-Fa-f]{8})"
-    r"|&#0*([0-9]{1,7});?|\\+([0-7]{3})|(&[A-Za-z]{2,8};)"
-    r"|[^\x08]\x08"  # a character that the next one is written over
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # links and titles of a terminal
-    rf"|(?:\n|\\n)[ \t]*(?:(?:[\w./-]{{1,60}}[ \t]*\||[|>#*+-]{{1,3}}|//|{_TIME})[ \t])+"  # what stands before a line
-)
-"""One character that was escaped, in groups by base, the last one an entity of HTML with a name; and what may split a
-secret, but may also be a part of it."""
-_ENDS_AND_ESCAPES = re2.compile(f"{_ESCAPES.pattern}|{_ENDS.pattern}")
-_BASES = (16, 16, 16, 16, 10, 8)
-"""Of the groups of _ESCAPES."""
-_NUMBER = r"-?(?:0[xX])?[0-9A-Fa-f]{1,7}"
-_NUMBERS = re2.compile(rf"{_NUMBER}(?:(?:[\s,;]{{1,40}}|[:.-]){_NUMBER}){{3,}}")
-_ONE_NUMBER = re.compile(rf"(?<![0-9A-Fa-f]){_NUMBER}")
-_CUT = re2.compile(r"\.{3,}|…+|\*{3,}|[(\[<]trunc[a-z]*[)\]>]?")
-"""What a writer puts behind a value that it has cut, or in front."""
 
 
 def _pattern(text: str) -> re2._Regexp:
@@ -118,7 +77,7 @@ PATTERNS = (
     _pattern(r"\$(?:2[abxy]|5|6|argon2[id]{1,2}|scrypt|pbkdf2[a-z0-9-]*|y)\$[A-Za-z0-9./+=,$-]{8,}"),
     _pattern(r"\b(?:SCRAM-SHA-256\$|md5[0-9a-f]{32}\b)[A-Za-z0-9+/=:$]*"),
 )
-_LONG = re2.compile(r"[A-Za-z0-9_+/=-]{20,}")
+_LONG = re.compile(r"[A-Za-z0-9_+/=-]{20,}")
 """A word that may be a key; `_is_key` tells by its mixture of characters."""
 _HEXADECIMAL = re2.compile(r"(?i)(sha(?:1|256|384|512):)?\b[0-9a-f]{32,}\b")
 
@@ -129,13 +88,40 @@ def is_secret_name(name: str) -> bool:
 
 
 def remove_secrets(text: str, known: Iterable[str] = ()) -> str:
-    """The text without the known values, in whatever form, and without what looks like a credential."""
+    """The text without the known values, in whatever form, and without what looks like a credential.
+
+    Takes a second or two at most, whatever the text and the values hold. A text of more than MAX_TEXT characters is
+    cut, and says how much is missing. When there are more known values than can be looked for, no part of the text is
+    returned.
+    """
+    values = searched_values(known)
+    if len(values) > MAX_VALUES or sum(map(len, values)) > MAX_KNOWN:
+        return f"{REMOVED} ({len(text)} characters: there are more known secrets than can be looked for)"
     # RE2 reads UTF-8, which has no lone surrogates.
-    text = _remove_known(text.encode(errors="backslashreplace").decode(), known)
+    text = text.encode(errors="backslashreplace").decode()
+    kept = text if len(text) <= MAX_TEXT else _cut(text)
+    plain = _replace(kept, find_known(kept, values))
     for pattern in PATTERNS:
-        text = pattern.sub(_replaced, text)
-    text = _HEXADECIMAL.sub(lambda found: found[0] if found[1] else REMOVED, text)
-    return str(_LONG.sub(lambda found: REMOVED if _is_key(found[0]) else found[0], text))
+        plain = pattern.sub(_replaced, plain)
+    plain = _HEXADECIMAL.sub(lambda found: found[0] if found[1] else REMOVED, plain)
+    plain = _LONG.sub(lambda found: REMOVED if _is_key(found[0]) else found[0], plain)
+    return plain if kept is text else f"{plain} (cut: {len(text) - len(kept)} more characters)"
+
+
+def _cut(text: str) -> str:
+    """The beginning of a long text. It ends between two words where it can: half a secret is no known form."""
+    end = max(text.rfind(space, MAX_TEXT - MAX_WORD, MAX_TEXT) for space in " \n")
+    return text[: end if end > 0 else MAX_TEXT]
+
+
+def _replace(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with the mark in place of these parts."""
+    kept: list[str] = []
+    position = 0
+    for start, end in spans:
+        kept += (text[position:start], REMOVED)
+        position = end
+    return "".join([*kept, text[position:]])
 
 
 def _replaced(found: re2._Match) -> str:
@@ -153,240 +139,3 @@ def _is_key(word: str) -> bool:
     kinds = ["u" if c.isupper() else "l" if c.islower() else "d" for c in longest]
     changes = sum(kind != following for kind, following in itertools.pairwise(kinds))
     return len(set(kinds)) == 3 and changes >= len(longest) // 4  # noqa: PLR2004 - all three kinds
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A text as somebody reads it who joins or decodes another one, in lower case."""
-
-    text: str
-    starts: list[int]
-    """Where in the other text that begins which each character stands for."""
-    ends: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Forms:
-    """Every form of the known values, the longest first."""
-
-    whole: list[str]
-    """As it is written."""
-    split: list[str]
-    """Folded, without what may split it."""
-    decoded: list[str]
-    """The same, and as it is once escapes are decoded."""
-    numbers: list[str]
-    """Characters, and bytes as characters, folded."""
-
-
-def _remove_known(text: str, known: Iterable[str]) -> str:
-    """The text without the known values."""
-    forms = _all_forms(frozenset(part for value in known for part in _parts(value) if len(part) >= MIN_LENGTH))
-    for form in forms.whole:
-        text = text.replace(form, REMOVED)
-    hidden = [
-        (view.starts[start], view.ends[end - 1])
-        for view, wanted in _views(text, forms)
-        for start, end in _spans(view.text, wanted)
-    ]
-    kept: list[str] = []
-    position = 0
-    for start, end in _merged(hidden):
-        kept += (text[position:start], REMOVED)
-        position = end
-    return "".join([*kept, text[position:]])
-
-
-def _views(text: str, forms: _Forms) -> Iterator[tuple[_Reading, list[str]]]:
-    """The views of a text that differ, each with the forms to look for in it."""
-    if forms.split:
-        yield _join(text, _ENDS), forms.split
-        if _ESCAPES.search(text):
-            yield _join(text, _ENDS_AND_ESCAPES), forms.decoded
-    if forms.numbers and _NUMBERS.search(text):
-        yield from ((_read_numbers(text, base), forms.numbers) for base in (10, 16))
-
-
-@functools.lru_cache(maxsize=4)
-def _all_forms(values: frozenset[str]) -> _Forms:
-    """Every form of these values. Cached for the texts of one collection of evidence, which share their values."""
-    forms = {form for value in values for form in _forms(value)}
-    split = {_join(form, _ENDS).text for form in forms}
-    plain = {form for value in values for form in (value, value.encode().decode("latin-1"))}
-    decoded = split | {_join(form, tokens).text for form in plain for tokens in (_ENDS, _ENDS_AND_ESCAPES)}
-    return _Forms(
-        _longest_first(forms, 0),
-        _longest_first(split, MIN_SPLIT_LENGTH),
-        _longest_first(decoded, MIN_SPLIT_LENGTH),
-        _longest_first({_fold(form) for form in plain}, MIN_LENGTH),
-    )
-
-
-def _longest_first(forms: Iterable[str], least: int) -> list[str]:
-    """Those that are long enough."""
-    return sorted((form for form in forms if len(form) >= least), key=len, reverse=True)
-
-
-def _fold(text: str) -> str:
-    """The text in lower case, character by character, so that places stay what they are."""
-    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
-
-
-def _parts(value: str) -> Iterator[str]:
-    """A value, its lines, and the password and query of a URL."""
-    yield value
-    yield value.strip()
-    lines = value.splitlines()
-    if len(lines) > 1:
-        yield from (line.strip() for line in lines if len(line.strip()) >= MIN_SPLIT_LENGTH)
-    if "://" in value:
-        try:
-            password = urlsplit(value).password
-        except ValueError:
-            return
-        if password:
-            yield password
-            yield unquote(password)
-
-
-def _forms(value: str) -> Iterator[str]:
-    """The forms in which programs write a value."""
-    raw = value.encode()
-    yield value
-    yield value.upper()
-    yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
-    yield json.dumps(json.dumps(value))[3:-3]
-    yield repr(value)[1:-1]
-    yield html.escape(value)
-    for pattern in ("&#{:d};", "&#x{:x};", "\\u{:04x}", "\\u{{{:x}}}"):
-        yield "".join(pattern.format(ord(character)) for character in value)
-    for encoded in (quote(value, safe=""), quote(value), quote_plus(value), "".join(f"%{byte:02X}" for byte in raw)):
-        yield encoded
-        yield encoded.lower()
-        yield quote(encoded, safe="")
-    if len(raw) < MIN_LENGTH:
-        return
-    yield raw.hex()
-    yield raw.hex().upper()
-    yield raw.hex(":")
-    yield raw.hex(" ")
-    for pattern in ("\\x{:02x}", "\\{:03o}"):
-        yield "".join(pattern.format(byte) for byte in raw)
-    for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
-        yield from _base64_forms(raw, encode)
-        yield from _base64_forms(encode(raw), encode)
-    yield base64.b32encode(raw).decode().rstrip("=")
-
-
-def _base64_forms(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]:
-    """The characters that a value has in Base64, wherever in the encoded text it begins (RFC 4648, section 4)."""
-    for before, skipped in ((0, 0), (1, 2), (2, 3)):
-        characters = encode(b"\0" * before + raw).decode()
-        form = characters[skipped : (before + len(raw)) * 8 // 6]
-        if len(form) >= MIN_LENGTH:
-            yield form
-
-
-def _join(text: str, tokens: re2._Regexp) -> _Reading:
-    """The text without what may split a secret, and with what _ESCAPES finds decoded."""
-    kept: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    position = 0
-    for found in tokens.finditer(text):
-        start, end = found.span()
-        decoded = _decode(found.groups())
-        kept += (text[position:start], decoded)
-        starts += (*range(position, start), *[start] * len(decoded))
-        ends += (*range(position + 1, start + 1), *[end] * len(decoded))
-        position = end
-    kept.append(text[position:])
-    starts.extend(range(position, len(text)))
-    ends.extend(range(position + 1, len(text) + 1))
-    return _Reading(_fold("".join(kept)), starts, ends)
-
-
-def _decode(groups: Sequence[str | None]) -> str:
-    """The character that was escaped; empty where it splits only, or none was."""
-    if not any(groups):
-        return ""
-    *numbers, entity = groups
-    character = html.unescape(entity) if entity else ""
-    for digits, base in zip(numbers, _BASES, strict=True):
-        if digits:
-            character = _character(int(digits, base))
-    return "" if _ENDS.fullmatch(character) else character
-
-
-_SURROGATES = range(0xD800, 0xE000)
-
-
-def _character(code: int) -> str:
-    """The character of a code point, or of a byte that is written with its sign; empty where there is none.
-
-    Half a pair of UTF-16 is none: RE2 reads UTF-8, which has no such thing.
-    """
-    code = code + 256 if -128 <= code < 0 else code  # noqa: PLR2004 - a signed byte
-    return chr(code) if 0 <= code <= sys.maxunicode and code not in _SURROGATES else ""
-
-
-def _read_numbers(text: str, base: int) -> _Reading:
-    """The lists of numbers in the text as characters; a line end stands for what is no number of this base."""
-    kept: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for run in _NUMBERS.finditer(text):
-        for found in _ONE_NUMBER.finditer(run[0]):
-            try:
-                character = _character(int(found[0], 16 if "x" in found[0].lower() else base))
-            except ValueError:
-                character = ""
-            kept.append(character or "\n")
-            starts.append(run.start() + found.start())
-            ends.append(run.start() + found.end())
-        kept.append("\n")
-        starts.append(run.end())
-        ends.append(run.end())
-    return _Reading(_fold("".join(kept)), starts, ends)
-
-
-def _spans(text: str, forms: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where the forms stand in the text; at its ends, and where their writer has cut them, also pieces of them."""
-    for form in forms:
-        start = text.find(form)
-        while start >= 0:
-            yield start, start + len(form)
-            start = text.find(form, start + len(form))
-    cuts = [found.span() for found in _CUT.finditer(text)]
-    joined = "".join(f"{form}\0" for form in forms)
-    for end in (len(text), *(start for start, _ in cuts)):
-        for place in _places(joined, text[max(0, end - MIN_PIECE) : end]):
-            piece = joined[joined.rfind("\0", 0, place) + 1 : place + MIN_PIECE]
-            if text.endswith(piece, 0, end):
-                yield end - len(piece), end
-                break
-    for start in (0, *(end for _, end in cuts)):
-        for place in _places(joined, text[start : start + MIN_PIECE]):
-            piece = joined[place : joined.index("\0", place)]
-            if text.startswith(piece, start):
-                yield start, start + len(piece)
-                break
-
-
-def _places(text: str, piece: str) -> Iterator[int]:
-    """Where a piece of MIN_PIECE characters stands in the text."""
-    start = -1
-    while len(piece) == MIN_PIECE and (start := text.find(piece, start + 1)) >= 0:
-        yield start
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans without overlaps."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from chassis.errors import BackendError
+from chassis.errors import BackendError, quote_foreign
 from chassis.kubernetes.paths import events_path, pod_log_path
 from chassis.output.redaction import is_secret_name, remove_secrets
 from remediations.core.model.alert import Target
@@ -55,7 +56,8 @@ async def _of_pods(reader: ActionFactReader, target: Target, first: str | None) 
         asked = group.create_task(_pods(reader, target), name="evidence.pods")
         found = await asked
         if isinstance(found, str):
-            return {"problem": found, "events": [remove_secrets(text)[:MAX_TEXT] for text in _newest([await own])]}
+            lines = _newest([await own])
+            return {"problem": found, "events": [_quote(text, ()) for text in lines]}
         chosen = sorted(found, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))[:MAX_PODS]
         known = [secret for pod in found for secret in _secrets(pod)]
         logs, events = {}, [own]
@@ -76,8 +78,13 @@ def _redacted(
     return {
         "pods": [_pod_state(pod, known) for pod in pods],
         "previous_logs": {name: remove_secrets(text, known)[-LOG_BYTES:] for name, text in logs.items()},
-        "events": [remove_secrets(text, known)[:MAX_TEXT] for text in events],
+        "events": [_quote(text, known) for text in events],
     }
+
+
+def _quote(text: str, known: Iterable[str]) -> str:
+    """The beginning of a text of the cluster, without secrets."""
+    return quote_foreign(text, partial(remove_secrets, known=known), MAX_TEXT)
 
 
 async def _pods(reader: ActionFactReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
@@ -122,7 +129,7 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
         "is_ready": _is_ready(pod),
         "last_ends": [
             {"reason": each.get("reason"), "exit_code": each.get("exitCode"),
-             "message": remove_secrets(str(each.get("message") or ""), known)[:MAX_TEXT]}
+             "message": _quote(str(each.get("message") or ""), known)}
             for each in ended if each
         ],
     }  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from chassis.errors import quote_foreign
 from chassis.output.redaction import remove_secrets
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State
@@ -17,8 +18,6 @@ from remediations.core.policies.policy import Policy
 from remediations.journal.approvals import PROPOSAL
 
 MAX_TEXT = 500
-MAX_SOURCE = 65_536
-"""Longest text that is searched for secrets; the rest is not shown."""
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
 ARRIVED = frozenset({"done", "already_done"})
 """`Sending` values of a write that reached its object."""
@@ -124,7 +123,7 @@ def _at(data: Any, *names: str) -> Any:
 
 def harmless(text: str, length: int = MAX_TEXT) -> str:
     """The text without what a terminal, a chat or a mail would obey, bounded: somebody else may have written it."""
-    kept = remove_secrets(text[:MAX_SOURCE])[:length]
+    kept = quote_foreign(text, remove_secrets, length)
     plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in kept)
     return plain.translate(_TAME)[:length]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from chassis.errors import BackendError, Reason
+from chassis.errors import BackendError, Reason, quote_foreign
 from chassis.kubernetes.paths import resource_path
 from chassis.kubernetes.quantity import parse_quantity
 from chassis.output.redaction import remove_secrets
@@ -23,6 +23,8 @@ from remediations.core.model.cluster import NewPods
 if TYPE_CHECKING:
     from chassis.kubernetes.client import ClusterApi, JsonObject
 
+MAX_QUOTED = 300
+"""Characters of a refusal that are shown."""
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 NAMED = ("cpu", "memory")
 """What a quota wants every container to name: of other resources it counts only what is named (Kubernetes,
@@ -125,8 +127,9 @@ def _failures(document: JsonObject) -> list[str]:
     """That the Deployment's controller is being refused pods now."""
     conditions = (document.get("status") or {}).get("conditions") or ()
     return [
-        f"ReplicaFailure ({each.get('reason')}): {remove_secrets(str(each.get('message') or ''))[:300]}"
+        f"ReplicaFailure ({each.get('reason')}): {quote_foreign(message, remove_secrets, MAX_QUOTED)}"
         for each in conditions
+        for message in [str(each.get("message") or "")]
         if each["type"] == "ReplicaFailure" and each["status"] == "True"
     ]
 
