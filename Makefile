@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint check bench chaos tools packages generate golden venv clean lock
+.PHONY: help demo docs test unit lint check bench chaos tools packages generate golden venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m tools.generate.house --write
 	@$(RUN) -m tools.generate.settings_pages
 	@$(RUN) -m tools.generate.man_pages
+
+docs: venv ## build the documentation site into build/site; a broken link ends it
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
+	@echo "build/site/index.html; with search: $(RUN) -m http.server --directory build/site --bind 127.0.0.1 8000"
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
