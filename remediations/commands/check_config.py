@@ -25,6 +25,7 @@ from remediations.commands.output.text import write_error, write_output
 from remediations.commands.policy_store import read_policies
 from remediations.core.decide import GUARDS
 from remediations.core.model.alert import Mode
+from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Fact
 from remediations.core.policies.lint import find_placeholders, find_queries, place_of
 from remediations.core.policies.policy import PolicySet
@@ -32,7 +33,9 @@ from remediations.core.policies.reader import parse_policies
 from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.facts.prometheus import PrometheusClient
 from remediations.http.tokens import check_files
+from remediations.journal.pauses import find_mismatch
 from remediations.journal.sqlite.filesystem import find_fault
+from remediations.journal.sqlite.queries import read_pauses_only
 from remediations.settings import RemediatorSettings
 
 ASK_SECONDS = 1.0
@@ -173,7 +176,7 @@ def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> i
     proofs, unread = asyncio.run(ask_all(settings, policy_set))
     found = policy_status(policy_set, proofs)
     write_output(options, found, render_policy_status(found, proofs) + render_route_check(settings, policy_set))
-    for warning in (*find_warnings(policy_set), *unread):
+    for warning in (*find_warnings(policy_set), *unread, *find_unmatched_pauses(settings, policy_set)):
         write_error(f"warning: {warning}")
     if not settings.token_files():
         write_error("warning: server.token_file is not set; serve will refuse to start")
@@ -186,6 +189,19 @@ def find_warnings(policy_set: PolicySet) -> list[str]:
         f"{place_of(f'policies[{index}]', policy_set.policies[index].name)}.{key}: {sentence}"
         for index, key, sentence in find_placeholders(policy_set)
     ]
+
+
+def find_unmatched_pauses(settings: RemediatorSettings, policy_set: PolicySet) -> list[str]:
+    """Pauses in force that would stop nothing with these policies, or why they are not checked; blocks on the disk."""
+    place = settings.journal
+    if not place.path.exists():
+        return []
+    try:
+        pauses = read_pauses_only(place.path, SystemClock().now(), place.timeout_seconds)
+    except JournalError as error:
+        return [f"pauses are not checked: {error}"]
+    found = [(pause, find_mismatch(policy_set, pause)) for pause in pauses]
+    return [f"pause {pause.name} stops nothing: {problem}" for pause, problem in found if problem]
 
 
 def render_route_check(settings: RemediatorSettings, policy_set: PolicySet) -> str:
@@ -250,6 +266,7 @@ async def check_content(
         faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
         return {"is_valid": False, "faults": faults, "warnings": [], "policies": []}
     warnings = find_warnings(policy_set) + unread
+    warnings += await asyncio.to_thread(find_unmatched_pauses, settings, policy_set)
     found = policy_status(policy_set, proofs)
     return {"is_valid": True, "faults": [], "warnings": warnings, "policies": found}
 

@@ -41,7 +41,7 @@ from remediations.commands.connections import (
     opened_session,
 )
 from remediations.commands.policy_store import PolicyStore
-from remediations.commands.startup import find_start, release_orphaned_claims
+from remediations.commands.startup import find_start, release_orphaned_claims, tell_unmatched_pauses
 from remediations.core.intake import Deduplication
 from remediations.core.model.acts import BY_SIGNAL, ActKind, HumanAct
 from remediations.core.model.errors import JournalError
@@ -134,7 +134,7 @@ async def serve(
     http = await stack.enter_async_context(HttpClient.opened())
     shelf = PolicyStore(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
-    shelf.note_reload = _note_reloads(journal, settings, file, clock)
+    shelf.note_reload = _note_reloads(journal, settings, file, clock, shelf.current)
     sources = make_sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
     reader = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
@@ -158,6 +158,7 @@ async def serve(
     listener = await _listen(stack, _server(settings, desk, engine, guard, warnings), settings, guard, limits)
     life.serves()
     await _announce(*listener.bound, settings, journal)
+    await tell_unmatched_pauses(journal, shelf.current(), clock)
     async with asyncio.TaskGroup() as group:
         works = {
             "policies": shelf.follow(),
@@ -200,9 +201,13 @@ def _server(
 
 
 def _note_reloads(
-    journal: Journal, settings: RemediatorSettings, file: Path | None, clock: Clock
+    journal: Journal,
+    settings: RemediatorSettings,
+    file: Path | None,
+    clock: Clock,
+    policies: Callable[[], PolicySet],
 ) -> Callable[[tuple[str, ...]], Awaitable[None]]:
-    """Stores that somebody sent SIGHUP, and tells the settings that it does not change.
+    """Stores that somebody sent SIGHUP, and tells the settings that it does not change and pauses that stop nothing.
 
     A journal that cannot be written is logged and undoes no reload.
     """
@@ -215,6 +220,7 @@ def _note_reloads(
         except JournalError as error:
             get_logger().error("act.store_failed", act=act.kind.value, by=act.actor.label, problem=str(error))
         await tell_changed(settings, file)
+        await tell_unmatched_pauses(journal, policies(), clock)
 
     return log_reload
 

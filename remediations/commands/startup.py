@@ -11,6 +11,8 @@ from chassis.clock import Clock
 from chassis.log import get_logger
 from remediations.core.model.errors import AlreadyServedError, JournalError
 from remediations.core.model.facts import Fact, ProcessStart
+from remediations.core.policies.policy import PolicySet
+from remediations.journal.pauses import find_mismatch
 from remediations.journal.port import Journal
 from remediations.settings import JournalSettings
 
@@ -24,6 +26,19 @@ async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
     last = await journal.last_entry_at()
     pod = await asyncio.to_thread(own_pod, NAMESPACE_PATH)
     return Fact(ProcessStart(now, None if last is None else max(0.0, now - last), pod), "journal", collected_at=now)
+
+
+async def tell_unmatched_pauses(journal: Journal, policy_set: PolicySet, clock: Clock) -> None:
+    """Logs the pauses in force that stop nothing, because their policy has another name now or is gone."""
+    try:
+        pauses = await journal.pauses(clock.now())
+    except JournalError as error:
+        get_logger().warning("pause.check_failed", problem=str(error))
+        return
+    for pause in pauses:
+        if problem := find_mismatch(policy_set, pause):
+            hint = "it stops nothing: resume it, and pause the policy by the name that it has now"
+            get_logger().warning("pause.unmatched", name=pause.name, problem=problem, hint=hint)
 
 
 async def release_orphaned_claims(journal: Journal, place: JournalSettings) -> None:

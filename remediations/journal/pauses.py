@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from remediations.core.model.facts import Pause
 from remediations.core.policies.policy import PolicySet
 
 OTHER = "give a pause of everything another name"
@@ -36,6 +37,16 @@ def require_meant(policy_set: PolicySet, name: str) -> None:
     close = get_close_matches(name, policies, n=1, cutoff=0.8)
     if close:
         raise ValueError(f"there is no policy {name}; did you mean {close[0]}? Or {OTHER}")
+
+
+def find_mismatch(policy_set: PolicySet, pause: Pause) -> str:
+    """Why the pause stops nothing: no policy has its name or lists its target (any more). Empty when one does."""
+    if pause.policy and policy_set.named(pause.policy) is None:
+        close = get_close_matches(pause.policy, [policy.name for policy in policy_set.policies], n=1)
+        return f"there is no policy {pause.policy}" + (f" (is it {close[0]} now?)" if close else "")
+    if pause.target and pause.target not in fitting_targets(policy_set, ""):
+        return f"no policy has the target {pause.target}"
+    return ""
 
 
 def _find(kind: str, text: str, known: Iterable[str]) -> str:

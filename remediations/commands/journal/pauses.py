@@ -93,10 +93,28 @@ def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> in
 
     async def work(journal: Journal) -> int:
         found = await pauses_in_force(journal, settings)
-        content = [asdict(item) | {"scope": item.scope} for item in found]
-        return write_output(options, content, render_pauses(found, SystemClock().now()))
+        problems = await asyncio.to_thread(_problems, settings, found)
+        pairs = zip(found, problems, strict=True)
+        content = [asdict(item) | {"scope": item.scope, "problem": problem} for item, problem in pairs]
+        return write_output(options, content, render_pauses(found, problems, SystemClock().now()))
 
     return with_journal(settings, work)
+
+
+def _problems(settings: RemediatorSettings, pauses: Sequence[Pause]) -> list[str]:
+    """Of each pause why it stops nothing, or why that is unknown; empty when it stops something. Blocks on the disk."""
+    from remediations.commands.policy_store import read_policies  # noqa: PLC0415 - only this needs the policies
+    from remediations.journal.pauses import find_mismatch  # noqa: PLC0415
+
+    if all(pause.is_of_everything for pause in pauses):
+        return [""] * len(pauses)
+    try:
+        policy_set = read_policies(settings.policies_file)
+    except ConfigError:
+        unknown = "unknown whether it stops anything: the policy file has faults"
+        return ["" if pause.is_of_everything else unknown for pause in pauses]
+    mismatches = (find_mismatch(policy_set, pause) for pause in pauses)
+    return [found and f"it stops nothing: {found}" for found in mismatches]
 
 
 async def pauses_in_force(journal: Journal, settings: RemediatorSettings) -> Sequence[Pause]:

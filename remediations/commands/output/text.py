@@ -20,8 +20,11 @@ from remediations.journal.times import add_times
 MAX_LINE = 10_000
 
 
-def render_pauses(pauses: Sequence[Pause], now: float) -> str:
-    """The pauses in force as a table; one sentence when there is none. A terminal shows times relative to now."""
+def render_pauses(pauses: Sequence[Pause], problems: Sequence[str], now: float) -> str:
+    """The pauses in force as a table; one sentence when there is none. A terminal shows times relative to now.
+
+    Below stands what is wrong with a pause; its place in `problems` is empty when nothing is.
+    """
     if not pauses:
         return "no pause is in force\n"
     columns = width()
@@ -34,7 +37,8 @@ def render_pauses(pauses: Sequence[Pause], now: float) -> str:
         since = "" if item.since is None else time_words(item.since, end=" ago")
         until = "resumed" if item.until is None else time_words(item.until, "in ")
         rows.append((item.name, item.scope, item.owner, since, until, item.reason))
-    return table(rows, columns)
+    wrong = [f"pause {item.name}: {problem}" for item, problem in zip(pauses, problems, strict=True) if problem]
+    return table(rows, columns) + "".join(f"{paint(printable(line), Colour.YELLOW)}\n" for line in wrong)
 
 
 def render_banner(pauses: Iterable[Pause]) -> str:

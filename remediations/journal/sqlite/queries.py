@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 from remediations.core.model.alert import Target
+from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
 from remediations.core.model.remediation import Remediation
 from remediations.journal.port import MAX_ARRIVALS, DecisionHistory, HistorySpan
@@ -61,6 +64,19 @@ class SqliteHistory:
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
         """The breakers that were closed by hand since then, newest first."""
         return await self._thread.read(lambda connection: _breaker_resets(connection, since))
+
+
+def read_pauses_only(path: Path, now: float, timeout_seconds: float) -> list[Pause]:
+    """The pauses in force of a journal that another process may serve: it is neither made nor migrated here.
+
+    Blocks on the disk. Raises JournalError, also for the schema of an older program, which stored no scope.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout_seconds, uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            return _pauses(connection, now)
+    except (sqlite3.Error, IndexError) as error:
+        raise JournalError(f"{path}: {error}") from error
 
 
 def _pauses(connection: sqlite3.Connection, now: float) -> list[Pause]:

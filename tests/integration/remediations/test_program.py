@@ -219,9 +219,12 @@ def test_hangup_reads_the_policies_again_and_a_broken_file_changes_nothing(remed
     assert remediator.post(an_alert()) == 200
     assert remediator.read("SELECT policy FROM remediation") == [("restart-api",)]
 
+    pause = remediator.command("pause", "restart-api", "--reason", "r")
+    remediator.policies_path.write_text(POLICIES)
+    subprocess.run(pause, check=True, timeout=scaled(30))
     remediator.policies_path.write_text(POLICIES.replace("restart-api", "other-name"))
     signal_process(remediator, signal.SIGHUP)
-    wait_for(lambda: any(line["event"] == "policies.reloaded" for line in remediator.log()))
+    wait_for(lambda: any(line["event"] == "pause.unmatched" for line in remediator.log()))
     remediator.post(an_alert(2, remediation="other-name"))
     assert remediator.read("SELECT policy FROM remediation ORDER BY id DESC LIMIT 1") == [("other-name",)]
 

@@ -4,8 +4,14 @@ import socket
 from pathlib import Path
 
 import pytest
+import structlog
 
-from remediations.commands.startup import own_pod
+from remediations.commands.startup import own_pod, tell_unmatched_pauses
+from remediations.core.model.acts import Actor, ActSource
+from remediations.core.model.facts import Pause
+from remediations.journal.sqlite.adapter import open_journal
+from tests.fakes.clock import ManualClock
+from tests.fakes.decisions import a_policy_set, restart_policy
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +34,23 @@ def test_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("POD_NAMESPACE", "there")
     monkeypatch.setenv("POD_NAME", "remediator-6d4b9c7f5-x2x4z")
     assert own_pod(tmp_path / "namespace") == "there/remediator-6d4b9c7f5-x2x4z"
+
+
+async def test_pause_that_names_no_policy_is_logged(tmp_path: Path):
+    """After a reload nothing else tells that a policy which was paused by its old name acts again."""
+    clock = ManualClock()
+    async with open_journal(tmp_path / "journal.db") as journal:
+        for pause in (
+            Pause("old", "ann", "r", None, policy="restart-apis"),
+            Pause("new", "ann", "r", None, policy="restart-api"),
+            Pause("gone", "ann", "r", None, target="Deployment/a/b"),
+            Pause("night", "ann", "r", None),
+        ):
+            await journal.pause(pause, clock.now(), Actor(ActSource.COMMAND_LINE, claimed="ann"))
+        with structlog.testing.capture_logs() as lines:
+            await tell_unmatched_pauses(journal, a_policy_set(restart_policy()), clock)
+
+    assert [(line["event"], line["name"], line["problem"]) for line in lines] == [
+        ("pause.unmatched", "gone", "no policy has the target Deployment/a/b"),
+        ("pause.unmatched", "old", "there is no policy restart-apis (is it restart-api now?)"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 
@@ -95,3 +96,47 @@ def test_unknown_pause_is_told_with_those_that_there_are(capsys, config, journal
     status, _, err = run(capsys, config, "resume", "nigth")
 
     assert (status, "there are: night" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("restart-api", "restart-the-api", "there is no policy restart-api (is it restart-the-api now?)"),
+        ("opal-server", "opal-hub", "no policy has the target Deployment/controlcore/opal-server"),
+    ],
+)
+def test_pause_of_what_is_gone_says_that_it_stops_nothing(capsys, config, journal, case):  # noqa: F811 - fixtures
+    """The policy acted again after it was given another name, and everything still called it paused."""
+    (name, new_name, problem), policies = case, config.with_name("policies.yaml")
+    run(capsys, config, "pause", name, "--reason", "r")
+    run(capsys, config, "pause", "--all", "--reason", "r")
+    before = [run(capsys, config, "pauses")[1], run(capsys, config, "check-config")[2]]
+    policies.write_text(policies.read_text().replace(name, new_name))
+
+    told = [run(capsys, config, "pauses")[1], run(capsys, config, "check-config")[2]]
+
+    assert [problem in text for text in (*before, *told)] == [False, False, True, True]
+    listed = json.loads(run(capsys, config, "pauses", "-o", "json")[1])
+    assert [problem in item["problem"] for item in listed] == [item["name"] != "everything" for item in listed]
+
+
+def test_whether_a_pause_stops_anything_is_unknown_without_the_policies(capsys, config, journal, tmp_path):  # noqa: F811
+    """A policy file with a fault must not keep the pauses from being listed."""
+    run(capsys, config, "pause", "restart-api", "--reason", "r")
+    (tmp_path / "policies.yaml").write_text("nonsense")
+
+    status, out, _ = run(capsys, config, "pauses")
+
+    assert (status, "unknown whether it stops anything" in out) == (0, True)
+
+
+def test_check_config_leaves_an_older_journal_as_it_is(capsys, config, tmp_path):  # noqa: F811 - fixtures
+    """`serve` of the older program still works on it."""
+    connection = sqlite3.connect(tmp_path / "journal.db")
+    connection.executescript("PRAGMA user_version = 1; CREATE TABLE pause (name TEXT);")
+
+    status, _, err = run(capsys, config, "check-config")
+
+    assert (status, "pauses are not checked: " in err) == (0, True)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
