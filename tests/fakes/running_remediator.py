@@ -103,6 +103,25 @@ class RemediatorServer(Server):
         """A command line beside the running program."""
         return (sys.executable, "-m", "remediations", "--config.file", str(self.config_path), *arguments)
 
+    def alertmanager_configuration(
+        self, url: str = "", *, group_by: str = "alertname", group_wait: str = "0s", repeat_interval: str = "1h"
+    ) -> str:
+        """What makes Alertmanager send every alert to this program, or by way of another address."""
+        return f"""
+route:
+  receiver: remediator
+  group_by: [{group_by}]
+  group_wait: {group_wait}
+  group_interval: 1s
+  repeat_interval: {repeat_interval}
+receivers:
+  - name: remediator
+    webhook_configs:
+      - url: {url or self.url}/api/v1/alerts
+        max_alerts: 0
+        http_config: {{authorization: {{credentials_file: {self.token_path}}}}}
+"""
+
     def post(self, *alerts: Any, token: str | None = TOKEN, timeout_seconds: float = 15.0) -> int:
         """Delivers alerts as Alertmanager does; the status, or 0 when nobody answered."""
         return self.post_body(json.dumps({"version": "4", "alerts": alerts}).encode(), token, timeout_seconds)

@@ -25,18 +25,6 @@ PLANTED = "planted-secret-7391"
 DATABASE = {"dependencies": {"database": {"promql": "database", "collectors": ["api"]}}}
 
 
-def everything_to(remediator: RemediatorServer) -> str:
-    """A configuration that sends the remediator every alert, its own announcements included."""
-    return f"""
-route: {{receiver: remediator, group_by: [...], group_wait: 0s, group_interval: 1s}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {remediator.url}/api/v1/alerts
-        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
-"""
-
-
 def announced(alertmanager: AlertmanagerServer) -> dict[str, str]:
     """Name → reason of every announcement that stands."""
     labels = [alert["labels"] for alert in alertmanager.alerts()]
@@ -74,7 +62,7 @@ def test_hold_and_repair_are_announced_and_stand_at_the_target(stage: Stage, gen
         place = {"url": members[0].url, "more_urls": [members[1].url], "announce_labels": {"cluster": "test"}}
         policy = stage.policy(dependencies=["database"])
         remediator = stack.enter_context(stage.remediator(policy, settings={"alertmanager": place}, **DATABASE))
-        members[0].write_configuration(everything_to(remediator))
+        members[0].write_configuration(remediator.alertmanager_configuration(group_by="..."))
         members[0].reload()
 
         deliver(remediator, 1, note="<!channel>\n")

@@ -18,19 +18,6 @@ pytestmark = pytest.mark.timeout(240)
 POSTS = 10
 
 
-def repeating(remediator: RemediatorServer) -> str:
-    """A configuration of Alertmanager that sends what fires again every second."""
-    return f"""
-route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1s}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {remediator.url}/api/v1/alerts
-        max_alerts: 0
-        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
-"""
-
-
 def claims(remediator: RemediatorServer) -> list[tuple[float, str]]:
     """When the newest remediation was claimed, and by which worker."""
     rows = remediator.read(
@@ -45,7 +32,10 @@ def test_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan(stage: Sta
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(Fault.LATE, {"PATCH"})
-    with stage.remediator() as remediator, AlertmanagerServer(repeating(remediator)) as alertmanager:
+    with (
+        stage.remediator() as remediator,
+        AlertmanagerServer(remediator.alertmanager_configuration(repeat_interval="1s")) as alertmanager,
+    ):
         alertmanager.post_alerts([{"labels": an_alert()["labels"], "startsAt": "2026-11-23T10:00:00Z"}])
         assert stage.front.arrived.wait(scaled(30))
         # The write hangs, and it is tried again: the API server has not answered one of them.

@@ -8,24 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fakes.faulty_proxy import Fault, Front
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def configuration(remediator: RemediatorServer, front: Front) -> str:
-    return f"""
-route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {front.url}/api/v1/alerts
-        max_alerts: 0
-        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
-"""
 
 
 def fire(alertmanager: AlertmanagerServer, ago: float = 0.0, ends_in: float | None = None, **labels: str) -> None:
@@ -57,7 +45,7 @@ def test_two_clustered_alertmanagers_lead_to_one_action(stage: Stage) -> None:
     flags = ("--cluster.peer-timeout=1s", "--cluster.gossip-interval=50ms")
     with stage.remediator(stage.policy(*apps)) as remediator, ExitStack() as stack:
         fronts = [stack.enter_context(Front(remediator.url)) for _ in range(2)]
-        texts = [configuration(remediator, front) for front in fronts]
+        texts = [remediator.alertmanager_configuration(front.url) for front in fronts]
         first = stack.enter_context(AlertmanagerServer(texts[0], is_clustered=True, flags=flags))
         second = stack.enter_context(AlertmanagerServer(texts[1], peers=(first,), flags=flags))
         wait_for(lambda: all(is_settled(each) for each in (first, second)))
@@ -86,8 +74,8 @@ def test_moved_start_and_other_replica_are_the_same_alert(stage: Stage) -> None:
     with (
         stage.remediator(stage.policy(cooldown_seconds=900)) as remediator,
         Front(remediator.url) as front,
-        AlertmanagerServer(configuration(remediator, front)) as first,
-        AlertmanagerServer(configuration(remediator, front)) as second,
+        AlertmanagerServer(remediator.alertmanager_configuration(front.url)) as first,
+        AlertmanagerServer(remediator.alertmanager_configuration(front.url)) as second,
     ):
         fire(first, prometheus_replica="a")
         wait_for(lambda: accepted(front) >= 1)
@@ -113,7 +101,7 @@ def test_silence_after_the_repair_is_no_proof(stage: Stage) -> None:
     with (
         stage.remediator(policy) as remediator,
         Front(remediator.url) as front,
-        AlertmanagerServer(configuration(remediator, front)) as alertmanager,
+        AlertmanagerServer(remediator.alertmanager_configuration(front.url)) as alertmanager,
     ):
         stage.watch.answers["well"] = None
         fire(alertmanager, ends_in=1.5)

@@ -16,15 +16,6 @@ pytestmark = pytest.mark.timeout(240)
 STORM_SECONDS = 4.0
 APPS = tuple(f"app-{number}" for number in range(4))
 BUDGET = 2
-ROUTE = """
-route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {url}/api/v1/alerts
-        max_alerts: 0
-        http_config: {{authorization: {{credentials_file: {token}}}}}
-"""
 
 
 def storm() -> list[dict[str, Any]]:
@@ -59,7 +50,7 @@ def test_storm_is_waited_out_and_then_the_budget_is_all_that_acts(stage: Stage) 
         "max_actions": BUDGET,
     }
     with stage.remediator(*policies, **top) as remediator:
-        route = ROUTE.format(url=remediator.url, token=remediator.token_path)
+        route = remediator.alertmanager_configuration()
         with AlertmanagerServer(route) as alertmanager:
             alertmanager.post_alerts(storm())
             wait_for(lambda: reasons(remediator) == {"dependency_down"})

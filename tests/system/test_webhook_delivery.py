@@ -32,18 +32,6 @@ def remediator() -> Iterator[RemediatorServer]:
         yield server
 
 
-def configuration(remediator: RemediatorServer, url: str = "") -> str:
-    return f"""
-route: {{receiver: remediator, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {url or remediator.url}/api/v1/alerts
-        max_alerts: 0
-        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
-"""
-
-
 def fire(alertmanager: AlertmanagerServer, **labels: str) -> None:
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     alertmanager.post_alerts([{"labels": {**an_alert()["labels"], **labels}, "startsAt": starts}])
@@ -67,7 +55,7 @@ def test_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: Remedia
     """Half of the body is there; all of it, and the commit waits; committed, and nobody was told."""
     with (
         Front(remediator.url) as front,
-        AlertmanagerServer(configuration(remediator, front.url)) as alertmanager,
+        AlertmanagerServer(remediator.alertmanager_configuration(front.url)) as alertmanager,
     ):
         # Each alert is a group of its own, so that none is carried by the delivery of another.
         points = (Fault.HALF, None, Fault.LOST)
@@ -131,7 +119,10 @@ def test_overload_is_an_error_that_alertmanager_tries_again(remediator: Remediat
     """Five thousand alerts in one body while the journal is locked: 503, again and again, and then all are there."""
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     labels = [an_alert(deployment=f"app-{number}", filler="x" * 400)["labels"] for number in range(5000)]
-    with Front(remediator.url) as front, AlertmanagerServer(configuration(remediator, front.url)) as alertmanager:
+    with (
+        Front(remediator.url) as front,
+        AlertmanagerServer(remediator.alertmanager_configuration(front.url)) as alertmanager,
+    ):
         front.fail(Fault.STATUS, {"POST"}, 503)
         alertmanager.post_alerts([{"labels": each, "startsAt": starts} for each in labels])
         wait_for(lambda: len(front.seen) >= 3)

@@ -161,16 +161,7 @@ def test_acknowledged_alert_survives_a_kill_at_any_moment(remediator):
 
 
 def test_alert_fired_while_nobody_listens_arrives_by_alertmanagers_own_retries(remediator):
-    configuration = f"""
-route: {{receiver: remediator, group_by: [alertname], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}}
-receivers:
-  - name: remediator
-    webhook_configs:
-      - url: {remediator.url}/api/v1/alerts
-        max_alerts: 0
-        http_config: {{authorization: {{credentials_file: {remediator.token_path}}}}}
-"""
-    with AlertmanagerServer(configuration) as alertmanager:
+    with AlertmanagerServer(remediator.alertmanager_configuration(group_wait="1s")) as alertmanager:
         remediator.kill()
         labels = an_alert()["labels"]
         alertmanager.post_alerts([{"labels": labels, "startsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}])
