@@ -49,7 +49,10 @@ SLOWEST_LOOK_SECONDS = 15.0
 PATIENCE = 4.0
 """After n seconds without an answer a look every n / PATIENCE seconds."""
 FAULT_SECONDS = 5.0
-"""Pause before a step that met a fault of our own, or a journal that failed, is tried again."""
+"""Pause before a step that met a fault of our own is tried again; twice as long after each further fault."""
+SLOWEST_FAULT_SECONDS = 300.0
+FAULTS_SECONDS = 3600.0
+"""So long a fault counts: one that is over does not slow down the next one."""
 COMPLAINT_SECONDS = 10.0
 UNKNOWN_SECONDS = 600.0
 """A write that nobody could look up for this long closes as unverified."""
@@ -176,9 +179,17 @@ class Engine:
                 plan = None if stored is None else plan_from_data(stored)
                 await self._wait(lease, SendOutcome(SendResult.UNKNOWN, f"a fault of the remediator: {fault}"), plan)
             else:
-                await lease.append_record("fault", {"error": fault}, next_at=desk.clock.now() + FAULT_SECONDS)
+                now = desk.clock.now()
+                pause = await self._fault_pause(lease.remediation.id, now)
+                await lease.append_record("fault", {"error": fault}, next_at=now + pause)
         except JournalError as failure:
             self._log.warning("lease.lost", remediation_id=lease.remediation.id, problem=str(failure))
+
+    async def _fault_pause(self, remediation_id: str, now: float) -> float:
+        """How long a remediation rests after a fault of our own, by those that it met before; raises JournalError."""
+        _, records = await self._parts.desk.journal.story(remediation_id)
+        before = sum(record.kind == "fault" and record.at > now - FAULTS_SECONDS for record in records)
+        return min(FAULT_SECONDS * 2.0 ** min(before, 16), SLOWEST_FAULT_SECONDS)
 
     async def _process(self, lease: Lease) -> None:
         """Takes one remediation from its state to where it has to wait or is closed."""

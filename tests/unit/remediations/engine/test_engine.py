@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -162,6 +163,28 @@ async def test_fault_of_our_own_rests_and_leaves_the_others_alone(world: World, 
     world.web.answer = TransientError(Reason.TIMEOUT, "slow")
     await world.work(engine)
     assert (await world.newest()).state is State.SUCCEEDED
+
+
+async def test_fault_that_stays_is_tried_less_and_less_often(world: World, logged: io.StringIO):
+    """R3's kind: a fault before the intent was tried every 5 s for ever, with two records each time."""
+    await world.deliver()
+    engine = world.engine()
+    world.web.answer = ValueError("a fault of our own")
+
+    tried = []
+    for second in range(0, 2 * 3600, 5):
+        world.clock.pass_by(5.0)
+        if await engine.turn("worker"):
+            tried.append(second)
+
+    pauses = [after - before for before, after in pairwise(tried)]
+    assert pauses[:7] == [5, 10, 20, 40, 80, 160, 300]
+    assert set(pauses[6:]) == {300}
+
+    world.web.answer = TransientError(Reason.TIMEOUT, "slow")
+    world.clock.pass_by(300.0)
+    await engine.turn("worker")
+    assert (await world.newest()).state is State.EXPIRED
 
 
 async def test_broken_invariant_stops_the_engine(world: World):
