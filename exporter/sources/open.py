@@ -36,8 +36,10 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
             redis = RedisSession(redis_address, max_age_seconds=settings.redis.max_connection_seconds)
             stack.push_async_callback(redis.close)
         if settings.kubernetes is not None:
+            from chassis.output.redaction import remove_secrets  # noqa: PLC0415 - RE2 costs memory
+
             place = settings.kubernetes
-            opening = KubernetesClient.opened(place.kubeconfig, place.max_list_bytes)
+            opening = KubernetesClient.opened(place.kubeconfig, place.max_list_bytes, remove_secrets)
             kubernetes = await stack.enter_async_context(opening)
         yield Sources(
             clock=clock,

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
+import pytest
+import yaml
+
+from chassis.errors import ConfigError
 from exporter.commands.configuration import load_settings
 from exporter.sources.open import addresses, opened
 from tests.fakes.clock import ManualClock
@@ -20,6 +25,26 @@ async def test_configured_backends_are_opened_without_being_asked() -> None:
     async with opened(await asyncio.to_thread(load_settings, (), None, values), ManualClock()) as sources:
         assert sources.postgres is not None
         assert sources.redis is not None
+
+
+@pytest.mark.timeout(60)
+async def test_words_of_a_plug_in_are_quoted_without_secrets(tmp_path: Path) -> None:
+    """M10's kind: what a credential plug-in of the kubeconfig writes reaches the log."""
+    script = "import sys; sys.exit('denied: password=hunter2hunter2 for ann')"
+    command = {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": ["-c", script]}
+    kubeconfig = tmp_path / "kubeconfig"
+    config = {
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"exec": command}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(config))
+    settings = await asyncio.to_thread(load_settings, (), None, {"kubernetes": {"kubeconfig": kubeconfig}})
+
+    with pytest.raises(ConfigError, match=r"denied: password=\[removed\] for ann"):
+        async with opened(settings, ManualClock()):
+            pass
 
 
 def test_password_files_reach_the_addresses(tmp_path: Path) -> None:
