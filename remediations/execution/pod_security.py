@@ -44,17 +44,24 @@ def find_refusal(warnings: Iterable[str], labels: Mapping[str, str] | None) -> s
 def find_doubt(labels: Mapping[str, str]) -> str:
     """Why no warning does not mean that pods are taken, in words; empty where a warning would have come.
 
-    Without a level `warn` the server warns of the enforced one (k8s.io/pod-security-admission, api.PolicyToEvaluate).
+    The levels are read as the server reads them (k8s.io/pod-security-admission v0.37, api.PolicyToEvaluate): an unknown
+    level to enforce counts as `restricted`, an unknown one to warn of as `privileged`, of which nothing is warned.
+    Without a level `warn` the server warns of the enforced one, unless that is unknown.
     """
-    enforced = labels.get(ENFORCE, LEVELS[0])
-    warned = labels.get(WARN, enforced)
+    asked = labels.get(ENFORCE, LEVELS[0])
+    enforced = asked if asked in LEVELS else LEVELS[-1]
+    warned = labels.get(WARN, asked)
+    warned = warned if warned in LEVELS else LEVELS[0]
     enforced_version = labels.get(f"{ENFORCE}-version", LATEST)
     warned_version = labels.get(f"{WARN}-version", LATEST if WARN in labels else enforced_version)
     is_older = _strictness(enforced) > 0 and _age(warned_version) < _age(enforced_version)
     if _strictness(warned) >= _strictness(enforced) and not is_older:
         return ""
     levels = f"{enforced}:{enforced_version}", f"{warned}:{warned_version}"
-    return f"the namespace enforces {levels[0]} and warns of no more than {levels[1]}; set {WARN} to the enforced level"
+    given = [(name, labels[name]) for name in (ENFORCE, WARN) if name in labels]
+    unknown = [f"{name}={level} is no level" for name, level in given if level not in LEVELS]
+    words = f"the namespace enforces {levels[0]} and warns of no more than {levels[1]}"
+    return "; ".join([*unknown, f"{words}; set {WARN} to the enforced level"])
 
 
 def _age(version: str) -> float:

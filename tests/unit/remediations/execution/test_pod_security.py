@@ -55,7 +55,13 @@ def levels(enforce=None, warn=None, **versions):
         (levels("restricted", "baseline"), True),
         (levels("restricted", "privileged"), True),
         (levels("baseline", "privileged"), True),
-        (levels("no-such-level", "restricted"), True),
+        (levels("no-such-level", "restricted"), False),  # an unknown level is enforced as restricted
+        (levels("no-such-level", "baseline"), True),
+        (levels("no-such-level"), True),  # and is not what is warned of then
+        (levels("baseline", "no-such-level"), True),  # of an unknown level nothing is warned
+        (levels("restricted", "Restricted"), True),
+        (levels("privileged", "no-such-level"), False),
+        (levels(None, "no-such-level"), False),
         (levels("restricted", "restricted", warn_version="v1.24"), True),
         (levels("restricted", "restricted", enforce_version="v1.30", warn_version="v1.24"), True),
         (levels("baseline", "restricted", warn_version="v1.24"), True),
@@ -73,3 +79,8 @@ def levels(enforce=None, warn=None, **versions):
 )
 def test_silence_of_the_server_means_nothing_where_it_warns_of_less_than_it_enforces(labels, is_doubtful):
     assert bool(find_doubt(labels)) is is_doubtful
+
+
+def test_label_that_is_no_level_is_named():
+    """R5: `warn` with a slip of the pen counted as the strictest level, so that its silence was believed."""
+    assert find_doubt(levels("baseline", "restrictd")).startswith(f"{WARN}=restrictd is no level; the namespace ")
