@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from demo import tutorial
 from demo.acts import Act, empty_engine, frozen_database, hanging_api, play, saturated_cpu
 from demo.files import Pace
 from demo.stage import Plan, Stage, opened_stage
@@ -141,10 +144,28 @@ def keep(stage: Stage) -> None:
     signal.sigwait(signals)
 
 
+def open_tutorial(pace: Pace, folder: Path) -> None:
+    """The stage of docs/tutorial.md, until it is ended."""
+    if not is_built():
+        say("the Kubernetes control plane is compiled once (about six minutes on two cores)")
+        compilation = Compilation()
+        try:
+            compilation.finish()
+        finally:
+            compilation.abandon()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    plan = Plan(pace=pace, mode="dry_run", remediator_folder=folder)
+    with open_cluster(ClusterOptions()) as cluster, opened_stage(plan, cluster, say) as stage:
+        tutorial.serve(stage, folder)
+
+
 def main() -> int:
     """Prepares, plays, prints; the exit status says whether every act ended as it must."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="stay up after the acts and print the URLs")
+    parser.add_argument("--tutorial", action="store_true", help="play no act; prepare the stage of docs/tutorial.md")
+    parser.add_argument("--folder", type=Path, default=tutorial.FOLDER, help="of the tutorial; it is emptied first")
     parser.add_argument(
         "--factor",
         type=float,
@@ -162,6 +183,9 @@ def main() -> int:
     if packages.ensure([package for package in packages.PACKAGES if package.name in DEBIAN_PACKAGES]) != 0:
         return 1
     try:
+        if arguments.tutorial:
+            open_tutorial(Pace(factor), arguments.folder)
+            return 0
         reports = play_all(Plan(pace=Pace(factor)), is_kept=arguments.keep)
     except build.ToolError as error:
         print(f"make demo: {error}", file=sys.stderr)

@@ -51,6 +51,8 @@ class Plan:
     namespace: str = "controlcore"
     cpu_millicores: int = 50
     mode: str = "auto"
+    remediator_folder: Path | None = None
+    """Where the remediator's files stay; None is a temporary folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,11 @@ def _start_watchers(stack: ExitStack, plan: Plan, stores: Stores, product: Produ
     if product.cluster is not None:
         settings["kubernetes"] = {"kubeconfig": str(_kubeconfig(product.cluster, plan, "remediator"))}
     remediator = stack.enter_context(
-        RemediatorServer(settings, demo_policies(plan.pace, product.urls[OPAL_CLIENT], mode=plan.mode))
+        RemediatorServer(
+            settings,
+            demo_policies(plan.pace, product.urls[OPAL_CLIENT], mode=plan.mode),
+            plan.remediator_folder,
+        )
     )
     alertmanager.write_configuration(
         alertmanager_configuration(plan.pace, f"{remediator.url}/api/v1/alerts", remediator.token_path)

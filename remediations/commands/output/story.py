@@ -196,7 +196,7 @@ def _timeline(remediation: Remediation, records: Sequence[Record], view: StoryVi
         there = "" if not here.utcoffset() else f"{datetime.fromtimestamp(record.at, UTC):%H:%M:%SZ}  "
         is_whole = view.is_verbose or (bool(decisions) and number == decisions[-1])
         first, *rest = list(_record_lines(record, view, has_facts=is_whole)) or [""]
-        again = f" (and {repeats} times more the same)" if repeats else ""
+        again = f" (repeated {'once' if repeats == 1 else f'{repeats} times'})" if repeats else ""
         head = f"  {here:%H:%M:%S}.{here.microsecond // 1000:03d}  {there}{record.kind:<12}  "
         yield from _block(head, f"{first}{again}")
         for line in rest:

@@ -72,7 +72,7 @@ async def test_story_tells_alert_plan_decisions_write_and_proof(story):
         "next     nothing (closed ",
         'if metadata.resourceVersion = "41"',
         "alert stored, then acknowledged",
-        "held: dependency down: postgres down (and 2 times more the same)",
+        "held: dependency down: postgres down (repeated 2 times)",
         "13 guards passed, then dependency held (-v shows each)",
         "acts: restart Deployment control-core/control-plane-api",
         "fact    workload: 0/3 ready, generation 3, CC_DROP_TABLES False",
