@@ -53,6 +53,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m tools.generate.policies
 	@$(RUN) -m tools.generate.reasons
 	@$(RUN) -m tools.generate.house --write
+	@$(RUN) -m tools.generate.system_picture
 	@$(RUN) -m tools.generate.settings_pages
 	@$(RUN) -m tools.generate.man_pages
 
