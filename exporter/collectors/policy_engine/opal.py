@@ -39,7 +39,8 @@ CLIENT_LABEL = ("client",)
 UP = Metric("controlcore_opal_up", "Whether the OPAL server's /healthcheck answered with success.")
 BROADCASTER_FAILING = Metric(
     "controlcore_opal_broadcaster_failing",
-    "Whether the OPAL server says that its broadcast channel is broken; absent when it does not answer.",
+    "Whether the OPAL server says that its broadcast channel is broken; absent when it says nothing about it, as OPAL"
+    " does while the channel works or is not checked.",
 )
 STATISTICS_ENABLED = Metric(
     "controlcore_opal_statistics_enabled",
@@ -207,13 +208,16 @@ class OpalCollector:
 
 
 def read_health(answer: Response | None) -> tuple[Family, ...]:
-    """Whether the server is up, and whether it blames its broadcaster (503 with `broadcaster` other than healthy)."""
+    """Whether the server is up, and whether it blames its broadcaster (`broadcaster` other than healthy).
+
+    OPAL writes `broadcaster` only into a 503 (opal_server/server.py, healthcheck), older servers never; a 503 without
+    it is the word of a proxy, or of a server with another trouble.
+    """
     if answer is None:
         return (UP.value(0),)
     said = _object(answer).get("broadcaster")
-    is_failing: bool | None = isinstance(said, str) and said != "healthy"
-    if not _is_ok(answer) and answer.status != UNAVAILABLE:
-        is_failing = None
+    is_telling = isinstance(said, str) and (_is_ok(answer) or answer.status == UNAVAILABLE)
+    is_failing = said != "healthy" if is_telling else None
     return (UP.value(_is_ok(answer)), BROADCASTER_FAILING.value(is_failing))
 
 

@@ -139,7 +139,25 @@ async def test_server_that_blames_its_broadcaster_is_down_for_that_reason():
     assert result.failure is None
 
 
-@pytest.mark.parametrize("answer", [TransientError(Reason.REFUSED, "down"), say({"detail": "Not Found"}, 404)])
+@pytest.mark.parametrize("said", [{"status": "ok"}, {"status": "ok", "broadcaster": None}, []])
+async def test_broadcaster_of_which_nothing_is_said_is_unknown(said):
+    """P12's kind: 0 was published for a field that was not there. OPAL says nothing while it does not check."""
+    result = await collect(bridge(healthcheck=say(said)))
+    assert (value(result.families, UP), value(result.families, BROADCASTER)) == (1, None)
+
+    result = await collect(bridge(healthcheck=say({"status": "ok", "broadcaster": "healthy"})))
+    assert value(result.families, BROADCASTER) == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TransientError(Reason.REFUSED, "down"),
+        say({"detail": "Not Found"}, 404),
+        Response(503, b"no healthy upstream", 0.001),
+        say({"status": "error"}, 503),
+    ],
+)
 async def test_server_that_does_not_serve_is_down_and_its_broadcaster_unknown(answer):
     result = await collect(bridge(healthcheck=answer))
     assert (value(result.families, UP), value(result.families, BROADCASTER)) == (0, None)
