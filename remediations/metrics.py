@@ -268,6 +268,7 @@ class Telemetry:
         """Creates the series of what policies may carry out: pairs of a policy's name and an action."""
         initial = (
             ActionOutcome.WRITTEN,
+            ActionOutcome.REPLAYED,
             ActionOutcome.SUCCEEDED,
             ActionOutcome.FAILED,
             ActionOutcome.UNVERIFIED,
@@ -275,6 +276,7 @@ class Telemetry:
             ActionOutcome.ESCALATED,
             ActionOutcome.LOST,
             ActionOutcome.REFUSED,
+            ActionOutcome.CHANGED,
         )
         for policy, action in pairs:
             for outcome in initial:

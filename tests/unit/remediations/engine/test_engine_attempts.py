@@ -167,12 +167,14 @@ async def test_object_that_changes_again_and_again_waits_for_the_retry_and_is_re
     """R3: a 409 is decided anew once at once. Nothing was stored, so a status that changes uses no budget up."""
     await world.deliver()
     sent = refuse(world, ConflictError("HTTP status 409"), patch)
+    labels = {"remediation": POLICY.name, "action": POLICY.action}
 
     await run(world, 120)
 
     remediation = await world.newest()
     assert (remediation.state, remediation.reason, remediation.attempts) == (State.HELD, "object_changed", 0)
     assert len(sent) > 2 * max(POLICY.budget_actions, BreakerLimit().failures)
+    assert world.count("remediation_actions_total", **labels, outcome="changed") == len(sent)
     assert all(later - earlier >= RETRY_SECONDS for earlier, later in pairwise(sent[::2]))
     assert await world.journal.actions_since(0.1) == []
 
