@@ -40,6 +40,8 @@ class Standing:
     """Data of the newest decision; empty before the first one."""
     answer: Approval | None
     """The newest answer of a person to its plan."""
+    decided_at: float | None = None
+    """Unix seconds of the newest decision; None before the first one."""
 
     @property
     def mode(self) -> str:
@@ -50,6 +52,17 @@ class Standing:
     def is_rejected(self) -> bool:
         """Whether a person has said no and nobody yes since."""
         return self.answer is not None and not self.answer.is_approved
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a person's answer to its plan still counts.
+
+        A rejection does until somebody approves. An approval does until the next decision: when that holds again, the
+        approval has expired, was for another plan, or the object has changed since.
+        """
+        if self.answer is None or self.decided_at is None:
+            return self.answer is not None
+        return self.is_rejected or self.answer.at >= self.decided_at
 
     @property
     def outcome(self) -> str:
@@ -74,10 +87,11 @@ class Standing:
             return ""
         if state in WAITS:
             return WAITS[state]
-        if self.proposal is not None and self.answer is not None:
+        if self.proposal is not None and self.answer is not None and self.is_answered:
             return f"{'approved' if self.answer.is_approved else 'rejected'} by {self.answer.by}"
         if self.proposal is not None:
-            return f"approval of plan {str(self.proposal['plan_hash'])[:12]}"
+            words = f"approval of plan {str(self.proposal['plan_hash'])[:12]}"
+            return words if self.answer is None else f"{words} (that of {self.answer.by} counts no more)"
         detail = str(self.decision.get("detail") or "")
         words = describe_reason(self.remediation.reason)
         return detail if not detail or detail.startswith(words) else f"{words}: {detail}"
@@ -118,6 +132,9 @@ async def read_standings(journal: Journal, found: Sequence[Remediation]) -> list
     ids = [item.id for item in found]
     answers = await journal.newest_answers(ids)
     decisions: Mapping[str, Record] = await journal.newest_decisions(ids)
-    return [
-        Standing(item, decisions[item.id].data if item.id in decisions else {}, answers.get(item.id)) for item in found
-    ]
+    standings = []
+    for item in found:
+        decision = decisions.get(item.id)
+        data, at = ({}, None) if decision is None else (decision.data, decision.at)
+        standings.append(Standing(item, data, answers.get(item.id), at))
+    return standings

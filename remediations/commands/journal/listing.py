@@ -193,7 +193,7 @@ def _outcome(item: Standing) -> str:
 
 def _hints(standings: Sequence[Standing], options: argparse.Namespace) -> str:
     """A line to copy for each plan that waits for a person."""
-    waiting = [item for item in standings if item.proposal is not None and item.answer is None]
+    waiting = [item for item in standings if item.proposal is not None and not item.is_answered]
     lines = [
         f"waits for approval: {command_line(options)} show {item.remediation.id[-SHORT_ID:]}\n" for item in waiting
     ]

@@ -85,7 +85,7 @@ def _state(standing: Standing, records: Sequence[Record]) -> str:
     """Where it stands and why."""
     remediation = standing.remediation
     if remediation.state not in CLOSED:
-        link = ", waits for" if standing.proposal is not None and standing.answer is None else ":"
+        link = ", waits for" if standing.proposal is not None and not standing.is_answered else ":"
         return f"{remediation.state.value}{link} {standing.waits_for}"
     if remediation.state in UNACTED:
         return f"closed: would have acted: {standing.decision.get('detail') or ''}"
@@ -121,7 +121,7 @@ def _ways(standing: Standing, view: StoryView) -> Iterator[str]:
     for pause in view.pauses:
         yield f"{command} resume {pause.name}"
     if (proposal := standing.proposal) is not None:
-        if standing.answer is None or standing.is_rejected:
+        if not standing.is_answered or standing.is_rejected:
             yield f"{command} approve {remediation.id} --plan {proposal['plan_hash']}"
         if not standing.is_rejected:
             yield f"{command} reject {remediation.id}"

@@ -14,11 +14,12 @@ from remediations.core.model.alert import Alert, Mode
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash
-from remediations.journal.approvals import proposal_data
+from remediations.journal.approvals import ApprovalAnswer, give_answer, proposal_data
 from remediations.journal.records import story_data
 from remediations.journal.standing import Standing, read_standings
-from tests.fakes.decisions import LABELS, NOW, a_remediation, restart_policy
+from tests.fakes.decisions import LABELS, NOW, SAM, a_remediation, restart_policy
 from tests.fakes.engine import a_world
+from tests.fakes.kubernetes import DEPLOYMENT
 from tests.unit.remediations.journal.test_approvals import PLAN
 
 VIEW = StoryView(NOW + 100, "controlcore-remediator")
@@ -154,6 +155,34 @@ def test_rejected_plan_can_still_be_approved_and_not_be_rejected_again():
     assert ("approve 0001" in text, "reject 0001" in text) == (True, False)
     expired = replace(standing, remediation=replace(standing.remediation, state=State.EXPIRED))
     assert summary(expired)["state"] == "closed: rejected by ann, and expired"
+
+
+async def test_approval_that_counts_no_more_can_be_given_again(tmp_path):
+    """The object changed after the approval: the list said "approved by", and no line told how to approve again."""
+    async with a_world(tmp_path) as world:
+        world.set_policy(mode=Mode.APPROVE)
+        await world.deliver()
+        engine = world.engine()
+        await engine.turn("worker")
+        name = (await world.newest()).id
+
+        async def tell() -> tuple[Standing, str]:
+            (standing,) = await read_standings(world.journal, [await world.newest()])
+            return standing, render_story(standing, [], VIEW)
+
+        (waiting, _) = await tell()
+        given = ApprovalAnswer(SAM, True, waiting.proposal["plan_hash"], 900.0)
+        await give_answer(world.journal, name, given, world.clock.now())
+        (approved, text) = await tell()
+        assert (approved.waits_for, f"approve {name}" in text) == ("approved by sam", False)
+
+        world.cluster.objects[DEPLOYMENT]["metadata"]["resourceVersion"] = "99"
+        await world.clock.advance(1.0)
+        await engine.turn("worker")
+        (again, text) = await tell()
+
+    assert again.waits_for.endswith(" (that of sam counts no more)")
+    assert f"controlcore-remediator approve {name} --plan {again.proposal['plan_hash']}" in text
 
 
 @pytest.mark.parametrize(
