@@ -15,7 +15,7 @@ from chassis.process.build_info import version_line
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
 from remediations.commands import exit_codes
-from remediations.commands.arguments import OUTCOMES, STATES, read_duration, read_limit, read_name, read_since
+from remediations.commands.arguments import OUTCOMES, STATES, read_limit, read_name, read_since, read_span
 
 FORMS = ("table", "wide", "name", "json", "yaml")
 CONFIG_FILE = Path("/etc/controlcore-remediator/config.yaml")
@@ -150,7 +150,7 @@ def _add_commands(add: Add) -> None:
         answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
         answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
         answering.add_argument(
-            "--for", dest="seconds", type=read_duration, default=None, metavar="15m", help="how long the answer counts",
+            "--for", dest="seconds", type=read_span, default=None, metavar="15m", help="how long the answer counts",
         )  # fmt: skip
     _add_pauses(add)
     breaker = add("breaker", "journal.acts.reset", "close the breaker of an action on a target by hand")
@@ -199,7 +199,7 @@ def _add_pauses(add: Add) -> None:
     scope.add_argument("--all", dest="is_all", action="store_true", help="stop everything; needs no policy file")
     pausing.add_argument("--reason", required=True, help="why, for everybody who meets the pause")
     pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    pausing.add_argument("--for", dest="seconds", type=read_duration, default=None, metavar="1h", help="ends by itself")
+    pausing.add_argument("--for", dest="seconds", type=read_span, default=None, metavar="1h", help="ends by itself")
     resuming = add("resume", "journal.pauses.resume", "end a pause")
     resuming.add_argument("name", metavar="NAME", help="as `pauses` lists it")
     resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")

@@ -19,15 +19,28 @@ OUTCOMES = (
 )  # fmt: skip
 """The same."""
 
+MAX_DAYS = 3650
+"""Longest duration. What lies thousands of years ahead is no date that a command could print."""
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def read_duration(text: str) -> float:
-    """Seconds of a duration such as 90s, 15m, 1h30m, 2d."""
-    parts = re.findall(r"(\d+)([smhd])", text)
+    """Seconds of a duration such as 90s, 15m, 1h30m, 2d; at most MAX_DAYS."""
+    parts = re.findall(r"(\d{1,9})([smhd])", text)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 15m, 1h30m or 2d, got {text!r}")
-    return sum(int(number) * UNITS[unit] for number, unit in parts)
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 15m, 1h30m or 2d, got {text[:MAX_NAME]!r}")
+    seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
+    if seconds > MAX_DAYS * UNITS["d"]:
+        raise argparse.ArgumentTypeError(f"expected a duration of at most {MAX_DAYS}d, got {text[:MAX_NAME]!r}")
+    return seconds
+
+
+def read_span(text: str) -> float:
+    """Seconds of a duration that is not nothing: a pause or an answer of no length would never count."""
+    seconds = read_duration(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"expected a duration above 0, got {text!r}")
+    return seconds
 
 
 def read_name(text: str) -> str:

@@ -7,6 +7,13 @@ from pathlib import Path
 
 from remediations.core.model.facts import Pause
 
+NAME = "pause_file"
+
+
+def is_of_file(pause: Pause) -> bool:
+    """Whether the pause is a file that exists, `owner` its path: removing the file ends it, and nothing else does."""
+    return pause.name == NAME and pause.since is None
+
 
 def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause, ...]:
     """The pauses of the journal and the one of the pause file; blocks on the disk.
@@ -23,4 +30,4 @@ def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause
         return known
     except OSError as error:
         reason = f"cannot look at the pause file: {error.strerror}"
-    return (*known, Pause("pause_file", str(pause_file), reason or "the pause file exists", None))
+    return (*known, Pause(NAME, str(pause_file), reason or "the pause file exists", None))

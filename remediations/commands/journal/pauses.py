@@ -6,14 +6,15 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
+from shlex import quote
 
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError, Fault
 from remediations.commands import exit_codes as exits
 from remediations.commands.journal.file import actor_here, with_journal
-from remediations.commands.output.text import render_pauses, until_words, write_error, write_output
+from remediations.commands.output.text import command_line, render_pauses, until_words, write_error, write_output
 from remediations.core.model.facts import Pause
-from remediations.facts.pause_file import read_pauses
+from remediations.facts.pause_file import NAME, read_pauses
 from remediations.journal.port import Journal
 from remediations.settings import RemediatorSettings
 
@@ -35,7 +36,7 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         others = "" if wanted.is_of_everything else "; everything else goes on"
         words = (
             f"{wanted.scope} is paused {until_words(until)} (pause {name}){others}\n"
-            f"end it: controlcore-remediator resume {name}\n"
+            f"end it: {command_line(options)} resume {quote(name)}\n"
         )
         return write_output(options, {"paused": name, "until": until, "scope": wanted.scope} | asdict(wanted), words)
 
@@ -81,6 +82,10 @@ def resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         now = SystemClock().now()
         if await journal.resume(options.name, now, actor_here(options.by)):
             return write_output(options, {"resumed": options.name}, f"resumed: {options.name}\n")
+        file = settings.pause_file
+        if options.name == NAME and file is not None and await asyncio.to_thread(file.exists):
+            write_error(f"the pause file stops everything until it is removed: rm {quote(str(file))}")
+            return exits.FAILED
         names = ", ".join(item.name for item in await journal.pauses(now)) or "none"
         write_error(f"no pause named {options.name!r} is in force; there are: {names}")
         return exits.FAILED

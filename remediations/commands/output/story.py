@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shlex import quote
 from textwrap import wrap
 from typing import Any
 
@@ -15,6 +16,7 @@ from remediations.core.model.facts import Pause
 from remediations.core.model.reasons import EXPLANATIONS, PAGE, describe_reason
 from remediations.core.model.remediation import CLOSED, REJECTED, Record, Remediation, State
 from remediations.core.model.stored import describe_difference, plan_from_data
+from remediations.facts.pause_file import is_of_file
 from remediations.journal.standing import UNACTED, Standing
 
 QUIET = frozenset({"claimed"})
@@ -119,7 +121,7 @@ def _ways(standing: Standing, view: StoryView) -> Iterator[str]:
     if remediation.state in CLOSED:
         return
     for pause in view.pauses:
-        yield f"{command} resume {pause.name}"
+        yield f"rm {quote(pause.owner)}" if is_of_file(pause) else f"{command} resume {quote(pause.name)}"
     if (proposal := standing.proposal) is not None:
         if not standing.is_answered or standing.is_rejected:
             yield f"{command} approve {remediation.id} --plan {proposal['plan_hash']}"

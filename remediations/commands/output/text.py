@@ -15,6 +15,7 @@ from chassis.output import data
 from chassis.output.terminal import Colour, paint, printable, table, width
 from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Pause
+from remediations.facts.pause_file import is_of_file
 from remediations.journal.times import add_times
 
 MAX_LINE = 10_000
@@ -30,12 +31,13 @@ def render_pauses(pauses: Sequence[Pause], problems: Sequence[str], now: float) 
     columns = width()
 
     def time_words(at: float, begin: str = "", end: str = "") -> str:
-        return format_rfc3339(at) if columns is None else f"{begin}{age_words(abs(now - at))}{end}"
+        return _date(at) if columns is None else f"{begin}{age_words(abs(now - at))}{end}"
 
     rows = [("NAME", "STOPS", "BY", "SINCE", "UNTIL", "REASON")]
     for item in pauses:
         since = "" if item.since is None else time_words(item.since, end=" ago")
-        until = "resumed" if item.until is None else time_words(item.until, "in ")
+        until = time_words(item.until, "in ") if item.until is not None else "resumed"
+        until = "removed" if is_of_file(item) else until
         rows.append((item.name, item.scope, item.owner, since, until, item.reason))
     wrong = [f"pause {item.name}: {problem}" for item, problem in zip(pauses, problems, strict=True) if problem]
     return table(rows, columns) + "".join(f"{paint(printable(line), Colour.YELLOW)}\n" for line in wrong)
@@ -46,7 +48,8 @@ def render_banner(pauses: Iterable[Pause]) -> str:
     lines = []
     for item in pauses:
         since = "" if item.since is None else f" since {people_time(item.since)}"
-        words = f"PAUSED: {item.scope}, by {item.owner}{since}, {until_words(item.until)}: {item.reason}"
+        end = "until that file is removed" if is_of_file(item) else until_words(item.until)
+        words = f"PAUSED: {item.scope}, by {item.owner}{since}, {end}: {item.reason}"
         lines += wrap(printable(f"{words} (pause {item.name})"), width() or MAX_LINE, subsequent_indent="  ")
     return "".join(f"{paint(line, Colour.YELLOW)}\n" for line in lines)
 
@@ -58,7 +61,18 @@ def until_words(until: float | None) -> str:
 
 def people_time(unix_seconds: float) -> str:
     """The time on the wall here, with its zone."""
-    return f"{datetime.fromtimestamp(unix_seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    try:
+        return f"{datetime.fromtimestamp(unix_seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    except (OverflowError, ValueError, OSError):
+        return f"{unix_seconds:.0f} (Unix time)"
+
+
+def _date(unix_seconds: float) -> str:
+    """The instant as RFC 3339; of a number that is no date, the number."""
+    try:
+        return format_rfc3339(unix_seconds)
+    except (OverflowError, ValueError, OSError):
+        return f"{unix_seconds:.0f} (Unix time)"
 
 
 def render_acts(acts: Sequence[HumanAct]) -> str:

@@ -18,9 +18,11 @@ import yaml
 from chassis.process.completion import SHELLS
 from remediations.__main__ import main
 from remediations.commands import arguments, exit_codes
+from remediations.commands.arguments import MAX_DAYS
 from remediations.core.decide import GUARDS
 from remediations.core.model import remediation
 from remediations.core.model.alert import Delivery, Match
+from remediations.http.api import MAX_PAUSE_SECONDS
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.shipped import read_policies
 from tests.fakes.decisions import API, NOW, an_alert
@@ -241,6 +243,16 @@ def test_duration_that_cannot_be_read_is_refused(capsys, config, text):
 
     assert status == 2
     assert "duration" in err
+
+
+@pytest.mark.parametrize("text", ["99999999d", "9999999999d", "9" * 5000 + "d", "0s", "3651d"])
+def test_pause_without_a_length_or_an_end_is_refused(capsys, config, journal, text):
+    """L9's kind: of a pause of 99999999 days `pauses`, `list` and `show` ended in a traceback from then on."""
+    status, _, err = run(capsys, config, "pause", "n", "--reason", "r", f"--for={text}")
+
+    assert (status, "duration" in err) == (2, True)
+    assert run(capsys, config, "pauses")[1] == "no pause is in force\n"
+    assert MAX_DAYS * 86400 == MAX_PAUSE_SECONDS
 
 
 def test_commands_beside_a_missing_journal_say_where_it_should_be(capsys, config, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -80,6 +81,34 @@ def test_banner_stands_above_what_it_stops_only(capsys, config, journal):  # noq
     assert run(capsys, config, "show", journal[1])[1].startswith("PAUSED: policy scale-api, by ann (claimed) since ")
     assert run(capsys, config, "show", journal[0])[1].startswith("Remediation")
     assert run(capsys, config, "list")[1].startswith("PAUSED: policy scale-api")
+
+
+def test_lines_to_copy_name_a_pause_as_a_shell_reads_it(capsys, config, journal, tmp_path):  # noqa: F811 - fixtures
+    """A line to copy did what stood behind the semicolon; and nothing but removing the file ends its pause."""
+    name = "night; rm -r x"
+    stop = tmp_path / "stop it"
+    stop.touch()
+    config.write_text(config.read_text() + f"pause_file: {stop}\n")
+
+    told = run(capsys, config, "pause", name, "--reason", "r")[1]
+    shown = run(capsys, config, "show", journal[0])[1]
+
+    assert f"--config.file {config} resume '{name}'\n" in told
+    assert f"resume '{name}'\n    rm '{stop}'\n" in shown
+    assert f"by {stop}, until that file is removed" in shown
+    status, _, err = run(capsys, config, "resume", "pause_file")
+    assert (status, f"rm '{stop}'" in err) == (1, True)
+
+
+def test_pause_until_a_time_that_is_no_date_is_listed(capsys, config, journal, tmp_path):  # noqa: F811 - fixtures
+    """L9's kind: an older program stored it."""
+    run(capsys, config, "pause", "night", "--for", "1h", "--reason", "r")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
+        connection.execute("UPDATE pause SET until = 8641795882068")
+
+    for command in (("pauses",), ("list",), ("show", "last"), ("pauses", "-o", "yaml")):
+        status, out, _ = run(capsys, config, *command)
+        assert (status, "8641795882068" in out) == (0, True)
 
 
 def test_pause_file_is_listed_too(capsys, config, journal, tmp_path):  # noqa: F811
