@@ -36,6 +36,12 @@ MODES = {
     "approve": "approve (acts after a person has approved the plan)",
     "auto": "auto (acts by itself)",
 }
+NEXT = {
+    State.RECEIVED: "decides",
+    State.WRITING: "looks how the write went",
+    State.VERIFYING: "looks whether it helped",
+}
+"""What is done next in a state, where that is no new decision."""
 DIFFERENCE = {"+": Colour.GREEN, "-": Colour.RED}
 
 
@@ -73,7 +79,7 @@ def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> 
     yield "target", remediation.target.key
     yield "why", f"alert {alert.name} (fingerprint {alert.fingerprint})"
     if view.is_verbose:
-        yield "labels", ", ".join(f"{name}={value[:MAX_LABEL]}" for name, value in sorted(alert.labels.items()))
+        yield "labels", ", ".join(f"{name}={_short(value)}" for name, value in sorted(alert.labels.items()))
     unknown = "not noted by the version that decided" if standing.decision else "unknown before the first decision"
     yield "mode", MODES.get(standing.mode, standing.mode or unknown)
     yield "received", _ago(remediation.created_at, view.now)
@@ -107,12 +113,14 @@ def _next(standing: Standing, now: float) -> str:
         return f"nothing (closed {_ago(remediation.updated_at, now)}); {again}"
     if now - remediation.next_at > OVERDUE_SECONDS and (remediation.lease_until or 0.0) < now:
         return f"overdue since {_ago(remediation.next_at, now)}: does `serve` run on this journal?"
-    what = "looks whether it helped" if remediation.state is State.VERIFYING else "decides again"
+    what = NEXT.get(remediation.state, "decides again")
     due = "at once" if remediation.next_at <= now else _ahead(remediation.next_at, now)
     expires = standing.decision.get("expires_at")
     is_early = remediation.state in {State.RECEIVED, State.CLAIMED, State.HELD}
-    end = f"; expires {_ahead(float(expires), now)}" if is_early and isinstance(expires, int | float) else ""
-    return f"{what} {due}{end}"
+    if not is_early or not isinstance(expires, int | float):
+        return f"{what} {due}"
+    end = f"expires {_ahead(expires, now)}" if expires > now else "has expired, and is closed then"
+    return f"{what} {due}; {end}"
 
 
 def _ways(standing: Standing, view: StoryView) -> Iterator[str]:
@@ -169,6 +177,11 @@ def _copyable(command: str) -> list[str]:
     return [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
 
 
+def _short(text: str) -> str:
+    """A label's value, or its beginning and a mark that something is missing."""
+    return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
+
+
 def _ago(at: float, now: float) -> str:
     """A past time: here, in UTC, and how long ago."""
     return f"{_both(at)}, {age_words(now - at)} ago"
@@ -188,33 +201,34 @@ def _both(at: float) -> str:
 def _timeline(remediation: Remediation, records: Sequence[Record], view: StoryView) -> Iterator[str]:
     """Everything that happened: the time here and in UTC, the kind, and the words."""
     said = list(_collapsed(records))
-    decisions = [number for number, (record, _) in enumerate(said) if record.kind == "decision"]
+    decisions = [number for number, (record, _, _) in enumerate(said) if record.kind == "decision"]
     zone, day = f"{datetime.fromtimestamp(remediation.created_at, UTC).astimezone():%Z}", ""
     yield f"timeline ({zone}{'' if zone == 'UTC' else ', UTC'})"
-    for number, (record, repeats) in enumerate(said):
+    for number, (record, newest, repeats) in enumerate(said):
         here = datetime.fromtimestamp(record.at, UTC).astimezone()
         if day != (day := f"{here:%Y-%m-%d}"):
             yield f"  {day}"
         there = "" if not here.utcoffset() else f"{datetime.fromtimestamp(record.at, UTC):%H:%M:%SZ}  "
         is_whole = view.is_verbose or (bool(decisions) and number == decisions[-1])
-        first, *rest = list(_record_lines(record, view, has_facts=is_whole)) or [""]
-        again = f" (repeated {'once' if repeats == 1 else f'{repeats} times'})" if repeats else ""
+        first, *rest = list(_record_lines(newest, view, has_facts=is_whole)) or [""]
+        until = f"{datetime.fromtimestamp(newest.at, UTC).astimezone():%H:%M:%S}"
+        again = f" (repeated {'once, at' if repeats == 1 else f'{repeats} times, until'} {until})" if repeats else ""
         head = f"  {here:%H:%M:%S}.{here.microsecond // 1000:03d}  {there}{record.kind:<12}  "
         yield from _block(head, f"{first}{again}")
         for line in rest:
             yield from _block(MORE, line)
 
 
-def _collapsed(records: Sequence[Record]) -> Iterator[tuple[Record, int]]:
-    """The records that say something, with how often the same was said again right afterwards."""
-    said: list[tuple[Record, int]] = []
+def _collapsed(records: Sequence[Record]) -> Iterator[tuple[Record, Record, int]]:
+    """The records that say something, with the last that said the same right afterwards, and how often that was."""
+    said: list[tuple[Record, Record, int]] = []
     for record in records:
         if record.kind in QUIET:
             continue
         if said and _gist(said[-1][0]) == _gist(record):
-            said[-1] = (said[-1][0], said[-1][1] + 1)
+            said[-1] = (said[-1][0], record, said[-1][2] + 1)
         else:
-            said.append((record, 0))
+            said.append((record, record, 0))
     yield from said
 
 
@@ -231,7 +245,8 @@ def _record_lines(record: Record, view: StoryView, *, has_facts: bool) -> Iterat
     data = record.data
     detail = str(data.get("detail") or "")
     if record.kind == "received":
-        yield f"alert stored, then acknowledged ({data.get('alerts', 1)} in one delivery)"
+        number = f" ({data['alerts']} in one delivery)" if "alerts" in data else ""
+        yield f"alert stored, then acknowledged{number}"
     elif record.kind in {"joined", "resolved"}:
         yield "the alert came again" if record.kind == "joined" else "the alert was reported resolved (proves nothing)"
     elif record.kind == "decision":
@@ -272,7 +287,7 @@ def _decision_lines(data: Mapping[str, Any], view: StoryView, *, has_facts: bool
         yield f"{words}: {detail}"
     else:
         why = describe_reason(reason)
-        yield f"{words}: {detail if why in detail else f'{why}: {detail}'}"
+        yield f"{words}: {detail if why in detail else why + (f': {detail}' if detail else '')}"
     guards = data.get("guards") or ()
     if view.is_verbose:
         yield f"code    {kind} {reason}"
@@ -283,7 +298,7 @@ def _decision_lines(data: Mapping[str, Any], view: StoryView, *, has_facts: bool
         passed = sum(1 for item in guards if not item.get("reason"))
         last = guards[-1]
         held = f", then {last['guard']} held" if last.get("reason") else ""
-        yield f"{passed} guards passed{held} (-v shows each)"
+        yield f"{passed} guard{'' if passed == 1 else 's'} passed{held} (-v shows each)"
     if has_facts:
         yield from (f"fact    {line}" for line in _fact_lines(data.get("facts") or {}, is_verbose=view.is_verbose))
 
@@ -294,10 +309,13 @@ def _fact_lines(facts: Mapping[str, Any], *, is_verbose: bool) -> Iterator[str]:
     named |= {f"dependency {name}": fact for name, fact in (facts.get("dependencies") or {}).items()}
     named |= {f"witness {name}": fact for name, fact in (facts.get("witnesses") or {}).items()}
     named |= {name: facts.get(name) for name in ("workload", "autoscalers", "budgets")}
+    named |= {f"lock {name} is held": fact for name, fact in (facts.get("locks") or {}).items()}
+    named |= {f"samples of guard {name}": fact for name, fact in (facts.get("custom") or {}).items()}
     for name, fact in named.items():
         if not fact or (not is_verbose and _is_idle(fact)):
             continue
-        value = f"unknown ({fact.get('problem')})" if fact.get("value") is None else _brief(name, fact["value"])
+        why = fact.get("problem") or "not asked"
+        value = f"unknown ({why})" if fact.get("value") is None else _brief(name, fact["value"])
         yield f"{name}: {value}" + (f"  ← {fact.get('source')}" if is_verbose or fact.get("value") is None else "")
     for change in (facts.get("taking_back") or {}).get("changes") or ():
         yield f"taken back: {change['field']} from {change['after']} to {change['before']}"

@@ -73,7 +73,7 @@ async def test_story_tells_alert_plan_decisions_write_and_proof(story):
         "next     nothing (closed ",
         'if metadata.resourceVersion = "41"',
         "alert stored, then acknowledged",
-        "held: dependency down: postgres down (repeated 2 times)",
+        "held: dependency down: postgres down (repeated 2 times, until 23:13:50)",
         "13 guards passed, then dependency held (-v shows each)",
         "acts: restart Deployment control-core/control-plane-api",
         "fact    workload: 0/3 ready, generation 3, CC_DROP_TABLES False",
@@ -244,6 +244,64 @@ async def test_story_as_json_has_every_record(story):
     assert {"claimed", "decision", "intent", "write", "observation", "verification"} <= {
         item["kind"] for item in document["story"]
     }
+
+
+def decided(at: float, **data: object) -> Record:
+    """A hold."""
+    return Record(at, "decision", State.HELD, {"decision": "hold", "reason": "cooldown", **data})
+
+
+def test_decision_that_was_made_again_is_told_as_it_was_last():
+    """Its words and facts were those of the first of many, minutes ago, beside the statement that it is held now."""
+    workload = {"generation": 3, "replicas_desired": 3, "drop_tables": False}
+    records = [
+        decided(
+            NOW + 15 * n, detail=f"until then {n}", facts={"workload": {"value": {**workload, "replicas_ready": n}}}
+        )
+        for n in range(3)
+    ]
+
+    text = render_story(held(), records, VIEW)
+
+    assert "until then 2 (repeated 2 times, until 23:13:50)" in text
+    assert ("workload: 2/3 ready" in text, "workload: 0/3 ready" in text) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State.RECEIVED, "decides at 23:15:10 CET (in 10s); has expired, and is closed then"),
+        (State.HELD, "decides again at 23:15:10 CET (in 10s); has expired, and is closed then"),
+        (State.WRITING, "looks how the write went at 23:15:10 CET (in 10s)"),
+        (State.VERIFYING, "looks whether it helped at 23:15:10 CET (in 10s)"),
+    ],
+)
+def test_next_step_is_the_one_of_the_state(state, words):
+    """A write without an answer "decides again", and what has expired "expires in 0s"."""
+    standing = held(expires_at=NOW + 50)
+    assert summary(replace(standing, remediation=replace(standing.remediation, state=state)))["next"] == words
+
+
+def test_what_is_not_known_is_not_made_up():
+    """P12's kind: a record without a number of alerts, a fact without a problem, a label that was cut."""
+    fact = {"value": None, "source": "s"}
+    facts = {"condition": fact, "locks": {"backup": {"value": False, "source": "s"}}, "custom": {"mine": fact}}
+    received = Record(NOW, "received", State.RECEIVED, {})
+    standing = held()
+    alert = replace(standing.remediation.alert, labels={"instance": "x" * 61, "job": "y" * 60})
+    standing = replace(standing, remediation=replace(standing.remediation, alert=alert))
+
+    text = render_story(standing, [received, decided(NOW, facts=facts)], replace(VIEW, is_verbose=True))
+
+    for words in (
+        "received      alert stored, then acknowledged\n",
+        "fact    condition: unknown (not asked)  ← s\n",
+        "fact    lock backup is held: false  ← s\n",
+        "fact    samples of guard mine: unknown (not asked)  ← s\n",
+        f"instance={'x' * 59}…, job={'y' * 60}\n",
+        "decision      held: cooldown\n",
+    ):
+        assert words in text
 
 
 def test_terminal_is_not_given_orders_by_a_label():
