@@ -45,7 +45,7 @@ class AlertStatus(StrEnum):
     QUARANTINED = "quarantined"
     UNMATCHED = "unmatched"
     OWN = "own"
-    """An announcement of ours that was routed back: nothing begins."""
+    """An announcement of ours that was routed back, or an alert of `doctor`: nothing begins."""
 
 
 class Announcement(StrEnum):
@@ -103,6 +103,7 @@ class _JournalGauges(Collector):
     is_writable: bool | None = None
     is_paused: bool | None = None
     watchdog_at: float | None = None
+    doctor_at: float | None = None
     sources: dict[str, bool] = field(default_factory=dict)
     downgraded: Mapping[str, bool | None] = field(default_factory=dict)
     is_web_config_successful: bool | None = None
@@ -136,6 +137,11 @@ class _JournalGauges(Collector):
             "controlcore_remediation_webhook_last_watchdog_timestamp_seconds",
             "Unix time at which the alert ControlCoreWatchdog was last stored; absent until then.",
             self.watchdog_at,
+        )
+        yield _single(
+            "controlcore_remediation_webhook_last_doctor_alert_timestamp_seconds",
+            "Start, as a Unix time, of the newest alert of doctor --send-alert that was delivered; absent until then.",
+            self.doctor_at,
         )
         yield _single(
             "controlcore_remediator_web_config_last_reload_successful",
@@ -337,6 +343,10 @@ class Telemetry:
     def see_watchdog(self, at: float) -> None:
         """The alert that always fires was stored at this Unix time: the whole path works."""
         self._standing.watchdog_at = at
+
+    def see_doctor(self, starts_at: float) -> None:
+        """An alert of `doctor` was delivered, which began at this Unix time."""
+        self._standing.doctor_at = starts_at
 
     def see_journal(self, counts: Mapping[State, int] | None, sizes: Sizes | None, *, is_writable: bool) -> None:
         """The journal's standing; None for counts or sizes that could not be read, which are then absent."""

@@ -16,9 +16,10 @@ import msgspec
 
 from chassis.errors import ControlCoreError
 from remediations.core.model.alert import Alert, Delivery, Match, Quarantined
-from remediations.core.model.names import ANNOUNCEMENTS
+from remediations.core.model.names import DOCTOR, OWN_ALERTS
 from remediations.core.policies.matchers import MatcherError
 from remediations.core.policies.policy import PolicySet, choose_target, matches
+from remediations.core.policies.time_windows import parse_clock
 
 VERSION = "4"
 WATCHDOGS = frozenset({"ControlCoreWatchdog", "Watchdog"})
@@ -67,8 +68,10 @@ class Payload:
     quarantined: tuple[Quarantined, ...] = ()
     truncated: int = 0
     """How many alerts Alertmanager says it left out (max_alerts); they never come."""
-    announcements: int = 0
-    """How many were announcements of ours that somebody routed back to us: left out of `alerts`."""
+    own: int = 0
+    """How many were sent by us, announcements that somebody routed back and alerts of `doctor`: not in `alerts`."""
+    doctor_at: float | None = None
+    """When the newest firing alert of `doctor` says that it began, Unix seconds; None without one."""
 
     @property
     def has_watchdog(self) -> bool:
@@ -79,7 +82,7 @@ class Payload:
 def parse_payload(body: bytes) -> Payload:
     """The body as alerts. Raises PayloadError when it is not JSON or not a version 4 payload.
 
-    One alert that cannot be read is quarantined with the reason; its neighbours are not affected. What we announced
+    One alert that cannot be read is quarantined with the reason; its neighbours are not affected. What we sent
     ourselves is counted and left out.
     """
     if body.count(b"{") + body.count(b"[") > MAX_BRACKETS:
@@ -93,9 +96,15 @@ def parse_payload(body: bytes) -> Payload:
             alerts.append(_parse_alert(piece))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             quarantined.append(_quarantine(piece, str(error)))
-    others = tuple(alert for alert in alerts if alert.name not in ANNOUNCEMENTS)
-    echoes = len(alerts) - len(others)
-    return Payload(others, tuple(quarantined), min(max(0, envelope.truncated_alerts), MAX_TRUNCATED), echoes)
+    others = tuple(alert for alert in alerts if alert.name not in OWN_ALERTS)
+    truncated = min(max(0, envelope.truncated_alerts), MAX_TRUNCATED)
+    return Payload(others, tuple(quarantined), truncated, len(alerts) - len(others), _doctor_at(alerts))
+
+
+def _doctor_at(alerts: Iterable[Alert]) -> float | None:
+    """The newest start of a firing alert of `doctor`; a time that cannot be read is left out."""
+    found = [parse_clock(alert.starts_at) for alert in alerts if alert.name == DOCTOR and alert.is_firing]
+    return max((at for at in found if at is not None), default=None)
 
 
 def _parse_envelope(body: bytes) -> _Envelope:

@@ -168,7 +168,7 @@ class Server:
             AlertStatus.RESOLVED: sum(not match.alert.is_firing for match in delivery.matches),
             AlertStatus.QUARANTINED: len(delivery.quarantined),
             AlertStatus.UNMATCHED: delivery.unmatched,
-            AlertStatus.OWN: payload.announcements,
+            AlertStatus.OWN: payload.own,
         }
         for status, number in numbers.items():
             self._parts.telemetry.count_alerts(status, number)
@@ -176,6 +176,8 @@ class Server:
         self._parts.telemetry.count_notification(Notification.STORED)
         if payload.has_watchdog:
             self._parts.telemetry.see_watchdog(delivery.received_at)
+        if payload.doctor_at is not None:
+            self._parts.telemetry.see_doctor(payload.doctor_at)
         self._log.info(
             "notification.stored",
             **{f"alerts_{status.value}": number for status, number in numbers.items()},

@@ -7,6 +7,9 @@ ACTED = "RemediationActed"
 HELD = "RemediationHeld"
 ANNOUNCEMENTS = frozenset({PLANNED, ACTED, HELD})
 """Alerts that we send. One that is routed back to us begins nothing: a hold would announce itself for ever."""
+DOCTOR = "ControlCoreRemediatorDoctor"
+"""The alert with which `doctor --send-alert` tries the way through Alertmanager. It begins nothing either."""
+OWN_ALERTS = ANNOUNCEMENTS | {DOCTOR}
 RESERVED_LABELS = frozenset(
     {"alertname", "severity", "policy", "mode", "reason", "namespace", "kind", "name", "remediation"}
 )

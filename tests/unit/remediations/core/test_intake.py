@@ -20,7 +20,7 @@ from remediations.core.intake import (
     parse_payload,
 )
 from remediations.core.model.alert import Alert
-from remediations.core.model.names import ANNOUNCEMENTS
+from remediations.core.model.names import DOCTOR, OWN_ALERTS
 from remediations.core.policies.matchers import parse_matchers
 from tests.fakes.decisions import API, LABELS, a_policy_set, restart_policy
 
@@ -67,14 +67,28 @@ def test_fields_of_a_newer_alertmanager_are_ignored():
     assert payload.quarantined == ()
 
 
-@pytest.mark.parametrize("name", sorted(ANNOUNCEMENTS))
-def test_what_we_announced_ourselves_is_counted_and_left_out(name: str):
+@pytest.mark.parametrize("name", sorted(OWN_ALERTS))
+def test_what_we_sent_ourselves_is_counted_and_left_out(name: str):
     """Whatever a policy's matchers say: a hold that began a remediation would announce itself for ever."""
     echo = an_alert(labels={**LABELS, "alertname": name})
     payload = parse_payload(a_body(echo, an_alert()))
 
-    assert (payload.announcements, [alert.name for alert in payload.alerts]) == (1, ["ControlCoreApiDown"])
+    assert (payload.own, [alert.name for alert in payload.alerts]) == (1, ["ControlCoreApiDown"])
     assert match_alerts(payload, a_policy_set(), 0.0).unmatched == 0
+
+
+def test_alert_of_doctor_is_known_by_its_start_and_begins_nothing():
+    """Whatever it says beside its name: not even a policy's label makes it one for a policy."""
+
+    def one(starts_at: str, **changes: Any) -> dict[str, Any]:
+        return an_alert(labels={**LABELS, "alertname": DOCTOR}, startsAt=starts_at, **changes)
+
+    sent = "2026-11-29T08:30:00.125Z"
+    payload = parse_payload(a_body(one("2026-11-29T08:20:00Z"), one(sent), one("?"), one(sent, status="resolved")))
+    assert (payload.own, payload.alerts, payload.doctor_at) == (4, (), 1795941000.125)
+    assert match_alerts(payload, a_policy_set(), 0.0).matches == ()
+    assert parse_payload(a_body(one(sent, status="resolved"))).doctor_at is None
+    assert parse_payload(a_body(an_alert())).doctor_at is None
 
 
 def test_each_alert_speaks_for_itself_whatever_the_top_level_status_says():

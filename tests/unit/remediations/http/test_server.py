@@ -15,6 +15,7 @@ from chassis.http.web_auth import WebGuard
 from chassis.http.web_config import read_web
 from chassis.process.loop_watchdog import LoopWatchdog
 from remediations.core.model.errors import JournalError
+from remediations.core.model.names import DOCTOR
 from remediations.http import server as module
 from remediations.http.server import Server, ServerDependencies
 from remediations.http.tokens import TokenCredentials
@@ -195,6 +196,15 @@ async def test_watchdog_is_dated(server: Running):
     await server.post({"status": "firing", "labels": {"alertname": "ControlCoreWatchdog"}, "fingerprint": "w"})
 
     assert server.count("webhook_last_watchdog_timestamp_seconds") == server.clock.now()
+
+
+async def test_alert_of_doctor_is_dated_and_stored_nowhere(server: Running):
+    sent = {"status": "firing", "labels": {**GOOD["labels"], "alertname": DOCTOR}, "fingerprint": "d"}
+    await server.post(sent | {"startsAt": "2026-11-29T08:30:00.125Z"})
+
+    assert server.count("webhook_last_doctor_alert_timestamp_seconds") == 1795941000.125
+    assert server.count("webhook_alerts_total", status="own") == 1
+    assert await server.journal.listing() == []
 
 
 async def test_open_remediations_and_pauses_are_on_the_page(server: Running):
