@@ -1,6 +1,6 @@
 """controlcore-remediator: serves the webhook and works, and the commands for people beside it.
 
-`remediations.commands.exit_codes` says what an exit status means.
+`remediations.commands.output.exit_codes` says what an exit status means.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from pathlib import Path
 from chassis.process.build_info import version_line
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
-from remediations.commands import exit_codes
 from remediations.commands.arguments import OUTCOMES, STATES, read_limit, read_name, read_since, read_span
+from remediations.commands.output import exit_codes
 
 FORMS = ("table", "wide", "name", "json", "yaml")
 CONFIG_FILE = Path("/etc/controlcore-remediator/config.yaml")
 """Read when no other is named: where the chart and the systemd unit have it."""
-READ_POLICIES = frozenset({"serve.run_serve", "check_config.check_config", "simulate.show_plan"})
+READ_POLICIES = frozenset(
+    {"serve.run_serve", "check_config.check_config", "simulate.show_plan", "doctor.checks.run_doctor"}
+)
 """Commands that need the policy file: its faults are told beside those of the settings."""
 BY_DEFAULT = "default: the user running this; stored as claimed"
 
@@ -166,6 +168,15 @@ def _add_commands(add: Add) -> None:
     granting.add_argument("--role", default="controlcore_remediator", help="whose right it is")
     granting.add_argument("--product-role", default="postgres", help="whose sessions may be ended")
     add("check-config", "check_config.check_config", "report every fault of the settings and the policy file")
+    examining = add(
+        "doctor",
+        "doctor.checks.run_doctor",
+        "check the whole installation, and say what mends each fault; changes nothing",
+    )
+    examining.add_argument(
+        "--send-alert", dest="is_sending", action="store_true",
+        help="also send one alert through each Alertmanager, on which nothing acts, and wait until it arrives",
+    )  # fmt: skip
 
 
 def _add_list(add: Add) -> None:

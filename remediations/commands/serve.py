@@ -28,7 +28,6 @@ from chassis.postgres.address import PostgresAddress
 from chassis.process.lifecycle import Lifecycle, run
 from chassis.process.start_notices import tell, tell_readable
 from chassis.steady_clock import SteadyClock
-from remediations.commands import exit_codes
 from remediations.commands.changed_settings import tell_changed
 from remediations.commands.check_config import check_config, check_content, check_everything, users_without_role
 from remediations.commands.connections import (
@@ -40,6 +39,7 @@ from remediations.commands.connections import (
     open_cluster,
     opened_session,
 )
+from remediations.commands.output import exit_codes
 from remediations.commands.policy_store import PolicyStore
 from remediations.commands.startup import find_start, release_orphaned_claims, tell_unmatched_pauses
 from remediations.core.intake import Deduplication

@@ -14,9 +14,9 @@ from chassis.clock import SystemClock
 from chassis.documents import load_yaml
 from chassis.errors import ConfigError, Fault, InvariantBroken
 from chassis.output.terminal import printable, table, width
-from remediations.commands import exit_codes as exits
 from remediations.commands.check_config import check_everything
 from remediations.commands.connections import opened_asking
+from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.text import render_banner, render_data
 from remediations.core.decision_inputs import facts_from_data
 from remediations.core.intake import PayloadError, parse_payload

@@ -91,6 +91,14 @@ class PrometheusClient:
         _require_ok(answer)
         return ""
 
+    async def read(self, endpoint: str, params: Mapping[str, str]) -> Any:
+        """The `data` of an endpoint of the API; raises BackendError."""
+        document = _require_ok(await self._call(endpoint, params, self._settings.timeout_seconds)).json()
+        try:
+            return document["data"]
+        except (KeyError, TypeError) as error:
+            raise PermanentError(Reason.MALFORMED, "not an answer of Prometheus") from error
+
     async def _call(self, endpoint: str, params: Mapping[str, str], timeout_seconds: float) -> Response:
         """What an endpoint of the query API answers."""
         headers = await authorization(self._settings, "prometheus")

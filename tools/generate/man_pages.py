@@ -17,7 +17,7 @@ from argparse_manpage.manpage import Manpage
 from exporter import __main__ as exporter
 from exporter.collectors import discover
 from remediations import __main__ as remediator
-from remediations.commands import exit_codes
+from remediations.commands.output import exit_codes
 
 FOLDER = Path(__file__).parents[2] / "docs" / "man"
 NO_DATE = " "

@@ -7,7 +7,7 @@ import getpass
 import os
 from collections.abc import Awaitable, Callable
 
-from remediations.commands import exit_codes as exits
+from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.text import write_error
 from remediations.core.model.acts import MAX_NAME, Actor, ActSource
 from remediations.journal.port import Journal

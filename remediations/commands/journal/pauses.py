@@ -10,8 +10,8 @@ from shlex import quote
 
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError, Fault
-from remediations.commands import exit_codes as exits
 from remediations.commands.journal.file import actor_here, with_journal
+from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.text import command_line, render_pauses, until_words, write_error, write_output
 from remediations.core.model.facts import Pause
 from remediations.facts.pause_file import NAME, read_pauses

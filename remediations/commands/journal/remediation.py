@@ -10,9 +10,9 @@ from typing import Any
 
 from chassis.clock import SystemClock, format_rfc3339
 from chassis.output.terminal import table, width
-from remediations.commands import exit_codes as exits
 from remediations.commands.journal.file import actor_here, with_journal
 from remediations.commands.journal.pauses import pauses_in_force
+from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.story import StoryView, render_story
 from remediations.commands.output.text import (
     command_line,

@@ -17,8 +17,9 @@ import yaml
 
 from chassis.process.completion import SHELLS
 from remediations.__main__ import main
-from remediations.commands import arguments, exit_codes
+from remediations.commands import arguments
 from remediations.commands.arguments import MAX_DAYS
+from remediations.commands.output import exit_codes
 from remediations.core.decide import GUARDS
 from remediations.core.model import remediation
 from remediations.core.model.alert import Delivery, Match

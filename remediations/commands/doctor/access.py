@@ -1,0 +1,216 @@
+"""Checks of our rights in Kubernetes, by reviews alone: what policies need, what nothing needs, and the self-test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.errors import BackendError
+from chassis.kubernetes.client import JsonObject
+from chassis.kubernetes.objects import reading
+from chassis.kubernetes.paths import resource_path
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import Installation, names_of, severity_of
+from remediations.commands.doctor.rights import HeldRule, NeededRight, Right, excess_rights, needed_rights
+from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Mode, Target
+from remediations.core.model.names import FIELD_MANAGER
+from remediations.execution.self_test import FOREIGN_NAMESPACES, acting_targets, changes_of, prove
+from remediations.facts.kubernetes.reader import ClusterReader
+
+REVIEWS = "authorization.k8s.io/v1"
+SHOWN = 12
+"""So many rights are named in one finding."""
+ROLE = "controlcore-remediator-needs"
+ACCOUNT = "system:serviceaccount:"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRules:
+    """What is in force for us in one namespace."""
+
+    rules: list[HeldRule]
+    is_whole: bool
+    """Whether the API server says that it knows them all."""
+
+
+async def _create(place: Installation, plural: str, group_version: str, spec: Mapping[str, Any]) -> JsonObject:
+    """A review: it is answered and never stored."""
+    kind = {"selfsubjectrulesreviews": "SelfSubjectRulesReview", "selfsubjectaccessreviews": "SelfSubjectAccessReview",
+            "selfsubjectreviews": "SelfSubjectReview"}[plural]  # fmt: skip
+    body = {"apiVersion": group_version, "kind": kind, "spec": dict(spec)} if spec else {
+        "apiVersion": group_version, "kind": kind
+    }  # fmt: skip
+    path = resource_path(group_version, plural)
+    return await place.api.create(path, body, field_manager=FIELD_MANAGER, timeout_seconds=place.api_seconds)
+
+
+async def read_held(place: Installation, namespace: str) -> HeldRules:
+    """The rules that are in force for us in a namespace; raises BackendError."""
+    document = await _create(place, "selfsubjectrulesreviews", REVIEWS, {"namespace": namespace})
+    with reading("SelfSubjectRulesReview"):
+        status = document["status"]
+        rules = [
+            HeldRule(*(frozenset(item.get(key) or ()) for key in ("verbs", "apiGroups", "resources", "resourceNames")))
+            for item in status.get("resourceRules") or ()
+        ]
+        return HeldRules(rules, not status.get("incomplete", False))
+
+
+async def _is_allowed(place: Installation, right: Right) -> bool:
+    """What the API server's authorizers say about one right, whatever kind they are."""
+    resource, _, subresource = right.resource.partition("/")
+    attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource,
+                  "namespace": right.namespace, "name": right.name}  # fmt: skip
+    document = await _create(place, "selfsubjectaccessreviews", REVIEWS, {"resourceAttributes": attributes})
+    with reading("SelfSubjectAccessReview"):
+        return bool(document["status"]["allowed"])
+
+
+async def _user(place: Installation) -> str:
+    """Who we are for the API server; empty where it does not say (Kubernetes before 1.28)."""
+    try:
+        document = await _create(place, "selfsubjectreviews", "authentication.k8s.io/v1", {})
+        with reading("SelfSubjectReview"):
+            return str(document["status"]["userInfo"]["username"])
+    except BackendError:
+        return ""
+
+
+async def read_wanted(place: Installation) -> list[NeededRight]:
+    """The rights that the policies need here; raises BackendError."""
+    targets = place.targets()
+    reader = ClusterReader(place.api, place.api_seconds)
+    owners: dict[Target, list[str]] = {}
+    for target, policies in targets.items():
+        if any("list autoscaling/horizontalpodautoscalers" in ACTIONS[policy.action].rbac for policy in policies):
+            try:
+                owners[target] = [item.name for item in await reader.autoscalers(target)]
+            except BackendError:
+                continue  # the right to list them is then missing, which is told
+    return needed_rights(targets, owners, has_keda=await _has_keda(place))
+
+
+async def _has_keda(place: Installation) -> bool:
+    """Whether the cluster knows ScaledObjects."""
+    try:
+        await place.api.get("/apis/keda.sh", timeout_seconds=place.api_seconds)
+    except BackendError:
+        return False
+    return True
+
+
+async def check_rights(place: Installation, check: str) -> list[Finding]:
+    """Rights that policies need and that we do not have."""
+    if place.cluster is None:
+        return []  # told by `check_cluster`
+    wanted = await read_wanted(place)
+    held = {name: await read_held(place, name) for name in sorted({item.right.namespace for item in wanted})}
+    doubtful = [
+        item for item in wanted if not any(rule.covers(item.right) for rule in held[item.right.namespace].rules)
+    ]
+    missing = [item for item in doubtful if not await _is_allowed(place, item.right)]
+    user = await _user(place) if missing else ""
+    found = []
+    for is_optional in (False, True):
+        items = [item for item in missing if item.is_optional is is_optional]
+        if items:
+            found.append(_missing(check, items, user, is_optional=is_optional))
+    return found
+
+
+def _missing(check: str, items: Sequence[NeededRight], user: str, *, is_optional: bool) -> Finding:
+    """One finding for all of them."""
+    policies = [policy for item in items for policy in item.policies]
+    problem = "rights that policies need are missing: their remediations are held"
+    if is_optional:
+        problem = "rights are missing without which some plans are held or no Events are written"
+    severity = Severity.WARNING if is_optional else severity_of(policies)
+    rights = sorted(item.right for item in items)
+    more = f" and {len(rights) - SHOWN} more" if len(rights) > SHOWN else ""
+    evidence = f"{'; '.join(map(str, rights[:SHOWN]))}{more}; policies {names_of(policies)}"
+    return Finding(severity, check, problem, evidence, grant_commands(rights, user, "-optional" * is_optional))
+
+
+def grant_commands(rights: Sequence[Right], user: str, suffix: str = "") -> str:
+    """The kubectl commands that grant exactly these rights to a ServiceAccount."""
+    subject = f"--user={user or 'USER'}"
+    if user.startswith(ACCOUNT):
+        subject = f"--serviceaccount={user.removeprefix(ACCOUNT)}"
+    verbs: dict[tuple[str, str, str], list[str]] = {}
+    for right in rights:
+        verbs.setdefault((right.namespace, right.kind, right.name), []).append(right.verb)
+    lines = []
+    for number, ((namespace, kind, name), given) in enumerate(verbs.items(), 1):
+        role = f"{ROLE}{suffix}-{number}"
+        named = f" --resource-name={name}" if name else ""
+        lines += [
+            f"kubectl create role {role} -n {namespace} --verb={','.join(given)} --resource={kind}{named}",
+            f"kubectl create rolebinding {role} -n {namespace} --role={role} {subject}",
+        ]
+    return "\n".join([*lines, "# with the chart: helm upgrade, which derives the Role from the policies"])
+
+
+async def check_excess(place: Installation, check: str) -> list[Finding]:
+    """Rights that nothing needs: what could be done with them, a fault of this program could do."""
+    if place.cluster is None:
+        return []
+    wanted = await read_wanted(place)
+    targets = place.targets()
+    own = sorted({target.namespace for target in targets})
+    foreign = next((name for name in FOREIGN_NAMESPACES if name not in own), FOREIGN_NAMESPACES[0])
+    by_danger: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
+    found = []
+    for namespace in (*own, foreign):
+        held = await read_held(place, namespace)
+        used = frozenset(
+            text
+            for target, policies in targets.items()
+            for policy in policies
+            if target.namespace == namespace and policy.mode is not Mode.OBSERVE
+            for text in ACTIONS[policy.action].rbac
+        )
+        here = [item for item in wanted if item.right.namespace == namespace]
+        for right in excess_rights(held.rules, here, used):
+            by_danger[right.is_dangerous].setdefault(right.text, []).append(namespace)
+        if not held.is_whole:
+            problem = f"not every right in {namespace} is known, so too wide ones may be missing here"
+            remedy = f"kubectl auth can-i --list -n {namespace}   # and what the cluster's other authorizers allow"
+            found.append(Finding(Severity.UNKNOWN, check, problem, "the API server calls its list incomplete", remedy))
+    user = await _user(place) if by_danger[True] or by_danger[False] else ""
+    return [*(_excess(check, rights, user, is_dangerous=bad) for bad, rights in by_danger.items() if rights), *found]
+
+
+def _excess(check: str, rights: Mapping[str, Sequence[str]], user: str, *, is_dangerous: bool) -> Finding:
+    """One finding for all of them."""
+    problem = "rights are held that no policy needs"
+    if is_dangerous:
+        problem = "dangerous rights are held that no policy needs"
+    words = [f"{text} in {', '.join(places)}" for text, places in rights.items()]
+    more = [f"{len(words) - SHOWN} more"] if len(words) > SHOWN else []
+    name = user.rpartition(":")[2] or "NAME"
+    remedy = (
+        f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep -w {name}   # who gives them\n"
+        "take them out of that Role, or delete the binding; the chart's own Role has none of them"
+    )
+    severity = Severity.ERROR if is_dangerous else Severity.WARNING
+    return Finding(severity, check, problem, "; ".join([*words[:SHOWN], *more]), remedy)
+
+
+async def check_self_test(place: Installation, check: str) -> list[Finding]:
+    """What the program itself proves before a policy acts: the API server refuses changes that no policy allows."""
+    if place.cluster is None:
+        return []
+    found = []
+    for namespace in acting_targets(place.policy_set):
+        proof = await prove(place.api, changes_of(place.policy_set, namespace), place.api_seconds)
+        if proof.value is False:
+            problem = f"policies in auto ask for approval in {namespace}: our rights there are too wide"
+            remedy = "take away what the check rights.excess names, then send SIGHUP to the program or wait an hour"
+            found.append(Finding(Severity.WARNING, check, problem, proof.problem, remedy))
+        elif proof.value is None:
+            problem = f"whether policies in auto may act in {namespace} is not proven"
+            remedy = "mend what the check kubernetes names, then run doctor again"
+            found.append(Finding(Severity.UNKNOWN, check, problem, proof.problem, remedy))
+    return found

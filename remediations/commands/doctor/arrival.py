@@ -1,0 +1,143 @@
+"""The check that deliveries arrive: by the alert that always fires, or by an alert of our own where that is allowed.
+
+The proof is a figure of the running program, read over HTTP: when the alert that arrived says that it began. That time
+is ours to the millisecond and tells one alert from another, so no alert of an earlier run counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from chassis.clock import format_rfc3339
+from chassis.errors import BackendError
+from chassis.http.call import Call
+from chassis.http.client_auth import authorization, without_user
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import Installation
+from remediations.commands.doctor.program import DOCTOR_AT, WATCHDOG_AT, Page, read_own_page, refused_deliveries
+from remediations.commands.doctor.routes import MAX_REPEAT_SECONDS, REMEDIATOR_ROUTE, read_status
+from remediations.commands.output.text import age_words
+from remediations.core.model.names import DOCTOR
+from remediations.core.policies.policy import REMEDIATION_LABEL
+from remediations.core.policies.time_windows import parse_clock
+from remediations.facts.ask import describe
+from remediations.settings import AlertmanagerSettings
+
+POLL_SECONDS = 0.2
+SLACK_SECONDS = 5.0
+"""Beyond the waiting times of the route: the flush and the delivery themselves."""
+PEER_SECONDS = 15.0
+"""A member of a cluster waits so long for each member before it (Alertmanager's --cluster.peer-timeout)."""
+MAX_WAIT_SECONDS = 180.0
+LIFE_SECONDS = 60.0
+"""How long the alert fires beyond the wait."""
+COMPARE_TOKENS = (
+    "compare the file that http_config: {authorization: {credentials_file: …}} of the receiver names with {path};\n"
+    "both must hold the same token"
+)
+
+
+async def check_arrival(place: Installation, check: str) -> list[Finding]:
+    """Alerts arrive at the running program."""
+    settings = place.settings.alertmanager
+    if settings is None or not place.policy_set.policies:
+        return []
+    if place.is_sending:
+        # One after the other: each delivery replaces the time of the one before.
+        return [finding for url in place.alertmanagers for finding in await _try(place, check, settings, url)]
+    return judge_watchdog(place, check, await read_own_page(place), place.clock.now())
+
+
+def judge_watchdog(place: Installation, check: str, page: Page, now: float) -> list[Finding]:
+    """Whether the alert that always fires has come lately; nothing is known before it has come once."""
+    refused = _refusal(place, check, page)
+    at = page.get((WATCHDOG_AT, ""))
+    if at is not None and now - at <= MAX_REPEAT_SECONDS:
+        return []
+    if refused:
+        return refused
+    if at is not None:
+        problem = "alerts do not arrive any more at the remediator"
+        evidence = f"ControlCoreWatchdog came last {age_words(now - at)} ago"
+        remedy = f"{place.command} doctor --send-alert   # then docs/runbooks/ControlCoreAlertPathBroken.md"
+        return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+    problem = "no alert has arrived yet, so the way is not proven"
+    evidence = "ControlCoreWatchdog has not come since the program's start"
+    remedy = f"{place.command} doctor --send-alert   # sends one alert that nobody acts on"
+    return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
+
+
+def _refusal(place: Installation, check: str, page: Page, before: Page | None = None) -> list[Finding]:
+    """The finding for deliveries that the program turned away, since its start or since an earlier look."""
+    counts = refused_deliveries(page)
+    if before is not None:
+        known = refused_deliveries(before)
+        counts = {kind: number - known.get(kind, 0) for kind, number in counts.items() if number > known.get(kind, 0)}
+    if not counts:
+        return []
+    evidence = ", ".join(f"{number} {kind}" for kind, number in counts.items())
+    path = place.settings.server.token_file or "server.token_file"
+    remedy = COMPARE_TOKENS.replace("{path}", str(path))
+    if "unauthorized" not in counts:
+        remedy = "the program's log says why: its lines notification.refused"
+    problem = "deliveries reach the remediator and are refused"
+    return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+
+
+async def _try(place: Installation, check: str, settings: AlertmanagerSettings, url: str) -> list[Finding]:
+    """Sends one alert to this Alertmanager, and waits until it has come back by the webhook."""
+    shown = without_user(url)
+    before = await read_own_page(place)
+    try:
+        wait = await _longest_wait(place, url)
+        sent_at = await _send(place, settings, url, wait)
+    except BackendError as error:
+        problem = "the alert could not be sent, so the way is not proven"
+        remedy = "mend what the check alertmanager names, then run doctor again"
+        return [Finding(Severity.UNKNOWN, check, problem, f"{shown}: {describe(error)}", remedy)]
+    page = before
+    try:
+        async with asyncio.timeout(wait):
+            while page.get((DOCTOR_AT, "")) != sent_at:
+                if refused := _refusal(place, check, page, before):
+                    return refused
+                await place.clock.sleep(POLL_SECONDS)
+                page = await read_own_page(place)
+    except TimeoutError:
+        problem = "an alert sent to Alertmanager does not arrive at the remediator"
+        evidence = f"{DOCTOR} was taken by {shown} and did not come within {wait:.0f} s"
+        remedy = (
+            f"{REMEDIATOR_ROUTE}\nand see Alertmanager's log for the receiver: its lines `Notify for alerts failed`"
+        )
+        return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+    return []
+
+
+async def _longest_wait(place: Installation, url: str) -> float:
+    """Seconds until the alert must have come: group_wait, or group_interval where an earlier one is in its group."""
+    reached = (await read_status(place, url)).tree.reached(doctor_labels(""))
+    times = [route.group_wait_seconds + route.group_interval_seconds for route in reached.own_routes]
+    others = len(place.alertmanagers) - 1
+    return min(max(times, default=0.0) + SLACK_SECONDS + PEER_SECONDS * others, MAX_WAIT_SECONDS)
+
+
+def doctor_labels(nonce: str) -> dict[str, str]:
+    """The labels of the alert: no policy can have the name `none`, and people's routes leave out severity `none`."""
+    return {"alertname": DOCTOR, REMEDIATION_LABEL: "none", "severity": "none", "component": "remediator", "run": nonce}
+
+
+async def _send(place: Installation, settings: AlertmanagerSettings, url: str, wait_seconds: float) -> float | None:
+    """Sends the alert; returns when it says that it began, Unix seconds. Raises BackendError."""
+    now = place.clock.now()
+    begin = format_rfc3339(now)
+    alert = {
+        "labels": doctor_labels(secrets.token_hex(8)),
+        "annotations": {"summary": "Sent by `controlcore-remediator doctor --send-alert`; nothing is wrong."},
+        "startsAt": begin,
+        "endsAt": format_rfc3339(now + wait_seconds + LIFE_SECONDS),
+    }
+    headers = await authorization(settings, "alertmanager")
+    call = Call(f"{url}/api/v2/alerts", settings.timeout_seconds, method="POST", headers=headers, json=[alert])
+    (await place.http.send(call)).require_ok()
+    return parse_clock(begin)

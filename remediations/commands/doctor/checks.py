@@ -1,0 +1,92 @@
+"""The table of `doctor`'s checks, and the command itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from chassis.errors import BackendError
+from chassis.output.findings import FORMS, Check, Finding, exit_status, render_findings, run_checks, unchecked
+from remediations.commands.doctor import access, arrival, journal_file, objects, own_files, program, questions, routes
+from remediations.commands.doctor import rules as loaded_rules
+from remediations.commands.doctor.installation import Installation, opened
+from remediations.facts.ask import describe
+from remediations.settings import RemediatorSettings
+
+SECONDS = 15.0
+"""Deadline of one check; each call in it has a shorter one of its own."""
+ARRIVAL_SECONDS = arrival.MAX_WAIT_SECONDS + SECONDS
+"""The same for each Alertmanager that an alert is sent to."""
+
+Ask = Callable[[Installation, str], Awaitable[Iterable[Finding]]]
+
+
+def behind(first: str, question: Ask) -> Ask:
+    """The check, whose answer is unknown while the server does not answer that the check `first` is about."""
+
+    async def find_all(place: Installation, check: str) -> Iterable[Finding]:
+        try:
+            return await question(place, check)
+        except BackendError as error:
+            return [unchecked(check, describe(error), f"mend what the check {first} names, then run doctor again")]
+
+    return find_all
+
+
+ARRIVAL = "alertmanager.arrival"
+
+CHECKS: tuple[Check[Installation], ...] = (
+    Check("configuration", own_files.check_configuration, SECONDS),
+    Check("credentials", own_files.check_credentials, SECONDS),
+    Check("roles", own_files.check_roles, SECONDS),
+    Check("journal", journal_file.check_journal, SECONDS),
+    Check("journal.servers", journal_file.check_servers, SECONDS),
+    Check("pauses", journal_file.check_pauses, SECONDS),
+    Check("program", program.check_program, SECONDS),
+    Check("prometheus", questions.check_prometheus, SECONDS),
+    Check("prometheus.rules", behind("prometheus", loaded_rules.check_rules), SECONDS),
+    Check("prometheus.promql", behind("prometheus", questions.check_promql), SECONDS),
+    Check("prometheus.collectors", behind("prometheus", questions.check_collectors), SECONDS),
+    Check("prometheus.series", behind("prometheus", questions.check_series), SECONDS),
+    Check("prometheus.scrape", behind("prometheus", questions.check_scraped), SECONDS),
+    Check("alertmanager", routes.check_alertmanager, SECONDS),
+    Check("alertmanager.routes", behind("alertmanager", routes.check_routes), SECONDS),
+    Check(ARRIVAL, behind("program", arrival.check_arrival), SECONDS),
+    Check("identity", behind("alertmanager", loaded_rules.check_identity), SECONDS),
+    Check("kubernetes", objects.check_cluster, SECONDS),
+    Check("kubernetes.objects", behind("kubernetes", objects.check_objects), SECONDS),
+    Check("rights", behind("kubernetes", access.check_rights), SECONDS),
+    Check("rights.excess", behind("kubernetes", access.check_excess), SECONDS),
+    Check("rights.self_test", behind("kubernetes", access.check_self_test), SECONDS),
+    Check("endpoints", objects.check_endpoints, SECONDS),
+    Check("database", objects.check_database, SECONDS),
+)
+"""Every check has a name, one question and a deadline; they run side by side."""
+
+
+def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int:
+    """Prints what is wrong with the installation; the status says whether anything is."""
+    form = getattr(options, "output", "table")
+    file: Path | None = getattr(options, "config_file", None)
+    findings = asyncio.run(examine(settings, file, is_sending=options.is_sending))
+    text = render_findings(findings, [check.name for check in CHECKS], form if form in FORMS else "table")
+    sys.stdout.write(text)
+    return exit_status(findings)
+
+
+async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> list[Finding]:
+    """The findings, the worst first."""
+    async with opened(settings, file, is_sending=is_sending) as place:
+        return await run_checks(place, table_for(place))
+
+
+def table_for(place: Installation) -> Sequence[Check[Installation]]:
+    """The checks with their deadlines: an alert on its way takes as long as the routes let it wait."""
+    if not place.is_sending:
+        return CHECKS
+    seconds = SECONDS + ARRIVAL_SECONDS * len(place.alertmanagers)
+    return [replace(check, timeout_seconds=seconds) if check.name == ARRIVAL else check for check in CHECKS]

@@ -1,0 +1,190 @@
+"""What the checks of `doctor` share: settings, policies and connections, and how bad a fault is."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from urllib.parse import urlsplit
+
+from chassis.clock import Clock, SystemClock
+from chassis.errors import BackendError, ConfigError, PermanentError, Reason
+from chassis.http.client import HttpClient
+from chassis.http.client_auth import without_user
+from chassis.http.web_config import Web, read_web
+from chassis.kubernetes.client import KubernetesClient
+from chassis.net.trust import Trust
+from chassis.output.findings import Finding, Severity
+from remediations.commands.connections import call_seconds, open_cluster
+from remediations.commands.policy_store import read_policies
+from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Mode, Target
+from remediations.core.policies.policy import Policy, PolicySet, at_rung
+from remediations.facts.ask import describe
+from remediations.facts.prometheus import PrometheusClient
+from remediations.settings import RemediatorSettings
+
+KINDS = ("Deployment", "CronJob")
+"""Kinds of target that are objects of Kubernetes."""
+ACTING = frozenset({Mode.APPROVE, Mode.AUTO})
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Everything that checks look at. `policy_set` is empty where the policy file has faults."""
+
+    settings: RemediatorSettings
+    file: Path | None
+    """The settings' file."""
+    policy_set: PolicySet
+    http: HttpClient
+    own_http: HttpClient
+    """For the running program: trusts the certificate of the web configuration."""
+    prometheus: PrometheusClient
+    cluster: KubernetesClient | None
+    """None where Kubernetes is not configured, or `cluster_problem` says why there are no credentials."""
+    cluster_problem: str
+    clock: Clock
+    is_sending: bool
+    """Whether an alert may be sent."""
+
+    @property
+    def command(self) -> str:
+        """How a remedy calls this program."""
+        return "controlcore-remediator" + ("" if self.file is None else f" --config.file {quote(str(self.file))}")
+
+    @property
+    def place(self) -> str:
+        """Where settings are changed, for a remedy."""
+        return "the settings" if self.file is None else str(self.file)
+
+    @property
+    def api(self) -> KubernetesClient:
+        """The API server's client; raises PermanentError where there is none."""
+        if self.cluster is None:
+            raise PermanentError(Reason.AUTH, self.cluster_problem or "kubernetes is not configured")
+        return self.cluster
+
+    @property
+    def api_seconds(self) -> float:
+        """Longest wait for one call to the API server."""
+        return call_seconds(self.settings)
+
+    @property
+    def alertmanagers(self) -> tuple[str, ...]:
+        """The base addresses of all Alertmanagers."""
+        place = self.settings.alertmanager
+        return () if place is None else tuple(url.rstrip("/") for url in (place.url, *place.more_urls))
+
+    @property
+    def prometheus_url(self) -> str:
+        """Prometheus' address as it may be shown."""
+        return without_user(self.settings.prometheus.url)
+
+    def targets(self) -> dict[Target, list[Policy]]:
+        """The Kubernetes objects that policies may touch, with the policies as they are on each rung."""
+        found: dict[Target, list[Policy]] = {}
+        for policy in self.rungs():
+            for target in policy.targets:
+                if target.kind in KINDS and ACTIONS[policy.action].rbac:
+                    found.setdefault(target, []).append(policy)
+        return found
+
+    def rungs(self) -> list[Policy]:
+        """Every policy, and every rung of its ladder as a policy of its own."""
+        return [
+            at_rung(policy, number) for policy in self.policy_set.policies for number in range(1 + len(policy.ladder))
+        ]
+
+
+@asynccontextmanager
+async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> AsyncIterator[Installation]:
+    """The installation with its connections, closed at exit. Faults of files are left to the checks."""
+    clock = SystemClock()
+    try:
+        policy_set = await asyncio.to_thread(read_policies, settings.policies_file)
+    except ConfigError:
+        policy_set = PolicySet(())
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(HttpClient.opened())
+        own = await stack.enter_async_context(HttpClient.opened(trust=Trust(lambda: _own_trust(settings))))
+        cluster, problem = None, ""
+        try:
+            cluster = await open_cluster(stack, settings)
+        except ConfigError as error:
+            problem = "; ".join(str(fault) for fault in error.faults)
+        prometheus = PrometheusClient(http, settings.prometheus, clock)
+        yield Installation(
+            settings, file, policy_set, http, own, prometheus, cluster, problem, clock, is_sending
+        )  # fmt: skip
+
+
+def own_web(settings: RemediatorSettings) -> Web | None:
+    """The web configuration in force; None without a file, or for one with faults. Blocks on the disk."""
+    path = settings.server.web_config_file
+    try:
+        return None if path is None else read_web(path)
+    except ConfigError:
+        return None
+
+
+def _own_trust(settings: RemediatorSettings) -> ssl.SSLContext:
+    """Trusts exactly the certificate that the program serves with; its name is that of the Service, not loopback's."""
+    web, path = own_web(settings), settings.server.web_config_file
+    tls = None if web is None else web.config.tls_server_config
+    if tls is None or path is None:
+        return ssl.create_default_context()
+    if tls.cert_file is not None:
+        context = ssl.create_default_context(cafile=str(path.parent / tls.cert_file))
+    else:
+        context = ssl.create_default_context(cadata=tls.cert)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def severity_of(policies: Iterable[Policy]) -> Severity:
+    """How bad it is that these policies cannot act: an error where one is meant to."""
+    modes = {policy.mode for policy in policies}
+    if modes & ACTING:
+        return Severity.ERROR
+    return Severity.WARNING if Mode.DRY_RUN in modes else Severity.INFO
+
+
+def names_of(policies: Iterable[Policy]) -> str:
+    """The policies' names, each once."""
+    return ", ".join(dict.fromkeys(policy.name for policy in policies))
+
+
+def unreachable(check: str, what: str, url: str, section: str, error: BackendError) -> Finding:
+    """The finding for a server that gave no good answer; `section` is that of its settings, `url` may be shown."""
+    return Finding(
+        Severity.ERROR, check, f"{what} does not answer as it should", f"{url}: {describe(error)}",
+        remedy_for(url, section, error.reason),
+    )  # fmt: skip
+
+
+def remedy_for(url: str, section: str, reason: Reason) -> str:
+    """What to do about it."""
+    parts = urlsplit(url)
+    host = parts.hostname or url
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    advice = {
+        Reason.DNS: f"getent hosts {host}   # no such name: correct {section}.url",
+        Reason.REFUSED: f"curl -si {url}/-/ready   # nothing listens there: start it, or correct {section}.url",
+        Reason.TLS: (
+            f"openssl s_client -connect {host}:{port} -servername {host} </dev/null   # shows the chain\n"
+            "add its authority to the system's, or name a file with it in the environment variable SSL_CERT_FILE"
+        ),
+        Reason.AUTH: f"set {section}.basic_auth or {section}.authorization to a credential that this server accepts",
+        Reason.PERMISSION: f"give the user of {section}.basic_auth or {section}.authorization the right to read",
+        Reason.MISSING: f"add the route prefix to {section}.url (--web.route-prefix, --web.external-url of the server)",
+    }
+    blocked = (
+        f"curl -si --max-time 5 {url}/-/ready   # open the way (NetworkPolicy, firewall), or correct {section}.url"
+    )
+    return advice.get(reason, blocked)

@@ -1,0 +1,143 @@
+"""Checks of the journal: its file, its disk, who serves it, what waits in it, and what pauses everything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from shlex import quote
+
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import Installation
+from remediations.commands.output.text import age_words
+from remediations.core.model.errors import JournalError
+from remediations.facts.pause_file import read_pauses
+from remediations.journal.sqlite.inspection import (
+    SCHEMA,
+    JournalLook,
+    find_serving_processes,
+    free_bytes,
+    log_bytes,
+    look_into,
+)
+
+OVERDUE_SECONDS = 300.0
+"""A running program takes up what is due within seconds."""
+OLD_SECONDS = 24 * 3600.0
+"""Policies close what they cannot do within minutes; only a revert may wait for as long as a day."""
+MIB = 1024 * 1024
+
+
+async def check_journal(place: Installation, check: str) -> list[Finding]:
+    """The file: writable, of this version, with room on its disk. One that is not there yet is made by `serve`."""
+    return await asyncio.to_thread(lambda: [*_disk(place, check), *_content(place, check)])
+
+
+def _disk(place: Installation, check: str) -> list[Finding]:
+    """What is wrong with the file's place."""
+    journal = place.settings.journal
+    path, user, found = journal.path, os.getuid(), []
+    if not path.parent.is_dir():
+        return []  # told as a fault of the settings
+    closed = [str(each) for each in (path.parent, path) if each.exists() and not os.access(each, os.W_OK)]
+    if closed:
+        problem = "the journal cannot be written: every alert is answered 503"
+        evidence = f"user {user} may not write {' and '.join(closed)}"
+        found.append(Finding(Severity.ERROR, check, problem, evidence, f"chown -R {user} {path.parent}"))
+    try:
+        free, log = free_bytes(path), log_bytes(path)
+    except OSError as error:
+        evidence = f"{path}: {error.strerror}"
+        return [*found, Finding(Severity.UNKNOWN, check, "the disk is not checked", evidence, f"df -h {path.parent}")]
+    if log > journal.max_log_bytes:
+        problem = "the write-ahead log is over its limit: new alerts are answered 503"
+        evidence = f"{path}-wal has {log // MIB} MiB, journal.max_log_bytes allows {journal.max_log_bytes // MIB} MiB"
+        found.append(
+            Finding(Severity.ERROR, check, problem, evidence, f"fuser -v {path}   # end the process that reads it")
+        )
+    elif free < journal.max_log_bytes:
+        problem = "the journal's disk is nearly full: its log alone may need more than is free"
+        evidence = (
+            f"{free // MIB} MiB free at {path.parent}, journal.max_log_bytes allows {journal.max_log_bytes // MIB} MiB"
+        )
+        remedy = f"df -h {path.parent}   # free or enlarge it, or lower journal.keep_days and journal.max_log_bytes"
+        found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
+    return found
+
+
+def _content(place: Installation, check: str) -> list[Finding]:
+    """What is wrong with what the file holds."""
+    path = place.settings.journal.path
+    try:
+        look = _read_journal(place)
+    except JournalError as error:
+        remedy = f"mv {path} {path}.bad   # then start the program, or restore a copy first"
+        return [Finding(Severity.ERROR, check, "the journal cannot be read", f"{path}: {error}", remedy)]
+    if look is None:
+        return []
+    if look.schema > SCHEMA:
+        problem = "the journal is of a newer version of this program, which then refuses to start"
+        evidence = f"{path} has schema {look.schema}, this program knows up to {SCHEMA}"
+        remedy = "install the newer version again, or go back as docs/remediations/README.md describes"
+        return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+    if look.schema < SCHEMA:
+        evidence = f"{path} has schema {look.schema}, this program has {SCHEMA}"
+        problem = "the journal is of an older version; it is brought up to date at the next start"
+        return [Finding(Severity.INFO, check, problem, evidence, f"cp -p {path} {path}.bak   # before the upgrade")]
+    return _waiting(place, check, look)
+
+
+def _read_journal(place: Installation) -> JournalLook | None:
+    """What the file says; None while there is none. Raises JournalError."""
+    path = place.settings.journal.path
+    return look_into(path, place.clock.now()) if path.is_file() and path.stat().st_size else None
+
+
+def _waiting(place: Installation, check: str, look: JournalLook) -> list[Finding]:
+    """Remediations that nobody works on, or that stay open for too long."""
+    now, found = place.clock.now(), []
+    if look.overdue_at is not None and now - look.overdue_at > OVERDUE_SECONDS:
+        problem = "nobody works on what is in the journal"
+        evidence = f"a remediation has been due for {age_words(now - look.overdue_at)}"
+        remedy = f"{place.command} serve   # is it running? if it is, its log says why it stands still"
+        found.append(Finding(Severity.ERROR, check, problem, evidence, remedy))
+    elif look.oldest is not None and now - look.oldest.created_at > OLD_SECONDS:
+        oldest = look.oldest
+        evidence = f"{oldest.id} ({oldest.policy}) is {oldest.state} since {age_words(now - oldest.created_at)}"
+        remedy = f"{place.command} show {oldest.id}"
+        found.append(
+            Finding(Severity.WARNING, check, "a remediation has been open for more than a day", evidence, remedy)
+        )
+    return found
+
+
+async def check_pauses(place: Installation, check: str) -> list[Finding]:
+    """Pauses in force: nothing is repaired meanwhile, and a pause is easily forgotten."""
+    return await asyncio.to_thread(_pauses, place, check)
+
+
+def _pauses(place: Installation, check: str) -> list[Finding]:
+    """A finding for each."""
+    try:
+        look = _read_journal(place)
+    except JournalError:
+        look = None  # told by the journal's own check
+    stored = () if look is None else look.pauses
+    found = []
+    for pause in read_pauses(place.settings.pause_file, stored):
+        is_file = pause not in stored
+        remedy = f"rm {quote(pause.owner)}" if is_file else f"{place.command} resume {quote(pause.name)}"
+        evidence = f"pause {pause.name} by {pause.owner}, {pause.reason}"
+        found.append(Finding(Severity.WARNING, check, f"a pause stops {pause.scope}", evidence, remedy))
+    return found
+
+
+async def check_servers(place: Installation, check: str) -> list[Finding]:
+    """Whether one program alone serves the journal."""
+    path = place.settings.journal.path
+    serving = await asyncio.to_thread(find_serving_processes, path)
+    if len(serving) <= 1:
+        return []
+    problem = "several programs serve this journal: each receives, decides and announces"
+    evidence = f"processes {', '.join(map(str, serving))} have {path} open (journal.is_shared_accepted lets them)"
+    remedy = f"kill {serving[0]}   # or another one that is not wanted; then set journal.is_shared_accepted to false"
+    return [Finding(Severity.ERROR, check, problem, evidence, remedy)]

@@ -1,0 +1,246 @@
+"""Checks of what policies are about: objects of the cluster, addresses that are called, and the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from chassis.errors import BackendError, Reason
+from chassis.http.call import Call
+from chassis.kubernetes.client import JsonObject
+from chassis.kubernetes.objects import reading
+from chassis.kubernetes.paths import deployment_path, resource_path
+from chassis.output.findings import Finding, Severity
+from remediations.commands.connections import opened_session
+from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
+from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Target
+from remediations.core.model.cluster import Autoscaler
+from remediations.core.model.facts import Need
+from remediations.core.model.names import ANNOTATION_HANDS_OFF
+from remediations.core.policies.lint import PLACEHOLDER
+from remediations.core.policies.policy import Policy, WitnessKind
+from remediations.facts.ask import describe
+from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.kubernetes.reader import ClusterReader
+
+SCALING = "scale_workload"
+CALL_SECONDS = 3.0
+NONE_SECONDS = 86400.0
+"""No session is idle for so long: the question is whether it may be asked."""
+
+
+def location(target: Target) -> str:
+    """The API path of a target in Kubernetes."""
+    if target.kind == "Deployment":
+        return deployment_path(target.namespace, target.name)
+    return resource_path("batch/v1", "cronjobs", namespace=target.namespace, name=target.name)
+
+
+async def check_cluster(place: Installation, check: str) -> list[Finding]:
+    """The API server answers with our credentials, where a policy needs it."""
+    targets = place.targets()
+    if not targets:
+        return []
+    policies = [policy for users in targets.values() for policy in users]
+    if place.settings.kubernetes is None:
+        problem = "policies act on objects of Kubernetes, which is not configured: each is held as no_orchestrator"
+        remedy = f"add to {place.place}: kubernetes: {{}}   # or {{kubeconfig: PATH}} outside a pod"
+        return [Finding(severity_of(policies), check, problem, names_of(policies), remedy)]
+    if place.cluster is None:
+        remedy = "in a pod: automountServiceAccountToken: true; elsewhere: kubernetes.kubeconfig names a usable file"
+        return [
+            Finding(Severity.ERROR, check, "there are no credentials for Kubernetes", place.cluster_problem, remedy)
+        ]
+    try:
+        await place.api.get("/version", timeout_seconds=place.api_seconds)
+    except BackendError as error:
+        remedy = "kubectl get --raw /version   # with the same credentials: kubernetes.kubeconfig, or the pod's"
+        return [Finding(Severity.ERROR, check, "the API server does not answer as it should", describe(error), remedy)]
+    return []
+
+
+async def check_objects(place: Installation, check: str) -> list[Finding]:
+    """Every target exists, and can be acted on as its policies mean to."""
+    if place.cluster is None:
+        return []  # told by `check_cluster`
+    targets = place.targets()
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_of_target(place, check, target, policies), name=f"target.{target.key}")
+            for target, policies in targets.items()
+        ]
+    return [finding for task in tasks for finding in task.result()]
+
+
+async def _of_target(place: Installation, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
+    """What is wrong with one target."""
+    try:
+        document = await place.api.get(location(target), timeout_seconds=place.api_seconds)
+        with reading(target.kind):
+            found = list(judge_object(check, target, policies, document))
+    except BackendError as error:
+        if error.reason is not Reason.MISSING:
+            remedy = "mend what the checks kubernetes and rights name, then run doctor again"
+            return [Finding(Severity.UNKNOWN, check, f"{target.key} is not checked", describe(error), remedy)]
+        plural = "deployments" if target.kind == "Deployment" else "cronjobs"
+        remedy = (
+            f"kubectl get {plural} -n {target.namespace}   # what is it called here?\n"
+            f"correct `targets` of {names_of(policies)} in {place.settings.policies_file}, or remove the policy"
+        )
+        problem = f"{target.key} does not exist"
+        evidence = f"policies {names_of(policies)}: held as target_missing"
+        return [Finding(severity_of(policies), check, problem, evidence, remedy)]
+    if target.kind == "Deployment" and any(policy.action == SCALING for policy in policies):
+        found += await _of_scaling(place, check, target, [each for each in policies if each.action == SCALING])
+    return found
+
+
+def judge_object(check: str, target: Target, policies: list[Policy], document: JsonObject) -> Iterator[Finding]:
+    """What keeps an object that exists from being acted on."""
+    spec, kind = document["spec"], target.kind.lower()
+    severity, who = severity_of(policies), f"policies {names_of(policies)}"
+    where = f"-n {target.namespace} {kind} {target.name}"
+    if (document["metadata"].get("annotations") or {}).get(ANNOTATION_HANDS_OFF) == "true":
+        problem = f"{target.key} must not be touched: somebody set {ANNOTATION_HANDS_OFF}"
+        yield Finding(Severity.WARNING, check, problem, who, f"kubectl annotate {where} {ANNOTATION_HANDS_OFF}-")
+    if target.kind == "CronJob":
+        if spec.get("suspend"):
+            problem = f"{target.key} is suspended: no Job is made from it"
+            remedy = f'kubectl patch {where} -p \'{{"spec": {{"suspend": false}}}}\''
+            yield Finding(Severity.WARNING, check, problem, who, remedy)
+        return
+    if spec.get("paused"):
+        problem = f"{target.key} is paused: a restart or a new size would not be rolled out"
+        yield Finding(Severity.WARNING, check, problem, who, f"kubectl rollout resume {where}")
+    if spec.get("replicas") == 0:
+        problem = f"{target.key} is scaled to zero"
+        yield Finding(Severity.WARNING, check, problem, who, f"kubectl scale {where} --replicas=N")
+    waiting = [policy for policy in policies if _needs_readiness(policy)]
+    if waiting and not any(item.get("readinessProbe") for item in spec["template"]["spec"]["containers"]):
+        problem = f"no container of {target.key} has a readiness probe: its pods are Ready in every fault"
+        evidence = f"the witness pods_ready of {names_of(waiting)} never confirms"
+        remedy = "add a readinessProbe to the pod template, or a witness of kind http to the policy"
+        yield Finding(severity, check, problem, evidence, remedy)
+
+
+def _needs_readiness(policy: Policy) -> bool:
+    """Whether the policy acts only on pods that are not Ready, and nothing else could confirm the fault."""
+    kinds = {witness.kind for witness in policy.witnesses}
+    return kinds == {WitnessKind.PODS_READY}
+
+
+async def _of_scaling(place: Installation, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
+    """What keeps a Deployment from being given more pods."""
+    try:
+        found = await ClusterReader(place.api, place.api_seconds).autoscalers(target)
+    except BackendError as error:
+        remedy = "mend what the check rights names, then run doctor again"
+        return [
+            Finding(
+                Severity.UNKNOWN, check, f"the autoscalers of {target.key} are not checked", describe(error), remedy
+            )
+        ]
+    return list(judge_autoscalers(check, target, policies, found))
+
+
+def judge_autoscalers(
+    check: str, target: Target, policies: list[Policy], found: tuple[Autoscaler, ...]
+) -> Iterator[Finding]:
+    """What is wrong with the owner of the number of pods."""
+    severity, who, listing = (
+        severity_of(policies),
+        f"policies {names_of(policies)}",
+        f"kubectl get hpa -n {target.namespace}",
+    )
+    if not found:
+        problem = (
+            f"no HorizontalPodAutoscaler scales {target.key}: a scale-up sets spec.replicas of the Deployment itself"
+        )
+        yield Finding(Severity.INFO, check, problem, who, f"{listing}   # is one missing?")
+        return
+    if len(found) > 1:
+        names = ", ".join(item.name for item in found)
+        problem = f"several autoscalers scale {target.key}: held as owner_unknown"
+        yield Finding(
+            severity,
+            check,
+            problem,
+            f"{names}; {who}",
+            f"kubectl delete hpa -n {target.namespace} NAME   # one of them",
+        )
+        return
+    (autoscaler,) = found
+    if autoscaler.is_active is False:
+        problem = f"the autoscaler of {target.key} sees no metrics: held as autoscaler_blind"
+        remedy = f"kubectl describe hpa -n {target.namespace} {autoscaler.name}   # the metrics server, or CPU requests"
+        yield Finding(severity, check, problem, f"ScalingActive is False; {who}", remedy)
+    caps = {policy.name: int(policy.parameters.get("max_replicas_cap", 0)) for policy in policies}
+    full = [name for name, cap in caps.items() if autoscaler.maximum >= cap]
+    if full:
+        problem = f"the autoscaler of {target.key} already allows as many pods as the policy: it can raise nothing"
+        evidence = f"maxReplicas of {autoscaler.name} is {autoscaler.maximum}; max_replicas_cap of {', '.join(full)}"
+        remedy = "raise parameters.max_replicas_cap in the policy file (count the connections), or lower maxReplicas"
+        yield Finding(severity, check, problem, evidence, remedy)
+
+
+async def check_endpoints(place: Installation, check: str) -> list[Finding]:
+    """The addresses that policies call, or ask as a witness, answer at all; a GET of / triggers nothing."""
+    users = endpoints(place.rungs())
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_of_endpoint(place, check, url, policies), name="endpoint")
+            for url, policies in users.items()
+        ]
+    return [finding for task in tasks for finding in task.result()]
+
+
+def endpoints(policies: list[Policy]) -> Mapping[str, list[Policy]]:
+    """Origin → the policies that need it; placeholders are told with the configuration."""
+    found: dict[str, list[Policy]] = {}
+    for policy in policies:
+        urls = [str(url) for url in (policy.parameters.get("url"), *(policy.parameters.get("urls") or ())) if url]
+        urls += [witness.url for witness in policy.witnesses if witness.url]
+        for url in urls:
+            parts = urlsplit(url)
+            if not (parts.hostname or "").endswith(PLACEHOLDER):
+                found.setdefault(f"{parts.scheme}://{parts.netloc}", []).append(policy)
+    return found
+
+
+async def _of_endpoint(place: Installation, check: str, url: str, policies: list[Policy]) -> list[Finding]:
+    """The finding for an origin that does not answer."""
+    try:
+        await place.http.send(Call(f"{url}/", CALL_SECONDS))
+    except BackendError as error:
+        found = unreachable(check, f"what {names_of(policies)} calls", url, "parameters", error)
+        remedy = f"curl -si --max-time 5 {url}/   # start it, or correct its address in {place.settings.policies_file}"
+        return [Finding(severity_of(policies), check, found.problem, found.evidence, remedy)]
+    return []
+
+
+async def check_database(place: Installation, check: str) -> list[Finding]:
+    """The one question that policies put to the product's database is allowed, where one puts it."""
+    needing = [policy for policy in place.rungs() if Need.IDLE_SESSIONS in ACTIONS[policy.action].needs]
+    if not needing:
+        return []
+    if place.settings.database is None:
+        problem = "policies end idle sessions of the database, which is not configured: their plans are refused"
+        address = "postgresql://controlcore_remediator@HOST:5432/control_core_db"
+        remedy = f"add to {place.place}: database: {{url: '{address}', password_file: PATH}}"
+        return [Finding(severity_of(needing), check, problem, f"policies {names_of(needing)}", remedy)]
+    async with opened_session(place.settings.database) as session:
+        reader = ActionFactReader(None, session, place.settings.database.timeout_seconds)
+        facts = await reader.read_facts(
+            frozenset({Need.IDLE_SESSIONS}), needing[0].targets[0], place.clock.now(), NONE_SECONDS
+        )
+    fact = facts.idle_sessions
+    if fact is not None and fact.value is None:
+        remedy = f"{place.command} grants | psql DATABASE   # as its owner: the function, and the right to call it"
+        return [
+            Finding(
+                severity_of(needing), check, "the database does not let sessions be looked at", fact.problem, remedy
+            )
+        ]
+    return []

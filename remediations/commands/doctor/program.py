@@ -1,0 +1,117 @@
+"""Checks of the running program, asked over HTTP as Alertmanager and Prometheus ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from chassis.config import read_secret
+from chassis.errors import BackendError, ConfigError, PermanentError, Reason
+from chassis.http.call import Call
+from chassis.kubernetes.objects import reading
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import Installation, own_web
+from remediations.facts.ask import describe
+from remediations.journal.sqlite.inspection import find_server
+
+SECONDS = 3.0
+ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where to ask a server that listens on all
+"""Where a program that listens on all addresses is asked."""
+NOTIFICATIONS = "controlcore_remediation_webhook_notifications_total"
+WATCHDOG_AT = "controlcore_remediation_webhook_last_watchdog_timestamp_seconds"
+DOCTOR_AT = "controlcore_remediation_webhook_last_doctor_alert_timestamp_seconds"
+
+Page = Mapping[tuple[str, str], float]
+"""Name and status label (empty for none) → value."""
+
+
+async def own_url(place: Installation) -> str:
+    """Where the program of these settings answers; raises PermanentError for a port that it picks itself."""
+    server = place.settings.server
+    if not server.port:
+        raise PermanentError(Reason.MALFORMED, "server.port is 0, so the port is in the program's log only")
+    web = await asyncio.to_thread(own_web, place.settings)
+    scheme = "http" if web is None or web.tls is None else "https"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"{scheme}://{ANY.get(server.host, host)}:{server.port}"
+
+
+async def read_own_page(place: Installation) -> Page:
+    """The program's metrics; raises BackendError. A credential is sent only where the page asks for one."""
+    url = f"{await own_url(place)}/metrics"
+    answer = await place.own_http.send(Call(url, SECONDS))
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        headers = await asyncio.to_thread(_authorization, place.settings.token_files())
+        answer = await place.own_http.send(Call(url, SECONDS, headers=headers))
+    text = answer.require_ok().body.decode(errors="replace")
+    with reading("page of metrics"):
+        return {
+            (sample.name, sample.labels.get("status", "")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name in {NOTIFICATIONS, WATCHDOG_AT, DOCTOR_AT}
+        }
+
+
+def _authorization(files: tuple[Path, ...]) -> dict[str, str]:
+    """The first token that can be read; any of them may see the page."""
+    for path in files:
+        try:
+            return {"Authorization": f"Bearer {read_secret(path, 'server.token_file').get_secret_value()}"}
+        except ConfigError:
+            continue
+    return {}
+
+
+async def check_program(place: Installation, check: str) -> list[Finding]:
+    """The program answers, is ready, and serves the journal of these settings."""
+    url = await own_url(place)
+    path = place.settings.journal.path
+    try:
+        holder = await asyncio.to_thread(find_server, path)
+    except OSError:
+        holder = ""
+    try:
+        answer = await place.own_http.send(Call(f"{url}/-/ready", SECONDS))
+    except BackendError as error:
+        if holder:
+            problem = "the program that serves the journal does not answer at the address of these settings"
+            remedy = (
+                f"compare server.host and server.port in {place.place} with what it was started with, and restart it"
+            )
+            return [
+                Finding(Severity.ERROR, check, problem, f"{holder} serves {path}; {url}: {describe(error)}", remedy)
+            ]
+        problem = "no remediator answers: nothing is received and nothing repaired"
+        remedy = (
+            f"{place.command} serve\n"
+            "# on Kubernetes: kubectl get pods -A -l app.kubernetes.io/name=controlcore-remediator"
+        )
+        return [Finding(Severity.ERROR, check, problem, f"{url}: {describe(error)}", remedy)]
+    first, *warnings = answer.body.decode(errors="replace").strip().splitlines() or [""]
+    found = []
+    if answer.status != HTTPStatus.OK:
+        problem = "the program is not ready: every alert is answered 503"
+        remedy = "its log names the fault; where the journal cannot be written see its disk: df -h " + str(path.parent)
+        found.append(Finding(Severity.ERROR, check, problem, f"{url}/-/ready: {answer.status}, {first}", remedy))
+    elif not holder:
+        problem = "the program that answers does not serve the journal of these settings"
+        remedy = f"name the settings that it was started with (--config.file), or restart it with {place.place}"
+        found.append(Finding(Severity.ERROR, check, problem, f"{url} is ready, and nobody serves {path}", remedy))
+    if warnings:
+        problem = "the running program reports warnings"
+        remedy = "mend what they name; sources are asked again every half minute"
+        found.append(Finding(Severity.WARNING, check, problem, "\n".join(warnings), remedy))
+    return found
+
+
+def refused_deliveries(page: Page) -> dict[str, int]:
+    """Deliveries that were turned away since the program's start, by status."""
+    kinds = ("unauthorized", "forbidden", "malformed", "rejected", "unavailable")
+    counts = {kind: page.get((NOTIFICATIONS, kind), 0.0) for kind in kinds}
+    return {kind: int(number) for kind, number in counts.items() if number > 0 and math.isfinite(number)}

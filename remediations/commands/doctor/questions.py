@@ -1,0 +1,206 @@
+"""Checks of Prometheus as policies ask it: it answers, its clock is ours, and their questions have answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from chassis.errors import BackendError
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
+from remediations.core.policies.lint import find_queries
+from remediations.core.policies.policy import Policy, PolicySet, Query
+from remediations.core.queries import TOKEN
+from remediations.facts.prometheus import FRESHNESS, MAX_SKEW_SECONDS, QuerySample
+
+SKEW_SECONDS = MAX_SKEW_SECONDS / 2
+FAULT_SECONDS = 3.0
+BUILD = "controlcore_remediator_build_info"
+SELECTORS = re.compile(r"\{[^{}]*\}|\[[^][]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
+"""What holds names of labels or durations."""
+NAME = re.compile(r"(?<![\w.:$])([a-zA-Z_:][\w:]*)(?!\s*\()\b(?!\s*\()")
+WORDS = frozenset(
+    [
+        "and",
+        "or",
+        "unless",
+        "bool",
+        "offset",
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "inf",
+        "nan",
+        "start",
+        "end",
+        "atan2",
+    ]
+)
+
+
+async def check_prometheus(place: Installation, check: str) -> list[Finding]:
+    """Prometheus answers, and its clock does not differ from ours."""
+    began = place.clock.now()
+    try:
+        samples = await place.prometheus.instant("time()")
+    except BackendError as error:
+        return [unreachable(check, "Prometheus", place.prometheus_url, "prometheus", error)]
+    now = place.clock.now()
+    return judge_clock(check, samples, (began, now))
+
+
+def judge_clock(check: str, samples: Iterable[QuerySample], between: tuple[float, float]) -> list[Finding]:
+    """The finding for a clock that differs; the question was on its way `between` these two times."""
+    began, ended = between
+    for sample in samples:
+        skew = max(began - sample.value, sample.value - ended, 0.0)
+        if skew > SKEW_SECONDS:
+            problem = (
+                "the clocks of this host and of Prometheus differ: fresh data counts as stale, or stale data as fresh"
+            )
+            severity = Severity.ERROR if skew > MAX_SKEW_SECONDS else Severity.WARNING
+            remedy = "chronyc tracking   # or timedatectl timesync-status, on both hosts"
+            return [Finding(severity, check, problem, f"they differ by {skew:.1f} s", remedy)]
+    return []
+
+
+async def check_promql(place: Installation, check: str) -> list[Finding]:
+    """Prometheus can read every question of the policy file."""
+    found = []
+    for where, promql in find_queries(place.policy_set):
+        problem = await place.prometheus.find_fault(promql, FAULT_SECONDS)
+        if problem:
+            remedy = f"correct {where} in {place.settings.policies_file}"
+            found.append(Finding(Severity.ERROR, check, f"{where} is not PromQL", problem, remedy))
+    return found
+
+
+async def check_collectors(place: Installation, check: str) -> list[Finding]:
+    """The exporter's collectors behind the policies report, and lately."""
+    needed = collectors_of(place.policy_set)
+    if not needed:
+        return []
+    samples = await place.prometheus.instant(FRESHNESS)
+    oldest: dict[str, float] = {}
+    for sample in samples:
+        name = sample.labels.get("collector", "")
+        oldest[name] = min(sample.value, oldest.get(name, sample.value))
+    found = []
+    if not oldest:
+        problem = "Prometheus has nothing of the exporter: every decision is held as unknown"
+        remedy = "add a scrape job for the exporter (port 9877) to prometheus.yml, as docs/examples/prometheus.yml does"
+        everyone = place.policy_set.policies
+        return [Finding(severity_of(everyone), check, problem, f"{FRESHNESS} has no series", remedy)]
+    missing = {name: policies for name, (policies, _) in needed.items() if name not in oldest}
+    if missing:
+        waiting = [policy for policies in missing.values() for policy in policies]
+        problem = "collectors of the exporter report nothing: the policies behind them are held as unknown"
+        evidence = f"collectors {', '.join(sorted(missing))}; policies {names_of(waiting)}"
+        remedy = "controlcore-exporter doctor   # names the setting that each collector needs"
+        found.append(Finding(severity_of(waiting), check, problem, evidence, remedy))
+    now = place.clock.now()
+    for name, (policies, seconds) in needed.items():
+        age = now - oldest.get(name, now)
+        if not -MAX_SKEW_SECONDS <= age <= seconds:
+            when = f"{age:.0f} s ago, policies accept {seconds:g} s" if age > 0 else f"{-age:.0f} s in the future"
+            problem = (
+                f"the collector {name} has not succeeded lately" if age > 0 else "the exporter's clock is ahead of ours"
+            )
+            remedy = "controlcore-exporter doctor   # its /debug/collectors shows the last error"
+            found.append(
+                Finding(severity_of(policies), check, problem, f"{name}: {when}; policies {names_of(policies)}", remedy)
+            )
+    return found
+
+
+def collectors_of(policy_set: PolicySet) -> dict[str, tuple[list[Policy], float]]:
+    """Collector → the policies that ask it, and the greatest age that one of their questions accepts."""
+    found: dict[str, tuple[list[Policy], float]] = {}
+    for policy in policy_set.policies:
+        for _, query in questions_of(policy, policy_set):
+            for name in query.collectors:
+                policies, seconds = found.get(name, ([], 0.0))
+                found[name] = ([*policies, policy], max(seconds, query.max_age_seconds))
+    return found
+
+
+def questions_of(policy: Policy, policy_set: PolicySet) -> Iterator[tuple[str, Query]]:
+    """The questions that must have exactly one answer before the policy can act, with what they are called."""
+    yield "condition", policy.condition
+    yield "verify", policy.verify
+    for name in policy.dependencies:
+        if name in policy_set.dependencies:
+            yield f"dependency {name}", policy_set.dependencies[name]
+    if policy.connections is not None:
+        yield "connections.limit", Query(policy.connections.limit, policy.connections.collectors)
+
+
+async def check_series(place: Installation, check: str) -> list[Finding]:
+    """The policies' questions have an answer now, one each: without one the policy never acts."""
+    known = {sample.labels.get("collector", "") for sample in await place.prometheus.instant(FRESHNESS)}
+    asked: dict[str, list[tuple[str, Policy]]] = {}
+    for policy in place.policy_set.policies:
+        for title, query in questions_of(policy, place.policy_set):
+            if known.issuperset(query.collectors):  # otherwise the collector is the fault that is told
+                asked.setdefault(query.promql, []).append((title, policy))
+    found, lost = [], []
+    for promql, users in asked.items():
+        samples = await place.prometheus.instant(promql)
+        if not samples:
+            lost.append((promql, users))
+        elif len(samples) > 1:
+            problem = f"{_titles(users)} has {len(samples)} answers and needs exactly one"
+            remedy = f"aggregate it to one value (min, max, sum) in {place.settings.policies_file}"
+            found.append(Finding(severity_of(policy for _, policy in users), check, problem, promql, remedy))
+    return [*found, *await _unanswered(place, check, lost)]
+
+
+Users = list[tuple[str, Policy]]
+"""What a question is for: its part in a policy, and the policy."""
+
+
+def _titles(users: Users) -> str:
+    """The same in words."""
+    return ", ".join(dict.fromkeys(f"{title} of {policy.name}" for title, policy in users))
+
+
+async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Users]]) -> list[Finding]:
+    """The findings for questions without an answer: one for those that lack the same series."""
+    names = sorted({name for promql, _ in lost for name in metric_names(promql)})
+    if not names:
+        return []
+    present = await place.prometheus.instant(f'count by (__name__) ({{__name__=~"{"|".join(names)}"}})')
+    known = {sample.labels.get("__name__", "") for sample in present}
+    by_cause: dict[tuple[str, ...], list[tuple[str, Users]]] = {}
+    for promql, users in lost:
+        by_cause.setdefault(tuple(name for name in metric_names(promql) if name not in known), []).append(
+            (promql, users)
+        )
+    remedy = "controlcore-exporter doctor   # which setting exports it; or remove the policy if this is not installed"
+    found = []
+    for absent, questions in by_cause.items():
+        users = [user for _, each in questions for user in each]
+        evidence = f"no series of {', '.join(absent)}" if absent else "\n".join(promql for promql, _ in questions)
+        problem = f"{_titles(users)}: no answer, so it stays unknown and the policy never acts"
+        found.append(Finding(severity_of(policy for _, policy in users), check, problem, evidence, remedy))
+    return found
+
+
+def metric_names(promql: str) -> list[str]:
+    """The names of the series that a query asks for; what its selectors, groupings and strings hold is left out."""
+    text = TOKEN.sub(lambda found: found[0] if len(found[0]) == 1 else '""', promql)
+    while (shorter := SELECTORS.sub(" ", text)) != text:
+        text = shorter
+    return sorted({name for name in NAME.findall(text) if name.lower() not in WORDS})
+
+
+async def check_scraped(place: Installation, check: str) -> list[Finding]:
+    """Prometheus scrapes the remediator itself: without that its own alerts never fire."""
+    if await place.prometheus.instant(f"count({BUILD})"):
+        return []
+    problem = "Prometheus does not scrape the remediator: ControlCoreAlertPathBroken and its other alerts never fire"
+    remedy = "add a scrape job for the remediator (port 9878) to prometheus.yml, as docs/examples/prometheus.yml does"
+    return [Finding(Severity.WARNING, check, problem, f"{BUILD} has no series", remedy)]

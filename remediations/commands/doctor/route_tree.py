@@ -1,0 +1,215 @@
+"""Alertmanager's configuration as far as it says who gets which alert. Pure.
+
+GET /api/v2/status shows the configuration with secrets hidden, and in newer versions the addresses of webhooks, too.
+The walk is that of dispatch.Route.Match in prometheus/alertmanager.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from chassis.documents import load_yaml
+from chassis.errors import PermanentError, Reason
+from chassis.kubernetes.objects import reading
+from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, matches_all, parse_matchers
+
+HIDDEN = "<secret>"
+"""What Alertmanager shows in place of a secret."""
+WEBHOOK_PATH = "/api/v1/alerts"
+"""Where the remediator takes deliveries."""
+OWN_NAME = "remediator"
+"""In the name of a receiver whose address is hidden: the chart and the documentation call it controlcore-remediator."""
+INTEGRATIONS = "_configs"
+"""How the lists of a receiver end that say where it sends."""
+CREDENTIALS = frozenset({"authorization", "basic_auth", "bearer_token", "bearer_token_file", "oauth2"})
+CERTIFICATES = frozenset({"cert", "cert_file", "cert_ref"})
+"""Members of an http_config, and of its tls_config, by which a sender says who it is."""
+DURATION = re.compile(r"(\d+)(ms|y|w|d|h|m|s)")
+UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+"""Prometheus' durations (model.ParseDuration)."""
+GROUP_WAIT, GROUP_INTERVAL, REPEAT_INTERVAL = 30.0, 300.0, 14400.0
+"""Alertmanager's defaults (dispatch.DefaultRouteOpts)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertReceiver:
+    """Where one receiver sends."""
+
+    name: str
+    webhooks: tuple[str, ...] = ()
+    """Their addresses; HIDDEN for one that is not shown."""
+    others: tuple[str, ...] = ()
+    """The kinds of its other integrations, each as often as it stands there."""
+    has_credential: bool = True
+    """Whether each webhook sends a credential."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether an address shows that it sends to the remediator."""
+        return any(urlsplit(url).path.rstrip("/").endswith(WEBHOOK_PATH) for url in self.webhooks)
+
+    @property
+    def integrations(self) -> int:
+        """How many places it sends to."""
+        return len(self.webhooks) + len(self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRoute:
+    """One node of the tree, with what it inherits filled in."""
+
+    receiver: str
+    matchers: tuple[Matcher, ...]
+    is_continued: bool
+    children: tuple[AlertRoute, ...]
+    group_wait_seconds: float
+    group_interval_seconds: float
+    repeat_interval_seconds: float
+    time_intervals: tuple[str, ...]
+    """Names of the time intervals outside or inside of which it notifies nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class InhibitRule:
+    """Which alerts a rule holds back while a source fires."""
+
+    source: tuple[Matcher, ...]
+    target: tuple[Matcher, ...]
+    equal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTree:
+    """The part of a configuration that decides who gets an alert."""
+
+    root: AlertRoute
+    receivers: Mapping[str, AlertReceiver]
+    inhibit_rules: tuple[InhibitRule, ...] = ()
+
+    def own(self) -> frozenset[str]:
+        """Names of the receivers that send to the remediator: by their address, or by name while addresses are hidden.
+
+        Where neither tells, every receiver with a hidden address may be it.
+        """
+        shown = {name for name, receiver in self.receivers.items() if receiver.is_own}
+        hidden = {name for name, receiver in self.receivers.items() if HIDDEN in receiver.webhooks}
+        named = {name for name in hidden if OWN_NAME in name.lower()}
+        return frozenset(shown or named or hidden)
+
+    def reached(self, labels: Mapping[str, str]) -> Reached:
+        """Who gets an alert with these labels."""
+        routes = walk(self.root, labels)
+        found = [self.receivers.get(route.receiver, AlertReceiver(route.receiver)) for route in routes]
+        own = self.own()
+        # One receiver may send to the remediator and to people.
+        people = sum(item.integrations for item in found) - sum(item.name in own for item in found)
+        return Reached(routes, tuple(dict.fromkeys(item.name for item in found)), own, people)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Who gets one alert."""
+
+    routes: tuple[AlertRoute, ...]
+    receivers: tuple[str, ...]
+    """Names, in the order of the walk."""
+    own: frozenset[str]
+    people: int
+    """Places beside the remediator that hear of it."""
+
+    @property
+    def own_routes(self) -> tuple[AlertRoute, ...]:
+        """The routes that lead to the remediator."""
+        return tuple(route for route in self.routes if route.receiver in self.own)
+
+
+def read_tree(text: str) -> RouteTree:
+    """The tree of a configuration file; raises PermanentError(malformed) for anything else."""
+    try:
+        document = load_yaml(text, is_strict=False)
+    except yaml.YAMLError as error:
+        raise PermanentError(Reason.MALFORMED, "Alertmanager's configuration is no YAML") from error
+    try:
+        with reading("configuration of Alertmanager"):
+            defaults = (document.get("global") or {}).get("http_config") or {}
+            receivers = [_receiver(item, defaults) for item in document.get("receivers") or ()]
+            rules = tuple(_inhibit_rule(item) for item in document.get("inhibit_rules") or ())
+            return RouteTree(_route(document["route"], None), {item.name: item for item in receivers}, rules)
+    except MatcherError as error:
+        raise PermanentError(Reason.MALFORMED, f"a matcher of Alertmanager's routes: {error}") from error
+
+
+def walk(route: AlertRoute, labels: Mapping[str, str]) -> tuple[AlertRoute, ...]:
+    """The routes that an alert ends in below this one, which is one of them only when no child takes the alert."""
+    if not matches_all(route.matchers, labels):
+        return ()
+    found: list[AlertRoute] = []
+    for child in route.children:
+        below = walk(child, labels)
+        found += below
+        if below and not child.is_continued:
+            break
+    return tuple(found) or (route,)
+
+
+def _receiver(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> AlertReceiver:
+    """One receiver; a webhook whose address lies in a file is hidden. `defaults` are the global http_config."""
+    hooks = item.get("webhook_configs") or ()
+    kinds = {key.removesuffix(INTEGRATIONS): value for key, value in item.items() if key.endswith(INTEGRATIONS)}
+    others = tuple(kind for kind, value in kinds.items() if kind != "webhook" for _ in value or ())
+    has_credential = all(_has_credential(hook.get("http_config") or defaults) for hook in hooks)
+    webhooks = tuple(str(hook.get("url") or HIDDEN) for hook in hooks)
+    return AlertReceiver(str(item["name"]), webhooks, others, has_credential)
+
+
+def _has_credential(http_config: Mapping[str, Any]) -> bool:
+    """Whether an http_config says who sends."""
+    return bool(CREDENTIALS & http_config.keys() or (http_config.get("tls_config") or {}).keys() & CERTIFICATES)
+
+
+def _route(item: Mapping[str, Any], parent: AlertRoute | None) -> AlertRoute:
+    """One route with its children."""
+    inherited = (GROUP_WAIT, GROUP_INTERVAL, REPEAT_INTERVAL)
+    if parent is not None:
+        inherited = (parent.group_wait_seconds, parent.group_interval_seconds, parent.repeat_interval_seconds)
+    names = ("group_wait", "group_interval", "repeat_interval")
+    times = [_seconds(item.get(name), default) for name, default in zip(names, inherited, strict=True)]
+    receiver = item.get("receiver") or (parent.receiver if parent is not None else "")
+    intervals = (*(item.get("mute_time_intervals") or ()), *(item.get("active_time_intervals") or ()))
+    matchers = _matchers(item, "")
+    is_continued = bool(item.get("continue"))
+    own = AlertRoute(
+        str(receiver), matchers, is_continued, (), times[0], times[1], times[2], tuple(map(str, intervals))
+    )
+    return replace(own, children=tuple(_route(child, own) for child in item.get("routes") or ()))
+
+
+def _inhibit_rule(item: Mapping[str, Any]) -> InhibitRule:
+    """One rule of `inhibit_rules`."""
+    return InhibitRule(_matchers(item, "source_"), _matchers(item, "target_"), tuple(map(str, item.get("equal") or ())))
+
+
+def _matchers(item: Mapping[str, Any], prefix: str) -> tuple[Matcher, ...]:
+    """The matchers of a route or rule, in the new and in the two older forms."""
+    found = [matcher for text in _texts(item.get(f"{prefix}matchers")) for matcher in parse_matchers(text)]
+    for key, kind in ((f"{prefix}match", MatchType.EQUAL), (f"{prefix}match_re", MatchType.REGEX)):
+        found += [Matcher(str(label), kind, str(value)) for label, value in (item.get(key) or {}).items()]
+    return tuple(found)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    """A list of texts, or the one text that stands in its place."""
+    return (value,) if isinstance(value, str) else [str(item) for item in value or ()]
+
+
+def _seconds(value: Any, default: float) -> float:
+    """A duration such as 1h30m in seconds."""
+    if value is None:
+        return default
+    return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(str(value)))

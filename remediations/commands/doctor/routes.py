@@ -1,0 +1,168 @@
+"""Checks of the way of an alert: Alertmanager answers, its routes lead to us and to people, and deliveries arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from shlex import quote
+
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.http.call import Call
+from chassis.http.client_auth import authorization, without_user
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import Installation, unreachable
+from remediations.commands.doctor.route_tree import WEBHOOK_PATH, Reached, RouteTree, read_tree
+from remediations.commands.doctor.rules import policy_labels
+from remediations.core.policies.matchers import Matcher, MatchType, matches_all
+from remediations.core.policies.policy import REMEDIATION_LABEL
+
+WATCHDOG: Mapping[str, str] = {"alertname": "ControlCoreWatchdog", REMEDIATION_LABEL: "none", "severity": "none"}
+MAX_REPEAT_SECONDS = 1200.0
+"""ControlCoreAlertPathBroken fires when the alert that always fires has not come for so long."""
+ROUTES_PAGE = "docs/alertmanager.md"
+REMEDIATOR_ROUTE = (
+    "add to alertmanager.yml as the first child of the root route:\n"
+    "  - {receiver: controlcore-remediator, matchers: ['remediation!=\"\"'], continue: true, group_by: [alertname],"
+    " group_wait: 5s, group_interval: 1m, repeat_interval: 5m}"
+)
+PEOPLE_ROUTE = (
+    "add to alertmanager.yml as the last child of the root route, with your own receiver:\n"
+    "  - {receiver: people, matchers: ['severity!=\"none\"']}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerStatus:
+    """What GET /api/v2/status says."""
+
+    tree: RouteTree
+    peers: int
+    """Members of the cluster, this one included; 0 where there is no cluster."""
+
+
+async def read_status(place: Installation, url: str) -> AlertmanagerStatus:
+    """Routes and cluster of one Alertmanager; raises BackendError."""
+    settings = place.settings.alertmanager
+    if settings is None:
+        raise PermanentError(Reason.MALFORMED, "alertmanager is not configured")
+    headers = await authorization(settings, "alertmanager")
+    call = Call(f"{url}/api/v2/status", settings.timeout_seconds, headers=headers)
+    document = (await place.http.send(call)).require_ok().json()
+    try:
+        peers = document["cluster"].get("peers") or ()
+        return AlertmanagerStatus(await asyncio.to_thread(read_tree, str(document["config"]["original"])), len(peers))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PermanentError(Reason.MALFORMED, "not an answer of Alertmanager") from error
+
+
+async def check_alertmanager(place: Installation, check: str) -> list[Finding]:
+    """Every Alertmanager of the settings answers, and the settings name every member of the cluster."""
+    urls = place.alertmanagers
+    if not urls:
+        problem = "no Alertmanager is configured: silences are not respected and nothing is announced"
+        remedy = f"add to {place.place}: alertmanager: {{url: http://alertmanager:9093}}"
+        return [Finding(Severity.WARNING, check, problem, "the section alertmanager is absent", remedy)]
+    found, peers = [], 0
+    for url in urls:
+        try:
+            peers = max(peers, (await read_status(place, url)).peers)
+        except BackendError as error:
+            found.append(unreachable(check, "Alertmanager", without_user(url), "alertmanager", error))
+    if peers > len(urls) and not found:
+        problem = "the settings name fewer Alertmanagers than their cluster has: announcements miss some members"
+        remedy = f"name the others in alertmanager.more_urls in {place.place}"
+        found.append(Finding(Severity.WARNING, check, problem, f"{peers} members, {len(urls)} addresses", remedy))
+    return found
+
+
+async def check_routes(place: Installation, check: str) -> list[Finding]:
+    """Alerts of every policy reach the remediator, and people, too."""
+    found = []
+    labels = await policy_labels(place)
+    for url in place.alertmanagers:
+        tree = (await read_status(place, url)).tree
+        found += [*judge_routes(check, tree, labels, without_user(url)), *judge_inhibitions(check, tree, labels)]
+    return found
+
+
+def judge_routes(check: str, tree: RouteTree, labels: Mapping[str, Mapping[str, str]], url: str) -> list[Finding]:
+    """What is wrong with the routes for alerts with these labels (policy → labels); alike faults are one finding."""
+    lost: dict[tuple[str, ...], list[str]] = {}
+    unheard: dict[tuple[str, ...], list[str]] = {}
+    for policy, alert in labels.items():
+        reached = tree.reached(alert)
+        if not reached.own_routes:
+            lost.setdefault(reached.receivers, []).append(policy)
+        elif not reached.people:
+            unheard.setdefault(reached.receivers, []).append(policy)
+    found = []
+    for receivers, policies in lost.items():
+        problem = f"alerts do not reach the remediator: no receiver that they reach sends to {WEBHOOK_PATH}"
+        found.append(_fault(check, problem, receivers, policies, REMEDIATOR_ROUTE, _try(url, labels[policies[0]])))
+    for receivers, policies in unheard.items():
+        problem = (
+            "alerts reach the remediator only: no person hears of them (`continue` leads to siblings, not to the root)"
+        )
+        found.append(_fault(check, problem, receivers, policies, PEOPLE_ROUTE, _try(url, labels[policies[0]])))
+    return [*found, *_credentials(check, tree), *_times(check, tree.reached(WATCHDOG))]
+
+
+def _fault(
+    check: str, problem: str, receivers: tuple[str, ...], policies: list[str], remedy: str, trial: str
+) -> Finding:
+    """One fault of the tree, with what shows it again."""
+    evidence = f"receivers: {', '.join(receivers)}; policies: {', '.join(policies)}"
+    return Finding(Severity.ERROR, check, problem, evidence, f"{remedy}\n{trial}   # {ROUTES_PAGE}")
+
+
+def _try(url: str, labels: Mapping[str, str]) -> str:
+    """The command that walks the tree with these labels."""
+    words = " ".join(quote(f"{name}={value}") for name, value in labels.items())
+    return f"amtool config routes test --alertmanager.url={url} {words}"
+
+
+def _credentials(check: str, tree: RouteTree) -> list[Finding]:
+    """The finding for a receiver of ours that sends no credential: each of its deliveries is answered 401."""
+    silent = sorted(name for name in tree.own() if not tree.receivers[name].has_credential)
+    if not silent or len(tree.own()) > 1:
+        return []  # of several that may be ours, the others need none
+    problem = "the receiver sends no credential: each delivery is answered 401, and Alertmanager drops it"
+    remedy = (
+        "add to its webhook in alertmanager.yml:\n"
+        "  http_config: {authorization: {type: Bearer, credentials_file: /etc/alertmanager/controlcore-token}}"
+    )
+    return [Finding(Severity.ERROR, check, problem, f"receiver {silent[0]} has no http_config for it", remedy)]
+
+
+def _times(check: str, reached: Reached) -> list[Finding]:
+    """Waiting times and intervals of the remediator's route."""
+    found = []
+    for route in reached.own_routes[:1]:
+        if route.repeat_interval_seconds >= MAX_REPEAT_SECONDS:
+            problem = (
+                "the remediator's route repeats too seldom: ControlCoreAlertPathBroken will fire although all is well"
+            )
+            evidence = f"repeat_interval of receiver {route.receiver} is {route.repeat_interval_seconds:g} s"
+            remedy = "set repeat_interval: 5m on this route in alertmanager.yml"
+            found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
+        if route.time_intervals:
+            problem = "the remediator's route is muted at times: nothing is repaired then"
+            evidence = f"time intervals of receiver {route.receiver}: {', '.join(route.time_intervals)}"
+            remedy = (
+                "remove mute_time_intervals and active_time_intervals from it; a policy has `schedule` and `freeze`"
+            )
+            found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
+    return found
+
+
+def judge_inhibitions(check: str, tree: RouteTree, labels: Mapping[str, Mapping[str, str]]) -> Iterable[Finding]:
+    """Rules that would keep an alert which asks for a repair from every receiver, the remediator included."""
+    for rule in tree.inhibit_rules:
+        held = [policy for policy, alert in labels.items() if matches_all(rule.target, alert)]
+        if held and "alertname" not in rule.equal:
+            problem = "an inhibit rule keeps alerts from the remediator, too: inhibition holds for every receiver"
+            evidence = f"target {{{', '.join(map(str, rule.target))}}}; policies: {', '.join(held)}"
+            added = Matcher(REMEDIATION_LABEL, MatchType.EQUAL, "none")
+            remedy = f"add the matcher {added} to the target_matchers of this rule   # {ROUTES_PAGE}"
+            yield Finding(Severity.WARNING, check, problem, evidence, remedy)

@@ -1,0 +1,164 @@
+"""Checks of what Prometheus has loaded: the alerts that policies wait for, their labels, and where alerts are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from chassis.documents import load_yaml
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.http.call import Call
+from chassis.http.client_auth import authorization
+from chassis.kubernetes.objects import reading
+from chassis.output.findings import Finding, Severity
+from remediations.commands.doctor.installation import ACTING, Installation, names_of, severity_of
+from remediations.core.policies.matchers import MatchType, matches_all, quote
+from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, matches
+
+TRIAL: Mapping[str, str] = {"alertname": "ControlCoreTest", "severity": "critical"}
+"""Stands for the alert of a policy whose rule is not known."""
+WATCHDOG = "ControlCoreWatchdog"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """One alerting rule that Prometheus evaluates."""
+
+    labels: Mapping[str, str]
+    """Those that the rule sets, with `alertname`."""
+    problem: str
+    """Why its last evaluation failed; empty for a healthy one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """The alerting rules, and the labels that Prometheus adds to every alert."""
+
+    rules: Sequence[AlertRule]
+    external: Mapping[str, str]
+
+    def of(self, policy: Policy) -> list[AlertRule]:
+        """The rules whose alerts belong to the policy."""
+        return [rule for rule in self.rules if matches(policy, {**self.external, **rule.labels})]
+
+
+async def read_rules(place: Installation) -> LoadedRules:
+    """What Prometheus has loaded; raises BackendError."""
+    data = await place.prometheus.read("rules", {"type": "alert", "exclude_alerts": "true"})
+    with reading("list of rules"):
+        rules = [
+            AlertRule({**item.get("labels", {}), "alertname": item["name"]}, str(item.get("lastError") or ""))
+            for group in data["groups"]
+            for item in group["rules"]
+        ]
+    return LoadedRules(rules, await _external_labels(place))
+
+
+async def _external_labels(place: Installation) -> Mapping[str, str]:
+    """`external_labels` of Prometheus; none where it does not show its configuration."""
+    try:
+        data = await place.prometheus.read("status/config", {})
+        document = load_yaml(data["yaml"], is_strict=False)
+        labels = (document.get("global") or {}).get("external_labels") or {}
+        return {str(name): str(value) for name, value in labels.items()}
+    except (BackendError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+async def policy_labels(place: Installation) -> Mapping[str, Mapping[str, str]]:
+    """Policy → the labels of an alert that asks for it, as far as they are known."""
+    try:
+        loaded = await read_rules(place)
+    except BackendError:
+        loaded = LoadedRules((), {})
+    found = {}
+    for policy in place.policy_set.policies:
+        rule = next(iter(loaded.of(policy)), None)
+        labels = {**TRIAL, REMEDIATION_LABEL: policy.name} if rule is None else rule.labels
+        found[policy.name] = {**loaded.external, **labels}
+    return found
+
+
+async def check_rules(place: Installation, check: str) -> list[Finding]:
+    """Every policy has an alert that is loaded and can be evaluated, and Prometheus sends alerts to an Alertmanager."""
+    loaded = await read_rules(place)
+    found = [*judge_rules(check, place.policy_set.policies, loaded)]
+    try:
+        receivers = await place.prometheus.read("alertmanagers", {})
+        with reading("list of Alertmanagers"):
+            has_receiver = bool(receivers["activeAlertmanagers"])
+    except PermanentError as error:
+        if error.reason is not Reason.MISSING:
+            raise
+        return found  # a server of the same API that evaluates no rules itself
+    if not has_receiver:
+        problem = "Prometheus sends its alerts to no Alertmanager: nobody hears of anything"
+        evidence = f"{place.prometheus_url}/api/v1/alertmanagers lists none"
+        remedy = (
+            "add to prometheus.yml: alerting: {alertmanagers: [{static_configs: [{targets: ['alertmanager:9093']}]}]}"
+        )
+        found.append(Finding(Severity.ERROR, check, problem, evidence, remedy))
+    return found
+
+
+def judge_rules(check: str, policies: Sequence[Policy], loaded: LoadedRules) -> list[Finding]:
+    """What is missing among the rules."""
+    remedy = "copy rules/*.yml into a folder that rule_files of prometheus.yml names, then: curl -X POST URL/-/reload"
+    names = {rule.labels["alertname"] for rule in loaded.rules}
+    found = []
+    silent = [policy for policy in policies if not loaded.of(policy)]
+    if silent:
+        problem = "policies wait for alerts that no rule raises"
+        evidence = f"{len(names)} alerts are loaded, none asks for: {names_of(silent)}"
+        found.append(Finding(severity_of(silent), check, problem, evidence, remedy))
+    broken = [rule for policy in policies for rule in loaded.of(policy) if rule.problem]
+    for rule in dict.fromkeys(str(rule.labels["alertname"]) for rule in broken):
+        problem = next(each.problem for each in broken if each.labels["alertname"] == rule)
+        remedy_rule = (
+            f"promtool check rules FILE   # the file with {rule}; then see that its series have the labels it joins on"
+        )
+        found.append(Finding(Severity.ERROR, check, f"the rule of {rule} cannot be evaluated", problem, remedy_rule))
+    if policies and not silent and WATCHDOG not in names:
+        problem = "the alert that always fires is not loaded: a broken way to the remediator is noticed by nobody"
+        found.append(Finding(Severity.WARNING, check, problem, f"no rule is called {WATCHDOG}", remedy))
+    return found
+
+
+async def check_identity(place: Installation, check: str) -> list[Finding]:
+    """Alerts of this installation satisfy `identity`: otherwise every remediation is held as another cluster's."""
+    identity = place.policy_set.identity
+    if not identity:
+        return []
+    seen = [labels for url in place.alertmanagers[:1] for labels in await _alerts(place, url)]
+    source = "alerts in Alertmanager"
+    if not seen:
+        loaded = await read_rules(place)
+        seen = [{**loaded.external, **labels} for labels in (await policy_labels(place)).values()]
+        source = "rules in Prometheus with external_labels"
+    if not seen or any(matches_all(identity, labels) for labels in seen):
+        return []
+    wrong = next(matcher for matcher in identity if not any(matcher.matches(labels) for labels in seen))
+    values = sorted({labels.get(wrong.label, "") for labels in seen})
+    shown = ", ".join(quote(value) for value in values[:5])
+    problem = "`identity` fits no alert of this installation: each is held as foreign_target"
+    evidence = f"{wrong} in the policy file; {wrong.label} is {shown} in {len(seen)} {source}"
+    remedy = f"correct `identity` in {place.settings.policies_file}"
+    if wrong.type is MatchType.EQUAL:
+        remedy += f", or set global: {{external_labels: {{{wrong.label}: {wrong.value}}}}} in prometheus.yml"
+    acting = [policy for policy in place.policy_set.policies if policy.mode in ACTING]
+    return [Finding(severity_of(acting or place.policy_set.policies), check, problem, evidence, remedy)]
+
+
+async def _alerts(place: Installation, url: str) -> list[Mapping[str, str]]:
+    """The labels of alerts that ask for a policy or stand for the whole path, as Alertmanager has them."""
+    settings = place.settings.alertmanager
+    if settings is None:
+        return []
+    headers = await authorization(settings, "alertmanager")
+    params = {"filter": f'{REMEDIATION_LABEL}!=""'}
+    call = Call(f"{url}/api/v2/alerts", settings.timeout_seconds, headers=headers, params=params)
+    document = (await place.http.send(call)).require_ok().json()
+    with reading("list of alerts"):
+        return [item["labels"] for item in document]

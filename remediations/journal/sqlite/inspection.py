@@ -1,0 +1,118 @@
+"""Looks at a journal's file without changing it: no migration, no creation, no lock that outlasts the look."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from remediations.core.model.errors import JournalError
+from remediations.core.model.facts import Pause
+from remediations.journal.sqlite import statements as sql
+from remediations.journal.sqlite.connection import ADVICE, PRIMARY_CODE
+from remediations.journal.sqlite.migrations import APPLICATION_ID, MIGRATIONS, OPEN
+from remediations.journal.sqlite.owner_lock import Ownership
+from remediations.journal.sqlite.queries import read_pause
+
+SCHEMA = len(MIGRATIONS)
+"""The schema that this program knows."""
+WAIT_SECONDS = 2.0
+OLDEST = f"SELECT id, policy, state, created_at, next_at FROM remediation WHERE {OPEN} ORDER BY created_at LIMIT 1"  # noqa: S608 - constants
+OVERDUE = f"SELECT min(next_at) AS at FROM remediation WHERE {OPEN} AND coalesce(lease_until, 0) <= ?"  # noqa: S608 - same
+SERVE = "serve"
+"""The command among the arguments of a process that serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRemediation:
+    """The oldest remediation that is not closed."""
+
+    id: str
+    policy: str
+    state: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLook:
+    """What the file says; `oldest`, `overdue_at` and `pauses` stay empty while the schema is another one."""
+
+    schema: int
+    oldest: OpenRemediation | None = None
+    overdue_at: float | None = None
+    """When the open remediation that waits for longest was due, Unix seconds."""
+    pauses: tuple[Pause, ...] = ()
+
+
+def look_into(path: Path, now: float) -> JournalLook:
+    """What the journal says; raises JournalError with a sentence. Blocks on the disk."""
+    try:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)
+        ) as connection:
+            connection.row_factory = sqlite3.Row
+            schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION_ID:
+                raise JournalError("the file is a database of another program, or empty")
+            if schema != SCHEMA:
+                return JournalLook(schema)
+            row = connection.execute(OLDEST).fetchone()
+            oldest = None if row is None else OpenRemediation(row["id"], row["policy"], row["state"], row["created_at"])
+            overdue = connection.execute(OVERDUE, (now,)).fetchone()["at"]
+            return JournalLook(schema, oldest, overdue, tuple(map(read_pause, connection.execute(sql.PAUSES, (now,)))))
+    except sqlite3.Error as error:
+        advice = ADVICE.get(getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE)
+        raise JournalError(f"{advice} ({error})" if advice else str(error)) from error
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that the file system of a file has left for this user; raises OSError."""
+    return shutil.disk_usage(path.parent).free
+
+
+def log_bytes(path: Path) -> int:
+    """Size of the write-ahead log; 0 where there is none."""
+    with suppress(OSError):
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    return 0
+
+
+def find_server(path: Path) -> str:
+    """Who serves the journal now, as it said itself; empty for nobody. Raises OSError.
+
+    The lock is tried in shared mode and given back at once: a program that starts in this very moment would be refused.
+    """
+    owner = path.with_name(f"{path.name}-owner")
+    try:
+        file = os.open(owner, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Ownership(path).holder()
+    finally:
+        os.close(file)
+    return ""
+
+
+def find_serving_processes(path: Path, processes: Path = Path("/proc")) -> tuple[int, ...]:
+    """Ids of the processes that serve this very file, as far as this user may see them (proc(5))."""
+    found = []
+    for folder in processes.glob("[0-9]*"):
+        with suppress(OSError):
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+            if SERVE.encode() in arguments and any(_is_same(link, path) for link in (folder / "fd").iterdir()):
+                found.append(int(folder.name))
+    return tuple(sorted(found))
+
+
+def _is_same(link: Path, path: Path) -> bool:
+    """Whether a descriptor is open on this file."""
+    with suppress(OSError):
+        return link.samefile(path)
+    return False

@@ -1,0 +1,171 @@
+"""The journal as a second process sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.output.findings import Finding
+from remediations.commands.doctor.journal_file import check_journal, check_pauses, check_servers
+from remediations.core.model.alert import Delivery, Match
+from remediations.core.model.facts import Pause
+from remediations.journal.sqlite.adapter import open_journal
+from remediations.journal.sqlite.inspection import SCHEMA, find_server, find_serving_processes, look_into
+from remediations.settings import RemediatorSettings
+from tests.fakes.clock import ManualClock
+from tests.fakes.decisions import API, NOW, SAM, an_alert
+from tests.fakes.installation import a_place, found_by
+from tests.fakes.waiting import wait_for
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+async def fill(path: Path, *, received_at: float = NOW) -> None:
+    """One remediation that nobody has taken up."""
+    async with open_journal(path) as journal:
+        await journal.append(Delivery(received_at, (Match(an_alert(), "restart-api", API),)))
+
+
+def place_of(path: Path, now: float = NOW, **journal: Any) -> Any:
+    settings = RemediatorSettings(journal={"path": path, **journal}, pause_file=path.with_name("pause"))
+    return a_place(settings=settings, clock=ManualClock(now))
+
+
+def judged(path: Path, now: float = NOW, **journal: Any) -> list[Finding]:
+    return asyncio.run(found_by(check_journal, place_of(path, now, **journal)))
+
+
+def test_journal_that_is_not_there_yet_is_no_finding_and_is_not_made(path: Path) -> None:
+    assert judged(path) == []
+    assert list(path.parent.iterdir()) == []
+    assert judged(path.parent / "none" / "journal.db") == []
+
+
+def test_good_journal_has_no_finding_and_stays_as_it_is(path: Path) -> None:
+    asyncio.run(fill(path))
+    before = path.read_bytes()
+    assert judged(path) == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("age", "severity", "words"),
+    [(200.0, None, ""), (400.0, "error", "nobody works"), (90000.0, "error", "nobody works")],
+)
+def test_what_is_due_and_not_taken_up_is_told(path: Path, age: float, severity: str | None, words: str) -> None:
+    asyncio.run(fill(path))
+    found = judged(path, NOW + age)
+    assert [(item.severity.value, words in item.problem) for item in found] == ([(severity, True)] if severity else [])
+
+
+def test_remediation_that_stays_open_for_a_day_is_told(path: Path) -> None:
+    asyncio.run(fill(path))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE remediation SET next_at = ?", (NOW + 90001.0,))
+    (found,) = judged(path, NOW + 90000.0)
+    assert (found.severity.value, " show " in found.remedy) == ("warning", True)
+
+
+@pytest.mark.parametrize(("schema", "severity"), [(SCHEMA + 1, "error"), (SCHEMA - 1, "info")])
+def test_schema_of_another_version_is_told(path: Path, schema: int, severity: str) -> None:
+    asyncio.run(fill(path))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema}")
+    (found,) = judged(path)
+    assert (found.severity.value, f"schema {schema}" in found.evidence) == (severity, True)
+
+
+def test_file_that_is_no_journal_is_told(path: Path) -> None:
+    path.write_bytes(b"this is no database " * 500)
+    (found,) = judged(path)
+    assert ("not an SQLite database" in found.evidence, f"mv {path}" in found.remedy) == (True, True)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE a (b)")
+    (foreign,) = judged(path)
+    assert "another program" in foreign.evidence
+
+
+def test_folder_that_may_not_be_written_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (found,) = judged(path)
+    assert f"chown -R {os.getuid()} {path.parent}" == found.remedy
+
+
+def test_disk_and_log_are_compared_with_the_limit(path: Path) -> None:
+    asyncio.run(fill(path))
+    (full,) = judged(path, max_log_bytes=2**62)
+    assert "nearly full" in full.problem
+    path.with_name("journal.db-wal").write_bytes(b"\0" * (1024 * 1024 + 1))
+    (long,) = judged(path, max_log_bytes=1024 * 1024)
+    assert "over its limit" in long.problem
+
+
+def test_pauses_of_journal_and_file_are_told_with_what_ends_each(path: Path) -> None:
+
+    async def pause() -> None:
+        async with open_journal(path) as journal:
+            await journal.pause(Pause("night", "ann", "tables move", None), NOW, SAM)
+            await journal.pause(Pause("over", "ann", "was short", NOW - 1), NOW - 10, SAM)
+
+    asyncio.run(pause())
+    path.with_name("pause").write_text("stop\n")
+    found = asyncio.run(found_by(check_pauses, place_of(path)))
+    assert [item.remedy.split()[-2:] for item in found] == [["resume", "night"], ["rm", str(path.with_name("pause"))]]
+
+
+def test_pause_file_counts_although_the_journal_cannot_be_read(path: Path) -> None:
+    path.write_bytes(b"no database " * 500)
+    path.with_name("pause").touch()
+    assert len(asyncio.run(found_by(check_pauses, place_of(path)))) == 1
+
+
+def test_server_is_known_by_its_lock_and_its_open_file(path: Path) -> None:
+    async def serve() -> str:
+        async with open_journal(path) as journal:
+            await journal.release_orphaned_claims()
+            return await asyncio.to_thread(find_server, path)
+
+    assert find_server(path) == ""
+    assert f"process {os.getpid()} on " in asyncio.run(serve())
+    assert find_server(path) == ""
+    assert find_serving_processes(path) == ()
+
+
+def test_several_servers_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remediations.commands.doctor.journal_file.find_serving_processes", lambda _: (7, 8))
+    (found,) = asyncio.run(found_by(check_servers, place_of(path)))
+    assert (found.severity.value, "processes 7, 8" in found.evidence) == ("error", True)
+
+
+def test_only_a_process_that_serves_this_file_counts(path: Path) -> None:
+    path.touch()
+    code = f"import sys; f = open({str(path)!r}); print(flush=True); sys.stdin.read()"
+    arguments = ((sys.executable, "-c", code, "serve"), (sys.executable, "-c", code, "list"))
+    running = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for each in arguments]
+    try:
+        for process in running:
+            assert process.stdout is not None
+            process.stdout.readline()
+        wait_for(lambda: find_serving_processes(path) == (running[0].pid,))
+    finally:
+        for process in running:
+            process.communicate()
+
+
+def test_look_names_the_oldest(path: Path) -> None:
+    asyncio.run(fill(path))
+    oldest = look_into(path, NOW).oldest
+    assert oldest is not None
+    assert (oldest.policy, oldest.state, oldest.created_at) == ("restart-api", "received", NOW)

@@ -1,0 +1,126 @@
+"""What is wrong with a tree of routes, in one finding for faults alike."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chassis.errors import Reason, TransientError
+from chassis.http.call import Call, Response
+from remediations.commands.doctor.routes import (
+    WATCHDOG,
+    check_alertmanager,
+    check_routes,
+    judge_inhibitions,
+    judge_routes,
+)
+from remediations.settings import AlertmanagerSettings, RemediatorSettings
+from tests.fakes.decisions import a_policy_set, restart_policy
+from tests.fakes.installation import AskedHttp, a_place, found_by, told
+from tests.unit.remediations.commands.doctor.test_route_tree import API_DOWN, a_tree
+
+LABELS = {"restart-api": API_DOWN, "scale-api": {**API_DOWN, "remediation": "scale-api"}}
+RIGHT = "{receiver: rem, repeat_interval: 5m, continue: true}, {receiver: people}"
+URL = "http://alertmanager:9093"
+
+
+def judged(routes: str, **labels: dict[str, str]) -> list[tuple[str, str]]:
+    tree = a_tree(routes)
+    found = judge_routes("check", tree, labels or LABELS, URL)
+    return [(item.problem.partition(":")[0], item.evidence) for item in found if "http_config" not in item.evidence]
+
+
+def test_good_tree_has_no_finding() -> None:
+    assert judged(RIGHT) == []
+
+
+def test_policies_that_share_a_fault_share_the_finding() -> None:
+    assert judged("{receiver: rem, repeat_interval: 5m}") == [
+        ("alerts reach the remediator only", "receivers: rem; policies: restart-api, scale-api")
+    ]
+    one = f"{{matchers: ['remediation=~\"none|scale-api\"'], {RIGHT[1:]}"
+    assert judged(one) == [("alerts do not reach the remediator", "receivers: people; policies: restart-api")]
+
+
+def test_remedy_shows_the_fault_again() -> None:
+    (found,) = judge_routes("check", a_tree("", "http://elsewhere/"), {"restart-api": API_DOWN}, URL)
+    command = found.remedy.splitlines()[-1]
+    assert command.startswith(f"amtool config routes test --alertmanager.url={URL} alertname=ControlCoreAPIDown ")
+
+
+def test_route_that_repeats_too_seldom_or_is_muted_is_told() -> None:
+    (seldom, muted) = judged("{receiver: rem, mute_time_intervals: [nights], continue: true}, {receiver: people}")
+    assert "repeat_interval of receiver rem is 14400 s" in seldom[1]
+    assert muted[1] == "time intervals of receiver rem: nights"
+
+
+def test_receiver_without_a_credential_is_told() -> None:
+    found = judge_routes("check", a_tree(RIGHT), LABELS, URL)
+    assert [(item.severity.value, item.evidence) for item in found] == [
+        ("error", "receiver rem has no http_config for it")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_told"),
+    [
+        ("{source_matchers: ['a=b'], target_matchers: ['severity=~\"critical|warning\"'], equal: [cluster]}", True),
+        ("{source_matchers: ['a=b'], target_match: {severity: critical}}", True),
+        ("{source_matchers: ['a=b'], target_matchers: ['severity=critical', 'remediation=none']}", False),
+        ("{source_matchers: ['severity=critical'], target_matchers: ['severity=critical'], equal: [alertname]}", False),
+    ],
+)
+def test_inhibition_of_alerts_that_ask_for_a_repair_is_told(rule: str, is_told: bool) -> None:  # noqa: FBT001
+    tree = a_tree(RIGHT, more=f"inhibit_rules: [{rule}]")
+    found = list(judge_inhibitions("check", tree, LABELS))
+    assert [item.severity.value for item in found] == ["warning"] * is_told
+    assert all('remediation="none"' in item.remedy for item in found)
+
+
+def a_status(peers: int = 0) -> bytes:
+    config = (
+        f"{{route: {{receiver: people, routes: [{RIGHT}]}},"
+        " receivers: [{name: people, email_configs: [{}]}, {name: rem, webhook_configs: [{url: 'http://r/api/v1/alerts',"
+        " http_config: {authorization: {}}}]}]}"
+    )
+    cluster: dict[str, Any] = {"status": "ready", "peers": [{"name": str(number)} for number in range(peers)]}
+    return json.dumps({"config": {"original": config}, "cluster": cluster}).encode()
+
+
+def a_place_with(answer: Any, **settings: Any) -> Any:
+    place = AlertmanagerSettings(url=URL, **settings)
+    return a_place(
+        a_policy_set(restart_policy()), settings=RemediatorSettings(alertmanager=place), http=AskedHttp(answer)
+    )
+
+
+async def test_good_alertmanager_has_no_finding() -> None:
+    place = a_place_with(lambda _: Response(200, a_status(), 0.0))
+    assert await found_by(check_alertmanager, place) == []
+    assert await found_by(check_routes, place) == []
+
+
+async def test_cluster_with_more_members_than_the_settings_name_is_told() -> None:
+    place = a_place_with(lambda _: Response(200, a_status(3), 0.0), more_urls=("http://other:9093",))
+    (found,) = await found_by(check_alertmanager, place)
+    assert (found.severity.value, found.evidence) == ("warning", "3 members, 2 addresses")
+
+
+async def test_each_alertmanager_that_does_not_answer_is_told() -> None:
+    def answer(call: Call) -> Any:
+        return Response(401, b"", 0.0) if "other" in call.url else TransientError(Reason.REFUSED, "no")
+
+    found = await found_by(check_alertmanager, a_place_with(answer, more_urls=("http://other:9093",)))
+    assert [item.evidence.partition(": ")[0] for item in found] == [URL, "http://other:9093"]
+    assert ["curl -si" in found[0].remedy, "basic_auth" in found[1].remedy] == [True, True]
+
+
+async def test_without_alertmanager_that_is_the_finding() -> None:
+    assert told(await found_by(check_alertmanager, a_place()))[0][0] == "warning"
+    assert await found_by(check_routes, a_place()) == []
+
+
+def test_watchdog_is_the_documented_one() -> None:
+    assert a_tree(RIGHT).reached(WATCHDOG).own_routes
