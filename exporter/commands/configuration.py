@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from exporter.collector import CollectorSettings, CollectorSpec
 from exporter.commands.presets import preset_values
 from exporter.settings import PREFIX, DeploymentSettings, ExporterSettings
 
+ENVIRONMENT = "environment"
+"""Path of a fault of the environment as a whole."""
 CONVENTIONAL = {
     ("database", "url"): "DATABASE_URL",
     ("redis", "url"): "REDIS_URL",
@@ -60,6 +62,30 @@ def load_settings(
     if faults:
         raise ConfigError(tuple(faults))
     return settings
+
+
+def name_file(faults: tuple[Fault, ...], path: Path | None, overrides: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """The faults; those of a setting, which no other place gave, begin with the configuration file."""
+    if path is None:
+        return faults
+    elsewhere = set(_paths_of(overrides))
+    return tuple(
+        fault
+        if "/" in fault.path
+        or fault.path in {str(path), ENVIRONMENT, *elsewhere}
+        or fault.path.upper().startswith(PREFIX)
+        else Fault(f"{path}: {fault.path}", fault.message)
+        for fault in faults
+    )
+
+
+def _paths_of(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """The dotted path of each value."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _paths_of(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
 
 
 def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,8 @@ class Exporter:
             names = [job.spec.name for job in self.main.jobs(settings)]
             tell(os.environ, addresses(settings)[0])
             await tell_readable(settings)
+            if landing_page.is_nothing_watched(settings):
+                self._logger.warning("sources.not_configured", hint=landing_page.NOTHING)
             self._logger.info("program.started", host=listener.bound[0], port=listener.bound[1], collectors=names)
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -154,13 +156,15 @@ class Exporter:
 
     def describe(self) -> str:
         """The landing page as it is now."""
+        now = self._clock.monotonic()
         facts = landing_page.PageFacts(
             self._settings,
             self.ledger.records(),
-            self._clock.monotonic(),
+            now,
             self._started_monotonic,
             self.publisher.snapshot.page.samples,
             self.publisher.is_reload_successful,
+            self.ledger.component_states(now),
         )
         return landing_page.page(facts)
 

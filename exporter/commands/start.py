@@ -13,9 +13,10 @@ from chassis.errors import ConfigError
 from chassis.log import LogFile
 from chassis.process.lifecycle import Lifecycle, run
 from exporter.collector import CollectorSpec
-from exporter.commands.configuration import load_settings
+from exporter.commands.configuration import load_settings, name_file
 from exporter.commands.serve import Exporter
 from exporter.commands.sidecar import bare_settings
+from exporter.http.landing_page import NOTHING, is_nothing_watched
 from exporter.settings import ExporterSettings
 
 
@@ -30,11 +31,13 @@ def start(specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mappin
     except ConfigError as error:
         bare = None if is_check else bare_settings(specs, path, overrides)
         if bare is None:
-            raise
+            raise ConfigError(name_file(error.faults, path, overrides)) from None
         _serve(bare, specs, load, error)
         return
     if is_check:
         sys.stdout.write(f"{path or 'the configuration of defaults and environment, without a file,'} is valid\n")
+        if is_nothing_watched(settings):
+            sys.stderr.write(f"warning: nothing is watched: {NOTHING}\n")
     else:
         _serve(settings, specs, load)
 

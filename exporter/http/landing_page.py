@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -22,6 +22,8 @@ th,td{border-color:#2c3440}.failing,.stale{color:#ff8f8f}.ok{color:#86d39b}a{col
 """.strip()
 
 
+NOTHING = "set DATABASE_URL, REDIS_URL or CONTROLCORE_API_URL, or write a configuration"
+"""What to do when nothing is watched."""
 REJECTED = '<p class="failing">The configuration was faulty when last read; the one before it is in force.</p>'
 
 
@@ -35,6 +37,8 @@ class PageFacts:
     started_monotonic: float
     samples: int
     is_reload_successful: bool
+    components: Mapping[str, bool]
+    """Whether each component is up; one that is missing is unknown."""
 
 
 def page(facts: PageFacts) -> str:
@@ -54,7 +58,10 @@ def page(facts: PageFacts) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>
 <h1>controlcore-exporter</h1>
 <p>{escape(build)}, up for {uptime}, {facts.samples} samples published. It reads and changes nothing.</p>{warning}
+<h2>Components</h2>
+{_table(("component", "state"), _components(facts.components))}
 <h2>Collectors</h2>
+<p>A collector that finds its component down is well: its state is not the component's.</p>
 {_table(("collector", "state", "values from", "last run took", "every", "last error"), rows)}
 <h2>Targets</h2>
 {_table(("what", "where"), ((escape(name), escape(where)) for name, where in targets(facts.settings)))}
@@ -82,9 +89,13 @@ def targets(settings: ExporterSettings) -> tuple[tuple[str, str], ...]:
     if settings.kubernetes is not None:
         names = ", ".join(settings.kubernetes.workloads)
         found.append(("Kubernetes", f"namespace {settings.kubernetes.namespace}: {names}"))
-    return tuple(found) or (
-        ("nothing", "set DATABASE_URL, REDIS_URL or CONTROLCORE_API_URL, or write a configuration"),
-    )
+    return tuple(found) or (("nothing", NOTHING),)
+
+
+def is_nothing_watched(settings: ExporterSettings) -> bool:
+    """Whether no collector has anything to ask: no address, no discovery, no setting of a collector, no deployment."""
+    is_more_given = "collectors" in settings.model_fields_set or bool(settings.bouncer_discovery.files)
+    return not is_more_given and not settings.deployments and targets(settings) == (("nothing", NOTHING),)
 
 
 def age(seconds: float) -> str:
@@ -95,6 +106,17 @@ def age(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86400:.0f} d"
+
+
+def _components(states: Mapping[str, bool]) -> Iterable[tuple[str, str]]:
+    """The rows of the components; a row that says so when nothing is known yet."""
+    if not states:
+        yield "-", "unknown"
+    for name, is_up in sorted(states.items()):
+        yield (
+            f"<code>{escape(name)}</code>",
+            f'<span class="{"ok" if is_up else "failing"}">{"up" if is_up else "down"}</span>',
+        )
 
 
 def _cells(record: CollectorRecord, now_monotonic: float) -> tuple[str, ...]:

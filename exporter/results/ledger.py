@@ -143,14 +143,19 @@ class Ledger:
             if is_up and outcome.admitted is not None:
                 self._component_seen[(component,)] = outcome.began
 
-    def _component_families(self, now_monotonic: float) -> tuple[Family, ...]:
-        """component_up of what is known now: a component that any fresh collector found down is down."""
+    def component_states(self, now_monotonic: float) -> dict[str, bool]:
+        """Whether each component is up, as far as is known now: one that any fresh collector found down is down."""
         states: dict[str, bool] = {}
         for record in self._records.values():
             if record.is_stale(now_monotonic) and not _is_known_down(record):
                 continue
             for component, is_up in record.components.items():
                 states[component] = states.get(component, True) and is_up
+        return states
+
+    def _component_families(self, now_monotonic: float) -> tuple[Family, ...]:
+        """component_up of what is known now, and the components' versions and last successes."""
+        states = self.component_states(now_monotonic)
         samples = {(component,): float(is_up) for component, is_up in states.items()}
         known = [record for record in self._records.values() if not record.is_stale(now_monotonic)]
         overall = float(all(states.values())) if states else None

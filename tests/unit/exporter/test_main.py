@@ -74,7 +74,16 @@ def test_good_configuration_is_valid(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_check_without_a_file_says_that_none_was_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config.check"]) == 0
-    assert "without a file" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "without a file" in printed.out
+    assert printed.err.startswith("warning: nothing is watched: set DATABASE_URL")
+
+
+def test_check_of_a_file_with_a_source_warns_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("redis: {url: 'redis://cache:6379'}\n")
+    assert main(["--config.file", str(file), "--config.check"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_wrong_option_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +109,21 @@ def test_bad_configuration_exits_2_with_every_fault(tmp_path: Path, capsys: pyte
     file.write_text("api: {ulr: 'http://api:8000'}\nserver: {port: -1}\n")
     assert main(["--config.file", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert sorted(line.partition(":")[0] for line in lines) == ["api.ulr", "server.port"]
+    assert [line.partition(": ")[0] for line in lines] == [str(file)] * 2
+    assert sorted(line.split(": ")[1] for line in lines) == ["api.ulr", "server.port"]
+
+
+def test_fault_that_is_not_the_files_names_its_own_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("server: {port: 9877}\n")
+    monkeypatch.setenv("CONTROLCORE_EXPORTER_SERVER__PORT", "x")
+    assert main(["--config.file", str(file), "--config.check"]) == 2
+    assert capsys.readouterr().err.startswith("CONTROLCORE_EXPORTER_SERVER__PORT: ")
+    monkeypatch.delenv("CONTROLCORE_EXPORTER_SERVER__PORT")
+    assert main(["--config.file", str(file), "--web.config.file", "/nowhere", "--config.check"]) == 2
+    assert capsys.readouterr().err.startswith("/nowhere: ")
 
 
 def test_missing_file_exits_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,8 @@ def settings(tmp_path: Path) -> ExporterSettings:
 
 
 def written(settings: ExporterSettings, ledger: Ledger, *, is_reload_successful: bool = True) -> str:
-    return page(PageFacts(settings, ledger.records(), 100.0, 0.0, 321, is_reload_successful))
+    components = ledger.component_states(100.0)
+    return page(PageFacts(settings, ledger.records(), 100.0, 0.0, 321, is_reload_successful, components))
 
 
 def ledger_of(*names: str) -> Ledger:
@@ -64,6 +65,23 @@ def test_page_shows_each_collectors_state_age_and_last_error(settings: ExporterS
     assert "refused: &lt;b&gt;nobody&lt;/b&gt; listens" in text
     assert "<td>no Redis is configured: set redis.url</td>" in text, "what to set is named where its absence shows"
     assert [state for state in ("failing", "pending", "not configured") if f">{state}</span>" not in text] == []
+
+
+def test_component_that_is_down_is_not_taken_for_its_collectors_state(settings: ExporterSettings) -> None:
+    ledger = ledger_of("probe", "other")
+    admitted = Admitted((UP.value(0),))
+    ledger.finish(CollectionOutcome("probe", 0.0, 98.0, 0.1, admitted, components={"api": False, "redis": True}))
+    ledger.finish(CollectionOutcome("other", 0.0, 98.0, 0.1, admitted, components={"redis": True}))
+    text = written(settings, ledger)
+
+    assert '<code>api</code></td><td><span class="failing">down</span>' in text
+    assert '<code>redis</code></td><td><span class="ok">up</span>' in text
+    assert '<code>probe</code></td><td><span class="ok">ok</span>' in text
+    assert "<td>unknown</td>" not in text
+
+
+def test_components_of_which_nothing_is_known_are_unknown(settings: ExporterSettings) -> None:
+    assert "<tr><td>-</td><td>unknown</td></tr>" in written(settings, ledger_of("probe"))
 
 
 def test_stale_collector_is_marked(settings: ExporterSettings) -> None:
