@@ -13,6 +13,7 @@ from typing import Any
 from chassis.clock import format_rfc3339
 from remediations.core.model.alert import Mode
 from remediations.core.model.names import ACTED, HELD, PLANNED
+from remediations.core.model.reasons import EXPLANATIONS, PAGE
 from remediations.core.policies.policy import Policy
 from remediations.notifications.timeline import Milestone, MilestoneKind, Timeline, harmless
 
@@ -76,10 +77,10 @@ def _announced_alert(
 
 
 def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[str, str]:
-    """What, why, and how to stop it."""
+    """What, why, what a person can do, and how to stop it."""
     remediation = timeline.remediation
     target, alert = harmless(remediation.target.key, SHORT), harmless(remediation.alert.name, SHORT)
-    return {
+    found = {
         "summary": f"{_verb(moment, policy)} by policy {policy.name} on {target}",
         "description": f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason,
         "alert": alert,
@@ -90,6 +91,17 @@ def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[
             f"everything: pause --all --reason WHY; this alert: a silence of {alert} in Alertmanager"
         ),
     }
+    if moment.kind is not MilestoneKind.ACTED and moment.reason in EXPLANATIONS:
+        found["help"] = f"{EXPLANATIONS[moment.reason][1]} ({PAGE}#{moment.reason})"
+    if _waits_for_approval(moment, policy):
+        found["approve"] = f"controlcore-remediator approve {remediation.id} prints the plan and the line to copy"
+        found["reject"] = f"controlcore-remediator reject {remediation.id}"
+    return found
+
+
+def _waits_for_approval(moment: Milestone, policy: Policy) -> bool:
+    """Whether nothing happens until a person answers."""
+    return moment.kind is MilestoneKind.PLANNED and policy.mode not in QUIET_MODES and moment.reason != "guards_passed"
 
 
 def _verb(moment: Milestone, policy: Policy) -> str:
@@ -100,7 +112,7 @@ def _verb(moment: Milestone, policy: Policy) -> str:
         return "Repair held"
     if policy.mode in QUIET_MODES:
         return f"Repair planned and not carried out (mode {policy.mode.value})"
-    return "Repair about to be carried out" if moment.reason == "guards_passed" else "Repair waits for approval"
+    return "Repair waits for approval" if _waits_for_approval(moment, policy) else "Repair about to be carried out"
 
 
 def to_wire(standing: AnnouncedAlert, now: float, lifetime_seconds: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What people are timeline of a remediation: the moments that matter, read from its records in the journal.
+"""The moments of a remediation that matter to people, read from its records in the journal.
 
-The same records give the same moments in the same order, so whoever tells them after a crash tells the same.
+The same records give the same moments in the same order, so a restarted process announces the same.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One remediation as it is timeline now. `policy` None: it is not in the policy file any more."""
+    """One remediation as it is now. `policy` None: it is not in the policy file any more."""
 
     remediation: Remediation
     policy: Policy | None

@@ -49,6 +49,8 @@ def test_hold_says_what_why_and_how_to_stop_it():
         "a silence of ControlCoreApiDown",
     ):
         assert way in texts["stop"]
+    assert texts["help"].endswith("(docs/reasons.md#dependency_down)")
+    assert not {"approve", "reject"} & texts.keys()
 
 
 def test_hold_began_when_its_reason_did():
@@ -77,6 +79,8 @@ def test_plan_that_waits_for_a_person_is_a_warning():
     (standing,) = found(a_hold(0, "approval", proposal={"plan_hash": "0"}))
     assert (labels(standing)["alertname"], labels(standing)["severity"]) == ("RemediationPlanned", "warning")
     assert standing.annotations["summary"].startswith("Repair waits for approval by policy")
+    assert standing.annotations["approve"].startswith("controlcore-remediator approve 0001 ")
+    assert standing.annotations["reject"] == "controlcore-remediator reject 0001"
 
 
 @pytest.mark.parametrize(("mode", "state"), [(Mode.DRY_RUN, State.DRY_RUN), (Mode.OBSERVE, State.OBSERVED)])
@@ -84,6 +88,7 @@ def test_plan_that_stays_one_is_shown_for_a_while(mode, state):
     (standing,) = found(an_act(0, state), policy=restart_policy(mode=mode), state=state)
     assert (labels(standing)["alertname"], labels(standing)["severity"]) == ("RemediationPlanned", "info")
     assert "not carried out" in standing.annotations["summary"]
+    assert not {"approve", "reject", "help"} & standing.annotations.keys()
     assert standing.ends_at == NOW + LEAST
 
 
