@@ -1,1 +1,1 @@
-"""controlcore-exporter: reads Control Core and tells Prometheus the truth about it. It never writes anywhere."""
+"""controlcore-exporter: reads the real state of Control Core, publishes it for Prometheus, and writes nothing."""
