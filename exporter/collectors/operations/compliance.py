@@ -72,11 +72,13 @@ CHECKS = (
 """The closed set of the label `check`."""
 
 # The state of the administrators. force_password_change is set on the account that the product seeds with a password
-# that everybody knows, until it is changed. PostgreSQL 9.4+ (FILTER).
+# that everybody knows, until it is changed. Both columns may be null: without a second factor the product asks for
+# none, but whether the password was changed nobody wrote. PostgreSQL 9.4+ (FILTER).
 ADMINISTRATORS = """
 SELECT count(*) AS administrators,
-       count(*) FILTER (WHERE NOT mfa_enabled) AS without_mfa,
-       count(*) FILTER (WHERE force_password_change) AS with_default_password
+       count(*) FILTER (WHERE mfa_enabled IS NOT TRUE) AS without_mfa,
+       count(*) FILTER (WHERE force_password_change) AS with_default_password,
+       count(*) FILTER (WHERE force_password_change IS NULL) AS with_unknown_password
   FROM users
  WHERE role = 'builtin_admin' AND status = 'active'
 """
@@ -226,7 +228,9 @@ def read_administrators(row: Mapping[str, Any]) -> dict[str, bool]:
     if not count_of(row, "administrators"):
         return {}
     has_default = count_of(row, "with_default_password") > 0
-    return {"admin_mfa": not count_of(row, "without_mfa"), "default_password_changed": not has_default}
+    found = {"admin_mfa": not count_of(row, "without_mfa")}
+    is_known = has_default or not count_of(row, "with_unknown_password")
+    return found | ({"default_password_changed": not has_default} if is_known else {})
 
 
 def publish(

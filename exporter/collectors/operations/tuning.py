@@ -17,6 +17,7 @@ from exporter.collectors.operations.tuning_rules import (
     Found,
     read_setting,
 )
+from exporter.items import read_each
 from exporter.metrics import Metric
 from exporter.settings import Scope
 
@@ -90,36 +91,46 @@ class TuningCollector:
 
     async def collect(self) -> Result:
         """Compares both; one that does not answer is absent and the failure. Raises when nothing is known."""
-        found: dict[tuple[str, str], Found] = {}
+        found: dict[tuple[str, str], tuple[Found, Found]] = {}
         unreadable: dict[tuple[str, str], float] = {}
         failures: list[BackendError] = []
         for component, compare in ((POSTGRES, self._read_postgres), (REDIS, self._read_redis)):
             try:
-                for name, setting in (await compare(unreadable)).items():
-                    found[component, name] = setting
+                found |= {(component, name): pair for name, pair in (await compare(unreadable)).items()}
             except BackendError as error:
                 failures.append(error)
         if failures and not found:
             raise failures[0]
         families = (
-            DRIFT.family({labels: self._is_off(*labels, setting) for labels, setting in found.items()}),
-            VALUE.family((labels, setting.number) for labels, setting in found.items() if setting.number is not None),
+            DRIFT.family({labels: setting.differs_from(wanted) for labels, (setting, wanted) in found.items()}),
+            VALUE.family((labels, item.number) for labels, (item, _) in found.items() if item.number is not None),
             UNREADABLE.family(unreadable),
         )
         return Result(families, failure=failures[0] if failures else None)
 
-    async def _read_postgres(self, unreadable: dict[tuple[str, str], float]) -> dict[str, Found]:
-        """The settings that PostgreSQL knows; the number of the others goes into `unreadable`."""
+    async def _read_postgres(self, unreadable: dict[tuple[str, str], float]) -> dict[str, tuple[Found, Found]]:
+        """The settings that PostgreSQL knows, each with the recommended one; `unreadable` counts the others.
+
+        A bare number is meant in the setting's own unit, as in postgresql.conf.
+        """
         if self._postgres is None or not self._settings.postgres:
             return {}
         rows: Sequence[Mapping[str, Any]] = await self._postgres.fetch(
             SETTINGS, list(self._settings.postgres), timeout_seconds=self._settings.query_timeout_seconds
         )
-        unreadable[POSTGRES, "unknown"] = len(self._settings.postgres) - len(rows)
-        return {row["name"]: read_setting(row["setting"], POSTGRES_UNITS, row["unit"]) for row in rows}
+        wanted = self._settings.postgres
 
-    async def _read_redis(self, unreadable: dict[tuple[str, str], float]) -> dict[str, Found]:
-        """The settings that Redis tells; the numbers of the others go into `unreadable`."""
+        def read(row: Mapping[str, Any]) -> tuple[str, tuple[Found, Found]]:
+            name, unit = row["name"], row["unit"]
+            recommended = read_setting(wanted[name], POSTGRES_UNITS, unit)
+            return name, (read_setting(row["setting"], POSTGRES_UNITS, unit), recommended)
+
+        found = dict(read_each(rows, read))
+        unreadable[POSTGRES, "unknown"] = len(wanted) - len(found)
+        return found
+
+    async def _read_redis(self, unreadable: dict[tuple[str, str], float]) -> dict[str, tuple[Found, Found]]:
+        """The settings that Redis tells, each with the recommended one; `unreadable` gets the numbers of the others."""
         if self._redis is None or not self._settings.redis:
             return {}
         deadline = self._settings.query_timeout_seconds
@@ -131,10 +142,8 @@ class TuningCollector:
         missing = sum(text is None for text in found.values())
         unreadable[REDIS, "forbidden"] = missing if is_forbidden else 0
         unreadable[REDIS, "unknown"] = 0 if is_forbidden else missing
-        return {name: read_setting(text, REDIS_UNITS) for name, text in found.items() if text is not None}
-
-    def _is_off(self, component: str, name: str, setting: Found) -> bool:
-        """Whether the setting differs from what is recommended."""
-        if component == POSTGRES:
-            return setting.differs_from(read_setting(self._settings.postgres[name], POSTGRES_UNITS))
-        return setting.differs_from(read_setting(self._settings.redis[name], REDIS_UNITS))
+        return {
+            name: (read_setting(text, REDIS_UNITS), read_setting(self._settings.redis[name], REDIS_UNITS))
+            for name, text in found.items()
+            if text is not None
+        }

@@ -49,6 +49,9 @@ REDIS_UNITS = {
 }
 """Units of redis.conf: k is 1000 and kb is 1024, without regard to case."""
 TOLERANCE = 1e-9
+SWITCH = frozenset({"on", "off"})
+SWITCHES = {"on": "on", "true": "on", "yes": "on", "1": "on", "off": "off", "false": "off", "no": "off", "0": "off"}
+"""How postgresql.conf may write what pg_settings shows as on or off (documentation, 20.1 Setting Parameters)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,16 @@ class Found:
 
     def differs_from(self, recommended: Found) -> bool:
         """Whether it is not what is recommended: numbers as numbers, words without regard to case."""
+        if self.text in SWITCH:
+            return SWITCHES.get(recommended.text.lower(), recommended.text) != self.text
         if self.number is not None and recommended.number is not None:
             return abs(self.number - recommended.number) > TOLERANCE * max(1.0, abs(recommended.number))
         return self.text.strip().lower() != recommended.text.strip().lower()
 
 
 def read_setting(text: str, units: dict[str, float], unit: str = "") -> Found:
-    """A setting from its text; `unit` is that of a bare number (pg_settings.unit)."""
+    """A setting from its text, also in quotes; `unit` is that of a bare number (pg_settings.unit)."""
+    text = text.strip().strip("'")
     match = NUMBER.fullmatch(text.strip())
     if match is None:
         return Found(text, None)

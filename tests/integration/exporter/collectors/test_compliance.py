@@ -118,3 +118,9 @@ async def test_administrators_of_a_real_database_are_judged(product):
     assert await collect_people(product) == {"admin_mfa": 1, "default_password_changed": 1}
     product.run("UPDATE users SET mfa_enabled = false, force_password_change = true WHERE role = 'builtin_admin'")
     assert await collect_people(product) == {"admin_mfa": 0, "default_password_changed": 0}
+
+
+async def test_null_is_no_second_factor_and_no_changed_password(product):
+    """P1's kind: the product's columns may be null, and an administrator with null passed both checks."""
+    product.run("UPDATE users SET mfa_enabled = NULL, force_password_change = NULL WHERE role = 'builtin_admin'")
+    assert await collect_people(product) == {"admin_mfa": 0}

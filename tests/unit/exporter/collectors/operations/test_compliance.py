@@ -15,7 +15,7 @@ BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/controlcore/rolebindin
 ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/controlcore/roles"
 CHECK, DROPS = "controlcore_compliance_check", "controlcore_config_drop_tables_enabled"
 PINNED = "controlcore_image_pinned"
-SAFE = {"administrators": 2, "without_mfa": 0, "with_default_password": 0}
+SAFE = {"administrators": 2, "without_mfa": 0, "with_default_password": 0, "with_unknown_password": 0}
 
 
 def deployment(name, image="registry.invalid/api:1", **env):
@@ -90,6 +90,11 @@ async def test_broken_promise_fails_its_check(changes, check):
     [
         (SAFE | {"without_mfa": 1}, {"admin_mfa": 0, "default_password_changed": 1}),
         (SAFE | {"with_default_password": 1}, {"admin_mfa": 1, "default_password_changed": 0}),
+        (SAFE | {"with_unknown_password": 1}, {"admin_mfa": 1}),
+        (
+            SAFE | {"with_unknown_password": 1, "with_default_password": 1},
+            {"admin_mfa": 1, "default_password_changed": 0},
+        ),
         (SAFE | {"administrators": 0}, {}),
     ],
 )

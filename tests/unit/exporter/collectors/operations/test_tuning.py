@@ -76,6 +76,33 @@ async def test_own_recommendations_replace_the_guides():
     assert value(families, DRIFT, "postgres", "work_mem") == 0
 
 
+@pytest.mark.parametrize(
+    ("row", "recommended", "is_off"),
+    [
+        ({"name": "work_mem", "setting": "4096", "unit": "kB"}, "4096", 0),
+        ({"name": "work_mem", "setting": "4096", "unit": "kB"}, "'4MB'", 0),
+        ({"name": "work_mem", "setting": "4096", "unit": "kB"}, "4", 1),
+        ({"name": "autovacuum_work_mem", "setting": "-1", "unit": "kB"}, "-1", 0),
+        ({"name": "jit", "setting": "off", "unit": ""}, "false", 0),
+        ({"name": "jit", "setting": "on", "unit": ""}, "1", 0),
+        ({"name": "jit", "setting": "on", "unit": ""}, "No", 1),
+    ],
+)
+async def test_recommendation_is_read_as_postgresql_conf_would_be(row, recommended, is_off):
+    """X19's kind: a bare number was bytes, so a server with the very value that was recommended drifted."""
+    families = (await collect([row], postgres={row["name"]: recommended})).families
+    assert value(families, DRIFT, "postgres", row["name"]) == is_off
+
+
+async def test_setting_without_a_value_is_unreadable_and_the_others_are_there():
+    families = (await collect([*ROWS, {"name": "wal_buffers", "setting": None, "unit": "8kB"}])).families
+    assert value(families, DRIFT, "postgres", "random_page_cost") == 0
+    assert (value(families, DRIFT, "postgres", "wal_buffers"), value(families, UNREADABLE, "postgres", "unknown")) == (
+        None,
+        8,
+    )
+
+
 @pytest.mark.parametrize(("rows", "redis", "left"), [(DOWN, None, "redis"), (ROWS, FakeRedis(DOWN), "postgres")])
 async def test_one_that_does_not_answer_is_absent_and_the_other_is_there(rows, redis, left):
     result = await collect(rows, redis)
