@@ -45,6 +45,8 @@ class CollectorTiming:
 
     name: str
     interval_seconds: float
+    shift_seconds: float = 0.0
+    """How much later than its interval the next collection starts; 0 once that was so."""
     began: float = 0.0
     end_wanted: float | None = None
     """For when the last collection was timed, in phase mode."""
@@ -60,6 +62,13 @@ class CollectorTiming:
         self.durations.append(outcome.duration_seconds)
         self.failures = self.failures + 1 if outcome.admitted is None else 0
         self.retries = self.retries + 1 if outcome.reason is not None else 0
+
+    def take_shift(self) -> float:
+        """The shift, once, after a success: a collector that failed is not asked later for it."""
+        if self.retries:
+            return 0.0
+        shift, self.shift_seconds = self.shift_seconds, 0.0
+        return shift
 
     def lead_seconds(self) -> float:
         """How long before a scrape to begin: as long as all but the slowest of the last collections took."""
@@ -122,7 +131,7 @@ class Pace:
 
     def next_start(self, course: CollectorTiming) -> float:
         """When the next collection starts; may be past."""
-        return course.began + course.interval_seconds
+        return course.began + course.interval_seconds + course.take_shift()
 
     def deadline_seconds(self, timeout_seconds: float) -> float:
         """How long a collection that starts now may take."""

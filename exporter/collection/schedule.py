@@ -29,6 +29,10 @@ from exporter.sources.sources import Sources
 JITTER_SHARE = 0.1
 JITTER_MAX_SECONDS = 0.5
 """Starts are spread a little, so that ten exporters that start together do not ask together."""
+SHIFT_MAX_SECONDS = 5.0
+"""Over this time, or a shorter interval, the collectors of an exporter are spread from their second collection on. Most
+intervals are multiples of it: without a shift they start together for ever, each waits for this program's work on the
+others, and that counts as time of the backend they measure."""
 CLOSE_SECONDS = 3.0
 MESSAGE_LENGTH = 300
 THREAD_FROM_SERIES = 5000
@@ -78,14 +82,15 @@ class Schedule:
     async def run(self, jobs: Sequence[Job]) -> None:
         """Runs the collectors until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(self._keep(job), name=f"collector.{job.spec.name}")
+            for place, job in enumerate(jobs):
+                shift = min(SHIFT_MAX_SECONDS, job.settings.interval_seconds) * place / len(jobs)
+                group.create_task(self._keep(job, shift), name=f"collector.{job.spec.name}")
 
-    async def _keep(self, job: Job) -> None:
+    async def _keep(self, job: Job, shift_seconds: float) -> None:
         """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
         clock = self.sources.clock
         pace = self.pace or Pace(clock, self.spread)
-        course = CollectorTiming(job.spec.name, job.settings.interval_seconds)
+        course = CollectorTiming(job.spec.name, job.settings.interval_seconds, shift_seconds)
         await clock.sleep(self.spread() * min(JITTER_MAX_SECONDS, JITTER_SHARE * job.settings.interval_seconds))
         while True:
             began = _Start(clock)

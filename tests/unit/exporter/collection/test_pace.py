@@ -107,7 +107,7 @@ async def test_long_interval_is_asked_soon_after_its_component_came_back(interva
     clock = ManualClock(monotonic=0.0)
     down, up = Result((), {"database": False}), Result((), {"database": True})
     canary, victim = ScriptedCollector([up]), ScriptedCollector([FINE])
-    jobs = (job(canary, "canary"), job(victim, "victim", interval=interval))
+    jobs = (job(victim, "victim", interval=interval), job(canary, "canary"))
     async with running(clock, Pace(clock, middle), *jobs) as notes:
         await clock.advance(interval - 1.0)
         canary.steps, victim.steps = [down], [REFUSED]

@@ -69,6 +69,24 @@ async def test_collections_start_an_interval_apart() -> None:
     assert [at for _, at in notes.begun] == [100.0, 110.0, 120.0, 130.0]
 
 
+async def test_collectors_with_one_interval_start_apart_from_their_second_collection_on() -> None:
+    """Side by side each would wait for the others, and a probe would call that its backend's time."""
+    clock = ManualClock(monotonic=100.0)
+    quick = CollectorSettings(interval_seconds=2.0)
+    names = ("one", "two", "three", "four")
+    jobs = [job(ScriptedCollector([FINE]), name) for name in names]
+    async with running(clock, *jobs, job(ScriptedCollector([FINE]), "quick", quick)) as notes:
+        await clock.advance(25.0)
+    starts = {name: [at for who, at in notes.begun if who == name] for name in names}
+    assert starts == {
+        "one": [100.0, 110.0, 120.0],
+        "two": [100.0, 111.0, 121.0],
+        "three": [100.0, 112.0, 122.0],
+        "four": [100.0, 113.0, 123.0],
+    }
+    assert [at for who, at in notes.begun if who == "quick"][:3] == pytest.approx([100.0, 103.6, 105.6])
+
+
 class Witness(str):
     """A label value that notes in which thread it is looked at."""
 
@@ -147,7 +165,7 @@ async def test_failing_collector_leaves_its_neighbour_alone() -> None:
     clock = ManualClock()
     bad, good = ScriptedCollector([ValueError("boom")]), ScriptedCollector([FINE])
     async with running(clock, job(bad, "bad"), job(good, "good")) as notes:
-        await clock.advance(20.0)
+        await clock.advance(25.0)
     assert (bad.collected, good.collected) == (3, 3)
     assert {outcome.reason for outcome in notes.outcomes if outcome.collector == "good"} == {None}
     assert {outcome.reason for outcome in notes.outcomes if outcome.collector == "bad"} == {Reason.INTERNAL}
