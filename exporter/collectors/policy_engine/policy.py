@@ -27,6 +27,7 @@ from exporter.collectors.policy_engine.canary_answers import (
     read_answer,
 )
 from exporter.collectors.policy_engine.opa_page import STAGES, read_stages
+from exporter.collectors.policy_engine.turns import Turns
 from exporter.metrics import FAST_BUCKETS, Counter, Histogram, Kind, Metric, Stability
 from exporter.settings import Scope
 
@@ -202,16 +203,17 @@ class PolicyCollector:
         return self._publish(findings, None)
 
     async def _examine(self, bouncer: BouncerTarget, findings: dict[str, CanaryFinding]) -> None:
-        """Asks one bouncer everything at once and notes the finding."""
+        """Asks one bouncer everything, one request after another, and notes the finding."""
+        turns = Turns()
         async with asyncio.TaskGroup() as group:
-            health = group.create_task(self._is_up(bouncer), name=f"policy.{bouncer.name}.health")
+            health = group.create_task(turns.take(self._is_up, bouncer), name=f"policy.{bouncer.name}.health")
             asked = [
-                group.create_task(self._ask(bouncer, question), name=f"policy.{bouncer.name}.question")
+                group.create_task(turns.take(self._ask, bouncer, question), name=f"policy.{bouncer.name}.question")
                 for question in self._settings.questions
             ]
             if bouncer.opa_url is not None:
                 group.create_task(
-                    self._time_stages(bouncer.name, bouncer.opa_url), name=f"policy.{bouncer.name}.stages"
+                    turns.take(self._time_stages, bouncer.name, bouncer.opa_url), name=f"policy.{bouncer.name}.stages"
                 )
         finding = CanaryFinding(health.result(), tuple(task.result() for task in asked))
         findings[bouncer.name] = self._calibrations[bouncer.name].judge(finding)
