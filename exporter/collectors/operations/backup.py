@@ -223,21 +223,20 @@ class BackupCollector:
             except BackendError as error:
                 look.failure = look.failure or error
                 continue
+            look.failure = look.failure or folder.failure
             look.folders[place.kind] = folder
             look.future[place.kind] = folder.future
             if folder.has_success is not None:
                 look.moments[place.kind] = folder.success.modified if folder.success is not None else None
-        try:
-            if self._settings.snapshot_file is not None:
-                _keep(look, SNAPSHOT, modified_at(self._settings.snapshot_file), now)
-            if self._settings.restore_test_file is not None:
-                found = modified_at(self._settings.restore_test_file)
-                look.was_restore_asked = True
-                look.is_restore_recorded = found is not None
-                look.future[RESTORE] = int(found is not None and found > now + FUTURE_SECONDS)
-                look.restore_test = None if look.future[RESTORE] else found
-        except BackendError as error:
-            look.failure = look.failure or error
+        for marker, read in (
+            (self._settings.snapshot_file, _note_snapshot),
+            (self._settings.restore_test_file, _note_restore),
+        ):
+            try:
+                if marker is not None:
+                    read(look, modified_at(marker), now)
+            except BackendError as error:
+                look.failure = look.failure or error
         return look
 
     async def _read_cron_job(self) -> JsonObject | BackendError | None:
@@ -276,6 +275,19 @@ def publish(look: BackupReading) -> tuple[Family, ...]:
         RESTORE_TEST.value(look.restore_test),
         RESTORE_TESTED.value(look.is_restore_recorded if look.was_restore_asked else None),
     )
+
+
+def _note_snapshot(look: BackupReading, moment: float | None, now: float) -> None:
+    """Notes when the managed database's last snapshot was taken; None: there was none."""
+    _keep(look, SNAPSHOT, moment, now)
+
+
+def _note_restore(look: BackupReading, moment: float | None, now: float) -> None:
+    """Notes when a restore was tested last; None: never."""
+    look.was_restore_asked = True
+    look.is_restore_recorded = moment is not None
+    look.future[RESTORE] = int(moment is not None and moment > now + FUTURE_SECONDS)
+    look.restore_test = None if look.future[RESTORE] else moment
 
 
 def _keep(look: BackupReading, kind: str, moment: float | None, now: float) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from pydantic import field_validator
+
 from chassis.config import Section
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from exporter.items import FUTURE_SECONDS
@@ -42,6 +44,16 @@ class BackupPlace(Section):
     """Where the backups are, mounted for reading."""
     pattern: str = "full_backup_*.sql.gz"
     """Which files count, relative to the directory; `incremental_*/base.tar.gz` looks one level down."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _can_be_looked_for(cls, pattern: str) -> str:
+        """Refuses what pathlib refuses only when it looks, such as an empty or absolute pattern."""
+        try:
+            next(Path("/nonexistent").glob(pattern), None)
+        except NotImplementedError:
+            raise ValueError("the pattern must be relative to the directory") from None
+        return pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,22 @@ class Folder:
     has_success: bool | None = None
     future: int = 0
     """Files whose time lies in the future: when they were written is unknown, and they are none of the others here."""
+    failure: BackendError | None = None
+    """Why a file could not be looked at, the first one; the others were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a directory's entries say."""
+
+    count: int
+    """Finished backups."""
+    future: int
+    """How many of them are from the future."""
+    newest: list[BackupFile]
+    """The newest of the others, the newest first."""
+    failure: OSError | None
+    """Why an entry could not be looked at, the first one."""
 
 
 @dataclass(slots=True)
@@ -131,15 +159,24 @@ class Inspector:
     """What is being read, by kind: several directories share the time, and none loses its place."""
 
     def look(self, place: BackupPlace, now: float, is_over: Callable[[], bool]) -> Folder:
-        """What the directory holds now; raises BackendError when it cannot be read."""
+        """What the directory holds now; raises BackendError when it cannot be read.
+
+        A file that cannot be read is unknown, neither whole nor broken, and the one before it is tried.
+        """
         try:
-            count, future, files = list_newest(place, now, self.settle_seconds)
-            for file in files:
-                if self._judge(place.kind, file, is_over) is not False:
-                    break
+            listing = list_newest(place, now, self.settle_seconds)
         except OSError as error:
             raise _file_error(error) from error
-        return self._report(count, future, files)
+        failure = listing.failure
+        for file in listing.newest:
+            try:
+                if self._judge(place.kind, file, is_over) is not False:
+                    break
+            except FileNotFoundError:
+                continue  # deleted meanwhile
+            except OSError as error:
+                failure = failure or error
+        return self._report(listing, None if failure is None else _file_error(failure))
 
     def _judge(self, kind: str, file: BackupFile, is_over: Callable[[], bool]) -> bool | None:
         """Whether a file is whole as far as is known, after reading on as long as there is time."""
@@ -160,17 +197,21 @@ class Inspector:
             self.proofs[file.identity] = found
         return found
 
-    def _report(self, count: int, future: int, files: list[BackupFile]) -> Folder:
-        """The newest files as a report. A file of the future may be a good backup, or none: that is not known."""
-        without = None if future else False
+    def _report(self, listing: Listing, failure: BackendError | None) -> Folder:
+        """The newest files as a report.
+
+        A file of the future, or one that cannot be looked at, may be a good backup, or none: that is not known.
+        """
+        count, future, files = listing.count, listing.future, listing.newest
+        without = None if future or failure is not None else False
         if not files:
-            return Folder(count, has_success=without, future=future)
+            return Folder(count, has_success=without, future=future, failure=failure)
         states = [self._known(file) for file in files]
         success = next((file for file, state in zip(files, states, strict=True) if state in {"whole", "filled"}), None)
         is_whole = {"whole": True, "broken": False}.get(states[0])
         has_success = True if success is not None else (None if "unread" in states else without)
         previous = files[1] if len(files) > 1 else None
-        return Folder(count, files[0], previous, is_whole, success, has_success, future)
+        return Folder(count, files[0], previous, is_whole, success, has_success, future, failure)
 
     def _known(self, file: BackupFile) -> str:
         """whole, broken, filled (no checksum to ask for) or unread."""
@@ -182,8 +223,8 @@ class Inspector:
         return "unread" if proof is None else ("whole" if proof else "broken")
 
 
-def list_newest(place: BackupPlace, now: float, settle_seconds: float) -> tuple[int, int, list[BackupFile]]:
-    """How many finished backups there are, how many of them from the future, and the newest of the others first.
+def list_newest(place: BackupPlace, now: float, settle_seconds: float) -> Listing:
+    """The finished backups.
 
     Raises OSError, or PermanentError if there are too many. A file's time is whatever its writer or a copy says.
     A missing directory is an error: Path.glob would call it empty.
@@ -192,11 +233,19 @@ def list_newest(place: BackupPlace, now: float, settle_seconds: float) -> tuple[
     entries = list(islice(place.directory.glob(place.pattern), MAX_ENTRIES + 1))
     if len(entries) > MAX_ENTRIES:
         raise PermanentError(Reason.MALFORMED, f"more than {MAX_ENTRIES} files match {place.pattern}")
-    known = [file for file in map(_describe, entries) if file is not None]
+    known: list[BackupFile] = []
+    failure = None
+    for entry in entries:
+        try:
+            found = _describe(entry)
+        except OSError as error:
+            failure = failure or error
+        else:
+            known += [found] if found is not None else []
     files = [file for file in known if now - file.modified >= settle_seconds]
     future = sum(file.modified > now + max(FUTURE_SECONDS, settle_seconds) for file in known)
     newest = heapq.nlargest(KEPT_FILES, files, key=lambda file: (file.modified_ns, file.path))
-    return len(files) + future, future, newest
+    return Listing(len(files) + future, future, newest, failure)
 
 
 def modified_at(path: Path) -> float | None:
@@ -210,7 +259,7 @@ def modified_at(path: Path) -> float | None:
 
 
 def _describe(path: Path) -> BackupFile | None:
-    """A regular file; None for anything else, and for what was deleted meanwhile."""
+    """A regular file; None for anything else, and for what was deleted meanwhile. Raises OSError."""
     try:
         status = path.stat()
     except FileNotFoundError:

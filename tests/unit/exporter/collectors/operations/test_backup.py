@@ -131,6 +131,16 @@ async def test_marker_that_was_never_left_is_no_restore_test(tmp_path):
     assert value(result.families, EXISTS, "snapshot") == 0
 
 
+async def test_marker_that_cannot_be_read_costs_no_other(tmp_path):
+    """P1's kind: one link to itself, and the restore test was unknown too."""
+    (tmp_path / "snapshot").symlink_to("snapshot")
+    (tmp_path / "restore").touch()
+    result = await collect(snapshot_file=tmp_path / "snapshot", restore_test_file=tmp_path / "restore")
+    assert value(result.families, "controlcore_backup_restore_test_recorded") == 1
+    assert value(result.families, "controlcore_backup_exists", "snapshot") is None
+    assert result.failure.reason is Reason.UNREACHABLE
+
+
 async def test_previous_backup_of_no_size_gives_no_ratio(tmp_path):
     write(tmp_path / "full_backup_1.sql.gz", b"", 25)
     write(tmp_path / "full_backup_2.sql.gz", gzip.compress(b"x"), 1)

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import gzip
 import os
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from chassis.errors import BackendError, Reason
 from exporter.collectors.operations import backup_files
@@ -144,6 +148,46 @@ def test_too_many_files_are_refused(tmp_path, monkeypatch):
     with pytest.raises(BackendError) as caught:
         look(tmp_path)
     assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.fixture
+def foreign(tmp_path_factory):
+    """A folder of somebody else, read by a user without rights of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, is_root = Path(name), os.geteuid() == 0
+        folder.chmod(0o755)
+        yield folder, partial(os.seteuid, 65534) if is_root else lambda: None
+        if is_root:
+            os.seteuid(0)
+
+
+def test_file_that_may_not_be_read_costs_no_other_and_is_neither_whole_nor_broken(foreign):
+    """P1's kind: one dump that only its writer may read hid how old and how large the backups are."""
+    folder, step_down = foreign
+    good = write(folder, "full_backup_1.sql.gz", hours_old=25)
+    write(folder, "full_backup_2.sql.gz", hours_old=1).chmod(0)
+    step_down()
+    found = look(folder)
+    assert (found.count, found.newest.modified, found.is_whole) == (2, NOW - 3600, None)
+    assert (found.success.path, found.has_success) == (str(good), True)
+    assert found.failure.reason is Reason.PERMISSION
+
+
+def test_entry_that_leads_nowhere_is_unknown_and_costs_no_other(tmp_path):
+    """P1's kind: a link to itself. Whether it is a backup is unknown, so there is not known to be none."""
+    (tmp_path / "full_backup_2.sql.gz").symlink_to("full_backup_2.sql.gz")
+    found = look(tmp_path)
+    assert (found.count, found.newest, found.has_success, found.failure.reason) == (0, None, None, Reason.UNREACHABLE)
+    write(tmp_path, "full_backup_1.sql.gz")
+    found = look(tmp_path)
+    assert (found.count, found.is_whole, found.has_success) == (1, True, True)
+
+
+@pytest.mark.parametrize("pattern", ["", "/backups/*.gz"])
+def test_pattern_that_can_find_nothing_is_a_fault_of_the_configuration(pattern):
+    """It failed at every look, with a traceback."""
+    with pytest.raises(ValidationError, match="pattern"):
+        BackupPlace(kind="full", directory="/x", pattern=pattern)
 
 
 def test_marker_tells_its_time_or_that_it_is_not_there(tmp_path):
