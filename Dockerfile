@@ -11,6 +11,8 @@ COPY docs/man /src/docs/man
 COPY chassis /src/chassis
 COPY exporter /src/exporter
 COPY remediations /src/remediations
+COPY rules /src/rules
+COPY dashboards /src/dashboards
 RUN cd /src && /opt/build/bin/python -m hatchling build --target wheel --directory /dist \
   && /opt/controlcore/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl \
   && /opt/controlcore/bin/pip check

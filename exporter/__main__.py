@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "controlcore-exporter"
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
+EPILOG = "Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins."
 
 
 class Command(argparse.ArgumentParser):
@@ -40,14 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    is_grants = arguments[:1] == ["grants"]
-    if not is_grants:
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
         version_parser().parse_known_args(arguments)
     from exporter.collectors import discover  # noqa: PLC0415 - every collector
 
     specs = discover()
-    if is_grants:
-        return print_grants(specs, arguments[1:])
+    try:
+        return serve(specs, arguments) if command is None else command(specs, arguments[1:])
+    except ConfigError as error:
+        sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
+        return EXIT_CONFIG
+
+
+def serve(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
+    """Serves until a signal, or prints what is asked for instead. Raises ConfigError."""
     options = parser(specs).parse_args(arguments)
     printed = printouts(specs, options)
     if printed:
@@ -57,13 +65,18 @@ def _run(arguments: Sequence[str]) -> int:
 
     try:
         start(specs, options.config_file, overrides(options), is_check=options.config_check)
-    except ConfigError as error:
-        sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
-        return EXIT_CONFIG
     except OSError as error:
         sys.stderr.write(f"cannot serve: {error}\n")
         return EXIT_FAILED
     return EXIT_OK
+
+
+def run_doctor(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
+    """The command `doctor`: checks the installation that these settings describe. Raises ConfigError."""
+    from exporter.commands.doctor import command as doctor  # noqa: PLC0415 - only this command needs it
+
+    options = doctor.add_options(doctor_parser(specs)).parse_args(arguments)
+    return doctor.run(specs, options, overrides(options))
 
 
 def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
@@ -110,13 +123,14 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     """The command line; every collector has a switch of its own."""
     command = Command(
         prog=PROGRAM,
-        usage="%(prog)s [OPTION ...]\n       %(prog)s grants [--role NAME] [--database NAME] [--collector NAME]",
+        usage="%(prog)s [OPTION ...]\n"
+        "       %(prog)s doctor [--prometheus.url URL] [-o table|json|yaml] [OPTION ...]\n"
+        "       %(prog)s grants [--role NAME] [--database NAME] [--collector NAME]",
         parents=[version_parser()],
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes. "
-        "The command grants prints the SQL of its database role.",
-        epilog="Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins.",
+        "The command doctor checks an installation and says what to do; grants prints the SQL of the database role.",
+        epilog=EPILOG,
     )
-    command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
     command.add_argument(
         "--config.check",
         dest="config_check",
@@ -129,9 +143,28 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     command.add_argument(
         "--print-settings", dest="print_settings", action="store_true", help="print every setting as Markdown"
     )
-    command.add_argument(
-        "--print-grants", dest="print_grants", action="store_true", help="print the SQL of the exporter's database role"
+    command.add_argument("--print-grants", dest="print_grants", action="store_true", help="the same as: grants")
+    add_settings(command, specs)
+    return command
+
+
+def doctor_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
+    """The command line of `doctor`: the settings that `serve` takes."""
+    command = Command(
+        prog=f"{PROGRAM} doctor",
+        usage="%(prog)s [--prometheus.url URL] [-o table|json|yaml] [OPTION ...]",
+        description="Checks an installation from end to end, with the configuration that the exporter runs with, and "
+        "says for each finding what mends it. Changes nothing.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
+    add_settings(command, specs)
+    return command
+
+
+def add_settings(command: argparse.ArgumentParser, specs: Sequence[CollectorSpec]) -> None:
+    """The options that are settings."""
+    command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
     command.add_argument(
         "--web.listen-address", dest="listen", type=_address, metavar="HOST:PORT", help="where to serve (default :9877)"
     )
@@ -165,7 +198,6 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
             action=argparse.BooleanOptionalAction,
             help=summary,
         )
-    return command
 
 
 def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> tuple[str, ...]:
@@ -225,6 +257,9 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host, int(port)
+
+
+COMMANDS = {"doctor": run_doctor, "grants": print_grants}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ class Response:
     status: int
     body: bytes
     seconds: float
+    date: str = ""
+    """The header Date; empty without one."""
 
     def json(self) -> Any:
         """The body parsed as JSON; raises PermanentError(malformed) when it is none.

@@ -58,7 +58,7 @@ class HttpClient:
             body = bytearray()
             async for piece in _pieces(answer, call):
                 body += piece
-            return Response(answer.status, bytes(body), loop.time() - started)
+            return Response(answer.status, bytes(body), loop.time() - started, answer.headers.get("Date", ""))
 
     async def read_items(
         self, call: Call, take: Callable[[list[Any]], Awaitable[None]], form: ItemForm = PLAIN_LIST

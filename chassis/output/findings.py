@@ -75,8 +75,12 @@ async def run_checks(context: C, checks: Sequence[Check[C]]) -> list[Finding]:
     """Runs the checks side by side, each within its deadline; the worst findings come first."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_run(context, check), name=f"check.{check.name}") for check in checks]
-    found = [finding for task in tasks for finding in task.result()]
-    return sorted(found, key=lambda finding: ORDER.index(finding.severity))
+    return worst_first(finding for task in tasks for finding in task.result())
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings by severity; those of one severity stay in their order."""
+    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
 async def _run(context: C, check: Check[C]) -> list[Finding]:

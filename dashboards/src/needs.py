@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from exporter.collectors import discover
-from tools.rules.catalogue import asked_names
+from exporter.commands.doctor.shipped import asked_names
 
 DATABASE, REDIS, API = "database.url", "redis.url", "api.url"
 BOUNCERS, OPA, KUBERNETES = "bouncers", "bouncers[].opa_url", "kubernetes.workloads"

@@ -24,8 +24,9 @@ from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arra
 from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
+from exporter.commands.doctor.shipped import asked_names
 from tools.generate.links import read_links
-from tools.rules.catalogue import asked_names, find_faults
+from tools.rules.catalogue import find_faults
 
 TAG = "controlcore"
 ENTRY = "controlcore-overview"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders.dashboard import QueryVariable
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.src.scope import ENVIRONMENT_LABEL, TARGET_MATCHERS
+from exporter.commands.doctor.shipped import ANYTHING
 
 DATASOURCE = model.DataSourceRef("prometheus", "${datasource}")
-ANYTHING = ".*"
-_VARIABLE = re.compile(r"\$(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +67,3 @@ def build_variable(variable: Variable) -> QueryVariable:
         .current(model.VariableOption(selected=True, text="All", value="$__all"))
     )
     return builder.all_value(variable.all_value) if variable.all_value else builder
-
-
-def fill_variables(promql: str, *, rate_interval: str, time_range: str) -> str:
-    """The query as Grafana sends it while every choice is "All"; ValueError when something is left to fill."""
-    values = {
-        "__rate_interval": rate_interval,
-        "__range": time_range,
-        **dict.fromkeys(("cluster", "namespace", "job", "environment"), ANYTHING),
-        "bouncer": ".+",
-    }
-    filled = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), promql)
-    if "$" in filled:
-        raise ValueError(f"a variable without a value: {filled}")
-    return filled

@@ -86,6 +86,19 @@ class Schedule:
                 shift = min(SHIFT_MAX_SECONDS, job.settings.interval_seconds) * place / len(jobs)
                 group.create_task(self._keep(job, shift), name=f"collector.{job.spec.name}")
 
+    async def collect_once(self, job: Job) -> CollectionOutcome:
+        """One collection, from opening the collector to closing it. Raises NotConfiguredError."""
+        began, seconds = _Start(self.sources.clock), job.settings.timeout_seconds
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(seconds):
+                    collector = await stack.enter_async_context(job.spec.open(job.settings, self.sources))
+            except NotConfiguredError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the collector boundary
+                return began.failed(job, error)
+            return await self._collect(job, collector, _Start(self.sources.clock), seconds)
+
     async def _keep(self, job: Job, shift_seconds: float) -> None:
         """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
         clock = self.sources.clock

@@ -41,6 +41,9 @@ def test_wheel_holds_the_three_packages_the_man_pages_and_nothing_else(wheel: Pa
     assert {name.partition(".data/")[2] for name in names if ".data/" in name} == {
         f"data/share/man/man1/{program}.1" for program in PROGRAMS
     }
+    for kind, ending in (("rules", ".yml"), ("dashboards", ".json")):
+        shipped = {name.rpartition("/")[2] for name in names if name.startswith(f"exporter/shipped/{kind}/")}
+        assert shipped == {path.name for path in (ROOT / kind).glob(f"*{ending}")}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

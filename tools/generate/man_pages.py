@@ -14,12 +14,15 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
+from chassis.output.findings import EXIT_STATUSES, FOUND, UNCHECKED
 from exporter import __main__ as exporter
 from exporter.collectors import discover
+from exporter.commands.doctor import command as doctor_command
 from remediations import __main__ as remediator
 from remediations.commands.output import exit_codes
 
 FOLDER = Path(__file__).parents[2] / "docs" / "man"
+DOCTOR = "Checks an installation from end to end and says what mends it; takes the options above too."
 NO_DATE = " "
 """A page changes with the parser alone; for an empty text the library takes the date of the day."""
 ONE_LINE = partial(argparse.HelpFormatter, width=100_000)
@@ -42,11 +45,14 @@ class Program:
 
 EXPORTER = Program(
     "publishes the state of Control Core as Prometheus metrics",
-    ".B controlcore\\-exporter\n[\\fIOPTION\\fR ...]\n.br\n.B controlcore\\-exporter grants\n[\\fIOPTION\\fR ...]",
+    "\n.br\n".join(
+        f".B controlcore\\-exporter{command}\n[\\fIOPTION\\fR ...]" for command in ("", " doctor", " grants")
+    ),
     {
         exporter.EXIT_OK: "done",
-        exporter.EXIT_FAILED: "it cannot serve, for example because the port is taken",
+        exporter.EXIT_FAILED: "it cannot serve, for example because the port is taken; doctor: " + EXIT_STATUSES[FOUND],
         exporter.EXIT_CONFIG: "the command line or the configuration is wrong; every fault is printed with its place",
+        UNCHECKED: "doctor: " + EXIT_STATUSES[UNCHECKED],
     },
     {
         "environment": "DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL name the database, Redis and the API. "
@@ -93,10 +99,12 @@ def write_page(parser: argparse.ArgumentParser, program: Program) -> str:
 
 
 def _exporter_parser() -> argparse.ArgumentParser:
-    """The exporter's parser with its one command, which the program itself reads before all options."""
+    """The exporter's parser with its commands, which the program itself reads before all options."""
     specs = discover()
     parser, grants = exporter.parser(specs), exporter.grants_parser(specs)
+    doctor = doctor_command.add_options(argparse.ArgumentParser(add_help=False))
     commands = parser.add_subparsers(title="commands", prog=parser.prog, parser_class=argparse.ArgumentParser)
+    commands.add_parser("doctor", parents=[doctor], add_help=False, help=DOCTOR)
     commands.add_parser("grants", parents=[grants], add_help=False, help=grants.description)
     return parser
 

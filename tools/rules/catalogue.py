@@ -12,22 +12,15 @@ from prometheus_client.metrics_core import Metric as RemediatorMetric
 
 from exporter import self_metrics
 from exporter.collectors import discover
+from exporter.commands.doctor.shipped import asked_names, without_texts
 from exporter.metrics import Kind, Metric
 from remediations.metrics import Telemetry
 
 RULES = Path(__file__).parents[2] / "rules"
 PROMETHEUS_OWN = ("ALERTS", "ALERTS_FOR_STATE")
 """What Prometheus itself writes about the rules it evaluates; the labels are those of the alerts."""
-_STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
-_COMMENT = re.compile(r"#[^\n]*")
-_BRACKET = re.compile(r"\[[^\]]*\]")
-_OFFSET = re.compile(r"\boffset\s+-?\s*\w+", re.IGNORECASE)
-_GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", re.IGNORECASE)
-_BRACES = re.compile(r"\{([^}]*)\}")
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}")
-_IDENTIFIER = re.compile(r"(?<![\w.:])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])")
 _LABEL = re.compile(r"([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)")
-_KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan", "group_left", "group_right"})
 
 
 @functools.cache
@@ -62,17 +55,9 @@ def find_metric(name: str) -> Metric:
     raise KeyError(name)
 
 
-def asked_names(promql: str) -> frozenset[str]:
-    """The series names in an expression: its identifiers without functions, keywords, labels and what is quoted."""
-    bare = _COMMENT.sub("", _STRING.sub('""', promql))
-    for pattern in (_BRACES, _BRACKET, _OFFSET, _GROUPING):
-        bare = pattern.sub(" ", bare)
-    return frozenset(name for name in _IDENTIFIER.findall(bare) if name.lower() not in _KEYWORDS)
-
-
 def asked_labels(promql: str) -> Mapping[str, frozenset[str]]:
     """For each series name with a selector in braces, the labels that the selector names."""
-    bare = _COMMENT.sub("", _STRING.sub('""', promql))
+    bare = without_texts(promql)
     found: dict[str, frozenset[str]] = {}
     for name, inside in _SELECTOR.findall(bare):
         found[name] = found.get(name, frozenset()) | frozenset(_LABEL.findall(inside))

@@ -22,8 +22,9 @@ import yaml
 
 from exporter.collector import CollectorSpec
 from exporter.collectors import discover
+from exporter.commands.doctor.shipped import asked_names
 from exporter.metrics import Kind
-from tools.rules.catalogue import RULES, asked_names
+from tools.rules.catalogue import RULES
 
 TABLE = RULES / "tests" / "situations.yaml"
 SITUATIONS = ("gone", "failed", "over")

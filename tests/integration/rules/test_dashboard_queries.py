@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dashboards.src.variables import fill_variables
+from exporter.commands.doctor.shipped import fill_variables
 from tools.install.build import locate
 from tools.slowness import scaled
 

@@ -16,7 +16,8 @@ from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import Form
 from dashboards.src.panels import ENTRY, WINDOW, Page, Panel
 from dashboards.src.scope import TARGET, carries_environment
-from tools.rules.catalogue import PROMETHEUS_OWN, asked_labels, asked_names
+from exporter.commands.doctor.shipped import asked_names
+from tools.rules.catalogue import PROMETHEUS_OWN, asked_labels
 
 RULES = Path(__file__).parents[3] / "rules"
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.rules.catalogue import asked_labels, asked_names, find_faults, find_metric, published_labels
+from exporter.commands.doctor.shipped import asked_names
+from tools.rules.catalogue import asked_labels, find_faults, find_metric, published_labels
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools.rules.catalogue import asked_names
+from exporter.commands.doctor.shipped import asked_names
 from tools.rules.situations import SITUATIONS, STALE, alerts, collectors_of, rules_by_file, table
 
 RULES = [

@@ -1,0 +1,176 @@
+"""Asks every configured source whether it can be used: name, port, TLS, login."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from chassis.errors import BackendError
+from chassis.http.call import Call
+from chassis.output.findings import Check, Finding, Severity
+from exporter.commands.configuration import collector_settings
+from exporter.commands.doctor.installation import (
+    API,
+    BOUNCER,
+    DATABASE,
+    KUBERNETES,
+    OPA,
+    OPAL_CLIENT,
+    OPAL_SERVER,
+    REDIS,
+    CheckedInstallation,
+)
+from exporter.commands.doctor.remedies import SourceAddress, explain
+from exporter.settings import Scope, place_of
+
+PROBE_SECONDS = 5.0
+"""Deadline of one probe, as the collectors' own canaries have it."""
+MAX_BOUNCERS_AT_ONCE = 16
+
+
+async def check_database(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Connects to PostgreSQL, logs in and asks for an answer."""
+    from chassis.postgres.session import probe  # noqa: PLC0415 - the driver costs memory
+
+    address = installation.sources.postgres_address
+    if address is None or installation.sources.postgres is None:
+        return _missing(installation, check, "PostgreSQL", "database.url")
+    target = address.target()
+    told = SourceAddress(
+        check, "PostgreSQL", address.setting, target.host, target.port,
+        login="set database.password_file to a file with the role's password, or give the role a new one: "
+        f'psql -d {target.database} -c "\\password {target.user}"',
+        authorities=f"add sslrootcert=/PATH/ca.pem to {address.setting}, with the authority that signed it",
+    )  # fmt: skip
+    return await _ask(installation, (DATABASE, ""), told, probe(address, PROBE_SECONDS))
+
+
+async def check_redis(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Connects to Redis, logs in and sends PING."""
+    from chassis.redis.session import probe  # noqa: PLC0415 - the driver costs memory
+
+    address = installation.sources.redis_address
+    if address is None or installation.sources.redis is None:
+        return _missing(installation, check, "Redis", "redis.url")
+    target = address.target()
+    told = SourceAddress(
+        check, "Redis", address.setting, target.host, target.port,
+        login="set redis.password_file to a file with the password (and the user in redis.url): "
+        f"redis-cli -h {target.host} -p {target.port} --askpass PING",
+        authorities=f"add ssl_ca_certs=/PATH/ca.pem to {address.setting}, with the authority that signed it",
+    )  # fmt: skip
+    return await _ask(installation, (REDIS, ""), told, probe(address, PROBE_SECONDS))
+
+
+async def check_api(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Asks the API's /health."""
+    url = installation.settings.api.url
+    if url is None:
+        return _missing(installation, check, "the control-plane API", "api.url")
+    return await _ask_http(installation, (API, ""), _address(check, "the control-plane API", "api.url", url), url)
+
+
+async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Asks each bouncer's /health, and that of the OPA behind it."""
+    if not installation.bouncers:
+        return _missing(installation, check, "a bouncer", "bouncers")
+    asked: list[Awaitable[list[Finding]]] = []
+    for bouncer in installation.bouncers:
+        setting = f"bouncers[{bouncer.name}]"
+        told = _address(check, f"bouncer {bouncer.name}", f"{setting}.url", bouncer.url)
+        asked.append(_ask_http(installation, (BOUNCER, bouncer.name), told, bouncer.url))
+        if bouncer.opa_url is not None:
+            told = _address(check, f"the OPA of {bouncer.name}", f"{setting}.opa_url", bouncer.opa_url)
+            asked.append(_ask_http(installation, (OPA, bouncer.name), told, bouncer.opa_url))
+    return await _all(asked)
+
+
+async def check_opal(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Asks the OPAL server and the OPAL clients whether they are well."""
+    from exporter.collectors.policy_engine.opal import OpalSettings  # noqa: PLC0415 - a collector's own
+
+    own = collector_settings(installation.settings, "opal")
+    if not isinstance(own, OpalSettings) or not own.enabled:
+        return []
+    asked: list[Awaitable[list[Finding]]] = []
+    if own.server_url is not None:
+        told = _address(check, "the OPAL server", "collectors.opal.server_url", own.server_url)
+        asked.append(_ask_http(installation, (OPAL_SERVER, ""), told, own.server_url, "/healthcheck"))
+    for client in own.clients:
+        told = _address(check, f"OPAL client {client.name}", f"collectors.opal.clients[{client.name}].url", client.url)
+        asked.append(_ask_http(installation, (OPAL_CLIENT, client.name), told, client.url, "/healthy"))
+    return await _all(asked)
+
+
+async def check_kubernetes(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Asks the API server for its version, which every account may."""
+    client = installation.sources.kubernetes
+    if client is None:
+        return []
+    told = SourceAddress(
+        check, "the Kubernetes API server", "kubernetes.kubeconfig", "the API server", 443,
+        login="give the account a valid token: set kubernetes.kubeconfig, or the pod's ServiceAccount",
+        authorities="set certificate-authority in the kubeconfig",
+    )  # fmt: skip
+    return await _ask(installation, (KUBERNETES, ""), told, client.get("/version", timeout_seconds=PROBE_SECONDS))
+
+
+CHECKS: tuple[Check[CheckedInstallation], ...] = (
+    Check("database.address", check_database),
+    Check("redis.address", check_redis),
+    Check("api.address", check_api),
+    Check("bouncers.address", check_bouncers, 60.0),
+    Check("opal.address", check_opal, 60.0),
+    Check("kubernetes.address", check_kubernetes),
+)
+
+
+def _missing(installation: CheckedInstallation, check: str, what: str, setting: str) -> list[Finding]:
+    """What is worth knowing of a source that is not configured; nothing in a sidecar, which asks the API alone."""
+    if not installation.settings.runs(Scope.DEPLOYMENT) and setting != "api.url":
+        return []
+    problem = f"{what} is not configured; its collectors do not run"
+    return [Finding(Severity.INFO, check, problem, f"{setting} is not set", f"set {setting}, if there is one")]
+
+
+def _address(check: str, what: str, setting: str, url: str) -> SourceAddress:
+    """Where an HTTP source is."""
+    host, port = place_of(url)
+    return SourceAddress(check, what, setting, host, port)
+
+
+async def _ask(
+    installation: CheckedInstallation, source: tuple[str, str], address: SourceAddress, answer: Awaitable[object]
+) -> list[Finding]:
+    """Nothing when the source answers; otherwise why not, and the source is noted as broken."""
+    try:
+        await answer
+    except BackendError as error:
+        installation.broken.add(source)
+        return [explain(address, error)]
+    return []
+
+
+async def _ask_http(
+    installation: CheckedInstallation, source: tuple[str, str], address: SourceAddress, url: str, path: str = "/health"
+) -> list[Finding]:
+    """The same for a source that tells over HTTP whether it is well."""
+
+    async def ask() -> None:
+        call = Call(f"{url.rstrip('/')}{path}", PROBE_SECONDS, headers={"Connection": "close"})
+        (await installation.sources.http.send(call)).require_ok()
+
+    return await _ask(installation, source, address, ask())
+
+
+async def _all(asked: list[Awaitable[list[Finding]]]) -> list[Finding]:
+    """The findings of questions that are asked side by side, some at a time."""
+    places = asyncio.Semaphore(MAX_BOUNCERS_AT_ONCE)
+
+    async def ask(question: Awaitable[list[Finding]]) -> list[Finding]:
+        async with places:
+            return await question
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ask(question), name=f"doctor.{number}") for number, question in enumerate(asked)]
+    return [finding for task in tasks for finding in task.result()]

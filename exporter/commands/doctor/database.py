@@ -1,0 +1,182 @@
+"""What is wrong between the collectors and the product's database: rights, schema, unknown bouncers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from chassis.errors import Reason
+from chassis.output.findings import Check, Finding, Severity
+from exporter.commands.doctor.installation import CheckedInstallation
+
+if TYPE_CHECKING:
+    from exporter.commands.doctor.rights import Column, Rights
+
+QUERY_SECONDS = 5.0
+HEARTBEAT_SECONDS = 86_400.0
+"""A bouncer that was heard of within this time is in use."""
+MAX_NAMED = 12
+
+# A bouncer that never registered has no bouncer_id. last_heartbeat is UTC without a zone.
+BOUNCERS = """
+SELECT bouncer_id::text AS bouncer, environment::text AS environment,
+       extract(epoch FROM now())::float8 - extract(epoch FROM last_heartbeat AT TIME ZONE 'UTC')::float8 AS age
+  FROM peps
+ WHERE coalesce(bouncer_id::text, '') <> ''
+ ORDER BY id
+ LIMIT 1000
+"""
+
+
+async def check_grants(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Compares what the role may read with what the collectors ask for."""
+    rights = installation.rights
+    return [] if rights is None else find_missing_grants(rights, failed(installation, Reason.PERMISSION), check)
+
+
+async def check_schema(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Looks for tables and columns that the collectors read and this database does not have."""
+    rights = installation.rights
+    if rights is None or not rights.may_use_schema:
+        return []
+    return [
+        *find_missing_columns(rights, failed(installation, Reason.MISSING), check),
+        *find_unknown_generation(generation(installation), check),
+    ]
+
+
+async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Compares the bouncers that the control plane knows with those that the exporter asks."""
+    rights, postgres = installation.rights, installation.sources.postgres
+    needed = {"bouncer_id", "environment", "last_heartbeat", "id"}
+    known = (
+        set() if rights is None else {each.name for each in rights.columns if each.table == "peps" and each.may_read}
+    )
+    if postgres is None or not needed <= known:
+        return []  # the checks of addresses, grants and schema have told
+    rows = await postgres.fetch(BOUNCERS, timeout_seconds=QUERY_SECONDS)
+    registered = {row["bouncer"]: (row["environment"], row["age"]) for row in rows}
+    return find_unwatched(registered, [bouncer.name for bouncer in installation.bouncers], check)
+
+
+CHECKS: tuple[Check[CheckedInstallation], ...] = (
+    Check("database.grants", check_grants),
+    Check("database.schema", check_schema),
+    Check("database.bouncers", check_bouncers),
+)
+
+
+def failed(installation: CheckedInstallation, reason: Reason) -> frozenset[str]:
+    """The collectors whose collection failed for this reason."""
+    return frozenset(name for name, outcome in installation.outcomes.items() if outcome.reason is reason)
+
+
+def generation(installation: CheckedInstallation) -> str | None:
+    """The generation of the product's schema as the collector `decisions` sees it; None when it did not say."""
+    outcome = installation.outcomes.get("decisions")
+    families = () if outcome is None or outcome.admitted is None else outcome.admitted.families
+    found = [family for family in families if family.metric.name == "controlcore_schema_generation"]
+    return found[0].samples[0].labels[0] if found and found[0].samples else None
+
+
+def find_missing_grants(rights: Rights, hurt: frozenset[str], check: str) -> list[Finding]:
+    """What the role may not read, and a role that may do far more; `hurt` are the collectors that it stops."""
+    missing = [column for column in rights.columns if column.is_there and not column.may_read]
+    stopped = hurt & {name for column in missing for name in column.collectors}
+    evidence = [f"{table}: {', '.join(names)}" for table, names in _by_table(missing).items()]
+    if not rights.may_use_schema:
+        stopped, evidence = hurt or frozenset({"all"}), ["schema public: USAGE", *evidence]
+    if not rights.may_monitor:
+        evidence.append(f"pg_monitor ({', '.join(rights.monitors)})")
+    target = f"--role {quote(rights.role)} --database {quote(rights.database)}"
+    remedy = f"controlcore-exporter grants {target} | psql -v ON_ERROR_STOP=1 {quote(rights.database)}"
+    found = []
+    if evidence:
+        severity = Severity.ERROR if stopped else Severity.WARNING
+        what = f"; collectors that fail: {', '.join(sorted(stopped))}" if stopped else "; some series are absent"
+        found.append(Finding(severity, check, f"role {rights.role} lacks rights{what}", "\n".join(evidence), remedy))
+    if rights.is_superuser:
+        remedy = f"controlcore-exporter grants --database {quote(rights.database)} | psql {quote(rights.database)}"
+        problem = "the exporter logs in as a superuser; it only needs to read"
+        evidence = [f"role {rights.role} has SUPERUSER"]
+        found.append(
+            Finding(Severity.WARNING, check, problem, evidence[0], f"{remedy}\nthen name cc_exporter in database.url")
+        )
+    return found
+
+
+def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str) -> list[Finding]:
+    """Tables and columns that are not there; `hurt` are the collectors that fail for something missing."""
+    missing = [column for column in rights.columns if not column.is_there]
+    if not missing:
+        return []
+    if len(missing) == len(rights.columns):
+        problem = f"database {rights.database} has none of the product's tables"
+        remedy = "set database.url to the product's own database, or let the product make its tables"
+        return [Finding(Severity.ERROR, check, problem, "\n".join(sorted(_by_table(missing))), remedy)]
+    collectors = {name for column in missing for name in column.collectors}
+    stopped = sorted(hurt & collectors)
+    evidence = "\n".join(f"{table}: {', '.join(names)}" for table, names in _by_table(missing).items())
+    if not stopped:
+        problem = f"this build of the product lacks columns that {', '.join(sorted(collectors))} could show"
+        return [Finding(Severity.INFO, check, problem, evidence, "nothing, unless the product should be newer")]
+    switches = " ".join(f"--no-collector.{name}" for name in stopped)
+    return [
+        Finding(
+            Severity.ERROR,
+            check,
+            f"the product's schema lacks tables or columns; collectors that fail: {', '.join(stopped)}",
+            evidence,
+            f"bring the product's database to its current schema, or switch these collectors off: {switches}",
+        )
+    ]
+
+
+def find_unknown_generation(name: str | None, check: str) -> list[Finding]:
+    """A schema that is neither of the two generations that are known."""
+    if name != "unknown":
+        return []
+    problem = "the generation of the product's schema is unknown; some values may be misread"
+    evidence = 'controlcore_schema_generation{generation="unknown"}'
+    return [Finding(Severity.WARNING, check, problem, evidence, "install a newer controlcore-exporter")]
+
+
+def find_unwatched(
+    registered: dict[str, tuple[str, float | None]], configured: Iterable[str], check: str
+) -> list[Finding]:
+    """Registered bouncers that the exporter does not ask, and configured ones that never registered.
+
+    `registered` has environment and seconds since the last heartbeat, None before the first.
+    """
+    known = set(configured)
+    used = {
+        name: environment
+        for name, (environment, age) in registered.items()
+        if name not in known and age is not None and age < HEARTBEAT_SECONDS
+    }
+    found = []
+    if used:
+        lines = "\n".join(
+            f'  - {{name: {name}, url: "http://HOST:8080", environment: {environment}}}'
+            for name, environment in list(used.items())[:MAX_NAMED]
+        )
+        problem = f"registered bouncers are not watched: {', '.join(list(used)[:MAX_NAMED])}"
+        evidence = f"peps has {len(registered)} bouncers, {len(used)} of them heard of within a day and not configured"
+        remedy = f"set bouncers, or bouncer_discovery:\nbouncers:\n{lines}"
+        found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
+    strangers = sorted(known - set(registered))
+    if strangers:
+        problem = f"configured bouncers are not registered with the control plane: {', '.join(strangers)}"
+        evidence = f"peps.bouncer_id: {', '.join(list(registered)[:MAX_NAMED]) or 'no row'}"
+        remedy = "set bouncers[].name to the bouncer's bouncer_id, or register the bouncer"
+        found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
+    return found
+
+
+def _by_table(columns: Iterable[Column]) -> dict[str, list[str]]:
+    """The columns' names by table."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        found.setdefault(column.table, []).append(column.name)
+    return found

@@ -1,0 +1,180 @@
+"""Asks the Prometheus that scrapes the exporter; and which of its targets are ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from chassis.errors import BackendError, PermanentError, Reason
+from chassis.http.call import Call
+from chassis.http.client import HttpClient
+from chassis.http.client_auth import ClientAuthSettings, authorization, without_user
+from chassis.output.findings import Check, Finding, Severity
+from chassis.process.build_info import version
+from exporter.commands.doctor.installation import CheckedInstallation
+from exporter.commands.doctor.remedies import SourceAddress, explain
+from exporter.settings import place_of
+
+ASK_SECONDS = 10.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+JOB = "controlcore-exporter"
+BUILD_INFO = "controlcore_exporter_build_info"
+MAX_INTERVAL_SECONDS = 30.0
+"""Rules that look back one minute need two samples in it."""
+DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
+UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """Reads Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
+
+    http: HttpClient
+    url: str
+    auth: ClientAuthSettings
+
+    async def read(self, path: str, **parameters: str) -> Any:
+        """The `data` of GET /api/v1/`path`; raises BackendError, with Prometheus' own words where it has some."""
+        headers = await authorization(self.auth, "http.config.file")
+        place = f"{self.url.rstrip('/')}/api/v1/{path}"
+        call = Call(place, ASK_SECONDS, headers=headers, params=parameters, max_bytes=MAX_ANSWER_BYTES)
+        answer = await self.http.send(call)
+        try:
+            return answer.require_ok().json()["data"]
+        except (KeyError, TypeError) as error:
+            raise PermanentError(Reason.MALFORMED, "not an answer of Prometheus") from error
+        except BackendError as error:
+            raise type(error)(error.reason, f"{error}: {_words(answer.body)}") from None
+
+    async def query(self, promql: str) -> list[tuple[Mapping[str, str], float]]:
+        """Labels and values of an instant vector; raises BackendError."""
+        data = await self.read("query", query=promql)
+        try:
+            return [(item["metric"], float(item["value"][1])) for item in data["result"]]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise PermanentError(Reason.MALFORMED, "no instant vector") from error
+
+    async def time(self) -> float:
+        """The Unix time at which Prometheus evaluates a query now."""
+        return float((await self.read("query", query="time()"))["result"][1])
+
+    async def names(self, others: Iterable[str]) -> frozenset[str]:
+        """Which series of the two programs, and of these `others`, have a sample now."""
+        wanted = "|".join(("controlcore[_:].*", *sorted(others)))
+        found = await self.query(f'group by (__name__) ({{__name__=~"{wanted}"}})')
+        return frozenset(labels["__name__"] for labels, _ in found)
+
+
+def _words(body: bytes) -> str:
+    """The beginning of what an error's body says."""
+    return " ".join(body[:300].decode("utf-8", "replace").split())
+
+
+async def check_address(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Asks Prometheus for its time; when it cannot be asked, the checks that need it are not made."""
+    prometheus = installation.prometheus
+    if prometheus is None:
+        return []
+    host, port = place_of(prometheus.url)
+    login = "give --http.config.file with basic_auth or authorization, as promtool reads it"
+    told = SourceAddress(check, "Prometheus", "--prometheus.url", host, port, login=login)
+    try:
+        await prometheus.time()
+    except (BackendError, KeyError, TypeError, ValueError) as error:
+        installation.prometheus = None
+        known = error if isinstance(error, BackendError) else PermanentError(Reason.MALFORMED, str(error))
+        return [explain(told, known)]
+    return []
+
+
+async def check_targets(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Looks whether the exporter is scraped, often enough, and which targets of ours are down."""
+    prometheus = installation.prometheus
+    if prometheus is None:
+        return []
+    builds = [labels.get("version", "") for labels, _ in await prometheus.query(BUILD_INFO)]
+    targets = own_targets((await prometheus.read("targets", state="active"))["activeTargets"], installation)
+    return find_targets(builds, targets, installation.settings.server.port, without_user(prometheus.url), check)
+
+
+async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """Compares the bouncers in the configuration with those of which Prometheus has series."""
+    prometheus = installation.prometheus
+    if prometheus is None or not installation.bouncers or "policy" in installation.not_configured:
+        return []
+    if not await prometheus.query(BUILD_INFO):
+        return []  # the check of the targets has told
+    seen = {labels.get("bouncer") for labels, _ in await prometheus.query("controlcore_bouncer_up")}
+    absent = sorted({bouncer.name for bouncer in installation.bouncers} - seen)
+    if not absent:
+        return []
+    problem = f"bouncers of this configuration have no series in Prometheus: {', '.join(absent)}"
+    evidence = f"controlcore_bouncer_up has bouncer={', '.join(sorted(filter(None, seen))) or 'no series'}"
+    remedy = f"have the running exporter read its configuration: curl -X POST http://EXPORTER:{installation.settings.server.port}/-/reload"
+    return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
+
+
+ADDRESS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.address", check_address),)
+CHECKS: tuple[Check[CheckedInstallation], ...] = (
+    Check("prometheus.targets", check_targets, 30.0),
+    Check("prometheus.bouncers", check_bouncers, 30.0),
+)
+
+
+def own_targets(targets: Sequence[Mapping[str, Any]], installation: CheckedInstallation) -> list[Mapping[str, Any]]:
+    """The targets that are an exporter of ours, by their job or the port."""
+    return [
+        target
+        for target in targets
+        if JOB in str(target.get("scrapePool", "")) + str(target.get("labels", {}).get("job", ""))
+        or _port(str(target.get("scrapeUrl", ""))) == installation.settings.server.port
+    ]
+
+
+def find_targets(
+    builds: Sequence[str], targets: Iterable[Mapping[str, Any]], port: int, url: str, check: str
+) -> list[Finding]:
+    """`builds` are the versions of the scraped exporters, `targets` those that look like one."""
+    found = []
+    for target in targets:
+        place, error = str(target.get("scrapeUrl")), str(target.get("lastError") or "")
+        if target.get("health") == "down":
+            problem = f"Prometheus cannot scrape {place}"
+            remedy = f"start the exporter there, or correct this target in prometheus.yml: curl -s {place} | head"
+            found.append(Finding(Severity.ERROR, check, problem, error, remedy))
+        seconds = duration_seconds(str(target.get("scrapeInterval", "")))
+        if seconds > MAX_INTERVAL_SECONDS:
+            problem = f"Prometheus scrapes {place} too seldom; some rules can never fire"
+            remedy = "set scrape_interval: 15s for this job in prometheus.yml"
+            found.append(Finding(Severity.WARNING, check, problem, f"scrape_interval is {seconds:g} s", remedy))
+    if not builds and not found:
+        problem = "this Prometheus scrapes no controlcore-exporter"
+        remedy = (
+            "add to scrape_configs in prometheus.yml:\n"
+            f'  - job_name: {JOB}\n    static_configs: [{{targets: ["HOST:{port}"]}}]\n'
+            f"then: promtool check config prometheus.yml && curl -X POST {url}/-/reload"
+        )
+        found.append(Finding(Severity.ERROR, check, problem, f"{BUILD_INFO} has no series", remedy))
+    own = version().partition("+")[0]
+    others = sorted(set(builds) - {own})
+    if others:
+        problem = f"the running exporter is another version: {', '.join(others)}"
+        remedy = "install the same version there, or run the doctor of that version"
+        found.append(Finding(Severity.INFO, check, problem, f"this is {own}", remedy))
+    return found
+
+
+def duration_seconds(text: str) -> float:
+    """A duration of Prometheus such as 1m30s, in seconds; 0 when there is none."""
+    return sum(int(number) * UNIT_SECONDS[unit] for number, unit in DURATION.findall(text))
+
+
+def _port(url: str) -> int | None:
+    """The port of a URL; None when it has none or cannot be read."""
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None

@@ -1,0 +1,116 @@
+"""What a failed connection means, and what mends it. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chassis.errors import BackendError, Reason
+from chassis.output.findings import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAddress:
+    """Where a source is, for a finding about it."""
+
+    check: str
+    what: str
+    """What is there, as the sentence names it."""
+    setting: str
+    """The setting that names the address."""
+    host: str
+    port: int
+    login: str = "give it credentials that are accepted"
+    """What mends refused credentials."""
+    authorities: str = "set SSL_CERT_FILE=/PATH/ca.pem in the exporter's environment, with the authority that signed it"
+    """What makes the exporter trust the server's certificate."""
+
+
+BY_REASON: dict[Reason, tuple[str, str]] = {
+    Reason.DNS: ("its name does not resolve", "set {setting} to a name that resolves here: getent hosts {host}"),
+    Reason.REFUSED: ("nothing listens there", "start {what}, or set {setting} to its host and port: nc -vz {place}"),
+    Reason.TIMEOUT: (
+        "no answer in time",
+        "let this host reach {place} (firewall, NetworkPolicy): nc -vz {host} {port}",
+    ),
+    Reason.UNREACHABLE: ("it cannot be reached", "let this host reach {place} (route, firewall): nc -vz {host} {port}"),
+    Reason.CLOSED: ("it closes the connection", "set {setting} to the port of {what}, with the scheme that it speaks"),
+    Reason.PROTOCOL: ("what answers is something else", "set {setting} to the host and port of {what}"),
+    Reason.MALFORMED: ("what answers is something else", "set {setting} to the host and port of {what}"),
+    Reason.AUTH: ("it refuses the credentials", "{login}"),
+    Reason.PERMISSION: ("it refuses this access", "{login}"),
+    Reason.EXHAUSTED: ("it has no free connection", "raise its limit of connections, or end idle ones"),
+    Reason.QUOTA: ("the account's own limit is used up", "raise the account's limit: ALTER ROLE … CONNECTION LIMIT 5"),
+    Reason.STARTING: ("it is starting", "wait until it has started, then run doctor again"),
+    Reason.OVERLOADED: ("it refuses for now", "wait, or raise its limit of requests, then run doctor again"),
+    Reason.MISSING: ("what is asked for is not there", "set {setting} to the base URL or the database of {what}"),
+    Reason.HTTP_3XX: ("it redirects", "set {setting} to the address to which it redirects"),
+    Reason.HTTP_4XX: ("what answers is something else", "set {setting} to the base URL of {what}"),
+    Reason.HTTP_5XX: ("it answers with an error", "look at the log of {what}; it is reached, and it is not well"),
+}
+OTHERWISE = ("it cannot be used", "mend what the evidence says, or set {setting}")
+
+SHOW = "openssl s_client -connect {place} </dev/null | openssl x509 -noout"
+BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
+    (
+        "certificate has expired",
+        "its certificate has expired",
+        f"renew the certificate of {{what}}: {SHOW} -enddate",
+    ),
+    (
+        "not yet valid",
+        "its certificate is not valid yet",
+        f"compare the clocks (timedatectl), then: {SHOW} -dates",
+    ),
+    (
+        "mismatch",
+        "its certificate is for another name",
+        f"set {{setting}} to a name in the certificate: {SHOW} -ext subjectAltName",
+    ),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted", "{authorities}"),
+    (
+        "WRONG_VERSION_NUMBER",
+        "it speaks no TLS on this port",
+        "set {setting} to the http:// address, or to its TLS port",
+    ),
+    ("rejected SSL upgrade", "it has no TLS", "turn TLS on at {what}, or take sslmode out of {setting}"),
+    ("cannot load", "the certificate files cannot be loaded", "correct the paths of the certificates in {setting}"),
+)
+"""Words of OpenSSL and asyncpg, the first that fits, with what they mean and what mends it."""
+NO_ENTRY = "no pg_hba.conf entry"
+
+
+def explain(address: SourceAddress, error: BackendError) -> Finding:
+    """The finding about a source that could not be used."""
+    problem, remedy = _meaning(error)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    values = {
+        "what": address.what,
+        "setting": address.setting,
+        "host": address.host,
+        "port": address.port,
+        "place": f"{host}:{address.port}",
+        "login": address.login,
+        "authorities": address.authorities,
+    }
+    evidence = f"{address.setting} → {values['place']}: {error}"
+    return Finding(
+        Severity.ERROR,
+        address.check,
+        f"{address.what} cannot be used: {problem}",
+        evidence,
+        remedy.format(**values),
+    )
+
+
+def _meaning(error: BackendError) -> tuple[str, str]:
+    """Problem and remedy; a certificate's fault and a missing line of pg_hba.conf are told by the message."""
+    message = str(error)
+    if NO_ENTRY in message:
+        return "its pg_hba.conf lets this account not in from here", (
+            "add to pg_hba.conf: host DATABASE ROLE THIS-ADDRESS/32 scram-sha-256, then run SELECT pg_reload_conf()"
+        )
+    if error.reason is Reason.TLS:
+        for words, problem, remedy in BY_CERTIFICATE:
+            if words in message:
+                return problem, remedy
+    return BY_REASON.get(error.reason, OTHERWISE)

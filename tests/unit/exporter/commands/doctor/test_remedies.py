@@ -1,0 +1,48 @@
+"""What each failed connection means, and what is to be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from chassis.errors import PermanentError, Reason
+from chassis.output.findings import Severity
+from exporter.commands.doctor.remedies import BY_REASON, SourceAddress, explain
+
+ADDRESS = SourceAddress("api.address", "the API", "api.url", "api.example", 8000, login="give it a password")
+
+
+@pytest.mark.parametrize(
+    ("message", "problem", "remedy"),
+    [
+        ("certificate verify failed: certificate has expired", "has expired", "openssl x509 -noout -enddate"),
+        ("certificate verify failed: certificate is not yet valid", "is not valid yet", "timedatectl"),
+        ("Hostname mismatch, certificate is not valid for 'a'", "for another name", "set api.url to a name in"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "is not trusted", "set SSL_CERT_FILE="),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "speaks no TLS", "set api.url to the http:// address"),
+        ("rejected SSL upgrade", "it has no TLS", "take sslmode out of api.url"),
+        ("something new", "it cannot be used", "or set api.url"),
+    ],
+)
+def test_tls_fault_is_told_by_the_words_of_the_library(message: str, problem: str, remedy: str) -> None:
+    finding = explain(ADDRESS, PermanentError(Reason.TLS, message))
+    assert problem in finding.problem
+    assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize("reason", [*BY_REASON, Reason.INTERNAL])
+def test_every_reason_has_a_whole_remedy(reason: Reason) -> None:
+    finding = explain(ADDRESS, PermanentError(reason, "said so"))
+    assert finding.severity is Severity.ERROR
+    assert finding.evidence == "api.url → api.example:8000: said so"
+    assert "{" not in finding.problem + finding.remedy
+
+
+def test_refused_host_is_told_from_a_refused_password() -> None:
+    refused = explain(ADDRESS, PermanentError(Reason.AUTH, 'no pg_hba.conf entry for host "10.0.0.1"'))
+    assert "pg_hba.conf" in refused.remedy
+    assert explain(ADDRESS, PermanentError(Reason.AUTH, "no")).remedy == "give it a password"
+
+
+def test_ipv6_address_is_written_with_brackets() -> None:
+    address = SourceAddress("api.address", "the API", "api.url", "::1", 8000)
+    assert "nc -vz [::1]:8000" in explain(address, PermanentError(Reason.REFUSED, "no")).remedy
