@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,7 @@ from chassis.http.client_auth import without_user
 from chassis.http.web_config import Web, read_web
 from chassis.kubernetes.client import KubernetesClient
 from chassis.net.trust import Trust
-from chassis.output.findings import Finding, Severity
+from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.connections import call_seconds, open_cluster
 from remediations.commands.policy_store import read_policies
 from remediations.core.decide import ACTIONS
@@ -28,6 +29,8 @@ from remediations.facts.ask import describe
 from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import RemediatorSettings
 
+UNREADABLE_FILE = re.compile(r"[a-z_.]+_file: ")
+"""How chassis.http.client_auth begins when it could not read a file."""
 KINDS = ("Deployment", "CronJob")
 """Kinds of target that are objects of Kubernetes."""
 ACTING = frozenset({Mode.APPROVE, Mode.AUTO})
@@ -161,7 +164,14 @@ def names_of(policies: Iterable[Policy]) -> str:
 
 
 def unreachable(check: str, what: str, url: str, section: str, error: BackendError) -> Finding:
-    """The finding for a server that gave no good answer; `section` is that of its settings, `url` may be shown."""
+    """The finding for a server that gave no good answer; `section` is that of its settings, `url` may be shown.
+
+    A file with our credential that cannot be read is a fault of the configuration, which its own check tells.
+    """
+    if error.reason is Reason.AUTH and UNREADABLE_FILE.match(str(error)):
+        return unchecked(
+            check, f"{url} was not asked", "mend what the check configuration names, then run doctor again"
+        )
     return Finding(
         Severity.ERROR, check, f"{what} does not answer as it should", f"{url}: {describe(error)}",
         remedy_for(url, section, error.reason),

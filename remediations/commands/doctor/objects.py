@@ -14,11 +14,13 @@ from chassis.kubernetes.paths import deployment_path, resource_path
 from chassis.output.findings import Finding, Severity
 from remediations.commands.connections import opened_session
 from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
+from remediations.core.action import Effect
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
-from remediations.core.model.cluster import Autoscaler
+from remediations.core.model.cluster import Autoscaler, Template, Workload
 from remediations.core.model.facts import Need
 from remediations.core.model.names import ANNOTATION_HANDS_OFF
+from remediations.core.policies.limits import Consent
 from remediations.core.policies.lint import PLACEHOLDER
 from remediations.core.policies.policy import Policy, WitnessKind
 from remediations.facts.ask import describe
@@ -92,15 +94,19 @@ async def _of_target(place: Installation, check: str, target: Target, policies: 
         problem = f"{target.key} does not exist"
         evidence = f"policies {names_of(policies)}: held as target_missing"
         return [Finding(severity_of(policies), check, problem, evidence, remedy)]
-    if target.kind == "Deployment" and any(policy.action == SCALING for policy in policies):
-        found += await _of_scaling(place, check, target, [each for each in policies if each.action == SCALING])
+    starting = [policy for policy in policies if Effect.STARTS_PODS in ACTIONS[policy.action].effects]
+    if starting:
+        found += await _of_template(place, check, target, starting, document)
+    scaling = [policy for policy in policies if policy.action == SCALING]
+    if scaling:
+        found += await _of_scaling(place, check, target, scaling)
     return found
 
 
 def judge_object(check: str, target: Target, policies: list[Policy], document: JsonObject) -> Iterator[Finding]:
     """What keeps an object that exists from being acted on."""
     spec, kind = document["spec"], target.kind.lower()
-    severity, who = severity_of(policies), f"policies {names_of(policies)}"
+    severity, who = severity_of(policies), _who(policies)
     where = f"-n {target.namespace} {kind} {target.name}"
     if (document["metadata"].get("annotations") or {}).get(ANNOTATION_HANDS_OFF) == "true":
         problem = f"{target.key} must not be touched: somebody set {ANNOTATION_HANDS_OFF}"
@@ -129,6 +135,66 @@ def _needs_readiness(policy: Policy) -> bool:
     """Whether the policy acts only on pods that are not Ready, and nothing else could confirm the fault."""
     kinds = {witness.kind for witness in policy.witnesses}
     return kinds == {WitnessKind.PODS_READY}
+
+
+async def _of_template(
+    place: Installation, check: str, target: Target, policies: list[Policy], document: JsonObject
+) -> list[Finding]:
+    """What the pod template holds that keeps new pods from being started, read as a decision reads it."""
+    reader = ClusterReader(place.api, place.api_seconds)
+    try:
+        workload = await reader.workload(target, document)
+        template = await reader.template(target, document)
+    except BackendError as error:
+        remedy = "mend what the checks kubernetes and rights name, then run doctor again"
+        return [
+            Finding(Severity.UNKNOWN, check, f"the template of {target.key} is not checked", describe(error), remedy)
+        ]
+    return list(judge_template(check, target, policies, workload, template))
+
+
+def judge_template(
+    check: str, target: Target, policies: list[Policy], workload: Workload, template: Template
+) -> Iterator[Finding]:
+    """What a template holds that no policy has accepted."""
+    where = f"-n {target.namespace} deployment {target.name}"
+    if workload.drop_tables:
+        problem = f"new pods of {target.key} would delete every table of the product: held as drop_tables"
+        remedy = f"kubectl set env {where.replace('deployment ', 'deployment/')} CC_DROP_TABLES-"
+        yield Finding(severity_of(policies), check, problem, f"it sets CC_DROP_TABLES; {_who(policies)}", remedy)
+    if workload.drop_tables is None:
+        problem = f"the template of {target.key} cannot be read completely: held as template_unreadable"
+        yield Finding(severity_of(policies), check, problem, workload.drop_tables_problem, _let_read(target))
+    unread = [source for source in template.sources if source.changed_at is None]
+    strict = [policy for policy in policies if Consent.UNREAD_CONFIGURATION not in policy.accept]
+    if unread and strict and workload.drop_tables is not None:
+        problem = f"what the template of {target.key} refers to cannot be read: held as configuration_unknown"
+        evidence = f"{', '.join(source.name for source in unread)}; {_who(strict)}"
+        remedy = f"{_let_read(target)}\n# or add `accept: [{Consent.UNREAD_CONFIGURATION}]` to the policy"
+        yield Finding(severity_of(strict), check, problem, evidence, remedy)
+    strict = [policy for policy in policies if Consent.UNPINNED_IMAGE not in policy.accept]
+    if template.unpinned and strict:
+        problem = f"images of {target.key} are pulled anew at every start: held as image_unpinned"
+        remedy = (
+            f"kubectl set image {where.replace('deployment ', 'deployment/')} CONTAINER=IMAGE@sha256:DIGEST\n"
+            f"# or set imagePullPolicy: IfNotPresent, or add `accept: [{Consent.UNPINNED_IMAGE}]` to the policy"
+        )
+        yield Finding(severity_of(strict), check, problem, f"{', '.join(template.unpinned)}; {_who(strict)}", remedy)
+
+
+def _who(policies: list[Policy]) -> str:
+    """The policies as a finding names them."""
+    return f"policies {names_of(policies)}"
+
+
+def _let_read(target: Target) -> str:
+    """The command that lets single ConfigMaps and Secrets be read."""
+    role, place = "controlcore-remediator-reads", f"-n {target.namespace}"
+    return (
+        f"kubectl create role {role} {place} --verb=get --resource=configmaps,secrets --resource-name=NAME\n"
+        f"kubectl create rolebinding {role} {place} --role={role} --serviceaccount=NAMESPACE:ACCOUNT\n"
+        "# with the chart: remediator.readableConfigMaps and remediator.readableSecrets"
+    )
 
 
 async def _of_scaling(place: Installation, check: str, target: Target, policies: list[Policy]) -> list[Finding]:

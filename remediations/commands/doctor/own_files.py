@@ -31,7 +31,7 @@ def _configuration(place: Installation, check: str) -> list[Finding]:
     """The same; blocks on the disk."""
     faults = _faults(place.settings)
     found = [
-        Finding(Severity.ERROR, check, f"{fault.path} is wrong", fault.message, _remedy(place, fault))
+        Finding(Severity.ERROR, check, f"{fault.path} is wrong", _plain(fault.message), _remedy(place, fault))
         for fault in faults
     ]
     warnings = find_warnings(place.policy_set)
@@ -92,7 +92,7 @@ def _unusable(place: Installation, check: str) -> Iterator[Finding]:
 
 
 def _plain(problem: str) -> str:
-    """The sentence without colons: what follows a colon behind the word token is taken for a secret."""
+    """The sentence without colons: what follows a colon behind the words token or password is taken for a secret."""
     return problem.replace(": ", ", ")
 
 
@@ -121,7 +121,7 @@ def _secrets(settings: RemediatorSettings) -> Iterable[Path]:
 
 def _is_projected(path: Path) -> bool:
     """Whether the kubelet mounts the file from a Secret: only the containers of the pod see it, whatever its mode."""
-    return (path.parent / "..data").is_symlink()
+    return any((folder / "..data").is_symlink() for folder in path.parents)
 
 
 def _shared(place: Installation, check: str) -> Iterator[Finding]:

@@ -14,7 +14,9 @@ from chassis.output.findings import Finding, Severity
 from remediations.commands.doctor.installation import Installation, unreachable
 from remediations.commands.doctor.route_tree import WEBHOOK_PATH, Reached, RouteTree, read_tree
 from remediations.commands.doctor.rules import policy_labels
+from remediations.core.model.names import DOCTOR
 from remediations.core.policies.matchers import Matcher, MatchType, matches_all
+from remediations.core.policies.matchers import quote as quote_value
 from remediations.core.policies.policy import REMEDIATION_LABEL
 
 WATCHDOG: Mapping[str, str] = {"alertname": "ControlCoreWatchdog", REMEDIATION_LABEL: "none", "severity": "none"}
@@ -68,12 +70,29 @@ async def check_alertmanager(place: Installation, check: str) -> list[Finding]:
         try:
             peers = max(peers, (await read_status(place, url)).peers)
         except BackendError as error:
+            if error.reason is Reason.MISSING and await _has_silences(place, url):
+                continue  # a server of the same API that shows no status: the routes stay unknown
             found.append(unreachable(check, "Alertmanager", without_user(url), "alertmanager", error))
     if peers > len(urls) and not found:
         problem = "the settings name fewer Alertmanagers than their cluster has: announcements miss some members"
         remedy = f"name the others in alertmanager.more_urls in {place.place}"
         found.append(Finding(Severity.WARNING, check, problem, f"{peers} members, {len(urls)} addresses", remedy))
     return found
+
+
+async def _has_silences(place: Installation, url: str) -> bool:
+    """Whether the server knows silences, which is what decisions ask it."""
+    settings = place.settings.alertmanager
+    if settings is None:
+        return False
+    headers = await authorization(settings, "alertmanager")
+    params = {"filter": f"alertname={quote_value(DOCTOR)}"}
+    try:
+        call = Call(f"{url}/api/v2/silences", settings.timeout_seconds, headers=headers, params=params)
+        (await place.http.send(call)).require_ok()
+    except BackendError:
+        return False
+    return True
 
 
 async def check_routes(place: Installation, check: str) -> list[Finding]:

@@ -166,14 +166,14 @@ def policy_file(namespace: str, witness_url: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def objects(namespace: str) -> list[dict[str, Any]]:
-    """The Deployment and the CronJob."""
+def deployment(namespace: str) -> dict[str, Any]:
+    """The API's Deployment."""
     pods = {"containers": [{"name": "api", "image": "api:1", "readinessProbe": {"httpGet": {"path": "/", "port": 80}}}]}
     labels = {"app": API}
     template = {"metadata": {"labels": labels}, "spec": pods}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
     metadata = {"name": API, "namespace": namespace}
-    return [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, cron_job(namespace)]
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
 def cron_job(namespace: str) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def install(cluster: Cluster, namespace: str, generation: Generation = Generatio
     with ExitStack() as stack:
         port = stack.enter_context(serving_page(page))
         policies = policy_file(namespace, f"http://127.0.0.1:{port}/")
-        cluster.apply([*remediator_rights(policies["policies"], namespace), *objects(namespace)])
+        cluster.apply([*remediator_rights(policies["policies"], namespace), deployment(namespace), cron_job(namespace)])
         alertmanager = stack.enter_context(AlertmanagerServer(yaml.safe_dump(SILENT), generation))
         files = {"prometheus.yml": prometheus_file(alertmanager.port, port), "rules.yml": RULES}
         prometheus = stack.enter_context(PrometheusServer(files, generation))

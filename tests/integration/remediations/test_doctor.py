@@ -22,10 +22,12 @@ from tests.integration.remediations.doctor_stage import (
     RULES,
     Installed,
     cron_job,
+    deployment,
     findings,
     install,
 )
 from tools.chart import REMEDIATOR
+from tools.servers.kubernetes.client import JSON_PATCH, STRATEGIC_PATCH
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes.cluster import Cluster
@@ -199,6 +201,32 @@ def with_hands_off(place: Installed, _folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def with_environment(place: Installed, env: list[dict[str, Any]]) -> Iterator[None]:
+    """The Deployment's container has these variables."""
+    path = place.cluster.client.path_of(deployment(place.namespace))
+    spec = {"template": {"spec": {"containers": [{"name": "api", "env": env}]}}}
+    place.cluster.client.patch(path, {"spec": spec}, STRATEGIC_PATCH)
+    try:
+        yield
+    finally:
+        back = [{"op": "remove", "path": "/spec/template/spec/containers/0/env"}]
+        place.cluster.client.patch(path, back, JSON_PATCH)
+
+
+@contextmanager
+def with_drop_tables(place: Installed, _folder: Path) -> Iterator[None]:
+    with with_environment(place, [{"name": "CC_DROP_TABLES", "value": "true"}]):
+        yield
+
+
+@contextmanager
+def with_an_unreadable_secret(place: Installed, _folder: Path) -> Iterator[None]:
+    key = {"secretKeyRef": {"name": "api-env", "key": "drop"}}
+    with with_environment(place, [{"name": "CC_DROP_TABLES", "valueFrom": key}]):
+        yield
+
+
+@contextmanager
 def without_kubernetes(place: Installed, folder: Path) -> Iterator[Path]:
     yield other_settings(place, folder, kubernetes=None)
 
@@ -343,6 +371,8 @@ BROKEN = (
     Broken("rights", with_every_right, "error", "rights.excess", "* *", "rolebindings"),
     Broken("object", without_the_cron_job, "error", "kubernetes.objects", "does not exist", "kubectl get cronjobs"),
     Broken("hands-off", with_hands_off, "warning", "kubernetes.objects", "must not be touched", "kubectl annotate"),
+    Broken("tables", with_drop_tables, "error", "kubernetes.objects", "delete every table", "kubectl set env"),
+    Broken("secret", with_an_unreadable_secret, "error", "kubernetes.objects", "Secret api-env", "readableSecrets"),
     Broken("no-cluster", without_kubernetes, "error", "kubernetes", "not configured", "kubernetes: {}"),
     Broken("schema", with_a_newer_journal, "error", "journal", "schema 99", "newer version"),
     Broken("disk", with_a_full_disk, "warning", "journal", "nearly full", "df -h"),

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from chassis.clock import format_rfc3339
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.call import Call, Response
+from chassis.http.server import Listener
+from chassis.http.web_config import read_web
 from remediations.commands.doctor.arrival import check_arrival, doctor_labels, judge_watchdog
+from remediations.commands.doctor.installation import opened
 from remediations.commands.doctor.program import (
     DOCTOR_AT,
     NOTIFICATIONS,
@@ -29,6 +34,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tests.fakes.installation import AskedHttp, a_place, found_by
 from tests.unit.remediations.commands.doctor.test_routes import a_status
+from tools.servers.kubernetes.certificates import KeyPair, make_serving_pair
 
 NOW = ManualClock().now()
 SETTINGS = {"alertmanager": {"url": "http://alertmanager:9093"}}
@@ -191,3 +197,28 @@ async def test_program_is_judged(
     assert [(item.severity.value, words in item.problem) for item, (_, words) in zip(found, told, strict=True)] == [
         (severity, True) for severity, _ in told
     ]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
+    return make_serving_pair(tmp_path_factory.mktemp("pair"), "own")
+
+
+async def test_program_with_a_certificate_of_its_service_is_asked_over_tls(tmp_path: Path, pair: KeyPair) -> None:
+    """The certificate is for the name of the Service, and doctor asks at loopback: it trusts exactly this one."""
+    text = f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path}}}"
+    file = tmp_path / "web.yml"
+    await asyncio.to_thread(file.write_text, text)
+
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="ready")
+
+    app = web.Application()
+    app.router.add_get("/-/ready", ready)
+    loaded = await asyncio.to_thread(read_web, file)
+    async with Listener.opened(app, ("127.0.0.1", 0), tls=loaded.tls) as listener:
+        server = {"host": "127.0.0.1", "port": listener.bound[1], "web_config_file": file}
+        settings = RemediatorSettings(server=server, journal={"path": tmp_path / "journal.db"})
+        async with opened(settings, None, is_sending=False) as place:
+            (found,) = await found_by(check_program, place)
+    assert "does not serve the journal" in found.problem

@@ -16,17 +16,21 @@ from remediations.commands.doctor.objects import (
     endpoints,
     judge_autoscalers,
     judge_object,
+    judge_template,
 )
 from remediations.core.model.alert import Mode, Target
+from remediations.core.model.cluster import Template, TemplateSource
+from remediations.core.policies.limits import Consent
 from remediations.core.policies.policy import Rung, Witness, WitnessKind
 from remediations.settings import RemediatorKubernetesSettings, RemediatorSettings
-from tests.fakes.decisions import API, a_policy_set, an_autoscaler, restart_policy, scale_policy
+from tests.fakes.decisions import API, a_policy_set, a_workload, an_autoscaler, restart_policy, scale_policy
 from tests.fakes.installation import AskedHttp, a_place, found_by, told
 from tests.fakes.kubernetes import FakeCluster, a_cluster, a_deployment
 
 PROBED = {"readinessProbe": {"httpGet": {"path": "/health", "port": 8000}}}
 CRON = Target(API.namespace, "CronJob", "postgres-backup")
 BACKUP = restart_policy(name="run-backup", action="run_backup_job", targets=(CRON,), witnesses=())
+UNREAD = TemplateSource("ConfigMap/api-env", None, "permission")
 BY_PODS = restart_policy(witnesses=(Witness("pods", WitnessKind.PODS_READY),))
 
 
@@ -64,6 +68,35 @@ def test_witness_of_pods_needs_a_readiness_probe_unless_another_may_confirm() ->
     bare = a_deployment(ready=3)
     for policy, number in ((BY_PODS, 1), (restart_policy(), 0)):
         assert len(list(judge_object("check", API, [policy], bare))) == number
+
+
+@pytest.mark.parametrize(
+    ("workload", "template", "words", "remedy"),
+    [
+        ({"drop_tables": True}, Template(), "delete every table", "kubectl set env -n control-core deployment/"),
+        ({"drop_tables": None, "drop_tables_problem": "ConfigMap x"}, Template(), "template_unreadable", "create role"),
+        ({}, Template(sources=(UNREAD,)), "configuration_unknown", "unread_configuration"),
+        ({}, Template(unpinned=("api: api:latest",)), "image_unpinned", "unpinned_image"),
+        ({"drop_tables": None}, Template(sources=(UNREAD,)), "template_unreadable", "readableSecrets"),
+    ],
+)
+def test_template_that_would_be_held_is_told(
+    workload: dict[str, Any], template: Template, words: str, remedy: str
+) -> None:
+    (found,) = judge_template("check", API, [restart_policy()], a_workload(**workload), template)
+    assert (found.severity.value, words in found.problem, remedy in found.remedy) == ("error", True, True)
+
+
+def test_template_that_a_policy_accepts_is_no_finding() -> None:
+    template = Template(unpinned=("api: api:latest",), sources=(UNREAD, TemplateSource("Secret/read", 1.0)))
+    policy = restart_policy(accept=frozenset({Consent.UNPINNED_IMAGE, Consent.UNREAD_CONFIGURATION}))
+    assert list(judge_template("check", API, [policy], a_workload(), template)) == []
+
+
+async def test_template_is_read_where_an_action_starts_pods() -> None:
+    dropping = a_cluster(ready=3, env=[{"name": "CC_DROP_TABLES", "value": "true"}], **PROBED)
+    (found,) = await found_by(check_objects, a_place(a_policy_set(restart_policy()), cluster=dropping))
+    assert "delete every table" in found.problem
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,14 @@ def test_secret_that_others_may_read_or_change_is_told(token: Path, mode: int, i
 
 
 def test_secret_of_the_kubelet_has_the_mode_of_its_volume(tmp_path: Path) -> None:
+    """A projected volume may have folders below its own."""
     data = tmp_path / "..2026"
-    data.mkdir()
-    (data / "token").write_text(TOKEN)
-    (data / "token").chmod(0o644)
+    (data / "roles").mkdir(parents=True)
+    (data / "roles" / "token").write_text(TOKEN)
+    (data / "roles" / "token").chmod(0o644)
     (tmp_path / "..data").symlink_to(data)
-    (tmp_path / "token").symlink_to("..data/token")
-    assert credentials(settings_with(tmp_path / "token")) == []
+    (tmp_path / "roles").symlink_to("..data/roles")
+    assert credentials(settings_with(tmp_path / "roles" / "token")) == []
 
 
 def test_every_secret_that_the_settings_name_is_looked_at(token: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chassis.errors import Reason, TransientError
+from chassis.errors import BackendError, Reason, TransientError
 from chassis.http.call import Call, Response
 from remediations.commands.doctor.routes import (
     WATCHDOG,
@@ -115,6 +116,20 @@ async def test_each_alertmanager_that_does_not_answer_is_told() -> None:
     found = await found_by(check_alertmanager, a_place_with(answer, more_urls=("http://other:9093",)))
     assert [item.evidence.partition(": ")[0] for item in found] == [URL, "http://other:9093"]
     assert ["curl -si" in found[0].remedy, "basic_auth" in found[1].remedy] == [True, True]
+
+
+async def test_server_that_knows_silences_and_shows_no_status_is_no_fault() -> None:
+    def answer(call: Call) -> Response:
+        return Response(200 if call.url.endswith("silences") else 404, b"[]", 0.0)
+
+    assert await found_by(check_alertmanager, a_place_with(answer)) == []
+    with pytest.raises(BackendError):
+        await found_by(check_routes, a_place_with(answer))
+
+
+async def test_own_credential_that_cannot_be_read_is_told_with_the_configuration(tmp_path: Path) -> None:
+    auth = {"authorization": {"credentials_file": tmp_path / "none"}}
+    assert told(await found_by(check_alertmanager, a_place_with(None, **auth))) == [("unknown", "not checked")]
 
 
 async def test_without_alertmanager_that_is_the_finding() -> None:
