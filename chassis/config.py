@@ -274,8 +274,8 @@ class ConnectionSettings(Section):
     idle_seconds: float = Field(default=300.0, gt=0)
     """A connection is closed after this time without a request. A scraper that comes less often connects each time."""
     max_certificate_seconds: float = Field(default=300.0, gt=0)
-    """A connection with a client certificate is closed after this time, so that a certificate that has ended meanwhile
-    counts no longer. Too small a value costs a handshake for each request."""
+    """A connection with a client certificate is closed after this time, so that an expired certificate is not accepted
+    for longer. Too small a value costs a handshake for each request."""
 
     @model_validator(mode="after")
     def check(self) -> ConnectionSettings:

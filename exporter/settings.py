@@ -90,10 +90,10 @@ class KubernetesDiscovery(Section):
     environment_label: str = "environment"
     """Label that is `sandbox` or `production`; anything else counts as production."""
     vanished_seconds: float = Field(default=3600.0, ge=0)
-    """How long a bouncer that was found and is gone (deleted, scaled to 0, not Running) stays at `bouncer_up` 0. One
-    whose label `name_label`, or else whose workload, still has an object is not gone, nor is one whose name is
+    """How long a bouncer that was found and is gone (deleted, scaled to 0, not Running) stays at `bouncer_up` 0. A
+    bouncer is not gone while another object has its name (label `name_label`) or its workload, or while its name is
     configured or found in a file. A reload that looks for something else (another kind, port or scheme, other labels,
-    another namespace or kubeconfig) forgets it. 0 forgets it at once: then no alert tells that the last one ended."""
+    another namespace or kubeconfig) forgets it. 0 forgets it at once; then no alert fires when the last one ends."""
 
 
 class BouncerDiscovery(Section):
@@ -210,11 +210,12 @@ class CollectionSettings(Section):
     """When collectors collect."""
 
     mode: Literal["interval", "phase", "on-scrape"] = "interval"
-    """`interval`: each collector at its own interval. `phase`: so that collections end just before the next scrape,
-    learned from the scrapers; by interval while that is unsure. `on-scrape`: when a scrape asks, which then waits."""
+    """`interval`: each collector at its own interval. `phase`: the exporter learns when scrapes come, and collections
+    end just before the next one; by interval while that is uncertain. `on-scrape`: a scrape starts the collections and
+    waits for them."""
     on_scrape_min_seconds: float = Field(default=1.0, ge=0)
-    """In mode `on-scrape`, how young values may be to answer another scrape. 0 collects for each one, which lets any
-    scraper decide about the load on the database."""
+    """In mode `on-scrape`, values younger than this answer a scrape without a collection. With 0 each scrape collects,
+    so any scraper decides about the load on the database."""
 
 
 class DeploymentSettings(Section):

@@ -27,7 +27,7 @@ class AuthorizationSettings(Section):
     """`authorization` as Prometheus and Alertmanager have it in their http_config."""
 
     type: Literal["Bearer"] = "Bearer"
-    """What stands before the credentials."""
+    """The word before the credentials in the header."""
     credentials_file: Path
     """File with the token."""
 

@@ -252,7 +252,7 @@ class Executor:
                 return whole
             sent = await send_creation(self._api, whole, self._timeout_seconds, is_dry_run=True)
             return await self._judge_pods(self._api, whole, sent)
-        return SendOutcome(SendResult.DONE, "not sent: it knows no dry run")
+        return SendOutcome(SendResult.DONE, "not sent: this call has no dry run")
 
     async def _send(self, step: Step, lease_until: float) -> SendOutcome:
         """One step, for real."""

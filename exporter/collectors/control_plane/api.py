@@ -117,8 +117,8 @@ class ApiCollectorSettings(GateSettings):
     connect_timeout_seconds: float = Field(default=1.8, gt=0)
     """Deadline of the TCP connection. Too small calls a distant API unreachable; above two seconds, see below."""
     health_timeout_seconds: float = Field(default=1.8, gt=0)
-    """Deadline of /health, and its duration when no answer comes. Below a second it would hide what it is to show: how
-    long the event loop is blocked; above two seconds a hanging API is not told within an interval and two seconds."""
+    """Deadline of /health, and its duration when no answer comes. Below a second it would hide how long the event loop
+    is blocked. Above two seconds a hanging API is detected later than an interval and two seconds."""
     deep_probe: bool = True
     """Whether the deep probe is sent at all. Off publishes neither its success nor its suspension."""
     deep_path: str = Field(default="/opal/bouncer-pairs", pattern="^/")

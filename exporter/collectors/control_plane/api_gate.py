@@ -35,10 +35,10 @@ class GateSettings(CollectorSettings):
     """When a collector leaves the API unasked."""
 
     slow_database_seconds: float = Field(default=0.5, gt=0)
-    """A canary slower than this leaves the API unasked, and so does a database that does not answer within it just
-    before. Too large freezes users' requests, too small never asks."""
+    """The API is not asked while the canary is slower than this, or while the database does not answer within it. Too
+    large freezes users' requests; too small never asks."""
     canary_age_seconds: float = Field(default=30.0, gt=0)
-    """A canary older than this leaves the API unasked; three of its intervals, so that one late round is forgiven."""
+    """The API is not asked while the newest canary is older than this. Three intervals allow one late round."""
 
 
 async def ask(sources: Sources, call: Call) -> Response:

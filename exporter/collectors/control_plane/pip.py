@@ -84,8 +84,8 @@ class PipSettings(GateSettings):
     """Deadline of the request to the API. Too small calls a busy API silent."""
     api_time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z0-9_+/-]{1,64}$")
     """Time zone of the API's container, in which the product writes these times; a name that PostgreSQL knows, such as
-    Europe/Vienna. Wrong, every age is off by hours until two synchronisations were seen to end, which correct it;
-    unknown to the server, the collector fails and says so."""
+    Europe/Vienna. With a wrong zone every age is off by hours, until the exporter has seen two synchronisations end and
+    corrects it. With a name that the server does not know the collector fails and says so."""
     max_connections: int = Field(default=100, ge=1)
     """Connections with series of their own; the others are still counted by environment and health."""
     ask_scheduler: bool = True

@@ -66,7 +66,7 @@ GUIDE_CPU = Metric(
 
 
 class WorkloadsSettings(CollectorSettings):
-    """How the workloads are watched; which ones stands in `kubernetes.workloads`."""
+    """How the workloads are watched. Their names are in `kubernetes.workloads`."""
 
     timeout_seconds: float = 8.0
     """Deadline of one collection; above two requests', which are the longest chain."""

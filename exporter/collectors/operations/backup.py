@@ -102,11 +102,11 @@ class BackupSettings(CollectorSettings):
     """How long one look may read: with the interval, the share of a core (1/12) and the time that a large file takes
     (3 minutes of looks for 10 GB of dump). Above half the deadline it has no effect."""
     settle_seconds: float = Field(default=120.0, ge=0)
-    """A file that was written within so many seconds is still growing and is not looked at. Too small calls a backup
-    broken that is being made."""
+    """A file that was written within this time may still grow and is not read. Too small reports a backup as broken
+    while it is being written."""
     cron_job: str = "postgres-backup"
-    """The CronJob that makes backups, in the product's namespace; empty looks for none. One that is named here, or was
-    there before, and is gone counts as no backup; one of the default name may never have been."""
+    """The CronJob that makes backups, in the product's namespace; empty looks for none. If it is named here or was
+    there before, and is gone, it counts as no backup. One with the default name may never have existed."""
     snapshot_file: Path | None = None
     """Its time of modification is that of the managed database's last snapshot; kind `snapshot`."""
     restore_test_file: Path | None = None

@@ -63,7 +63,7 @@ class TuningSettings(CollectorSettings):
     """Deadline of one question. Too small fails on a busy server."""
     postgres: dict[str, str] = Field(default_factory=lambda: dict(POSTGRES_RECOMMENDED), max_length=100)
     """Recommended value by PostgreSQL setting, as in postgresql.conf: the DevOps guide's own, which fit a small server.
-    A larger one is right to differ: write your values here, or drift is reported for good reasons."""
+    A larger server should differ: write its values here, otherwise intended differences are reported as drift."""
     redis: dict[str, str] = Field(default_factory=lambda: dict(REDIS_RECOMMENDED), max_length=100)
     """The same for Redis, as in redis.conf. The guide's allkeys-lru can evict the product's security audit trail."""
 

@@ -73,7 +73,7 @@ PLUGIN_OK = Metric(
 
 
 class OpaSettings(CollectorSettings):
-    """How each OPA is read; where they are stands in `bouncers`, as `opa_url`.
+    """How each OPA is read. Their addresses are `opa_url` in `bouncers`.
 
     `opa_url` names one OPA: behind a Service with several replicas every reading would be of another one's counters.
     """
@@ -83,8 +83,8 @@ class OpaSettings(CollectorSettings):
     timeout_seconds: float = 10.0
     """Deadline of a round."""
     health_timeout_seconds: float = Field(default=1.5, gt=0)
-    """Deadline of /health. Too small calls a busy OPA down; above two seconds a hanging one is not told within an
-    interval and two seconds."""
+    """Deadline of /health. Too small reports a busy OPA as down. Above two seconds a hanging OPA is detected later than
+    an interval and two seconds."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of any other request. OPA answers from memory; too small leaves a busy one's figures out."""
     max_concurrent: int = Field(default=8, ge=1, le=24)

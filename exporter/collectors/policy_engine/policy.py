@@ -120,19 +120,20 @@ class PolicySettings(CollectorSettings):
     timeout_seconds: float = Field(default=10.0, gt=1.0)
     """Deadline of a round. Bouncers not asked half a second before it stay unknown in that round."""
     question_timeout_seconds: float = Field(default=3.0, gt=1.0)
-    """Deadline of one question, and its duration when no answer comes. Above 1 s, since the guide's alert is `> 1`;
-    above 5 s a bouncer's own engine deadline strikes first, and a hanging engine reads engine_error, not timeout."""
+    """Deadline of one question, and its duration when no answer comes. It must be above 1 s, because the guide's alert
+    is `> 1`. Above 5 s the bouncer's own deadline ends first, and a hanging engine is reported as engine_error, not
+    timeout."""
     health_timeout_seconds: float = Field(default=2.0, gt=0)
     """Deadline of a bouncer's /health, which it answers from memory. Too small calls a busy bouncer down."""
     max_concurrent: int = Field(default=16, ge=1, le=24)
-    """Requests in flight over all bouncers. 1 lets one hanging bouncer delay the others; more than the HTTP pool's 32
-    less the other collectors' would measure our own queue."""
+    """Requests in flight over all bouncers. 1 lets one hanging bouncer delay the others; too many exceed the HTTP pool
+    (32 connections for all collectors), and the duration then includes our own queue."""
     questions: tuple[CanaryQuestion, ...] = Field(default=DEFAULT_QUESTIONS, min_length=1, max_length=16)
     """What every bouncer is asked. The default needs no rule in the product's policies; a question that expects `allow`
     needs one, or each round has a mismatch. With allow questions alone an engine that allows all looks healthy."""
     opa_path: str = Field(default="/v1/data/enabled", pattern="^/v1/data/")
-    """What an OPA with an `opa_url` is asked itself, with `metrics=true`, for its times by stage: the document that the
-    bouncers ask for."""
+    """Document that each OPA with an `opa_url` is asked for, with `metrics=true`, to measure its stages: the one that
+    the bouncers ask for."""
 
 
 @collector(

@@ -75,8 +75,8 @@ class PostgresCanarySettings(CollectorSettings):
     timeout_seconds: float = 5.0
     """Deadline of one collection; above probe_timeout_seconds, so that a slow attempt is counted and not cut off."""
     probe_timeout_seconds: float = Field(default=1.8, gt=0)
-    """Deadline of one attempt. Less than a busy server needs reports it as down; above two seconds a frozen server is
-    not told within an interval and two seconds."""
+    """Deadline of one attempt. Too small reports a busy server as down. Above two seconds a frozen server is detected
+    later than an interval and two seconds."""
 
 
 @collector(

@@ -45,8 +45,8 @@ class PostgresMaintenanceSettings(CollectorSettings):
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a loaded server, too large keeps the shared connection busy."""
     applications: tuple[str, ...] = Field(default=("controlcore-exporter", "controlcore-remediator"), max_length=20)
-    """Values of application_name with series of their own. The control plane sets none: it is told by `database.role`
-    and called control_plane; every other connection is `other`."""
+    """Values of application_name with series of their own. The control plane sets none; its connections are recognised
+    by `database.role` and named control_plane. Every other connection is `other`."""
 
 
 @collector(

@@ -116,11 +116,11 @@ class DecisionsSettings(CollectorSettings):
     """How many of the newest ids are searched for each environment's last event at start. Too small leaves a quiet
     environment absent until its next event, too large reads much of a long log once."""
     canary_users: tuple[str, ...] = ("canary-allow", "canary-deny")
-    """Principals left out of the count. It needs SELECT on the column "user", which names people and which the grants
-    below therefore leave out: without it nothing is left out by user. The bouncers' canaries write no row at all."""
+    """Principals left out of the count. It needs SELECT on the column "user". The grants leave this column out because
+    it names people; without it nothing is left out by user. The bouncers' canaries write no row."""
     canary_policies: tuple[str, ...] = ()
-    """Values of policy_name left out of the count: the standard grants allow it, so canaries that ask the control
-    plane's own /decisions/evaluate can be told by their policy. A policy that people use must not be named here."""
+    """Values of policy_name left out of the count, for canaries that ask the control plane's own /decisions/evaluate.
+    The standard grants allow reading the column. Never name a policy that people use."""
 
 
 def counts_sql(columns: frozenset[str], settings: DecisionsSettings) -> tuple[str, tuple[object, ...]]:

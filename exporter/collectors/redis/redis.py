@@ -69,8 +69,8 @@ class RedisCollectorSettings(CollectorSettings):
     timeout_seconds: float = 6.0
     """Deadline of one collection; above the probe's and INFO's together, so that neither is cut off."""
     probe_timeout_seconds: float = Field(default=1.8, gt=0)
-    """Deadline of the PING. Redis answers in a millisecond or is in trouble; too small calls a slow fork an outage,
-    above two seconds a frozen Redis is not told within an interval and two seconds."""
+    """Deadline of the PING. Redis answers within a millisecond when it is well. Too small reports a slow fork as an
+    outage. Above two seconds a frozen Redis is detected later than an interval and two seconds."""
     info_timeout_seconds: float = Field(default=2.0, gt=0)
     """Deadline of INFO. Too small loses the statistics of a busy server."""
 

@@ -54,7 +54,7 @@ class RedisKeysSettings(CollectorSettings):
     """Keys that a sample looks at, about. Up to so many are counted exactly; of more, a class of one key in a hundred
     is found with 2000 nearly always. Much larger keeps the kept connection busy."""
     step_keys: int = Field(default=200, ge=10, le=1000)
-    """Keys that one SCAN reads. Redis serves no other client meanwhile, so a larger value blocks it longer."""
+    """Keys that one SCAN reads. Redis serves no other client during a SCAN, so a larger value blocks it longer."""
 
 
 @dataclass(slots=True)
