@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from chassis.config import ConnectionSettings, Section, Settings, require_http, settings_config
 from chassis.errors import ConfigError, Fault
@@ -177,6 +177,26 @@ class ApiSettings(Section):
     """Base URL, e.g. http://control-plane-api:8000; absent means the API collector is not configured."""
 
 
+class HasName(Protocol):
+    """What is told apart by its name."""
+
+    @property
+    def name(self) -> str:
+        """Value of a label."""
+
+
+N = TypeVar("N", bound=HasName)
+
+
+def require_distinct(items: tuple[N, ...]) -> tuple[N, ...]:
+    """Refuses two of one name: they would be one label value, and one of them would not be seen. For pydantic."""
+    names = [item.name for item in items]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each needs a name of its own; there twice: {', '.join(twice)}")
+    return items
+
+
 class BouncerTarget(Section):
     """One bouncer that is probed directly. Addresses come from here, never from database rows."""
 
@@ -225,6 +245,7 @@ class DeploymentSettings(Section):
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
     bouncers: tuple[BouncerTarget, ...] = ()
+    _bouncers_are_distinct = field_validator("bouncers")(require_distinct)
     kubernetes: KubernetesSettings | None = None
 
 
@@ -265,6 +286,7 @@ class ExporterSettings(Settings):
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
     bouncers: tuple[BouncerTarget, ...] = ()
+    _bouncers_are_distinct = field_validator("bouncers")(require_distinct)
     bouncer_discovery: BouncerDiscovery = BouncerDiscovery()
     kubernetes: KubernetesSettings | None = None
     preset: Literal["devops-guide", "enterprise-guide", "snapshot-chart", "compose"] | None = None

@@ -31,11 +31,6 @@ class Certificate:
     not_after: float
 
 
-def read_not_after(certificate: bytes) -> float:
-    """The Unix time of notAfter; raises PermanentError(malformed) for anything but a certificate."""
-    return read_certificate(certificate).not_after
-
-
 def read_certificate(certificate: bytes) -> Certificate:
     """The certificate's names and its end; raises PermanentError(malformed) for anything but a certificate."""
     try:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from chassis.config import Section
 from chassis.errors import BackendError, PermanentError, Reason
@@ -19,7 +19,7 @@ from chassis.net.sockets import socket_error
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.operations.certificates import chain_not_after, read_certificate
 from exporter.metrics import Counter, Kind, Metric
-from exporter.settings import Scope
+from exporter.settings import Scope, require_distinct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,6 +92,7 @@ class TlsSettings(CollectorSettings):
     """Deadline of one handshake. Too small misses a distant endpoint."""
     endpoints: tuple[TlsEndpoint, ...] = Field(default=(), max_length=200)
     """Further endpoints: the ingress, a managed database's TLS port, an identity provider."""
+    _endpoints_are_distinct = field_validator("endpoints")(require_distinct)
 
 
 @collector(

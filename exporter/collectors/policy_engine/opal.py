@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from chassis.config import Section, read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason
 from chassis.http.call import Call
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.metrics import Metric
-from exporter.settings import BaseUrl, Scope
+from exporter.settings import BaseUrl, Scope, require_distinct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -93,6 +93,7 @@ class OpalSettings(CollectorSettings):
     """File with the bearer token that /stats wants when OPAL runs with keys; read again at every round."""
     clients: tuple[OpalClientTarget, ...] = Field(default=(), max_length=200)
     """The OPAL clients, usually one beside each OPA."""
+    _clients_are_distinct = field_validator("clients")(require_distinct)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import Field
 
 from chassis.errors import ConfigError
 from exporter.collector import CollectorSettings
+from exporter.collectors import discover
 from exporter.commands.configuration import collector_settings, load_settings
 from exporter.settings import ExporterSettings, Scope
 from tests.fakes.collector import ScriptedCollector
@@ -138,3 +140,20 @@ def test_nothing_is_configured_by_default(tmp_path: Path) -> None:
         None, None, None, (), None,
     )  # fmt: skip
     assert settings.server.port == 9877
+
+
+@pytest.mark.parametrize(
+    ("place", "values"),
+    [
+        ("bouncers", {"bouncers": [{"name": "a", "url": "http://a"}, {"name": "a", "url": "http://b"}]}),
+        ("deployments.x.bouncers", {"deployments": {"x": {"bouncers": [{"name": "a", "url": "http://a"}] * 2}}}),
+        ("collectors.opal.clients", {"collectors": {"opal": {"clients": [{"name": "a", "url": "http://a"}] * 2}}}),
+        ("collectors.tls.endpoints", {"collectors": {"tls": {"endpoints": [{"name": "a", "host": "a"}] * 2}}}),
+    ],
+)
+def test_two_of_one_name_are_refused(place: str, values: dict[str, Any]) -> None:
+    """They were one label value: the second bouncer, OPAL client or endpoint was never seen, and nothing said so."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings(discover(), None, values)
+    assert [fault.path for fault in caught.value.faults] == [place]
+    assert "there twice: a" in caught.value.faults[0].message

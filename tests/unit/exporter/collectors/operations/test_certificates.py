@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import PermanentError, Reason
-from exporter.collectors.operations.certificates import read_not_after
+from exporter.collectors.operations.certificates import read_certificate
 
 
 def element(tag, content):
@@ -27,12 +27,12 @@ def certificate(not_after=b"261231235959Z", *, tag=0x17, has_version=True):
 @pytest.mark.parametrize("has_version", [True, False])
 def test_certificate_tells_until_when_it_is_valid(has_version):
     expected = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
-    assert read_not_after(certificate(has_version=has_version)) == expected
+    assert read_certificate(certificate(has_version=has_version)).not_after == expected
 
 
 def test_time_after_2049_is_read_from_its_longer_form():
     expected = datetime(2051, 6, 1, tzinfo=UTC).timestamp()
-    assert read_not_after(certificate(b"20510601000000Z", tag=0x18)) == expected
+    assert read_certificate(certificate(b"20510601000000Z", tag=0x18)).not_after == expected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_time_after_2049_is_read_from_its_longer_form():
 )
 def test_anything_else_is_malformed(data):
     with pytest.raises(PermanentError) as caught:
-        read_not_after(data)
+        read_certificate(data)
     assert caught.value.reason is Reason.MALFORMED
 
 
@@ -59,6 +59,6 @@ def test_anything_else_is_malformed(data):
 def test_bytes_of_any_kind_are_a_time_or_malformed(noise, place):
     whole = certificate()
     try:
-        assert isinstance(read_not_after(whole[:place] + noise + whole[place + len(noise) :]), float)
+        assert isinstance(read_certificate(whole[:place] + noise + whole[place + len(noise) :]).not_after, float)
     except PermanentError as error:
         assert error.reason is Reason.MALFORMED  # noqa: PT017 - either outcome is right
