@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from exporter.collector import CollectorSpec
 
 PROGRAM = "controlcore-exporter"
+DOCTOR = "Checks an installation from end to end and says what mends it; takes the options above too."
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 EPILOG = "Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins."
 
@@ -144,8 +145,30 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         "--print-settings", dest="print_settings", action="store_true", help="print every setting as Markdown"
     )
     command.add_argument("--print-grants", dest="print_grants", action="store_true", help="the same as: grants")
+    command.add_argument(
+        "--print-completion",
+        dest="print_completion",
+        choices=("bash", "zsh", "fish"),
+        metavar="SHELL",
+        help="print the completion for bash, zsh or fish",
+    )
     add_settings(command, specs)
     return command
+
+
+def whole_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
+    """The command line with its commands, as the completion and the man page show it.
+
+    The program itself looks for a command first, so that `--help` of the exporter stays short.
+    """
+    from exporter.commands.doctor import command as doctor  # noqa: PLC0415 - nothing else needs it
+
+    whole, grants = parser(specs), grants_parser(specs)
+    commands = whole.add_subparsers(title="commands", prog=whole.prog, parser_class=argparse.ArgumentParser)
+    own = doctor.add_options(argparse.ArgumentParser(add_help=False))
+    commands.add_parser("doctor", parents=[own], add_help=False, help=DOCTOR)
+    commands.add_parser("grants", parents=[grants], add_help=False, help=grants.description)
+    return whole
 
 
 def doctor_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
@@ -204,10 +227,16 @@ def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> 
     """The texts that the command line asks for instead of serving."""
     from exporter.commands import grants, metrics_reference  # noqa: PLC0415
 
+    def completion(known: tuple[CollectorSpec, ...]) -> str:
+        from chassis.process.completion import write_completion  # noqa: PLC0415 - nothing else needs it
+
+        return write_completion(whole_parser(known), options.print_completion)
+
     writers = (
         (options.print_metrics, metrics_reference.write),
         (options.print_settings, settings_reference),
         (options.print_grants, grants.write),
+        (options.print_completion, completion),
     )
     return tuple(write(specs) for is_wanted, write in writers if is_wanted)
 

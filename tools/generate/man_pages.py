@@ -17,12 +17,10 @@ from argparse_manpage.manpage import Manpage
 from chassis.output.findings import EXIT_STATUSES, FOUND, UNCHECKED
 from exporter import __main__ as exporter
 from exporter.collectors import discover
-from exporter.commands.doctor import command as doctor_command
 from remediations import __main__ as remediator
 from remediations.commands.output import exit_codes
 
 FOLDER = Path(__file__).parents[2] / "docs" / "man"
-DOCTOR = "Checks an installation from end to end and says what mends it; takes the options above too."
 NO_DATE = " "
 """A page changes with the parser alone; for an empty text the library takes the date of the day."""
 ONE_LINE = partial(argparse.HelpFormatter, width=100_000)
@@ -80,7 +78,7 @@ REMEDIATOR = Program(
 def pages() -> dict[Path, str]:
     """The text of each page, by its file."""
     return {
-        FOLDER / "controlcore-exporter.1": write_page(_exporter_parser(), EXPORTER),
+        FOLDER / "controlcore-exporter.1": write_page(exporter.whole_parser(discover()), EXPORTER),
         FOLDER / "controlcore-remediator.1": write_page(remediator.build_parser(), REMEDIATOR),
     }
 
@@ -96,17 +94,6 @@ def write_page(parser: argparse.ArgumentParser, program: Program) -> str:
     for heading, text in program.sections.items():
         page.add_section(heading, "=", _escape(text))
     return str(page)
-
-
-def _exporter_parser() -> argparse.ArgumentParser:
-    """The exporter's parser with its commands, which the program itself reads before all options."""
-    specs = discover()
-    parser, grants = exporter.parser(specs), exporter.grants_parser(specs)
-    doctor = doctor_command.add_options(argparse.ArgumentParser(add_help=False))
-    commands = parser.add_subparsers(title="commands", prog=parser.prog, parser_class=argparse.ArgumentParser)
-    commands.add_parser("doctor", parents=[doctor], add_help=False, help=DOCTOR)
-    commands.add_parser("grants", parents=[grants], add_help=False, help=grants.description)
-    return parser
 
 
 def _prepare(parser: argparse.ArgumentParser, program: Program) -> None:

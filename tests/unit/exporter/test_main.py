@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.process.completion import SHELLS
 from exporter.__main__ import main, overrides, parser
 from tests.fakes.collector import ScriptedCollector
 from tests.fakes.waiting import wait_for
@@ -129,6 +130,14 @@ def test_fault_that_is_not_the_files_names_its_own_place(
 def test_missing_file_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config.file", "/nowhere/exporter.yml"]) == 2
     assert "/nowhere/exporter.yml: cannot read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_offers_commands_options_and_collectors(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-completion", shell]) == 0
+    printed = capsys.readouterr().out
+    wanted = ("grants", "doctor", "config.file", "no-collector.postgres", "print-completion")
+    assert [word for word in wanted if word not in printed] == []
 
 
 def test_catalogue_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
