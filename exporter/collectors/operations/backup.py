@@ -7,12 +7,13 @@ snapshots touches `snapshot_file`. Whoever tests a restore touches `restore_test
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from exporter.metrics import Family
     from exporter.sources.sources import Sources
 
+R = TypeVar("R")
 CRON_JOB, SNAPSHOT, RESTORE = "cronjob", "snapshot", "restore_test"
 KIND_LABEL = ("kind",)
 THREAD_SHARE = 0.5
@@ -159,10 +161,9 @@ class SeenCronJob:
 class BackupCollector:
     """Looks at backup files in a thread of its own, at their CronJob and at marker files."""
 
-    def __init__(self, settings: BackupSettings, sources: Sources, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: BackupSettings, sources: Sources) -> None:
         self._settings = settings
         self._sources = sources
-        self._executor = executor
         proofs: dict[Identity, bool] = sources.kept.of(dict, "backup.proofs")
         self._inspector = Inspector(settings.settle_seconds, settings.verify, proofs)
         self._running: Future[BackupReading] | None = None
@@ -178,12 +179,7 @@ class BackupCollector:
             raise NotConfiguredError(
                 "no backup is configured: set collectors.backup.places, or kubernetes for the CronJob"
             )
-        # One thread of its own: a hanging network file system must not take those that others need.
-        executor = ThreadPoolExecutor(1, "backup")
-        try:
-            yield cls(settings, sources, executor)
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+        yield cls(settings, sources)
 
     async def collect(self) -> Result:
         """Looks at files and CronJob side by side; what cannot be read is absent and its first reason the failure.
@@ -195,7 +191,7 @@ class BackupCollector:
         now, monotonic = self._sources.clock.now(), self._sources.clock.monotonic
         allowed = min(self._settings.verification_seconds, THREAD_SHARE * self._settings.timeout_seconds)
         deadline = monotonic() + allowed
-        self._running = self._executor.submit(self._look, now, lambda: monotonic() >= deadline)
+        self._running = in_thread(lambda: self._look(now, lambda: monotonic() >= deadline))
         async with asyncio.TaskGroup() as group:
             cron_job = group.create_task(self._read_cron_job(), name="backup.cronjob")
             look = await asyncio.wrap_future(self._running)
@@ -249,6 +245,25 @@ class BackupCollector:
             return await client.get(path, timeout_seconds=self._settings.request_timeout_seconds)
         except BackendError as error:
             return error
+
+
+def in_thread(work: Callable[[], R]) -> Future[R]:
+    """Runs the work in a thread of its own.
+
+    A hanging network file system must not take a thread that others need, nor keep the program from ending: the threads
+    of a pool are waited for at the end of the process, a daemon's is not.
+    """
+    future: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+            future.set_exception(error)
+
+    future.set_running_or_notify_cancel()
+    Thread(target=run, name="backup", daemon=True).start()
+    return future
 
 
 def publish(look: BackupReading) -> tuple[Family, ...]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
 from exporter.collector import NotConfiguredError
-from exporter.collectors.operations.backup import BackupCollector, BackupSettings
+from exporter.collectors.operations.backup import BackupCollector, BackupSettings, in_thread
 from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
 from exporter.sources.kept_state import KeptState
@@ -158,7 +160,7 @@ async def test_hanging_file_system_costs_one_thread_and_is_a_timeout(tmp_path):
     settings = BackupSettings(places=({"kind": "full", "directory": tmp_path},))
     async with BackupCollector.open(settings, sources_with()) as collector:
         release = threading.Event()
-        collector._running = collector._executor.submit(release.wait, 5)
+        collector._running = in_thread(lambda: release.wait(5))
         try:
             for _ in range(3):
                 with pytest.raises(TransientError) as caught:
@@ -168,6 +170,19 @@ async def test_hanging_file_system_costs_one_thread_and_is_a_timeout(tmp_path):
             release.set()
         collector._running.result(scaled(5))
         assert value((await collector.collect()).families, EXISTS, "full") == 0
+
+
+HANGING = """
+import threading
+from exporter.collectors.operations.backup import in_thread
+in_thread(threading.Event().wait)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_hanging_file_system_does_not_keep_the_program_from_ending():
+    """SIGTERM was answered, and then the process waited for the thread until it was killed."""
+    assert subprocess.run([sys.executable, "-c", HANGING], timeout=scaled(5), check=False).returncode == 0
 
 
 async def test_nothing_to_look_at_is_not_configured():
