@@ -35,12 +35,13 @@ async def check_database(installation: CheckedInstallation, check: str) -> list[
     address = installation.sources.postgres_address
     if address is None or installation.sources.postgres is None:
         return _missing(installation, check, "PostgreSQL", "database.url")
-    target = address.target()
+    target, setting = address.target(), installation.setting(address.setting)
+    password = installation.setting("database.password_file")
     told = SourceAddress(
-        check, "PostgreSQL", address.setting, target.host, target.port,
-        login="set database.password_file to a file with the role's password, or give the role a new one: "
+        check, "PostgreSQL", setting, target.host, target.port,
+        login=f"set {password} to a file with the role's password, or give the role a new one: "
         f'psql -d {target.database} -c "\\password {target.user}"',
-        authorities=f"add sslrootcert=/PATH/ca.pem to {address.setting}, with the authority that signed it",
+        authorities=f"add sslrootcert=/PATH/ca.pem to {setting}, with the authority that signed it",
     )  # fmt: skip
     return await _ask(installation, (DATABASE, ""), told, probe(address, PROBE_SECONDS))
 
@@ -52,12 +53,13 @@ async def check_redis(installation: CheckedInstallation, check: str) -> list[Fin
     address = installation.sources.redis_address
     if address is None or installation.sources.redis is None:
         return _missing(installation, check, "Redis", "redis.url")
-    target = address.target()
+    target, setting = address.target(), installation.setting(address.setting)
+    password = installation.setting("redis.password_file")
     told = SourceAddress(
-        check, "Redis", address.setting, target.host, target.port,
-        login="set redis.password_file to a file with the password (and the user in redis.url): "
+        check, "Redis", setting, target.host, target.port,
+        login=f"set {password} to a file with the password (and the user in {setting}): "
         f"redis-cli -h {target.host} -p {target.port} --askpass PING",
-        authorities=f"add ssl_ca_certs=/PATH/ca.pem to {address.setting}, with the authority that signed it",
+        authorities=f"add ssl_ca_certs=/PATH/ca.pem to {setting}, with the authority that signed it",
     )  # fmt: skip
     return await _ask(installation, (REDIS, ""), told, probe(address, PROBE_SECONDS))
 
@@ -67,7 +69,9 @@ async def check_api(installation: CheckedInstallation, check: str) -> list[Findi
     url = installation.settings.api.url
     if url is None:
         return _missing(installation, check, "the control-plane API", "api.url")
-    return await _ask_http(installation, (API, ""), _address(check, "the control-plane API", "api.url", url), url)
+    return await _ask_http(
+        installation, (API, ""), _address(check, "the control-plane API", installation.setting("api.url"), url), url
+    )
 
 
 async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
@@ -76,7 +80,7 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
         return _missing(installation, check, "a bouncer", "bouncers")
     asked: list[Awaitable[list[Finding]]] = []
     for bouncer in installation.bouncers:
-        setting = f"bouncers[{bouncer.name}]"
+        setting = installation.setting(f"bouncers[{bouncer.name}]")
         told = _address(check, f"bouncer {bouncer.name}", f"{setting}.url", bouncer.url)
         asked.append(_ask_http(installation, (BOUNCER, bouncer.name), told, bouncer.url))
         if bouncer.opa_url is not None:
@@ -90,7 +94,7 @@ async def check_opal(installation: CheckedInstallation, check: str) -> list[Find
     from exporter.collectors.policy_engine.opal import OpalSettings  # noqa: PLC0415 - a collector's own
 
     own = collector_settings(installation.settings, "opal")
-    if not isinstance(own, OpalSettings) or not own.enabled:
+    if not isinstance(own, OpalSettings) or not own.enabled or not installation.settings.runs(Scope.DEPLOYMENT):
         return []
     asked: list[Awaitable[list[Finding]]] = []
     if own.server_url is not None:
@@ -105,10 +109,10 @@ async def check_opal(installation: CheckedInstallation, check: str) -> list[Find
 async def check_kubernetes(installation: CheckedInstallation, check: str) -> list[Finding]:
     """Asks the API server for its version, which every account may."""
     client = installation.sources.kubernetes
-    if client is None:
+    if client is None or not installation.settings.runs(Scope.DEPLOYMENT):
         return []
     told = SourceAddress(
-        check, "the Kubernetes API server", "kubernetes.kubeconfig", "the API server", 443,
+        check, "the Kubernetes API server", installation.setting("kubernetes.kubeconfig"), "the API server", 443,
         login="give the account a valid token: set kubernetes.kubeconfig, or the pod's ServiceAccount",
         authorities="set certificate-authority in the kubeconfig",
     )  # fmt: skip
@@ -129,8 +133,8 @@ def _missing(installation: CheckedInstallation, check: str, what: str, setting: 
     """What is worth knowing of a source that is not configured; nothing in a sidecar, which asks the API alone."""
     if not installation.settings.runs(Scope.DEPLOYMENT) and setting != "api.url":
         return []
-    problem = f"{what} is not configured; its collectors do not run"
-    return [Finding(Severity.INFO, check, problem, f"{setting} is not set", f"set {setting}, if there is one")]
+    problem, place = f"{what} is not configured; its collectors do not run", installation.setting(setting)
+    return [Finding(Severity.INFO, check, problem, f"{place} is not set", f"set {place}, if there is one")]
 
 
 def _address(check: str, what: str, setting: str, url: str) -> SourceAddress:

@@ -40,7 +40,9 @@ class _NoObserver:
 async def run_collectors(installation: CheckedInstallation, check: str) -> list[Finding]:
     """Runs every collector once, side by side as in `serve`; those of broken sources are not run."""
     for spec in installation.specs:
-        if not collector_settings(installation.settings, spec.name).enabled:
+        if not installation.settings.runs(spec.scope):
+            installation.not_configured[spec.name] = f"left out by scope: {installation.settings.scope}"
+        elif not collector_settings(installation.settings, spec.name).enabled:
             installation.not_configured[spec.name] = f"switched off: collectors.{spec.name}.enabled"
     budget = budget_of(installation.settings, len(installation.bouncers))
     schedule = Schedule(installation.working_sources(), budget, _NoObserver())

@@ -99,7 +99,7 @@ async def examine(
             bouncers = watched.bouncers if name else await discovery.find(watched, sources)
             sources = replace(sources, settings=watched.model_copy(update={"bouncers": bouncers}))
             asked = None if name or url is None else Prometheus(sources.http, url, auth)
-            installation = CheckedInstallation(watched, specs, sources, asked)
+            installation = CheckedInstallation(watched, specs, sources, name, asked)
             for checks in PHASES if asked is None else (*PHASES, *PROMETHEUS_PHASES):
                 findings = await run_checks(installation, checks)
                 made += [_named(name, check.name) for check in checks]

@@ -95,7 +95,9 @@ def judge(
         return [Finding(Severity.ERROR, check, problem, evidence, f"look at the bouncer's and its OPA's log: {ask}")]
     if answers & {ProbeResult.NO_POLICY, ProbeResult.UNDEFINED}:
         problem = f"the policy engine of bouncer {bouncer.name} has no policy to answer the canary from"
-        remedy = f"load the policies: curl -X POST http://OPAL-CLIENT:7000/policy-updater/trigger\nthen: {ask}"
+        remedy = (
+            f"have its OPAL client load them: curl -X POST http://OPAL-CLIENT:7000/policy-updater/trigger\nthen: {ask}"
+        )
         return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
     if is_mismatch:
         problem = f"bouncer {bouncer.name} answers a canary question wrongly"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporter.collection.schedule import Job
 from exporter.commands.configuration import collector_settings
-from exporter.settings import ApiSettings, ExporterSettings
+from exporter.settings import ApiSettings, ExporterSettings, Scope
 
 if TYPE_CHECKING:
     from exporter.collector import CollectorSettings, CollectorSpec
@@ -30,6 +30,8 @@ class CheckedInstallation:
     specs: tuple[CollectorSpec, ...]
     sources: Sources
     """With the discovered bouncers in its settings."""
+    name: str = ""
+    """Of a further deployment; empty for the one that /metrics shows."""
     prometheus: Prometheus | None = None
     """None for a further deployment, and where no --prometheus.url is given."""
     broken: set[tuple[str, str]] = field(default_factory=set)
@@ -42,6 +44,10 @@ class CheckedInstallation:
     """Collectors whose sources are broken."""
     rights: Rights | None = None
     """What the database role may read; None while the database cannot be asked."""
+
+    def setting(self, path: str) -> str:
+        """The whole path of a setting of this installation."""
+        return f"deployments.{self.name}.{path}" if self.name else path
 
     def jobs(self) -> Iterator[Job]:
         """The collectors that `serve` would run."""
@@ -81,5 +87,5 @@ class CheckedInstallation:
 
     @property
     def bouncers(self) -> tuple[BouncerTarget, ...]:
-        """The configured and discovered bouncers."""
-        return self.sources.settings.bouncers
+        """The configured and discovered bouncers; none in a sidecar, which asks the API alone."""
+        return self.sources.settings.bouncers if self.settings.runs(Scope.DEPLOYMENT) else ()

@@ -27,7 +27,10 @@ class SourceAddress:
 
 BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.DNS: ("its name does not resolve", "set {setting} to a name that resolves here: getent hosts {host}"),
-    Reason.REFUSED: ("nothing listens there", "start {what}, or set {setting} to its host and port: nc -vz {place}"),
+    Reason.REFUSED: (
+        "nothing listens there",
+        "start {what}, or set {setting} to its host and port: nc -vz {host} {port}",
+    ),
     Reason.TIMEOUT: (
         "no answer in time",
         "let this host reach {place} (firewall, NetworkPolicy): nc -vz {host} {port}",

@@ -26,6 +26,8 @@ REMEDIATOR = "controlcore_remediat"
 """How the names of the remediator's series begin."""
 OURS = ("controlcore_", "controlcore:")
 MAX_NAMED = 12
+PANEL = " / "
+"""Between the names of a dashboard and of its panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ async def check_series(installation: CheckedInstallation, check: str) -> list[Fi
     panels = await asyncio.to_thread(shipped.read_queries)
     questions = [Question(rule.name, asked_names(rule.expr), "absent" in rule.expr) for rule in loaded]
     questions += [
-        Question(f"{each.dashboard} / {each.panel}", asked_names(each.promql), "absent" in each.promql)
+        Question(f"{each.dashboard}{PANEL}{each.panel}", asked_names(each.promql), "absent" in each.promql)
         for each in panels
     ]
     owners = series_owners(installation)
@@ -165,9 +167,11 @@ def find_panels(answers: Mapping[PanelQuery, str | int], stored: frozenset[str],
 
     `answers` has for each query the number of its samples, or what Prometheus said.
     """
-    refused = [f"{each.dashboard} / {each.panel}: {said}" for each, said in answers.items() if isinstance(said, str)]
+    refused = [
+        f"{each.dashboard}{PANEL}{each.panel}: {said}" for each, said in answers.items() if isinstance(said, str)
+    ]
     empty = [
-        f"{each.dashboard} / {each.panel}"
+        f"{each.dashboard}{PANEL}{each.panel}"
         for each, count in answers.items()
         if count == 0 and (names := asked_names(each.promql)) and names <= stored
     ]
@@ -228,8 +232,15 @@ def _find_silent(silent: Mapping[str, list[str]], check: str) -> list[Finding]:
         return []
     titles = {title for named in silent.values() for title in named}
     problem = f"{len(titles)} rules and panels can show nothing here: what they ask for is not configured"
-    evidence = "\n".join(f"{reason}: {_some(named)}" for reason, named in sorted(silent.items()))
+    evidence = "\n".join(f"{reason}: {_rules_and_panels(named)}" for reason, named in sorted(silent.items()))
     return [Finding(Severity.INFO, check, problem, evidence, "set what the evidence names, if there is such a part")]
+
+
+def _rules_and_panels(titles: Iterable[str]) -> str:
+    """The rules by name, and how many panels."""
+    rules = {title for title in titles if PANEL not in title}
+    panels = len(set(titles) - rules)
+    return "; ".join(filter(None, (_some(rules), f"{panels} panels" if panels else "")))
 
 
 def _some(titles: Iterable[str]) -> str:

@@ -276,3 +276,30 @@ def test_description_of_a_bug_says_where() -> None:
 
 def test_description_of_a_bare_timeout_is_a_sentence() -> None:
     assert describe(TimeoutError(), Reason.TIMEOUT) == "no answer within the deadline"
+
+
+@pytest.mark.parametrize(
+    ("steps", "errors", "reason"),
+    [
+        ([FINE], [], None),
+        ([PermanentError(Reason.AUTH, "no")], [], Reason.AUTH),
+        ([FINE], [TransientError(Reason.REFUSED, "no")], Reason.REFUSED),
+        ([FINE], [ValueError("a bug")], Reason.INTERNAL),
+    ],
+)
+async def test_one_collection_opens_collects_and_closes(
+    steps: list[Any], errors: list[BaseException], reason: Reason | None
+) -> None:
+    is_unopened = bool(errors)
+    collector = ScriptedCollector(steps, open_errors=list(errors))
+    sources = Sources(clock=ManualClock(), settings=cast("Any", None), http=cast("Any", None))
+    outcome = await Schedule(sources, Budget(), Notes()).collect_once(Job(collector.spec(), SETTINGS))
+    assert outcome.reason is reason
+    assert (collector.opened, collector.closed) == ((0, 0) if is_unopened else (1, 1))
+
+
+async def test_one_collection_of_what_is_not_configured_is_none() -> None:
+    collector = ScriptedCollector([FINE], open_errors=[NotConfiguredError("set lamp.url")])
+    sources = Sources(clock=ManualClock(), settings=cast("Any", None), http=cast("Any", None))
+    with pytest.raises(NotConfiguredError, match=r"set lamp\.url"):
+        await Schedule(sources, Budget(), Notes()).collect_once(Job(collector.spec(), SETTINGS))

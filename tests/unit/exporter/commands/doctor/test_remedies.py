@@ -45,4 +45,6 @@ def test_refused_host_is_told_from_a_refused_password() -> None:
 
 def test_ipv6_address_is_written_with_brackets() -> None:
     address = SourceAddress("api.address", "the API", "api.url", "::1", 8000)
-    assert "nc -vz [::1]:8000" in explain(address, PermanentError(Reason.REFUSED, "no")).remedy
+    finding = explain(address, PermanentError(Reason.REFUSED, "no"))
+    assert finding.evidence == "api.url → [::1]:8000: no"
+    assert finding.remedy.endswith("nc -vz ::1 8000")

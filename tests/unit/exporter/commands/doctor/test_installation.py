@@ -1,0 +1,69 @@
+"""Which sources and collectors are checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from chassis.output.findings import Severity
+from exporter.collectors import discover
+from exporter.collectors.policy_engine.opal import OpalSettings
+from exporter.commands.configuration import settings_type
+from exporter.commands.doctor import addresses
+from exporter.commands.doctor.collectors import run_collectors
+from exporter.commands.doctor.installation import API, BOUNCER, DATABASE, OPA, OPAL_SERVER, CheckedInstallation
+from tests.fakes.sources import make_sources
+
+SPECS = discover()
+BOUNCERS = [{"name": name, "url": f"http://{name}:8080", "opa_url": f"http://{name}:8181"} for name in ("b1", "b2")]
+
+
+def checked(name: str = "", **values: Any) -> CheckedInstallation:
+    settings = settings_type(SPECS)(**values)
+    return CheckedInstallation(settings, SPECS, make_sources(settings), name)
+
+
+def test_collectors_are_given_the_sources_that_work() -> None:
+    opal = {"server_url": "http://opal:7002", "clients": [{"name": "c", "url": "http://c:7000"}]}
+    whole = checked(bouncers=BOUNCERS, api={"url": "http://api:8000"}, collectors={"opal": opal})
+    whole.sources = replace(whole.sources, postgres=cast("Any", object()))
+    whole.broken = {(BOUNCER, "b1"), (OPA, "b2"), (API, ""), (DATABASE, ""), (OPAL_SERVER, "")}
+    sources = whole.working_sources()
+    assert [(each.name, each.opa_url) for each in sources.settings.bouncers] == [("b2", None)]
+    assert (sources.settings.api.url, sources.postgres) == (None, None)
+    own = whole.working_settings("opal")
+    assert isinstance(own, OpalSettings)
+    assert (own.server_url, [client.name for client in own.clients]) == (None, ["c"])
+
+
+def test_sidecar_asks_the_api_alone() -> None:
+    sidecar = checked(scope="pod", bouncers=BOUNCERS)
+    assert sidecar.bouncers == ()
+    assert {job.spec.name for job in sidecar.jobs()} == {spec.name for spec in SPECS if spec.scope.value == "pod"}
+
+
+async def test_collector_that_does_not_run_has_a_reason() -> None:
+    bare = checked(collectors={"audit": {"enabled": False}})
+    assert await run_collectors(bare, "c") == []
+    assert bare.not_configured["audit"] == "switched off: collectors.audit.enabled"
+    assert bare.not_configured["users"] == "no database is configured: set database.url"
+    sidecar = checked(scope="pod")
+    await run_collectors(sidecar, "c")
+    assert sidecar.not_configured["users"] == "left out by scope: pod"
+
+
+async def test_collector_of_a_broken_source_is_unknown() -> None:
+    away = checked(api={"url": "http://api:8000"})
+    away.broken = {(API, "")}
+    (finding,) = await run_collectors(away, "c")
+    assert finding.severity is Severity.UNKNOWN
+    assert "api" in away.not_run
+    assert "api" not in away.outcomes
+
+
+@pytest.mark.parametrize(("name", "setting"), [("", "api.url"), ("berlin", "deployments.berlin.api.url")])
+async def test_source_that_is_not_configured_is_named_by_its_whole_setting(name: str, setting: str) -> None:
+    (finding,) = await addresses.check_api(checked(name), "api.address")
+    assert (finding.severity, finding.evidence) == (Severity.INFO, f"{setting} is not set")
