@@ -23,6 +23,8 @@ NAMED = frozenset({("apps", "deployments"), ("apps", "deployments/scale"), ("bat
 """What is granted by the target's own name. The names of autoscalers are their own."""
 OPTIONAL = frozenset({*NEW_POD_READS, "get core/configmaps"})
 """Roles written by hand may leave these out: a plan that would have needed them is held, and says so."""
+FOLLOWING = frozenset({"get core/pods", "get batch/jobs"})
+"""By these an eviction or a Job is looked up again once it was sent: nothing is sent without acting."""
 SECRETS = "secrets"
 DANGEROUS_VERBS = frozenset({EVERY, "escalate", "bind", "impersonate", "delete", "deletecollection"})
 DANGEROUS_RESOURCES = frozenset(
@@ -96,7 +98,8 @@ def needed_rights(
                 for right in _rights(text, target, owners.get(target, ())):
                     if right.group == KEDA_GROUP and not has_keda:
                         continue
-                    if right.verb not in READS and policy.mode not in {Mode.APPROVE, Mode.AUTO}:
+                    is_of_acting = right.verb not in READS or text in FOLLOWING
+                    if is_of_acting and policy.mode not in {Mode.APPROVE, Mode.AUTO}:
                         continue
                     entry = found.setdefault(right, NeededRight(right, is_optional=text in OPTIONAL))
                     entry.policies.append(policy)

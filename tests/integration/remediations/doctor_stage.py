@@ -35,6 +35,8 @@ GOOD_SERIES = {
 }
 """What the exporter's page shows; None stands for now."""
 SILENT = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
+RESENDING = ("--rules.alert.resend-delay=1s",)
+"""An alert that was sent before Alertmanager was discovered is otherwise sent again after a minute only."""
 PEOPLE_ROUTE = {"receiver": "people", "matchers": ['severity!="none"']}
 RULES = """
 groups:
@@ -222,7 +224,7 @@ def install(cluster: Cluster, namespace: str, generation: Generation = Generatio
         cluster.apply([*remediator_rights(policies["policies"], namespace), deployment(namespace), cron_job(namespace)])
         alertmanager = stack.enter_context(AlertmanagerServer(yaml.safe_dump(SILENT), generation))
         files = {"prometheus.yml": prometheus_file(alertmanager.port, port), "rules.yml": RULES}
-        prometheus = stack.enter_context(PrometheusServer(files, generation))
+        prometheus = stack.enter_context(PrometheusServer(files, generation, RESENDING))
         settings = {
             "prometheus": {"url": prometheus.url},
             "alertmanager": {"url": alertmanager.url},

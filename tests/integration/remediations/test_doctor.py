@@ -28,6 +28,7 @@ from tests.integration.remediations.doctor_stage import (
 )
 from tools.chart import REMEDIATOR
 from tools.servers.kubernetes.client import JSON_PATCH, STRATEGIC_PATCH
+from tools.servers.versions import Generation
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes.cluster import Cluster
@@ -396,6 +397,15 @@ BROKEN = (
 def test_good_installation_has_no_finding(place: Installed, arguments: tuple[str, ...]) -> None:
     status, output = place.doctor(*arguments)
     assert (findings(output), status) == ([], 0)
+
+
+def test_older_servers_say_the_same(cluster: Cluster, namespace: str) -> None:
+    """They show the addresses of webhooks, and have other answers beside what is read."""
+    with install(cluster, namespace, Generation.DEBIAN) as older:
+        assert older.doctor(*SENDING) == older.doctor()
+        assert findings(older.doctor()[1]) == []
+        older.routes(older.own_route)
+        assert [item["check"] for item in findings(older.doctor()[1])] == ["alertmanager.routes"]
 
 
 def test_alert_of_doctor_begins_nothing(place: Installed) -> None:
