@@ -285,6 +285,7 @@ class Telemetry:
             ActionOutcome.CHANGED,
         )
         for policy, action in pairs:
+            self._duration.labels(action)
             for outcome in initial:
                 self._actions.labels(policy, action, outcome.value)
 

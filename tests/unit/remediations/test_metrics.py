@@ -27,3 +27,11 @@ def test_every_outcome_that_a_rule_counts_begins_at_zero():
     values = {each: telemetry.registry.get_sample_value(name, labels | {"outcome": each}) for each in counted}
     assert values == dict.fromkeys(counted, 0)
     assert {"failed", "changed", "replayed"} <= counted
+
+
+def test_the_first_repair_after_a_start_is_an_increase() -> None:
+    """The duration of a repair too: the dashboard would otherwise say that there was none."""
+    telemetry = make_telemetry(parse_policies(read_policies(), "policies"))
+    name, action = "controlcore_remediation_duration_seconds", {"action": "restart_workload"}
+    assert telemetry.registry.get_sample_value(f"{name}_count", action) == 0
+    assert telemetry.registry.get_sample_value(f"{name}_bucket", {**action, "le": "+Inf"}) == 0
