@@ -22,11 +22,11 @@ def _age(metric: str, title: str) -> Query:
 
 _TABLE = Panel(
     "All bouncers",
-    "The state of each bouncer now; an empty cell is unknown. The 2025.10 build's heartbeat is a stub: trust the "
+    "The state of each bouncer now. The 2025.10 build's heartbeat is a stub: trust the "
     "probe. The policy columns need each bouncer's OPA.",
     "short",
     (
-        _state("controlcore_bouncer_up", "Bouncer", State.UP),
+        _state("controlcore_bouncer_up", "Direct probe", State.UP),
         _state("controlcore_policy_engine_up", "Policy engine", State.UP),
         _state("controlcore_policy_probe_success", "Canary correct"),
         _state("controlcore_policy_parity", "Policy parity"),

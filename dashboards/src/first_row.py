@@ -32,7 +32,7 @@ FIRST_ROW = Section(
             "Alerts of the shipped rules that fire now, without the watchdog.",
             "none",
             (
-                Query(f'count({_FIRING}, severity="critical"}}) or {_LOADED}', "critical"),
+                Query(f'count({_FIRING}, severity="critical"}}) or {_LOADED}', "critical", limit=Limit(1)),
                 Query(f'count({_FIRING}, severity!="critical"}}) or {_LOADED}', "other"),
             ),
             Form.NUMBER,
@@ -72,7 +72,7 @@ FIRST_ROW = Section(
 _BY = "alertname, severity, component, bouncer"
 FIRING = Panel(
     "Firing alerts by name",
-    "How long each has been active. The annotations above the graphs show when.",
+    "How long each has been active, the newest first. The annotations of the graphs show when.",
     "short",
     (
         Query(

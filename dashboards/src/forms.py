@@ -207,19 +207,8 @@ def show_as_total(graph: Timeseries, name: str) -> None:
     )
 
 
-def arrange_columns(table: Table, columns: Sequence[tuple[str, str, State | None]]) -> None:
-    """Gives each query its column: (title, unit, what 1 and 0 mean), in the order of the queries."""
-    names = {f"Value #{chr(ord('A') + number)}": title for number, (title, _, _) in enumerate(columns)}
-    if len(columns) == 1:
-        names = {"Value": columns[0][0]}
-    table.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
-    options: dict[str, object] = {"excludeByName": {"Time": True}, "renameByName": names}
-    table.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
-    for title, unit, state in columns:
-        found = [model.DynamicConfigValue(id_val="unit", value=unit)]
-        if state is not None:
-            found.append(
-                model.DynamicConfigValue(id_val="mappings", value=[{"type": "value", "options": state.options}])
-            )
-            found.append(model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}))
-        table.override_by_name(title, found)
+def colour_from(panel: Stat, name: str, limit: Limit) -> None:
+    """Gives one number of the panel a limit of its own."""
+    steps = [{"color": OK, "value": None}, {"color": limit.colour, "value": limit.value}]
+    thresholds: dict[str, object] = {"mode": "absolute", "steps": steps}
+    panel.override_by_name(name, [model.DynamicConfigValue(id_val="thresholds", value=thresholds)])

@@ -51,7 +51,7 @@ _EXPORTER = (
         "Configuration",
         "As the exporter last read it. Invalid: an older one is in force, or as a sidecar none. "
         "The web configuration and discovery are shown where they are set up "
-        "(`server.web_config_file`, `discovery`).",
+        "(`server.web_config_file`, `bouncer_discovery`).",
         "none",
         (
             Query(f"min({EXPORTER}_config_valid)", "configuration"),
@@ -132,6 +132,7 @@ _REMEDIATOR = (
             ),
         ),
         Form.BARS,
+        24,
         runbooks=("ControlCoreRemediationFailing",),
         no_value=REMEDIATOR_ABSENT,
     ),
@@ -151,6 +152,7 @@ _REMEDIATOR = (
             ),
         ),
         Form.BARS,
+        24,
         runbooks=("ControlCoreRemediationFailing", "ControlCoreRemediationLooping"),
         no_value=REMEDIATOR_ABSENT,
     ),

@@ -13,6 +13,7 @@ from grafana_foundation_sdk.builders.dashboard import (
     Row,
 )
 from grafana_foundation_sdk.builders.prometheus import Dataquery
+from grafana_foundation_sdk.builders.stat import Panel as Stat
 from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
 from grafana_foundation_sdk.cog.builder import Builder
@@ -20,9 +21,10 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.src.annotations import ALERTS, REMEDIATIONS, Mark
-from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, arrange_columns, show_as_total, start_panel
+from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, colour_from, show_as_total, start_panel
 from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
+from dashboards.src.tables import arrange_columns
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
 from exporter.commands.doctor.shipped import asked_names
 from tools.generate.links import read_links
@@ -56,6 +58,8 @@ class Query:
     """Of a table's column."""
     state: State | None = None
     """Of a table's column: what 1 and 0 mean."""
+    limit: Limit | None = None
+    """Of a number, where it is not that of the panel."""
     is_total: bool = False
     """A thin line over the bars: it would double them if it were stacked with them."""
 
@@ -188,10 +192,13 @@ def _build_panel(panel: Panel) -> AnyPanel:
             target.format(PromQueryFormat.HEATMAP)
         builder.with_target(target.instant() if panel.form.is_instant else target.range())
     for query in panel.queries:
+        if query.limit is not None and isinstance(builder, Stat):
+            colour_from(builder, query.legend, query.limit)
         if query.is_total and isinstance(builder, Timeseries):
             show_as_total(builder, query.legend)
     if isinstance(builder, Table):
-        arrange_columns(builder, [(query.legend, query.unit, query.state) for query in panel.queries])
+        columns = [(query.legend, query.unit, query.state) for query in panel.queries]
+        arrange_columns(builder, panel.queries[0].expr, columns)
     if panel.details or panel.runbooks:
         builder.links([*_detail_links(panel.details), *_runbook_links(panel.runbooks)])
     if panel.repeat:

@@ -14,8 +14,8 @@ ENVIRONMENT_LABEL = "policy_environment"
 TARGET = ("cluster", "namespace", "job")
 """Labels of the scraped target: Prometheus or the operator sets them. Each is a variable of the same name."""
 TARGET_MATCHERS = ", ".join(f'{label}=~"${label}"' for label in TARGET)
-ALERT_MATCHERS = 'cluster=~"$cluster", namespace=~"$namespace|"'
-"""For alerts. Some rules aggregate the target's labels away, and an alert without a namespace concerns every one."""
+ALERT_MATCHERS = 'cluster=~"$cluster|", namespace=~"$namespace|"'
+"""For alerts. Some rules aggregate the target's labels away, and an alert without such a label concerns all."""
 _RECORDED_BY_ENVIRONMENT = ("controlcore:policy_denials:",)
 _HIDDEN = re.compile(
     r""""(?:\\.|[^"\\])*"|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)|(?<=\{)[^}]*(?=\})""",

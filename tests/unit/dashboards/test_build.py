@@ -19,6 +19,11 @@ from tools.generate.links import read_links
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
+LABELS_OF = {
+    "All bouncers": ["Bouncer"],
+    "Collectors": ["Collector"],
+    "Firing alerts by name": ["Alert", "Severity", "Component", "Bouncer"],
+}
 GUIDE = {
     "API Response Time": (
         "timeseries",
@@ -150,15 +155,23 @@ def test_counters_are_shown_as_what_happened_in_a_time(page: Page) -> None:
 
 
 def test_a_table_names_every_column_and_gives_it_its_unit() -> None:
+    """An empty cell would otherwise show the panel's text for no data."""
     tables = [panel for page in PAGES for panel in _panels(page) if panel["type"] == "table"]
     assert len(tables) == 4
     for table in tables:
         (organize,) = [item for item in table["transformations"] if item["id"] == "organize"]
         titles = [target["legendFormat"] for target in table["targets"]]
-        assert list(organize["options"]["renameByName"].values()) == titles
-        found = {item["matcher"]["options"]: item["properties"][0] for item in table["fieldConfig"]["overrides"]}
-        assert list(found) == titles
-        assert all(found[title]["id"] == "unit" and found[title]["value"] for title in titles)
+        names, order = organize["options"]["renameByName"], organize["options"]["indexByName"]
+        assert names.keys() == order.keys()
+        in_order = [names[name] for name in sorted(order, key=order.__getitem__)]
+        found = {
+            item["matcher"]["options"]: {each["id"]: each["value"] for each in item["properties"]}
+            for item in table["fieldConfig"]["overrides"]
+        }
+        assert in_order == list(found) == [*LABELS_OF[table["title"]], *titles]
+        assert all(found[title]["unit"] and found[title]["noValue"] == "unknown" for title in titles)
+        assert all(found[label]["noValue"] == "-" for label in LABELS_OF[table["title"]])
+        assert table["options"]["sortBy"] == [{"displayName": titles[0], "desc": False}]
         assert {target["format"] for target in table["targets"]} == {"table"}
 
 

@@ -98,6 +98,16 @@ def test_the_first_row_says_what_is_up_what_fires_what_is_open_and_what_is_pause
     assert [panel["gridPos"] for panel in found] == [{"h": 4, "w": 6, "x": x, "y": 1} for x in (0, 6, 12, 18)]
 
 
+def test_one_critical_alert_is_red_and_another_is_orange() -> None:
+    firing = next(found for panel, found in _all() if panel.title == "Firing alerts")
+    (override,) = firing["fieldConfig"]["overrides"]
+    (thresholds,) = override["properties"]
+    critical = [(step["value"], step["color"]) for step in thresholds["value"]["steps"]]
+    other = [(step["value"], step["color"]) for step in firing["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+    assert override["matcher"]["options"] == "critical"
+    assert (critical, other) == ([(None, "green"), (1, "red")], [(None, "green"), (1, "orange")])
+
+
 @EVERY_PAGE
 def test_every_panel_is_below_a_row(page: Page) -> None:
     panels = _load(page)["panels"]

@@ -29,7 +29,7 @@ CHOSEN = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
         ),
         (
             'count(ALERTS{alertstate="firing"})',
-            'count(ALERTS{cluster=~"$cluster", namespace=~"$namespace|", alertstate="firing"})',
+            'count(ALERTS{cluster=~"$cluster|", namespace=~"$namespace|", alertstate="firing"})',
         ),
         ("time() - max(vector(1)) by (controlcore_up)",) * 2,
     ],
