@@ -22,8 +22,10 @@ LABELS = {
     "severity": "Severity",
 }
 """Titles of the label columns."""
-WIDTHS = {"alertname": 290, "severity": 90}
+WIDTHS = {"alertname": 290, "bouncer": 150}
 """In pixels, where equal widths would cut the text off."""
+MIN_WIDTH = 80
+"""In pixels. With Grafana's 150 the bouncers' twelve columns do not fit."""
 _GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
 
@@ -42,6 +44,7 @@ def arrange_columns(table: Table, promql: str, columns: Sequence[tuple[str, str,
     table.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     table.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
     table.sort_by([TableSortByFieldState().display_name(columns[0][0]).desc(False)])
+    table.min_width(MIN_WIDTH)
     for label in labels:
         properties: dict[str, object] = {"noValue": NO_LABEL}
         if label in WIDTHS:

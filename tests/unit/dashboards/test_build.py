@@ -19,6 +19,8 @@ from tools.generate.links import read_links
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
+WIDTH = 1500
+"""Pixels of a dashboard in an ordinary window."""
 LABELS_OF = {
     "All bouncers": ["Bouncer"],
     "Collectors": ["Collector"],
@@ -171,6 +173,9 @@ def test_a_table_names_every_column_and_gives_it_its_unit() -> None:
         assert in_order == list(found) == [*LABELS_OF[table["title"]], *titles]
         assert all(found[title]["unit"] and found[title]["noValue"] == "unknown" for title in titles)
         assert all(found[label]["noValue"] == "-" for label in LABELS_OF[table["title"]])
+        assert (
+            table["fieldConfig"]["defaults"]["custom"]["minWidth"] * len(in_order) < WIDTH * table["gridPos"]["w"] / 24
+        )
         assert table["options"]["sortBy"] == [{"displayName": titles[0], "desc": False}]
         assert {target["format"] for target in table["targets"]} == {"table"}
 
