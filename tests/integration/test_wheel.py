@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.commands.doctor.shipped import read_queries, read_rules
+
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("controlcore-exporter", "controlcore-remediator")
 
@@ -60,3 +62,12 @@ def test_program_starts_from_the_wheel_alone(program: str, wheel: Path, installe
     assert ended.returncode == 0, ended.stderr
     number = wheel.name.split("-")[1]
     assert ended.stdout == f"{program}, version {number} (Python {platform.python_version()})\n"
+
+
+def test_doctor_finds_the_shipped_rules_and_dashboards_in_the_wheel(installed: Path, tmp_path: Path) -> None:
+    code = "from exporter.commands.doctor import shipped; print(len(shipped.read_rules()), len(shipped.read_queries()))"
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == [str(len(read_rules())), str(len(read_queries()))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from exporter.__main__ import main
 from tests.integration.exporter.broken import (
     DATABASE,
+    FLAGS,
     PASSWORD,
     PEP,
     RULES,
@@ -33,6 +35,8 @@ from tests.integration.exporter.broken import (
     wrong_port,
     wrong_service,
 )
+from tools.servers.prometheus import PrometheusServer
+from tools.servers.versions import Generation
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("doctor"), pytest.mark.blocking_allowed]
 BOUNCERS = "controlcore-bouncers.yml"
@@ -151,6 +155,18 @@ def test_good_installation_has_nothing_to_mend(
     assert found(report, "error", "warning", "unknown") == []
     assert status == 0
     assert {"database.grants", "policy.canary", "prometheus.rules", "clock.api"} <= set(report["checks"])
+
+
+def test_older_prometheus_is_understood(
+    installation: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with PrometheusServer({"prometheus.yml": ""}, Generation.DEBIAN, FLAGS) as prometheus:
+        older = replace(installation, prometheus=prometheus)
+        older.configure()
+        older.wait_until_stored()
+        status, report = examine(older, tmp_path, capsys)
+    assert found(report, "error", "warning", "unknown") == []
+    assert status == 0
 
 
 @pytest.mark.parametrize("name", CASES)
