@@ -7,7 +7,6 @@ Secrets are given as files (`*_file`), never as values.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from pydantic_settings import (
 )
 
 from chassis.documents import expect_seconds, load_yaml
-from chassis.errors import ConfigError, Fault
+from chassis.errors import ConfigError, Fault, unknown_name
 
 NESTED = "__"
 SERVICE_LINK = re.compile(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
@@ -102,7 +101,7 @@ def load_section(kind: type[B], path: Path) -> B:
             place = ".".join(str(part) for part in item["loc"]) or "(top)"
             message = str(item["msg"]).removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
-                message = _unknown(str(item["loc"][-1]), _allowed_at(kind, item["loc"][:-1]))
+                message = unknown_name(str(item["loc"][-1]), _allowed_at(kind, item["loc"][:-1]))
             faults.append(Fault(f"{path}: {place}", message))
         raise ConfigError(tuple(faults)) from None
 
@@ -181,7 +180,7 @@ def _unknown_variables(kind: type[Settings]) -> list[Fault]:
             if meant is not None:
                 faults.append(Fault(variable, f"two underscores between section and name: {prefix}{meant}"))
             else:
-                faults.append(Fault(variable, _unknown(name.lower(), [item.lower() for item in known])))
+                faults.append(Fault(variable, unknown_name(name.lower(), [item.lower() for item in known])))
     return faults
 
 
@@ -213,19 +212,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _unknown(name: str, allowed: list[str]) -> str:
-    """The sentence for an unknown name: what was meant, or what there is."""
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"unknown setting; {hint}allowed here: {', '.join(sorted(allowed))}"
-
-
 def _fault(kind: type[Settings], item: Mapping[str, Any]) -> Fault:
     """One pydantic error as a fault with its dotted path; of the values only durations are quoted."""
     location = tuple(item["loc"])
     path = _variable(kind, location) or ".".join(str(part) for part in location) or "(top)"
     if item["type"] == "extra_forbidden":
-        return Fault(path, _unknown(str(location[-1]), _allowed_at(kind, location[:-1])))
+        return Fault(path, unknown_name(str(location[-1]), _allowed_at(kind, location[:-1])))
     if item["type"] in {"float_parsing", "int_parsing"} and str(location[-1]).endswith("seconds"):
         return Fault(path, expect_seconds(str(item["input"])))
     return Fault(path, str(item["msg"]).removeprefix("Value error, "))

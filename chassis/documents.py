@@ -10,7 +10,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -205,6 +205,29 @@ def load_yaml(text: str, *, is_strict: bool = True) -> Any:
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.MarkedYAMLError(problem=f"the document is larger than {MAX_YAML_CHARACTERS} characters")
     return yaml.load(text, Loader=_StrictLoader if is_strict else _BoundedLoader)  # noqa: S506, TID251 - both are SafeLoaders
+
+
+class YamlLines:
+    """Finds the lines of a document that `load_yaml` has read."""
+
+    def __init__(self, text: str) -> None:
+        self._root = _StrictLoader(text).get_single_node()
+
+    def find(self, place: Iterable[str | int]) -> int:
+        """The line of the value that these keys and indexes lead to, as far as they lead; the first line is 1."""
+        node, line = self._root, 1
+        for part in place:
+            if isinstance(node, yaml.MappingNode):
+                marks = {key.value: (key.start_mark, value) for key, value in node.value}
+            elif isinstance(node, yaml.SequenceNode):
+                marks = {index: (value.start_mark, value) for index, value in enumerate(node.value)}
+            else:
+                break
+            if part not in marks:
+                break
+            mark, node = marks[part]
+            line = mark.line + 1
+        return line
 
 
 class _BoundedLoader(yaml.SafeLoader):

@@ -11,7 +11,8 @@ ControlCoreError
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -101,6 +102,23 @@ class ConfigError(ControlCoreError):
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
+
+
+def unknown_name(name: str, allowed: Iterable[str]) -> str:
+    """The sentence for an unknown key."""
+    return f"unknown setting; {_hint(name, tuple(allowed))}"
+
+
+def not_allowed(value: str, allowed: Iterable[str]) -> str:
+    """The sentence for a value outside a closed set."""
+    return f"{value!r} is not allowed; {_hint(value, tuple(allowed))}"
+
+
+def _hint(name: str, allowed: tuple[str, ...]) -> str:
+    """What was probably meant, and everything there is."""
+    close = difflib.get_close_matches(name, allowed, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}allowed here: {', '.join(sorted(allowed)) or 'nothing'}"
 
 
 class BackendError(ControlCoreError):

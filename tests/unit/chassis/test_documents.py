@@ -18,6 +18,7 @@ from chassis.documents import (
     DocumentError,
     ItemForm,
     ItemReader,
+    YamlLines,
     expect_seconds,
     load_yaml,
     parse_json,
@@ -236,3 +237,11 @@ def test_text_that_is_no_list_is_refused(body, words):
 )
 def test_duration_is_answered_with_its_seconds(text, seconds):
     assert expect_seconds(text) == f'expected a number of seconds, for example {seconds}; found "{text}"'
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [((), 1), (("b",), 3), (("b", 1), 5), (("b", 0, "c"), 4), (("b", 0, "missing"), 4), (("b", 9), 3), (("z", 0), 1)],
+)
+def test_place_in_a_document_has_its_line(place, line):
+    assert YamlLines("# head\na: {x: 1}\nb:\n  - c: 1\n  - d\n").find(place) == line
