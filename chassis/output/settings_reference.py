@@ -10,7 +10,7 @@ import ast
 import inspect
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
 from functools import cache
 from itertools import pairwise
@@ -97,7 +97,7 @@ def _row(page: _SettingsPage, path: str, item: FieldInfo, meaning: tuple[type[Ba
 
 
 @cache
-def meanings_of(kind: type[BaseModel]) -> dict[str, str]:
+def meanings_of(kind: type[object]) -> dict[str, str]:
     """The docstring below each field, by the field's name; a subclass' own wins.
 
     Read here from the source, and not by pydantic's `use_attribute_docstrings`: that reads the source of every section
@@ -105,7 +105,7 @@ def meanings_of(kind: type[BaseModel]) -> dict[str, str]:
     """
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__):
-        if not issubclass(each, BaseModel):
+        if not issubclass(each, BaseModel) and not is_dataclass(each):
             continue
         try:
             (tree,) = ast.parse(inspect.getsource(each)).body

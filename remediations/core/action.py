@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
+from pydantic import TypeAdapter
+
+from remediations.core.fields import PolicySection
 from remediations.core.model.alert import Target
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Facts, Need
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
-from remediations.core.queries import read_collectors, read_promql
-from remediations.core.yaml_node import Node, Range
+from remediations.core.queries import Promql
 
 NEW_POD_READS = (
     "list core/resourcequotas",
@@ -45,58 +47,6 @@ class Effect(StrEnum):
     """Changes how many pods there are: belongs to whoever owns that number."""
 
 
-class ParameterKind(StrEnum):
-    """What a parameter's value looks like."""
-
-    INTEGER = "integer"
-    FLAG = "flag"
-    URL = "url"
-    """A URL without credentials; calls go to this origin only."""
-    URLS = "urls"
-    COLLECTORS = "collectors"
-    """Names of the exporter's collectors."""
-    PROMQL = "promql"
-
-
-URL = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One setting of an action. `default` None means: the policy must give it."""
-
-    name: str
-    limits: Range
-    """For whole numbers; ignored for the other kinds."""
-    doc: str
-    default: Any = None
-    kind: ParameterKind = ParameterKind.INTEGER
-
-    def read(self, node: Node) -> Any:
-        """The value; faults are reported on the node."""
-        match self.kind:
-            case ParameterKind.INTEGER:
-                return node.integer(self.limits)
-            case ParameterKind.FLAG:
-                return _flag(node)
-            case ParameterKind.URL:
-                return node.text(URL, "a URL without credentials, beginning with http:// or https://")
-            case ParameterKind.URLS:
-                items = node.items(may_be_empty=False)
-                return tuple(item.text(URL, "a URL without credentials") for item in items)
-            case ParameterKind.COLLECTORS:
-                return read_collectors(node)
-            case ParameterKind.PROMQL:
-                return read_promql(node)
-
-
-def _flag(node: Node) -> bool:
-    """True or false."""
-    if not isinstance(node.value, bool):
-        node.fault("expected true or false")
-    return bool(node.value)
-
-
 @dataclass(frozen=True, slots=True)
 class ActionInput:
     """Everything a plan is made from."""
@@ -124,17 +74,16 @@ class ActionSpec:
     """The reasons for which it returns no plan."""
     rbac: tuple[str, ...] = ()
     """Kubernetes rights as `verb group/resource`, for the chart; writes are granted by resource name."""
-    parameters: tuple[Parameter, ...] = ()
+    parameters: type[PolicySection] = PolicySection
     doc: str = field(default="", repr=False)
     needs: frozenset[Need] = frozenset()
     """What is looked at for this action beside the facts that every decision has."""
 
-    def read_parameters(self, node: Node) -> dict[str, Any]:
-        """The action's parameters from a policy, defaults filled in; faults are reported on the node."""
-        nodes = node.keys([item.name for item in self.parameters], self.required)
-        return {
-            item.name: item.read(nodes[item.name]) if item.name in nodes else item.default for item in self.parameters
-        }
+    def read_parameters(self, value: Any) -> dict[str, Any]:
+        """The action's parameters from a policy, defaults filled in; raises ValidationError with every fault."""
+        kind: Any = self.parameters
+        section = _reader_of(kind).validate_python(value)
+        return {item.name: getattr(section, item.name) for item in fields(self.parameters)}
 
     @property
     def is_follow_up(self) -> bool:
@@ -144,12 +93,24 @@ class ActionSpec:
     @property
     def defaults(self) -> dict[str, Any]:
         """The parameters that a policy may leave out."""
-        return {item.name: item.default for item in self.parameters if item.default is not None}
+        return {item.name: item.default for item in fields(self.parameters) if item.default is not MISSING}
 
     @property
     def required(self) -> tuple[str, ...]:
         """Names of the parameters that have no default."""
-        return tuple(item.name for item in self.parameters if item.default is None)
+        return tuple(item.name for item in fields(self.parameters) if item.default is MISSING)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Names of the parameters that are questions to Prometheus."""
+        hints = get_type_hints(self.parameters, include_extras=True)
+        return tuple(name for name, hint in hints.items() if hint == Promql)
+
+
+@cache
+def _reader_of(parameters: type[PolicySection]) -> TypeAdapter[PolicySection]:
+    """Reads the parameters of an action, which several policies of a file may name."""
+    return TypeAdapter(parameters)
 
 
 def action(
@@ -158,7 +119,7 @@ def action(
     effects: frozenset[Effect],
     refusals: frozenset[HoldReason],
     rbac: tuple[str, ...],
-    parameters: tuple[Parameter, ...] = (),
+    parameters: type[PolicySection] = PolicySection,
     needs: frozenset[Need] = frozenset(),
 ) -> Callable[[PlanFunction], PlanFunction]:
     """Registers the decorated function as the plan of the action named like its file."""

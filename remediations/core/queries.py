@@ -1,10 +1,14 @@
-"""Reads the questions for Prometheus in a policy file, as far as their faults show without a Prometheus."""
+"""The questions for Prometheus in a policy file, checked as far as their faults show without a Prometheus."""
 
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
-from remediations.core.yaml_node import Node
+from pydantic import AfterValidator, Field
+from pydantic.json_schema import JsonSchemaValue
+
+from remediations.core.fields import Listed, OneOf, TextForm, Unique
 
 COLLECTORS = (
     "api",
@@ -47,17 +51,6 @@ https://prometheus.io/docs/prometheus/latest/querying/basics/#string-literals
 """
 
 
-def read_promql(node: Node) -> str:
-    """A question for Prometheus."""
-    promql = node.text()
-    if ALERTS.search(promql):
-        node.fault("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
-    unpaired = find_unpaired(promql)
-    if unpaired:
-        node.fault(f"not PromQL: {unpaired}")
-    return promql
-
-
 def find_unpaired(promql: str) -> str:
     """The bracket or quote that has no other; empty when each has. The rest of the grammar is Prometheus' own."""
     opened: list[tuple[str, int]] = []
@@ -73,14 +66,36 @@ def find_unpaired(promql: str) -> str:
     return "" if not opened else f"{opened[-1][0]} in character {opened[-1][1]} is never closed"
 
 
-def read_collectors(node: Node) -> tuple[str, ...]:
-    """The exporter's collectors behind a question."""
-    if node.value == []:
-        node.fault("must not be empty: without a collector nobody knows how old the answer is")
-    names: list[str] = []
-    for item in node.items():
-        if item.value in names:
-            item.fault(f"{item.value!r} stands here twice")
-        else:
-            names.append(item.choice(COLLECTORS))
-    return tuple(names)
+class PromqlForm(TextForm):
+    """A question as a policy may ask it."""
+
+    def require(self, value: str) -> str:
+        """The question."""
+        TextForm.require(self, value)
+        if ALERTS.search(value):
+            raise ValueError("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
+        unpaired = find_unpaired(value)
+        if unpaired:
+            raise ValueError(f"not PromQL: {unpaired}")
+        return value
+
+    def schema(self) -> JsonSchemaValue:
+        """Any text without `ALERTS`."""
+        return TextForm.schema(self) | {"not": {"pattern": ALERTS.pattern}}
+
+
+def _some(collectors: tuple[str, ...]) -> tuple[str, ...]:
+    """The collectors; raises ValueError without one."""
+    if not collectors:
+        raise ValueError("must not be empty: without a collector nobody knows how old the answer is")
+    return collectors
+
+
+Promql = Annotated[str, PromqlForm()]
+Collectors = Annotated[
+    Listed[Annotated[str, OneOf(lambda: COLLECTORS)]],
+    AfterValidator(_some),
+    Unique(),
+    Field(json_schema_extra={"minItems": 1}),
+]
+"""The exporter's collectors behind a question."""

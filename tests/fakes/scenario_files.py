@@ -131,7 +131,7 @@ def _policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
 def _set(told: Mapping[str, Any], policy: Policy) -> PolicySet:
     freeze = (fakes.frozen(),) if told.get("freeze") else ()
     policies = tuple(policy if item.name == policy.name else item for item in SHIPPED.policies)
-    locks = {name: Query(name) for name in told.get("locks", ())}
+    locks = {name: Query(name, ("api",)) for name in told.get("locks", ())}
     return replace(SHIPPED, policies=policies, freeze=freeze, locks=locks)
 
 

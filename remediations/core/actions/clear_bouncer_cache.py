@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from remediations.core.action import ActionInput, Parameter, ParameterKind, action, refuses
+from dataclasses import dataclass
+from typing import Annotated
+
+from remediations.core.action import ActionInput, action, refuses
+from remediations.core.fields import PolicySection, Range, Several, Url
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.plan import GateStep, HttpStep, Plan, Step
 from remediations.core.model.reasons import HoldReason
-from remediations.core.yaml_node import Range
+from remediations.core.queries import Collectors, Promql
 
-UNLIMITED = Range(0, 0)
 PATH = "api/v1/policies/cache/clear"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheParameters(PolicySection):
+    """The action's settings."""
+
+    urls: Several[Url]
+    """Base URL of each bouncer; the first one goes first."""
+    canary: Promql = ""
+    """PromQL that is true while the first bouncer decides rightly; needed as soon as there are two."""
+    canary_collectors: Collectors = ()
+    """Exporter collectors behind it."""
+    canary_seconds: Annotated[int, Range(5, 3600)] = 180
+    """How long it may take to come true; then the rest is spared."""
 
 
 @action(
@@ -17,18 +34,7 @@ PATH = "api/v1/policies/cache/clear"
     effects=frozenset(),
     refusals=frozenset({HoldReason.CONDITION_UNKNOWN}),
     rbac=(),
-    parameters=(
-        Parameter("urls", UNLIMITED, "Base URL of each bouncer; the first one goes first.", kind=ParameterKind.URLS),
-        Parameter(
-            "canary",
-            UNLIMITED,
-            "PromQL that is true while the first bouncer decides rightly; needed as soon as there are two.",
-            "",
-            ParameterKind.PROMQL,
-        ),
-        Parameter("canary_collectors", UNLIMITED, "Exporter collectors behind it.", (), ParameterKind.COLLECTORS),
-        Parameter("canary_seconds", Range(5, 3600), "How long it may take to come true; then the rest is spared.", 180),
-    ),
+    parameters=CacheParameters,
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Clears the first bouncer's caches, waits for its canary, and then clears the others', one after the other.

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 from chassis.kubernetes.paths import eviction_path, pod_path
-from remediations.core.action import NEW_POD_READS, ActionInput, Effect, Parameter, action, refuses, settles
+from remediations.core.action import NEW_POD_READS, ActionInput, Effect, action, refuses, settles
+from remediations.core.fields import PolicySection, Range
 from remediations.core.model.cluster import Pod, Workload
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Facts, Need
 from remediations.core.model.plan import CreateStep, Plan
 from remediations.core.model.reasons import HoldReason
-from remediations.core.yaml_node import Range
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionParameters(PolicySection):
+    """The action's settings."""
+
+    unready_seconds: Annotated[int, Range(10, 3600)] = 120
+    """How long a pod must have been unready. Too small evicts what is only starting or pausing."""
 
 
 @action(
@@ -36,14 +47,7 @@ from remediations.core.yaml_node import Range
         "get core/configmaps",
         *NEW_POD_READS,
     ),
-    parameters=(
-        Parameter(
-            "unready_seconds",
-            Range(10, 3600),
-            "How long a pod must have been unready. Too small evicts what is only starting or pausing.",
-            120,
-        ),
-    ),
+    parameters=EvictionParameters,
     needs=frozenset({Need.PODS}),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:

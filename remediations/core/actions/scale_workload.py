@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
-from remediations.core.action import NEW_POD_READS, ActionInput, Effect, Parameter, ParameterKind, action, refuses
+from remediations.core.action import NEW_POD_READS, ActionInput, Effect, action, refuses
+from remediations.core.fields import Count, PolicySection, Range
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan
@@ -22,7 +23,26 @@ from remediations.core.model.replica_owner import (
     plan_change,
 )
 from remediations.core.model.undo import Undo
-from remediations.core.yaml_node import Range
+from remediations.core.queries import Collectors, Promql
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleParameters(PolicySection):
+    """The action's settings."""
+
+    max_replicas_cap: Count
+    """Never more replicas than this, whatever happens. Count the database connections that each replica opens."""
+    step: Annotated[int, Range(1, 100)] = 2
+    """Replicas added by one action."""
+    revert_if: Promql = ""
+    """PromQL that is true while the load fits the number before: `$old` stands for that number, `$new` for the one that
+    was set. Only then is a scale-up taken back. Left out, it stays."""
+    revert_collectors: Collectors = ()
+    """Exporter collectors behind it."""
+    revert_after_seconds: Annotated[int, Range(0, 86400)] = 1800
+    """How long after the write it is taken back. 0: only when it did not help, and then at once."""
+    revert_give_up_seconds: Annotated[int, Range(1, 86400)] = 14400
+    """How long it is tried from then on while something holds it; then it expires and the number stays."""
 
 
 @action(
@@ -30,35 +50,7 @@ from remediations.core.yaml_node import Range
     effects=frozenset({Effect.PATCHES_WORKLOAD, Effect.STARTS_PODS, Effect.SETS_REPLICAS}),
     refusals=frozenset({HoldReason.OWNER_UNKNOWN, HoldReason.AUTOSCALER_AT_CAP, HoldReason.CONDITION_UNKNOWN}),
     rbac=(*RIGHTS, "get core/configmaps", *NEW_POD_READS),
-    parameters=(
-        Parameter(
-            "max_replicas_cap",
-            Range(1, 1000),
-            "Never more replicas than this, whatever happens. Count the database connections that each replica opens.",
-        ),
-        Parameter("step", Range(1, 100), "Replicas added by one action.", 2),
-        Parameter(
-            "revert_if",
-            Range(0, 0),
-            "PromQL that is true while the load fits the number before: `$old` stands for that number, `$new` for the "
-            "one that was set. Only then is a scale-up taken back. Left out, it stays.",
-            "",
-            ParameterKind.PROMQL,
-        ),
-        Parameter("revert_collectors", Range(0, 0), "Exporter collectors behind it.", (), ParameterKind.COLLECTORS),
-        Parameter(
-            "revert_after_seconds",
-            Range(0, 86400),
-            "How long after the write it is taken back. 0: only when it did not help, and then at once.",
-            1800,
-        ),
-        Parameter(
-            "revert_give_up_seconds",
-            Range(1, 86400),
-            "How long it is tried from then on while something holds it; then it expires and the number stays.",
-            14400,
-        ),
-    ),
+    parameters=ScaleParameters,
     needs=frozenset({Need.SCALED_OBJECTS}),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:

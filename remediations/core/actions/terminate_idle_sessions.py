@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from remediations.core.action import ActionInput, Parameter, action, refuses, settles
+from dataclasses import dataclass
+from typing import Annotated
+
+from remediations.core.action import ActionInput, action, refuses, settles
+from remediations.core.fields import PolicySection, Range
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan, SqlStep
 from remediations.core.model.reasons import HoldReason
-from remediations.core.yaml_node import Range
 
 STATEMENT = "SELECT pid, idle_seconds FROM controlcore_remediator.terminate_idle_sessions($1, $2)"
 """The function holds the predicate and the limits; `controlcore-remediator grants` prints it. PostgreSQL 12."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdleSessionParameters(PolicySection):
+    """The action's settings."""
+
+    idle_seconds: Annotated[int, Range(60, 86400)] = 600
+    """How long a session must have been idle in a transaction."""
+    most: Annotated[int, Range(1, 5)] = 5
+    """Maximum number of sessions ended at once, the longest idle first."""
 
 
 @action(
@@ -18,10 +31,7 @@ STATEMENT = "SELECT pid, idle_seconds FROM controlcore_remediator.terminate_idle
     effects=frozenset(),
     refusals=frozenset({HoldReason.TARGET_UNKNOWN}),
     rbac=(),
-    parameters=(
-        Parameter("idle_seconds", Range(60, 86400), "How long a session must have been idle in a transaction.", 600),
-        Parameter("most", Range(1, 5), "Maximum number of sessions ended at once, the longest idle first.", 5),
-    ),
+    parameters=IdleSessionParameters,
     needs=frozenset({Need.IDLE_SESSIONS}),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from remediations.core.action import ActionInput, Parameter, ParameterKind, action
+from dataclasses import dataclass
+
+from remediations.core.action import ActionInput, action
+from remediations.core.fields import Flag, PolicySection, Url
 from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.plan import HttpStep, Plan
-from remediations.core.yaml_node import Range
 
-UNLIMITED = Range(0, 0)
 POLICIES, DATA = "policy-updater/trigger", "data-updater/trigger"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUpdateParameters(PolicySection):
+    """The action's settings."""
+
+    url: Url
+    """Base URL of the OPAL client; nothing else is called."""
+    with_data: Flag = True
+    """Whether the data is loaded again too."""
 
 
 @action(
@@ -16,10 +27,7 @@ POLICIES, DATA = "policy-updater/trigger", "data-updater/trigger"
     effects=frozenset(),
     refusals=frozenset(),
     rbac=(),
-    parameters=(
-        Parameter("url", UNLIMITED, "Base URL of the OPAL client; nothing else is called.", kind=ParameterKind.URL),
-        Parameter("with_data", UNLIMITED, "Whether the data is loaded again too.", True, ParameterKind.FLAG),
-    ),
+    parameters=PolicyUpdateParameters,
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Calls the OPAL client's triggers: first the policies, then the data that they are judged with.

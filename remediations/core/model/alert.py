@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+from remediations.core.fields import PolicySection, Text, TextForm
+
+LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SUBDOMAIN = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
 
 
 class Mode(StrEnum):
@@ -34,12 +41,16 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Target:
+class Target(PolicySection):
     """An object that a policy may touch, by its Kubernetes identity."""
 
-    namespace: str
-    kind: str
-    name: str
+    namespace: Annotated[str, TextForm(LABEL, "the name of a namespace")]
+    """Its namespace; for what is no Kubernetes object, where it runs."""
+    kind: Text
+    """What it is. Only a `Deployment` and a `CronJob` are Kubernetes objects; of the other kinds the name is for
+    people, and the address stands in `parameters` or in the program's settings."""
+    name: Annotated[str, TextForm(SUBDOMAIN, "the name of an object")]
+    """Its name. PostgreSQL and Redis are never accepted as workloads."""
 
     @property
     def key(self) -> str:

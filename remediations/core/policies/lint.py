@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from remediations.core import actions
-from remediations.core.action import Effect, ParameterKind
+from remediations.core.action import Effect
+from remediations.core.fields import NAME
 from remediations.core.model.alert import Mode
 from remediations.core.model.undo import NEW, OLD
 from remediations.core.policies.matchers import Matcher, MatchType, matches_all
 from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, PolicySet
-from remediations.core.policies.sections import NAME
 
 PLACEHOLDER = ".invalid"
 """Names below this top-level domain exist nowhere (RFC 2606): an address that the policy's owner has yet to give."""
@@ -50,10 +50,9 @@ def _queries_of(policy: Policy) -> Iterator[tuple[str, str]]:
 
 def _queries_among(key: str, action: str, parameters: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The questions among an action's parameters, with numbers where a scale-up puts its own."""
-    for item in actions.discover()[action].parameters:
-        if item.kind is ParameterKind.PROMQL:
-            promql = str(parameters.get(item.name) or "")
-            yield f"{key}.{item.name}", promql.replace(OLD, "1").replace(NEW, "2")
+    for name in actions.discover()[action].questions:
+        promql = str(parameters.get(name) or "")
+        yield f"{key}.{name}", promql.replace(OLD, "1").replace(NEW, "2")
 
 
 def find_nonsense(policy_set: PolicySet) -> Iterator[Nonsense]:

@@ -13,8 +13,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, Any
 
 import re2
+from pydantic import AfterValidator, PlainValidator
+from pydantic.json_schema import JsonSchemaValue
+
+from remediations.core.fields import Found, Several, TextForm, kind_of, refuse
 
 MAX_WORK = 20_000_000
 """Instructions of the compiled expression times bytes of the label: about a quarter of a second in the worst case.
@@ -170,3 +175,44 @@ def _fits(value: str, actual: str) -> bool:
 def _shown(value: str) -> str:
     """The beginning of an expression, for a sentence."""
     return repr(value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…")
+
+
+class MatcherForm(TextForm):
+    """One or several matchers in one text."""
+
+    def schema(self) -> JsonSchemaValue:
+        """The beginning of the first one."""
+        return TextForm.schema(self) | {"pattern": r"[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:=~|!=|!~|=)"}
+
+
+def _read_matchers(value: Any) -> tuple[Matcher, ...]:
+    """Matchers as one string, or as a list of strings; raises ValidationError."""
+    texts = value if isinstance(value, list) else [value]
+    matchers: list[Matcher] = []
+    faults: list[Found] = [] if texts else [((), "must not be empty")]
+    for index, text in enumerate(texts):
+        try:
+            if not isinstance(text, str):
+                raise ValueError(f"expected a string, found {kind_of(text)}")  # noqa: TRY004, TRY301 - a fault like the others
+            matchers += parse_matchers(MatcherForm().require(text))
+        except ValueError as error:
+            faults.append(((index,) if isinstance(value, list) else (), str(error)))
+    refuse(faults)
+    return tuple(matchers)
+
+
+def _need_labels(matchers: tuple[Matcher, ...]) -> tuple[Matcher, ...]:
+    """Matchers that an alert from elsewhere cannot satisfy by saying nothing; raises ValidationError."""
+    refuse(
+        ((), f"{matcher} is satisfied by an alert without the label: use = or =~ with a value")
+        for matcher in matchers
+        if matcher.type not in {MatchType.EQUAL, MatchType.REGEX} or matcher.matches({})
+    )
+    return matchers
+
+
+_MatcherText = Annotated[str, MatcherForm()]
+Matchers = Annotated[
+    tuple[Matcher, ...], PlainValidator(_read_matchers, json_schema_input_type=_MatcherText | Several[_MatcherText])
+]
+Identity = Annotated[Matchers, AfterValidator(_need_labels)]

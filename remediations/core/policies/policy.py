@@ -6,15 +6,47 @@ Kubernetes; an alert's labels only choose among the targets that the policy list
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
+
+from remediations.core.action import Effect
+from remediations.core.fields import (
+    Age,
+    Count,
+    Found,
+    Key,
+    Listed,
+    Name,
+    Names,
+    PolicySection,
+    Range,
+    ReadAs,
+    Several,
+    UpToADay,
+    Url,
+    WithinADay,
+    find_shared_names,
+    refuse,
+)
 from remediations.core.model.alert import Mode, Target
-from remediations.core.policies.limits import BreakerLimit, ConnectionBudget, Consent, CustomGuard, Limit, StormLimit
-from remediations.core.policies.matchers import Matcher, matches_all
-from remediations.core.policies.time_windows import Window
+from remediations.core.policies.by_action import ActionName, ActionParameters, Targets, spec_of
+from remediations.core.policies.limits import BreakerLimit, ConnectionBudget, Consents, CustomGuard, Limit, StormLimit
+from remediations.core.policies.matchers import Identity, Matchers, matches_all
+from remediations.core.policies.time_windows import Windows
+from remediations.core.queries import Collectors, Promql
 
 REMEDIATION_LABEL = "remediation"
 """An alert's label with the name of the policy that it asks for; `none` asks for none."""
@@ -25,18 +57,24 @@ REVERT = ":revert"
 UNNAMED = "*"
 """Stands for a name that an alert did not give: no Kubernetes object has it, so no allow-list contains it."""
 MAX_NAME_LENGTH = 253
+RESERVED = "none"
+"""An alert rule's label `remediation: none` says that no policy is wanted."""
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(PolicySection):
     """A question to Prometheus, and what makes its answer fresh."""
 
-    promql: str
-    """Must give at most one sample; 0 is false, any other number true, no sample unknown."""
-    collectors: tuple[str, ...] = ()
-    """Exporter collectors behind it: the answer is as old as the oldest of their last_success timestamps."""
-    max_age_seconds: float = 60.0
-    """Older than this is unknown."""
+    promql: Promql
+    """PromQL that gives at most one sample: 0 is false, any other number true, no sample or several unknown. `ALERTS`
+    is refused: it says what Prometheus thought, not what is."""
+    collectors: Collectors
+    """The exporter's collectors behind the answer; it is as old as the oldest of them. One that is missing here can
+    stand still without being noticed."""
+    max_age_seconds: Age = 60.0
+    """An answer older than this is unknown. Below twice the collectors' interval everything is held; too large acts on
+    what was."""
 
 
 class WitnessKind(StrEnum):
@@ -55,99 +93,206 @@ KUBELET = frozenset({WitnessKind.PODS_READY, WitnessKind.PODS_RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(PolicySection):
     """One independent opinion on whether the fault is real; at least one must confirm a restart."""
 
-    name: str
+    name: Name
+    """Its name in decisions and stories."""
     kind: WitnessKind
-    url: str = ""
-    timeout_seconds: float = 2.0
+    """`pods_ready` confirms the fault when no pod of the workload is Ready; `pods_running` when one is, for faults of
+    something that runs (a number that does not fit, a cache that grows); `http` when a GET by the remediator itself
+    gets no 2xx in time. `pods_running` for a part that is down would confirm the opposite."""
+    url: Url = ""
+    """What `http` asks. The remediator's own network must reach it, else it confirms faults that are none."""
+    timeout_seconds: Annotated[float, Range(0.1, 30)] = 2.0
+    """How long it may take. Too small confirms faults of a slow part."""
+
+    def find_faults(self) -> Iterator[Found]:
+        """Only what asks over HTTP has a URL."""
+        if self.kind is WitnessKind.HTTP and not self.url:
+            yield ("url",), "is required"
+        if self.kind is not WitnessKind.HTTP and self.url:
+            yield ("url",), "only a witness of kind http has a url"
+
+
+def kept_in(info: ValidationInfo) -> list[dict[str, Any]]:
+    """What is good so far of the file that is being read: its own keys, then those of each policy."""
+    return cast("list[dict[str, Any]]", info.context)
+
+
+def _confirm(witnesses: tuple[Witness, ...], info: ValidationInfo) -> tuple[Witness, ...]:
+    """Witnesses of different names, and at least one where the action stops pods; raises ValidationError."""
+    refuse(find_shared_names(witnesses))
+    spec = spec_of(info)
+    if spec is not None and Effect.STOPS_PODS in spec.effects and not witnesses:
+        raise ValueError(f"{spec.name} needs at least one witness independent of the exporter")
+    return witnesses
+
+
+def _distinct(guards: tuple[CustomGuard, ...]) -> tuple[CustomGuard, ...]:
+    """Guards of different names; raises ValidationError."""
+    refuse(find_shared_names(guards))
+    return guards
+
+
+def _not_reserved(name: str) -> str:
+    """A name that means a policy; raises ValueError."""
+    if name == RESERVED:
+        raise ValueError(f"{RESERVED!r} is what alerts say that want no policy")
+    return name
+
+
+def _known_version(value: Any) -> int:
+    """The version of the file's form; raises ValueError."""
+    if value != VERSION:
+        raise ValueError(f"this program reads version {VERSION}")
+    return VERSION
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(PolicySection):
     """What is tried after the rung before it has been proven to have failed."""
 
-    action: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    targets: tuple[Target, ...] = ()
-    """Empty: the policy's own."""
+    action: ActionName
+    """What is done on this rung."""
+    parameters: ActionParameters = field(default_factory=dict)
+    """That action's own settings."""
+    targets: Targets = ()
+    """The objects of this rung; left out, the policy's own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(PolicySection):
     """One row of the policy file, complete with defaults."""
 
-    name: str
-    action: str
-    targets: tuple[Target, ...]
-    """The allow-list; when there are several, the alert's labels namespace/deployment choose among them."""
+    name: Annotated[Name, AfterValidator(_not_reserved), Field(json_schema_extra={"not": {"const": RESERVED}})]
+    """The policy's name; an alert asks for it by its label `remediation`. It is also a metric's label. `none` is
+    reserved for alerts that want no policy."""
+    action: ActionName
+    """What is done; one of the actions below."""
+    targets: Targets
+    """The only objects that may be touched. With several, the alert's labels `namespace` and `deployment` choose among
+    them; labels that choose none or several hold (`not_allowed`)."""
     condition: Query
+    """The question that must still be true when it is decided: the alert is only a hint. A condition that is true too
+    easily acts on healthy parts; the remediation closes as `not_needed` when it is false."""
     verify: Query
+    """The question that proves the repair, asked of data collected after it. One that is true at once calls every
+    repair a success; one that can never be true calls every repair a failure."""
     mode: Mode = Mode.DRY_RUN
-    match: tuple[Matcher, ...] = ()
-    """Beside these, an alert whose label `remediation` equals `name` belongs to this policy."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """The action's own settings, validated by the action's file."""
-    witnesses: tuple[Witness, ...] = ()
-    dependencies: tuple[str, ...] = ()
-    """Names in PolicySet.dependencies that must be up."""
-    cooldown_seconds: float = 900.0
-    """Least time between two writes to the same target by this policy."""
-    budget_actions: int = 2
-    budget_seconds: float = 3600.0
-    """At most this many writes by this policy in this time."""
-    verify_timeout_seconds: float = 600.0
-    """After this much time from the write without proof the outcome is `unverified` or `failed`."""
-    expires_seconds: float = 900.0
-    """A remediation that could not act within this time from its alert closes as `expired`."""
-    retry_seconds: float = 15.0
-    """Seconds after a Hold until the facts are gathered again."""
-    ladder: tuple[Rung, ...] = ()
-    """What follows, in order, when the action above has failed; see `at_rung`."""
-    schedule: tuple[Window, ...] = ()
-    """When there are any, acting is allowed inside them only."""
-    freeze: tuple[Window, ...] = ()
-    """Nothing is done inside them."""
-    guards: tuple[CustomGuard, ...] = ()
-    accept: frozenset[Consent] = frozenset()
-    """Locks that do not hold this policy."""
-    connections: ConnectionBudget | None = None
-    """What each replica costs the database; for actions that start pods."""
-    human_quiet_seconds: float = 1800.0
-    """Minimum quiet time after someone else changes the target; 0 switches this off."""
-    change_quiet_seconds: float = 900.0
-    """An alert that began within so many seconds after a change of the target is that change's; 0 switches this off."""
-    approval_seconds: float = 900.0
-    """How long an approval is good for."""
+    """How far the policy may go: `observe` decides and needs no right to write, `dry_run` sends its writes as dry runs,
+    `approve` waits for a person's yes to the very plan (role `approve`, or the command line), `auto` acts. Where the
+    API server does not refuse what no policy allows, `auto` waits like `approve`."""
+    match: Matchers = ()
+    """Alertmanager matchers by which alerts are found beside those that name the policy; for alerts that carry no
+    `remediation` label. Two matchers that want different values of one label are refused: they never match."""
+    parameters: ActionParameters = field(default_factory=dict)
+    """The action's own settings, see below."""
+    witnesses: Annotated[Listed[Witness], AfterValidator(_confirm), Field(validate_default=True)] = ()
+    """Opinions independent of the exporter; at least one must confirm the fault. Required for actions that stop pods:
+    an exporter that is cut off sees everything down."""
+    dependencies: Names = ()
+    """Names of `dependencies` that must be up."""
+    cooldown_seconds: UpToADay = 900.0
+    """Least time between two writes of this policy to one target. Too small repeats a repair before the first could
+    work; too large leaves the next fault to people. The next rung of a ladder does not wait."""
+    budget_actions: Count = 2
+    """Maximum number of writes by this policy within `budget_seconds`, whatever their answer."""
+    budget_seconds: WithinADay = 3600.0
+    """The time that `budget_actions` counts over. If it is too small, the budget limits nothing."""
+    verify_timeout_seconds: WithinADay = 600.0
+    """After this time without proof the outcome is `failed` or `unverified`. Below the time of a slow rollout every
+    repair counts as failed and the breaker opens."""
+    expires_seconds: WithinADay = 900.0
+    """A remediation that could not act within this time after its alert closes as `expired`. Too large acts on what
+    nobody remembers. Must be longer than `retry_seconds`."""
+    retry_seconds: Annotated[float, Range(0.1, 3600)] = 15.0
+    """Pause after a Hold until the facts are gathered again. Too small keeps the API server busy; too large acts
+    late."""
+    ladder: Several[Rung] = ()
+    """What follows, in order, when the action above is proven to have failed; after the last a person is needed."""
+    schedule: Windows = ()
+    """Times in which the policy may act; none means always."""
+    freeze: Windows = ()
+    """Times in which this policy does nothing; none by default."""
+    guards: Annotated[Listed[CustomGuard], AfterValidator(_distinct)] = ()
+    """Questions of your own that hold the policy; none by default."""
+    accept: Consents = frozenset()
+    """Locks that you have looked at and accept for this policy. `unpinned_image`: a restart may install whatever the
+    tag means by then. `changed_configuration`: it may put a half-made change into force. `unread_configuration`: nobody
+    can tell whether it does. `replicas_owner`: without an autoscaler, whoever delivers the Deployment may set the
+    replicas back."""
+    connections: Annotated[ConnectionBudget | None, ReadAs(ConnectionBudget)] = None
+    """What each replica costs the database; for actions that start pods. Left out, nothing keeps new pods from taking
+    the last connections."""
+    human_quiet_seconds: UpToADay = 1800.0
+    """Minimum quiet time after someone else changes the target; 0 switches this off, and then repairs interfere with
+    people at work."""
+    change_quiet_seconds: UpToADay = 900.0
+    """If the alert started within this time after the target changed, the change is assumed to be the cause and the
+    remediation is held; 0 switches this off, and then a bad release is restarted instead of taken back."""
+    approval_seconds: WithinADay = 900.0
+    """How long a person's yes is good for. Too large acts on a decision of yesterday."""
+
+    @field_validator("*")
+    @classmethod
+    def remember(cls, value: Any, info: ValidationInfo) -> Any:
+        """The value, which is kept for the second look at a file with faults."""
+        kept_in(info)[-1][str(info.field_name)] = value
+        return value
 
     def lists(self, target: Target) -> bool:
         """Whether the policy, or a rung of its ladder, may touch this object."""
         return target in self.targets or any(target in rung.targets for rung in self.ladder)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicySet:
-    """The whole policy file."""
+def _begin(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """The next policy, whose fields are kept beside those of the others."""
+    kept_in(info).append({})
+    return handler(value)
 
-    policies: tuple[Policy, ...]
-    identity: tuple[Matcher, ...] = ()
-    """Must match an alert's labels before any policy acts on it; mandatory as soon as one policy is `auto`."""
-    dependencies: Mapping[str, Query] = field(default_factory=dict)
-    """Name → a query that is true while the dependency is up."""
-    max_actions: int = 5
-    max_actions_seconds: float = 3600.0
-    """At most this many writes in this time by all policies together."""
-    version: int = 1
-    """Version of the file's form."""
-    graph: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Name of a dependency → the dependencies that it has itself; policies inherit them."""
-    freeze: tuple[Window, ...] = ()
-    locks: Mapping[str, Query] = field(default_factory=dict)
-    """Name → a query that is true while no pod may be stopped or started (a recovery or a backup runs)."""
-    budgets: tuple[Limit, ...] = ()
+
+@dataclass(frozen=True, slots=True)
+class PolicySet(PolicySection):
+    """Which alert may lead to which action on which object, and what must be true first."""
+
+    policies: Several[Annotated[Policy, WrapValidator(_begin)]]
+    """The policies; at least one."""
+    identity: Identity = ()
+    """Matchers that an alert's labels must satisfy before any policy acts on it, usually an external label of this
+    installation's Prometheus. Mandatory as soon as a policy is `approve` or `auto`: without it the right name in the
+    wrong cluster would be acted on. A matcher that an alert without the label satisfies is refused."""
+    dependencies: Mapping[Key, Query] = field(default_factory=dict)
+    """Name and question, true while that part is up. Policies name what they stand on; while it is down or unknown they
+    hold. A question that is true too easily lets symptoms be repaired instead of the cause."""
+    max_actions: Count = 5
+    """Maximum number of writes by all policies together within `max_actions_seconds`. Too large lets one bad day
+    restart everything in turn; too small leaves the fifth fault of an hour to people."""
+    max_actions_seconds: WithinADay = 3600.0
+    """The time that `max_actions` counts over."""
+    version: Annotated[int, PlainValidator(_known_version, json_schema_input_type=Literal[1])] = VERSION
+    """Version of the file's form. Left out it is 1; a version that this program does not read is refused."""
+    graph: Mapping[Annotated[str, BeforeValidator(str)], Names] = field(default_factory=dict)
+    """Name of a dependency, and the dependencies that it has itself; policies inherit them. Left out, a policy waits
+    only for what it names."""
+    freeze: Windows = ()
+    """Times in which nothing is done by any policy; none by default."""
+    locks: Mapping[Key, Query] = field(default_factory=dict)
+    """Name and question, true while no pod may be stopped or started (a recovery or a backup runs). Unknown holds too;
+    none by default."""
+    budgets: Listed[Limit] = ()
+    """Further limits, each for one target, action or policy by itself, or for all together; none by default."""
     storm: StormLimit = field(default_factory=StormLimit)
+    """When so many alerts arrive that no single repair can be the answer."""
     breaker: BreakerLimit = field(default_factory=BreakerLimit)
+    """When repairs of one kind on one object have stopped helping."""
+
+    @field_validator("*")
+    @classmethod
+    def remember(cls, value: Any, info: ValidationInfo) -> Any:
+        """The value, which is kept for the second look at a file with faults."""
+        kept_in(info)[0][str(info.field_name)] = value
+        return value
 
     def named(self, name: str) -> Policy | None:
         """The policy with this name, or the one that follows from it for reverts; None when there is none."""

@@ -6,7 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from remediations.core.fields import Listed, PolicySection, Range, ReadAs, Text
 
 
 def parse_clock(text: str) -> float | None:
@@ -130,3 +135,51 @@ def parse_moment(text: str, zone: ZoneInfo, *, is_end: bool = False) -> float:
         raise WindowError(f"{text!r} is no moment like 2026-12-24T18:00") from error
     local = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone, fold=int(is_end))
     return local.astimezone(UTC).timestamp()
+
+
+def _known_zone(name: str) -> str:
+    """The name of a zone; raises ValueError."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("is no time zone of the IANA database, like Europe/Berlin") from error
+    return name
+
+
+def _known_cron(line: str) -> str:
+    """A line that can be read; raises WindowError."""
+    parse_cron(line)
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSection(PolicySection):
+    """A window of time as the policy file says it."""
+
+    name: Text
+    """Its name in decisions and stories."""
+    timezone: Annotated[Text, AfterValidator(_known_zone)]
+    """A zone of the IANA database, like Europe/Berlin; local times keep their meaning in summer."""
+    cron: Annotated[Text, AfterValidator(_known_cron)] = ""
+    """Five fields (minute hour day month weekday) for when it begins, again and again; with `duration_seconds`."""
+    duration_seconds: Annotated[float, Range(60, MAX_WINDOW_SECONDS)] = 0.0
+    """How long it lasts."""
+    from_: Annotated[Text, Field(alias="from")] = ""
+    """When it begins, once: an ISO 8601 moment, local without an offset; with `to`."""
+    to: Text = ""
+    """When it ends."""
+
+    def window(self) -> Window:
+        """The window; raises ValueError."""
+        zone, is_again, is_once = ZoneInfo(self.timezone), (self.cron, self.duration_seconds), (self.from_, self.to)
+        if not (all(is_again) and not any(is_once)) and not (all(is_once) and not any(is_again)):
+            raise WindowError("expected name and timezone, and either cron with duration_seconds, or from with to")
+        if self.cron:
+            return Window(self.name, zone, parse_cron(self.cron), self.duration_seconds)
+        begins_at, ends_at = parse_moment(self.from_, zone), parse_moment(self.to, zone, is_end=True)
+        if ends_at <= begins_at:
+            raise WindowError("ends before it begins")
+        return Window(self.name, zone, begins_at=begins_at, ends_at=ends_at)
+
+
+Windows = Listed[Annotated[Window, ReadAs(WindowSection, WindowSection.window)]]

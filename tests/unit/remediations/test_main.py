@@ -116,7 +116,7 @@ def test_all_faults_of_policies_and_credentials_are_told_at_once(capsys, config,
     status, _, err = run(capsys, config, "check-config")
 
     assert status == 2
-    for words in ("server.token_file", "policies.yaml: more", "policies[0].targets: is required"):
+    for words in ("server.token_file", "policies.yaml:2: more", "policies[0].targets: is required"):
         assert words in err
 
 
@@ -132,7 +132,7 @@ def test_faults_of_settings_and_policy_file_are_told_at_once_with_file_and_key(c
     for words in (
         f"{begin}{config}: worker.lease_seconds: ",
         f"{begin}{config}: nonsense: unknown setting",
-        f"{begin}{tmp_path}/policies.yaml: policies[0].targets: is required",
+        f"{begin}{tmp_path}/policies.yaml:1: policies[0].targets: is required",
     ):
         assert words in err
 

@@ -1,8 +1,7 @@
-"""The JSON Schema of the policy file (draft 2020-12), for editors.
+"""The JSON Schema of the policy file (draft 2020-12), for editors: pydantic makes it from the fields that are read.
 
-Everything that has a limit, a default or a closed set of words takes it from the code that reads the file; the
-sentences stand in `tools.generate.policies.words`. A schema cannot say everything (names that must exist, windows that
-end before they begin): `controlcore-remediator check-config` says the rest.
+Added here is what several fields say together. A schema cannot say everything (names that must exist, windows that end
+before they begin): `controlcore-remediator check-config` says the rest.
 """
 
 from __future__ import annotations
@@ -10,145 +9,134 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from remediations.core import actions, queries
-from remediations.core.action import ActionSpec, Effect, Parameter, ParameterKind
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from chassis.config import merge
+from chassis.output.settings_reference import meanings_of
+from remediations.core import actions
+from remediations.core.action import ActionSpec, Effect
+from remediations.core.fields import Names
 from remediations.core.model.alert import Mode
-from remediations.core.policies import reader, sections
-from remediations.core.policies.limits import (
-    BreakerLimit,
-    ConnectionBudget,
-    Consent,
-    CustomGuard,
-    HoldIf,
-    LimitScope,
-    StormLimit,
-)
-from remediations.core.policies.policy import KUBELET, Policy, PolicySet, Query, Rung, Witness, WitnessKind
-from tools.generate.policies.parts import (
-    Schema,
-    array,
-    as_json,
-    closed,
-    integer,
-    mapping,
-    name_text,
-    number,
-    refer,
-    text,
-    url_text,
-    whole,
-)
-from tools.generate.policies.words import WORDS
+from remediations.core.policies.by_action import DATABASES
+from remediations.core.policies.matchers import Matchers
+from remediations.core.policies.policy import KUBELET, PolicySet, WitnessKind
+from remediations.core.queries import Collectors, Promql
 
+Schema = dict[str, Any]
 FILE = Path(__file__).parents[3] / "remediations" / "shipped" / "policies.schema.json"
-QUERY_PARTS = ("promql", "collectors", "max_age_seconds")
-COLLECTOR_NAMES = array(refer("collector"), least=1, is_unique=True)
-ACTING = (Mode.APPROVE, Mode.AUTO)
-DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(reader.DATABASES))})(?:[-.]|$)"
+SHARED = {"matchers": Matchers, "collectors": Collectors, "promql": Promql, "names": Names}
+"""Types of fields that many sections have: each stands once, in `$defs`."""
+DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(DATABASES))})(?:[-.]|$)"
 """A name that has the name of a database between its dots and dashes."""
 PATCHING = "workload"
 """Name of the definition of targets that are no database."""
 
 
+class PolicySchema(GenerateJsonSchema):
+    """pydantic's schema with our sentences: the docstrings below the fields."""
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        """No titles: they repeat the keys."""
+        return False
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> Schema:
+        """A section, every key with its sentence."""
+        made = super().dataclass_schema(schema)
+        del made["title"]
+        kind: Any = schema["cls"]
+        for name, text in meanings_of(kind).items():
+            made["properties"][name.removesuffix("_")]["description"] = " ".join(text.split())
+        return made
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
+        """The default as the file would say it; none where leaving out has a meaning of its own."""
+        made = super().default_schema(schema)
+        value = made.get("default")
+        if not value and value is not False:
+            made.pop("default", None)
+        elif isinstance(value, float) and value.is_integer():
+            made["default"] = int(value)
+        return made
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> Schema:
+        """A mapping by name: every other key is refused."""
+        made = super().dict_schema(schema)
+        for pattern, value in made.pop("patternProperties", {}).items():
+            made |= {"propertyNames": {"pattern": pattern}, "additionalProperties": value}
+        return made
+
+
 def build_schema() -> Schema:
-    """The whole schema (draft 2020-12)."""
+    """The whole schema."""
+    shared = {name: _schema_of(kind) for name, kind in SHARED.items()}
+    file = _schema_of(PolicySet)
+    definitions = merge(file.pop("$defs"), _rules())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Policies of controlcore-remediator",
-        "description": WORDS["file"][""],
-        **closed("file", PolicySet, _top(), ("policies",)),
-        "if": _some_policy_acts(),
+        **_share(file | _needs_identity(), shared),
+        "$defs": {name: _share(part, shared) for name, part in definitions.items()} | shared,
+    }
+
+
+def _schema_of(kind: Any) -> Schema:
+    """The schema of one type."""
+    return TypeAdapter(kind).json_schema(schema_generator=PolicySchema)
+
+
+def _share(part: Any, shared: Mapping[str, Schema]) -> Any:
+    """The same with references to what stands in `$defs`."""
+    if isinstance(part, list):
+        return [_share(item, shared) for item in part]
+    if not isinstance(part, dict):
+        return part
+    for name, common in shared.items():
+        if common.items() <= {key: value for key, value in part.items() if key in common}.items():
+            part = {"$ref": f"#/$defs/{name}"} | {key: value for key, value in part.items() if key not in common}
+    return {key: _share(value, shared) for key, value in part.items()}
+
+
+def _needs_identity() -> Schema:
+    """A policy that acts needs an identity."""
+    acting = {"properties": {"mode": {"enum": [Mode.APPROVE, Mode.AUTO]}}, "required": ["mode"]}
+    return {
+        "if": {"properties": {"policies": {"contains": acting}}, "required": ["policies"]},
         "then": {"required": ["identity"]},
-        "$defs": _definitions(),
     }
 
 
-def _top() -> dict[str, Schema]:
-    """The keys of the file."""
-    return {
-        "version": {"const": reader.VERSION},
-        "identity": refer("matchers"),
-        "dependencies": mapping(refer("query")),
-        "graph": {"type": "object", "additionalProperties": refer("names")},
-        "max_actions": integer(sections.COUNT),
-        "max_actions_seconds": number("max_actions_seconds"),
-        "budgets": array(refer("budget")),
-        "freeze": array(refer("window")),
-        "locks": mapping(refer("query")),
-        "storm": refer("storm"),
-        "breaker": refer("breaker"),
-        "policies": array(refer("policy"), least=1),
-    }
-
-
-def _definitions() -> dict[str, Schema]:
-    """The parts that several places share."""
-    return {
-        "policy": _policy(),
-        "rung": _rung(),
-        "target": _target(),
-        PATCHING: {"not": {"properties": {"name": {"pattern": DATABASE}}, "required": ["name"]}},
-        "query": closed("query", Query, _query_parts(), ("promql", "collectors")),
-        "witness": _witness(),
-        "guard": _guard(),
-        "connections": closed("connections", ConnectionBudget, _connections(), ("per_replica", "limit", "collectors")),
-        "budget": closed("budget", None, _budget(), ("scope", "most", "seconds")),
-        "storm": closed("storm", StormLimit, _storm(), ()),
-        "breaker": closed("breaker", BreakerLimit, _breaker(), ()),
-        "window": _window(),
-        "matchers": _matchers(),
-        "names": array(name_text(), is_unique=True),
-        "collector": {"enum": list(queries.COLLECTORS)},
-        "promql": text() | {"not": {"pattern": queries.ALERTS.pattern}},
-    }
-
-
-def _policy() -> Schema:
-    """One policy; what its action demands hangs on the action's name."""
-    seconds = {name: number(name) for name in reader.POLICY_SECONDS}
-    parts = {
-        "name": name_text() | {"not": {"const": reader.RESERVED}},
-        "action": {"enum": sorted(actions.offered())},
-        "mode": {"enum": [mode.value for mode in Mode]},
-        "match": refer("matchers"),
-        "targets": array(refer("target"), least=1, is_unique=True),
-        "parameters": {"type": "object"},
-        "condition": refer("query"),
-        "verify": refer("query"),
-        "witnesses": array(refer("witness")),
-        "dependencies": refer("names"),
-        "guards": array(refer("guard")),
-        "accept": array({"enum": [word.value for word in Consent]}),
-        "connections": refer("connections"),
-        "schedule": array(refer("window")),
-        "freeze": array(refer("window")),
-        "budget_actions": integer(sections.COUNT),
-        "ladder": array(refer("rung"), least=1),
-        **seconds,
-    }
-    required = ("name", "action", "targets", "condition", "verify")
+def _rules() -> Mapping[str, Schema]:
+    """What the fields of a section say together, by the section's definition."""
     specs = actions.offered().values()
-    return closed("policy", Policy, parts, required) | {"allOf": [_of_action(spec, is_own=True) for spec in specs]}
-
-
-def _rung() -> Schema:
-    """One rung of a ladder."""
-    parts: dict[str, Schema] = {
-        "action": {"enum": sorted(actions.offered())},
-        "parameters": {"type": "object"},
-        "targets": array(refer("target"), least=1, is_unique=True),
+    is_http = {"properties": {"kind": {"const": WitnessKind.HTTP}}, "required": ["kind"]}
+    is_pods = {"properties": {"kind": {"enum": sorted(KUBELET)}}, "required": ["kind"]}
+    again, once = ("cron", "duration_seconds"), ("from", "to")
+    return {
+        "Policy": {"allOf": [_of_action(spec, is_own=True) for spec in specs]},
+        "Rung": {"allOf": [_of_action(spec, is_own=False) for spec in specs]},
+        "Witness": {
+            "allOf": [
+                {"if": is_http, "then": {"required": ["url"]}},
+                {"if": is_pods, "then": {"properties": {"url": False}}},
+            ]
+        },
+        "CustomGuard": {"oneOf": [{"required": ["collectors"]}, {"required": ["freshness"]}]},
+        "WindowSection": {"oneOf": [_pair(again, once), _pair(once, again)]},
+        "Target": {"properties": {"kind": {"enum": sorted({kind for spec in specs for kind in spec.kinds})}}},
+        PATCHING: {"not": {"properties": {"name": {"pattern": DATABASE}}, "required": ["name"]}},
     }
-    branches = [_of_action(spec, is_own=False) for spec in actions.offered().values()]
-    return closed("rung", Rung, parts, ("action",)) | {"allOf": branches}
 
 
 def _of_action(spec: ActionSpec, *, is_own: bool) -> Schema:
     """What holds when this action is named."""
     target: Schema = {"properties": {"kind": {"enum": list(spec.kinds)}}}
     if Effect.PATCHES_WORKLOAD in spec.effects:
-        target["allOf"] = [refer(PATCHING)]
-    demands: Schema = {"properties": {"targets": {"items": target}, "parameters": _parameters(spec)}}
+        target["allOf"] = [{"$ref": f"#/$defs/{PATCHING}"}]
+    demands: Schema = {"properties": {"targets": {"items": target}, "parameters": _schema_of(spec.parameters)}}
     required = ["parameters"] if spec.required else []
     if is_own and Effect.STOPS_PODS in spec.effects:
         demands["properties"]["witnesses"] = {"minItems": 1}
@@ -158,135 +146,9 @@ def _of_action(spec: ActionSpec, *, is_own: bool) -> Schema:
     return {"if": {"properties": {"action": {"const": spec.name}}, "required": ["action"]}, "then": demands}
 
 
-def _parameters(spec: ActionSpec) -> Schema:
-    """The action's own settings, as its file declares them."""
-    properties = {item.name: _parameter(item) for item in spec.parameters}
-    schema: Schema = {"properties": properties, "additionalProperties": False}
-    return schema | ({"required": list(spec.required)} if spec.required else {})
-
-
-def _parameter(item: Parameter) -> Schema:
-    """One setting of an action."""
-    kinds: Mapping[ParameterKind, Schema] = {
-        ParameterKind.FLAG: {"type": "boolean"},
-        ParameterKind.URL: url_text(),
-        ParameterKind.URLS: array(url_text(), least=1),
-        ParameterKind.COLLECTORS: COLLECTOR_NAMES,
-        ParameterKind.PROMQL: refer("promql"),
-    }
-    schema = integer(item.limits) if item.kind is ParameterKind.INTEGER else kinds[item.kind]
-    default = {} if item.default is None else {"default": as_json(item.default)}
-    return {**schema, "description": item.doc, **default}
-
-
-def _target() -> Schema:
-    """An object on the allow-list."""
-    parts = {
-        "namespace": whole(reader.LABEL.pattern),
-        "kind": {"enum": sorted({kind for spec in actions.offered().values() for kind in spec.kinds})},
-        "name": whole(reader.SUBDOMAIN.pattern),
-    }
-    return closed("target", None, parts, tuple(parts))
-
-
-def _query_parts() -> dict[str, Schema]:
-    """A question to Prometheus and its freshness."""
-    collectors = COLLECTOR_NAMES
-    return dict(zip(QUERY_PARTS, (refer("promql"), collectors, number("max_age_seconds")), strict=True))
-
-
-def _witness() -> Schema:
-    """A second opinion; only one that asks over HTTP has a URL."""
-    parts = {
-        "name": name_text(),
-        "kind": {"enum": [kind.value for kind in WitnessKind]},
-        "url": url_text(),
-        "timeout_seconds": number("timeout_seconds"),
-    }
-    is_http = {"properties": {"kind": {"const": WitnessKind.HTTP.value}}, "required": ["kind"]}
-    is_pods = {"properties": {"kind": {"enum": sorted(kind.value for kind in KUBELET)}}, "required": ["kind"]}
-    branches = [
-        {"if": is_http, "then": {"required": ["url"]}},
-        {"if": is_pods, "then": {"properties": {"url": False}}},
-    ]
-    return closed("witness", Witness, parts, ("name", "kind")) | {"allOf": branches}
-
-
-def _guard() -> Schema:
-    """A question of the policy's owner: either collectors or a freshness of its own."""
-    parts = {
-        "name": name_text(),
-        "hold_if": {"enum": [word.value for word in HoldIf]},
-        "reason": text(),
-        "freshness": refer("promql"),
-        **_query_parts(),
-    }
-    either = [{"required": ["collectors"]}, {"required": ["freshness"]}]
-    return closed("guard", CustomGuard, parts, ("name", "promql", "hold_if", "reason")) | {"oneOf": either}
-
-
-def _window() -> Schema:
-    """A span of time: by a cron line, or between two moments."""
-    by_cron, by_moments = ("cron", "duration_seconds"), ("from", "to")
-    parts = {
-        "name": text(),
-        "timezone": text(),
-        "cron": text(),
-        "duration_seconds": number("duration_seconds"),
-        "from": text(),
-        "to": text(),
-    }
-    either = [_pair(by_cron, by_moments), _pair(by_moments, by_cron)]
-    return closed("window", None, parts, ("name", "timezone")) | {"oneOf": either}
-
-
 def _pair(wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> Schema:
     """These keys and not those."""
     return {"required": list(wanted), "properties": dict.fromkeys(unwanted, False)}
-
-
-def _connections() -> dict[str, Schema]:
-    """What a replica costs the database."""
-    query = _query_parts()
-    return {
-        "per_replica": integer(sections.COUNT),
-        "limit": query["promql"],
-        "collectors": query["collectors"],
-        "max_age_seconds": query["max_age_seconds"],
-        "share": number("share"),
-    }
-
-
-def _budget() -> dict[str, Schema]:
-    """At most so many writes in so much time."""
-    return {
-        "scope": {"enum": [word.value for word in LimitScope]},
-        "most": integer(sections.COUNT),
-        "seconds": number("seconds"),
-    }
-
-
-def _storm() -> dict[str, Schema]:
-    """When alerts are a storm."""
-    names = ("window_seconds", "cooldown_seconds")
-    return {"alerts": integer(sections.ARRIVALS), **{name: number(name) for name in names}}
-
-
-def _breaker() -> dict[str, Schema]:
-    """When repairs that do not help stop."""
-    return {"failures": integer(sections.COUNT), "close_seconds": number("close_seconds")}
-
-
-def _matchers() -> Schema:
-    """Matchers in Alertmanager's words."""
-    one = text() | {"pattern": r"[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:=~|!=|!~|=)"}
-    return {"anyOf": [one, array(one, least=1)]}
-
-
-def _some_policy_acts() -> Schema:
-    """Whether a policy may act, and so needs an identity."""
-    acting = {"properties": {"mode": {"enum": [mode.value for mode in ACTING]}}, "required": ["mode"]}
-    return {"properties": {"policies": {"contains": acting}}, "required": ["policies"]}
 
 
 def render_schema() -> str:

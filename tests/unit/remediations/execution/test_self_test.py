@@ -39,8 +39,8 @@ OPAL = Policy(
     "update-policies",
     "trigger_policy_update",
     (Target("opal", "OpalClient", "opal"),),
-    Query("stale"),
-    Query("fresh"),
+    Query("stale", ("opal",)),
+    Query("fresh", ("opal",)),
     mode=Mode.AUTO,
 )
 

@@ -42,7 +42,7 @@ class Am:
 async def gather(alertmanager=None, *, answers=None, numbers=None):
     prometheus = FakePrometheus(ManualClock(), answers or {}, numbers=numbers or {})
     sources = FactSources(prometheus, FakeWeb(), ClusterReader(a_cluster(), 1.0), 0.5, alertmanager=alertmanager)
-    policy_set = replace(a_policy_set(POLICY), locks={"backup": Query("b")})
+    policy_set = replace(a_policy_set(POLICY), locks={"backup": Query("b", ("api",))})
     return await gather_facts(sources, POLICY, policy_set, API, an_alert())
 
 

@@ -5,7 +5,7 @@ from remediations.core.model.reasons import HoldReason
 from remediations.core.policies.policy import Query, as_revert
 from tests.fakes.decisions import a_policy_set, ask, facts, scale_policy, unknown
 
-LOCKED = a_policy_set(locks={"backup": Query("b"), "recovery": Query("r")})
+LOCKED = a_policy_set(locks={"backup": Query("b", ("api",)), "recovery": Query("r", ("api",))})
 
 
 def locks(**values):

@@ -16,8 +16,8 @@ CALLING = Policy(
     "update-policies",
     "trigger_policy_update",
     (Target("control-core", "OpalClient", "opal"),),
-    Query("stale"),
-    Query("fresh"),
+    Query("stale", ("opal",)),
+    Query("fresh", ("opal",)),
     mode=Mode.AUTO,
     parameters={"url": "http://opal:7000"},
 )

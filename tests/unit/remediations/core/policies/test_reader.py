@@ -73,7 +73,7 @@ FAULTS = [
     ("policies.0.name", ABSENT, "policies[0].name: is required"),
     ("policies.0.name", "Restart API", "policies[0].name: 'Restart API' is not a name"),
     ("policies.0.name", "none", "policies[0] (none).name: 'none' is what alerts say that want no policy"),
-    ("policies.0.name", "scale-api", "policies: the name 'scale-api' is used 2 times"),
+    ("policies.0.name", "scale-api", "policies[1] (scale-api).name: the name 'scale-api' is used 2 times"),
     ("policies.0.action", ABSENT, "(restart-api).action: is required"),
     (
         "policies.0.action",
@@ -161,7 +161,7 @@ FAULTS = [
     (
         "policies.0.witnesses.1.name",
         "pods",
-        "(restart-api).witnesses[0]: the name 'pods' stands here 2 times",
+        "(restart-api).witnesses[1].name: the name 'pods' is used 2 times",
     ),
     ("policies.0.witnesses.1.name", ABSENT, "(restart-api).witnesses[1].name: is required"),
     ("policies.0.witnesses.1.kind", ABSENT, "(restart-api).witnesses[1].kind: is required"),
@@ -220,6 +220,8 @@ FAULTS = [
         'cooldown_seconds: expected a number of seconds, for example 900; found "15m"',
     ),
     ("policies.0.budget_actions", 0, "(restart-api).budget_actions: must be between 1 and 1000"),
+    ("policies.0.ladder", [{"action": ["x"]}], "(restart-api).ladder[0].action: expected a string, found a list"),
+    ("policies.0.freeze", [{"tiemzone": "UTC"}], "freeze[0].tiemzone: unknown setting; did you mean timezone?"),
     ("max_actions", True, "max_actions: expected a whole number, found a boolean"),
 ]
 """Place, what is put there, and the fault that is told."""
@@ -287,7 +289,7 @@ def test_identity_may_be_a_list_of_matchers():
 @pytest.mark.parametrize(("path", "value", "fault"), FAULTS)
 def test_fault_is_reported_with_its_path(path, value, fault):
     faults = faults_of(changed(path, value))
-    assert [text for text in faults if text.startswith("p.yaml: ") and fault in text], faults
+    assert [text for text in faults if text.startswith("p.yaml:") and fault in text], faults
 
 
 def test_all_faults_are_reported_at_once():
@@ -295,6 +297,29 @@ def test_all_faults_are_reported_at_once():
     document["policies"][1]["parameters"] = {}
     document["policies"][1]["targets"] = []
     assert len(faults_of(document)) == 3
+
+
+def test_fault_has_its_line():
+    text = "policies:\n- name: restart-api\n  mode: atuo\n"
+    places = [fault.partition(" ")[0] for fault in faults_of(text) if "mode" in fault or "targets" in fault]
+    assert places == ["p.yaml:2:", "p.yaml:3:"]
+
+
+def test_fault_of_one_key_hides_no_contradiction():
+    """What a policy says elsewhere is good, and is held against the rest of the file."""
+    document = changed("policies.0.cooldown_seconds", "15m")
+    document["policies"][0] |= {"dependencies": ["postgre"], "expires_seconds": 1, "name": "scale-api"}
+    document["dependencies"]["postgres"]["max_age_seconds"] = 0
+    del document["identity"]
+    places = [fault.split(": ")[1] for fault in faults_of(document)]
+    assert sorted(places) == [
+        "dependencies.postgres.max_age_seconds",
+        "policies[0] (scale-api).cooldown_seconds",
+        "policies[0] (scale-api).dependencies",
+        "policies[0] (scale-api).expires_seconds",
+        "policies[0] (scale-api).mode",
+        "policies[1] (scale-api).name",
+    ]
 
 
 def test_one_mistake_is_one_fault():

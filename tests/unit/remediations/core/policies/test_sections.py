@@ -20,8 +20,7 @@ from remediations.core.policies.limits import (
     StormLimit,
 )
 from remediations.core.policies.policy import PolicySet
-from remediations.core.policies.reader import parse_policies
-from remediations.core.policies.sections import closure
+from remediations.core.policies.reader import closure, parse_policies
 
 QUERY = {"promql": "x", "collectors": ["api"]}
 WINDOW = {"name": "night", "timezone": "Europe/Berlin", "cron": "0 22 * * *", "duration_seconds": 28800}
@@ -37,7 +36,7 @@ POLICY = {
 
 POLICY_FAULTS = [
     ({"freeze": [WINDOW | {"timezone": "Mars/Olympus"}]}, "freeze[0].timezone: is no time zone"),
-    ({"freeze": [WINDOW | {"cron": "* *"}]}, "freeze[0]: expected five fields"),
+    ({"freeze": [WINDOW | {"cron": "* *"}]}, "freeze[0].cron: expected five fields"),
     ({"freeze": [{"name": "x", "timezone": "UTC"}]}, "freeze[0]: expected name and timezone, and either cron"),
     ({"freeze": [WINDOW | {"from": "2026-01-01"}]}, "freeze[0]: expected name and timezone"),
     (
