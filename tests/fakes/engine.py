@@ -32,6 +32,8 @@ from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_cluster
 from tests.fakes.prometheus import FakePrometheus, FakeWeb
 
 LEASE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
+"""For each question. What is in memory answers at once, and a machine may be too busy for seconds."""
 STARTED = Fact(ProcessStart(NOW - 60, 5.0), "journal")
 """A process that came back after a few seconds."""
 LIMITED: Fact[bool] = Fact(True, "dry runs")
@@ -115,9 +117,9 @@ class World:
         if fuse is not None:
             self.cluster.before = lambda verb, _path: fuse.pass_by(f"before {verb}")
             self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
-        reader = ClusterReader(self.cluster, 1.0) if has_cluster else None
-        sources = FactSources(self.prometheus, self.web, reader, 1.0, self.pause_file, self.alertmanager)
-        lookout = ActionFactReader(self.cluster if has_cluster else None, None, 1.0)
+        reader = ClusterReader(self.cluster, DEADLINE_SECONDS) if has_cluster else None
+        sources = FactSources(self.prometheus, self.web, reader, DEADLINE_SECONDS, self.pause_file, self.alertmanager)
+        lookout = ActionFactReader(self.cluster if has_cluster else None, None, DEADLINE_SECONDS)
         desk = EngineContext(
             journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -80,7 +81,12 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
-        connector = aiohttp.TCPConnector(ssl=self._access.tls if self._access.tls is not None else True)
+        # A request that was given up leaves a TLS connection open until the server agrees to end it. The
+        # session's end closes such connections only when told to; asyncio does so by itself since 3.12.7.
+        connector = aiohttp.TCPConnector(
+            ssl=self._access.tls if self._access.tls is not None else True,
+            enable_cleanup_closed=sys.version_info < (3, 12, 7),
+        )
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, read_bufsize=LINE_BYTES)
         return self
 
