@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -27,8 +29,10 @@ from tests.integration.remediations.doctor_stage import (
     install,
 )
 from tools.chart import REMEDIATOR
+from tools.install import build
 from tools.servers.kubernetes.client import JSON_PATCH, STRATEGIC_PATCH
 from tools.servers.versions import Generation
+from tools.slowness import scaled
 
 if TYPE_CHECKING:
     from tools.servers.kubernetes.cluster import Cluster
@@ -428,6 +432,33 @@ def test_broken_installation_is_told_with_its_remedy(place: Installed, broken: B
     assert broken.remedy in found["remedy"], found
     assert [item for item in told if item["severity"] == "error" and item is not found] == []
     assert status == 1
+
+
+@pytest.mark.parametrize("name", ["right", "hands-off", "mode", "token-file"])
+def test_printed_command_mends_the_fault(place: Installed, name: str, tmp_path: Path) -> None:
+    (broken,) = [each for each in BROKEN if each.name == name]
+    with broken.breaking(place, tmp_path) as settings, removed_roles(place):
+        told = findings(place.doctor(settings=settings)[1])
+        (remedy,) = [item["remedy"] for item in told if item["check"] == broken.check]
+        commands = [line for line in remedy.splitlines() if line.split(" ")[0] in {"kubectl", "chmod", "umask"}]
+        (tmp_path / "kubectl").symlink_to(build.locate("kubectl"))
+        search = f"{tmp_path}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": search, "KUBECONFIG": str(place.cluster.kubeconfig_path)}
+        subprocess.run(["bash", "-eu", "-c", "\n".join(commands)], env=environment, check=True, timeout=scaled(30))
+        assert findings(place.doctor(settings=settings)[1]) == []
+
+
+@contextmanager
+def removed_roles(place: Installed) -> Iterator[None]:
+    """Takes away at the end what a remedy has granted."""
+    try:
+        yield
+    finally:
+        for plural in ("roles", "rolebindings"):
+            collection = f"/apis/{RBAC}/v1/namespaces/{place.namespace}/{plural}"
+            for item in place.cluster.client.items(collection):
+                if item["metadata"]["name"].startswith(f"{REMEDIATOR}-needs"):
+                    place.cluster.client.delete(f"{collection}/{item['metadata']['name']}")
 
 
 def test_forms_say_the_same(place: Installed, tmp_path: Path) -> None:
