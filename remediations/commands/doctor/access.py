@@ -68,7 +68,7 @@ async def _is_allowed(place: Installation, right: Right) -> bool:
         return bool(document["status"]["allowed"])
 
 
-async def _user(place: Installation) -> str:
+async def read_user(place: Installation) -> str:
     """Who we are for the API server; empty where it does not say (Kubernetes before 1.28)."""
     try:
         document = await _create(place, "selfsubjectreviews", "authentication.k8s.io/v1", {})
@@ -111,7 +111,7 @@ async def check_rights(place: Installation, check: str) -> list[Finding]:
         item for item in wanted if not any(rule.covers(item.right) for rule in held[item.right.namespace].rules)
     ]
     missing = [item for item in doubtful if not await _is_allowed(place, item.right)]
-    user = await _user(place) if missing else ""
+    user = await read_user(place) if missing else ""
     found = []
     for is_optional in (False, True):
         items = [item for item in missing if item.is_optional is is_optional]
@@ -134,7 +134,7 @@ def _missing(check: str, items: Sequence[NeededRight], user: str, *, is_optional
 
 
 def grant_commands(rights: Sequence[Right], user: str, suffix: str = "") -> str:
-    """The kubectl commands that grant exactly these rights to a ServiceAccount."""
+    """The kubectl commands that grant exactly these rights to a ServiceAccount or another user."""
     subject = f"--user={user or 'USER'}"
     if user.startswith(ACCOUNT):
         subject = f"--serviceaccount={user.removeprefix(ACCOUNT)}"
@@ -178,7 +178,7 @@ async def check_excess(place: Installation, check: str) -> list[Finding]:
             problem = f"not every right in {namespace} is known, so too wide ones may be missing here"
             remedy = f"kubectl auth can-i --list -n {namespace}   # and what the cluster's other authorizers allow"
             found.append(Finding(Severity.UNKNOWN, check, problem, "the API server calls its list incomplete", remedy))
-    user = await _user(place) if by_danger[True] or by_danger[False] else ""
+    user = await read_user(place) if by_danger[True] or by_danger[False] else ""
     return [*(_excess(check, rights, user, is_dangerous=bad) for bad, rights in by_danger.items() if rights), *found]
 
 

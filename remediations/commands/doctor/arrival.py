@@ -16,6 +16,7 @@ from chassis.http.client_auth import authorization, without_user
 from chassis.output.findings import Finding, Severity
 from remediations.commands.doctor.installation import Installation
 from remediations.commands.doctor.program import DOCTOR_AT, WATCHDOG_AT, Page, read_own_page, refused_deliveries
+from remediations.commands.doctor.route_tree import WEBHOOK_PATH, Reached
 from remediations.commands.doctor.routes import MAX_REPEAT_SECONDS, REMEDIATOR_ROUTE, read_status
 from remediations.commands.output.text import age_words
 from remediations.core.model.names import DOCTOR
@@ -86,11 +87,20 @@ def _refusal(place: Installation, check: str, page: Page, before: Page | None = 
 
 
 async def _try(place: Installation, check: str, settings: AlertmanagerSettings, url: str) -> list[Finding]:
-    """Sends one alert to this Alertmanager, and waits until it has come back by the webhook."""
+    """Sends one alert to this Alertmanager, and waits until it has come back by the webhook.
+
+    Where the routes do not lead it to the remediator it is not sent: it would reach people only.
+    """
     shown = without_user(url)
     before = await read_own_page(place)
     try:
-        wait = await _longest_wait(place, url)
+        reached = (await read_status(place, url)).tree.reached(doctor_labels(""))
+        if not reached.own_routes:
+            problem = 'no alert was sent: the routes do not lead one with remediation="none" to the remediator'
+            remedy = f"{REMEDIATOR_ROUTE}\nthen run doctor again"
+            evidence = f"{shown}: receivers {', '.join(reached.receivers)}"
+            return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
+        wait = longest_wait(reached, len(place.alertmanagers))
         sent_at = await _send(place, settings, url, wait)
     except BackendError as error:
         problem = "the alert could not be sent, so the way is not proven"
@@ -105,20 +115,27 @@ async def _try(place: Installation, check: str, settings: AlertmanagerSettings, 
                 await place.clock.sleep(POLL_SECONDS)
                 page = await read_own_page(place)
     except TimeoutError:
-        problem = "an alert sent to Alertmanager does not arrive at the remediator"
-        evidence = f"{DOCTOR} was taken by {shown} and did not come within {wait:.0f} s"
-        remedy = (
-            f"{REMEDIATOR_ROUTE}\nand see Alertmanager's log for the receiver: its lines `Notify for alerts failed`"
-        )
-        return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+        return [_lost(place, check, shown, reached, wait)]
     return []
 
 
-async def _longest_wait(place: Installation, url: str) -> float:
+def _lost(place: Installation, check: str, shown: str, reached: Reached, wait_seconds: float) -> Finding:
+    """The finding for an alert that Alertmanager took and that the routes lead here, and that did not come."""
+    receiver = reached.own_routes[0].receiver
+    problem = "an alert sent to Alertmanager does not arrive at the remediator, although its routes lead there"
+    evidence = f"{DOCTOR} was taken by {shown} for receiver {receiver} and did not come within {wait_seconds:.0f} s"
+    address = f"http://REMEDIATOR:{place.settings.server.port}{WEBHOOK_PATH}"
+    remedy = (
+        f"curl -si -X POST {address}   # from Alertmanager's host: 401 says that the way is open\n"
+        f"see its log for receiver {receiver} (`Notify for alerts failed`), and correct `url` of its webhook_configs"
+    )
+    return Finding(Severity.ERROR, check, problem, evidence, remedy)
+
+
+def longest_wait(reached: Reached, alertmanagers: int) -> float:
     """Seconds until the alert must have come: group_wait, or group_interval where an earlier one is in its group."""
-    reached = (await read_status(place, url)).tree.reached(doctor_labels(""))
     times = [route.group_wait_seconds + route.group_interval_seconds for route in reached.own_routes]
-    others = len(place.alertmanagers) - 1
+    others = alertmanagers - 1
     return min(max(times, default=0.0) + SLACK_SECONDS + PEER_SECONDS * others, MAX_WAIT_SECONDS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ from chassis.kubernetes.objects import reading
 from chassis.kubernetes.paths import deployment_path, resource_path
 from chassis.output.findings import Finding, Severity
 from remediations.commands.connections import opened_session
+from remediations.commands.doctor.access import grant_commands, read_user
 from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
+from remediations.commands.doctor.rights import Right
 from remediations.core.action import Effect
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Target
@@ -29,6 +32,8 @@ from remediations.facts.kubernetes.reader import ClusterReader
 
 SCALING = "scale_workload"
 CALL_SECONDS = 3.0
+SOURCE = re.compile(r"(ConfigMap|Secret)[ /]([a-z0-9][a-z0-9.-]*)")
+"""What a template refers to, as the reader of templates names it."""
 NONE_SECONDS = 86400.0
 """No session is idle for so long: the question is whether it may be asked."""
 
@@ -150,13 +155,16 @@ async def _of_template(
         return [
             Finding(Severity.UNKNOWN, check, f"the template of {target.key} is not checked", describe(error), remedy)
         ]
-    return list(judge_template(check, target, policies, workload, template))
+    is_unread = workload.drop_tables is None or any(source.changed_at is None for source in template.sources)
+    user = await read_user(place) if is_unread else ""
+    return list(judge_template(check, target, policies, (workload, template), user))
 
 
 def judge_template(
-    check: str, target: Target, policies: list[Policy], workload: Workload, template: Template
+    check: str, target: Target, policies: list[Policy], seen: tuple[Workload, Template], user: str
 ) -> Iterator[Finding]:
-    """What a template holds that no policy has accepted."""
+    """What a template holds that no policy has accepted; `user` is who we are for the API server."""
+    workload, template = seen
     where = f"-n {target.namespace} deployment {target.name}"
     if workload.drop_tables:
         problem = f"new pods of {target.key} would delete every table of the product: held as drop_tables"
@@ -164,13 +172,15 @@ def judge_template(
         yield Finding(severity_of(policies), check, problem, f"it sets CC_DROP_TABLES; {_who(policies)}", remedy)
     if workload.drop_tables is None:
         problem = f"the template of {target.key} cannot be read completely: held as template_unreadable"
-        yield Finding(severity_of(policies), check, problem, workload.drop_tables_problem, _let_read(target))
+        why = workload.drop_tables_problem
+        yield Finding(severity_of(policies), check, problem, why, _let_read(target, why, user))
     unread = [source for source in template.sources if source.changed_at is None]
     strict = [policy for policy in policies if Consent.UNREAD_CONFIGURATION not in policy.accept]
     if unread and strict and workload.drop_tables is not None:
         problem = f"what the template of {target.key} refers to cannot be read: held as configuration_unknown"
-        evidence = f"{', '.join(source.name for source in unread)}; {_who(strict)}"
-        remedy = f"{_let_read(target)}\n# or add `accept: [{Consent.UNREAD_CONFIGURATION}]` to the policy"
+        names = ", ".join(source.name for source in unread)
+        evidence = f"{names}; {_who(strict)}"
+        remedy = f"{_let_read(target, names, user)}\n# or add `accept: [{Consent.UNREAD_CONFIGURATION}]` to the policy"
         yield Finding(severity_of(strict), check, problem, evidence, remedy)
     strict = [policy for policy in policies if Consent.UNPINNED_IMAGE not in policy.accept]
     if template.unpinned and strict:
@@ -187,14 +197,12 @@ def _who(policies: list[Policy]) -> str:
     return f"policies {names_of(policies)}"
 
 
-def _let_read(target: Target) -> str:
-    """The command that lets single ConfigMaps and Secrets be read."""
-    role, place = "controlcore-remediator-reads", f"-n {target.namespace}"
-    return (
-        f"kubectl create role {role} {place} --verb=get --resource=configmaps,secrets --resource-name=NAME\n"
-        f"kubectl create rolebinding {role} {place} --role={role} --serviceaccount=NAMESPACE:ACCOUNT\n"
-        "# with the chart: remediator.readableConfigMaps and remediator.readableSecrets"
-    )
+def _let_read(target: Target, text: str, user: str) -> str:
+    """The commands that let the ConfigMaps and Secrets be read that a text names."""
+    found = dict.fromkeys(SOURCE.findall(text))
+    rights = [Right("get", "", f"{kind.lower()}s", target.namespace, name) for kind, name in found]
+    commands = grant_commands(rights, user, "-sources") if rights else ""
+    return f"{commands}\n# with the chart also: remediator.readableConfigMaps and remediator.readableSecrets".lstrip()
 
 
 async def _of_scaling(place: Installation, check: str, target: Target, policies: list[Policy]) -> list[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from chassis.errors import BackendError
 from chassis.output.findings import Finding, Severity
 from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
+from remediations.commands.output.text import age_words
 from remediations.core.policies.lint import find_queries
 from remediations.core.policies.policy import Policy, PolicySet, Query
 from remediations.core.queries import TOKEN
@@ -105,7 +106,7 @@ async def check_collectors(place: Installation, check: str) -> list[Finding]:
     for name, (policies, seconds) in needed.items():
         age = now - oldest.get(name, now)
         if not -MAX_SKEW_SECONDS <= age <= seconds:
-            when = f"{age:.0f} s ago, policies accept {seconds:g} s" if age > 0 else f"{-age:.0f} s in the future"
+            when = f"{age_words(age)} ago, policies accept {seconds:g} s" if age > 0 else f"{-age:.0f} s in the future"
             problem = (
                 f"the collector {name} has not succeeded lately" if age > 0 else "the exporter's clock is ahead of ours"
             )

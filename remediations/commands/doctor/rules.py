@@ -84,7 +84,7 @@ async def policy_labels(place: Installation) -> Mapping[str, Mapping[str, str]]:
 async def check_rules(place: Installation, check: str) -> list[Finding]:
     """Every policy has an alert that is loaded and can be evaluated, and Prometheus sends alerts to an Alertmanager."""
     loaded = await read_rules(place)
-    found = [*judge_rules(check, place.policy_set.policies, loaded)]
+    found = judge_rules(check, place.policy_set.policies, loaded, place.prometheus_url)
     try:
         receivers = await place.prometheus.read("alertmanagers", {})
         with reading("list of Alertmanagers"):
@@ -103,9 +103,9 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
     return found
 
 
-def judge_rules(check: str, policies: Sequence[Policy], loaded: LoadedRules) -> list[Finding]:
-    """What is missing among the rules."""
-    remedy = "copy rules/*.yml into a folder that rule_files of prometheus.yml names, then: curl -X POST URL/-/reload"
+def judge_rules(check: str, policies: Sequence[Policy], loaded: LoadedRules, url: str) -> list[Finding]:
+    """What is missing among the rules of the Prometheus at this address."""
+    remedy = f"copy rules/*.yml into a folder that rule_files of prometheus.yml names\ncurl -X POST {url}/-/reload"
     names = {rule.labels["alertname"] for rule in loaded.rules}
     found = []
     silent = [policy for policy in policies if not loaded.of(policy)]

@@ -367,7 +367,7 @@ BROKEN = (
     Broken("people", without_people, "error", "alertmanager.routes", "no person hears", "receiver: people"),
     Broken("route", without_remediator, "error", "alertmanager.routes", "do not reach", "remediation!="),
     Broken("token", with_another_token, "error", "alertmanager.arrival", "unauthorized", "same token", SENDING),
-    Broken("address", with_a_route_elsewhere, "error", "alertmanager.arrival", "not arrive", "'s log", SENDING),
+    Broken("address", with_a_route_elsewhere, "error", "alertmanager.arrival", "not arrive", "curl -si", SENDING),
     Broken("token-file", without_token_file, "error", "credentials", "does not exist", "openssl rand -hex 32 >"),
     Broken("mode", with_an_open_token, "warning", "credentials", "0644", "chmod 600"),
     Broken("one-token", with_one_token_for_all, "warning", "credentials", "may also approve", "server.roles.approve"),

@@ -128,6 +128,15 @@ async def test_refusal_during_the_run_is_told_at_once() -> None:
     assert found.evidence == "3 unauthorized"
 
 
+async def test_alert_that_would_reach_people_only_is_not_sent() -> None:
+    config = "{route: {receiver: people}, receivers: [{name: people, email_configs: [{}]}]}"
+    status = json.dumps({"config": {"original": config}, "cluster": {}}).encode()
+    place = place_with(lambda _: Response(200, a_page(), 0.0), lambda _: Response(200, status, 0.0), is_sending=True)
+    (found,) = await found_by(check_arrival, place)
+    assert (found.severity.value, "no alert was sent" in found.problem) == ("unknown", True)
+    assert [call.method for call in place.http.calls] == ["GET"]
+
+
 async def test_alertmanager_that_takes_nothing_leaves_the_way_unknown() -> None:
     def refuse(_call: Call) -> BackendError:
         return TransientError(Reason.REFUSED, "no")

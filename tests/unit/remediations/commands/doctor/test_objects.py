@@ -74,8 +74,13 @@ def test_witness_of_pods_needs_a_readiness_probe_unless_another_may_confirm() ->
     ("workload", "template", "words", "remedy"),
     [
         ({"drop_tables": True}, Template(), "delete every table", "kubectl set env -n control-core deployment/"),
-        ({"drop_tables": None, "drop_tables_problem": "ConfigMap x"}, Template(), "template_unreadable", "create role"),
-        ({}, Template(sources=(UNREAD,)), "configuration_unknown", "unread_configuration"),
+        (
+            {"drop_tables": None, "drop_tables_problem": "ConfigMap x: 403"},
+            Template(),
+            "unreadable",
+            "configmaps --",
+        ),
+        ({}, Template(sources=(UNREAD,)), "configuration_unknown", "--resource-name=api-env"),
         ({}, Template(unpinned=("api: api:latest",)), "image_unpinned", "unpinned_image"),
         ({"drop_tables": None}, Template(sources=(UNREAD,)), "template_unreadable", "readableSecrets"),
     ],
@@ -83,14 +88,14 @@ def test_witness_of_pods_needs_a_readiness_probe_unless_another_may_confirm() ->
 def test_template_that_would_be_held_is_told(
     workload: dict[str, Any], template: Template, words: str, remedy: str
 ) -> None:
-    (found,) = judge_template("check", API, [restart_policy()], a_workload(**workload), template)
+    (found,) = judge_template("check", API, [restart_policy()], (a_workload(**workload), template), "ann")
     assert (found.severity.value, words in found.problem, remedy in found.remedy) == ("error", True, True)
 
 
 def test_template_that_a_policy_accepts_is_no_finding() -> None:
     template = Template(unpinned=("api: api:latest",), sources=(UNREAD, TemplateSource("Secret/read", 1.0)))
     policy = restart_policy(accept=frozenset({Consent.UNPINNED_IMAGE, Consent.UNREAD_CONFIGURATION}))
-    assert list(judge_template("check", API, [policy], a_workload(), template)) == []
+    assert list(judge_template("check", API, [policy], (a_workload(), template), "ann")) == []
 
 
 async def test_template_is_read_where_an_action_starts_pods() -> None:
