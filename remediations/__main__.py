@@ -181,7 +181,7 @@ def _add_commands(add: Add) -> None:
 
 def _add_list(add: Add) -> None:
     """The command that lists, with its filters."""
-    listing = add("list", "journal.listing.list_remediations", "list remediations, newest first: how each stands")
+    listing = add("list", "journal.listing.list_remediations", "list remediations with their states, newest first")
     listing.add_argument("--open", dest="only_open", action="store_true", help="only those that are not closed")
     listing.add_argument("--policy", default="", metavar="POLICY", help="only those of this policy and its reverts")
     listing.add_argument(

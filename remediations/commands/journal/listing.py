@@ -1,4 +1,4 @@
-"""The command `list`: which remediations there are, how each stands, and what it waits for."""
+"""The command `list`: which remediations there are, the state of each, and what it waits for."""
 
 from __future__ import annotations
 
