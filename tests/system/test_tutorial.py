@@ -24,6 +24,8 @@ NOT_RUN = re.compile(r"The lines of (.*) need an installation: no test runs them
 UNTIL = re.compile(r"^(?P<command>.*?)\s+# again until it prints (?P<expected>.+)$")
 STATUS = re.compile(r"^(?P<command>.*?)\s+# status (?P<status>\d)$")
 HASH = re.compile(r"--plan ([0-9a-f]{64})")
+OF_THE_SEED = ("ControlCorePolicySyncStale", "ControlCorePIPSyncOverdue", "ControlCoreComplianceCheckFailing")
+"""Alerts about rows and objects that nobody breaks here."""
 STARTS = ["make demo TUTORIAL=1", "cd build/tutorial", ". ./env"]
 """What the fixture does: the stage's folder is the test's own."""
 
@@ -90,6 +92,8 @@ def test_every_command_does_what_the_page_says(folder: Path) -> None:
         shown = ended.stdout + ended.stderr
         assert ended.returncode == int(status["status"] if status else 0), f"{command}: {shown}"
     assert "PAUSED" in shown
+    alerts = run('curl -s "$PROMETHEUS_URL/api/v1/alerts"', folder).stdout
+    assert [name for name in OF_THE_SEED if name in alerts] == [], "a stage that is left alone is quiet"
 
 
 def test_values_of_the_installation_let_the_policy_ask_for_approval() -> None:
