@@ -49,11 +49,15 @@ class JournalLook:
 
 
 def look_into(path: Path, now: float) -> JournalLook:
-    """What the journal says; raises JournalError with a sentence. Blocks on the disk."""
+    """What the journal says; raises JournalError with a sentence. Blocks on the disk.
+
+    Without a write-ahead log no process has the file open: it is then read as one that does not change, because SQLite
+    would leave a log behind (https://www.sqlite.org/uri.html, "immutable").
+    """
+    is_open = path.with_name(f"{path.name}-wal").exists()
+    place = f"{path.resolve().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
     try:
-        with closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)
-        ) as connection:
+        with closing(sqlite3.connect(place, uri=True, timeout=WAIT_SECONDS)) as connection:
             connection.row_factory = sqlite3.Row
             schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION_ID:
