@@ -82,8 +82,9 @@ def _find_contradictions(parsed: PolicySet, document: Mapping[str, Any]) -> Iter
         for dependency in closure(policy.dependencies, parsed.graph):
             if dependency not in known:
                 yield ("policies", index, "dependencies"), not_allowed(dependency, known)
-        if policy.mode in {Mode.AUTO, Mode.APPROVE} and "identity" not in document:
-            yield ("policies", index, "mode"), f"{policy.mode} requires `identity` matchers at the top of the file"
+    acting = [policy.name for policy in parsed.policies if policy.mode in {Mode.AUTO, Mode.APPROVE}]
+    if acting and "identity" not in document:
+        yield ("identity",), f"is required, because these policies are approve or auto: {', '.join(acting)}"
     for index, key, sentence in find_nonsense(parsed):
         parts = (int(part) if part.isdigit() else part for part in re.findall(r"\w+", key))
         yield ("policies", index, *parts), sentence

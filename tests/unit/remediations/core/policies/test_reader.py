@@ -55,7 +55,7 @@ DOCUMENT = {
 ABSENT = object()
 FAULTS = [
     ("policies.0.mode", "atuo", "policies[0] (restart-api).mode: 'atuo' is not allowed; did you mean auto?"),
-    ("identity", ABSENT, "(restart-api).mode: auto requires `identity` matchers"),
+    ("identity", ABSENT, "identity: is required, because these policies are approve or auto: restart-api"),
     ("identity", [], "identity: must not be empty"),
     ("identity", 'cluster!="other"', 'identity: cluster!="other" is satisfied by an alert without the label'),
     ("identity", 'cluster=~".*"', 'identity: cluster=~".*" is satisfied by an alert without the label'),
@@ -314,12 +314,20 @@ def test_fault_of_one_key_hides_no_contradiction():
     places = [fault.split(": ")[1] for fault in faults_of(document)]
     assert sorted(places) == [
         "dependencies.postgres.max_age_seconds",
+        "identity",
         "policies[0] (scale-api).cooldown_seconds",
         "policies[0] (scale-api).dependencies",
         "policies[0] (scale-api).expires_seconds",
-        "policies[0] (scale-api).mode",
         "policies[1] (scale-api).name",
     ]
+
+
+def test_missing_identity_is_one_fault_for_all_policies():
+    document = changed("policies.1.mode", "approve")
+    del document["identity"]
+
+    (fault,) = faults_of(document)
+    assert fault.endswith("identity: is required, because these policies are approve or auto: restart-api, scale-api")
 
 
 def test_one_mistake_is_one_fault():

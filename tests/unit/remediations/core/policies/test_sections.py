@@ -50,7 +50,7 @@ POLICY_FAULTS = [
     ({"connections": {}}, "connections.limit: is required"),
     ({"ladder": []}, "ladder: must not be empty"),
     ({"ladder": [{"parameters": {}}]}, "ladder[0].action: is required"),
-    ({"mode": "approve"}, "mode: approve requires `identity` matchers"),
+    ({"mode": "approve"}, "identity: is required, because these policies are approve or auto"),
 ]
 
 
