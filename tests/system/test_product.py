@@ -24,12 +24,12 @@ from demo.files import Pace, prometheus_files
 from exporter.collectors import discover
 from tests.fakes.waiting import wait_for
 from tests.integration.demo.asking import ask
+from tests.system.engines import opened_engines
 from tools.servers.opa import OpaServer
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
 from tools.slowness import slowness
 from tools.standin.database import make_rows_like_the_product
-from tools.standin.policy import bouncer
 from tools.standin.running import Options, StandIn, running_standin
 from tools.standin.stores import opened_stores
 
@@ -45,9 +45,6 @@ OF_THE_MACHINE = {
     "PolicyEvaluationSlow",
 }
 """Alerts about how fast an answer is: beside other work on few cores they say the truth about this machine."""
-CANARY = (Path(bouncer.__file__).with_name("policy.rego")).read_text(encoding="utf-8")
-MODULES = {"sandbox": (1, 2, 3), "production": (1, 3)}
-"""The enabled policies of seed.sql by environment; 1 and 3 are promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,6 @@ class Installation:
     exporter: ExporterServer
     prometheus: PrometheusServer
     run_seconds: float
-
-
-def module_id(environment: str, policy: int) -> str:
-    """The path of a policy's file in the product's repository, by which OPAL names it in OPA."""
-    return f"policies/orders/{environment}/enabled/policy_{policy}.rego"
 
 
 def exporter_settings(
@@ -114,12 +106,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     pace = Pace(FACTOR / min(slowness(), SLOWEST))
     with ExitStack() as stack:
         stores = stack.enter_context(opened_stores())
-        engines = {}
-        for environment, policies in MODULES.items():
-            engine = engines[environment] = stack.enter_context(OpaServer())
-            for policy in policies:
-                rego = CANARY if policy == 1 else f"package controlcore.policies.policy_{policy}\n"
-                engine.put_policy(module_id(environment, policy), rego)
+        engines = opened_engines(stack)
         options = Options(opa_url=engines["sandbox"].url, is_opal_statistics_enabled=True, do_opal_clients_count=False)
         standin = stack.enter_context(running_standin(stores.database_url, stores.redis.url, options))
         make_rows_like_the_product(stores.database_url)

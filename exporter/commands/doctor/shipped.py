@@ -102,13 +102,16 @@ def squeeze(promql: str) -> str:
     return "".join(_COMMENT.sub("", promql).split())
 
 
-def fill_variables(promql: str, *, rate_interval: str, time_range: str) -> str:
-    """The query as Grafana sends it while every choice is "All"; ValueError when something is left to fill."""
+def fill_variables(
+    promql: str, *, rate_interval: str, time_range: str, choices: Mapping[str, str] | None = None
+) -> str:
+    """The query as Grafana sends it; a choice that is not given is "All". ValueError when something is left to fill."""
     values = {
         "__rate_interval": rate_interval,
         "__range": time_range,
         **dict.fromkeys(("cluster", "namespace", "job", "environment"), ANYTHING),
         "bouncer": ".+",
+        **(choices or {}),
     }
     filled = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), promql)
     if "$" in filled:
