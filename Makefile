@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test unit lint check bench chaos tools packages generate golden venv clean lock
+.PHONY: help demo docs test unit lint check bench chaos tools packages generate golden pictures venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ docs: venv ## build the documentation site into build/site; a broken link ends i
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
+
+pictures: venv packages tools ## draw the dashboards from a run into docs/images/dashboards (needs chromium, pngquant, npm)
+	@CONTROLCORE_WRITE_PICTURES=1 $(RUN) -m pytest -q -s -n 0 -p no:randomly tests/system/test_dashboards.py
 
 bench: venv packages tools ## measure ours and the peers side by side into docs/benchmarks.md (SOAK=60: minutes of memory)
 	@$(RUN) -m tools.bench --write docs/benchmarks.md $(if $(SOAK),--soak-minutes $(SOAK))

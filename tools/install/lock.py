@@ -1,4 +1,4 @@
-"""Resolves the dependencies again into tools/lock: pinned versions with hashes, no addresses.
+"""Resolves the dependencies again into tools/lock and tools/pictures: pinned versions with hashes, no addresses.
 
 `dev.txt` is everything (tests and tools included); `runtime.txt` is what the image needs and `build.txt` what builds
 the wheel, both constrained to the same versions. pip-tools does the resolving, in a throw-away environment. The files
@@ -8,12 +8,14 @@ are installed with `--no-deps`: each is the whole list, and pip would otherwise 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "tools" / "pictures"
 COMMON = (
     "--quiet",
     "--generate-hashes",
@@ -42,8 +44,25 @@ def compile_lock(python: Path, name: str, *options: str) -> None:
     subprocess.run(command, check=True, cwd=ROOT)
 
 
+def lock_pictures() -> None:
+    """Writes tools/pictures/package-lock.json from the package.json beside it, without any address."""
+    print("resolving tools/pictures/package-lock.json", flush=True)
+    command = ["npm", "install", "--package-lock-only", "--omit-lockfile-registry-resolved", "--ignore-scripts"]
+    subprocess.run([*command, "--no-audit", "--no-fund"], check=True, cwd=PICTURES, stdout=subprocess.DEVNULL)
+    path = PICTURES / "package-lock.json"
+    path.write_text(without_addresses(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def without_addresses(lock: str) -> str:
+    """The lock without the pages where packages ask for money; npm writes them whatever it is told."""
+    document = json.loads(lock)
+    for package in document["packages"].values():
+        package.pop("funding", None)
+    return json.dumps(document, indent=2) + "\n"
+
+
 def main() -> None:
-    """Resolves the three files; exits with pip-tools' status when it fails."""
+    """Resolves the four files; exits with the status of pip-tools or npm when it fails."""
     with tempfile.TemporaryDirectory(prefix="controlcore-lock-") as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
@@ -52,6 +71,7 @@ def main() -> None:
         compile_lock(python, "runtime.txt", "--constraint", "tools/lock/dev.txt")
         only_build = ("--only-build-deps", "--build-deps-for", "wheel")
         compile_lock(python, "build.txt", *only_build, "--constraint", "tools/lock/dev.txt")
+    lock_pictures()
 
 
 if __name__ == "__main__":
