@@ -13,13 +13,13 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards.src.bouncers import BOUNCERS
-from dashboards.src.health import HEALTH
-from dashboards.src.operations import OPERATIONS
-from dashboards.src.overview import OVERVIEW
+from dashboards.src.pages.bouncers import BOUNCERS
+from dashboards.src.pages.health import HEALTH
+from dashboards.src.pages.operations import OPERATIONS
+from dashboards.src.pages.overview import OVERVIEW
+from dashboards.src.pages.policy import POLICY
+from dashboards.src.pages.stores import STORES
 from dashboards.src.panels import Page, build_page
-from dashboards.src.policy import POLICY
-from dashboards.src.stores import STORES
 
 FOLDER = Path(__file__).parents[1]
 PAGES = (OVERVIEW, HEALTH, POLICY, BOUNCERS, STORES, OPERATIONS)

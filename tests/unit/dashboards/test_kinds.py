@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from dashboards.src.build import PAGES, render_page
-from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import Form
+from dashboards.src.pages.first_row import FIRST_ROW
 from dashboards.src.panels import ENTRY, WINDOW, Page, Panel
 from dashboards.src.scope import TARGET, carries_environment
 from exporter.commands.doctor.shipped import asked_names

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.src.first_row import FIRING, FIRST_ROW
 from dashboards.src.forms import WARNING, Form, Limit, Scale, State
+from dashboards.src.pages.first_row import FIRING, FIRST_ROW
 from dashboards.src.panels import Page, Panel, Query, Section, failures, quantile
 
 STORES, POLICY, BOUNCERS, OPERATIONS = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.src.first_row import FIRST_ROW
 from dashboards.src.forms import Form, Limit, State
+from dashboards.src.pages.first_row import FIRST_ROW
 from dashboards.src.panels import Page, Panel, Query, Section, failures
 
 SCRAPE = "controlcore_scrape_collector"

@@ -7,8 +7,8 @@ exporter's `guide_names`, which are on by default, and do not follow the other v
 
 from __future__ import annotations
 
-from dashboards.src.first_row import FIRING, FIRST_ROW
 from dashboards.src.forms import WARNING, Form, Limit, State
+from dashboards.src.pages.first_row import FIRING, FIRST_ROW
 from dashboards.src.panels import Page, Panel, Query, Section
 
 _GUIDE = (
