@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from shlex import quote
 
 from chassis.output.findings import Finding, Severity
 from remediations.commands.doctor.installation import Installation
 from remediations.commands.output.text import age_words
-from remediations.core.model.errors import JournalError
+from remediations.core.model.errors import DamagedJournalError, JournalError
 from remediations.facts.pause_file import read_pauses
 from remediations.journal.sqlite.inspection import (
     SCHEMA,
@@ -70,7 +71,7 @@ def _content(place: Installation, check: str) -> list[Finding]:
     try:
         look = _read_journal(place)
     except JournalError as error:
-        remedy = f"mv {path} {path}.bad   # then start the program, or restore a copy first"
+        remedy = _put_aside(path) if isinstance(error, DamagedJournalError) else _look_at(path)
         return [Finding(Severity.ERROR, check, "the journal cannot be read", f"{path}: {error}", remedy)]
     if look is None:
         return []
@@ -84,6 +85,24 @@ def _content(place: Installation, check: str) -> list[Finding]:
         problem = "the journal is of an older version; it is brought up to date at the next start"
         return [Finding(Severity.INFO, check, problem, evidence, f"cp -p {path} {path}.bak   # before the upgrade")]
     return _waiting(place, check, look)
+
+
+def _put_aside(path: Path) -> str:
+    """The commands that move a damaged journal away.
+
+    Its log goes with it: SQLite would read it into the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
+    """
+    return (
+        "stop the program, then:\n"
+        f"for end in '' -wal -shm; do mv {quote(str(path))}$end {quote(f'{path}.bad')}$end; done\n"
+        "# restore a copy, or start the program without one: it then knows no cooldown and no earlier write"
+    )
+
+
+def _look_at(path: Path) -> str:
+    """The commands for a journal that may be whole: moving it away would lose what was written already."""
+    shown = quote(str(path))
+    return f"ls -l {shown}; fuser -v {shown}   # may this user read it, and who has it open? or correct journal.path"
 
 
 def _read_journal(place: Installation) -> JournalLook | None:

@@ -9,6 +9,10 @@ class JournalError(ControlCoreError):
     """The journal cannot do what was asked now (locked, full, corrupt): nothing was changed."""
 
 
+class DamagedJournalError(JournalError):
+    """The file is no SQLite database, or a damaged one: it never becomes readable again."""
+
+
 class FenceLostError(JournalError):
     """The caller's claim is not the newest any more, or its lease has run out: it must stop and write nothing."""
 

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from remediations.core.model.errors import JournalError
+from remediations.core.model.errors import DamagedJournalError, JournalError
 from remediations.core.model.facts import Pause
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import ADVICE, PRIMARY_CODE
@@ -20,6 +20,8 @@ from remediations.journal.sqlite.queries import read_pause
 
 SCHEMA = len(MIGRATIONS)
 """The schema that this program knows."""
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""Codes of SQLite for a file that no later look can read."""
 WAIT_SECONDS = 2.0
 OLDEST = f"SELECT id, policy, state, created_at, next_at FROM remediation WHERE {OPEN} ORDER BY created_at LIMIT 1"  # noqa: S608 - constants
 OVERDUE = f"SELECT min(next_at) AS at FROM remediation WHERE {OPEN} AND coalesce(lease_until, 0) <= ?"  # noqa: S608 - same
@@ -49,7 +51,7 @@ class JournalLook:
 
 
 def look_into(path: Path, now: float) -> JournalLook:
-    """What the journal says; raises JournalError with a sentence. Blocks on the disk.
+    """What the journal says; raises JournalError, or DamagedJournalError, with a sentence. Blocks on the disk.
 
     Without a write-ahead log no process has the file open: it is then read as one that does not change, because SQLite
     would leave a log behind (https://www.sqlite.org/uri.html, "immutable").
@@ -69,8 +71,9 @@ def look_into(path: Path, now: float) -> JournalLook:
             overdue = connection.execute(OVERDUE, (now,)).fetchone()["at"]
             return JournalLook(schema, oldest, overdue, tuple(map(read_pause, connection.execute(sql.PAUSES, (now,)))))
     except sqlite3.Error as error:
-        advice = ADVICE.get(getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE)
-        raise JournalError(f"{advice} ({error})" if advice else str(error)) from error
+        code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+        kind = DamagedJournalError if code in DAMAGE else JournalError
+        raise kind(f"{ADVICE[code]} ({error})" if code in ADVICE else str(error)) from error
 
 
 def free_bytes(path: Path) -> int:

@@ -104,6 +104,23 @@ def test_file_that_is_no_journal_is_told(path: Path) -> None:
         connection.execute("CREATE TABLE a (b)")
     (foreign,) = judged(path)
     assert "another program" in foreign.evidence
+    assert "mv " not in foreign.remedy
+
+
+def test_damaged_journal_is_put_aside_together_with_its_log(path: Path) -> None:
+    """SQLite would read a log that stays behind into the new file."""
+    path.write_bytes(b"this is no database " * 500)
+    (found,) = judged(path)
+    for end in ("-wal", "-shm"):
+        path.with_name(f"{path.name}{end}").write_bytes(b"")
+    first, loop, _ = found.remedy.splitlines()
+    subprocess.run(["sh", "-ec", loop], check=True)
+    assert "stop the program" in first
+    assert sorted(each.name for each in path.parent.iterdir()) == [
+        "journal.db.bad",
+        "journal.db.bad-shm",
+        "journal.db.bad-wal",
+    ]
 
 
 def test_folder_that_may_not_be_written_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
