@@ -18,6 +18,8 @@ from chassis.output.redaction import remove_secrets
 from chassis.output.terminal import Colour, paint, printable
 
 FORMS = ("table", "json", "yaml")
+FAULT = "this is a fault of doctor itself: report it with this line"
+"""What to do after an error that no server and no file explains."""
 C = TypeVar("C")
 
 
@@ -91,11 +93,17 @@ async def _run(context: C, check: Check[C]) -> list[Finding]:
     except TimeoutError:
         reason = f"no answer within {check.timeout_seconds:g} s"
         return [unchecked(check.name, reason, "run doctor again when the machine is less busy")]
-    except (BackendError, ConfigError) as error:
-        return [unchecked(check.name, str(error), "mend what the evidence says, then run doctor again")]
     except Exception as error:  # noqa: BLE001 - the check boundary
-        reason = f"{type(error).__name__}: {error}"
-        return [unchecked(check.name, reason, "this is a fault of doctor itself: report it with this line")]
+        return [_unchecked_after(check.name, error)]
+
+
+def _unchecked_after(check: str, error: Exception) -> Finding:
+    """The result of a check that raised this error; of several, a fault of our own comes first."""
+    if isinstance(error, ExceptionGroup):
+        return min((_unchecked_after(check, each) for each in error.exceptions), key=lambda each: each.remedy != FAULT)
+    if isinstance(error, BackendError | ConfigError):
+        return unchecked(check, str(error), "mend what the evidence says, then run doctor again")
+    return unchecked(check, f"{type(error).__name__}: {error}", FAULT)
 
 
 def exit_status(findings: Iterable[Finding]) -> int:

@@ -130,3 +130,21 @@ def test_evidence_shows_no_secret(form: str) -> None:
 
     assert "hunter22" not in text
     assert "opensesame" not in text
+
+
+async def test_error_of_a_question_asked_beside_others_is_told_as_it_is() -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def ask(errors: Sequence[Exception], _name: str) -> Sequence[Finding]:
+        async with asyncio.TaskGroup() as group:
+            for error in errors:
+                group.create_task(fail(error), name="question")
+        return []
+
+    missing = PermanentError(Reason.MISSING, "HTTP status 404")
+    (server,) = await run_checks([missing, missing], [Check("c", ask)])
+    assert (server.evidence, server.remedy) == ("HTTP status 404", "mend what the evidence says, then run doctor again")
+    (own,) = await run_checks([missing, KeyError("x")], [Check("c", ask)])
+    assert own.evidence == "KeyError: 'x'"
+    assert "fault of doctor itself" in own.remedy
