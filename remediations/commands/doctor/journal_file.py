@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from chassis.output.findings import Finding, Severity
+from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.doctor.installation import Installation
 from remediations.commands.output.text import age_words
 from remediations.core.model.errors import DamagedJournalError, JournalError
@@ -36,14 +36,10 @@ async def check_journal(place: Installation, check: str) -> list[Finding]:
 def _disk(place: Installation, check: str) -> list[Finding]:
     """What is wrong with the file's place."""
     journal = place.settings.journal
-    path, user, found = journal.path, os.getuid(), []
+    path = journal.path
     if not path.parent.is_dir():
         return []  # told as a fault of the settings
-    closed = [str(each) for each in (path.parent, path) if each.exists() and not os.access(each, os.W_OK)]
-    if closed:
-        problem = "the journal cannot be written: every alert is answered 503"
-        evidence = f"user {user} may not write {' and '.join(closed)}"
-        found.append(Finding(Severity.ERROR, check, problem, evidence, f"chown -R {user} {path.parent}"))
+    found = _access(place, check)
     try:
         free, log = free_bytes(path), log_bytes(path)
     except OSError as error:
@@ -63,6 +59,24 @@ def _disk(place: Installation, check: str) -> list[Finding]:
         remedy = f"df -h {path.parent}   # free or enlarge it, or lower journal.keep_days and journal.max_log_bytes"
         found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
     return found
+
+
+def _access(place: Installation, check: str) -> list[Finding]:
+    """The finding for a journal that this user may not write; one of another user says nothing about the program's."""
+    path, user = place.settings.journal.path, os.getuid()
+    closed = [each for each in (path.parent, path) if each.exists() and not os.access(each, os.W_OK)]
+    if not closed:
+        return []
+    evidence = f"user {user} may not write {' and '.join(map(str, closed))}"
+    owner = closed[-1].stat().st_uid
+    if owner != user:
+        remedy = (
+            f"sudo -u '#{owner}' {place.command} doctor   # as the program's user\n"
+            f"chown -R {user} {path.parent}   # only if the program runs as user {user}"
+        )
+        return [unchecked(check, f"{evidence}, which belongs to user {owner}", remedy)]
+    problem = "the journal cannot be written: every alert is answered 503"
+    return [Finding(Severity.ERROR, check, problem, evidence, f"chmod -R u+rwX {path.parent}   # or mount it writable")]
 
 
 def _content(place: Installation, check: str) -> list[Finding]:

@@ -14,7 +14,7 @@ from chassis.config import read_secret
 from chassis.errors import BackendError, ConfigError, PermanentError, Reason
 from chassis.http.call import Call
 from chassis.kubernetes.objects import reading
-from chassis.output.findings import Finding, Severity
+from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.doctor.installation import Installation, own_web
 from remediations.facts.ask import describe
 from remediations.journal.sqlite.inspection import find_server
@@ -72,42 +72,47 @@ async def check_program(place: Installation, check: str) -> list[Finding]:
     """The program answers, is ready, and serves the journal of these settings."""
     url = await own_url(place)
     path = place.settings.journal.path
+    unread = ""
     try:
         holder = await asyncio.to_thread(find_server, path)
-    except OSError:
-        holder = ""
+    except OSError as error:
+        holder, unread = "", f"{path}-owner: {error.strerror}"
     try:
         answer = await place.own_http.send(Call(f"{url}/-/ready", SECONDS))
     except BackendError as error:
-        if holder:
-            problem = "the program that serves the journal does not answer at the address of these settings"
-            remedy = (
-                f"compare server.host and server.port in {place.place} with what it was started with, and restart it"
-            )
-            return [
-                Finding(Severity.ERROR, check, problem, f"{holder} serves {path}; {url}: {describe(error)}", remedy)
-            ]
-        problem = "no remediator answers: nothing is received and nothing repaired"
-        remedy = (
-            f"{place.command} serve\n"
-            "# on Kubernetes: kubectl get pods -A -l app.kubernetes.io/name=controlcore-remediator"
-        )
-        return [Finding(Severity.ERROR, check, problem, f"{url}: {describe(error)}", remedy)]
+        return [_silent(place, check, f"{url}: {describe(error)}", holder)]
     first, *warnings = answer.body.decode(errors="replace").strip().splitlines() or [""]
     found = []
     if answer.status != HTTPStatus.OK:
         problem = "the program is not ready: every alert is answered 503"
         remedy = "its log names the fault; where the journal cannot be written see its disk: df -h " + str(path.parent)
         found.append(Finding(Severity.ERROR, check, problem, f"{url}/-/ready: {answer.status}, {first}", remedy))
+    elif unread:
+        remedy = f"as the program's user: {place.command} doctor"
+        found.append(unchecked(check, f"{url} is ready; whether it serves {path} is unknown: {unread}", remedy))
     elif not holder:
         problem = "the program that answers does not serve the journal of these settings"
         remedy = f"name the settings that it was started with (--config.file), or restart it with {place.place}"
-        found.append(Finding(Severity.ERROR, check, problem, f"{url} is ready, and nobody serves {path}", remedy))
+        found.append(Finding(Severity.ERROR, check, problem, f"{url} is ready, and no program serves {path}", remedy))
     if warnings:
         problem = "the running program reports warnings"
         remedy = "mend what they name; sources are asked again every half minute"
         found.append(Finding(Severity.WARNING, check, problem, "\n".join(warnings), remedy))
     return found
+
+
+def _silent(place: Installation, check: str, evidence: str, holder: str) -> Finding:
+    """The finding for a program that does not answer; `holder` is the one that serves the journal, if that is known."""
+    if holder:
+        problem = "the program that serves the journal does not answer at the address of these settings"
+        remedy = f"compare server.host and server.port in {place.place} with what it was started with, and restart it"
+        evidence = f"{holder} serves {place.settings.journal.path}; {evidence}"
+        return Finding(Severity.ERROR, check, problem, evidence, remedy)
+    problem = "no remediator answers: nothing is received and nothing repaired"
+    remedy = (
+        f"{place.command} serve\n# on Kubernetes: kubectl get pods -A -l app.kubernetes.io/name=controlcore-remediator"
+    )
+    return Finding(Severity.ERROR, check, problem, evidence, remedy)
 
 
 def refused_deliveries(page: Page) -> dict[str, int]:

@@ -208,6 +208,15 @@ async def test_program_is_judged(
     ]
 
 
+async def test_program_whose_journal_cannot_be_looked_at_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("remediations.commands.doctor.program.find_server", refuse)
+    (found,) = await found_by(check_program, place_with(lambda _: Response(200, b"ready\n", 0.0)))
+    assert (found.severity.value, "-owner: Permission denied" in found.evidence) == ("unknown", True)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
     return make_serving_pair(tmp_path_factory.mktemp("pair"), "own")

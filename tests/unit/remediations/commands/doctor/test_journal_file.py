@@ -98,7 +98,7 @@ def test_schema_of_another_version_is_told(path: Path, schema: int, severity: st
 def test_file_that_is_no_journal_is_told(path: Path) -> None:
     path.write_bytes(b"this is no database " * 500)
     (found,) = judged(path)
-    assert ("not an SQLite database" in found.evidence, f"mv {path}" in found.remedy) == (True, True)
+    assert "not an SQLite database" in found.evidence
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE a (b)")
@@ -126,7 +126,15 @@ def test_damaged_journal_is_put_aside_together_with_its_log(path: Path) -> None:
 def test_folder_that_may_not_be_written_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     (found,) = judged(path)
-    assert f"chown -R {os.getuid()} {path.parent}" == found.remedy
+    assert (found.severity.value, found.remedy) == ("error", f"chmod -R u+rwX {path.parent}   # or mount it writable")
+
+
+def test_folder_of_another_user_says_nothing_about_the_program(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    (found,) = judged(path)
+    assert (found.severity.value, f"sudo -u '#{owner}'" in found.remedy) == ("unknown", True)
 
 
 def test_disk_and_log_are_compared_with_the_limit(path: Path) -> None:
