@@ -13,11 +13,12 @@ from chassis.clock import format_rfc3339
 from chassis.errors import BackendError
 from chassis.http.call import Call
 from chassis.http.client_auth import authorization, without_user
+from chassis.kubernetes.objects import reading
 from chassis.output.findings import Finding, Severity
 from remediations.commands.doctor.installation import Installation
 from remediations.commands.doctor.program import DOCTOR_AT, WATCHDOG_AT, Page, read_own_page, refused_deliveries
 from remediations.commands.doctor.route_tree import WEBHOOK_PATH, Reached
-from remediations.commands.doctor.routes import MAX_REPEAT_SECONDS, REMEDIATOR_ROUTE, read_status
+from remediations.commands.doctor.routes import MAX_REPEAT_SECONDS, REMEDIATOR_ROUTE, read_routes
 from remediations.commands.output.text import age_words
 from remediations.core.model.names import DOCTOR
 from remediations.core.policies.policy import REMEDIATION_LABEL
@@ -94,7 +95,9 @@ async def _try(place: Installation, check: str, settings: AlertmanagerSettings, 
     shown = without_user(url)
     before = await read_own_page(place)
     try:
-        reached = (await read_status(place, url)).tree.reached(doctor_labels(""))
+        tree = await read_routes(place, url)
+        with reading("matcher of Alertmanager"):
+            reached = tree.reached(doctor_labels(""))
         if not reached.own_routes:
             problem = 'no alert was sent: the routes do not lead one with remediation="none" to the remediator'
             remedy = f"{REMEDIATOR_ROUTE}\nthen run doctor again"
@@ -104,7 +107,7 @@ async def _try(place: Installation, check: str, settings: AlertmanagerSettings, 
         sent_at = await _send(place, settings, url, wait)
     except BackendError as error:
         problem = "the alert could not be sent, so the way is not proven"
-        remedy = "mend what the check alertmanager names, then run doctor again"
+        remedy = "mend what the checks alertmanager and alertmanager.routes name, then run doctor again"
         return [Finding(Severity.UNKNOWN, check, problem, f"{shown}: {describe(error)}", remedy)]
     page = before
     try:

@@ -97,18 +97,23 @@ class RouteTree:
 
         Where neither tells, every receiver with a hidden address may be it.
         """
+        hidden = {name for name, receiver in self.receivers.items() if HIDDEN in receiver.webhooks}
+        return self._known() or frozenset(hidden)
+
+    def _known(self) -> frozenset[str]:
+        """The same where address or name tell; empty where neither does."""
         shown = {name for name, receiver in self.receivers.items() if receiver.is_own}
         hidden = {name for name, receiver in self.receivers.items() if HIDDEN in receiver.webhooks}
-        named = {name for name in hidden if OWN_NAME in name.lower()}
-        return frozenset(shown or named or hidden)
+        return frozenset(shown or {name for name in hidden if OWN_NAME in name.lower()})
 
     def reached(self, labels: Mapping[str, str]) -> Reached:
         """Who gets an alert with these labels."""
         routes = walk(self.root, labels)
         found = [self.receivers.get(route.receiver, AlertReceiver(route.receiver)) for route in routes]
         own = self.own()
-        # One receiver may send to the remediator and to people.
-        people = sum(item.integrations for item in found) - sum(item.name in own for item in found)
+        # One receiver may send to the remediator and to people; of several that may be the remediator's, one is.
+        ours = sum(item.name in own for item in found)
+        people = sum(item.integrations for item in found) - (ours if self._known() else min(ours, 1))
         return Reached(routes, tuple(dict.fromkeys(item.name for item in found)), own, people)
 
 
@@ -135,14 +140,14 @@ def read_tree(text: str) -> RouteTree:
         document = load_yaml(text, is_strict=False)
     except yaml.YAMLError as error:
         raise PermanentError(Reason.MALFORMED, "Alertmanager's configuration is no YAML") from error
-    try:
-        with reading("configuration of Alertmanager"):
+    with reading("configuration of Alertmanager"):
+        try:
             defaults = (document.get("global") or {}).get("http_config") or {}
             receivers = [_receiver(item, defaults) for item in document.get("receivers") or ()]
             rules = tuple(_inhibit_rule(item) for item in document.get("inhibit_rules") or ())
             return RouteTree(_route(document["route"], None), {item.name: item for item in receivers}, rules)
-    except MatcherError as error:
-        raise PermanentError(Reason.MALFORMED, f"a matcher of Alertmanager's routes: {error}") from error
+        except MatcherError as error:
+            raise PermanentError(Reason.MALFORMED, f"a matcher of Alertmanager's routes: {error}") from error
 
 
 def walk(route: AlertRoute, labels: Mapping[str, str]) -> tuple[AlertRoute, ...]:

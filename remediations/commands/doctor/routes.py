@@ -10,7 +10,8 @@ from shlex import quote
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.call import Call
 from chassis.http.client_auth import authorization, without_user
-from chassis.output.findings import Finding, Severity
+from chassis.kubernetes.objects import reading
+from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.doctor.installation import Installation, unreachable
 from remediations.commands.doctor.route_tree import WEBHOOK_PATH, Reached, RouteTree, read_tree
 from remediations.commands.doctor.rules import policy_labels
@@ -38,13 +39,14 @@ PEOPLE_ROUTE = (
 class AlertmanagerStatus:
     """What GET /api/v2/status says."""
 
-    tree: RouteTree
+    configuration: str
+    """As Alertmanager shows it: with secrets hidden."""
     peers: int
     """Members of the cluster, this one included; 0 where there is no cluster."""
 
 
 async def read_status(place: Installation, url: str) -> AlertmanagerStatus:
-    """Routes and cluster of one Alertmanager; raises BackendError."""
+    """Configuration and cluster of one Alertmanager; raises BackendError."""
     settings = place.settings.alertmanager
     if settings is None:
         raise PermanentError(Reason.MALFORMED, "alertmanager is not configured")
@@ -53,9 +55,14 @@ async def read_status(place: Installation, url: str) -> AlertmanagerStatus:
     document = (await place.http.send(call)).require_ok().json()
     try:
         peers = document["cluster"].get("peers") or ()
-        return AlertmanagerStatus(await asyncio.to_thread(read_tree, str(document["config"]["original"])), len(peers))
+        return AlertmanagerStatus(str(document["config"]["original"]), len(peers))
     except (KeyError, TypeError, AttributeError) as error:
         raise PermanentError(Reason.MALFORMED, "not an answer of Alertmanager") from error
+
+
+async def read_routes(place: Installation, url: str) -> RouteTree:
+    """The routes of one Alertmanager; raises BackendError, PermanentError(malformed) for routes that we cannot read."""
+    return await asyncio.to_thread(read_tree, (await read_status(place, url)).configuration)
 
 
 async def check_alertmanager(place: Installation, check: str) -> list[Finding]:
@@ -100,8 +107,16 @@ async def check_routes(place: Installation, check: str) -> list[Finding]:
     found = []
     labels = await policy_labels(place)
     for url in place.alertmanagers:
-        tree = (await read_status(place, url)).tree
-        found += [*judge_routes(check, tree, labels, without_user(url)), *judge_inhibitions(check, tree, labels)]
+        shown = without_user(url)
+        try:
+            tree = await read_routes(place, url)
+            with reading("matcher of Alertmanager"):
+                found += [*judge_routes(check, tree, labels, shown), *judge_inhibitions(check, tree, labels)]
+        except PermanentError as error:
+            if error.reason is not Reason.MALFORMED:
+                raise
+            remedy = "\n".join(_try(shown, alert) for alert in labels.values())
+            found.append(unchecked(check, f"doctor cannot read the routes of {shown}: {error}", remedy))
     return found
 
 

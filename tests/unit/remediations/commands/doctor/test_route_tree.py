@@ -125,3 +125,14 @@ def test_credential_of_a_webhook_is_seen(http_config: str, has_credential: bool)
 def test_what_is_no_configuration_is_malformed(text: str) -> None:
     with pytest.raises(PermanentError):
         read_tree(text)
+
+
+def test_matcher_that_cannot_be_read_is_told_with_its_text() -> None:
+    with pytest.raises(PermanentError, match="a matcher of Alertmanager's routes: expected"):
+        read_tree("route: {matchers: ['\"a.b\"=c']}")
+
+
+def test_of_several_receivers_that_may_be_the_remediators_one_is_for_people() -> None:
+    hidden = {name: AlertReceiver(name, (HIDDEN,)) for name in ("people", "rem")}
+    reached = RouteTree(a_tree("{receiver: rem, continue: true}, {receiver: people}").root, hidden).reached(API_DOWN)
+    assert (len(reached.own_routes), reached.people) == (2, 1)

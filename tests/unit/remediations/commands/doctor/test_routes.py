@@ -139,3 +139,14 @@ async def test_without_alertmanager_that_is_the_finding() -> None:
 
 def test_watchdog_is_the_documented_one() -> None:
     assert a_tree(RIGHT).reached(WATCHDOG).own_routes
+
+
+@pytest.mark.parametrize(
+    "route", ["{receiver: rem, matchers: ['\"a.b\"=c']}", "{receiver: rem, match_re: {severity: '('}}"]
+)
+async def test_routes_that_only_alertmanager_can_read_are_unknown_and_it_is_well(route: str) -> None:
+    status = a_status().replace(RIGHT.encode(), route.replace('"', '\\"').encode())
+    place = a_place_with(lambda _: Response(200, status, 0.0))
+    assert await found_by(check_alertmanager, place) == []
+    (found,) = await found_by(check_routes, place)
+    assert (found.severity.value, found.remedy.startswith("amtool config routes test")) == ("unknown", True)
