@@ -12,7 +12,7 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.call import Call
 from chassis.http.client_auth import authorization
 from chassis.kubernetes.objects import reading
-from chassis.output.findings import Finding, Severity
+from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.doctor.installation import ACTING, Installation, names_of, severity_of
 from remediations.core.policies.matchers import MatchType, matches_all, quote
 from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, matches
@@ -37,11 +37,23 @@ class LoadedRules:
     """The alerting rules, and the labels that Prometheus adds to every alert."""
 
     rules: Sequence[AlertRule]
-    external: Mapping[str, str]
+    external: Mapping[str, str] | None
+    """None where Prometheus does not show its configuration."""
+
+    def labels(self, rule: AlertRule) -> dict[str, str]:
+        """The labels of a rule's alerts as far as they are known: those of its series and templates are not."""
+        given = {**(self.external or {}), **rule.labels}
+        return {name: value for name, value in given.items() if "{{" not in value}
 
     def of(self, policy: Policy) -> list[AlertRule]:
-        """The rules whose alerts belong to the policy."""
-        return [rule for rule in self.rules if matches(policy, {**self.external, **rule.labels})]
+        """The rules whose alerts belong to the policy; without one, those whose alerts may, by their series' labels."""
+        sure = [rule for rule in self.rules if matches(policy, self.labels(rule))]
+        return sure or [rule for rule in self.rules if _may_match(policy, self.labels(rule))]
+
+
+def _may_match(policy: Policy, labels: Mapping[str, str]) -> bool:
+    """Whether no label that is known speaks against the policy's matchers."""
+    return bool(policy.match) and matches_all((item for item in policy.match if item.label in labels), labels)
 
 
 async def read_rules(place: Installation) -> LoadedRules:
@@ -56,15 +68,15 @@ async def read_rules(place: Installation) -> LoadedRules:
     return LoadedRules(rules, await _external_labels(place))
 
 
-async def _external_labels(place: Installation) -> Mapping[str, str]:
-    """`external_labels` of Prometheus; none where it does not show its configuration."""
+async def _external_labels(place: Installation) -> Mapping[str, str] | None:
+    """`external_labels` of Prometheus; None where it does not show its configuration."""
     try:
         data = await place.prometheus.read("status/config", {})
         document = load_yaml(data["yaml"], is_strict=False)
         labels = (document.get("global") or {}).get("external_labels") or {}
         return {str(name): str(value) for name, value in labels.items()}
     except (BackendError, yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return {}
+        return None
 
 
 async def policy_labels(place: Installation) -> Mapping[str, Mapping[str, str]]:
@@ -72,12 +84,12 @@ async def policy_labels(place: Installation) -> Mapping[str, Mapping[str, str]]:
     try:
         loaded = await read_rules(place)
     except BackendError:
-        loaded = LoadedRules((), {})
+        loaded = LoadedRules((), None)
     found = {}
     for policy in place.policy_set.policies:
         rule = next(iter(loaded.of(policy)), None)
         labels = {**TRIAL, REMEDIATION_LABEL: policy.name} if rule is None else rule.labels
-        found[policy.name] = {**loaded.external, **labels}
+        found[policy.name] = {**(loaded.external or {}), **labels}
     return found
 
 
@@ -132,13 +144,16 @@ async def check_identity(place: Installation, check: str) -> list[Finding]:
     if not identity:
         return []
     seen = [labels for url in place.alertmanagers[:1] for labels in await _alerts(place, url)]
-    source = "alerts in Alertmanager"
+    source, is_known = "alerts in Alertmanager", True
     if not seen:
-        loaded = await read_rules(place)
-        seen = [{**loaded.external, **labels} for labels in (await policy_labels(place)).values()]
+        is_known = await _external_labels(place) is not None
+        seen = list((await policy_labels(place)).values())
         source = "rules in Prometheus with external_labels"
     if not seen or any(matches_all(identity, labels) for labels in seen):
         return []
+    if not is_known:
+        reason = "Alertmanager has no alert that asks for a policy, and Prometheus does not show its external_labels"
+        return [unchecked(check, reason, "run doctor again while ControlCoreWatchdog fires")]
     wrong = next(matcher for matcher in identity if not any(matcher.matches(labels) for labels in seen))
     values = sorted({labels.get(wrong.label, "") for labels in seen})
     shown = ", ".join(quote(value) for value in values[:5])

@@ -49,6 +49,13 @@ async def test_policy_may_be_found_by_its_matchers() -> None:
     assert await judged(WATCHDOG, guide, policy=policy) == []
 
 
+@pytest.mark.parametrize(("alert", "count"), [("HighCPUUsage", 0), ("Other", 1)])
+async def test_matcher_of_a_label_that_only_the_series_has_is_not_held_against_a_rule(alert: str, count: int) -> None:
+    guide = {"name": "HighCPUUsage", "labels": {"severity": "{{ $labels.level }}"}}
+    policy = scale_policy(match=parse_matchers(f'alertname="{alert}",namespace="shop",severity="critical"'))
+    assert len(await judged(WATCHDOG, guide, policy=policy)) == count
+
+
 async def test_rule_that_cannot_be_evaluated_is_told() -> None:
     (found,) = await judged(WATCHDOG, API_DOWN | {"lastError": "many-to-many matching"})
     assert found == ("error", "the rule of ControlCoreAPIDown cannot be evaluated")
@@ -83,7 +90,7 @@ async def test_prometheus_that_shows_nothing_leaves_the_trial_labels() -> None:
     assert labels["restart-api"]["remediation"] == "restart-api"
 
 
-async def identity_of(*alerts: dict[str, str], text: str = 'cluster="demo"') -> list[Any]:
+async def identity_of(*alerts: dict[str, str], text: str = 'cluster="demo"', **others: Any) -> list[Any]:
     def answer(call: Call) -> Response:
         assert call.params == {"filter": 'remediation!=""'}
         return Response(200, json.dumps([{"labels": labels} for labels in alerts]).encode(), 0.0)
@@ -91,7 +98,7 @@ async def identity_of(*alerts: dict[str, str], text: str = 'cluster="demo"') -> 
     place = a_place(
         a_policy_set(restart_policy(), identity=parse_matchers(text) if text else ()),
         settings=RemediatorSettings(alertmanager=AlertmanagerSettings()),
-        prometheus=a_prometheus(API_DOWN),
+        prometheus=a_prometheus(API_DOWN, **others),
         http=AskedHttp(answer),
     )
     return await found_by(check_identity, place)
@@ -117,3 +124,8 @@ async def test_without_alerts_the_rules_speak() -> None:
     assert "in prometheus.yml" in found.remedy
     (regular,) = await identity_of(text='cluster=~"other"')
     assert "prometheus.yml" not in regular.remedy
+
+
+async def test_identity_is_unknown_while_neither_alerts_nor_external_labels_are_seen() -> None:
+    (found,) = await identity_of(**{"status/config": MISSING})
+    assert (found.severity.value, "external_labels" in found.evidence) == ("unknown", True)
