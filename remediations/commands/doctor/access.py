@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.errors import BackendError
+from chassis.errors import BackendError, Reason
 from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.objects import reading
 from chassis.kubernetes.paths import resource_path
@@ -87,16 +87,20 @@ async def read_wanted(place: Installation) -> list[NeededRight]:
         if any("list autoscaling/horizontalpodautoscalers" in ACTIONS[policy.action].rbac for policy in policies):
             try:
                 owners[target] = [item.name for item in await reader.autoscalers(target)]
-            except BackendError:
-                continue  # the right to list them is then missing, which is told
+            except BackendError as error:
+                if error.reason is not Reason.PERMISSION:
+                    raise
+                continue  # the right to list them is missing, which is told
     return needed_rights(targets, owners, has_keda=await _has_keda(place))
 
 
 async def _has_keda(place: Installation) -> bool:
-    """Whether the cluster knows ScaledObjects."""
+    """Whether the cluster knows ScaledObjects; raises BackendError."""
     try:
         await place.api.get("/apis/keda.sh", timeout_seconds=place.api_seconds)
-    except BackendError:
+    except BackendError as error:
+        if error.reason is not Reason.MISSING:
+            raise
         return False
     return True
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chassis.errors import Reason, TransientError
 from remediations.commands.doctor.access import (
     check_excess,
     check_rights,
@@ -150,6 +151,19 @@ class Reviews:
 
 
 EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+
+
+@pytest.mark.parametrize("call", ["get", "list"])
+async def test_rights_are_not_judged_by_objects_that_could_not_be_asked_for(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise TransientError(Reason.TIMEOUT, "no answer")
+
+    reviews = Reviews()
+    monkeypatch.setattr(reviews, call, fail)
+    with pytest.raises(TransientError):
+        await found_by(check_rights, a_place(a_policy_set(scale_policy()), cluster=reviews))
 
 
 async def test_missing_rights_are_an_error_and_those_one_can_do_without_a_warning() -> None:
