@@ -171,9 +171,8 @@ def _titles(users: Users) -> str:
 async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Users]]) -> list[Finding]:
     """The findings for questions without an answer: one for those that lack the same series."""
     names = sorted({name for promql, _ in lost for name in metric_names(promql)})
-    if not names:
-        return []
-    present = await place.prometheus.instant(f'count by (__name__) ({{__name__=~"{"|".join(names)}"}})')
+    asked = f'count by (__name__) ({{__name__=~"{"|".join(names)}"}})'
+    present = await place.prometheus.instant(asked) if names else ()
     known = {sample.labels.get("__name__", "") for sample in present}
     by_cause: dict[tuple[str, ...], list[tuple[str, Users]]] = {}
     for promql, users in lost:

@@ -20,6 +20,7 @@ from remediations.commands.doctor.questions import (
 )
 from remediations.core.model.alert import Mode
 from remediations.core.policies.limits import ConnectionBudget
+from remediations.core.policies.policy import Query
 from remediations.facts.prometheus import FRESHNESS
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import a_policy_set, restart_policy
@@ -139,6 +140,13 @@ async def test_question_without_an_answer_although_its_series_exist_is_shown() -
     place = answering(**{CONDITION: (), 'count by (__name__) ({__name__=~"controlcore_api_up"})': there})
     (found,) = await found_by(check_series, place)
     assert found.evidence == CONDITION
+
+
+async def test_question_that_names_no_series_is_shown_as_well() -> None:
+    policies = a_policy_set(restart_policy(verify=Query("vector(1) > 2", ("api",))))
+    place = answering(**{"vector(1) > 2": ()})
+    (found,) = await found_by(check_series, a_place(policies, prometheus=place.prometheus, clock=place.clock))
+    assert found.evidence == "vector(1) > 2"
 
 
 async def test_question_with_two_answers_must_be_aggregated() -> None:
