@@ -310,11 +310,15 @@ async def check_database(place: Installation, check: str) -> list[Finding]:
             frozenset({Need.IDLE_SESSIONS}), needing[0].targets[0], place.clock.now(), NONE_SECONDS
         )
     fact = facts.idle_sessions
-    if fact is not None and fact.value is None:
+    return [] if fact is None or fact.value is not None else [_unseen_sessions(place, check, needing, fact.problem)]
+
+
+def _unseen_sessions(place: Installation, check: str, policies: list[Policy], why: str) -> Finding:
+    """The finding for a database that did not answer the question; `why` begins with the reason."""
+    if why.startswith((f"{Reason.PERMISSION}:", f"{Reason.MISSING}:")):
+        problem = "the database does not let sessions be looked at"
         remedy = f"{place.command} grants | psql DATABASE   # as its owner: the function, and the right to call it"
-        return [
-            Finding(
-                severity_of(needing), check, "the database does not let sessions be looked at", fact.problem, remedy
-            )
-        ]
-    return []
+    else:
+        problem = "the database cannot be asked"
+        remedy = f"correct database.url and database.password_file in {place.place}, or let this host reach the server"
+    return Finding(severity_of(policies), check, problem, f"{why}; {_who(policies)}", remedy)

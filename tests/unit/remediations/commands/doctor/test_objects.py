@@ -189,6 +189,15 @@ async def test_address_that_answers_anything_is_good(answer: Any, number: int) -
     assert [call.method for call in http.calls] == ["GET"]
 
 
+async def test_database_that_is_away_is_not_asked_for_grants() -> None:
+    idle = restart_policy(action="terminate_idle_sessions", targets=(Target("cc", "Database", "control-plane"),))
+    settings = RemediatorSettings(database={"url": "postgresql://ann@127.0.0.1:1/product"})
+    (found,) = await found_by(check_database, a_place(a_policy_set(idle), settings=settings))
+    assert (found.severity.value, found.problem) == ("error", "the database cannot be asked")
+    assert found.evidence.startswith("refused: ")
+    assert "grants" not in found.remedy
+
+
 async def test_database_that_a_policy_needs_must_be_configured() -> None:
     idle = restart_policy(action="terminate_idle_sessions", targets=(Target("cc", "Database", "control-plane"),))
     (found,) = await found_by(check_database, a_place(a_policy_set(idle)))
