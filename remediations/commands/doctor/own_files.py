@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -100,13 +101,18 @@ def _open_files(place: Installation, check: str) -> Iterator[Finding]:
     """Files with secrets that other users may read, or that others than their owner may write."""
     for path in _secrets(place.settings):
         try:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            known = path.stat()
         except OSError:
             continue
+        mode = stat.S_IMODE(known.st_mode)
         if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP) and not _is_projected(path):
             evidence = f"{path} has mode {mode:04o}"
             problem = "other users of this machine may read or change a secret"
-            yield Finding(Severity.WARNING, check, problem, evidence, f"chmod 600 {path}")
+            remedy = f"chmod 600 {path}"
+            if known.st_uid != os.getuid():
+                evidence += f" and belongs to user {known.st_uid}"
+                remedy = f"chown USER {path} && {remedy}   # USER is the one that the program runs as"
+            yield Finding(Severity.WARNING, check, problem, evidence, remedy)
 
 
 def _secrets(settings: RemediatorSettings) -> Iterable[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,18 @@ def test_token_that_cannot_be_read_is_told(token: Path, content: str | None, wor
 def test_secret_that_others_may_read_or_change_is_told(token: Path, mode: int, is_told: bool) -> None:  # noqa: FBT001
     token.chmod(mode)
     assert [item.remedy for item in credentials(settings_with(token))] == [f"chmod 600 {token}"] * is_told
+
+
+def test_secret_of_another_user_is_given_to_the_program_before_it_is_closed(
+    token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mode 600 alone would take it from a program that reads it as "other"."""
+    token.chmod(0o644)
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    (found,) = credentials(settings_with(token))
+    assert found.evidence == f"{token} has mode 0644 and belongs to user {owner}"
+    assert found.remedy.startswith(f"chown USER {token} && chmod 600 {token} ")
 
 
 def test_secret_of_the_kubelet_has_the_mode_of_its_volume(tmp_path: Path) -> None:
