@@ -48,7 +48,8 @@ class Discovery:
         self.found: Targets = ()
         self._logger = logger
         self._by_source: dict[str, Targets] = {}
-        self._written: tuple[str, ...] = ()
+        self.faults: tuple[str, ...] = ()
+        """What was wrong at the last look."""
         self._vanished = VanishedBouncers()
         self._looked_for: object = None
         """Which objects of which cluster `_vanished` is about."""
@@ -115,8 +116,8 @@ class Discovery:
 
     def _write(self, faults: tuple[str, ...]) -> None:
         """One line when what is wrong changed."""
-        if faults != self._written:
-            self._written = faults
+        if faults != self.faults:
+            self.faults = faults
             if faults:
                 self._logger.warning("discovery.failed", faults=list(faults))
             else:

@@ -76,8 +76,9 @@ async def check_api(installation: CheckedInstallation, check: str) -> list[Findi
 
 async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
     """Asks each bouncer's /health, and that of the OPA behind it."""
+    undiscovered = _undiscovered(installation, check)
     if not installation.bouncers:
-        return _missing(installation, check, "a bouncer", "bouncers")
+        return undiscovered or _missing(installation, check, "a bouncer", "bouncers")
     asked: list[Awaitable[list[Finding]]] = []
     for bouncer in installation.bouncers:
         setting = installation.setting(f"bouncers[{bouncer.name}]")
@@ -86,7 +87,16 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
         if bouncer.opa_url is not None:
             told = _address(check, f"the OPA of {bouncer.name}", f"{setting}.opa_url", bouncer.opa_url)
             asked.append(_ask_http(installation, (OPA, bouncer.name), told, bouncer.opa_url))
-    return await _all(asked)
+    return [*undiscovered, *await _all(asked)]
+
+
+def _undiscovered(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """The finding for bouncers that should have been discovered."""
+    if not installation.discovery_faults:
+        return []
+    problem = "bouncers cannot be discovered, or not all of them; the others are not watched"
+    remedy = "correct bouncer_discovery, or mend what the evidence says"
+    return [Finding(Severity.ERROR, check, problem, "\n".join(installation.discovery_faults), remedy)]
 
 
 async def check_opal(installation: CheckedInstallation, check: str) -> list[Finding]:

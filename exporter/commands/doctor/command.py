@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from chassis import log
 from chassis.clock import SystemClock
 from chassis.config import load_section, read_secret
+from chassis.errors import BackendError, ConfigError
 from chassis.http.client_auth import ClientAuthSettings, secret_files
 from chassis.output.findings import (
     EXIT_STATUSES,
@@ -99,7 +100,7 @@ async def examine(
             bouncers = watched.bouncers if name else await discovery.find(watched, sources)
             sources = replace(sources, settings=watched.model_copy(update={"bouncers": bouncers}))
             asked = None if name or url is None else Prometheus(sources.http, url, auth)
-            installation = CheckedInstallation(watched, specs, sources, name, asked)
+            installation = CheckedInstallation(watched, specs, sources, name, asked, discovery.faults)
             for checks in PHASES if asked is None else (*PHASES, *PROMETHEUS_PHASES):
                 findings = await run_checks(installation, checks)
                 made += [_named(name, check.name) for check in checks]
@@ -111,15 +112,18 @@ async def examine(
 
 
 def known_secrets(settings: ExporterSettings, auth: ClientAuthSettings) -> Iterator[str]:
-    """The passwords and tokens that no evidence may show."""
+    """The passwords and tokens that no evidence may show; a file that cannot be read, which a check tells, has none."""
     for watched in (settings, *map(settings.watching, settings.deployments)):
         postgres, redis = opening.addresses(watched)
-        if postgres is not None:
-            yield postgres.read_password(postgres.target())
-        if redis is not None:
-            yield redis.read_password(redis.target())
+        with suppress(BackendError):
+            if postgres is not None:
+                yield postgres.read_password(postgres.target())
+        with suppress(BackendError):
+            if redis is not None:
+                yield redis.read_password(redis.target())
     for setting, path in secret_files(auth):
-        yield read_secret(path, setting).get_secret_value()
+        with suppress(ConfigError):
+            yield read_secret(path, setting).get_secret_value()
 
 
 def _url(text: str) -> str:

@@ -34,6 +34,8 @@ class CheckedInstallation:
     """Of a further deployment; empty for the one that /metrics shows."""
     prometheus: Prometheus | None = None
     """None for a further deployment, and where no --prometheus.url is given."""
+    discovery_faults: tuple[str, ...] = ()
+    """Why not all bouncers could be discovered."""
     broken: set[tuple[str, str]] = field(default_factory=set)
     """Kind and name of each source that cannot be used; its own check has told why."""
     outcomes: dict[str, CollectionOutcome] = field(default_factory=dict)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from chassis.http.client_auth import ClientAuthSettings
 from chassis.output.findings import Severity
 from exporter.collectors import discover
 from exporter.collectors.policy_engine.opal import OpalSettings
 from exporter.commands.configuration import settings_type
 from exporter.commands.doctor import addresses
 from exporter.commands.doctor.collectors import run_collectors
+from exporter.commands.doctor.command import known_secrets
 from exporter.commands.doctor.installation import API, BOUNCER, DATABASE, OPA, OPAL_SERVER, CheckedInstallation
 from tests.fakes.sources import make_sources
 
@@ -67,3 +70,21 @@ async def test_collector_of_a_broken_source_is_unknown() -> None:
 async def test_source_that_is_not_configured_is_named_by_its_whole_setting(name: str, setting: str) -> None:
     (finding,) = await addresses.check_api(checked(name), "api.address")
     assert (finding.severity, finding.evidence) == (Severity.INFO, f"{setting} is not set")
+
+
+async def test_discovery_that_fails_is_not_told_as_bouncers_that_are_not_configured() -> None:
+    bare = checked(bouncer_discovery={"files": ["/etc/bouncers.json"]})
+    bare.discovery_faults = ("/etc/bouncers.json: cannot be read",)
+    (finding,) = await addresses.check_bouncers(bare, "b")
+    assert (finding.severity, finding.evidence) == (Severity.ERROR, "/etc/bouncers.json: cannot be read")
+
+
+def test_password_file_that_cannot_be_read_hides_no_findings(tmp_path: Path) -> None:
+    password = tmp_path / "redis"
+    password.write_text("kept-secret")
+    files = {
+        "database": {"url": "postgresql://ann@db/product", "password_file": tmp_path / "none"},
+        "redis": {"url": "redis://cache", "password_file": password},
+    }
+    auth = ClientAuthSettings(authorization={"credentials_file": tmp_path / "none"})
+    assert list(known_secrets(settings_type(SPECS)(**files), auth)) == ["kept-secret"]
