@@ -42,6 +42,7 @@ async def check_database(installation: CheckedInstallation, check: str) -> list[
         login=f"set {password} to a file with the role's password, or give the role a new one: "
         f'psql -d {target.database} -c "\\password {target.user}"',
         authorities=f"add sslrootcert=/PATH/ca.pem to {setting}, with the authority that signed it",
+        starttls="-starttls postgres",
     )  # fmt: skip
     return await _ask(installation, (DATABASE, ""), told, probe(address, PROBE_SECONDS))
 

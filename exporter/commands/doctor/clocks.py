@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from chassis.http.call import Call
-from chassis.output.findings import Check, Finding, Severity
+from chassis.output.findings import Check, Finding, Severity, unchecked
 from exporter.commands.doctor.installation import API, DATABASE, CheckedInstallation
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def check_api(installation: CheckedInstallation, check: str) -> list[Findi
     try:
         remote = parsedate_to_datetime(answer.date).timestamp()
     except ValueError:
-        return []
+        return [unchecked(check, "its answers have no header Date", "nothing, if a proxy in front of it removes Date")]
     return find_skew("the control-plane API", ClockReading(began, remote, ended, DATE_SECONDS), check)
 
 

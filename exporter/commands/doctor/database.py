@@ -87,7 +87,7 @@ def find_missing_grants(rights: Rights, hurt: frozenset[str], check: str) -> lis
     evidence = [f"{table}: {', '.join(names)}" for table, names in _by_table(missing).items()]
     if not rights.may_use_schema:
         stopped, evidence = hurt or frozenset({"all"}), ["schema public: USAGE", *evidence]
-    if not rights.may_monitor:
+    if rights.monitors and not rights.may_monitor:
         evidence.append(f"pg_monitor ({', '.join(rights.monitors)})")
     target = f"--role {quote(rights.role)} --database {quote(rights.database)}"
     remedy = f"controlcore-exporter grants {target} | psql -v ON_ERROR_STOP=1 {quote(rights.database)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from chassis.output.findings import Check, Finding, Severity
@@ -51,10 +52,7 @@ async def check_canary(installation: CheckedInstallation, check: str) -> list[Fi
 
 async def check_parity(installation: CheckedInstallation, check: str) -> list[Finding]:
     """Finds engines whose modules fit no policy, and bouncers whose engine is not compared at all."""
-    if "policy_parity" in installation.not_configured and not any(each.opa_url for each in installation.bouncers):
-        without = [bouncer.name for bouncer in installation.bouncers]
-    else:
-        without = [bouncer.name for bouncer in installation.bouncers if bouncer.opa_url is None]
+    without = [bouncer.name for bouncer in installation.bouncers if bouncer.opa_url is None]
     expected = samples(installation, "policy_parity", "controlcore_policies_expected")
     present = samples(installation, "policy_parity", "controlcore_policies_present")
     compared = samples(installation, "policy_parity", "controlcore_policy_parity")
@@ -87,11 +85,12 @@ def judge(
     is_calibrated: bool,
 ) -> list[Finding]:
     """What one bouncer's answers say; `question` is the body that was sent first."""
-    ask = f"curl -s -X POST {bouncer.url}/api/v1/authorize -H 'Content-Type: application/json' -d '{question}'"
+    ask = f"curl -s -X POST {bouncer.url}/api/v1/authorize -H 'Content-Type: application/json' -d {quote(question)}"
     evidence = f"answers of {bouncer.name}: {', '.join(sorted(answers))}"
     troubles = [problem for result, problem in UNDECIDED.items() if result in answers]
     if troubles:
-        problem = f"bouncer {bouncer.name} decides nothing: {troubles[0]}"
+        what = "decides no canary question" if answers <= UNDECIDED.keys() else "leaves canary questions undecided"
+        problem = f"bouncer {bouncer.name} {what}: {troubles[0]}"
         return [Finding(Severity.ERROR, check, problem, evidence, f"look at the bouncer's and its OPA's log: {ask}")]
     if answers & {ProbeResult.NO_POLICY, ProbeResult.UNDEFINED}:
         problem = f"the policy engine of bouncer {bouncer.name} has no policy to answer the canary from"
@@ -101,7 +100,7 @@ def judge(
         return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
     if is_mismatch:
         problem = f"bouncer {bouncer.name} answers a canary question wrongly"
-        remedy = f"install a rule for the question, or set {'collectors.policy.questions'} to what is right: {ask}"
+        remedy = f"install a rule for the question, or set collectors.policy.questions to what is right: {ask}"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
     if answers and not is_calibrated:
         problem = f"of bouncer {bouncer.name} only denials are watched: no canary question has to be allowed"

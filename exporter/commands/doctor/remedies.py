@@ -23,6 +23,8 @@ class SourceAddress:
     """What mends refused credentials."""
     authorities: str = "set SSL_CERT_FILE=/PATH/ca.pem in the exporter's environment, with the authority that signed it"
     """What makes the exporter trust the server's certificate."""
+    starttls: str = ""
+    """The option of `openssl s_client` for a server that speaks its own protocol first."""
 
 
 BY_REASON: dict[Reason, tuple[str, str]] = {
@@ -52,7 +54,7 @@ BY_REASON: dict[Reason, tuple[str, str]] = {
 }
 OTHERWISE = ("it cannot be used", "mend what the evidence says, or set {setting}")
 
-SHOW = "openssl s_client -connect {place} </dev/null | openssl x509 -noout"
+SHOW = "openssl s_client -connect {place}{starttls} </dev/null | openssl x509 -noout"
 BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
     (
         "certificate has expired",
@@ -94,6 +96,7 @@ def explain(address: SourceAddress, error: BackendError) -> Finding:
         "place": f"{host}:{address.port}",
         "login": address.login,
         "authorities": address.authorities,
+        "starttls": f" {address.starttls}" if address.starttls else "",
     }
     evidence = f"{address.setting} → {values['place']}: {error}"
     return Finding(

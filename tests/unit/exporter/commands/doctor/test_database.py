@@ -53,6 +53,8 @@ def test_missing_grant_is_an_error_when_it_stops_a_collector(hurt: set[str], sev
 def test_role_without_statistics_and_role_with_all_rights_are_warned_of() -> None:
     (monitor,) = find_missing_grants(replace(RIGHTS, may_monitor=False), frozenset(), "g")
     assert (monitor.severity, monitor.evidence) == (Severity.WARNING, "pg_monitor (postgres)")
+    unused = replace(RIGHTS, may_monitor=False, monitors=())
+    assert find_missing_grants(unused, frozenset(), "g") == []
     (superuser,) = find_missing_grants(replace(RIGHTS, is_superuser=True), frozenset(), "g")
     assert "superuser" in superuser.problem
 

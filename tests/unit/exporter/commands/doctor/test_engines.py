@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections import Counter
 
 import pytest
 
 from chassis.errors import Reason
+from chassis.http.call import Response
 from chassis.output.findings import Severity
 from exporter.collectors.policy_engine.canary_answers import ProbeResult
-from exporter.commands.doctor.clocks import ClockReading, find_skew
+from exporter.commands.doctor.clocks import ClockReading, check_api, find_skew
 from exporter.commands.doctor.collectors import find_failures, find_losses
 from exporter.commands.doctor.engines import find_parity, judge
+from exporter.commands.doctor.installation import CheckedInstallation
 from exporter.items import Loss, Losses
 from exporter.results.limits import Admitted
 from exporter.results.record import CollectionOutcome
-from exporter.settings import BouncerTarget
+from exporter.settings import BouncerTarget, ExporterSettings
 from tests.fakes.collector import ScriptedCollector
+from tests.fakes.sources import FakeHttp, make_sources
 
 BOUNCER = BouncerTarget(name="b1", url="http://bouncer:8080")
 SPECS = {name: ScriptedCollector([]).spec(name) for name in ("lamp", "door", "bell")}
@@ -31,7 +36,8 @@ SPECS = {name: ScriptedCollector([]).spec(name) for name in ("lamp", "door", "be
         ({ProbeResult.NO_POLICY}, False, False, Severity.WARNING, "has no policy"),
         ({ProbeResult.DENY, ProbeResult.UNDEFINED}, False, True, Severity.WARNING, "has no policy"),
         ({ProbeResult.ENGINE_ERROR, ProbeResult.NO_POLICY}, False, False, Severity.ERROR, "engine fails"),
-        ({ProbeResult.TIMEOUT}, False, False, Severity.ERROR, "in time"),
+        ({ProbeResult.TIMEOUT}, False, False, Severity.ERROR, "decides no canary question: it does not answer in time"),
+        ({ProbeResult.TIMEOUT, ProbeResult.ALLOW}, False, True, Severity.ERROR, "leaves canary questions undecided"),
         (set(), False, False, None, ""),
     ],
 )
@@ -41,6 +47,19 @@ def test_answers_of_a_bouncer(
     found = judge(BOUNCER, answers, "c", "{}", is_mismatch=is_mismatch, is_calibrated=is_calibrated)
     assert [each.severity for each in found] == ([] if severity is None else [severity])
     assert all(words in each.problem for each in found)
+
+
+def test_question_is_one_word_for_the_shell() -> None:
+    question = json.dumps({"user": "O'Brien"})
+    (finding,) = judge(BOUNCER, {ProbeResult.TIMEOUT}, "c", question, is_mismatch=False, is_calibrated=True)
+    assert shlex.split(finding.remedy)[-1] == question
+
+
+async def test_clock_that_an_api_does_not_show_is_unknown() -> None:
+    settings = ExporterSettings(api={"url": "http://api:8000"})
+    sources = make_sources(settings, http=FakeHttp({"http://api:8000/health": Response(200, b"", 0.0)}))
+    (finding,) = await check_api(CheckedInstallation(settings, (), sources), "c")
+    assert finding.severity is Severity.UNKNOWN
 
 
 def test_parity_that_is_not_measured_is_told() -> None:

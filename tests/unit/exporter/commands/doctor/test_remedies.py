@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chassis.errors import PermanentError, Reason
@@ -48,3 +50,11 @@ def test_ipv6_address_is_written_with_brackets() -> None:
     finding = explain(address, PermanentError(Reason.REFUSED, "no"))
     assert finding.evidence == "api.url → [::1]:8000: no"
     assert finding.remedy.endswith("nc -vz ::1 8000")
+
+
+def test_certificate_of_postgres_is_shown_by_its_own_protocol() -> None:
+    """Without it openssl waits for TLS, and PostgreSQL closes the connection."""
+    expired = PermanentError(Reason.TLS, "certificate has expired")
+    database = explain(replace(ADDRESS, starttls="-starttls postgres"), expired)
+    assert "-connect api.example:8000 -starttls postgres </dev/null" in database.remedy
+    assert "-connect api.example:8000 </dev/null" in explain(ADDRESS, expired).remedy
