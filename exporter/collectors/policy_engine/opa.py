@@ -40,7 +40,7 @@ READY = Metric(
 )
 DURATION = Metric(
     "controlcore_opa_decision_duration_seconds",
-    "Duration of the OPA's decisions (its handler v1/data), all callers together; where the OPA has no such bound the"
+    "Duration of the OPA's decisions (POST /v1/data), all callers together; where the OPA has no such bound the"
     " count is that of its next lower one.",
     Kind.HISTOGRAM,
     labels=BOUNCER_LABEL,
@@ -49,7 +49,7 @@ DURATION = Metric(
 )
 DECISIONS = Metric(
     "controlcore_opa_decisions_total",
-    "Requests for a decision that the OPA answered, by class of the HTTP status.",
+    "Requests for a decision (POST /v1/data) that the OPA answered, by class of the HTTP status.",
     Kind.COUNTER,
     labels=("bouncer", "code"),
 )

@@ -32,6 +32,8 @@ BOUNDS = (
 
 DURATION = "http_request_duration_seconds"
 DATA_HANDLER = "v1/data"
+DECISION_METHOD = "post"
+"""Bouncers ask by POST. OPAL writes data by PUT and PATCH, and our own look at its readiness is a GET."""
 BUNDLE_ACTIVATION = "last_success_bundle_activation"
 BUNDLE_FAILURES = "bundle_failed_load_counter"
 PLUGIN_STATUS = "plugin_status_gauge"
@@ -61,7 +63,7 @@ class OpaPage:
     """What one page says. Empty is unknown: that part of OPA is not switched on."""
 
     cumulative: tuple[int, ...] = ()
-    """Decisions (handler v1/data) not slower than each of BOUNDS, and all (+Inf) at the end; zeros before the first."""
+    """Decisions (POST v1/data) not slower than each of BOUNDS, and all (+Inf) at the end; zeros before the first."""
     total_seconds: float = 0.0
     codes: dict[str, int] = field(default_factory=dict)
     """Decisions by class of their status."""
@@ -84,7 +86,7 @@ def read_page(body: bytes) -> OpaPage:
     for name, labels, value in _lines(text):
         if name.startswith(DURATION):
             page.cumulative = (0,) * (len(BOUNDS) + 1)
-            if labels.get("handler") == DATA_HANDLER:
+            if labels.get("handler") == DATA_HANDLER and labels.get("method") == DECISION_METHOD:
                 bound = labels.pop("le", "")
                 series.setdefault(tuple(sorted(labels.items())), _Series()).add(name, bound, value)
         elif len(labels.get("name", "")) > 0:

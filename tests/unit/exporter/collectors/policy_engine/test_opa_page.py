@@ -21,8 +21,8 @@ LEAVES = st.none() | st.booleans() | st.floats() | st.integers()
 HEAD = b"# TYPE http_request_duration_seconds histogram\n"
 
 
-def histogram(counts, *, code="200", handler="v1/data", total=1.0):
-    labels = f'code="{code}",handler="{handler}",method="post"'
+def histogram(counts, *, code="200", handler="v1/data", method="post", total=1.0):
+    labels = f'code="{code}",handler="{handler}",method="{method}"'
     lines = [f'http_request_duration_seconds_bucket{{{labels},le="{bound}"}} {count}' for bound, count in counts]
     lines += [f"http_request_duration_seconds_sum{{{labels}}} {total}"]
     lines += [f"http_request_duration_seconds_count{{{labels}}} {counts[-1][1]}"]
@@ -41,6 +41,14 @@ def test_decisions_are_added_up_over_codes_and_other_handlers_left_out():
     assert (at(page, 0.001), at(page, 0.01), at(page, math.inf)) == (2, 4, 5)
     assert page.total_seconds == 0.75
     assert page.codes == {"2xx": 4, "4xx": 1}
+
+
+@pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
+def test_reading_and_writing_of_data_is_no_decision(method):
+    """OPAL writes data by PUT and PATCH, and our own look at its readiness is a GET, four a minute."""
+    body = HEAD + histogram([("0.001", 9), ("+Inf", 9)], method=method, code="204")
+    page = read_page(body + histogram([("0.001", 2), ("+Inf", 3)], total=0.5))
+    assert (at(page, math.inf), page.total_seconds, page.codes) == (3, 0.5, {"2xx": 3})
 
 
 def test_bound_that_the_page_lacks_gets_the_count_of_the_next_lower_one():
