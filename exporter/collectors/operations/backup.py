@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.kubernetes.paths import resource_path
+from chassis.process.daemon_threads import in_thread
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.collectors.operations.backup_files import BackupPlace, Folder, Identity, Inspector, modified_at
 from exporter.items import FUTURE_SECONDS, Loss, note, past_of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from exporter.metrics import Family
     from exporter.sources.sources import Sources
 
-R = TypeVar("R")
 CRON_JOB, SNAPSHOT, RESTORE = "cronjob", "snapshot", "restore_test"
 KIND_LABEL = ("kind",)
 THREAD_SHARE = 0.5
@@ -191,7 +190,7 @@ class BackupCollector:
         now, monotonic = self._sources.clock.now(), self._sources.clock.monotonic
         allowed = min(self._settings.verification_seconds, THREAD_SHARE * self._settings.timeout_seconds)
         deadline = monotonic() + allowed
-        self._running = in_thread(lambda: self._look(now, lambda: monotonic() >= deadline))
+        self._running = in_thread(lambda: self._look(now, lambda: monotonic() >= deadline), "backup")
         async with asyncio.TaskGroup() as group:
             cron_job = group.create_task(self._read_cron_job(), name="backup.cronjob")
             look = await asyncio.wrap_future(self._running)
@@ -245,25 +244,6 @@ class BackupCollector:
             return await client.get(path, timeout_seconds=self._settings.request_timeout_seconds)
         except BackendError as error:
             return error
-
-
-def in_thread(work: Callable[[], R]) -> Future[R]:
-    """Runs the work in a thread of its own.
-
-    A hanging network file system must not take a thread that others need, nor keep the program from ending: the threads
-    of a pool are waited for at the end of the process, a daemon's is not.
-    """
-    future: Future[R] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
-            future.set_exception(error)
-
-    future.set_running_or_notify_cancel()
-    Thread(target=run, name="backup", daemon=True).start()
-    return future
 
 
 def publish(look: BackupReading) -> tuple[Family, ...]:

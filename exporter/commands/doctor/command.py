@@ -27,6 +27,7 @@ from chassis.output.findings import (
     unchecked,
     worst_first,
 )
+from chassis.process.daemon_threads import use_daemon_threads
 from exporter.commands.configuration import load_settings
 from exporter.commands.doctor import addresses, clocks, collectors, database, engines, prometheus, rules, series
 from exporter.commands.doctor.installation import CheckedInstallation
@@ -90,6 +91,7 @@ async def examine(
     specs: tuple[CollectorSpec, ...], settings: ExporterSettings, url: str | None, auth: ClientAuthSettings
 ) -> tuple[list[str], list[Finding]]:
     """The names of the checks that were made, and what they found. Raises ConfigError."""
+    use_daemon_threads()
     made: list[str] = []
     found: list[Finding] = []
     for name in ("", *settings.deployments):

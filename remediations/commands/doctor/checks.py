@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chassis.errors import BackendError
 from chassis.output.findings import FORMS, Check, Finding, exit_status, render_findings, run_checks, unchecked
+from chassis.process.daemon_threads import use_daemon_threads
 from remediations.commands.doctor import access, arrival, journal_file, objects, own_files, program, questions, routes
 from remediations.commands.doctor import rules as loaded_rules
 from remediations.commands.doctor.installation import Installation, opened
@@ -80,6 +81,7 @@ def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int
 
 async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> list[Finding]:
     """The findings, the worst first."""
+    use_daemon_threads()
     async with opened(settings, file, is_sending=is_sending) as place:
         return await run_checks(place, table_for(place))
 

@@ -31,6 +31,8 @@ from remediations.settings import RemediatorSettings
 
 UNREADABLE_FILE = re.compile(r"[a-z_.]+_file: ")
 """How chassis.http.client_auth begins when it could not read a file."""
+OPEN_SECONDS = 15.0
+"""Longest wait for the policy file; a network file system may hang."""
 KINDS = ("Deployment", "CronJob")
 """Kinds of target that are objects of Kubernetes."""
 ACTING = frozenset({Mode.APPROVE, Mode.AUTO})
@@ -109,8 +111,9 @@ async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending:
     """The installation with its connections, closed at exit. Faults of files are left to the checks."""
     clock = SystemClock()
     try:
-        policy_set = await asyncio.to_thread(read_policies, settings.policies_file)
-    except ConfigError:
+        async with asyncio.timeout(OPEN_SECONDS):
+            policy_set = await asyncio.to_thread(read_policies, settings.policies_file)
+    except (ConfigError, TimeoutError):
         policy_set = PolicySet(())
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(HttpClient.opened())

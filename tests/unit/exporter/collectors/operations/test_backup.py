@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import gzip
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 from pydantic import ValidationError
 
 from chassis.errors import PermanentError, Reason, TransientError
+from chassis.process.daemon_threads import in_thread
 from exporter.collector import NotConfiguredError
-from exporter.collectors.operations.backup import BackupCollector, BackupSettings, in_thread
+from exporter.collectors.operations.backup import BackupCollector, BackupSettings
 from exporter.items import Loss, counting
 from exporter.settings import ExporterSettings, KubernetesSettings
 from exporter.sources.kept_state import KeptState
@@ -170,19 +169,6 @@ async def test_hanging_file_system_costs_one_thread_and_is_a_timeout(tmp_path):
             release.set()
         collector._running.result(scaled(5))
         assert value((await collector.collect()).families, EXISTS, "full") == 0
-
-
-HANGING = """
-import threading
-from exporter.collectors.operations.backup import in_thread
-in_thread(threading.Event().wait)
-"""
-
-
-@pytest.mark.timeout(60)
-def test_hanging_file_system_does_not_keep_the_program_from_ending():
-    """SIGTERM was answered, and then the process waited for the thread until it was killed."""
-    assert subprocess.run([sys.executable, "-c", HANGING], timeout=scaled(5), check=False).returncode == 0
 
 
 async def test_nothing_to_look_at_is_not_configured():

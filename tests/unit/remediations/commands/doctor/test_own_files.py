@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from chassis.output.findings import Finding
+from chassis.process.daemon_threads import use_daemon_threads
+from remediations.commands.doctor.installation import opened
 from remediations.commands.doctor.own_files import check_configuration, check_credentials, check_roles
 from remediations.commands.policy_store import read_policies
 from remediations.core.model.alert import Mode
@@ -180,3 +182,14 @@ def test_placeholders_are_one_warning(token: Path) -> None:
     place = a_place(read_policies(path), settings=settings_with(token))
     (found,) = asyncio.run(found_by(check_configuration, place))
     assert (found.severity.value, found.evidence.count("placeholder")) == ("warning", 7)
+
+
+async def test_policy_file_that_hangs_keeps_doctor_no_longer_than_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_daemon_threads()
+    monkeypatch.setattr("remediations.commands.doctor.installation.OPEN_SECONDS", 0.01)
+    hanging = tmp_path / "policies.yaml"
+    os.mkfifo(hanging)
+    async with opened(RemediatorSettings(policies_file=hanging), None, is_sending=False) as place:
+        assert place.policy_set.policies == ()
