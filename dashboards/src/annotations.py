@@ -12,10 +12,10 @@ from dashboards.src.variables import DATASOURCE
 
 STEP_SECONDS = 60
 ALERTS = 'ALERTS{alertstate="firing", alertname=~"ControlCore.*", alertname!="ControlCoreWatchdog"}'
-REMEDIATIONS = (
-    f"sum by (remediation, action, outcome) (increase(controlcore_remediation_actions_total[{STEP_SECONDS}s])) > 0"
-)
-"""The window is the annotation's step: each write and each verdict makes one mark."""
+_ACTIONS = "controlcore_remediation_actions_total"
+REMEDIATIONS = f"sum by (remediation, action, outcome) (({_ACTIONS} - {_ACTIONS} offset {STEP_SECONDS}s) > 0)"
+"""The offset is the annotation's step: each write and each verdict makes one mark. `increase` over the step needs two
+samples in it, so it would see nothing where Prometheus scrapes once a minute."""
 
 
 class _PrometheusMark(model.AnnotationQuery):

@@ -8,17 +8,23 @@ from collections.abc import Iterable, Mapping
 from exporter.collectors import discover
 from exporter.commands.doctor.shipped import asked_names
 
-DATABASE, REDIS, API = "database.url", "redis.url", "api.url"
-BOUNCERS, OPA, KUBERNETES = "bouncers", "bouncers[].opa_url", "kubernetes.workloads"
-NEEDS: Mapping[str, tuple[str, ...]] = {
+Need = tuple[str, ...]
+"""Settings of which one is enough."""
+DATABASE: Need = ("database.url",)
+REDIS: Need = ("redis.url",)
+API: Need = ("api.url",)
+BOUNCERS: Need = ("bouncers", "bouncer_discovery")
+OPA: Need = ("bouncers[].opa_url",)
+KUBERNETES: Need = ("kubernetes.workloads",)
+NEEDS: Mapping[str, tuple[Need, ...]] = {
     "api": (API,),
     "audit": (DATABASE,),
-    "backup": ("collectors.backup.places",),
+    "backup": (("collectors.backup.places", "collectors.backup.snapshot_file", "kubernetes"),),
     "bouncer_caches": (BOUNCERS,),
     "bouncers": (DATABASE,),
     "decisions": (DATABASE,),
     "opa": (OPA,),
-    "opal": ("collectors.opal.server_url", "collectors.opal.clients"),
+    "opal": (("collectors.opal.server_url", "collectors.opal.clients"),),
     "policy": (BOUNCERS,),
     "policy_parity": (OPA, DATABASE),
     "policy_sync": (DATABASE,),
@@ -26,15 +32,15 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "postgres_canary": (DATABASE,),
     "postgres_maintenance": (DATABASE,),
     "redis": (REDIS,),
-    "tuning": (DATABASE, REDIS),
+    "tuning": ((*DATABASE, *REDIS),),
     "users": (DATABASE,),
     "workloads": (KUBERNETES,),
 }
 """For each collector that a dashboard shows, the settings without which it does not run."""
 
 
-def find_needs(expressions: Iterable[str]) -> tuple[str, ...]:
-    """The settings that the expressions need, each once, in the order in which they are asked for."""
+def find_needs(expressions: Iterable[str]) -> tuple[Need, ...]:
+    """What the expressions need, each once, in the order in which they are asked for."""
     collectors = (_collectors().get(name) for promql in expressions for name in sorted(asked_names(promql)))
     return tuple(dict.fromkeys(need for each in collectors if each for need in NEEDS[each]))
 

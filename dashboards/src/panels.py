@@ -22,7 +22,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.src.annotations import ALERTS, REMEDIATIONS, Mark
 from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, colour_from, show_as_total, start_panel
-from dashboards.src.needs import find_needs
+from dashboards.src.needs import Need, find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.tables import arrange_columns
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
@@ -160,8 +160,10 @@ def build_page(page: Page) -> model.Dashboard:
 
 def describe(panel: Panel) -> str:
     """The panel's description, with the settings that it needs."""
-    needs = _needs(panel)
-    return f"{panel.description} Needs {' and '.join(f'`{need}`' for need in needs)}." if needs else panel.description
+    needs = [" or ".join(f"`{setting}`" for setting in need) for need in _needs(panel)]
+    if not needs:
+        return panel.description
+    return f"{panel.description} Needs {(', and ' if ' or ' in ''.join(needs) else ' and ').join(needs)}."
 
 
 def explain_no_value(panel: Panel) -> str:
@@ -169,10 +171,10 @@ def explain_no_value(panel: Panel) -> str:
     needs = _needs(panel)
     if panel.no_value or not needs:
         return panel.no_value or "unknown: nothing is scraped"
-    return f"no data: needs {', '.join(needs)}"
+    return f"no data: needs {', '.join(' or '.join(need) for need in needs)}"
 
 
-def _needs(panel: Panel) -> tuple[str, ...]:
+def _needs(panel: Panel) -> tuple[Need, ...]:
     """The settings without which the panel is empty."""
     return find_needs(query.expr for query in panel.queries)
 
@@ -266,6 +268,21 @@ def _links(page: Page) -> Iterator[DashboardLink]:
         yield back.keep_time(True).include_vars(True)
     menu = DashboardLink("Control Core").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     yield menu.as_dropdown(True).keep_time(True).include_vars(True)
+
+
+def each(series: str) -> str:
+    """One series for each installation: of an exporter's replicas the highest value counts, as in the alerts."""
+    return f"max without (instance, pod) ({series})"
+
+
+def lowest(metric: str, by: str = "") -> str:
+    """The lowest over the chosen installations: a cluster that is down is not hidden by one that is up."""
+    return f"min by ({by}) ({each(metric)})" if by else f"min({each(metric)})"
+
+
+def together(series: str, by: str = "") -> str:
+    """The sum over the chosen installations; the replicas of one exporter count once."""
+    return f"sum by ({by}) ({each(series)})" if by else f"sum({each(series)})"
 
 
 def quantile(share: float, histogram: str, by: str = "", matchers: str = "") -> str:

@@ -34,6 +34,8 @@ WRITE_VARIABLE = "CONTROLCORE_WRITE_PICTURES"
 FURTHER_REPAIRS = 1
 """Of a picture, so that its graphs have a past."""
 STEP_SECONDS = 1.0
+COMPARED = "count(controlcore_remediation_journal_writable offset 60s)"
+"""Something once the remediator has been scraped for a minute: the annotation compares with a minute before."""
 RATE_INTERVAL = f"{math.ceil(4 * SCRAPE_SECONDS)}s"
 """As Grafana chooses it: four scrapes."""
 
@@ -101,6 +103,7 @@ def test_every_query_has_data_where_everything_is_configured(
     began = time.time()
     with opened_installation(cluster, namespace, metrics_api, tmp_path) as installation:
         play_faults(installation)
+        installation.await_value(COMPARED, 90)
         if os.environ.get(WRITE_VARIABLE):
             for _ in range(FURTHER_REPAIRS):
                 play_repair(installation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import WARNING, Form, Limit, State
 from dashboards.src.pages.first_row import FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, failures
+from dashboards.src.panels import Page, Panel, Query, Section, failures, lowest, together
 from dashboards.src.variables import BOUNCER
 
 CHOSEN = 'bouncer=~"$bouncer"'
@@ -12,12 +12,12 @@ CHOSEN = 'bouncer=~"$bouncer"'
 
 def _state(metric: str, title: str, state: State = State.YES) -> Query:
     """A column with a word for each bouncer."""
-    return Query(f"max by (bouncer) ({metric}{{{CHOSEN}}})", title, "none", state)
+    return Query(lowest(f"{metric}{{{CHOSEN}}}", "bouncer"), title, "none", state)
 
 
 def _age(metric: str, title: str) -> Query:
     """A column with the seconds since a time."""
-    return Query(f"time() - max by (bouncer) ({metric}{{{CHOSEN}}})", title, "s")
+    return Query(f"time() - {lowest(f'{metric}{{{CHOSEN}}}', 'bouncer')}", title, "s")
 
 
 _TABLE = Panel(
@@ -34,7 +34,7 @@ _TABLE = Panel(
         _state("controlcore_bouncer_intercepting", "Intercepting"),
         _age("controlcore_bouncer_last_heartbeat_timestamp_seconds", "Heartbeat age"),
         _age("controlcore_bouncer_policy_sync_last_success_timestamp_seconds", "Sync age"),
-        Query(f"max by (bouncer) (controlcore_policies_present{{{CHOSEN}}})", "Policies loaded"),
+        Query(lowest(f"controlcore_policies_present{{{CHOSEN}}}", "bouncer"), "Policies loaded"),
         Query(f"max by (bouncer) (controlcore_policies_missing{{{CHOSEN}}})", "Policies missing"),
         Query(f"max by (bouncer) (controlcore_bouncer_decision_cache_entries{{{CHOSEN}}})", "Decision cache"),
     ),
@@ -53,8 +53,10 @@ _ALL = (
         "A bouncer registers once, when it starts. More running than registered: one is missing in the control plane.",
         "short",
         (
-            Query("max by (policy_environment) (controlcore_bouncers_registered)", "{{policy_environment}} registered"),
-            Query("max by (policy_environment) (controlcore_bouncers_running)", "{{policy_environment}} running"),
+            Query(
+                together("controlcore_bouncers_registered", "policy_environment"), "{{policy_environment}} registered"
+            ),
+            Query(together("controlcore_bouncers_running", "policy_environment"), "{{policy_environment}} running"),
         ),
         runbooks=("ControlCoreBouncersUnregistered",),
     ),
@@ -63,9 +65,9 @@ _ALL = (
         "Clients connected to the OPAL server, and clients that answer and are ready.",
         "short",
         (
-            Query("max(controlcore_opal_server_clients)", "connected"),
-            Query("sum(max by (client) (controlcore_opal_client_up))", "answering"),
-            Query("sum(max by (client) (controlcore_opal_client_ready))", "ready"),
+            Query(together("controlcore_opal_server_clients"), "connected"),
+            Query(together("controlcore_opal_client_up"), "answering"),
+            Query(together("controlcore_opal_client_ready"), "ready"),
         ),
         runbooks=("ControlCoreOPALClientsMissing", "ControlCoreOPALClientNotReady"),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import WARNING, Form, Limit, Scale, State
 from dashboards.src.pages.first_row import FIRING, FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, failures, quantile
+from dashboards.src.panels import Page, Panel, Query, Section, failures, lowest, quantile, together
 
 STORES, POLICY, BOUNCERS, OPERATIONS = (
     f"controlcore-{name}" for name in ("stores", "policy", "bouncers", "operations")
@@ -13,9 +13,10 @@ STORES, POLICY, BOUNCERS, OPERATIONS = (
 _COMPONENTS = (
     Panel(
         "Components",
-        "What the last probe of each component found. An unknown component is not shown.",
+        "What the last probe of each component found. An unknown component is not shown. Of several clusters the worst "
+        "counts.",
         "none",
-        (Query("max by (component) (controlcore_component_up)", "{{component}}"),),
+        (Query(lowest("controlcore_component_up", "component"), "{{component}}"),),
         Form.STATE,
         state=State.UP,
     ),
@@ -24,7 +25,7 @@ _COMPONENTS = (
         "Policy engines",
         "Whether the engine behind each bouncer decides canary probes, requests whose decision is known.",
         "none",
-        (Query("max by (bouncer) (controlcore_policy_engine_up)", "{{bouncer}}"),),
+        (Query(lowest("controlcore_policy_engine_up", "bouncer"), "{{bouncer}}"),),
         Form.STATE,
         24,
         ("ControlCorePolicyEngineFailing",),
@@ -136,8 +137,8 @@ _WORKLOADS = (
         "Available replicas, and the autoscaler's maximum.",
         "short",
         (
-            Query("max by (component) (controlcore_deployment_replicas_available)", "{{component}} available"),
-            Query("max by (component) (controlcore_hpa_replicas_max)", "{{component}} maximum"),
+            Query(together("controlcore_deployment_replicas_available", "component"), "{{component}} available"),
+            Query(together("controlcore_hpa_replicas_max", "component"), "{{component}} maximum"),
         ),
         runbooks=("ControlCoreAutoscalerAtMaximum", "ControlCoreRolloutStalled"),
     ),
@@ -149,7 +150,7 @@ _PROGRAMS = (
         "s",
         (
             Query(
-                "time() - max by (collector) (controlcore_scrape_collector_last_success_timestamp_seconds)",
+                f"time() - {lowest('controlcore_scrape_collector_last_success_timestamp_seconds', 'collector')}",
                 "{{collector}}",
             ),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import Form, Limit, State
 from dashboards.src.pages.first_row import FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, failures
+from dashboards.src.panels import Page, Panel, Query, Section, failures, lowest
 
 SCRAPE = "controlcore_scrape_collector"
 EXPORTER = "controlcore_exporter"
@@ -19,7 +19,7 @@ _COLLECTORS = (
         "short",
         (
             Query(f"min by (collector) ({SCRAPE}_success)", "Succeeds", "none", State.YES),
-            Query(f"time() - max by (collector) ({SCRAPE}_last_success_timestamp_seconds)", "Staleness", "s"),
+            Query(f"time() - {lowest(f'{SCRAPE}_last_success_timestamp_seconds', 'collector')}", "Staleness", "s"),
             Query(f"max by (collector) ({SCRAPE}_duration_seconds)", "Duration", "s"),
             Query(f"round(sum by (collector) (increase({EXPORTER}_collector_errors_total[$__range])))", "Failures"),
             Query(f"round(sum by (collector) (increase({EXPORTER}_dropped_series_total[$__range])))", "Dropped series"),
@@ -98,7 +98,7 @@ _REMEDIATOR = (
         "Time since the last watchdog",
         "Seconds since the always-firing watchdog alert arrived over Alertmanager: the whole alert path works.",
         "s",
-        (Query(f"time() - max({REMEDIATION}_webhook_last_watchdog_timestamp_seconds)", "watchdog"),),
+        (Query(f"time() - {lowest(f'{REMEDIATION}_webhook_last_watchdog_timestamp_seconds')}", "watchdog"),),
         Form.NUMBER,
         4,
         ("ControlCoreAlertPathBroken",),
@@ -138,7 +138,7 @@ _REMEDIATOR = (
     ),
     Panel(
         "Actions",
-        "Writes per interval, and what the verification found.",
+        "Outcomes per interval of carrying out a plan and of its verification. The line counts the writes.",
         "short",
         (
             Query(
@@ -146,8 +146,9 @@ _REMEDIATOR = (
                 "{{remediation}} {{action}} {{outcome}}",
             ),
             Query(
-                f"sum(increase({REMEDIATION}_actions_total[$__rate_interval])) or 0 * max({ALIVE})",
-                "total",
+                f'sum(increase({REMEDIATION}_actions_total{{outcome="written"}}[$__rate_interval]))'
+                f" or 0 * max({ALIVE})",
+                "writes",
                 is_total=True,
             ),
         ),

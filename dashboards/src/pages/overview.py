@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import WARNING, Form, Limit, State
 from dashboards.src.pages.first_row import FIRING, FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section
+from dashboards.src.panels import Page, Panel, Query, Section, lowest
 
 _GUIDE = (
     Panel(
@@ -45,9 +45,10 @@ _GUIDE = (
 _PARTS = (
     Panel(
         "Components",
-        "What the last probe of each component found. An unknown component is not shown.",
+        "What the last probe of each component found. An unknown component is not shown. Of several clusters the worst "
+        "counts.",
         "none",
-        (Query("max by (component) (controlcore_component_up)", "{{component}}"),),
+        (Query(lowest("controlcore_component_up", "component"), "{{component}}"),),
         Form.STATE,
         state=State.UP,
         details=("controlcore-health", "controlcore-stores"),
@@ -57,7 +58,7 @@ _PARTS = (
         "Bouncers",
         "Whether each bouncer answers a direct probe.",
         "none",
-        (Query("max by (bouncer) (controlcore_bouncer_up)", "{{bouncer}}"),),
+        (Query(lowest("controlcore_bouncer_up", "bouncer"), "{{bouncer}}"),),
         Form.STATE,
         6,
         ("ControlCoreBouncerDown",),
@@ -69,7 +70,7 @@ _PARTS = (
         "Policy engines",
         "Whether the engine behind each bouncer decides canary probes, requests whose decision is known.",
         "none",
-        (Query("max by (bouncer) (controlcore_policy_engine_up)", "{{bouncer}}"),),
+        (Query(lowest("controlcore_policy_engine_up", "bouncer"), "{{bouncer}}"),),
         Form.STATE,
         6,
         ("ControlCorePolicyEngineFailing",),
@@ -81,7 +82,7 @@ _PARTS = (
         "PostgreSQL and Redis",
         "Whether the last fresh connection was served.",
         "none",
-        (Query("max(controlcore_postgres_up)", "PostgreSQL"), Query("max(controlcore_redis_up)", "Redis")),
+        (Query(lowest("controlcore_postgres_up"), "PostgreSQL"), Query(lowest("controlcore_redis_up"), "Redis")),
         Form.STATE,
         6,
         ("ControlCoreDatabaseDown", "ControlCoreRedisDown"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dashboards.src.forms import CRITICAL, RATIO, WARNING, Form, Limit, State
 from dashboards.src.pages.first_row import FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, quantile
+from dashboards.src.panels import Page, Panel, Query, Section, each, lowest, quantile, together
 
 PG = "controlcore_postgres"
 RD = "controlcore_redis"
+_CONNECTIONS = f"sum without (state) ({PG}_connections)"
 
 _STATES = (
     Panel(
         "Servers",
-        "Whether the last fresh connection was served.",
+        "Whether the last fresh connection was served. Of several clusters the worst counts.",
         "none",
-        (Query(f"max({PG}_up)", "PostgreSQL"), Query(f"max({RD}_up)", "Redis")),
+        (Query(lowest(f"{PG}_up"), "PostgreSQL"), Query(lowest(f"{RD}_up"), "Redis")),
         Form.STATE,
         8,
         runbooks=("ControlCoreDatabaseDown", "ControlCoreRedisDown"),
@@ -24,7 +25,7 @@ _STATES = (
         "Age of the last good backup",
         "By kind. A daily backup is overdue after 26 hours.",
         "s",
-        (Query("time() - max by (kind) (controlcore_backup_last_success_timestamp_seconds)", "{{kind}}"),),
+        (Query(f"time() - {lowest('controlcore_backup_last_success_timestamp_seconds', 'kind')}", "{{kind}}"),),
         Form.NUMBER,
         8,
         runbooks=("ControlCoreBackupMissing",),
@@ -58,7 +59,7 @@ _POSTGRES = (
         "Connection utilisation",
         "Open connections over the most that ordinary roles may open.",
         "percentunit",
-        (Query(f"max(sum without (state) ({PG}_connections)) / max({PG}_connections_limit)", "used"),),
+        (Query(f"max({each(_CONNECTIONS)} / {each(f'{PG}_connections_limit')})", "used"),),
         runbooks=("ControlCorePostgresConnectionsHigh", "ControlCoreDatabaseConnectionsExhausted"),
         limits=(Limit(0.8, WARNING), Limit(0.9, CRITICAL)),
         scale=RATIO,
@@ -110,9 +111,9 @@ _POSTGRES = (
         "ops",
         (
             Query(f"sum(rate({PG}_connection_failures_total[$__rate_interval]))", "failed connections"),
-            Query(f"max(rate({PG}_transactions_rolled_back_total[$__rate_interval]))", "rollbacks"),
-            Query(f"max(rate({PG}_deadlocks_total[$__rate_interval]))", "deadlocks"),
-            Query(f"max(rate({PG}_wal_archive_failures_total[$__rate_interval]))", "WAL archive failures"),
+            Query(together(f"rate({PG}_transactions_rolled_back_total[$__rate_interval])"), "rollbacks"),
+            Query(together(f"rate({PG}_deadlocks_total[$__rate_interval])"), "deadlocks"),
+            Query(together(f"rate({PG}_wal_archive_failures_total[$__rate_interval])"), "WAL archive failures"),
         ),
         runbooks=(
             "ControlCoreDatabaseConnectionFailures",
@@ -124,7 +125,7 @@ _POSTGRES = (
         "Transactions",
         "Commits per second.",
         "ops",
-        (Query(f"max(rate({PG}_transactions_committed_total[$__rate_interval]))", "commits"),),
+        (Query(together(f"rate({PG}_transactions_committed_total[$__rate_interval])"), "commits"),),
     ),
     Panel(
         "Buffer cache hit ratio",
@@ -132,9 +133,9 @@ _POSTGRES = (
         "percentunit",
         (
             Query(
-                f"max(rate({PG}_blocks_hit_total[$__rate_interval]))"
-                f" / (max(rate({PG}_blocks_hit_total[$__rate_interval]))"
-                f" + max(rate({PG}_blocks_read_total[$__rate_interval])))",
+                f"min(rate({PG}_blocks_hit_total[$__rate_interval])"
+                f" / (rate({PG}_blocks_hit_total[$__rate_interval])"
+                f" + rate({PG}_blocks_read_total[$__rate_interval])))",
                 "hits",
             ),
         ),
@@ -157,7 +158,7 @@ _REDIS = (
         "Memory utilisation",
         "Used bytes over maxmemory.",
         "percentunit",
-        (Query(f"max({RD}_memory_used_bytes) / max({RD}_memory_limit_bytes)", "used"),),
+        (Query(f"max({each(f'{RD}_memory_used_bytes')} / {each(f'{RD}_memory_limit_bytes')})", "used"),),
         runbooks=("ControlCoreRedisMemoryHigh",),
         limits=(Limit(0.9),),
         scale=RATIO,
@@ -168,8 +169,8 @@ _REDIS = (
         "Per second: keys evicted at maxmemory, connections rejected at maxclients, failed probes.",
         "ops",
         (
-            Query(f"max(rate({RD}_evicted_keys_total[$__rate_interval]))", "evicted keys"),
-            Query(f"max(rate({RD}_rejected_connections_total[$__rate_interval]))", "rejected connections"),
+            Query(together(f"rate({RD}_evicted_keys_total[$__rate_interval])"), "evicted keys"),
+            Query(together(f"rate({RD}_rejected_connections_total[$__rate_interval])"), "rejected connections"),
             Query(f"sum(rate({RD}_connection_failures_total[$__rate_interval]))", "failed probes"),
         ),
         runbooks=("ControlCoreRedisEvicting",),
@@ -180,8 +181,8 @@ _REDIS = (
         "percentunit",
         (
             Query(
-                f"max(rate({RD}_keyspace_hits_total[$__rate_interval]))"
-                f" / max(rate({RD}_keyspace_requests_total[$__rate_interval]))",
+                f"min(rate({RD}_keyspace_hits_total[$__rate_interval])"
+                f" / rate({RD}_keyspace_requests_total[$__rate_interval]))",
                 "hits",
             ),
         ),
