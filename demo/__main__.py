@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import subprocess
 import sys
@@ -145,7 +144,8 @@ def keep(stage: Stage) -> None:
 
 
 def open_tutorial(pace: Pace, folder: Path) -> None:
-    """The stage of docs/tutorial.md, until it is ended."""
+    """The stage of docs/tutorial.md, until it is ended; raises ToolError for a folder that holds something else."""
+    tutorial.clear_folder(folder)
     if not is_built():
         say("the Kubernetes control plane is compiled once (about six minutes on two cores)")
         compilation = Compilation()
@@ -153,8 +153,6 @@ def open_tutorial(pace: Pace, folder: Path) -> None:
             compilation.finish()
         finally:
             compilation.abandon()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     plan = Plan(pace=pace, mode="dry_run", remediator_folder=folder)
     with open_cluster(ClusterOptions()) as cluster, opened_stage(plan, cluster, say) as stage:
         tutorial.serve(stage, folder)
@@ -165,7 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="stay up after the acts and print the URLs")
     parser.add_argument("--tutorial", action="store_true", help="play no act; prepare the stage of docs/tutorial.md")
-    parser.add_argument("--folder", type=Path, default=tutorial.FOLDER, help="of the tutorial; it is emptied first")
+    parser.add_argument("--folder", type=Path, default=tutorial.FOLDER, help="new, empty, or of an earlier tutorial")
     parser.add_argument(
         "--factor",
         type=float,

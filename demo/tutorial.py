@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -12,9 +13,21 @@ from queue import SimpleQueue
 from demo.files import ROOT
 from demo.stage import API, Stage
 from demo.timeline import headline
+from tools.install.build import ToolError
 
 FOLDER = ROOT / "build" / "tutorial"
+MARK = ".tutorial"
+"""A file that says that the folder is a stage's, and may be deleted."""
 PROGRAMS = {"controlcore-exporter": "exporter", "controlcore-remediator": "remediations"}
+
+
+def clear_folder(folder: Path) -> None:
+    """Makes the folder, or empties that of an earlier stage; raises ToolError for one that holds something else."""
+    if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise ToolError(f"{folder} is not empty and no folder of an earlier tutorial: remove it, or give another one")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
 
 
 def write_folder(stage: Stage, folder: Path) -> None:
