@@ -40,7 +40,8 @@ RUNBOOKS = read_links().runbook()
 HERE = "${__url_time_range}&${__all_variables}"
 """What a link passes on: the time range and every choice."""
 WINDOW = "$__rate_interval"
-"""The only window of graphs: as wide as the distance of two points, so that zooming out loses no event."""
+"""The only window of graphs: four scrapes, or the distance of two points and a scrape where that is more. Zooming out
+loses no event; zoomed in, windows overlap and an event is in several of them."""
 TOTAL = "total (0: all well)"
 
 
