@@ -32,8 +32,8 @@ MAX_YAML_NODES = 100_000
 """Nodes of one YAML document, each alias counted with all that it stands for."""
 MAX_QUOTED = 40
 """Characters of a key or value that an error quotes."""
-DURATION = re.compile(r"(\d{1,9})(ms|[smhdw])")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+DURATION = re.compile(r"(\d{1,9})(ms|[smhdwy])")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 """Seconds of the units that Prometheus and Alertmanager write durations in."""
 MAX_ITEM_CHARACTERS = 1024 * 1024
 """Of one item of a JSON list that is read piece by piece."""
@@ -293,11 +293,16 @@ class _StrictLoader(_BoundedLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def duration_seconds(text: str) -> float:
+    """A duration of Prometheus such as 1m30s, in seconds (model.ParseDuration); 0 for a text that holds none."""
+    return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(text))
+
+
 def expect_seconds(value: str) -> str:
     """The sentence for a text where seconds belong; a duration such as 15m is answered with its seconds."""
     parts = DURATION.findall(value)
     is_duration = bool(parts) and "".join(number + unit for number, unit in parts) == value
-    seconds = sum(int(number) * UNITS[unit] for number, unit in parts) if is_duration else 900
+    seconds = duration_seconds(value) if is_duration else 900
     return f'expected a number of seconds, for example {seconds:.15g}; found "{value[:MAX_QUOTED]}"'
 
 

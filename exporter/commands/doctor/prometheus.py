@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from chassis.documents import duration_seconds
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.call import Call
 from chassis.http.client import HttpClient
@@ -24,8 +24,6 @@ JOB = "controlcore-exporter"
 BUILD_INFO = "controlcore_exporter_build_info"
 MAX_INTERVAL_SECONDS = 30.0
 """Rules that look back one minute need two samples in it."""
-DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
-UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,9 @@ def find_targets(
         place, error = str(target.get("scrapeUrl")), str(target.get("lastError") or "")
         if target.get("health") == "down":
             problem = f"Prometheus cannot scrape {place}"
-            remedy = f"start the exporter there, or correct this target in prometheus.yml: curl -s {place} | head"
+            remedy = (
+                f"start the exporter there, or correct this target in prometheus.yml: curl -s {place} | head"
+            )
             found.append(Finding(Severity.ERROR, check, problem, error, remedy))
         seconds = duration_seconds(str(target.get("scrapeInterval", "")))
         if seconds > MAX_INTERVAL_SECONDS:
@@ -165,11 +165,6 @@ def find_targets(
         remedy = "install the same version there, or run the doctor of that version"
         found.append(Finding(Severity.INFO, check, problem, f"this is {own}", remedy))
     return found
-
-
-def duration_seconds(text: str) -> float:
-    """A duration of Prometheus such as 1m30s, in seconds; 0 when there is none."""
-    return sum(int(number) * UNIT_SECONDS[unit] for number, unit in DURATION.findall(text))
 
 
 def _port(url: str) -> int | None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
+from chassis.documents import duration_seconds
 from chassis.http.client_auth import without_user
 from chassis.output.findings import Check, Finding, Severity
 from exporter.commands.doctor import shipped
 from exporter.commands.doctor.installation import CheckedInstallation
-from exporter.commands.doctor.prometheus import Prometheus, duration_seconds
+from exporter.commands.doctor.prometheus import Prometheus
 from exporter.commands.doctor.shipped import GUIDE_FILE, Rule, squeeze
 
 NUMBER = re.compile(r"(?<![\w:])\d+(?:\.\d+)?(?:ms|[smhdwy])?(?![\w:])")

@@ -6,7 +6,6 @@ The walk is that of dispatch.Route.Match in prometheus/alertmanager.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from chassis.documents import load_yaml
+from chassis.documents import duration_seconds, load_yaml
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.objects import reading
 from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, matches_all, parse_matchers
@@ -30,9 +29,6 @@ INTEGRATIONS = "_configs"
 CREDENTIALS = frozenset({"authorization", "basic_auth", "bearer_token", "bearer_token_file", "oauth2"})
 CERTIFICATES = frozenset({"cert", "cert_file", "cert_ref"})
 """Members of an http_config, and of its tls_config, by which a sender says who it is."""
-DURATION = re.compile(r"(\d+)(ms|y|w|d|h|m|s)")
-UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-"""Prometheus' durations (model.ParseDuration)."""
 GROUP_WAIT, GROUP_INTERVAL, REPEAT_INTERVAL = 30.0, 300.0, 14400.0
 """Alertmanager's defaults (dispatch.DefaultRouteOpts)."""
 
@@ -184,7 +180,10 @@ def _route(item: Mapping[str, Any], parent: AlertRoute | None) -> AlertRoute:
     if parent is not None:
         inherited = (parent.group_wait_seconds, parent.group_interval_seconds, parent.repeat_interval_seconds)
     names = ("group_wait", "group_interval", "repeat_interval")
-    times = [_seconds(item.get(name), default) for name, default in zip(names, inherited, strict=True)]
+    times = [
+        default if item.get(name) is None else duration_seconds(str(item[name]))
+        for name, default in zip(names, inherited, strict=True)
+    ]
     receiver = item.get("receiver") or (parent.receiver if parent is not None else "")
     intervals = (*(item.get("mute_time_intervals") or ()), *(item.get("active_time_intervals") or ()))
     matchers = _matchers(item, "")
@@ -211,10 +210,3 @@ def _matchers(item: Mapping[str, Any], prefix: str) -> tuple[Matcher, ...]:
 def _texts(value: Any) -> Iterable[str]:
     """A list of texts, or the one text that stands in its place."""
     return (value,) if isinstance(value, str) else [str(item) for item in value or ()]
-
-
-def _seconds(value: Any, default: float) -> float:
-    """A duration such as 1h30m in seconds."""
-    if value is None:
-        return default
-    return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(str(value)))

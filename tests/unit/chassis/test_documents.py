@@ -19,6 +19,7 @@ from chassis.documents import (
     ItemForm,
     ItemReader,
     YamlLines,
+    duration_seconds,
     expect_seconds,
     load_yaml,
     parse_json,
@@ -245,3 +246,10 @@ def test_duration_is_answered_with_its_seconds(text, seconds):
 )
 def test_place_in_a_document_has_its_line(place, line):
     assert YamlLines("# head\na: {x: 1}\nb:\n  - c: 1\n  - d\n").find(place) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1m30s", 90.0), ("15s", 15.0), ("100ms", 0.1), ("", 0.0), ("1h", 3600.0)]
+)
+def test_duration(text: str, seconds: float) -> None:
+    assert duration_seconds(text) == seconds

@@ -9,7 +9,7 @@ import pytest
 
 from chassis.output.findings import Severity
 from chassis.process.build_info import version
-from exporter.commands.doctor.prometheus import duration_seconds, find_targets
+from exporter.commands.doctor.prometheus import find_targets
 from exporter.commands.doctor.rules import LoadedRule, compare, find_rules
 from exporter.commands.doctor.series import Catalogue, Question, find_panels, find_series
 from exporter.commands.doctor.shipped import PanelQuery, Rule, read_queries, read_rules, squeeze
@@ -18,13 +18,6 @@ OWN = version().partition("+")[0]
 TARGET: dict[str, Any] = {"scrapeUrl": "http://e:9877/metrics", "health": "up", "scrapeInterval": "15s"}
 RULE = Rule("ControlCoreA", "max by (x) (a) > 1", "5m", {"severity": "critical"}, is_alert=True, file="a.yml")
 LOADED = LoadedRule("ControlCoreA", "max by (x) (a) > 1", 300.0, {"severity": "critical"}, is_alert=True, fault="")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("1m30s", 90.0), ("15s", 15.0), ("100ms", 0.1), ("", 0.0), ("1h", 3600.0)]
-)
-def test_duration(text: str, seconds: float) -> None:
-    assert duration_seconds(text) == seconds
 
 
 def test_scraped_exporter_is_no_finding() -> None:
