@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,11 +139,13 @@ def find_targets(
     """`builds` are the versions of the scraped exporters, `targets` those that look like one."""
     found = []
     for target in targets:
-        place, error = str(target.get("scrapeUrl")), str(target.get("lastError") or "")
+        # Its parameters may hold a token.
+        place = without_user(str(target.get("scrapeUrl")).partition("?")[0])
+        error = str(target.get("lastError") or "")
         if target.get("health") == "down":
             problem = f"Prometheus cannot scrape {place}"
             remedy = (
-                f"start the exporter there, or correct this target in prometheus.yml: curl -s {place} | head"
+                f"start the exporter there, or correct this target in prometheus.yml: curl -s {quote(place)} | head"
             )
             found.append(Finding(Severity.ERROR, check, problem, error, remedy))
         seconds = duration_seconds(str(target.get("scrapeInterval", "")))

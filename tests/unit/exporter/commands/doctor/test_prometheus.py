@@ -33,6 +33,13 @@ def test_target_that_is_down_slow_or_another_version_is_told() -> None:
     assert other.severity is Severity.INFO
 
 
+def test_parameters_of_a_target_are_not_shown() -> None:
+    target = {**TARGET, "health": "down", "scrapeUrl": "http://ann:pw@h:9877/metrics?token=kept-secret&a=b"}
+    (finding,) = find_targets([], [target], 9877, "http://p", "t")
+    assert finding.problem == "Prometheus cannot scrape http://h:9877/metrics"
+    assert finding.remedy.endswith("curl -s http://h:9877/metrics | head")
+
+
 def test_nothing_scraped_shows_what_to_write() -> None:
     (finding,) = find_targets([], [], 9999, "http://p", "t")
     assert 'targets: ["HOST:9999"]' in finding.remedy
