@@ -272,21 +272,9 @@ class Telemetry:
 
     def initialise_actions(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Creates the series of what policies may carry out: pairs of a policy's name and an action."""
-        initial = (
-            ActionOutcome.WRITTEN,
-            ActionOutcome.REPLAYED,
-            ActionOutcome.SUCCEEDED,
-            ActionOutcome.FAILED,
-            ActionOutcome.UNVERIFIED,
-            ActionOutcome.REVERTED,
-            ActionOutcome.ESCALATED,
-            ActionOutcome.LOST,
-            ActionOutcome.REFUSED,
-            ActionOutcome.CHANGED,
-        )
         for policy, action in pairs:
             self._duration.labels(action)
-            for outcome in initial:
+            for outcome in ActionOutcome:
                 self._actions.labels(policy, action, outcome.value)
 
     def count_notification(self, status: Notification) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from remediations.commands.serve import make_telemetry
 from remediations.core.policies.reader import parse_policies
+from remediations.metrics import ActionOutcome
 from remediations.shipped import read_policies
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -27,6 +28,15 @@ def test_every_outcome_that_a_rule_counts_begins_at_zero():
     values = {each: telemetry.registry.get_sample_value(name, labels | {"outcome": each}) for each in counted}
     assert values == dict.fromkeys(counted, 0)
     assert {"failed", "changed", "replayed"} <= counted
+
+
+def test_every_other_outcome_begins_at_zero_too() -> None:
+    """The first dry run after a start would otherwise be in no graph, and dry_run is the default."""
+    telemetry = make_telemetry(parse_policies(read_policies(), "policies"))
+    labels = {"remediation": "restart-api", "action": "restart_workload"}
+    name = "controlcore_remediation_actions_total"
+    found = {each: telemetry.registry.get_sample_value(name, labels | {"outcome": each}) for each in ActionOutcome}
+    assert found == dict.fromkeys(ActionOutcome, 0)
 
 
 def test_the_first_repair_after_a_start_is_an_increase() -> None:
