@@ -131,10 +131,12 @@ def parse_moment(text: str, zone: ZoneInfo, *, is_end: bool = False) -> float:
     """
     try:
         moment = datetime.fromisoformat(text)
+        local = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone, fold=int(is_end))
+        return local.astimezone(UTC).timestamp()
     except ValueError as error:
         raise WindowError(f"{text!r} is no moment like 2026-12-24T18:00") from error
-    local = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone, fold=int(is_end))
-    return local.astimezone(UTC).timestamp()
+    except OverflowError as error:
+        raise WindowError(f"{text!r} is beyond the calendar in UTC") from error
 
 
 def _known_zone(name: str) -> str:

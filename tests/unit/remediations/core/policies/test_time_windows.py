@@ -156,3 +156,10 @@ def test_moment_is_local_unless_it_says_otherwise():
 )
 def test_time_from_elsewhere_needs_an_offset(text, expected):
     assert parse_clock(text) == expected
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
+def test_moment_beyond_the_calendar_is_refused_like_any_other(text: str) -> None:
+    """A freeze without an end is written so; an OverflowError ended the program."""
+    with pytest.raises(WindowError, match="beyond the calendar"):
+        parse_moment(text, ZoneInfo("America/New_York"))
