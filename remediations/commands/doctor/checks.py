@@ -73,10 +73,23 @@ def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int
     """Prints what is wrong with the installation; the status says whether anything is."""
     form = getattr(options, "output", "table")
     file: Path | None = getattr(options, "config_file", None)
-    findings = asyncio.run(examine(settings, file, is_sending=options.is_sending))
-    text = render_findings(findings, [check.name for check in CHECKS], form if form in FORMS else "table")
+    findings, secrets = asyncio.run(_examined(settings, file, is_sending=options.is_sending))
+    names = [check.name for check in CHECKS]
+    text = render_findings(findings, names, form if form in FORMS else "table", secrets)
     sys.stdout.write(text)
     return exit_status(findings)
+
+
+async def _examined(
+    settings: RemediatorSettings, file: Path | None, *, is_sending: bool
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """The findings, and the secrets that they may not show."""
+    findings = await examine(settings, file, is_sending=is_sending)
+    try:
+        async with asyncio.timeout(SECONDS):
+            return findings, await asyncio.to_thread(lambda: tuple(own_files.known_secrets(settings)))
+    except TimeoutError:
+        return findings, ()  # a file that cannot be read now was read by no check either
 
 
 async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> list[Finding]:

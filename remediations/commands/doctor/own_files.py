@@ -7,8 +7,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from chassis.config import read_secret
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import secret_files
 from chassis.output.findings import Finding, Severity
@@ -123,6 +125,13 @@ def _secrets(settings: RemediatorSettings) -> Iterable[Path]:
     if settings.database is not None and settings.database.password_file is not None:
         found.append(settings.database.password_file)
     return dict.fromkeys(found)
+
+
+def known_secrets(settings: RemediatorSettings) -> Iterator[str]:
+    """What these files hold, which no evidence may show; one that cannot be read is told by a check. Blocks."""
+    for path in _secrets(settings):
+        with suppress(ConfigError):
+            yield read_secret(path, str(path)).get_secret_value()
 
 
 def _is_projected(path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import bcrypt
 import pytest
 import yaml
 
-from chassis.output.findings import Finding
+from chassis.output.findings import FOUND, Finding
 from chassis.process.daemon_threads import use_daemon_threads
+from remediations.commands.doctor.checks import run_doctor
 from remediations.commands.doctor.installation import opened
 from remediations.commands.doctor.own_files import check_configuration, check_credentials, check_roles
 from remediations.commands.policy_store import read_policies
@@ -193,3 +196,20 @@ async def test_policy_file_that_hangs_keeps_doctor_no_longer_than_its_deadline(
     os.mkfifo(hanging)
     async with opened(RemediatorSettings(policies_file=hanging), None, is_sending=False) as place:
         assert place.policy_set.policies == ()
+
+
+def test_content_of_secret_files_is_in_no_evidence(
+    token: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    word = token.read_text().strip()
+    settings = RemediatorSettings(
+        server={"token_file": token},
+        database={"url": "postgresql://ann@127.0.0.1:1/product", "password_file": tmp_path / "none"},
+        prometheus={"url": f"http://127.0.0.1:1/{word}"},
+        policies_file=tmp_path / "none.yaml",
+        journal={"path": tmp_path / "journal.db"},
+    )
+    assert run_doctor(argparse.Namespace(is_sending=False, output="json"), settings) == FOUND
+    shown = [item["evidence"] for item in json.loads(capsys.readouterr().out)["findings"]]
+    assert any("http://127.0.0.1:1/[removed]" in text for text in shown)
+    assert not any(word in text for text in shown)
