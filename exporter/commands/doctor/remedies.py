@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from chassis.errors import BackendError, Reason
@@ -82,6 +83,8 @@ BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
 )
 """Words of OpenSSL and asyncpg, the first that fits, with what they mean and what mends it."""
 NO_ENTRY = "no pg_hba.conf entry"
+OWN_FILE = re.compile(r"[\w.]+_file: ")
+"""How chassis.config.read_secret begins: with the setting of a file that it cannot use."""
 
 
 def explain(address: SourceAddress, error: BackendError) -> Finding:
@@ -115,6 +118,8 @@ def _meaning(error: BackendError) -> tuple[str, str]:
         return "its pg_hba.conf lets this account not in from here", (
             "add to pg_hba.conf: host DATABASE ROLE THIS-ADDRESS/32 scram-sha-256, then run SELECT pg_reload_conf()"
         )
+    if error.reason is Reason.AUTH and OWN_FILE.match(message):
+        return "the file with our own credential cannot be used", "{login}"
     if error.reason is Reason.TLS:
         for words, problem, remedy in BY_CERTIFICATE:
             if words in message:

@@ -45,6 +45,12 @@ def test_refused_host_is_told_from_a_refused_password() -> None:
     assert explain(ADDRESS, PermanentError(Reason.AUTH, "no")).remedy == "give it a password"
 
 
+def test_own_password_file_is_not_told_as_a_refusal_of_the_server() -> None:
+    message = "database.password_file: cannot read /run/secrets/password"
+    unread = explain(ADDRESS, PermanentError(Reason.AUTH, message))
+    assert unread.problem == "the API cannot be used: the file with our own credential cannot be used"
+
+
 def test_ipv6_address_is_written_with_brackets() -> None:
     address = SourceAddress("api.address", "the API", "api.url", "::1", 8000)
     finding = explain(address, PermanentError(Reason.REFUSED, "no"))
