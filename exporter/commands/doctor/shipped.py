@@ -19,6 +19,8 @@ RATE_INTERVAL, TIME_RANGE = "5m", "1h"
 ANYTHING = ".*"
 _STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _COMMENT = re.compile(r"#[^\n]*")
+_EMPTY = re.compile(rf"({_STRING.pattern})|{_COMMENT.pattern}|\s+")
+"""What means nothing; group 1 has a string, which keeps its own signs and spaces."""
 _BRACKET = re.compile(r"\[[^\]]*\]")
 _OFFSET = re.compile(r"\boffset\s+-?\s*\w+", re.IGNORECASE)
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", re.IGNORECASE)
@@ -98,8 +100,8 @@ def asked_names(promql: str) -> frozenset[str]:
 
 
 def squeeze(promql: str) -> str:
-    """The expression without comments and white space: equal texts mean the same."""
-    return "".join(_COMMENT.sub("", promql).split())
+    """The expression without comments and white space outside of strings: equal texts mean the same."""
+    return _EMPTY.sub(lambda found: found[1] or "", promql)
 
 
 def fill_variables(

@@ -64,6 +64,11 @@ def test_rule_is_compared_by_what_it_means(change: dict[str, Any], kind: str) ->
     assert [name for name in ("missing", "different", "tuned") if getattr(found, name)] == ([kind] if kind else [])
 
 
+def test_signs_within_strings_are_no_comments_and_no_space() -> None:
+    assert squeeze('a{x=~"b#c"}  # why\n > 1') == 'a{x=~"b#c"}>1'
+    assert squeeze('a{x="b c"}') != squeeze('a{x="bc"}')
+
+
 def test_expressions_that_prometheus_writes_alike_are_the_same() -> None:
     loaded = replace(LOADED, expr="max(a) by (x) > 1")
     written = {RULE.expr: squeeze(RULE.expr), loaded.expr: squeeze(RULE.expr)}
