@@ -9,6 +9,7 @@ import pytest
 from chassis.output.findings import Severity
 from exporter.collectors import discover
 from exporter.commands.doctor.database import (
+    MAX_BOUNCERS,
     find_missing_columns,
     find_missing_grants,
     find_unknown_generation,
@@ -104,3 +105,8 @@ def test_configured_bouncer_that_never_registered_is_told() -> None:
     (finding,) = find_unwatched({"known": ("production", 5.0)}, ["known", "typo"], "b")
     assert "typo" in finding.problem
     assert finding.evidence == "peps.bouncer_id: known"
+
+
+def test_bouncer_beyond_those_that_were_read_may_be_registered() -> None:
+    registered = {f"b{number}": ("production", None) for number in range(MAX_BOUNCERS)}
+    assert find_unwatched(registered, ["late"], "b") == []
