@@ -117,11 +117,18 @@ def exit_status(findings: Iterable[Finding]) -> int:
 def render_findings(findings: Sequence[Finding], checks: Sequence[str], form: str, secrets: Iterable[str] = ()) -> str:
     """The findings as a text for people (`table`), JSON or YAML.
 
-    `checks` names every check that was made. Evidence, which may quote foreign texts, is shown without the `secrets`
-    and without what looks like one.
+    `checks` names every check that was made. Problem and evidence, which may quote foreign texts, are shown without the
+    `secrets` and without what looks like one.
     """
     known = tuple(secrets)
-    clean = [replace(finding, evidence=remove_secrets(finding.evidence, known)) for finding in findings]
+    clean = [
+        replace(
+            finding,
+            problem=remove_secrets(finding.problem, known),
+            evidence=remove_secrets(finding.evidence, known),
+        )
+        for finding in findings
+    ]
     counts = {severity.value: sum(finding.severity is severity for finding in clean) for severity in Severity}
     if form == "table":
         summary = ", ".join(f"{number} {severity}" for severity, number in counts.items())

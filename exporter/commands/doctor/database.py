@@ -145,7 +145,7 @@ def find_unknown_generation(name: str | None, check: str) -> list[Finding]:
 
 
 def find_unwatched(
-    registered: dict[str, tuple[str, float | None]], configured: Iterable[str], check: str
+    registered: dict[str, tuple[str | None, float | None]], configured: Iterable[str], check: str
 ) -> list[Finding]:
     """Registered bouncers that the exporter does not ask, and configured ones that never registered.
 
@@ -161,7 +161,7 @@ def find_unwatched(
     found = []
     if used:
         lines = "\n".join(
-            f'  - {{name: {name}, url: "http://HOST:8080", environment: {environment}}}'
+            f'  - {{name: {name}, url: "http://HOST:8080"{f", environment: {environment}" if environment else ""}}}'
             for name, environment in list(used.items())[:MAX_NAMED]
         )
         problem = f"registered bouncers are not watched: {', '.join(list(used)[:MAX_NAMED])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -123,8 +124,9 @@ def test_data_has_the_counts_and_every_field() -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "json", "yaml"])
-def test_evidence_shows_no_secret(form: str) -> None:
-    found = [finding(Severity.ERROR, "postgresql://cc:hunter22@db/x said opensesame")]
+def test_problem_and_evidence_show_no_secret(form: str) -> None:
+    said = "postgresql://cc:hunter22@db/x said opensesame"
+    found = [replace(finding(Severity.ERROR, said), problem=said)]
 
     text = render_findings(found, ["store.address"], form, secrets=["opensesame"])
 

@@ -101,6 +101,11 @@ def test_registered_bouncer_counts_while_it_is_heard_of() -> None:
     assert '- {name: new, url: "http://HOST:8080", environment: sandbox}' in finding.remedy
 
 
+def test_bouncer_without_an_environment_is_proposed_without_one() -> None:
+    (found,) = find_unwatched({"new": (None, 5.0)}, [], "b")
+    assert found.remedy.endswith('  - {name: new, url: "http://HOST:8080"}')
+
+
 def test_configured_bouncer_that_never_registered_is_told() -> None:
     (finding,) = find_unwatched({"known": ("production", 5.0)}, ["known", "typo"], "b")
     assert "typo" in finding.problem
