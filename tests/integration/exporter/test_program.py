@@ -228,12 +228,13 @@ def test_bad_configuration_exits_2_with_every_fault(tmp_path: Path) -> None:
         env=environment(CONTROLCORE_EXPORTER_SCOEP="pod"),
     )  # fmt: skip
     assert answer.returncode == 2
-    assert sorted(line.partition(":")[0] for line in answer.stderr.splitlines()) == [
+    assert sorted(line.removeprefix(f"{file}: ").partition(":")[0] for line in answer.stderr.splitlines()) == [
         "CONTROLCORE_EXPORTER_SCOEP",
         "api.url",
         "collectors.postgres.interval_seconds",
         "servr",
     ]
+    assert answer.stderr.count(f"{file}: ") == 3, "faults of the file name it"
 
 
 def test_taken_port_exits_1_and_says_so(tmp_path: Path) -> None:
