@@ -196,7 +196,8 @@ def _excess(check: str, rights: Mapping[str, Sequence[str]], user: str, *, is_da
     name = user.rpartition(":")[2] or "NAME"
     remedy = (
         f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep -w {name}   # who gives them\n"
-        "take them out of that Role, or delete the binding; the chart's own Role has none of them"
+        "take these rights and names out of that Role and keep the others; with the chart: helm upgrade, which derives "
+        "the Role from the policies"
     )
     severity = Severity.ERROR if is_dangerous else Severity.WARNING
     return Finding(severity, check, problem, "; ".join([*words[:SHOWN], *more]), remedy)

@@ -147,7 +147,9 @@ def excess_rights(rules: Iterable[HeldRule], wanted: Sequence[NeededRight], used
             for resource in rule.resources:
                 for verb in rule.verbs:
                     if not _is_harmless(rule, (verb, group, resource), wanted, used):
-                        names = f" named {', '.join(sorted(rule.names))}" if rule.names else ""
+                        is_used = f"{verb} {group or 'core'}/{resource}" in used
+                        unneeded = rule.names - _named(wanted, group, resource) if is_used else rule.names
+                        names = f" named {', '.join(sorted(unneeded))}" if rule.names else ""
                         kind = f"{resource}{f'.{group}' if group else ''}"
                         found.add(ExcessRight(f"{verb} {kind}{names}", _is_dangerous(verb, resource)))
     return sorted(found)
@@ -170,5 +172,9 @@ def _is_harmless(
     is_used = f"{verb} {group or 'core'}/{resource}" in used or (what == EVENTS and bool(used))
     if EVERY in what or not is_used or verb == "create":
         return is_used and EVERY not in what
-    names = {item.right.name for item in wanted if (item.right.group, item.right.resource) == (group, resource)}
-    return bool(rule.names) and (rule.names <= names or (group, resource) not in NAMED)
+    return bool(rule.names) and (rule.names <= _named(wanted, group, resource) or (group, resource) not in NAMED)
+
+
+def _named(wanted: Sequence[NeededRight], group: str, resource: str) -> frozenset[str]:
+    """The objects of this kind that policies need by name."""
+    return frozenset(item.right.name for item in wanted if (item.right.group, item.right.resource) == (group, resource))

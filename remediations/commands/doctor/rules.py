@@ -117,7 +117,10 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
 
 def judge_rules(check: str, policies: Sequence[Policy], loaded: LoadedRules, url: str) -> list[Finding]:
     """What is missing among the rules of the Prometheus at this address."""
-    remedy = f"copy rules/*.yml into a folder that rule_files of prometheus.yml names\ncurl -X POST {url}/-/reload"
+    remedy = (
+        f"controlcore-exporter doctor --prometheus.url {url}   # how to copy the shipped rules to rule_files\n"
+        f"curl -fsS -X POST {url}/-/reload   # or kill -HUP the process of Prometheus"
+    )
     names = {rule.labels["alertname"] for rule in loaded.rules}
     found = []
     silent = [policy for policy in policies if not loaded.of(policy)]

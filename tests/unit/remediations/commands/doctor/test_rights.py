@@ -91,6 +91,7 @@ def excess(rule: HeldRule, *policies: Any) -> list[tuple[str, bool]]:
     [
         (a_rule("patch", "apps", "deployments", API.name), []),
         (a_rule("patch", "apps", "deployments", "x"), [("patch deployments.apps named x", False)]),
+        (a_rule("patch", "apps", "deployments", "x", API.name), [("patch deployments.apps named x", False)]),
         (a_rule("patch", "apps", "deployments"), [("patch deployments.apps", False)]),
         (a_rule("get list watch", "apps", "deployments"), []),
         (a_rule("get list", "", "pods configmaps"), []),
