@@ -40,7 +40,7 @@ async def check_database(installation: CheckedInstallation, check: str) -> list[
     told = SourceAddress(
         check, "PostgreSQL", setting, target.host, target.port,
         login=f"set {password} to a file with the role's password, or give the role a new one: "
-        f'psql -d {target.database} -c "\\password {target.user}"',
+        f'psql -h {target.host} -p {target.port} -d {target.database} -c "\\password {target.user}"',
         authorities=f"add sslrootcert=/PATH/ca.pem to {setting}, with the authority that signed it",
         starttls="-starttls postgres",
     )  # fmt: skip

@@ -158,7 +158,7 @@ def find_targets(
         remedy = (
             "add to scrape_configs in prometheus.yml:\n"
             f'  - job_name: {JOB}\n    static_configs: [{{targets: ["HOST:{port}"]}}]\n'
-            f"then: promtool check config prometheus.yml && curl -X POST {url}/-/reload"
+            f"then: promtool check config prometheus.yml && curl -fsS -X POST {url}/-/reload"
         )
         found.append(Finding(Severity.ERROR, check, problem, f"{BUILD_INFO} has no series", remedy))
     own = version().partition("+")[0]

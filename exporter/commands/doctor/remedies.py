@@ -28,17 +28,22 @@ class SourceAddress:
     """The option of `openssl s_client` for a server that speaks its own protocol first."""
 
 
+CONNECT = "timeout 3 bash -c '</dev/tcp/{host}/{port}'"
+"""Tries the port with what every image has; nc and telnet are often missing."""
 BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.DNS: ("its name does not resolve", "set {setting} to a name that resolves here: getent hosts {host}"),
     Reason.REFUSED: (
         "nothing listens there",
-        "start {what}, or set {setting} to its host and port: nc -vz {host} {port}",
+        f"start {{what}}, or set {{setting}} to its host and port: {CONNECT}",
     ),
     Reason.TIMEOUT: (
         "no answer in time",
-        "let this host reach {place} (firewall, NetworkPolicy): nc -vz {host} {port}",
+        (
+            f"{CONNECT} && echo connected   # connected: {{what}} is frozen or overloaded; see its process and disk\n"
+            "if it does not connect: let this host reach {place} (firewall, NetworkPolicy)"
+        ),
     ),
-    Reason.UNREACHABLE: ("it cannot be reached", "let this host reach {place} (route, firewall): nc -vz {host} {port}"),
+    Reason.UNREACHABLE: ("it cannot be reached", f"let this host reach {{place}} (route, firewall): {CONNECT}"),
     Reason.CLOSED: ("it closes the connection", "set {setting} to the port of {what}, with the scheme that it speaks"),
     Reason.PROTOCOL: ("what answers is something else", "set {setting} to the host and port of {what}"),
     Reason.MALFORMED: ("what answers is something else", "set {setting} to the host and port of {what}"),

@@ -113,8 +113,10 @@ def find_rules(
 ) -> list[Finding]:
     """What is wrong with the loaded rules."""
     remedy = (
-        f"cp {quote(str(shipped.folder('rules')))}/*.yml /etc/prometheus/rules/ && promtool check rules"
-        f" /etc/prometheus/rules/*.yml && curl -X POST {url}/-/reload (with the chart: rules.enabled=true)"
+        "cd FOLDER   # one that rule_files of prometheus.yml names; with the chart: --set rules.enabled=true instead\n"
+        f"cp {quote(str(shipped.folder('rules')))}/*.yml . && promtool check rules *.yml"
+        f" && curl -fsS -X POST {url}/-/reload\n"
+        "# without --web.enable-lifecycle: kill -HUP the process of Prometheus instead of curl"
     )
     found = []
     if not any(rule.name.startswith("ControlCore") for rule in loaded):

@@ -64,7 +64,7 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
             "error",
             "database.address",
             "it refuses the credentials",
-            'psql -d control_core_db -c "\\password cc_exporter"',
+            '-d control_core_db -c "\\password cc_exporter"',
         ),
     ),
     "wrong_redis_password": (

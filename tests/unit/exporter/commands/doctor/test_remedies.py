@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from dataclasses import replace
 
 import pytest
 
-from chassis.errors import PermanentError, Reason
+from chassis.errors import PermanentError, Reason, TransientError
 from chassis.output.findings import Severity
 from exporter.commands.doctor.remedies import BY_REASON, SourceAddress, explain
 
@@ -55,7 +57,16 @@ def test_ipv6_address_is_written_with_brackets() -> None:
     address = SourceAddress("api.address", "the API", "api.url", "::1", 8000)
     finding = explain(address, PermanentError(Reason.REFUSED, "no"))
     assert finding.evidence == "api.url → [::1]:8000: no"
-    assert finding.remedy.endswith("nc -vz ::1 8000")
+    assert finding.remedy.endswith("'</dev/tcp/::1/8000'")
+
+
+def test_printed_test_of_a_port_connects() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = SourceAddress("api.address", "the API", "api.url", "127.0.0.1", server.getsockname()[1])
+        line, other = explain(address, TransientError(Reason.TIMEOUT, "no answer")).remedy.splitlines()
+        answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert answer.stdout == "connected\n"
+    assert other.startswith("if it does not connect")
 
 
 def test_certificate_of_postgres_is_shown_by_its_own_protocol() -> None:
