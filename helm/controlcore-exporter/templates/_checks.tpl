@@ -6,6 +6,9 @@ What the programs would refuse at their start is refused here: with Recreate the
 {{- $unnamed := list -}}
 {{- $faults := list -}}
 {{- range $policy := $document.policies -}}
+{{-   if not (or (get $policy "action") (get $policy "ladder")) -}}
+{{-     $faults = append $faults (printf "remediator.policies.%s: no shipped policy has this name, and a policy of your own needs `action`" $policy.name) -}}
+{{-   end -}}
 {{-   if has (get $policy "mode" | default "dry_run") (list "approve" "auto") -}}
 {{-     $unnamed = append $unnamed $policy.name -}}
 {{-     $places := list (dict "path" "parameters" "parameters" (get $policy "parameters" | default dict)) -}}

@@ -149,6 +149,13 @@ def test_mode_that_acts_is_refused_with_a_placeholder(policy: str, places: list[
     render({"remediator": remediator, "controlcore": given}, "controlcore", "controlcore")
 
 
+def test_policy_with_a_mistyped_name_is_refused() -> None:
+    """The program would refuse it at its start, when the old pod is gone."""
+    policies = {"restart-ap": {"mode": "observe"}}
+    with pytest.raises(ChartError, match=r"remediator\.policies\.restart-ap: no shipped policy has this name"):
+        render({"remediator": {**TOKEN, "policies": policies}}, "controlcore", "controlcore")
+
+
 def test_addresses_are_given_once_for_all_policies() -> None:
     given = {"opalClientUrl": "http://opal:7766/", "bouncerUrls": ["http://b-0:8080", "http://b-1:8080"]}
     text = file_of({**SMALL, "controlcore": given}, "controlcore-remediator", "policies.yaml")
