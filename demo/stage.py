@@ -99,12 +99,13 @@ class Stage:
 
 
 @contextmanager
-def opened_stage(plan: Plan, cluster: Cluster | None, say: Say) -> Iterator[Stage]:
+def opened_stage(plan: Plan, cluster: Cluster | None, say: Say, *, has_seed: bool = False) -> Iterator[Stage]:
     """Starts everything and yields the stage once every program is ready; ends all of it afterwards."""
     with ExitStack() as stack:
         stores = stack.enter_context(opened_stores())
-        # The seed's synchronisations happened once, and nothing repeats them: their alerts would fire after minutes.
-        make_rows_like_the_product(stores.database_url)
+        if not has_seed:
+            # Nothing repeats the seed's synchronisations: their alerts would fire after minutes.
+            make_rows_like_the_product(stores.database_url)
         say("PostgreSQL and Redis run; the exporter's role has exactly the grants of its collectors")
         product = _start_product(stack, plan, cluster, (stores.database_url, stores.redis.url))
         say("Control Core stands in: API, two bouncers, OPAL" + ("" if cluster is None else ", as pods"))

@@ -81,7 +81,7 @@ def guide_stage() -> Iterator[tuple[Stage, PrometheusServer]]:
     with ExitStack() as stack:
         cluster = stack.enter_context(StartedCluster(ClusterOptions(hpa_downscale_stabilization_seconds=30.0)))
         plan = Plan(pace=Pace(1.0), generation=Generation.PINNED, mode="observe")
-        stage = stack.enter_context(opened_stage(plan, cluster, print))
+        stage = stack.enter_context(opened_stage(plan, cluster, print, has_seed=True))
         cluster.wait_rolled_out(plan.namespace, "controlcore-exporter")
         host = exporter_pod_address(cluster, plan.namespace)
         settings = exporter_settings(plan, stage.stores, stage.product)
