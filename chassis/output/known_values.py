@@ -74,7 +74,7 @@ _CUT = re2.compile(r"\.{3,}|…+|\*{3,}|[(\[<]trunc[a-z]*[)\]>]?")
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A text as somebody reads it who joins or decodes another one, in lower case.
+    """A text after its pieces are joined or its escapes decoded, in lower case.
 
     It consists of sections. A section is a copy of the other text, or stands in whole for a part of it.
     """
@@ -353,7 +353,7 @@ def _places(text: str, words: Collection[str]) -> Mapping[str, list[int]]:
 
 
 def _occurrences(text: str, form: str) -> Iterator[tuple[int, int]]:
-    """Where the form stands in the text."""
+    """The start and end of each place where the text has the form."""
     start = text.find(form)
     while start >= 0:
         yield start, start + len(form)

@@ -24,7 +24,7 @@ def in_thread(work: Callable[[], R], name: str = "") -> Future[R]:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+        except BaseException as error:  # noqa: BLE001 - the future raises it again
             future.set_exception(error)
 
     future.set_running_or_notify_cancel()

@@ -218,7 +218,7 @@ class Policy(PolicySection):
     guards: Annotated[Listed[CustomGuard], AfterValidator(_distinct)] = ()
     """Questions of your own that hold the policy; none by default."""
     accept: Consents = frozenset()
-    """Locks that you have looked at and accept for this policy. `unpinned_image`: a restart may install whatever the
+    """Holds that you have checked and that this policy may ignore. `unpinned_image`: a restart may install whatever the
     tag means by then. `changed_configuration`: it may put a half-made change into force. `unread_configuration`: nobody
     can tell whether it does. `replicas_owner`: without an autoscaler, whoever delivers the Deployment may set the
     replicas back."""
