@@ -63,6 +63,11 @@ class Installation:
         return "controlcore-remediator" + ("" if self.file is None else f" --config.file {quote(str(self.file))}")
 
     @property
+    def exporter_doctor(self) -> str:
+        """How a remedy calls the exporter's doctor: with the Prometheus whose rules, targets and series it checks."""
+        return f"controlcore-exporter doctor --prometheus.url {quote(self.prometheus_url)}"
+
+    @property
     def place(self) -> str:
         """Where settings are changed, for a remedy."""
         return "the settings" if self.file is None else str(self.file)

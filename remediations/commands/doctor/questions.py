@@ -100,7 +100,7 @@ async def check_collectors(place: Installation, check: str) -> list[Finding]:
         waiting = [policy for policies in missing.values() for policy in policies]
         problem = "collectors of the exporter report nothing: the policies behind them are held as unknown"
         evidence = f"collectors {', '.join(sorted(missing))}; policies {names_of(waiting)}"
-        remedy = "controlcore-exporter doctor   # names the setting that each collector needs"
+        remedy = f"{place.exporter_doctor}   # names the setting that each collector needs"
         found.append(Finding(severity_of(waiting), check, problem, evidence, remedy))
     now = place.clock.now()
     for name, (policies, seconds) in needed.items():
@@ -110,7 +110,7 @@ async def check_collectors(place: Installation, check: str) -> list[Finding]:
             problem = (
                 f"the collector {name} has not succeeded lately" if age > 0 else "the exporter's clock is ahead of ours"
             )
-            remedy = "controlcore-exporter doctor   # its /debug/collectors shows the last error"
+            remedy = f"{place.exporter_doctor}   # its /debug/collectors shows the last error"
             found.append(
                 Finding(severity_of(policies), check, problem, f"{name}: {when}; policies {names_of(policies)}", remedy)
             )
@@ -179,7 +179,7 @@ async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Use
         by_cause.setdefault(tuple(name for name in metric_names(promql) if name not in known), []).append(
             (promql, users)
         )
-    remedy = "controlcore-exporter doctor   # which setting exports it; or remove the policy if this is not installed"
+    remedy = f"{place.exporter_doctor}   # which setting exports it; or remove the policy if this is not installed"
     found = []
     for absent, questions in by_cause.items():
         users = [user for _, each in questions for user in each]

@@ -96,7 +96,7 @@ async def policy_labels(place: Installation) -> Mapping[str, Mapping[str, str]]:
 async def check_rules(place: Installation, check: str) -> list[Finding]:
     """Every policy has an alert that is loaded and can be evaluated, and Prometheus sends alerts to an Alertmanager."""
     loaded = await read_rules(place)
-    found = judge_rules(check, place.policy_set.policies, loaded, place.prometheus_url)
+    found = judge_rules(check, place, loaded)
     try:
         receivers = await place.prometheus.read("alertmanagers", {})
         with reading("list of Alertmanagers"):
@@ -115,10 +115,11 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
     return found
 
 
-def judge_rules(check: str, policies: Sequence[Policy], loaded: LoadedRules, url: str) -> list[Finding]:
-    """What is missing among the rules of the Prometheus at this address."""
+def judge_rules(check: str, place: Installation, loaded: LoadedRules) -> list[Finding]:
+    """What is missing among the rules of Prometheus."""
+    policies, url = place.policy_set.policies, place.prometheus_url
     remedy = (
-        f"controlcore-exporter doctor --prometheus.url {url}   # how to copy the shipped rules to rule_files\n"
+        f"{place.exporter_doctor}   # how to copy the shipped rules to rule_files\n"
         f"curl -fsS -X POST {url}/-/reload   # or kill -HUP the process of Prometheus"
     )
     names = {rule.labels["alertname"] for rule in loaded.rules}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from remediations.core.model.alert import Mode
 from remediations.core.policies.limits import ConnectionBudget
 from remediations.core.policies.policy import Query
 from remediations.facts.prometheus import FRESHNESS
+from remediations.settings import RemediatorSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tests.fakes.installation import AskedPrometheus, a_place, found_by, sample, told
@@ -110,6 +112,21 @@ async def test_exporter_that_is_not_scraped_is_one_finding() -> None:
     (found,) = await found_by(check_collectors, answering(**{FRESHNESS: ()}))
     assert "nothing of the exporter" in found.problem
     assert await found_by(check_series, answering(**{FRESHNESS: (), CONDITION: ()})) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "answers"),
+    [
+        (check_collectors, {FRESHNESS: (sample(ManualClock().now(), collector="api"),)}),
+        (check_collectors, {FRESHNESS: (sample(1.0, collector="api"), sample(1.0, collector="postgres_canary"))}),
+        (check_series, {CONDITION: ()}),
+    ],
+)
+async def test_doctor_of_the_exporter_is_given_the_same_prometheus(check: Any, answers: dict[str, Any]) -> None:
+    """Without the address it checks neither rules nor targets nor series."""
+    place = replace(answering(**answers), settings=RemediatorSettings(prometheus={"url": "http://me:pw@prom:9090"}))
+    for found in await found_by(check, place):
+        assert found.remedy.startswith("controlcore-exporter doctor --prometheus.url http://prom:9090   # ")
 
 
 async def test_collector_that_is_missing_is_told_with_its_policies_and_not_its_series() -> None:
