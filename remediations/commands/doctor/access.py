@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from chassis.errors import BackendError, Reason
@@ -23,6 +24,8 @@ REVIEWS = "authorization.k8s.io/v1"
 SHOWN = 12
 """So many rights are named in one finding."""
 ROLE = "controlcore-remediator-needs"
+APPLY = "--dry-run=client -o yaml | kubectl apply -f -"
+"""Makes an object or changes the one that is there; `kubectl create` alone fails the second time."""
 ACCOUNT = "system:serviceaccount:"
 
 
@@ -134,11 +137,14 @@ def _missing(check: str, items: Sequence[NeededRight], user: str, *, is_optional
     rights = sorted(item.right for item in items)
     more = f" and {len(rights) - SHOWN} more" if len(rights) > SHOWN else ""
     evidence = f"{'; '.join(map(str, rights[:SHOWN]))}{more}; policies {names_of(policies)}"
-    return Finding(severity, check, problem, evidence, grant_commands(rights, user, "-optional" * is_optional))
+    return Finding(severity, check, problem, evidence, grant_commands(rights, user))
 
 
-def grant_commands(rights: Sequence[Right], user: str, suffix: str = "") -> str:
-    """The kubectl commands that grant exactly these rights to a ServiceAccount or another user."""
+def grant_commands(rights: Sequence[Right], user: str) -> str:
+    """The kubectl commands that grant exactly these rights to a ServiceAccount or another user; may be run again.
+
+    A role is named after what it grants: commands of an earlier run stay in force beside those of a later one.
+    """
     subject = f"--user={user or 'USER'}"
     if user.startswith(ACCOUNT):
         subject = f"--serviceaccount={user.removeprefix(ACCOUNT)}"
@@ -146,12 +152,12 @@ def grant_commands(rights: Sequence[Right], user: str, suffix: str = "") -> str:
     for right in rights:
         verbs.setdefault((right.namespace, right.kind, right.name), []).append(right.verb)
     lines = []
-    for number, ((namespace, kind, name), given) in enumerate(verbs.items(), 1):
-        role = f"{ROLE}{suffix}-{number}"
+    for (namespace, kind, name), given in verbs.items():
+        role = "-".join(filter(None, (ROLE, *given, kind.replace("/", "."), name)))
         named = f" --resource-name={name}" if name else ""
         lines += [
-            f"kubectl create role {role} -n {namespace} --verb={','.join(given)} --resource={kind}{named}",
-            f"kubectl create rolebinding {role} -n {namespace} --role={role} {subject}",
+            f"kubectl create role {role} -n {namespace} --verb={','.join(given)} --resource={kind}{named} {APPLY}",
+            f"kubectl create rolebinding {role} -n {namespace} --role={role} {quote(subject)} {APPLY}",
         ]
     return "\n".join([*lines, "# with the chart: helm upgrade, which derives the Role from the policies"])
 

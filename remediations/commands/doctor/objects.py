@@ -201,7 +201,7 @@ def _let_read(target: Target, text: str, user: str) -> str:
     """The commands that let the ConfigMaps and Secrets be read that a text names."""
     found = dict.fromkeys(SOURCE.findall(text))
     rights = [Right("get", "", f"{kind.lower()}s", target.namespace, name) for kind, name in found]
-    commands = grant_commands(rights, user, "-sources") if rights else ""
+    commands = grant_commands(rights, user) if rights else ""
     return f"{commands}\n# with the chart also: remediator.readableConfigMaps and remediator.readableSecrets".lstrip()
 
 

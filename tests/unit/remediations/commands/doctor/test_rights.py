@@ -120,14 +120,23 @@ def test_names_of_autoscalers_are_their_own_and_must_be_given() -> None:
     assert excess(a_rule(*hpas, "any"), scale_policy(mode=Mode.OBSERVE)) != []
 
 
-def test_remedy_grants_exactly_what_is_missing() -> None:
+def test_remedy_grants_exactly_what_is_missing_and_may_be_run_again() -> None:
     rights = [Right("patch", "apps", "deployments/scale", "cc", "api"), Right("list", "", "pods", "cc")]
     lines = grant_commands(rights, "system:serviceaccount:cc:remediator").splitlines()
-    assert lines[0].endswith("-1 -n cc --verb=patch --resource=deployments.apps/scale --resource-name=api")
-    assert lines[1].endswith("-1 -n cc --role=controlcore-remediator-needs-1 --serviceaccount=cc:remediator")
-    assert lines[2].endswith("-2 -n cc --verb=list --resource=pods")
-    assert "--user=ann" in grant_commands(rights, "ann")
+    first, again = "controlcore-remediator-needs-patch-deployments.apps.scale-api", " --dry-run=client -o yaml | "
+    rule = "--verb=patch --resource=deployments.apps/scale --resource-name=api"
+    assert lines[0] == f"kubectl create role {first} -n cc {rule}{again}kubectl apply -f -"
+    subject = "--serviceaccount=cc:remediator"
+    assert lines[1] == f"kubectl create rolebinding {first} -n cc --role={first} {subject}{again}kubectl apply -f -"
+    assert " controlcore-remediator-needs-list-pods -n cc --verb=list --resource=pods --dry-run" in lines[2]
+    assert "'--user=ann of ops'" in grant_commands(rights, "ann of ops")
     assert "--user=USER" in grant_commands(rights, "")
+
+
+def test_role_of_one_run_is_not_replaced_by_that_of_another() -> None:
+    """The second run misses another right of the same object: its Role must not take the first one's place."""
+    first, second = (grant_commands([Right(verb, "apps", "deployments", "cc", "api")], "") for verb in ("get", "patch"))
+    assert first.split()[3] != second.split()[3]
 
 
 class Reviews:
