@@ -111,6 +111,11 @@ class Installation:
         ]
 
 
+def shell_word(path: Path) -> str:
+    """The path as a shell reads it: one word, whatever is in it."""
+    return quote(str(path))
+
+
 @asynccontextmanager
 async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> AsyncIterator[Installation]:
     """The installation with its connections, closed at exit. Faults of files are left to the checks."""

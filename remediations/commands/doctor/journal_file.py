@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from chassis.output.findings import Finding, Severity, unchecked
-from remediations.commands.doctor.installation import Installation
+from remediations.commands.doctor.installation import Installation, shell_word
 from remediations.commands.output.text import age_words
 from remediations.core.model.errors import DamagedJournalError, JournalError
 from remediations.facts.pause_file import read_pauses
@@ -39,24 +39,24 @@ def _disk(place: Installation, check: str) -> list[Finding]:
     path = journal.path
     if not path.parent.is_dir():
         return []  # told as a fault of the settings
+    folder = shell_word(path.parent)
     found = _access(place, check)
     try:
         free, log = free_bytes(path), log_bytes(path)
     except OSError as error:
         evidence = f"{path}: {error.strerror}"
-        return [*found, Finding(Severity.UNKNOWN, check, "the disk is not checked", evidence, f"df -h {path.parent}")]
+        return [*found, Finding(Severity.UNKNOWN, check, "the disk is not checked", evidence, f"df -h {folder}")]
     if log > journal.max_log_bytes:
         problem = "the write-ahead log is over its limit: new alerts are answered 503"
         evidence = f"{path}-wal has {log // MIB} MiB, journal.max_log_bytes allows {journal.max_log_bytes // MIB} MiB"
-        found.append(
-            Finding(Severity.ERROR, check, problem, evidence, f"fuser -v {path}   # end the process that reads it")
-        )
+        remedy = f"fuser -v {shell_word(path)}   # end the process that reads it"
+        found.append(Finding(Severity.ERROR, check, problem, evidence, remedy))
     elif free < journal.max_log_bytes:
         problem = "the journal's disk is nearly full: its log alone may need more than is free"
         evidence = (
             f"{free // MIB} MiB free at {path.parent}, journal.max_log_bytes allows {journal.max_log_bytes // MIB} MiB"
         )
-        remedy = f"df -h {path.parent}   # free or enlarge it, or lower journal.keep_days and journal.max_log_bytes"
+        remedy = f"df -h {folder}   # free or enlarge it, or lower journal.keep_days and journal.max_log_bytes"
         found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
     return found
 
@@ -72,11 +72,12 @@ def _access(place: Installation, check: str) -> list[Finding]:
     if owner != user:
         remedy = (
             f"sudo -u '#{owner}' {place.command} doctor   # as the program's user\n"
-            f"chown -R {user} {path.parent}   # only if the program runs as user {user}"
+            f"chown -R {user} {shell_word(path.parent)}   # only if the program runs as user {user}"
         )
         return [unchecked(check, f"{evidence}, which belongs to user {owner}", remedy)]
     problem = "the journal cannot be written: every alert is answered 503"
-    return [Finding(Severity.ERROR, check, problem, evidence, f"chmod -R u+rwX {path.parent}   # or mount it writable")]
+    remedy = f"chmod -R u+rwX {shell_word(path.parent)}   # or mount it writable"
+    return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
 
 
 def _content(place: Installation, check: str) -> list[Finding]:
@@ -97,7 +98,8 @@ def _content(place: Installation, check: str) -> list[Finding]:
     if look.schema < SCHEMA:
         evidence = f"{path} has schema {look.schema}, this program has {SCHEMA}"
         problem = "the journal is of an older version; it is brought up to date at the next start"
-        return [Finding(Severity.INFO, check, problem, evidence, f"cp -p {path} {path}.bak   # before the upgrade")]
+        remedy = f"cp -p {shell_word(path)} {shell_word(path)}.bak   # before the upgrade"
+        return [Finding(Severity.INFO, check, problem, evidence, remedy)]
     return _waiting(place, check, look)
 
 
@@ -108,14 +110,14 @@ def _put_aside(path: Path) -> str:
     """
     return (
         "stop the program, then:\n"
-        f"for end in '' -wal -shm; do mv {quote(str(path))}$end {quote(f'{path}.bad')}$end; done\n"
+        f"for end in '' -wal -shm; do mv {shell_word(path)}$end {shell_word(path)}.bad$end; done\n"
         "# restore a copy, or start the program without one: it then knows no cooldown and no earlier write"
     )
 
 
 def _look_at(path: Path) -> str:
     """The commands for a journal that may be whole: moving it away would lose what was written already."""
-    shown = quote(str(path))
+    shown = shell_word(path)
     return f"ls -l {shown}; fuser -v {shown}   # may this user read it, and who has it open? or correct journal.path"
 
 

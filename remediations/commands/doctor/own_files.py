@@ -15,7 +15,7 @@ from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import secret_files
 from chassis.output.findings import Finding, Severity
 from remediations.commands.check_config import check_everything, find_warnings, users_without_role
-from remediations.commands.doctor.installation import Installation, names_of
+from remediations.commands.doctor.installation import Installation, names_of, shell_word
 from remediations.core.model.alert import Mode
 from remediations.http.roles import INCLUDED
 from remediations.http.tokens import check_files
@@ -66,14 +66,14 @@ def _remedy(place: Installation, fault: Fault) -> str:
         return f"{_new_token(Path('/etc/controlcore-remediator/token'))}\nset {TOKENS} to it in {place.place}"
     if fault.path == JOURNAL:
         if not journal.parent.exists():
-            return f"mkdir -p {journal.parent}"
+            return f"mkdir -p {shell_word(journal.parent)}"
         return f"set {JOURNAL} in {place.place} to a file on a disk that survives a restart (a PersistentVolumeClaim)"
     return f"correct {fault.path}, then: {place.command} check-config"
 
 
 def _new_token(path: Path) -> str:
     """The command that writes a new token."""
-    return f"umask 077 && openssl rand -hex 32 > {path}"
+    return f"umask 077 && openssl rand -hex 32 > {shell_word(path)}"
 
 
 async def check_credentials(place: Installation, check: str) -> list[Finding]:
@@ -88,7 +88,8 @@ def _unusable(place: Installation, check: str) -> Iterator[Finding]:
     for path in dict.fromkeys(place.settings.token_files()):
         for problem in check_files((path,)):
             is_denied = path.exists()
-            remedy = f"chown $(id -u) {path} && chmod 600 {path}" if "Permission" in problem else _new_token(path)
+            file = shell_word(path)
+            remedy = f"chown $(id -u) {file} && chmod 600 {file}" if "Permission" in problem else _new_token(path)
             words = "gives no token" if is_denied else "does not exist"
             more = f"{remedy}\ngive the same token to its sender (Alertmanager: credentials_file)"
             yield Finding(Severity.ERROR, check, f"a token file {words}", _plain(problem), more)
@@ -110,10 +111,10 @@ def _open_files(place: Installation, check: str) -> Iterator[Finding]:
         if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP) and not _is_projected(path):
             evidence = f"{path} has mode {mode:04o}"
             problem = "other users of this machine may read or change a secret"
-            remedy = f"chmod 600 {path}"
+            remedy = f"chmod 600 {shell_word(path)}"
             if known.st_uid != os.getuid():
                 evidence += f" and belongs to user {known.st_uid}"
-                remedy = f"chown USER {path} && {remedy}   # USER is the one that the program runs as"
+                remedy = f"chown USER {shell_word(path)} && {remedy}   # USER is the one that the program runs as"
             yield Finding(Severity.WARNING, check, problem, evidence, remedy)
 
 

@@ -15,7 +15,7 @@ from chassis.errors import BackendError, ConfigError, PermanentError, Reason
 from chassis.http.call import Call
 from chassis.kubernetes.objects import reading
 from chassis.output.findings import Finding, Severity, unchecked
-from remediations.commands.doctor.installation import Installation, own_web
+from remediations.commands.doctor.installation import Installation, own_web, shell_word
 from remediations.facts.ask import describe
 from remediations.journal.sqlite.inspection import find_server
 
@@ -85,7 +85,8 @@ async def check_program(place: Installation, check: str) -> list[Finding]:
     found = []
     if answer.status != HTTPStatus.OK:
         problem = "the program is not ready: every alert is answered 503"
-        remedy = "its log names the fault; where the journal cannot be written see its disk: df -h " + str(path.parent)
+        disk = f"df -h {shell_word(path.parent)}"
+        remedy = f"its log names the fault; where the journal cannot be written see its disk: {disk}"
         found.append(Finding(Severity.ERROR, check, problem, f"{url}/-/ready: {answer.status}, {first}", remedy))
     elif unread:
         remedy = f"as the program's user: {place.command} doctor"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -28,7 +29,10 @@ from tests.fakes.waiting import wait_for
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
+    """In a folder whose name a shell would split: printed commands take it as one word."""
+    folder = tmp_path / "a volume"
+    folder.mkdir()
+    return folder / "journal.db"
 
 
 async def fill(path: Path, *, received_at: float = NOW) -> None:
@@ -126,7 +130,7 @@ def test_damaged_journal_is_put_aside_together_with_its_log(path: Path) -> None:
 def test_folder_that_may_not_be_written_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     (found,) = judged(path)
-    assert (found.severity.value, found.remedy) == ("error", f"chmod -R u+rwX {path.parent}   # or mount it writable")
+    assert (found.severity.value, found.remedy) == ("error", f"chmod -R u+rwX '{path.parent}'   # or mount it writable")
 
 
 def test_folder_of_another_user_says_nothing_about_the_program(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +160,8 @@ def test_pauses_of_journal_and_file_are_told_with_what_ends_each(path: Path) -> 
     asyncio.run(pause())
     path.with_name("pause").write_text("stop\n")
     found = asyncio.run(found_by(check_pauses, place_of(path)))
-    assert [item.remedy.split()[-2:] for item in found] == [["resume", "night"], ["rm", str(path.with_name("pause"))]]
+    ends = [shlex.split(item.remedy)[-2:] for item in found]
+    assert ends == [["resume", "night"], ["rm", str(path.with_name("pause"))]]
 
 
 def test_pause_file_counts_although_the_journal_cannot_be_read(path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ WAITING = a_policy_set(restart_policy(mode=Mode.APPROVE))
 
 @pytest.fixture
 def token(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
+    path = tmp_path / "a volume" / "token"
+    path.parent.mkdir()
     path.write_text(TOKEN)
     path.chmod(0o600)
     return path
@@ -70,7 +72,7 @@ def test_token_that_cannot_be_read_is_told(token: Path, content: str | None, wor
 )
 def test_secret_that_others_may_read_or_change_is_told(token: Path, mode: int, is_told: bool) -> None:  # noqa: FBT001
     token.chmod(mode)
-    assert [item.remedy for item in credentials(settings_with(token))] == [f"chmod 600 {token}"] * is_told
+    assert [item.remedy for item in credentials(settings_with(token))] == [f"chmod 600 '{token}'"] * is_told
 
 
 def test_secret_of_another_user_is_given_to_the_program_before_it_is_closed(
@@ -82,7 +84,7 @@ def test_secret_of_another_user_is_given_to_the_program_before_it_is_closed(
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     (found,) = credentials(settings_with(token))
     assert found.evidence == f"{token} has mode 0644 and belongs to user {owner}"
-    assert found.remedy.startswith(f"chown USER {token} && chmod 600 {token} ")
+    assert found.remedy.startswith(f"chown USER '{token}' && chmod 600 '{token}' ")
 
 
 def test_secret_of_the_kubelet_has_the_mode_of_its_volume(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_every_secret_that_the_settings_name_is_looked_at(token: Path) -> None:
             database={"url": "postgresql://a@b/c", "password_file": place["db"]},
         )
     )
-    assert [item.remedy.rpartition("/")[2] for item in found] == list(names)
+    assert [Path(shlex.split(item.remedy)[-1]).name for item in found] == list(names)
 
 
 @pytest.mark.parametrize("role", ["operate", "approve"])
@@ -159,7 +161,7 @@ def configuration(settings: RemediatorSettings) -> list[Finding]:
 def test_faults_of_settings_and_policies_are_findings_and_say_what_is_not_checked(token: Path) -> None:
     (token.parent / "policies.yaml").write_text("policies: [{name: A}]\n")
     found = configuration(settings_with(token, journal={"path": token.parent / "none" / "journal.db"}))
-    assert [item for item in found if item.remedy == f"mkdir -p {token.parent}/none"]
+    assert [item for item in found if item.remedy == f"mkdir -p '{token.parent}/none'"]
     assert [item for item in found if "policies[0].targets" in item.problem]
     assert found[-1].severity.value == "unknown"
 
