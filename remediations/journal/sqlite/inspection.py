@@ -91,7 +91,7 @@ def log_bytes(path: Path) -> int:
 def find_server(path: Path) -> str:
     """Who serves the journal now, as it said itself; empty for nobody. Raises OSError.
 
-    The lock is tried in shared mode and given back at once: a program that starts in this very moment would be refused.
+    The lock is tried in shared mode and given back at once; a program that starts meanwhile waits for that.
     """
     owner = path.with_name(f"{path.name}-owner")
     try:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
 UNKNOWN = "another process"
+LOOKS, LOOK_SECONDS = 50, 0.01
+"""A command that only looks holds the lock, shared, for an instant: waited for so often, each time so long."""
 
 
 class Ownership:
@@ -27,14 +30,14 @@ class Ownership:
         if self._file is not None:
             return True
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        is_ours = False
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
+            is_ours = _lock(file)
+        finally:
+            if not is_ours:
+                os.close(file)
+        if not is_ours:
             return False
-        except BaseException:
-            os.close(file)
-            raise
         os.ftruncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._file = file
@@ -52,3 +55,18 @@ class Ownership:
             file, self._file = self._file, None
             with suppress(OSError):
                 os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Whether the lock is ours now. Who serves holds it alone; who holds it shared only looks, and is waited for."""
+    for _ in range(LOOKS):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(file, fcntl.LOCK_UN)
+        time.sleep(LOOK_SECONDS)
+    return False
