@@ -1,8 +1,8 @@
-"""What a pod (core/v1) says of its own end."""
+"""What an object of the API says of its own state: conditions, and a pod's (core/v1) readiness and end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,16 +10,6 @@ from chassis.errors import PermanentError, Reason
 
 OVER = frozenset({"Succeeded", "Failed"})
 """Phases after which no container of a pod runs again (Kubernetes, "Pod Lifecycle"); an evicted pod is Failed."""
-
-
-def is_over(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod has run to its end: the API lists it until it is garbage-collected, and it serves no requests."""
-    return (pod.get("status") or {}).get("phase") in OVER
-
-
-def is_ending(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod is on its way out; on a node that is dead it stays so until the node is removed."""
-    return bool((pod.get("metadata") or {}).get("deletionTimestamp"))
 
 
 @contextmanager
@@ -31,48 +21,27 @@ def reading(kind: str) -> Iterator[None]:
         raise PermanentError(Reason.MALFORMED, f"unexpected shape of a {kind}: {error!r}") from error
 
 
-def condition_of(conditions: Iterable[Mapping[str, Any]], kind: str) -> bool | None:
+def find_condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The status condition of this type; empty when the object has none."""
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
+def condition_of(item: Mapping[str, Any], kind: str) -> bool | None:
     """A status condition: True, False, or None when it is Unknown or absent."""
-    for condition in conditions:
-        if condition["type"] == kind:
-            return {"True": True, "False": False}.get(condition["status"])
-    return None
+    return {"True": True, "False": False}.get(find_condition(item, kind).get("status", ""))
 
 
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector matches: an empty one matches everything, an absent one nothing."""
-    if selector is None:
-        return False
-    wanted = selector.get("matchLabels") or {}
-    if any(labels.get(name) != value for name, value in wanted.items()):
-        return False
-    return all(_meets(expression, labels) for expression in selector.get("matchExpressions") or ())
+def is_over(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod has run to its end: the API lists it until it is garbage-collected, and it serves no requests."""
+    return (pod.get("status") or {}).get("phase") in OVER
 
 
-def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """One requirement of a LabelSelector (meta/v1)."""
-    name, values = expression["key"], expression.get("values") or ()
-    operators = {
-        "In": name in labels and labels[name] in values,
-        "NotIn": labels.get(name) not in values,
-        "Exists": name in labels,
-        "DoesNotExist": name not in labels,
-    }
-    return operators[expression["operator"]]
+def is_ending(item: Mapping[str, Any]) -> bool:
+    """Whether the object is on its way out; a pod on a node that is dead stays so until the node is removed."""
+    return bool((item.get("metadata") or {}).get("deletionTimestamp"))
 
 
-def _selector_text(selector: Mapping[str, Any]) -> str:
-    """A LabelSelector as the API's labelSelector parameter."""
-    parts = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
-    for expression in selector.get("matchExpressions") or ():
-        name, values = expression["key"], ",".join(expression.get("values") or ())
-        forms = {
-            "In": f"{name} in ({values})",
-            "NotIn": f"{name} notin ({values})",
-            "Exists": name,
-            "DoesNotExist": f"!{name}",
-        }
-        parts.append(forms[expression["operator"]])
-    if not parts:
-        raise ValueError("an empty selector")
-    return ",".join(parts)
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod serves: it is Ready, not over and not on its way out."""
+    return condition_of(pod, "Ready") is True and not is_ending(pod) and not is_over(pod)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from chassis.documents import load_yaml, parse_json
 from chassis.errors import BackendError, PermanentError, Reason
+from chassis.kubernetes.objects import is_ending
 from chassis.kubernetes.paths import pods_path, resource_path
 from exporter.items import read_each, text_of
 from exporter.settings import BouncerTarget, ExporterSettings
@@ -191,7 +192,7 @@ async def find_objects(client: KubernetesClient, namespace: str, wanted: Kuberne
         metadata, status = item["metadata"], item.get("status") or {}
         labels, name = metadata.get("labels") or {}, text_of(metadata, "name")
         host = status.get("podIP") if is_pods else f"{name}.{namespace}.svc"
-        if not host or (is_pods and (status.get("phase") != "Running" or metadata.get("deletionTimestamp"))):
+        if not host or (is_pods and (status.get("phase") != "Running" or is_ending(item))):
             return None
         address = f"[{host}]:{wanted.port}" if ":" in host else f"{host}:{wanted.port}"
         known = {

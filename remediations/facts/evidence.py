@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 
 from chassis.errors import BackendError, quote_foreign
+from chassis.kubernetes.containers import containers_of
+from chassis.kubernetes.objects import is_ready
 from chassis.kubernetes.paths import events_path, pod_log_path
 from chassis.output.redaction import is_secret_name, remove_secrets
 from remediations.core.model.alert import Target
@@ -58,7 +60,7 @@ async def _of_pods(reader: ActionFactReader, target: Target, first: str | None) 
         if isinstance(found, str):
             lines = _newest([await own])
             return {"problem": found, "events": [_quote(text, ()) for text in lines]}
-        chosen = sorted(found, key=lambda pod: (pod["metadata"]["name"] != first, _is_ready(pod)))[:MAX_PODS]
+        chosen = sorted(found, key=lambda pod: (pod["metadata"]["name"] != first, is_ready(pod)))[:MAX_PODS]
         known = [secret for pod in found for secret in _secrets(pod)]
         logs, events = {}, [own]
         for pod in chosen:
@@ -97,9 +99,8 @@ async def _pods(reader: ActionFactReader, target: Target) -> Sequence[Mapping[st
 
 def _secrets(pod: Mapping[str, Any]) -> list[str]:
     """Literal values of the pod's environment and command lines that look like a secret's, by name or as a URL."""
-    specification = pod.get("spec") or {}
     found: list[str] = []
-    for container in (*(specification.get("initContainers") or ()), *(specification.get("containers") or ())):
+    for container in containers_of(pod) if pod.get("spec") else ():
         for entry in container.get("env") or ():
             value = str(entry.get("value") or "")
             if value and (is_secret_name(str(entry.get("name"))) or "@" in value):
@@ -112,12 +113,6 @@ def _secrets(pod: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod has the condition Ready."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
 def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """A pod's phase, and why its containers ended last."""
     status = pod.get("status") or {}
@@ -126,7 +121,7 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
         "name": pod["metadata"]["name"],
         "uid": pod["metadata"].get("uid"),
         "phase": status.get("phase"),
-        "is_ready": _is_ready(pod),
+        "is_ready": is_ready(pod),
         "last_ends": [
             {"reason": each.get("reason"), "exit_code": each.get("exitCode"),
              "message": _quote(str(each.get("message") or ""), known)}

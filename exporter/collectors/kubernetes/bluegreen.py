@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from chassis.errors import BackendError, Reason
-from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.objects import is_over, is_ready
 from chassis.kubernetes.paths import pods_path, resource_path
+from chassis.kubernetes.selectors import selector_text
 from exporter.collector import CollectorSettings, NotConfiguredError, Result, collector
 from exporter.items import read_each, read_one, text_of
 from exporter.metrics import Metric
@@ -120,7 +121,7 @@ class BluegreenCollector:
                 return
             colours[name] = colour_of(selector.get(self._settings.selector_key))
             if selector:
-                query = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+                query = selector_text({"matchLabels": selector})
                 pods = await self._client.list(pods_path(namespace), timeout_seconds=timeout, label_selector=query)
                 counts[name] = len(pods) - sum(read_each(pods, is_over)), count_ready(pods)
         except BackendError as error:
@@ -145,10 +146,3 @@ def count_ready(pods: Sequence[JsonObject]) -> int | None:
     """How many pods are Ready, not over and not on their way out; None when there are pods and none can be read."""
     states = read_each(pods, is_ready)
     return None if pods and not states else sum(states)
-
-
-def is_ready(pod: JsonObject) -> bool:
-    """Whether a pod (core/v1) serves."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    says_so = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
-    return says_so and not is_ending(pod) and not is_over(pod)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.collectors.kubernetes.workload_objects import conditions_of, count_or
+from chassis.kubernetes.objects import condition_of, find_condition
+from exporter.collectors.kubernetes.workload_objects import count_or
 from exporter.items import count_of, read_each
 from exporter.metrics import Counter, Kind, Metric
 
@@ -75,7 +76,7 @@ def read_rollout(deployment: JsonObject) -> str | None:
         return None
     if spec.get("paused"):
         return PAUSED
-    if conditions_of(status).get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded":
+    if find_condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return STALLED
     wanted = count_or(spec, "replicas", 1)
     is_seen = count_of(status, "observedGeneration") >= count_or(deployment.get("metadata") or {}, "generation", 0)
@@ -85,8 +86,9 @@ def read_rollout(deployment: JsonObject) -> str | None:
 
 def read_inactive(autoscaler: JsonObject) -> str | None:
     """Why an autoscaler (autoscaling/v2) computes no size; None while it does, or has not said yet."""
-    active = conditions_of(autoscaler.get("status") or {}).get("ScalingActive", {})
-    return INACTIVE_REASONS.get(active.get("reason") or "", OTHER) if active.get("status") == "False" else None
+    if condition_of(autoscaler, "ScalingActive") is not False:
+        return None
+    return INACTIVE_REASONS.get(find_condition(autoscaler, "ScalingActive").get("reason") or "", OTHER)
 
 
 def read_waiting(pods: Iterable[JsonObject]) -> dict[str, int]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from chassis.kubernetes.objects import is_ending, is_over
+from chassis.kubernetes.objects import condition_of, is_ending, is_over
 from chassis.kubernetes.quantity import parse_quantity
+from chassis.kubernetes.selectors import selector_text
 from exporter.items import count_of, read_each, text_of
 from exporter.metrics import Metric
 
@@ -86,11 +87,6 @@ def autoscalers_by_deployment(autoscalers: Iterable[JsonObject]) -> dict[str, Js
     return {target: item for _, target, item in found}
 
 
-def conditions_of(status: JsonObject) -> dict[str, JsonObject]:
-    """Conditions by type; one that cannot be read is left out."""
-    return dict(read_each(status.get("conditions") or (), lambda item: (text_of(item, "type"), item)))
-
-
 def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
     """Bounds, sizes and conditions of an autoscaler (autoscaling/v2).
 
@@ -98,19 +94,19 @@ def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
     autoscaler with equal bounds is always at its maximum, which tells nothing of the load.
     """
     spec, status = autoscaler["spec"], autoscaler.get("status") or {}
-    conditions = {kind: item.get("status") for kind, item in conditions_of(status).items()}
     most = count_of(spec, "maxReplicas")
     values: dict[Metric, float] = {HPA_MIN: count_or(spec, "minReplicas", 1), HPA_MAX: most}
-    if conditions:
+    if status.get("conditions"):
         values[HPA_CURRENT] = count_or(status, "currentReplicas", 0)
     desired = count_or(status, "desiredReplicas", 0)
-    if conditions.get("ScalingActive") == "True" or desired > 0:
+    if condition_of(autoscaler, "ScalingActive") or desired > 0:
         values[HPA_DESIRED] = desired
         if values[HPA_MIN] < most:
             values[HPA_AT_MAX] = desired >= most
     for metric, name in ((HPA_SCALING_ACTIVE, "ScalingActive"), (HPA_SCALING_LIMITED, "ScalingLimited")):
-        if conditions.get(name) in {"True", "False"}:
-            values[metric] = conditions[name] == "True"
+        state = condition_of(autoscaler, name)
+        if state is not None:
+            values[metric] = state
     return values
 
 
@@ -169,22 +165,5 @@ def figures_by_pod(figures: Iterable[JsonObject]) -> dict[str, JsonObject]:
 
 
 def selector_of(deployment: JsonObject) -> str:
-    """The Deployment's label selector as the API's query parameter takes it.
-
-    Raises ValueError for an empty one: the API server refuses it in a Deployment, and the query would find all pods.
-    """
-    selector = deployment["spec"]["selector"]
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    forms = {
-        "In": "{key} in ({values})",
-        "NotIn": "{key} notin ({values})",
-        "Exists": "{key}",
-        "DoesNotExist": "!{key}",
-    }
-    parts += [
-        forms[item["operator"]].format(key=item["key"], values=",".join(item.get("values") or ()))
-        for item in selector.get("matchExpressions") or ()
-    ]
-    if not parts:
-        raise ValueError("the selector is empty")
-    return ",".join(parts)
+    """The Deployment's label selector as the API's query parameter takes it; raises ValueError for an empty one."""
+    return selector_text(deployment["spec"]["selector"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chassis.kubernetes.containers import containers_of, is_latest
+from chassis.kubernetes.selectors import selects
 from exporter.items import read_each, text_of
 
 JsonObject = Mapping[str, Any]
@@ -22,15 +24,9 @@ BROAD_CLUSTER_ROLES = frozenset({"cluster-admin", "admin", "edit"})
 NARROW_CLUSTER_ROLES = frozenset({"view"})
 
 
-def containers_of(deployment: JsonObject) -> list[JsonObject]:
-    """All containers of the pod template, init containers first."""
-    spec = deployment["spec"]["template"]["spec"]
-    return [*(spec.get("initContainers") or ()), *spec["containers"]]
-
-
 def drops_tables(deployment: JsonObject) -> bool | None:
     """Whether a container starts with CC_DROP_TABLES set to a true value; None when that stands elsewhere."""
-    states = [_is_dropping(container) for container in containers_of(deployment)]
+    states = [_is_dropping(container) for container in containers_of(deployment["spec"]["template"])]
     if True in states:
         return True
     return None if None in states else False
@@ -55,19 +51,13 @@ def has_limits(deployment: JsonObject) -> bool:
 
 def is_pinned(deployment: JsonObject) -> bool:
     """Whether every image has a digest, or a tag other than `latest`."""
-    return all(_is_image_pinned(str(container.get("image", ""))) for container in containers_of(deployment))
+    containers = containers_of(deployment["spec"]["template"])
+    return not any(is_latest(str(container.get("image", ""))) for container in containers)
 
 
 def account_of(deployment: JsonObject) -> str:
     """The ServiceAccount of the pods."""
     return str(deployment["spec"]["template"]["spec"].get("serviceAccountName") or "default")
-
-
-def selects(selector: JsonObject, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector (meta/v1 LabelSelector) selects these labels; an empty one selects everything."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(item, labels) for item in selector.get("matchExpressions") or ())
 
 
 def selects_pods(policies: Sequence[JsonObject], pods: Sequence[JsonObject]) -> bool | None:
@@ -142,25 +132,6 @@ def _is_set(container: JsonObject, key: str) -> bool | None:
 def _may_bring(container: JsonObject, key: str) -> bool:
     """Whether a whole ConfigMap or Secret (envFrom), which is not read here, may hold a variable."""
     return any(key.startswith(source.get("prefix") or "") for source in container.get("envFrom") or ())
-
-
-def _is_image_pinned(image: str) -> bool:
-    """Whether an image reference says which version it means."""
-    if "@sha256:" in image:
-        return True
-    _, colon, tag = image.rpartition("/")[2].partition(":")
-    return bool(colon) and tag not in {"", "latest"}
-
-
-def _holds(expression: JsonObject, labels: Mapping[str, str]) -> bool:
-    """One matchExpressions entry (meta/v1 LabelSelectorRequirement)."""
-    value, values = labels.get(expression["key"]), expression.get("values") or ()
-    return {
-        "In": value is not None and value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }[expression["operator"]]
 
 
 def _is_meant(subject: JsonObject, account: str, namespace: str) -> bool:

@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes.client import ClusterApi, JsonObject
-from chassis.kubernetes.objects import condition_of, is_ending, is_over, reading, selects
+from chassis.kubernetes.objects import condition_of, find_condition, is_ending, is_over, is_ready, reading
 from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
+from chassis.kubernetes.selectors import selects
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import KEDA, CronJob, Pod, ScaledObject
 from remediations.core.model.facts import NO_DATABASE, NO_ORCHESTRATOR, ActionFacts, Fact, IdleSessions, Need
@@ -141,13 +142,13 @@ async def _fact(source: str, question: Awaitable[T]) -> Fact[T]:
 def _pod(item: JsonObject, now: float) -> Pod:
     """A Pod from its metadata and status."""
     metadata, status = item["metadata"], item.get("status") or {}
-    ready: JsonObject = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
-    since = ready.get("lastTransitionTime")
+    since = find_condition(item, "Ready").get("lastTransitionTime")
+    is_unready = condition_of(item, "Ready") is False
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
-        is_ready=ready.get("status") == "True" and not is_over(item),
-        unready_seconds=max(0.0, now - parse_time(since)) if since and ready.get("status") == "False" else None,
+        is_ready=is_ready(item),
+        unready_seconds=max(0.0, now - parse_time(since)) if since and is_unready else None,
         is_ending=is_ending(item) or is_over(item),
         restarts=sum(int(each.get("restartCount", 0)) for each in status.get("containerStatuses") or ()),
     )
@@ -169,7 +170,6 @@ def _scaled_object(item: JsonObject) -> ScaledObject:
     metadata, spec = item["metadata"], item["spec"]
     annotations = metadata.get("annotations") or {}
     least, most = spec.get("minReplicaCount"), spec.get("maxReplicaCount")
-    conditions = (item.get("status") or {}).get("conditions") or ()
     return ScaledObject(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -178,9 +178,9 @@ def _scaled_object(item: JsonObject) -> ScaledObject:
         maximum=None if most is None else int(most),
         is_paused=_is_set(annotations, PAUSED)
         or f"{PAUSED}-replicas" in annotations
-        or condition_of(conditions, "Paused") is True,
+        or condition_of(item, "Paused") is True,
         annotations={name: value for name, value in annotations.items() if name.startswith("controlcore.io/")},
-        is_ready=condition_of(conditions, "Ready"),
+        is_ready=condition_of(item, "Ready"),
         is_out_paused=_is_set(annotations, f"{PAUSED}-scale-out"),
         is_in_paused=_is_set(annotations, f"{PAUSED}-scale-in"),
     )

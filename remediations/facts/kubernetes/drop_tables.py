@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
+from chassis.kubernetes.containers import containers_of
 from chassis.kubernetes.paths import config_map_path, resource_path
 
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ class Environment:
 
 async def resolve_drop_tables(environment: Environment, template: Mapping[str, Any]) -> Resolved:
     """Whether any container of the pod template would start with the variable set to a true value."""
-    specification = template["spec"]
     problems = []
-    for container in (*(specification.get("initContainers") or ()), *specification["containers"]):
+    for container in containers_of(template):
         try:
             value = await _in_container(environment, container)
         except UnreadableError as error:

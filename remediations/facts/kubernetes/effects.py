@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chassis.errors import BackendError, PermanentError, Reason
-from chassis.kubernetes.objects import is_ending, is_over, reading
+from chassis.kubernetes.objects import condition_of, is_ending, is_over, reading
 from chassis.kubernetes.paths import pod_path, resource_path
 from remediations.core.model.cluster import KEDA, Workload
 from remediations.core.model.facts import NO_ORCHESTRATOR, Fact
@@ -43,8 +43,7 @@ async def _read_effect(reader: ActionFactReader, plan: Plan) -> EffectState:
         case "job":
             path = resource_path("batch/v1", "jobs", namespace=namespace, name=expected["job"])
             document = await reader.read(path)
-            conditions = (document.get("status") or {}).get("conditions") or ()
-            return EffectState(any(each["type"] == "Complete" and each["status"] == "True" for each in conditions))
+            return EffectState(condition_of(document, "Complete") is True)
         case "scaled_object":
             path = resource_path(KEDA, "scaledobjects", namespace=namespace, name=expected["scaled_object"])
             document = await reader.read(path)

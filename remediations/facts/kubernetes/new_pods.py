@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason, quote_foreign
+from chassis.kubernetes.objects import condition_of, find_condition
 from chassis.kubernetes.paths import resource_path
 from chassis.kubernetes.quantity import parse_quantity
 from chassis.output.redaction import remove_secrets
@@ -125,13 +126,11 @@ async def _list(api: ClusterApi, namespace: str, plural: str, timeout_seconds: f
 
 def _failures(document: JsonObject) -> list[str]:
     """That the Deployment's controller is being refused pods now."""
-    conditions = (document.get("status") or {}).get("conditions") or ()
-    return [
-        f"ReplicaFailure ({each.get('reason')}): {quote_foreign(message, remove_secrets, MAX_QUOTED)}"
-        for each in conditions
-        for message in [str(each.get("message") or "")]
-        if each["type"] == "ReplicaFailure" and each["status"] == "True"
-    ]
+    if not condition_of(document, "ReplicaFailure"):
+        return []
+    failure = find_condition(document, "ReplicaFailure")
+    message = quote_foreign(str(failure.get("message") or ""), remove_secrets, MAX_QUOTED)
+    return [f"ReplicaFailure ({failure.get('reason')}): {message}"]
 
 
 def _containers(spec: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> list[Container]:

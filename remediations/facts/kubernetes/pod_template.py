@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
+from chassis.kubernetes.containers import containers_of, has_digest, is_latest
 from chassis.kubernetes.objects import is_ending, is_over
 from chassis.kubernetes.paths import config_map_path, resource_path
 from remediations.core.model.cluster import ObjectChange, Pods, Template, TemplateSource
@@ -88,7 +88,6 @@ CONTROLLERS = frozenset({FIELD_MANAGER, "kube-controller-manager"})
 
 Where another program runs the controllers (k3s, kubelite), `find_controllers` tells its name.
 """
-DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 Reference = tuple[str, str, bool]
 """Kind, name, and whether the template may do without the object."""
 
@@ -182,18 +181,15 @@ def unpinned_images(template: Mapping[str, Any]) -> tuple[str, ...]:
     """
     return tuple(
         f"{container['name']}: {container['image']}"
-        for container in _containers(template)
-        if not DIGEST.search(container["image"]) and _is_always_pulled(container)
+        for container in containers_of(template)
+        if not has_digest(container["image"]) and _is_always_pulled(container)
     )
 
 
 def _is_always_pulled(container: Mapping[str, Any]) -> bool:
     """Whether the image is asked for at every start."""
     policy = container.get("imagePullPolicy")
-    if policy:
-        return bool(policy == "Always")
-    _, _, tag = container["image"].rpartition("/")[2].partition(":")
-    return tag in {"", "latest"}
+    return bool(policy == "Always") if policy else is_latest(container["image"])
 
 
 async def read_template(
@@ -234,7 +230,7 @@ async def _source(
 
 def references(template: Mapping[str, Any]) -> Iterator[Reference]:
     """The ConfigMaps and Secrets that a pod of the template reads: by env, envFrom and volumes."""
-    for container in _containers(template):
+    for container in containers_of(template):
         for entry in container.get("env") or ():
             yield from _by_key(entry.get("valueFrom") or {}, "KeyRef", "name")
         for entry in container.get("envFrom") or ():
@@ -250,12 +246,6 @@ def _by_key(place: Mapping[str, Any], suffix: str, name: str) -> Iterator[Refere
         found = place.get(key)
         if found:
             yield kind, found.get(name) or found["secretName"], bool(found.get("optional", False))
-
-
-def _containers(template: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Every container of a pod template."""
-    specification = template["spec"]
-    return (*(specification.get("initContainers") or ()), *specification["containers"])
 
 
 def read_pods(items: Iterable[Mapping[str, Any]]) -> Pods:

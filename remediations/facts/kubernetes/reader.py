@@ -11,7 +11,7 @@ from typing import Any
 
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.client import ClusterApi, JsonObject
-from chassis.kubernetes.objects import _selector_text, condition_of, is_ending, is_over, reading, selects
+from chassis.kubernetes.objects import condition_of, is_ready, reading
 from chassis.kubernetes.paths import (
     autoscalers_path,
     deployment_path,
@@ -19,6 +19,7 @@ from chassis.kubernetes.paths import (
     pods_path,
     replica_sets_path,
 )
+from chassis.kubernetes.selectors import selector_text, selects
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import Autoscaler, Budgets, ObjectChange, Pods, Template, Workload
 from remediations.facts.kubernetes.drop_tables import Environment, Resolved, resolve_drop_tables
@@ -81,12 +82,12 @@ class ClusterReader:
     async def pod_summary(self, target: Target, document: JsonObject) -> tuple[bool, Pods]:
         """Whether a pod of the Deployment that is not being deleted is Ready, and how old and how many its pods are."""
         with reading("Deployment"):
-            selector = _selector_text(document["spec"]["selector"])
+            selector = selector_text(document["spec"]["selector"])
         items = await self._api.list(
             pods_path(target.namespace), timeout_seconds=self._timeout_seconds, label_selector=selector
         )
         with reading("Pod"):
-            return any(_is_ready(item) for item in items), read_pods(items)
+            return any(is_ready(item) for item in items), read_pods(items)
 
     async def template(self, target: Target, document: JsonObject) -> Template:
         """What new pods would start, and whether the cluster would take them."""
@@ -173,7 +174,6 @@ def _scales(item: JsonObject, target: Target) -> bool:
 def _autoscaler(item: JsonObject) -> Autoscaler:
     """An Autoscaler from its spec and status."""
     metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
-    conditions = status.get("conditions") or ()
     return Autoscaler(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -182,8 +182,8 @@ def _autoscaler(item: JsonObject) -> Autoscaler:
         maximum=int(spec["maxReplicas"]),
         current=int(status.get("currentReplicas", 0)),
         desired=int(status.get("desiredReplicas", 0)),
-        is_active=condition_of(conditions, "ScalingActive"),
-        is_limited=condition_of(conditions, "ScalingLimited"),
+        is_active=condition_of(item, "ScalingActive"),
+        is_limited=condition_of(item, "ScalingLimited"),
         annotations=_own_annotations(metadata),
         owner=_owner(metadata),
         is_out_paused=_is_disabled(spec, "scaleUp"),
@@ -202,10 +202,3 @@ def _allowed(item: JsonObject) -> int:
     if int(status.get("observedGeneration", 0)) < int(item["metadata"].get("generation", 0)):
         return 0
     return int(status.get("disruptionsAllowed", 0))
-
-
-def _is_ready(pod: JsonObject) -> bool:
-    """Whether the pod is Ready, not over and not on its way out."""
-    if is_ending(pod) or is_over(pod):
-        return False
-    return condition_of((pod.get("status") or {}).get("conditions") or (), "Ready") is True

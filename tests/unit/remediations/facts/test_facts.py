@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
-from chassis.kubernetes.objects import selects
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.facts import NO_ORCHESTRATOR, Facts, Pause
 from remediations.core.policies.policy import Policy, Witness, WitnessKind
@@ -240,29 +239,6 @@ async def test_disruption_budgets_that_select_the_pods_are_found(budget, allowed
 
     assert facts.budgets.value is not None
     assert facts.budgets.value.allowed == allowed
-
-
-@pytest.mark.parametrize(
-    ("operator", "values", "is_match"),
-    [
-        ("In", ["a", "b"], True),
-        ("In", ["b"], False),
-        ("NotIn", ["b"], True),
-        ("NotIn", ["a"], False),
-        ("Exists", None, True),
-        ("DoesNotExist", None, False),
-    ],
-)
-def test_label_selector_expressions(operator, values, is_match):
-    expression = {"key": "app", "operator": operator, "values": values}
-
-    assert selects({"matchExpressions": [expression]}, {"app": "a"}) is is_match
-
-
-def test_label_that_is_absent_is_in_nothing_and_not_in_everything():
-    assert not selects({"matchExpressions": [{"key": "x", "operator": "In", "values": ["1"]}]}, {})
-    assert selects({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["1"]}]}, {})
-    assert selects({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}, {})
 
 
 @pytest.mark.parametrize(("mode", "is_listed"), [(Mode.DRY_RUN, False), (Mode.OBSERVE, False), (Mode.AUTO, True)])

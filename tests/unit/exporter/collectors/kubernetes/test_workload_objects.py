@@ -14,7 +14,6 @@ from exporter.collectors.kubernetes.workload_objects import (
     read_autoscaler,
     read_deployment,
     read_usage,
-    selector_of,
 )
 
 
@@ -254,17 +253,3 @@ def test_pod_that_is_over_does_not_count():
     """R8: its last figure may be listed a while longer."""
     over = {**pod("a", container(limits="1")), "status": {"phase": "Failed", "reason": "Evicted"}}
     assert read_usage([over, pod("b", container(limits="1"))], figures(a="900m", b="100m")).ratio == 0.1
-
-
-def test_selector_becomes_the_apis_query():
-    selector = {
-        "matchLabels": {"tier": "back", "app": "api"},
-        "matchExpressions": [
-            {"key": "track", "operator": "In", "values": ["stable", "canary"]},
-            {"key": "zone", "operator": "NotIn", "values": ["x"]},
-            {"key": "live", "operator": "Exists"},
-            {"key": "old", "operator": "DoesNotExist"},
-        ],
-    }
-    expected = "app=api,tier=back,track in (stable,canary),zone notin (x),live,!old"
-    assert selector_of({"spec": {"selector": selector}}) == expected

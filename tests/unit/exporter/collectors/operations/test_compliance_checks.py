@@ -8,7 +8,6 @@ from exporter.collectors.operations.compliance_checks import (
     has_wildcards,
     is_key_set,
     is_pinned,
-    selects,
     selects_pods,
 )
 
@@ -104,25 +103,6 @@ def test_limits_hold_only_when_every_container_has_both():
 )
 def test_image_is_pinned_by_a_digest_or_a_tag_that_is_not_latest(image, expected):
     assert is_pinned(deployment(container(image=image))) is expected
-
-
-@pytest.mark.parametrize(
-    ("selector", "expected"),
-    [
-        ({}, True),
-        ({"matchLabels": {"app": "api"}}, True),
-        ({"matchLabels": {"app": "controlcore"}}, False),
-        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api", "ui"]}]}, True),
-        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api"]}]}, False),
-        ({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}]}, True),
-        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
-        ({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}, False),
-        ({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}, True),
-        ({"matchLabels": {"app": "api"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]}, False),
-    ],
-)
-def test_selector_selects_as_kubernetes_does(selector, expected):
-    assert selects(selector, {"app": "api"}) is expected
 
 
 def test_policy_that_selects_no_pod_protects_nothing():
