@@ -10,7 +10,7 @@ from shlex import quote
 from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.doctor.installation import Installation, shell_word
 from remediations.commands.output.text import age_words
-from remediations.core.model.errors import DamagedJournalError, JournalError
+from remediations.core.model.errors import DamagedJournalError, JournalError, UnseenJournalError
 from remediations.facts.pause_file import read_pauses
 from remediations.journal.sqlite.inspection import (
     SCHEMA,
@@ -30,17 +30,30 @@ MIB = 1024 * 1024
 
 async def check_journal(place: Installation, check: str) -> list[Finding]:
     """The file: writable, of this version, with room on its disk. One that is not there yet is made by `serve`."""
-    return await asyncio.to_thread(lambda: [*_disk(place, check), *_content(place, check)])
+    return await asyncio.to_thread(_judge, place, check)
+
+
+def _judge(place: Installation, check: str) -> list[Finding]:
+    """The same; blocks on the disk. A file that may not be read is told once."""
+    path = place.settings.journal.path
+    try:
+        closed, disk = _closed(place, check), _disk(place, check)
+    except OSError as error:  # not even the folder may be looked at
+        closed, disk = [unchecked(check, str(error), _look_at(path))], []
+    try:
+        return [*closed, *disk, *_content(place, check)]
+    except UnseenJournalError as error:
+        return [*(closed or [unchecked(check, f"{path}: {error}", _look_at(path))]), *disk]
 
 
 def _disk(place: Installation, check: str) -> list[Finding]:
-    """What is wrong with the file's place."""
+    """What is wrong with the file's disk."""
     journal = place.settings.journal
     path = journal.path
     if not path.parent.is_dir():
         return []  # told as a fault of the settings
+    found: list[Finding] = []
     folder = shell_word(path.parent)
-    found = _access(place, check)
     try:
         free, log = free_bytes(path), log_bytes(path)
     except OSError as error:
@@ -61,10 +74,11 @@ def _disk(place: Installation, check: str) -> list[Finding]:
     return found
 
 
-def _access(place: Installation, check: str) -> list[Finding]:
+def _closed(place: Installation, check: str) -> list[Finding]:
     """The finding for a journal that this user may not write; one of another user says nothing about the program's."""
     path, user = place.settings.journal.path, os.getuid()
-    closed = [each for each in (path.parent, path) if each.exists() and not os.access(each, os.W_OK)]
+    places = (path.parent, path) if os.access(path.parent, os.X_OK) else (path.parent,)
+    closed = [each for each in places if each.exists() and not os.access(each, os.W_OK)]
     if not closed:
         return []
     evidence = f"user {user} may not write {' and '.join(map(str, closed))}"
@@ -81,10 +95,12 @@ def _access(place: Installation, check: str) -> list[Finding]:
 
 
 def _content(place: Installation, check: str) -> list[Finding]:
-    """What is wrong with what the file holds."""
+    """What is wrong with what the file holds; raises UnseenJournalError."""
     path = place.settings.journal.path
     try:
         look = _read_journal(place)
+    except UnseenJournalError:
+        raise
     except JournalError as error:
         remedy = _put_aside(path) if isinstance(error, DamagedJournalError) else _look_at(path)
         return [Finding(Severity.ERROR, check, "the journal cannot be read", f"{path}: {error}", remedy)]
@@ -98,7 +114,9 @@ def _content(place: Installation, check: str) -> list[Finding]:
     if look.schema < SCHEMA:
         evidence = f"{path} has schema {look.schema}, this program has {SCHEMA}"
         problem = "the journal is of an older version; it is brought up to date at the next start"
-        remedy = f"cp -p {shell_word(path)} {shell_word(path)}.bak   # before the upgrade"
+        shown = shell_word(path)
+        copying = f"for end in '' -wal; do cp -p {shown}$end {shown}.bak$end; done"
+        remedy = f"{copying}   # once the program has stopped; mostly there is no -wal then"
         return [Finding(Severity.INFO, check, problem, evidence, remedy)]
     return _waiting(place, check, look)
 
@@ -124,7 +142,10 @@ def _look_at(path: Path) -> str:
 def _read_journal(place: Installation) -> JournalLook | None:
     """What the file says; None while there is none. Raises JournalError."""
     path = place.settings.journal.path
-    return look_into(path, place.clock.now()) if path.is_file() and path.stat().st_size else None
+    try:
+        return look_into(path, place.clock.now()) if path.is_file() and path.stat().st_size else None
+    except OSError as error:
+        raise UnseenJournalError(str(error.strerror)) from error
 
 
 def _waiting(place: Installation, check: str, look: JournalLook) -> list[Finding]:
@@ -159,11 +180,24 @@ def _pauses(place: Installation, check: str) -> list[Finding]:
     stored = () if look is None else look.pauses
     found = []
     for pause in read_pauses(place.settings.pause_file, stored):
-        is_file = pause not in stored
-        remedy = f"rm {quote(pause.owner)}" if is_file else f"{place.command} resume {quote(pause.name)}"
+        remedy = f"{place.command} resume {quote(pause.name)}"
+        if pause not in stored:
+            if problem := _find_closed(Path(pause.owner)):
+                found.append(unchecked(check, problem, f"as the program's user: {place.command} doctor"))
+                continue
+            remedy = f"rm {quote(pause.owner)}"
         evidence = f"pause {pause.name} by {pause.owner}, {pause.reason}"
         found.append(Finding(Severity.WARNING, check, f"a pause stops {pause.scope}", evidence, remedy))
     return found
+
+
+def _find_closed(path: Path) -> str:
+    """Why it is unknown whether a file is there; empty where it is known."""
+    try:
+        path.exists()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 async def check_servers(place: Installation, check: str) -> list[Finding]:

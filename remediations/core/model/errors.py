@@ -13,6 +13,10 @@ class DamagedJournalError(JournalError):
     """The file is no SQLite database, or a damaged one: it never becomes readable again."""
 
 
+class UnseenJournalError(JournalError):
+    """The file may be well: it is locked, or this user may not read it."""
+
+
 class FenceLostError(JournalError):
     """The caller's claim is not the newest any more, or its lease has run out: it must stop and write nothing."""
 

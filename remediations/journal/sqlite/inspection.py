@@ -8,9 +8,11 @@ import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from remediations.core.model.errors import DamagedJournalError, JournalError
+from remediations.core.model.errors import DamagedJournalError, JournalError, UnseenJournalError
 from remediations.core.model.facts import Pause
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import ADVICE, PRIMARY_CODE
@@ -22,11 +24,26 @@ SCHEMA = len(MIGRATIONS)
 """The schema that this program knows."""
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """Codes of SQLite for a file that no later look can read."""
+UNSEEN = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
+)
+"""Codes for a file of which this look says nothing: it is locked, or this user may not read it."""
 WAIT_SECONDS = 2.0
 OLDEST = f"SELECT id, policy, state, created_at, next_at FROM remediation WHERE {OPEN} ORDER BY created_at LIMIT 1"  # noqa: S608 - constants
 OVERDUE = f"SELECT min(next_at) AS at FROM remediation WHERE {OPEN} AND coalesce(lease_until, 0) <= ?"  # noqa: S608 - same
 SERVE = "serve"
 """The command among the arguments of a process that serves."""
+
+
+class Access(StrEnum):
+    """How SQLite may read a journal: the parameters of its URI (https://www.sqlite.org/uri.html)."""
+
+    SHARED = "mode=ro"
+    """Beside the programs that have it open."""
+    UNCHANGING = "mode=ro&immutable=1"
+    """As a file that does not change: SQLite then leaves no log behind."""
+    COPY = ""
+    """Not where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +68,50 @@ class JournalLook:
 
 
 def look_into(path: Path, now: float) -> JournalLook:
-    """What the journal says; raises JournalError, or DamagedJournalError, with a sentence. Blocks on the disk.
+    """What the journal says; raises JournalError, DamagedJournalError or UnseenJournalError, with a sentence.
 
-    Without a write-ahead log no process has the file open: it is then read as one that does not change, because SQLite
-    would leave a log behind (https://www.sqlite.org/uri.html, "immutable").
+    Blocks on the disk. A look during which a program opened or closed the file is made again.
     """
-    is_open = path.with_name(f"{path.name}-wal").exists()
-    place = f"{path.resolve().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
+    while True:
+        access = _access(path)
+        try:
+            look = _read_copy(path, now) if access is Access.COPY else _read(path, access, now)
+        except JournalError:
+            if access is _access(path):
+                raise
+        else:
+            if access is _access(path):
+                return look
+
+
+def _access(path: Path) -> Access:
+    """How the file can be read now without a file that stays beside it.
+
+    Without a write-ahead log no process has it open; without the log's index neither, and SQLite would make one
+    (https://www.sqlite.org/wal.html, "Read-Only Databases").
+    """
+    if not path.with_name(f"{path.name}-wal").exists():
+        return Access.UNCHANGING
+    return Access.SHARED if path.with_name(f"{path.name}-shm").exists() else Access.COPY
+
+
+def _read_copy(path: Path, now: float) -> JournalLook:
+    """One look at a copy of the file with its log."""
     try:
-        with closing(sqlite3.connect(place, uri=True, timeout=WAIT_SECONDS)) as connection:
+        with TemporaryDirectory(prefix="controlcore-doctor-") as folder:
+            for end in ("", "-wal"):
+                shutil.copyfile(f"{path}{end}", f"{folder}/{path.name}{end}")
+            return _read(Path(folder, path.name), Access.SHARED, now)
+    except OSError as error:
+        raise UnseenJournalError(f"it has a log without an index, and no copy can be made: {error}") from error
+
+
+def _read(path: Path, access: Access, now: float) -> JournalLook:
+    """One look."""
+    try:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?{access}", uri=True, timeout=WAIT_SECONDS)
+        ) as connection:
             connection.row_factory = sqlite3.Row
             schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if int(connection.execute("PRAGMA application_id").fetchone()[0]) != APPLICATION_ID:
@@ -72,7 +124,7 @@ def look_into(path: Path, now: float) -> JournalLook:
             return JournalLook(schema, oldest, overdue, tuple(map(read_pause, connection.execute(sql.PAUSES, (now,)))))
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
-        kind = DamagedJournalError if code in DAMAGE else JournalError
+        kind = DamagedJournalError if code in DAMAGE else UnseenJournalError if code in UNSEEN else JournalError
         raise kind(f"{ADVICE[code]} ({error})" if code in ADVICE else str(error)) from error
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from chassis.output.findings import Finding
 from remediations.commands.doctor.journal_file import check_journal, check_pauses, check_servers
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Pause
+from remediations.journal.sqlite import inspection
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.journal.sqlite.inspection import SCHEMA, find_server, find_serving_processes, look_into
 from remediations.settings import RemediatorSettings
@@ -111,6 +115,75 @@ def test_file_that_is_no_journal_is_told(path: Path) -> None:
     assert "mv " not in foreign.remedy
 
 
+def refusal(code: int) -> Callable[..., None]:
+    """SQLite as it is where it may not open the file."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        error = sqlite3.OperationalError("refused")
+        error.sqlite_errorcode = code
+        raise error
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM])
+def test_journal_that_may_not_be_read_now_is_unknown(path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(fill(path))
+    monkeypatch.setattr(sqlite3, "connect", refusal(code))
+    (found,) = judged(path)
+    assert (found.severity.value, found.problem, "(refused)" in found.evidence) == ("unknown", "not checked", True)
+
+
+def test_journal_that_another_program_keeps_locked_is_unknown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(fill(path))
+    monkeypatch.setattr(inspection, "WAIT_SECONDS", 0.0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("UPDATE remediation SET next_at = next_at + 1")
+        path.with_name("journal.db-shm").touch()  # SQLite keeps none while it is alone with the file
+        (found,) = judged(path)
+    assert (found.severity.value, "locked" in found.evidence, "mv " in found.remedy) == ("unknown", True, False)
+
+
+@pytest.mark.parametrize("question", ["is_dir", "exists", "is_file"])
+def test_journal_in_a_closed_folder_is_unknown_once(path: Path, question: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(fill(path))
+
+    def refuse(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, question, refuse)
+    assert [(each.severity.value, "Permission denied" in each.evidence) for each in judged(path)] == [("unknown", True)]
+
+
+def test_unreadable_journal_of_another_user_is_told_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(fill(path))
+    owner = os.getuid()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    monkeypatch.setattr(sqlite3, "connect", refusal(sqlite3.SQLITE_CANTOPEN))
+    assert [(each.severity.value, "sudo -u" in each.remedy) for each in judged(path)] == [("unknown", True)]
+
+
+@pytest.mark.parametrize("others", [(), ("-wal",), ("-shm", "-wal")])
+def test_copied_journal_gets_no_file_beside_it(path: Path, others: tuple[str, ...]) -> None:
+    """SQLite leaves a log or its index where it opens a journal that nobody serves."""
+    copy = path.with_name("copy.db")
+
+    async def serve() -> None:
+        async with open_journal(path) as journal:
+            await journal.append(Delivery(NOW, (Match(an_alert(), "restart-api", API),)))
+            for end in ("", *others):
+                shutil.copy(f"{path}{end}", f"{copy}{end}")
+
+    asyncio.run(fill(path))
+    asyncio.run(serve())
+    asyncio.run(found_by(check_journal, place_of(copy)))
+    assert sorted(each.name for each in path.parent.glob("copy.db*")) == [f"copy.db{end}" for end in ("", *others)]
+    if others:
+        assert look_into(copy, NOW).oldest is not None
+
+
 def test_damaged_journal_is_put_aside_together_with_its_log(path: Path) -> None:
     """SQLite would read a log that stays behind into the new file."""
     path.write_bytes(b"this is no database " * 500)
@@ -168,6 +241,18 @@ def test_pause_file_counts_although_the_journal_cannot_be_read(path: Path) -> No
     path.write_bytes(b"no database " * 500)
     path.with_name("pause").touch()
     assert len(asyncio.run(found_by(check_pauses, place_of(path)))) == 1
+
+
+def test_pause_file_in_a_closed_folder_is_unknown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program, which may look, counts one that cannot be looked at as there."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "exists", refuse)
+    (found,) = asyncio.run(found_by(check_pauses, place_of(path)))
+    assert (found.severity.value, "Permission denied" in found.evidence) == ("unknown", True)
 
 
 def test_server_is_known_by_its_lock_and_its_open_file(path: Path) -> None:
