@@ -15,6 +15,7 @@ from remediations.facts.pause_file import read_pauses
 from remediations.journal.sqlite.inspection import (
     SCHEMA,
     JournalLook,
+    find_server,
     find_serving_processes,
     free_bytes,
     log_bytes,
@@ -204,9 +205,21 @@ async def check_servers(place: Installation, check: str) -> list[Finding]:
     """Whether one program alone serves the journal."""
     path = place.settings.journal.path
     serving = await asyncio.to_thread(find_serving_processes, path)
-    if len(serving) <= 1:
-        return []
-    problem = "several programs serve this journal: each receives, decides and announces"
-    evidence = f"processes {', '.join(map(str, serving))} have {path} open (journal.is_shared_accepted lets them)"
-    remedy = f"kill {serving[0]}   # or another one that is not wanted; then set journal.is_shared_accepted to false"
-    return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+    if len(serving.known) > 1:
+        shown = ", ".join(map(str, serving.known))
+        problem = "several programs serve this journal: each receives, decides and announces"
+        evidence = f"processes {shown} have {path} open (journal.is_shared_accepted lets them)"
+        first = serving.known[0]
+        remedy = f"kill {first}   # or another one that is not wanted; then set journal.is_shared_accepted to false"
+        return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
+    if serving.hidden:
+        evidence = f"which journal is served by processes {', '.join(map(str, serving.hidden))} of other users"
+        return [unchecked(check, evidence, f"as root: {place.command} doctor")]
+    try:
+        holder = await asyncio.to_thread(find_server, path)
+    except OSError as error:
+        return [unchecked(check, str(error), f"as the program's user: {place.command} doctor")]
+    if holder and not serving.known:
+        evidence = f"{holder} serves {path} and is not among the processes here, so others may be hidden, too"
+        return [unchecked(check, evidence, f"in the container of the program: {place.command} doctor")]
+    return []

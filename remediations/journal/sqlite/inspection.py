@@ -33,6 +33,8 @@ OLDEST = f"SELECT id, policy, state, created_at, next_at FROM remediation WHERE 
 OVERDUE = f"SELECT min(next_at) AS at FROM remediation WHERE {OPEN} AND coalesce(lease_until, 0) <= ?"  # noqa: S608 - same
 SERVE = "serve"
 """The command among the arguments of a process that serves."""
+PROGRAM = "remediat"
+"""In the arguments of every process of this program: controlcore-remediator, or python -m remediations."""
 
 
 class Access(StrEnum):
@@ -54,6 +56,15 @@ class OpenRemediation:
     policy: str
     state: str
     created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServingProcesses:
+    """Ids of processes that serve one journal."""
+
+    known: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
+    """Those that serve some journal, and of which this user may not see which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +170,21 @@ def find_server(path: Path) -> str:
     return ""
 
 
-def find_serving_processes(path: Path, processes: Path = Path("/proc")) -> tuple[int, ...]:
-    """Ids of the processes that serve this very file, as far as this user may see them (proc(5))."""
-    found = []
+def find_serving_processes(path: Path, processes: Path = Path("/proc")) -> ServingProcesses:
+    """The processes that serve this very file, as far as this user may see them (proc(5))."""
+    known, hidden = [], []
     for folder in processes.glob("[0-9]*"):
         with suppress(OSError):
             arguments = (folder / "cmdline").read_bytes().split(b"\0")
-            if SERVE.encode() in arguments and any(_is_same(link, path) for link in (folder / "fd").iterdir()):
-                found.append(int(folder.name))
-    return tuple(sorted(found))
+            if SERVE.encode() not in arguments:
+                continue
+            try:
+                if any(_is_same(link, path) for link in (folder / "fd").iterdir()):
+                    known.append(int(folder.name))
+            except PermissionError:
+                if any(PROGRAM.encode() in argument for argument in arguments):
+                    hidden.append(int(folder.name))
+    return ServingProcesses(tuple(sorted(known)), tuple(sorted(hidden)))
 
 
 def _is_same(link: Path, path: Path) -> bool:

@@ -23,7 +23,13 @@ from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Pause
 from remediations.journal.sqlite import inspection
 from remediations.journal.sqlite.adapter import open_journal
-from remediations.journal.sqlite.inspection import SCHEMA, find_server, find_serving_processes, look_into
+from remediations.journal.sqlite.inspection import (
+    SCHEMA,
+    ServingProcesses,
+    find_server,
+    find_serving_processes,
+    look_into,
+)
 from remediations.settings import RemediatorSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.decisions import API, NOW, SAM, an_alert
@@ -264,13 +270,43 @@ def test_server_is_known_by_its_lock_and_its_open_file(path: Path) -> None:
     assert find_server(path) == ""
     assert f"process {os.getpid()} on " in asyncio.run(serve())
     assert find_server(path) == ""
-    assert find_serving_processes(path) == ()
+    assert find_serving_processes(path) == ServingProcesses()
 
 
 def test_several_servers_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remediations.commands.doctor.journal_file.find_serving_processes", lambda _: (7, 8))
+    monkeypatch.setattr(
+        "remediations.commands.doctor.journal_file.find_serving_processes", lambda _: ServingProcesses((7, 8))
+    )
     (found,) = asyncio.run(found_by(check_servers, place_of(path)))
     assert (found.severity.value, "processes 7, 8" in found.evidence) == ("error", True)
+
+
+def test_processes_of_other_users_are_unknown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = path.with_name("proc")
+    for number, words in ((5, "controlcore-remediator serve"), (6, "ollama serve"), (7, "controlcore-remediator list")):
+        (processes / str(number) / "fd").mkdir(parents=True)
+        (processes / str(number) / "cmdline").write_bytes(words.replace(" ", "\0").encode())
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    serving = find_serving_processes(path, processes)
+    assert serving == ServingProcesses(hidden=(5,))
+    monkeypatch.setattr("remediations.commands.doctor.journal_file.find_serving_processes", lambda _: serving)
+    (found,) = asyncio.run(found_by(check_servers, place_of(path)))
+    assert (found.severity.value, "processes 5 of other users" in found.evidence) == ("unknown", True)
+
+
+def test_server_in_another_container_is_unknown(path: Path) -> None:
+    async def serve() -> list[Finding]:
+        async with open_journal(path) as journal:
+            await journal.release_orphaned_claims()
+            return await found_by(check_servers, place_of(path))
+
+    (found,) = asyncio.run(serve())  # this process serves, and its arguments do not say so
+    assert (found.severity.value, f"process {os.getpid()} on " in found.evidence) == ("unknown", True)
+    assert asyncio.run(found_by(check_servers, place_of(path))) == []
 
 
 def test_only_a_process_that_serves_this_file_counts(path: Path) -> None:
@@ -282,7 +318,7 @@ def test_only_a_process_that_serves_this_file_counts(path: Path) -> None:
         for process in running:
             assert process.stdout is not None
             process.stdout.readline()
-        wait_for(lambda: find_serving_processes(path) == (running[0].pid,))
+        wait_for(lambda: find_serving_processes(path) == ServingProcesses((running[0].pid,)))
     finally:
         for process in running:
             process.communicate()
