@@ -24,7 +24,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from chassis.documents import expect_seconds, load_yaml
+from chassis.documents import UnreadableError, expect_seconds, load_yaml, read_file, why_unreadable, yaml_problem
 from chassis.errors import ConfigError, Fault, unknown_name
 
 NESTED = "__"
@@ -121,9 +121,9 @@ def require_http(url: str, example: str) -> SplitResult:
 def read_secret(path: Path, setting: str) -> SecretStr:
     """The content of a secret file without its trailing newline; raises ConfigError naming the setting."""
     try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError((Fault(setting, f"cannot read {path}: {error}"),)) from error
+        text = read_file(path).strip()
+    except UnreadableError as error:
+        raise ConfigError((Fault(setting, str(error)),)) from error
     if not text:
         raise ConfigError((Fault(setting, f"{path} is empty"),))
     return SecretStr(text)
@@ -136,14 +136,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         value = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError((Fault(str(path), f"cannot read: {error.strerror}"),)) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise ConfigError((Fault(str(path), f"not YAML: {error.problem}{place}"),)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError((Fault(str(path), f"not YAML: {type(error).__name__}"),)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((Fault(str(path), f"cannot read: {why_unreadable(error)}"),)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError((Fault(str(path), yaml_problem(error)),)) from None
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

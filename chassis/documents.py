@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -41,6 +42,10 @@ MAX_ITEM_CHARACTERS = 1024 * 1024
 
 class DocumentError(ValueError):
     """A document is not what it should be, or more than is read; the message quotes nothing of it."""
+
+
+class UnreadableError(ValueError):
+    """A file cannot be read; the message names its path and says why."""
 
 
 class TooManyValuesError(DocumentError):
@@ -205,6 +210,28 @@ def load_yaml(text: str, *, is_strict: bool = True) -> Any:
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.MarkedYAMLError(problem=f"the document is larger than {MAX_YAML_CHARACTERS} characters")
     return yaml.load(text, Loader=_StrictLoader if is_strict else _BoundedLoader)  # noqa: S506, TID251 - both are SafeLoaders
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong with a document, and where in it. Quotes no line of it."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        return f"not YAML: {error.problem}{place}"
+    return f"not YAML: {getattr(error, 'reason', type(error).__name__)}"
+
+
+def read_file(path: Path) -> str:
+    """The text of a file; raises UnreadableError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"cannot read {path}: {why_unreadable(error)}") from error
+
+
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file cannot be read, in words."""
+    return (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
 
 
 class YamlLines:

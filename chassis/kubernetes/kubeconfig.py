@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from chassis.documents import load_yaml
+from chassis.documents import UnreadableError, load_yaml, read_file
 from chassis.errors import ConfigError, Fault
 from chassis.kubernetes.credentials import SETTING, UNUSABLE, Credentials, read_token, require_token
 from chassis.kubernetes.exec_plugin import as_file
@@ -112,10 +112,9 @@ def from_kubeconfig(path: Path) -> Credentials:
 def _read_mapping(path: Path) -> Mapping[str, Any]:
     """The file as a mapping; a fault of it says the line and quotes nothing, for the file holds secrets."""
     try:
-        value = load_yaml(path.read_text(encoding="utf-8"), is_strict=False)
-    except (OSError, UnicodeDecodeError) as error:
-        problem = (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
-        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: cannot read {path}: {problem}"),)) from None
+        value = load_yaml(read_file(path), is_strict=False)
+    except UnreadableError as error:
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {error}"),)) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark is not None else ""

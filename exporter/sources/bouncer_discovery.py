@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from chassis.documents import load_yaml, parse_json
+from chassis.documents import load_yaml, parse_json, why_unreadable, yaml_problem
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.kubernetes.objects import is_ending
 from chassis.kubernetes.paths import pods_path, resource_path
@@ -144,13 +144,12 @@ def read_file(path: Path) -> Targets:
             raise PermanentError(Reason.MALFORMED, f"larger than {FILE_MAX_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
         groups = parse_json(text) if path.suffix == ".json" else load_yaml(text)
-    except OSError as error:
-        raise PermanentError(Reason.MALFORMED, f"cannot be read: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        problem = getattr(error, "problem", None) or error
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark is not None else ""
-        raise PermanentError(Reason.MALFORMED, f"cannot be read: {problem}{place}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PermanentError(Reason.MALFORMED, f"cannot be read: {why_unreadable(error)}") from error
+    except yaml.YAMLError as error:
+        raise PermanentError(Reason.MALFORMED, yaml_problem(error)) from error
+    except ValueError as error:
+        raise PermanentError(Reason.MALFORMED, f"cannot be read: {error}") from error
     if not isinstance(groups, list):
         raise PermanentError(Reason.MALFORMED, "expected a list of target groups")
     found: list[BouncerTarget] = []

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from chassis.documents import UnreadableError, read_file
 from chassis.errors import ConfigError, Fault
 from chassis.log import get_logger
 from remediations.core.policies.policy import PolicySet
@@ -15,9 +16,9 @@ from remediations.core.policies.reader import parse_policies
 def read_policies(path: Path) -> PolicySet:
     """The policy file; raises ConfigError with every fault. Blocks on the disk."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError((Fault("policies_file", f"cannot read {path}: {error}"),)) from error
+        text = read_file(path)
+    except UnreadableError as error:
+        raise ConfigError((Fault("policies_file", str(error)),)) from error
     return parse_policies(text, str(path))
 
 

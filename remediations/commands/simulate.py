@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from chassis.clock import SystemClock
-from chassis.documents import load_yaml
+from chassis.documents import load_yaml, yaml_problem
 from chassis.errors import ConfigError, Fault, InvariantBroken
 from chassis.output.terminal import printable, table, width
 from remediations.commands.check_config import check_everything
@@ -92,7 +92,9 @@ def _read_facts(path: Path) -> Facts:
         if isinstance(content, list) and content:
             content = content[0][simulation.RECORDED]
         return facts_from_data(content)
-    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError((Fault(str(path), yaml_problem(error)),)) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError((Fault(str(path), f"no recorded facts: {error}"),)) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from chassis.documents import YamlLines, load_yaml
+from chassis.documents import YamlLines, load_yaml, yaml_problem
 from chassis.errors import ConfigError, Fault, not_allowed
 from remediations.core.fields import Found, faults_of, find_shared_names
 from remediations.core.model.alert import Mode
@@ -30,7 +30,7 @@ def parse_policies(text: str, source: str) -> PolicySet:
     try:
         document = load_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError((Fault(source, f"not YAML: {error}"),)) from error
+        raise ConfigError((Fault(source, yaml_problem(error)),)) from error
     kept: list[dict[str, Any]] = [{}]
     faults: list[Found] = []
     try:

@@ -89,7 +89,7 @@ def test_bad_yaml_never_quotes_the_file(tmp_path: Path) -> None:
 def test_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "settings.yml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not YAML"):
+    with pytest.raises(ConfigError, match="cannot read: it is not UTF-8 text"):
         load(Sample, path)
 
 

@@ -352,3 +352,16 @@ def test_any_change_is_read_or_refused_as_a_configuration(data):
     value = data.draw(st.sampled_from([None, 0, -1, 1.5, True, "", "x", [], ["x"], [None], {}, {"x": 1}, [[]], [{}]]))
     with suppress(ConfigError):
         parse(changed(data.draw(st.sampled_from(paths)), value))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("policies:\n- {name: a", "p.yaml: not YAML: expected ',' or '}', but got '<stream end>' in line 2, column 11"),
+        ("policies: \x01", "p.yaml: not YAML: special characters are not allowed"),
+    ],
+)
+def test_file_that_is_no_yaml_is_told_with_its_name_and_line(text: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert [str(each) for each in caught.value.faults] == [fault]
