@@ -287,7 +287,7 @@ class RemediatorSettings(Settings):
             faults.append(Fault("server.token_file", "not set: without a credential anybody could order changes"))
         roles = self.server.roles
         if roles is not None and roles.deliver.is_empty() and not self.delivering_files():
-            faults.append(Fault("server.roles.deliver", "names no credential: every alert would be refused and lost"))
+            faults.append(Fault("server.roles.deliver", "names no credential, so every alert would be refused"))
         if self.kubernetes is not None and self.kubernetes.timeout_seconds >= self.worker.lease_seconds:
             faults.append(Fault("kubernetes.timeout_seconds", "must be below worker.lease_seconds"))
         if self.database is not None and self.database.timeout_seconds >= self.worker.lease_seconds:

@@ -123,7 +123,7 @@ class KubernetesClient:
         """Opens a client: with the file's current context, or as the pod's ServiceAccount when None.
 
         A list whose pages have more than `max_list_bytes` together is refused. Errors and warnings quote what the API
-        server and plug-ins say as `redact` leaves it. Raises ConfigError when there are no usable credentials.
+        server and plug-ins say as `redact` leaves it. Raises ConfigError when the credentials cannot be used.
         """
         if kubeconfig is None:
             credentials = await asyncio.to_thread(in_cluster)

@@ -28,7 +28,11 @@ from chassis.net.trust import Mark, fingerprint
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts `token` and `ca.crt` (Kubernetes documentation, "Accessing the API from within a Pod")."""
 SETTING = "kubernetes"
-UNUSABLE = "no usable credentials"
+UNUSABLE = "the credentials cannot be used"
+OUTSIDE = (
+    "this is not a pod (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set); outside of a cluster set "
+    f"{SETTING}.kubeconfig to a kubeconfig file"
+)
 TOKEN_SECONDS = 60.0
 """How old a read file may be. The kubelet replaces a token at four fifths of its life, which is 10 minutes or more."""
 PLUG_IN_SECONDS = 10.0
@@ -226,7 +230,7 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = 
     """
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
-        raise ConfigError((_fault("this is no pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set"),))
+        raise ConfigError((_fault(OUTSIDE),))
     faults: list[Fault] = []
     token, tls, path = None, None, folder / "token"
     try:

@@ -8,7 +8,9 @@ Redact first and cut then: half a secret is a form that nothing here knows.
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import re
 from collections.abc import Iterable
 
@@ -77,6 +79,13 @@ PATTERNS = (
     _pattern(r"\$(?:2[abxy]|5|6|argon2[id]{1,2}|scrypt|pbkdf2[a-z0-9-]*|y)\$[A-Za-z0-9./+=,$-]{8,}"),
     _pattern(r"\b(?:SCRAM-SHA-256\$|md5[0-9a-f]{32}\b)[A-Za-z0-9+/=:$]*"),
 )
+PLAIN_SENTENCES = (
+    "cannot read ",
+    *(os.strerror(code) for code in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EIO)),
+)
+"""What follows `…token: ` or `…password: ` when a sentence tells of a file of that name: these words are no secret."""
+FILE_NAMES = ("_file", "-file")
+"""Ends of the names of settings and options whose value is the path of a secret, not the secret."""
 _LONG = re.compile(r"[A-Za-z0-9_+/=-]{20,}")
 """A word that may be a key; `_is_key` tells by its mixture of characters."""
 _HEXADECIMAL = re2.compile(r"(?i)(sha(?:1|256|384|512):)?\b[0-9a-f]{32,}\b")
@@ -127,7 +136,14 @@ def _replace(text: str, spans: Iterable[tuple[int, int]]) -> str:
 def _replaced(found: re2._Match) -> str:
     """The mark in place of the secret, between what stands in front of it and behind it."""
     around = [str(group or "") for group in found.groups()]
+    if around and _is_about_a_file(around[0], found.string[found.end(1) :]):
+        return str(found[0])
     return "".join([*around[:1], REMOVED, *around[1:2]])
+
+
+def _is_about_a_file(name: str, behind: str) -> bool:
+    """Whether what follows a name is the path of a file or what is wrong with one."""
+    return name.rstrip("=:> \"'`\\").lower().endswith(FILE_NAMES) or behind.startswith(PLAIN_SENTENCES)
 
 
 def _is_key(word: str) -> bool:

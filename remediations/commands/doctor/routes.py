@@ -161,7 +161,7 @@ def _credentials(check: str, tree: RouteTree) -> list[Finding]:
     silent = sorted(name for name in tree.own() if not tree.receivers[name].has_credential)
     if not silent or len(tree.own()) > 1:
         return []  # of several that may be ours, the others need none
-    problem = "the receiver sends no credential: each delivery is answered 401, and Alertmanager drops it"
+    problem = "the receiver sends no credential, so each delivery is answered 401 and Alertmanager drops it"
     remedy = (
         "add to its webhook in alertmanager.yml:\n"
         "  http_config: {authorization: {type: Bearer, credentials_file: /etc/alertmanager/controlcore-token}}"

@@ -384,8 +384,8 @@ async def test_no_service_account_is_a_fault_of_the_configuration(monkeypatch: p
         async with KubernetesClient.opened(None):
             pass
     assert str(caught.value) == (
-        "kubernetes: no usable credentials: this is no pod:"
-        " KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set"
+        "kubernetes: the credentials cannot be used: this is not a pod (KUBERNETES_SERVICE_HOST and "
+        "KUBERNETES_SERVICE_PORT are not set); outside of a cluster set kubernetes.kubeconfig to a kubeconfig file"
     )
 
 

@@ -61,7 +61,7 @@ def messages_of(folder: Path, variables: dict[str, str]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         in_cluster(folder, variables)
     assert {fault.path for fault in caught.value.faults} == {"kubernetes"}
-    return [fault.message.removeprefix("no usable credentials: ") for fault in caught.value.faults]
+    return [fault.message.removeprefix("the credentials cannot be used: ") for fault in caught.value.faults]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,8 @@ def test_place_without_the_service_is_no_pod(account: Path, absent: str, is_empt
     variables = environment()
     del variables[absent]
     (message,) = messages_of(account, variables | ({absent: ""} if is_empty else {}))
-    assert message.startswith("this is no pod")
+    assert message.startswith("this is not a pod")
+    assert message.endswith("set kubernetes.kubeconfig to a kubeconfig file")
 
 
 def test_faults_of_a_pod_are_told_together(account: Path) -> None:
@@ -211,7 +212,7 @@ async def test_plug_in_that_gives_nothing_is_a_fault(tmp_path: Path, user: dict[
             pass
     (fault,) = caught.value.faults
     assert fault.path == "kubernetes.kubeconfig"
-    assert fault.message.startswith("no usable credentials: the plug-in")
+    assert fault.message.startswith("the credentials cannot be used: the plug-in")
 
 
 @pytest.mark.timeout(60)

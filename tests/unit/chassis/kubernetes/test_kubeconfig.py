@@ -295,4 +295,4 @@ def test_file_that_is_no_yaml_is_not_quoted(tmp_path: Path) -> None:
     path.write_text(f"users:\n- token: {SECRET}: {SECRET}\n")
     with pytest.raises(ConfigError) as caught:
         from_kubeconfig(path)
-    assert str(caught.value) == f"kubernetes.kubeconfig: no usable credentials: {path} is not YAML in line 2"
+    assert str(caught.value) == f"kubernetes.kubeconfig: the credentials cannot be used: {path} is not YAML in line 2"
