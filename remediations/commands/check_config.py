@@ -32,7 +32,7 @@ from remediations.core.policies.policy import PolicySet
 from remediations.core.policies.reader import parse_policies
 from remediations.execution.self_test import SOURCE, acting_targets, changes_of, downgrades, prove
 from remediations.facts.prometheus import PrometheusClient
-from remediations.http.tokens import check_files
+from remediations.http.tokens import check_files, new_token
 from remediations.journal.pauses import find_mismatch
 from remediations.journal.sqlite.filesystem import find_fault
 from remediations.journal.sqlite.queries import read_pauses_only
@@ -50,7 +50,7 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool, is_check
     faults: list[Fault] = []
     if is_serving:
         faults += settings.serve_faults()
-    faults += [Fault("server.token_file", problem) for problem in check_files(settings.token_files())]
+    faults += token_faults(settings)
     for section, client in (("prometheus", settings.prometheus), ("alertmanager", settings.alertmanager)):
         for name, path in secret_files(client):
             faults += [Fault(f"{section}.{name}", problem) for problem in check_files((path,))]
@@ -66,6 +66,15 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool, is_check
     if faults:
         raise ConfigError(tuple(faults))
     return policy_set
+
+
+def token_faults(settings: RemediatorSettings) -> list[Fault]:
+    """Token files that give no token, with the command that writes one where it would overwrite none; blocks."""
+    return [
+        Fault("server.token_file", problem if path.exists() else f"{problem}; make it: {new_token(path)}")
+        for path in dict.fromkeys(settings.token_files())
+        for problem in check_files((path,))
+    ]
 
 
 def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[Fault, ...]:

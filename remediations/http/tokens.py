@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import hmac
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 from chassis.clock import Clock
+from chassis.documents import why_unreadable
 from chassis.errors import ControlCoreError
 from chassis.log import get_logger
 
@@ -91,17 +93,25 @@ def check_files(files: tuple[Path, ...]) -> tuple[str, ...]:
     return _read(files)[1]
 
 
+def new_token(path: Path) -> str:
+    """The command that writes a new token into a file that only its owner can read."""
+    return f"umask 077 && openssl rand -hex 32 > {quote(str(path))}"
+
+
 def _read(files: tuple[Path, ...]) -> tuple[dict[Path, bytes], tuple[str, ...]]:
     """The digest of each readable token, and the problem of each file that gives none."""
     digests, problems = {}, []
     for path in files:
         try:
             token = path.read_bytes()[:MAX_TOKEN_BYTES].decode().strip()
+        except FileNotFoundError:
+            problems.append(f"the file {path} does not exist")
+            continue
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"cannot read {path}: {type(error).__name__}")
+            problems.append(f"cannot read {path}: {why_unreadable(error)}")
             continue
         if len(token) < MIN_TOKEN_CHARACTERS:
-            problems.append(f"{path}: a token needs at least {MIN_TOKEN_CHARACTERS} characters")
+            problems.append(f"the token in {path} needs at least {MIN_TOKEN_CHARACTERS} characters")
             continue
         digests[path] = hashlib.sha256(token.encode()).digest()
     return digests, tuple(problems)

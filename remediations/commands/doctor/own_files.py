@@ -14,11 +14,11 @@ from chassis.config import read_secret
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import secret_files
 from chassis.output.findings import Finding, Severity
-from remediations.commands.check_config import check_everything, find_warnings, users_without_role
+from remediations.commands.check_config import check_everything, find_warnings, token_faults, users_without_role
 from remediations.commands.doctor.installation import Installation, names_of, shell_word
 from remediations.core.model.alert import Mode
 from remediations.http.roles import INCLUDED
-from remediations.http.tokens import check_files
+from remediations.http.tokens import check_files, new_token
 from remediations.settings import RemediatorSettings, Role
 
 JOURNAL = "journal.path"
@@ -34,7 +34,7 @@ def _configuration(place: Installation, check: str) -> list[Finding]:
     """The same; blocks on the disk."""
     faults = _faults(place.settings)
     found = [
-        Finding(Severity.ERROR, check, f"{fault.path} is wrong", _plain(fault.message), _remedy(place, fault))
+        Finding(Severity.ERROR, check, f"{fault.path} is wrong", fault.message, _remedy(place, fault))
         for fault in faults
     ]
     warnings = find_warnings(place.policy_set)
@@ -54,8 +54,8 @@ def _faults(settings: RemediatorSettings) -> list[Fault]:
     try:
         check_everything(settings, is_serving=True, is_checking=True)
     except ConfigError as error:
-        bad = set(check_files(settings.token_files()))
-        return [fault for fault in error.faults if fault.message not in bad]
+        bad = token_faults(settings)
+        return [fault for fault in error.faults if fault not in bad]
     return []
 
 
@@ -63,17 +63,12 @@ def _remedy(place: Installation, fault: Fault) -> str:
     """What mends one fault."""
     journal = place.settings.journal.path
     if fault.path == TOKENS:
-        return f"{_new_token(Path('/etc/controlcore-remediator/token'))}\nset {TOKENS} to it in {place.place}"
+        return f"{new_token(Path('/etc/controlcore-remediator/token'))}\nset {TOKENS} to it in {place.place}"
     if fault.path == JOURNAL:
         if not journal.parent.exists():
             return f"mkdir -p {shell_word(journal.parent)}"
         return f"set {JOURNAL} in {place.place} to a file on a disk that survives a restart (a PersistentVolumeClaim)"
     return f"correct {fault.path}, then: {place.command} check-config"
-
-
-def _new_token(path: Path) -> str:
-    """The command that writes a new token."""
-    return f"umask 077 && openssl rand -hex 32 > {shell_word(path)}"
 
 
 async def check_credentials(place: Installation, check: str) -> list[Finding]:
@@ -89,15 +84,10 @@ def _unusable(place: Installation, check: str) -> Iterator[Finding]:
         for problem in check_files((path,)):
             is_denied = path.exists()
             file = shell_word(path)
-            remedy = f"chown $(id -u) {file} && chmod 600 {file}" if "Permission" in problem else _new_token(path)
+            remedy = f"chown $(id -u) {file} && chmod 600 {file}" if "Permission" in problem else new_token(path)
             words = "gives no token" if is_denied else "does not exist"
             more = f"{remedy}\ngive the same token to its sender (Alertmanager: credentials_file)"
-            yield Finding(Severity.ERROR, check, f"a token file {words}", _plain(problem), more)
-
-
-def _plain(problem: str) -> str:
-    """The sentence without colons: what follows a colon behind the words token or password is taken for a secret."""
-    return problem.replace(": ", ", ")
+            yield Finding(Severity.ERROR, check, f"a token file {words}", problem, more)
 
 
 def _open_files(place: Installation, check: str) -> Iterator[Finding]:
@@ -153,7 +143,7 @@ def _shared(place: Installation, check: str) -> Iterator[Finding]:
             if digest and digest in tokens:
                 evidence = f"{path} and {tokens[digest]} hold the same" if path != tokens[digest] else f"{path}"
                 other = path.with_name(f"{path.name}-{role.value}")
-                remedy = f"{_new_token(other)}\nname this file in server.roles.{role.value} in {place.place}"
+                remedy = f"{new_token(other)}\nname this file in server.roles.{role.value} in {place.place}"
                 problem = f"the token that delivers alerts may also {role.value}"
                 yield Finding(Severity.WARNING, check, problem, evidence, remedy)
 

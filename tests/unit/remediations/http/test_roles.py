@@ -36,7 +36,10 @@ def settings_in(folder: Path, server: str) -> RemediatorSettings:
         ("token_file: {folder}/token, roles: {read: {users: [bob]}}", "server.roles.read.users: bob is no user"),
         ("token_file: {folder}/token, roles: {read: {certificates: [a.example]}}", "server.roles.read.certificates: "),
         ("token_file: {folder}/token, roles: {admin: {}}", "server.roles.admin: "),
-        ("roles: {deliver: {token_files: [{folder}/none]}}", "server.token_file: cannot read {folder}/none"),
+        (
+            "roles: {deliver: {token_files: [{folder}/none]}}",
+            "server.token_file: the file {folder}/none does not exist; make it: umask 077 && openssl rand -hex 32 > ",
+        ),
     ],
 )
 def test_roles_that_cannot_work_are_refused_with_their_place(tmp_path: Path, server: str, complaint: str) -> None:
