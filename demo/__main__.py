@@ -17,6 +17,7 @@ from demo.files import Pace
 from demo.stage import Plan, Stage, opened_stage
 from demo.timeline import Report, headline, table
 from tools.install import build, packages
+from tools.install.compiler import ToolError
 from tools.servers import orphan_cleanup
 from tools.servers.kubernetes.cluster import open_cluster
 from tools.servers.kubernetes.control_plane import ClusterOptions
@@ -185,7 +186,7 @@ def main() -> int:
             open_tutorial(Pace(factor), arguments.folder)
             return 0
         reports = play_all(Plan(pace=Pace(factor)), is_kept=arguments.keep)
-    except build.ToolError as error:
+    except ToolError as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
     is_well = len(reports) == len(ACTS) and all(report.is_well for report in reports)

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from demo.files import ROOT
 from demo.stage import API, Stage
 from demo.timeline import headline
-from tools.install.build import ToolError
+from tools.install.compiler import ToolError
 
 FOLDER = ROOT / "build" / "tutorial"
 MARK = ".tutorial"

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from remediations.shipped import read_policies
-from tools.install.build import ToolError, locate
+from tools.install.build import locate
+from tools.install.compiler import ToolError
 
 CHART = Path(__file__).parents[1] / "helm" / "controlcore-exporter"
 TIMEOUT_SECONDS = 60.0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.install.build import ToolError, build_programs, cache_key, choose, locate
+from tools.install.build import build_programs, cache_key, choose, locate
+from tools.install.compiler import ToolError
 from tools.install.programs import PROGRAMS, Program
 
 pytestmark = pytest.mark.timeout(120)

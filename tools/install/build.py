@@ -8,7 +8,6 @@ and nothing stale is used.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import functools
 import hashlib
 import os
@@ -25,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.install.cache import cache_folder, locked
+from tools.install.compiler import ToolError, find_compiler
 from tools.install.programs import PROGRAMS, Program
 from tools.servers import orphan_cleanup
 
@@ -38,10 +39,6 @@ PROGRESS_SECONDS = 10.0
 VERSION_TIMEOUT_SECONDS = 10.0
 
 
-class ToolError(RuntimeError):
-    """A program cannot be built or found; the message says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Where a program was found, or that it must be built, and why."""
@@ -50,31 +47,6 @@ class Choice:
     path: Path
     is_present: bool
     reason: str
-
-
-def cache_folder() -> Path:
-    """Where built programs are kept: CONTROLCORE_TOOLS_CACHE, else the user's cache folder."""
-    if chosen := os.environ.get("CONTROLCORE_TOOLS_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "controlcore-tools"
-
-
-@functools.cache
-def go_version(module: str) -> str:
-    """The compiler that builds the module, e.g. go1.26.8; ToolError when Go is missing or too old."""
-    try:
-        answer = subprocess.run(
-            ["go", "env", "GOVERSION", "GOOS", "GOARCH"],
-            cwd=MODULES_FOLDER / module,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except FileNotFoundError:
-        raise ToolError("Go is missing: install Go 1.26 or newer (https://go.dev/dl/) and run `make tools`") from None
-    except subprocess.CalledProcessError as error:
-        raise ToolError(f"Go 1.26 or newer is needed: {error.stderr.strip()}") from error
-    return "-".join(answer.stdout.split())
 
 
 def cache_key(program: Program, compiler: str) -> str:
@@ -89,7 +61,7 @@ def cache_key(program: Program, compiler: str) -> str:
 
 def choose(program: Program) -> Choice:
     """Says where the program is, or will be, without building it."""
-    path = cache_folder() / cache_key(program, go_version(program.module)) / program.name
+    path = cache_folder() / cache_key(program, find_compiler(MODULES_FOLDER / program.module).version) / program.name
     if path.is_file():
         return Choice(program, path, is_present=True, reason="cached")
     found = _find_on_path(program)
@@ -133,7 +105,7 @@ def build_programs(wanted: Sequence[Program], report: Callable[[str], None]) -> 
             report(f"{prefix}: {choice.reason}, {choice.path}")
         else:
             later = sum(estimate(rest) for rest in wanted[index + 1 :] if not choose(rest).is_present)
-            with _locked(choice.path, partial(report, f"{prefix}: another process builds it, waiting")):
+            with locked(choice.path, partial(report, f"{prefix}: another process builds it, waiting")):
                 _build_missing(choice, prefix, later, report)
         paths[program.name] = choice.path
     return paths
@@ -149,6 +121,7 @@ def _build_missing(choice: Choice, prefix: str, later_seconds: float, report: Ca
     if choice.path.is_file():
         report(f"{prefix}: built by another process meanwhile, {choice.path}")
         return
+    find_compiler(MODULES_FOLDER / choice.program.module).bring(report)
     started = time.monotonic()
     expected = estimate(choice.program)
     report(f"{prefix}: {choice.reason}, building {choice.program.version}, about {_say(expected)}")
@@ -165,12 +138,13 @@ def _build_missing(choice: Choice, prefix: str, later_seconds: float, report: Ca
 
 
 def _compile(program: Program, product: Path) -> None:
-    command = ["go", "build", "-mod=readonly", *program.flags, "-o", str(product), program.package]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    folder = MODULES_FOLDER / program.module
+    go = find_compiler(folder)
+    command = [str(go.path), "build", "-mod=readonly", *program.flags, "-o", str(product), program.package]
     with subprocess.Popen(
         command,
-        cwd=MODULES_FOLDER / program.module,
-        env=environment,
+        cwd=folder,
+        env=go.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -188,20 +162,7 @@ def _compile(program: Program, product: Path) -> None:
             orphan_cleanup.release_process(compiler.pid)
     if compiler.returncode != 0:
         tail = "\n".join(line for line in output.splitlines() if not line.startswith("go: downloading"))
-        raise ToolError(f"{program.name}: {' '.join(command)} failed in {MODULES_FOLDER / program.module}\n{tail}")
-
-
-@contextmanager
-def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Holds the file lock of one product; the kernel frees it when the holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        raise ToolError(f"{program.name}: {' '.join(command)} failed in {folder}\n{tail}")
 
 
 @contextmanager
@@ -249,7 +210,8 @@ def _say_left(elapsed: float, expected: float, later: float) -> str:
 
 
 def _say(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 90 else f"{whole // 60} min {whole % 60} s"
 
 
 def _report(line: str) -> None:

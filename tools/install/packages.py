@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.install import quiet
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 POLICY_PATH = Path("/usr/sbin/policy-rc.d")
 # invoke-rc.d starts nothing when this script answers 101 ("action forbidden").
 POLICY_TEXT = "#!/bin/sh\nexit 101\n"
+LOCK_SECONDS = 120
+SECONDS_EACH = 4
+"""What a package takes, with its download, on the machine of tools.install.programs; the lists take ten seconds."""
 CLUSTER_CONFIGURATION = Path("/etc/postgresql-common/createcluster.d")
 
 
@@ -93,12 +98,13 @@ def install(missing: Sequence[Package]) -> None:
     # A service that is enabled already is the owner's own, such as another version of PostgreSQL.
     services = [name for package in missing for name in package.services if not _is_enabled(name)]
     with services_forbidden(POLICY_PATH), _clusters_forbidden():
-        subprocess.run(["apt-get", "update", "-q"], env=environment, check=True)
-        command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *names]
-        subprocess.run(command, env=environment, check=True)
+        # Another apt-get, such as that of unattended upgrades, may be at work.
+        apt = ["apt-get", "-q", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}"]
+        quiet.run([*apt, "update"], environment)
+        quiet.run([*apt, "install", "-y", "--no-install-recommends", *names], environment)
     if services and shutil.which("systemctl"):
         # Without --now: nothing was started. It works offline too, in a container or an image.
-        subprocess.run(["systemctl", "disable", *services], check=False)
+        quiet.run(["systemctl", "--quiet", "disable", *services])
 
 
 def _is_enabled(service: str) -> bool:
@@ -158,10 +164,11 @@ def ensure(wanted: Sequence[Package] = PACKAGES) -> int:
         print("  sudo python3 -m tools.install.packages", file=sys.stderr)
         print(f"or (their services start then): sudo apt-get install --no-install-recommends {names}", file=sys.stderr)
         return 1
+    print(f"installing Debian's {names} (about {SECONDS_EACH * len(missing) + 10} s)", flush=True)
     try:
         install(missing)
-    except subprocess.CalledProcessError as error:
-        print(f"tools.install.packages: {' '.join(error.cmd)} failed with status {error.returncode}", file=sys.stderr)
+    except quiet.CommandError as error:
+        print(f"tools.install.packages: {error}", file=sys.stderr)
         return 1
     left = find_missing(wanted)
     if left:
@@ -170,12 +177,11 @@ def ensure(wanted: Sequence[Package] = PACKAGES) -> int:
 
 
 def main() -> int:
-    """Says what is there and installs what is not; returns the exit status."""
-    missing = find_missing()
-    for package in PACKAGES:
-        state = "missing" if package in missing else "there"
-        print(f"{package.name:30} {state}: {', '.join(path for _, path in package.programs)}", flush=True)
-    return ensure()
+    """Installs what is missing, or says that nothing is; returns the exit status."""
+    status = ensure()
+    if status == 0:
+        print(f"Debian packages: all {len(PACKAGES)} are there")
+    return status
 
 
 if __name__ == "__main__":

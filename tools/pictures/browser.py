@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.install.build import cache_folder
+from tools.install.cache import cache_folder
 
 SOURCES = Path(__file__).parent
 SCRIPTS = ("frames.js", "page.jsx", "scrollbars.js")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from demo.tutorial import clear_folder
-from tools.install.build import ToolError
+from tools.install.compiler import ToolError
 
 
 def test_folder_with_anything_else_is_refused_and_left_alone(tmp_path: Path) -> None:

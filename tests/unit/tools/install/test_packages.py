@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tools.install import packages
 from tools.install.packages import PACKAGES, POLICY_TEXT, Package, PackageError, ensure, locate, services_forbidden
 
 
@@ -44,3 +45,18 @@ def test_missing_package_is_named_with_its_command_where_it_may_not_be_installed
 def test_nothing_missing_needs_no_rights(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert ensure([Package("python", (("python", __file__),))]) == 0
+
+
+@pytest.mark.parametrize(("status", "printed"), [(0, ""), (100, "E: the mirror is away")])
+def test_output_of_apt_is_shown_only_when_it_fails(tmp_path, monkeypatch, capfd, status, printed):
+    apt = tmp_path / "apt-get"
+    apt.write_text(f"#!/bin/sh\necho 'E: the mirror is away'\nexit {status}\n")
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(packages, "POLICY_PATH", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(packages, "CLUSTER_CONFIGURATION", tmp_path / "createcluster.d")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert ensure([Package("emacs", (("emacs", "/nowhere/emacs"),))]) == 1
+    said = capfd.readouterr()
+    assert said.out == "installing Debian's emacs (about 14 s)\n"
+    assert ("the mirror is away" in said.err) is bool(printed)
