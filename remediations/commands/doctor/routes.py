@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -14,7 +14,7 @@ from chassis.kubernetes.objects import reading
 from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.doctor.installation import Installation, unreachable
 from remediations.commands.doctor.route_tree import WEBHOOK_PATH, Reached, RouteTree, read_tree
-from remediations.commands.doctor.rules import policy_labels
+from remediations.commands.doctor.rules import PolicyAlert, policy_alerts
 from remediations.core.model.names import DOCTOR
 from remediations.core.policies.matchers import Matcher, MatchType, matches_all
 from remediations.core.policies.matchers import quote as quote_value
@@ -105,49 +105,55 @@ async def _has_silences(place: Installation, url: str) -> bool:
 async def check_routes(place: Installation, check: str) -> list[Finding]:
     """Alerts of every policy reach the remediator, and people, too."""
     found = []
-    labels = await policy_labels(place)
+    alerts = await policy_alerts(place)
     for url in place.alertmanagers:
         shown = without_user(url)
         try:
             tree = await read_routes(place, url)
             with reading("matcher of Alertmanager"):
-                found += [*judge_routes(check, tree, labels, shown), *judge_inhibitions(check, tree, labels)]
+                found += [*judge_routes(check, tree, alerts, shown), *judge_inhibitions(check, tree, alerts)]
         except PermanentError as error:
             if error.reason is not Reason.MALFORMED:
                 raise
-            remedy = "\n".join(_try(shown, alert) for alert in labels.values())
+            remedy = "\n".join(_try(shown, alert.labels) for alert in alerts)
             found.append(unchecked(check, f"doctor cannot read the routes of {shown}: {error}", remedy))
     return found
 
 
-def judge_routes(check: str, tree: RouteTree, labels: Mapping[str, Mapping[str, str]], url: str) -> list[Finding]:
-    """What is wrong with the routes for alerts with these labels (policy → labels); alike faults are one finding."""
-    lost: dict[tuple[str, ...], list[str]] = {}
-    unheard: dict[tuple[str, ...], list[str]] = {}
-    for policy, alert in labels.items():
-        reached = tree.reached(alert)
+def judge_routes(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert], url: str) -> list[Finding]:
+    """What is wrong with the routes for these alerts; alike faults are one finding."""
+    lost: dict[tuple[str, ...], list[PolicyAlert]] = {}
+    unheard: dict[tuple[str, ...], list[PolicyAlert]] = {}
+    for alert in alerts:
+        reached = tree.reached(alert.labels)
         if not reached.own_routes:
-            lost.setdefault(reached.receivers, []).append(policy)
+            lost.setdefault(reached.receivers, []).append(alert)
         elif not reached.people:
-            unheard.setdefault(reached.receivers, []).append(policy)
+            unheard.setdefault(reached.receivers, []).append(alert)
     found = []
-    for receivers, policies in lost.items():
+    for receivers, faulty in lost.items():
         problem = f"alerts do not reach the remediator: no receiver that they reach sends to {WEBHOOK_PATH}"
-        found.append(_fault(check, problem, receivers, policies, REMEDIATOR_ROUTE, _try(url, labels[policies[0]])))
-    for receivers, policies in unheard.items():
+        found.append(_fault(check, problem, receivers, faulty, REMEDIATOR_ROUTE, url))
+    for receivers, faulty in unheard.items():
         problem = (
             "alerts reach the remediator only: no person hears of them (`continue` leads to siblings, not to the root)"
         )
-        found.append(_fault(check, problem, receivers, policies, PEOPLE_ROUTE, _try(url, labels[policies[0]])))
+        found.append(_fault(check, problem, receivers, faulty, PEOPLE_ROUTE, url))
     return [*found, *_credentials(check, tree), *_times(check, tree.reached(WATCHDOG))]
 
 
 def _fault(
-    check: str, problem: str, receivers: tuple[str, ...], policies: list[str], remedy: str, trial: str
+    check: str, problem: str, receivers: tuple[str, ...], alerts: Sequence[PolicyAlert], remedy: str, url: str
 ) -> Finding:
     """One fault of the tree, with what shows it again."""
-    evidence = f"receivers: {', '.join(receivers)}; policies: {', '.join(policies)}"
+    evidence = f"receivers: {', '.join(receivers)}; policies: {_policies(alerts)}"
+    trial = _try(url, alerts[0].labels)
     return Finding(Severity.ERROR, check, problem, evidence, f"{remedy}\n{trial}   # {ROUTES_PAGE}")
+
+
+def _policies(alerts: Iterable[PolicyAlert]) -> str:
+    """The names of the alerts' policies, each once."""
+    return ", ".join(dict.fromkeys(alert.policy for alert in alerts))
 
 
 def _try(url: str, labels: Mapping[str, str]) -> str:
@@ -190,13 +196,13 @@ def _times(check: str, reached: Reached) -> list[Finding]:
     return found
 
 
-def judge_inhibitions(check: str, tree: RouteTree, labels: Mapping[str, Mapping[str, str]]) -> Iterable[Finding]:
+def judge_inhibitions(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert]) -> Iterable[Finding]:
     """Rules that would keep an alert which asks for a repair from every receiver, the remediator included."""
     for rule in tree.inhibit_rules:
-        held = [policy for policy, alert in labels.items() if matches_all(rule.target, alert)]
+        held = [alert for alert in alerts if matches_all(rule.target, alert.labels)]
         if held and "alertname" not in rule.equal:
             problem = "an inhibit rule keeps alerts from the remediator, too: inhibition holds for every receiver"
-            evidence = f"target {{{', '.join(map(str, rule.target))}}}; policies: {', '.join(held)}"
+            evidence = f"target {{{', '.join(map(str, rule.target))}}}; policies: {_policies(held)}"
             added = Matcher(REMEDIATION_LABEL, MatchType.EQUAL, "none")
             remedy = f"add the matcher {added} to the target_matchers of this rule   # {ROUTES_PAGE}"
             yield Finding(Severity.WARNING, check, problem, evidence, remedy)

@@ -33,6 +33,14 @@ class AlertRule:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyAlert:
+    """An alert that asks for a policy."""
+
+    policy: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedRules:
     """The alerting rules, and the labels that Prometheus adds to every alert."""
 
@@ -79,18 +87,20 @@ async def _external_labels(place: Installation) -> Mapping[str, str] | None:
         return None
 
 
-async def policy_labels(place: Installation) -> Mapping[str, Mapping[str, str]]:
-    """Policy → the labels of an alert that asks for it, as far as they are known."""
+async def policy_alerts(place: Installation) -> list[PolicyAlert]:
+    """An alert of every rule that asks for a policy, as far as its labels are known; one for a policy without a rule.
+
+    Several rules may have one name: they differ in labels, by which Alertmanager routes them apart.
+    """
     try:
         loaded = await read_rules(place)
     except BackendError:
         loaded = LoadedRules((), None)
-    found = {}
+    found = []
     for policy in place.policy_set.policies:
-        rule = next(iter(loaded.of(policy)), None)
-        labels = {**TRIAL, REMEDIATION_LABEL: policy.name} if rule is None else rule.labels
-        found[policy.name] = {**(loaded.external or {}), **labels}
-    return found
+        rules = [rule.labels for rule in loaded.of(policy)] or [{**TRIAL, REMEDIATION_LABEL: policy.name}]
+        found += [PolicyAlert(policy.name, {**(loaded.external or {}), **labels}) for labels in rules]
+    return [alert for number, alert in enumerate(found) if alert not in found[:number]]
 
 
 async def check_rules(place: Installation, check: str) -> list[Finding]:
@@ -151,7 +161,7 @@ async def check_identity(place: Installation, check: str) -> list[Finding]:
     source, is_known = "alerts in Alertmanager", True
     if not seen:
         is_known = await _external_labels(place) is not None
-        seen = list((await policy_labels(place)).values())
+        seen = [alert.labels for alert in await policy_alerts(place)]
         source = "rules in Prometheus with external_labels"
     if not seen or any(matches_all(identity, labels) for labels in seen):
         return []

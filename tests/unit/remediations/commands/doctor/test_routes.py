@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,20 @@ from remediations.commands.doctor.routes import (
     judge_inhibitions,
     judge_routes,
 )
+from remediations.commands.doctor.rules import PolicyAlert
 from remediations.settings import AlertmanagerSettings, RemediatorSettings
 from tests.fakes.decisions import a_policy_set, restart_policy
 from tests.fakes.installation import AskedHttp, a_place, found_by, told
 from tests.unit.remediations.commands.doctor.test_route_tree import API_DOWN, a_tree
 
-LABELS = {"restart-api": API_DOWN, "scale-api": {**API_DOWN, "remediation": "scale-api"}}
+ALERTS = [PolicyAlert("restart-api", API_DOWN), PolicyAlert("scale-api", {**API_DOWN, "remediation": "scale-api"})]
 RIGHT = "{receiver: rem, repeat_interval: 5m, continue: true}, {receiver: people}"
 URL = "http://alertmanager:9093"
 
 
-def judged(routes: str, **labels: dict[str, str]) -> list[tuple[str, str]]:
+def judged(routes: str, alerts: Sequence[PolicyAlert] = ALERTS) -> list[tuple[str, str]]:
     tree = a_tree(routes)
-    found = judge_routes("check", tree, labels or LABELS, URL)
+    found = judge_routes("check", tree, alerts, URL)
     return [(item.problem.partition(":")[0], item.evidence) for item in found if "http_config" not in item.evidence]
 
 
@@ -45,8 +47,17 @@ def test_policies_that_share_a_fault_share_the_finding() -> None:
     assert judged(one) == [("alerts do not reach the remediator", "receivers: people; policies: restart-api")]
 
 
+def test_route_that_takes_one_of_several_rules_of_a_name_only_is_told() -> None:
+    severe = f"{{matchers: ['severity=critical'], {RIGHT[1:]}"
+    assert judged(severe) == []
+    mild = PolicyAlert("scale-api", {**API_DOWN, "severity": "warning"})
+    assert judged(severe, [*ALERTS, mild]) == [
+        ("alerts do not reach the remediator", "receivers: people; policies: scale-api")
+    ]
+
+
 def test_remedy_shows_the_fault_again() -> None:
-    (found,) = judge_routes("check", a_tree("", "http://elsewhere/"), {"restart-api": API_DOWN}, URL)
+    (found,) = judge_routes("check", a_tree("", "http://elsewhere/"), ALERTS[:1], URL)
     command = found.remedy.splitlines()[-1]
     assert command.startswith(f"amtool config routes test --alertmanager.url={URL} alertname=ControlCoreAPIDown ")
 
@@ -58,7 +69,7 @@ def test_route_that_repeats_too_seldom_or_is_muted_is_told() -> None:
 
 
 def test_receiver_without_a_credential_is_told() -> None:
-    found = judge_routes("check", a_tree(RIGHT), LABELS, URL)
+    found = judge_routes("check", a_tree(RIGHT), ALERTS, URL)
     assert [(item.severity.value, item.evidence) for item in found] == [
         ("error", "receiver rem has no http_config for it")
     ]
@@ -75,7 +86,7 @@ def test_receiver_without_a_credential_is_told() -> None:
 )
 def test_inhibition_of_alerts_that_ask_for_a_repair_is_told(rule: str, is_told: bool) -> None:  # noqa: FBT001
     tree = a_tree(RIGHT, more=f"inhibit_rules: [{rule}]")
-    found = list(judge_inhibitions("check", tree, LABELS))
+    found = list(judge_inhibitions("check", tree, ALERTS))
     assert [item.severity.value for item in found] == ["warning"] * is_told
     assert all('remediation="none"' in item.remedy for item in found)
 

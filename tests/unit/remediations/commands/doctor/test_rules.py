@@ -9,7 +9,7 @@ import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.call import Call, Response
-from remediations.commands.doctor.rules import check_identity, check_rules, policy_labels
+from remediations.commands.doctor.rules import PolicyAlert, check_identity, check_rules, policy_alerts
 from remediations.core.model.alert import Mode
 from remediations.core.policies.matchers import parse_matchers
 from remediations.settings import AlertmanagerSettings, RemediatorSettings
@@ -74,20 +74,22 @@ async def test_prometheus_that_sends_nowhere_is_told_unless_it_evaluates_no_rule
         await judged(WATCHDOG, API_DOWN, alertmanagers=PermanentError(Reason.AUTH, "401"))
 
 
-async def test_labels_of_an_alert_are_the_rules_with_those_of_prometheus() -> None:
-    place = a_place(a_policy_set(), prometheus=a_prometheus(API_DOWN))
-    assert await policy_labels(place) == {
-        "restart-api": {**API_DOWN["labels"], "alertname": "ControlCoreAPIDown", "cluster": "demo"},
-        "scale-api": {
-            "alertname": "ControlCoreTest", "severity": "critical", "remediation": "scale-api", "cluster": "demo",
-        },
-    }  # fmt: skip
+async def test_labels_of_alerts_are_those_of_every_rule_with_those_of_prometheus() -> None:
+    mild = {"name": "ControlCoreAPIDown", "labels": {"remediation": "restart-api", "severity": "warning"}}
+    place = a_place(a_policy_set(), prometheus=a_prometheus(API_DOWN, mild, API_DOWN))
+    added = {"alertname": "ControlCoreAPIDown", "cluster": "demo"}
+    trial = {"alertname": "ControlCoreTest", "severity": "critical", "remediation": "scale-api", "cluster": "demo"}
+    assert await policy_alerts(place) == [
+        PolicyAlert("restart-api", {**API_DOWN["labels"], **added}),
+        PolicyAlert("restart-api", {**mild["labels"], **added}),
+        PolicyAlert("scale-api", trial),
+    ]
 
 
 async def test_prometheus_that_shows_nothing_leaves_the_trial_labels() -> None:
     hidden = AskedPrometheus({"rules": MISSING, "status/config": MISSING})
-    labels = await policy_labels(a_place(a_policy_set(restart_policy()), prometheus=hidden))
-    assert labels["restart-api"]["remediation"] == "restart-api"
+    (alert,) = await policy_alerts(a_place(a_policy_set(restart_policy()), prometheus=hidden))
+    assert alert.labels["remediation"] == "restart-api"
 
 
 async def identity_of(*alerts: dict[str, str], text: str = 'cluster="demo"', **others: Any) -> list[Any]:
