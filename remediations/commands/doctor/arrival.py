@@ -44,11 +44,22 @@ async def check_arrival(place: Installation, check: str) -> list[Finding]:
     """Alerts arrive at the running program."""
     settings = place.settings.alertmanager
     if settings is None or not place.policy_set.policies:
-        return []
+        return _unsent(place, check) if place.is_sending else []  # otherwise other checks have told
     if place.is_sending:
         # One after the other: each delivery replaces the time of the one before.
         return [finding for url in place.alertmanagers for finding in await _try(place, check, settings, url)]
     return judge_watchdog(place, check, await read_own_page(place), place.clock.now())
+
+
+def _unsent(place: Installation, check: str) -> list[Finding]:
+    """The finding for an alert that was asked for and that nobody can be sent."""
+    problem, evidence = "no alert was sent: the address of Alertmanager is missing", "alertmanager.url is not set"
+    remedy = f"add to {place.place}: alertmanager: {{url: http://ALERTMANAGER:9093}}"
+    if place.settings.alertmanager is not None:
+        problem = "no alert was sent: without a policy nothing says which routes it takes"
+        evidence = f"{place.settings.policies_file} gives no policy"
+        remedy = "mend the policy file, then run doctor again"
+    return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
 
 
 def judge_watchdog(place: Installation, check: str, page: Page, now: float) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from remediations.commands.doctor.program import (
     refused_deliveries,
 )
 from remediations.core.intake import match_alerts, parse_payload
+from remediations.core.policies.policy import PolicySet
 from remediations.core.policies.time_windows import parse_clock
 from remediations.settings import RemediatorSettings
 from tests.fakes.clock import ManualClock
@@ -240,3 +242,23 @@ async def test_program_with_a_certificate_of_its_service_is_asked_over_tls(tmp_p
         async with opened(settings, None, is_sending=False) as place:
             (found,) = await found_by(check_program, place)
     assert "does not serve the journal" in found.problem
+
+
+@pytest.mark.parametrize(
+    ("settings", "policies", "evidence"),
+    [
+        ({}, a_policy_set(restart_policy()), "alertmanager.url is not set"),
+        (SETTINGS, PolicySet(()), "policies.yaml gives no policy"),
+    ],
+)
+async def test_alert_that_cannot_be_sent_is_told_when_it_was_asked_for(
+    settings: dict[str, Any], policies: Any, evidence: str
+) -> None:
+    place = a_place(policies, settings=RemediatorSettings(**settings))
+    assert await found_by(check_arrival, place) == []
+    (found,) = await found_by(check_arrival, replace(place, is_sending=True))
+    assert (found.severity.value, found.problem[:17], found.evidence[-len(evidence) :]) == (
+        "unknown",
+        "no alert was sent",
+        evidence,
+    )
