@@ -167,6 +167,7 @@ def _start_watchers(stack: ExitStack, plan: Plan, stores: Stores, product: Produ
     stack.enter_context(prometheus)
     settings: dict[str, Any] = {
         "prometheus": {"url": prometheus.url},
+        "alertmanager": {"url": alertmanager.url},
         "worker": {"verify_seconds": plan.pace.seconds(10)},
     }
     if product.cluster is not None:
