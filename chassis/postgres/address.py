@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache, partial
+from shlex import quote
 from urllib.parse import unquote
 
 from pydantic import SecretStr
@@ -91,6 +92,11 @@ class PostgresTarget:
         """Whether the password and all data may cross a network in clear, and to anybody who answers."""
         is_local = self.host.startswith("/") or self.host in {"localhost", "::1"} or self.host.startswith("127.")
         return not is_local and self.ssl_mode in {SslMode.ALLOW, SslMode.PREFER}
+
+    @property
+    def list_databases(self) -> str:
+        """The command that lists the server's databases, for a person: psql asks for the password."""
+        return f"psql -h {quote(self.host)} -p {self.port} -U {quote(self.user)} -d postgres -l"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from shlex import quote
 
 from chassis.errors import BackendError
 from chassis.http.call import Call
@@ -36,12 +37,13 @@ async def check_database(installation: CheckedInstallation, check: str) -> list[
     if address is None or installation.sources.postgres is None:
         return _missing(installation, check, "PostgreSQL", "database.url")
     target, setting = address.target(), installation.setting(address.setting)
-    password = installation.setting("database.password_file")
+    password, change = installation.setting("database.password_file"), quote(f"\\password {target.user}")
     told = SourceAddress(
         check, "PostgreSQL", setting, target.host, target.port,
         login=f"set {password} to a file with the role's password, or give the role a new one: "
-        f'psql -h {target.host} -p {target.port} -d {target.database} -c "\\password {target.user}"',
+        f"psql -h {quote(target.host)} -p {target.port} -d {quote(target.database)} -c {change}",
         authorities=f"add sslrootcert=/PATH/ca.pem to {setting}, with the authority that signed it",
+        missing=f"set {setting} to a database of this server, which are: {target.list_databases}",
         starttls="-starttls postgres",
     )  # fmt: skip
     return await _ask(installation, (DATABASE, ""), told, probe(address, PROBE_SECONDS))
@@ -60,6 +62,8 @@ async def check_redis(installation: CheckedInstallation, check: str) -> list[Fin
         check, "Redis", setting, target.host, target.port,
         login=f"set {password} to a file with the password (and the user in {setting}): "
         f"redis-cli -h {target.host} -p {target.port} --askpass PING",
+        missing=f"set the number at the end of {setting} to a database of this server: "
+        f"redis-cli -h {target.host} -p {target.port} --askpass CONFIG GET databases",
         authorities=f"add ssl_ca_certs=/PATH/ca.pem to {setting}, with the authority that signed it",
     )  # fmt: skip
     return await _ask(installation, (REDIS, ""), told, probe(address, PROBE_SECONDS))

@@ -43,7 +43,7 @@ async def check_schema(installation: CheckedInstallation, check: str) -> list[Fi
     if rights is None or not rights.may_use_schema:
         return []
     return [
-        *find_missing_columns(rights, failed(installation, Reason.MISSING), check),
+        *find_missing_columns(rights, failed(installation, Reason.MISSING), check, _listing(installation)),
         *find_unknown_generation(generation(installation), check),
     ]
 
@@ -108,14 +108,26 @@ def find_missing_grants(rights: Rights, hurt: frozenset[str], check: str) -> lis
     return found
 
 
-def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str) -> list[Finding]:
-    """Tables and columns that are not there; `hurt` are the collectors that fail for something missing."""
+def _listing(installation: CheckedInstallation) -> str:
+    """The command that lists the databases of this server."""
+    address = installation.sources.postgres_address
+    return "psql -l" if address is None else address.target().list_databases
+
+
+def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str, listing: str) -> list[Finding]:
+    """Tables and columns that are not there; `hurt` are the collectors that fail for something missing.
+
+    `listing` is the command that lists the server's databases.
+    """
     missing = [column for column in rights.columns if not column.is_there]
     if not missing:
         return []
     if len(missing) == len(rights.columns):
         problem = f"database {rights.database} has none of the product's tables"
-        remedy = "set database.url to the product's own database, or let the product make its tables"
+        remedy = (
+            f"set database.url to the product's own database, one of these: {listing}\n"
+            "or let the product make its tables"
+        )
         return [Finding(Severity.ERROR, check, problem, "\n".join(sorted(_by_table(missing))), remedy)]
     collectors = {name for column in missing for name in column.collectors}
     stopped = sorted(hurt & collectors)

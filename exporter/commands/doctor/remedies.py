@@ -24,6 +24,8 @@ class SourceAddress:
     """What mends refused credentials."""
     authorities: str = "set SSL_CERT_FILE=/PATH/ca.pem in the exporter's environment, with the authority that signed it"
     """What makes the exporter trust the server's certificate."""
+    missing: str = ""
+    """What mends a wrong name of a database; empty where there is none, but a URL."""
     starttls: str = ""
     """The option of `openssl s_client` for a server that speaks its own protocol first."""
 
@@ -53,7 +55,7 @@ BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.QUOTA: ("the account's own limit is used up", "raise the account's limit: ALTER ROLE … CONNECTION LIMIT 5"),
     Reason.STARTING: ("it is starting", "wait until it has started, then run doctor again"),
     Reason.OVERLOADED: ("it refuses for now", "wait, or raise its limit of requests, then run doctor again"),
-    Reason.MISSING: ("what is asked for is not there", "set {setting} to the base URL or the database of {what}"),
+    Reason.MISSING: ("what is asked for is not there", "{missing}"),
     Reason.HTTP_3XX: ("it redirects", "set {setting} to the address to which it redirects"),
     Reason.HTTP_4XX: ("what answers is something else", "set {setting} to the base URL of {what}"),
     Reason.HTTP_5XX: ("it answers with an error", "look at the log of {what}; it is reached, and it is not well"),
@@ -104,6 +106,7 @@ def explain(address: SourceAddress, error: BackendError) -> Finding:
         "place": f"{host}:{address.port}",
         "login": address.login,
         "authorities": address.authorities,
+        "missing": address.missing or f"set {address.setting} to the base URL of {address.what}",
         "starttls": f" {address.starttls}" if address.starttls else "",
     }
     evidence = f"{address.setting} → {values['place']}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from urllib.parse import urlsplit
 
 from chassis.errors import BackendError, Reason
@@ -13,6 +14,7 @@ from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.objects import reading
 from chassis.kubernetes.paths import deployment_path, resource_path
 from chassis.output.findings import Finding, Severity
+from chassis.postgres.address import PostgresAddress, PostgresTarget
 from remediations.commands.connections import opened_session
 from remediations.commands.doctor.access import grant_commands, read_user
 from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
@@ -34,6 +36,8 @@ SCALING = "scale_workload"
 CALL_SECONDS = 3.0
 SOURCE = re.compile(r"(ConfigMap|Secret)[ /]([a-z0-9][a-z0-9.-]*)")
 """What a template refers to, as the reader of templates names it."""
+NO_DATABASE = "SQLSTATE 3D000"
+"""PostgreSQL's code for a name that no database has (appendix A, invalid_catalog_name)."""
 NONE_SECONDS = 86400.0
 """No session is idle for so long: the question is whether it may be asked."""
 
@@ -310,14 +314,24 @@ async def check_database(place: Installation, check: str) -> list[Finding]:
             frozenset({Need.IDLE_SESSIONS}), needing[0].targets[0], place.clock.now(), NONE_SECONDS
         )
     fact = facts.idle_sessions
-    return [] if fact is None or fact.value is not None else [_unseen_sessions(place, check, needing, fact.problem)]
+    if fact is None or fact.value is not None:
+        return []
+    target = PostgresAddress.parse(place.settings.database.url).target()
+    return [unseen_sessions(place, check, needing, fact.problem, target)]
 
 
-def _unseen_sessions(place: Installation, check: str, policies: list[Policy], why: str) -> Finding:
+def unseen_sessions(
+    place: Installation, check: str, policies: list[Policy], why: str, target: PostgresTarget
+) -> Finding:
     """The finding for a database that did not answer the question; `why` begins with the reason."""
-    if why.startswith((f"{Reason.PERMISSION}:", f"{Reason.MISSING}:")):
+    setting = f"database.url in {place.place}"
+    others = f"set {setting} to the product's database, one of these: {target.list_databases}"
+    if NO_DATABASE in why:
+        problem, remedy = "the database of the settings does not exist", others
+    elif why.startswith((f"{Reason.PERMISSION}:", f"{Reason.MISSING}:")):
         problem = "the database does not let sessions be looked at"
-        remedy = f"{place.command} grants | psql DATABASE   # as its owner: the function, and the right to call it"
+        grants = f"{place.command} grants --role {quote(target.user)} | psql -d {quote(target.database)}"
+        remedy = f"{grants}   # as its owner: the function, and the right to call it\nor {others}"
     else:
         problem = "the database cannot be asked"
         remedy = f"correct database.url and database.password_file in {place.place}, or let this host reach the server"

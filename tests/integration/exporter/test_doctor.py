@@ -64,7 +64,7 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
             "error",
             "database.address",
             "it refuses the credentials",
-            '-d control_core_db -c "\\password cc_exporter"',
+            "-d control_core_db -c '\\password cc_exporter'",
         ),
     ),
     "wrong_redis_password": (
@@ -74,6 +74,10 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
     "wrong_database": (
         rewritten("database", f"/{DATABASE}", "/postgres"),
         *("error", "database.schema", "has none of the product's tables", "set database.url"),
+    ),
+    "no_database": (
+        rewritten("database", f"/{DATABASE}", "/produkt"),
+        *("error", "database.address", "what is asked for is not there", "-U cc_exporter -d postgres -l"),
     ),
     "opal_away": (wrong_opal_port, "error", "opal.address", "nothing listens there", "set collectors.opal.server_url"),
     "missing_grant": (

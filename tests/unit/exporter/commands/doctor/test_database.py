@@ -40,7 +40,7 @@ def test_every_column_of_the_grants_is_wanted() -> None:
 
 def test_all_rights_and_columns_are_no_finding() -> None:
     assert find_missing_grants(RIGHTS, frozenset({"policies"}), "g") == []
-    assert find_missing_columns(RIGHTS, frozenset({"policies"}), "s") == []
+    assert find_missing_columns(RIGHTS, frozenset({"policies"}), "s", "psql -l") == []
 
 
 @pytest.mark.parametrize(("hurt", "severity"), [({"policies"}, Severity.ERROR), ({"audit"}, Severity.WARNING)])
@@ -72,16 +72,16 @@ def test_names_of_role_and_database_are_quoted_for_the_shell() -> None:
 
 def test_missing_column_is_an_error_when_it_stops_a_collector() -> None:
     rights = replace(RIGHTS, columns=(READ, GONE))
-    (stops,) = find_missing_columns(rights, frozenset({"bouncers"}), "s")
+    (stops,) = find_missing_columns(rights, frozenset({"bouncers"}), "s", "psql -l")
     assert (stops.severity, stops.evidence) == (Severity.ERROR, "peps: bouncer_id")
     assert "--no-collector.bouncers" in stops.remedy
-    (leaves_out,) = find_missing_columns(rights, frozenset(), "s")
+    (leaves_out,) = find_missing_columns(rights, frozenset(), "s", "psql -l")
     assert leaves_out.severity is Severity.INFO
 
 
 def test_database_without_any_table_is_another_one() -> None:
-    (finding,) = find_missing_columns(replace(RIGHTS, columns=(GONE,)), frozenset(), "s")
-    assert "set database.url" in finding.remedy
+    (finding,) = find_missing_columns(replace(RIGHTS, columns=(GONE,)), frozenset(), "s", "psql -l")
+    assert finding.remedy.startswith("set database.url to the product's own database, one of these: psql -l\n")
 
 
 @pytest.mark.parametrize(("name", "count"), [("2025.10", 0), (None, 0), ("unknown", 1)])

@@ -10,6 +10,7 @@ import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.output.findings import Severity
+from chassis.postgres.address import PostgresAddress
 from exporter.commands.doctor.remedies import BY_REASON, SourceAddress, explain
 
 ADDRESS = SourceAddress("api.address", "the API", "api.url", "api.example", 8000, login="give it a password")
@@ -75,3 +76,12 @@ def test_certificate_of_postgres_is_shown_by_its_own_protocol() -> None:
     database = explain(replace(ADDRESS, starttls="-starttls postgres"), expired)
     assert "-connect api.example:8000 -starttls postgres </dev/null" in database.remedy
     assert "-connect api.example:8000 </dev/null" in explain(ADDRESS, expired).remedy
+
+
+def test_name_that_no_database_has_is_told_with_the_list_of_those_that_are_there() -> None:
+    """A base URL has no such list."""
+    target = PostgresAddress.parse("postgresql://ann@db:5433/produkt").target()
+    gone = PermanentError(Reason.MISSING, 'database "produkt" does not exist (SQLSTATE 3D000)')
+    store = replace(ADDRESS, missing=f"set database.url: {target.list_databases}")
+    assert explain(store, gone).remedy == "set database.url: psql -h db -p 5433 -U ann -d postgres -l"
+    assert explain(ADDRESS, gone).remedy == "set api.url to the base URL of the API"

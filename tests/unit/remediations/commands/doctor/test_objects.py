@@ -8,6 +8,7 @@ import pytest
 
 from chassis.errors import PermanentError, Reason, TransientError
 from chassis.http.call import Response
+from chassis.postgres.address import PostgresAddress
 from remediations.commands.doctor.objects import (
     check_cluster,
     check_database,
@@ -17,6 +18,7 @@ from remediations.commands.doctor.objects import (
     judge_autoscalers,
     judge_object,
     judge_template,
+    unseen_sessions,
 )
 from remediations.core.model.alert import Mode, Target
 from remediations.core.model.cluster import Template, TemplateSource
@@ -203,3 +205,27 @@ async def test_database_that_a_policy_needs_must_be_configured() -> None:
     (found,) = await found_by(check_database, a_place(a_policy_set(idle)))
     assert (found.severity.value, "database: {url" in found.remedy) == ("error", True)
     assert await found_by(check_database, a_place(a_policy_set())) == []
+
+
+@pytest.mark.parametrize(
+    ("why", "problem", "remedies"),
+    [
+        (
+            'missing: database "produkt" does not exist (SQLSTATE 3D000)',
+            "the database of the settings does not exist",
+            ["set database.url in /etc/remediator.yaml to the product's database, one of these: psql -h db"],
+        ),
+        (
+            'missing: schema "controlcore_remediator" does not exist (SQLSTATE 3F000)',
+            "the database does not let sessions be looked at",
+            ["grants --role ann | psql -d produkt   # as", "or set database.url in /etc/remediator.yaml to "],
+        ),
+    ],
+)
+def test_wrong_name_of_the_database_is_told_from_a_missing_grant(why: str, problem: str, remedies: list[str]) -> None:
+    target = PostgresAddress.parse("postgresql://ann@db/produkt").target()
+    found = unseen_sessions(a_place(a_policy_set()), "check", [restart_policy()], why, target)
+    assert found.problem == problem
+    assert [words in line for words, line in zip(remedies, found.remedy.splitlines(), strict=True)] == [True] * len(
+        remedies
+    )
