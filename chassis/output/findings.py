@@ -21,6 +21,7 @@ FORMS = ("table", "json", "yaml")
 FAULT = "this is a fault of doctor itself: report it with this line"
 """What to do after an error that no server and no file explains."""
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class Severity(StrEnum):
@@ -66,11 +67,38 @@ class Check(Generic[C]):
     name: str
     ask: Callable[[C, str], Awaitable[Iterable[Finding]]]
     timeout_seconds: float = 10.0
+    asked: str = "this machine"
+    """What it asks, as a remedy names it."""
+    setting: str = ""
+    """The setting that ends one call to it; empty where there is none."""
 
 
 def unchecked(check: str, reason: str, remedy: str) -> Finding:
     """The result of a check that could not be made."""
     return Finding(Severity.UNKNOWN, check, "not checked", reason, remedy)
+
+
+async def ask_all(questions: Sequence[Callable[[], Awaitable[T]]], at_once: int, seconds: float) -> list[T | None]:
+    """The answers in the order of the questions, so many asked at once; None for those that time left no answer for.
+
+    Raises the error of a question alone, as if it had been asked alone.
+    """
+    answers: list[T | None] = [None] * len(questions)
+    places = asyncio.Semaphore(at_once)
+
+    async def ask(number: int, question: Callable[[], Awaitable[T]]) -> None:
+        async with places:
+            answers[number] = await question()
+
+    try:
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for number, question in enumerate(questions):
+                group.create_task(ask(number, question), name=f"question.{number}")
+    except TimeoutError:
+        pass  # what has no answer is None
+    except ExceptionGroup as errors:
+        raise min(errors.exceptions, key=lambda each: isinstance(each, BackendError)) from errors
+    return answers
 
 
 async def run_checks(context: C, checks: Sequence[Check[C]]) -> list[Finding]:
@@ -91,8 +119,9 @@ async def _run(context: C, check: Check[C]) -> list[Finding]:
         async with asyncio.timeout(check.timeout_seconds):
             return list(await check.ask(context, check.name))
     except TimeoutError:
-        reason = f"no answer within {check.timeout_seconds:g} s"
-        return [unchecked(check.name, reason, "run doctor again when the machine is less busy")]
+        reason = f"{check.asked} gave no answer within {check.timeout_seconds:g} s"
+        limit = f" ({check.setting} ends one call to it)" if check.setting else ""
+        return [unchecked(check.name, reason, f"see why {check.asked} is slow{limit}, then run doctor again")]
     except Exception as error:  # noqa: BLE001 - the check boundary
         return [_unchecked_after(check.name, error)]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from shlex import quote
 
 from chassis.errors import BackendError
 from chassis.http.call import Call
-from chassis.output.findings import Check, Finding, Severity
+from chassis.output.findings import Check, Finding, Severity, ask_all, unchecked
 from exporter.commands.configuration import collector_settings
 from exporter.commands.doctor.installation import (
     API,
@@ -26,7 +26,11 @@ from exporter.settings import Scope, place_of
 
 PROBE_SECONDS = 5.0
 """Deadline of one probe, as the collectors' own canaries have it."""
-MAX_BOUNCERS_AT_ONCE = 16
+MAX_AT_ONCE = 16
+ALL_SECONDS, CHECK_SECONDS = 55.0, 60.0
+"""The time for all bouncers, and the deadline of their check, which then still tells what was found."""
+
+Question = Callable[[], Awaitable[list[Finding]]]
 
 
 async def check_database(installation: CheckedInstallation, check: str) -> list[Finding]:
@@ -84,15 +88,15 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
     undiscovered = _undiscovered(installation, check)
     if not installation.bouncers:
         return undiscovered or _missing(installation, check, "a bouncer", "bouncers")
-    asked: list[Awaitable[list[Finding]]] = []
+    asked: list[Question] = []
     for bouncer in installation.bouncers:
         setting = installation.setting(f"bouncers[{bouncer.name}]")
         told = _address(check, f"bouncer {bouncer.name}", f"{setting}.url", bouncer.url)
-        asked.append(_ask_http(installation, (BOUNCER, bouncer.name), told, bouncer.url))
+        asked.append(partial(_ask_http, installation, (BOUNCER, bouncer.name), told, bouncer.url))
         if bouncer.opa_url is not None:
             told = _address(check, f"the OPA of {bouncer.name}", f"{setting}.opa_url", bouncer.opa_url)
-            asked.append(_ask_http(installation, (OPA, bouncer.name), told, bouncer.opa_url))
-    return [*undiscovered, *await _all(asked)]
+            asked.append(partial(_ask_http, installation, (OPA, bouncer.name), told, bouncer.opa_url))
+    return [*undiscovered, *await _all(check, "bouncers", asked)]
 
 
 def _undiscovered(installation: CheckedInstallation, check: str) -> list[Finding]:
@@ -111,14 +115,14 @@ async def check_opal(installation: CheckedInstallation, check: str) -> list[Find
     own = collector_settings(installation.settings, "opal")
     if not isinstance(own, OpalSettings) or not own.enabled or not installation.settings.runs(Scope.DEPLOYMENT):
         return []
-    asked: list[Awaitable[list[Finding]]] = []
+    asked: list[Question] = []
     if own.server_url is not None:
         told = _address(check, "the OPAL server", "collectors.opal.server_url", own.server_url)
-        asked.append(_ask_http(installation, (OPAL_SERVER, ""), told, own.server_url, "/healthcheck"))
+        asked.append(partial(_ask_http, installation, (OPAL_SERVER, ""), told, own.server_url, "/healthcheck"))
     for client in own.clients:
         told = _address(check, f"OPAL client {client.name}", f"collectors.opal.clients[{client.name}].url", client.url)
-        asked.append(_ask_http(installation, (OPAL_CLIENT, client.name), told, client.url, "/healthy"))
-    return await _all(asked)
+        asked.append(partial(_ask_http, installation, (OPAL_CLIENT, client.name), told, client.url, "/healthy"))
+    return await _all(check, "OPAL", asked)
 
 
 async def check_kubernetes(installation: CheckedInstallation, check: str) -> list[Finding]:
@@ -135,12 +139,12 @@ async def check_kubernetes(installation: CheckedInstallation, check: str) -> lis
 
 
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
-    Check("database.address", check_database),
-    Check("redis.address", check_redis),
-    Check("api.address", check_api),
-    Check("bouncers.address", check_bouncers, 60.0),
-    Check("opal.address", check_opal, 60.0),
-    Check("kubernetes.address", check_kubernetes),
+    Check("database.address", check_database, asked="PostgreSQL"),
+    Check("redis.address", check_redis, asked="Redis"),
+    Check("api.address", check_api, asked="the control-plane API"),
+    Check("bouncers.address", check_bouncers, CHECK_SECONDS, asked="the bouncers"),
+    Check("opal.address", check_opal, CHECK_SECONDS, asked="OPAL"),
+    Check("kubernetes.address", check_kubernetes, asked="the API server"),
 )
 
 
@@ -182,14 +186,11 @@ async def _ask_http(
     return await _ask(installation, source, address, ask())
 
 
-async def _all(asked: list[Awaitable[list[Finding]]]) -> list[Finding]:
-    """The findings of questions that are asked side by side, some at a time."""
-    places = asyncio.Semaphore(MAX_BOUNCERS_AT_ONCE)
-
-    async def ask(question: Awaitable[list[Finding]]) -> list[Finding]:
-        async with places:
-            return await question
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(ask(question), name=f"doctor.{number}") for number, question in enumerate(asked)]
-    return [finding for task in tasks for finding in task.result()]
+async def _all(check: str, what: str, asked: list[Question]) -> list[Finding]:
+    """The findings of questions that are asked side by side, some at a time; those without an answer are counted."""
+    answers = await ask_all(asked, MAX_AT_ONCE, ALL_SECONDS)
+    found = [finding for answer in answers for finding in answer or ()]
+    if None in answers:
+        reason = f"{answers.count(None)} of {len(answers)} addresses of {what} were not asked within {ALL_SECONDS:g} s"
+        found.append(unchecked(check, reason, "mend the others first, then run doctor again"))
+    return found

@@ -77,10 +77,10 @@ async def check_prometheus(installation: CheckedInstallation, check: str) -> lis
 
 
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
-    Check("clock.database", check_database),
-    Check("clock.api", check_api),
+    Check("clock.database", check_database, asked="PostgreSQL"),
+    Check("clock.api", check_api, asked="the control-plane API"),
 )
-PROMETHEUS: tuple[Check[CheckedInstallation], ...] = (Check("clock.prometheus", check_prometheus),)
+PROMETHEUS: tuple[Check[CheckedInstallation], ...] = (Check("clock.prometheus", check_prometheus, asked="Prometheus"),)
 
 
 def find_skew(whose: str, reading: ClockReading, check: str) -> list[Finding]:

@@ -86,8 +86,10 @@ async def check_losses(installation: CheckedInstallation, check: str) -> list[Fi
     return find_losses(installation.outcomes, check)
 
 
-RIGHTS: tuple[Check[CheckedInstallation], ...] = (Check("database.rights", ask_rights),)
-RUN: tuple[Check[CheckedInstallation], ...] = (Check("collectors.run", run_collectors, ALL_SECONDS),)
+RIGHTS: tuple[Check[CheckedInstallation], ...] = (Check("database.rights", ask_rights, asked="PostgreSQL"),)
+RUN: tuple[Check[CheckedInstallation], ...] = (
+    Check("collectors.run", run_collectors, ALL_SECONDS, "what a collector asks", "collectors.NAME.timeout_seconds"),
+)
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
     Check("collectors.success", check_failures),
     Check("collectors.values", check_losses),

@@ -63,9 +63,9 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
 
 
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
-    Check("database.grants", check_grants),
-    Check("database.schema", check_schema),
-    Check("database.bouncers", check_bouncers),
+    Check("database.grants", check_grants, asked="PostgreSQL"),
+    Check("database.schema", check_schema, asked="PostgreSQL"),
+    Check("database.bouncers", check_bouncers, asked="PostgreSQL"),
 )
 
 

@@ -116,10 +116,10 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
     return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
 
 
-ADDRESS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.address", check_address),)
+ADDRESS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.address", check_address, asked="Prometheus"),)
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
-    Check("prometheus.targets", check_targets, 30.0),
-    Check("prometheus.bouncers", check_bouncers, 30.0),
+    Check("prometheus.targets", check_targets, 30.0, asked="Prometheus"),
+    Check("prometheus.bouncers", check_bouncers, 30.0, asked="Prometheus"),
 )
 
 

@@ -55,7 +55,7 @@ async def check_rules(installation: CheckedInstallation, check: str) -> list[Fin
     return find_rules(len(wanted), compare(wanted, loaded, written), loaded, without_user(prometheus.url), check)
 
 
-CHECKS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.rules", check_rules, 60.0),)
+CHECKS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.rules", check_rules, 60.0, asked="Prometheus"),)
 
 
 async def read_loaded(prometheus: Prometheus) -> tuple[LoadedRule, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chassis.errors import BackendError, Reason
-from chassis.output.findings import Check, Finding, Severity
+from chassis.output.findings import Check, Finding, Severity, ask_all, unchecked
 from exporter import self_metrics
 from exporter.commands.doctor import shipped
 from exporter.commands.doctor.installation import CheckedInstallation
@@ -26,6 +27,9 @@ REMEDIATOR = "controlcore_remediat"
 """How the names of the remediator's series begin."""
 OURS = ("controlcore_", "controlcore:")
 MAX_NAMED = 12
+AT_ONCE = 8
+ALL_SECONDS, CHECK_SECONDS = 45.0, 60.0
+"""The time for all queries of the dashboards, and the deadline of their check, which then still tells what it found."""
 PANEL = " / "
 """Between the names of a dashboard and of its panel."""
 
@@ -86,22 +90,18 @@ async def check_dashboards(installation: CheckedInstallation, check: str) -> lis
         return []
     panels = await asyncio.to_thread(shipped.read_queries)
     stored = await prometheus.names(name for name in series_owners(installation) if not name.startswith(OURS))
-    answers: dict[PanelQuery, str | int] = {}
-    places = asyncio.Semaphore(8)
-
-    async def ask(panel: PanelQuery) -> None:
-        async with places:
-            answers[panel] = await _ask(prometheus, panel.promql)
-
-    async with asyncio.TaskGroup() as group:
-        for panel in panels:
-            group.create_task(ask(panel), name="doctor.panel")
-    return find_panels(answers, stored, check)
+    answers = await ask_all([partial(_ask, prometheus, panel.promql) for panel in panels], AT_ONCE, ALL_SECONDS)
+    known = {panel: answer for panel, answer in zip(panels, answers, strict=True) if answer is not None}
+    found = find_panels(known, stored, check)
+    if None in answers:
+        reason = f"{answers.count(None)} of {len(answers)} queries of the dashboards had no answer in {ALL_SECONDS:g} s"
+        found.append(unchecked(check, reason, "see why Prometheus is slow, then run doctor again"))
+    return found
 
 
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
-    Check("prometheus.series", check_series, 30.0),
-    Check("prometheus.dashboards", check_dashboards, 60.0),
+    Check("prometheus.series", check_series, 30.0, asked="Prometheus"),
+    Check("prometheus.dashboards", check_dashboards, CHECK_SECONDS, asked="Prometheus"),
 )
 
 

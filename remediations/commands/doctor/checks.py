@@ -40,31 +40,39 @@ def behind(first: str, question: Ask) -> Ask:
 
 ARRIVAL = "alertmanager.arrival"
 
+FILES, DISK = ("the disk of the settings' files",), ("the journal's disk",)
+PROGRAM, ENDPOINTS = ("the running program",), ("what policies call",)
+PROMETHEUS = ("Prometheus", "prometheus.timeout_seconds")
+ALERTMANAGER = ("Alertmanager", "alertmanager.timeout_seconds")
+API = ("the API server", "kubernetes.timeout_seconds")
+DATABASE = ("the database", "database.timeout_seconds")
+"""What a check asks, and the setting that ends one call to it."""
+
 CHECKS: tuple[Check[Installation], ...] = (
-    Check("configuration", own_files.check_configuration, SECONDS),
-    Check("credentials", own_files.check_credentials, SECONDS),
-    Check("roles", own_files.check_roles, SECONDS),
-    Check("journal", journal_file.check_journal, SECONDS),
-    Check("journal.servers", journal_file.check_servers, SECONDS),
-    Check("pauses", journal_file.check_pauses, SECONDS),
-    Check("program", program.check_program, SECONDS),
-    Check("prometheus", questions.check_prometheus, SECONDS),
-    Check("prometheus.rules", behind("prometheus", loaded_rules.check_rules), SECONDS),
-    Check("prometheus.promql", behind("prometheus", questions.check_promql), SECONDS),
-    Check("prometheus.collectors", behind("prometheus", questions.check_collectors), SECONDS),
-    Check("prometheus.series", behind("prometheus", questions.check_series), SECONDS),
-    Check("prometheus.scrape", behind("prometheus", questions.check_scraped), SECONDS),
-    Check("alertmanager", routes.check_alertmanager, SECONDS),
-    Check("alertmanager.routes", behind("alertmanager", routes.check_routes), SECONDS),
-    Check(ARRIVAL, behind("program", arrival.check_arrival), SECONDS),
-    Check("identity", behind("alertmanager", loaded_rules.check_identity), SECONDS),
-    Check("kubernetes", objects.check_cluster, SECONDS),
-    Check("kubernetes.objects", behind("kubernetes", objects.check_objects), SECONDS),
-    Check("rights", behind("kubernetes", access.check_rights), SECONDS),
-    Check("rights.excess", behind("kubernetes", access.check_excess), SECONDS),
-    Check("rights.self_test", behind("kubernetes", access.check_self_test), SECONDS),
-    Check("endpoints", objects.check_endpoints, SECONDS),
-    Check("database", objects.check_database, SECONDS),
+    Check("configuration", own_files.check_configuration, SECONDS, *FILES),
+    Check("credentials", own_files.check_credentials, SECONDS, *FILES),
+    Check("roles", own_files.check_roles, SECONDS, *FILES),
+    Check("journal", journal_file.check_journal, SECONDS, *DISK),
+    Check("journal.servers", journal_file.check_servers, SECONDS, *DISK),
+    Check("pauses", journal_file.check_pauses, SECONDS, *DISK),
+    Check("program", program.check_program, SECONDS, *PROGRAM),
+    Check("prometheus", questions.check_prometheus, SECONDS, *PROMETHEUS),
+    Check("prometheus.rules", behind("prometheus", loaded_rules.check_rules), SECONDS, *PROMETHEUS),
+    Check("prometheus.promql", behind("prometheus", questions.check_promql), SECONDS, *PROMETHEUS),
+    Check("prometheus.collectors", behind("prometheus", questions.check_collectors), SECONDS, *PROMETHEUS),
+    Check("prometheus.series", behind("prometheus", questions.check_series), SECONDS, *PROMETHEUS),
+    Check("prometheus.scrape", behind("prometheus", questions.check_scraped), SECONDS, *PROMETHEUS),
+    Check("alertmanager", routes.check_alertmanager, SECONDS, *ALERTMANAGER),
+    Check("alertmanager.routes", behind("alertmanager", routes.check_routes), SECONDS, *ALERTMANAGER),
+    Check(ARRIVAL, behind("program", arrival.check_arrival), SECONDS, *ALERTMANAGER),
+    Check("identity", behind("alertmanager", loaded_rules.check_identity), SECONDS, *ALERTMANAGER),
+    Check("kubernetes", objects.check_cluster, SECONDS, *API),
+    Check("kubernetes.objects", behind("kubernetes", objects.check_objects), SECONDS, *API),
+    Check("rights", behind("kubernetes", access.check_rights), SECONDS, *API),
+    Check("rights.excess", behind("kubernetes", access.check_excess), SECONDS, *API),
+    Check("rights.self_test", behind("kubernetes", access.check_self_test), SECONDS, *API),
+    Check("endpoints", objects.check_endpoints, SECONDS, *ENDPOINTS),
+    Check("database", objects.check_database, SECONDS, *DATABASE),
 )
 """Every check has a name, one question and a deadline; they run side by side."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from chassis.errors import BackendError
-from chassis.output.findings import Finding, Severity
+from chassis.output.findings import Finding, Severity, ask_all, unchecked
 from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
 from remediations.commands.output.text import age_words
 from remediations.core.policies.lint import find_queries
@@ -16,6 +17,8 @@ from remediations.facts.prometheus import FRESHNESS, MAX_SKEW_SECONDS, QuerySamp
 
 SKEW_SECONDS = MAX_SKEW_SECONDS / 2
 FAULT_SECONDS = 3.0
+AT_ONCE, ALL_SECONDS = 8, 10.0
+"""So many questions are asked side by side, and all of them so long."""
 BUILD = "controlcore_remediator_build_info"
 SELECTORS = re.compile(r"\{[^{}]*\}|\[[^][]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
 """What holds names of labels or durations."""
@@ -70,13 +73,23 @@ def judge_clock(check: str, samples: Iterable[QuerySample], between: tuple[float
 
 async def check_promql(place: Installation, check: str) -> list[Finding]:
     """Prometheus can read every question of the policy file."""
-    found = []
-    for where, promql in find_queries(place.policy_set):
-        problem = await place.prometheus.find_fault(promql, FAULT_SECONDS)
+    queries = list(find_queries(place.policy_set))
+    ask = place.prometheus.find_fault
+    problems = await ask_all([partial(ask, promql, FAULT_SECONDS) for _, promql in queries], AT_ONCE, ALL_SECONDS)
+    found = _unasked(check, problems)
+    for (where, _), problem in zip(queries, problems, strict=True):
         if problem:
             remedy = f"correct {where} in {place.settings.policies_file}"
             found.append(Finding(Severity.ERROR, check, f"{where} is not PromQL", problem, remedy))
     return found
+
+
+def _unasked(check: str, answers: Sequence[object]) -> list[Finding]:
+    """The finding for questions that Prometheus did not answer in time."""
+    if None not in answers:
+        return []
+    reason = f"{answers.count(None)} of {len(answers)} questions had no answer within {ALL_SECONDS:g} s"
+    return [unchecked(check, reason, "see why Prometheus is slow, then run doctor again")]
 
 
 async def check_collectors(place: Installation, check: str) -> list[Finding]:
@@ -147,9 +160,11 @@ async def check_series(place: Installation, check: str) -> list[Finding]:
         for title, query in questions_of(policy, place.policy_set):
             if known.issuperset(query.collectors):  # otherwise the collector is the fault that is told
                 asked.setdefault(query.promql, []).append((title, policy))
-    found, lost = [], []
-    for promql, users in asked.items():
-        samples = await place.prometheus.instant(promql)
+    answers = await ask_all([partial(place.prometheus.instant, promql) for promql in asked], AT_ONCE, ALL_SECONDS)
+    found, lost = _unasked(check, answers), []
+    for (promql, users), samples in zip(asked.items(), answers, strict=True):
+        if samples is None:
+            continue
         if not samples:
             lost.append((promql, users))
         elif len(samples) > 1:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from chassis.output.findings import (
     Check,
     Finding,
     Severity,
+    ask_all,
     exit_status,
     render_findings,
     run_checks,
@@ -73,15 +75,23 @@ async def test_check_that_hangs_or_fails_is_unknown_and_the_others_tell() -> Non
     async def finds(_: None, name: str) -> Sequence[Finding]:
         return [finding(Severity.WARNING)]
 
-    checks = [Check("hangs", hangs, 0.01), Check("fails", fails), Check("breaks", breaks), Check("finds", finds)]
+    server = ("the server", "server.timeout_seconds")
+    checks = [
+        Check("hangs", hangs, 0.01, *server),
+        Check("fails", fails),
+        Check("breaks", breaks),
+        Check("finds", finds),
+    ]
     found = await run_checks(None, checks)
 
     assert [(each.severity, each.check, each.evidence) for each in found] == [
         (Severity.WARNING, "store.address", "seen"),
-        (Severity.UNKNOWN, "hangs", "no answer within 0.01 s"),
+        (Severity.UNKNOWN, "hangs", "the server gave no answer within 0.01 s"),
         (Severity.UNKNOWN, "fails", "no entry"),
         (Severity.UNKNOWN, "breaks", "KeyError: 'x'"),
     ]
+    limit = "(server.timeout_seconds ends one call to it)"
+    assert found[1].remedy == f"see why the server is slow {limit}, then run doctor again"
 
 
 def test_table_shows_evidence_and_a_whole_remedy() -> None:
@@ -150,3 +160,33 @@ async def test_error_of_a_question_asked_beside_others_is_told_as_it_is() -> Non
     (own,) = await run_checks([missing, KeyError("x")], [Check("c", ask)])
     assert own.evidence == "KeyError: 'x'"
     assert "fault of doctor itself" in own.remedy
+
+
+@pytest.mark.looptime
+async def test_questions_that_time_leaves_no_answer_for_are_none() -> None:
+    running = most = 0
+
+    async def ask(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(1.0)
+        finally:
+            running -= 1
+        return number
+
+    answers = await ask_all([partial(ask, number) for number in range(10)], 3, 2.5)
+    assert answers == [0, 1, 2, 3, 4, 5, None, None, None, None]
+    assert (running, most) == (0, 3)
+
+
+async def test_error_of_one_of_many_questions_is_raised_as_if_asked_alone() -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    missing = PermanentError(Reason.MISSING, "HTTP status 404")
+    with pytest.raises(PermanentError):
+        await ask_all([partial(fail, missing), partial(fail, missing)], 3, 2.5)
+    with pytest.raises(KeyError):
+        await ask_all([partial(fail, missing), partial(fail, KeyError("x"))], 3, 2.5)

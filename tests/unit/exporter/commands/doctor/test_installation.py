@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from chassis.errors import Reason, TransientError
+from chassis.http.call import Call, Response
 from chassis.http.client_auth import ClientAuthSettings
 from chassis.output.findings import Severity
 from exporter.collectors import discover
@@ -77,6 +80,23 @@ async def test_discovery_that_fails_is_not_told_as_bouncers_that_are_not_configu
     bare.discovery_faults = ("/etc/bouncers.json: cannot be read",)
     (finding,) = await addresses.check_bouncers(bare, "b")
     assert (finding.severity, finding.evidence) == (Severity.ERROR, "/etc/bouncers.json: cannot be read")
+
+
+@pytest.mark.looptime
+async def test_dead_bouncers_beyond_the_time_are_counted_and_the_others_told() -> None:
+    class Silence:
+        async def send(self, call: Call) -> Response:
+            await asyncio.sleep(call.timeout_seconds)
+            raise TransientError(Reason.TIMEOUT, "no answer")
+
+    many = [{"name": f"b{number}", "url": f"http://b{number}:8080"} for number in range(200)]
+    dead = checked(bouncers=many)
+    dead.sources = replace(dead.sources, http=cast("Any", Silence()))
+    (*told, rest) = await addresses.check_bouncers(dead, "b")
+    assert len(told) == len(dead.broken) == 16 * 10
+    assert (rest.severity, rest.evidence) == (
+        Severity.UNKNOWN, "40 of 200 addresses of bouncers were not asked within 55 s",
+    )  # fmt: skip
 
 
 def test_password_file_that_cannot_be_read_hides_no_findings(tmp_path: Path) -> None:

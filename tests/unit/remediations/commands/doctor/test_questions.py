@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -194,3 +195,23 @@ async def test_remediator_that_is_not_scraped_is_told() -> None:
 )
 def test_fault_of_a_policy_that_acts_is_an_error(modes: tuple[Mode, ...], severity: str) -> None:
     assert severity_of(restart_policy(mode=mode) for mode in modes).value == severity
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("check", [check_series, check_promql])
+async def test_questions_without_an_answer_in_time_are_unknown(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = answering()
+    prometheus = place.prometheus
+
+    def hanging(ask: Any) -> Any:
+        async def hang(promql: str, *others: float) -> Any:
+            if promql in {CONDITION, VERIFY}:
+                await asyncio.Event().wait()
+            return await ask(promql, *others)
+
+        return hang
+
+    monkeypatch.setattr(prometheus, "instant", hanging(prometheus.instant))
+    monkeypatch.setattr(prometheus, "find_fault", hanging(prometheus.find_fault))
+    (found,) = await found_by(check, place)
+    assert (found.severity.value, found.evidence.partition(" of ")[0]) == ("unknown", "2")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from chassis.errors import Reason, TransientError
+from chassis.output.findings import Severity
 from remediations.commands.doctor.access import (
+    AT_ONCE,
+    REVIEW_SECONDS,
     check_excess,
     check_rights,
     check_self_test,
@@ -189,6 +193,25 @@ async def test_missing_rights_are_an_error_and_those_one_can_do_without_a_warnin
 async def test_authorizer_that_lists_nothing_and_allows_is_believed() -> None:
     assert await found_by(check_rights, a_place(a_policy_set(), cluster=Reviews(allowed=True))) == []
     assert await found_by(check_rights, a_place(a_policy_set(), cluster=Reviews(EVERYTHING))) == []
+
+
+@pytest.mark.looptime
+async def test_rights_that_were_not_reviewed_in_time_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    reviews, answered = Reviews(), 0
+
+    async def create(path: str, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        nonlocal answered
+        if "access" in path:
+            answered += 1
+            await asyncio.sleep(REVIEW_SECONDS if answered > AT_ONCE else 1.0)
+        return await Reviews().create(path, body)
+
+    monkeypatch.setattr(reviews, "create", create)
+    found = await found_by(check_rights, a_place(a_policy_set(restart_policy()), cluster=reviews))
+    (unknown,) = (each for each in found if each.severity is Severity.UNKNOWN)
+    needed = len(needed_rights({API: [restart_policy()]}, {}, has_keda=True))
+    assert unknown.evidence == f"{needed - AT_ONCE} of {needed} rights were not reviewed within {REVIEW_SECONDS:g} s"
+    assert [each.severity for each in found if each.severity is Severity.ERROR]
 
 
 async def test_every_right_is_dangerous_in_every_namespace() -> None:
