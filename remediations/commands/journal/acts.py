@@ -22,7 +22,7 @@ def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         reset = await reset_breaker(journal, options.action, options.target, actor, now)
         return write_output(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -32,4 +32,4 @@ def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         found = await journal.acts(options.limit)
         return write_output(options, acts_content(found), render_acts(found))
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import getpass
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.text import write_error
@@ -15,11 +17,15 @@ from remediations.journal.sqlite.adapter import open_journal
 from remediations.settings import RemediatorSettings
 
 
-def with_journal(settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]) -> int:
+def with_journal(
+    options: argparse.Namespace, settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]
+) -> int:
     """The work's exit status, on the journal that `serve` uses (it may be running)."""
     path = settings.journal.path
     if not path.exists():
-        write_error(f"there is no journal at {path} (setting journal.path); is --config.file missing?")
+        file: Path | None = getattr(options, "config_file", None)
+        read = "no settings file was read: give --config.file PATH" if file is None else f"settings of {file}"
+        write_error(f"there is no journal at {path} (journal.path; {read}); `serve` makes it at its first start")
         return exits.FAILED
 
     async def open_and_work() -> int:

@@ -66,7 +66,7 @@ def list_remediations(options: argparse.Namespace, settings: RemediatorSettings)
             await clock.sleep(WATCH_SECONDS)
 
     try:
-        return with_journal(settings, work)
+        return with_journal(options, settings, work)
     except KeyboardInterrupt:
         return 0
 

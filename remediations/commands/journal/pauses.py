@@ -40,7 +40,7 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         )
         return write_output(options, {"paused": name, "until": until, "scope": wanted.scope} | asdict(wanted), words)
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 def _meant(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[str, str, str]:
@@ -90,7 +90,7 @@ def resume(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         write_error(f"no pause named {options.name!r} is in force; there are: {names}")
         return exits.FAILED
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -103,7 +103,7 @@ def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> in
         content = [asdict(item) | {"scope": item.scope, "problem": problem} for item, problem in pairs]
         return write_output(options, content, render_pauses(found, problems, SystemClock().now()))
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 def _problems(settings: RemediatorSettings, pauses: Sequence[Pause]) -> list[str]:

@@ -64,7 +64,7 @@ def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         content["remediation"] |= standing.to_data()
         return write_output(options, content, render_banner(pauses) + render_story(standing, records, view))
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -78,7 +78,7 @@ def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) 
         write_output(options, told, table([("AT", "THEN", "NOW"), *rows], width()))
         return 0 if all(item["is_same"] for item in told) else exits.FAILED
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 def approve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -105,7 +105,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
         given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds or DEFAULT_SECONDS)
         return write_output(options, *await answer(journal, name, given, SystemClock().now()))
 
-    return with_journal(settings, work)
+    return with_journal(options, settings, work)
 
 
 async def _one(journal: Journal, text: str) -> str:

@@ -256,11 +256,13 @@ def test_pause_without_a_length_or_an_end_is_refused(capsys, config, journal, te
     assert MAX_DAYS * 86400 == MAX_PAUSE_SECONDS
 
 
-def test_commands_beside_a_missing_journal_say_where_it_should_be(capsys, config, tmp_path):
+def test_commands_beside_a_missing_journal_say_where_it_should_be(capsys, config, tmp_path, monkeypatch):
     for command in (("list",), ("show", "last"), ("pause", "n", "--reason", "r"), ("resume", "n")):
         status, _, err = run(capsys, config, *command)
         assert status == 1
-        assert str(tmp_path / "journal.db") in err
+        assert f"{tmp_path}/journal.db (journal.path; settings of {config}); `serve` makes it" in err
+    monkeypatch.setenv("CONTROLCORE_REMEDIATOR_JOURNAL__PATH", str(tmp_path / "journal.db"))
+    assert "no settings file was read: give --config.file PATH" in run(capsys, None, "list")[2]
     assert not (tmp_path / "journal.db").exists()
 
 
