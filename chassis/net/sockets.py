@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 
-from chassis.errors import BackendError, PermanentError, Reason, TransientError
+from chassis.errors import BackendError, Fault, PermanentError, Reason, TransientError
 
 ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
 BACKLOG = 512
@@ -63,11 +63,40 @@ async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
     return True
 
 
+class ListenError(OSError):
+    """Nothing can listen at an address. `fault` says why and what to do, with the setting to change."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        self.fault = Fault(setting, message)
+        super().__init__(str(self.fault))
+
+
+def _explain(host: str, port: int, error: OSError) -> ListenError:
+    """The failure in words; of a port that is taken, how to see the process that has it."""
+    where = f"cannot listen on {f'[{host}]' if ':' in host else host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        which = f"see which: ss -ltnp 'sport = :{port}'"
+        return ListenError("server.port", f"{where}: another process has the port; {which}")
+    if error.errno == errno.EACCES:
+        return ListenError("server.port", f"{where}: this user may not take the port; choose one of 1024 or above")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ListenError("server.host", f"{where}: this host does not have the address; see those it has: ip address")
+    return ListenError("server.host", f"{where}: {error.strerror or error}")
+
+
 async def listening_sockets(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen there, all on one port; port 0 picks a free one. Raises OSError when one cannot.
+    """Sockets that listen there, all on one port; port 0 picks a free one. Raises ListenError when one cannot.
 
     "" and "::" mean every address of IPv4 and IPv6, as in Go, or of IPv4 alone where the system has no IPv6.
     """
+    try:
+        return await _listening(host, port)
+    except OSError as error:
+        raise _explain(host, port, error) from error
+
+
+async def _listening(host: str, port: int) -> list[socket.socket]:
+    """The same; raises what the system says."""
     loop = asyncio.get_running_loop()
     if host in {"", "::"}:
         return [_listening_everywhere(port)]

@@ -16,7 +16,7 @@ import prometheus_client
 
 from chassis import log
 from chassis.clock import Clock, SystemClock
-from chassis.errors import ConfigError, Fault, InvariantBroken
+from chassis.errors import ConfigError, InvariantBroken
 from chassis.http.client import HttpClient
 from chassis.http.connection_limits import Dropped
 from chassis.http.server import Limits, Listener
@@ -24,6 +24,7 @@ from chassis.http.web_auth import Refused, WebGuard
 from chassis.http.web_config import read_web
 from chassis.kubernetes.client import KubernetesClient
 from chassis.log import Quiet, get_logger
+from chassis.net.sockets import ListenError
 from chassis.postgres.address import PostgresAddress
 from chassis.process.lifecycle import Lifecycle, run
 from chassis.process.start_notices import tell, tell_readable
@@ -261,14 +262,14 @@ def _limits(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) ->
 async def _listen(
     stack: AsyncExitStack, server: Server, settings: RemediatorSettings, guard: WebGuard | None, limits: Limits
 ) -> Listener:
-    """Serves until the stack is closed, so after the engine has ended; raises ConfigError when the port is taken."""
+    """Serves until the stack is closed, so after the engine has ended; raises ConfigError."""
     host, port = settings.server.host, settings.server.port
     tls = None if guard is None else guard.web.tls
     try:
         opening = Listener.opened(server.application(), (host, port), tls=tls, limits=limits)
         return await stack.enter_async_context(opening)
-    except OSError as error:
-        raise ConfigError((Fault("server.port", f"cannot listen on {host}:{port}: {error.strerror}"),)) from error
+    except ListenError as error:
+        raise ConfigError((error.fault,)) from error
 
 
 def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[Journal]:

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.net.sockets import socket_error
+from chassis.net.sockets import ListenError, listening_sockets, socket_error
 
 SEVERAL = (
     "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno {}] Connect call failed ('127.0.0.1', 1)"
@@ -37,3 +37,34 @@ def test_socket_failure_has_its_reason(error: OSError, kind: type[BackendError],
     found = socket_error(error)
     assert (type(found), found.reason) == (kind, reason)
     assert str(found)
+
+
+async def test_taken_port_is_told_with_its_setting_and_how_to_see_who_has_it() -> None:
+    (opened,) = await listening_sockets("127.0.0.1", 0)
+    port = opened.getsockname()[1]
+    with opened, pytest.raises(ListenError) as caught:
+        await listening_sockets("127.0.0.1", port)
+    assert str(caught.value) == (
+        f"server.port: cannot listen on 127.0.0.1:{port}: another process has the port; "
+        f"see which: ss -ltnp 'sport = :{port}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "words"),
+    [
+        ("::", PermissionError(errno.EACCES, "denied"), "server.port: cannot listen on [::]:80: this user"),
+        ("10.9.9.9", OSError(errno.EADDRNOTAVAIL, "no"), "server.host: cannot listen on 10.9.9.9:80: this host"),
+        ("nope", socket.gaierror(-2, "Name or service not known"), "server.host: cannot listen on nope:80: Name or"),
+    ],
+)
+async def test_address_that_cannot_be_listened_on_says_why(
+    monkeypatch: pytest.MonkeyPatch, host: str, error: OSError, words: str
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("chassis.net.sockets._listening", refuse)
+    with pytest.raises(ListenError) as caught:
+        await listening_sockets(host, 80)
+    assert str(caught.value).startswith(words)
