@@ -25,8 +25,8 @@ packages: ## install what is missing of PostgreSQL, Redis, Prometheus and the pe
 tools: ## build the test servers (Kubernetes, Prometheus, Alertmanager, …) once, into a cache outside the tree
 	@$(PYTHON) -m tools.install.build
 
-demo: venv ## four faults, end to end, on real parts: one held, three repaired (KEEP=1 stays up; TUTORIAL=1 is the stage of docs/tutorial.md)
-	@$(RUN) -m demo $(if $(KEEP),--keep) $(if $(TUTORIAL),--tutorial)
+demo: venv ## four faults, end to end, on real parts: one held, three repaired (ACT=1 plays the first alone, without Kubernetes; KEEP=1 stays up; TUTORIAL=1 is the stage of docs/tutorial.md)
+	@$(RUN) -m demo $(if $(ACT),--act $(ACT)) $(if $(KEEP),--keep) $(if $(TUTORIAL),--tutorial)
 
 test: venv packages tools ## everything the tests need, then all tests
 	@$(RUN) -m tools.run_tests

@@ -1,4 +1,4 @@
-"""`make demo`: four faults in Control Core, end to end on real parts. Ends 0 only if all four end as they must."""
+"""`make demo`: four faults in Control Core, end to end on real parts. Ends 0 only if every act ends as it must."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from demo import tutorial
@@ -18,16 +18,15 @@ from demo.stage import Plan, Stage, opened_stage
 from demo.timeline import Report, headline, table
 from tools.install import build, packages
 from tools.install.compiler import ToolError
-from tools.servers import orphan_cleanup
 from tools.servers.kubernetes.cluster import open_cluster
 from tools.servers.kubernetes.control_plane import ClusterOptions
-from tools.slowness import VARIABLE, slowness
+from tools.slowness import VARIABLE, renew, slowness
 
 CLUSTER_PROGRAMS = ("controlplane", "kwok", "helm")
 SLOWEST = 3.0
 """A slow machine gets at most so much more time for each window; its waits are scaled without this limit."""
-DEBIAN_PACKAGES = ("postgresql-15", "redis-server", "prometheus", "prometheus-alertmanager", "openssl")
-ACTS: tuple[tuple[str, Callable[[Act], str]], ...] = (
+Scene = tuple[str, Callable[[Act], str]]
+ACTS: tuple[Scene, ...] = (
     ("act 1, the database freezes: a restart would not help, so none happens", frozen_database),
     ("act 2, the API hangs: restarted once, verified on fresh data", hanging_api),
     ("act 3, CPU saturated at the HPA's maximum: raised within its cap", saturated_cpu),
@@ -45,68 +44,62 @@ def is_built() -> bool:
     return all(build.choose(build.find_program(name)).is_present for name in CLUSTER_PROGRAMS)
 
 
-class Compilation:
-    """The cluster's programs being built beside the first act; progress and time left are printed as they come."""
-
-    def __init__(self) -> None:
-        """Starts the compiler with low priority: the act beside it is the one that is watched."""
-        command = ["nice", sys.executable, "-m", "tools.install.build"]
-        for name in CLUSTER_PROGRAMS:
-            command += ["--only", name]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        # Should this process be killed, the builder goes too, and takes the compiler along.
-        orphan_cleanup.hold_process(self._process.pid, signal.SIGTERM)
-        self._printer = threading.Thread(target=self._print, name="compilation", daemon=True)
-        self._printer.start()
-
-    def _print(self) -> None:
-        for line in self._process.stdout or ():
-            print(f"{'':>11}build      {line.rstrip()}", flush=True)
-
-    def finish(self) -> None:
-        """Waits for the end; RuntimeError when a program could not be built."""
-        self._printer.join()
-        if self._process.wait() != 0:
-            raise RuntimeError("the cluster's programs could not be built; `make tools` says why")
-
-    def abandon(self) -> None:
-        """Ends the compiler, if it still runs."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._process.wait()
-        orphan_cleanup.release_process(self._process.pid)
+def build_cluster_programs() -> None:
+    """Compiles what is missing of the cluster's programs; each line tells what, and how long it will take."""
+    if not is_built():
+        headline("the Kubernetes control plane is compiled once (about six minutes on two cores)")
+        build.build_all(CLUSTER_PROGRAMS, say)
 
 
-def play_acts(stage: Stage, acts: tuple[tuple[str, Callable[[Act], str]], ...]) -> list[Report]:
+def pace(factor: float) -> Pace:
+    """The pace of a stage: the factor, or less on a slow or busy machine."""
+    now = Pace(max(1.0, factor / min(slowness(), SLOWEST)))
+    if now.factor < factor:
+        say(
+            f"this machine is slow or busy now ({slowness():g}), so the windows are divided by {now.factor:.3g};"
+            f" {VARIABLE} sets it"
+        )
+    return now
+
+
+def play_acts(stage: Stage, acts: tuple[Scene, ...]) -> list[Report]:
     """Plays these acts one after another on one stage."""
     return [play(stage, title, scene) for title, scene in acts]
 
 
-def play_all(plan: Plan, *, is_kept: bool) -> list[Report]:
-    """Plays the first act without a cluster while that is still being built, the others on it."""
-    reports: list[Report] = []
-    acts = ACTS
-    if not is_built():
-        say("the Kubernetes control plane is compiled once (about six minutes on two cores); act 1 needs none of it")
-        compilation = Compilation()
-        try:
-            say("without Kubernetes there is nothing to write to: this act then shows the decision and its reason")
-            with opened_stage(plan, None, say) as stage:
-                reports += play_acts(stage, ACTS[:1])
-            headline("the rest of the compilation")
-            compilation.finish()
-        finally:
-            compilation.abandon()
-        acts = ACTS[1:]
+def play_first(plan: Plan, *, is_last: bool, is_kept: bool) -> list[Report]:
+    """Plays the first act on a stage without a cluster."""
+    say("without Kubernetes there is nothing to write to: act 1 then shows the decision and its reason")
+    with opened_stage(plan, None, say) as stage:
+        reports = play_acts(stage, ACTS[:1])
+        if is_last:
+            conclude(reports)
+        if is_last and is_kept:
+            keep(stage)
+    return reports
+
+
+def play_on_cluster(plan: Plan, acts: tuple[Scene, ...], earlier: list[Report], *, is_kept: bool) -> list[Report]:
+    """Plays these acts on a cluster, and tells the story of the first repair; no reports when that fails."""
     headline("a real Kubernetes starts: API server, etcd, controllers, scheduler, simulated nodes")
     options = ClusterOptions(hpa_downscale_stabilization_seconds=20.0)
     with open_cluster(options) as cluster, opened_stage(plan, cluster, say) as stage:
-        reports += play_acts(stage, acts)
+        reports = earlier + play_acts(stage, acts)
         is_told = tell_story(reports, stage)
         conclude(reports)
         if is_kept:
             keep(stage)
     return reports if is_told else []
+
+
+def play_all(plan: Plan, factor: float, *, is_kept: bool) -> list[Report]:
+    """Plays every act; while the cluster's programs are not built, the first one before that and without a cluster."""
+    if is_built():
+        return play_on_cluster(plan, ACTS, [], is_kept=is_kept)
+    reports = play_first(plan, is_last=False, is_kept=False)
+    build_cluster_programs()
+    renew()
+    return play_on_cluster(replace(plan, pace=pace(factor)), ACTS[1:], reports, is_kept=is_kept)
 
 
 def tell_story(reports: list[Report], stage: Stage) -> bool:
@@ -147,21 +140,16 @@ def keep(stage: Stage) -> None:
 def open_tutorial(pace: Pace, folder: Path) -> None:
     """The stage of docs/tutorial.md, until it is ended; raises ToolError for a folder that holds something else."""
     tutorial.clear_folder(folder)
-    if not is_built():
-        say("the Kubernetes control plane is compiled once (about six minutes on two cores)")
-        compilation = Compilation()
-        try:
-            compilation.finish()
-        finally:
-            compilation.abandon()
+    build_cluster_programs()
     plan = Plan(pace=pace, mode="dry_run", remediator_folder=folder)
     with open_cluster(ClusterOptions()) as cluster, opened_stage(plan, cluster, say) as stage:
         tutorial.serve(stage, folder)
 
 
-def main() -> int:
-    """Prepares, plays, prints; the exit status says whether every act ended as it must."""
+def read_arguments() -> argparse.Namespace:
+    """The command line's options."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--act", type=int, choices=range(1, len(ACTS) + 1), help="play this act alone")
     parser.add_argument("--keep", action="store_true", help="stay up after the acts and print the URLs")
     parser.add_argument("--tutorial", action="store_true", help="play no act; prepare the stage of docs/tutorial.md")
     parser.add_argument("--folder", type=Path, default=tutorial.FOLDER, help="new, empty, or of an earlier tutorial")
@@ -171,26 +159,37 @@ def main() -> int:
         default=12.0,
         help="divides every printed time window (default 12), on a slow machine by less",
     )
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Prepares, plays, prints; the exit status says whether every act ended as it must."""
+    arguments = read_arguments()
     started = time.monotonic()
-    factor = max(1.0, arguments.factor / min(slowness(), SLOWEST))
-    headline(f"Control Core, watched and repaired; every printed time window is divided by {factor:.3g}")
-    if factor < arguments.factor:
-        say(
-            f"this machine is slow or busy now ({slowness():g}), so the windows are divided by less; {VARIABLE} sets it"
-        )
-    if packages.ensure([package for package in packages.PACKAGES if package.name in DEBIAN_PACKAGES]) != 0:
+    headline(f"Control Core, watched and repaired; every printed time window is divided by {arguments.factor:.3g}")
+    if packages.ensure(packages.DEMO) != 0:
         return 1
+    plan = Plan(pace=pace(arguments.factor))
+    acts = ACTS if arguments.act is None else ACTS[arguments.act - 1 : arguments.act]
     try:
         if arguments.tutorial:
-            open_tutorial(Pace(factor), arguments.folder)
+            open_tutorial(plan.pace, arguments.folder)
             return 0
-        reports = play_all(Plan(pace=Pace(factor)), is_kept=arguments.keep)
+        if acts == ACTS:
+            reports = play_all(plan, arguments.factor, is_kept=arguments.keep)
+        elif acts == ACTS[:1]:
+            reports = play_first(plan, is_last=True, is_kept=arguments.keep)
+        else:
+            build_cluster_programs()
+            reports = play_on_cluster(plan, acts, [], is_kept=arguments.keep)
     except ToolError as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
-    is_well = len(reports) == len(ACTS) and all(report.is_well for report in reports)
-    print(f"\n{'all four ended as they must' if is_well else 'NOT as it must be'} ({time.monotonic() - started:.0f} s)")
+    is_well = len(reports) == len(acts) and all(report.is_well for report in reports)
+    ended = "ended as it must" if len(acts) == 1 else f"all {len(acts)} ended as they must"
+    print(f"\n{ended if is_well else 'NOT as it must be'} ({time.monotonic() - started:.0f} s)")
+    if arguments.act is not None:
+        print("`make demo` plays all four acts; docs/tutorial.md makes a fault that you repair yourself")
     return 0 if is_well else 1
 
 

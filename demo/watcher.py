@@ -11,7 +11,7 @@ from demo.state_reader import Story, read_acted_alerts, read_alerts, read_journa
 from demo.timeline import Timeline
 from remediations.core.model.remediation import Record
 from tools.servers.http import read_page
-from tools.slowness import scaled
+from tools.slowness import renew, scaled
 
 POLL_SECONDS = 0.25
 WATCHED = (
@@ -75,15 +75,21 @@ class Watcher:
                 self.timeline.say("no answer", f"{look.__name__.removeprefix('_poll_')}: {error}")
 
     def wait(self, what: str, is_reached: Callable[[], bool], timeout_seconds: float) -> None:
-        """Polls until the condition holds; ActTimeoutError names what was waited for."""
-        bound = scaled(timeout_seconds)
-        ends_at = time.monotonic() + bound
+        """Polls until the condition holds; ActTimeoutError names what was waited for.
+
+        At the end of its time the machine is measured again: if it is busier than before, there is more time.
+        """
+        began, bound = time.monotonic(), scaled(timeout_seconds)
         while True:
             self.poll()
             if is_reached():
                 return
-            if time.monotonic() > ends_at:
-                raise ActTimeoutError(f"{what}: not within {bound:.0f} s")
+            if time.monotonic() - began > bound:
+                renew()
+                if scaled(timeout_seconds) <= bound:
+                    raise ActTimeoutError(f"{what}: not within {bound:.0f} s")
+                bound = scaled(timeout_seconds)
+                self.timeline.say("busy", f"this machine is busier than before; waiting {bound:.0f} s until {what}")
             time.sleep(POLL_SECONDS)
 
     def story(self, policy: str) -> Story | None:

@@ -6,7 +6,6 @@ is `scaled`. The factor is measured once, by the first program that asks, and ha
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import subprocess
@@ -29,11 +28,15 @@ REFERENCE_NAP_SECONDS = 0.0125
 """How long a sleep of NAP_SECONDS lasts there beside them."""
 
 
-@functools.cache
 def slowness() -> float:
     """The factor, at least 1. Takes a fraction of a second the first time, unless the variable gives it."""
     given = os.environ.get(VARIABLE)
-    factor = round(_measure(), 1) if given is None else read_factor(given)
+    return renew() if given is None else read_factor(given)
+
+
+def renew() -> float:
+    """Measures again and returns the factor, which holds from now on unless an earlier one was greater."""
+    factor = max(round(_measure(), 1), read_factor(os.environ.get(VARIABLE, "1")))
     os.environ[VARIABLE] = str(factor)
     return factor
 

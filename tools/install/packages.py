@@ -73,6 +73,12 @@ PACKAGES = (
     Package("groff-base", (("groff", "/usr/bin/groff"),)),
     Package("openssl", (("openssl", "/usr/bin/openssl"),)),
 )
+DEMO = tuple(
+    package
+    for package in PACKAGES
+    if package.name in {"postgresql-15", "redis-server", "prometheus", "prometheus-alertmanager", "openssl"}
+)
+"""What `make demo` needs of them."""
 
 
 def locate(name: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,12 +12,11 @@ from tools import slowness
 
 
 @pytest.fixture
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing measured or set yet; the run's own factor is back afterwards."""
-    slowness.slowness.cache_clear()
-    monkeypatch.delenv(slowness.VARIABLE, raising=False)
-    yield
-    slowness.slowness.cache_clear()
+    # Set first, so that the factor that the test measures is undone.
+    monkeypatch.setenv(slowness.VARIABLE, "1")
+    monkeypatch.delenv(slowness.VARIABLE)
 
 
 @pytest.mark.usefixtures("unmeasured")
@@ -54,3 +52,10 @@ def test_timeout_of_a_test_is_scaled(request: pytest.FixtureRequest) -> None:
 @pytest.mark.timeout(33)
 def test_own_timeout_of_a_test_is_scaled(request: pytest.FixtureRequest) -> None:
     assert request.node.get_closest_marker("timeout").args == (slowness.scaled(33),)
+
+
+@pytest.mark.parametrize(("earlier", "measured", "now"), [("2", 5.04, 5.0), ("7", 5.04, 7.0)])
+def test_machine_that_is_measured_again_keeps_the_worse_factor(monkeypatch, earlier, measured, now) -> None:
+    monkeypatch.setenv(slowness.VARIABLE, earlier)
+    monkeypatch.setattr(slowness, "_measure", lambda: measured)
+    assert slowness.renew() == slowness.slowness() == now
