@@ -10,6 +10,7 @@ import json
 import re
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
@@ -19,7 +20,9 @@ from yarl import URL
 from chassis.documents import DocumentError, TooManyValuesError, parse_json
 from chassis.errors import (
     BackendError,
+    ConfigError,
     ConflictError,
+    Fault,
     PermanentError,
     Reason,
     Redact,
@@ -28,8 +31,9 @@ from chassis.errors import (
 )
 from chassis.http.call import status_error
 from chassis.http.client import USER_AGENT, translate
-from chassis.kubernetes.credentials import ApiAccess, in_cluster, opened
+from chassis.kubernetes.credentials import SETTING, ApiAccess, in_cluster, opened
 from chassis.kubernetes.kubeconfig import from_kubeconfig
+from chassis.process.daemon_threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -57,6 +61,8 @@ class Reply(NamedTuple):
 WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 """One value of a Warning header (RFC 7234, 5.5): the API server has no other code than 299."""
 MAX_WARNINGS, WARNING_LENGTH = 20, 1000
+READ_SECONDS = 15.0
+"""Longest wait for the files with our credentials; a network file system may hang."""
 PAGE_ITEMS = 250
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of one answer. A page of 250 pods has about 3 MiB; a larger page is asked for again in halves, and one object is
@@ -125,10 +131,13 @@ class KubernetesClient:
         A list whose pages have more than `max_list_bytes` together is refused. Errors and warnings quote what the API
         server and plug-ins say as `redact` leaves it. Raises ConfigError when the credentials cannot be used.
         """
-        if kubeconfig is None:
-            credentials = await asyncio.to_thread(in_cluster)
-        else:
-            credentials = await asyncio.to_thread(from_kubeconfig, kubeconfig)
+        read = in_cluster if kubeconfig is None else partial(from_kubeconfig, kubeconfig)
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                credentials = await asyncio.wrap_future(in_thread(read))
+        except TimeoutError as error:
+            place = SETTING if kubeconfig is None else f"{SETTING}.kubeconfig"
+            raise ConfigError((Fault(place, f"not read within {READ_SECONDS:g} s: its disk hangs"),)) from error
         async with opened(credentials, redact=redact) as access:
             yield cls(access, max_list_bytes, redact)
 

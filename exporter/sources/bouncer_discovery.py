@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ import yaml
 from pydantic import ValidationError
 
 from chassis.documents import load_yaml, parse_json, why_unreadable, yaml_problem
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.kubernetes.objects import is_ending
 from chassis.kubernetes.paths import pods_path, resource_path
+from chassis.process.daemon_threads import in_thread
 from exporter.items import read_each, text_of
 from exporter.settings import BouncerTarget, ExporterSettings
 from exporter.sources.vanished_bouncers import VanishedBouncers, workload_of
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from exporter.sources.sources import Sources
 
 FILE_MAX_BYTES = 4 * 1024 * 1024
-LIST_SECONDS = 5.0
+FILE_SECONDS = LIST_SECONDS = 5.0
 SCHEMES = ("http", "https")
 ENVIRONMENTS = ("sandbox", "production")
 UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -51,6 +53,7 @@ class Discovery:
         self._by_source: dict[str, Targets] = {}
         self.faults: tuple[str, ...] = ()
         """What was wrong at the last look."""
+        self._reading: dict[Path, Future[Targets]] = {}
         self._vanished = VanishedBouncers()
         self._looked_for: object = None
         """Which objects of which cluster `_vanished` is about."""
@@ -66,7 +69,7 @@ class Discovery:
         faults: list[str] = []
         for path in wanted.files:
             try:
-                self._by_source[str(path)] = await asyncio.to_thread(read_file, path)
+                self._by_source[str(path)] = await self._read_in_time(path)
             except BackendError as error:
                 faults.append(f"{path}: {error}")
         if wanted.kubernetes is not None and sources.kubernetes is not None and settings.kubernetes is not None:
@@ -93,6 +96,20 @@ class Discovery:
         self.is_successful = None if not named else not faults
         self._write(tuple(faults))
         return (*settings.bouncers, *self.found)
+
+    async def _read_in_time(self, path: Path) -> Targets:
+        """The targets of a file; raises BackendError.
+
+        A read that hangs goes on, and none begins beside it: a disk that hangs must not take thread after thread.
+        """
+        reading = self._reading.get(path)
+        if reading is None or reading.done():
+            reading = self._reading[path] = in_thread(lambda: read_file(path), "discovery")
+        try:
+            async with asyncio.timeout(FILE_SECONDS):
+                return await asyncio.wrap_future(reading)
+        except TimeoutError as error:
+            raise TransientError(Reason.TIMEOUT, f"not read within {FILE_SECONDS:g} s") from error
 
     def _look_for(self, looked_for: object) -> None:
         """Forgets what is gone when something else is looked for: the old names are not expected any more.

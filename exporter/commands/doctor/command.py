@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from exporter.collector import CollectorSpec
     from exporter.settings import ExporterSettings
 
+SECRETS_SECONDS = 15.0
+"""Longest wait for the files with passwords; a network file system may hang."""
 PHASES: tuple[tuple[Check[CheckedInstallation], ...], ...] = (
     addresses.CHECKS,
     collectors.RIGHTS,
@@ -82,8 +84,17 @@ def run(specs: tuple[CollectorSpec, ...], options: argparse.Namespace, overrides
     settings = load_settings(specs, options.config_file, overrides)
     path: Path | None = options.http_config_file
     auth = ClientAuthSettings() if path is None else load_section(ClientAuthSettings, path)
-    made, findings = asyncio.run(examine(specs, settings, options.prometheus_url, auth))
-    sys.stdout.write(render_findings(findings, made, options.output, known_secrets(settings, auth)))
+
+    async def examine_and_read() -> tuple[list[str], list[Finding], tuple[str, ...]]:
+        made, findings = await examine(specs, settings, options.prometheus_url, auth)
+        try:
+            async with asyncio.timeout(SECRETS_SECONDS):
+                return made, findings, await asyncio.to_thread(lambda: tuple(known_secrets(settings, auth)))
+        except TimeoutError:
+            return made, findings, ()  # a file that cannot be read now was read by no check either
+
+    made, findings, secrets = asyncio.run(examine_and_read())
+    sys.stdout.write(render_findings(findings, made, options.output, secrets))
     return exit_status(findings)
 
 

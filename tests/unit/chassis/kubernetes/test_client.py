@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from contextlib import asynccontextmanager
@@ -419,3 +420,13 @@ async def test_answer_without_warnings_has_none(tmp_path):
         patched = await client.patch(PATH, {}, kind=PatchKind.MERGE, field_manager="m", timeout_seconds=5.0)
     assert isinstance(patched, WrittenObject)
     assert patched.warnings == ()
+
+
+@pytest.mark.looptime
+async def test_kubeconfig_on_a_disk_that_hangs_is_a_fault(tmp_path: Path) -> None:
+    place = tmp_path / "kubeconfig"
+    os.mkfifo(place)  # opening it waits for a writer
+    with pytest.raises(ConfigError, match="not read within 15 s"):
+        async with KubernetesClient.opened(place):
+            pass
+    os.close(os.open(place, os.O_WRONLY))

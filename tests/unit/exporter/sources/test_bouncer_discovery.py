@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -319,3 +321,15 @@ async def test_nothing_to_discover_is_no_failure() -> None:
     discovery = discovering()
     assert len(await discovery.find(settings(), make_sources())) == 1
     assert discovery.is_successful is None
+
+
+@pytest.mark.looptime
+async def test_file_that_hangs_is_told_and_takes_one_thread_only(tmp_path: Path) -> None:
+    place, discovery = tmp_path / "bouncers.yml", discovering()
+    os.mkfifo(place)  # opening it waits for a writer
+    wanted = settings(place)
+    for _ in range(3):
+        assert [each.name for each in await discovery.find(wanted, make_sources(wanted))] == ["given"]
+        assert discovery.faults == (f"{place}: not read within 5 s",)
+    assert len([each for each in threading.enumerate() if each.name == "discovery"]) == 1
+    os.close(os.open(place, os.O_WRONLY))
