@@ -383,7 +383,7 @@ def _read_fields(answer: JsonObject) -> list[str]:
 
 
 class ClusterApi(Protocol):
-    """The reading calls of chassis.kubernetes.client.KubernetesClient; fakes implement these. Facts have no others."""
+    """The reading calls of KubernetesClient; fakes implement these. Facts have no others."""
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""
@@ -393,4 +393,8 @@ class ClusterApi(Protocol):
         self, path: str, *, timeout_seconds: float, label_selector: str | None = None, field_selector: str | None = None
     ) -> list[JsonObject]:
         """Every object of a collection."""
+        ...
+
+    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
+        """A plain-text answer such as a pod's log."""
         ...

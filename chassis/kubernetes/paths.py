@@ -75,9 +75,9 @@ def events_path(namespace: str) -> str:
     return resource_path(CORE, "events", namespace=namespace)
 
 
-def config_map_path(namespace: str, name: str) -> str:
-    """One ConfigMap."""
-    return resource_path(CORE, "configmaps", namespace=namespace, name=name)
+def source_path(kind: str, namespace: str, name: str) -> str:
+    """One ConfigMap or Secret, as a pod template names it."""
+    return resource_path(CORE, {"ConfigMap": "configmaps", "Secret": "secrets"}[kind], namespace=namespace, name=name)
 
 
 def deployments_path(namespace: str) -> str:

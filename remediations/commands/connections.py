@@ -22,7 +22,6 @@ from remediations.execution.self_test import prove_once
 from remediations.execution.senders import Key, origin_of
 from remediations.facts.alertmanager import Alertmanager
 from remediations.facts.gather import gather_facts, read_action_facts
-from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.prometheus import PrometheusClient
 from remediations.facts.sources import FactSources, Session
@@ -106,7 +105,7 @@ async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> K
 
 
 def make_sources(
-    settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, clock: Clock
+    settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, session: Session | None, clock: Clock
 ) -> FactSources:
     """Where facts come from."""
     reader = None
@@ -119,16 +118,18 @@ def make_sources(
         timeout_seconds=settings.worker.facts_timeout_seconds,
         pause_file=settings.pause_file,
         alertmanager=_alertmanager(settings, http),
+        database=session,
     )
 
 
-def asking(sources: FactSources, reader: ActionFactReader, clock: Clock, prove: Prove) -> AskFacts:
+def asking(sources: FactSources, clock: Clock, prove: Prove) -> AskFacts:
     """Asks the live systems as a decision does, once for each question."""
 
     async def gather_facts_now(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
-        facts = await gather_facts(sources, policy, policy_set, target, alert)
+        own = sources.for_decision()
+        facts = await gather_facts(own, policy, policy_set, target, alert)
         proof = await prove(policy, policy_set, target)
-        return replace(facts, self_test=proof, sights=await read_action_facts(reader, policy, target, clock.now()))
+        return replace(facts, self_test=proof, sights=await read_action_facts(own, policy, target, clock.now()))
 
     return gather_facts_now
 
@@ -139,12 +140,11 @@ async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> 
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
     session = await stack.enter_async_context(opened_session(settings.database))
-    reader = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
 
     async def prove(policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
         return await prove_once(cluster, policy, policy_set, target, call_seconds(settings))
 
-    return asking(make_sources(settings, http, cluster, clock), reader, clock, prove)
+    return asking(make_sources(settings, http, cluster, session, clock), clock, prove)
 
 
 def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanager | None:

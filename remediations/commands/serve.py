@@ -54,7 +54,6 @@ from remediations.engine.simulation import Planner
 from remediations.execution.executor import Executor, Tools
 from remediations.execution.self_test import SelfTest
 from remediations.facts.alertmanager import Alertmanager
-from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.prometheus import PrometheusClient
 from remediations.facts.reachability import Reachability, probe_alertmanager, probe_prometheus
 from remediations.facts.sources import Session
@@ -136,15 +135,12 @@ async def serve(
     shelf = PolicyStore(settings.policies_file, policy_set)
     life.on_reload(shelf.request_reload)
     shelf.note_reload = _note_reloads(journal, settings, file, clock, shelf.current)
-    sources = make_sources(settings, http, cluster, clock)
     session = await stack.enter_async_context(opened_session(settings.database))
-    reader = ActionFactReader(cluster, session, settings.worker.facts_timeout_seconds / 2, cluster)
+    sources = make_sources(settings, http, cluster, session, clock)
     proofs = SelfTest(cluster, shelf.current, clock, call_seconds(settings))
     shelf.on_change = proofs.wake
     start = await find_start(journal, clock)
-    desk = EngineContext(
-        journal, shelf.current, sources, telemetry, clock, start=start, reader=reader, prove=proofs.prove_limits
-    )
+    desk = EngineContext(journal, shelf.current, sources, telemetry, clock, start=start, prove=proofs.prove_limits)
     tools = make_tools(settings, http, PrometheusClient(http, settings.prometheus, clock), session)
     dispatcher, notifiers = make_dispatcher(desk, settings, http, cluster)
     engine = Engine(EngineParts(desk, _executor(settings, cluster, clock, tools), settings.worker, dispatcher.notify))
@@ -188,7 +184,7 @@ def _server(
     """The HTTP side, which wakes the engine."""
     credentials = TokenCredentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
     sameness = Deduplication(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
-    ask = asking(desk.sources, desk.reader, desk.clock, desk.prove)
+    ask = asking(desk.sources, desk.clock, desk.prove)
     planner = Planner(desk.policies, desk.journal, ask, desk.start, desk.clock, settings.pause_file)
 
     async def check_policies(policies: str | None) -> dict[str, Any]:

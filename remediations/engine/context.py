@@ -10,15 +10,11 @@ from chassis.clock import Clock
 from remediations.core.model.alert import Target
 from remediations.core.model.facts import Fact, ProcessStart
 from remediations.core.policies.policy import Policy, PolicySet
-from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.sources import FactSources
 from remediations.journal.port import Journal
 from remediations.metrics import Telemetry
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
-
-
-NOWHERE = ActionFactReader()
 
 
 UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
@@ -45,7 +41,5 @@ class EngineContext:
     clock: Clock
     start: Fact[ProcessStart] = UNKNOWN_START
     """When this process began; without it every action is held as a cold start."""
-    reader: ActionFactReader = NOWHERE
-    """Where single actions look."""
     prove: Prove = prove_nothing
     """Asked before a policy in auto acts; without it every one of them is held."""

@@ -107,7 +107,7 @@ class Decider:
         desk = self._desk
         async with asyncio.TaskGroup() as group:
             proof = group.create_task(desk.prove(policy, policy_set, remediation.target), name="fact.self_test")
-            found = await gather(desk.sources, desk.reader, (policy, policy_set), remediation, desk.clock.now())
+            found = await gather(desk.sources, (policy, policy_set), remediation, desk.clock.now())
         return replace(
             found, facts=replace(found.facts, start=desk.start, self_test=proof.result(), taking_back=taking_back)
         )

@@ -51,9 +51,7 @@ class Verifier:
             return
         # Dated when the last answer had come: what was collected while the questions were open may be older than the
         # effect that they found.
-        observation = replace(
-            await observe(desk.sources, policy, plan, desk.clock.now(), desk.reader), at=desk.clock.now()
-        )
+        observation = replace(await observe(desk.sources, policy, plan, desk.clock.now()), at=desk.clock.now())
         await lease.renew()
         _, records = await desk.journal.story(remediation.id)
         now, written_at = desk.clock.now(), remediation.written_at or remediation.updated_at

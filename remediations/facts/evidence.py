@@ -17,7 +17,9 @@ from chassis.kubernetes.objects import is_ready
 from chassis.kubernetes.paths import events_path, pod_log_path
 from chassis.output.redaction import is_secret_name, remove_secrets
 from remediations.core.model.alert import Target
-from remediations.facts.kubernetes.action_facts import ActionFactReader, TextReader
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import list_pods
+from remediations.facts.sources import FactSources, Session
 
 KIND = "evidence"
 MAX_PODS = 3
@@ -30,25 +32,25 @@ MAX_TEXT = 500
 SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 
 
-async def gather(reader: ActionFactReader, target: Target, pod: str | None = None) -> dict[str, Any]:
+async def gather(sources: FactSources, target: Target, pod: str | None = None) -> dict[str, Any]:
     """The evidence about a target, or first about one pod of it; never raises BackendError.
 
-    Takes at most `reader.timeout_seconds`, and says what is missing when that is not enough.
+    Takes at most `sources.evidence_seconds`, and says what is missing when that is not enough.
     The last probes stand in the record of the decision, with every other fact.
     """
     data: dict[str, Any] = {"target": target.key}
     try:
-        async with asyncio.timeout(reader.timeout_seconds):
-            if target.kind == "Deployment" and reader.api is not None:
-                data |= await _of_pods(reader, target, pod)
-            if reader.database is not None:
-                data["sessions"] = await _sessions(reader)
+        async with asyncio.timeout(sources.evidence_seconds):
+            if target.kind == "Deployment" and sources.cluster is not None:
+                data |= await _of_pods(sources.cluster, target, pod)
+            if sources.database is not None:
+                data["sessions"] = await _sessions(sources.database, sources.evidence_seconds)
     except TimeoutError:
-        data["problem"] = f"not complete within {reader.timeout_seconds:g} s"
+        data["problem"] = f"not complete within {sources.evidence_seconds:g} s"
     return data
 
 
-async def _of_pods(reader: ActionFactReader, target: Target, first: str | None) -> dict[str, Any]:
+async def _of_pods(reader: ClusterReader, target: Target, first: str | None) -> dict[str, Any]:
     """The pods that are about to go, what their containers said before they died, and the Events about them.
 
     The Events about the target are asked for at once: the API server keeps them in no cache and takes its time.
@@ -89,10 +91,10 @@ def _quote(text: str, known: Iterable[str]) -> str:
     return quote_foreign(text, partial(remove_secrets, known=known), MAX_TEXT)
 
 
-async def _pods(reader: ActionFactReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
+async def _pods(reader: ClusterReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
     """The target's pods, or why they cannot be had."""
     try:
-        return await reader.pods(target)
+        return await list_pods(reader, target)
     except BackendError as error:
         return f"{error.reason.value}: {error}"[:MAX_TEXT]
 
@@ -130,28 +132,23 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _last_words(reader: ActionFactReader, namespace: str, pod: Mapping[str, Any]) -> str:
+async def _last_words(reader: ClusterReader, namespace: str, pod: Mapping[str, Any]) -> str:
     """The end of the log of the container before this one, or why there is none."""
-    logs: TextReader | None = reader.logs
-    if logs is None:
-        return ""
     if not any(each.get("restartCount") for each in (pod.get("status") or {}).get("containerStatuses") or ()):
         return "(no container of this pod has ended yet)"
     query = {"previous": "true", "tailLines": "50", "limitBytes": str(ASKED_LOG_BYTES)}
     try:
-        text = await logs.text(
-            pod_log_path(namespace, pod["metadata"]["name"]), timeout_seconds=reader.timeout_seconds, query=query
-        )
+        text = await reader.text(pod_log_path(namespace, pod["metadata"]["name"]), query)
     except BackendError as error:
         return f"({error.reason.value}: {error})"
     # The server cuts in the middle of a line: what is left of that line may be half a secret.
     return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
 
 
-async def _events(reader: ActionFactReader, namespace: str, name: str) -> list[tuple[str, str]]:
+async def _events(reader: ClusterReader, namespace: str, name: str) -> list[tuple[str, str]]:
     """The Events (core/v1) about objects of this name: when, and one line each."""
     try:
-        items = await reader.read_all(events_path(namespace), fields=f"involvedObject.name={name}")
+        items = await reader.list(events_path(namespace), fields=f"involvedObject.name={name}")
     except BackendError as error:
         return [("", f"({error.reason.value}: {error})")]
     return [
@@ -170,12 +167,10 @@ def _newest(lists: Iterable[list[tuple[str, str]]]) -> list[str]:
     return [line for _, line in found[:MAX_EVENTS]]
 
 
-async def _sessions(reader: ActionFactReader) -> Any:
+async def _sessions(database: Session, timeout_seconds: float) -> Any:
     """Sessions that idle in a transaction for a minute or more: who holds them and for how long, never their text."""
-    if reader.database is None:
-        return None
     try:
-        rows = await reader.database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=reader.timeout_seconds)
+        rows = await database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=timeout_seconds)
     except BackendError as error:
         return f"({error.reason.value}: {error})"[:MAX_TEXT]
     return [[str(row["application_name"])[:64], round(float(row["idle_seconds"]))] for row in rows[:MAX_SESSIONS]]

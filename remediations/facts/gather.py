@@ -1,6 +1,6 @@
 """Gathers what one decision needs, side by side: facts, what its actions look at, and evidence for what it may destroy.
 
-Nothing is fetched twice for one decision: facts, sights and evidence read the cluster through one memory.
+Nothing is fetched twice for one decision: facts, sights and evidence read the cluster through one cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Remediation
 from remediations.core.policies.policy import KUBELET, Policy, PolicySet, WitnessKind, at_rung
 from remediations.facts import evidence
-from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.kubernetes.action_facts import read_needs
 from remediations.facts.kubernetes.target import Seen, survey, unseen
 from remediations.facts.queries import Answers, ask_all
 from remediations.facts.sources import FactSources
@@ -97,20 +97,16 @@ class GatheredFacts:
     """All but the pauses and our own start."""
     kept: Evidence | None
     """Evidence, where it could be looked for before anything was decided."""
-    reader: ActionFactReader
-    """Where more evidence is looked for."""
+    sources: FactSources
+    """Those of this decision, in which more evidence is looked for."""
 
     async def collect_evidence(self, plan: Plan) -> Evidence:
         """Evidence for this plan."""
-        return await _collect_evidence(self.reader, plan.target, plan.expected.get("pod"))
+        return await _collect_evidence(self.sources, plan.target, plan.expected.get("pod"))
 
 
 async def gather(
-    sources: FactSources,
-    reader: ActionFactReader,
-    policies: tuple[Policy, PolicySet],
-    remediation: Remediation,
-    now: float,
+    sources: FactSources, policies: tuple[Policy, PolicySet], remediation: Remediation, now: float
 ) -> GatheredFacts:
     """Facts and sights, and beside them evidence for a remediation that is decided for the first time and may act.
 
@@ -118,24 +114,24 @@ async def gather(
     """
     policy, policy_set = policies
     target = remediation.target
-    sources, reader = _afresh(sources, reader)
+    sources = sources.for_decision()
     async with asyncio.TaskGroup() as group:
         facts = group.create_task(gather_facts(sources, policy, policy_set, target, remediation.alert), name="facts")
-        sights = group.create_task(read_action_facts(reader, policy, target, now), name="sights")
+        sights = group.create_task(read_action_facts(sources, policy, target, now), name="sights")
         is_early = policy.mode is Mode.AUTO and not remediation.reason and Need.PODS not in _needs(policy)
-        early = group.create_task(_collect_evidence(reader, target, None), name="evidence") if is_early else None
+        early = group.create_task(_collect_evidence(sources, target, None), name="evidence") if is_early else None
     kept = None if early is None else early.result()
-    return GatheredFacts(replace(facts.result(), sights=sights.result()), kept, reader)
+    return GatheredFacts(replace(facts.result(), sights=sights.result()), kept, sources)
 
 
-async def read_action_facts(reader: ActionFactReader, policy: Policy, target: Target, now: float) -> ActionFacts:
+async def read_action_facts(sources: FactSources, policy: Policy, target: Target, now: float) -> ActionFacts:
     """What the actions of the policy, its rungs included, need to know beside the facts."""
     rungs = _rungs(policy)
     needs = _needs(policy)
     if not needs or target not in {item for rung in rungs for item in rung.targets}:
         return ActionFacts()
     idle = next((rung.parameters["idle_seconds"] for rung in rungs if "idle_seconds" in rung.parameters), 600.0)
-    return await reader.read_facts(needs, target, now, float(idle))
+    return await read_needs(sources, needs, target, now, float(idle))
 
 
 def _rungs(policy: Policy) -> list[Policy]:
@@ -149,13 +145,5 @@ def _needs(policy: Policy) -> frozenset[Need]:
     return frozenset(need for spec in specs for need in spec.needs)
 
 
-def _afresh(sources: FactSources, reader: ActionFactReader) -> tuple[FactSources, ActionFactReader]:
-    """The same for one decision: both read the cluster through one memory, which begins empty."""
-    if sources.cluster is None:
-        return sources, reader
-    cluster, api = sources.cluster.once()
-    return replace(sources, cluster=cluster), reader if reader.api is None else replace(reader, api=api)
-
-
-async def _collect_evidence(reader: ActionFactReader, target: Target, pod: str | None) -> Evidence:
-    return Evidence(target, pod, await evidence.gather(reader, target, pod))
+async def _collect_evidence(sources: FactSources, target: Target, pod: str | None) -> Evidence:
+    return Evidence(target, pod, await evidence.gather(sources, target, pod))

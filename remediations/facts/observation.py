@@ -21,13 +21,11 @@ from remediations.core.model.remediation import Record
 from remediations.core.policies.policy import Policy
 from remediations.core.verdict import CALLED, Observation
 from remediations.facts.ask import asked, bounded
-from remediations.facts.kubernetes.action_facts import ActionFactReader
-from remediations.facts.kubernetes.effects import ASKED, ask_effect
-from remediations.facts.kubernetes.reader import deployment_location
+from remediations.facts.kubernetes.effects import ASKED, read_effect
+from remediations.facts.kubernetes.workload import deployment_location, read_autoscalers, read_rollout
 from remediations.facts.sources import FactSources
 
 KIND = "observation"
-NOWHERE = ActionFactReader()
 UNASKED: Fact[Any] = Fact(None, "", "not asked")
 
 
@@ -43,14 +41,15 @@ class _ObservedAnswers:
     kept: Fact[bool] = field(default_factory=lambda: UNASKED)
 
 
-async def observe(
-    sources: FactSources, policy: Policy, plan: Plan, at: float, reader: ActionFactReader = NOWHERE
-) -> Observation:
-    """Asks the policy's two queries and the part of the cluster that the plan changes; `at` is now, Unix seconds."""
+async def observe(sources: FactSources, policy: Policy, plan: Plan, at: float) -> Observation:
+    """Asks the policy's two queries and the part of the cluster that the plan changes; `at` is now, Unix seconds.
+
+    The sources must not be those of a decision: what is observed is read now.
+    """
     answers = _ObservedAnswers()
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_queries(sources, policy, answers), name="observation.queries")
-        group.create_task(_ask_cluster(sources, plan, answers, reader), name="observation.cluster")
+        group.create_task(_ask_cluster(sources, plan, answers), name="observation.cluster")
     return Observation(at, **{item.name: getattr(answers, item.name) for item in fields(answers)})
 
 
@@ -59,14 +58,14 @@ async def _ask_queries(sources: FactSources, policy: Policy, answers: _ObservedA
     answers.condition = await asked(sources, policy.condition)
 
 
-async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswers, reader: ActionFactReader) -> None:
+async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswers) -> None:
     """The Deployment, or the autoscalers, whichever the plan expects to change."""
     cluster, target = sources.cluster, plan.target
     effect = plan.expected.get("effect")
     if effect == CALLED:
         return
     if effect in ASKED:
-        answers.effect, answers.kept = await _effect(sources, plan, reader)
+        answers.effect, answers.kept = await _effect(sources, plan)
         return
     try:
         place, scalers_place = deployment_location(target), autoscalers_path(target.namespace)
@@ -75,20 +74,23 @@ async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswe
         return
     if cluster is None:
         answers.workload = Fact(None, place, NO_ORCHESTRATOR)
-    elif plan.expected.get("effect") == "autoscaler":
-        answers.autoscalers = await bounded(scalers_place, sources.timeout_seconds, cluster.autoscalers(target))
+    elif effect == "autoscaler":
+        answers.autoscalers = await bounded(scalers_place, sources.timeout_seconds, read_autoscalers(cluster, target))
     else:
-        answers.workload = await bounded(place, sources.timeout_seconds, cluster.rollout(target))
+        answers.workload = await bounded(place, sources.timeout_seconds, read_rollout(cluster, target))
 
 
-async def _effect(sources: FactSources, plan: Plan, reader: ActionFactReader) -> tuple[Fact[bool], Fact[bool]]:
+async def _effect(sources: FactSources, plan: Plan) -> tuple[Fact[bool], Fact[bool]]:
     """Whether the effect is complete, and whether it still stands, asked under the deadline."""
-    asked_for = await bounded(plan.target.key, sources.timeout_seconds, ask_effect(reader, plan))
-    found = asked_for.value
-    if found is None or found.value is None:
-        lost: Fact[bool] = Fact(None, asked_for.source, asked_for.problem if found is None else found.problem)
+    source = f"{plan.expected.get('effect')} of {plan.target.key}"
+    if sources.cluster is None:
+        lost: Fact[bool] = Fact(None, source, NO_ORCHESTRATOR)
         return lost, lost
-    return Fact(found.value.is_complete, found.source), Fact(found.value.is_kept, found.source)
+    found = await bounded(source, sources.timeout_seconds, read_effect(sources.cluster, plan))
+    if found.value is None:
+        lost = Fact(None, source, found.problem)
+        return lost, lost
+    return Fact(found.value.is_complete, source), Fact(found.value.is_kept, source)
 
 
 def to_data(observation: Observation) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,9 +48,17 @@ class Getter(Protocol):
         ...
 
 
+class Session(Protocol):
+    """What runs statements on a kept connection; chassis.postgres.session.PostgresSession, or a fake."""
+
+    async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Any:
+        """The rows; raises BackendError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FactSources:
-    """Where facts come from. `cluster` None: no orchestrator is configured."""
+    """Where facts, evidence and observations come from. `cluster` None: no orchestrator is configured."""
 
     prometheus: QueryApi
     http: Getter
@@ -59,11 +67,13 @@ class FactSources:
     pause_file: Path | None = None
     alertmanager: SilenceApi | None = None
     """None: no Alertmanager is configured, so nobody can have silenced anything."""
+    database: Session | None = None
 
+    @property
+    def evidence_seconds(self) -> float:
+        """Longest wait for evidence: it may follow the facts within the same lease."""
+        return self.timeout_seconds / 2
 
-class Session(Protocol):
-    """What runs statements on a kept connection; chassis.postgres.session.PostgresSession, or a fake."""
-
-    async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Any:
-        """The rows; raises BackendError."""
-        ...
+    def for_decision(self) -> FactSources:
+        """The same for one decision, in which nothing of the cluster is fetched twice."""
+        return self if self.cluster is None else replace(self, cluster=self.cluster.for_decision())

@@ -19,7 +19,6 @@ from remediations.engine.context import EngineContext
 from remediations.engine.engine import Engine, EngineParts
 from remediations.execution.executor import Executor, Tools
 from remediations.execution.senders import Caller
-from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.sources import FactSources, SilenceApi
 from remediations.journal.port import Journal
@@ -119,9 +118,8 @@ class World:
             self.cluster.after = lambda verb, _path: fuse.pass_by(f"after {verb}")
         reader = ClusterReader(self.cluster, DEADLINE_SECONDS) if has_cluster else None
         sources = FactSources(self.prometheus, self.web, reader, DEADLINE_SECONDS, self.pause_file, self.alertmanager)
-        lookout = ActionFactReader(self.cluster if has_cluster else None, None, DEADLINE_SECONDS)
         desk = EngineContext(
-            journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, lookout, self._prove
+            journal, lambda: self.policy_set, sources, self.telemetry, self.clock, STARTED, self._prove
         )
         product = self.product if fuse is None or self.product is None else MortalWeb(self.product, fuse)
         executor = Executor(self.cluster, self.clock, 3.0, Tools(product)) if has_cluster else None

@@ -29,6 +29,8 @@ class FakeCluster:
     stored: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     """Every patch that changed an object."""
     dry_runs: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    log: str = ""
+    """What every container said before it ended."""
     evictions_allowed: int = 1
     """What the disruption budgets allow."""
     delayed: list[tuple[str, JsonObject]] = field(default_factory=list)
@@ -50,6 +52,10 @@ class FakeCluster:
         self.after("list", path)
         wanted = dict(part.split("=", 1) for part in label_selector.split(",")) if label_selector else {}
         return [item for item in found if wanted.items() <= (item["metadata"].get("labels") or {}).items()]
+
+    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
+        self._begin("text", path)
+        return self.log
 
     async def patch(
         self,

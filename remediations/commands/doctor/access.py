@@ -20,6 +20,7 @@ from remediations.core.model.alert import Mode, Target
 from remediations.core.model.names import FIELD_MANAGER
 from remediations.execution.self_test import FOREIGN_NAMESPACES, acting_targets, changes_of, prove
 from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import read_autoscalers
 
 REVIEWS = "authorization.k8s.io/v1"
 AT_ONCE, REVIEW_SECONDS = 8, 8.0
@@ -87,23 +88,23 @@ async def read_user(place: Installation) -> str:
 async def read_wanted(place: Installation) -> list[NeededRight]:
     """The rights that the policies need here; raises BackendError."""
     targets = place.targets()
-    reader = ClusterReader(place.api, place.api_seconds)
+    reader = place.reader
     owners: dict[Target, list[str]] = {}
     for target, policies in targets.items():
         if any("list autoscaling/horizontalpodautoscalers" in ACTIONS[policy.action].rbac for policy in policies):
             try:
-                owners[target] = [item.name for item in await reader.autoscalers(target)]
+                owners[target] = [item.name for item in await read_autoscalers(reader, target)]
             except BackendError as error:
                 if error.reason is not Reason.PERMISSION:
                     raise
                 continue  # the right to list them is missing, which is told
-    return needed_rights(targets, owners, has_keda=await _has_keda(place))
+    return needed_rights(targets, owners, has_keda=await _has_keda(reader))
 
 
-async def _has_keda(place: Installation) -> bool:
+async def _has_keda(reader: ClusterReader) -> bool:
     """Whether the cluster knows ScaledObjects; raises BackendError."""
     try:
-        await place.api.get("/apis/keda.sh", timeout_seconds=place.api_seconds)
+        await reader.get("/apis/keda.sh")
     except BackendError as error:
         if error.reason is not Reason.MISSING:
             raise

@@ -26,6 +26,7 @@ from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Mode, Target
 from remediations.core.policies.policy import Policy, PolicySet, at_rung
 from remediations.facts.ask import describe
+from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import RemediatorSettings
 
@@ -78,6 +79,11 @@ class Installation:
         if self.cluster is None:
             raise PermanentError(Reason.AUTH, self.cluster_problem or "kubernetes is not configured")
         return self.cluster
+
+    @property
+    def reader(self) -> ClusterReader:
+        """A reader for one check, as a decision has one; raises PermanentError where there is no API server."""
+        return ClusterReader(self.api, self.api_seconds).for_decision()
 
     @property
     def api_seconds(self) -> float:

@@ -29,8 +29,9 @@ from remediations.core.policies.limits import Consent
 from remediations.core.policies.lint import PLACEHOLDER
 from remediations.core.policies.policy import Policy, WitnessKind
 from remediations.facts.ask import describe
-from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.kubernetes.action_facts import read_idle_sessions
 from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import read_autoscalers, read_template, read_workload
 
 SCALING = "scale_workload"
 CALL_SECONDS = 3.0
@@ -65,7 +66,7 @@ async def check_cluster(place: Installation, check: str) -> list[Finding]:
             Finding(Severity.ERROR, check, "there are no credentials for Kubernetes", place.cluster_problem, remedy)
         ]
     try:
-        await place.api.get("/version", timeout_seconds=place.api_seconds)
+        await place.reader.get("/version")
     except BackendError as error:
         remedy = "kubectl get --raw /version   # with the same credentials: kubernetes.kubeconfig, or the pod's"
         return [Finding(Severity.ERROR, check, "the API server does not answer as it should", describe(error), remedy)]
@@ -76,19 +77,21 @@ async def check_objects(place: Installation, check: str) -> list[Finding]:
     """Every target exists, and can be acted on as its policies mean to."""
     if place.cluster is None:
         return []  # told by `check_cluster`
-    targets = place.targets()
+    reader = place.reader
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_of_target(place, check, target, policies), name=f"target.{target.key}")
-            for target, policies in targets.items()
+            group.create_task(_of_target(place, reader, check, target, policies), name=f"target.{target.key}")
+            for target, policies in place.targets().items()
         ]
     return [finding for task in tasks for finding in task.result()]
 
 
-async def _of_target(place: Installation, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
+async def _of_target(
+    place: Installation, reader: ClusterReader, check: str, target: Target, policies: list[Policy]
+) -> list[Finding]:
     """What is wrong with one target."""
     try:
-        document = await place.api.get(location(target), timeout_seconds=place.api_seconds)
+        document = await reader.get(location(target))
         with reading(target.kind):
             found = list(judge_object(check, target, policies, document))
     except BackendError as error:
@@ -105,10 +108,10 @@ async def _of_target(place: Installation, check: str, target: Target, policies: 
         return [Finding(severity_of(policies), check, problem, evidence, remedy)]
     starting = [policy for policy in policies if Effect.STARTS_PODS in ACTIONS[policy.action].effects]
     if starting:
-        found += await _of_template(place, check, target, starting, document)
+        found += await _of_template(place, reader, check, target, starting)
     scaling = [policy for policy in policies if policy.action == SCALING]
     if scaling:
-        found += await _of_scaling(place, check, target, scaling)
+        found += await _of_scaling(reader, check, target, scaling)
     return found
 
 
@@ -147,13 +150,12 @@ def _needs_readiness(policy: Policy) -> bool:
 
 
 async def _of_template(
-    place: Installation, check: str, target: Target, policies: list[Policy], document: JsonObject
+    place: Installation, reader: ClusterReader, check: str, target: Target, policies: list[Policy]
 ) -> list[Finding]:
     """What the pod template holds that keeps new pods from being started, read as a decision reads it."""
-    reader = ClusterReader(place.api, place.api_seconds)
     try:
-        workload = await reader.workload(target, document)
-        template = await reader.template(target, document)
+        workload = await read_workload(reader, target)
+        template = await read_template(reader, target)
     except BackendError as error:
         remedy = "mend what the checks kubernetes and rights name, then run doctor again"
         return [
@@ -209,10 +211,10 @@ def _let_read(target: Target, text: str, user: str) -> str:
     return f"{commands}\n# with the chart also: remediator.readableConfigMaps and remediator.readableSecrets".lstrip()
 
 
-async def _of_scaling(place: Installation, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
+async def _of_scaling(reader: ClusterReader, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
     """What keeps a Deployment from being given more pods."""
     try:
-        found = await ClusterReader(place.api, place.api_seconds).autoscalers(target)
+        found = await read_autoscalers(reader, target)
     except BackendError as error:
         remedy = "mend what the check rights names, then run doctor again"
         return [
@@ -309,12 +311,8 @@ async def check_database(place: Installation, check: str) -> list[Finding]:
         remedy = f"add to {place.place}: database: {{url: '{address}', password_file: PATH}}"
         return [Finding(severity_of(needing), check, problem, f"policies {names_of(needing)}", remedy)]
     async with opened_session(place.settings.database) as session:
-        reader = ActionFactReader(None, session, place.settings.database.timeout_seconds)
-        facts = await reader.read_facts(
-            frozenset({Need.IDLE_SESSIONS}), needing[0].targets[0], place.clock.now(), NONE_SECONDS
-        )
-    fact = facts.idle_sessions
-    if fact is None or fact.value is not None:
+        fact = await read_idle_sessions(session, NONE_SECONDS, place.settings.database.timeout_seconds)
+    if fact.value is not None:
         return []
     target = PostgresAddress.parse(place.settings.database.url).target()
     return [unseen_sessions(place, check, needing, fact.problem, target)]

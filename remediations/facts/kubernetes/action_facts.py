@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any
 
-from chassis.errors import BackendError, PermanentError, Reason
-from chassis.kubernetes.client import ClusterApi, JsonObject
+from chassis.errors import BackendError, Reason
+from chassis.kubernetes.client import JsonObject
 from chassis.kubernetes.objects import condition_of, find_condition, is_ending, is_over, is_ready, reading
-from chassis.kubernetes.paths import deployment_path, pods_path, resource_path
-from chassis.kubernetes.selectors import selects
+from chassis.kubernetes.paths import resource_path
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import KEDA, CronJob, Pod, ScaledObject
 from remediations.core.model.facts import NO_DATABASE, NO_ORCHESTRATOR, ActionFacts, Fact, IdleSessions, Need
-from remediations.facts.sources import Session
+from remediations.facts.ask import bounded
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import list_pods
+from remediations.facts.sources import FactSources, Session
 
-Items = list[JsonObject]
-T = TypeVar("T")
 BATCH = "batch/v1"
 PAUSED = "autoscaling.keda.sh/paused"
 """Annotations of KEDA ("Pause autoscaling"): this one, and with the suffixes -scale-out, -scale-in and -replicas."""
@@ -29,114 +29,75 @@ IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($
 """The function that `controlcore-remediator grants` prints; needs PostgreSQL 12."""
 
 
-class TextReader(Protocol):
-    """What reads logs; chassis.kubernetes.client.KubernetesClient, or a fake."""
+async def read_needs(
+    sources: FactSources, needs: frozenset[Need], target: Target, now: float, idle_seconds: float
+) -> ActionFacts:
+    """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""
+    async with asyncio.TaskGroup() as group:
+        asked = {
+            need.value: group.create_task(_see(sources, need, target, now, idle_seconds), name=f"sight.{need.value}")
+            for need in needs - {Need.TAKING_BACK}
+        }
+    seen: dict[str, Any] = {name: task.result() for name, task in asked.items()}
+    return ActionFacts(**seen)
 
-    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
-        """A plain-text answer; raises BackendError."""
-        ...
+
+async def _see(sources: FactSources, need: Need, target: Target, now: float, idle_seconds: float) -> Fact[Any]:
+    """One of them."""
+    if need is Need.IDLE_SESSIONS:
+        return await read_idle_sessions(sources.database, idle_seconds, sources.timeout_seconds)
+    if sources.cluster is None:
+        return Fact(None, target.key, NO_ORCHESTRATOR)
+    questions: dict[Need, Callable[[ClusterReader, Target], Awaitable[Any]]] = {
+        Need.PODS: partial(_read_pods, now),
+        Need.CRON_JOB: _read_cron_job,
+        Need.SCALED_OBJECTS: _read_scaled_objects,
+    }
+    return await bounded(target.key, sources.timeout_seconds, questions[need](sources.cluster, target))
 
 
-@dataclass(frozen=True, slots=True)
-class ActionFactReader:
-    """Where single actions look; None where nothing is configured."""
+async def read_idle_sessions(
+    database: Session | None, idle_seconds: float, timeout_seconds: float
+) -> Fact[IdleSessions]:
+    """How many sessions the SECURITY DEFINER function finds idle for so long."""
+    if database is None:
+        return Fact(None, IDLE_SQL, NO_DATABASE)
+    try:
+        rows = await database.fetch(IDLE_SQL, idle_seconds, timeout_seconds=timeout_seconds)
+    except BackendError as error:
+        return Fact(None, IDLE_SQL, f"{error.reason.value}: {error}")
+    return Fact(IdleSessions(len(rows), max((float(row["idle_seconds"]) for row in rows), default=0.0)), IDLE_SQL)
 
-    api: ClusterApi | None = None
-    database: Session | None = None
-    timeout_seconds: float = 3.0
-    logs: TextReader | None = None
 
-    async def read_facts(self, needs: frozenset[Need], target: Target, now: float, idle_seconds: float) -> ActionFacts:
-        """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""
-        async with asyncio.TaskGroup() as group:
-            asked = {
-                need.value: group.create_task(self._see(need, target, now, idle_seconds), name=f"sight.{need.value}")
-                for need in needs - {Need.TAKING_BACK}
-            }
-        seen: dict[str, Any] = {name: task.result() for name, task in asked.items()}
-        return ActionFacts(**seen)
+async def _read_pods(now: float, reader: ClusterReader, target: Target) -> tuple[Pod, ...]:
+    """The pods of the Deployment, by name."""
+    items = await list_pods(reader, target)
+    with reading("Pod"):
+        return tuple(sorted((_pod(item, now) for item in items), key=lambda pod: pod.name))
 
-    async def _see(self, need: Need, target: Target, now: float, idle_seconds: float) -> Fact[Any]:
-        """One of them."""
-        if need is Need.IDLE_SESSIONS:
-            return await _fact(IDLE_SQL, self._idle(idle_seconds))
-        if need is Need.PODS:
-            return await _fact(target.key, self._pods(target, now))
-        if need is Need.CRON_JOB:
-            return await _fact(target.key, self._cron_job(target))
-        return await _fact(target.key, self._scaled_objects(target))
 
-    async def read(self, path: str) -> JsonObject:
-        """One object of any kind, as it is; raises BackendError."""
-        return await _there(self.api).get(path, timeout_seconds=self.timeout_seconds)
-
-    async def read_all(self, path: str, *, labels: Mapping[str, str] | None = None, fields: str | None = None) -> Items:
-        """Every object of a collection with these labels, as they are; raises BackendError."""
-        selector = ",".join(f"{name}={value}" for name, value in sorted((labels or {}).items())) or None
-        return await _there(self.api).list(
-            path, timeout_seconds=self.timeout_seconds, label_selector=selector, field_selector=fields
+async def _read_cron_job(reader: ClusterReader, target: Target) -> CronJob:
+    """The CronJob that the target names."""
+    document = await reader.get(resource_path(BATCH, "cronjobs", namespace=target.namespace, name=target.name))
+    with reading("CronJob"):
+        return CronJob(
+            uid=document["metadata"]["uid"],
+            generation=int(document["metadata"]["generation"]),
+            active=tuple(each["name"] for each in (document.get("status") or {}).get("active") or ()),
+            is_suspended=bool(document["spec"].get("suspend", False)),
         )
 
-    async def pods(self, target: Target) -> Items:
-        """The pods that the Deployment selects, as they are; raises BackendError."""
-        document = await self.read(deployment_path(target.namespace, target.name))
-        with reading("Deployment"):
-            selector = document["spec"]["selector"]
-            wanted = selector.get("matchLabels") or {}
-        items = await self.read_all(pods_path(target.namespace), labels=wanted)
-        with reading("Pod"):
-            return [item for item in items if selects(selector, item["metadata"].get("labels") or {})]
 
-    async def _pods(self, target: Target, now: float) -> tuple[Pod, ...]:
-        """The pods of the Deployment, by name."""
-        items = await self.pods(target)
-        with reading("Pod"):
-            return tuple(sorted((_pod(item, now) for item in items), key=lambda pod: pod.name))
-
-    async def _cron_job(self, target: Target) -> CronJob:
-        """The CronJob that the target names."""
-        document = await self.read(resource_path(BATCH, "cronjobs", namespace=target.namespace, name=target.name))
-        with reading("CronJob"):
-            return CronJob(
-                uid=document["metadata"]["uid"],
-                generation=int(document["metadata"]["generation"]),
-                active=tuple(each["name"] for each in (document.get("status") or {}).get("active") or ()),
-                is_suspended=bool(document["spec"].get("suspend", False)),
-            )
-
-    async def _scaled_objects(self, target: Target) -> tuple[ScaledObject, ...]:
-        """The ScaledObjects that name the target; none where KEDA is not installed."""
-        api, path = _there(self.api), resource_path(KEDA, "scaledobjects", namespace=target.namespace)
-        try:
-            items = await api.list(path, timeout_seconds=self.timeout_seconds)
-        except BackendError as error:
-            if error.reason is Reason.MISSING:
-                return ()
-            raise
-        with reading("ScaledObject"):
-            return tuple(_scaled_object(item) for item in items if _scales(item, target))
-
-    async def _idle(self, seconds: float) -> IdleSessions:
-        """How many sessions the SECURITY DEFINER function finds idle for so long."""
-        if self.database is None:
-            raise PermanentError(Reason.MISSING, NO_DATABASE)
-        rows = await self.database.fetch(IDLE_SQL, seconds, timeout_seconds=self.timeout_seconds)
-        return IdleSessions(len(rows), max((float(row["idle_seconds"]) for row in rows), default=0.0))
-
-
-def _there(api: ClusterApi | None) -> ClusterApi:
-    """The API; raises PermanentError where none is configured."""
-    if api is None:
-        raise PermanentError(Reason.MISSING, NO_ORCHESTRATOR)
-    return api
-
-
-async def _fact(source: str, question: Awaitable[T]) -> Fact[T]:
-    """The answer as a fact; a failure as a fact without value. The deadline is the calls' own."""
+async def _read_scaled_objects(reader: ClusterReader, target: Target) -> tuple[ScaledObject, ...]:
+    """The ScaledObjects that name the target; none where KEDA is not installed."""
     try:
-        return Fact(await question, source)
+        items = await reader.list(resource_path(KEDA, "scaledobjects", namespace=target.namespace))
     except BackendError as error:
-        return Fact(None, source, f"{error.reason.value}: {error}")
+        if error.reason is Reason.MISSING:
+            return ()
+        raise
+    with reading("ScaledObject"):
+        return tuple(_scaled_object(item) for item in items if _scales(item, target))
 
 
 def _pod(item: JsonObject, now: float) -> Pod:

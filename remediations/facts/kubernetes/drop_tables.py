@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.containers import containers_of
-from chassis.kubernetes.paths import config_map_path, resource_path
+from chassis.kubernetes.paths import source_path
 
 if TYPE_CHECKING:
-    from chassis.kubernetes.client import ClusterApi
+    from remediations.facts.kubernetes.reader import ClusterReader
 
 VARIABLE = "CC_DROP_TABLES"
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off", "n", "f"})
@@ -40,27 +40,20 @@ class UnreadableError(Exception):
 class Environment:
     """Reads single keys of ConfigMaps and Secrets in one namespace."""
 
-    def __init__(self, api: ClusterApi, namespace: str, timeout_seconds: float) -> None:
-        self._api = api
+    def __init__(self, reader: ClusterReader, namespace: str) -> None:
+        self._reader = reader
         self._namespace = namespace
-        self._timeout_seconds = timeout_seconds
 
     async def key(self, kind: str, name: str, key: str, *, is_optional: bool) -> str | None:
         """The value of one key, None when the key (or an optional object) is absent; raises UnreadableError."""
-        is_secret = kind == "Secret"
         try:
-            path = (
-                resource_path("v1", "secrets", namespace=self._namespace, name=name)
-                if is_secret
-                else config_map_path(self._namespace, name)
-            )
-            document = await self._api.get(path, timeout_seconds=self._timeout_seconds)
+            document = await self._reader.get(source_path(kind, self._namespace, name))
         except BackendError as error:
             if error.reason is Reason.MISSING and is_optional:
                 return None
             raise UnreadableError(f"{kind} {name}: {error.reason.value}") from error
         value = (document.get("data") or {}).get(key)
-        if value is None or not is_secret:
+        if value is None or kind != "Secret":
             return None if value is None else str(value)
         try:
             return base64.b64decode(value, validate=True).decode()

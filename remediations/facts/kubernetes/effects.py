@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chassis.errors import BackendError, PermanentError, Reason
+from chassis.errors import BackendError, Reason
 from chassis.kubernetes.objects import condition_of, is_ending, is_over, reading
 from chassis.kubernetes.paths import pod_path, resource_path
-from remediations.core.model.cluster import KEDA, Workload
-from remediations.core.model.facts import NO_ORCHESTRATOR, Fact
+from remediations.core.model.cluster import KEDA
 from remediations.core.model.plan import Plan
-from remediations.facts.kubernetes.action_facts import ActionFactReader
 from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import read_rollout
 
 ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})
 
@@ -25,59 +24,44 @@ class EffectState:
     """Whether what was written still stands; None where nothing stays that could be taken back."""
 
 
-async def ask_effect(reader: ActionFactReader, plan: Plan) -> Fact[EffectState]:
-    """How the plan's effect stands on the cluster; a failure to find out as a fact without value."""
-    source = f"{plan.expected.get('effect')} of {plan.target.key}"
-    try:
-        return Fact(await _read_effect(reader, plan), source)
-    except BackendError as error:
-        return Fact(None, source, f"{error.reason.value}: {error}")
-
-
-async def _read_effect(reader: ActionFactReader, plan: Plan) -> EffectState:
-    """The answer; raises BackendError."""
+async def read_effect(reader: ClusterReader, plan: Plan) -> EffectState:
+    """How the plan's effect stands on the cluster; raises BackendError."""
     expected, namespace = plan.expected, plan.target.namespace
     match expected["effect"]:
         case "pod_gone":
             return EffectState(await _is_replaced(reader, plan))
         case "job":
-            path = resource_path("batch/v1", "jobs", namespace=namespace, name=expected["job"])
-            document = await reader.read(path)
-            return EffectState(condition_of(document, "Complete") is True)
+            document = await reader.get(resource_path("batch/v1", "jobs", namespace=namespace, name=expected["job"]))
+            with reading("Job"):
+                return EffectState(condition_of(document, "Complete") is True)
         case "scaled_object":
             path = resource_path(KEDA, "scaledobjects", namespace=namespace, name=expected["scaled_object"])
-            document = await reader.read(path)
+            document = await reader.get(path)
             with reading("ScaledObject"):
                 is_same = document["metadata"]["uid"] == expected["uid"]
                 bounds = {name: expected[name] for name in ("minReplicaCount", "maxReplicaCount") if name in expected}
                 is_kept = bool(is_same and bounds.items() <= document["spec"].items())
             return EffectState(is_kept, is_kept)
         case _:
-            workload = await _workload(reader, plan)
+            workload = await read_rollout(reader, plan.target)
             is_kept = workload.uid == expected["uid"] and workload.replicas_desired == expected["replicas"]
             return EffectState(is_kept and workload.is_rolled_out, is_kept)
 
 
-async def _is_replaced(reader: ActionFactReader, plan: Plan) -> bool:
+async def _is_replaced(reader: ClusterReader, plan: Plan) -> bool:
     """Whether the evicted pod is gone or on its way out, and the Deployment has all its pods again without it.
 
     On a dead node the pod stays Terminating until the node is removed; it serves nobody, and another runs in its place.
     """
     try:
-        document = await reader.read(pod_path(plan.target.namespace, plan.expected["pod"]))
+        document = await reader.get(pod_path(plan.target.namespace, plan.expected["pod"]))
     except BackendError as error:
         if error.reason is not Reason.MISSING:
             raise
     else:
-        is_same = document["metadata"]["uid"] == plan.expected["pod_uid"]
+        with reading("Pod"):
+            is_same = document["metadata"]["uid"] == plan.expected["pod_uid"]
         if is_same and not (is_ending(document) or is_over(document)):
             return False
-    workload = await _workload(reader, plan)
+    workload = await read_rollout(reader, plan.target)
     return workload.uid == plan.expected["uid"] and workload.is_rolled_out
-
-
-async def _workload(reader: ActionFactReader, plan: Plan) -> Workload:
-    """The Deployment as it stands."""
-    if reader.api is None:
-        raise PermanentError(Reason.MISSING, NO_ORCHESTRATOR)
-    return await ClusterReader(reader.api, reader.timeout_seconds).rollout(plan.target)

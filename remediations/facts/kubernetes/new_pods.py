@@ -22,7 +22,8 @@ from chassis.output.redaction import remove_secrets
 from remediations.core.model.cluster import NewPods
 
 if TYPE_CHECKING:
-    from chassis.kubernetes.client import ClusterApi, JsonObject
+    from chassis.kubernetes.client import JsonObject
+    from remediations.facts.kubernetes.reader import ClusterReader
 
 MAX_QUOTED = 300
 """Characters of a refusal that are shown."""
@@ -44,19 +45,16 @@ class Container:
     """Whether it runs at the same time as the others: not true of an init container that ends."""
 
 
-async def read_new_pods(api: ClusterApi, namespace: str, document: JsonObject, timeout_seconds: float) -> NewPods:
+async def read_new_pods(reader: ClusterReader, namespace: str, document: JsonObject) -> NewPods:
     """Everything that speaks against new pods; raises KeyError, TypeError or ValueError for an unexpected shape."""
     spec = document["spec"]["template"]["spec"]
     async with asyncio.TaskGroup() as group:
         lists = {
-            kind: group.create_task(_list(api, namespace, kind, timeout_seconds), name=f"new_pods.{kind}")
+            kind: group.create_task(_list(reader, namespace, kind), name=f"new_pods.{kind}")
             for kind in ("resourcequotas", "limitranges")
         }
-        named = [
-            group.create_task(_find(api, what, path, timeout_seconds), name="new_pods.object")
-            for what, path in _named(spec)
-        ]
-        named.append(group.create_task(_find_account(api, namespace, spec, timeout_seconds), name="new_pods.account"))
+        named = [group.create_task(_find(reader, what, path), name="new_pods.object") for what, path in _named(spec)]
+        named.append(group.create_task(_find_account(reader, namespace, spec), name="new_pods.account"))
     unread = [found for task in lists.values() if isinstance(found := task.result(), str)]
     objects = [task.result() for task in named]
     ranges, quotas = lists["limitranges"].result(), lists["resourcequotas"].result()
@@ -86,9 +84,7 @@ def _named(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-async def _find_account(
-    api: ClusterApi, namespace: str, spec: Mapping[str, Any], timeout_seconds: float
-) -> tuple[str, bool]:
+async def _find_account(reader: ClusterReader, namespace: str, spec: Mapping[str, Any]) -> tuple[str, bool]:
     """The same as `_find` for the template's ServiceAccount; `default` is made again whenever it is gone.
 
     It is listed and not asked for by name: its name is not known when rights are granted, and a list can be.
@@ -98,17 +94,17 @@ async def _find_account(
         return "", True
     path, what = resource_path("v1", "serviceaccounts", namespace=namespace), f"ServiceAccount {name}"
     try:
-        items = await api.list(path, timeout_seconds=timeout_seconds, field_selector=f"metadata.name={name}")
+        items = await reader.list(path, fields=f"metadata.name={name}")
     except BackendError as error:
         return f"{what}: {error.reason.value}", False
     is_there = any(item["metadata"]["name"] == name for item in items)
     return ("" if is_there else f"{what} does not exist"), True
 
 
-async def _find(api: ClusterApi, what: str, path: str, timeout_seconds: float) -> tuple[str, bool]:
+async def _find(reader: ClusterReader, what: str, path: str) -> tuple[str, bool]:
     """What speaks against new pods that need this object, in words or empty, and whether that is known."""
     try:
-        await api.get(path, timeout_seconds=timeout_seconds)
+        await reader.get(path)
     except BackendError as error:
         if error.reason is Reason.MISSING:
             return f"{what} does not exist", True
@@ -116,10 +112,10 @@ async def _find(api: ClusterApi, what: str, path: str, timeout_seconds: float) -
     return "", True
 
 
-async def _list(api: ClusterApi, namespace: str, plural: str, timeout_seconds: float) -> Sequence[JsonObject] | str:
+async def _list(reader: ClusterReader, namespace: str, plural: str) -> Sequence[JsonObject] | str:
     """The objects of this kind in the namespace, or why they cannot be read."""
     try:
-        return await api.list(resource_path("v1", plural, namespace=namespace), timeout_seconds=timeout_seconds)
+        return await reader.list(resource_path("v1", plural, namespace=namespace))
     except BackendError as error:
         return f"{plural}: {error.reason.value}"
 

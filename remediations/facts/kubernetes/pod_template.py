@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 from chassis.errors import BackendError, Reason
 from chassis.kubernetes.containers import containers_of, has_digest, is_latest
 from chassis.kubernetes.objects import is_ending, is_over
-from chassis.kubernetes.paths import config_map_path, resource_path
-from remediations.core.model.cluster import ObjectChange, Pods, Template, TemplateSource
+from chassis.kubernetes.paths import source_path
+from remediations.core.model.cluster import ObjectChange, Pods, TemplateSource
 from remediations.core.model.names import ANNOTATION_OPERATION, FIELD_MANAGER
 from remediations.core.policies.time_windows import parse_clock
 
+if TYPE_CHECKING:
+    from remediations.facts.kubernetes.reader import ClusterReader
+
 FOLLOWER = "kube-controller-manager"
 """Writes what an autoscaler decided; where there is no autoscaler any more it writes nothing."""
-
-
 SCALE = "scale"
 """The subresource by which autoscalers, and people with `kubectl scale`, set a number once; nobody delivers by it."""
-
-
 MARKS = (
     ("annotations", "argocd.argoproj.io/tracking-id", "Argo CD"),
     ("labels", "argocd.argoproj.io/instance", "Argo CD"),
@@ -29,12 +28,15 @@ MARKS = (
     ("labels", "helm.toolkit.fluxcd.io/name", "Flux"),
 )
 """Labels and annotations by which a delivery tool knows its objects."""
-
-
 MANAGED_BY = "app.kubernetes.io/managed-by"
-
-
 HELM = "Helm"
+CONTROLLERS = frozenset({FIELD_MANAGER, "kube-controller-manager"})
+"""Field managers whose writes are nobody's work: our own, and those of the controllers that only follow a change.
+
+Where another program runs the controllers (k3s, kubelite), `find_controllers` tells its name.
+"""
+Reference = tuple[str, str, bool]
+"""Kind, name, and whether the template may do without the object."""
 
 
 def find_delivery(metadata: Mapping[str, Any]) -> str:
@@ -78,18 +80,6 @@ def _owners(document: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
     """The entries of metadata.managedFields that name the field."""
     entries = document["metadata"].get("managedFields") or ()
     return [entry for entry in entries if f"f:{field}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})]
-
-
-if TYPE_CHECKING:
-    from chassis.kubernetes.client import ClusterApi
-
-CONTROLLERS = frozenset({FIELD_MANAGER, "kube-controller-manager"})
-"""Field managers whose writes are nobody's work: our own, and those of the controllers that only follow a change.
-
-Where another program runs the controllers (k3s, kubelite), `find_controllers` tells its name.
-"""
-Reference = tuple[str, str, bool]
-"""Kind, name, and whether the template may do without the object."""
 
 
 def read_changes(document: Mapping[str, Any]) -> tuple[ObjectChange, ...] | None:
@@ -192,34 +182,27 @@ def _is_always_pulled(container: Mapping[str, Any]) -> bool:
     return bool(policy == "Always") if policy else is_latest(container["image"])
 
 
-async def read_template(
-    api: ClusterApi, namespace: str, template: Mapping[str, Any], timeout_seconds: float
-) -> Template:
-    """The template's images, and its ConfigMaps and Secrets with the time of their last change.
+async def read_sources(
+    reader: ClusterReader, namespace: str, template: Mapping[str, Any]
+) -> tuple[TemplateSource, ...]:
+    """The template's ConfigMaps and Secrets with the time of their last change.
 
     An object that may not be read is a source with a problem, so that only those who care about it hold.
     """
     async with asyncio.TaskGroup() as group:
         asked = [
-            group.create_task(_source(api, namespace, reference, timeout_seconds), name="fact.template.source")
+            group.create_task(_source(reader, namespace, reference), name="fact.template.source")
             for reference in sorted(set(references(template)))
         ]
     sources = (task.result() for task in asked)
-    return Template(unpinned_images(template), tuple(source for source in sources if source is not None))
+    return tuple(source for source in sources if source is not None)
 
 
-async def _source(
-    api: ClusterApi, namespace: str, reference: Reference, timeout_seconds: float
-) -> TemplateSource | None:
+async def _source(reader: ClusterReader, namespace: str, reference: Reference) -> TemplateSource | None:
     """When one ConfigMap or Secret changed last; None for an optional one that does not exist."""
     kind, name, is_optional = reference
     try:
-        path = (
-            resource_path("v1", "secrets", namespace=namespace, name=name)
-            if kind == "Secret"
-            else config_map_path(namespace, name)
-        )
-        document = await api.get(path, timeout_seconds=timeout_seconds)
+        document = await reader.get(source_path(kind, namespace, name))
     except BackendError as error:
         if error.reason is Reason.MISSING and is_optional:
             return None

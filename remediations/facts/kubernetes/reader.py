@@ -1,204 +1,77 @@
-"""Reads what decisions and verifications need from the Kubernetes API: the Deployment, its autoscalers, budgets, pods.
+"""Reads the Kubernetes API for everything in this program that only looks: facts, evidence, verification, `doctor`.
 
-Nothing here writes. An object that does not look as the API documents it is a PermanentError(malformed), never a guess.
+A reader for one decision fetches each object once, so that everything in that decision is of one time and nothing is
+older than the decision. The reader that it comes from remembers nothing. Whoever gets an object must not change it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from chassis.errors import PermanentError, Reason
-from chassis.kubernetes.client import ClusterApi, JsonObject
-from chassis.kubernetes.objects import condition_of, is_ready, reading
-from chassis.kubernetes.paths import (
-    autoscalers_path,
-    deployment_path,
-    disruption_budgets_path,
-    pods_path,
-    replica_sets_path,
-)
-from chassis.kubernetes.selectors import selector_text, selects
-from remediations.core.model.alert import Target
-from remediations.core.model.cluster import Autoscaler, Budgets, ObjectChange, Pods, Template, Workload
-from remediations.facts.kubernetes.drop_tables import Environment, Resolved, resolve_drop_tables
-from remediations.facts.kubernetes.new_pods import read_new_pods
-from remediations.facts.kubernetes.pod_template import (
-    find_delivery,
-    read_changes,
-    read_managers,
-    read_pods,
-    read_rollouts,
-    read_scalers,
-    read_template,
-    surge,
-    unavailable,
-)
-from remediations.facts.kubernetes.read_cache import CachingApi
+from chassis.errors import BackendError
 
-ANNOTATION_PREFIX = "controlcore.io/"
+if TYPE_CHECKING:
+    from chassis.kubernetes.client import ClusterApi, JsonObject
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _CachedReply:
+    """What one question got; the lock is held while it is being asked."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    value: Any = None
+    error: BackendError | None = None
+    is_known: bool = False
 
 
 class ClusterReader:
     """Asks the API server; every method raises BackendError."""
 
-    def __init__(self, api: ClusterApi, timeout_seconds: float) -> None:
+    def __init__(self, api: ClusterApi, timeout_seconds: float, *, is_caching: bool = False) -> None:
+        """`timeout_seconds` is for each call."""
         self._api = api
         self._timeout_seconds = timeout_seconds
+        self._replies: dict[tuple[str, ...], _CachedReply] | None = {} if is_caching else None
 
-    def once(self) -> tuple[ClusterReader, ClusterApi]:
-        """A reader for one decision, which fetches nothing twice, and what it reads with."""
-        api = CachingApi(self._api)
-        return ClusterReader(api, self._timeout_seconds), api
+    def for_decision(self) -> ClusterReader:
+        """A reader that fetches nothing twice; it must not outlive the decision."""
+        return ClusterReader(self._api, self._timeout_seconds, is_caching=True)
 
-    async def deployment(self, target: Target) -> JsonObject:
-        """The Deployment itself (apps/v1)."""
-        return await self._api.get(deployment_location(target), timeout_seconds=self._timeout_seconds)
+    async def get(self, path: str) -> JsonObject:
+        """One object."""
+        return await self._once((path,), lambda: self._api.get(path, timeout_seconds=self._timeout_seconds))
 
-    async def workload(self, target: Target, document: JsonObject) -> Workload:
-        """The Deployment as the decision core sees it, with CC_DROP_TABLES resolved through ConfigMaps and Secrets."""
-        with reading("Deployment"):
-            environment = Environment(self._api, target.namespace, self._timeout_seconds)
-            resolved = await resolve_drop_tables(environment, document["spec"]["template"])
-            return _workload(document, resolved)
-
-    async def rollout(self, target: Target) -> Workload:
-        """The Deployment for watching a rollout: one call, CC_DROP_TABLES left unknown."""
-        document = await self.deployment(target)
-        with reading("Deployment"):
-            return _workload(document, Resolved(None, "not asked"))
-
-    async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
-        """The HorizontalPodAutoscalers (autoscaling/v2) whose scaleTargetRef names the target."""
-        items = await self._api.list(autoscalers_path(target.namespace), timeout_seconds=self._timeout_seconds)
-        with reading("HorizontalPodAutoscaler"):
-            return tuple(_autoscaler(item) for item in items if _scales(item, target))
-
-    async def all_budgets(self, target: Target) -> list[JsonObject]:
-        """The PodDisruptionBudgets (policy/v1) of the target's namespace, as they are; see `choose_budgets`."""
-        return await self._api.list(disruption_budgets_path(target.namespace), timeout_seconds=self._timeout_seconds)
-
-    async def pod_summary(self, target: Target, document: JsonObject) -> tuple[bool, Pods]:
-        """Whether a pod of the Deployment that is not being deleted is Ready, and how old and how many its pods are."""
-        with reading("Deployment"):
-            selector = selector_text(document["spec"]["selector"])
-        items = await self._api.list(
-            pods_path(target.namespace), timeout_seconds=self._timeout_seconds, label_selector=selector
+    async def list(self, path: str, *, labels: str | None = None, fields: str | None = None) -> list[JsonObject]:
+        """Every object of a collection that the selectors choose, as the query parameters write them."""
+        return await self._once(
+            (path, labels or "", fields or ""),
+            lambda: self._api.list(
+                path, timeout_seconds=self._timeout_seconds, label_selector=labels, field_selector=fields
+            ),
         )
-        with reading("Pod"):
-            return any(is_ready(item) for item in items), read_pods(items)
 
-    async def template(self, target: Target, document: JsonObject) -> Template:
-        """What new pods would start, and whether the cluster would take them."""
-        api, namespace, seconds = self._api, target.namespace, self._timeout_seconds
-        with reading("Deployment"):
-            template = await read_template(api, namespace, document["spec"]["template"], seconds)
-            return replace(template, new_pods=await read_new_pods(api, namespace, document, seconds))
+    async def text(self, path: str, query: Mapping[str, str]) -> str:
+        """A plain-text answer such as a pod's log, never from the cache."""
+        return await self._api.text(path, timeout_seconds=self._timeout_seconds, query=query)
 
-    async def changes(self, target: Target, document: JsonObject) -> tuple[ObjectChange, ...]:
-        """What others changed last on the Deployment; from its ReplicaSets where it does not keep field managers."""
-        with reading("Deployment"):
-            noted = read_changes(document)
-            if noted is not None:
-                return noted
-            uid = document["metadata"]["uid"]
-        items = await self._api.list(replica_sets_path(target.namespace), timeout_seconds=self._timeout_seconds)
-        with reading("ReplicaSet"):
-            return tuple(read_rollouts(items, uid))
-
-
-def choose_budgets(items: Iterable[JsonObject], document: JsonObject) -> Budgets:
-    """The budgets whose selector matches the labels of a Deployment's pod template; raises PermanentError."""
-    with reading("PodDisruptionBudget"):
-        labels = document["spec"]["template"]["metadata"].get("labels") or {}
-        chosen = (item for item in items if selects(item["spec"].get("selector"), labels))
-        return Budgets({item["metadata"]["name"]: _allowed(item) for item in chosen})
-
-
-def deployment_location(target: Target) -> str:
-    """The API path of the target; raises PermanentError(malformed) for a kind that is not acted on."""
-    if target.kind != "Deployment":
-        raise PermanentError(Reason.MALFORMED, f"only Deployments are acted on, not {target.kind}")
-    return deployment_path(target.namespace, target.name)
-
-
-def _workload(document: JsonObject, resolved: Resolved) -> Workload:
-    """A Workload from the Deployment's metadata, spec and status."""
-    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
-    return Workload(
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        generation=int(metadata["generation"]),
-        observed_generation=int(status.get("observedGeneration", 0)),
-        is_paused=bool(spec.get("paused", False)),
-        replicas_desired=int(spec.get("replicas", 1)),
-        replicas_updated=int(status.get("updatedReplicas", 0)),
-        replicas_ready=int(status.get("readyReplicas", 0)),
-        replicas_available=int(status.get("availableReplicas", 0)),
-        replicas_total=int(status.get("replicas", 0)),
-        annotations=_own_annotations(metadata),
-        template_annotations=_own_annotations(spec["template"].get("metadata") or {}),
-        owner=_owner(metadata),
-        strategy=(spec.get("strategy") or {}).get("type", "RollingUpdate"),
-        drop_tables=resolved.value,
-        drop_tables_problem=resolved.problem,
-        surge=surge(spec),
-        replicas_managers=read_managers(document, "replicas"),
-        replicas_scalers=read_scalers(document, "replicas"),
-        delivered_by=find_delivery(metadata),
-        unavailable=unavailable(spec),
-    )
-
-
-def _own_annotations(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The annotations under our prefix; others (last-applied-configuration) may hold a whole manifest with secrets."""
-    annotations = metadata.get("annotations") or {}
-    return {name: value for name, value in annotations.items() if name.startswith(ANNOTATION_PREFIX)}
-
-
-def _owner(metadata: Mapping[str, Any]) -> str:
-    """kind/name of the controlling ownerReference, or empty."""
-    for reference in metadata.get("ownerReferences") or ():
-        if reference.get("controller"):
-            return f"{reference['kind']}/{reference['name']}"
-    return ""
-
-
-def _scales(item: JsonObject, target: Target) -> bool:
-    """Whether an autoscaler's scaleTargetRef names the target."""
-    reference = item["spec"]["scaleTargetRef"]
-    return bool(reference["kind"] == target.kind and reference["name"] == target.name)
-
-
-def _autoscaler(item: JsonObject) -> Autoscaler:
-    """An Autoscaler from its spec and status."""
-    metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
-    return Autoscaler(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        minimum=int(spec.get("minReplicas", 1)),
-        maximum=int(spec["maxReplicas"]),
-        current=int(status.get("currentReplicas", 0)),
-        desired=int(status.get("desiredReplicas", 0)),
-        is_active=condition_of(item, "ScalingActive"),
-        is_limited=condition_of(item, "ScalingLimited"),
-        annotations=_own_annotations(metadata),
-        owner=_owner(metadata),
-        is_out_paused=_is_disabled(spec, "scaleUp"),
-        is_in_paused=_is_disabled(spec, "scaleDown"),
-    )
-
-
-def _is_disabled(spec: Mapping[str, Any], direction: str) -> bool:
-    """Whether an autoscaler's behaviour in this direction is switched off."""
-    return ((spec.get("behavior") or {}).get(direction) or {}).get("selectPolicy") == "Disabled"
-
-
-def _allowed(item: JsonObject) -> int:
-    """disruptionsAllowed; 0 as long as the controller has not looked at the newest specification."""
-    status = item.get("status") or {}
-    if int(status.get("observedGeneration", 0)) < int(item["metadata"].get("generation", 0)):
-        return 0
-    return int(status.get("disruptionsAllowed", 0))
+    async def _once(self, key: tuple[str, ...], question: Callable[[], Awaitable[T]]) -> T:
+        """The answer, asked by whoever comes first. Who is cancelled while asking leaves it to the next."""
+        if self._replies is None:
+            return await question()
+        reply = self._replies.setdefault(key, _CachedReply())
+        async with reply.lock:
+            if not reply.is_known:
+                try:
+                    reply.value = await question()
+                except BackendError as error:
+                    reply.error = error
+                reply.is_known = True
+        if reply.error is not None:
+            raise reply.error
+        value: T = reply.value
+        return value

@@ -19,10 +19,13 @@ from remediations.core.model.facts import Fact
 from remediations.core.model.plan import Plan, SendResult
 from remediations.core.model.reasons import HoldReason
 from remediations.execution.executor import Executor, Tools
-from remediations.facts.kubernetes.action_facts import ActionFactReader
-from remediations.facts.kubernetes.effects import EffectState, ask_effect
-from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
+from remediations.facts.kubernetes.action_facts import read_needs
+from remediations.facts.kubernetes.effects import EffectState, read_effect
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import read_budgets, read_workload
+from remediations.facts.sources import FactSources
 from tests.fakes.decisions import facts
+from tests.fakes.facts import sources_of
 from tests.fakes.progress import ProgressInMemory
 from tools.slowness import scaled
 from tools.standin.running import BOUNCERS, OPAL_CLIENT, OPAL_SERVER, StandIn
@@ -62,19 +65,18 @@ spec:
 
 @dataclass
 class Bench:
-    api: KubernetesClient
-    reader: ActionFactReader
+    sources: FactSources
+    reader: ClusterReader
     executor: Executor
 
     async def plan(self, action: str, target: Target, **parameters: Any) -> Any:
         """What the action plans from the cluster as it is now."""
-        spec, reader = ACTIONS[action], ClusterReader(self.api, 10.0)
-        sights = await self.reader.read_facts(spec.needs, target, SystemClock().now(), 600.0)
+        spec, sources = ACTIONS[action], self.sources.for_decision()
+        sights = await read_needs(sources, spec.needs, target, SystemClock().now(), 600.0)
         known: dict[str, Any] = {}
         if target.kind == "Deployment":
-            document = await reader.deployment(target)
-            known["workload"] = Fact(await reader.workload(target, document), "w")
-            known["budgets"] = Fact(choose_budgets(await reader.all_budgets(target), document), "b")
+            known["workload"] = Fact(await read_workload(sources.cluster, target), "w")
+            known["budgets"] = Fact(await read_budgets(sources.cluster, target), "b")
         return spec.plan(ActionInput(target, spec.defaults | parameters, facts(sights=sights, **known), "op-1"))
 
     async def write(self, plan: Plan) -> Any:
@@ -84,7 +86,7 @@ class Bench:
 @pytest.fixture
 async def bench(cluster) -> AsyncIterator[Bench]:
     async with KubernetesClient.opened(cluster.kubeconfig_path) as api:
-        yield Bench(api, ActionFactReader(api, None, 10.0), Executor(api, SystemClock(), 10.0))
+        yield Bench(sources_of(api, seconds=10.0), ClusterReader(api, 10.0), Executor(api, SystemClock(), 10.0))
 
 
 def make_sick(cluster, namespace: str) -> dict[str, Any]:
@@ -108,7 +110,7 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     made = await bench.plan("evict_pod", target)
     assert made.expected["pod_uid"] == pod["metadata"]["uid"]
     assert (await bench.executor.dry_run(made)).result is SendResult.DONE
-    assert (await ask_effect(bench.reader, made)).value == EffectState(is_complete=False)
+    assert (await read_effect(bench.reader, made)) == EffectState(is_complete=False)
     assert (await bench.executor.check_outcome(made)).result is SendResult.CHANGED
 
     assert (await bench.write(made)).result is SendResult.DONE
@@ -117,7 +119,7 @@ async def test_sick_pod_is_evicted_and_replaced(cluster, namespace, bench):
     await asyncio.to_thread(cluster.wait_rolled_out, namespace, "web")
     assert (await bench.executor.check_outcome(made)).result is SendResult.ALREADY_DONE
     async with asyncio.timeout(scaled(30)):
-        while not (await ask_effect(bench.reader, made)).value.is_complete:  # noqa: ASYNC110 - the API has no event for it
+        while not (await read_effect(bench.reader, made)).is_complete:  # noqa: ASYNC110 - the API has no event for it
             await asyncio.sleep(0.1)
     assert len(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")) == 3
 
@@ -150,7 +152,7 @@ async def test_backup_job_is_created_once_with_the_template_that_no_plan_holds(c
     (job,) = cluster.client.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
     assert job["metadata"]["labels"]["kind"] == "backup"
     assert job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "planted-secret"
-    assert (await ask_effect(bench.reader, made)).value.is_kept is None
+    assert (await read_effect(bench.reader, made)).is_kept is None
 
 
 @pytest.mark.timeout(150)

@@ -23,8 +23,9 @@ from remediations.core.model.decision import GuardOutcome
 from remediations.core.model.facts import Need
 from remediations.core.model.plan import Plan, SendResult
 from remediations.execution.executor import Executor, Tools
-from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.kubernetes.action_facts import read_needs
 from tests.fakes.decisions import facts
+from tests.fakes.facts import sources_of
 from tests.fakes.progress import ProgressInMemory
 
 DATABASE = Target("control-core", "Database", "postgresql")
@@ -51,8 +52,7 @@ class Bench:
         return found
 
     async def plan(self) -> Plan | GuardOutcome:
-        reader = ActionFactReader(None, self.session, 3.0)
-        sights = await reader.read_facts(frozenset({Need.IDLE_SESSIONS}), DATABASE, 0.0, 60.0)
+        sights = await read_needs(sources_of(None, self.session), frozenset({Need.IDLE_SESSIONS}), DATABASE, 0.0, 60.0)
         spec = ACTIONS["terminate_idle_sessions"]
         return spec.plan(ActionInput(DATABASE, {"idle_seconds": 60, "most": 5}, facts(sights=sights), "op-1"))
 

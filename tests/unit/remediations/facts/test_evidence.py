@@ -1,36 +1,25 @@
-# ruff: noqa: ARG002 - the signatures are those of the port
 """Evidence is bounded, and a planted secret is in none of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import pytest
 
 from chassis.errors import PermanentError, Reason
 from chassis.output.redaction import remove_secrets
 from remediations.facts.evidence import LOG_BYTES, MAX_PODS, gather
-from remediations.facts.kubernetes.action_facts import ActionFactReader
 from tests.fakes.decisions import API
+from tests.fakes.engine import raising
+from tests.fakes.facts import sources_of
 from tests.fakes.kubernetes import NAME, NAMESPACE, PODS, FakeCluster, a_cluster
 
 PLANTED = "Xk2-planted-7719"
 
 
-class Logs:
-    def __init__(self, text: str | Exception) -> None:
-        self.text_or_error = text
-
-    async def text(self, path: str, *, timeout_seconds: float, query: Mapping[str, str] | None = None) -> str:
-        assert (query or {})["previous"] == "true"
-        if isinstance(self.text_or_error, Exception):
-            raise self.text_or_error
-        return self.text_or_error
-
-
-def a_sick_cluster(message: str) -> FakeCluster:
+def a_sick_cluster(message: str, log: str = "") -> FakeCluster:
     cluster = a_cluster(ready=1)
+    cluster.log = log
     for path, item in cluster.objects.items():
         if path.startswith(PODS):
             item["spec"] = {"containers": [{"name": "api", "env": [{"name": "DATABASE_URL", "value": PLANTED}]}]}
@@ -45,7 +34,7 @@ def a_sick_cluster(message: str) -> FakeCluster:
 
 async def test_planted_secret_is_in_no_part_of_the_evidence():
     words = f"cannot log in with {PLANTED}; password=hunter2 Authorization: Bearer abcdefgh12345"
-    found = json.dumps(await gather(ActionFactReader(a_sick_cluster(words), None, 3.0, Logs(words)), API))
+    found = json.dumps(await gather(sources_of(a_sick_cluster(words, words)), API))
     for secret in (PLANTED, "hunter2", "abcdefgh12345"):
         assert secret not in found
     assert "cannot log in with" in found
@@ -53,7 +42,7 @@ async def test_planted_secret_is_in_no_part_of_the_evidence():
 
 
 async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
-    found = await gather(ActionFactReader(a_sick_cluster("x"), None, 3.0, Logs("y" * 100_000)), API)
+    found = await gather(sources_of(a_sick_cluster("x", "y" * 100_000)), API)
     assert len(found["pods"]) <= MAX_PODS
     assert not found["pods"][0]["is_ready"]
     assert all(len(text) <= LOG_BYTES for text in found["previous_logs"].values())
@@ -61,12 +50,12 @@ async def test_evidence_is_bounded_and_begins_with_the_pods_that_do_not_serve():
 
 async def test_evidence_that_cannot_be_had_is_noted_and_stops_nothing():
     cluster = a_sick_cluster("x")
-    reader = ActionFactReader(cluster, None, 3.0, Logs(PermanentError(Reason.PERMISSION, "HTTP status 403")))
-    assert "permission" in json.dumps((await gather(reader, API))["previous_logs"])
+    cluster.before = raising(PermanentError(Reason.PERMISSION, "HTTP status 403"), "text")
+    assert "permission" in json.dumps((await gather(sources_of(cluster), API))["previous_logs"])
     about = {"name": "one", "namespace": NAMESPACE}
     event = {"metadata": about, "involvedObject": {"name": NAME}, "type": "Warning", "reason": "Unhealthy"}
     cluster.objects = {f"/api/v1/namespaces/{NAMESPACE}/events/one": event}
-    found = await gather(reader, API)
+    found = await gather(sources_of(cluster), API)
     assert found["problem"].startswith("missing")
     assert "Unhealthy" in found["events"][0], "what was had is kept all the same"
 
@@ -98,9 +87,10 @@ async def test_pod_that_has_never_restarted_has_no_earlier_log_to_ask_for():
         if path.startswith(PODS):
             item["status"]["containerStatuses"][0]["restartCount"] = 0
 
-    found = await gather(ActionFactReader(cluster, None, 3.0, Logs(AssertionError("asked"))), API)
+    found = await gather(sources_of(cluster), API)
 
     assert set(found["previous_logs"].values()) == {"(no container of this pod has ended yet)"}
+    assert "text" not in {verb for verb, _ in cluster.calls}
 
 
 async def test_events_about_others_are_not_asked_for():
@@ -113,7 +103,7 @@ async def test_events_about_others_are_not_asked_for():
             asked.append((path.rsplit("/", 1)[1], field_selector))
             return await cluster.list(path, timeout_seconds=timeout_seconds, label_selector=label_selector)
 
-    await gather(ActionFactReader(Selecting(cluster.objects), None, 3.0), API)
+    await gather(sources_of(Selecting(cluster.objects)), API)
 
     assert ("events", None) not in asked
     assert ("events", f"involvedObject.name={NAME}") in asked

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from chassis.errors import Reason, TransientError
+from remediations.commands.connections import asking
 from remediations.core.decide import ACTIONS
+from remediations.core.model.alert import Mode
+from remediations.core.model.plan import Plan
 from remediations.core.policies.limits import ConnectionBudget, CustomGuard, HoldIf
 from remediations.core.policies.policy import Query
+from remediations.engine.context import prove_nothing
+from remediations.facts.gather import gather as gather_all
 from remediations.facts.gather import gather_facts
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.sources import FactSources
 from tests.fakes.clock import ManualClock
-from tests.fakes.decisions import API, a_policy_set, an_alert, ask, restart_policy
-from tests.fakes.kubernetes import a_cluster
+from tests.fakes.decisions import API, NOW, a_policy_set, a_remediation, an_alert, ask, restart_policy
+from tests.fakes.facts import sources_of
+from tests.fakes.kubernetes import AUTOSCALER, BUDGET, DEPLOYMENT, NAME, NAMESPACE, PODS, FakeCluster, a_cluster
 from tests.fakes.prometheus import FakePrometheus, FakeWeb
 
 POLICY = restart_policy(
@@ -23,6 +30,15 @@ POLICY = restart_policy(
     guards=(CustomGuard("room", "full", HoldIf.NONEMPTY, "no room", freshness="t"),),
     dependencies=(),
 )
+
+EVICTING = replace(POLICY, action="evict_pod", parameters={"unready_seconds": 120})
+CORE = f"/api/v1/namespaces/{NAMESPACE}"
+SETTINGS, HIDDEN = f"{CORE}/configmaps/settings", f"{CORE}/secrets/hidden"
+READ = (
+    DEPLOYMENT, PODS, SETTINGS, HIDDEN, f"{CORE}/limitranges", f"{CORE}/resourcequotas",
+    AUTOSCALER.rpartition("/")[0], BUDGET.rpartition("/")[0],
+)  # fmt: skip
+"""What the facts for an eviction stand on."""
 
 
 class Am:
@@ -68,6 +84,37 @@ async def test_server_that_is_away_is_named_with_its_setting():
 
 async def test_without_an_alertmanager_nothing_mutes():
     assert (await gather()).mutes.value == ()
+
+
+def a_configured_cluster() -> FakeCluster:
+    """The API reads a ConfigMap and a Secret, which two facts ask about."""
+    cluster = a_cluster(ready=1, envFrom=[{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "hidden"}}])
+    for place in (SETTINGS, HIDDEN):
+        cluster.objects[place] = {"metadata": {"creationTimestamp": "2023-11-01T00:00:00Z"}}
+    return cluster
+
+
+async def test_decision_fetches_each_object_once():
+    """Facts, what the action looks at and evidence share a cache; the next decision begins with an empty one."""
+    cluster = a_configured_cluster()
+    policy = replace(EVICTING, mode=Mode.AUTO)
+    sources, policies = sources_of(cluster), (policy, a_policy_set(policy))
+    plan = Plan("evict_pod", API, "op-1", "evicts", (), {}, {"pod": f"{NAME}-0"})
+
+    for number in (1, 2):
+        found = await gather_all(sources, policies, a_remediation(), NOW)
+        await found.collect_evidence(plan)
+        asked = Counter(path for _, path in cluster.calls if not path.endswith("/events"))
+        assert asked == dict.fromkeys(READ, number)
+
+
+async def test_simulated_decision_fetches_each_object_once():
+    cluster = a_configured_cluster()
+    ask_facts = asking(sources_of(cluster), ManualClock(NOW), prove_nothing)
+
+    await ask_facts(EVICTING, a_policy_set(EVICTING), API, an_alert())
+
+    assert Counter(path for _, path in cluster.calls) == dict.fromkeys(READ, 1)
 
 
 @pytest.mark.parametrize("name", ["configuration", "image", "locks", "drop_tables"])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from remediations.core.model.facts import Fact
 from remediations.core.model.reasons import HoldReason
-from remediations.facts.kubernetes.reader import ClusterReader, choose_budgets
+from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import choose_budgets, read_workload
 from tests.fakes.decisions import API, ask, facts
-from tests.fakes.kubernetes import FakeCluster, a_deployment
+from tests.fakes.kubernetes import DEPLOYMENT, FakeCluster, a_deployment
 
 BOUNDS = st.none() | st.integers(0, 12) | st.integers(0, 100).map("{}%".format)
 STRATEGIES = st.sampled_from(("RollingUpdate", "Recreate"))
@@ -50,7 +51,7 @@ async def test_restart_passes_exactly_when_enough_pods_stay(replicas, kind, most
     counts = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": ready, "availableReplicas": ready}
     document["status"] |= counts
     budgets = choose_budgets([a_budget(f"b{number}", each) for number, each in enumerate(allowed)], document)
-    workload = await ClusterReader(FakeCluster(), 1.0).workload(API, document)
+    workload = await read_workload(ClusterReader(FakeCluster({DEPLOYMENT: document}), 1.0), API)
 
     outcome = ask("disruption", facts=facts(workload=Fact(workload, "w"), budgets=Fact(budgets, "pdb")))
 

@@ -9,8 +9,9 @@ import pytest
 from chassis.errors import PermanentError, Reason, TransientError
 from remediations.core.model.cluster import ScaledObject
 from remediations.core.model.facts import Need
-from remediations.facts.kubernetes.action_facts import ActionFactReader
+from remediations.facts.kubernetes.action_facts import read_needs
 from tests.fakes.decisions import API, NOW, a_scaled_object
+from tests.fakes.facts import sources_of
 from tests.fakes.kubernetes import FakeCluster
 
 KEDA_PAUSED = "autoscaling.keda.sh/paused"
@@ -31,7 +32,7 @@ def document(name: str, target: str, **spec: Any) -> dict[str, Any]:
 
 
 async def look(api: FakeCluster | None) -> Any:
-    sights = await ActionFactReader(api).read_facts(frozenset({Need.SCALED_OBJECTS}), API, NOW, 600.0)
+    sights = await read_needs(sources_of(api), frozenset({Need.SCALED_OBJECTS}), API, NOW, 600.0)
     assert sights.scaled_objects is not None
     return sights.scaled_objects
 

@@ -7,6 +7,7 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from remediations.facts.kubernetes.drop_tables import Environment, resolve_drop_tables
+from remediations.facts.kubernetes.reader import ClusterReader
 from tests.fakes.kubernetes import NAMESPACE, FakeCluster
 
 CONFIG = f"/api/v1/namespaces/{NAMESPACE}/configmaps/settings"
@@ -31,7 +32,7 @@ async def resolved(template: dict[str, Any], settings: Any = None, hidden: Any =
     if hidden is not None:
         encoded = {name: base64.b64encode(value.encode()).decode() for name, value in hidden.items()}
         cluster.objects[SECRET] = {"metadata": {"resourceVersion": "1"}, "data": encoded}
-    return await resolve_drop_tables(Environment(cluster, NAMESPACE, 1.0), template)
+    return await resolve_drop_tables(Environment(ClusterReader(cluster, 1.0), NAMESPACE), template)
 
 
 def literal(value: str) -> dict[str, Any]:
@@ -128,7 +129,7 @@ async def test_secret_that_may_not_be_read_is_unknown_and_named():
     cluster.before = refuse
     template = a_template({"envFrom": [{"secretRef": {"name": "hidden"}}]})
 
-    answer = await resolve_drop_tables(Environment(cluster, NAMESPACE, 1.0), template)
+    answer = await resolve_drop_tables(Environment(ClusterReader(cluster, 1.0), NAMESPACE), template)
 
     assert answer.value is None
     assert answer.problem == "container c0: Secret hidden: permission"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from remediations.core.model.plan import Plan
-from remediations.facts.kubernetes.action_facts import ActionFactReader
-from remediations.facts.kubernetes.effects import ask_effect
+from remediations.facts.kubernetes.effects import read_effect
+from remediations.facts.kubernetes.reader import ClusterReader
 from tests.fakes.decisions import API
 from tests.fakes.kubernetes import DEPLOYMENT, NAME, PODS, FakeCluster, a_cluster
 
@@ -27,9 +27,8 @@ def a_cluster_after(*, metadata: dict[str, Any] | None = None, status: dict[str,
     return cluster
 
 
-async def is_complete(cluster: FakeCluster) -> bool | None:
-    fact = await ask_effect(ActionFactReader(cluster), EVICTION)
-    return None if fact.value is None else fact.value.is_complete
+async def is_complete(cluster: FakeCluster) -> bool:
+    return (await read_effect(ClusterReader(cluster, 1.0), EVICTION)).is_complete
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from chassis.errors import PermanentError, Reason
 from remediations.core.model.cluster import NewPods
 from remediations.facts.kubernetes.new_pods import read_new_pods
+from remediations.facts.kubernetes.reader import ClusterReader
 from tests.fakes.kubernetes import NAMESPACE, FakeCluster, a_deployment
 
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
@@ -36,7 +37,7 @@ def limits(**item: Any) -> dict[str, Any]:
 async def read(api: FakeCluster, resources: dict[str, Any] | None = None, /, **spec: Any) -> NewPods:
     document = a_deployment(ready=3, **({} if resources is None else {"resources": resources}))
     document["spec"]["template"]["spec"] |= spec
-    return await read_new_pods(api, NAMESPACE, document, 1.0)
+    return await read_new_pods(ClusterReader(api, 1.0), NAMESPACE, document)
 
 
 GIVEN = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
@@ -145,5 +146,5 @@ async def test_controller_that_is_refused_pods_now_says_so():
     document = a_deployment(ready=3)
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     document["status"]["conditions"] = [failure]
-    found = await read_new_pods(cluster(), NAMESPACE, document, 1.0)
+    found = await read_new_pods(ClusterReader(cluster(), 1.0), NAMESPACE, document)
     assert found.refusals == ("ReplicaFailure (FailedCreate): exceeded quota",)

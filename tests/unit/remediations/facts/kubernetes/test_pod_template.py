@@ -6,21 +6,21 @@ import pytest
 
 from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.paths import replica_sets_path
-from remediations.core.model.alert import Target
 from remediations.core.model.cluster import ObjectChange, Pods, TemplateSource
 from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.facts.kubernetes.pod_template import (
     read_changes,
     read_pods,
-    read_template,
+    read_sources,
     references,
     surge,
     unavailable,
     unpinned_images,
 )
 from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.workload import read_object_changes, read_template
 from tests.fakes.decisions import API
-from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, a_cluster
+from tests.fakes.kubernetes import DEPLOYMENT, NAMESPACE, FakeCluster, a_cluster
 
 DIGEST = "sha256:" + "a" * 64
 NOON, ONE = 1_763_899_200.0, 1_763_902_800.0
@@ -89,7 +89,7 @@ async def test_without_field_managers_the_rollouts_of_others_are_the_changes():
         a_replica_set("other", "2025-11-23T13:00:00Z", owner="uid-9"),
     ):
         cluster.objects[f"{place}/{item['metadata']['name']}"] = item
-    changes = await ClusterReader(cluster, 1.0).changes(API, cluster.objects[DEPLOYMENT])
+    changes = await read_object_changes(ClusterReader(cluster, 1.0), API)
     assert [change.who for change in changes] == ["ReplicaSet theirs", "ReplicaSet first"]
     assert changes[0].at == NOON
 
@@ -164,7 +164,7 @@ async def test_sources_tell_when_they_changed_or_why_nobody_knows():
             raise PermanentError(Reason.PERMISSION, "403")
 
     cluster.before = refuse
-    found = {source.name: source for source in (await read_template(cluster, NAMESPACE, TEMPLATE, 1.0)).sources}
+    found = {source.name: source for source in await read_sources(ClusterReader(cluster, 1.0), NAMESPACE, TEMPLATE)}
     assert found["ConfigMap/c"].changed_at == ONE
     assert found["ConfigMap/d"].changed_at == NOON
     assert found["ConfigMap/e"] == TemplateSource("ConfigMap/e", None, "its age is unknown")
@@ -232,4 +232,4 @@ def test_pod_that_is_over_is_no_pod(phase):
 
 async def test_shape_that_is_unexpected_is_malformed():
     with pytest.raises(PermanentError, match="unexpected shape"):
-        await ClusterReader(a_cluster(), 1.0).template(Target("n", "Deployment", "x"), {"spec": {}})
+        await read_template(ClusterReader(FakeCluster({DEPLOYMENT: {"spec": {}}}), 1.0), API)
