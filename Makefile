@@ -11,7 +11,7 @@ help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): tools/lock/dev.txt
-	@$(RUN) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip --version > /dev/null 2>&1 || { $(PYTHON) -m tools.install.preflight venv && $(PYTHON) -m venv $(VENV); }
 	@echo "installing the locked Python packages into $(VENV) (about a minute the first time)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/lock/dev.txt
 	@$(VENV)/bin/python -m pip --disable-pip-version-check check > /dev/null || $(VENV)/bin/python -m pip check
@@ -25,10 +25,14 @@ packages: ## install what is missing of PostgreSQL, Redis, Prometheus and the pe
 tools: ## build the test servers (Kubernetes, Prometheus, Alertmanager, …) once, into a cache outside the tree
 	@$(PYTHON) -m tools.install.build
 
-demo: venv ## four faults, end to end, on real parts: one held, three repaired (ACT=1 plays the first alone, without Kubernetes; KEEP=1 stays up; TUTORIAL=1 is the stage of docs/tutorial.md)
+# What cannot be done here is said before the first minute of it.
+possible-%:
+	@$(PYTHON) -m tools.install.preflight $*
+
+demo: possible-$(if $(filter 1,$(ACT)),act,demo) venv ## four faults, end to end, on real parts: one held, three repaired (ACT=1 plays the first alone, without Kubernetes; KEEP=1 stays up; TUTORIAL=1 is the stage of docs/tutorial.md)
 	@$(RUN) -m demo $(if $(ACT),--act $(ACT)) $(if $(KEEP),--keep) $(if $(TUTORIAL),--tutorial)
 
-test: venv packages tools ## everything the tests need, then all tests
+test: possible-test venv packages tools ## everything the tests need, then all tests
 	@$(RUN) -m tools.run_tests
 
 unit: venv ## unit tests alone: no server, no package, a few minutes
@@ -41,7 +45,7 @@ lint: venv ## style, types, layers, dashboards as their sources say; needs no se
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(RUN) -m dashboards.src.build --check
 
-check: lint packages ## lint, unit tests, rules, chart: a few minutes, nothing left running
+check: possible-test lint packages ## lint, unit tests, rules, chart: a few minutes, nothing left running
 	@$(PYTHON) -m tools.install.build --only promtool --only helm
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup -m "not cluster" tests/unit tests/integration/rules tests/integration/helm
 

@@ -1,11 +1,13 @@
 """Installs the missing Debian packages of the test bench and leaves no service running.
 
-`python3 -m tools.install.packages`: through apt-get as root; otherwise it prints the exact command and exits 1.
+`python3 -m tools.install.packages`: through apt-get as root; otherwise it prints the exact command and exits 1. A
+program of PATH in a supported version counts as well.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,8 +45,8 @@ class Package:
 
 PACKAGES = (
     Package(
-        "postgresql-15",
-        (("postgres", "/usr/lib/postgresql/15/bin/postgres"), ("psql", "/usr/lib/postgresql/15/bin/psql")),
+        "postgresql",
+        (("postgres", "/usr/lib/postgresql/*/bin/postgres"), ("psql", "/usr/lib/postgresql/*/bin/psql")),
         ("postgresql",),
     ),
     Package("redis-server", (("redis-server", "/usr/bin/redis-server"),), ("redis-server",)),
@@ -76,25 +78,52 @@ PACKAGES = (
 DEMO = tuple(
     package
     for package in PACKAGES
-    if package.name in {"postgresql-15", "redis-server", "prometheus", "prometheus-alertmanager", "openssl"}
+    if package.name in {"postgresql", "redis-server", "prometheus", "prometheus-alertmanager", "openssl"}
 )
 """What `make demo` needs of them."""
 
 
+LEAST_VERSIONS = {"postgres": (12, 0), "redis-server": (6, 0), "prometheus": (2, 42), "alertmanager": (0, 25)}
+"""What a program of PATH has to be at least; the others count in any version."""
+
+
 def locate(name: str) -> Path:
-    """The path of a program of Debian's packages; PackageError names the command when it is not installed."""
+    """The path of a program; PackageError names the command that installs it when it is not there."""
     for package in PACKAGES:
-        for program, path in package.programs:
+        for program, place in package.programs:
             if program == name:
-                if Path(path).is_file():
-                    return Path(path)
-                raise PackageError(f"{name} is not installed: run `python3 -m tools.install.packages`")
+                found = _find(program, place)
+                if found is None:
+                    raise PackageError(f"{name} is not installed: run `python3 -m tools.install.packages`")
+                return found
     raise PackageError(f"no package of the list holds {name!r}")
+
+
+def _find(program: str, place: str) -> Path | None:
+    """Where Debian puts it (the newest of several, 15 first: the tests' own), else on PATH in a supported version."""
+    places = sorted(Path("/").glob(place.lstrip("/")), key=lambda path: ("/15/" in str(path), _numbers(str(path))))
+    if places:
+        return places[-1]
+    found = shutil.which(program)
+    if found is None or _version(found) < LEAST_VERSIONS.get(program, ()):
+        return None
+    return Path(found)
+
+
+def _version(program: str) -> tuple[int, ...]:
+    """The first number with a point that `--version` prints; empty when there is none."""
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    number = re.search(r"\d+\.\d+", answer.stdout + answer.stderr)
+    return _numbers(number[0]) if number else ()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", text))
 
 
 def find_missing(wanted: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
     """Those of the packages of which a program is not there."""
-    return tuple(package for package in wanted if not all(Path(path).is_file() for _, path in package.programs))
+    return tuple(package for package in wanted if None in {_find(*program) for program in package.programs})
 
 
 def install(missing: Sequence[Package]) -> None:
@@ -154,22 +183,32 @@ def _clusters_forbidden() -> Iterator[None]:
                     folder.rmdir()
 
 
+def find_obstacles(missing: Sequence[Package]) -> list[str]:
+    """Why these cannot be installed here, and what does it; empty when they can, or when nothing is missing."""
+    names = " ".join(package.name for package in missing)
+    if not missing:
+        return []
+    if shutil.which("apt-get") is None:
+        programs = ", ".join(program for package in missing for program, _ in package.programs)
+        return [f"no apt-get here; bring these programs onto PATH by your system's means: {programs}"]
+    if os.geteuid() != 0:
+        plain = f"sudo apt-get install --no-install-recommends {names}"
+        command = "sudo python3 -m tools.install.packages"
+        return [
+            f"not root; run this, then the same command again:\n  {command}\nor (their services start then): {plain}"
+        ]
+    return []
+
+
 def ensure(wanted: Sequence[Package] = PACKAGES) -> int:
     """Installs what is missing of these, or says why it cannot and which command does; returns the exit status."""
     missing = find_missing(wanted)
     if not missing:
         return 0
+    for obstacle in find_obstacles(missing):
+        print(f"tools.install.packages: {obstacle}", file=sys.stderr)
+        return 1
     names = " ".join(package.name for package in missing)
-    if shutil.which("apt-get") is None:
-        print(
-            f"tools.install.packages: no apt-get here; install these by your system's means: {names}", file=sys.stderr
-        )
-        return 1
-    if os.geteuid() != 0:
-        print("tools.install.packages: not root; run this, then the same command again:", file=sys.stderr)
-        print("  sudo python3 -m tools.install.packages", file=sys.stderr)
-        print(f"or (their services start then): sudo apt-get install --no-install-recommends {names}", file=sys.stderr)
-        return 1
     print(f"installing Debian's {names} (about {SECONDS_EACH * len(missing) + 10} s)", flush=True)
     try:
         install(missing)

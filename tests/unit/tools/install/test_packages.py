@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from tools.install import packages
-from tools.install.packages import PACKAGES, POLICY_TEXT, Package, PackageError, ensure, locate, services_forbidden
+from tools.install.packages import (
+    PACKAGES,
+    POLICY_TEXT,
+    Package,
+    PackageError,
+    ensure,
+    find_missing,
+    locate,
+    services_forbidden,
+)
 
 
 def test_services_are_forbidden_only_meanwhile(tmp_path):
@@ -36,7 +45,7 @@ def test_program_names_belong_to_one_package_each():
 
 def test_missing_package_is_named_with_its_command_where_it_may_not_be_installed(monkeypatch, capsys):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr("shutil.which", {"apt-get": "/usr/bin/apt-get"}.get)
     assert ensure([Package("emacs", (("emacs", "/nowhere/emacs"),)), Package("python", (("python", __file__),))]) == 1
     said = capsys.readouterr().err
     assert "sudo apt-get install --no-install-recommends emacs\n" in said
@@ -60,3 +69,28 @@ def test_output_of_apt_is_shown_only_when_it_fails(tmp_path, monkeypatch, capfd,
     said = capfd.readouterr()
     assert said.out == "installing Debian's emacs (about 14 s)\n"
     assert ("the mirror is away" in said.err) is bool(printed)
+
+
+@pytest.mark.parametrize(("says", "is_taken"), [("Redis server v=5.0.14", False), ("Redis server v=7.2.4", True)])
+def test_program_of_path_counts_in_a_supported_version(tmp_path, monkeypatch, says, is_taken):
+    program = tmp_path / "redis-server"
+    program.write_text(f"#!/bin/sh\necho '{says} sha=00000000:0'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    wanted = [Package("redis-server", (("redis-server", "/nowhere/redis-server"),))]
+    assert bool(find_missing(wanted)) is not is_taken
+
+
+def test_newest_server_of_several_is_taken_but_15_before_others(tmp_path, monkeypatch):
+    places = {version: tmp_path / f"postgresql/{version}/bin/postgres" for version in ("9.6", "14", "16")}
+    for place in places.values():
+        place.parent.mkdir(parents=True)
+        place.touch()
+    wanted = Package("postgresql", (("postgres", f"{tmp_path}/postgresql/*/bin/postgres"),))
+    monkeypatch.setattr(packages, "PACKAGES", (wanted,))
+    assert locate("postgres") == places["16"]
+
+    best = tmp_path / "postgresql/15/bin/postgres"
+    best.parent.mkdir(parents=True)
+    best.touch()
+    assert locate("postgres") == best
