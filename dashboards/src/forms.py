@@ -14,7 +14,7 @@ from grafana_foundation_sdk.builders.common import (
     VizTooltipOptions,
 )
 from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
-from grafana_foundation_sdk.builders.heatmap import HeatmapColorOptions, YAxisConfig
+from grafana_foundation_sdk.builders.heatmap import CellValues, HeatmapColorOptions, YAxisConfig
 from grafana_foundation_sdk.builders.heatmap import Panel as Heatmap
 from grafana_foundation_sdk.builders.stat import Panel as Stat
 from grafana_foundation_sdk.builders.table import Panel as Table
@@ -27,6 +27,9 @@ AnyPanel = Timeseries | Stat | Heatmap | Table
 OK, WARNING, CRITICAL = "green", "orange", "red"
 CALCULATIONS = ["lastNotNull", "max"]
 """What the legend's table shows of each line."""
+COUNT_INTERVAL = "3m"
+"""The least distance of two points that count events: three scrapes where Prometheus scrapes once a minute. Windows of
+points that are nearer overlap by more than the scrape that joins them, and show one event in several."""
 LIMIT_MARGIN = 1.2
 """The axis reaches so many times the first limit, so that the distance to it is seen."""
 
@@ -143,6 +146,8 @@ def _lines(form: Form, unit: str, scale: Scale, limits: Sequence[Limit]) -> Time
         builder.thresholds_style(GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
     if form is Form.LINES:
         return builder
+    if form is Form.BARS:
+        builder.interval(COUNT_INTERVAL).decimals(0)
     return builder.stacking(StackingConfig().mode(common.StackingMode.NORMAL))
 
 
@@ -186,11 +191,13 @@ def _thresholds(limits: Sequence[Limit], base: str) -> ThresholdsConfig:
 
 
 def _heatmap(unit: str) -> Heatmap:
-    """Buckets as they come from Prometheus: nothing is computed from the figures again."""
+    """Buckets as they come from Prometheus, the bounds in the unit; a cell is a number of observations."""
     colours = (
         HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").exponent(0.5).steps(64)
     )
-    return Heatmap().calculate(False).color(colours).y_axis(YAxisConfig().unit(unit))
+    cells = CellValues().unit("short").decimals(0)
+    builder = Heatmap().interval(COUNT_INTERVAL).calculate(False).color(colours)
+    return builder.cell_values(cells).y_axis(YAxisConfig().unit(unit))
 
 
 def show_as_total(graph: Timeseries, name: str) -> None:

@@ -40,8 +40,7 @@ RUNBOOKS = read_links().runbook()
 HERE = "${__url_time_range}&${__all_variables}"
 """What a link passes on: the time range and every choice."""
 WINDOW = "$__rate_interval"
-"""The only window of graphs: four scrapes, or the distance of two points and a scrape where that is more. Zooming out
-loses no event; zoomed in, windows overlap and an event is in several of them."""
+"""The only window of graphs: four scrapes, or the distance of two points and a scrape where that is more."""
 TOTAL = "total (0: all well)"
 
 
@@ -293,13 +292,16 @@ def quantile(share: float, histogram: str, by: str = "", matchers: str = "") -> 
     return f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket{chosen}[{WINDOW}])))"
 
 
-def failures(counter: str, by: str, alive: str = "", matchers: str = "") -> tuple[Query, Query]:
+def events(counter: str, by: str = "") -> str:
+    """How many events there were in each interval, for the forms with COUNT_INTERVAL."""
+    return f"sum{f' by ({by}) ' if by else ''}(increase({counter}[{WINDOW}]))"
+
+
+def failures(counter: str, by: str, alive: str = "") -> tuple[Query, Query]:
     """Events of each interval by reason, and their total: 0 shows that all is well, no line that nothing is known.
 
     `alive` is a series of the same program for counters that have no series before their first event.
     """
-    chosen = f"{{{matchers}}}" if matchers else ""
-    count = f"(increase({counter}{chosen}[{WINDOW}]))"
-    total = f"sum{count}" + (f" or 0 * max({alive})" if alive else "")
+    total = events(counter) + (f" or 0 * max({alive})" if alive else "")
     legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
-    return Query(f"sum by ({by}) {count} > 0", legend), Query(total, TOTAL, is_total=True)
+    return Query(f"{events(counter, by)} > 0", legend), Query(total, TOTAL, is_total=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from chassis.documents import duration_seconds
 from exporter.commands.doctor.shipped import fill_variables
 from tools.servers.http import add_query, call
 
@@ -16,6 +17,8 @@ POINTS = 240
 """Points of a graph; the step is never shorter than a second."""
 SCRAPES = 4
 """Grafana's rate interval: so many scrapes, or a step and one scrape where that is longer."""
+USUAL_SCRAPE_SECONDS = 15.0
+"""Of the guide. A run that scrapes more often shortens the panels' own intervals as well."""
 MIN_SECONDS_BETWEEN_MARKS = 5.0
 
 
@@ -33,10 +36,15 @@ class Span:
         """Seconds between two points."""
         return max(1.0, round((self.ended - self.began) / POINTS))
 
-    def fill(self, promql: str, bouncer: str = "") -> str:
+    def step_of(self, panel: dict[str, Any]) -> float:
+        """Seconds between two points of the panel."""
+        least = duration_seconds(panel.get("interval", "")) * self.scrape_seconds() / USUAL_SCRAPE_SECONDS
+        return max(self.step, float(round(least)))
+
+    def fill(self, promql: str, step: float, bouncer: str = "") -> str:
         """The query as Grafana sends it with every choice at "All", or with one bouncer chosen."""
         scrape = self.scrape_seconds()
-        rate_interval = max(SCRAPES * scrape, self.step + scrape)
+        rate_interval = max(SCRAPES * scrape, step + scrape)
         return fill_variables(
             promql,
             rate_interval=f"{round(rate_interval * 1000)}ms",
@@ -51,11 +59,11 @@ class Span:
         minutes, seconds, milliseconds = (int(part or 0) for part in found.groups()) if found else (1, 0, 0)
         return minutes * 60 + seconds + milliseconds / 1000
 
-    def ask(self, query: str, *, is_instant: bool) -> list[dict[str, Any]]:
-        """The series of a query over the span, or at its end."""
-        if is_instant:
+    def ask(self, query: str, step: float | None = None) -> list[dict[str, Any]]:
+        """The series of a query: over the span in such steps, or at its end."""
+        if step is None:
             return list(self._read("query", query=query, time=self.ended)["result"])
-        return list(self._read("query_range", query=query, start=self.began, end=self.ended, step=self.step)["result"])
+        return list(self._read("query_range", query=query, start=self.began, end=self.ended, step=step)["result"])
 
     def _read(self, path: str, **parameters: str | float) -> Any:
         return call("GET", add_query(f"{self.url}/api/v1/{path}", **parameters))["data"]
@@ -70,7 +78,6 @@ def answer(dashboard: dict[str, Any], span: Span) -> dict[str, Any]:
         "Cluster, namespace, job: All.",
         "from": span.began,
         "to": span.ended,
-        "step": span.step,
         "rows": max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels),
         "panels": panels,
         "marks": list(_marks(dashboard["annotations"]["list"], span)),
@@ -97,7 +104,7 @@ def _repeated(panels: list[dict[str, Any]], span: Span) -> Iterator[tuple[dict[s
 
 def _bouncers(span: Span) -> list[str]:
     """The bouncers that the variable offers."""
-    series = span.ask(span.fill('count by (bouncer) (controlcore_bouncer_up{job=~"$job"})'), is_instant=True)
+    series = span.ask(span.fill('count by (bouncer) (controlcore_bouncer_up{job=~"$job"})', span.step))
     return sorted(each["metric"]["bouncer"] for each in series)
 
 
@@ -109,9 +116,10 @@ def _answered(panel: dict[str, Any], bouncer: str, span: Span) -> dict[str, Any]
     defaults = found["fieldConfig"]["defaults"]
     if found["type"] == "timeseries":
         defaults.setdefault("color", {"mode": "palette-classic"})
+    found["step"] = span.step_of(panel)
     for target in found["targets"]:
-        is_instant = bool(target.get("instant"))
-        target["result"] = span.ask(span.fill(target["expr"], bouncer), is_instant=is_instant)
+        query = span.fill(target["expr"], found["step"], bouncer)
+        target["result"] = span.ask(query, None if target.get("instant") else found["step"])
         target["legend"] = target.get("legendFormat", "")
     return found
 
@@ -120,7 +128,7 @@ def _marks(annotations: list[dict[str, Any]], span: Span) -> Iterator[dict[str, 
     """When something began: the first point of each series of an annotation, and each one after a gap."""
     for annotation in annotations:
         shown: list[float] = []
-        for series in span.ask(span.fill(annotation["expr"]), is_instant=False):
+        for series in span.ask(span.fill(annotation["expr"], span.step), span.step):
             times = [float(at) for at, _ in series["values"]]
             shown += [at for before, at in zip([0.0, *times], times, strict=False) if at - before > 1.5 * span.step]
         last = 0.0

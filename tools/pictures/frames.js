@@ -53,12 +53,12 @@ function tableFrame(target, isOnly) {
   });
 }
 
-export async function panelFrames(panel, theme, step) {
+export async function panelFrames(panel, theme) {
   // JSON has no -Infinity: the first threshold's value is null, as in a dashboard's file.
   panel.fieldConfig.defaults.thresholds?.steps.forEach((each) => { each.value ??= -Infinity; });
   const isTable = panel.type === 'table';
   const full = panel.targets.filter((target) => target.result.length > 0);
-  let frames = isTable ? full.map((target) => tableFrame(target, panel.targets.length === 1)) : full.flatMap((target) => seriesFrames(target, step));
+  let frames = isTable ? full.map((target) => tableFrame(target, panel.targets.length === 1)) : full.flatMap((target) => seriesFrames(target, panel.step));
   if (panel.transformations?.length && frames.length) {
     frames = await lastValueFrom(transformDataFrame(panel.transformations, frames, { interpolate: (text) => text }));
   }

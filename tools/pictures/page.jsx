@@ -63,7 +63,7 @@ function Numbers({ panel, frames, width, height }) {
 }
 
 // @grafana/ui has no heatmap: one cell for each bucket and step, darker where more observations are.
-function Heatmap({ frames, width, height }) {
+function Heatmap({ panel, frames, width, height }) {
   const bound = (frame) => Number(frame.fields[1].labels.le.replace('+Inf', 'Infinity'));
   const rows = [...frames].sort((one, other) => bound(one) - bound(other));
   const whole = rows.map((frame) => new Map(frame.fields[0].values.map((at, index) => [at, frame.fields[1].values[index]])));
@@ -72,7 +72,7 @@ function Heatmap({ frames, width, height }) {
   const [left, bottom] = [60, 22];
   const [from, to] = [range.from.valueOf(), range.to.valueOf()];
   const cellHeight = (height - bottom) / rows.length;
-  const cellWidth = Math.ceil(((width - left) * dashboard.step * 1000) / (to - from));
+  const cellWidth = Math.ceil(((width - left) * panel.step * 1000) / (to - from));
   const seconds = getValueFormat('s');
   const label = (frame) => (Number.isFinite(bound(frame)) ? formattedValueToString(seconds(bound(frame))) : '∞');
   const draw = (canvas) => {
@@ -135,5 +135,5 @@ function Board({ panels }) {
 }
 
 initialise();
-const panels = await Promise.all(dashboard.panels.map(async (panel) => ({ panel, frames: panel.type === 'row' ? [] : await panelFrames(panel, theme, dashboard.step) })));
+const panels = await Promise.all(dashboard.panels.map(async (panel) => ({ panel, frames: panel.type === 'row' ? [] : await panelFrames(panel, theme) })));
 createRoot(document.getElementById('root')).render(<Board panels={panels} />);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import WARNING, Form, Limit, State
 from dashboards.src.pages.first_row import FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, failures, lowest, together
+from dashboards.src.panels import Page, Panel, Query, Section, events, failures, lowest, together
 from dashboards.src.variables import BOUNCER
 
 CHOSEN = 'bouncer=~"$bouncer"'
@@ -95,14 +95,10 @@ _EACH = (
         "short",
         (
             Query(
-                f"sum by (result) (increase(controlcore_policy_probe_results_total{{{CHOSEN}}}[$__rate_interval])) > 0",
+                f"{events(f'controlcore_policy_probe_results_total{{{CHOSEN}}}', 'result')} > 0",
                 "{{result}}",
             ),
-            Query(
-                f"sum(increase(controlcore_policy_probe_mismatches_total{{{CHOSEN}}}[$__rate_interval]))",
-                "wrong",
-                is_total=True,
-            ),
+            Query(events(f"controlcore_policy_probe_mismatches_total{{{CHOSEN}}}"), "wrong", is_total=True),
         ),
         Form.BARS,
         repeat="bouncer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import WARNING, Form, Limit, Scale, State
 from dashboards.src.pages.first_row import FIRING, FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, failures, lowest, quantile, together
+from dashboards.src.panels import Page, Panel, Query, Section, events, failures, lowest, quantile, together
 
 STORES, POLICY, BOUNCERS, OPERATIONS = (
     f"controlcore-{name}" for name in ("stores", "policy", "bouncers", "operations")
@@ -112,10 +112,9 @@ _POLICY = (
         "short",
         (
             Query(
-                "sum by (bouncer, result) (increase(controlcore_policy_probe_results_total[$__rate_interval])) > 0",
-                "{{bouncer}} {{result}}",
+                f"{events('controlcore_policy_probe_results_total', 'bouncer, result')} > 0", "{{bouncer}} {{result}}"
             ),
-            Query("sum(increase(controlcore_policy_probe_mismatches_total[$__rate_interval]))", "wrong", is_total=True),
+            Query(events("controlcore_policy_probe_mismatches_total"), "wrong", is_total=True),
         ),
         Form.BARS,
         runbooks=("ControlCorePolicyEngineFailing", "ControlCorePolicyCanaryMismatch"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import Form, Limit, State
 from dashboards.src.pages.first_row import FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, failures, lowest
+from dashboards.src.panels import Page, Panel, Query, Section, events, failures, lowest
 
 SCRAPE = "controlcore_scrape_collector"
 EXPORTER = "controlcore_exporter"
@@ -121,15 +121,10 @@ _REMEDIATOR = (
         "short",
         (
             Query(
-                "sum by (remediation, decision, reason)"
-                f" (increase({REMEDIATION}_decisions_total[$__rate_interval])) > 0",
+                f"{events(f'{REMEDIATION}_decisions_total', 'remediation, decision, reason')} > 0",
                 "{{remediation}} {{decision}} {{reason}}",
             ),
-            Query(
-                f"sum(increase({REMEDIATION}_decisions_total[$__rate_interval])) or 0 * max({ALIVE})",
-                "total",
-                is_total=True,
-            ),
+            Query(f"{events(f'{REMEDIATION}_decisions_total')} or 0 * max({ALIVE})", "total", is_total=True),
         ),
         Form.BARS,
         24,
@@ -142,12 +137,11 @@ _REMEDIATOR = (
         "short",
         (
             Query(
-                f"sum by (remediation, action, outcome) (increase({REMEDIATION}_actions_total[$__rate_interval])) > 0",
+                f"{events(f'{REMEDIATION}_actions_total', 'remediation, action, outcome')} > 0",
                 "{{remediation}} {{action}} {{outcome}}",
             ),
             Query(
-                f'sum(increase({REMEDIATION}_actions_total{{outcome="written"}}[$__rate_interval]))'
-                f" or 0 * max({ALIVE})",
+                events(f'{REMEDIATION}_actions_total{{outcome="written"}}') + f" or 0 * max({ALIVE})",
                 "writes",
                 is_total=True,
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.src.forms import RATIO, WARNING, Form, Limit, Scale
 from dashboards.src.pages.first_row import FIRST_ROW
-from dashboards.src.panels import Page, Panel, Query, Section, quantile
+from dashboards.src.panels import Page, Panel, Query, Section, events, quantile
 from dashboards.src.variables import BOUNCER
 
 PROBE = "controlcore_policy_probe"
@@ -21,7 +21,7 @@ _LATENCY = (
         "Canary probe latency, distribution",
         "Probes per interval by latency. A probe without an answer counts with its deadline.",
         "s",
-        (Query(f"sum by (le) (increase({PROBE}_duration_seconds_bucket{{{CHOSEN}}}[$__rate_interval]))", "{{le}}"),),
+        (Query(events(f"{PROBE}_duration_seconds_bucket{{{CHOSEN}}}", "le"), "{{le}}"),),
         Form.HEATMAP,
         runbooks=("ControlCorePolicyLatencyHigh", "ControlCorePolicyLatencyBudgetBurn"),
     ),
@@ -97,7 +97,7 @@ _BUDGETS = (
         "Wrong decisions",
         "Canary probes per interval that were allowed and had to be denied, or the reverse.",
         "short",
-        (Query(f"sum by (bouncer) (increase({PROBE}_mismatches_total{{{CHOSEN}}}[$__rate_interval]))", "{{bouncer}}"),),
+        (Query(events(f"{PROBE}_mismatches_total{{{CHOSEN}}}", "bouncer"), "{{bouncer}}"),),
         Form.BARS,
         24,
         runbooks=("ControlCorePolicyCanaryMismatch", "ControlCoreDecisionsStale"),

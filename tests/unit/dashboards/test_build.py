@@ -183,6 +183,7 @@ def test_a_table_names_every_column_and_gives_it_its_unit() -> None:
 def test_a_heatmap_takes_its_buckets_as_they_are() -> None:
     (heatmap,) = [panel for page in PAGES for panel in _panels(page) if panel["type"] == "heatmap"]
     assert heatmap["options"]["calculate"] is False
+    assert (heatmap["options"]["yAxis"]["unit"], heatmap["options"]["cellValues"]["unit"]) == ("s", "short")
     assert [target["format"] for target in heatmap["targets"]] == ["heatmap"]
 
 

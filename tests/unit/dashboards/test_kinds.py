@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chassis.documents import duration_seconds
 from dashboards.src.build import PAGES, render_page
 from dashboards.src.forms import Form
 from dashboards.src.pages.first_row import FIRST_ROW
@@ -235,6 +236,25 @@ def test_graphs_have_no_window_but_that_of_the_interval() -> None:
         if panel.title in OF_THE_GUIDE:
             continue
         assert windows <= ({WINDOW} if not panel.form.is_instant else {"$__range"}), panel.title
+
+
+def test_a_graph_that_counts_shows_each_event_in_one_interval() -> None:
+    """A window is four scrapes or longer. Where it is an interval and a scrape, the next begins with its last sample.
+
+    With a shorter interval an event would be in several windows.
+    """
+    counting = 0
+    for panel, found in _all():
+        if panel.form.is_instant or not any("increase(" in query.expr for query in panel.queries):
+            assert panel.form not in {Form.BARS, Form.HEATMAP}, panel.title
+            assert "interval" not in found, panel.title
+            continue
+        counting += 1
+        assert all("increase(" in query.expr for query in panel.queries), panel.title
+        least = duration_seconds(found["interval"])
+        for scrape in (5, 15, 30, 60):
+            assert max(4 * scrape, least + scrape) == least + scrape, (panel.title, scrape)
+    assert counting > 10
 
 
 @EVERY_PAGE

@@ -71,7 +71,16 @@ def test_a_panel_for_each_bouncer_asks_for_that_bouncer_alone() -> None:
 
 
 def test_the_rate_interval_is_four_scrapes() -> None:
-    assert _fake().fill("rate(x[$__rate_interval])") == "rate(x[5000ms])"
+    assert _fake().fill("rate(x[$__rate_interval])", 1.0) == "rate(x[5000ms])"
+    assert _fake().fill("rate(x[$__rate_interval])", 15.0) == "rate(x[16250ms])"
+
+
+def test_the_least_interval_of_a_panel_is_as_many_scrapes_as_printed() -> None:
+    fake = _fake()
+    shown = answer(_page("controlcore-operations"), fake)
+    steps = {panel["title"]: panel["step"] for panel in shown["panels"] if panel["type"] == "timeseries"}
+    assert (steps["Decisions"], steps["Webhook requests"]) == (15.0, 1.0)
+    assert any("_decisions_total" in query and query.endswith("[16250ms])) > 0") for query in fake.asked)
 
 
 def test_a_mark_stands_where_something_begins_and_not_where_it_goes_on() -> None:
