@@ -17,6 +17,7 @@ NO_LABEL = "-"
 LABELS = {
     "alertname": "Alert",
     "bouncer": "Bouncer",
+    "cluster": "Cluster",
     "collector": "Collector",
     "component": "Component",
     "severity": "Severity",

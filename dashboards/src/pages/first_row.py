@@ -16,9 +16,12 @@ FIRST_ROW = Section(
     (
         Panel(
             "Control Core",
-            "Whether every component of which something is known is up.",
+            "Up when every component of which something is known is up. Otherwise the exporters that see one down.",
             "none",
-            (Query("min(controlcore_up)", "Control Core"),),
+            (
+                Query("min by (cluster, instance) (controlcore_up) < 1", "{{cluster}} {{instance}}"),
+                Query("min(controlcore_up) == 1", "Control Core"),
+            ),
             Form.STATE,
             6,
             ("ControlCoreExporterAbsent",),
@@ -69,7 +72,7 @@ FIRST_ROW = Section(
         ),
     ),
 )
-_BY = "alertname, severity, component, bouncer"
+_BY = "cluster, alertname, severity, component, bouncer"
 FIRING = Panel(
     "Firing alerts by name",
     "How long each has been active, the newest first. The annotations of the graphs show when.",
@@ -82,7 +85,7 @@ FIRING = Panel(
         ),
     ),
     Form.TABLE,
-    12,
+    15,
     no_value="none, if 'Firing alerts' above is 0",
     details=(OPERATIONS,),
 )

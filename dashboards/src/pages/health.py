@@ -18,6 +18,7 @@ _COMPONENTS = (
         "none",
         (Query(lowest("controlcore_component_up", "component"), "{{component}}"),),
         Form.STATE,
+        9,
         state=State.UP,
     ),
     FIRING,

@@ -50,6 +50,7 @@ _PARTS = (
         "none",
         (Query(lowest("controlcore_component_up", "component"), "{{component}}"),),
         Form.STATE,
+        9,
         state=State.UP,
         details=("controlcore-health", "controlcore-stores"),
     ),

@@ -33,6 +33,8 @@ SERIES = {
     'controlcore_remediation_actions_total{remediation="r", action="x", outcome="written"}': "0x9 1x10",
     'controlcore_remediation_actions_total{remediation="r", action="x", outcome="succeeded"}': "0x12 1x7",
     "controlcore_remediation_journal_writable": "1x20",
+    'controlcore_up{cluster="a", instance="1"}': "1x20",
+    'controlcore_up{cluster="b", instance="3"}': "1x9 0x10",
 }
 """Scraped once a minute."""
 
@@ -84,6 +86,22 @@ def test_a_cluster_that_is_down_or_full_is_not_hidden_by_another(
     name: str, title: str, legend: str, samples: dict[str, float], tmp_path: Path
 ) -> None:
     _is_evaluated(_find(name, title, legend), 10, samples, tmp_path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("minute", "legend", "samples"),
+    [
+        (9, "Control Core", {"{}": 1.0}),
+        (9, "{{cluster}} {{instance}}", {}),
+        (10, "Control Core", {}),
+        (10, "{{cluster}} {{instance}}", {'{cluster="b", instance="3"}': 0.0}),
+    ],
+)
+def test_the_exporter_that_sees_a_component_down_is_named(
+    minute: int, legend: str, samples: dict[str, float], tmp_path: Path
+) -> None:
+    _is_evaluated(_find("overview", "Control Core", legend), minute, samples, tmp_path)
 
 
 @pytest.mark.timeout(60)

@@ -24,7 +24,7 @@ WIDTH = 1500
 LABELS_OF = {
     "All bouncers": ["Bouncer"],
     "Collectors": ["Collector"],
-    "Firing alerts by name": ["Alert", "Severity", "Component", "Bouncer"],
+    "Firing alerts by name": ["Cluster", "Alert", "Severity", "Component", "Bouncer"],
 }
 GUIDE = {
     "API Response Time": (

@@ -96,6 +96,8 @@ def test_the_first_row_says_what_is_up_what_fires_what_is_open_and_what_is_pause
         "Open remediations",
         "Remediation paused",
     ]
+    down, well = found[0]["targets"]
+    assert (down["legendFormat"], well["legendFormat"]) == ("{{cluster}} {{instance}}", "Control Core")
     assert [panel["gridPos"] for panel in found] == [{"h": 4, "w": 6, "x": x, "y": 1} for x in (0, 6, 12, 18)]
 
 
