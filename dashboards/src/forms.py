@@ -24,7 +24,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 
 AnyPanel = Timeseries | Stat | Heatmap | Table
-OK, WARNING, CRITICAL = "green", "orange", "red"
+OK, WARNING, CRITICAL, UNKNOWN = "green", "orange", "red", "#707070"
 CALCULATIONS = ["lastNotNull", "max"]
 """What the legend's table shows of each line."""
 COUNT_INTERVAL = "3m"
@@ -67,12 +67,13 @@ class State(StrEnum):
     BREAKER = "breaker"
 
     @property
-    def options(self) -> dict[str, dict[str, object]]:
-        """Text and colour by value, as Grafana's value mapping has them."""
-        return {
-            value: {"text": text, "color": colour, "index": index}
+    def mappings(self) -> list[model.ValueMapping]:
+        """Text and colour by value; what is unknown has a colour of its own, and the text of the panel or column."""
+        words = {
+            value: model.ValueMappingResult(text=text, color=colour, index=index)
             for index, (value, (text, colour)) in enumerate(_WORDS[self].items())
         }
+        return [model.ValueMap(options=words), unknown_mapping()]
 
 
 _WORDS = {
@@ -83,6 +84,14 @@ _WORDS = {
     State.PAUSED: {"1": ("paused", WARNING), "0": ("not paused", OK)},
     State.BREAKER: {"1": ("open", WARNING), "0": ("closed", OK)},
 }
+
+
+def unknown_mapping() -> model.SpecialValueMap:
+    """Without it Grafana gives no value the colour of 0: down, or all is well."""
+    result = model.ValueMappingResult(color=UNKNOWN, index=len(State))
+    return model.SpecialValueMap(
+        options=model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NULL_AND_NAN, result=result)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +180,11 @@ def _number(limits: Sequence[Limit], state: State | None) -> Stat:
         .text_mode(common.BigValueTextMode.AUTO)
         .color_scheme(FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     )
+    builder.mappings(state.mappings if state else [unknown_mapping()])
     if state is None:
         return builder.thresholds(_thresholds(limits, base=OK))
-    builder.mappings([model.ValueMap(options={value: _result(found) for value, found in state.options.items()})])
     colours = _WORDS[state]
     return builder.thresholds(_thresholds([Limit(1.0, colours["1"][1])], base=colours["0"][1]))
-
-
-def _result(found: dict[str, object]) -> model.ValueMappingResult:
-    """One value's text and colour in the SDK's type."""
-    return model.ValueMappingResult(text=str(found["text"]), color=str(found["color"]), index=int(str(found["index"])))
 
 
 def _thresholds(limits: Sequence[Limit], base: str) -> ThresholdsConfig:

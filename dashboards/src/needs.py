@@ -6,7 +6,9 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from exporter.collectors import discover
-from exporter.commands.doctor.shipped import asked_names
+from exporter.commands.doctor.shipped import asked_names, read_rules
+from exporter.metrics import Stability
+from exporter.self_metrics import COMPONENT_UP
 
 Need = tuple[str, ...]
 """Settings of which one is enough."""
@@ -16,6 +18,9 @@ API: Need = ("api.url",)
 BOUNCERS: Need = ("bouncers", "bouncer_discovery")
 OPA: Need = ("bouncers[].opa_url",)
 KUBERNETES: Need = ("kubernetes.workloads",)
+COMPONENT: Need = (*API, *DATABASE, *REDIS, "bouncers")
+GUIDE: Need = ("guide_names",)
+"""On by default."""
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "api": (API,),
     "audit": (DATABASE,),
@@ -41,13 +46,39 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 def find_needs(expressions: Iterable[str]) -> tuple[Need, ...]:
     """What the expressions need, each once, in the order in which they are asked for."""
-    collectors = (_collectors().get(name) for promql in expressions for name in sorted(asked_names(promql)))
-    return tuple(dict.fromkeys(need for each in collectors if each for need in NEEDS[each]))
+    names = (name for promql in expressions for name in sorted(asked_names(promql)))
+    return tuple(dict.fromkeys(need for name in names for need in _needs(name)))
+
+
+def _needs(name: str) -> tuple[Need, ...]:
+    """What the series needs: a recorded one what its expression needs, one of the programs about themselves nothing."""
+    if name in _recorded():
+        return find_needs([_recorded()[name]])
+    if name == COMPONENT_UP.name:
+        return (COMPONENT,)
+    collector = _collectors().get(name)
+    return (*(NEEDS[collector] if collector else ()), *((GUIDE,) if name in _guide_names() else ()))
+
+
+@functools.cache
+def _recorded() -> Mapping[str, str]:
+    """The expression of every series that the shipped rules record."""
+    return {rule.name: rule.expr for rule in read_rules() if not rule.is_alert}
 
 
 @functools.cache
 def _collectors() -> Mapping[str, str]:
     """The collector of every series of the exporter, but those of the exporter about itself."""
-    found = {metric.name: spec.name for spec in discover() for metric in spec.metrics}
-    parts = {f"{name}_{part}": spec for name, spec in found.items() for part in ("bucket", "count", "sum")}
-    return {**parts, **found}
+    return {series: spec.name for spec in discover() for metric in spec.metrics for series in _series(metric.name)}
+
+
+@functools.cache
+def _guide_names() -> frozenset[str]:
+    """The series that are published under the guide's names."""
+    metrics = (metric for spec in discover() for metric in spec.metrics if metric.stability is Stability.GUIDE)
+    return frozenset(series for metric in metrics for series in _series(metric.name))
+
+
+def _series(name: str) -> tuple[str, ...]:
+    """The metric's series, as if it were a histogram."""
+    return (name, *(f"{name}_{part}" for part in ("bucket", "count", "sum")))

@@ -22,7 +22,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.src.annotations import ALERTS, REMEDIATIONS, Mark
 from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, colour_from, show_as_total, start_panel
-from dashboards.src.needs import Need, find_needs
+from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.tables import arrange_columns
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
@@ -87,7 +87,7 @@ class Panel:
     state: State | None = None
     """Of form STATE: what 1 and 0 mean."""
     no_value: str = ""
-    """Text in the place of the figures when there are none; by default it names the settings that the panel needs."""
+    """Why there may be no figures although all is set up; the settings that the panel needs are added."""
     details: tuple[str, ...] = ()
     """Dashboards, by uid, that show more; the panel links to them."""
     is_as_printed: bool = False
@@ -160,23 +160,28 @@ def build_page(page: Page) -> model.Dashboard:
 
 def describe(panel: Panel) -> str:
     """The panel's description, with the settings that it needs."""
-    needs = [" or ".join(f"`{setting}`" for setting in need) for need in _needs(panel)]
-    if not needs:
-        return panel.description
-    return f"{panel.description} Needs {(', and ' if ' or ' in ''.join(needs) else ' and ').join(needs)}."
+    needs = _list_needs(panel, "`")
+    return f"{panel.description} Needs {needs}." if needs else panel.description
 
 
 def explain_no_value(panel: Panel) -> str:
     """The text that a panel shows when it has no data."""
-    needs = _needs(panel)
-    if panel.no_value or not needs:
-        return panel.no_value or "unknown: nothing is scraped"
-    return f"no data: needs {', '.join(' or '.join(need) for need in needs)}"
+    if needs := _list_needs(panel):
+        return f"{panel.no_value}; needs {needs}" if panel.no_value else f"no data: needs {needs}"
+    is_remediators = any(name.startswith("controlcore_remediat") for name in _asked(panel))
+    return panel.no_value or f"unknown: the {'remediator' if is_remediators else 'exporter'} is not scraped"
 
 
-def _needs(panel: Panel) -> tuple[Need, ...]:
-    """The settings without which the panel is empty."""
-    return find_needs(query.expr for query in panel.queries)
+def _list_needs(panel: Panel, quote: str = "") -> str:
+    """The settings without which the panel is empty, as a part of a sentence; empty for none."""
+    needs = find_needs(query.expr for query in panel.queries)
+    texts = [" or ".join(f"{quote}{setting}{quote}" for setting in need) for need in needs]
+    return (", and " if any(len(need) > 1 for need in needs) else " and ").join(texts)
+
+
+def _asked(panel: Panel) -> set[str]:
+    """The series for which the panel asks."""
+    return {name for query in panel.queries for name in asked_names(query.expr)}
 
 
 def _build_panel(panel: Panel) -> AnyPanel:
@@ -219,8 +224,7 @@ def _checked(promql: str, title: str) -> str:
 def _variables(page: Page) -> Iterator[Variable]:
     """The choices of the page; the environment only where some series of the page has one."""
     yield from (CLUSTER, NAMESPACE, JOB)
-    asked = {name for panel in page.panels for query in panel.queries for name in asked_names(query.expr)}
-    asked |= {variable.metric for variable in page.variables}
+    asked = {name for panel in page.panels for name in _asked(panel)} | {item.metric for item in page.variables}
     if any(carries_environment(name) for name in asked):
         yield ENVIRONMENT
     yield from page.variables

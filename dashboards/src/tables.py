@@ -54,7 +54,7 @@ def arrange_columns(table: Table, promql: str, columns: Sequence[tuple[str, str,
     for title, unit, state in columns:
         properties = {"unit": unit, "noValue": UNKNOWN}
         if state is not None:
-            properties["mappings"] = [{"type": "value", "options": state.options}]
+            properties["mappings"] = state.mappings
             properties["custom.cellOptions"] = {"type": "color-text"}
         _override(table, title, properties)
 

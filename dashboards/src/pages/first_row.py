@@ -27,7 +27,7 @@ FIRST_ROW = Section(
             ("ControlCoreExporterAbsent",),
             height=4,
             state=State.UP,
-            no_value="unknown: the exporter is not scraped",
+            no_value="unknown: not scraped, or not set up",
             details=(HEALTH,),
         ),
         Panel(
@@ -54,7 +54,6 @@ FIRST_ROW = Section(
             6,
             height=4,
             limits=(Limit(1, WARNING),),
-            no_value="unknown: the remediator is not scraped",
             details=(OPERATIONS,),
         ),
         Panel(
@@ -67,7 +66,6 @@ FIRST_ROW = Section(
             ("ControlCoreRemediatorAbsent", "ControlCoreRemediationPaused"),
             height=4,
             state=State.PAUSED,
-            no_value="unknown: the remediator is not scraped",
             details=(OPERATIONS,),
         ),
     ),
@@ -86,6 +84,6 @@ FIRING = Panel(
     ),
     Form.TABLE,
     15,
-    no_value="none, if 'Firing alerts' above is 0",
+    no_value="no alert fires, if 'Firing alerts' above is 0",
     details=(OPERATIONS,),
 )

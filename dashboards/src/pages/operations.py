@@ -10,7 +10,6 @@ SCRAPE = "controlcore_scrape_collector"
 EXPORTER = "controlcore_exporter"
 REMEDIATION = "controlcore_remediation"
 ALIVE = f"{REMEDIATION}_journal_writable"
-REMEDIATOR_ABSENT = "unknown: the remediator is not scraped"
 
 _COLLECTORS = (
     Panel(
@@ -81,7 +80,6 @@ _REMEDIATOR = (
         4,
         ("ControlCoreRemediatorSourceDown",),
         state=State.UP,
-        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Journal",
@@ -92,18 +90,18 @@ _REMEDIATOR = (
         4,
         ("ControlCoreJournalNotWritable", "ControlCoreJournalLogPinned"),
         state=State.WRITABLE,
-        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Time since the last watchdog",
-        "Seconds since the always-firing watchdog alert arrived over Alertmanager: the whole alert path works.",
+        "Time since the always-firing watchdog alert arrived over Alertmanager: the whole alert path works. None has "
+        "arrived: look at Alertmanager's route.",
         "s",
         (Query(f"time() - {lowest(f'{REMEDIATION}_webhook_last_watchdog_timestamp_seconds')}", "watchdog"),),
         Form.NUMBER,
         4,
         ("ControlCoreAlertPathBroken",),
         limits=(Limit(1200),),
-        no_value="unknown: no watchdog alert has arrived; is the Alertmanager route set up?",
+        no_value="no watchdog alert has arrived",
     ),
     Panel(
         "Open remediations by state",
@@ -113,7 +111,6 @@ _REMEDIATOR = (
             Query(f"sum by (state) ({REMEDIATION}_open)", "{{state}}"),
             Query(f"max({REMEDIATION}_paused)", "paused"),
         ),
-        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Decisions",
@@ -129,7 +126,6 @@ _REMEDIATOR = (
         Form.BARS,
         24,
         runbooks=("ControlCoreRemediationFailing",),
-        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Actions",
@@ -149,7 +145,6 @@ _REMEDIATOR = (
         Form.BARS,
         24,
         runbooks=("ControlCoreRemediationFailing", "ControlCoreRemediationLooping"),
-        no_value=REMEDIATOR_ABSENT,
     ),
     Panel(
         "Time to repair, p95 of the time range",
@@ -179,7 +174,6 @@ _REMEDIATOR = (
             Query(f"sum(rate({REMEDIATION}_engine_errors_total[$__rate_interval]))", "engine faults"),
         ),
         runbooks=("ControlCoreAlertsTruncated", "ControlCoreAlertsQuarantined"),
-        no_value=REMEDIATOR_ABSENT,
     ),
 )
 

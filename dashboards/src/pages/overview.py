@@ -101,7 +101,6 @@ _PARTS = (
         height=5,
         limits=(Limit(1, WARNING),),
         details=("controlcore-operations",),
-        no_value="unknown: the exporter is not scraped",
     ),
 )
 

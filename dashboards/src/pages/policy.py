@@ -51,7 +51,7 @@ _LATENCY = (
             ),
         ),
         Form.STACK,
-        no_value="no data: needs bouncers that pass OPA's metrics on",
+        no_value="no bouncer passes OPA's metrics on",
         runbooks=("ControlCorePolicyLatencyHigh",),
     ),
     Panel(

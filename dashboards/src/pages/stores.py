@@ -162,7 +162,7 @@ _REDIS = (
         runbooks=("ControlCoreRedisMemoryHigh",),
         limits=(Limit(0.9),),
         scale=RATIO,
-        no_value="no maxmemory is set: see Memory (needs redis.url)",
+        no_value="no maxmemory is set: see Memory",
     ),
     Panel(
         "Redis errors",
@@ -187,7 +187,7 @@ _REDIS = (
             ),
         ),
         scale=RATIO,
-        no_value="no look-up in this time range, or no data: needs redis.url",
+        no_value="no look-up in this time range",
     ),
 )
 

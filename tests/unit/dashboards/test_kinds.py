@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from chassis.documents import duration_seconds
 from dashboards.src.build import PAGES, render_page
-from dashboards.src.forms import Form
+from dashboards.src.forms import CRITICAL, OK, WARNING, Form
 from dashboards.src.pages.first_row import FIRST_ROW
 from dashboards.src.panels import ENTRY, WINDOW, Page, Panel
 from dashboards.src.scope import TARGET, carries_environment
@@ -190,15 +191,34 @@ def test_a_metric_has_the_same_words_everywhere() -> None:
             mappings = found["fieldConfig"]["defaults"].get("mappings", [])
             for item in overrides.get(query.legend, ()):
                 mappings = item["value"] if item["id"] == "mappings" else mappings
-            (mapping,) = mappings
-            assert mapping["type"] == "value"
-            assert {value: (each["text"], each["color"]) for value, each in mapping["options"].items()} == {
-                value: (each["text"], each["color"]) for value, each in state.options.items()
-            }
+            assert mappings == json.loads(json.dumps(state.mappings, cls=JSONEncoder))
             words.setdefault(metric, set()).add(state)
     assert len(words) > 10
     assert {metric: len(states) for metric, states in words.items() if len(states) > 1} == {}
     assert words["controlcore_remediation_paused"] == {"paused"}
+
+
+def test_what_is_unknown_has_the_colour_of_no_state_and_of_no_limit() -> None:
+    """Grafana gives no value the colour of 0."""
+    coloured = 0
+    for panel, found in _all():
+        columns = [item["properties"] for item in found["fieldConfig"]["overrides"] if panel.form is Form.TABLE]
+        shown = [found["fieldConfig"]["defaults"].get("mappings", [])] if found["type"] == "stat" else []
+        shown += [each["value"] for column in columns for each in column if each["id"] == "mappings"]
+        for mappings in shown:
+            coloured += 1
+            (unknown,) = [each["options"] for each in mappings if each["type"] == "special"]
+            assert unknown["match"] == "null+nan"
+            assert unknown["result"]["color"] not in {OK, WARNING, CRITICAL}
+            assert "text" not in unknown["result"]
+    assert coloured > 30
+
+
+def test_a_text_without_data_is_large_enough_to_be_read() -> None:
+    """A number's text shrinks until it fits: 11 characters a column are drawn some 11 pixels high."""
+    for panel, found in _all():
+        text = found["fieldConfig"]["defaults"]["noValue"]
+        assert found["type"] != "stat" or len(text) <= 11 * panel.width, (panel.title, text)
 
 
 def test_every_panel_says_why_it_is_empty() -> None:

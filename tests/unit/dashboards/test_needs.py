@@ -61,7 +61,7 @@ def test_an_empty_panel_names_its_settings_in_description_and_text() -> None:
             for need in find_needs(query.expr for query in panel.queries):
                 counted += 1
                 assert " or ".join(f"`{setting}`" for setting in need) in made["description"]
-                assert panel.no_value or " or ".join(need) in made["fieldConfig"]["defaults"]["noValue"]
+                assert " or ".join(need) in made["fieldConfig"]["defaults"]["noValue"]
     assert counted > 30
 
 
@@ -69,6 +69,15 @@ def test_the_settings_are_those_of_the_metrics_collectors() -> None:
     assert find_needs(["sum(rate(controlcore_redis_ping_duration_seconds_bucket[1m]))"]) == (("redis.url",),)
     assert find_needs(["controlcore_opal_up", "controlcore_opal_up"]) == NEEDS["opal"]
     assert find_needs(["controlcore_up", "controlcore_remediation_paused", "vector(1)"]) == ()
+    assert find_needs(["controlcore:policy_denials:ratio_rate1d"]) == (("database.url",),)
+    assert find_needs(["http_request_duration_seconds_bucket"]) == (("api.url",), ("guide_names",))
+
+
+def test_a_panel_of_a_program_about_itself_says_which_one_is_not_scraped() -> None:
+    texts = {panel.title: explain_no_value(panel) for page in PAGES for panel in page.panels}
+    assert texts["Open remediations by state"] == "unknown: the remediator is not scraped"
+    assert texts["Collection duration"] == "unknown: the exporter is not scraped"
+    assert texts["Error budget: probes without a decision"].startswith("unknown: the rules are not loaded; needs bounc")
 
 
 def test_settings_of_which_one_is_enough_are_not_all_asked_for() -> None:
