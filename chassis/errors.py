@@ -114,11 +114,15 @@ def not_allowed(value: str, allowed: Iterable[str]) -> str:
     return f"{value!r} is not allowed; {_hint(value, tuple(allowed))}"
 
 
+def did_you_mean(name: str, allowed: Iterable[str], *, before: str = "", behind: str = "") -> str:
+    """The question for a mistyped name, between two texts; empty when nothing is like it."""
+    close = difflib.get_close_matches(name, tuple(allowed), n=1)
+    return f"{before}did you mean {close[0]}?{behind}" if close else ""
+
+
 def _hint(name: str, allowed: tuple[str, ...]) -> str:
     """What was probably meant, and everything there is."""
-    close = difflib.get_close_matches(name, allowed, n=1)
-    meant = f"did you mean {close[0]}? " if close else ""
-    return f"{meant}allowed here: {', '.join(sorted(allowed)) or 'nothing'}"
+    return f"{did_you_mean(name, allowed, behind=' ')}allowed here: {', '.join(sorted(allowed)) or 'nothing'}"
 
 
 class BackendError(ControlCoreError):

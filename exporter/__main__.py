@@ -10,10 +10,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from chassis.errors import ConfigError
 from chassis.process.build_info import version_line
+from chassis.process.command_line import CommandLine
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
 
@@ -24,14 +25,6 @@ PROGRAM = "controlcore-exporter"
 DOCTOR = "Checks an installation from end to end and says what mends it; takes the options above too."
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 EPILOG = "Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins."
-
-
-class Command(argparse.ArgumentParser):
-    """A command line that says in one line what is wrong with it; `--help` has the options."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends with status 2."""
-        self.exit(EXIT_CONFIG, f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,11 +87,11 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
     return EXIT_OK
 
 
-def grants_parser(specs: Sequence[CollectorSpec]) -> Command:
+def grants_parser(specs: Sequence[CollectorSpec]) -> CommandLine:
     """The command line of `grants`."""
     from exporter.commands import grants  # noqa: PLC0415
 
-    command = Command(
+    command = CommandLine(
         prog=f"{PROGRAM} grants",
         description="Prints the SQL that gives the exporter's database role the rights it needs, and no more.",
     )
@@ -115,19 +108,20 @@ def grants_parser(specs: Sequence[CollectorSpec]) -> Command:
 
 def version_parser() -> argparse.ArgumentParser:
     """The one option that needs no collector."""
-    command = Command(prog=PROGRAM, add_help=False)
+    command = CommandLine(prog=PROGRAM, add_help=False)
     command.add_argument("--version", action="version", version=version_line(PROGRAM))
     return command
 
 
 def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     """The command line; every collector has a switch of its own."""
-    command = Command(
+    command = CommandLine(
         prog=PROGRAM,
         usage="%(prog)s [OPTION ...]\n"
         "       %(prog)s doctor [--prometheus.url URL] [-o table|json|yaml] [OPTION ...]\n"
         "       %(prog)s grants [--role NAME] [--database NAME] [--collector NAME]",
         parents=[version_parser()],
+        commands=COMMANDS,
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes. "
         "The command doctor checks an installation and says what to do; grants prints the SQL of the database role.",
         epilog=EPILOG,
@@ -173,7 +167,7 @@ def whole_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
 
 def doctor_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     """The command line of `doctor`: the settings that `serve` takes."""
-    command = Command(
+    command = CommandLine(
         prog=f"{PROGRAM} doctor",
         usage="%(prog)s [--prometheus.url URL] [-o table|json|yaml] [OPTION ...]",
         description="Checks an installation from end to end, with the configuration that the exporter runs with, and "

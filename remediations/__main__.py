@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from chassis.process.build_info import version_line
+from chassis.process.command_line import CommandLine
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
 from remediations.commands.arguments import OUTCOMES, STATES, read_limit, read_name, read_since, read_span
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = CommandLine(add_help=False)
     shared.add_argument(
         "-o", "--output", choices=FORMS, default=argparse.SUPPRESS, help="`wide` and `name` are forms of `list`",
     )  # fmt: skip
@@ -84,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"YAML file with the settings (default {CONFIG_FILE}, if there is one);"
         " CONTROLCORE_REMEDIATOR_* variables win over it",
     )  # fmt: skip
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="controlcore-remediator", parents=[shared], description="Repairs Control Core within written policies.",
         epilog=exit_codes.epilog(), formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

@@ -89,9 +89,16 @@ def test_check_of_a_file_with_a_source_warns_of_nothing(tmp_path: Path, capsys: 
 
 def test_wrong_option_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["--collector.nope"])
-    said = "unrecognized arguments: --collector.nope; controlcore-exporter --help lists the options"
-    assert capsys.readouterr().err.splitlines() == [f"controlcore-exporter: error: {said}"]
+        main(["--collector.radis"])
+    said = "unrecognized arguments: --collector.radis; did you mean --collector.redis?"
+    end = "controlcore-exporter --help lists the options"
+    assert capsys.readouterr().err.splitlines() == [f"controlcore-exporter: error: {said} {end}"]
+
+
+def test_mistyped_command_is_told_with_the_one_that_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["docter"])
+    assert "unrecognized arguments: docter; did you mean doctor? " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["-m", "exporter", "--print-metrics"], ["-m", "exporter", "grants"]])

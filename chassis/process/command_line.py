@@ -1,0 +1,63 @@
+"""A command line that says in one line what is wrong with it, and what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from chassis.errors import did_you_mean
+
+EXIT_USAGE = 2
+CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)")
+"""What argparse says of a word that is none of a closed set."""
+
+
+class CommandLine(argparse.ArgumentParser):
+    """argparse without the usage in front of an error; `--help` has the options."""
+
+    def __init__(self, *arguments: Any, commands: Iterable[str] = (), **options: Any) -> None:
+        """`commands` are words that the program looks for before this parser is asked."""
+        super().__init__(*arguments, **options)
+        self._commands = tuple(commands)
+        self._given: tuple[str, ...] = ()
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override] # one for all
+        """The options; ends the program with status 2 and one line when something is wrong."""
+        self._given = tuple(sys.argv[1:] if args is None else args)
+        options, unknown = self.parse_known_args(self._given, namespace)
+        if unknown:
+            asked = self._asked()
+            asked.error(f"unrecognized arguments: {' '.join(unknown)}{asked.suggest(unknown[0])}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with status 2. An unknown option is named too when its value was taken for something else."""
+        found = CHOICE.search(message)
+        if found is not None:
+            message += did_you_mean(found["given"], re.findall(r"[\w.-]+", found["choices"]), before="; ")
+            flags = [word for word in self._given if word.startswith("--") and not self.has_option(word)]
+            message += "".join(f"; {flag} is no option{self.suggest(flag)}" for flag in flags[:1])
+        end = "" if message.endswith("?") else ";"
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message}{end} {self.prog} --help lists the options\n")
+
+    def suggest(self, word: str) -> str:
+        """What was probably meant by an unknown word, as the end of a sentence; empty when nothing is like it."""
+        return did_you_mean(word.partition("=")[0], (*self._commands, *self._option_string_actions), before="; ")
+
+    def has_option(self, word: str) -> bool:
+        """Whether an option, also one of a command, begins like this: argparse takes abbreviations."""
+        name = word.partition("=")[0]
+        is_own = any(option.startswith(name) for option in self._option_string_actions)
+        return is_own or any(parser.has_option(word) for parser in self._parsers().values())
+
+    def _parsers(self) -> Mapping[str, CommandLine]:
+        """The commands' own parsers."""
+        return next((action.choices for action in self._actions if isinstance(action.choices, dict)), {})
+
+    def _asked(self) -> CommandLine:
+        """The parser of the command that was given; this one without a command."""
+        parsers = self._parsers()
+        return next((parsers[word] for word in self._given if word in parsers), self)
