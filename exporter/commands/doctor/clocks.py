@@ -90,5 +90,9 @@ def find_skew(whose: str, reading: ClockReading, check: str) -> list[Finding]:
         return []
     problem = f"the clocks of {whose} and of this host differ by {abs(skew):.0f} s; ages and expiries are wrong"
     evidence = f"{whose} is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
-    remedy = "find the wrong clock on both hosts (timedatectl; chronyc tracking), then there: chronyc makestep"
+    remedy = (
+        "timedatectl; chronyc tracking   # on both hosts: which clock is wrong?\n"
+        "there start or repair the time service (chronyd, systemd-timesyncd), which corrects the clock slowly\n"
+        "set a clock at once only while nothing is written on its host: times would repeat or jump"
+    )
     return [Finding(Severity.WARNING, check, problem, evidence, remedy)]

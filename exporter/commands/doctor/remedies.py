@@ -63,6 +63,7 @@ BY_REASON: dict[Reason, tuple[str, str]] = {
 OTHERWISE = ("it cannot be used", "mend what the evidence says, or set {setting}")
 
 SHOW = "openssl s_client -connect {place}{starttls} </dev/null | openssl x509 -noout"
+CLEAR = "without TLS the password crosses the network in clear: ask for none only on one host or a trusted network"
 BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
     (
         "certificate has expired",
@@ -83,9 +84,9 @@ BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
     (
         "WRONG_VERSION_NUMBER",
         "it speaks no TLS on this port",
-        "set {setting} to the http:// address, or to its TLS port",
+        f"set {{setting}} to the port where it speaks TLS\n{CLEAR}",
     ),
-    ("rejected SSL upgrade", "it has no TLS", "turn TLS on at {what}, or take sslmode out of {setting}"),
+    ("rejected SSL upgrade", "it has no TLS", f"turn TLS on at {{what}}: ssl = on in postgresql.conf\n{CLEAR}"),
     ("cannot load", "the certificate files cannot be loaded", "correct the paths of the certificates in {setting}"),
 )
 """Words of OpenSSL and asyncpg, the first that fits, with what they mean and what mends it."""

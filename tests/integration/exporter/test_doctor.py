@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
         lost_policies,
         *("warning", "policy.canary", "bouncer-production has no policy", "/policy-updater/trigger"),
     ),
-    "late_clock": (late_clock, "warning", "clock.api", "differ by 3", "chronyc makestep"),
+    "late_clock": (late_clock, "warning", "clock.api", "differ by 3", "chronyc tracking"),
     "no_rules": (scraping(rules={}), "error", "prometheus.rules", "the shipped rules are not loaded", "/rules/*.yml"),
     "few_rules": (scraping(rules=FEW_RULES), "warning", "prometheus.rules", "shipped rules are not loaded", "cp "),
     "old_rules": (

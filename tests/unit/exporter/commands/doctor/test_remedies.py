@@ -23,8 +23,12 @@ ADDRESS = SourceAddress("api.address", "the API", "api.url", "api.example", 8000
         ("certificate verify failed: certificate is not yet valid", "is not valid yet", "timedatectl"),
         ("Hostname mismatch, certificate is not valid for 'a'", "for another name", "set api.url to a name in"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "is not trusted", "set SSL_CERT_FILE="),
-        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "speaks no TLS", "set api.url to the http:// address"),
-        ("rejected SSL upgrade", "it has no TLS", "take sslmode out of api.url"),
+        (
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number",
+            "speaks no TLS",
+            "set api.url to the port where it speaks TLS",
+        ),
+        ("rejected SSL upgrade", "it has no TLS", "ssl = on in postgresql.conf"),
         ("something new", "it cannot be used", "or set api.url"),
     ],
 )
@@ -40,6 +44,13 @@ def test_every_reason_has_a_whole_remedy(reason: Reason) -> None:
     assert finding.severity is Severity.ERROR
     assert finding.evidence == "api.url → api.example:8000: said so"
     assert "{" not in finding.problem + finding.remedy
+
+
+def test_encryption_is_not_given_up_without_a_warning() -> None:
+    for message in ("rejected SSL upgrade", "[SSL: WRONG_VERSION_NUMBER] wrong version number"):
+        remedy = explain(ADDRESS, PermanentError(Reason.TLS, message)).remedy
+        assert "in clear" in remedy
+        assert not {"sslmode", "http://"} & set(remedy.split())
 
 
 def test_refused_host_is_told_from_a_refused_password() -> None:
