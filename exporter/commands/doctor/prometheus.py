@@ -13,7 +13,7 @@ from chassis.errors import BackendError, PermanentError, Reason
 from chassis.http.call import Call
 from chassis.http.client import HttpClient
 from chassis.http.client_auth import ClientAuthSettings, authorization, without_user
-from chassis.output.findings import Check, Finding, Severity
+from chassis.output.findings import Check, Finding, Severity, unchecked
 from chassis.process.build_info import version
 from exporter.commands.doctor.installation import CheckedInstallation
 from exporter.commands.doctor.remedies import SourceAddress, explain
@@ -138,9 +138,11 @@ def find_targets(
 ) -> list[Finding]:
     """`builds` are the versions of the scraped exporters, `targets` those that look like one."""
     found = []
+    by_health: dict[str, list[str]] = {}
     for target in targets:
         # Its parameters may hold a token.
         place = without_user(str(target.get("scrapeUrl")).partition("?")[0])
+        by_health.setdefault(str(target.get("health")), []).append(place)
         error = str(target.get("lastError") or "")
         if target.get("health") == "down":
             problem = f"Prometheus cannot scrape {place}"
@@ -153,14 +155,8 @@ def find_targets(
             problem = f"Prometheus scrapes {place} too seldom; some rules can never fire"
             remedy = "set scrape_interval: 15s for this job in prometheus.yml"
             found.append(Finding(Severity.WARNING, check, problem, f"scrape_interval is {seconds:g} s", remedy))
-    if not builds and not found:
-        problem = "this Prometheus scrapes no controlcore-exporter"
-        remedy = (
-            "add to scrape_configs in prometheus.yml:\n"
-            f'  - job_name: {JOB}\n    static_configs: [{{targets: ["HOST:{port}"]}}]\n'
-            f"then: promtool check config prometheus.yml && curl -fsS -X POST {url}/-/reload"
-        )
-        found.append(Finding(Severity.ERROR, check, problem, f"{BUILD_INFO} has no series", remedy))
+    if not builds and "down" not in by_health:
+        found.append(_find_nothing(by_health, port, url, check))
     own = version().partition("+")[0]
     others = sorted(set(builds) - {own})
     if others:
@@ -168,6 +164,28 @@ def find_targets(
         remedy = "install the same version there, or run the doctor of that version"
         found.append(Finding(Severity.INFO, check, problem, f"this is {own}", remedy))
     return found
+
+
+def _find_nothing(by_health: Mapping[str, Sequence[str]], port: int, url: str, check: str) -> Finding:
+    """The finding for a Prometheus without series of the exporter, none of whose targets is down."""
+    if not by_health:
+        problem = "this Prometheus scrapes no controlcore-exporter"
+        remedy = (
+            "add to scrape_configs in prometheus.yml:\n"
+            f'  - job_name: {JOB}\n    static_configs: [{{targets: ["HOST:{port}"]}}]\n'
+            f"then: promtool check config prometheus.yml && curl -fsS -X POST {url}/-/reload"
+        )
+    elif "up" in by_health:
+        place = by_health["up"][0]
+        problem = f"Prometheus scrapes {place} and has nothing of controlcore-exporter from there"
+        remedy = (
+            f"curl -s {quote(place)} | grep {BUILD_INFO}   # nothing: another program answers, correct this target\n"
+            "otherwise take out the metric_relabel_configs that drop it"
+        )
+    else:
+        places = ", ".join(place for each in by_health.values() for place in each)
+        return unchecked(check, f"Prometheus has not scraped {places} yet", "run doctor again in a minute")
+    return Finding(Severity.ERROR, check, problem, f"{BUILD_INFO} has no series", remedy)
 
 
 def _port(url: str) -> int | None:

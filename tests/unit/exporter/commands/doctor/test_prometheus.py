@@ -33,6 +33,20 @@ def test_target_that_is_down_slow_or_another_version_is_told() -> None:
     assert other.severity is Severity.INFO
 
 
+def test_target_without_the_exporters_series_is_told_beside_what_else_is_wrong() -> None:
+    slow, nothing = find_targets([], [{**TARGET, "scrapeInterval": "1m"}], 9877, "http://p", "t")
+    assert (slow.severity, nothing.severity) == (Severity.WARNING, Severity.ERROR)
+    assert "has nothing of controlcore-exporter" in nothing.problem
+    assert "scrape_configs" not in nothing.remedy
+
+
+def test_target_that_was_not_scraped_yet_is_unknown() -> None:
+    (finding,) = find_targets([], [{**TARGET, "health": "unknown"}], 9877, "http://p", "t")
+    assert (finding.severity, finding.evidence) == (
+        Severity.UNKNOWN, "Prometheus has not scraped http://e:9877/metrics yet",
+    )  # fmt: skip
+
+
 def test_parameters_of_a_target_are_not_shown() -> None:
     target = {**TARGET, "health": "down", "scrapeUrl": "http://ann:pw@h:9877/metrics?token=kept-secret&a=b"}
     (finding,) = find_targets([], [target], 9877, "http://p", "t")
