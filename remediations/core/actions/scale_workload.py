@@ -42,7 +42,8 @@ class ScaleParameters(PolicySection):
     revert_after_seconds: Annotated[int, Range(0, 86400)] = 1800
     """How long after the write it is taken back. 0: only when it did not help, and then at once."""
     revert_give_up_seconds: Annotated[int, Range(1, 86400)] = 14400
-    """How long it is tried from then on while something holds it; then it expires and the number stays."""
+    """How long it is tried from then on while something holds it; then it expires and the number stays. Must be longer
+    than `retry_seconds`."""
 
 
 @action(

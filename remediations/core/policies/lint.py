@@ -104,6 +104,10 @@ def _of_times(policy: Policy) -> Iterator[tuple[str, str]]:
     """Settings of one policy that cancel each other."""
     if policy.expires_seconds <= policy.retry_seconds:
         yield "expires_seconds", "must be longer than retry_seconds: a Hold would always be the last word"
+    rungs = ((f"ladder[{number}].parameters", rung.parameters) for number, rung in enumerate(policy.ladder))
+    for key, parameters in (("parameters", policy.parameters), *rungs):
+        if parameters.get("revert_if") and parameters["revert_give_up_seconds"] <= policy.retry_seconds:
+            yield f"{key}.revert_give_up_seconds", "must be longer than retry_seconds: a held revert is not tried again"
     if policy.verify.promql and policy.verify.promql == policy.condition.promql:
         yield "verify", "asks what condition asks: the fault itself would prove the repair"
 

@@ -6,7 +6,9 @@ every query, an identity for auto, a witness for actions that stop pods.
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +25,8 @@ from remediations.core.policies.policy import Policy, PolicySet, Query, Witness,
 
 UNREAD = Policy("", "", (), Query("", ()), Query("", ()), witnesses=(Witness("", WitnessKind.PODS_READY),))
 """Stands for a policy of which nothing could be read; no rule objects to it."""
+NEUTRAL: Mapping[str, Any] = {"expires_seconds": math.inf, "retry_seconds": 0.0, "budget_actions": sys.maxsize}
+"""Stands for a value with a fault, of which another value could be said to be too large or too small."""
 
 
 def parse_policies(text: str, source: str) -> PolicySet:
@@ -37,7 +41,7 @@ def parse_policies(text: str, source: str) -> PolicySet:
         parsed = TypeAdapter(PolicySet).validate_python(document, context=kept)
     except ValidationError as error:
         faults += faults_of(error)
-        policies = tuple(replace(UNREAD, **fields) for fields in kept[1:])
+        policies = tuple(_half_read(document, index, fields) for index, fields in enumerate(kept[1:]))
         parsed = PolicySet(**{**kept[0], "policies": policies})
     if isinstance(document, Mapping):
         faults += _find_contradictions(parsed, document)
@@ -50,6 +54,13 @@ def parse_policies(text: str, source: str) -> PolicySet:
         replace(policy, dependencies=closure(policy.dependencies, parsed.graph)) for policy in parsed.policies
     )
     return replace(parsed, policies=policies)
+
+
+def _half_read(document: Any, index: int, fields: Mapping[str, Any]) -> Policy:
+    """A policy as far as it could be read; what it leaves out has its default, and what has a fault is neutral."""
+    given = document["policies"][index]
+    neutral = {key: value for key, value in NEUTRAL.items() if isinstance(given, Mapping) and key in given}
+    return replace(UNREAD, **{**neutral, **fields})
 
 
 def _path(document: Any, place: tuple[str | int, ...]) -> str:

@@ -52,6 +52,17 @@ def test_policy_that_expires_before_it_is_asked_again_is_told():
     assert told(restart_policy(expires_seconds=10, retry_seconds=10)) == [(0, "expires_seconds")]
 
 
+@pytest.mark.parametrize(("give_up", "retry", "is_told"), [(60, 60.0, True), (61, 60.0, False), (60, 3600.0, True)])
+def test_revert_that_expires_before_it_is_tried_again_is_told(give_up, retry, is_told):
+    reverting = {"max_replicas_cap": 6, "revert_if": "load < $old", "revert_give_up_seconds": give_up}
+    keys = [(0, "parameters.revert_give_up_seconds")] * is_told
+    times = {"retry_seconds": retry, "expires_seconds": 2 * retry}
+    assert told(scale_policy(parameters=reverting, **times)) == keys
+    assert told(scale_policy(parameters={**reverting, "revert_if": ""}, **times)) == []
+    ladder = (Rung("scale_workload", reverting),)
+    assert told(restart_policy(ladder=ladder, **times)) == [(index, f"ladder[0].{key}") for index, key in keys]
+
+
 def test_one_alert_that_leads_to_two_changes_of_one_workload_is_told():
     """Which of them came first would be chance: the second belongs on the first one's ladder."""
     first = matching('alertname="A"')

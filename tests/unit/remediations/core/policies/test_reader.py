@@ -334,6 +334,21 @@ def test_one_mistake_is_one_fault():
     assert len(faults_of(changed("policies.0.action", "restart"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("wrong", "others"),
+    [
+        ({"expires_seconds": "20m"}, {"retry_seconds": 1000}),
+        ({"retry_seconds": "5s"}, {"expires_seconds": 10}),
+        ({"budget_actions": "3"}, {"ladder": [{"action": "restart_workload"}] * 2}),
+    ],
+)
+def test_fault_of_a_value_is_not_told_as_a_contradiction_of_its_default(wrong, others):
+    document = changed("policies.0.cooldown_seconds", 60)
+    document["policies"][0] |= wrong | others
+    (fault,) = faults_of(document)
+    assert f"(restart-api).{next(iter(wrong))}: expected a" in fault
+
+
 @pytest.mark.parametrize("text", ["", "[]", "policies: [", "policies:\n- {name: a, name: b}"])
 def test_text_that_is_no_policy_file_is_refused(text):
     assert faults_of(text)
