@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,18 @@ from remediations.core.model.acts import ActKind, Actor, ActSource, HumanAct
 from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import State
+from remediations.engine.simulation import replay
+from remediations.journal.port import Journal
+from remediations.journal.records import acts_content, list_content, story_content
 from remediations.journal.sqlite.adapter import open_journal
 from remediations.journal.sqlite.migrations import MIGRATIONS
+from remediations.journal.standing import read_standings
 from tests.fakes.decisions import NOW, SAM
 
 ROOT = Path(__file__).parents[5]
-WRITTEN_BEFORE = ROOT / "tests" / "fixtures" / "journal" / "dac4849.sql"
+FIXTURES = ROOT / "tests" / "fixtures" / "journal"
+"""Each commit's journal, and beside it what the program of commit c65e67b answered about it."""
+WRITTEN_BEFORE = FIXTURES / "dac4849.sql"
 DOCUMENTATION = ROOT / "docs" / "remediations" / "README.md"
 KNOWN_BEFORE = 2
 """The schema that commit dac4849 knows."""
@@ -30,6 +38,29 @@ def older(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(WRITTEN_BEFORE.read_text(encoding="utf-8"))
     return path
+
+
+async def all_answers(journal: Journal) -> dict[str, Any]:
+    """What `list`, `show`, `replay` and `acts` answer about everything in the journal."""
+    found = await journal.listing()
+    return {
+        "list": list_content(await read_standings(journal, found)),
+        "stories": [story_content(*await journal.story(item.id)) for item in found],
+        "replays": [await replay(journal, item.id) for item in found],
+        "acts": acts_content(await journal.acts(100)),
+    }
+
+
+@pytest.mark.parametrize("commit", ["dac4849", "c65e67b"])
+async def test_older_journal_is_answered_from_as_by_the_program_that_wrote_it(commit: str, tmp_path: Path) -> None:
+    path, written = tmp_path / "journal.db", FIXTURES / f"{commit}.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(written.read_text(encoding="utf-8"))
+
+    async with open_journal(path) as journal:
+        answers = await all_answers(journal)
+
+    assert json.loads(json.dumps(answers)) == json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def schema_of(path: Path) -> tuple[int, set[tuple[str, str]]]:
