@@ -18,7 +18,7 @@ from remediations.commands.check_config import check_everything
 from remediations.commands.connections import opened_asking
 from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.text import render_banner, render_data
-from remediations.core.decision_inputs import facts_from_data
+from remediations.core.codec import from_data
 from remediations.core.intake import PayloadError, parse_payload
 from remediations.core.model.alert import Alert, Mode, Target
 from remediations.core.model.decision import Act, NotNeeded
@@ -91,7 +91,7 @@ def _read_facts(path: Path) -> Facts:
         content = load_yaml(_read(path).decode())
         if isinstance(content, list) and content:
             content = content[0][simulation.RECORDED]
-        return facts_from_data(content)
+        return from_data(Facts, content)
     except yaml.YAMLError as error:
         raise ConfigError((Fault(str(path), yaml_problem(error)),)) from error
     except (ValueError, KeyError, TypeError) as error:

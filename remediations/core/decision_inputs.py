@@ -6,17 +6,13 @@ import base64
 import binascii
 import zlib
 from dataclasses import dataclass, replace
-from typing import Any, cast
-from zoneinfo import ZoneInfo
 
-import msgspec
-
+from remediations.core.codec import from_data, from_json, to_json
 from remediations.core.decide import decide
 from remediations.core.model.decision import Decision
 from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import Facts, History
 from remediations.core.model.remediation import Remediation
-from remediations.core.model.stored import rebuild
 from remediations.core.policies.policy import Policy, PolicySet
 
 INPUTS = "inputs"
@@ -50,31 +46,13 @@ def make_inputs(
 
 def to_text(inputs: Inputs) -> str:
     """The inputs as short ASCII; about 2 KB for an ordinary decision."""
-    return base64.b85encode(zlib.compress(msgspec.json.encode(inputs, enc_hook=_name), 6)).decode()
+    return base64.b85encode(zlib.compress(to_json(inputs).encode(), 6)).decode()
 
 
 def from_text(text: str) -> Inputs:
     """The inputs that `to_text` was given; raises JournalError when they cannot be read."""
     try:
         inflater = zlib.decompressobj()
-        content = inflater.decompress(base64.b85decode(text), MAX_BYTES)
-        return cast("Inputs", rebuild(Inputs, msgspec.json.decode(content)))
+        return from_data(Inputs, from_json(inflater.decompress(base64.b85decode(text), MAX_BYTES)))
     except (ValueError, zlib.error, binascii.Error) as error:
         raise JournalError(f"the stored inputs cannot be read: {error}") from error
-
-
-def facts_from_data(data: Any) -> Facts:
-    """Facts from JSON or YAML, named as in `remediations.core.model.facts`; raises ValueError naming the field."""
-    return cast("Facts", rebuild(Facts, data))
-
-
-def facts_to_data(facts: Facts) -> Any:
-    """Facts as JSON-able data; `facts_from_data` gives equal ones."""
-    return msgspec.to_builtins(facts, enc_hook=_name)
-
-
-def _name(value: Any) -> str:
-    """A time zone as its name."""
-    if isinstance(value, ZoneInfo):
-        return value.key
-    raise NotImplementedError(f"{type(value).__name__} cannot be stored")

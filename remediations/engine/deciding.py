@@ -22,7 +22,7 @@ from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Remediation, State
-from remediations.core.model.stored import plan_from_data, plan_to_data
+from remediations.core.model.stored import plan_to_data, read_plan
 from remediations.core.model.undo import Revert
 from remediations.core.policies.policy import Policy, PolicySet, is_revert
 from remediations.engine.context import EngineContext, Records
@@ -194,7 +194,7 @@ class Decider:
             remediation = lease.remediation
             await lease.advance(State.EXPIRED, "decision", data, changing(reason=decision.reason.value))
             if remediation.attempts and remediation.plan is not None:
-                action = plan_from_data(remediation.plan).action
+                action = read_plan(remediation).action
                 self._desk.telemetry.count_action(remediation.policy, action, ActionOutcome.UNVERIFIED)
             return
         # Never later than the retry: a condition that has gone should close the remediation soon, and `until` is only
@@ -270,7 +270,7 @@ def find_earlier_write(remediation: Remediation, facts: Facts) -> Plan | None:
     if workload is not None:
         marks += [workload.annotations, workload.template_annotations]
         if has_replicas(remediation.plan, workload):
-            return plan_from_data(remediation.plan)
+            return read_plan(remediation)
     if any(mark.get(ANNOTATION_OPERATION) == remediation.operation_id for mark in marks):
-        return plan_from_data(remediation.plan)
+        return read_plan(remediation)
     return None

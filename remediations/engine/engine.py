@@ -27,7 +27,7 @@ from remediations.core.model.errors import FenceLostError, JournalError
 from remediations.core.model.plan import Plan, SendOutcome, SendResult
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Outcome, Remediation, State, Verdict
-from remediations.core.model.stored import plan_from_data, plan_to_data
+from remediations.core.model.stored import plan_to_data, read_plan
 from remediations.engine.context import EngineContext
 from remediations.engine.deciding import Decider, Instruction
 from remediations.engine.reverts import follow_up
@@ -175,8 +175,7 @@ class Engine:
         fault = type(error).__name__
         try:
             if lease.remediation.state is State.WRITING:
-                stored = lease.remediation.plan
-                plan = None if stored is None else plan_from_data(stored)
+                plan = None if lease.remediation.plan is None else read_plan(lease.remediation)
                 await self._wait(lease, SendOutcome(SendResult.UNKNOWN, f"a fault of the remediator: {fault}"), plan)
             else:
                 now = desk.clock.now()
@@ -248,14 +247,14 @@ class Engine:
 
     async def _verify(self, lease: Lease) -> None:
         """A write was intended and nobody knows whether it arrived: the object tells."""
-        executor, stored = self._parts.executor, lease.remediation.plan
+        executor = self._parts.executor
         if executor is None:
             sent = SendOutcome(SendResult.UNKNOWN, "no orchestrator is configured any more")
             await self._wait(lease, sent)
             return
-        if stored is None:
+        if lease.remediation.plan is None:
             raise InvariantBroken(f"{lease.remediation.id} is being written without a plan")
-        plan = plan_from_data(stored)
+        plan = read_plan(lease.remediation)
         _, records = await self._parts.desk.journal.story(lease.remediation.id)
         progress = JournalledProgress(lease, read_progress(records))
         sent = await executor.check_outcome(plan, progress, lease.until)

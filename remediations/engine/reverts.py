@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from chassis.clock import format_timestamp
+from remediations.core.codec import read_stored, to_data
 from remediations.core.model.alert import Match
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, Remediation, Verdict
-from remediations.core.model.undo import Revert, merge_undos, undo_from_data, undo_to_data
+from remediations.core.model.undo import Revert, Undo, merge_undos
 from remediations.core.policies.policy import Policy, Query, revert_name
 from remediations.journal.port import FollowUp, Journal
 
@@ -40,7 +41,7 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
         "origin": remediation.id,
         "written_at": written_at,
         "due_at": due_at,
-        "undo": undo_to_data(undo),
+        "undo": to_data(undo),
         "detail": f"takes back {remediation.id} at {format_timestamp(due_at)}: {why}",
     }
     alert = replace(remediation.alert, fingerprint=remediation.id)
@@ -50,14 +51,15 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
 async def read_taking_back(journal: Journal, remediation: Remediation) -> Revert | None:
     """What this revert takes back; None when its story does not say. Raises JournalError."""
     _, records = await journal.story(remediation.id)
-    scheduled = [record.data for record in records if record.kind == KIND]
-    if not scheduled:
+    told = [record for record in records if record.kind == KIND]
+    if not told:
         return None
+    scheduled = [record.data for record in told]
     since = min(float(data["written_at"]) for data in scheduled)
     ours = [item.remediation for item in await journal.actions_since(since) if item.target == remediation.target]
     marks = dict.fromkeys([*(str(data["origin"]) for data in scheduled), *ours])
-    changes = merge_undos([undo_from_data(data["undo"]) for data in scheduled])
-    return Revert(changes, tuple(marks), float(scheduled[-1]["due_at"]))
+    undos = [read_stored(Undo, record.data.get("undo"), "record", record.number, "data.undo") for record in told]
+    return Revert(merge_undos(undos), tuple(marks), float(scheduled[-1]["due_at"]))
 
 
 def judged_by(policy: Policy, remediation: Remediation, taking: Revert) -> Policy:

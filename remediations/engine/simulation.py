@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chassis.clock import Clock
+from remediations.core.codec import to_data
 from remediations.core.decide import decide
-from remediations.core.decision_inputs import INPUTS, facts_to_data, from_text
+from remediations.core.decision_inputs import INPUTS, from_text
 from remediations.core.intake import Payload, match_alerts
 from remediations.core.model.alert import Alert, Match, Target
 from remediations.core.model.decision import Act, Decision
@@ -129,7 +130,7 @@ def simulation_to_data(rehearsed: tuple[SimulatedDecision, ...]) -> list[dict[st
     return [
         {"policy": item.policy.name, "mode": item.policy.mode.value, "target": item.match.target.key}
         | decision_data(item.decision, item.facts)
-        | {RECORDED: facts_to_data(item.facts)}
+        | {RECORDED: to_data(item.facts)}
         | ({} if not isinstance(item.decision, Act) else _plan_data(item.decision))
         for item in rehearsed
     ]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chassis.log import get_logger
-from remediations.core.model.errors import JournalError
+from remediations.core.codec import to_data
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Outcome, State, Verdict
-from remediations.core.model.stored import plan_from_data
+from remediations.core.model.stored import read_plan
 from remediations.core.verdict import verdict
 from remediations.engine.context import EngineContext
 from remediations.engine.next_rung import begin_next_rung
 from remediations.engine.reverts import follow_up
-from remediations.facts.observation import KIND, from_records, observe, to_data
+from remediations.facts.observation import KIND, from_records, observe
 from remediations.journal.lease import Lease, changing
 from remediations.metrics import ActionOutcome
 
@@ -43,9 +43,7 @@ class Verifier:
         """
         remediation, desk = lease.remediation, self._desk
         policy = desk.policies().named(remediation.policy)
-        if remediation.plan is None:
-            raise JournalError(f"{remediation.id} is being verified without a plan")
-        plan = plan_from_data(remediation.plan)
+        plan = read_plan(remediation)
         if policy is None:
             await self._close(lease, plan, Verdict(Outcome.UNVERIFIED, "the policy is not in the policy file any more"))
             return
@@ -56,7 +54,7 @@ class Verifier:
         _, records = await desk.journal.story(remediation.id)
         now, written_at = desk.clock.now(), remediation.written_at or remediation.updated_at
         judged = verdict(policy, plan, (*from_records(records), observation), written_at, now)
-        data = {"observation": to_data(observation), "outcome": judged.outcome.value, "detail": judged.detail}
+        data = {KIND: to_data(observation), "outcome": judged.outcome.value, "detail": judged.detail}
         if judged.outcome is Outcome.PENDING:
             pause = min(SLOWEST_SECONDS, max(self._look_seconds, (now - written_at) / PATIENCE))
             await lease.append_record(KIND, data, next_at=now + pause)

@@ -7,14 +7,14 @@ goes on with everything that had been seen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from chassis.errors import BackendError
 from chassis.kubernetes.paths import autoscalers_path
+from remediations.core.codec import read_stored
 from remediations.core.model.cluster import Autoscaler, Workload
-from remediations.core.model.errors import JournalError
 from remediations.core.model.facts import NO_ORCHESTRATOR, Fact
 from remediations.core.model.plan import Plan
 from remediations.core.model.remediation import Record
@@ -93,44 +93,10 @@ async def _effect(sources: FactSources, plan: Plan) -> tuple[Fact[bool], Fact[bo
     return Fact(found.value.is_complete, source), Fact(found.value.is_kept, source)
 
 
-def to_data(observation: Observation) -> dict[str, Any]:
-    """The observation as JSON-able data; `from_records` gives an equal one."""
-    data = asdict(observation)
-    data["autoscalers"]["value"] = (
-        None if observation.autoscalers.value is None else [asdict(item) for item in observation.autoscalers.value]
-    )
-    return data
-
-
 def from_records(records: Sequence[Record]) -> tuple[Observation, ...]:
     """The observations among a remediation's records, oldest first; raises JournalError for one that cannot be read."""
-    return tuple(_from_data(record.data["observation"]) for record in records if record.kind == KIND)
-
-
-def _from_data(data: Mapping[str, Any]) -> Observation:
-    """One observation as it was stored."""
-    try:
-        workload, autoscalers = data["workload"], data["autoscalers"]
-        seen, scalers = workload["value"], autoscalers["value"]
-        return Observation(
-            at=float(data["at"]),
-            verify=_fact(data["verify"], data["verify"]["value"]),
-            condition=_fact(data["condition"], data["condition"]["value"]),
-            workload=_fact(workload, None if seen is None else _workload(seen)),
-            autoscalers=_fact(autoscalers, None if scalers is None else tuple(Autoscaler(**item) for item in scalers)),
-            effect=_fact(data["effect"], data["effect"]["value"]) if "effect" in data else UNASKED,
-            kept=_fact(data["kept"], data["kept"]["value"]) if "kept" in data else UNASKED,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(f"a stored observation cannot be read: {error!r}") from error
-
-
-def _workload(data: Mapping[str, Any]) -> Workload:
-    """The workload as it was stored: JSON knows no tuples."""
-    lists = {name: tuple(data.get(name, ())) for name in ("replicas_managers", "replicas_scalers")}
-    return Workload(**{**data, **lists})
-
-
-def _fact(data: Mapping[str, Any], value: Any) -> Fact[Any]:
-    """A fact as it was stored, around its value."""
-    return Fact(value, data["source"], data["problem"], data["collected_at"])
+    return tuple(
+        read_stored(Observation, record.data.get(KIND), "record", record.number, f"data.{KIND}")
+        for record in records
+        if record.kind == KIND
+    )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
 
 from chassis.clock import Clock
 from chassis.log import get_logger
+from remediations.core.codec import to_data
 from remediations.core.model.acts import Actor
 from remediations.core.model.facts import Pause
 from remediations.core.policies.policy import PolicySet
@@ -132,12 +133,12 @@ class Api:
             address=answer.actor.address,
             plan_hash=given.plan_hash,
         )
-        return as_json(asdict(given))
+        return as_json(to_data(given))
 
     async def _pauses(self, _request: web.Request) -> web.Response:
         """GET /api/v1/pauses: those in force."""
         found = await self.journal.pauses(self.clock.now())
-        return as_json({"pauses": [asdict(item) for item in found]})
+        return as_json({"pauses": to_data(found)})
 
     async def _pause(self, request: web.Request) -> web.Response:
         """PUT /api/v1/pauses/{name}: nothing in its scope is written until it is resumed or has ended."""
@@ -157,7 +158,7 @@ class Api:
         await self.journal.pause(pause, now, actor)
         log = get_logger().bind(name=name, scope=pause.scope)
         log.info("pause.set", owner=pause.owner, address=actor.address, until=until)
-        return as_json(asdict(pause))
+        return as_json(to_data(pause))
 
     async def _resume(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/pauses/{name}."""
@@ -173,9 +174,9 @@ class Api:
         body = await read_object(request, _ResetBody)
         actor = _actor(request, body.by)
         reset = await reset_breaker(self.journal, body.action, body.target, actor, self.clock.now())
-        get_logger().info("breaker.reset", **asdict(reset), address=actor.address)
+        get_logger().info("breaker.reset", **to_data(reset), address=actor.address)
         self.wake()
-        return as_json(asdict(reset))
+        return as_json(to_data(reset))
 
 
 def _actor(request: web.Request, claimed: str = "") -> Actor:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from remediations.core.decision_inputs import facts_from_data
+from remediations.core.codec import from_data
 from remediations.core.intake import PayloadError, parse_payload
+from remediations.core.model.facts import Facts
 from remediations.engine import simulation
 from remediations.engine.simulation import Planner, replay
 from remediations.http.responses import ROOT, answered, as_json, read_object
@@ -66,7 +67,7 @@ class DecisionsApi:
             payload = parse_payload(bytes(body.payload))
         except PayloadError as error:
             raise ValueError(f"payload: {error}") from error
-        facts = None if body.facts is None else facts_from_data(body.facts)
+        facts = None if body.facts is None else from_data(Facts, body.facts)
         async with self._one:
             found = await self.planner.plan(payload, facts, MAX_PAIRS)
         return as_json({"decisions": simulation.simulation_to_data(found)})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from chassis.clock import format_rfc3339
+from remediations.core.codec import to_data
 from remediations.core.model import acts as human_acts
 from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
 from remediations.core.model.facts import Fact, Facts, action_facts_to_data
@@ -52,7 +51,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "autoscalers": _fact_data(facts.autoscalers),
         "budgets": _fact_data(facts.budgets),
         "sights": action_facts_to_data(facts.sights),
-        "pauses": [asdict(pause) for pause in facts.pauses],
+        "pauses": to_data(facts.pauses),
         "start": _fact_data(facts.start),
         "mutes": _fact_data(facts.mutes),
         "changes": _fact_data(facts.changes),
@@ -60,7 +59,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
         "pods": _fact_data(facts.pods),
         "connection_limit": _fact_data(facts.connection_limit),
         "locks": {name: _fact_data(fact) for name, fact in sorted(facts.locks.items())},
-        "taking_back": None if facts.taking_back is None else _plain(facts.taking_back),
+        "taking_back": to_data(facts.taking_back),
         "custom": {name: _fact_data(fact) for name, fact in sorted(facts.custom.items())},
         "self_test": _fact_data(facts.self_test),
     }
@@ -89,23 +88,12 @@ def _guard_data(outcome: GuardOutcome) -> dict[str, Any]:
 
 def _fact_data(fact: Fact[Any]) -> dict[str, Any]:
     """One fact; its problem only where there is one."""
-    data: dict[str, Any] = {"value": _plain(fact.value), "source": fact.source[:MAX_TEXT]}
+    data: dict[str, Any] = {"value": to_data(fact.value), "source": fact.source[:MAX_TEXT]}
     if fact.problem:
         data["problem"] = fact.problem[:MAX_TEXT]
     if fact.collected_at is not None:
         data["collected_at"] = fact.collected_at
     return data
-
-
-def _plain(value: Any) -> Any:
-    """A value of the model as JSON-able data."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(item) for name, item in asdict(value).items()}
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
 
 
 def acts_content(acts: Sequence[human_acts.HumanAct]) -> list[dict[str, Any]]:
@@ -128,11 +116,6 @@ def list_content(standings: Sequence[Standing]) -> list[dict[str, Any]]:
     return [remediation_data(item.remediation) | item.to_data() for item in standings]
 
 
-def story_data(remediation: Remediation, records: Sequence[Record]) -> str:
-    """One remediation and all its records as a JSON object."""
-    return json.dumps(story_content(remediation, records), indent=2) + "\n"
-
-
 def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[str, Any]:
     """One remediation and all its records as JSON-able data."""
     story = [
@@ -150,7 +133,5 @@ def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[s
 
 def remediation_data(remediation: Remediation) -> dict[str, Any]:
     """One remediation as JSON-able data."""
-    data = asdict(remediation)
-    data["state"] = remediation.state.value
-    data["written_at"] = remediation.written_at or None
-    return data
+    data: dict[str, Any] = to_data(remediation)
+    return data | {"written_at": remediation.written_at or None}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from remediations.core.codec import to_data
 from remediations.core.model.facts import Approval
 from remediations.core.model.reasons import describe_reason
 from remediations.core.model.remediation import (
@@ -99,7 +100,7 @@ class Standing:
     def to_data(self) -> dict[str, Any]:
         """What stands beside the remediation's own fields, JSON-able."""
         return {
-            "answer": None if self.answer is None else asdict(self.answer),
+            "answer": to_data(self.answer),
             "mode": self.mode or None,
             "outcome": self.outcome or None,
             "waits_for": self.waits_for or None,

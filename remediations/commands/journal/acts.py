@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
 from chassis.clock import SystemClock
 from remediations.commands.journal.file import actor_here, with_journal
 from remediations.commands.output.text import render_acts, write_output
+from remediations.core.codec import to_data
 from remediations.journal.breakers import reset_breaker
 from remediations.journal.port import Journal
 from remediations.journal.records import acts_content
@@ -20,7 +20,7 @@ def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
     async def work(journal: Journal) -> int:
         actor, now = actor_here(options.by), SystemClock().now()
         reset = await reset_breaker(journal, options.action, options.target, actor, now)
-        return write_output(options, asdict(reset), f"breaker reset: {reset.action} on {reset.target}\n")
+        return write_output(options, to_data(reset), f"breaker reset: {reset.action} on {reset.target}\n")
 
     return with_journal(options, settings, work)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from shlex import quote
 
 from chassis.clock import SystemClock
@@ -13,6 +12,7 @@ from chassis.errors import ConfigError, Fault
 from remediations.commands.journal.file import actor_here, with_journal
 from remediations.commands.output import exit_codes as exits
 from remediations.commands.output.text import command_line, render_pauses, until_words, write_error, write_output
+from remediations.core.codec import to_data
 from remediations.core.model.facts import Pause
 from remediations.facts.pause_file import NAME, read_pauses
 from remediations.journal.port import Journal
@@ -38,7 +38,7 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
             f"{wanted.scope} is paused {until_words(until)} (pause {name}){others}\n"
             f"end it: {command_line(options)} resume {quote(name)}\n"
         )
-        return write_output(options, {"paused": name, "until": until, "scope": wanted.scope} | asdict(wanted), words)
+        return write_output(options, {"paused": name, "until": until, "scope": wanted.scope} | to_data(wanted), words)
 
     return with_journal(options, settings, work)
 
@@ -100,7 +100,7 @@ def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> in
         found = await pauses_in_force(journal, settings)
         problems = await asyncio.to_thread(_problems, settings, found)
         pairs = zip(found, problems, strict=True)
-        content = [asdict(item) | {"scope": item.scope, "problem": problem} for item, problem in pairs]
+        content = [to_data(item) | {"scope": item.scope, "problem": problem} for item, problem in pairs]
         return write_output(options, content, render_pauses(found, problems, SystemClock().now()))
 
     return with_journal(options, settings, work)

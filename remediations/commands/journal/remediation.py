@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from chassis.clock import SystemClock, format_rfc3339
@@ -21,6 +20,7 @@ from remediations.commands.output.text import (
     write_error,
     write_output,
 )
+from remediations.core.codec import to_data
 from remediations.core.model.remediation import Remediation
 from remediations.journal.approvals import DEFAULT_SECONDS, AnswerError, ApprovalAnswer, find_proposal, give_answer
 from remediations.journal.port import Journal
@@ -35,7 +35,7 @@ async def answer(
     """Stores an answer; it as data, and in words. Raises AnswerError."""
     approval = await give_answer(journal, remediation_id, given, now)
     word = "approved" if given.is_approved else "rejected"
-    return asdict(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash}\n"
+    return to_data(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash}\n"
 
 
 async def waiting_difference(journal: Journal, remediation_id: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from remediations.commands.output.text import MAX_LINE, age_words, people_time
 from remediations.core.model.facts import Pause
 from remediations.core.model.reasons import EXPLANATIONS, PAGE, describe_reason
 from remediations.core.model.remediation import CLOSED, REJECTED, Record, Remediation, State
-from remediations.core.model.stored import describe_difference, plan_from_data
+from remediations.core.model.stored import describe_difference, read_plan
 from remediations.facts.pause_file import is_of_file
 from remediations.journal.standing import UNACTED, Standing
 
@@ -149,7 +149,7 @@ def _plan_lines(standing: Standing) -> Iterator[str]:
         yield f"hash {standing.proposal['plan_hash']}"
     elif standing.remediation.plan is not None:
         try:
-            yield from describe_difference(plan_from_data(standing.remediation.plan)).split("\n")
+            yield from describe_difference(read_plan(standing.remediation)).split("\n")
         except ControlCoreError as error:
             yield str(error)
 

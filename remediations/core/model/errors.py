@@ -27,3 +27,7 @@ class TargetBusyError(JournalError):
 
 class AlreadyServedError(JournalError):
     """Another process that lives serves this journal; the message says which."""
+
+
+class DamagedRecordError(JournalError):
+    """Something that is stored cannot be read; the message names table, id and field. It stays as it is."""

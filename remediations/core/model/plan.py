@@ -7,9 +7,11 @@ none: their beginning is journalled before they are sent, and what has begun is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from remediations.core.model.alert import Target
 from remediations.core.model.reasons import HoldReason
@@ -19,8 +21,11 @@ BUDGETS = "budgets"
 """Key of `Plan.expected`: names of the PodDisruptionBudgets of the ready pods that the plan may stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class PatchStep:
+class StepRecord(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    """A step, stored with its `kind`. msgspec reads a union by such a tag from structs only, not from dataclasses."""
+
+
+class PatchStep(StepRecord, frozen=True, tag="patch"):
     """One PATCH to the Kubernetes API."""
 
     path: str
@@ -36,8 +41,7 @@ class PatchStep:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class CreateStep:
+class CreateStep(StepRecord, frozen=True, tag="create"):
     """One POST to the Kubernetes API: an object with a name that follows from the operation id, or an eviction."""
 
     path: str
@@ -45,7 +49,7 @@ class CreateStep:
     body: Mapping[str, Any]
     look_path: str
     """API path of the object that tells whether the step has been done."""
-    done_if: Mapping[str, str] = field(default_factory=dict)
+    done_if: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Annotation → value which, found on the object at `look_path`, says that it is done."""
     gone_uid: str = ""
     """Not empty: done when the object at `look_path` with this uid is gone or on its way out."""
@@ -56,24 +60,21 @@ class CreateStep:
     """With the uid: which template was judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpStep:
+class HttpStep(StepRecord, frozen=True, tag="http"):
     """One HTTP call without a body; its URL comes from the policy, its key from the settings, by origin."""
 
     method: str
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class SqlStep:
+class SqlStep(StepRecord, frozen=True, tag="sql"):
     """One statement that calls a SECURITY DEFINER function; the function holds the predicate."""
 
     statement: str
     arguments: tuple[float | int | str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GateStep:
+class GateStep(StepRecord, frozen=True, tag="gate"):
     """No write: what must be found true, by data collected after the step before, so that the next ones are sent."""
 
     promql: str
@@ -116,7 +117,7 @@ class Plan:
     steps: tuple[Step, ...]
     prior: Mapping[str, Any]
     """The state that the steps change, as it was: what undo would need."""
-    expected: Mapping[str, Any] = field(default_factory=dict)
+    expected: Mapping[str, Any]
     """The state after the steps, for verification."""
     undo: Undo | None = None
     """What takes the steps back; None when nothing does."""

@@ -139,3 +139,5 @@ class Record:
     """received | joined | resolved | claimed | decision | plan | evidence | write | verification | closed …"""
     state: State
     data: Mapping[str, Any] = field(default_factory=dict)
+    number: int = field(default=0, compare=False)
+    """Its place in the journal, by which a damaged record is named; 0 before it is stored."""

@@ -6,9 +6,8 @@ An undo is declared by the action that makes the change. It is carried out as a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 OLD, NEW = "$old", "$new"
 """Stand in `revert_if` for the number before the scale-up and the number that it set."""
@@ -53,16 +52,6 @@ class Revert:
         """Whether the load fits, with the numbers filled in: those of the greatest bound that is lowered."""
         widest = max(self.changes, key=lambda change: (change.field.startswith("max"), change.before))
         return self.newest.promql.replace(OLD, str(widest.before)).replace(NEW, str(widest.after))
-
-
-def undo_to_data(undo: Undo) -> dict[str, Any]:
-    """The undo as JSON-able data; `undo_from_data` gives an equal one."""
-    return {item.name: getattr(undo, item.name) for item in fields(undo)} | {"collectors": list(undo.collectors)}
-
-
-def undo_from_data(data: Mapping[str, Any]) -> Undo:
-    """The undo as it was stored; raises TypeError or KeyError."""
-    return Undo(**{**data, "collectors": tuple(data["collectors"])})
 
 
 def merge_undos(undos: Sequence[Undo]) -> tuple[Undo, ...]:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from remediations.core.codec import to_json
 from remediations.core.model.acts import ActKind, Actor, HumanAct
 from remediations.core.model.alert import Delivery
 from remediations.core.model.errors import AlreadyServedError, FenceLostError, JournalError, TargetBusyError
@@ -24,14 +25,14 @@ from remediations.journal.port import EVERY, Claim, RemediationFilter, Sizes, St
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import MAX_LOG_BYTES, SqliteThread
 from remediations.journal.sqlite.delivery import schedule, store_delivery
-from remediations.journal.sqlite.queries import SqliteHistory, read_approval, read_pause
+from remediations.journal.sqlite.queries import SqliteHistory, find_approval
 from remediations.journal.sqlite.rows import (
     IdSource,
     read_act,
+    read_pause,
     read_record,
     read_remediation,
     store_act,
-    to_json,
     to_text,
 )
 
@@ -68,7 +69,7 @@ class SqliteAnswers(SqliteHistory):
         """The newest answer to a plan of each of these remediations; those without an answer are absent."""
 
         def work(connection: sqlite3.Connection) -> dict[str, Approval]:
-            found = {name: read_approval(connection, name) for name in remediation_ids}
+            found = {name: find_approval(connection, name) for name in remediation_ids}
             return {name: approval for name, approval in found.items() if approval is not None}
 
         return await self._thread.read(work)

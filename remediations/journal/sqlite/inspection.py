@@ -18,7 +18,7 @@ from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import ADVICE, PRIMARY_CODE
 from remediations.journal.sqlite.migrations import APPLICATION_ID, MIGRATIONS, OPEN
 from remediations.journal.sqlite.owner_lock import Ownership
-from remediations.journal.sqlite.queries import read_pause
+from remediations.journal.sqlite.rows import read_pause
 
 SCHEMA = len(MIGRATIONS)
 """The schema that this program knows."""

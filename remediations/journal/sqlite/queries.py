@@ -17,7 +17,7 @@ from remediations.core.model.remediation import Remediation
 from remediations.journal.port import MAX_ARRIVALS, DecisionHistory, HistorySpan
 from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.connection import SqliteThread
-from remediations.journal.sqlite.rows import read_action, to_text
+from remediations.journal.sqlite.rows import read_action, read_approval, read_breaker_reset, read_pause, to_text
 
 
 class SqliteHistory:
@@ -35,7 +35,7 @@ class SqliteHistory:
                 actions=_actions(connection, span.writes),
                 in_flight=_in_flight(connection, remediation.target, remediation.id),
                 arrivals=_arrivals(connection, span.arrivals),
-                approval=read_approval(connection, remediation.id),
+                approval=find_approval(connection, remediation.id),
                 breaker_resets=_breaker_resets(connection, span.writes),
             )
 
@@ -59,7 +59,7 @@ class SqliteHistory:
 
     async def approval(self, remediation_id: str) -> Approval | None:
         """The newest answer to a plan of this remediation, whether it still holds or not."""
-        return await self._thread.read(lambda connection: read_approval(connection, remediation_id))
+        return await self._thread.read(lambda connection: find_approval(connection, remediation_id))
 
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
         """The breakers that were closed by hand since then, newest first."""
@@ -83,11 +83,6 @@ def _pauses(connection: sqlite3.Connection, now: float) -> list[Pause]:
     return [read_pause(row) for row in connection.execute(sql.PAUSES, (now,)).fetchall()]
 
 
-def read_pause(row: sqlite3.Row) -> Pause:
-    """A row of the table `pause`."""
-    return Pause(**{name: row[name] for name in ("name", "owner", "reason", "until", "policy", "target", "since")})
-
-
 def _actions(connection: sqlite3.Connection, since: float) -> list[PastAction]:
     return [read_action(row) for row in connection.execute(sql.WRITTEN, (since,)).fetchall()]
 
@@ -104,22 +99,11 @@ def _arrivals(connection: sqlite3.Connection, since: float) -> list[float]:
     return arrivals
 
 
-def read_approval(connection: sqlite3.Connection, remediation_id: str) -> Approval | None:
+def find_approval(connection: sqlite3.Connection, remediation_id: str) -> Approval | None:
     """The newest answer to a plan of this remediation, inside the caller's transaction."""
     row = connection.execute(sql.APPROVAL, (to_text(remediation_id),)).fetchone()
-    if row is None:
-        return None
-    return Approval(
-        remediation=row["remediation"],
-        plan_hash=row["plan_hash"],
-        resource_version=row["resource_version"],
-        by=row["answered_by"],
-        at=row["at"],
-        expires_at=row["expires_at"],
-        is_approved=bool(row["is_approved"]),
-    )
+    return None if row is None else read_approval(row)
 
 
 def _breaker_resets(connection: sqlite3.Connection, since: float) -> list[BreakerReset]:
-    rows = connection.execute(sql.BREAKER_RESETS, (since,)).fetchall()
-    return [BreakerReset(row["action"], row["target"], row["reset_by"], row["at"]) for row in rows]
+    return [read_breaker_reset(row) for row in connection.execute(sql.BREAKER_RESETS, (since,)).fetchall()]

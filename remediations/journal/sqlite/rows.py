@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from remediations.core.model.acts import ActKind, Actor, ActSource, HumanAct
-from remediations.core.model.alert import Alert, Target
-from remediations.core.model.facts import PastAction
+from remediations.core.codec import parse_stored, read_stored, to_json
+from remediations.core.model.acts import HumanAct
+from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
 from remediations.core.model.plan import BUDGETS
-from remediations.core.model.remediation import Record, Remediation, State
+from remediations.core.model.remediation import Record, Remediation
 from remediations.journal.sqlite import statements as sql
 
 SEQUENCE_LIMIT = 0x10000
-ENCODER = json.JSONEncoder(default=dict)
-"""Made once: making one for each of ten thousand texts takes as long as writing them."""
+T = TypeVar("T")
 
 
 class IdSource:
@@ -35,11 +32,6 @@ class IdSource:
         return f"{self._last:016x}{secrets.token_hex(4)}"
 
 
-def to_json(value: Mapping[str, Any]) -> str:
-    """The value as JSON in ASCII: whatever characters an alert brings, the text can be stored."""
-    return ENCODER.encode(value)
-
-
 def to_text(value: str) -> str:
     """The string with what UTF-8 cannot express replaced."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
@@ -47,29 +39,49 @@ def to_text(value: str) -> str:
 
 def read_remediation(row: sqlite3.Row) -> Remediation:
     """A row of the table `remediation`."""
-    return Remediation(
-        id=row["id"],
-        policy=row["policy"],
-        target=Target(row["namespace"], row["kind"], row["name"]),
-        state=State(row["state"]),
-        alert=Alert(**json.loads(row["alert"])),  # noqa: TID251 - what we wrote
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        fence=row["fence"],
-        lease_until=row["lease_until"],
-        next_at=row["next_at"],
-        operation_id=row["operation_id"],
-        reason=row["reason"],
-        plan=None if row["plan"] is None else json.loads(row["plan"]),  # noqa: TID251 - what we wrote
-        written_at=row["written_at"],
-        attempts=row["attempts"],
+    return _read(
+        Remediation,
+        row,
+        "remediation",
+        target=_target(row),
+        alert=_parse(row, "remediation", "alert"),
+        plan=_parse(row, "remediation", "plan"),
         is_resolved=bool(row["is_resolved"]),
     )
 
 
+def read_action(row: sqlite3.Row) -> PastAction:
+    """A row of the table `remediation` that has been written; the action's name and budgets stand in its plan."""
+    plan = _parse(row, "remediation", "plan") or {}
+    budgets = plan.get("expected", {}).get(BUDGETS, ())
+    about = {"target": _target(row), "action": plan.get("action", ""), "budgets": budgets}
+    return _read(PastAction, row, "remediation", remediation=row["id"], **about)
+
+
 def read_record(row: sqlite3.Row) -> Record:
     """A row of the table `record`."""
-    return Record(row["at"], row["kind"], State(row["state"]), json.loads(row["data"]))  # noqa: TID251 - what we wrote
+    return _read(Record, row, "record", data=_parse(row, "record", "data"))
+
+
+def read_pause(row: sqlite3.Row) -> Pause:
+    """A row of the table `pause`."""
+    return _read(Pause, row, "pause")
+
+
+def read_approval(row: sqlite3.Row) -> Approval:
+    """A row of the table `approval`."""
+    return _read(Approval, row, "approval", by=row["answered_by"], is_approved=bool(row["is_approved"]))
+
+
+def read_breaker_reset(row: sqlite3.Row) -> BreakerReset:
+    """A row of the table `breaker_reset`."""
+    return _read(BreakerReset, row, "breaker_reset", by=row["reset_by"])
+
+
+def read_act(row: sqlite3.Row) -> HumanAct:
+    """A row of the table `act`."""
+    actor = {name: row[name] for name in ("source", "name", "claimed", "address")}
+    return _read(HumanAct, row, "act", actor=actor, detail=_parse(row, "act", "detail"))
 
 
 def store_act(connection: sqlite3.Connection, act: HumanAct) -> None:
@@ -79,23 +91,22 @@ def store_act(connection: sqlite3.Connection, act: HumanAct) -> None:
     connection.execute(sql.ACT, (act.at, act.kind.value, *words, to_json(act.detail)))
 
 
-def read_act(row: sqlite3.Row) -> HumanAct:
-    """A row of the table `act`."""
-    actor = Actor(ActSource(row["source"]), row["name"], row["claimed"], row["address"])
-    return HumanAct(row["at"], ActKind(row["kind"]), row["subject"], actor, json.loads(row["detail"]))  # noqa: TID251 - what we wrote
+def _read(kind: type[T], row: sqlite3.Row, table: str, **others: Any) -> T:
+    """The row's columns of the same names as fields, and others; raises DamagedRecordError that names table and id."""
+    data = {name: row[name] for name in kind.__annotations__.keys() & set(row.keys())} | others
+    return read_stored(kind, data, table, _key(row), is_exact=False)  # what is stored as JSON may hold anything
 
 
-def read_action(row: sqlite3.Row) -> PastAction:
-    """A row of the table `remediation` that has been written; the action's name and budgets stand in its plan."""
-    plan = {} if row["plan"] is None else json.loads(row["plan"])  # noqa: TID251 - what we wrote
-    return PastAction(
-        remediation=row["id"],
-        policy=row["policy"],
-        target=Target(row["namespace"], row["kind"], row["name"]),
-        action=plan.get("action", ""),
-        written_at=row["written_at"],
-        state=State(row["state"]),
-        reason=row["reason"],
-        attempts=row["attempts"],
-        budgets=tuple(plan.get("expected", {}).get(BUDGETS, ())),
-    )
+def _parse(row: sqlite3.Row, table: str, column: str) -> Any:
+    """The data of a JSON column, None for NULL; raises DamagedRecordError that names table, id and column."""
+    return None if row[column] is None else parse_stored(row[column], table, _key(row), column)
+
+
+def _target(row: sqlite3.Row) -> dict[str, Any]:
+    """The columns that name the target."""
+    return {name: row[name] for name in ("namespace", "kind", "name")}
+
+
+def _key(row: sqlite3.Row) -> object:
+    """What names a row to people: its first column."""
+    return row[0]

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from remediations.commands.output.text import render_data
-from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
+from remediations.core.codec import to_data
+from remediations.core.decision_inputs import make_inputs, to_text
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
@@ -46,7 +47,7 @@ def given(folder: Path, *alerts: Any, **changes: Any) -> tuple[str, ...]:
     """The options of `plan` for a payload and recorded facts."""
     (folder / "payload.json").write_text(json.dumps({"version": "4", "alerts": alerts or [a_payload_alert()]}))
     recorded = facts(witnesses={"pods": Fact(True, "pods")}, dependencies={}, **changes)
-    (folder / "facts.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(facts_to_data(recorded)))))
+    (folder / "facts.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(to_data(recorded)))))
     return ("plan", "--payload", f"{folder}/payload.json", "--facts", f"{folder}/facts.yaml")
 
 

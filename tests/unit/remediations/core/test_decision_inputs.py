@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from remediations.core.decision_inputs import facts_from_data, facts_to_data, from_text, make_inputs, to_text
+from remediations.core.decision_inputs import from_text, make_inputs, to_text
 from remediations.core.guard import GuardInput
 from remediations.core.model.errors import JournalError
-from tests.fakes.decisions import facts
 from tests.fakes.scenario_files import read_situations, requests_of
 
 REQUESTS = [(item.name, request) for item in read_situations() for request in requests_of(item)]
@@ -24,18 +23,6 @@ def test_decision_is_the_same_after_its_inputs_were_stored(asked: GuardInput):
     # A policy's parameters come back as JSON has them: lists for tuples, which decide the same.
     assert from_text(to_text(read)) == read
     assert read.decide() == inputs.decide()
-
-
-def test_facts_are_read_as_they_were_written():
-    assert facts_from_data(facts_to_data(facts())) == facts()
-
-
-def test_fault_in_recorded_facts_names_its_field():
-    data = facts_to_data(facts())
-    data["workload"]["value"]["generation"] = "many"
-
-    with pytest.raises(ValueError, match=r"generation|workload"):
-        facts_from_data(data)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", "\x00"])

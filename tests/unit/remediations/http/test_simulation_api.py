@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from remediations.core.decision_inputs import facts_to_data, make_inputs, to_text
+from remediations.core.codec import to_data
+from remediations.core.decision_inputs import make_inputs, to_text
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
 from remediations.http import simulation_api
@@ -52,7 +53,7 @@ async def test_plan_is_held_by_what_holds_the_engine(server: Running):
 
 async def test_plan_on_recorded_facts_asks_nobody(server: Running):
     server.live["condition"] = Fact(None, "promql", "must not be asked")
-    recorded = json.loads(json.dumps(facts_to_data(facts())))
+    recorded = json.loads(json.dumps(to_data(facts())))
 
     status, told = await call(server, "POST", PLAN, {"payload": PAYLOAD, "facts": recorded})
 

@@ -19,6 +19,7 @@ PLAN = Plan(
     "Restart it",
     (PatchStep("/apis/x", "merge", {"metadata": {"resourceVersion": "7"}, "spec": {"a": 1}}, {}),),
     {},
+    {},
 )
 
 

@@ -15,7 +15,7 @@ from remediations.core.model.facts import Approval, Pause
 from remediations.core.model.remediation import Record, State
 from remediations.core.model.stored import plan_hash
 from remediations.journal.approvals import ApprovalAnswer, give_answer, proposal_data
-from remediations.journal.records import story_data
+from remediations.journal.records import story_content
 from remediations.journal.standing import Standing, read_standings
 from tests.fakes.decisions import LABELS, NOW, SAM, a_remediation, restart_policy
 from tests.fakes.engine import a_world
@@ -237,7 +237,7 @@ async def test_story_as_json_has_every_record(story):
     standing, records = story
     remediation = standing.remediation
 
-    document = json.loads(story_data(remediation, records))
+    document = json.loads(json.dumps(story_content(remediation, records)))
 
     assert document["remediation"]["state"] == "succeeded"
     assert len(document["story"]) == len(records)

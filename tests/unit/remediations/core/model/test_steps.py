@@ -19,7 +19,7 @@ from remediations.core.model.names import ANNOTATION_OPERATION
 from remediations.core.model.plan import CreateStep, GateStep, HttpStep, PatchStep, Plan, SendResult, SqlStep, Step
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import Record, State
-from remediations.core.model.stored import describe_difference, plan_from_data, plan_to_data
+from remediations.core.model.stored import describe_difference, plan_from_data, plan_hash, plan_to_data
 from remediations.core.policies.policy import Query
 from remediations.engine.step_progress import read_progress
 from remediations.execution.executor import Executor, Tools
@@ -135,15 +135,20 @@ async def bench(tmp_path) -> AsyncIterator[Bench]:
 @pytest.mark.parametrize("step", [EVICT, JOB, HttpStep("POST", "http://opal:7000/x"), SQL, GATE], ids=str)
 def test_step_is_the_same_after_json(step):
     plan = a_plan(step)
-    assert plan_from_data(json.loads(json.dumps(plan_to_data(plan)))) == plan
+    assert plan_from_data(json.loads(json.dumps(plan_to_data(plan))), "0001") == plan
     assert describe_difference(plan).splitlines()[0] == "does something"
+
+
+def test_hash_of_every_kind_of_step_is_that_of_commit_c65e67b():
+    plan = a_plan(EVICT, JOB, GATE, SQL, HttpStep("POST", "http://x"))
+    assert plan_hash(plan) == "4e58fdf684432f8a0e2e939b0c83b77d4f838ba66ce647183b8e939472de0d73"
 
 
 def test_plan_that_was_stored_before_there_were_other_kinds_is_read():
     stored = {"path": "/p", "patch": "merge", "body": {"spec": {"x": 1}}, "done_if": {"a": "b"}}
     data = plan_to_data(a_plan()) | {"steps": [stored]}
-    assert plan_from_data(data).steps == (PatchStep("/p", "merge", {"spec": {"x": 1}}, {"a": "b"}),)
-    assert plan_to_data(plan_from_data(data))["steps"] == [stored]
+    assert plan_from_data(data, "0001").steps == (PatchStep("/p", "merge", {"spec": {"x": 1}}, {"a": "b"}),)
+    assert plan_to_data(plan_from_data(data, "0001"))["steps"] == [stored]
 
 
 async def test_eviction_names_the_pod_that_was_judged_and_removes_it_once(bench):

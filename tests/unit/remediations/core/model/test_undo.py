@@ -6,15 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from remediations.core.model.undo import Revert, Undo, merge_undos, undo_from_data, undo_to_data
+from remediations.core.model.undo import Revert, Undo, merge_undos
 
 FIRST = Undo("uid-2", "maxReplicas", 10, 12, "cpu * $new / $old < bool 0.6", ("workloads",), 1800.0, 14400.0)
 SECOND = replace(FIRST, before=12, after=14)
 LEAST = replace(FIRST, field="minReplicas", before=3, after=5)
-
-
-def test_stored_undo_is_the_same():
-    assert undo_from_data(undo_to_data(FIRST)) == FIRST
 
 
 @pytest.mark.parametrize(

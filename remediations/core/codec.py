@@ -1,0 +1,107 @@
+"""The one codec of what the remediator stores and tells: values to JSON and back, by the annotations of their fields.
+
+msgspec converts dataclasses, structs, enums and unions. This module adds the types that it does not know, refuses
+fields that a type does not have, and names the place of an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from remediations.core.model.errors import DamagedRecordError
+
+T = TypeVar("T")
+
+
+class CodecError(ValueError):
+    """The data is no value of the type; the message begins with the place."""
+
+
+def to_data(value: Any) -> Any:
+    """The value as JSON-able data that shares nothing with it; `from_data` gives an equal value."""
+    return msgspec.to_builtins(value, enc_hook=_simplify)
+
+
+def from_data(kind: type[T], data: Any, root: str = "$", *, is_exact: bool = True) -> T:
+    """The value of this type; fields that are left out keep their defaults.
+
+    Raises CodecError, with `is_exact` also for a field that the type does not have; `root` begins the place it names.
+    """
+    try:
+        value = msgspec.convert(data, kind, dec_hook=_restore)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        words, _, place = str(error).partition(" - at `$")
+        raise CodecError(f"{root}{place.removesuffix('`')}: {words}") from error
+    for place in _find_unknown(data, to_data(value)) if is_exact else ():
+        raise CodecError(f"{root}{place}: there is no such field")
+    return value
+
+
+ENCODER = json.JSONEncoder(default=to_data)
+"""Made once: making one for each of ten thousand texts takes as long as writing them."""
+
+
+def to_json(value: Any) -> str:
+    """The value as JSON in ASCII: whatever characters an alert brings, the text can be stored."""
+    return ENCODER.encode(value)
+
+
+def from_json(text: str | bytes) -> Any:
+    """The data of a text that `to_json` wrote; raises CodecError."""
+    try:
+        return json.loads(text)  # noqa: TID251 - what we wrote
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CodecError(f"not JSON: {error}") from error
+
+
+def read_stored(kind: type[T], data: Any, table: str, key: object, field: str = "", *, is_exact: bool = True) -> T:
+    """The value of what stands in a table of the journal; raises DamagedRecordError that names table, id and field."""
+    try:
+        return from_data(kind, data, f"{table} {key}: {field}", is_exact=is_exact)
+    except CodecError as error:
+        raise DamagedRecordError(str(error).replace(": .", ": ", 1)) from error
+
+
+def parse_stored(text: str | bytes, table: str, key: object, field: str) -> Any:
+    """The data of a JSON column; raises DamagedRecordError that names table, id and field."""
+    try:
+        return from_json(text)
+    except CodecError as error:
+        raise DamagedRecordError(f"{table} {key}: {field}: {error}") from error
+
+
+def _simplify(value: Any) -> Any:
+    """A type that msgspec does not know as one that it knows."""
+    if isinstance(value, ZoneInfo):
+        return value.key
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError(f"{type(value).__name__} cannot be stored")
+
+
+def _restore(kind: type, data: Any) -> Any:
+    """The value of a type that msgspec does not know; raises ValueError."""
+    if kind is not ZoneInfo:
+        raise NotImplementedError(f"{kind.__name__} cannot be read")
+    try:
+        return ZoneInfo(data)
+    except (KeyError, TypeError, OSError) as error:
+        raise ValueError(f"no time zone: {error}") from error
+
+
+def _find_unknown(data: Any, known: Any) -> Iterator[str]:
+    """The places in the data that are not in the value read from it; msgspec ignores them in dataclasses."""
+    if isinstance(data, Mapping) and isinstance(known, Mapping):
+        for name, item in data.items():
+            if name not in known:
+                yield f".{name}"
+            else:
+                yield from (f".{name}{place}" for place in _find_unknown(item, known[name]))
+    elif isinstance(data, list | tuple) and isinstance(known, list | tuple):
+        for number, (item, other) in enumerate(zip(data, known, strict=False)):
+            yield from (f"[{number}]{place}" for place in _find_unknown(item, other))
