@@ -72,11 +72,13 @@ def load(
     *,
     overrides: Mapping[str, Any] | None = None,
     fallbacks: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> S:
     """Reads the settings, or raises ConfigError with every fault and its path.
 
     `path` None means environment and defaults alone. `overrides` come from the command line and win; `fallbacks` are
-    weaker than the file and stronger than the defaults.
+    weaker than the file and stronger than the defaults. `variables` names those of the environment that fallbacks came
+    from, by the path of the setting: a fault of such a value names the variable.
     """
     faults = _unknown_variables(kind)
     values = merge(fallbacks or {}, read_yaml(path) if path is not None else {})
@@ -84,7 +86,7 @@ def load(
     try:
         settings = kind(**values)
     except ValidationError as error:
-        faults += [_fault(kind, item) for item in error.errors(include_url=False)]
+        faults += [_fault(kind, item, variables or {}) for item in error.errors(include_url=False)]
         raise ConfigError(tuple(faults)) from None
     if faults:
         raise ConfigError(tuple(faults))
@@ -208,15 +210,22 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _fault(kind: type[Settings], item: Mapping[str, Any]) -> Fault:
+def _fault(kind: type[Settings], item: Mapping[str, Any], variables: Mapping[str, str]) -> Fault:
     """One pydantic error as a fault with its dotted path; of the values only durations are quoted."""
     location = tuple(item["loc"])
-    path = _variable(kind, location) or ".".join(str(part) for part in location) or "(top)"
+    dotted = ".".join(str(part) for part in location) or "(top)"
+    path = _variable(kind, location) or giving_variable(variables, dotted, item["input"]) or dotted
     if item["type"] == "extra_forbidden":
         return Fault(path, unknown_name(str(location[-1]), _allowed_at(kind, location[:-1])))
     if item["type"] in {"float_parsing", "int_parsing"} and str(location[-1]).endswith("seconds"):
         return Fault(path, expect_seconds(str(item["input"])))
     return Fault(path, str(item["msg"]).removeprefix("Value error, "))
+
+
+def giving_variable(variables: Mapping[str, str], path: str, value: object) -> str:
+    """The variable that gave this value to the setting at `path`; empty when another place did."""
+    name = variables.get(path, "")
+    return name if name in os.environ and os.environ[name] == value else ""
 
 
 def _variable(kind: type[Settings], location: tuple[Any, ...]) -> str | None:

@@ -18,11 +18,8 @@ from exporter.settings import PREFIX, DeploymentSettings, ExporterSettings
 
 ENVIRONMENT = "environment"
 """Path of a fault of the environment as a whole."""
-CONVENTIONAL = {
-    ("database", "url"): "DATABASE_URL",
-    ("redis", "url"): "REDIS_URL",
-    ("api", "url"): "CONTROLCORE_API_URL",
-}
+CONVENTIONAL = {"database.url": "DATABASE_URL", "redis.url": "REDIS_URL", "api.url": "CONTROLCORE_API_URL"}
+"""The variables that a product's installation has anyway, by the setting that they give."""
 
 
 def settings_type(specs: tuple[CollectorSpec, ...]) -> type[ExporterSettings]:
@@ -43,7 +40,7 @@ def load_settings(
     Raises ConfigError with every fault, files that are named and cannot be read among them.
     """
     fallbacks = merge(_preset(path, overrides or {}), conventional_values())
-    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks)
+    settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks, variables=CONVENTIONAL)
     named = _files(settings)
     for name, deployment in settings.deployments.items():
         named |= {f"deployments.{name}.{setting}": file for setting, file in _files(deployment).items()}
@@ -72,7 +69,7 @@ def name_file(faults: tuple[Fault, ...], path: Path | None, overrides: Mapping[s
     return tuple(
         fault
         if "/" in fault.path
-        or fault.path in {str(path), ENVIRONMENT, *elsewhere}
+        or fault.path in {str(path), ENVIRONMENT, *CONVENTIONAL.values(), *elsewhere}
         or fault.path.upper().startswith(PREFIX)
         else Fault(f"{path}: {fault.path}", fault.message)
         for fault in faults
@@ -120,7 +117,8 @@ def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettin
 def conventional_values() -> dict[str, Any]:
     """What DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL say, as settings (weaker than file and prefix variables)."""
     values: dict[str, Any] = {}
-    for (section, name), variable in CONVENTIONAL.items():
+    for path, variable in CONVENTIONAL.items():
+        section, _, name = path.partition(".")
         if os.environ.get(variable):
             values.setdefault(section, {})[name] = os.environ[variable]
     return values

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
+from chassis.config import giving_variable
 from exporter.collection.schedule import Job
-from exporter.commands.configuration import collector_settings
+from exporter.commands.configuration import CONVENTIONAL, collector_settings
 from exporter.settings import ApiSettings, ExporterSettings, Scope
 
 if TYPE_CHECKING:
@@ -48,8 +51,17 @@ class CheckedInstallation:
     """What the database role may read; None while the database cannot be asked."""
 
     def setting(self, path: str) -> str:
-        """The whole path of a setting of this installation."""
-        return f"deployments.{self.name}.{path}" if self.name else path
+        """The whole path of a setting of this installation, with the conventional variable that gave it, if one did."""
+        if self.name:
+            return f"deployments.{self.name}.{path}"
+        variable = giving_variable(CONVENTIONAL, path, self._text_of(path)) if path in CONVENTIONAL else ""
+        return f"{path} ({variable})" if variable else path
+
+    def _text_of(self, path: str) -> str | None:
+        """The value of a setting that is an address."""
+        section, _, name = path.partition(".")
+        value = getattr(getattr(self.settings, section), name)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     def jobs(self) -> Iterator[Job]:
         """The collectors that `serve` would run."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from chassis.errors import ConfigError
 from exporter.collector import CollectorSettings
 from exporter.collectors import discover
-from exporter.commands.configuration import collector_settings, load_settings
+from exporter.commands.configuration import CONVENTIONAL, collector_settings, load_settings, name_file
 from exporter.settings import ExporterSettings, Scope
 from tests.fakes.collector import ScriptedCollector
 
@@ -22,12 +22,11 @@ class LampSettings(CollectorSettings):
 
 
 SPECS = (ScriptedCollector([]).spec("lamp", settings=LampSettings), ScriptedCollector([]).spec("door"))
-CONVENTIONAL = ("DATABASE_URL", "REDIS_URL", "CONTROLCORE_API_URL")
 
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in CONVENTIONAL:
+    for name in CONVENTIONAL.values():
         monkeypatch.delenv(name, raising=False)
 
 
@@ -108,6 +107,18 @@ def test_fault_of_a_url_never_shows_its_password(tmp_path: Path, section: str, u
     found = faults(tmp_path, f"{section}: {{url: '{url}'}}")
     assert list(found) == [f"{section}.url"]
     assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(("path", "variable"), CONVENTIONAL.items())
+def test_fault_of_a_conventional_variable_names_it_and_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "gopher://there")
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path)
+    assert [fault.path for fault in name_file(caught.value.faults, tmp_path / "exporter.yml", {})] == [variable]
+    section, _, name = path.partition(".")
+    assert list(faults(tmp_path, f"{section}: {{{name}: 'gopher://here'}}")) == [path], "the file wins"
 
 
 def test_api_url_with_credentials_is_refused(tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def test_collectors_are_given_the_sources_that_work() -> None:
     assert (own.server_url, [client.name for client in own.clients]) == (None, ["c"])
 
 
+def test_address_is_named_with_the_variable_that_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a@b/c")
+    monkeypatch.setenv("REDIS_URL", "redis://cache")
+    found = checked(database={"url": "postgresql://a@b/c"}, redis={"url": "redis://another"})
+    paths = ("database.url", "redis.url", "api.url", "database.password_file")
+    assert [found.setting(path) for path in paths] == ["database.url (DATABASE_URL)", *paths[1:]]
+    assert (
+        checked(name="edge", database={"url": "postgresql://a@b/c"}).setting(paths[0])
+        == "deployments.edge.database.url"
+    )
+
+
 def test_sidecar_asks_the_api_alone() -> None:
     sidecar = checked(scope="pod", bouncers=BOUNCERS)
     assert sidecar.bouncers == ()
