@@ -22,6 +22,7 @@ from exporter.commands.doctor.installation import (
     CheckedInstallation,
 )
 from exporter.commands.doctor.remedies import SourceAddress, explain
+from exporter.http.landing_page import NOTHING, is_nothing_watched
 from exporter.settings import Scope, place_of
 
 PROBE_SECONDS = 5.0
@@ -31,6 +32,15 @@ ALL_SECONDS, CHECK_SECONDS = 55.0, 60.0
 """The time for all bouncers, and the deadline of their check, which then still tells what was found."""
 
 Question = Callable[[], Awaitable[list[Finding]]]
+
+
+async def check_sources(installation: CheckedInstallation, check: str) -> list[Finding]:
+    """At least one source is configured: doctor otherwise looked at an exporter that has nothing to watch."""
+    if installation.name or not is_nothing_watched(installation.settings):
+        return []
+    problem = "nothing is configured, so nothing was checked and the exporter watches nothing"
+    evidence = "neither the environment nor a file given by --config.file names a source"
+    return [Finding(Severity.WARNING, check, problem, evidence, f"{NOTHING} and give it: --config.file PATH")]
 
 
 async def check_database(installation: CheckedInstallation, check: str) -> list[Finding]:
@@ -139,6 +149,7 @@ async def check_kubernetes(installation: CheckedInstallation, check: str) -> lis
 
 
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
+    Check("sources", check_sources),
     Check("database.address", check_database, asked="PostgreSQL"),
     Check("redis.address", check_redis, asked="Redis"),
     Check("api.address", check_api, asked="the control-plane API"),

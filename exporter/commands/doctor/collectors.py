@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from chassis.errors import Reason
-from chassis.output.findings import Check, Finding, Severity, unchecked
+from chassis.output.findings import Check, Finding, Severity
 from exporter.collection.schedule import Job, Schedule
 from exporter.collector import NotConfiguredError
 from exporter.commands.configuration import collector_settings
@@ -51,10 +51,9 @@ async def run_collectors(installation: CheckedInstallation, check: str) -> list[
             group.create_task(_run(installation, schedule, job), name=f"doctor.{job.spec.name}")
     if not installation.not_run:
         return []
-    names = ", ".join(sorted(installation.not_run))
-    return [
-        unchecked(check, f"their sources cannot be used: {names}", "mend the addresses first, then run doctor again")
-    ]
+    problem = f"not checked, for their sources cannot be used: {', '.join(sorted(installation.not_run))}"
+    evidence = f"the other collectors were run: {', '.join(sorted(installation.outcomes)) or 'none is configured'}"
+    return [Finding(Severity.UNKNOWN, check, problem, evidence, "mend the addresses first, then run doctor again")]
 
 
 async def ask_rights(installation: CheckedInstallation, _check: str) -> list[Finding]:

@@ -12,10 +12,10 @@ import pytest
 from chassis.errors import Reason, TransientError
 from chassis.http.call import Call, Response
 from chassis.http.client_auth import ClientAuthSettings
-from chassis.output.findings import Severity
+from chassis.output.findings import FOUND, Severity, exit_status
 from exporter.collectors import discover
 from exporter.collectors.policy_engine.opal import OpalSettings
-from exporter.commands.configuration import settings_type
+from exporter.commands.configuration import CONVENTIONAL, settings_type
 from exporter.commands.doctor import addresses
 from exporter.commands.doctor.collectors import run_collectors
 from exporter.commands.doctor.command import known_secrets
@@ -76,15 +76,34 @@ async def test_collector_of_a_broken_source_is_unknown() -> None:
     away = checked(api={"url": "http://api:8000"})
     away.broken = {(API, "")}
     (finding,) = await run_collectors(away, "c")
-    assert finding.severity is Severity.UNKNOWN
-    assert "api" in away.not_run
-    assert "api" not in away.outcomes
+    assert (finding.severity, away.not_run) == (Severity.UNKNOWN, {"api"})
+    assert finding.problem == "not checked, for their sources cannot be used: api"
+    assert finding.evidence == "the other collectors were run: none is configured"
+
+
+async def test_collectors_of_the_other_sources_are_run_and_named() -> None:
+    tls = {"tls": {"endpoints": [{"name": "ui", "host": "127.0.0.1", "port": 1}]}}
+    away = checked(api={"url": "http://api:8000"}, collectors=tls)
+    away.broken = {(API, "")}
+    (finding,) = await run_collectors(away, "c")
+    assert "tls" in away.outcomes
+    assert finding.evidence == f"the other collectors were run: {', '.join(sorted(away.outcomes))}"
 
 
 @pytest.mark.parametrize(("name", "setting"), [("", "api.url"), ("berlin", "deployments.berlin.api.url")])
 async def test_source_that_is_not_configured_is_named_by_its_whole_setting(name: str, setting: str) -> None:
     (finding,) = await addresses.check_api(checked(name), "api.address")
     assert (finding.severity, finding.evidence) == (Severity.INFO, f"{setting} is not set")
+
+
+async def test_doctor_without_any_source_says_so_and_is_not_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in CONVENTIONAL.values():
+        monkeypatch.delenv(variable, raising=False)
+    (finding,) = await addresses.check_sources(checked(), "sources")
+    assert exit_status([finding]) == FOUND
+    assert finding.problem.startswith("nothing is configured")
+    for something in (checked(api={"url": "http://api:8000"}), checked(name="edge")):
+        assert await addresses.check_sources(something, "sources") == []
 
 
 async def test_discovery_that_fails_is_not_told_as_bouncers_that_are_not_configured() -> None:
