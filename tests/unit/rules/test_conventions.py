@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ ALL = _alerts("*.yml")
 RECORDED = _recordings()
 
 
+@cache
 def _cases() -> dict[str, set[str]]:
     """Alert → the kinds of cases in rules/tests, judged by what they expect, not by what they are called."""
     found: dict[str, set[str]] = {}
