@@ -64,13 +64,13 @@ def refuse(world: World, error: Exception, patch: int = 1) -> list[float]:
     return sent
 
 
-async def run(world: World, seconds: float) -> None:
-    """The engine works while so much time passes."""
+async def run(world: World, seconds: float, step_seconds: float = 1.0) -> None:
+    """The engine works while so much time passes. A step of a second shows a retry that comes early."""
     engine = world.engine()
-    for _ in range(int(seconds)):
+    for _ in range(int(seconds / step_seconds)):
         while await engine.turn("worker"):
             pass
-        await world.clock.advance(1.0)
+        await world.clock.advance(step_seconds)
 
 
 @pytest.mark.parametrize(("error", "patch"), CHARGED)
@@ -95,11 +95,11 @@ async def test_attempts_without_a_proper_answer_count_for_the_next_remediation(
     world.set_policy(cooldown_seconds=0.0)
     await world.deliver()
     sent = refuse(world, error, patch)
-    await run(world, 620)
+    await run(world, 620, RETRY_SECONDS)
     assert (await world.newest()).state is State.EXPIRED
 
     await world.deliver()
-    await run(world, 120)
+    await run(world, 120, RETRY_SECONDS)
 
     assert len(sent) == POLICY.budget_actions
     assert (await world.newest()).reason == "budget_spent"
@@ -109,7 +109,7 @@ async def test_cooldown_follows_an_attempt_without_a_proper_answer(world: World)
     world.set_policy(budget_actions=1, budget_seconds=60.0)
     await world.deliver()
     refuse(world, LOST["http-500"])
-    await run(world, 620)
+    await run(world, 620, RETRY_SECONDS)
 
     await world.deliver()
     await run(world, 2)
@@ -123,7 +123,7 @@ async def test_attempts_without_a_proper_answer_open_the_breaker(world: World, e
     await world.deliver()
     sent = refuse(world, error, patch)
 
-    await run(world, 300)
+    await run(world, 300, RETRY_SECONDS)
 
     assert len(sent) == BreakerLimit().failures
     assert (await world.newest()).reason == "breaker_open"
@@ -134,7 +134,7 @@ async def test_metrics_tell_of_attempts_without_a_proper_answer(world: World):
     refuse(world, LOST["http-500"])
     labels = {"remediation": "restart-api", "action": "restart_workload"}
 
-    await run(world, 620)
+    await run(world, 620, RETRY_SECONDS)
 
     assert (await world.newest()).state is State.EXPIRED
     assert world.count("remediation_actions_total", **labels, outcome="lost") == POLICY.budget_actions
