@@ -20,6 +20,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tools.install.build import cache_folder
 from tools.servers.kubernetes.cluster import open_cluster
 from tools.servers.kubernetes.metrics_api import MetricsApi
 from tools.servers.postgres import PostgresServer
@@ -51,6 +52,9 @@ hypothesis_settings.load_profile("busy")
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker of this file, and measures the machine before any worker starts: they inherit the factor."""
     slowness()
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Workers and programs under test read what others have compiled, and still write nothing into the tree.
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(cache_folder() / "bytecode"))
     # A worker is told how wide the terminal is; tables of a program under test are as wide as they need.
     os.environ.pop("COLUMNS", None)
     config.pluginmanager.register(_Order())
