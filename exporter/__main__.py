@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.errors import ConfigError
 from chassis.process.build_info import version_line
-from chassis.process.command_line import CommandLine
+from chassis.process.command_line import CommandLine, add_healthcheck_options
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "controlcore-exporter"
 DOCTOR = "Checks an installation from end to end and says what mends it; takes the options above too."
+HEALTHCHECK = "healthcheck"
+"""Apart from the other commands: it starts twice a minute, and needs no collector."""
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 EPILOG = "Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins."
 
@@ -35,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    command = COMMANDS.get(arguments[0]) if arguments else None
+    name = arguments[0] if arguments else ""
+    if name == HEALTHCHECK:
+        return check_health(arguments[1:])
+    command = COMMANDS.get(name)
     if command is None:
         version_parser().parse_known_args(arguments)
     from exporter.collectors import discover  # noqa: PLC0415 - every collector
@@ -46,6 +51,26 @@ def _run(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
         return EXIT_CONFIG
+
+
+def check_health(arguments: Sequence[str]) -> int:
+    """The command `healthcheck`: asks the exporter that serves on this machine."""
+    from chassis.http import healthcheck  # noqa: PLC0415 - only this command needs it
+
+    options = healthcheck_parser().parse_args(arguments)
+    return healthcheck.run(options, "CONTROLCORE_EXPORTER_", 9877, options.config_file)
+
+
+def healthcheck_parser() -> CommandLine:
+    """The command line of `healthcheck`."""
+    command = CommandLine(
+        prog=f"{PROGRAM} {HEALTHCHECK}",
+        description="Asks the exporter that serves on this machine for its health, with TLS or without: status 0 when"
+        " it is healthy, else 1.",
+    )
+    command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
+    add_healthcheck_options(command)
+    return command
 
 
 def serve(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
@@ -119,11 +144,13 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         prog=PROGRAM,
         usage="%(prog)s [OPTION ...]\n"
         "       %(prog)s doctor [--prometheus.url URL] [-o table|json|yaml] [OPTION ...]\n"
-        "       %(prog)s grants [--role NAME] [--database NAME] [--collector NAME]",
+        "       %(prog)s grants [--role NAME] [--database NAME] [--collector NAME]\n"
+        "       %(prog)s healthcheck [--config.file PATH] [--url URL] [--timeout SECONDS]",
         parents=[version_parser()],
-        commands=COMMANDS,
+        commands=(*COMMANDS, HEALTHCHECK),
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes. "
-        "The command doctor checks an installation and says what to do; grants prints the SQL of the database role.",
+        "The command doctor checks an installation and says what to do; grants prints the SQL of the database role; "
+        "healthcheck asks the exporter on this machine for its health.",
         epilog=EPILOG,
     )
     command.add_argument(
@@ -162,6 +189,8 @@ def whole_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     own = doctor.add_options(argparse.ArgumentParser(add_help=False))
     commands.add_parser("doctor", parents=[own], add_help=False, help=DOCTOR)
     commands.add_parser("grants", parents=[grants], add_help=False, help=grants.description)
+    health = healthcheck_parser()
+    commands.add_parser(HEALTHCHECK, parents=[health], add_help=False, help=health.description)
     return whole
 
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from chassis.process.build_info import version_line
-from chassis.process.command_line import CommandLine
+from chassis.process.command_line import CommandLine, add_healthcheck_options
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
 from remediations.commands.arguments import OUTCOMES, STATES, read_limit, read_name, read_since, read_span
@@ -25,6 +25,8 @@ READ_POLICIES = frozenset(
     {"serve.run_serve", "check_config.check_config", "simulate.show_plan", "doctor.checks.run_doctor"}
 )
 """Commands that need the policy file: its faults are told beside those of the settings."""
+HEALTHCHECK = "healthcheck"
+"""Starts twice a minute: it loads neither settings nor policies."""
 BY_DEFAULT = "default: the user running this; stored as claimed"
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
@@ -45,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit status of the command, with its faults printed."""
+    if options.command == HEALTHCHECK:
+        from chassis.http import healthcheck  # noqa: PLC0415 - only this command needs it
+
+        return healthcheck.run(options, "CONTROLCORE_REMEDIATOR_", 9878, getattr(options, "config_file", None))
     from chassis.config import load  # noqa: PLC0415 - pydantic; the parser does without
     from chassis.errors import ConfigError  # noqa: PLC0415
     from remediations.commands.output.text import write_error  # noqa: PLC0415
@@ -178,6 +184,9 @@ def _add_commands(add: Add) -> None:
         "--send-alert", dest="is_sending", action="store_true",
         help="also send one alert through each Alertmanager, on which nothing acts, and wait until it arrives",
     )  # fmt: skip
+    add_healthcheck_options(
+        add(HEALTHCHECK, HEALTHCHECK, "ask the program that serves on this machine for its health: status 0 or 1")
+    )
 
 
 def _add_list(add: Add) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from chassis.errors import did_you_mean
 
@@ -61,3 +62,24 @@ class CommandLine(argparse.ArgumentParser):
         """The parser of the command that was given; this one without a command."""
         parsers = self._parsers()
         return next((parsers[word] for word in self._given if word in parsers), self)
+
+
+def add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command `healthcheck` of both programs, beside the configuration file."""
+    parser.add_argument(
+        "--url", action="append", type=_http_address, default=[], metavar="URL",
+        help="ask here instead of at the configured address; may be repeated: one healthy answer is enough",
+    )  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for each address (5)")
+
+
+def _http_address(text: str) -> str:
+    """The text, if it is a URL with a host and a port."""
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise argparse.ArgumentTypeError(f"expected a URL such as http://127.0.0.1:9877, got {text!r}")
+    return text

@@ -44,11 +44,14 @@ class Program:
 EXPORTER = Program(
     "publishes the state of Control Core as Prometheus metrics",
     "\n.br\n".join(
-        f".B controlcore\\-exporter{command}\n[\\fIOPTION\\fR ...]" for command in ("", " doctor", " grants")
+        f".B controlcore\\-exporter{command}\n[\\fIOPTION\\fR ...]"
+        for command in ("", " doctor", " grants", " healthcheck")
     ),
     {
         exporter.EXIT_OK: "done",
-        exporter.EXIT_FAILED: "it cannot serve, for example because the port is taken; doctor: " + EXIT_STATUSES[FOUND],
+        exporter.EXIT_FAILED: "it cannot serve, for example because the port is taken; doctor: "
+        + EXIT_STATUSES[FOUND]
+        + "; healthcheck: not healthy",
         exporter.EXIT_CONFIG: "the command line or the configuration is wrong; every fault is printed with its place",
         UNCHECKED: "doctor: " + EXIT_STATUSES[UNCHECKED],
     },

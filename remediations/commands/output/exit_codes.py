@@ -6,10 +6,11 @@ OK, FAILED, CONFIG, HOLD, NOT_NEEDED = 0, 1, 2, 3, 4
 
 MEANINGS = {
     OK: "done; `plan`: something would be done",
-    FAILED: "it failed, or there is nothing of this name; `replay`: a decision comes out differently now; `doctor`: "
-    "there is something to mend",
-    CONFIG: "the command line, the settings, a file or the payload is wrong; every fault is printed with its place",
-    HOLD: "`plan`: held, and nothing would be done; `doctor`: nothing to mend was found, but not all could be checked",
+    FAILED: "it failed, or nothing has this name; `replay`: a decision would be different now; "
+    "`doctor`: there is something to fix; `healthcheck`: not healthy",
+    CONFIG: "the command line, the settings, a file or the payload is wrong; every fault is printed with its location",
+    HOLD: "`plan`: held, and nothing would be done; `doctor`: nothing to fix was found, but not "
+    "everything could be checked",
     NOT_NEEDED: "`plan`: nothing is needed",
 }
 """The table of docs/remediations/README.md and the end of `--help`; a test compares them."""
