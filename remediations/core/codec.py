@@ -62,9 +62,9 @@ def from_json(text: str | bytes) -> Any:
 def read_stored(kind: type[T], data: Any, table: str, key: object, field: str = "", *, is_exact: bool = True) -> T:
     """The value of what stands in a table of the journal; raises DamagedRecordError that names table, id and field."""
     try:
-        return from_data(kind, data, f"{table} {key}: {field}", is_exact=is_exact)
+        return from_data(kind, data, field, is_exact=is_exact)
     except CodecError as error:
-        raise DamagedRecordError(str(error).replace(": .", ": ", 1)) from error
+        raise DamagedRecordError(table, key, str(error).removeprefix(".")) from error
 
 
 def parse_stored(text: str | bytes, table: str, key: object, field: str) -> Any:
@@ -72,7 +72,7 @@ def parse_stored(text: str | bytes, table: str, key: object, field: str) -> Any:
     try:
         return from_json(text)
     except CodecError as error:
-        raise DamagedRecordError(f"{table} {key}: {field}: {error}") from error
+        raise DamagedRecordError(table, key, f"{field}: {error}") from error
 
 
 def _simplify(value: Any) -> Any:

@@ -31,3 +31,7 @@ class AlreadyServedError(JournalError):
 
 class DamagedRecordError(JournalError):
     """Something that is stored cannot be read; the message names table, id and field. It stays as it is."""
+
+    def __init__(self, table: str, key: object, problem: str) -> None:
+        super().__init__(f"{table} {key}: {problem}")
+        self.key = key

@@ -17,7 +17,13 @@ from typing import Any
 from remediations.core.codec import to_json
 from remediations.core.model.acts import ActKind, Actor, HumanAct
 from remediations.core.model.alert import Delivery
-from remediations.core.model.errors import AlreadyServedError, FenceLostError, JournalError, TargetBusyError
+from remediations.core.model.errors import (
+    AlreadyServedError,
+    DamagedRecordError,
+    FenceLostError,
+    JournalError,
+    TargetBusyError,
+)
 from remediations.core.model.facts import Approval, BreakerReset, Pause
 from remediations.core.model.remediation import CLOSED, Record, Remediation, State, require_transition
 from remediations.journal.approvals import AnswerError
@@ -35,6 +41,9 @@ from remediations.journal.sqlite.rows import (
     store_act,
     to_text,
 )
+
+DAMAGED_SECONDS = 900.0
+"""A remediation that cannot be read is tried again after this time."""
 
 
 class SqliteAnswers(SqliteHistory):
@@ -115,7 +124,10 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.write(lambda connection: store_delivery(connection, delivery, self._ids), is_new=True)
 
     async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
-        """Claims the open remediation that is due for the longest time, or None."""
+        """Claims the open remediation that is due for the longest time, or None.
+
+        Raises DamagedRecordError for one that cannot be read, and lets it rest, so that the others have their turn.
+        """
         until = now + ttl_seconds
 
         def work(connection: sqlite3.Connection) -> Claim | None:
@@ -127,7 +139,12 @@ class SqliteJournal(SqliteAnswers):
             _record(connection, remediation.id, Record(now, "claimed", remediation.state, data))
             return Claim(remediation, worker, remediation.fence, until)
 
-        return await self._thread.write(work, is_durable=False)
+        try:
+            return await self._thread.write(work, is_durable=False)
+        except DamagedRecordError as error:
+            later = (now + DAMAGED_SECONDS, error.key)
+            await self._thread.write(lambda connection: connection.execute(sql.PUT_OFF, later))
+            raise
 
     async def release_orphaned_claims(self) -> int:
         """Ends the claims of processes that have died; AlreadyServedError while another that serves this file lives."""

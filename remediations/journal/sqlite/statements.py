@@ -15,6 +15,7 @@ WHERE id = (
     ORDER BY next_at, id LIMIT 1
 )
 RETURNING *"""
+PUT_OFF = "UPDATE remediation SET next_at = ? WHERE id = ?"
 TAKE_OVER = "UPDATE remediation SET lease_until = NULL WHERE lease_until IS NOT NULL"
 """The fence stays: whoever held the claim can change nothing any more, should he live after all."""
 OURS = "id = :id AND fence = :fence AND lease_until > :now"
