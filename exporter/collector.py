@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import Field
 
 from chassis.config import Section
+from chassis.errors import BackendError
 from exporter.metrics import Family, Metric
 from exporter.settings import Scope
 from exporter.sources.sources import Sources
@@ -39,12 +40,14 @@ class Result:
     `components` says for each component name whether it is up now; the exporter publishes them as component_up.
     `failure` names why part of the collection failed, when some values are still known (success is then 0).
     `versions` says which version of itself a component tells, for component_info.
+    `refused` names the components that are unknown because our own access fails (chassis.errors.OUR_ACCESS), and why.
     """
 
     families: tuple[Family, ...] = ()
     components: Mapping[str, bool] = field(default_factory=dict)
     failure: Exception | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, BackendError] = field(default_factory=dict)
 
 
 class NotConfiguredError(Exception):

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from chassis.config import read_secret
-from chassis.errors import ConfigError, Fault, PermanentError, Reason
+from chassis.errors import BackendError, ConfigError, Fault, PermanentError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,14 +72,22 @@ class Address(ABC, Generic[PlaceT]):
             raise ConfigError(tuple(faults))
         return target
 
+    @property
+    def password_setting(self) -> str:
+        """The setting that the password comes from."""
+        return self.setting if self.password_file is None else f"{self.setting.rpartition('.')[0]}.password_file"
+
+    def own_fault(self, error: BackendError) -> BackendError:
+        """The error of an access of ours that failed, with the setting that it is about."""
+        setting = self.password_setting if error.reason is Reason.AUTH else self.setting
+        return error if setting in str(error) else PermanentError(error.reason, f"{error}; our setting {setting}")
+
     def read_password(self, target: PlaceT) -> str:
         """The password to log in with, empty for none; reads the file, so call it off the event loop."""
         if self.password_file is None:
             return target.password.get_secret_value()
         try:
-            return read_secret(
-                self.password_file, f"{self.setting.rpartition('.')[0]}.password_file"
-            ).get_secret_value()
+            return read_secret(self.password_file, self.password_setting).get_secret_value()
         except ConfigError as error:
             raise PermanentError(Reason.AUTH, str(error)) from error
 

@@ -59,7 +59,7 @@ def page(facts: PageFacts) -> str:
 <h1>controlcore-exporter</h1>
 <p>{escape(build)}, up for {uptime}, {facts.samples} samples published. It reads and changes nothing.</p>{warning}
 <h2>Components</h2>
-{_table(("component", "state"), _components(facts.components))}
+{_table(("component", "state", "why unknown"), _components(facts))}
 <h2>Collectors</h2>
 <p>A collector that finds its component down is well: its state is not the component's.</p>
 {_table(("collector", "state", "values from", "last run took", "every", "last error"), rows)}
@@ -108,15 +108,17 @@ def age(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
-def _components(states: Mapping[str, bool]) -> Iterable[tuple[str, str]]:
+def _components(facts: PageFacts) -> Iterable[tuple[str, ...]]:
     """The rows of the components; a row that says so when nothing is known yet."""
-    if not states:
-        yield "-", "unknown"
-    for name, is_up in sorted(states.items()):
-        yield (
-            f"<code>{escape(name)}</code>",
-            f'<span class="{"ok" if is_up else "failing"}">{"up" if is_up else "down"}</span>',
-        )
+    refused = {name: why for record in facts.records if record.last for name, why in record.last.refused.items()}
+    names = sorted({*facts.components, *refused})
+    if not names:
+        yield "-", "unknown", ""
+    for name in names:
+        is_up = facts.components.get(name)
+        state, css = {True: ("up", "ok"), False: ("down", "failing"), None: ("unknown", "stale")}[is_up]
+        why = f"our own access is refused: {refused[name]}" if name in refused else ""
+        yield f"<code>{escape(name)}</code>", f'<span class="{css}">{state}</span>', escape(why)
 
 
 def _cells(record: CollectorRecord, now_monotonic: float) -> tuple[str, ...]:

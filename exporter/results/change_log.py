@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.clock import Clock
 from chassis.errors import Reason
-from exporter.results.record import CollectionOutcome
+from exporter.results.record import CollectionOutcome, Refusal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -20,7 +20,10 @@ GATHER_SECONDS = 1.0
 
 
 class StateLog:
-    """Writes `health.changed`: components lost and regained, collectors failed (by reason) and recovered."""
+    """Writes `health.changed`: components lost and regained, collectors failed (by reason) and recovered.
+
+    Components to which our own access is refused are named with why, and again when it is accepted.
+    """
 
     def __init__(self, clock: Clock, logger: FilteringBoundLogger) -> None:
         self._clock = clock
@@ -29,6 +32,9 @@ class StateLog:
         self._latest: dict[str, CollectionOutcome] = {}
         self._written_up: dict[str, bool] = {}
         self._latest_up: dict[str, bool] = {}
+        self._written_refused: dict[tuple[str, str], Reason] = {}
+        self._latest_refused: dict[tuple[str, str], Refusal | None] = {}
+        """By collector and component; None once that collector has been let in again."""
         self._has_changes = asyncio.Event()
 
     def note(self, outcome: CollectionOutcome) -> None:
@@ -39,6 +45,9 @@ class StateLog:
         is_news = self._written.setdefault(name, None) != outcome.reason
         for component, is_up in outcome.components.items():
             is_news |= self._written_up.setdefault(component, True) != is_up
+        self._latest_refused |= {(name, component): None for component, is_up in outcome.components.items() if is_up}
+        self._latest_refused |= {(name, component): refusal for component, refusal in outcome.refused.items()}
+        is_news |= any(map(self._is_refusal_news, self._latest_refused))
         if is_news:
             self._has_changes.set()
 
@@ -53,9 +62,28 @@ class StateLog:
         finally:
             self.flush()
 
+    def _is_refusal_news(self, access: tuple[str, str]) -> bool:
+        """Whether the access is refused and was not, is refused for another reason, or is accepted again."""
+        refusal = self._latest_refused[access]
+        return self._written_refused.get(access) != (None if refusal is None else refusal.reason)
+
+    def _refusals(self) -> dict[str, Any]:
+        """What has changed of our own access."""
+        changes: dict[str, Any] = {}
+        for access in filter(self._is_refusal_news, sorted(self._latest_refused)):
+            _, component = access
+            refusal = self._latest_refused[access]
+            if refusal is None:
+                del self._written_refused[access]
+                changes.setdefault("access_accepted", []).append(component)
+            else:
+                self._written_refused[access] = refusal.reason
+                changes.setdefault("access_refused", {})[component] = str(refusal)
+        return changes
+
     def flush(self) -> None:
         """Writes one line with everything that changed since the last one, or nothing."""
-        changes: dict[str, Any] = {}
+        changes = self._refusals()
         turned = [name for name in sorted(self._latest_up) if self._written_up[name] != self._latest_up[name]]
         for name in turned:
             is_up = self._written_up[name] = self._latest_up[name]
@@ -73,6 +101,6 @@ class StateLog:
                 errors.setdefault(outcome.reason.value, outcome.message)
         if errors:
             changes["errors"] = errors
-        is_worse = "components_lost" in changes or "collectors_failed" in changes
+        is_worse = bool(changes.keys() & {"components_lost", "collectors_failed", "access_refused"})
         if changes:
             (self._logger.warning if is_worse else self._logger.info)("health.changed", **changes)

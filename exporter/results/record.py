@@ -31,6 +31,18 @@ class CollectorState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why our own access to a component fails, so that its state is unknown."""
+
+    reason: Reason
+    message: str
+
+    def __str__(self) -> str:
+        """The refusal as one line."""
+        return f"{self.reason.value}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionOutcome:
     """How one collection ended. `admitted` None means that it raised and nothing is known."""
 
@@ -49,6 +61,8 @@ class CollectionOutcome:
     """The versions that components tell of themselves."""
     losses: Losses = field(default_factory=Losses)
     """What was dropped on the way, also of a collection that raised."""
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    """The components that are unknown because our own access fails."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+
+from pydantic import SecretStr
 
 from chassis.documents import DocumentError, ItemForm, ItemReader
 from chassis.errors import PermanentError, Reason
 from chassis.http.call import Call, Response
+from chassis.postgres.address import PostgresAddress
 from exporter.exposition.text_format import Renderer
 from exporter.metrics import Family
 from exporter.settings import ExporterSettings
@@ -128,4 +130,4 @@ class FakeKubernetes:
         return found
 
 
-ADDRESS: Any = SimpleNamespace(name="an address that only a fake probe looks at")
+ADDRESS: Any = PostgresAddress(SecretStr("postgresql://ann@db/product"), password_file=Path("/run/password"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -127,18 +128,20 @@ class PostgresCanaryCollector:
 
     async def collect(self) -> Result:
         """Tries once and publishes the verdict; a database that is down is a verdict, not an error."""
-        reason: Reason | None = None
+        failed: BackendError | None = None
         seconds: float | None = None
         try:
             seconds = await self._probe(self._address, self._settings.probe_timeout_seconds)
         except BackendError as error:
-            reason = error.reason
+            failed = error
+        reason = None if failed is None else failed.reason
         now = self._clock.monotonic()
         self._health.is_ok = reason is None
         self._health.seconds = seconds
         self._health.checked_monotonic = now
         self._count(reason, seconds, now)
-        return self._result(reason)
+        refused = {} if failed is None or reason not in OUR_ACCESS else {COMPONENT: self._address.own_fault(failed)}
+        return replace(self._result(reason), refused=refused)
 
     def _count(self, reason: Reason | None, seconds: float | None, now: float) -> None:
         """Adds one attempt to the histogram or to the failures, and forgets failures older than the window."""

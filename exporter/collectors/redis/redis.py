@@ -141,8 +141,9 @@ class RedisCollector:
                 self._failures.add((error.reason,))
             self._note(error.code, str(error))
             if not error.code:
-                is_up = None if error.reason in OUR_ACCESS else False
-                return Result(self._verdict(is_up=is_up), {} if is_up is None else {COMPONENT: is_up})
+                if error.reason in OUR_ACCESS:
+                    return Result(self._verdict(is_up=None), refused={COMPONENT: self._address.own_fault(error)})
+                return Result(self._verdict(is_up=False), {COMPONENT: False})
         else:
             self._note("", "")
         try:

@@ -182,13 +182,18 @@ def test_wrong_password_is_told_and_hurts_nothing_else(
         )
         samples = exporter.samples()
         assert (samples.get("controlcore_postgres_up"), samples["controlcore_redis_up"]) == (None, 1)
+        landing = exporter.get("/").text
         exporter.end()
     lines = exporter.events("health.changed")
     failed = [name for line in lines for names in line.get("collectors_failed", {}).values() for name in names]
     # Changes within a second share a line; on a busy machine they are further apart. Each is told once all the same.
     assert not [name for line in lines for name in line.get("components_lost", [])], "it may serve others: P12"
+    (refused,) = [line["access_refused"] for line in lines if "access_refused" in line]
+    assert refused["database"].startswith("auth: password authentication failed")
+    assert "our own access is refused: auth: " in landing
+    assert "our setting database.url" in landing
     assert len(failed) == len(set(failed))
-    assert "hunter2" not in str(exporter.log)
+    assert "hunter2" not in str(exporter.log) + landing
 
 
 def test_frozen_backends_are_down_in_time_and_scrapes_stay_as_quick(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import CapturingLogger
 from chassis.errors import Reason
 from exporter.results.change_log import StateLog
 from exporter.results.limits import Admitted
-from exporter.results.record import CollectionOutcome
+from exporter.results.record import CollectionOutcome, Refusal
 from tests.fakes.clock import ManualClock, settle
 
 
@@ -97,3 +97,31 @@ async def test_failure_just_before_the_end_is_still_logged() -> None:
     async with running(ManualClock()) as lines:
         lines.log.note(outcome("users", Reason.AUTH))
     assert len(lines.written) == 1
+
+
+def refused(reason: Reason) -> CollectionOutcome:
+    why = {"database": Refusal(reason, "no")}
+    return CollectionOutcome("canary", 0.0, 0.0, 0.1, Admitted(()), refused=why)
+
+
+async def test_refused_access_is_logged_once_and_again_when_it_is_accepted() -> None:
+    """The password was changed while the exporter runs: the component is unknown and no collector fails."""
+    clock = ManualClock()
+    changes = [
+        outcome("canary", database=True),
+        *[refused(Reason.AUTH)] * 3,
+        outcome("statistics", database=True),
+        outcome("canary", database=False),
+        refused(Reason.QUOTA),
+        *[outcome("canary", database=True)] * 2,
+    ]
+    async with running(clock) as lines:
+        for change in changes:
+            lines.log.note(change)
+            await clock.advance(10.0)
+    keys = {"access_refused", "access_accepted"}
+    assert [(method, line[key]) for method, line in lines.written for key in line if key in keys] == [
+        ("warning", {"database": "auth: no"}),
+        ("warning", {"database": "quota: no"}),
+        ("info", ["database"]),
+    ]

@@ -66,6 +66,9 @@ async def test_server_that_refuses_only_our_access_is_not_called_down_or_full(re
     assert (value(result.families, UP), value(result.families, EXHAUSTED)) == (None, None)
     assert value(result.families, FAILURES, reason.value) == 1
     assert result.components == {}
+    setting = "database.password_file" if reason is Reason.AUTH else "database.url"
+    refused = result.refused["database"]
+    assert (refused.reason, str(refused)) == (reason, f"no; our setting {setting}")
     assert database.health.is_ok is False
 
 

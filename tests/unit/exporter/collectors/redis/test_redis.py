@@ -125,6 +125,7 @@ async def test_redis_that_refuses_only_our_access_is_not_called_down(reason):
     result = await make(Session(INFO), refusing("", reason)).collect()
     assert (value(result.families, UP), value(result.families, FAILURES, reason.value)) == (None, 1)
     assert (result.components, result.failure) == ({}, None)
+    assert result.refused["redis"].reason is reason
 
 
 async def test_error_that_answers_ping_is_logged_once():
