@@ -131,6 +131,26 @@ def read_secret(path: Path, setting: str) -> SecretStr:
     return SecretStr(text)
 
 
+def split_paths(path: Path) -> tuple[Path, ...]:
+    """The files that one setting names, several of them apart by `:` as in KUBECONFIG, with `~` expanded."""
+    return tuple(Path(part).expanduser() for part in str(path).split(os.pathsep) if part)
+
+
+def existing_paths(path: Path) -> tuple[Path, ...]:
+    """The same without those that do not exist, unless none does; one that cannot be looked at counts as there."""
+    return tuple(file for file in split_paths(path) if _may_exist(file)) or split_paths(path)
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The file as a mapping; an empty file is an empty mapping.
 

@@ -216,7 +216,8 @@ class KubernetesSettings(Section):
     namespace: str = "controlcore"
     """Namespace of the product."""
     kubeconfig: Path | None = None
-    """File with credentials; absent means the pod's own ServiceAccount."""
+    """File with credentials; several, apart by `:`, are merged as kubectl does. Absent means the pod's own
+    ServiceAccount."""
     workloads: tuple[str, ...] = ("control-plane-api",)
     """Deployments to watch by name: the label `component` of their series."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -190,7 +190,8 @@ class RemediatorKubernetesSettings(Section):
     """The cluster that is acted on. Absent means: no orchestrator, workload actions are held."""
 
     kubeconfig: Path | None = None
-    """File with credentials; absent means the pod's own ServiceAccount."""
+    """File with credentials; several, apart by `:`, are merged as kubectl does. Absent means the pod's own
+    ServiceAccount."""
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one call. Must stay below `worker.lease_seconds`, so that no write outlives its lease."""
     max_list_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)

@@ -245,6 +245,8 @@ class KubernetesClient:
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._exchange(method, path, query, headers, data)
+        except aiohttp.ClientHttpProxyError as error:
+            raise TransientError(Reason.UNREACHABLE, f"the proxy answers with status {error.status}") from error
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, aiohttp.ClientSSLError):
                 self._access.suspect()
@@ -284,7 +286,7 @@ class KubernetesClient:
             session.request(
                 method, _url(known.server, path, query), headers=headers | authorization, data=data,
                 allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None), server_hostname=known.server_name,
-                ssl=known.tls if known.tls is not None else True,
+                ssl=known.tls if known.tls is not None else True, proxy=known.proxy,
             ) as answer,
         ):  # fmt: skip
             warnings = _read_warnings(answer.headers.getall("Warning", []), self._redact)

@@ -56,8 +56,12 @@ class Credentials:
     """The bearer token; None without one. With `token_path`, the file's content so far."""
     token_path: Path | None = None
     """File that the token is read from again."""
+    proxy: str | None = field(default=None, repr=False)
+    """URL of the HTTP proxy on the way to the server; it may hold a name and a password."""
     plug_in: Mapping[str, Any] | None = field(default=None, repr=False)
     """The kubeconfig's user entry when only a plug-in can tell who we are."""
+    folder: Path = Path()
+    """Where the program of a plug-in with a relative path is looked for."""
     files: tuple[Path, ...] = ()
     """Files that all this was read from; when one changes, `read_again` gives the new credentials."""
     is_system_trusted: bool = False
@@ -172,8 +176,7 @@ class ApiAccess:
     def _ask(self, files: Credentials) -> None:
         """Runs the plug-in; raises ConfigError when it gives nothing that can be used."""
         try:
-            folder = files.files[0].parent if files.files else Path.cwd()
-            given = ask_plug_in(files.plug_in or {}, folder, self._redact)
+            given = ask_plug_in(files.plug_in or {}, files.folder, self._redact)
             self._known, self._given = _with_given(files, given), given
         except ValueError as error:
             message = f"{UNUSABLE}: {error}"

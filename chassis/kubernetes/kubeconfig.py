@@ -1,8 +1,9 @@
 """Reads a kubeconfig's current context into Credentials, with every fault at once and its place.
 
 The fields and their precedence are those of the "kubeconfig (v1)" reference of Kubernetes: `*-data` wins over the file,
-`tokenFile` over `token`, and a relative path starts at the kubeconfig's folder. What would silently change who we are
-or where the credentials go (impersonation, a proxy, a name and password) is refused. No fault quotes a value.
+`tokenFile` over `token`, and a relative path starts at the folder of the file that names it. Of several files the first
+wins that has a context, cluster or user of a name, or names the current context (Kubernetes, "Merging kubeconfig
+files"). Impersonation, which would change who we are, and a name and password are refused. No fault quotes a value.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from chassis.config import existing_paths, split_paths
 from chassis.documents import UnreadableError, load_yaml, read_file
 from chassis.errors import ConfigError, Fault
 from chassis.kubernetes.credentials import SETTING, UNUSABLE, Credentials, read_token, require_token
@@ -33,7 +35,6 @@ REFUSED_OF_USER = {
     "username": "a name and password are not supported; give a token or a client certificate",
     "password": "a name and password are not supported; give a token or a client certificate",
 }
-REFUSED_OF_CLUSTER = {"proxy-url": "a proxy is not supported; the API must be reachable directly"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +93,23 @@ def from_kubeconfig(path: Path) -> Credentials:
 
     Raises ConfigError with every fault: the file's own under `kubernetes.kubeconfig`, a field's under its place in it.
     """
-    path = path.expanduser()
-    root = _Entry(WHERE, _read_mapping(path), path.parent, [])
-    name = root.text("current-context")
+    faults: list[Fault] = []
+    roots = [_Entry(WHERE, _read_mapping(file), file.parent, faults) for file in existing_paths(path)]
+    name = next(filter(None, [root.text("current-context") for root in roots]), None)
     if name is None:
-        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} has no current-context"), *root.faults))
-    context = _find(root, "contexts", name)
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} has no current-context"), *faults))
+    context = _find(roots, "contexts", name)
     cluster = user = None
     if context is not None:
-        cluster = _find(root, "clusters", context.text("cluster") or "")
+        cluster = _find(roots, "clusters", context.text("cluster") or "")
         user_name = context.text("user")
-        user = _find(root, "users", user_name) if user_name else _Entry(WHERE, {}, path.parent, root.faults)
+        user = _find(roots, "users", user_name) if user_name else _Entry(WHERE, {}, context.folder, faults)
     credentials = _read_entries(cluster, user) if cluster is not None and user is not None else None
-    if root.faults or credentials is None:
-        raise ConfigError(tuple(root.faults))
-    return replace(credentials, files=(path, *credentials.files), read_again=lambda: from_kubeconfig(path))
+    if faults or credentials is None:
+        raise ConfigError(tuple(faults))
+    # A file that does not exist yet is followed too: it may come before the others.
+    files = (*split_paths(path), *credentials.files)
+    return replace(credentials, files=files, read_again=lambda: from_kubeconfig(path))
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:
@@ -124,13 +127,17 @@ def _read_mapping(path: Path) -> Mapping[str, Any]:
     return value
 
 
-def _find(root: _Entry, kind: str, name: str) -> _Entry | None:
-    """The entry of a list by its name; anything but exactly one is a fault."""
-    entries = root.fields.get(kind) or []
-    if not isinstance(entries, list):
-        root.refuse(kind, "expected a list")
-        return None
-    found = [entry for entry in entries if isinstance(entry, dict) and entry.get("name") == name]
+def _find(roots: Sequence[_Entry], kind: str, name: str) -> _Entry | None:
+    """The entry of a list by its name, from the first file that has one; two in that file, or none, are a fault."""
+    root, found = roots[0], list[Mapping[str, Any]]()
+    for root in roots:
+        entries = root.fields.get(kind) or []
+        if not isinstance(entries, list):
+            root.refuse(kind, "expected a list")
+            return None
+        found = [entry for entry in entries if isinstance(entry, dict) and entry.get("name") == name]
+        if found:
+            break
     if len(found) != 1:
         root.refuse(kind, f"expected one entry named {name!r}, found {len(found)}")
         return None
@@ -144,23 +151,24 @@ def _find(root: _Entry, kind: str, name: str) -> _Entry | None:
 
 def _read_entries(cluster: _Entry, user: _Entry) -> Credentials:
     """The credentials of a cluster and a user; they count only when no fault was added."""
-    cluster.refuse_all(REFUSED_OF_CLUSTER)
     user.refuse_all(REFUSED_OF_USER)
     server = _server(cluster)
     token, token_path = _token(user)
     is_tls = server.startswith("https:")
-    named = [cluster.fields.get("certificate-authority")] if is_tls else []
-    named += [user.fields.get(name) for name in ("client-certificate", "client-key", "tokenFile")]
+    named = [(cluster.folder, cluster.fields.get("certificate-authority"))] if is_tls else []
+    named += [(user.folder, user.fields.get(name)) for name in ("client-certificate", "client-key", "tokenFile")]
     is_verified = is_tls and not cluster.fields.get("insecure-skip-tls-verify")
     names_authority = any(cluster.fields.get(f"certificate-authority{end}") for end in ("", "-data"))
     return Credentials(
         server=server,
         tls=_tls(cluster, user) if is_tls else None,
         server_name=cluster.text("tls-server-name") if is_tls else None,
+        proxy=_proxy(cluster),
         token=token,
         token_path=token_path,
         plug_in=user.fields if any(user.fields.get(name) for name in PLUG_INS) else None,
-        files=tuple(cluster.folder / name for name in named if isinstance(name, str) and name),
+        folder=user.folder,
+        files=tuple(folder / name for folder, name in named if isinstance(name, str) and name),
         is_system_trusted=is_verified and not names_authority,
     )
 
@@ -177,6 +185,20 @@ def _server(cluster: _Entry) -> str:
         cluster.refuse("server", "expected https://host:port without a name, a password or a query")
         return ""
     return server
+
+
+def _proxy(cluster: _Entry) -> str | None:
+    """The proxy's address, which may hold a name and a password; another kind than HTTP is a fault."""
+    proxy = cluster.text("proxy-url")
+    try:
+        parts = urlsplit(proxy or "")
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if proxy is not None and not is_usable:
+        cluster.refuse("proxy-url", "expected http://host:port or https://host:port")
+        return None
+    return proxy
 
 
 def _token(user: _Entry) -> tuple[str | None, Path | None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from chassis.config import split_paths
 from chassis.log import get_logger
 
 if TYPE_CHECKING:
@@ -72,25 +73,26 @@ async def tell_readable(settings: BaseModel) -> None:
     if found:
         get_logger().warning(
             "credentials.readable_by_others",
-            files=[f"{setting}: {path}" for setting, path in found.items()],
+            files=[f"{setting}: {path}" for setting, path in found],
             hint="chmod 0600, or 0640 with the program's group",
         )
 
 
-def files_open_to_others(settings: BaseModel) -> dict[str, Path]:
-    """The credential files with permissions for others, by setting; blocks on the disk.
+def files_open_to_others(settings: BaseModel) -> list[tuple[str, Path]]:
+    """The credential files with permissions for others, each with its setting; blocks on the disk.
 
     A file of a Kubernetes volume is left out: the kubelet gives Secrets 0644 unless defaultMode says otherwise, and
     only the pod's containers see them.
     """
-    return {setting: path for setting, path in _credential_files(settings) if _is_open_to_others(path)}
+    return [(setting, path) for setting, path in _credential_files(settings) if _is_open_to_others(path)]
 
 
 def _credential_files(value: Any, place: str = "", name: str = "") -> Iterator[tuple[str, Path]]:
     """Every path under a setting that names a credential file, with the place of the setting."""
     if isinstance(value, Path):
         if CREDENTIAL.fullmatch(name):
-            yield place, value
+            files = split_paths(value) if name == "kubeconfig" else (value,)
+            yield from ((place, file) for file in files)
         return
     if isinstance(value, BaseModel):
         parts = ((field, field, getattr(value, field)) for field in type(value).model_fields)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from chassis.config import Section, load, merge, read_secret, read_yaml
+from chassis.config import Section, existing_paths, load, merge, read_secret, read_yaml
 from chassis.errors import ConfigError, Fault
 from chassis.http.web_config import read_web
 from exporter.collector import CollectorSettings, CollectorSpec
@@ -41,14 +41,13 @@ def load_settings(
     """
     fallbacks = merge(_preset(path, overrides or {}), conventional_values())
     settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks, variables=CONVENTIONAL)
-    named = _files(settings)
+    named = [*_files(settings)]
     for name, deployment in settings.deployments.items():
-        named |= {f"deployments.{name}.{setting}": file for setting, file in _files(deployment).items()}
+        named += [(f"deployments.{name}.{setting}", file) for setting, file in _files(deployment)]
     faults: list[Fault] = []
-    for setting, file in named.items():
+    for setting, file in named:
         try:
-            if file is not None:
-                read_secret(file, setting)
+            read_secret(file, setting)
         except ConfigError as error:
             faults += error.faults
     try:
@@ -99,13 +98,15 @@ def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
     return preset_values(str(name), is_sidecar=scope == "pod", has_kubernetes=has_kubernetes)
 
 
-def _files(settings: ExporterSettings | DeploymentSettings) -> dict[str, Path | None]:
-    """The files that an installation's sources name, by setting."""
-    return {
-        "database.password_file": settings.database.password_file,
-        "redis.password_file": settings.redis.password_file,
-        "kubernetes.kubeconfig": settings.kubernetes.kubeconfig if settings.kubernetes is not None else None,
-    }
+def _files(settings: ExporterSettings | DeploymentSettings) -> Iterator[tuple[str, Path]]:
+    """The files that an installation's sources name, each with its setting."""
+    for section in ("database", "redis"):
+        file = getattr(settings, section).password_file
+        if file is not None:
+            yield f"{section}.password_file", file
+    if settings.kubernetes is not None and settings.kubernetes.kubeconfig is not None:
+        for file in existing_paths(settings.kubernetes.kubeconfig):
+            yield "kubernetes.kubeconfig", file
 
 
 def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettings:

@@ -14,6 +14,7 @@ from chassis.errors import PermanentError, Reason
 from chassis.kubernetes.client import KubernetesClient
 from chassis.kubernetes.credentials import in_cluster, opened
 from tests.fakes.clock import ManualClock
+from tests.fakes.connect_proxy import ConnectProxy
 from tools.servers.kubernetes.certificates import make_serving_pair
 from tools.slowness import scaled
 
@@ -85,3 +86,22 @@ async def test_kubeconfig_with_a_token_file_is_its_account(cluster: Cluster, nam
     path.write_text(yaml.safe_dump(config))
     async with KubernetesClient.opened(path) as client:
         assert await who_answers(client) == f"system:serviceaccount:{namespace}:default"
+
+
+async def test_merged_kubeconfigs_lead_through_their_proxy(cluster: Cluster, namespace: str, account: Path) -> None:
+    """The way stands in one file and who we are in another, each with paths of its own."""
+    parts = urlsplit(cluster.server)
+    config = yaml.safe_load(cluster.kubeconfig_path.read_text())
+    users, way = account / "users", account / "way" / "kubeconfig"
+    users.write_text(yaml.safe_dump({"users": [config.pop("users")[0] | {"user": {"tokenFile": "token"}}]}))
+    async with ConnectProxy.opened(parts.hostname or "", parts.port or 443) as proxy:
+        config["clusters"][0]["cluster"] = {
+            "server": cluster.server,
+            "certificate-authority": "../ca.crt",
+            "proxy-url": f"http://127.0.0.1:{proxy.port}",
+        }
+        way.parent.mkdir()
+        way.write_text(yaml.safe_dump(config))
+        async with KubernetesClient.opened(Path(f"{account / 'absent'}:{way}:{users}")) as client:
+            assert await who_answers(client) == f"system:serviceaccount:{namespace}:default"
+    assert [head.split(" ")[0] for head in proxy.requests] == ["CONNECT"]

@@ -131,6 +131,12 @@ def test_unreadable_files_are_faults_of_their_settings(tmp_path: Path) -> None:
     assert set(found) == {"database.password_file", "kubernetes.kubeconfig"}
 
 
+def test_kubeconfigs_that_are_merged_need_not_all_be_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    read(tmp_path, f"kubernetes: {{kubeconfig: '{tmp_path}/a:/nowhere/b'}}")
+    assert set(faults(tmp_path, "kubernetes: {kubeconfig: '/nowhere/a:/nowhere/b'}")) == {"kubernetes.kubeconfig"}
+
+
 def test_settings_shown_anywhere_hold_no_secret(tmp_path: Path) -> None:
     settings = read(tmp_path, "{database: {url: 'postgresql://u:hunter2@h/d'}, redis: {url: 'redis://:hunter2@h'}}")
     assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump_json()}"

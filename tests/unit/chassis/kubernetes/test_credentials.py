@@ -165,6 +165,18 @@ async def test_plug_in_gives_the_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(60)
+async def test_plug_in_with_a_relative_path_stands_beside_the_file(tmp_path: Path) -> None:
+    """As for kubectl; from the working folder it could be anybody's program."""
+    status = json.dumps({"token": "hunter2-beside"})
+    (tmp_path / "plug-in").write_text(f"#!{sys.executable}\n{PLUG_IN % status}")
+    (tmp_path / "plug-in").chmod(0o755)
+    entry = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plug-in"}
+    credentials = await asyncio.to_thread(from_kubeconfig, written(tmp_path, {"exec": entry}))
+    async with access.opened(credentials) as opened:
+        assert (await opened.credentials()).token == "hunter2-beside"
+
+
+@pytest.mark.timeout(60)
 async def test_plug_in_that_hangs_takes_one_thread(tmp_path: Path) -> None:
     """R11: a thread for each request would leave none for DNS, tokens and large deliveries."""
     first, released = tmp_path / "first", tmp_path / "released"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 import subprocess
@@ -16,15 +17,19 @@ import pytest
 import yaml
 from aiohttp import web
 
-from chassis.errors import ConfigError, PermanentError, Reason
+from chassis.errors import ConfigError, PermanentError, Reason, TransientError
 from chassis.http.server import serving
+from chassis.kubernetes import credentials as access
 from chassis.kubernetes.client import KubernetesClient
 from chassis.kubernetes.kubeconfig import from_kubeconfig
+from tests.fakes.clock import ManualClock
+from tests.fakes.connect_proxy import ConnectProxy
 from tools.servers.kubernetes.certificates import make_serving_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from chassis.kubernetes.credentials import Credentials
     from tools.servers.kubernetes.certificates import KeyPair
 
 ROOT = Path(__file__).parents[4]
@@ -172,6 +177,128 @@ async def test_server_is_verified_unless_told_otherwise(
     assert caught.value.reason is reason
 
 
+UNRESOLVED = "kubernetes.default.svc"
+"""A name of the server's certificate that only a proxy can lead to."""
+
+
+@asynccontextmanager
+async def behind_a_proxy(
+    config: Kubeconfig, pairs: tuple[KeyPair, KeyPair]
+) -> AsyncIterator[tuple[KubernetesClient, ConnectProxy]]:
+    """A client of an API that only the kubeconfig's proxy reaches, with that proxy."""
+    async with tls_api(pairs, []) as address:
+        host, _, port = address.removeprefix("https://").partition(":")
+        async with ConnectProxy.opened(host, int(port)) as proxy:
+            file_fields(config, pairs, is_inline=False)
+            config.cluster |= {
+                "server": f"https://{UNRESOLVED}:6443",
+                "proxy-url": f"http://ada:{SECRET}@127.0.0.1:{proxy.port}",
+            }
+            async with KubernetesClient.opened(config.write()) as client:
+                yield client, proxy
+
+
+async def test_proxy_gets_its_own_credentials_and_a_tunnel(config: Kubeconfig, pairs: tuple[KeyPair, KeyPair]) -> None:
+    """What the API server is told is inside the tunnel, in TLS that is verified from end to end."""
+    config.user["token"] = "token-of-the-api"
+    async with behind_a_proxy(config, pairs) as (client, proxy):
+        assert await client.get("/api", timeout_seconds=5) == {}
+        assert await client.get("/api", timeout_seconds=5) == {}
+    (head,) = proxy.requests
+    assert head.startswith(f"CONNECT {UNRESOLVED}:6443 ")
+    assert f"Basic {base64.b64encode(f'ada:{SECRET}'.encode()).decode()}" in head
+    assert "token-of-the-api" not in head
+
+
+@pytest.mark.parametrize("answer", ["407 Proxy Authentication Required", "502 Bad Gateway"])
+async def test_proxy_that_makes_no_tunnel_is_told_without_its_password(
+    config: Kubeconfig, pairs: tuple[KeyPair, KeyPair], answer: str
+) -> None:
+    async with behind_a_proxy(config, pairs) as (client, proxy):
+        proxy.answer = answer
+        with pytest.raises(TransientError) as caught:
+            await client.get("/api", timeout_seconds=5)
+    assert (caught.value.reason, str(caught.value)) == (
+        Reason.UNREACHABLE, f"the proxy answers with status {answer[:3]}",
+    )  # fmt: skip
+
+
+async def test_proxy_that_is_away_is_told_without_its_password(
+    config: Kubeconfig, pairs: tuple[KeyPair, KeyPair]
+) -> None:
+    config.cluster |= {"server": f"https://{UNRESOLVED}:6443", "proxy-url": f"http://ada:{SECRET}@127.0.0.1:1"}
+    async with KubernetesClient.opened(config.write()) as client:
+        with pytest.raises(TransientError) as caught:
+            await client.get("/api", timeout_seconds=5)
+    assert caught.value.reason is Reason.REFUSED
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(await asyncio.to_thread(from_kubeconfig, config.folder / "kubeconfig"))
+
+
+def entries(server: str, token_file: str) -> dict[str, Any]:
+    """A cluster and a user as lists of a kubeconfig have them."""
+    return {
+        "contexts": [{"name": "work", "context": {"cluster": "shop", "user": "ada"}}],
+        "clusters": [{"name": "shop", "cluster": {"server": server}}],
+        "users": [{"name": "ada", "user": {"tokenFile": token_file}}],
+    }
+
+
+def written(folder: Path, content: dict[str, Any]) -> Path:
+    """A kubeconfig in a folder of its own, beside a token file that holds the folder's name."""
+    folder.mkdir()
+    (folder / "token").write_text(folder.name)
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def merged(*paths: Path) -> Credentials:
+    return from_kubeconfig(Path(":".join(map(str, paths))))
+
+
+def test_first_of_several_files_wins(tmp_path: Path) -> None:
+    """As for kubectl: the current context decides which cluster is acted on."""
+    first = written(tmp_path / "first", {"current-context": "work", **entries("https://first", "token")})
+    second = written(tmp_path / "second", {"current-context": "other", **entries("https://second", "token")})
+    found = merged(first, second)
+    assert (found.server, found.token) == ("https://first", "first")
+    assert merged(second.with_name("absent"), first, second).server == "https://first"
+
+
+def test_several_files_complete_each_other_and_paths_are_their_own(tmp_path: Path) -> None:
+    parts = entries("https://shop", "token")
+    names = written(tmp_path / "names", {"current-context": "work", "contexts": parts.pop("contexts")})
+    users = written(tmp_path / "users", {"users": parts.pop("users")})
+    found = merged(names, users, written(tmp_path / "clusters", parts))
+    assert (found.server, found.token, found.folder) == ("https://shop", "users", users.parent)
+    assert found.token_path == users.parent / "token"
+
+
+async def test_file_that_comes_later_is_read_too(tmp_path: Path) -> None:
+    first = tmp_path / "first" / "kubeconfig"
+    second = written(tmp_path / "second", {"current-context": "work", **entries("https://second", "token")})
+    clock = ManualClock()
+    async with access.opened(await asyncio.to_thread(merged, first, second), clock) as opened:
+        await clock.advance(access.TOKEN_SECONDS)
+        assert (await opened.credentials()).server == "https://second"
+        await asyncio.to_thread(written, first.parent, {"current-context": "work", **entries("https://first", "token")})
+        await clock.advance(access.TOKEN_SECONDS)
+        assert (await opened.credentials()).server == "https://first"
+
+
+def test_files_of_which_none_exists_are_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"cannot read {tmp_path}/a: No such file"):
+        merged(tmp_path / "a", tmp_path / "b")
+
+
+def test_file_that_cannot_be_looked_at_is_a_fault_and_not_passed_over(tmp_path: Path) -> None:
+    """The files behind it may lead to another cluster."""
+    second = written(tmp_path / "second", {"current-context": "work", **entries("https://second", "token")})
+    with pytest.raises(ConfigError, match="Not a directory"):
+        merged(second / "kubeconfig", second)
+
+
 @pytest.mark.parametrize(
     ("user", "token", "file"),
     [
@@ -200,11 +327,11 @@ def test_context_without_a_user_is_anonymous(config: Kubeconfig) -> None:
 
 
 def test_faults_are_told_together_with_their_places(config: Kubeconfig) -> None:
-    config.cluster = {"server": f"https://ada:{SECRET}@api", "proxy-url": f"http://ada:{SECRET}@proxy"}
+    config.cluster = {"server": f"https://ada:{SECRET}@api", "proxy-url": f"socks5://ada:{SECRET}@proxy"}
     config.user = {"tokenFile": "absent", "as": "root", "username": "ada", "password": SECRET}
     assert config.faults() == {
         f"{CLUSTER}.server": "expected https://host:port without a name, a password or a query",
-        f"{CLUSTER}.proxy-url": "a proxy is not supported; the API must be reachable directly",
+        f"{CLUSTER}.proxy-url": "expected http://host:port or https://host:port",
         f"{USER}.tokenFile": f"cannot read {config.folder / 'absent'}: No such file or directory",
         f"{USER}.as": "impersonation is not supported",
         f"{USER}.username": "a name and password are not supported; give a token or a client certificate",
@@ -237,6 +364,9 @@ def test_faults_of_certificates_are_told_together(config: Kubeconfig, pairs: tup
             f"{CLUSTER}.insecure-skip-tls-verify",
         ),
         ({"tls-server-name": 1}, {}, f"{CLUSTER}.tls-server-name"),
+        ({"proxy-url": "proxy:3128"}, {}, f"{CLUSTER}.proxy-url"),
+        ({"proxy-url": "http://proxy:port"}, {}, f"{CLUSTER}.proxy-url"),
+        ({"proxy-url": 3128}, {}, f"{CLUSTER}.proxy-url"),
         ({}, {"token": 12345}, f"{USER}.token"),
         ({}, {"token": f"{SECRET} {SECRET}"}, f"{USER}.token"),
         ({}, {"token": f"{SECRET}\u00fc"}, f"{USER}.token"),

@@ -73,7 +73,7 @@ def test_credential_that_others_may_use_is_told_once_with_its_setting(
     tmp_path: Path, mode: int, is_told: object
 ) -> None:
     """L5: a token file of mode 0644 is read by every user of the host."""
-    names = ("token", "second", "key", "kubeconfig", "role", "policies")
+    names = ("token", "second", "key", "kubeconfig", "more", "role", "policies")
     for name in names:
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(mode)
@@ -82,22 +82,23 @@ def test_credential_that_others_may_use_is_told_once_with_its_setting(
         token_file=files["token"],
         more_token_files=(files["second"], tmp_path / "missing"),
         key_files={"b1": files["key"]},
-        kubeconfig=files["kubeconfig"],
+        kubeconfig=Path(f"{files['kubeconfig']}:{files['more']}"),
         roles={"approve": Holders(token_files=(files["role"],))},
         policies_file=files["policies"],
     )
-    told = {
-        "token_file": files["token"],
-        "more_token_files.0": files["second"],
-        "key_files.b1": files["key"],
-        "kubeconfig": files["kubeconfig"],
-        "roles.approve.token_files.0": files["role"],
-    }
+    told = [
+        ("token_file", files["token"]),
+        ("more_token_files.0", files["second"]),
+        ("key_files.b1", files["key"]),
+        ("kubeconfig", files["kubeconfig"]),
+        ("kubeconfig", files["more"]),
+        ("roles.approve.token_files.0", files["role"]),
+    ]
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(tell_readable(settings))
 
-    assert files_open_to_others(settings) == (told if is_told else {})
+    assert files_open_to_others(settings) == (told if is_told else [])
     assert [line["event"] for line in lines] == (["credentials.readable_by_others"] if is_told else [])
 
 
@@ -110,4 +111,4 @@ def test_file_of_a_kubernetes_volume_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "..data").symlink_to(folder.name)
     (tmp_path / "token").symlink_to("..data/token")
 
-    assert files_open_to_others(Holders(token_files=(tmp_path / "token",))) == {}
+    assert files_open_to_others(Holders(token_files=(tmp_path / "token",))) == []
