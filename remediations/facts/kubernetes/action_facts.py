@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from chassis.kubernetes.paths import resource_path
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import KEDA, CronJob, Pod, ScaledObject
 from remediations.core.model.facts import NO_DATABASE, NO_ORCHESTRATOR, ActionFacts, Fact, IdleSessions, Need
+from remediations.core.policies.time_windows import parse_clock
 from remediations.facts.ask import bounded
 from remediations.facts.kubernetes.reader import ClusterReader
 from remediations.facts.kubernetes.workload import list_pods
@@ -103,21 +103,16 @@ async def _read_scaled_objects(reader: ClusterReader, target: Target) -> tuple[S
 def _pod(item: JsonObject, now: float) -> Pod:
     """A Pod from its metadata and status."""
     metadata, status = item["metadata"], item.get("status") or {}
-    since = find_condition(item, "Ready").get("lastTransitionTime")
+    since = parse_clock(str(find_condition(item, "Ready").get("lastTransitionTime") or ""))
     is_unready = condition_of(item, "Ready") is False
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
         is_ready=is_ready(item),
-        unready_seconds=max(0.0, now - parse_time(since)) if since and is_unready else None,
+        unready_seconds=max(0.0, now - since) if since is not None and is_unready else None,
         is_ending=is_ending(item) or is_over(item),
         restarts=sum(int(each.get("restartCount", 0)) for each in status.get("containerStatuses") or ()),
     )
-
-
-def parse_time(text: str) -> float:
-    """Unix seconds of an RFC 3339 time as the API writes it; raises ValueError."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def _scales(item: JsonObject, target: Target) -> bool:

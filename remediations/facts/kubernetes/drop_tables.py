@@ -33,7 +33,7 @@ class Resolved:
     problem: str = ""
 
 
-class UnreadableError(Exception):
+class UnknownValueError(Exception):
     """A source of the variable cannot be read; the message names it."""
 
 
@@ -45,20 +45,20 @@ class Environment:
         self._namespace = namespace
 
     async def key(self, kind: str, name: str, key: str, *, is_optional: bool) -> str | None:
-        """The value of one key, None when the key (or an optional object) is absent; raises UnreadableError."""
+        """The value of one key, None when the key (or an optional object) is absent; raises UnknownValueError."""
         try:
             document = await self._reader.get(source_path(kind, self._namespace, name))
         except BackendError as error:
             if error.reason is Reason.MISSING and is_optional:
                 return None
-            raise UnreadableError(f"{kind} {name}: {error.reason.value}") from error
+            raise UnknownValueError(f"{kind} {name}: {error.reason.value}") from error
         value = (document.get("data") or {}).get(key)
         if value is None or kind != "Secret":
             return None if value is None else str(value)
         try:
             return base64.b64decode(value, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise UnreadableError(f"{kind} {name}: the value of {key} is no text") from error
+            raise UnknownValueError(f"{kind} {name}: the value of {key} is no text") from error
 
 
 async def resolve_drop_tables(environment: Environment, template: Mapping[str, Any]) -> Resolved:
@@ -67,7 +67,7 @@ async def resolve_drop_tables(environment: Environment, template: Mapping[str, A
     for container in containers_of(template):
         try:
             value = await _in_container(environment, container)
-        except UnreadableError as error:
+        except UnknownValueError as error:
             problems.append(f"container {container['name']}: {error}")
             continue
         if value is not None and value.strip().lower() not in FALSE_WORDS:
@@ -93,7 +93,7 @@ async def _from_entry(environment: Environment, entry: Mapping[str, Any]) -> str
     if not origin:
         value = str(entry.get("value") or "")
         if "$(" in value:
-            raise UnreadableError("the value refers to other variables")
+            raise UnknownValueError("the value refers to other variables")
         return value
     for field, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
         if field in origin:
@@ -101,7 +101,7 @@ async def _from_entry(environment: Environment, entry: Mapping[str, Any]) -> str
             return await environment.key(
                 kind, reference["name"], reference["key"], is_optional=bool(reference.get("optional"))
             )
-    raise UnreadableError(f"the value comes from {', '.join(sorted(origin))}")
+    raise UnknownValueError(f"the value comes from {', '.join(sorted(origin))}")
 
 
 async def _from_source(environment: Environment, source: Mapping[str, Any]) -> str | None:
@@ -115,4 +115,4 @@ async def _from_source(environment: Environment, source: Mapping[str, Any]) -> s
             return await environment.key(
                 kind, reference["name"], VARIABLE.removeprefix(prefix), is_optional=bool(reference.get("optional"))
             )
-    raise UnreadableError(f"a source of an unknown kind: {', '.join(sorted(source))}")
+    raise UnknownValueError(f"a source of an unknown kind: {', '.join(sorted(source))}")

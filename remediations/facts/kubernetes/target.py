@@ -63,16 +63,16 @@ async def survey(reader: ClusterReader, timeout_seconds: float, policy: Policy, 
     except BackendError as error:
         return unseen(describe(error), target.key)
 
-    def ask(place: str, question: Callable[[ClusterReader, Target], Awaitable[T]]) -> Coroutine[Any, Any, Fact[T]]:
+    def as_fact(place: str, question: Callable[[ClusterReader, Target], Awaitable[T]]) -> Coroutine[Any, Any, Fact[T]]:
         return bounded(place, timeout_seconds, question(reader, target))
 
     async with asyncio.TaskGroup() as group:
-        workload = group.create_task(ask(itself, read_workload), name="fact.workload")
-        autoscalers = group.create_task(ask(places[0], read_autoscalers), name="fact.autoscalers")
-        budgets = group.create_task(ask(places[1], read_budgets), name="fact.budgets")
-        changes = group.create_task(ask(itself, read_object_changes), name="fact.changes")
-        template = group.create_task(ask(itself, read_template), name="fact.template")
-        asked = group.create_task(ask(places[2], partial(_summarise_pods, policy)), name="fact.pods")
+        workload = group.create_task(as_fact(itself, read_workload), name="fact.workload")
+        autoscalers = group.create_task(as_fact(places[0], read_autoscalers), name="fact.autoscalers")
+        budgets = group.create_task(as_fact(places[1], read_budgets), name="fact.budgets")
+        changes = group.create_task(as_fact(itself, read_object_changes), name="fact.changes")
+        template = group.create_task(as_fact(itself, read_template), name="fact.template")
+        asked = group.create_task(as_fact(places[2], partial(_summarise_pods, policy)), name="fact.pods")
     pods = asked.result()
     serves, ages = pods.value or (None, None)
     problem = "" if ages is not None else pods.problem or "not asked"
