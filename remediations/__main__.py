@@ -172,8 +172,15 @@ def _add_commands(add: Add) -> None:
     granting = add(
         "grants", "grants.run", "print the SQL of the one right in the product's database: to end idle sessions"
     )
-    granting.add_argument("--role", default="controlcore_remediator", help="whose right it is")
-    granting.add_argument("--product-role", default="postgres", help="whose sessions may be ended")
+    granting.add_argument(
+        "--role", default="controlcore_remediator", metavar="NAME",
+        help="the remediator's own role, the user in its database.url (default controlcore_remediator)",
+    )  # fmt: skip
+    granting.add_argument(
+        "--product-role", default="postgres", metavar="NAME",
+        help="the role whose idle sessions may be ended: the user in the DATABASE_URL of the product's API"
+        " (default postgres)",
+    )  # fmt: skip
     add("check-config", "check_config.check_config", "report every fault of the settings and the policy file")
     examining = add(
         "doctor",

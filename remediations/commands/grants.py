@@ -17,6 +17,9 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
 SQL = """\
 -- Run this in the product's database, as a superuser or as a role with pg_monitor and pg_signal_backend that owns what
 -- it creates (ending sessions of a superuser takes a superuser). PostgreSQL 12 or newer. It may be run again.
+-- Only sessions of role "{product}" can be ended. If the product's API logs in as another role, name that one by
+-- --product-role. The roles that are logged in now:
+--   SELECT usename, count(*) FROM pg_stat_activity WHERE datname = current_database() GROUP BY usename;
 DO $do$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{role}') THEN
     CREATE ROLE "{role}" LOGIN;

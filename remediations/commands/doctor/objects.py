@@ -329,7 +329,7 @@ def unseen_sessions(
     elif why.startswith((f"{Reason.PERMISSION}:", f"{Reason.MISSING}:")):
         problem = "the database does not let sessions be looked at"
         grants = f"{place.command} grants --role {quote(target.user)} | psql -d {quote(target.database)}"
-        remedy = f"{grants}   # as its owner: the function, and the right to call it\nor {others}"
+        remedy = f"{grants}   # as its owner; if the API's role is not postgres: --product-role NAME\nor {others}"
     else:
         problem = "the database cannot be asked"
         remedy = f"correct database.url and database.password_file in {place.place}, or let this host reach the server"
