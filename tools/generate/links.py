@@ -70,10 +70,20 @@ def main(arguments: Sequence[str]) -> None:
         if not _BASE.fullmatch(getattr(given, name)):
             parser.error(f"--{name}: {getattr(given, name)!r} is no address; write https://HOST or https://HOST/PATH")
     links = Links(given.runbooks, given.grafana)
-    for path in sorted(
-        path for folder in given.folders for ending in ("*.yml", "*.json") for path in folder.glob(ending)
-    ):
-        path.write_text(links.write(path.read_text(encoding="utf-8")), encoding="utf-8")
+    paths = sorted(path for folder in given.folders for ending in ("*.yml", "*.json") for path in folder.glob(ending))
+    changed = [path for path in paths if _rewrite(path, links)]
+    print(
+        f"{len(changed)} of {len(paths)} files changed in {', '.join(map(str, given.folders))}: "
+        f"runbooks are {links.runbook()}, dashboards {links.dashboard('UID')}"
+    )
+
+
+def _rewrite(path: Path, links: Links) -> bool:
+    """Writes the links into one file; whether that changed it."""
+    before = path.read_text(encoding="utf-8")
+    after = links.write(before)
+    path.write_text(after, encoding="utf-8")
+    return after != before
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def test_files_have_the_links_of_the_one_setting(path: Path) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_every_link_is_absolute_with_one_slash(slash: str, tmp_path: Path) -> None:
+def test_every_link_is_absolute_with_one_slash(slash: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in FOLDERS:
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("src", "tests"))
     folders = [str(tmp_path / folder.name) for folder in FOLDERS]
@@ -30,6 +31,10 @@ def test_every_link_is_absolute_with_one_slash(slash: str, tmp_path: Path) -> No
         main(
             ["--runbooks", f"https://wiki.example/cc{slash}", "--grafana", f"https://grafana.example{slash}", *folders]
         )
+    first, again = capsys.readouterr().out.splitlines()
+    end = "runbooks are https://wiki.example/cc/docs/runbooks, dashboards https://grafana.example/d/UID"
+    assert re.fullmatch(rf"[1-9]\d* of \d+ files changed in {folders[0]}, {folders[1]}: {end}", first)
+    assert re.fullmatch(rf"0 of \d+ files changed in .*: {end}", again)
     rules = [
         rule
         for path in (tmp_path / "rules").glob("controlcore-*.yml")
