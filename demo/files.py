@@ -24,7 +24,7 @@ DURATIONS = {
 
 PLAYED = ("restart-api", "scale-api", "update-policies")
 """The shipped policies whose targets are on the stage."""
-OPAL_CLIENT_PLACEHOLDER = "http://opal-client.invalid:7766"
+OPAL_CLIENT_PLACEHOLDER = "http://opal-client.invalid:7000"
 """The address in the shipped file that everybody has to give; here the stage does."""
 DEMO_TERMS = {
     "human_quiet_seconds": 0,

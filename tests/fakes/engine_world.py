@@ -18,7 +18,7 @@ OPAL = Target("control-core", "OpalClient", "opal-client")
 TARGETS = {"restart-api": API, "restart-too": API, "update-policies": OPAL}
 """Two policies for one target: at most one of them may be at work on it. The third one's writes leave no mark."""
 POLICIES = tuple(TARGETS)
-UPDATE = "http://opal-client:7766"
+UPDATE = "http://opal-client:7000"
 UNLIMITED: dict[str, Any] = {
     "cooldown_seconds": 0.0,
     "budget_actions": 10_000,

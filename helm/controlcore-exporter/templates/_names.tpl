@@ -105,7 +105,7 @@ prometheus.io/scheme: https
 {{- define "cc.policies" -}}
 {{- $text := .Files.Get "files/policies.yaml" | replace "http://control-plane-api.controlcore.svc:8000" "API-URL" -}}
 {{- $text = $text | replace "control-plane-api" (include "cc.deployment" .) | replace "API-URL" (include "cc.apiUrl" .) -}}
-{{- with .Values.controlcore.opalClientUrl }}{{ $text = replace "http://opal-client.invalid:7766" (trimSuffix "/" .) $text }}{{ end -}}
+{{- with .Values.controlcore.opalClientUrl }}{{ $text = replace "http://opal-client.invalid:7000" (trimSuffix "/" .) $text }}{{ end -}}
 {{- with .Values.controlcore.bouncerUrls }}{{ $text = replace "[\"http://bouncer.invalid:8080\"]" (toJson .) $text }}{{ end -}}
 {{- $document := $text | fromYaml -}}
 {{- $namespace := include "cc.namespace" . -}}

@@ -163,7 +163,7 @@ def test_every_member_of_an_alertmanager_cluster_can_be_named() -> None:
 
 
 def test_addresses_follow_the_values_and_may_be_given() -> None:
-    url = {"update-policies": {"parameters": {"url": "http://opal.edge:7766", "with_data": False}}}
+    url = {"update-policies": {"parameters": {"url": "http://opal.edge:7000", "with_data": False}}}
     remediator = {**SMALL["remediator"], "policies": url}
     for api, expected in (("", "http://other.elsewhere:8000"), ("http://control-plane-api.x:80", None)):
         names = {"deployment": "other", "namespace": "elsewhere", "apiUrl": api}
@@ -171,7 +171,7 @@ def test_addresses_follow_the_values_and_may_be_given() -> None:
         policies = {policy["name"]: policy for policy in yaml.safe_load(text)["policies"]}
         witness = policies["restart-api-data-path"]["witnesses"][0]
         assert witness["url"] == f"{expected or api}/opal/bouncer-pairs"
-        assert policies["update-policies"]["parameters"] == {"url": "http://opal.edge:7766", "with_data": False}
+        assert policies["update-policies"]["parameters"] == {"url": "http://opal.edge:7000", "with_data": False}
         assert policies["update-policies"]["ladder"][0]["targets"][0]["namespace"] == "elsewhere"
 
 

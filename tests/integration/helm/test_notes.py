@@ -109,7 +109,7 @@ def test_notes_print_modes_one_line_each_and_the_addresses_that_are_missing() ->
     assert "controlcore.opalClientUrl is empty" in text
     assert "controlcore.bouncerUrls is empty" in text
     assert "http://prometheus:9090 (remediator.prometheusUrl)" in text
-    given = {"opalClientUrl": "http://opal:7766", "bouncerUrls": ["http://b:8080"]}
+    given = {"opalClientUrl": "http://opal:7000", "bouncerUrls": ["http://b:8080"]}
     assert "is empty" not in notes({**SMALL, "controlcore": given})
 
 
@@ -145,7 +145,7 @@ def test_mode_that_acts_is_refused_with_a_placeholder(policy: str, places: list[
     for place in places:
         with pytest.raises(ChartError, match=rf"remediator\.policies\.{policy}\.{place}"):
             render({"remediator": remediator}, "controlcore", "controlcore")
-    given = {"opalClientUrl": "http://opal:7766", "bouncerUrls": ["http://b:8080"]}
+    given = {"opalClientUrl": "http://opal:7000", "bouncerUrls": ["http://b:8080"]}
     render({"remediator": remediator, "controlcore": given}, "controlcore", "controlcore")
 
 
@@ -157,12 +157,12 @@ def test_policy_with_a_mistyped_name_is_refused() -> None:
 
 
 def test_addresses_are_given_once_for_all_policies() -> None:
-    given = {"opalClientUrl": "http://opal:7766/", "bouncerUrls": ["http://b-0:8080", "http://b-1:8080"]}
+    given = {"opalClientUrl": "http://opal:7000/", "bouncerUrls": ["http://b-0:8080", "http://b-1:8080"]}
     text = file_of({**SMALL, "controlcore": given}, "controlcore-remediator", "policies.yaml")
     assert ".invalid" not in text
     policies = {policy["name"]: policy for policy in yaml.safe_load(text)["policies"]}
-    assert policies["update-policies"]["parameters"]["url"] == "http://opal:7766"
-    assert policies["update-policies"]["witnesses"][0]["url"] == "http://opal:7766/ready"
+    assert policies["update-policies"]["parameters"]["url"] == "http://opal:7000"
+    assert policies["update-policies"]["witnesses"][0]["url"] == "http://opal:7000/ready"
     assert policies["resync-policies"]["ladder"][0]["parameters"]["urls"] == given["bouncerUrls"]
 
 

@@ -85,7 +85,7 @@ def test_check_config_warns_of_addresses_that_nobody_has_given(capsys, config):
     status, _, err = run(capsys, config, "check-config")
 
     assert status == 0
-    assert "policies[8] (update-policies).parameters.url: http://opal-client.invalid:7766 is a placeholder" in err
+    assert "policies[8] (update-policies).parameters.url: http://opal-client.invalid:7000 is a placeholder" in err
 
 
 def test_config_file_may_stand_behind_the_command(capsys, config):

@@ -173,7 +173,7 @@ async def test_cluster_that_is_not_configured_or_cannot_be_reached_is_told() -> 
 
 
 def test_endpoints_are_origins_of_every_rung_without_placeholders() -> None:
-    url = "http://opal-client:7766"
+    url = "http://opal-client:7000"
     policy = restart_policy(
         parameters={"url": url, "urls": ("http://bouncer.invalid:8080",)},
         witnesses=(Witness("own", WitnessKind.HTTP, f"{url}/ready"),),
