@@ -61,17 +61,11 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/name: {{ .part }}
 {{- end }}
 
+{{/* An umbrella chart's global.imageRegistry wins: it is where a whole company mirrors its images. */}}
 {{- define "cc.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
-{{- if hasPrefix "sha256:" $tag }}{{ .Values.image.repository }}@{{ $tag }}{{ else }}{{ .Values.image.repository }}:{{ $tag }}{{ end }}
-{{- end }}
-
-{{- define "cc.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
+{{- with (.Values.global | default dict).imageRegistry | default .Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ .Values.image.repository }}{{ hasPrefix "sha256:" $tag | ternary "@" ":" }}{{ $tag }}
 {{- end }}
 
 {{- define "cc.containerSecurity" -}}
@@ -82,11 +76,13 @@ capabilities: {drop: [ALL]}
 
 {{/* How Prometheus finds a pod by the guide's configuration. */}}
 {{- define "cc.scrape" -}}
+{{- if .root.Values.scrapeAnnotations -}}
 prometheus.io/scrape: "true"
 prometheus.io/path: /metrics
 prometheus.io/port: {{ .port | quote }}
 {{- if eq (.scheme | default "http") "https" }}
 prometheus.io/scheme: https
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -48,6 +48,6 @@ The sidecar, for the product's own pod. An umbrella chart that has this one as a
 
 {{/* Annotations of the pod template. */}}
 {{- define "controlcore-exporter.sidecarAnnotations" -}}
-{{ include "cc.scrape" (dict "port" .Values.sidecar.port) }}
+{{ include "cc.scrape" (dict "root" . "port" .Values.sidecar.port) }}
 controlcore.io/sidecar-config: {{ include "cc.sidecarConfig" . | sha256sum | trunc 16 | quote }}
 {{- end }}

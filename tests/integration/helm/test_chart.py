@@ -77,6 +77,8 @@ def test_a_value_that_is_unknown_or_wrong_is_refused(values: dict[str, Any], com
 def test_the_schema_is_closed_everywhere_and_knows_every_default() -> None:
     """Free are only what Kubernetes or a program's own check judges, and mappings whose keys are names."""
     free = {"global", "affinity", "tolerations", "collectors", "settings", "endpoint"}
+    free |= {"podSecurityContext", "securityContext", "startupProbe", "dnsConfig"}
+    free |= {"initContainers", "topologySpreadConstraints", "hostAliases"}
     free |= {"people", "tlsConfig", "instanceSelector"}
     free |= {"scrapers", "alertmanagers", "exporterEgress", "remediatorEgress"}
     free |= {"schedule", "freeze", "guards", "connections", "parameters", "targets"}
