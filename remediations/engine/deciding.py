@@ -140,6 +140,7 @@ class Decider:
     ) -> Instruction | None:
         """Decides, and journals it with the inputs and what they took (seconds); for an action the intent too."""
         policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
+        before = lease.remediation
         limits = {"mode": policy.mode.value, "expires_at": inputs.remediation.created_at + policy.expires_seconds}
         data = decision_data(decision, facts) | limits | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
         if isinstance(decision, NotNeeded):
@@ -156,9 +157,9 @@ class Decider:
                 decision = Hold(HoldReason.TARGET_BUSY, str(error), None, decision.guards)
                 await self._hold(lease, decision, decision_data(decision, facts) | limits, policy.retry_seconds)
             else:
-                self._log_decision(lease.remediation, decision, policy)
+                self._log_decision(before, decision, policy)
                 return order
-        self._log_decision(lease.remediation, decision, policy)
+        self._log_decision(before, decision, policy)
         return None
 
     async def _order(
@@ -207,14 +208,15 @@ class Decider:
 
     async def hold(self, lease: Lease, reason: HoldReason, detail: str) -> None:
         """HELD for a reason that showed only when writing; counted and logged like every decision."""
-        policy = self._desk.policies().named(lease.remediation.policy)
+        before = lease.remediation
+        policy = self._desk.policies().named(before.policy)
         decision = Hold(reason, detail)
         data: dict[str, Any] = {"decision": "hold", "reason": reason.value, "detail": detail, "guards": []}
         if policy is not None:
             data |= {"mode": policy.mode.value, "expires_at": lease.remediation.created_at + policy.expires_seconds}
         retry_seconds = RETRY_SECONDS if policy is None else policy.retry_seconds
         await self._hold(lease, decision, data, retry_seconds)
-        self._log_decision(lease.remediation, decision, policy)
+        self._log_decision(before, decision, policy)
 
     async def _orphan(self, lease: Lease) -> None:
         """A remediation whose policy has been taken out of the file: held, and closed when it is old."""
@@ -230,13 +232,18 @@ class Decider:
         return Instruction(plan, is_done=True)
 
     def _log_decision(self, remediation: Remediation, decision: Decision, policy: Policy | None) -> None:
-        """One metric and one log line for each decision. The metric's name comes from the policy file only."""
+        """One metric and one log line for each decision; the same hold again, every few seconds, is debug.
+
+        `remediation` is the one before the decision. The metric's name comes from the policy file only.
+        """
         kind, reason, detail = describe(decision)
         self._desk.telemetry.count_decision(policy.name if policy is not None else "unknown", kind, reason)
         is_acting = policy is not None and policy.mode in {Mode.APPROVE, Mode.AUTO}
         acts = "decision.acted" if is_acting else "decision.would_have_acted"
         event = {"act": acts, "hold": "decision.held", "not_needed": "decision.not_needed"}[kind]
-        get_logger().info(
+        is_same = kind == "hold" and reason == remediation.reason
+        logger = get_logger()
+        (logger.debug if is_same else logger.info)(
             event,
             remediation=remediation.policy,
             remediation_id=remediation.id,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import structlog
 
 from chassis.errors import InvariantBroken, Reason, TransientError
 from remediations.core.model.errors import JournalError
@@ -61,6 +62,25 @@ async def test_unknown_condition_holds_and_is_asked_again(world: World):
     await world.clock.advance(15.0)
     assert await engine.turn("worker")
     assert world.generation == 3
+
+
+async def test_hold_is_logged_once_and_again_when_its_reason_changes(world: World):
+    """It was a line at level info every few seconds for as long as the hold lasted."""
+    down = {**world.prometheus.answers, "controlcore_postgres_up == bool 1": False}
+    await world.deliver()
+    engine = world.engine()
+    with structlog.testing.capture_logs() as lines:
+        for answers in ({}, {}, down, down):
+            world.prometheus.answers = answers
+            assert await engine.turn("worker")
+            await world.clock.advance(15.0)
+    held = [(line["log_level"], line["reason"]) for line in lines if line["event"] == "decision.held"]
+    assert held == [
+        ("info", "condition_unknown"),
+        ("debug", "condition_unknown"),
+        ("info", "dependency_down"),
+        ("debug", "dependency_down"),
+    ]
 
 
 async def test_dependency_down_holds_then_the_remediation_is_not_needed(world: World):
