@@ -74,6 +74,15 @@ class Standing:
         return REJECTED if state is State.EXPIRED and self.is_rejected else state.value
 
     @property
+    def outcome_text(self) -> str:
+        """The outcome in the words of the list, with why where the outcome alone does not say it; empty while open."""
+        if self.remediation.state in UNACTED:
+            return "would have acted"
+        words, reason = describe_reason(self.outcome), self.remediation.reason
+        is_known = reason in {"", self.remediation.state.value, "guards_passed"}
+        return words if is_known or not words else f"{words}: {describe_reason(reason)}"
+
+    @property
     def proposal(self) -> Mapping[str, Any] | None:
         """The plan that waits for a person; None when none does."""
         is_open = self.remediation.state not in CLOSED
@@ -103,6 +112,7 @@ class Standing:
             "answer": to_data(self.answer),
             "mode": self.mode or None,
             "outcome": self.outcome or None,
+            "outcome_text": self.outcome_text or None,
             "waits_for": self.waits_for or None,
         }
 

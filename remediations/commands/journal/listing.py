@@ -14,11 +14,11 @@ from chassis.output.terminal import Colour, table
 from remediations.commands.journal.file import with_journal
 from remediations.commands.journal.pauses import pauses_in_force
 from remediations.commands.output.text import age_words, command_line, render_banner, write_error, write_output
-from remediations.core.model.reasons import WORDS, describe_reason
+from remediations.core.model.reasons import WORDS
 from remediations.core.model.remediation import CLOSED, State
 from remediations.journal.port import EVERY, Journal, RemediationFilter
 from remediations.journal.records import list_content
-from remediations.journal.standing import UNACTED, Standing, make_selection, read_standings
+from remediations.journal.standing import Standing, make_selection, read_standings
 from remediations.settings import RemediatorSettings
 
 Row = tuple[str, ...]
@@ -160,13 +160,13 @@ def _layout(now: float, columns: int | None, *, is_wide: bool) -> tuple[Row, Cal
         return name, age_words(now - remediation.created_at), item.mode or "-", state, remediation.policy
 
     def narrow(item: Standing) -> Row:
-        return *first(item), _outcome(item) or item.waits_for
+        return *first(item), item.outcome_text or item.waits_for
 
     def middle(item: Standing) -> Row:
-        return *first(item), item.remediation.target.name, _outcome(item) or item.waits_for
+        return *first(item), item.remediation.target.name, item.outcome_text or item.waits_for
 
     def whole(item: Standing) -> Row:
-        return *first(item), item.remediation.target.key, _outcome(item), item.waits_for
+        return *first(item), item.remediation.target.key, item.outcome_text, item.waits_for
 
     def wide(item: Standing) -> Row:
         remediation, answer = item.remediation, item.answer
@@ -180,15 +180,6 @@ def _layout(now: float, columns: int | None, *, is_wide: bool) -> tuple[Row, Cal
         return ((*head, both), narrow) if columns < ROOM_FOR_TARGET else ((*head, "TARGET", both), middle)
     every = (*head, "TARGET", "OUTCOME", "WAITS FOR")
     return ((*every, "REASON", "RECEIVED", "ATTEMPTS", "ANSWER"), wide) if is_wide else (every, whole)
-
-
-def _outcome(item: Standing) -> str:
-    """What came of it, in words, with why where the outcome alone does not say it."""
-    if item.remediation.state in UNACTED:
-        return "would have acted"
-    words, reason = describe_reason(item.outcome), item.remediation.reason
-    is_known = reason in {"", item.remediation.state.value, "guards_passed"}
-    return words if is_known or not words else f"{words}: {describe_reason(reason)}"
 
 
 def _hints(standings: Sequence[Standing], options: argparse.Namespace) -> str:

@@ -163,6 +163,15 @@ def test_json_has_how_each_stands_beside_what_it_had(capsys, config, filled):  #
     }
 
 
+def test_json_has_the_words_of_the_table(capsys, config, filled):  # noqa: F811
+    table = run(capsys, config, "list")[1]
+    items = json.loads(run(capsys, config, "list", "-o", "json")[1])
+    words = {item["outcome_text"] for item in items} - {None}
+    assert len(words) > 1
+    assert [text for text in words if text not in table] == []
+    assert [item for item in items if (item["outcome"] is None) is not (item["outcome_text"] is None)] == []
+
+
 def test_list_of_nothing_is_one_sentence(capsys, config, filled):  # noqa: F811
     assert render_list([], NOW, 0) == "no remediation is in the journal\n"
     assert run(capsys, config, "list", "--policy", "x")[1] == "no remediation matches\n"
