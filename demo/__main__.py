@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,11 +80,18 @@ def play_first(plan: Plan, *, is_last: bool, is_kept: bool) -> list[Report]:
     return reports
 
 
+@contextmanager
+def cluster_stage(options: ClusterOptions, plan: Plan) -> Iterator[Stage]:
+    """A stage whose product runs as pods of a cluster of its own; says what is waited for."""
+    headline("a real Kubernetes starts: API server, etcd, controllers, scheduler, simulated nodes")
+    say("waiting until its API server is ready")
+    with open_cluster(options) as cluster, opened_stage(plan, cluster, say) as stage:
+        yield stage
+
+
 def play_on_cluster(plan: Plan, acts: tuple[Scene, ...], earlier: list[Report], *, is_kept: bool) -> list[Report]:
     """Plays these acts on a cluster, and tells the story of the first repair; no reports when that fails."""
-    headline("a real Kubernetes starts: API server, etcd, controllers, scheduler, simulated nodes")
-    options = ClusterOptions(hpa_downscale_stabilization_seconds=20.0)
-    with open_cluster(options) as cluster, opened_stage(plan, cluster, say) as stage:
+    with cluster_stage(ClusterOptions(hpa_downscale_stabilization_seconds=20.0), plan) as stage:
         reports = earlier + play_acts(stage, acts)
         is_told = tell_story(reports, stage)
         conclude(reports)
@@ -142,7 +150,7 @@ def open_tutorial(pace: Pace, folder: Path) -> None:
     tutorial.clear_folder(folder)
     build_cluster_programs()
     plan = Plan(pace=pace, mode="dry_run", remediator_folder=folder)
-    with open_cluster(ClusterOptions()) as cluster, opened_stage(plan, cluster, say) as stage:
+    with cluster_stage(ClusterOptions(), plan) as stage:
         tutorial.serve(stage, folder)
 
 

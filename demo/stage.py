@@ -102,13 +102,16 @@ class Stage:
 def opened_stage(plan: Plan, cluster: Cluster | None, say: Say, *, has_seed: bool = False) -> Iterator[Stage]:
     """Starts everything and yields the stage once every program is ready; ends all of it afterwards."""
     with ExitStack() as stack:
+        say("waiting until PostgreSQL and Redis are ready")
         stores = stack.enter_context(opened_stores())
         if not has_seed:
             # Nothing repeats the seed's synchronisations: their alerts would fire after minutes.
             make_rows_like_the_product(stores.database_url)
         say("PostgreSQL and Redis run; the exporter's role has exactly the grants of its collectors")
+        pods = "" if cluster is None else ", until every pod is Ready"
+        say(f"waiting for the stand-in of Control Core: API, two bouncers, OPAL{pods}")
         product = _start_product(stack, plan, cluster, (stores.database_url, stores.redis.url))
-        say("Control Core stands in: API, two bouncers, OPAL" + ("" if cluster is None else ", as pods"))
+        say("waiting until exporter, remediator, Prometheus and Alertmanager are ready")
         yield _start_watchers(stack, plan, stores, product)
 
 
