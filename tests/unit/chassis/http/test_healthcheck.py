@@ -63,6 +63,7 @@ NO_ANSWER = (True, "serves, and asks for a client's certificate")
         (TLS % CLIENTS, NO_ANSWER),
         ("rate_limit: {interval: 1h, burst: 1}", (True, "healthy")),
     ],
+    ids=["plain", "tls", "tls-1.3", "basic-auth", "tls-and-basic-auth", "client-certificate", "rate-limit"],
 )
 @pytest.mark.parametrize("expects_tls", [True, False])
 async def test_program_that_serves_is_healthy(tmp_path, web_config, answer, expects_tls):
