@@ -27,6 +27,9 @@ BACKOFF_JITTER = 0.2
 MARGIN_SECONDS = 0.25
 """How long before a scrape a collection should have ended: publishing takes 50 ms, and the machine may be busy."""
 LEAD_MAX_SHARE = 0.8
+PHASE_SPREAD_SHARE, PHASE_SPREAD_MAX_SECONDS = 0.15, 2.0
+"""Over this share of the time between two scrapes, or less, the starts before a scrape are spread. Together they would
+measure each other; each second makes values older by one."""
 DURATIONS_KEPT = 20
 ROUND_GRACE_SECONDS = 0.5
 SCRAPE_RESERVE_SECONDS = 0.5
@@ -47,6 +50,8 @@ class CollectorTiming:
     interval_seconds: float
     shift_seconds: float = 0.0
     """How much later than its interval the next collection starts; 0 once that was so."""
+    place: float = 0.0
+    """Among the collectors that are spread over a time, from 0 up to 1."""
     began: float = 0.0
     end_wanted: float | None = None
     """For when the last collection was timed, in phase mode."""
@@ -151,13 +156,14 @@ class PhasePace(Pace):
         self._scrapers = scrapers
 
     def next_start(self, course: CollectorTiming) -> float:
-        """So long before the scrape as the collector takes."""
+        """So long before the scrape as the collector takes, and apart from the others."""
         now = self.clock.monotonic()
         plan, lead = self._scrapers.plan(now), course.lead_seconds()
         last_end = course.began + lead if course.end_wanted is None else course.end_wanted
-        if plan is None or lead > LEAD_MAX_SHARE * min(plan.period, course.interval_seconds):
+        if plan is None or lead > LEAD_MAX_SHARE * (shortest := min(plan.period, course.interval_seconds)):
             course.end_wanted = None
             return super().next_start(course)
+        lead += course.place * min(PHASE_SPREAD_SHARE * shortest, PHASE_SPREAD_MAX_SECONDS)
         end = plan.next_end(course.interval_seconds, not_before=now + lead, last_end=last_end)
         course.end_wanted = end
         return end - lead

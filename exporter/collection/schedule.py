@@ -82,9 +82,8 @@ class Schedule:
     async def run(self, jobs: Sequence[Job]) -> None:
         """Runs the collectors until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for place, job in enumerate(jobs):
-                shift = min(SHIFT_MAX_SECONDS, job.settings.interval_seconds) * place / len(jobs)
-                group.create_task(self._keep(job, shift), name=f"collector.{job.spec.name}")
+            for number, job in enumerate(jobs):
+                group.create_task(self._keep(job, number / len(jobs)), name=f"collector.{job.spec.name}")
 
     async def collect_once(self, job: Job) -> CollectionOutcome:
         """One collection, from opening the collector to closing it. Raises NotConfiguredError."""
@@ -99,11 +98,12 @@ class Schedule:
                 return began.failed(job, error)
             return await self._collect(job, collector, _Start(self.sources.clock), seconds)
 
-    async def _keep(self, job: Job, shift_seconds: float) -> None:
+    async def _keep(self, job: Job, place: float) -> None:
         """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
         clock = self.sources.clock
         pace = self.pace or Pace(clock, self.spread)
-        course = CollectorTiming(job.spec.name, job.settings.interval_seconds, shift_seconds)
+        shift = min(SHIFT_MAX_SECONDS, job.settings.interval_seconds) * place
+        course = CollectorTiming(job.spec.name, job.settings.interval_seconds, shift, place)
         await clock.sleep(self.spread() * min(JITTER_MAX_SECONDS, JITTER_SHARE * job.settings.interval_seconds))
         while True:
             began = _Start(clock)

@@ -167,6 +167,22 @@ async def test_phase_ends_collections_just_before_the_scrape() -> None:
     assert min(after - before for before, after in itertools.pairwise(starts)) >= 0.9 * 15.0
 
 
+async def test_collectors_start_apart_before_a_scrape() -> None:
+    """Side by side each would wait for the others, and a probe would call that its backend's time."""
+    clock, scrapers = ManualClock(monotonic=0.0), Scrapers()
+    names = ("one", "two", "three", "four")
+    jobs = [job(ScriptedCollector([FINE]), name, interval=15.0) for name in names]
+    async with running(clock, PhasePace(clock, middle, scrapers), *jobs) as notes:
+        await clock.advance(7.0)
+        for _ in range(8):
+            scrapers.observe("prometheus", clock.monotonic())
+            await clock.advance(15.0)
+    before = [clock.monotonic() - notes.starts(name)[-1] for name in names]
+    assert before == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=0.1)
+    for name in names:
+        assert min(after - earlier for earlier, after in itertools.pairwise(notes.starts(name))) >= 0.8 * 15.0
+
+
 async def test_pair_of_scrapers_costs_no_more_collections_than_one() -> None:
     clock, scrapers = ManualClock(monotonic=0.0), Scrapers()
     collector = ScriptedCollector([FINE])
