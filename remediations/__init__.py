@@ -1,1 +1,4 @@
-"""controlcore-remediator: turns alerts into repairs that are decided with a reason, done once, and verified."""
+"""controlcore-remediator: turns alerts into repairs.
+
+Each repair has a recorded reason, is done once, and is verified.
+"""

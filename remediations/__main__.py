@@ -1,6 +1,6 @@
-"""controlcore-remediator: serves the webhook and works, and the commands for people beside it.
+"""controlcore-remediator: the program that serves (webhook, API, engine), and the commands for people.
 
-`remediations.commands.output.exit_codes` says what an exit status means.
+`remediations.commands.output.exit_codes` explains the exit statuses.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from remediations.commands.output import exit_codes
 
 FORMS = ("table", "wide", "name", "json", "yaml")
 CONFIG_FILE = Path("/etc/controlcore-remediator/config.yaml")
-"""Read when no other is named: where the chart and the systemd unit have it."""
+"""The settings file when none is given: the path that the chart and the systemd unit use."""
 READ_POLICIES = frozenset(
     {"serve.run_serve", "check_config.check_config", "simulate.show_plan", "doctor.checks.run_doctor"}
 )
-"""Commands that need the policy file: its faults are told beside those of the settings."""
+"""Commands that need the policy file: its faults are reported together with those of the settings."""
 HEALTHCHECK = "healthcheck"
 """Starts twice a minute: it loads neither settings nor policies."""
 BY_DEFAULT = "default: the user running this; stored as claimed"
@@ -32,8 +32,7 @@ BY_DEFAULT = "default: the user running this; stored as claimed"
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 """Adds a command: its name, `module.function` under remediations.commands, and what it does.
 
-The module is imported when the command runs: `--help` and `--version` need none of them, `list` no engine.
-"""
+The module is imported when the command runs, so `--help` and `--version` import none of them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     shared = CommandLine(add_help=False)
     shared.add_argument(
-        "-o", "--output", choices=FORMS, default=argparse.SUPPRESS, help="`wide` and `name` are forms of `list`",
+        "-o", "--output", choices=FORMS, default=argparse.SUPPRESS, help="`wide` and `name` work only with `list`",
     )  # fmt: skip
     shared.add_argument(
         "--config.file", dest="config_file", type=Path, default=argparse.SUPPRESS, metavar="PATH",
@@ -151,26 +150,26 @@ def _add_commands(add: Add) -> None:
     planning.add_argument("--payload", type=Path, required=True, metavar="FILE", help="Alertmanager's webhook body")
     planning.add_argument("--facts", type=Path, metavar="FILE", help="recorded facts instead of the live systems")
     replaying = add("replay", "journal.remediation.replay_decisions", "make the decisions of a remediation again")
-    replaying.add_argument("id", metavar="ID", help="as of `show`")
+    replaying.add_argument("id", metavar="ID", help="as in `show`")
     approving = add("approve", "journal.remediation.approve", "approve the pending plan")
     rejecting = add("reject", "journal.remediation.reject", "reject the pending plan")
     for answering in (approving, rejecting):
-        answering.add_argument("id", metavar="ID", help="as of `show`")
-        answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that was looked at")
-        answering.add_argument("--by", type=read_name, help=f"who answers ({BY_DEFAULT})")
+        answering.add_argument("id", metavar="ID", help="as in `show`")
+        answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that you looked at")
+        answering.add_argument("--by", type=read_name, help=f"name of the person who answers ({BY_DEFAULT})")
         answering.add_argument(
-            "--for", dest="seconds", type=read_span, default=None, metavar="15m", help="how long the answer counts",
+            "--for", dest="seconds", type=read_span, default=None, metavar="15m", help="how long the answer is valid",
         )  # fmt: skip
     _add_pauses(add)
     breaker = add("breaker", "journal.acts.reset", "close the breaker of an action on a target by hand")
-    breaker.add_argument("what", choices=("reset",), help="what is done with it")
+    breaker.add_argument("what", choices=("reset",), help="its action")
     breaker.add_argument("action", metavar="ACTION", help="such as restart_workload")
     breaker.add_argument("target", metavar="TARGET", help="Kind/namespace/name")
-    breaker.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
+    breaker.add_argument("--by", type=read_name, help=f"name of the person who resets it ({BY_DEFAULT})")
     acting = add("acts", "journal.acts.list_acts", "list who approved, paused, resumed, reset and reloaded")
     acting.add_argument("--limit", type=int, default=50, metavar="N", help="maximum number (50)")
     granting = add(
-        "grants", "grants.run", "print the SQL of the one right in the product's database: to end idle sessions"
+        "grants", "grants.run", "print the SQL for the only right in the product's database: to end idle sessions"
     )
     granting.add_argument(
         "--role", default="controlcore_remediator", metavar="NAME",
@@ -185,11 +184,11 @@ def _add_commands(add: Add) -> None:
     examining = add(
         "doctor",
         "doctor.checks.run_doctor",
-        "check the whole installation, and say what mends each fault; changes nothing",
+        "check the whole installation, and say how to fix each fault; changes nothing",
     )
     examining.add_argument(
         "--send-alert", dest="is_sending", action="store_true",
-        help="also send one alert through each Alertmanager, on which nothing acts, and wait until it arrives",
+        help="also send a test alert through each Alertmanager, and wait until it arrives; nothing acts on it",
     )  # fmt: skip
     add_healthcheck_options(
         add(HEALTHCHECK, HEALTHCHECK, "ask the program that serves on this machine for its health: status 0 or 1")
@@ -202,35 +201,47 @@ def _add_list(add: Add) -> None:
     listing.add_argument("--open", dest="only_open", action="store_true", help="only those that are not closed")
     listing.add_argument("--policy", default="", metavar="POLICY", help="only those of this policy and its reverts")
     listing.add_argument(
-        "--target", default="", metavar="TARGET", help="only those on this Kind/namespace/name, or object's name"
+        "--target",
+        default="",
+        metavar="TARGET",
+        help=("only those on this Kind/namespace/name, or on objects with this name"),
     )
     listing.add_argument("--state", default="", choices=STATES, metavar="STATE", help=f"one of {', '.join(STATES)}")
     listing.add_argument(
         "--outcome", default="", choices=OUTCOMES, metavar="OUTCOME", help=f"one of {', '.join(OUTCOMES)}"
     )
-    listing.add_argument("--reason", default="", metavar="REASON", help="why it is held or has ended, such as cooldown")
-    listing.add_argument("--since", type=read_since, metavar="2h", help="began within this time, or since an ISO time")
+    listing.add_argument(
+        "--reason", default="", metavar="REASON", help=("reason of the hold or of the end, such as cooldown")
+    )
+    listing.add_argument("--since", type=read_since, metavar="2h", help="begun within this time, or since an ISO time")
     listing.add_argument("--limit", type=read_limit, default=50, metavar="N", help="maximum number (50); 0: all")
-    listing.add_argument("--watch", "-w", dest="is_watching", action="store_true", help="show it again every 2 s")
+    listing.add_argument("--watch", "-w", dest="is_watching", action="store_true", help="repeat it every 2 s")
 
 
 def _add_pauses(add: Add) -> None:
-    """The commands that stop writes and end that."""
+    """The commands that pause and resume writes."""
     pausing = add("pause", "journal.pauses.pause", "stop the writes of one policy, on one target, or all")
     pausing.add_argument(
         "name", metavar="NAME", nargs="?",
         help="a policy or target to pause; any other word names a pause of everything",
     )  # fmt: skip
     scope = pausing.add_mutually_exclusive_group()
-    scope.add_argument("--policy", metavar="POLICY", help="stop only this policy; NAME then names the pause")
-    scope.add_argument("--target", metavar="TARGET", help="stop only what changes Kind/namespace/name")
+    scope.add_argument("--policy", metavar="POLICY", help="stop only this policy; NAME is then the name of the pause")
+    scope.add_argument("--target", metavar="TARGET", help="stop only changes of Kind/namespace/name")
     scope.add_argument("--all", dest="is_all", action="store_true", help="stop everything; needs no policy file")
-    pausing.add_argument("--reason", required=True, help="why, for everybody who meets the pause")
-    pausing.add_argument("--owner", "--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
-    pausing.add_argument("--for", dest="seconds", type=read_span, default=None, metavar="1h", help="ends by itself")
+    pausing.add_argument("--reason", required=True, help="reason, shown to everyone who sees the pause")
+    pausing.add_argument("--owner", "--by", type=read_name, help=f"name of the person who asks for it ({BY_DEFAULT})")
+    pausing.add_argument(
+        "--for",
+        dest="seconds",
+        type=read_span,
+        default=None,
+        metavar="1h",
+        help=("end the pause automatically after this time"),
+    )
     resuming = add("resume", "journal.pauses.resume", "end a pause")
-    resuming.add_argument("name", metavar="NAME", help="as `pauses` lists it")
-    resuming.add_argument("--by", type=read_name, help=f"who asks for it ({BY_DEFAULT})")
+    resuming.add_argument("name", metavar="NAME", help="name as shown by `pauses`")
+    resuming.add_argument("--by", type=read_name, help=f"name of the person who asks for it ({BY_DEFAULT})")
     add(
         "pauses",
         "journal.pauses.list_pauses",

@@ -20,83 +20,83 @@ SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 
 
 class Notification(StrEnum):
-    """What became of one webhook request."""
+    """The outcome of one webhook request."""
 
     STORED = "stored"
     REJECTED = "rejected"
-    """Too large, or cut off by the sender."""
+    """Too large, or aborted by the sender."""
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
-    """A valid credential whose roles do not allow this."""
+    """A valid credential without the needed role."""
     UNAVAILABLE = "unavailable"
     """Answered 503: Alertmanager keeps it and sends it again."""
     MALFORMED = "malformed"
-    """Answered 400: no JSON, or not version 4."""
+    """Answered 400: not JSON, or not version 4."""
 
 
 class AlertStatus(StrEnum):
-    """What became of one alert of a request that was stored."""
+    """The outcome of one alert of a stored request."""
 
     STORED = "stored"
     """Began a remediation."""
     DUPLICATE = "duplicate"
-    """Joined one that is open."""
+    """Joined an open one."""
     RESOLVED = "resolved"
     QUARANTINED = "quarantined"
     UNMATCHED = "unmatched"
     OWN = "own"
-    """An announcement of ours that was routed back, or an alert of `doctor`: nothing begins."""
+    """One of our announcements that was routed back, or an alert of `doctor`: nothing begins."""
 
 
 class Announcement(StrEnum):
-    """What became of one request to one Alertmanager."""
+    """The outcome of one request to one Alertmanager."""
 
     SENT = "sent"
     FAILED = "failed"
-    """It is sent again until it arrives or has become untrue."""
+    """It is sent again until it arrives or is no longer true."""
 
 
 class EventStatus(StrEnum):
-    """What became of one Event about a target."""
+    """The outcome of one Event about a target."""
 
     CREATED = "created"
     FAILED = "failed"
-    """Given up: the right is missing, or the API server did not answer for long."""
+    """Given up: the right is missing, or the API server did not answer for a long time."""
 
 
 class ActionOutcome(StrEnum):
-    """What became of carrying out a plan; the last five come from verification."""
+    """The outcome of executing a plan; the last five come from verification."""
 
     WRITTEN = "written"
     REPLAYED = "replayed"
-    """The object already carried the operation id: the write had been made before."""
+    """The object already carried the operation id: the write had arrived before."""
     DRY_RUN = "dry_run"
     DRY_RUN_REFUSED = "dry_run_refused"
     CHANGED = "changed"
-    """The object was not the one that was planned for; decided anew."""
+    """The object had changed since the plan; decided again."""
     REFUSED = "refused"
     HELD = "held"
-    """The server said not now (a disruption budget)."""
+    """The server refused for now (a disruption budget)."""
     UNKNOWN = "unknown"
-    """No answer: whether it arrived is looked up before anything else."""
+    """No answer: whether it arrived is checked before anything else."""
     LOST = "lost"
-    """An error or no answer, and nothing of it was stored: an attempt that counts."""
+    """An error or no answer, and nothing was stored: an attempt that counts."""
     WAITING = "waiting"
-    """Between two steps: the check of the first has not come true yet."""
+    """Between two steps: the check after the first is not true yet."""
     STOPPED = "stopped"
-    """The check of the first step did not come true in time: the others were not sent."""
+    """The check after the first step did not become true in time: the others were not sent."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     UNVERIFIED = "unverified"
     REVERTED = "reverted"
-    """Failed because somebody else took back what was written."""
+    """Failed because somebody else undid the write."""
     ESCALATED = "escalated"
-    """Failed, and the next rung of the policy's ladder follows."""
+    """Failed, and the policy's ladder has another rung."""
 
 
 @dataclass(slots=True, eq=False)
 class _JournalGauges(Collector):
-    """What is true now, as far as it is known: a value that nobody knows is absent, never 0."""
+    """The current state, as far as known: an unknown value is absent, never 0."""
 
     open: Mapping[State, int] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class _JournalGauges(Collector):
     are_credentials_readable: bool | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The families, each with no sample where the value is unknown."""
+        """The families, each without a sample if the value is unknown."""
         family = GaugeMetricFamily(
             "controlcore_remediation_open", "Remediations that are not closed, by state.", labels=("state",)
         )
@@ -145,19 +145,19 @@ class _JournalGauges(Collector):
         )
         yield _single(
             "controlcore_remediator_web_config_last_reload_successful",
-            "Whether server.web_config_file was valid when it was last read (1) or the one before it is still in force "
-            "(0).",
+            "Whether server.web_config_file was valid when it was last read (1), or the previous one is still in "
+            "force (0).",
             self.is_web_config_successful,
         )
         yield _single(
             "controlcore_remediator_credentials_readable",
-            "Whether every token file held a token when it was last read (1), or tokens read before are still accepted "
-            "or none is (0).",
+            "Whether every token file had a token when it was last read (1); with 0 earlier tokens are still "
+            "accepted, or there is none.",
             self.are_credentials_readable,
         )
         family = GaugeMetricFamily(
             "controlcore_remediator_source_up",
-            "Whether what every decision asks answered its last probe (1) or not (0); absent before the first one.",
+            "Whether Prometheus or Alertmanager answered its last probe (1) or not (0); absent before the first one.",
             labels=("source",),
         )
         for source, is_up in self.sources.items():
@@ -165,8 +165,8 @@ class _JournalGauges(Collector):
         yield family
         family = GaugeMetricFamily(
             "controlcore_remediation_policy_downgraded",
-            "1 for a policy in auto that asks for approval because the API server does not limit our rights, 0 for one "
-            "that acts; absent while that is unknown.",
+            "1 for a policy in auto that waits for approval because the API server does not limit our rights, 0 for "
+            "one that acts; absent while unknown.",
             labels=("remediation",),
         )
         for policy, is_downgraded in self.downgraded.items():
@@ -176,7 +176,7 @@ class _JournalGauges(Collector):
 
 
 class _Loop(Collector):
-    """Blocks of the event loop, as the watchdog counts them."""
+    """Blocks of the event loop, as counted by the watchdog."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -186,18 +186,18 @@ class _Loop(Collector):
         watchdog = self._telemetry.watchdog
         yield CounterMetricFamily(
             "controlcore_remediation_event_loop_stalls",
-            "Times that the remediator's event loop was blocked for 2 s or more; nothing was answered meanwhile.",
+            "Times that the remediator's event loop was blocked for 2 s or more; no request was answered meanwhile.",
             value=watchdog.stalls,
         )
         yield CounterMetricFamily(
             "controlcore_remediation_event_loop_blocked_seconds",
-            "How long the remediator's event loop was blocked in all, blocks of 2 s or more.",
+            "Total time that the remediator's event loop was blocked, in blocks of 2 s or more.",
             value=watchdog.blocked_seconds,
         )
 
 
 def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
-    """A gauge without labels; no sample when the value is None."""
+    """A gauge without labels; no sample if the value is None."""
     return GaugeMetricFamily(name, text, value=None if value is None else float(value))
 
 
@@ -212,39 +212,39 @@ class Telemetry:
         self.registry = CollectorRegistry()
         build_info(self.registry, "controlcore_remediator_build_info")
         self._notifications = self._counter(
-            "remediation_webhook_notifications", "Webhook requests by what became of them.", "status"
+            "remediation_webhook_notifications", "Webhook requests by outcome.", "status"
         )
-        self._alerts = self._counter(
-            "remediation_webhook_alerts", "Alerts of stored requests by what they did.", "status"
-        )
+        self._alerts = self._counter("remediation_webhook_alerts", "Alerts of stored requests by outcome.", "status")
         self._decisions = self._counter(
             "remediation_decisions", "Decisions by policy and reason.", "remediation", "decision", "reason"
         )
         self._actions = self._counter(
-            "remediation_actions", "Plans carried out, by what became of them.", "remediation", "action", "outcome"
+            "remediation_actions", "Executed plans by outcome.", "remediation", "action", "outcome"
         )
         self._truncated = self._counter(
-            "remediation_webhook_truncated_alerts", "Alerts that Alertmanager cut off (set max_alerts to 0)."
+            "remediation_webhook_truncated_alerts", "Alerts that Alertmanager left out (set max_alerts to 0)."
         )
         self._dropped = Counter(
             "controlcore_remediator_connections_dropped",
-            "Connections and requests that were turned away before anything looked at them, by reason.",
+            "Connections and requests that were refused before they were read, by reason.",
             ("reason",),
             registry=self.registry,
         )
         self._announcements = self._counter(
-            "remediation_announcements", "Requests to an Alertmanager with what was planned, done or held.", "status"
+            "remediation_announcements", "Requests to an Alertmanager with announcements.", "status"
         )
         self._events = self._counter("remediation_events", "Kubernetes Events about the targets.", "status")
-        self._errors = self._counter("remediation_engine_errors", "Faults of our own that ended a step of the engine.")
-        self._duration = self._histogram("remediation_duration_seconds", "From the write to the verdict.", "action")
+        self._errors = self._counter("remediation_engine_errors", "Internal errors that ended a step of the engine.")
+        self._duration = self._histogram(
+            "remediation_duration_seconds", "Time from the write to the verdict.", "action"
+        )
         self._to_write = self._histogram(
-            "remediation_alert_to_write_seconds", "From receiving the alert to the write, holds included."
+            "remediation_alert_to_write_seconds", "Time from receiving the alert to the write, holds included."
         )
         self._standing = _JournalGauges()
         self.registry.register(self._standing)
         self.watchdog = LoopWatchdog()
-        """What is known of blocks of the event loop."""
+        """The counts of blocks of the event loop."""
         self.registry.register(_Loop(self))
         self._initialise(policies)
 
@@ -255,7 +255,7 @@ class Telemetry:
         return Histogram(f"controlcore_{name}", text, labels, buckets=SECONDS, registry=self.registry)
 
     def _initialise(self, policies: Iterable[str]) -> None:
-        """Creates the series that rates are taken of, so that a first event is an increase."""
+        """Creates the series for rates, so that a first event is an increase."""
         for notification in Notification:
             self._notifications.labels(notification.value)
         for dropped in Dropped:
@@ -271,7 +271,7 @@ class Telemetry:
             self._decisions.labels(policy, "not_needed", "condition_gone")
 
     def initialise_actions(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Creates the series of what policies may carry out: pairs of a policy's name and an action."""
+        """Creates the series of what policies may execute: pairs of a policy's name and an action."""
         for policy, action in pairs:
             self._duration.labels(action)
             for outcome in ActionOutcome:
@@ -282,7 +282,7 @@ class Telemetry:
         self._notifications.labels(status.value).inc()
 
     def count_dropped(self, reason: Dropped) -> None:
-        """One connection was turned away."""
+        """One connection was refused."""
         self._dropped.labels(reason.value).inc()
 
     def count_alerts(self, status: AlertStatus, number: int) -> None:
@@ -290,7 +290,7 @@ class Telemetry:
         self._alerts.labels(status.value).inc(number)
 
     def count_truncated(self, number: int) -> None:
-        """Alertmanager says that it cut this many alerts off."""
+        """Alertmanager reports that it left out this many alerts."""
         self._truncated.inc(number)
 
     def count_decision(self, policy: str, decision: str, reason: str) -> None:
@@ -298,7 +298,7 @@ class Telemetry:
         self._decisions.labels(policy, decision, reason).inc()
 
     def count_action(self, policy: str, action: str, outcome: ActionOutcome) -> None:
-        """One step of carrying out or verifying a plan."""
+        """One result of executing or verifying a plan."""
         self._actions.labels(policy, action, outcome.value).inc()
 
     def count_announcement(self, status: Announcement) -> None:
@@ -310,7 +310,7 @@ class Telemetry:
         self._events.labels(status.value).inc()
 
     def count_error(self) -> None:
-        """One fault of our own at the engine's task boundary."""
+        """One internal error at the engine's task boundary."""
         self._errors.inc()
 
     def observe_write(self, seconds_since_alert: float) -> None:
@@ -322,7 +322,7 @@ class Telemetry:
         self._duration.labels(action).observe(max(0.0, seconds_since_write))
 
     def see_downgrades(self, downgraded: Mapping[str, bool | None]) -> None:
-        """Name of each policy in auto → whether it asks for approval instead; None while nobody knows."""
+        """Name of each policy in auto → whether it waits for approval instead; None while unknown."""
         self._standing.downgraded = downgraded
 
     def see_source(self, source: str, *, is_up: bool) -> None:
@@ -334,11 +334,11 @@ class Telemetry:
         self._standing.watchdog_at = at
 
     def see_doctor(self, starts_at: float) -> None:
-        """An alert of `doctor` was delivered, which began at this Unix time."""
+        """An alert of `doctor` with this start time (Unix) was delivered."""
         self._standing.doctor_at = starts_at
 
     def see_journal(self, counts: Mapping[State, int] | None, sizes: Sizes | None, *, is_writable: bool) -> None:
-        """The journal's standing; None for counts or sizes that could not be read, which are then absent."""
+        """The journal's state; None for counts or sizes that could not be read, which are then absent."""
         known = {} if counts is None else {state: counts.get(state, 0) for state in State if state not in CLOSED}
         self._standing.open = known
         self._standing.sizes = {} if sizes is None else {"data": sizes.data, "log": sizes.log}
@@ -353,5 +353,5 @@ class Telemetry:
         self._standing.are_credentials_readable = are_readable
 
     def see_pause(self, *, is_paused: bool | None) -> None:
-        """Whether anything is paused; None when that is unknown."""
+        """Whether anything is paused; None if unknown."""
         self._standing.is_paused = is_paused

@@ -17,7 +17,7 @@ from exporter.commands.presets import preset_values
 from exporter.settings import PREFIX, DeploymentSettings, ExporterSettings
 
 ENVIRONMENT = "environment"
-"""Path of a fault of the environment as a whole."""
+"""Path of a fault that concerns the whole environment."""
 CONVENTIONAL = {"database.url": "DATABASE_URL", "redis.url": "REDIS_URL", "api.url": "CONTROLCORE_API_URL"}
 """The variables that a product's installation has anyway, by the setting that they give."""
 

@@ -96,7 +96,7 @@ class Publisher:
         self.dropped = Counter(self_metrics.CONNECTIONS_DROPPED).initialise((reason.value,) for reason in Dropped)
         """Connections that were turned away; published with the next change of anything."""
         self.watchdog = LoopWatchdog()
-        """What is known of blocks of the event loop."""
+        """The counts of blocks of the event loop."""
         self._forms: set[Form] = set()
         """What scrapers have asked for: mostly one form of the four, and packing takes longer than all else here."""
         self.snapshot = Snapshot(Page(), self._forms)

@@ -1,1 +1,1 @@
-"""What the command line does, and how the remediator is put together."""
+"""The subcommands, and the code that assembles the remediator."""

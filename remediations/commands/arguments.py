@@ -13,14 +13,15 @@ STATES = (
     "open", "closed", "received", "claimed", "held", "planned", "writing", "verifying", "succeeded", "failed",
     "unverified", "not_needed", "expired", "observed", "dry_run",
 )  # fmt: skip
-"""As `remediations.core.model.remediation` has them, which a start without a command does without; a test compares."""
+"""Copies of names in `remediations.core.model.remediation`, so that a start without a command need not import it; a
+test compares them."""
 OUTCOMES = (
     "dry_run", "expired", "failed", "not_needed", "observed", "succeeded", "unverified", "rejected", "would_have_acted",
 )  # fmt: skip
-"""The same."""
+"""See above."""
 
 MAX_DAYS = 3650
-"""Longest duration. What lies thousands of years ahead is no date that a command could print."""
+"""Longest duration in days, so that every time can be printed as a date."""
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -36,7 +37,7 @@ def read_duration(text: str) -> float:
 
 
 def read_span(text: str) -> float:
-    """Seconds of a duration that is not nothing: a pause or an answer of no length would never count."""
+    """Seconds of a duration above zero: a pause or an answer of length zero would have no effect."""
     seconds = read_duration(text)
     if not seconds:
         raise argparse.ArgumentTypeError(f"expected a duration above 0, got {text!r}")
@@ -44,14 +45,14 @@ def read_span(text: str) -> float:
 
 
 def read_name(text: str) -> str:
-    """The name that somebody gives himself; at most MAX_NAME characters."""
+    """The name that the caller claims; at most MAX_NAME characters."""
     if not text.strip() or len(text) > MAX_NAME:
         raise argparse.ArgumentTypeError(f"expected a name of 1 to {MAX_NAME} characters")
     return text.strip()
 
 
 def read_since(text: str) -> Callable[[float], float]:
-    """From now (Unix seconds) to the beginning that is meant: a duration ago, or an ISO time, local by default."""
+    """Unix seconds at which the wanted period begins: a duration before now, or an ISO time (local by default)."""
     try:
         seconds = read_duration(text)
     except argparse.ArgumentTypeError:
@@ -66,7 +67,7 @@ def read_since(text: str) -> Callable[[float], float]:
 
 
 def read_limit(text: str) -> int:
-    """How many are listed; 0 means all."""
+    """How many entries are listed; 0 means all."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number, 0 for all, got {text!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""Tells at a reload which settings of the file are not those that the program runs with."""
+"""Reports at a reload which settings of the file differ from those that the program runs with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from chassis.errors import ConfigError
 from chassis.log import get_logger
 from remediations.settings import RemediatorSettings
 
-HINT = "a reload reads the policy file only; restart the program for changed settings"
+HINT = "a reload reads only the policy file; restart the program to use the changed settings"
 
 
 def find_changed(running: BaseModel, written: BaseModel, place: str = "") -> Iterator[str]:
-    """The settings that differ; a section that came or went is one."""
+    """The settings that differ; a section that was added or removed counts as one."""
     for name in type(running).model_fields:
         before, after = getattr(running, name), getattr(written, name)
         if isinstance(before, BaseModel) and isinstance(after, BaseModel):
@@ -27,7 +27,7 @@ def find_changed(running: BaseModel, written: BaseModel, place: str = "") -> Ite
 
 
 async def tell_changed(running: RemediatorSettings, path: Path | None) -> None:
-    """Logs the names of the changed settings, or why the file could not be read; nothing where nothing changed."""
+    """Logs the names of the changed settings, or why the file could not be read; logs nothing if nothing changed."""
     try:
         written = await asyncio.to_thread(load, RemediatorSettings, path)
     except ConfigError as error:

@@ -39,13 +39,13 @@ from remediations.journal.sqlite.queries import read_pauses_only
 from remediations.settings import RemediatorSettings
 
 ASK_SECONDS = 1.0
-"""Longest wait for Prometheus to read one query."""
+"""Longest wait for Prometheus to parse one query."""
 
 
 def check_everything(settings: RemediatorSettings, *, is_serving: bool, is_checking: bool = False) -> PolicySet:
-    """The policies, when nothing is wrong anywhere; raises ConfigError with the faults of all files at once.
+    """The policies if all files are valid; otherwise raises ConfigError with the faults of all files at once.
 
-    `is_checking` looks for everything that the program would open later, too.
+    With `is_checking` it also checks every file that the program would open later.
     """
     faults: list[Fault] = []
     if is_serving:
@@ -78,7 +78,7 @@ def token_faults(settings: RemediatorSettings) -> list[Fault]:
 
 
 def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[Fault, ...]:
-    """Why no policy may act with this journal: what acts must remember that it has acted."""
+    """Why no policy may act with this journal: the journal must keep the record of writes after a restart."""
     acting = [policy.name for policy in policy_set.policies if policy.mode in {Mode.AUTO, Mode.APPROVE}]
     if not acting or settings.journal.is_ephemeral_accepted:
         return ()
@@ -87,7 +87,7 @@ def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple
 
 
 def file_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
-    """Files and folders that are named and cannot be used; blocks on the disk."""
+    """Named files and folders that cannot be used; blocks on the disk."""
     faults: list[Fault] = []
     secrets = [(f"http_keys[{number}].key_file", key.key_file) for number, key in enumerate(settings.http_keys)]
     if settings.database is not None and settings.database.password_file is not None:
@@ -102,16 +102,18 @@ def file_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
             faults += error.faults
     journal = settings.journal.path
     if not journal.parent.is_dir():
-        faults.append(Fault("journal.path", f"the folder {journal.parent} does not exist: make it, or name another"))
+        faults.append(
+            Fault("journal.path", f"the folder {journal.parent} does not exist: create it, or name another one")
+        )
     elif journal.is_dir():
         faults.append(Fault("journal.path", f"{journal} is a folder: name a file in it"))
     return tuple(faults)
 
 
 async def find_unreadable(settings: RemediatorSettings, policy_set: PolicySet) -> list[str]:
-    """Asks Prometheus whether it can read each question; returns why it was not asked about them all, if so.
+    """Asks Prometheus whether each query is valid; returns why not all could be checked, or an empty text.
 
-    Raises ConfigError with every question that it cannot read.
+    Raises ConfigError with every invalid query.
     """
     faults, warnings = [], []
     async with HttpClient.opened() as http:
@@ -121,7 +123,7 @@ async def find_unreadable(settings: RemediatorSettings, policy_set: PolicySet) -
                 problem = await prometheus.find_fault(promql, ASK_SECONDS)
             except BackendError as error:
                 url = remove_secrets(settings.prometheus.url)
-                warnings.append(f"PromQL is not checked: Prometheus at {url} (prometheus.url) gives no answer: {error}")
+                warnings.append(f"PromQL is not checked: Prometheus at {url} (prometheus.url) does not answer: {error}")
                 break
             if problem:
                 faults.append(Fault(f"{settings.policies_file}: {place}", f"not PromQL: {problem}"))
@@ -131,7 +133,7 @@ async def find_unreadable(settings: RemediatorSettings, policy_set: PolicySet) -
 
 
 def role_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
-    """Users and certificates of `server.roles` that the web configuration file does not know; a bad file has none."""
+    """Users and certificates of `server.roles` that the web configuration file lacks; none if that file has faults."""
     roles, path = settings.server.roles, settings.server.web_config_file
     if roles is None:
         return ()
@@ -150,12 +152,12 @@ def role_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
             if user not in users
         ]
         if held.certificates and not verifies:
-            faults.append(Fault(f"{place}.certificates", "server.web_config_file verifies no client certificates"))
+            faults.append(Fault(f"{place}.certificates", "server.web_config_file does not verify client certificates"))
     return tuple(faults)
 
 
 def users_without_role(settings: RemediatorSettings) -> tuple[str, ...]:
-    """Users of the web configuration file that no role names, where there are roles; blocks on the disk."""
+    """Users of the web configuration file without a role, if roles are configured; blocks on the disk."""
     roles, path = settings.server.roles, settings.server.web_config_file
     if roles is None or path is None:
         return ()
@@ -164,7 +166,7 @@ def users_without_role(settings: RemediatorSettings) -> tuple[str, ...]:
 
 
 def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault, ...]:
-    """What is wrong with the web configuration file; a file that identifies nobody is no credential."""
+    """Faults of the web configuration file; a file that identifies no caller is not a credential."""
     path = settings.server.web_config_file
     if path is None:
         return ()
@@ -176,11 +178,11 @@ def web_faults(settings: RemediatorSettings, *, is_serving: bool) -> tuple[Fault
     names_somebody |= first.tls is not None and first.tls.verify_mode is ssl.CERT_REQUIRED
     if not is_serving or names_somebody or settings.token_files():
         return ()
-    return (Fault("server.web_config_file", "names no users and demands no client certificate, and no token is set"),)
+    return (Fault("server.web_config_file", "names no users and requires no client certificate, and no token is set"),)
 
 
 def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints what would be in force."""
+    """Prints the configuration that would be in force."""
     policy_set = check_everything(settings, is_serving=False, is_checking=True)
     proofs, unread = asyncio.run(ask_all(settings, policy_set))
     found = policy_status(policy_set, proofs)
@@ -188,12 +190,12 @@ def check_config(options: argparse.Namespace, settings: RemediatorSettings) -> i
     for warning in (*find_warnings(policy_set), *unread, *find_unmatched_pauses(settings, policy_set)):
         write_error(f"warning: {warning}")
     if not settings.token_files():
-        write_error("warning: server.token_file is not set; serve will refuse to start")
+        write_error("warning: server.token_file is not set; serve refuses to start")
     return 0
 
 
 def find_warnings(policy_set: PolicySet) -> list[str]:
-    """What is not complete yet and stops nothing, each with its place."""
+    """Warnings: what is incomplete but does not prevent a start, each with its location."""
     return [
         f"{place_of(f'policies[{index}]', policy_set.policies[index].name)}.{key}: {sentence}"
         for index, key, sentence in find_placeholders(policy_set)
@@ -201,7 +203,7 @@ def find_warnings(policy_set: PolicySet) -> list[str]:
 
 
 def find_unmatched_pauses(settings: RemediatorSettings, policy_set: PolicySet) -> list[str]:
-    """Pauses in force that would stop nothing with these policies, or why they are not checked; blocks on the disk."""
+    """Pauses in force without effect under these policies, or why they are not checked; blocks on the disk."""
     place = settings.journal
     if not place.path.exists():
         return []
@@ -210,11 +212,11 @@ def find_unmatched_pauses(settings: RemediatorSettings, policy_set: PolicySet) -
     except JournalError as error:
         return [f"pauses are not checked: {error}"]
     found = [(pause, find_mismatch(policy_set, pause)) for pause in pauses]
-    return [f"pause {pause.name} stops nothing: {problem}" for pause, problem in found if problem]
+    return [f"pause {pause.name} has no effect: {problem}" for pause, problem in found if problem]
 
 
 def render_route_check(settings: RemediatorSettings, policy_set: PolicySet) -> str:
-    """The command that shows whether Alertmanager sends these alerts to people too; empty without an Alertmanager."""
+    """The command that checks whether Alertmanager also sends these alerts to people; empty without an Alertmanager."""
     if settings.alertmanager is None or not policy_set.policies:
         return ""
     labels = f"alertname=ControlCoreTest remediation={policy_set.policies[0].name} severity=critical"
@@ -228,11 +230,11 @@ WORDS = {None: "unknown", False: "passed", True: "failed"}
 
 
 EFFECTIVE = {None: "held", False: Mode.AUTO.value, True: Mode.APPROVE.value}
-"""What a policy in auto does after each answer."""
+"""What a policy in mode auto does after each result of the self-test."""
 
 
 async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict[str, Fact[bool]]:
-    """The proof for each namespace in which a policy acts by itself; empty where Kubernetes is not configured."""
+    """The self-test result for each namespace with a policy in mode auto; empty if Kubernetes is not configured."""
     places, place = acting_targets(policy_set), settings.kubernetes
     if place is None:
         return {}
@@ -251,7 +253,7 @@ async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict
 
 
 async def ask_all(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[dict[str, Fact[bool]], list[str]]:
-    """What the API server proves, and the warnings about questions that nobody could read; raises ConfigError."""
+    """The self-test results, and the warnings about queries that could not be checked; raises ConfigError."""
     unread = await find_unreadable(settings, policy_set)
     return await prove_all(settings, policy_set), unread
 
@@ -259,10 +261,10 @@ async def ask_all(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[
 async def check_content(
     settings: RemediatorSettings, policies: str | None = None, *, is_serving: bool = False
 ) -> dict[str, Any]:
-    """Every fault and warning of the settings and their files, and each policy's standing when there is no fault.
+    """Every fault and warning of the settings and their files, and the state of each policy if there is no fault.
 
-    Of `policies` instead, the text of a policy file: then nothing is asked of the API server, whose answer depends on
-    the policies that the program runs with.
+    With `policies`, checks the text of that policy file instead. Then the API server is not asked, because its answers
+    depend on the policies that the program runs with.
     """
     try:
         if policies is None:
@@ -281,7 +283,7 @@ async def check_content(
 
 
 def policy_status(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[dict[str, Any]]:
-    """Each policy with its mode, what the self-test said, and the mode that follows."""
+    """Each policy with its configured mode, the result of the self-test, and the mode in force."""
     tested = downgrades(policy_set, proofs)
     return [
         {
@@ -297,7 +299,7 @@ def policy_status(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[
 
 
 def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool]]) -> str:
-    """The same for people, with what the API server did not refuse (or why that is unknown), and the guards' order."""
+    """The same for people, with the changes that the API server accepted, or why that is unknown, and the guards."""
     rows = [("POLICY", "MODE", "SELF-TEST", "ACTION", "TARGETS")]
     rows += [(each["policy"], _mode(each), each["self_test"], each["action"], each["targets"]) for each in data]
     lines = [
@@ -310,6 +312,6 @@ def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool
 
 
 def _mode(each: dict[str, Any]) -> str:
-    """The mode, with the one in force where that is another."""
+    """The mode, with the mode in force if it differs."""
     mode, effective = each["mode"], each["effective_mode"]
     return str(mode) if mode == effective else f"{mode} ({effective})"

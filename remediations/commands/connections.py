@@ -1,4 +1,4 @@
-"""Opens what facts are gathered from, for the program that serves and for the commands beside it."""
+"""Opens the connections from which facts are gathered, for the serving program and for the commands."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from remediations.facts.sources import FactSources, Session
 from remediations.settings import RemediatorDatabaseSettings, RemediatorSettings
 
 KEEP_SECONDS = 10.0
-"""How often the kept connection is used, so that a broken one is replaced while connections are still to be had."""
+"""How often the kept connection is used, so that a broken one is replaced while new connections are still possible."""
 
 
 APPLICATION = "controlcore-remediator"
 
 
 def read_keys(settings: RemediatorSettings) -> Mapping[str, Key]:
-    """Origin → the key that may go there."""
+    """Origin → the key that may be sent there."""
     return {origin_of(item.origin): Key(item.key_file, item.header) for item in settings.http_keys}
 
 
 @asynccontextmanager
 async def opened_session(settings: RemediatorDatabaseSettings | None) -> AsyncIterator[PostgresSession | None]:
-    """The kept session, or None where no database is configured; asyncpg is imported only then."""
+    """The kept session, or None if no database is configured; asyncpg is imported only if one is."""
     if settings is None:
         yield None
         return
@@ -80,7 +80,7 @@ async def keep_open(session: Session, clock: Clock, timeout_seconds: float) -> N
 def make_tools(
     settings: RemediatorSettings, http: HttpClient, prometheus: PrometheusClient, session: Session | None
 ) -> Tools:
-    """Everything that plans are carried out with beside the Kubernetes API."""
+    """Everything that the executor needs beside the Kubernetes API."""
     return Tools(http, read_keys(settings), session, prometheus.query)
 
 
@@ -107,7 +107,7 @@ async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> K
 def make_sources(
     settings: RemediatorSettings, http: HttpClient, cluster: ClusterApi | None, session: Session | None, clock: Clock
 ) -> FactSources:
-    """Where facts come from."""
+    """Where facts are read from."""
     reader = None
     if cluster is not None and settings.kubernetes is not None:
         reader = ClusterReader(cluster, settings.kubernetes.timeout_seconds)
@@ -123,7 +123,7 @@ def make_sources(
 
 
 def asking(sources: FactSources, clock: Clock, prove: Prove) -> AskFacts:
-    """Asks the live systems as a decision does, once for each question."""
+    """Reads the live systems as a decision does, each query once."""
 
     async def gather_facts_now(policy: Policy, policy_set: PolicySet, target: Target, alert: Alert) -> Facts:
         own = sources.for_decision()
@@ -135,7 +135,7 @@ def asking(sources: FactSources, clock: Clock, prove: Prove) -> AskFacts:
 
 
 async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> AskFacts:
-    """The same for a command beside the program; its connections close with the stack."""
+    """The same for a command that runs beside the program; its connections close with the stack."""
     clock = SystemClock()
     cluster = await open_cluster(stack, settings)
     http = await stack.enter_async_context(HttpClient.opened())
@@ -148,6 +148,6 @@ async def opened_asking(stack: AsyncExitStack, settings: RemediatorSettings) -> 
 
 
 def _alertmanager(settings: RemediatorSettings, http: HttpClient) -> Alertmanager | None:
-    """Who knows about silences, where one is configured."""
+    """The reader of silences, if Alertmanager is configured."""
     place = settings.alertmanager
     return None if place is None else Alertmanager(http, place)

@@ -1,4 +1,4 @@
-"""Faults as the command line prints them: each with its file and key, those of all files at once."""
+"""Faults as the command line prints them: each with its file and key, the faults of all files together."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from remediations.commands.policy_store import read_policies
 from remediations.settings import PREFIX, RemediatorSettings
 
 ENVIRONMENT = "environment"
-"""Path of a fault of the environment as a whole."""
+"""Path of a fault that concerns the whole environment."""
 
 
 def name_file(faults: tuple[Fault, ...], path: Path | None) -> tuple[Fault, ...]:
-    """The faults, those of a setting with the file that the settings were read from."""
+    """The faults; a fault of a setting is given with the settings file."""
     if path is None:
         return faults
     return tuple(Fault(f"{path}: {fault.path}", fault.message) if _is_setting(fault) else fault for fault in faults)
 
 
 def faults_of_files(error: ConfigError, path: Path | None, *, has_policies: bool) -> tuple[Fault, ...]:
-    """What is wrong with the settings, and with the policy file too, although the settings cannot be used.
+    """The faults of the settings, and those of the policy file too, even if the settings cannot be used.
 
-    A file of settings that is no YAML names no policy file, so then nothing is said of one.
+    If the settings file is not valid YAML, it names no policy file, and only its own fault is reported.
     """
     known = () if path is None else (str(path), ENVIRONMENT)
     faults = tuple(
@@ -49,5 +49,5 @@ def faults_of_files(error: ConfigError, path: Path | None, *, has_policies: bool
 
 
 def _is_setting(fault: Fault) -> bool:
-    """Whether the fault is of a setting, and not of another file or of the command line."""
+    """Whether the fault concerns a setting, and not another file or the command line."""
     return fault.path.partition(".")[0].partition("[")[0] in RemediatorSettings.model_fields

@@ -1,6 +1,6 @@
-"""The SQL that gives the remediator its one right in the product's database: to end sessions that idle in transactions.
+"""The SQL that gives the remediator its only right in the product's database: to end sessions idle in a transaction.
 
-The predicate stands in the functions, so a caller can choose only how long and how many, and even that within limits.
+The functions select the sessions, so a caller can choose only the idle time and the number, within limits.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ GRANT EXECUTE ON FUNCTION controlcore_remediator.terminate_idle_sessions(double 
 
 
 def render(role: str, product: str) -> str:
-    """The SQL for a remediator's role and the control plane's; raises ValueError for what is no plain role name."""
+    """The SQL for the roles of the remediator and the control plane; raises ValueError for an invalid role name."""
     for name in (role, product):
         if NAME.fullmatch(name) is None:
             raise ValueError(f"not a plain role name: {name!r}")
@@ -85,7 +85,7 @@ def render(role: str, product: str) -> str:
 
 
 def run(options: argparse.Namespace, _settings: RemediatorSettings) -> int:
-    """Prints the SQL; status 2 for what is no plain role name."""
+    """Prints the SQL; status 2 for an invalid role name."""
     try:
         sys.stdout.write(render(options.role, options.product_role))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The policies in force: read from their file at the start, and again when somebody asks for it."""
+"""The policies in force: read from their file at the start, and again on request."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class PolicyStore:
         self._policy_set = policy_set
         self._wanted = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
-        """Called after other policies have come into force; must not block."""
+        """Called after new policies have come into force; must not block."""
         self.note_reload: Callable[[tuple[str, ...]], Awaitable[None]] = _note_nothing
-        """Called after every request to read the file again, with the faults of the file; none: it is in force."""
+        """Called after each reload of the file with its faults; without faults it is in force."""
 
     def current(self) -> PolicySet:
         """The policies in force."""
         return self._policy_set
 
     def request_reload(self) -> None:
-        """Has the file read again soon; for SIGHUP."""
+        """Requests a reload of the file; for SIGHUP."""
         self._wanted.set()
 
     async def follow(self) -> None:
@@ -60,4 +60,4 @@ class PolicyStore:
 
 
 async def _note_nothing(_faults: tuple[str, ...]) -> None:
-    """Stands where nothing stores who did what."""
+    """Used if acts are not stored."""

@@ -1,4 +1,4 @@
-"""Puts the remediator together, runs it, and takes it apart in reverse order."""
+"""Assembles the remediator, runs it, and closes its parts in reverse order."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 def make_dispatcher(
     desk: EngineContext, settings: RemediatorSettings, http: Poster, api: Creator | None
 ) -> tuple[Dispatcher, Mapping[str, Work]]:
-    """The dispatcher, and what has to run beside the engine until the end: task name → work."""
+    """The dispatcher, and the tasks that run beside the engine until the end: task name → work."""
     notifiers: list[Notifier] = []
     works: dict[str, Work] = {}
     if settings.alertmanager is not None and settings.alertmanager.announce:
@@ -110,7 +110,7 @@ def make_telemetry(policy_set: PolicySet) -> Telemetry:
 def make_reachability(
     settings: RemediatorSettings, http: HttpClient, telemetry: Telemetry, clock: Clock
 ) -> Reachability:
-    """What asks Prometheus and, where one is configured, Alertmanager whether they answer."""
+    """The probes of Prometheus and, if configured, of Alertmanager."""
     ask = PrometheusClient(http, settings.prometheus, clock).instant
     probes = [probe_prometheus(settings.prometheus, ask)]
     if settings.alertmanager is not None:
@@ -121,9 +121,9 @@ def make_reachability(
 async def serve(
     life: Lifecycle, settings: RemediatorSettings, file: Path | None, policy_set: PolicySet, telemetry: Telemetry
 ) -> None:
-    """Runs until a signal; `file` has the settings.
+    """Runs until a signal; `file` is the settings file.
 
-    Raises ConfigError (credentials of Kubernetes) or JournalError (the journal's file) at the start.
+    At the start raises ConfigError (credentials of Kubernetes) or JournalError (the journal's file).
     """
     clock = SteadyClock(SystemClock())
     stack = life.stack
@@ -181,7 +181,7 @@ def _server(
     guard: WebGuard | None,
     warnings: Callable[[], tuple[str, ...]],
 ) -> Server:
-    """The HTTP side, which wakes the engine."""
+    """The HTTP server, which wakes the engine."""
     credentials = TokenCredentials(settings.token_files(), desk.clock, desk.telemetry.see_credentials)
     sameness = Deduplication(frozenset(settings.intake.replica_labels), settings.intake.duplicate_seconds)
     ask = asking(desk.sources, desk.clock, desk.prove)
@@ -204,9 +204,9 @@ def _note_reloads(
     clock: Clock,
     policies: Callable[[], PolicySet],
 ) -> Callable[[tuple[str, ...]], Awaitable[None]]:
-    """Stores that somebody sent SIGHUP, and tells the settings that it does not change and pauses that stop nothing.
+    """Stores the reload by SIGHUP, and logs changed settings (not reloaded) and pauses without effect.
 
-    A journal that cannot be written is logged and undoes no reload.
+    If the journal cannot be written, that is logged and the reload stays in force.
     """
 
     async def log_reload(faults: tuple[str, ...]) -> None:
@@ -223,7 +223,7 @@ def _note_reloads(
 
 
 async def _guard(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> WebGuard | None:
-    """What the web configuration file asks for; None without one. Raises ConfigError."""
+    """The content of the web configuration file; None without one. Raises ConfigError."""
     path = settings.server.web_config_file
     if path is None:
         return None
@@ -244,7 +244,7 @@ async def _watch_web(guard: WebGuard | None, listener: Listener, telemetry: Tele
 
 
 def _limits(settings: RemediatorSettings, telemetry: Telemetry, clock: Clock) -> Limits:
-    """The limits on connections; what they turn away is counted, and logged once a minute and reason."""
+    """The limits on connections; refused ones are counted, and logged once a minute for each reason."""
     quiet, logger = Quiet(clock), get_logger()
 
     def count_drop(reason: Dropped) -> None:
@@ -275,7 +275,7 @@ def _open_journal(settings: RemediatorSettings) -> AbstractAsyncContextManager[J
 
 
 def _executor(settings: RemediatorSettings, cluster: KubernetesClient | None, clock: Clock, tools: Tools) -> Executor:
-    """The one writer; without Kubernetes it can still call and ask the database."""
+    """The executor; without Kubernetes it can still send HTTP calls and use the database."""
     limits = [call_seconds(settings)]
     limits += [] if settings.database is None else [settings.database.timeout_seconds]
     return Executor(cluster, clock, max(limits), tools)
@@ -288,7 +288,7 @@ async def _keep_connections_open(settings: RemediatorSettings, session: Session 
 
 
 async def _tell_roles(settings: RemediatorSettings) -> None:
-    """Logs which kinds of credential have which role, or that nothing can be operated over HTTP; one line."""
+    """Logs in one line which kinds of credential have which role, or that nothing can be operated over HTTP."""
     roles = settings.server.roles
     if roles is None:
         get_logger().warning(
@@ -306,7 +306,7 @@ async def _tell_roles(settings: RemediatorSettings) -> None:
 
 
 async def _announce(host: str, port: int, settings: RemediatorSettings, journal: Journal) -> None:
-    """Says where we listen, what we found, and what of the environment is not used."""
+    """Logs where the program listens, the state of the journal, and ignored environment variables."""
     database = settings.database
     tell(os.environ, None if database is None else PostgresAddress.parse(database.url))
     await tell_readable(settings)

@@ -1,4 +1,4 @@
-"""Commands that look at a decision or answer one: plan, replay, approve, reject."""
+"""Commands that show a decision or answer a plan: plan, replay, approve, reject."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ UNWRITTEN = {Mode.DRY_RUN: "dry run", Mode.OBSERVE: "observe"}
 
 
 async def _nobody(_policy: Policy, _policy_set: PolicySet, _target: Target, _alert: Alert) -> Facts:
-    """Stands where facts are given: nothing live is opened."""
-    raise InvariantBroken("facts were given and asked for all the same")
+    """Used if facts are given: no live system is opened."""
+    raise InvariantBroken("facts were given, but a live system was asked")
 
 
 def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int, str]:
-    """Exit status and text of the decision for one payload, on live or recorded facts; writes nothing anywhere."""
+    """Exit status and text of the decision for one payload, on live or recorded facts; writes nothing."""
     policy_set = check_everything(settings, is_serving=False)
     try:
         payload = parse_payload(_read(options.payload))
@@ -51,7 +51,7 @@ def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int
         raise ConfigError((Fault(str(options.payload), str(error)),)) from error
     recorded = None if options.facts is None else _read_facts(options.facts)
     clock = SystemClock()
-    # What only a running program knows counts as harmless.
+    # facts that only a running program has count as harmless
     start = Fact(ProcessStart(clock.now(), 0.0), "this command", collected_at=clock.now())
 
     async def work() -> tuple[simulation.SimulatedDecision, ...]:
@@ -67,7 +67,7 @@ def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int
 
     rehearsed = asyncio.run(work())
     if not rehearsed:
-        raise ConfigError((Fault(str(options.payload), "no firing alert in it belongs to a policy"),))
+        raise ConfigError((Fault(str(options.payload), "it has no firing alert that belongs to a policy"),))
     is_table = options.output == "table"
     text = (
         render_simulation(rehearsed)
@@ -107,7 +107,7 @@ def show_plan(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
 
 def exit_status(rehearsed: tuple[SimulatedDecision, ...]) -> int:
-    """0 when anything would be done, 3 when something is held, 4 when nothing is needed, 2 when no policy matches."""
+    """0 if anything would be done, 3 if something is held, 4 if nothing is needed, 2 if no policy matches."""
     kinds = {type(item.decision) for item in rehearsed}
     if not kinds:
         return exits.CONFIG

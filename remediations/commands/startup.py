@@ -1,4 +1,4 @@
-"""What a process knows of its own beginning."""
+"""Start time, own pod, and how long the journal had been idle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMESPACE_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
-    """That this process begins now, where, and how long the journal had been silent; ask before anything is written."""
+    """The start of this process: now, where, and how long the journal has been idle. Ask before anything is written."""
     now = clock.now()
     last = await journal.last_entry_at()
     pod = await asyncio.to_thread(own_pod, NAMESPACE_PATH)
@@ -29,7 +29,7 @@ async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
 
 
 async def tell_unmatched_pauses(journal: Journal, policy_set: PolicySet, clock: Clock) -> None:
-    """Logs the pauses in force that stop nothing, because their policy has another name now or is gone."""
+    """Logs the pauses in force without effect, because their policy was renamed or removed."""
     try:
         pauses = await journal.pauses(clock.now())
     except JournalError as error:
@@ -37,14 +37,14 @@ async def tell_unmatched_pauses(journal: Journal, policy_set: PolicySet, clock: 
         return
     for pause in pauses:
         if problem := find_mismatch(policy_set, pause):
-            hint = "it stops nothing: resume it, and pause the policy by the name that it has now"
+            hint = "it has no effect: resume it, and pause the policy by its present name"
             get_logger().warning("pause.unmatched", name=pause.name, problem=problem, hint=hint)
 
 
 async def release_orphaned_claims(journal: Journal, place: JournalSettings) -> None:
-    """Goes on at once with what a killed process had claimed, instead of waiting for its leases.
+    """Takes over what a killed process had claimed at once, instead of waiting for its leases.
 
-    Raises JournalError when another process that lives serves the journal, unless that is accepted.
+    Raises JournalError if another live process serves the journal, unless the settings accept that.
     """
     try:
         ended = await journal.release_orphaned_claims()
@@ -59,9 +59,9 @@ async def release_orphaned_claims(journal: Journal, place: JournalSettings) -> N
 
 
 def own_pod(namespace_path: Path) -> str:
-    """namespace/name of the pod around this process; empty outside Kubernetes. Blocks on the disk.
+    """namespace/name of this process's pod; empty outside Kubernetes. Blocks on the disk.
 
-    POD_NAMESPACE and POD_NAME win; a pod's host name is its own name unless somebody has set another.
+    POD_NAMESPACE and POD_NAME win; otherwise the host name is used, which by default is the pod's name.
     """
     namespace = os.environ.get("POD_NAMESPACE", "")
     if not namespace:

@@ -1,1 +1,1 @@
-"""Everything that is decided, without I/O. An import contract holds for the whole folder."""
+"""All decision code, without I/O. An import contract holds for the whole folder."""

@@ -24,32 +24,32 @@ NEW_POD_READS = (
     "list core/serviceaccounts",
     "get core/namespaces",
 )
-"""What reading it needs, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
+"""Rights for reading it, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
 
 
 SPEC_ATTRIBUTE = "action_spec"
 
 
 class Effect(StrEnum):
-    """What an action does to the world; each turns on the guards that care."""
+    """What an action does to the cluster; each effect enables the guards that concern it."""
 
     PATCHES_WORKLOAD = "patches_workload"
     """Needs the target as a Deployment that exists and can be read."""
     STOPS_PODS = "stops_pods"
-    """Ends running pods: needs a second witness, and a workload that can spare them."""
+    """Stops running pods: needs a second witness, and a workload that can lose them."""
     STARTS_PODS = "starts_pods"
-    """Boots new pods from the template: refused while booting destroys data."""
+    """Starts new pods from the template: held while new pods would destroy data."""
     EVICTS_POD = "evicts_pod"
-    """Ends one pod that does not serve, with the API server asking the disruption budgets."""
+    """Evicts one unready pod; the API server checks the disruption budgets."""
     REMOVES_PODS = "removes_pods"
-    """Lets pods go that the load does not need: held while it does, and while the workload is not settled."""
+    """Removes pods that the load does not need: held while it needs them, and while the workload is not settled."""
     SETS_REPLICAS = "sets_replicas"
-    """Changes how many pods there are: belongs to whoever owns that number."""
+    """Changes the number of pods, which belongs to the object that owns that number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionInput:
-    """Everything a plan is made from."""
+    """Everything that a plan function gets."""
 
     target: Target
     parameters: Mapping[str, Any]
@@ -71,13 +71,13 @@ class ActionSpec:
     """Kinds of target it can act on."""
     effects: frozenset[Effect]
     refusals: frozenset[HoldReason]
-    """The reasons for which it returns no plan."""
+    """The reasons that it may give for having no plan."""
     rbac: tuple[str, ...] = ()
     """Kubernetes rights as `verb group/resource`, for the chart; writes are granted by resource name."""
     parameters: type[PolicySection] = PolicySection
     doc: str = field(default="", repr=False)
     needs: frozenset[Need] = frozenset()
-    """What is looked at for this action beside the facts that every decision has."""
+    """What is read for this action in addition to the facts of every decision."""
 
     def read_parameters(self, value: Any) -> dict[str, Any]:
         """The action's parameters from a policy, defaults filled in; raises ValidationError with every fault."""
@@ -87,7 +87,7 @@ class ActionSpec:
 
     @property
     def is_follow_up(self) -> bool:
-        """Whether it follows from another action; no policy names it."""
+        """Whether it only follows from another action; no policy may name it."""
         return Need.TAKING_BACK in self.needs
 
     @property
@@ -102,14 +102,14 @@ class ActionSpec:
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """Names of the parameters that are questions to Prometheus."""
+        """Names of the parameters that are PromQL queries."""
         hints = get_type_hints(self.parameters, include_extras=True)
         return tuple(name for name, hint in hints.items() if hint == Promql)
 
 
 @cache
 def _reader_of(parameters: type[PolicySection]) -> TypeAdapter[PolicySection]:
-    """Reads the parameters of an action, which several policies of a file may name."""
+    """Reads the parameters of an action; several policies of a file may name the same action."""
     return TypeAdapter(parameters)
 
 
@@ -135,7 +135,7 @@ def action(
 
 
 def settles(detail: str, settled: Settled = Settled.CONDITION_GONE) -> GuardOutcome:
-    """The answer of an action that has nothing left to do: the remediation closes as not needed."""
+    """The answer of an action with nothing left to do: the remediation closes as not needed."""
     return GuardOutcome("plan", detail=detail, is_settled=True, settled=settled)
 
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class CodecError(ValueError):
-    """The data is no value of the type; the message begins with the place."""
+    """The data is not a value of the type; the message begins with the location."""
 
 
 def to_data(value: Any) -> Any:
@@ -43,11 +43,11 @@ def from_data(kind: type[T], data: Any, root: str = "$", *, is_exact: bool = Tru
 
 
 ENCODER = json.JSONEncoder(default=to_data)
-"""Made once: making one for each of ten thousand texts takes as long as writing them."""
+"""Created once: creating one for each of ten thousand texts takes as long as encoding them."""
 
 
 def to_json(value: Any) -> str:
-    """The value as JSON in ASCII: whatever characters an alert brings, the text can be stored."""
+    """The value as JSON in ASCII, so that the text can be stored whatever characters an alert has."""
     return ENCODER.encode(value)
 
 

@@ -1,6 +1,6 @@
-"""From policy, facts and history to a decision: to act, to hold for a stated reason, or that nothing is needed.
+"""From policy, facts and history to a decision: act, hold with a reason, or not needed.
 
-Pure: the same input gives the same output, and every path that does not end in a complete plan ends in a reason.
+Pure: the same input gives the same output, and every path without a complete plan ends in a reason.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ ACTIONS = actions.discover()
 def decide(
     remediation: Remediation, policy: Policy, policy_set: PolicySet, facts: Facts, history: History, now: float
 ) -> Decision:
-    """What is to be done about a remediation now (Unix seconds), with every guard that was asked.
+    """The decision about a remediation now (Unix seconds), with every guard that ran.
 
-    Raises InvariantBroken for a policy whose action does not exist; `parse_policies` lets none through.
+    Raises InvariantBroken for a policy whose action does not exist; `parse_policies` accepts none.
     """
     number = rung_number(policy, history, remediation, now, policy_set.breaker.close_seconds)
     due = at_rung(policy, number)
@@ -38,7 +38,7 @@ def decide(
 
 
 def judge(request: GuardInput, specs: Sequence[GuardSpec]) -> Decision:
-    """The decision under these guards, asked in this order; the first that does not pass decides."""
+    """The decision under these guards, run in this order; the first that does not pass decides."""
     asked: tuple[GuardOutcome, ...] = ()
     for spec in specs:
         outcome = spec.evaluate(request)
@@ -51,19 +51,19 @@ def judge(request: GuardInput, specs: Sequence[GuardSpec]) -> Decision:
 
 
 def operation_id(remediation: Remediation) -> str:
-    """The id that marks this remediation's write on the object: one remediation has one effect, so one id."""
+    """The id that marks this remediation's write on the object: one id, because one remediation has one effect."""
     return remediation.operation_id or remediation.id
 
 
 def _proposal(request: GuardInput, outcome: GuardOutcome) -> Plan | None:
-    """The plan that a person is asked about; None when something else holds."""
+    """The plan that needs a person's approval; None if another guard holds."""
     waits = outcome.reason in {HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED, HoldReason.REJECTED}
     plan = request.plan() if waits else None
     return plan if isinstance(plan, Plan) else None
 
 
 def _plan(request: GuardInput, asked: tuple[GuardOutcome, ...]) -> Decision:
-    """The decision once every guard has passed: the action's plan, or its reason for having none."""
+    """The decision after every guard has passed: the action's plan, or its reason for having none."""
     answer = request.plan()
     if isinstance(answer, Plan):
         return Act(answer, asked)

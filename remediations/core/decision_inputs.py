@@ -1,4 +1,4 @@
-"""The inputs of a decision as text, complete, so that it can be made again from the journal or from a file."""
+"""The complete inputs of a decision as text, so that it can be repeated from the journal or from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from remediations.core.model.remediation import Remediation
 from remediations.core.policies.policy import Policy, PolicySet
 
 INPUTS = "inputs"
-"""Key of a decision's record under which these stand."""
+"""Key of the inputs in a decision's record."""
 MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -27,7 +27,7 @@ class Inputs:
     remediation: Remediation
     policy: Policy
     policy_set: PolicySet
-    """With no other policy in it than this one."""
+    """Contains only this policy."""
     facts: Facts
     history: History
     now: float
@@ -40,17 +40,17 @@ class Inputs:
 def make_inputs(
     remediation: Remediation, policy: Policy, policy_set: PolicySet, facts: Facts, history: History, now: float
 ) -> Inputs:
-    """The inputs, without what the decision does not look at."""
+    """The inputs, without the parts that the decision does not use."""
     return Inputs(remediation, policy, replace(policy_set, policies=(policy,)), facts, history, now)
 
 
 def to_text(inputs: Inputs) -> str:
-    """The inputs as short ASCII; about 2 KB for an ordinary decision."""
+    """The inputs as compact ASCII; about 2 KB for an ordinary decision."""
     return base64.b85encode(zlib.compress(to_json(inputs).encode(), 6)).decode()
 
 
 def from_text(text: str) -> Inputs:
-    """The inputs that `to_text` was given; raises JournalError when they cannot be read."""
+    """The inputs that `to_text` got; raises JournalError if they cannot be read."""
     try:
         inflater = zlib.decompressobj()
         return from_data(Inputs, from_json(inflater.decompress(base64.b85decode(text), MAX_BYTES)))

@@ -1,4 +1,4 @@
-"""What the fields of the policy file may hold. The classes that hold them are the form of the file itself.
+"""The types of the fields of the policy file. The classes with these fields define the form of the file.
 
 pydantic reads a `PolicySection` from YAML's values, and its JSON Schema is made from the same fields. After reading, a
 section is a plain frozen dataclass.
@@ -27,34 +27,34 @@ from chassis.documents import expect_seconds
 from chassis.errors import not_allowed, unknown_name
 
 MAX_TEXT = 8192
-"""Longest string accepted, in characters: nothing in a policy file is longer, and a mistake should not be stored."""
+"""Longest string accepted, in characters: no valid value of a policy file is longer."""
 DAY = 86400.0
-"""Longest time of a policy, in seconds: the journal's history for decisions does not reach further back."""
+"""Longest time of a policy, in seconds: decisions read no older history from the journal."""
 Place = tuple[str | int, ...]
-"""Keys and indexes below the value that is read."""
+"""Keys and indexes below the value that is being read."""
 Found = tuple[Place, str]
-"""Where a fault is, and the sentence."""
+"""The location of a fault, and its sentence."""
 KEY = "[key]"
-"""What pydantic puts behind the name of a key that is wrong itself."""
+"""What pydantic appends to the location if the key itself is wrong."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySection:
-    """A group of keys: a dataclass whose fields are the keys, each with the docstring that people read.
+    """A group of keys: a dataclass whose fields are the keys, each with the docstring that the documentation shows.
 
-    An unknown key is a fault, and every fault of a section is found at once.
+    An unknown key is a fault, and all faults of a section are found at once.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def find_faults(self) -> Iterator[Found]:
-        """What no field shows alone."""
+        """Faults that concern several fields together."""
         yield from ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The fields, asked for together with the keys that are none."""
+        """The fields, together with the unknown keys."""
 
         def read(value: Any, read_fields: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(value, Mapping):
@@ -67,19 +67,19 @@ class PolicySection:
             refuse(section.find_faults())
             return section
 
-        # The name under which pydantic finds the section again, in a second field, must lead to `read`.
+        # pydantic looks the section up again by this name, in a second field; the name must resolve to `read`.
         fields_alone = {**handler(cls)}
         ref = fields_alone.pop("ref", None)
         return core_schema.no_info_wrap_validator_function(read, cast("CoreSchema", fields_alone), ref=ref)
 
 
 def key_names(section: type[PolicySection]) -> tuple[str, ...]:
-    """The keys of a section: its fields; `from_` stands for the key `from`, which Python keeps for itself."""
+    """The keys of a section: its fields; `from_` stands for the key `from`, which is a Python keyword."""
     return tuple(item.name.removesuffix("_") for item in fields(section))
 
 
 def refuse(faults: Iterable[Found]) -> None:
-    """Raises ValidationError with all of them; nothing happens when there is none."""
+    """Raises ValidationError with all faults; does nothing if there are none."""
     details = [
         InitErrorDetails(type=PydanticCustomError("policy", "{words}", {"words": words}), loc=place, input=None)
         for place, words in faults
@@ -89,7 +89,7 @@ def refuse(faults: Iterable[Found]) -> None:
 
 
 def _read_with(faults: list[Found], read: Callable[[], T]) -> T:
-    """What is read; raises ValidationError with its faults and those known before."""
+    """The value; raises ValidationError with its faults and those known before."""
     try:
         value = read()
     except ValidationError as error:
@@ -107,7 +107,7 @@ def faults_of(error: ValidationError) -> Iterator[Found]:
 
 
 def _sentence(kind: str, name: str, item: Mapping[str, Any]) -> str:
-    """What is wrong, in words of YAML."""
+    """The fault in terms of YAML."""
     value = item["input"]
     if kind == "missing":
         return "is required"
@@ -128,7 +128,7 @@ def _sentence(kind: str, name: str, item: Mapping[str, Any]) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """The type of a YAML value in words of YAML."""
+    """The type of a YAML value in terms of YAML."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -138,23 +138,23 @@ def kind_of(value: Any) -> str:
 
 
 class ValueRule:
-    """A demand on a value of the annotated type; strict, so that a text is no number and a number no text."""
+    """A constraint on a value of the annotated type; strict: a text is not a number, and a number is not a text."""
 
     def require(self, value: Any) -> Any:
         """The value; raises ValueError."""
         raise NotImplementedError
 
     def schema(self) -> JsonSchemaValue:
-        """The same as keywords of JSON Schema."""
+        """The same constraint as keywords of JSON Schema."""
         raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The type, then the demand."""
+        """The type, then the constraint."""
         inner = cast("CoreSchema", {**handler(source), "strict": True})
         return core_schema.no_info_after_validator_function(self.require, inner)
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The type, with the demand."""
+        """The type, with the constraint."""
         return handler(core) | self.schema()
 
 
@@ -179,7 +179,7 @@ class Range(ValueRule):
 
 @dataclass(frozen=True, slots=True)
 class TextForm(ValueRule):
-    """A text that is not empty and, with a pattern, looks as `rule` says from end to end."""
+    """A text that is not empty and, with a pattern, matches `rule` completely."""
 
     pattern: re.Pattern[str] | None = None
     rule: str = ""
@@ -219,10 +219,10 @@ class OneOf(ValueRule):
 
 
 class Unique:
-    """No entry of the list stands there twice."""
+    """The list has no duplicates."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The list, then the demand."""
+        """The list, then the constraint."""
         return core_schema.no_info_after_validator_function(_find_repeated, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -233,7 +233,7 @@ class Unique:
 def _find_repeated(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The list."""
     refuse(
-        ((index,), f"{getattr(value, 'key', repr(value))} stands here twice")
+        ((index,), f"{getattr(value, 'key', repr(value))} is listed twice")
         for index, value in enumerate(values)
         if value in values[:index]
     )
@@ -241,7 +241,7 @@ def _find_repeated(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def find_shared_names(sections: Iterable[Any]) -> Iterator[Found]:
-    """Sections of one list that have the name of one before; a name that could not be read is empty."""
+    """Sections of one list that repeat an earlier name; a name that could not be read is empty."""
     names = [section.name for section in sections]
     for index, name in enumerate(names):
         if name and name in names[:index]:
@@ -249,7 +249,7 @@ def find_shared_names(sections: Iterable[Any]) -> Iterator[Found]:
 
 
 def expect_list(value: Any) -> Any:
-    """The list of a document, or the default; raises ValueError for anything else, a set of YAML too."""
+    """The list of a document, or the default; raises ValueError for anything else, including a set of YAML."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"expected a list, found {kind_of(value)}")  # noqa: TRY004 - pydantic collects these
     return value
@@ -257,7 +257,7 @@ def expect_list(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ReadAs:
-    """The file says the annotated type as another one."""
+    """The file represents the annotated type by another type."""
 
     form: Any
     convert: Callable[[Any], Any] = lambda value: value
@@ -282,7 +282,7 @@ Several = Annotated[tuple[T, ...], BeforeValidator(_expect_some), Field(json_sch
 Text = Annotated[str, TextForm()]
 Name = Annotated[str, TextForm(NAME, "a name: lower-case letters, digits, - and _, at most 63 characters")]
 Key = Annotated[Name, BeforeValidator(str)]
-"""A name as a key: YAML reads some of them as numbers or dates."""
+"""A name as a key: YAML reads some keys as numbers or dates."""
 Names = Annotated[Listed[Name], Unique()]
 Url = Annotated[
     str,
@@ -290,7 +290,7 @@ Url = Annotated[
         re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?"), "a URL without credentials, beginning with http:// or https://"
     ),
 ]
-"""Calls go to this origin only."""
+"""Calls are sent only to this origin."""
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Range(1, 1000)]
 UpToADay = Annotated[float, Range(0, DAY)]

@@ -1,4 +1,4 @@
-"""How a guard registers, and what it is given."""
+"""How a guard registers, and what it gets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSED = GuardOutcome("")
 
 @dataclass(frozen=True, slots=True)
 class GuardInput:
-    """Everything a guard may look at."""
+    """Everything that a guard may read."""
 
     remediation: Remediation
     policy: Policy
@@ -38,7 +38,7 @@ class GuardInput:
         return effect in self.action.effects
 
     def plan(self) -> Plan | GuardOutcome:
-        """What would be done if every guard let it pass, or the action's reason for having no plan."""
+        """What would be done if every guard passed, or the action's reason for having no plan."""
         parameters = self.action.defaults | dict(self.policy.parameters)
         operation_id = self.remediation.operation_id or self.remediation.id
         return self.action.plan(ActionInput(self.remediation.target, parameters, self.facts, operation_id))
@@ -58,7 +58,7 @@ class GuardSpec:
     doc: str = ""
 
     def evaluate(self, request: GuardInput) -> GuardOutcome:
-        """The guard's answer under its name; raises InvariantBroken for a reason that it has not declared."""
+        """The guard's answer under its name; raises InvariantBroken for an undeclared reason."""
         outcome = replace(self.function(request), guard=self.name)
         if outcome.reason is not None and outcome.reason not in self.reasons:
             raise InvariantBroken(f"guard {self.name} answered {outcome.reason}, which it has not declared")
@@ -77,5 +77,5 @@ def guard(*, order: int, reasons: frozenset[HoldReason]) -> Callable[[GuardFunct
 
 
 def holds(reason: HoldReason, detail: str, until: float | None = None) -> GuardOutcome:
-    """The answer of a guard that does not let the action pass."""
+    """The answer of a guard that holds the action."""
     return GuardOutcome("", reason, detail, until)

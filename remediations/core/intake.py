@@ -1,8 +1,8 @@
 """Reads Alertmanager's webhook payload, version 4, alert by alert.
 
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Fields that are not named here are ignored
-(Alertmanager adds some from time to time, such as notification_reason). The top-level `status` is not used: it says
-"firing" when any alert fires, so each alert speaks for itself.
+(Alertmanager adds some from time to time, such as notification_reason). The top-level `status` is not used: it is
+"firing" if any alert fires. Each alert has its own status.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ VERSION = "4"
 WATCHDOGS = frozenset({"ControlCoreWatchdog", "Watchdog"})
 """Names of the alert that always fires; the second is that of older rule files."""
 MAX_LABEL_BYTES = 64 * 1024
-"""An alert whose labels are larger than this is quarantined: they say what the alert is and cannot be cut."""
+"""An alert with larger labels is quarantined, because labels identify it and cannot be cut."""
 MAX_ANNOTATION_CHARACTERS = 1024
-"""So much of each annotation is kept: no decision reads one."""
+"""Characters kept of each annotation: no decision reads one."""
 MAX_ANNOTATIONS = 32
-"""So many annotations of an alert are kept."""
+"""Number of annotations kept of an alert."""
 MAX_BRACKETS = 200_000
-"""Objects and lists of one body; a storm of 16,000 alerts has about 50,000."""
+"""Objects and lists in one body; a storm of 16,000 alerts has about 50,000."""
 MAX_TRUNCATED = 1_000_000_000
-"""More is no number of alerts."""
+"""A larger number cannot be a count of alerts."""
 MAX_RAW_CHARACTERS = 2048
-"""So much of a quarantined piece is kept."""
+"""Characters kept of a quarantined alert."""
 
 
 class PayloadError(ControlCoreError):
@@ -43,7 +43,7 @@ class PayloadError(ControlCoreError):
 
 
 class _Envelope(msgspec.Struct, frozen=True):
-    """The part of the payload around the alerts."""
+    """The payload without its alerts."""
 
     version: str
     alerts: list[msgspec.Raw]
@@ -51,7 +51,10 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 class _WireAlert(msgspec.Struct, frozen=True):
-    """One alert as Alertmanager sends it. `endsAt` and `generatorURL` are left out: nothing may depend on them."""
+    """One alert as Alertmanager sends it.
+
+    `endsAt` and `generatorURL` are not read, because nothing may depend on them.
+    """
 
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
@@ -62,16 +65,16 @@ class _WireAlert(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A body that was read: the good alerts, and the pieces that could not be read."""
+    """A parsed body: the valid alerts, and the parts that could not be read."""
 
     alerts: tuple[Alert, ...]
     quarantined: tuple[Quarantined, ...] = ()
     truncated: int = 0
-    """How many alerts Alertmanager says it left out (max_alerts); they never come."""
+    """How many alerts Alertmanager left out (max_alerts); they are never delivered."""
     own: int = 0
-    """How many were sent by us, announcements that somebody routed back and alerts of `doctor`: not in `alerts`."""
+    """How many alerts we sent ourselves (announcements that were routed back, alerts of `doctor`); not in `alerts`."""
     doctor_at: float | None = None
-    """When the newest firing alert of `doctor` says that it began, Unix seconds; None without one."""
+    """Start time of the newest firing alert of `doctor`, Unix seconds; None without one."""
 
     @property
     def has_watchdog(self) -> bool:
@@ -80,10 +83,10 @@ class Payload:
 
 
 def parse_payload(body: bytes) -> Payload:
-    """The body as alerts. Raises PayloadError when it is not JSON or not a version 4 payload.
+    """The body as alerts. Raises PayloadError if it is not JSON or not a version 4 payload.
 
-    One alert that cannot be read is quarantined with the reason; its neighbours are not affected. What we sent
-    ourselves is counted and left out.
+    An alert that cannot be read is quarantined with the reason; the other alerts are not affected. Alerts that we sent
+    ourselves are counted and left out.
     """
     if body.count(b"{") + body.count(b"[") > MAX_BRACKETS:
         raise PayloadError(f"the body holds more than {MAX_BRACKETS} objects and lists; set max_alerts")
@@ -139,19 +142,19 @@ def _parse_alert(piece: bytes) -> Alert:
 
 
 def _cut(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The first annotations by name, each with its beginning."""
+    """The first annotations by name, each cut to its beginning."""
     kept = sorted(annotations)[:MAX_ANNOTATIONS]
     return {name[:MAX_ANNOTATION_CHARACTERS]: annotations[name][:MAX_ANNOTATION_CHARACTERS] for name in kept}
 
 
 def _quarantine(piece: bytes, problem: str) -> Quarantined:
-    """The piece as it came, bounded, readable whatever its bytes are."""
+    """The part as it arrived, cut, and readable whatever its bytes are."""
     return Quarantined(problem, piece[: MAX_RAW_CHARACTERS * 4].decode("utf-8", "replace")[:MAX_RAW_CHARACTERS])
 
 
 @dataclass(frozen=True, slots=True)
 class Deduplication:
-    """When two deliveries are one: which labels only name the sender, and for how long."""
+    """When two deliveries are the same alert: which labels only name the sender, and for how long."""
 
     replica_labels: frozenset[str] = frozenset({"prometheus_replica", "replica"})
     seconds: float = 60.0
@@ -160,7 +163,7 @@ class Deduplication:
 def match_alerts(
     payload: Payload, policy_set: PolicySet, received_at: float, sameness: Deduplication = Deduplication()
 ) -> Delivery:
-    """The payload as a delivery for the journal: every pair of an alert and a policy it belongs to, with the target."""
+    """The payload as a delivery for the journal: every matching pair of an alert and a policy, with the target."""
     found: list[Match] = []
     quarantined = list(payload.quarantined)
     unmatched = 0
@@ -178,14 +181,15 @@ def match_alerts(
 def content_of(alert: Alert, replica_labels: frozenset[str]) -> str:
     """A digest of the alert's labels without those that name a replica of the sender.
 
-    Nothing else is in it: under two Prometheus servers `startsAt` moves, and the fingerprint holds the replica.
+    It contains nothing else: with two Prometheus servers `startsAt` differs, and the fingerprint includes the replica
+    label.
     """
     labels = sorted(item for item in alert.labels.items() if item[0] not in replica_labels)
     return hashlib.blake2b(msgspec.json.encode(labels), digest_size=16).hexdigest()
 
 
 def _pairs(alert: Alert, policy_set: PolicySet, replica_labels: frozenset[str]) -> Iterable[Match]:
-    """One match for each policy that the alert belongs to."""
+    """One match for each policy that matches the alert."""
     content = ""
     for policy in policy_set.policies:
         if matches(policy, alert.labels):

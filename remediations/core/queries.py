@@ -1,4 +1,4 @@
-"""The questions for Prometheus in a policy file, checked as far as their faults show without a Prometheus."""
+"""The Prometheus queries of a policy file, checked as far as possible without a Prometheus."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ https://prometheus.io/docs/prometheus/latest/querying/basics/#string-literals
 
 
 def find_unpaired(promql: str) -> str:
-    """The bracket or quote that has no other; empty when each has. The rest of the grammar is Prometheus' own."""
+    """The bracket or quote without a counterpart; empty if there is none. Prometheus checks the rest of the grammar."""
     opened: list[tuple[str, int]] = []
     for found in TOKEN.finditer(promql):
         part, place = found.group(), found.start() + 1
@@ -67,13 +67,13 @@ def find_unpaired(promql: str) -> str:
 
 
 class PromqlForm(TextForm):
-    """A question as a policy may ask it."""
+    """A query in a policy."""
 
     def require(self, value: str) -> str:
         """The question."""
         TextForm.require(self, value)
         if ALERTS.search(value):
-            raise ValueError("ALERTS says what Prometheus thought, not what is: ask for the metric itself")
+            raise ValueError("ALERTS shows the state of alerts, not of the product: query the metric itself")
         unpaired = find_unpaired(value)
         if unpaired:
             raise ValueError(f"not PromQL: {unpaired}")
@@ -87,7 +87,7 @@ class PromqlForm(TextForm):
 def _some(collectors: tuple[str, ...]) -> tuple[str, ...]:
     """The collectors; raises ValueError without one."""
     if not collectors:
-        raise ValueError("must not be empty: without a collector nobody knows how old the answer is")
+        raise ValueError("must not be empty: without a collector the age of the result is unknown")
     return collectors
 
 
@@ -98,4 +98,4 @@ Collectors = Annotated[
     Unique(),
     Field(json_schema_extra={"minItems": 1}),
 ]
-"""The exporter's collectors behind a question."""
+"""The exporter's collectors behind a query."""

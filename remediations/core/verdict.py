@@ -1,4 +1,4 @@
-"""Says whether a write has helped, from what was observed since; never from an alert that went quiet.
+"""Decides whether a write has helped, from observations made since; never from a resolved alert.
 
 Proof has three parts, in this order: the cluster shows the effect of the write (a finished rollout, the autoscaler's
 new bound); then every collector behind the `verify` query has collected at least twice (not: was scraped twice, since a
@@ -24,28 +24,28 @@ BOUNDS = {"minReplicas", "maxReplicas"}
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen at one moment after the write. `collected_at` of the two queries is the time of their data."""
+    """The state at one moment after the write. `collected_at` of the two queries is the time of their data."""
 
     at: float
-    """Unix seconds at which the last answer had come: the effect was complete no later than this."""
+    """Unix seconds at which the last answer had arrived: the effect was complete no later than this."""
     verify: Fact[bool]
     condition: Fact[bool]
     workload: Fact[Workload] = field(default_factory=lambda: Fact(None, "", "not asked"))
     autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
     effect: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
-    """For effects that are neither a rollout nor an autoscaler's: whether it is complete."""
+    """For effects other than a rollout or an autoscaler's change: whether it is complete."""
     kept: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
-    """For the same effects: whether what was written still stands."""
+    """For the same effects: whether the written value is still in place."""
 
 
 def verdict(policy: Policy, plan: Plan, observations: Sequence[Observation], written_at: float, now: float) -> Verdict:
     """The state of the verification now (Unix seconds); PENDING until there is proof or the policy's time is over.
 
-    At the timeout: FAILED when everything is known and the condition still holds, UNVERIFIED in every other case.
+    At the timeout: FAILED if everything is known and the condition still holds, UNVERIFIED in every other case.
     """
     seen = sorted((item for item in observations if item.at >= written_at), key=lambda item: item.at)
     if seen and is_kept(plan, seen[-1]) is False:
-        words = f"somebody else took back what was written, within {seen[-1].at - written_at:.0f} s"
+        words = f"somebody else undid the write within {seen[-1].at - written_at:.0f} s"
         return Verdict(Outcome.FAILED, words, is_reverted=True)
     ended_at = _effect_ended_at(plan, seen)
     missing = _missing(policy, plan, seen, ended_at)
@@ -63,7 +63,7 @@ def verdict(policy: Policy, plan: Plan, observations: Sequence[Observation], wri
 
 
 def is_effective(plan: Plan, observation: Observation) -> bool | None:
-    """Whether the cluster shows the whole effect of the plan; None when that is unknown."""
+    """Whether the cluster shows the whole effect of the plan; None if unknown."""
     expected = plan.expected
     if expected.get("effect") == "rollout":
         workload = observation.workload.value
@@ -75,10 +75,10 @@ def is_effective(plan: Plan, observation: Observation) -> bool | None:
 
 
 def is_kept(plan: Plan, observation: Observation) -> bool | None:
-    """Whether what the plan wrote still stands; None when that is unknown, or nothing stays that could be taken back.
+    """Whether the written values are still in place; None if unknown, or if nothing remains that could be undone.
 
-    What the API server shows after it has accepted a write is that write or a later one (reads of one object are
-    consistent), so anything else is somebody else's.
+    After the API server has accepted a write, it shows that write or a later one (reads of one object are consistent),
+    so anything else was written by somebody else.
     """
     effect = plan.expected.get("effect")
     if effect == "rollout":
@@ -109,9 +109,9 @@ def _has_bound(plan: Plan, autoscaler: Autoscaler) -> bool:
 
 
 def _effect_ended_at(plan: Plan, seen: Sequence[Observation]) -> float | None:
-    """When the effect was first seen complete and has not been seen incomplete since; None when it is not.
+    """When the effect was first seen complete and has stayed so; None if it is not.
 
-    An observation that does not know says nothing either way.
+    An observation with an unknown effect does not count.
     """
     ended_at: float | None = None
     for item in seen:
@@ -124,13 +124,13 @@ def _effect_ended_at(plan: Plan, seen: Sequence[Observation]) -> float | None:
 
 
 def _count(seen: Sequence[Observation], ended_at: float | None) -> int:
-    """How many different collection times later than the end of the effect were seen behind the verify query."""
+    """How many different collection times after the end of the effect were seen behind the verify query."""
     times = {item.verify.collected_at for item in seen if item.verify.collected_at is not None}
     return sum(1 for time in times if ended_at is not None and time > ended_at)
 
 
 def _missing(policy: Policy, plan: Plan, seen: Sequence[Observation], ended_at: float | None) -> str:
-    """What is still missing for a proof; empty when nothing is.
+    """What is still missing for a proof; empty if nothing is.
 
     A collection time is the oldest of the last successes of the query's n collectors. n + 1 different such times can
     only be seen when every one of them has collected again after its first collection: so each has collected twice.
@@ -153,7 +153,7 @@ def _problem(observation: Observation) -> str:
 
 
 def _unknown(plan: Plan, seen: Sequence[Observation], written_at: float) -> str:
-    """What nobody knows at the timeout; empty when everything is known."""
+    """What is unknown at the timeout; empty if everything is known."""
     if not seen:
         return "nothing was observed"
     newest = seen[-1]
@@ -161,7 +161,7 @@ def _unknown(plan: Plan, seen: Sequence[Observation], written_at: float) -> str:
         return f"the cluster's state is unknown: {_problem(newest)}"
     for name, fact in (("verify", newest.verify), ("condition", newest.condition)):
         if fact.value is None or fact.collected_at is None:
-            return f"{name} is unknown: {fact.problem or 'nobody knows when it was collected'}"
+            return f"{name} is unknown: {fact.problem or 'its time of collection is unknown'}"
         if fact.collected_at <= written_at:
             return f"{name} is unknown: collected before the write"
     return ""

@@ -21,25 +21,25 @@ UNKNOWN_START: Fact[ProcessStart] = Fact(None, "journal", "not asked")
 
 
 Prove = Callable[[Policy, PolicySet, Target], Coroutine[Any, Any, Fact[bool]]]
-"""Whether the API server limits what a policy in auto may do to a target (`SelfTest.prove_limits`)."""
+"""Whether the API server limits what a policy in auto may change on a target (`SelfTest.prove_limits`)."""
 
 
 async def prove_nothing(_policy: Policy, _policy_set: PolicySet, _target: Target) -> Fact[bool]:
-    """That nobody has proved anything."""
+    """A self-test that has not run."""
     return Fact(None, "self-test", "not asked")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """What deciding stands on."""
+    """What the engine needs to decide."""
 
     journal: Journal
     policies: Callable[[], PolicySet]
-    """The policy file as it is now (it may be read again while running)."""
+    """The policy file in force (it may be read again while the program runs)."""
     sources: FactSources
     telemetry: Telemetry
     clock: Clock
     start: Fact[ProcessStart] = UNKNOWN_START
-    """When this process began; without it every action is held as a cold start."""
+    """The start of this process; without it every action is held as a cold start."""
     prove: Prove = prove_nothing
-    """Asked before a policy in auto acts; without it every one of them is held."""
+    """Asked before a policy in auto acts; without it every such policy is held."""

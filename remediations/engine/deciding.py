@@ -1,7 +1,7 @@
 """Takes a claimed remediation from facts to a journalled decision: held, closed, or a plan whose write may begin.
 
-Facts are gathered side by side; the decision itself, from reading the history to journalling the intent, is made one at
-a time, so that two remediations cannot both spend the last of a budget.
+Facts are gathered concurrently. The decision itself, from reading the history to journalling the intent, is made one at
+a time, so that two remediations cannot both use the last of a budget.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ORPHAN_SECONDS = 900.0
 RETRY_SECONDS = 15.0
 LEAST_RETRY_SECONDS = 0.1
 MUTES_SECONDS = 0.1
-"""Where looking takes longer, Alertmanager is asked again at its end: whoever silenced the alert meanwhile is heard."""
+"""If gathering takes longer, Alertmanager is asked again at its end, so that a silence set meanwhile counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Instruction:
     plan: Plan
     is_dry_run: bool = False
     is_done: bool = False
-    """The object was found to carry the operation id already: nothing is to be sent."""
+    """The object already carries the operation id: nothing is to be sent."""
 
 
 class Decider:
@@ -63,9 +63,9 @@ class Decider:
         self._one_at_a_time = asyncio.Lock()
 
     async def decide(self, lease: Lease) -> Instruction | None:
-        """The order that follows from the facts; None when the remediation is held or closed.
+        """The instruction that follows from the facts; None if the remediation is held or closed.
 
-        With an order that is no dry run the remediation is in state WRITING: the intent is durable.
+        With an instruction that is not a dry run the remediation is in state WRITING, and the intent is durable.
         """
         policy_set = self._desk.policies()
         policy = policy_set.named(lease.remediation.policy)
@@ -79,7 +79,7 @@ class Decider:
         gathered = await self._gather(lease.remediation, policy, policy_set, taking_back)
         looked = clock.monotonic()
         if looked - began > MUTES_SECONDS:
-            # A source that hangs takes most of the lease; without this nothing would ever be decided.
+            # A source that hangs uses up most of the lease; without this renewal no decision would be made.
             await lease.renew()
         kept = gathered.kept or await self._record_decision(lease.remediation, policy, policy_set, gathered)
         took = {"facts": looked - began, "evidence": clock.monotonic() - looked}
@@ -94,7 +94,7 @@ class Decider:
             return await self._record_settled(lease, inputs, took, kept)
 
     async def _refresh_silences(self, gathered: GatheredFacts, remediation: Remediation) -> GatheredFacts:
-        """The same with what mutes the alert now; what nobody could tell a moment ago holds anyway."""
+        """Refreshes the silences. If they were unknown before, nothing is asked: the decision is a Hold anyway."""
         if gathered.facts.mutes.value is None:
             return gathered
         mutes = await ask_mutes(self._desk.sources, remediation.alert)
@@ -103,7 +103,7 @@ class Decider:
     async def _gather(
         self, remediation: Remediation, policy: Policy, policy_set: PolicySet, taking_back: Revert | None
     ) -> GatheredFacts:
-        """Everything but the pauses, under one deadline."""
+        """All facts but the pauses, under one deadline."""
         desk = self._desk
         async with asyncio.TaskGroup() as group:
             proof = group.create_task(desk.prove(policy, policy_set, remediation.target), name="fact.self_test")
@@ -115,9 +115,10 @@ class Decider:
     async def _record_decision(
         self, remediation: Remediation, policy: Policy, policy_set: PolicySet, gathered: GatheredFacts
     ) -> Evidence | None:
-        """Evidence for the write that will follow if nothing changes meanwhile; None when none would.
+        """Evidence for the write that will follow if nothing changes meanwhile; None if no write would follow.
 
-        Before the lock, so that no other decision waits for it, and before the intent, so that one commit holds both.
+        Gathered before the lock, so that no other decision waits for it, and before the intent, so that one commit
+        stores both.
         """
         if policy.mode not in {Mode.APPROVE, Mode.AUTO}:
             return None
@@ -128,7 +129,7 @@ class Decider:
         return await gathered.collect_evidence(decision.plan)
 
     async def _recollect(self, remediation: Remediation, policy: Policy, policy_set: PolicySet, facts: Facts) -> Inputs:
-        """Everything the decision looks at: the facts with the pauses of now, and what the journal knows."""
+        """Everything that the decision reads: the facts with the current pauses, and the history from the journal."""
         desk, now = self._desk, self._desk.clock.now()
         history, pauses = await recollect(desk.journal, remediation, policy_set, now)
         if desk.sources.pause_file is not None:
@@ -138,7 +139,7 @@ class Decider:
     async def _record_settled(
         self, lease: Lease, inputs: Inputs, took: Mapping[str, float], kept: Evidence | None
     ) -> Instruction | None:
-        """Decides, and journals it with the inputs and what they took (seconds); for an action the intent too."""
+        """Decides and journals the decision with its inputs and durations (seconds); for an action also the intent."""
         policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
         before = lease.remediation
         limits = {"mode": policy.mode.value, "expires_at": inputs.remediation.created_at + policy.expires_seconds}
@@ -165,7 +166,7 @@ class Decider:
     async def _order(
         self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any], kept: Evidence | None
     ) -> Instruction | None:
-        """The plan in the journal, as far as the policy's mode goes."""
+        """Stores the plan in the journal, and goes on as far as the policy's mode allows."""
         plan = decision.plan
         stored = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
         if policy.mode is Mode.OBSERVE:
@@ -175,8 +176,9 @@ class Decider:
             await lease.append_record("decision", data)
             return Instruction(plan, is_dry_run=True)
         if kept is None or not kept.is_for(plan):
-            # What held it when evidence was looked for has ended since, or another object is meant: once more.
-            await lease.append_record("resumed", {"detail": "no evidence had been kept for this plan; deciding anew"})
+            # The reason of the hold at the time of gathering evidence has ended since, or the object is another one:
+            # repeat.
+            await lease.append_record("resumed", {"detail": "no evidence was stored for this plan; deciding again"})
             return None
         await self._intend(
             lease, plan, Transition(State.PLANNED, "decision", data, stored), ((evidence.KIND, kept.data),)
@@ -184,13 +186,13 @@ class Decider:
         return Instruction(plan)
 
     async def _intend(self, lease: Lease, plan: Plan, planned: Transition, before: Records = ()) -> None:
-        """PLANNED and WRITING in one commit: from here on a crash means that the object has to be looked at."""
+        """PLANNED and WRITING in one commit: after a crash from here on, the object has to be read first."""
         intent = {"operation_id": plan.operation_id, "summary": plan.summary}
         change = changing(written_at=self._desk.clock.now())
         await lease.advance_through(planned, Transition(State.WRITING, "intent", intent, change, before))
 
     async def _hold(self, lease: Lease, decision: Hold, data: dict[str, Any], retry_seconds: float) -> None:
-        """HELD until it is worth asking again; EXPIRED closes, and with attempts behind it without proof."""
+        """HELD until deciding again makes sense; EXPIRED closes, as unverified if there were attempts."""
         if decision.reason is HoldReason.EXPIRED:
             remediation = lease.remediation
             await lease.advance(State.EXPIRED, "decision", data, changing(reason=decision.reason.value))
@@ -198,7 +200,7 @@ class Decider:
                 action = read_plan(remediation).action
                 self._desk.telemetry.count_action(remediation.policy, action, ActionOutcome.UNVERIFIED)
             return
-        # Never later than the retry: a condition that has gone should close the remediation soon, and `until` is only
+        # Never later than the retry: a condition that is gone should close the remediation soon, and `until` is only
         # the earliest end of this one reason.
         now = self._desk.clock.now()
         until = decision.until if decision.until is not None else now + retry_seconds
@@ -219,13 +221,13 @@ class Decider:
         self._log_decision(before, decision, policy)
 
     async def _orphan(self, lease: Lease) -> None:
-        """A remediation whose policy has been taken out of the file: held, and closed when it is old."""
+        """A remediation whose policy was removed from the file: held, and closed when it is old."""
         age = self._desk.clock.now() - lease.remediation.created_at
         reason = HoldReason.EXPIRED if age > ORPHAN_SECONDS else HoldReason.NOT_ALLOWED
-        await self.hold(lease, reason, "the policy is not in the policy file any more")
+        await self.hold(lease, reason, "the policy is no longer in the policy file")
 
     async def _adopt_write(self, lease: Lease, plan: Plan, facts: Facts) -> Instruction:
-        """The object carries our operation id although nobody here knew: the write is verified, not repeated."""
+        """The object carries our operation id although this process did not write it: verify, do not repeat."""
         detail = f"the object already carries {plan.operation_id}"
         data = {"detail": detail, "facts": facts_data(facts)}
         await self._intend(lease, plan, Transition(State.PLANNED, "replay", data))
@@ -261,14 +263,14 @@ def _rounded(took: Mapping[str, float]) -> dict[str, float]:
 
 
 def has_replicas(stored: Mapping[str, Any], workload: Workload) -> bool:
-    """Whether the Deployment has the number of replicas that the stored plan sets by /scale, which leaves no mark."""
+    """Whether the Deployment has the stored plan's number of replicas, set through /scale, which leaves no mark."""
     expected = stored.get("expected") or {}
     is_same = expected.get("effect") == "replicas" and expected.get("uid") == workload.uid
     return bool(is_same and expected.get("replicas") == workload.replicas_desired)
 
 
 def find_earlier_write(remediation: Remediation, facts: Facts) -> Plan | None:
-    """The stored plan, when an object of the facts carries its operation id: that write has arrived after all."""
+    """The stored plan, if an object of the facts carries its operation id: that write arrived after all."""
     if remediation.operation_id is None or remediation.plan is None:
         return None
     workload, autoscalers, scaled = facts.workload.value, facts.autoscalers.value, facts.sights.scaled_objects

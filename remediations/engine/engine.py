@@ -1,16 +1,16 @@
-"""Works through the journal: claims what is due, decides, writes, verifies, and goes on wherever a crash left off.
+"""Processes the journal: claims due remediations, decides, writes, verifies, and continues after a crash.
 
-| found in state | an earlier worker                 | what is done                                              |
-|----------------|-----------------------------------|-----------------------------------------------------------|
-| CLAIMED        | died before it had decided        | facts are gathered and decided anew                       |
-| PLANNED        | died before it could have written | back to CLAIMED: decided anew                             |
-| WRITING        | may or may not have written       | the object tells by the operation id; else decided anew   |
-| VERIFYING      | had written                       | verification goes on with the observations in the journal |
+| found in state | an earlier worker | what is done |
+|----------------|-----------------------------------|-----------------------------------------------------------| |
+CLAIMED | died before it had decided | facts are gathered and decided anew | | PLANNED | died before it could have
+written | back to CLAIMED: decided anew | | WRITING | may or may not have written | the object tells by the operation
+id; else decided anew | | VERIFYING | had written | verification goes on with the observations in the journal |
 
-Nothing is sent twice on a doubt, and every remediation has one operation id, so that a write of an earlier process that
-arrives late is recognised. Whatever was sent counts as an attempt, also when the answer was an error or none: towards
-the remediation's attempts, the budgets, the breaker and the metrics. A 409 and a refused dry run are no attempts: the
-object stays as it was. The policy's retry lies between two attempts, and follows a refusal or a second 409 in a row.
+If it is unknown whether a write arrived, it is not sent again. Every remediation has one operation id, so a late write
+of an earlier process is recognised. Every write that was sent counts as an attempt, even if the answer was an error or
+missing: towards the remediation's attempts, the budgets, the breaker and the metrics. A 409 and a refused dry run are
+not attempts, because the object stays as it was. The policy's retry separates two attempts, and follows a refusal or a
+second 409 in a row.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from remediations.metrics import ActionOutcome
 from remediations.settings import WorkerSettings
 
 MAX_ROUNDS = 4
-"""So many steps are taken within one claim; then the remediation is held for a while."""
+"""Most steps within one claim; then the remediation is held for a while."""
 MAX_CONFLICTS = 1
-"""So often an object that changed while it was judged (409) is decided anew at once, within one claim."""
+"""How often an object that changed since the decision (409) is decided again at once, within one claim."""
 LOOK_SECONDS = 1.0
-"""Least pause between two looks at an object whose write got no answer."""
+"""Minimum pause between two reads of an object whose write got no answer."""
 SLOWEST_LOOK_SECONDS = 15.0
 PATIENCE = 4.0
-"""After n seconds without an answer a look every n / PATIENCE seconds."""
+"""After n seconds without an answer the object is read every n / PATIENCE seconds."""
 FAULT_SECONDS = 5.0
-"""Pause before a step that met a fault of our own is tried again; twice as long after each further fault."""
+"""Pause before a step that met an internal error is tried again; doubled by each further error."""
 SLOWEST_FAULT_SECONDS = 300.0
 FAULTS_SECONDS = 3600.0
-"""So long a fault counts: one that is over does not slow down the next one."""
+"""How long an internal error counts: an old one does not slow down the next one."""
 COMPLAINT_SECONDS = 10.0
 UNKNOWN_SECONDS = 600.0
-"""A write that nobody could look up for this long closes as unverified."""
+"""A write whose result could not be read for this long closes as unverified."""
 
 DRY_RUNS = frozenset({ActionOutcome.DRY_RUN, ActionOutcome.DRY_RUN_REFUSED})
 _OUTCOMES = {
@@ -72,17 +72,17 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
-    """What the engine stands on. `executor` None: no orchestrator, so nothing is ever written."""
+    """What the engine needs. `executor` None: no orchestrator, so nothing is ever written."""
 
     desk: EngineContext
     executor: Executor | None
     worker: WorkerSettings
     notify: Callable[[Remediation], None] = lambda _remediation: None
-    """Hears of every remediation that was worked on; must not block."""
+    """Called with every remediation that was processed; must not block."""
 
 
 class Engine:
-    """Runs workers until it is told to stop. Raises InvariantBroken when a promise of ours does not hold."""
+    """Runs workers until stopped. Raises InvariantBroken if an invariant is violated."""
 
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
@@ -93,15 +93,15 @@ class Engine:
         self._log = get_logger()
 
     def wake(self) -> None:
-        """Says that the journal has something new, so that one idle worker looks at once.
+        """Wakes one idle worker, because the journal has something new.
 
-        One that finds something says so again: nobody has to count how much there is.
+        Each worker that claims something wakes the next one, so no queue length is needed.
         """
         if self._news.locked():
             self._news.release()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set; a step that has begun is finished first."""
+        """Works until `stop` is set; a step in progress is finished first."""
         host = f"{socket.gethostname()}-{os.getpid()}"
         async with asyncio.TaskGroup() as group:
             for number in range(self._parts.worker.concurrency):
@@ -116,13 +116,13 @@ class Engine:
             self._news.release()
 
     async def _work(self, worker: str, stop: asyncio.Event) -> None:
-        """One worker: turn after turn, with a pause when nothing is due."""
+        """One worker: step after step, with a pause if nothing is due."""
         while not stop.is_set():
             if not await self.turn(worker) and not stop.is_set():
                 await self._idle()
 
     async def _idle(self) -> None:
-        """Waits for news, or for the time after which something may be due."""
+        """Waits for a wake-up, or until something may be due."""
         try:
             async with asyncio.timeout(self._parts.worker.idle_seconds):
                 await self._news.acquire()
@@ -155,7 +155,7 @@ class Engine:
         return True
 
     async def _log_journal_failure(self, error: JournalError) -> None:
-        """Says that the journal fails, not more often than COMPLAINT_SECONDS, and rests."""
+        """Logs that the journal fails, at most every COMPLAINT_SECONDS, and pauses."""
         now = self._parts.desk.clock.monotonic()
         if now >= self._silent_until:
             self._silent_until = now + COMPLAINT_SECONDS
@@ -163,9 +163,9 @@ class Engine:
         await self._parts.desk.clock.sleep(1.0)
 
     async def _record_fault(self, lease: Lease | None, error: Exception) -> None:
-        """Logs and counts a fault of our own, and lets the remediation rest before anybody tries again.
+        """Logs and counts an internal error, and pauses the remediation before it is tried again.
 
-        After the intent the write may have left: it counts as sent, and the object tells what became of it.
+        After the intent the write may have been sent: it counts as sent, and the object shows whether it arrived.
         """
         desk = self._parts.desk
         desk.telemetry.count_error()
@@ -185,13 +185,13 @@ class Engine:
             self._log.warning("lease.lost", remediation_id=lease.remediation.id, problem=str(failure))
 
     async def _fault_pause(self, remediation_id: str, now: float) -> float:
-        """How long a remediation rests after a fault of our own, by those that it met before; raises JournalError."""
+        """How long a remediation pauses after an internal error, depending on the earlier ones; raises JournalError."""
         _, records = await self._parts.desk.journal.story(remediation_id)
         before = sum(record.kind == "fault" and record.at > now - FAULTS_SECONDS for record in records)
         return min(FAULT_SECONDS * 2.0 ** min(before, 16), SLOWEST_FAULT_SECONDS)
 
     async def _process(self, lease: Lease) -> None:
-        """Takes one remediation from its state to where it has to wait or is closed."""
+        """Takes one remediation from its state until it has to wait or is closed."""
         conflicts = 0
         for _ in range(MAX_ROUNDS):
             conflicts += await self._step(lease) is SendResult.CHANGED
@@ -201,17 +201,17 @@ class Engine:
             if conflicts > MAX_CONFLICTS:
                 break
         if lease.remediation.state is State.CLAIMED:
-            detail = f"changed {conflicts} times while it was judged"
+            detail = f"changed {conflicts} times since the decision"
             await self._decider.hold(lease, HoldReason.OBJECT_CHANGED, detail)
 
     async def _step(self, lease: Lease) -> SendResult | None:
-        """One step from the present state; what became of sending, if anything was sent."""
+        """One step from the present state; returns the result of sending, if anything was sent."""
         state = lease.remediation.state
         if state is State.CLAIMED:
             order = await self._decider.decide(lease)
             return None if order is None else await self._execute(lease, order)
         if state is State.PLANNED:
-            await lease.advance(State.CLAIMED, "resumed", {"detail": "nothing had been written; deciding anew"})
+            await lease.advance(State.CLAIMED, "resumed", {"detail": "nothing had been written; deciding again"})
         elif state is State.WRITING:
             await self._verify(lease)
         elif state is State.VERIFYING:
@@ -224,13 +224,13 @@ class Engine:
         """Sends what was decided."""
         executor = self._parts.executor
         if executor is None:
-            raise InvariantBroken("a plan was made although nothing can be written")
+            raise InvariantBroken("there is a plan although nothing can be written")
         if order.is_dry_run:
             sent = await executor.dry_run(order.plan)
             await self._close_dry_run(lease, order.plan, sent)
         elif order.is_done:
             sent = SendOutcome(SendResult.ALREADY_DONE, "found while gathering facts")
-            # Nothing is sent now: what arrived late was counted as lost, or its sender died before it could be counted.
+            # Nothing is sent now: the late write was counted as lost, or its sender died before counting it.
             await self._apply_result(lease, order.plan, sent, is_attempt=not lease.remediation.attempts)
         else:
             began = self._parts.desk.clock.monotonic()
@@ -239,17 +239,17 @@ class Engine:
         return sent.result
 
     async def _close_dry_run(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
-        """DRY_RUN, with what the server said."""
+        """Closes as DRY_RUN, with the server's answer."""
         outcome = ActionOutcome.DRY_RUN if sent.result is SendResult.DONE else ActionOutcome.DRY_RUN_REFUSED
         self._log_write(lease, plan, outcome, sent)
         change = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
         await lease.advance(State.DRY_RUN, "write", sent_data(sent, is_dry_run=True), change)
 
     async def _verify(self, lease: Lease) -> None:
-        """A write was intended and nobody knows whether it arrived: the object tells."""
+        """A write was intended, and it is unknown whether it arrived: the object shows it."""
         executor = self._parts.executor
         if executor is None:
-            sent = SendOutcome(SendResult.UNKNOWN, "no orchestrator is configured any more")
+            sent = SendOutcome(SendResult.UNKNOWN, "Kubernetes is no longer configured")
             await self._wait(lease, sent)
             return
         if lease.remediation.plan is None:
@@ -276,7 +276,7 @@ class Engine:
     async def _apply_result(
         self, lease: Lease, plan: Plan, sent: SendOutcome, seconds: float | None = None, *, is_attempt: bool = True
     ) -> None:
-        """The next state after sending, which took so long, or after looking."""
+        """The next state after sending, with its duration, or after reading."""
         desk = self._parts.desk
         self._log_write(lease, plan, _OUTCOMES[sent.result], sent)
         data = sent_data(sent) | ({} if seconds is None else {"seconds": round(seconds, 4)})
@@ -294,7 +294,7 @@ class Engine:
             await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
         else:
             was_refused = sent.result is SendResult.REFUSED and sent.was_sent
-            # What never counted leaves no write that cooldowns and budgets of others could see.
+            # A write that was never counted must not be visible to the cooldowns and budgets of others.
             is_seen = was_refused or lease.remediation.attempts > 0
             change = changing(is_attempt=was_refused, written_at=None if is_seen else 0.0)
             await lease.advance(State.CLAIMED, "write", data, change)
@@ -302,11 +302,11 @@ class Engine:
                 await self._decider.hold(lease, sent.hold or HoldReason.WRITE_REFUSED, sent.detail)
 
     async def _wait(self, lease: Lease, sent: SendOutcome, plan: Plan | None = None) -> None:
-        """Lets a write whose fate is unknown rest until the next look; closes it when that has taken too long."""
+        """Pauses a remediation with an unknown write until the next reading; closes it if that takes too long."""
         now = self._parts.desk.clock.now()
         since = lease.remediation.written_at or lease.remediation.updated_at
         if now - since > UNKNOWN_SECONDS:
-            # It may have arrived after all: what takes it back looks whether it did.
+            # It may have arrived after all: the revert checks whether it did.
             judged = Verdict(Outcome.UNVERIFIED, sent.detail)
             follow = None if plan is None else follow_up(lease.remediation, plan, judged, now)
             change = changing(reason="write_unknown", follow=follow, is_attempt=True)
@@ -316,7 +316,7 @@ class Engine:
         await lease.append_record("write", sent_data(sent), next_at=now + pause)
 
     def _log_write(self, lease: Lease, plan: Plan, outcome: ActionOutcome, sent: SendOutcome) -> None:
-        """One metric and one log line for each sending."""
+        """One metric and one log line for each sent write."""
         remediation = lease.remediation
         self._parts.desk.telemetry.count_action(remediation.policy, plan.action, outcome)
         self._log.info(

@@ -1,4 +1,4 @@
-"""Begins what follows when a rung of a ladder has failed: a remediation of the next rung's own object."""
+"""Begins the next rung after one has failed: a remediation of the next rung's own object."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MOST_OPEN = 1000
 
 
 async def begin_next_rung(journal: Journal, policy_set: PolicySet, remediation: Remediation, now: float) -> bool:
-    """Stores a remediation of the same policy and alert for the rung that is due, unless one is open already.
+    """Stores a remediation of the same policy and alert for the next rung, unless one is open already.
 
     Returns whether the ladder has a rung that has not failed yet.
 
-    Dying before the end loses nothing: the alert is sent again, and finds that another rung is due.
+    A crash before the end loses nothing: the alert is sent again, and the next rung is found then.
     """
     policy = policy_set.named(remediation.policy)
     if policy is None or not policy.ladder:
         return False
     history = History(tuple(await journal.actions_since(now - HISTORY_SECONDS)))
-    # Its own write counts here: it is what has failed.
+    # Its own write counts here, because it has failed.
     number = rung_number(policy, history, replace(remediation, id=""), now, policy_set.breaker.close_seconds)
     target = target_of_rung(policy, number, remediation)
     opened = await journal.listing(only_open=True, limit=MOST_OPEN)

@@ -1,7 +1,7 @@
-"""Schedules the revert of a scale-up, and finds what a revert that is due has to take back.
+"""Schedules the revert of a scale-up, and finds what a due revert has to undo.
 
-The revert is stored in the same transaction in which the scale-up closes, so no crash comes between; until it is due it
-is held. It is decided like everything else, by the policy `NAME:revert` that follows from the scale-up's own.
+The revert is stored in the transaction that closes the scale-up, so no crash comes between; until it is due it is held.
+It is decided like any other remediation, by the policy `NAME:revert`, which is derived from the scale-up's own.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from remediations.journal.port import FollowUp, Journal
 
 KIND = "scheduled"
 TRIES = 120
-"""A revert that is held is decided again at most so often before it expires."""
+"""How often a held revert is decided again, at most, before it expires."""
 
 
 def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float) -> FollowUp | None:
-    """The revert of a write that has been judged; None when it has no undo or nothing of it is left.
+    """The revert of a verified write; None if it has no undo or none of it is left.
 
-    What did not help is due at once, everything else when its time is over.
+    If the write did not help, the revert is due at once, otherwise when its time is over.
     """
     undo = plan.undo
     if undo is None or judged.is_reverted:
@@ -42,14 +42,14 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
         "written_at": written_at,
         "due_at": due_at,
         "undo": to_data(undo),
-        "detail": f"takes back {remediation.id} at {format_timestamp(due_at)}: {why}",
+        "detail": f"reverts {remediation.id} at {format_timestamp(due_at)}: {why}",
     }
     alert = replace(remediation.alert, fingerprint=remediation.id)
     return FollowUp(Match(alert, revert_name(remediation.policy), remediation.target), due_at, data)
 
 
 async def read_taking_back(journal: Journal, remediation: Remediation) -> Revert | None:
-    """What this revert takes back; None when its story does not say. Raises JournalError."""
+    """What this revert undoes; None if its records do not say. Raises JournalError."""
     _, records = await journal.story(remediation.id)
     told = [record for record in records if record.kind == KIND]
     if not told:
@@ -63,7 +63,7 @@ async def read_taking_back(journal: Journal, remediation: Remediation) -> Revert
 
 
 def judged_by(policy: Policy, remediation: Remediation, taking: Revert) -> Policy:
-    """The revert's policy with what belongs to this one: its condition is that the load fits the old number."""
+    """The revert's policy, completed for this one: its condition is that the load is low enough for the old number."""
     newest = taking.newest
     lasts = taking.due_at + newest.give_up_seconds - remediation.created_at
     return replace(

@@ -1,4 +1,4 @@
-"""Decides about one payload as the program would now, and about old decisions once more; writes nothing anywhere."""
+"""Decides about one payload as the program would now, and repeats old decisions; writes nothing."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from remediations.journal.port import Journal
 from remediations.journal.records import decision_data, describe
 
 AskFacts = Callable[[Policy, PolicySet, Target, Alert], Awaitable[Facts]]
-"""Everything a decision looks at but the pauses and the start of the program."""
+"""Everything that a decision reads except the pauses and the start of the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """What a decision stands on."""
+    """What a decision needs."""
 
     policies: Callable[[], PolicySet]
-    """The policy file as it is now."""
+    """The policy file in force."""
     journal: Journal | None
-    """None where there is none yet: the history is empty then."""
+    """None if there is no journal yet: the history is empty then."""
     ask: AskFacts
     start: Fact[ProcessStart]
-    """When the program began that would act; a command takes itself for one that runs long enough."""
+    """Start of the program that would act; a command counts as running for long enough."""
     clock: Clock
     pause_file: Path | None = None
 
     async def plan(
         self, payload: Payload, recorded: Facts | None = None, most: int | None = None
     ) -> tuple[SimulatedDecision, ...]:
-        """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
+        """The decision for each pair of a policy and a target that matches the firing alerts, each pair once.
 
-        On recorded facts, or on those of now, pauses included. Raises ValueError for more than `most` pairs.
+        On recorded facts, or on current ones, pauses included. Raises ValueError for more than `most` pairs.
         """
         policy_set, now = self.policies(), self.clock.now()
 
@@ -65,7 +65,7 @@ class Planner:
 
 
 async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
-    """Every decision of a remediation as it was and as it comes out now; raises KeyError for an unknown id."""
+    """Every decision of a remediation as it was and as it would be now; raises KeyError for an unknown id."""
     _, records = await journal.story(remediation_id)
     told: list[dict[str, Any]] = []
     for record in records:
@@ -78,15 +78,15 @@ async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
 
 
 REHEARSAL_ID = "0" * 24
-"""Stands for the id that a real remediation would get."""
+"""Placeholder for the id that a real remediation would get."""
 
 
 RECORDED = "recorded_facts"
-"""Key under which the facts stand as `plan --facts` reads them."""
+"""Key of the facts in the form that `plan --facts` reads."""
 
 
 ReadFacts = Callable[[Policy, Remediation], Awaitable[tuple[Facts, History]]]
-"""The facts of now, pauses included, and what the journal knows."""
+"""The current facts, pauses included, and the history from the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class SimulatedDecision:
 async def simulate(
     payload: Payload, policy_set: PolicySet, read_facts: ReadFacts, now: float, most: int | None = None
 ) -> tuple[SimulatedDecision, ...]:
-    """The decision for each pair of a policy and a target that the firing alerts belong to, each pair once.
+    """The decision for each pair of a policy and a target that matches the firing alerts, each pair once.
 
-    Raises ValueError for more than `most` pairs, before anything is asked.
+    Raises ValueError for more than `most` pairs, before anything is read.
     """
     pairs = {
         (match.policy, match.target): match

@@ -1,7 +1,7 @@
-"""How far the steps of a plan have come, for those that leave no mark where they act.
+"""Progress of the steps of a plan that leave no mark on an object.
 
-The beginning of such a step is in the journal before the step is sent. After a crash it counts as sent: nobody can tell
-whether it was, and doing it twice is worse than letting verification say that it did not help.
+The start of such a step is in the journal before the step is sent. After a crash it counts as sent: it is unknown
+whether it was, and sending it twice is worse than a verification that finds no effect.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class JournalledProgress:
         return self._begun.get(index)
 
     async def begin(self, index: int) -> float:
-        """Makes the beginning durable and returns until when the claim is ours; raises FenceLostError."""
+        """Makes the start durable and returns until when the claim is ours; raises FenceLostError."""
         at = self._lease.now()
         await self._lease.append_record(KIND, {"index": index, "phase": "begun", "at": at})
         self._begun[index] = at
         return self._lease.until
 
     async def take_back(self, index: int, why: str) -> None:
-        """Says that the step provably never left."""
+        """Records that the step was certainly not sent."""
         await self._lease.append_record(KIND, {"index": index, "phase": "not_sent", "detail": why})
         self._begun.pop(index, None)
 
 
 def was_sent(records: Iterable[Record]) -> bool:
-    """Whether something was sent since the last intent, and no answer said what became of it.
+    """Whether something was sent since the last intent, without an answer that shows the result.
 
     A process that died between its intent and the answer has left no such record: it may not have sent anything.
     """
@@ -56,7 +56,7 @@ def was_sent(records: Iterable[Record]) -> bool:
 
 
 def read_progress(records: Iterable[Record]) -> dict[int, float]:
-    """Step → when it began, of the plan that was intended last."""
+    """Step → when it started, for the plan that was intended last."""
     begun: dict[int, float] = {}
     for record in records:
         if record.kind == INTENT:

@@ -1,4 +1,4 @@
-"""Looks at what a write has done until there is a verdict."""
+"""Observes the effect of a write until there is a verdict."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from remediations.journal.lease import Lease, changing
 from remediations.metrics import ActionOutcome
 
 SLOWEST_SECONDS = 10.0
-"""Longest pause between two looks; a long verification looks less often than a young one."""
+"""Longest pause between two observations; a long verification observes less often than a young one."""
 PATIENCE = 20.0
-"""After n seconds a look every n / PATIENCE seconds."""
+"""After n seconds the effect is observed every n / PATIENCE seconds."""
 
 _STATES = {
     Outcome.SUCCEEDED: State.SUCCEEDED,
@@ -30,7 +30,7 @@ _STATES = {
 
 
 class Verifier:
-    """Takes remediations in state VERIFYING one look further."""
+    """Continues remediations in state VERIFYING by one observation."""
 
     def __init__(self, desk: EngineContext, look_seconds: float) -> None:
         self._desk = desk
@@ -45,10 +45,10 @@ class Verifier:
         policy = desk.policies().named(remediation.policy)
         plan = read_plan(remediation)
         if policy is None:
-            await self._close(lease, plan, Verdict(Outcome.UNVERIFIED, "the policy is not in the policy file any more"))
+            await self._close(lease, plan, Verdict(Outcome.UNVERIFIED, "the policy is no longer in the policy file"))
             return
-        # Dated when the last answer had come: what was collected while the questions were open may be older than the
-        # effect that they found.
+        # Dated with the time of the last answer: data collected while the queries ran may be older than the effect that
+        # they found.
         observation = replace(await observe(desk.sources, policy, plan, desk.clock.now()), at=desk.clock.now())
         await lease.renew()
         _, records = await desk.journal.story(remediation.id)
@@ -73,7 +73,7 @@ class Verifier:
         )
         counted = ActionOutcome(judged.reason)
         if outcome is Outcome.FAILED:
-            # The next rung is a decision of its own.
+            # The next rung is a separate decision.
             now = self._desk.clock.now()
             has_next = await begin_next_rung(self._desk.journal, self._desk.policies(), remediation, now)
             if has_next and counted is ActionOutcome.FAILED:

@@ -1,1 +1,1 @@
-"""The only writer to what is repaired."""
+"""The executor: the only writer to the cluster and the product."""

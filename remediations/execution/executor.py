@@ -1,16 +1,15 @@
 """The only writer. Sends the steps of a plan, each with its preconditions, while the claim is still ours.
 
-A write is never sent again on a doubt: the object is looked at, and carries the operation id or does not.
+If it is unknown whether a write arrived, it is not sent again: the object is read, and carries the operation id or does
+not.
 
-- What starts pods from a template is sent as a dry run first: where the server's warnings say that the namespace would
-  refuse them, or its labels that no warning would come, nothing is sent and the pods that serve stay.
-- A plan in dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing.
-  HTTP calls and statements know no dry run: they are not sent.
-- 409, and 422 on metadata.uid, mean that the object is not the one that was judged. If it already carries the
-  operation id the step is done; otherwise facts are gathered and decided anew.
-- No answer (time-out, reset, 5xx) means unknown: only a look at the object can tell.
-- A step that leaves no mark is journalled before it is sent and never sent again; a plan that was interrupted goes on
-  after it.
+- A step that starts pods from a template is sent as a dry run first. If the server's warnings show that the namespace
+would refuse the pods, or its labels that no warning would come, nothing is sent and the serving pods stay. - A plan in
+dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing. HTTP calls
+and statements have no dry run, so they are not sent. - 409, and 422 on metadata.uid, mean that the object has changed
+since the decision. If it already carries the operation id, the step is done; otherwise facts are gathered and decided
+again. - No answer (time-out, reset, 5xx) means unknown: only reading the object can show the result. - A step that
+leaves no mark is journalled before it is sent and never sent again; an interrupted plan continues after it.
 """
 
 from __future__ import annotations
@@ -55,40 +54,40 @@ from remediations.facts.sources import Session
 
 
 class Progress(Protocol):
-    """What the executor asks before a step without a mark, and tells afterwards."""
+    """What the executor calls before and after a step that leaves no mark."""
 
     def begun_at(self, index: int) -> float | None:
         """Unix seconds at which the step began; None when it has not."""
         ...
 
     async def begin(self, index: int) -> float:
-        """Makes the beginning durable and returns until when the claim is ours; raises FenceLostError."""
+        """Makes the start durable and returns until when the claim is ours; raises FenceLostError."""
         ...
 
     async def take_back(self, index: int, why: str) -> None:
-        """Says that the step provably never left."""
+        """Records that the step was certainly not sent."""
         ...
 
 
 ARRIVED = frozenset({SendResult.DONE, SendResult.ALREADY_DONE})
 UNREHEARSED = ("does not support dry run", "the API's answer is")
-"""In the answer to a dry run that says nothing: an admission webhook with side effects would have to be asked (400), or
-what the server said cannot be read."""
+"""Parts of a dry run's answer that says nothing: an admission webhook with side effects would have to be called
+(400), or the answer cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What steps other than patches are sent with; None where nothing is configured."""
+    """What sends the steps other than patches; None if not configured."""
 
     http: Caller | None = None
     keys: Mapping[str, Key] = field(default_factory=dict)
-    """Origin → the key that may go there, and nowhere else."""
+    """Origin → the key that may be sent there, and only there."""
     sql: Session | None = None
     query: Callable[[Query], Awaitable[Fact[bool]]] | None = None
 
 
 class Executor:
-    """Carries out plans against one API server, and with the tools it is given."""
+    """Executes plans against one API server, and with the given senders."""
 
     def __init__(self, api: ApiWriter | None, clock: Clock, timeout_seconds: float, tools: Tools | None = None) -> None:
         self._api = api
@@ -97,7 +96,7 @@ class Executor:
         self._tools = tools if tools is not None else Tools()
 
     async def dry_run(self, plan: Plan) -> SendOutcome:
-        """What the server would say to the plan; changes nothing."""
+        """The server's answer to the plan as a dry run; changes nothing."""
         results = []
         for step in plan.steps:
             sent = await self._dry_run(step)
@@ -109,8 +108,8 @@ class Executor:
     async def write(self, plan: Plan, lease_until: float, progress: Progress | None = None) -> SendOutcome:
         """Sends the plan. The caller holds the claim until `lease_until` (Unix seconds) and has journalled the intent.
 
-        `progress` is needed for steps that leave no mark. Raises FenceLostError before a step that could not be over
-        within the lease.
+        `progress` is needed for steps that leave no mark. Raises FenceLostError before a step that might not end within
+        the lease.
         """
         results: list[SendOutcome] = []
         for index, step in enumerate(plan.steps):
@@ -131,13 +130,12 @@ class Executor:
     ) -> SendOutcome:
         """Whether an earlier write of this plan arrived: ALREADY_DONE, CHANGED (it did not), or UNKNOWN.
 
-        A plan with steps that leave no mark goes on after the last one that has begun; one of which none has begun was
-        not sent.
+        A plan with steps that leave no mark continues after the last started one; if none has started, it was not sent.
         """
         if any(leaves_no_mark(step) for step in plan.steps):
             begun = [index for index in range(len(plan.steps)) if progress and progress.begun_at(index) is not None]
             if not begun:
-                return SendOutcome(SendResult.CHANGED, "no step had begun")
+                return SendOutcome(SendResult.CHANGED, "no step had started")
             return await self.write(plan, lease_until, progress)
         try:
             for step in plan.steps:
@@ -149,22 +147,24 @@ class Executor:
         return SendOutcome(SendResult.ALREADY_DONE, f"the object carries {plan.operation_id}")
 
     def _broken_off(self, plan: Plan, index: int, sent: SendOutcome, before: Sequence[SendOutcome]) -> SendOutcome:
-        """The answer for a plan of which a step did not arrive.
+        """The answer for a plan of which one step did not arrive.
 
-        When an earlier one that leaves no mark did, planning anew would send that one again: what has been done is
+        If an earlier step that leaves no mark did, a new plan would send that one again. So the steps already done are
         verified instead.
         """
         is_final = sent.result in {SendResult.REFUSED, SendResult.CHANGED, SendResult.HELD}
         if is_final and before and any(leaves_no_mark(step) for step in plan.steps[:index]):
-            return SendOutcome(SendResult.DONE, f"step {index + 1} of {len(plan.steps)} was not taken: {sent.detail}")
+            return SendOutcome(
+                SendResult.DONE, f"step {index + 1} of {len(plan.steps)} was not accepted: {sent.detail}"
+            )
         return sent
 
     async def _send_once(self, step: Step, index: int, progress: Progress | None) -> SendOutcome:
-        """A step that leaves no mark: begun in the journal, then sent; one that had begun is not sent again."""
+        """A step that leaves no mark: its start is journalled, then it is sent; a started one is not sent again."""
         if progress is None:
-            return SendOutcome(SendResult.REFUSED, "nothing to journal the step's beginning in", was_sent=False)
+            return SendOutcome(SendResult.REFUSED, "there is no journal for the step's start", was_sent=False)
         if progress.begun_at(index) is not None:
-            return SendOutcome(SendResult.ALREADY_DONE, "the step had begun; it is never sent twice")
+            return SendOutcome(SendResult.ALREADY_DONE, "the step had started; it is never sent twice")
         if not self._has_tool(step):
             return SendOutcome(SendResult.REFUSED, _lack(step), was_sent=False)
         lease_until = await progress.begin(index)
@@ -174,7 +174,7 @@ class Executor:
         return sent
 
     async def _send_marked(self, step: Step, lease_until: float) -> SendOutcome:
-        """A step that leaves a mark on an object, complete with the template that it is made from."""
+        """A step that leaves a mark on an object, with its template inserted."""
         if self._api is not None and starts_pods(step) and isinstance(step, PatchStep):
             return await self._rehearse(step, lease_until) or await self._send(step, lease_until)
         if self._api is None or not isinstance(step, CreateStep) or not step.template_path:
@@ -187,10 +187,10 @@ class Executor:
         )
 
     async def _rehearse(self, step: PatchStep | CreateStep, lease_until: float) -> SendOutcome | None:
-        """Why the step is not sent now, by the word of the API server to the very same request as a dry run.
+        """Why the step is not sent now, according to the API server's answer to the same request as a dry run.
 
-        None when the server would take it, and new pods too. An admission webhook that knows no dry run says nothing.
-        A refusal is marked as not sent, because the write itself never left.
+        None if the server would accept it and the new pods. An admission webhook without dry run makes the answer
+        useless. A refusal is marked as not sent, because the write itself was never sent.
         """
         self._require_lease(lease_until)
         asked = await self._dry_run(step)
@@ -201,7 +201,7 @@ class Executor:
         return await self._read_back(step, asked) if asked.result in {SendResult.CHANGED, SendResult.REFUSED} else asked
 
     async def _judge_pods(self, api: ApiWriter, step: PatchStep | CreateStep, answered: SendOutcome) -> SendOutcome:
-        """The answer, or HELD when its warnings, or that none could come, speak against new pods."""
+        """The answer, or HELD if its warnings, or missing warnings, speak against new pods."""
         if answered.result is not SendResult.DONE or not starts_pods(step):
             return answered
         try:
@@ -214,15 +214,15 @@ class Executor:
             return SendOutcome(SendResult.HELD, f"new pods: {refusal}", hold=HoldReason.PODS_REFUSED)
         doubt = pod_security.find_doubt(labels) if labels is not None else ""
         if doubt:
-            words = f"unknown whether Pod Security would take new pods: {doubt}"
+            words = f"unknown whether Pod Security would accept new pods: {doubt}"
             return SendOutcome(SendResult.HELD, words, hold=HoldReason.PODS_UNKNOWN)
         return answered
 
     async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> SendOutcome:
-        """Whether the check is true by data collected after the step before it began."""
+        """Whether the check is true, from data collected after the step before it began."""
         since = progress.begun_at(index - 1) if progress is not None and index else None
         if since is None or self._tools.query is None:
-            return SendOutcome(SendResult.STOPPED, "nobody can tell when the step before was sent")
+            return SendOutcome(SendResult.STOPPED, "it is unknown when the step before was sent")
         fact = await self._tools.query(Query(step.promql, step.collectors, step.max_age_seconds))
         if fact.value and fact.collected_at is not None and fact.collected_at > since:
             return SendOutcome(SendResult.ALREADY_DONE, f"{step.promql} is true")
@@ -230,17 +230,17 @@ class Executor:
         if self._clock.now() < since + step.timeout_seconds:
             return SendOutcome(SendResult.WAITING, f"{step.promql}: {problem}")
         return SendOutcome(
-            SendResult.STOPPED, f"{step.promql} did not come true within {step.timeout_seconds:g} s: {problem}"
+            SendResult.STOPPED, f"{step.promql} did not become true within {step.timeout_seconds:g} s: {problem}"
         )
 
     def _has_tool(self, step: Step) -> bool:
-        """Whether something is configured that can send this kind of step."""
+        """Whether a sender for this kind of step is configured."""
         if isinstance(step, HttpStep):
             return self._tools.http is not None
         return self._tools.sql is not None if isinstance(step, SqlStep) else self._api is not None
 
     async def _dry_run(self, step: Step) -> SendOutcome:
-        """What the server would say to one step."""
+        """The server's answer to one step as a dry run."""
         if not isinstance(step, GateStep) and not self._has_tool(step):
             return SendOutcome(SendResult.REFUSED, _lack(step), was_sent=False)
         if self._api is not None and isinstance(step, PatchStep):
@@ -255,8 +255,8 @@ class Executor:
         return SendOutcome(SendResult.DONE, "not sent: this call has no dry run")
 
     async def _send(self, step: Step, lease_until: float) -> SendOutcome:
-        """One step, for real."""
-        # No await between this check and the call: a claim that has run out meanwhile must not write.
+        """Sends one step."""
+        # No await between this check and the call: an expired claim must not write.
         self._require_lease(lease_until)
         tools, seconds = self._tools, self._timeout_seconds
         if isinstance(step, HttpStep) and tools.http is not None:
@@ -274,23 +274,23 @@ class Executor:
         return await self._read_back(step, sent) if sent.result in {SendResult.CHANGED, SendResult.REFUSED} else sent
 
     def _require_lease(self, lease_until: float) -> None:
-        """Raises FenceLostError when the claim could run out before a request is answered."""
+        """Raises FenceLostError if the claim could expire before a request is answered."""
         if self._clock.now() + self._timeout_seconds > lease_until:
-            raise FenceLostError("the lease would run out before the write is answered")
+            raise FenceLostError("the lease would expire before the write is answered")
 
     async def _read_back(self, step: Step, refused: SendOutcome) -> SendOutcome:
-        """The refusal, unless the object carries the operation id: then the step is done, whatever the answer said."""
+        """The refusal, unless the object carries the operation id: then the step is done, whatever the answer was."""
         try:
             is_done = await self._is_done(step)
         except BackendError as error:
             if refused.result is SendResult.REFUSED and error.reason is Reason.PERMISSION:
-                # Neither to write nor to look is allowed: asking again and again would tell nothing more.
+                # Neither writing nor reading is allowed: asking again would give no new information.
                 return refused
             return SendOutcome(SendResult.UNKNOWN, f"{refused.detail}; then {error.reason.value}: {error}")
         return SendOutcome(SendResult.ALREADY_DONE, "the object carries the operation id") if is_done else refused
 
     async def _is_done(self, step: Step) -> bool:
-        """Whether the object shows what the step would leave; raises BackendError."""
+        """Whether the object shows the mark of the step; raises BackendError."""
         if self._api is None or not isinstance(step, PatchStep | CreateStep):
             return False
         path = step.path if isinstance(step, PatchStep) else step.look_path
@@ -305,7 +305,7 @@ class Executor:
         if gone_uid:
             return metadata.get("uid") != gone_uid or is_ending(document) or is_over(document)
         if isinstance(step, PatchStep) and not step.done_if:
-            # A subresource drops annotations: the absolute value itself says that nothing is left to do.
+            # A subresource drops annotations: the absolute value itself shows that nothing is left to do.
             wanted, found = step.body.get("spec") or {}, document.get("spec") or {}
             return bool(wanted) and wanted.items() <= found.items()
         annotations = metadata.get("annotations") or {}
@@ -313,14 +313,14 @@ class Executor:
 
 
 def _lack(step: Step) -> str:
-    """What is not configured that this kind of step is sent with."""
+    """The missing configuration for this kind of step."""
     if isinstance(step, HttpStep):
         return "nothing is configured to send this step with"
     return NO_DATABASE if isinstance(step, SqlStep) else NO_ORCHESTRATOR
 
 
 def _sum(results: Sequence[SendOutcome]) -> SendOutcome:
-    """One answer for a plan all of whose steps arrived."""
+    """One answer for a plan whose steps all arrived."""
     if results and all(sent.result is SendResult.ALREADY_DONE for sent in results):
         return results[-1]
     details = "; ".join(sent.detail for sent in results if sent.detail)

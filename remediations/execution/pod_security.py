@@ -1,8 +1,8 @@
 """Whether a warning of the API server means that Pod Security would refuse new pods. Pure.
 
 The server warns of a Deployment or Job whose pods break the namespace's level `warn`; pods are refused by its level
-`enforce` (Kubernetes, "Pod Security Admission"). Both are labels of the namespace. Where `warn` is the stricter one, a
-warning need not mean a refusal; where it is the laxer one, a refusal need not be warned of.
+`enforce` (Kubernetes, "Pod Security Admission"). Both are labels of the namespace. If `warn` is stricter, a warning
+need not mean a refusal. If it is less strict, there may be a refusal without a warning.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ONLY_RESTRICTED = frozenset(
         "seccompProfile",
     }
 )
-"""What the level `restricted` alone forbids, in the server's words; everything else breaks `baseline` too."""
+"""Violations of the level `restricted` only, in the server's words; everything else violates `baseline` too."""
 
 
 def find_refusal(warnings: Iterable[str], labels: Mapping[str, str] | None) -> str:
-    """The warning that means a refusal, or empty. `labels` are the namespace's; None where they cannot be read.
+    """The warning that means a refusal, or empty. `labels` are the namespace's; None if they cannot be read.
 
-    The server's warning counts then: nobody can tell that it is about the level `warn` alone.
+    Without labels the server's warning counts, because it may concern more than the level `warn`.
     """
     for warning in warnings:
         found = WARNING.search(warning)
@@ -42,10 +42,10 @@ def find_refusal(warnings: Iterable[str], labels: Mapping[str, str] | None) -> s
 
 
 def find_doubt(labels: Mapping[str, str]) -> str:
-    """Why no warning does not mean that pods are taken, in words; empty where a warning would have come.
+    """Why pods may be refused without a warning, as text; empty if a warning would have come.
 
-    The levels are read as the server reads them (k8s.io/pod-security-admission v0.37, api.PolicyToEvaluate): an unknown
-    level to enforce counts as `restricted`, an unknown one to warn of as `privileged`, of which nothing is warned.
+    The levels are interpreted as the server does it (k8s.io/pod-security-admission v0.37, api.PolicyToEvaluate): an
+    unknown level `enforce` counts as `restricted`, an unknown level `warn` as `privileged`, which gives no warnings.
     Without a level `warn` the server warns of the enforced one, unless that is unknown.
     """
     asked = labels.get(ENFORCE, LEVELS[0])
@@ -60,23 +60,23 @@ def find_doubt(labels: Mapping[str, str]) -> str:
     levels = f"{enforced}:{enforced_version}", f"{warned}:{warned_version}"
     given = [(name, labels[name]) for name in (ENFORCE, WARN) if name in labels]
     unknown = [f"{name}={level} is no level" for name, level in given if level not in LEVELS]
-    words = f"the namespace enforces {levels[0]} and warns of no more than {levels[1]}"
+    words = f"the namespace enforces {levels[0]} and warns only of {levels[1]}"
     return "; ".join([*unknown, f"{words}; set {WARN} to the enforced level"])
 
 
 def _age(version: str) -> float:
-    """A version of the standards as a number, the latest the greatest."""
+    """A version of the standards as a number; the latest is the greatest."""
     found = VERSION.fullmatch(version)
     return float("inf") if found is None else float(found[1])
 
 
 def _strictness(level: str) -> int:
-    """A level's place; an unknown one is the strictest."""
+    """A level's strictness; an unknown one is the strictest."""
     return LEVELS.index(level) if level in LEVELS else len(LEVELS)
 
 
 def _is_enforced(warned: str, violations: str, enforced: str) -> bool:
-    """Whether what breaks the level of the warning breaks the enforced one; an unknown level is the strictest."""
+    """Whether a violation of the warning's level violates the enforced one; an unknown level is the strictest."""
     strictness = _strictness(enforced)
     if strictness == 0:
         return False

@@ -1,16 +1,14 @@
-"""Proves that the API server refuses what no policy allows, before a policy may act by itself.
+"""Tests that the API server refuses what no policy allows, before a policy may act by itself.
 
 Changes that the remediator must not be able to make are sent as dry runs: to objects that no policy lists, in each
-namespace of the policies in mode auto and in one beside them. The server checks the rights before it looks for the
-object, so 403 says that they end where they must, and "not found" that they do not. Nothing is ever changed.
-What is sent is what an action would write, and no more: an admission policy that refuses it refuses the object, not
-the form of the change.
+namespace of the policies in mode auto and in one other namespace. The server checks the rights before it looks for the
+object, so 403 means that the rights are limited, and "not found" that they are not. Nothing is ever changed. The
+changes have the form of an action's write, so an admission policy that refuses them refuses the object, not the form.
 
-| answer to every change                | for the policies in auto                                      |
-|---------------------------------------|---------------------------------------------------------------|
-| 403, or an admission policy's denial  | they act                                                      |
-| anything that follows after the check | they ask for approval, as in mode approve                     |
-| none, 401, or a policy that is broken | they hold until it is known (an earlier proof holds a while)  |
+| answer to every change | for the policies in auto |
+|---------------------------------------|---------------------------------------------------------------| | 403, or an
+admission policy's denial | they act | | anything that follows after the check | they ask for approval, as in mode
+approve | | none, 401, or a policy that is broken | they hold until it is known (an earlier proof holds a while) |
 """
 
 from __future__ import annotations
@@ -37,24 +35,24 @@ from remediations.metrics import Telemetry
 UNLISTED_NAME = "controlcore-self-test"
 """Name of an object that no policy lists; it need not exist."""
 FOREIGN_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
-"""The first of these in which no policy acts stands for all others."""
+"""The first of these without a policy stands for all other namespaces."""
 MARK: Mapping[str, Any] = {"metadata": {"annotations": {ANNOTATION_OPERATION: "self-test-must-be-refused"}}}
-"""The least that every action writes: the chart's admission policy lets it pass on any object."""
+"""The smallest write of an action: the chart's admission policy allows it on any object."""
 ONE_REPLICA: Mapping[str, Any] = {"spec": {"replicas": 1}}
-"""The least that a scaling sets: a number that no cap forbids."""
+"""The smallest number of a scaling: no cap forbids it."""
 SOURCE = "dry runs of forbidden changes"
 NOT_NEEDED: Fact[bool] = Fact(None, SOURCE, "not needed")
 UNTESTED: Fact[bool] = Fact(None, SOURCE, NO_ORCHESTRATOR)
 REPEAT_SECONDS = 3600.0
 RETRY_SECONDS = 15.0
 VALID_SECONDS = 2 * REPEAT_SECONDS
-"""So long a proof is good while the API server cannot be asked again."""
+"""How long a passed test is valid while the API server does not answer."""
 PASSED_BY_RBAC = frozenset({Reason.MISSING, Reason.CONFLICT, Reason.MALFORMED, Reason.HTTP_4XX})
-"""What the API server answers only to a caller who has the right."""
+"""Answers that the API server gives only to a caller with the right."""
 
 
 class SelfTestApi(Patcher, Protocol):
-    """The calls of chassis.kubernetes.client.KubernetesClient that are tried, each as a dry run."""
+    """The calls of chassis.kubernetes.client.KubernetesClient that the test makes, each as a dry run."""
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
         """Asks whether an object could be deleted; deletes nothing."""
@@ -63,7 +61,7 @@ class SelfTestApi(Patcher, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ForbiddenChange:
-    """One change that nobody may be able to make with our rights."""
+    """One change that must be impossible with our rights."""
 
     name: str
     path: str
@@ -72,7 +70,7 @@ class ForbiddenChange:
 
 
 def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tuple[ForbiddenChange, ...]:
-    """What must be refused for a namespace with these targets, and in the namespace `foreign`."""
+    """The changes that must be refused for a namespace with these targets, and in the namespace `foreign`."""
     listed = sorted({target.name for target in targets if target.kind == "Deployment"})
     names = (*listed, UNLISTED_NAME)
     return (
@@ -91,7 +89,7 @@ def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tup
 
 
 def acting_targets(policy_set: PolicySet) -> Mapping[str, tuple[Target, ...]]:
-    """Namespace → what the policies in auto may change in it with rights in Kubernetes."""
+    """Namespace → what the policies in auto may change in it through the API server."""
     found: dict[str, tuple[Target, ...]] = {}
     for policy in policy_set.policies:
         for target in _own_targets(policy):
@@ -100,14 +98,14 @@ def acting_targets(policy_set: PolicySet) -> Mapping[str, tuple[Target, ...]]:
 
 
 def changes_of(policy_set: PolicySet, namespace: str) -> tuple[ForbiddenChange, ...]:
-    """What must be refused for one namespace of the policy file."""
+    """The changes that must be refused for one namespace of the policy file."""
     places = acting_targets(policy_set)
     foreign = next((name for name in FOREIGN_NAMESPACES if name not in places), FOREIGN_NAMESPACES[0])
     return forbidden_in(namespace, places[namespace], foreign)
 
 
 def _own_targets(policy: Policy) -> tuple[Target, ...]:
-    """The targets of a policy in auto, of its rungs too, as far as they are changed through the API server."""
+    """The targets of a policy in auto and its rungs, as far as they are changed through the API server."""
     if policy.mode is not Mode.AUTO:
         return ()
     rungs = [at_rung(policy, number) for number in range(1 + len(policy.ladder))]
@@ -115,7 +113,7 @@ def _own_targets(policy: Policy) -> tuple[Target, ...]:
 
 
 async def prove(api: SelfTestApi, changes: Sequence[ForbiddenChange], timeout_seconds: float) -> Fact[bool]:
-    """True when every one of the changes was refused, False when one was not, unknown while one got no answer."""
+    """True if every change was refused, False if one was not, unknown while one got no answer."""
     allowed: set[str] = set()
     unknown: list[str] = []
 
@@ -135,7 +133,7 @@ async def prove(api: SelfTestApi, changes: Sequence[ForbiddenChange], timeout_se
 
 
 async def _try(api: SelfTestApi, change: ForbiddenChange, timeout_seconds: float) -> str | None:
-    """Empty when it was refused, None when it was not, else why nobody can tell."""
+    """Empty if it was refused, None if it was not, else why this is unknown."""
     try:
         if change.is_deletion:
             await api.try_deletion(change.path, timeout_seconds=timeout_seconds)
@@ -158,7 +156,7 @@ async def _try(api: SelfTestApi, change: ForbiddenChange, timeout_seconds: float
 async def prove_once(
     api: SelfTestApi | None, policy: Policy, policy_set: PolicySet, target: Target, timeout_seconds: float
 ) -> Fact[bool]:
-    """The proof for one target, without a program that runs; for commands."""
+    """The result for one target, without a running program; for commands."""
     if target not in _own_targets(policy):
         return NOT_NEEDED
     if api is None:
@@ -168,15 +166,15 @@ async def prove_once(
 
 @dataclass(frozen=True, slots=True)
 class ProofTiming:
-    """How often it is proved."""
+    """How often the test runs."""
 
     repeat_seconds: float = REPEAT_SECONDS
     retry_seconds: float = RETRY_SECONDS
-    """The same while anything is unknown."""
+    """The interval while a result is unknown."""
 
 
 class SelfTest:
-    """Keeps the proofs for the policy file in force. `api` None: no orchestrator, so nothing is known."""
+    """Keeps the results for the policy file in force. `api` None: no orchestrator, so every result is unknown."""
 
     def __init__(
         self,
@@ -197,11 +195,11 @@ class SelfTest:
         self._finished = asyncio.Event()
 
     def wake(self) -> None:
-        """Has everything proved again soon."""
+        """Requests a new test soon."""
         self._wanted.set()
 
     async def run(self, telemetry: Telemetry) -> None:
-        """Proves at the start, whenever the policies have changed, and every hour, until cancelled."""
+        """Tests at the start, after each change of the policies, and every hour, until cancelled."""
         while True:
             self._wanted.clear()
             is_known = await self.prove_all(telemetry)
@@ -211,7 +209,7 @@ class SelfTest:
                     await self._wanted.wait()
 
     async def prove_limits(self, policy: Policy, policy_set: PolicySet, target: Target) -> Fact[bool]:
-        """The proof for the target's namespace under this policy file; waits while the file is new, not for long."""
+        """The result for the target's namespace under this policy file; waits briefly while the file is new."""
         if target not in _own_targets(policy):
             return NOT_NEEDED
         if self._api is None:
@@ -223,18 +221,18 @@ class SelfTest:
             return Fact(None, SOURCE, f"not answered within {self._timeout_seconds:g} s")
         proof = self._proofs.get(target.namespace, Fact(None, SOURCE, "not asked"))
         if proof.collected_at is not None and self._clock.now() - proof.collected_at > VALID_SECONDS:
-            return Fact(None, SOURCE, f"last proved more than {VALID_SECONDS:g} s ago")
+            return Fact(None, SOURCE, f"last tested more than {VALID_SECONDS:g} s ago")
         return proof
 
     async def _wait_for(self, policy_set: PolicySet) -> None:
-        """Returns once this very policy file has been tested."""
+        """Returns once this policy file has been tested."""
         while self._tested is not policy_set:
             self._wanted.set()
             self._finished.clear()
             await self._finished.wait()
 
     async def prove_all(self, telemetry: Telemetry) -> bool:
-        """Proves it once for every namespace; whether everything is known now."""
+        """Tests every namespace once; returns whether every result is known."""
         policy_set, api = self._policies(), self._api
         places = acting_targets(policy_set) if api is not None else {}
         proofs: dict[str, Fact[bool]] = {}
@@ -254,7 +252,7 @@ class SelfTest:
         return is_known
 
     def _store(self, policy_set: PolicySet, proofs: Mapping[str, Fact[bool]]) -> None:
-        """Takes the new proofs; one that could not be had now does not undo an earlier one of the same policies."""
+        """Stores the new results; an unknown one does not replace an earlier one of the same policies."""
         earlier = self._proofs if self._tested is policy_set else {}
         for namespace, proof in proofs.items():
             before = self._proofs.get(namespace)
@@ -269,7 +267,7 @@ class SelfTest:
 
 
 def downgrades(policy_set: PolicySet, proofs: Mapping[str, Fact[bool]]) -> Mapping[str, bool | None]:
-    """Name of each policy in auto that needs rights → whether it asks for approval; None while that is unknown."""
+    """Name of each policy in auto that needs rights → whether it waits for approval; None while unknown."""
     found: dict[str, bool | None] = {}
     for policy in policy_set.policies:
         values = [proofs[target.namespace].value for target in _own_targets(policy) if target.namespace in proofs]
@@ -279,7 +277,7 @@ def downgrades(policy_set: PolicySet, proofs: Mapping[str, Fact[bool]]) -> Mappi
 
 
 def _log_proof(namespace: str, proof: Fact[bool]) -> None:
-    """One log line for a proof that is new, or differs from the one before."""
+    """One log line for a result that is new, or differs from the one before."""
     if proof.value is None:
         get_logger().warning("self_test.unknown", namespace=namespace, problem=proof.problem)
     elif proof.value:

@@ -1,7 +1,7 @@
 """How one step is sent, for each kind of step. Only the executor calls these.
 
-What a server answers is one of few: done, changed (the object is not the one that was judged), refused, held (a
-disruption budget says: not now), or unknown, when nobody can tell from the answer whether the step took effect.
+The result is one of few: done, changed (the object has changed since the decision), refused, held (a disruption budget
+refuses for now), or unknown, if the answer does not show whether the step took effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from remediations.facts.sources import Session
 
 KINDS = {"strategic": PatchKind.STRATEGIC, "merge": PatchKind.MERGE}
 NEVER_SENT = frozenset({Reason.REFUSED, Reason.DNS, Reason.UNREACHABLE, Reason.TLS, Reason.MALFORMED})
-"""A call that fails like this never reached a server that could act on it."""
+"""A call that fails like this never reached a server."""
 
 
 class Patcher(Protocol):
@@ -42,7 +42,7 @@ class Patcher(Protocol):
         timeout_seconds: float,
         dry_run: bool = False,
     ) -> JsonObject:
-        """Changes an object, or with `dry_run` asks whether it could be changed."""
+        """Changes an object, or with `dry_run` asks whether the server would."""
         ...
 
 
@@ -52,7 +52,7 @@ class ApiWriter(ClusterApi, Patcher, Protocol):
     async def create(
         self, path: str, body: JsonObject, *, field_manager: str, timeout_seconds: float, dry_run: bool = False
     ) -> JsonObject:
-        """Creates an object, or acts through a subresource."""
+        """Creates an object, or uses a subresource."""
         ...
 
 
@@ -66,7 +66,7 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key and the header that carries it. It goes to the one origin that the settings bind it to."""
+    """A key and the header that contains it. It is sent only to the origin that the settings name for it."""
 
     file: Path
     header: str = "Authorization"
@@ -96,7 +96,7 @@ async def send_patch(api: ApiWriter, step: PatchStep, timeout_seconds: float, *,
 
 
 async def send_creation(api: ApiWriter, step: CreateStep, timeout_seconds: float, *, is_dry_run: bool) -> SendOutcome:
-    """One POST. 429 on an eviction is a budget's answer: held, and never a delete instead."""
+    """One POST. 429 on an eviction is a budget's answer: held; a delete is never sent instead."""
     try:
         document = await api.create(
             step.path,
@@ -113,7 +113,7 @@ async def send_creation(api: ApiWriter, step: CreateStep, timeout_seconds: float
 
 
 async def fill_template(api: ApiWriter, step: CreateStep, timeout_seconds: float) -> CreateStep | SendOutcome:
-    """The step with the CronJob's job template under its body; CHANGED when that is not the one that was judged."""
+    """The step with the CronJob's job template inserted; CHANGED if the template has changed since the decision."""
     if not step.template_path:
         return step
     try:
@@ -135,7 +135,10 @@ async def fill_template(api: ApiWriter, step: CreateStep, timeout_seconds: float
 
 
 async def send_call(http: Caller, step: HttpStep, keys: Mapping[str, Key], timeout_seconds: float) -> SendOutcome:
-    """One HTTP call with the key of its origin, if there is one. A redirect is a refusal: the key must not travel."""
+    """One HTTP call with the key of its origin, if any.
+
+    A redirect counts as a refusal: the key must not be sent elsewhere.
+    """
     headers = {"Connection": "close"}
     key = keys.get(origin_of(step.url))
     try:
@@ -163,7 +166,7 @@ async def send_statement(session: Session, step: SqlStep, timeout_seconds: float
 
 
 def _answered(error: BackendError) -> SendOutcome:
-    """What a failure says about the effect."""
+    """What a failure means for the effect."""
     detail = f"{error.reason.value}: {error}"
     if isinstance(error, TransientError):
         return SendOutcome(SendResult.UNKNOWN, detail)
@@ -171,11 +174,11 @@ def _answered(error: BackendError) -> SendOutcome:
 
 
 def _warnings(document: JsonObject) -> tuple[str, ...]:
-    """The warnings that came beside the object."""
+    """The warnings that came with the object."""
     return document.warnings if isinstance(document, WrittenObject) else ()
 
 
 def _generation(document: JsonObject) -> int | None:
-    """metadata.generation, where the object has one."""
+    """metadata.generation, if the object has one."""
     value = (document.get("metadata") or {}).get("generation")
     return value if isinstance(value, int) else None

@@ -1,1 +1,1 @@
-"""Asks Prometheus, Alertmanager, Kubernetes and the database; writes nothing."""
+"""Reads Prometheus, Alertmanager, Kubernetes and the database; writes nothing."""

@@ -1,8 +1,8 @@
 """Asks Alertmanager whether an alert is silenced, inhibited or muted at this moment.
 
-GET /api/v2/alerts says what it has done with the alert, GET /api/v2/silences what it will do with it: after a restart,
-or beside a second Alertmanager, the alert itself may not be there. While a member of a cluster is still settling after
-its start it may not have been told of any silence, so GET /api/v2/status is asked first. All are documents of API v2.
+GET /api/v2/alerts shows what it has done with the alert. GET /api/v2/silences shows what it will do: after a restart,
+or in a cluster, the alert itself may be missing. A member of a cluster that is still settling after its start may not
+know the silences yet, so GET /api/v2/status is read first. All are documented in API v2.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from remediations.settings import AlertmanagerSettings
 
 MAX_TEXT = 200
 MAX_UNREADABLE = 5
-"""Silences that cannot be read and are named in one answer."""
+"""Unreadable silences that are named in one answer."""
 TYPES = {
     (False, True): MatchType.EQUAL,
     (False, False): MatchType.NOT_EQUAL,
@@ -39,7 +39,7 @@ class Reader(Protocol):
     """What reads a list of the API; chassis.http.client.HttpClient, or a fake."""
 
     async def read_items(self, call: Call, take: Take) -> None:
-        """Gives the items to `take` while they arrive; raises BackendError."""
+        """Passes the items to `take` while they arrive; raises BackendError."""
         ...
 
     async def send(self, call: Call) -> Response:
@@ -54,12 +54,12 @@ class _Mutes:
     alert: Alert
     found: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    """Silences that may be for the alert and cannot be read."""
+    """Silences that may match the alert and cannot be read."""
 
     async def take_silences(self, items: list[Any]) -> None:
-        """Looks at these silences in a thread: an expression may take a quarter of a second.
+        """Evaluates these silences in a thread: an expression may take a quarter of a second.
 
-        The thread ends with the call: it would otherwise go on for minutes, and the next calls would take all threads.
+        The thread ends with the call. Otherwise it would run for minutes, and the next calls would use up all threads.
         """
         given_up = threading.Event()
         try:
@@ -68,7 +68,7 @@ class _Mutes:
             given_up.set()
 
     def _read_items(self, items: list[Any], given_up: threading.Event) -> None:
-        """Keeps the silences that are in force and are for the alert, or may be."""
+        """Keeps the silences that are in force and match the alert, or may match it."""
         for item in items:
             if given_up.is_set():
                 break
@@ -82,14 +82,14 @@ class _Mutes:
         forget_expressions()
 
     async def take_alerts(self, items: list[Any]) -> None:
-        """Looks at what Alertmanager has done with this very alert."""
+        """Reads what Alertmanager has done with exactly this alert."""
         for item in items:
             if item["fingerprint"] == self.alert.fingerprint or item["labels"] == dict(self.alert.labels):
                 self.found += _status(item["status"])
 
 
 class Alertmanager:
-    """One Alertmanager (silences are shared within a cluster of them)."""
+    """One Alertmanager (a cluster shares its silences)."""
 
     def __init__(self, http: Reader, settings: AlertmanagerSettings) -> None:
         self._http = http
@@ -97,10 +97,10 @@ class Alertmanager:
         self.url = f"{settings.url.rstrip('/')}/api/v2"
 
     async def mutes(self, alert: Alert) -> tuple[str, ...]:
-        """What keeps this alert from people, in words; empty when nothing does.
+        """What silences, inhibits or mutes this alert, as text; empty if nothing does.
 
-        Raises BackendError, also when nothing is known to mute the alert but a silence that may do so cannot be read,
-        or has not reached this member of the cluster yet.
+        Raises BackendError; also if nothing known mutes the alert, but a silence that may match it cannot be read, or
+        may not have reached this member of the cluster yet.
         """
         mutes = _Mutes(alert)
         settling = await self.is_settling()
@@ -127,20 +127,23 @@ class Alertmanager:
         return tuple(dict.fromkeys(mutes.found))
 
     async def is_settling(self) -> bool:
-        """Whether this member has joined its cluster a moment ago; False where the API shows no cluster."""
+        """Whether this member has just joined its cluster; False if the API shows no cluster."""
         answer = await self._http.send(await self._call("status", {}))
-        if answer.status == HTTPStatus.NOT_FOUND:  # a server of the same API that is no Alertmanager
+        if answer.status == HTTPStatus.NOT_FOUND:  # a server of the same API that is not Alertmanager
             return False
         document = answer.require_ok().json()
         cluster = document.get("cluster") if isinstance(document, dict) else None
         return isinstance(cluster, dict) and cluster.get("status") == "settling"
 
     async def _request(self, what: str, params: Mapping[str, str], take: Take) -> None:
-        """Reads a list of the API. It has no parameter for the state, so it may hold thousands of expired silences."""
+        """Reads a list of the API.
+
+        It has no parameter for the state, so the list may contain thousands of expired silences.
+        """
         await self._http.read_items(await self._call(what, params), take)
 
     async def _call(self, what: str, params: Mapping[str, str]) -> Call:
-        """A question to the API."""
+        """A GET request to the API."""
         return Call(
             f"{self.url}/{what}",
             self._settings.timeout_seconds,
@@ -152,7 +155,7 @@ class Alertmanager:
 
 
 def _fit(silence: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether the silence may be for these labels, and why that is not certain; an empty reason means it is."""
+    """Whether the silence may match these labels, and why that is not certain; an empty reason means it matches."""
     problem = ""
     for item in sorted(silence["matchers"], key=lambda matcher: bool(matcher["isRegex"])):
         kind = TYPES[bool(item["isRegex"]), bool(item.get("isEqual", True))]
@@ -170,7 +173,7 @@ def _describe(silence: Mapping[str, Any]) -> str:
 
 
 def _status(status: Mapping[str, Any]) -> list[str]:
-    """What Alertmanager did with the alert. `mutedBy` (time intervals) is newer than the others."""
+    """What Alertmanager did with the alert. `mutedBy` (time intervals) exists only in newer versions."""
     words = {"silencedBy": "silence", "inhibitedBy": "inhibited by alert", "mutedBy": "muted by"}
     return [
         f"{word} {', '.join(str(name) for name in status[key])}"[:MAX_TEXT]

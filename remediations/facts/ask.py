@@ -1,4 +1,4 @@
-"""Asks with a deadline, and turns a failure into an unknown fact."""
+"""Reads with a deadline, and turns a failure into an unknown fact."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -
 
 
 def describe(error: BackendError) -> str:
-    """Why there is no answer, for people; a number of the operating system says less than these two words."""
+    """Why there is no answer, for people; a number of the operating system is replaced by words."""
     return "connection refused" if error.reason is Reason.REFUSED else f"{error.reason.value}: {error}"
 
 
 async def asked(sources: FactSources, query: Query) -> Fact[bool]:
-    """A PromQL question under the deadline."""
+    """A PromQL query under the deadline."""
     answer = await bounded(query.promql, sources.timeout_seconds, sources.prometheus.query(query))
     return answer.value if answer.value is not None else Fact(None, query.promql, answer.problem)

@@ -1,7 +1,7 @@
-"""What is kept before something is destroyed: pods and their last words, Events, database sessions, the last probes.
+"""Stores what a write may destroy: pods and their last logs, Events, database sessions, the last probes.
 
-Bounded and without secrets: values of environment variables that look like secrets are removed wherever they stand,
-and so is what looks like a credential. What cannot be had is noted and keeps nobody from acting.
+Limited and without secrets: values of environment variables that look like secrets are removed everywhere, and so is
+text that looks like a credential. Missing evidence is noted and does not prevent the action.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_EVENTS = 20
 MAX_SESSIONS = 20
 LOG_BYTES = 4096
 ASKED_LOG_BYTES = 4 * LOG_BYTES
-"""More than is kept: secrets are removed before the text is cut."""
+"""More than is stored: secrets are removed before the text is cut."""
 MAX_TEXT = 500
 SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 
@@ -51,9 +51,9 @@ async def gather(sources: FactSources, target: Target, pod: str | None = None) -
 
 
 async def _of_pods(reader: ClusterReader, target: Target, first: str | None) -> dict[str, Any]:
-    """The pods that are about to go, what their containers said before they died, and the Events about them.
+    """The pods that will be stopped, the last logs of their containers, and the Events about them.
 
-    The Events about the target are asked for at once: the API server keeps them in no cache and takes its time.
+    The Events about the target are read at once: the API server does not cache them and is slow.
     """
     async with asyncio.TaskGroup() as group:
         own = group.create_task(_events(reader, target.namespace, target.name), name="evidence.events")
@@ -71,14 +71,14 @@ async def _of_pods(reader: ClusterReader, target: Target, first: str | None) -> 
             events.append(group.create_task(_events(reader, target.namespace, name), name="evidence.events"))
     texts = {name: task.result() for name, task in logs.items()}
     lines = _newest(task.result() for task in events)
-    # In a thread: known values are looked for in many forms.
+    # In a thread, because known values are searched in many forms.
     return await asyncio.to_thread(_redacted, chosen, texts, lines, known)
 
 
 def _redacted(
     pods: Sequence[Mapping[str, Any]], logs: Mapping[str, str], events: Sequence[str], known: Sequence[str]
 ) -> dict[str, Any]:
-    """The evidence without secrets, cut to its bounds."""
+    """The evidence without secrets, cut to its limits."""
     return {
         "pods": [_pod_state(pod, known) for pod in pods],
         "previous_logs": {name: remove_secrets(text, known)[-LOG_BYTES:] for name, text in logs.items()},
@@ -87,12 +87,12 @@ def _redacted(
 
 
 def _quote(text: str, known: Iterable[str]) -> str:
-    """The beginning of a text of the cluster, without secrets."""
+    """The beginning of a text from the cluster, without secrets."""
     return quote_foreign(text, partial(remove_secrets, known=known), MAX_TEXT)
 
 
 async def _pods(reader: ClusterReader, target: Target) -> Sequence[Mapping[str, Any]] | str:
-    """The target's pods, or why they cannot be had."""
+    """The target's pods, or why they cannot be read."""
     try:
         return await list_pods(reader, target)
     except BackendError as error:
@@ -100,7 +100,7 @@ async def _pods(reader: ClusterReader, target: Target) -> Sequence[Mapping[str, 
 
 
 def _secrets(pod: Mapping[str, Any]) -> list[str]:
-    """Literal values of the pod's environment and command lines that look like a secret's, by name or as a URL."""
+    """Literal values of the pod's environment and command lines that look like secrets, by name or as a URL."""
     found: list[str] = []
     for container in containers_of(pod) if pod.get("spec") else ():
         for entry in container.get("env") or ():
@@ -116,7 +116,7 @@ def _secrets(pod: Mapping[str, Any]) -> list[str]:
 
 
 def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """A pod's phase, and why its containers ended last."""
+    """A pod's phase, and why its containers last ended."""
     status = pod.get("status") or {}
     ended = [(each.get("lastState") or {}).get("terminated") or {} for each in status.get("containerStatuses") or ()]
     return {
@@ -133,7 +133,7 @@ def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
 
 
 async def _last_words(reader: ClusterReader, namespace: str, pod: Mapping[str, Any]) -> str:
-    """The end of the log of the container before this one, or why there is none."""
+    """The end of the previous container's log, or why there is none."""
     if not any(each.get("restartCount") for each in (pod.get("status") or {}).get("containerStatuses") or ()):
         return "(no container of this pod has ended yet)"
     query = {"previous": "true", "tailLines": "50", "limitBytes": str(ASKED_LOG_BYTES)}
@@ -141,7 +141,7 @@ async def _last_words(reader: ClusterReader, namespace: str, pod: Mapping[str, A
         text = await reader.text(pod_log_path(namespace, pod["metadata"]["name"]), query)
     except BackendError as error:
         return f"({error.reason.value}: {error})"
-    # The server cuts in the middle of a line: what is left of that line may be half a secret.
+    # The server cuts in the middle of a line: the rest of that line may be half a secret.
     return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
 
 
@@ -168,7 +168,7 @@ def _newest(lists: Iterable[list[tuple[str, str]]]) -> list[str]:
 
 
 async def _sessions(database: Session, timeout_seconds: float) -> Any:
-    """Sessions that idle in a transaction for a minute or more: who holds them and for how long, never their text."""
+    """Sessions idle in a transaction for a minute or more: which application and for how long, never their text."""
     try:
         rows = await database.fetch(SESSIONS_SQL, 60.0, timeout_seconds=timeout_seconds)
     except BackendError as error:

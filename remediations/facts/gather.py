@@ -25,9 +25,9 @@ from remediations.facts.sources import FactSources
 async def gather_facts(
     sources: FactSources, policy: Policy, policy_set: PolicySet, target: Target, alert: Alert | None = None
 ) -> Facts:
-    """Every fact that the policy's guards and action may ask about, except the pauses and our own start.
+    """Every fact that the policy's guards and action may need, except the pauses and our own start.
 
-    Nothing is asked about a target that the policy does not list: its name comes from an alert.
+    Nothing is read about a target that the policy does not list, because its name comes from an alert.
     """
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(ask_all(sources, policy, policy_set, alert), name="facts.answers")
@@ -40,7 +40,7 @@ async def gather_facts(
 
 
 async def _read_target(sources: FactSources, policy: Policy, target: Target) -> Seen:
-    """What the cluster says about the target."""
+    """What the cluster shows of the target."""
     if sources.cluster is None:
         return unseen(NO_ORCHESTRATOR)
     if not policy.lists(target):
@@ -49,7 +49,7 @@ async def _read_target(sources: FactSources, policy: Policy, target: Target) -> 
 
 
 def _facts(answers: Answers, seen: Seen, *, has_orchestrator: bool) -> Facts:
-    """What came in, as one value."""
+    """The gathered facts as one value."""
     return Facts(
         condition=answers.condition,
         dependencies=answers.dependencies,
@@ -69,7 +69,7 @@ def _facts(answers: Answers, seen: Seen, *, has_orchestrator: bool) -> Facts:
 
 
 def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:
-    """The kubelet's opinion: of `pods_running` that a pod is Ready, of `pods_ready` that none is."""
+    """The kubelet's opinion: for `pods_running` that a pod is Ready, for `pods_ready` that none is."""
     if ready.value is None or kind is WitnessKind.PODS_RUNNING:
         return ready
     return Fact(not ready.value, ready.source, ready.problem)
@@ -77,26 +77,26 @@ def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Evidence, and what it was looked for."""
+    """Evidence, and the object that it is about."""
 
     target: Target
     pod: str | None
-    """The one pod that would be destroyed; None for all of the target."""
+    """The one pod that would be stopped; None for the whole target."""
     data: dict[str, Any]
 
     def is_for(self, plan: Plan) -> bool:
-        """Whether the plan would destroy what the evidence is about."""
+        """Whether the plan would destroy the object of this evidence."""
         return (plan.target, plan.expected.get("pod")) == (self.target, self.pod)
 
 
 @dataclass(frozen=True, slots=True)
 class GatheredFacts:
-    """What was found for one decision."""
+    """What was gathered for one decision."""
 
     facts: Facts
-    """All but the pauses and our own start."""
+    """All facts but the pauses and our own start."""
     kept: Evidence | None
-    """Evidence, where it could be looked for before anything was decided."""
+    """Evidence, if it was gathered before the decision."""
     sources: FactSources
     """Those of this decision, in which more evidence is looked for."""
 
@@ -108,9 +108,9 @@ class GatheredFacts:
 async def gather(
     sources: FactSources, policies: tuple[Policy, PolicySet], remediation: Remediation, now: float
 ) -> GatheredFacts:
-    """Facts and sights, and beside them evidence for a remediation that is decided for the first time and may act.
+    """The facts, and concurrently evidence for a remediation that is decided for the first time and may act.
 
-    One that has been held before is most likely held again: for that one evidence waits for a plan.
+    One that was held before will most likely be held again: for that one, evidence is gathered after the plan.
     """
     policy, policy_set = policies
     target = remediation.target
@@ -125,7 +125,7 @@ async def gather(
 
 
 async def read_action_facts(sources: FactSources, policy: Policy, target: Target, now: float) -> ActionFacts:
-    """What the actions of the policy, its rungs included, need to know beside the facts."""
+    """What the actions of the policy and its rungs need in addition to the facts."""
     rungs = _rungs(policy)
     needs = _needs(policy)
     if not needs or target not in {item for rung in rungs for item in rung.targets}:
@@ -140,7 +140,7 @@ def _rungs(policy: Policy) -> list[Policy]:
 
 
 def _needs(policy: Policy) -> frozenset[Need]:
-    """What the actions of all rungs look at."""
+    """What the actions of all rungs need."""
     specs = [ACTIONS[rung.action] for rung in _rungs(policy) if rung.action in ACTIONS]
     return frozenset(need for spec in specs for need in spec.needs)
 

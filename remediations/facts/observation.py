@@ -1,7 +1,7 @@
-"""What is seen of a written remediation at one moment: asked under one deadline, and kept in the journal as data.
+"""One observation after a write: read under one deadline, and stored in the journal as data.
 
-All observations since the write are read back from the journal at every look, so a verification that was interrupted
-goes on with everything that had been seen.
+All observations since the write are read from the journal each time, so an interrupted verification continues with all
+of them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def _ask_queries(sources: FactSources, policy: Policy, answers: _ObservedA
 
 
 async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswers) -> None:
-    """The Deployment, or the autoscalers, whichever the plan expects to change."""
+    """The Deployment or the autoscalers, depending on what the plan changes."""
     cluster, target = sources.cluster, plan.target
     effect = plan.expected.get("effect")
     if effect == CALLED:
@@ -81,7 +81,7 @@ async def _ask_cluster(sources: FactSources, plan: Plan, answers: _ObservedAnswe
 
 
 async def _effect(sources: FactSources, plan: Plan) -> tuple[Fact[bool], Fact[bool]]:
-    """Whether the effect is complete, and whether it still stands, asked under the deadline."""
+    """Whether the effect is complete and still in place, read under the deadline."""
     source = f"{plan.expected.get('effect')} of {plan.target.key}"
     if sources.cluster is None:
         lost: Fact[bool] = Fact(None, source, NO_ORCHESTRATOR)

@@ -1,4 +1,4 @@
-"""The file that stops everything while it exists. Light: commands that only look import it."""
+"""The file that stops everything while it exists. Light, because read-only commands import it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NAME = "pause_file"
 
 
 def is_of_file(pause: Pause) -> bool:
-    """Whether the pause is a file that exists, `owner` its path: removing the file ends it, and nothing else does."""
+    """Whether the pause is an existing file, `owner` its path: only removing the file ends it."""
     return pause.name == NAME and pause.since is None
 
 
 def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause, ...]:
-    """The pauses of the journal and the one of the pause file; blocks on the disk.
+    """The pauses of the journal and the pause file; blocks on the disk.
 
-    A file that cannot be looked at counts as there: whoever put it there wants nothing to happen.
+    If it cannot be found out whether the file exists, it counts as existing, which is the safe choice.
     """
     known = tuple(pauses)
     if pause_file is None:

@@ -1,8 +1,8 @@
-"""Asks Prometheus a policy's questions, and believes an answer only when its data was collected recently.
+"""Sends a policy's queries to Prometheus, and uses a result only if its data was collected recently.
 
-https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries. The time of a sample is the time of a
-scrape or of an evaluation and says nothing about when the value was true: that is what the exporter's
-controlcore_scrape_collector_last_success_timestamp_seconds is for.
+https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries. The time of a sample is that of a scrape or
+an evaluation, not the time at which the value was true; the exporter's
+controlcore_scrape_collector_last_success_timestamp_seconds has that time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
 MAX_QUOTED = 300
 """Characters of an error or a warning that are shown."""
 MAX_SKEW_SECONDS = 10.0
-"""A collection may lie this far in our future (two hosts' clocks); more means that a clock is wrong: unknown."""
+"""A collection may be this far in our future (two hosts' clocks); beyond that a clock is wrong and the result is
+unknown."""
 
 HARMLESS = (
     "PromQL info: ",
@@ -39,12 +40,11 @@ HARMLESS = (
     "PromQL warning: quantile value should be ",
     "PromQL warning: sort is ineffective ",
 )
-"""How warnings begin that leave nothing out of the answer: they are about the query's text or a metric's name.
+"""Beginnings of warnings without effect on the result: they concern the query's text or a metric's name.
 
-Source: prometheus/prometheus util/annotations/annotations.go. The engine's hints begin with `PromQL info`; 2.48 to 2.53
-send them among `warnings`, later ones as `infos`, 2.42 has none. Every other warning says that data is missing (a
-remote read that failed, a limit, a store that is away) or was left out by the engine (histograms mixed with numbers).
-"""
+Source: prometheus/prometheus util/annotations/annotations.go. The engine's hints begin with `PromQL info`; 2.48 to
+2.53 send them among `warnings`, later ones as `infos`, 2.42 has none. Every other warning means that data is missing
+(a failed remote read, a limit, a missing store) or was left out by the engine (histograms mixed with numbers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class QuerySample:
 
 @dataclass(slots=True)
 class _Asked:
-    """A question that is being asked; `samples` stays None when it failed."""
+    """A query in progress; `samples` stays None if it failed."""
 
     is_over: asyncio.Event
     samples: tuple[QuerySample, ...] | None = None
@@ -73,13 +73,13 @@ class PrometheusClient:
         self._asked: dict[str, _Asked] = {}
 
     async def instant(self, promql: str) -> tuple[QuerySample, ...]:
-        """The vector (or scalar) that the query gives now; raises BackendError."""
+        """The vector (or scalar) that the query returns now; raises BackendError."""
         seconds = self._settings.timeout_seconds
         answer = await self._call("query", {"query": promql, "timeout": f"{seconds:g}s"}, seconds)
         return _samples(_require_ok(answer).json())
 
     async def find_fault(self, promql: str, timeout_seconds: float) -> str:
-        """Why Prometheus cannot read the query, empty when it can; nothing is evaluated. Raises BackendError.
+        """Why Prometheus cannot parse the query, empty if it can; nothing is evaluated. Raises BackendError.
 
         https://prometheus.io/docs/prometheus/latest/querying/api/#formatting-query-expressions
         """
@@ -100,7 +100,7 @@ class PrometheusClient:
             raise PermanentError(Reason.MALFORMED, "not an answer of Prometheus") from error
 
     async def _call(self, endpoint: str, params: Mapping[str, str], timeout_seconds: float) -> Response:
-        """What an endpoint of the query API answers."""
+        """The response of an endpoint of the query API."""
         headers = await authorization(self._settings, "prometheus")
         return await self._http.send(
             Call(
@@ -114,9 +114,9 @@ class PrometheusClient:
         )
 
     async def query(self, query: Query) -> Fact[bool]:
-        """The answer to a policy's question, unknown unless it is single, fresh and a number.
+        """The result of a policy's query, unknown unless it is a single, fresh number.
 
-        The age is asked before the value, so the value is at least as new as the age says.
+        The age is read before the value, so the value is at least as new as the age says.
         """
         answer = await self._fresh(query)
         if answer.value is None:
@@ -130,7 +130,7 @@ class PrometheusClient:
         return Fact(samples[0].value != 0, query.promql, "", collected_at)
 
     async def measure(self, query: Query) -> Fact[float]:
-        """The number that a query gives, unknown unless it is single and fresh."""
+        """The number that a query returns, unknown unless it is single and fresh."""
         answer = await self._fresh(query)
         if answer.value is None:
             return Fact(None, answer.source, answer.problem, answer.collected_at)
@@ -139,13 +139,13 @@ class PrometheusClient:
         return Fact(answer.value[0].value, query.promql, "", answer.collected_at)
 
     async def has_samples(self, guard: CustomGuard) -> Fact[bool]:
-        """Whether the question of a policy's own guard has any sample now; unknown unless its data is fresh."""
+        """Whether the query of a policy's own guard has any sample now; unknown unless its data is fresh."""
         answer = await self._fresh(Query(guard.promql, guard.collectors, guard.max_age_seconds), guard.freshness)
         value = None if answer.value is None else bool(answer.value)
         return Fact(value, answer.source, answer.problem, answer.collected_at)
 
     async def _fresh(self, query: Query, freshness: str = "") -> Fact[tuple[QuerySample, ...]]:
-        """The samples of a query with their age, unknown when that is too great."""
+        """The samples of a query with their age, unknown if that is too great."""
         try:
             collected_at = await self._collected_at(query) if query.collectors else None
             if freshness:
@@ -158,16 +158,16 @@ class PrometheusClient:
             return Fact(None, query.promql, str(error), error.collected_at)
 
     async def _newest(self, freshness: str) -> float:
-        """The Unix time that a query for the newest data gives; raises _StaleError when there is none."""
+        """The Unix time that a query for the newest data returns; raises _StaleError if there is none."""
         samples = await self.instant(freshness)
         if len(samples) != 1 or not math.isfinite(samples[0].value):
             raise _StaleError(f"{freshness}: {len(samples)} samples, expected one time", None)
         return samples[0].value
 
     async def _shared(self, promql: str) -> tuple[QuerySample, ...]:
-        """What `instant` gives; who asks while the same is being asked waits for that answer.
+        """The result of `instant`; a caller that sends the same query meanwhile waits for that result.
 
-        It was true at the latest when the question was answered, so a value that is asked for afterwards is newer.
+        The value was true at the latest when the query was answered, so a value read afterwards is newer.
         """
         asked = self._asked.get(promql)
         if asked is not None:
@@ -184,14 +184,14 @@ class PrometheusClient:
         return mine.samples
 
     def _require_young(self, collected_at: float, max_age_seconds: float) -> float:
-        """The time itself; raises _StaleError when it lies too far back, or in the future."""
+        """The time itself; raises _StaleError if it is too old, or in the future."""
         age = self._clock.now() - collected_at
         if not -MAX_SKEW_SECONDS <= age <= max_age_seconds:
             raise _StaleError(f"collected {age:.1f} s ago, more than {max_age_seconds:g} s", collected_at)
         return collected_at
 
     async def _collected_at(self, query: Query) -> float:
-        """When the oldest of the collectors behind a query last succeeded; raises _StaleError when that is too old."""
+        """When the oldest of the collectors behind a query last succeeded; raises _StaleError if that is too old."""
         names = "|".join(query.collectors)
         found: dict[str, float] = {}
         for sample in await self._shared(f'{FRESHNESS}{{collector=~"{names}"}}'):
@@ -212,7 +212,7 @@ class _StaleError(Exception):
 
 
 def _require_ok(answer: Response) -> Response:
-    """The answer, unless it is an error: then Prometheus' own words, which name the place in a broken query."""
+    """The response, unless it is an error: then Prometheus' own message, which names the position in a broken query."""
     try:
         return answer.require_ok()
     except BackendError as error:
@@ -221,7 +221,7 @@ def _require_ok(answer: Response) -> Response:
 
 
 def _read_error(answer: Response) -> str:
-    """What Prometheus says of an error; empty when it says nothing."""
+    """Prometheus' message about an error; empty if there is none."""
     try:
         return quote_foreign(str(answer.json()["error"]), remove_secrets, MAX_QUOTED)
     except (BackendError, KeyError, TypeError):

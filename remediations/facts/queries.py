@@ -1,4 +1,4 @@
-"""What Prometheus, Alertmanager and our own probes answer about one alert, all asked at the same time."""
+"""What Prometheus, Alertmanager and our own probes answer about one alert, all read concurrently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remediations.facts.sources import FactSources
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
 SILENT_REASONS = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.CLOSED, Reason.UNREACHABLE})
-"""A GET that fails like this found nobody who serves. Other failures (DNS, TLS) may be our own fault: unknown."""
+"""A GET that fails like this found no server. Other failures (DNS, TLS) may be our own fault: unknown."""
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Answers:
 
 
 async def ask_all(sources: FactSources, policy: Policy, policy_set: PolicySet, alert: Alert | None) -> Answers:
-    """Every answer that the policy's guards look at, but those of the cluster; witnesses there are not in it."""
+    """Every result that the policy's guards need except those of the cluster; witnesses of pods are not included."""
     answers = Answers(Fact(None, policy.condition.promql, "not asked"))
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask_condition(sources, policy.condition, answers), name="fact.condition")
@@ -53,7 +53,7 @@ async def _ask_condition(sources: FactSources, query: Query, answers: Answers) -
 
 
 async def _ask_queries(sources: FactSources, policy: Policy, policy_set: PolicySet, answers: Answers) -> None:
-    """Everything else that Prometheus is asked, at the same time."""
+    """All other queries to Prometheus, concurrently."""
 
     async def collect(place: dict[str, Fact[bool]], name: str, query: Query) -> None:
         place[name] = await asked(sources, query)
@@ -96,9 +96,9 @@ async def ask_mutes(sources: FactSources, alert: Alert) -> Fact[tuple[str, ...]]
 
 
 async def _ask_witness(sources: FactSources, witness: Witness, answers: Answers) -> None:
-    """A GET of our own: true when nobody serves or a 5xx comes, false for 2xx, unknown for everything else.
+    """A GET of our own: true if no server answers or a 5xx comes, false for 2xx, unknown for everything else.
 
-    A fresh connection each time: one from the pool may lead to a process that is no longer there.
+    A new connection each time: one from the pool may lead to a process that no longer exists.
     """
     timeout_seconds = min(witness.timeout_seconds, sources.timeout_seconds)
     call = Call(witness.url, timeout_seconds, headers={"Connection": "close"})

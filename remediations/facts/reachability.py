@@ -1,4 +1,4 @@
-"""Whether Prometheus and Alertmanager answer, asked every half minute and not only when a decision needs them."""
+"""Whether Prometheus and Alertmanager answer, probed every half minute, not only for decisions."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ PERIOD_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SourceProbe:
-    """One question to a source that any decision needs."""
+    """One probe of a source that every decision needs."""
 
     source: str
-    """Its name in metric and setting."""
+    """Its name in the metric and the setting."""
     url: str
     consequence: str
     ask: Callable[[], Awaitable[object]]
-    """Raises BackendError when there is no good answer."""
+    """Raises BackendError if there is no good response."""
 
 
 class SourceMetrics(Protocol):
-    """What publishes the answers; remediations.metrics.Telemetry, or a fake."""
+    """What publishes the results; remediations.metrics.Telemetry, or a fake."""
 
     def see_source(self, source: str, *, is_up: bool) -> None:
-        """Whether this source answered just now."""
+        """Whether this source answered its last probe."""
         ...
 
 
 class Reachability:
-    """Asks each source again and again, and says what is wrong."""
+    """Probes each source repeatedly, and reports what is wrong."""
 
     def __init__(self, probes: tuple[SourceProbe, ...], clock: Clock, metrics: SourceMetrics) -> None:
         self._probes = probes
@@ -46,7 +46,7 @@ class Reachability:
         self._problems: dict[str, str] = {}
 
     def warnings(self) -> tuple[str, ...]:
-        """One line for each source that does not answer; it names no address, since anybody may read it."""
+        """One line for each source that does not answer; without an address, because anyone may read it."""
         return tuple(
             f"{probe.source}.url: no answer ({self._problems[probe.source]}); {probe.consequence}"
             for probe in self._probes
@@ -54,13 +54,13 @@ class Reachability:
         )
 
     async def run(self) -> None:
-        """Asks until cancelled."""
+        """Probes until cancelled."""
         while True:
             await self.probe()
             await self._clock.sleep(PERIOD_SECONDS)
 
     async def probe(self) -> None:
-        """Asks every source once, all at the same time."""
+        """Probes every source once, concurrently."""
         async with asyncio.TaskGroup() as group:
             for probe in self._probes:
                 group.create_task(self._probe(probe), name=f"reachability.{probe.source}")
@@ -91,5 +91,5 @@ def probe_prometheus(settings: PrometheusSettings, ask: Callable[[str], Awaitabl
 
 
 def probe_alertmanager(settings: AlertmanagerSettings, ask: Callable[[], Awaitable[object]]) -> SourceProbe:
-    """What is asked before each action, and must be answered; `ask` is Alertmanager.is_settling."""
+    """A request that is made before each action and must be answered; `ask` is Alertmanager.is_settling."""
     return SourceProbe("alertmanager", without_user(settings.url), "every action is held as silence_unknown", ask)

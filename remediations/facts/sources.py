@@ -1,4 +1,4 @@
-"""Where facts come from, and how a question is asked: under a deadline, with a failure as a fact without value."""
+"""The sources of facts, and how they are read: under a deadline, with a failure as a fact without value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class QueryApi(Protocol):
     """What answers PromQL; remediations.facts.prometheus.PrometheusClient, or a fake."""
 
     async def query(self, query: Query) -> Fact[bool]:
-        """The answer, unknown unless it is single, fresh and a number; never raises BackendError."""
+        """The result, unknown unless it is a single, fresh number; never raises BackendError."""
         ...
 
     async def measure(self, query: Query) -> Fact[float]:
@@ -66,7 +66,7 @@ class FactSources:
     timeout_seconds: float
     pause_file: Path | None = None
     alertmanager: SilenceApi | None = None
-    """None: no Alertmanager is configured, so nobody can have silenced anything."""
+    """None: no Alertmanager is configured, so no alert counts as silenced."""
     database: Session | None = None
 
     @property

@@ -1,1 +1,1 @@
-"""The HTTP server: the webhook, the API, who may do what."""
+"""The HTTP server: webhook, API and access control."""

@@ -1,4 +1,4 @@
-"""The HTTP API for people and their tools: what the command line tells and does, behind the same credentials.
+"""The HTTP API for people and their tools: the same reads and acts as on the command line, with credentials.
 
 `remediations/shipped/openapi.json` describes it; a test compares the two.
 """
@@ -30,7 +30,7 @@ from remediations.shipped import read_openapi
 
 MAX_LISTED = 1000
 MAX_PAUSE_SECONDS = 10 * 365 * 86400.0
-"""Longest pause with an end. A time thousands of years ahead is no date that anything could show."""
+"""Longest pause with an end: longer ones have no printable date."""
 
 
 class _AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class _PauseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: str = ""
     """The one policy to stop."""
     target: str = ""
-    """Kind/namespace/name of the one object to protect. Without both everything stops."""
+    """Kind/namespace/name of the one object to protect. Without policy and target everything stops."""
 
 
 class _ResetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,9 +69,9 @@ class Api:
     journal: Journal
     clock: Clock
     wake: Callable[[], None]
-    """Tells the engine that something can go on; must not block."""
+    """Wakes the engine after a change; must not block."""
     policies: Callable[[], PolicySet]
-    """The policy file as it is now."""
+    """The policy file in force."""
 
     def add_to(self, app: web.Application) -> None:
         """Adds every route."""
@@ -92,7 +92,7 @@ class Api:
         return web.Response(text=await asyncio.to_thread(read_openapi), content_type="application/json")
 
     async def _list(self, request: web.Request) -> web.Response:
-        """GET /api/v1/remediations?open=true&limit=50, newest first; filters as the command's."""
+        """GET /api/v1/remediations?open=true&limit=50, newest first; filters as in the command."""
         query, limit = request.query, _limit_of(request)
         words = {name: query.get(name, "") for name in ("policy", "target", "state", "outcome", "reason")}
         selection = make_selection(**words, since=float(query.get("since", "0")))
@@ -104,7 +104,7 @@ class Api:
         return as_json({"acts": acts_content(await self.journal.acts(_limit_of(request)))})
 
     async def _show(self, request: web.Request) -> web.Response:
-        """GET /api/v1/remediations/{id}: the whole story."""
+        """GET /api/v1/remediations/{id}: everything about one remediation."""
         remediation, records = await self.journal.story(request.match_info["id"])
         proposal = find_proposal(records)
         return as_json(story_content(remediation, records) | {"proposal": proposal})
@@ -170,7 +170,7 @@ class Api:
         return as_json({"resumed": name, "by": actor.label})
 
     async def _reset_breaker(self, request: web.Request) -> web.Response:
-        """POST /api/v1/breakers/reset: attempts before now no longer count towards the breaker."""
+        """POST /api/v1/breakers/reset: earlier attempts no longer count towards the breaker."""
         body = await read_object(request, _ResetBody)
         actor = _actor(request, body.by)
         reset = await reset_breaker(self.journal, body.action, body.target, actor, self.clock.now())
@@ -180,12 +180,12 @@ class Api:
 
 
 def _actor(request: web.Request, claimed: str = "") -> Actor:
-    """Who acts; raises ValueError for a claimed name that is too long."""
+    """The actor; raises ValueError for a claimed name that is too long."""
     return request[CALLER].actor(claimed)
 
 
 def _limit_of(request: web.Request) -> int:
-    """How many are asked for; raises ValueError."""
+    """The requested number; raises ValueError."""
     limit = int(request.query.get("limit", "50"))
     if not 1 <= limit <= MAX_LISTED:
         raise ValueError(f"limit is from 1 to {MAX_LISTED}")

@@ -1,7 +1,7 @@
-"""Decides who may do what: a bearer token, a user of the web configuration, or a client certificate, and its roles.
+"""Checks credentials (bearer token, user of the web configuration, client certificate) and their roles.
 
 `/`, `/metrics` and `/-/*` are open unless the web configuration names users; then only `/-/healthy` and `/-/ready` are,
-because a kubelet has no password. An Authorization header decides alone where there is one.
+because a kubelet has no password. If there is an Authorization header, only that header counts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NEEDED: Mapping[tuple[str, str], Role | None] = {
     ("POST", "/api/v1/remediations/{id}/approve"): Role.APPROVE,
     ("POST", "/api/v1/remediations/{id}/reject"): Role.APPROVE,
 }
-"""The role that each route needs; None: any credential, where one is asked for at all. HEAD needs what GET needs."""
+"""The role that each route needs; None: any credential, if one is required at all. HEAD needs what GET needs."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refuse = Callable[[Notification, int, str], web.Response]
@@ -58,14 +58,14 @@ class AuthenticatedCaller:
     address: str = ""
 
     def actor(self, claimed: str = "") -> Actor:
-        """Who acts, with the name that the request claims beside the authenticated one; raises ValueError."""
+        """The actor, with the name that the request claims besides the authenticated one; raises ValueError."""
         if len(claimed) > MAX_NAME:
             raise ValueError(f"a name has at most {MAX_NAME} characters")
         return Actor(self.source, self.name, claimed.strip(), self.address)
 
 
 CALLER = web.RequestKey("caller", AuthenticatedCaller)
-"""Whose credential was accepted; absent on open paths."""
+"""The accepted credential; absent on open paths."""
 
 
 class AccessControl:
@@ -79,7 +79,7 @@ class AccessControl:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Lets in who may ask."""
+        """Passes requests with a sufficient credential."""
         if request.path in PROBES:
             return await handler(request)
         guard = self._guard
@@ -96,7 +96,7 @@ class AccessControl:
         return self._refusal_of_role(request, caller) or await handler(request)
 
     def _refusal_of_role(self, request: web.Request, caller: AuthenticatedCaller) -> web.Response | None:
-        """Returns 403 when the credential lacks the role of the route, otherwise None; also None for no route."""
+        """Returns 403 if the credential lacks the role of the route, otherwise None; also None for an unknown route."""
         if request.match_info.http_exception is not None:
             return None
         needed = NEEDED[key_of(request.match_info.route)]
@@ -109,7 +109,7 @@ class AccessControl:
         return self._refuse(Notification.FORBIDDEN, 403, words)
 
     async def _identify(self, request: web.Request) -> AuthenticatedCaller | web.Response:
-        """Whose credential the request has; 401 or 503 when it has no valid one."""
+        """The credential of the request; 401 or 503 if it has no valid one."""
         guard, header, address = self._guard, request.headers.get("Authorization", ""), request.remote or ""
         scheme, _, token = header.partition(" ")
         try:
@@ -126,7 +126,7 @@ class AccessControl:
         return await self._bearing(token.strip() if scheme.lower() == "bearer" else "", address, header)
 
     async def _bearing(self, token: str, address: str, header: str) -> AuthenticatedCaller | web.Response:
-        """Whose bearer token this is; 401 when it is none of ours, 503 when that cannot be told now."""
+        """The owner of this bearer token; 401 if it is not ours, 503 if that cannot be checked now."""
         try:
             files = await self._credentials.find(token)
         except NoCredentialError:
@@ -136,9 +136,9 @@ class AccessControl:
         return AuthenticatedCaller(ActSource.TOKEN, str(files[0]), self._roles.of_tokens(files), address)
 
     def _certified(self, request: web.Request, address: str) -> AuthenticatedCaller | None:
-        """The caller by a verified client certificate, where that is a credential; None otherwise.
+        """The caller by a verified client certificate, if that is a credential; None otherwise.
 
-        It is one when a role names it and there is no Authorization header, or when nothing else could be one.
+        It is one if a role names it and there is no Authorization header, or if no other credential is possible.
         """
         guard, certificate = self._guard, request.get_extra_info("peercert") or {}
         if guard is None or not certificate:
@@ -153,7 +153,7 @@ class AccessControl:
         return AuthenticatedCaller(ActSource.CERTIFICATE, name, roles, address)
 
     def _unknown(self, header: str) -> web.Response:
-        """The answer to a request whose Authorization header names nobody; why a credential is wrong is not told."""
+        """The answer to a request with an invalid Authorization header; it does not say why the credential is wrong."""
         scheme, _, credential = header.partition(" ")
         words = "a bearer token is needed"
         if credential.strip():
@@ -172,7 +172,7 @@ def key_of(route: web.AbstractRoute) -> tuple[str, str]:
 
 
 def require_roles(app: web.Application) -> None:
-    """Raises InvariantBroken for a route that has no entry in NEEDED: it would be open to every credential."""
+    """Raises InvariantBroken for a route without an entry in NEEDED: it would be open to every credential."""
     missing = sorted(" ".join(key_of(route)) for route in app.router.routes() if key_of(route) not in NEEDED)
     if missing:
         raise InvariantBroken(f"routes without a role: {', '.join(missing)}")

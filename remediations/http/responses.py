@@ -1,4 +1,4 @@
-"""What all routes of the HTTP API share: how a body is read, how an answer looks, what a failure is answered with."""
+"""What all routes of the HTTP API share: reading a body, the form of an answer, and the status of a failure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def answered(handler: Handler) -> Handler:
             async with asyncio.timeout(CALL_SECONDS):
                 return await handler(request)
         except KeyError:
-            return _refused(404, "there is nothing of this name")
+            return _refused(404, "nothing has this name")
         except AnswerError as error:
             return _refused(409, str(error))
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError, OverflowError) as error:
@@ -47,7 +47,7 @@ def answered(handler: Handler) -> Handler:
 
 
 async def read_body(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
-    """The body; an empty one counts as an empty object. Raises ValueError for one that is too large."""
+    """The body; an empty one counts as an empty object. Raises ValueError if it is too large."""
     try:
         with BodyReader(Room(most), most) as reader:
             return await reader.read(request) or b"{}"
@@ -56,14 +56,14 @@ async def read_body(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
 
 
 async def read_object(request: web.Request, kind: type[Body], most: int = MAX_BODY_BYTES) -> Body:
-    """The body as an object of this kind; raises ValueError or msgspec.MsgspecError for any other."""
+    """The body as an object of this type; raises ValueError or msgspec.MsgspecError for any other."""
     body = await read_body(request, most)
     parse_json(body)
     return msgspec.json.decode(body, type=kind)
 
 
 def as_json(content: Mapping[str, Any]) -> web.Response:
-    """An answer that no cache keeps."""
+    """An answer that must not be cached."""
     return web.Response(
         text=json.dumps(add_times(content)) + "\n",
         content_type="application/json",

@@ -1,7 +1,7 @@
-"""The roles of the HTTP API, and which credential has which.
+"""The roles of the HTTP API, and the credentials of each.
 
-`approve` includes `operate`, which includes `read`; `deliver` stands alone, so that Alertmanager's credential can
-neither look nor approve. Without the setting every credential delivers and reads, and none operates or approves.
+`approve` includes `operate`, which includes `read`; `deliver` is separate, so that Alertmanager's credential can
+neither read nor approve. Without the setting every credential may deliver and read, and none may operate or approve.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ INCLUDED = {
     Role.APPROVE: frozenset({Role.APPROVE, Role.OPERATE, Role.READ}),
 }
 BY_DEFAULT = frozenset({Role.DELIVER, Role.READ})
-"""What every credential may do without the setting."""
+"""The roles of every credential without the setting."""
 
 
 class Roles:
-    """Tells which roles a credential has."""
+    """Finds the roles of a credential."""
 
     def __init__(self, settings: RolesSettings | None, delivering: tuple[Path, ...] = ()) -> None:
-        """`delivering` are the token files that deliver whatever the setting says."""
+        """`delivering` are the token files that may always deliver."""
         self._holders = None if settings is None else settings.holders()
         self._delivering = frozenset(delivering)
 
     @property
     def are_configured(self) -> bool:
-        """Whether the setting is there."""
+        """Whether roles are configured."""
         return self._holders is not None
 
     def of_tokens(self, files: Iterable[Path]) -> frozenset[Role]:
-        """The roles of the token that these files hold."""
+        """The roles of the token in these files."""
         found = set(files)
         roles = self._having(lambda held: not found.isdisjoint(held.token_files))
         return roles if found.isdisjoint(self._delivering) else roles | {Role.DELIVER}
@@ -50,7 +50,7 @@ class Roles:
         return self._having(lambda held: not names.isdisjoint(held.certificates))
 
     def _having(self, has_role: Callable[[HoldersSettings], bool]) -> frozenset[Role]:
-        """The roles, with those that they include, whose credentials fit."""
+        """The matching roles, with the roles that they include."""
         if self._holders is None:
             return BY_DEFAULT
         return frozenset().union(*(INCLUDED[role] for role, held in self._holders.items() if has_role(held)))

@@ -1,9 +1,9 @@
-"""The remediator's HTTP side: Alertmanager delivers here, Prometheus scrapes here.
+"""The remediator's HTTP server: Alertmanager delivers here, Prometheus scrapes here.
 
-A delivery is acknowledged only after the journal has stored it durably. Everything that may pass (journal locked or
-full, too much at once, no readable token) is answered 503, which Alertmanager retries with back-off inside the same
-flush; 429 and other 4xx make it drop the flush, so they stand only for what can never be accepted.
-`remediations.http.auth` says who is let in; a path that does not exist needs a credential like any other.
+A delivery is acknowledged only after the journal has stored it durably. Temporary failures (journal locked or full, too
+many requests, no readable token) are answered 503, which Alertmanager retries with back-off inside the same flush. 429
+and other 4xx make it drop the flush, so they are used only for requests that can never be accepted.
+`remediations.http.auth` checks access; an unknown path needs a credential like any other.
 """
 
 from __future__ import annotations
@@ -38,54 +38,55 @@ from remediations.metrics import AlertStatus, Notification, Telemetry
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A storm of 5,000 alerts is about 5.3 MiB; aiohttp's own limit of 1 MiB would refuse it for ever."""
 MAX_PENDING_BYTES = 32 * 1024 * 1024
-"""Bodies being worked on at the same time, unpacked; more is answered 503 rather than kept in memory."""
+"""Bodies that are processed at the same time, unpacked; further ones are answered 503 rather than kept in memory."""
 THREAD_BYTES = 128 * 1024
 """A larger body is parsed in a thread: parsing 1 MiB takes about 10 ms."""
 READ_SECONDS = 10.0
-"""A sender that has not delivered its body by then is cut off; Alertmanager itself gives up after about as long."""
+"""A sender that has not delivered its body by then is disconnected; Alertmanager itself gives up after about as
+long."""
 STORE_SECONDS = 150.0
 """Only a last resort: the journal keeps a shorter deadline of its own (setting journal.timeout_seconds)."""
 LOOK_SECONDS = 5.0
-"""Longest wait for the journal's standing on a page."""
+"""Longest wait for the journal's state on a page."""
 JOURNAL_CHECK_SECONDS = 1.0
-"""The journal is proved writable at most this often, however often it is asked."""
+"""The journal is tested for writing at most this often, however often a page needs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerDependencies:
-    """What the server stands on."""
+    """What the server needs."""
 
     journal: Journal
     policies: Callable[[], PolicySet]
-    """The policy file as it is now."""
+    """The policy file in force."""
     credentials: TokenCredentials
     telemetry: Telemetry
     clock: Clock
     wake: Callable[[], None]
-    """Tells the engine that the journal has something new; must not block."""
+    """Wakes the engine after new alerts; must not block."""
     planner: Planner
-    """Decides about a payload without doing anything."""
+    """Decides about a payload without writing."""
     check: Check
-    """Looks for faults in the configuration."""
+    """Checks the configuration for faults."""
     pause_file: Path | None = None
     sameness: Deduplication = field(default_factory=Deduplication)
-    """What makes two deliveries one."""
+    """When two deliveries are the same alert."""
     guard: WebGuard | None = None
-    """The web configuration file, where there is one."""
+    """The web configuration file, if there is one."""
     warnings: Callable[[], tuple[str, ...]] = tuple
-    """What does not keep us from being ready and is told there. Shown without a credential, so it names no files."""
+    """Warnings that do not prevent readiness and are shown there. Shown without a credential, so they name no files."""
     roles: Roles = field(default_factory=lambda: Roles(None))
-    """Which credential has which role."""
+    """The roles of the credentials."""
 
 
 class Server:
-    """The routes and their state; `application()` is what gets served."""
+    """The routes and their state; `application()` returns the application."""
 
     def __init__(self, parts: ServerDependencies) -> None:
         self._parts = parts
         self._room = Room(MAX_PENDING_BYTES)
         self._quiet = Quiet(parts.clock)
-        """Refusals of one kind write one line a minute: anybody can cause them."""
+        """Refusals of one kind write one line a minute, because anyone can cause them."""
         self._is_ready = False
         self._standing_at: float | None = None
         self._standing_lock = asyncio.Lock()
@@ -156,12 +157,12 @@ class Server:
         return web.json_response({"status": "stored", "opened": len(stored.opened), "joined": len(stored.joined)})
 
     def _understand(self, body: bytes, now: float) -> tuple[Payload, Delivery]:
-        """The body as alerts, and these as a delivery."""
+        """The body as alerts, and the alerts as a delivery."""
         payload = parse_payload(body)
         return payload, match_alerts(payload, self._parts.policies(), now, self._parts.sameness)
 
     def _count(self, payload: Payload, delivery: Delivery, stored: Stored) -> None:
-        """Counts and logs a delivery that is durable."""
+        """Counts and logs a durable delivery."""
         numbers = {
             AlertStatus.STORED: len(stored.opened),
             AlertStatus.DUPLICATE: len(stored.joined) + stored.duplicates,
@@ -188,15 +189,15 @@ class Server:
             self._log.warning("alert.quarantined", problem=piece.problem[:300])
 
     async def _healthy(self, _request: web.Request) -> web.Response:
-        """GET /-/healthy: the event loop answers; 503 for a moment after it was blocked for long.
+        """GET /-/healthy: the event loop answers; 503 for a while after it was blocked for long.
 
-        Says nothing about anything else.
+        It checks nothing else.
         """
         problem = self._parts.telemetry.watchdog.problem
         return web.Response(text=f"{problem or 'healthy'}\n", status=503 if problem else 200)
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        """GET /-/ready: 200 while the journal can be written; what else is wrong stands on further lines."""
+        """GET /-/ready: 200 while the journal can be written; other problems are on further lines."""
         await self.check_journal()
         first = "ready" if self._is_ready else "the journal cannot be written"
         lines = (first, *self._parts.warnings())
@@ -209,7 +210,7 @@ class Server:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def check_journal(self) -> None:
-        """Brings the journal's standing up to date, at most once in JOURNAL_CHECK_SECONDS."""
+        """Updates the journal's state, at most once in JOURNAL_CHECK_SECONDS."""
         async with self._standing_lock:
             now = self._parts.clock.monotonic()
             if self._standing_at is not None and now - self._standing_at < JOURNAL_CHECK_SECONDS:
@@ -225,14 +226,14 @@ class Server:
                 self._is_ready = True
             except (JournalError, TimeoutError):
                 self._is_ready = False
-                # The pause file needs no journal; whether the journal holds a pause nobody knows.
+                # The pause file needs no journal; whether the journal has a pause is unknown.
                 is_paused = bool(await asyncio.to_thread(read_pauses, self._parts.pause_file, ())) or None
             self._parts.telemetry.see_journal(counts, sizes, is_writable=self._is_ready)
             self._parts.telemetry.see_pause(is_paused=is_paused)
             self._standing_at = self._parts.clock.monotonic()
 
     async def _landing(self, _request: web.Request) -> web.Response:
-        """GET /: what this is and where to look."""
+        """GET /: what this program is, and its paths."""
         return web.Response(text=_LANDING.replace("{version}", self._parts.telemetry.version), content_type="text/html")
 
 

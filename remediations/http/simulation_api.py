@@ -1,4 +1,4 @@
-"""The routes that only look: what would be decided, whether an old decision still comes out, if files are right."""
+"""The read-only routes: what would be decided, whether an old decision would be the same, whether files are valid."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from remediations.http.responses import ROOT, answered, as_json, read_object
 from remediations.journal.port import Journal
 
 MAX_PLAN_BYTES = 128 * 1024
-"""More would be parsed for longer than a webhook should wait for the event loop."""
+"""A larger body would block the event loop for too long."""
 MAX_POLICY_BYTES = 64 * 1024
-"""Reading a policy file takes about a second for each 64 KiB, and holds up everything else in slices."""
+"""Parsing a policy file takes about a second for each 64 KiB, and blocks everything else in slices."""
 MAX_PAIRS = 20
-"""Pairs of a policy and a target in one request: for each of them the live systems are asked."""
+"""Pairs of a policy and a target in one request: the live systems are read for each."""
 
 Check = Callable[[str | None], Awaitable[dict[str, Any]]]
-"""Faults, warnings and policies of the text of a policy file, or, for None, of the files that the program uses."""
+"""Faults, warnings and policies of the text of a policy file, or, with None, of the files that the program uses."""
 
 
 class _PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ class _PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload: msgspec.Raw
     """Alertmanager's webhook body."""
     facts: dict[str, Any] | None = None
-    """Recorded facts instead of those of now."""
+    """Recorded facts instead of current ones."""
 
 
 class _CheckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,13 +46,13 @@ class _CheckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class DecisionsApi:
-    """Routes that write nothing anywhere."""
+    """Routes that write nothing."""
 
     planner: Planner
     journal: Journal
     check: Check
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One request at a time asks the live systems, so that looking costs repairs nothing."""
+    """One request at a time reads the live systems, so that these routes do not slow down repairs."""
 
     def add_to(self, app: web.Application) -> None:
         """Adds every route."""
@@ -61,7 +61,7 @@ class DecisionsApi:
         app.router.add_post(f"{ROOT}/check-config", answered(self._check_policies))
 
     async def _plan(self, request: web.Request) -> web.Response:
-        """POST /api/v1/plan: the decision about each policy and target that the payload's firing alerts belong to."""
+        """POST /api/v1/plan: the decision for each policy and target that matches the payload's firing alerts."""
         body = await read_object(request, _PlanBody, MAX_PLAN_BYTES)
         try:
             payload = parse_payload(bytes(body.payload))
@@ -73,12 +73,12 @@ class DecisionsApi:
         return as_json({"decisions": simulation.simulation_to_data(found)})
 
     async def _replay(self, request: web.Request) -> web.Response:
-        """GET /api/v1/remediations/{id}/replay: each decision as it was and as it comes out now."""
+        """GET /api/v1/remediations/{id}/replay: each decision as it was and as it would be now."""
         told = await replay(self.journal, request.match_info["id"])
         return as_json({"is_same": all(item["is_same"] for item in told), "decisions": told})
 
     async def _check_policies(self, request: web.Request) -> web.Response:
-        """POST /api/v1/check-config: of the files that the program uses, or of the text of a policy file."""
+        """POST /api/v1/check-config: for the files that the program uses, or for the text of a policy file."""
         body = await read_object(request, _CheckBody, MAX_POLICY_BYTES)
         async with self._one:
             return as_json(await self.check(body.policies))

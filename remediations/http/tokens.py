@@ -1,4 +1,4 @@
-"""The bearer tokens that callers must present, read from files and read again when these change."""
+"""The bearer tokens that callers must present, read from files and again when these change."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from chassis.errors import ControlCoreError
 from chassis.log import get_logger
 
 RECHECK_SECONDS = 1.0
-"""A replaced file takes effect within this time. Larger would make a rotation refuse good callers for longer."""
+"""A replaced file takes effect within this time. If it is larger, valid callers are refused longer after a rotation."""
 MAX_TOKEN_BYTES = 4096
 MIN_TOKEN_CHARACTERS = 16
 """A shorter token is refused: it could be guessed."""
 
 
 class NoCredentialError(ControlCoreError):
-    """A token file could never be read, so that an unknown token cannot be called wrong; ask again."""
+    """A token file could never be read, so an unknown token may be valid; retry."""
 
 
 class NoteRead(Protocol):
-    """Is told whether every token file could be read."""
+    """Gets whether every token file could be read."""
 
     def __call__(self, *, are_readable: bool) -> None:
-        """Takes it over."""
+        """Stores the result."""
         ...
 
 
 class TokenCredentials:
-    """Tells which of our files hold a presented token, in a time that does not depend on how much of it is right.
+    """Finds the files that contain a presented token, in a time that does not depend on how much of it is correct.
 
-    Only SHA-256 digests are kept in memory, and all of them are compared each time. A file that is emptied, deleted or
-    becomes unreadable keeps the token that it had, until it holds another one or the program is started again.
+    Only SHA-256 digests are kept in memory, and all of them are compared each time. If a file is emptied, deleted or
+    becomes unreadable, its token stays valid until the file contains another one or the program restarts.
     """
 
     def __init__(self, files: tuple[Path, ...], clock: Clock, note: NoteRead | None = None) -> None:
@@ -56,16 +56,15 @@ class TokenCredentials:
         return bool(self._files)
 
     async def find(self, presented: str) -> tuple[Path, ...]:
-        """The files that hold this token; empty when none does.
+        """The files with this token; empty if there is none.
 
-        Raises NoCredentialError when none of those that were ever read does, and one was never read: the token may be
-        right.
+        Raises NoCredentialError if no known token matches and one file was never read: the token may be valid.
         """
-        # Who comes while the files are read waits: without the lock, callers beside the first would find no token yet.
+        # A caller that arrives while the files are read waits: without the lock, it would find no token yet.
         async with self._reading:
             await self._read_again()
         digest = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).digest()
-        # Every digest is compared, also after a match: the time must not tell which token it was.
+        # Every digest is compared, even after a match: the duration must not show which token it was.
         is_held = {path: hmac.compare_digest(digest, own) for path, own in self._digests.items()}
         found = tuple(path for path in self._files if is_held.get(path, False))
         if not found and len(self._digests) < len(self._files):
@@ -73,7 +72,7 @@ class TokenCredentials:
         return found
 
     async def _read_again(self) -> None:
-        """Reads the files unless that has been done a moment ago."""
+        """Reads the files, unless they were just read."""
         now = self._clock.monotonic()
         if self._checked_at is not None and now - self._checked_at < RECHECK_SECONDS:
             return
@@ -89,7 +88,7 @@ class TokenCredentials:
 
 
 def check_files(files: tuple[Path, ...]) -> tuple[str, ...]:
-    """What is wrong with the token files now, one sentence each; blocks on the disk."""
+    """The problems of the token files, one sentence each; blocks on the disk."""
     return _read(files)[1]
 
 
@@ -99,7 +98,7 @@ def new_token(path: Path) -> str:
 
 
 def _read(files: tuple[Path, ...]) -> tuple[dict[Path, bytes], tuple[str, ...]]:
-    """The digest of each readable token, and the problem of each file that gives none."""
+    """The digest of each readable token, and the problem of each file without one."""
     digests, problems = {}, []
     for path in files:
         try:

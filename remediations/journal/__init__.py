@@ -1,1 +1,1 @@
-"""The journal: the truth about every alert accepted and every decision made."""
+"""The journal: the record of every accepted alert and every decision."""

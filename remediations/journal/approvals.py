@@ -1,4 +1,4 @@
-"""A person's yes or no to the plan that a remediation in mode `approve` waits with."""
+"""A person's approval or rejection of the plan of a remediation in mode `approve`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from remediations.core.model.stored import describe_difference, plan_hash, plan_
 from remediations.journal.port import Journal
 
 PROPOSAL = "proposal"
-"""Key of a decision's record under which the plan stands that waits for approval."""
+"""Key of the waiting plan in a decision's record."""
 DEFAULT_SECONDS = 900.0
 MAX_SECONDS = 86400.0
 
 
 class AnswerError(ControlCoreError):
-    """What a person asked for cannot be done like this; the message says why. Nothing was stored."""
+    """A person's request cannot be done like this; the message says why. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAnswer:
-    """What somebody says to a plan."""
+    """A person's answer to a plan."""
 
     actor: Actor
     is_approved: bool
     plan_hash: str = ""
-    """The whole hash of the plan that was looked at. Empty rejects the plan that waits now, and approves none."""
+    """The whole hash of the plan that the person saw. If empty, it rejects the waiting plan; an approval needs it."""
     seconds: float = DEFAULT_SECONDS
-    """How long the answer holds."""
+    """How long the answer is valid."""
 
 
 def proposal_data(plan: Plan) -> dict[str, Any]:
-    """The plan that waits, with what an approval of it must name."""
+    """The waiting plan, with what an approval must name."""
     return {
         "plan": plan_to_data(plan),
         "plan_hash": plan_hash(plan),
@@ -47,7 +47,7 @@ def proposal_data(plan: Plan) -> dict[str, Any]:
 
 
 def find_proposal(records: Sequence[Record]) -> Mapping[str, Any] | None:
-    """The plan that waits now; None when the newest decision waits for nobody."""
+    """The waiting plan; None if the newest decision waits for no person."""
     decisions = [record.data for record in records if record.kind == "decision"]
     found: Mapping[str, Any] | None = decisions[-1].get(PROPOSAL) if decisions else None
     return found
@@ -56,7 +56,7 @@ def find_proposal(records: Sequence[Record]) -> Mapping[str, Any] | None:
 async def give_answer(journal: Journal, remediation_id: str, answer: ApprovalAnswer, now: float) -> Approval:
     """Stores the answer, bound to the plan's hash and the object's resourceVersion.
 
-    Raises KeyError for an unknown remediation, AnswerError when no such plan waits, JournalError.
+    Raises KeyError for an unknown remediation, AnswerError if no such plan waits, JournalError.
     """
     remediation, records = await journal.story(remediation_id)
     proposal = find_proposal(records)
@@ -66,7 +66,7 @@ async def give_answer(journal: Journal, remediation_id: str, answer: ApprovalAns
     if not answer.actor.name and not answer.actor.claimed:
         raise AnswerError("an answer needs the name of the person who gives it")
     if not 0 < answer.seconds <= MAX_SECONDS:
-        raise AnswerError(f"an answer holds for at most {MAX_SECONDS:g} s")
+        raise AnswerError(f"an answer is valid for at most {MAX_SECONDS:g} s")
     approval = Approval(
         remediation=remediation.id,
         plan_hash=str(proposal["plan_hash"]),
@@ -81,11 +81,11 @@ async def give_answer(journal: Journal, remediation_id: str, answer: ApprovalAns
 
 
 def _require_same(waiting: str, answer: ApprovalAnswer) -> None:
-    """Raises AnswerError unless the answer names the plan that waits, by its whole hash."""
+    """Raises AnswerError unless the answer names the waiting plan by its whole hash."""
     wanted = answer.plan_hash.lower()
     if not wanted and not answer.is_approved:
         return
     if len(wanted) < len(waiting):
         raise AnswerError(f"name the plan that you looked at by its whole hash of {len(waiting)} characters")
     if wanted != waiting:
-        raise AnswerError("the pending plan is no longer the one that was named: look at it first")
+        raise AnswerError("the pending plan is no longer the one that you named: look at it first")

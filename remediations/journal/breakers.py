@@ -1,4 +1,4 @@
-"""Closes the breaker of an action on a target by hand."""
+"""Resets the breaker of an action on a target."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_NAMED = 20
 
 
 async def reset_breaker(journal: Journal, action: str, target: str, actor: Actor, now: float) -> BreakerReset:
-    """Stores that attempts before now no longer count towards this breaker, and makes what it holds due at once.
+    """Stores that earlier attempts no longer count towards this breaker, and makes held remediations due at once.
 
-    `target` is `Kind/namespace/name`. Raises JournalError, and AnswerError where no attempt of the action on the target
-    is stored, so that a misspelt name is not taken for a reset.
+    `target` is `Kind/namespace/name`. Raises JournalError, and AnswerError if no attempt of the action on the target is
+    stored, so that a misspelt name is noticed.
     """
     tried = {(item.action, item.target.key) for item in await journal.actions_since(0.0)}
     if (action, target) not in tried:

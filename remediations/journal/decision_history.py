@@ -1,4 +1,4 @@
-"""What the journal knows that a decision looks at, in one read."""
+"""The history that a decision needs, in one read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from remediations.core.policies.policy import PolicySet
 from remediations.journal.port import HistorySpan, Journal
 
 HISTORY_SECONDS = 86400.0
-"""How far back writes matter: no budget or cooldown reaches further (the policy file does not allow it)."""
+"""How far back writes count: no budget or cooldown is longer (the policy file does not allow it)."""
 
 
 async def recollect(
     journal: Journal, remediation: Remediation, policy_set: PolicySet, now: float
 ) -> tuple[History, tuple[Pause, ...]]:
-    """The history of what was done before, and the pauses in force; `now` is Unix seconds. Raises JournalError."""
+    """The history of earlier writes, and the pauses in force; `now` is Unix seconds. Raises JournalError."""
     storm = policy_set.storm
     span = HistorySpan(now - HISTORY_SECONDS, now - storm.window_seconds - storm.cooldown_seconds)
     known = await journal.recollect(remediation, now, span)

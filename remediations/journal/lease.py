@@ -1,4 +1,4 @@
-"""A worker's hold on one remediation while it works: the newest claim and state, and every change through the fence."""
+"""A worker's claim on one remediation: its newest state, and every change, protected by the fence."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Transition:
     data: Mapping[str, Any]
     change: StateChange | None = None
     before: Sequence[tuple[str, Mapping[str, Any]]] = ()
-    """Records (kind, data) that stand before this step's own."""
+    """Records (kind, data) before this step's own."""
 
 
 class Lease:
-    """Renews, advances and notes for one claim; every method raises FenceLostError once the claim is lost.
+    """Renews, advances and records for one claim; every method raises FenceLostError once the claim is lost.
 
-    Every change that does not give the lease back makes it last its full time again.
+    Every change that does not release the lease also extends it to its full time.
     """
 
     def __init__(self, journal: Journal, clock: Clock, claim: Claim, ttl_seconds: float) -> None:
@@ -38,7 +38,7 @@ class Lease:
 
     @property
     def remediation(self) -> Remediation:
-        """The remediation as it stands after the last change."""
+        """The remediation after the last change."""
         return self._claim.remediation
 
     @property
@@ -47,16 +47,16 @@ class Lease:
         return self._claim.lease_until
 
     def now(self) -> float:
-        """Unix seconds by the clock that leases are counted with."""
+        """Unix seconds by the clock of the leases."""
         return self._clock.now()
 
     async def renew(self) -> None:
-        """Makes the claim last its full time from now."""
+        """Extends the claim to its full time from now."""
         renewed = await self._journal.renew(self._claim, self._clock.now(), self._ttl_seconds)
         self._claim = replace(renewed, remediation=self.remediation)
 
     async def advance_through(self, *moves: Transition) -> None:
-        """Moves through these states with a record of each, all of them or none; the last one does not close."""
+        """Moves through these states with a record for each, all or none; the last one does not close."""
         now = self._clock.now()
         until = now + self._ttl_seconds
         changes = [
@@ -77,7 +77,7 @@ class Lease:
     async def advance(
         self, state: State, kind: str, data: Mapping[str, Any], change: StateChange | None = None
     ) -> None:
-        """Moves to `state` with a record of this kind; closed and held states give the lease back."""
+        """Moves to `state` with a record of this kind; closed and held states release the lease."""
         now = self._clock.now()
         record = Record(now, kind, state, data)
         releases = state in CLOSED or state is State.HELD or (change is not None and change.releases)
@@ -89,7 +89,7 @@ class Lease:
         self.is_released = releases
 
     async def append_record(self, kind: str, data: Mapping[str, Any], *, next_at: float | None = None) -> None:
-        """Appends a record; with `next_at` gives the lease back until then, else makes it last its full time."""
+        """Appends a record; with `next_at` releases the lease until then, else extends it to its full time."""
         now = self._clock.now()
         until, record = now + self._ttl_seconds, Record(now, kind, self.remediation.state, data)
         await self._journal.append_record(self._claim, now, record, next_at=next_at, lease_until=until)

@@ -1,4 +1,4 @@
-"""What a pause is meant to stop: everything, one policy or one target, so that nobody stops more or less."""
+"""The intended scope of a pause: everything, one policy or one target, so that it never stops more or less."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OTHER = "give a pause of everything another name"
 
 
 def find_policy(policy_set: PolicySet, text: str) -> str:
-    """The policy of this name; raises ValueError that names those that there are."""
+    """The policy of this name; raises ValueError with the existing names."""
     return _find("policy", text, (policy.name for policy in policy_set.policies))
 
 
@@ -23,14 +23,14 @@ def find_target(policy_set: PolicySet, text: str) -> str:
 
 
 def fitting_targets(policy_set: PolicySet, text: str) -> tuple[str, ...]:
-    """The keys of the targets, those of ladders too, that are this text or end with it behind a `/`; empty: all."""
+    """The keys of the targets, including those of ladders, that are this text or end with `/` and it; empty: all."""
     targets = {target for policy in policy_set.policies for target in policy.targets}
     targets |= {target for policy in policy_set.policies for rung in policy.ladder for target in rung.targets}
     return tuple(sorted(item.key for item in targets if not text or f"/{item.key}".endswith(f"/{text}")))
 
 
 def require_meant(policy_set: PolicySet, name: str) -> None:
-    """Raises ValueError when a pause of everything has a policy's or a target's name, or nearly that of a policy."""
+    """Raises ValueError if a pause of everything has the name of a policy or target, or nearly that of a policy."""
     policies = [policy.name for policy in policy_set.policies]
     if name in policies or "/" in name or fitting_targets(policy_set, name):
         raise ValueError(f"{name} looks like a policy or target: name it as such, or {OTHER}")
@@ -40,7 +40,7 @@ def require_meant(policy_set: PolicySet, name: str) -> None:
 
 
 def find_mismatch(policy_set: PolicySet, pause: Pause) -> str:
-    """Why the pause stops nothing: no policy has its name or lists its target (any more). Empty when one does."""
+    """Why the pause has no effect: no policy has its name or lists its target (any more). Empty if it has one."""
     if pause.policy and policy_set.named(pause.policy) is None:
         close = get_close_matches(pause.policy, [policy.name for policy in policy_set.policies], n=1)
         return f"there is no policy {pause.policy}" + (f" (is it {close[0]} now?)" if close else "")

@@ -1,11 +1,11 @@
-"""What every journal promises, whatever it stores in. `tests/contract/journal.py` holds each adapter to it.
+"""The contract of every journal, independent of its storage. `tests/contract/journal.py` tests each adapter.
 
-- `append` returns only when the alerts are durable; an error means: nothing was accepted (the webhook answers 503).
-- One open remediation exists per (policy, target): a repeated alert joins it, a new one begins after it has closed.
-- `claim` hands an open remediation to one worker with a fence that grows at every claim; every later change names the
-  fence, and a fence that is no longer the newest, or whose lease has run out, changes nothing (FenceLostError).
-- At most one remediation per target is in flight (PLANNED, WRITING, VERIFYING): `advance` raises TargetBusyError.
-- Records are only appended; a state changes only along `model.TRANSITIONS`.
+- `append` returns only when the alerts are durable; an error means: nothing was accepted (the webhook answers 503). -
+One open remediation exists per (policy, target): a repeated alert joins it, a new one begins after it has closed. -
+`claim` hands an open remediation to one worker with a fence that grows at every claim; every later change names the
+fence, and a fence that is no longer the newest, or whose lease has run out, changes nothing (FenceLostError). - At most
+one remediation per target is in flight (PLANNED, WRITING, VERIFYING): `advance` raises TargetBusyError. - Records are
+only appended; a state changes only along `model.TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ class Stored:
     """What `append` did with a delivery."""
 
     opened: tuple[str, ...]
-    """Ids of remediations that began."""
+    """Ids of new remediations."""
     joined: tuple[str, ...]
     """Ids of open remediations that a repeated firing alert joined."""
     resolved: tuple[str, ...]
     """Ids of open remediations whose alert was reported resolved (a hint, nothing more)."""
     duplicates: int = 0
-    """Alerts that were delivered twice and whose remediation has closed: stored before, nothing began."""
+    """Alerts that were delivered again and whose remediation has closed: they begin nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
     """A remediation that begins with the change of another one: HELD (reason `scheduled`) until it is due.
 
-    While one of this policy and target is open it joins that one, which is then due at the newer time and nobody's: who
-    has it claimed loses the claim, because what is to be done has changed.
+    If one of this policy and target is open, it joins that one, which is then due at the newer time and unclaimed. A
+    worker that has claimed it loses the claim, because its work has changed.
     """
 
     match: Match
     due_at: float
     """Unix seconds."""
     data: Mapping[str, Any]
-    """Of the record `scheduled`."""
+    """Data of the record `scheduled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class StateChange:
     written_at: float | None = None
     is_attempt: bool = False
     releases: bool = False
-    """Gives the lease back at once, so that any worker may claim at `next_at`."""
+    """Releases the lease at once, so that any worker may claim at `next_at`."""
     lease_until: float | None = None
-    """Makes the lease last until then (Unix seconds), unless it is given back."""
+    """Extends the lease until then (Unix seconds), unless it is released."""
     follow: FollowUp | None = None
     """What begins with this change, in the same transaction."""
 
@@ -84,16 +84,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class HistorySpan:
-    """How far back a decision looks; Unix seconds."""
+    """How far back a decision reads; Unix seconds."""
 
     writes: float
-    """Since when writes and breakers closed by hand matter."""
+    """Since when writes and reset breakers count."""
     arrivals: float
 
 
 @dataclass(frozen=True, slots=True)
 class RemediationFilter:
-    """Which remediations are listed: those with all of these; what is left empty excludes none."""
+    """Which remediations are listed: those that match all of these; an empty field matches everything."""
 
     policy: str = ""
     """Its reverts are listed too."""
@@ -102,9 +102,9 @@ class RemediationFilter:
     states: frozenset[State] = frozenset(State)
     reason: str = ""
     since: float = 0.0
-    """Unix seconds; what began earlier is left out."""
+    """Unix seconds; earlier remediations are left out."""
     is_rejected: bool | None = None
-    """Whether the newest answer of a person is a no; None: any."""
+    """Whether the newest answer of a person is a rejection; None: any."""
 
 
 EVERY = RemediationFilter()
@@ -112,16 +112,16 @@ EVERY = RemediationFilter()
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes that a journal takes on the disk."""
+    """Bytes of a journal on the disk."""
 
     data: int
     log: int
-    """Of the write-ahead log; it is cut once nobody reads an old state any more."""
+    """Of the write-ahead log; it is truncated once no reader uses an old state."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionHistory:
-    """What the journal knows at one moment that matters for a decision; each part as the question of its name says."""
+    """Everything in the journal that a decision needs, at one moment; see the methods of the same names."""
 
     pauses: Sequence[Pause]
     actions: Sequence[PastAction]
@@ -141,22 +141,22 @@ class Journal(Protocol):
     async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
         """Claims the open remediation that has waited longest and is due, or None.
 
-        A claim need not outlive a power failure: whoever held it has ended with it, and what counts follows durably.
-        A held or in-flight one whose lease has run out can be claimed again in its present state (RECEIVED and HELD
-        become CLAIMED).
+        A claim need not survive a power failure, because its holder does not survive it either. The following changes
+        are durable. A held or in-flight one whose lease has run out can be claimed again in its present state (RECEIVED
+        and HELD become CLAIMED).
         """
         ...
 
     async def release_orphaned_claims(self) -> int:
-        """Ends the claims of processes that have died, so that nobody waits for their leases; returns how many.
+        """Ends the claims of dead processes, so that their leases need not expire; returns how many.
 
-        Raises AlreadyServedError, and ends none, while another process that has called this still lives. Call it once,
+        Raises AlreadyServedError, and ends none, while another process that has called this is alive. Call it once,
         before the first claim.
         """
         ...
 
     async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
-        """Extends the lease; raises FenceLostError when it is no longer ours."""
+        """Extends the lease; raises FenceLostError if it is no longer ours."""
         ...
 
     async def advance(
@@ -168,7 +168,7 @@ class Journal(Protocol):
     async def advance_through(
         self, claim: Claim, expected: State, moves: Sequence[tuple[State, StateChange]], now: float
     ) -> Remediation:
-        """Moves on from `expected` state by state, with a record of each, in one transaction: all of it or nothing."""
+        """Moves from `expected` through several states, with a record for each, in one transaction: all or nothing."""
         ...
 
     async def append_record(
@@ -182,12 +182,12 @@ class Journal(Protocol):
     ) -> None:
         """Appends a record without changing the state.
 
-        With `next_at` the lease is released until then, with `lease_until` it lasts until then.
+        With `next_at` the lease is released until then, with `lease_until` it is extended until then.
         """
         ...
 
     async def recollect(self, remediation: Remediation, now: float, span: HistorySpan) -> DecisionHistory:
-        """Everything that a decision about this remediation looks at, as it stood at one moment."""
+        """Everything that a decision about this remediation needs, at one moment."""
         ...
 
     async def listing(
@@ -217,15 +217,15 @@ class Journal(Protocol):
         ...
 
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
-        """Sets (or replaces) a named pause from now on, whatever its `since` says, and stores who did it.
+        """Sets (or replaces) a named pause from now on, whatever its `since` is, and stores the actor.
 
-        Raises AnswerError when one of this name is in force and stops something that this one would not: a pause of
+        Raises AnswerError if one of this name is in force and stops something that this one would not: a pause of
         everything replaces any other.
         """
         ...
 
     async def resume(self, name: str, now: float, actor: Actor) -> bool:
-        """Ends a named pause, and stores who did it; False when there was none, and then nothing is stored."""
+        """Ends a named pause, and stores the actor; False if there was none, and then nothing is stored."""
         ...
 
     async def pauses(self, now: float) -> Sequence[Pause]:
@@ -233,18 +233,18 @@ class Journal(Protocol):
         ...
 
     async def answer(self, approval: Approval, actor: Actor, now: float) -> None:
-        """Stores a person's answer to a plan and who gave it, and makes the remediation due at once.
+        """Stores a person's answer to a plan and the actor, and makes the remediation due at once.
 
-        Raises KeyError for an unknown remediation, JournalError for one that is closed.
+        Raises KeyError for an unknown remediation, JournalError for a closed one.
         """
         ...
 
     async def approval(self, remediation_id: str) -> Approval | None:
-        """The newest answer to a plan of this remediation, whether it still holds or not."""
+        """The newest answer to a plan of this remediation, whether or not it is still valid."""
         ...
 
     async def arrivals_since(self, since: float) -> Sequence[float]:
-        """When alerts that were not known before arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
+        """When new alerts arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
         ...
 
     async def newest_answers(self, remediation_ids: Sequence[str]) -> Mapping[str, Approval]:
@@ -252,11 +252,11 @@ class Journal(Protocol):
         ...
 
     async def reset_breaker(self, reset: BreakerReset, actor: Actor) -> None:
-        """Stores that somebody closed the breaker of an action on a target; what it holds there is due at once."""
+        """Stores the reset of the breaker of an action on a target; held remediations are due at once."""
         ...
 
     async def note_act(self, act: HumanAct) -> None:
-        """Stores an act that changes nothing else in the journal, such as a reload."""
+        """Stores an act without another change in the journal, such as a reload."""
         ...
 
     async def acts(self, limit: int) -> Sequence[HumanAct]:
@@ -264,11 +264,11 @@ class Journal(Protocol):
         ...
 
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
-        """The breakers that were closed by hand since then, newest first."""
+        """The breakers that were reset since then, newest first."""
         ...
 
     async def last_entry_at(self) -> float | None:
-        """Unix seconds of the newest record; None for a journal in which nothing ever stood."""
+        """Unix seconds of the newest record; None for a new journal."""
         ...
 
     async def counts(self) -> Mapping[State, int]:
@@ -276,17 +276,17 @@ class Journal(Protocol):
         ...
 
     async def prune(self, before: float) -> int:
-        """Removes remediations that closed before then (Unix seconds), with their stories; returns how many.
+        """Removes remediations that closed before then (Unix seconds), with their records; returns how many.
 
-        What was quarantined and done by people before goes too. `before` must lie at least a day back: decisions look
+        Older quarantined alerts and acts are removed too. `before` must be at least a day back, because decisions read
         that far.
         """
         ...
 
     async def sizes(self) -> Sizes | None:
-        """What the journal takes on the disk; None where it is no file."""
+        """The size of the journal on the disk; None if it is not a file."""
         ...
 
     async def check_integrity(self) -> None:
-        """Writes something that nobody reads, to prove that the journal can be written; raises JournalError."""
+        """Writes a row without meaning, to test that the journal can be written; raises JournalError."""
         ...

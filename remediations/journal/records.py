@@ -1,4 +1,4 @@
-"""Decisions, facts and writes as plain data for the journal, so that the whole story of a remediation can be told."""
+"""Decisions, facts and writes as plain data for the journal, so that everything about a remediation can be shown."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from remediations.journal.approvals import PROPOSAL, proposal_data
 from remediations.journal.standing import Standing
 
 MAX_TEXT = 500
-"""So much of one text is kept: an error of the API server can be long."""
+"""Characters kept of one text: an error of the API server can be long."""
 
 
 def decision_data(decision: Decision, facts: Facts) -> dict[str, Any]:
-    """What was decided, for which reason, after which guards, on which facts."""
+    """The decision, its reason, the guards that ran, and the facts."""
     kind, reason, detail = describe(decision)
     data: dict[str, Any] = {"decision": kind, "reason": reason, "detail": detail[:MAX_TEXT]}
     if isinstance(decision, Hold):
@@ -66,7 +66,7 @@ def facts_data(facts: Facts) -> dict[str, Any]:
 
 
 def sent_data(sent: SendOutcome, *, is_dry_run: bool = False) -> dict[str, Any]:
-    """What the API server answered."""
+    """The API server's answer."""
     return {
         "result": sent.result.value,
         "detail": sent.detail[:MAX_TEXT],
@@ -76,7 +76,7 @@ def sent_data(sent: SendOutcome, *, is_dry_run: bool = False) -> dict[str, Any]:
 
 
 def verdict_data(verdict: Verdict, facts: Facts) -> dict[str, Any]:
-    """What verification said, and on which facts."""
+    """The verdict of verification, and its facts."""
     return {"outcome": verdict.outcome.value, "detail": verdict.detail[:MAX_TEXT], "facts": facts_data(facts)}
 
 
@@ -87,7 +87,7 @@ def _guard_data(outcome: GuardOutcome) -> dict[str, Any]:
 
 
 def _fact_data(fact: Fact[Any]) -> dict[str, Any]:
-    """One fact; its problem only where there is one."""
+    """One fact; with its problem only if there is one."""
     data: dict[str, Any] = {"value": to_data(fact.value), "source": fact.source[:MAX_TEXT]}
     if fact.problem:
         data["problem"] = fact.problem[:MAX_TEXT]
@@ -112,7 +112,7 @@ def acts_content(acts: Sequence[human_acts.HumanAct]) -> list[dict[str, Any]]:
 
 
 def list_content(standings: Sequence[Standing]) -> list[dict[str, Any]]:
-    """The remediations as JSON-able data, each with how it stands and the newest answer to its plan or null."""
+    """The remediations as JSON-able data, each with its state in words and the newest answer to its plan or null."""
     return [remediation_data(item.remediation) | item.to_data() for item in standings]
 
 

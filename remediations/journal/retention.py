@@ -1,4 +1,4 @@
-"""Keeps the journal from growing without end."""
+"""Removes old remediations from the journal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY_SECONDS = 86400.0
 
 
 async def forget_old(journal: Journal, clock: Clock, keep_days: float, stop: asyncio.Event) -> None:
-    """Removes every hour what closed more than `keep_days` ago, until `stop` is set; open remediations always stay."""
+    """Removes hourly what closed more than `keep_days` ago, until `stop` is set; open remediations always stay."""
     while not stop.is_set():
         await forget_once(journal, clock, keep_days)
         try:
@@ -25,7 +25,7 @@ async def forget_old(journal: Journal, clock: Clock, keep_days: float, stop: asy
 
 
 async def forget_once(journal: Journal, clock: Clock, keep_days: float) -> None:
-    """One removal; a journal that fails is logged and tried again at the next."""
+    """One removal; a failure of the journal is logged, and the next removal tries again."""
     try:
         number = await journal.prune(clock.now() - keep_days * DAY_SECONDS)
     except JournalError as error:

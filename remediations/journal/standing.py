@@ -1,4 +1,4 @@
-"""How a remediation stands, for the list: its mode, what it waits for, and what came of it."""
+"""The state of a remediation in the list: its mode, what it waits for, and its outcome."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WAITS = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One remediation as it stands."""
+    """One remediation with its state in words."""
 
     remediation: Remediation
     decision: Mapping[str, Any]
@@ -46,20 +46,20 @@ class Standing:
 
     @property
     def mode(self) -> str:
-        """Mode of the policy at the newest decision; empty where no decision noted it."""
+        """Mode of the policy at the newest decision; empty if no decision recorded it."""
         return str(self.decision.get("mode") or "")
 
     @property
     def is_rejected(self) -> bool:
-        """Whether a person has said no and nobody yes since."""
+        """Whether a person has rejected the plan and none has approved it since."""
         return self.answer is not None and not self.answer.is_approved
 
     @property
     def is_answered(self) -> bool:
-        """Whether a person's answer to its plan still counts.
+        """Whether a person's answer to its plan is still valid.
 
-        A rejection does until somebody approves. An approval does until the next decision: when that holds again, the
-        approval has expired, was for another plan, or the object has changed since.
+        A rejection is valid until a person approves. An approval is valid until the next decision. If that one holds
+        again, the approval has expired, was for another plan, or the object has changed since.
         """
         if self.answer is None or self.decided_at is None:
             return self.answer is not None
@@ -67,7 +67,7 @@ class Standing:
 
     @property
     def outcome(self) -> str:
-        """What came of it, from the closed set OUTCOMES; empty while it is open."""
+        """The outcome, from the closed set OUTCOMES; empty while it is open."""
         state = self.remediation.state
         if state not in CLOSED:
             return ""
@@ -84,14 +84,14 @@ class Standing:
 
     @property
     def proposal(self) -> Mapping[str, Any] | None:
-        """The plan that waits for a person; None when none does."""
+        """The plan that waits for a person; None if there is none."""
         is_open = self.remediation.state not in CLOSED
         found: Mapping[str, Any] | None = self.decision.get(PROPOSAL) if is_open else None
         return found
 
     @property
     def waits_for(self) -> str:
-        """What it waits for, in words; empty once it is closed."""
+        """What it waits for, as text; empty once it is closed."""
         state = self.remediation.state
         if state in CLOSED:
             return ""
@@ -101,13 +101,13 @@ class Standing:
             return f"{'approved' if self.answer.is_approved else 'rejected'} by {self.answer.by}"
         if self.proposal is not None:
             words = f"approval of plan {str(self.proposal['plan_hash'])[:12]}"
-            return words if self.answer is None else f"{words} (that of {self.answer.by} counts no more)"
+            return words if self.answer is None else f"{words} (that of {self.answer.by} is no longer valid)"
         detail = str(self.decision.get("detail") or "")
         words = describe_reason(self.remediation.reason)
         return detail if not detail or detail.startswith(words) else f"{words}: {detail}"
 
     def to_data(self) -> dict[str, Any]:
-        """What stands beside the remediation's own fields, JSON-able."""
+        """The additional fields in lists, JSON-able."""
         return {
             "answer": to_data(self.answer),
             "mode": self.mode or None,
@@ -120,7 +120,7 @@ class Standing:
 def make_selection(
     *, policy: str = "", target: str = "", state: str = "", outcome: str = "", reason: str = "", since: float = 0.0
 ) -> RemediationFilter:
-    """The remediations with all of these; raises ValueError for a state or an outcome that does not exist."""
+    """The filter with all of these; raises ValueError for an unknown state or outcome."""
     if state and state not in STATES:
         raise ValueError(f"state: {state} is none of {', '.join(STATES)}")
     if outcome and outcome not in OUTCOMES:

@@ -1,4 +1,4 @@
-"""Times in JSON answers: beside each number of Unix seconds stands the same instant in RFC 3339."""
+"""Times in JSON answers: each number of Unix seconds is accompanied by the same instant in RFC 3339."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chassis.clock import format_rfc3339
 UNSUFFIXED = frozenset({"until", "since", "lease_until"})
 """Names of times that do not end in `_at`."""
 AS_STORED = frozenset({"recorded_facts", "plan"})
-"""What is given back to the program, or hashed: nothing is added inside."""
+"""Values that are given back to the program, or hashed: nothing is added inside."""
 
 
 def add_times(content: Any) -> Any:
@@ -29,7 +29,7 @@ def add_times(content: Any) -> Any:
 
 
 def _name(name: str) -> str:
-    """Under which name the time stands beside a number; empty when the number is no time."""
+    """The name of the RFC 3339 time beside a number; empty if the number is not a time."""
     if name in UNSUFFIXED:
         return f"{name}_time"
     is_time = name == "at" or name.endswith("_at")
@@ -37,7 +37,7 @@ def _name(name: str) -> str:
 
 
 def _told(unix_seconds: float) -> str | None:
-    """The time in RFC 3339; None for a number that is no date."""
+    """The time in RFC 3339; None for a number that is not a date."""
     try:
         return format_rfc3339(unix_seconds)
     except (OverflowError, ValueError, OSError):

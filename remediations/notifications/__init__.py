@@ -1,1 +1,1 @@
-"""Reports to people: announcements through Alertmanager, and Events of Kubernetes."""
+"""Reports to people: announcements in Alertmanager, and Events of Kubernetes."""

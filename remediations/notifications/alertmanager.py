@@ -1,9 +1,9 @@
-"""Announces to every member of an Alertmanager cluster what is planned, done or held.
+"""Sends announcements of what is planned, done or held to every member of an Alertmanager cluster.
 
-Level-triggered: there is one table of the alerts that stand, and each member is sent what it has not heard yet, again
-from time to time so that it does not end by itself, and once more with its end. Members do not tell each other of
-alerts, so each one is sent everything, and one that is down keeps nobody from the others. After a restart the table
-is made again from the journal; what had ended meanwhile ends by itself in Alertmanager.
+There is one table of the current alerts. Each member is sent its new alerts, all of them again from time to time so
+that they do not expire, and once more with their end. Members do not share alerts, so each is sent everything, and a
+member that is down does not delay the others. After a restart the table is rebuilt from the journal; alerts that ended
+meanwhile expire in Alertmanager.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from remediations.settings import AlertmanagerSettings
 
 RESEND_SECONDS = 60.0
 LIFETIME_SECONDS = 4 * RESEND_SECONDS
-"""An alert that is not sent again ends after this: a remediator that is gone holds nothing any more."""
+"""An alert expires after this time without being sent again, so a remediator that is gone leaves no alert."""
 RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_OWNERS = 10_000
-"""So many remediations can stand behind announcements; there are many only where alerts name targets that no policy
-lists, and those share one alert."""
+"""Most remediations behind announcements; there are many only if alerts name targets that no policy lists, and those
+share one alert."""
 
 
 class Poster(Protocol):
@@ -44,7 +44,7 @@ class Poster(Protocol):
 
 @dataclass(slots=True)
 class _ActiveAnnouncement:
-    """One alert of the table; `version` grows with every change of it."""
+    """One alert of the table; `version` grows with each change."""
 
     standing: AnnouncedAlert
     owners: set[str]
@@ -62,7 +62,7 @@ class _Member:
 
     @property
     def name(self) -> str:
-        """Host and port, for the log: the address may hold a password."""
+        """Host and port, for the log: the address may contain a password."""
         parts = urlsplit(self.url)
         return f"{parts.hostname}:{parts.port or ''}".rstrip(":")
 
@@ -80,7 +80,7 @@ class Announcer:
         self._owned: dict[str, set[Labels]] = {}
 
     def enqueue(self, timeline: Timeline) -> None:
-        """Makes the table say what is true of a remediation now."""
+        """Updates the table for one remediation."""
         name = timeline.remediation.id
         wanted = {
             item.labels: item
@@ -98,7 +98,7 @@ class Announcer:
             member.wake.set()
 
     def _stand(self, labels: Labels, standing: AnnouncedAlert, owner: str) -> None:
-        """One alert stands, or is to end when its owner says; it began when the first owner said so."""
+        """One alert is current, or ends when its owner says; it began when the first owner said so."""
         entry = self._table.get(labels)
         if entry is None:
             owners = {owner} if standing.ends_at is None else set()
@@ -115,7 +115,7 @@ class Announcer:
         entry.version += 1
 
     def _end(self, labels: Labels, owner: str) -> None:
-        """One alert ends now, unless another remediation has it stand."""
+        """One alert ends now, unless another remediation needs it."""
         entry = self._table[labels]
         entry.owners.discard(owner)
         if not entry.owners:
@@ -142,7 +142,7 @@ class Announcer:
                     await member.wake.wait()
 
     async def _send_due(self, member: _Member) -> bool:
-        """One request with everything that this member has to hear; True when there is nothing left to say."""
+        """One request with everything that this member needs; True if nothing is left to send."""
         self._forget_ended()
         now, monotonic = self._clock.now(), self._clock.monotonic()
         heard = member.heard
@@ -167,13 +167,13 @@ class Announcer:
         return True
 
     async def _post(self, member: _Member, body: list[dict[str, Any]]) -> None:
-        """One request to one member; raises BackendError unless it took everything."""
+        """One request to one member; raises BackendError unless it accepted everything."""
         url, headers = f"{member.url.rstrip('/')}/api/v2/alerts", await authorization(self._settings, "alertmanager")
         call = Call(url, self._settings.timeout_seconds, method="POST", headers=headers, json=body)
         (await self._http.send(call)).require_ok()
 
     def _forget_ended(self) -> None:
-        """Drops what ended so long ago that Alertmanager has ended it by itself."""
+        """Drops alerts that ended so long ago that Alertmanager has resolved them."""
         before = self._clock.now() - LIFETIME_SECONDS
         gone = [key for key, entry in self._table.items() if (entry.standing.ends_at or before) < before]
         for labels in gone:
@@ -183,7 +183,7 @@ class Announcer:
 
 
 def _is_due(heard: tuple[int, float] | None, entry: _ActiveAnnouncement, monotonic: float) -> bool:
-    """Whether a member has not heard of the newest version, or would let an alert end that goes on."""
+    """Whether a member lacks the newest version, or would let a current alert expire."""
     if heard is None or heard[0] != entry.version:
         return True
     return entry.standing.ends_at is None and monotonic - heard[1] >= RESEND_SECONDS

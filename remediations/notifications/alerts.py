@@ -1,7 +1,7 @@
-"""What is announced of a remediation in Alertmanager: which alerts stand, with which labels and words.
+"""The announcements of a remediation in Alertmanager: which alerts are current, with which labels and texts.
 
-Pure. Labels come from closed sets and the policy file; what an alert said stands in annotations only, made harmless.
-None of them is called `remediation`: by that label an alert asks for a policy.
+Pure. Labels come from closed sets and the policy file; text from an alert is only in annotations, made harmless. None
+of the labels is called `remediation`, because that label names a policy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Labels = tuple[tuple[str, str], ...]
 
 SHORT = 128
 QUIET_MODES = frozenset({Mode.OBSERVE, Mode.DRY_RUN})
-"""Nothing hangs on what such a policy holds."""
+"""Modes in which a hold has no consequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedAlert:
-    """One alert: `ends_at` None while it goes on."""
+    """One alert: `ends_at` None while it is current."""
 
     labels: Labels
     annotations: Mapping[str, str]
@@ -35,10 +35,10 @@ class AnnouncedAlert:
 
 
 def announce(timeline: Timeline, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[AnnouncedAlert, ...]:
-    """The alerts that a remediation causes now.
+    """The alerts of a remediation now.
 
-    An action is to be seen for `least_seconds` although its remediation closes sooner: Alertmanager says nothing of an
-    alert that has ended before its group was due.
+    An action is announced for `least_seconds`, even if its remediation closes sooner: Alertmanager sends no
+    notification for an alert that has ended before its group was due.
     """
     if timeline.policy is None or not timeline.moments:
         return ()
@@ -59,7 +59,7 @@ def announce(timeline: Timeline, extra_labels: Mapping[str, str], least_seconds:
 def _announced_alert(
     timeline: Timeline, policy: Policy, moment: Milestone, extra_labels: Mapping[str, str], ends_at: float | None
 ) -> AnnouncedAlert:
-    """One alert about one moment."""
+    """One alert about one milestone."""
     name = {MilestoneKind.ACTED: ACTED, MilestoneKind.HELD: HELD}.get(moment.kind, PLANNED)
     needs_person = moment.kind is not MilestoneKind.ACTED and moment.reason != "guards_passed"
     labels = {
@@ -111,15 +111,15 @@ def _verb(moment: Milestone, policy: Policy) -> str:
     if moment.kind is MilestoneKind.HELD:
         return "Repair held"
     if policy.mode in QUIET_MODES:
-        return f"Repair planned and not carried out (mode {policy.mode.value})"
+        return f"Repair planned but not carried out (mode {policy.mode.value})"
     return "Repair waits for approval" if _waits_for_approval(moment, policy) else "Repair about to be carried out"
 
 
 def to_wire(standing: AnnouncedAlert, now: float, lifetime_seconds: float) -> dict[str, Any]:
     """The alert as `POST /api/v2/alerts` takes it.
 
-    Both times are always given: without startsAt Alertmanager takes endsAt for it, and without endsAt the alert would
-    end when its own resolve_timeout says. One that goes on ends after `lifetime_seconds` unless it is sent again.
+    Both times are always given: without startsAt Alertmanager uses endsAt for it, and without endsAt the alert would
+    end after its own resolve_timeout. A current alert expires after `lifetime_seconds` unless it is sent again.
     """
     ends_at = now + lifetime_seconds if standing.ends_at is None else standing.ends_at
     return {

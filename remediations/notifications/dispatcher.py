@@ -21,23 +21,23 @@ from remediations.notifications.timeline import Timeline, make_timeline
 
 LOOK_BACK_SECONDS = 900.0
 CATCH_UP = 200
-"""So many of the newest remediations are looked at after a start, or after more were named than can be remembered."""
+"""The number of newest remediations that are read after a start, or after more were named than fit into the queue."""
 MAX_WAITING = 10_000
 PAUSE_SECONDS = 0.05
-"""Between two readings of a story, so that telling never takes the journal from deciding."""
+"""Pause between two reads of remediations, so that notifications never block the journal for decisions."""
 FAILURE_SECONDS = 2.0
 
 
 class Notifier(Protocol):
-    """What tells people in one way."""
+    """One way to notify people."""
 
     def enqueue(self, timeline: Timeline) -> None:
-        """Takes over what is true of a remediation now; must not block."""
+        """Takes over the current state of a remediation; must not block."""
         ...
 
 
 class Dispatcher:
-    """Hears of remediations from the engine, reads their stories, and hands them to the notifiers."""
+    """Gets remediations from the engine, reads their records, and passes them to the notifiers."""
 
     def __init__(
         self, journal: Journal, policies: Callable[[], PolicySet], clock: Clock, notifiers: Iterable[Notifier]
@@ -53,7 +53,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
 
     def notify(self, remediation: Remediation) -> None:
-        """Notes that the engine has worked on it. Does nothing else, and nothing where nobody listens."""
+        """Records that the engine has processed it. Does nothing else, and nothing without notifiers."""
         stage = _stage(remediation)
         if not self._tellers or self._known.get(remediation.id) == stage:
             return
@@ -63,7 +63,7 @@ class Dispatcher:
         self._queue(remediation)
 
     def _queue(self, remediation: Remediation) -> None:
-        """Puts it where its turn comes: writes and their results before holds, of which a storm has thousands."""
+        """Inserts it in order: writes and their results before holds, of which a storm has thousands."""
         place = self._waiting if remediation.state in {State.HELD, State.CLAIMED} else self._urgent
         if len(place) >= MAX_WAITING:
             self._is_behind = True
@@ -72,7 +72,7 @@ class Dispatcher:
         self._wake.set()
 
     async def run(self) -> None:
-        """Tells until cancelled."""
+        """Notifies until cancelled."""
         while True:
             self._wake.clear()
             try:
@@ -84,11 +84,11 @@ class Dispatcher:
             await self._wake.wait()
 
     async def _tell_waiting(self) -> None:
-        """Everything that waits, what is urgent first. Raises JournalError, and then nothing is forgotten."""
+        """Everything that waits, urgent ones first. Raises JournalError, and then nothing is lost."""
         if self._is_behind:
             await self._catch_up()
         while place := self._urgent or self._waiting:
-            # Taken out first: what is named again while it is read is sent again.
+            # Removed first, so that a remediation named again while it is read is sent again.
             name = next(iter(place))
             del place[name]
             try:
@@ -99,7 +99,7 @@ class Dispatcher:
             await self._clock.sleep(PAUSE_SECONDS if place is self._waiting else 0.0)
 
     async def _tell_one(self, name: str) -> None:
-        """Hands one story to every notifier."""
+        """Passes one remediation to every notifier."""
         try:
             remediation, records = await self._journal.story(name)
         except KeyError:
@@ -111,7 +111,7 @@ class Dispatcher:
             notifier.enqueue(timeline)
 
     async def _catch_up(self) -> None:
-        """Queues what is open or has closed within the last minutes."""
+        """Queues open remediations and those that have closed within the last minutes."""
         since = self._clock.now() - LOOK_BACK_SECONDS
         for remediation in reversed(await self._journal.listing(limit=CATCH_UP)):
             if remediation.state not in CLOSED or remediation.updated_at >= since:
@@ -120,6 +120,6 @@ class Dispatcher:
 
 
 def _stage(remediation: Remediation) -> tuple[State, str]:
-    """What has to change before there is anything new to tell: a hold that is looked at again is the same hold."""
+    """What must change before there is anything new to report: a repeated hold is the same hold."""
     state = State.HELD if remediation.state is State.CLAIMED else remediation.state
     return state, remediation.reason

@@ -1,8 +1,8 @@
 """Writes Kubernetes Events about the targets, so that `kubectl describe` shows what was planned, done or held, and why.
 
-An Event's name follows from the remediation and the place of the moment in its story: made twice it is there once.
-Nothing waits for an Event. Without the right to create them that is counted and logged, and nothing else changes; in
-mode observe none is written, because that mode needs no right to write.
+An Event's name is derived from the remediation and the number of the milestone, so creating it twice has one effect. No
+step waits for an Event. Without the right to create them, the failure is counted and logged, and nothing else changes.
+In mode observe none is written, because that mode needs no right to write.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ REASONS: Mapping[MilestoneKind, str] = {
 RIGHT = "create core/events"
 """The right that is needed, in the namespaces of the targets."""
 LATE_SECONDS = 900.0
-"""An Event that could not be written for so long is given up: it would tell of the past."""
+"""An Event that could not be written for this time is given up, because it is outdated."""
 RETRY_SECONDS = 5.0
 MAX_WAITING = 1000
 MAX_KNOWN = 10_000
 MAX_MESSAGE = 1000
-"""The API takes 1024 characters."""
+"""The API accepts 1024 characters."""
 
 
 class Creator(Protocol):
@@ -55,7 +55,7 @@ class Creator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One Event that is to be written."""
+    """One Event to be written."""
 
     name: str
     namespace: str
@@ -109,14 +109,14 @@ def _body(timeline: Timeline, moment: Milestone, name: str, instance: str) -> Js
 
 
 def _message(timeline: Timeline, moment: Milestone) -> str:
-    """Which remediation, in which mode, why."""
+    """The remediation, its mode, and why."""
     mode = "" if timeline.policy is None else f" (mode {timeline.policy.mode.value})"
     why = f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason
     return f"remediation {timeline.remediation.id}, policy {timeline.remediation.policy}{mode}: {why}"[:MAX_MESSAGE]
 
 
 class EventWriter:
-    """Writes the Events of every remediation that it is timeline of."""
+    """Writes the Events of every remediation that it gets."""
 
     def __init__(
         self, api: Creator, clock: Clock, telemetry: Telemetry, *, timeout_seconds: float, instance: str
@@ -132,7 +132,7 @@ class EventWriter:
         self._is_failing = False
 
     def enqueue(self, timeline: Timeline) -> None:
-        """Takes the Events that have not been written, as far as they are not about long ago."""
+        """Queues the Events that have not been written, unless they are old."""
         since = self._clock.now() - LATE_SECONDS
         for note in notes(timeline, self._instance):
             if note.name in self._known or note.at < since:
@@ -145,7 +145,7 @@ class EventWriter:
         self._wake.set()
 
     def _remember(self, name: str) -> None:
-        """Keeps a name from being written again; the oldest are forgotten, and then the API server knows them."""
+        """Remembers a written name; when the oldest are forgotten, the API server still knows them."""
         self._known[name] = None
         while len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
@@ -159,13 +159,13 @@ class EventWriter:
                 if await self._write(note):
                     del self._waiting[note.name]
                 else:
-                    # Behind the others: one that the server cannot take must not keep them waiting.
+                    # At the end: one that the server cannot accept must not delay the others.
                     self._waiting[note.name] = self._waiting.pop(note.name)
                     await self._clock.sleep(RETRY_SECONDS)
             await self._wake.wait()
 
     async def _write(self, note: Note) -> bool:
-        """Whether the Event is done with: written, there already, or given up."""
+        """Whether the Event is finished: written, already there, or given up."""
         try:
             await self._api.create(
                 events_path(note.namespace),
@@ -188,7 +188,7 @@ class EventWriter:
         return True
 
     def _fail(self, problem: str) -> None:
-        """Counts an Event that is given up; the first of a row is logged."""
+        """Counts an Event that is given up; the first of several in a row is logged."""
         self._telemetry.count_event(EventStatus.FAILED)
         if not self._is_failing:
             get_logger().warning("event.refused", problem=problem)

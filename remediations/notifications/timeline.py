@@ -1,6 +1,6 @@
-"""The moments of a remediation that matter to people, read from its records in the journal.
+"""The milestones of a remediation that matter to people, read from its records in the journal.
 
-The same records give the same moments in the same order, so a restarted process announces the same.
+The same records give the same milestones in the same order, so a restarted process sends the same announcements.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ class MilestoneKind(StrEnum):
     """What happened."""
 
     PLANNED = "planned"
-    """A plan is about to be carried out, waits for a person, or stays a plan in modes observe and dry_run."""
+    """A plan will be executed, waits for a person, or remains a plan in modes observe and dry_run."""
     ACTED = "acted"
     HELD = "held"
     VERIFIED = "verified"
     FAILED = "failed"
-    """The verdict was `failed` or `unverified`; the reason says which."""
+    """The verdict was `failed` or `unverified`, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """One thing to tell, with its place among the moments of the remediation."""
+    """One milestone, with its number within the remediation."""
 
     kind: MilestoneKind
     at: float
     reason: str
     """From a closed set: a HoldReason, `guards_passed`, `written`, or the closing reason."""
     detail: str
-    """Why, in words, fit to be shown."""
+    """The reason as text that is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One remediation as it is now. `policy` None: it is not in the policy file any more."""
+    """One remediation now. `policy` None: it is no longer in the policy file."""
 
     remediation: Remediation
     policy: Policy | None
     moments: tuple[Milestone, ...]
     uid: str = ""
-    """metadata.uid of the target, as the newest decision saw it; empty: nobody knows."""
+    """metadata.uid of the target in the newest decision; empty if unknown."""
 
     @property
     def is_listed(self) -> bool:
-        """Whether the policy, or a rung of it, lists the target; any other target is only what an alert said."""
+        """Whether the policy, or a rung of it, lists the target; otherwise the target is only named by an alert."""
         return self.policy is not None and self.policy.lists(self.remediation.target)
 
     @property
@@ -69,7 +69,7 @@ class Timeline:
 
 
 def make_timeline(remediation: Remediation, policy: Policy | None, records: Sequence[Record]) -> Timeline:
-    """The remediation with its moments, oldest first; what is said again right afterwards stands once."""
+    """The remediation with its milestones, oldest first; a milestone that repeats the one before is left out."""
     moments: list[Milestone] = []
     for moment in _moments(records):
         if not moments or (moments[-1].kind, moments[-1].reason) != (moment.kind, moment.reason):
@@ -78,7 +78,7 @@ def make_timeline(remediation: Remediation, policy: Policy | None, records: Sequ
 
 
 def _moments(records: Sequence[Record]) -> Iterator[Milestone]:
-    """One moment for each record that means something to people."""
+    """One milestone for each record that matters to people."""
     for record in records:
         data = record.data
         if record.kind == "decision" and data.get("decision") in {"hold", "act"}:
@@ -91,19 +91,19 @@ def _moments(records: Sequence[Record]) -> Iterator[Milestone]:
 
 
 def _decided(record: Record, data: Mapping[str, Any]) -> Milestone:
-    """A decision: a hold that waits for a person is a plan, until the person has said no."""
+    """A decision: a hold that waits for a person counts as a plan, until the person has rejected it."""
     waits = bool(data.get(PROPOSAL)) and data.get("reason") != HoldReason.REJECTED
     is_plan = data.get("decision") == "act" or waits
     return _moment(MilestoneKind.PLANNED if is_plan else MilestoneKind.HELD, record, str(data.get("reason")), data)
 
 
 def _moment(kind: MilestoneKind, record: Record, reason: str, data: Mapping[str, Any]) -> Milestone:
-    """A moment whose words cannot do anything where they are shown."""
+    """A milestone with text that is safe wherever it is shown."""
     return Milestone(kind, record.at, reason, harmless(str(data.get("detail") or "")))
 
 
 def _uid(records: Sequence[Record]) -> str:
-    """The target's uid in the newest facts that hold one: of the workload, or of the CronJob."""
+    """The target's uid in the newest facts that contain one: of the workload, or of the CronJob."""
     for record in reversed(records):
         facts = record.data.get("facts")
         if record.kind != "decision" or not isinstance(facts, Mapping):
@@ -115,18 +115,18 @@ def _uid(records: Sequence[Record]) -> str:
 
 
 def _at(data: Any, *names: str) -> Any:
-    """What stands at this place of the stored data; None where nothing does."""
+    """The value at this place of the stored data; None if there is none."""
     for name in names:
         data = data.get(name) if isinstance(data, Mapping) else None
     return data
 
 
 def harmless(text: str, length: int = MAX_TEXT) -> str:
-    """The text without what a terminal, a chat or a mail would obey, bounded: somebody else may have written it."""
+    """The text without control characters for terminals, chats or mails, cut; it may come from elsewhere."""
     kept = quote_foreign(text, remove_secrets, length)
     plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in kept)
     return plain.translate(_TAME)[:length]
 
 
 _TAME = str.maketrans({"<": "(", ">": ")", "@": "(at)", "`": "'"})
-"""Marks up text or calls people in chats; no text of ours needs them."""
+"""Characters for markup or mentions in chats; our own texts do not need them."""

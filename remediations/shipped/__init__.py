@@ -1,4 +1,4 @@
-"""The policy file that comes with the program: the starting point of an installation, in dry_run throughout."""
+"""The policy file that comes with the program: the starting point of an installation, every mode dry_run."""
 
 from __future__ import annotations
 

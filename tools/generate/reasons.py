@@ -11,9 +11,9 @@ from remediations.core.model.reasons import EXPLANATIONS, HoldReason, Settled, d
 PAGE = Path(__file__).parents[2] / reasons.PAGE
 HEAD = """# Reasons
 
-Why the remediator does nothing now (a hold), or has nothing to do any more. `controlcore-remediator show ID` prints \
-the reason with its details, `list --reason NAME` every remediation that has it. A hold is looked at again every \
-`retry_seconds` of its policy, until it passes or the remediation expires.
+Why the remediator does nothing now (a hold), or has nothing left to do. `controlcore-remediator show ID` prints the \
+reason with its details, `list --reason NAME` every remediation with that reason. A held remediation is decided again \
+every `retry_seconds` of its policy, until it may act or expires.
 
 `make generate` writes this page from the code that gives the reasons.
 
@@ -25,7 +25,7 @@ ENDED = """
 ASKED = """
 ## The guards
 
-They are asked in this order, and the first that does not pass decides.
+The guards run in this order, and the first that does not pass decides.
 
 | guard | what it does | reasons |
 |---|---|---|
@@ -33,14 +33,14 @@ They are asked in this order, and the first that does not pass decides.
 
 
 def _givers(reason: HoldReason) -> str:
-    """The guards that may give a reason, and the actions; what remains shows when the plan is sent."""
+    """The guards and actions that may give a reason; a reason of neither appears when the plan is sent."""
     guards = [f"guard `{spec.name}`" for spec in GUARDS if reason in spec.reasons]
     actions = [f"action `{name}`" for name, spec in ACTIONS.items() if reason in spec.refusals]
     return ", ".join([*guards, *actions]) or "the write"
 
 
 def _section(reason: HoldReason | Settled) -> str:
-    """One reason under a heading, at which links point."""
+    """One reason under a heading, the target of links."""
     meaning, advice = EXPLANATIONS[reason]
     given = f" Given by: {_givers(reason)}." if isinstance(reason, HoldReason) else ""
     return f"\n### `{reason}`\n\n{meaning}{given}\n\nWhat to do: {advice}\n"

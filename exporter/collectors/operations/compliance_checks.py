@@ -17,7 +17,7 @@ JsonObject = Mapping[str, Any]
 
 DROP_TABLES = "CC_DROP_TABLES"
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off", "n", "f"})
-"""Everything else counts as true: a word that the product may one day understand must not slip through."""
+"""Every other value counts as true: the product may accept it one day."""
 ENCRYPTION_KEYS = ("CREDENTIAL_ENCRYPTION_KEY", "PIP_ENCRYPTION_KEY")
 BROAD_CLUSTER_ROLES = frozenset({"cluster-admin", "admin", "edit"})
 """Kubernetes' own user-facing roles that may change everything in a namespace (RBAC, default roles)."""

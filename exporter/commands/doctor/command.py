@@ -91,7 +91,7 @@ def run(specs: tuple[CollectorSpec, ...], options: argparse.Namespace, overrides
             async with asyncio.timeout(SECRETS_SECONDS):
                 return made, findings, await asyncio.to_thread(lambda: tuple(known_secrets(settings, auth)))
         except TimeoutError:
-            return made, findings, ()  # a file that cannot be read now was read by no check either
+            return made, findings, ()  # a file that cannot be read now was not read by any check
 
     made, findings, secrets = asyncio.run(examine_and_read())
     sys.stdout.write(render_findings(findings, made, options.output, secrets))

@@ -1,1 +1,1 @@
-"""`doctor`: checks an installation from end to end, changes nothing, and says what mends each fault."""
+"""`doctor`: checks an installation from end to end, changes nothing, and says how to fix each fault."""

@@ -1,4 +1,4 @@
-"""Checks of our rights in Kubernetes, by reviews alone: what policies need, what nothing needs, and the self-test."""
+"""Checks of our rights in Kubernetes: missing rights, rights that are not needed, and the self-test."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ REVIEWS = "authorization.k8s.io/v1"
 AT_ONCE, REVIEW_SECONDS = 8, 8.0
 """So many rights are reviewed side by side, and all of them so long."""
 SHOWN = 12
-"""So many rights are named in one finding."""
+"""Most rights that are named in one finding."""
 ROLE = "controlcore-remediator-needs"
 APPLY = "--dry-run=client -o yaml | kubectl apply -f -"
-"""Makes an object or changes the one that is there; `kubectl create` alone fails the second time."""
+"""Creates an object or changes an existing one; `kubectl create` alone fails the second time."""
 ACCOUNT = "system:serviceaccount:"
 
 
 @dataclass(frozen=True, slots=True)
 class HeldRules:
-    """What is in force for us in one namespace."""
+    """The rules in force for us in one namespace."""
 
     rules: list[HeldRule]
     is_whole: bool
-    """Whether the API server says that it knows them all."""
+    """Whether the API server says that the list is complete."""
 
 
 async def _create(place: Installation, plural: str, group_version: str, spec: Mapping[str, Any]) -> JsonObject:
-    """A review: it is answered and never stored."""
+    """An access review: the server answers it and stores nothing."""
     kind = {"selfsubjectrulesreviews": "SelfSubjectRulesReview", "selfsubjectaccessreviews": "SelfSubjectAccessReview",
             "selfsubjectreviews": "SelfSubjectReview"}[plural]  # fmt: skip
     body = {"apiVersion": group_version, "kind": kind, "spec": dict(spec)} if spec else {
@@ -66,7 +66,7 @@ async def read_held(place: Installation, namespace: str) -> HeldRules:
 
 
 async def _is_allowed(place: Installation, right: Right) -> bool:
-    """What the API server's authorizers say about one right, whatever kind they are."""
+    """What the API server's authorizers say about one right, whichever authorizers it has."""
     resource, _, subresource = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource,
                   "namespace": right.namespace, "name": right.name}  # fmt: skip
@@ -76,7 +76,7 @@ async def _is_allowed(place: Installation, right: Right) -> bool:
 
 
 async def read_user(place: Installation) -> str:
-    """Who we are for the API server; empty where it does not say (Kubernetes before 1.28)."""
+    """Our user name according to the API server; empty if the server does not say (Kubernetes before 1.28)."""
     try:
         document = await _create(place, "selfsubjectreviews", "authentication.k8s.io/v1", {})
         with reading("SelfSubjectReview"):
@@ -97,7 +97,7 @@ async def read_wanted(place: Installation) -> list[NeededRight]:
             except BackendError as error:
                 if error.reason is not Reason.PERMISSION:
                     raise
-                continue  # the right to list them is missing, which is told
+                continue  # the right to list them is missing, which is reported
     return needed_rights(targets, owners, has_keda=await _has_keda(reader))
 
 
@@ -113,9 +113,9 @@ async def _has_keda(reader: ClusterReader) -> bool:
 
 
 async def check_rights(place: Installation, check: str) -> list[Finding]:
-    """Rights that policies need and that we do not have."""
+    """Rights that policies need and that we lack."""
     if place.cluster is None:
-        return []  # told by `check_cluster`
+        return []  # reported by `check_cluster`
     wanted = await read_wanted(place)
     held = {name: await read_held(place, name) for name in sorted({item.right.namespace for item in wanted})}
     doubtful = [
@@ -136,11 +136,11 @@ async def check_rights(place: Installation, check: str) -> list[Finding]:
 
 
 def _missing(check: str, items: Sequence[NeededRight], user: str, *, is_optional: bool) -> Finding:
-    """One finding for all of them."""
+    """One finding for all missing rights of one kind."""
     policies = [policy for item in items for policy in item.policies]
     problem = "rights that policies need are missing: their remediations are held"
     if is_optional:
-        problem = "rights are missing without which some plans are held or no Events are written"
+        problem = "rights are missing: without them some plans are held or no Events are written"
     severity = Severity.WARNING if is_optional else severity_of(policies)
     rights = sorted(item.right for item in items)
     more = f" and {len(rights) - SHOWN} more" if len(rights) > SHOWN else ""
@@ -151,7 +151,7 @@ def _missing(check: str, items: Sequence[NeededRight], user: str, *, is_optional
 def grant_commands(rights: Sequence[Right], user: str) -> str:
     """The kubectl commands that grant exactly these rights to a ServiceAccount or another user; may be run again.
 
-    A role is named after what it grants: commands of an earlier run stay in force beside those of a later one.
+    A role is named after what it grants, so roles of an earlier run stay in force beside those of a later one.
     """
     subject = f"--user={user or 'USER'}"
     if user.startswith(ACCOUNT):
@@ -171,7 +171,7 @@ def grant_commands(rights: Sequence[Right], user: str) -> str:
 
 
 async def check_excess(place: Installation, check: str) -> list[Finding]:
-    """Rights that nothing needs: what could be done with them, a fault of this program could do."""
+    """Rights that are not needed: a bug of this program could misuse them."""
     if place.cluster is None:
         return []
     wanted = await read_wanted(place)
@@ -193,7 +193,7 @@ async def check_excess(place: Installation, check: str) -> list[Finding]:
         for right in excess_rights(held.rules, here, used):
             by_danger[right.is_dangerous].setdefault(right.text, []).append(namespace)
         if not held.is_whole:
-            problem = f"not every right in {namespace} is known, so too wide ones may be missing here"
+            problem = f"not every right in {namespace} is known, so rights that are too wide may be missing here"
             remedy = f"kubectl auth can-i --list -n {namespace}   # and what the cluster's other authorizers allow"
             found.append(Finding(Severity.UNKNOWN, check, problem, "the API server calls its list incomplete", remedy))
     user = await read_user(place) if by_danger[True] or by_danger[False] else ""
@@ -201,7 +201,7 @@ async def check_excess(place: Installation, check: str) -> list[Finding]:
 
 
 def _excess(check: str, rights: Mapping[str, Sequence[str]], user: str, *, is_dangerous: bool) -> Finding:
-    """One finding for all of them."""
+    """One finding for all excess rights of one kind."""
     problem = "rights are held that no policy needs"
     if is_dangerous:
         problem = "dangerous rights are held that no policy needs"
@@ -209,7 +209,7 @@ def _excess(check: str, rights: Mapping[str, Sequence[str]], user: str, *, is_da
     more = [f"{len(words) - SHOWN} more"] if len(words) > SHOWN else []
     name = user.rpartition(":")[2] or "NAME"
     remedy = (
-        f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep -w {name}   # who gives them\n"
+        f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep -w {name}   # which Role grants them\n"
         "take these rights and names out of that Role and keep the others; with the chart: helm upgrade, which derives "
         "the Role from the policies"
     )
@@ -218,18 +218,18 @@ def _excess(check: str, rights: Mapping[str, Sequence[str]], user: str, *, is_da
 
 
 async def check_self_test(place: Installation, check: str) -> list[Finding]:
-    """What the program itself proves before a policy acts: the API server refuses changes that no policy allows."""
+    """The self-test of the program, as it runs before a policy acts: the API server refuses what no policy allows."""
     if place.cluster is None:
         return []
     found = []
     for namespace in acting_targets(place.policy_set):
         proof = await prove(place.api, changes_of(place.policy_set, namespace), place.api_seconds)
         if proof.value is False:
-            problem = f"policies in auto ask for approval in {namespace}: our rights there are too wide"
-            remedy = "take away what the check rights.excess names, then send SIGHUP to the program or wait an hour"
+            problem = f"policies in auto wait for approval in {namespace}: our rights there are too wide"
+            remedy = "remove what the check rights.excess names, then send SIGHUP to the program or wait an hour"
             found.append(Finding(Severity.WARNING, check, problem, proof.problem, remedy))
         elif proof.value is None:
-            problem = f"whether policies in auto may act in {namespace} is not proven"
-            remedy = "mend what the check kubernetes names, then run doctor again"
+            problem = f"it is unknown whether policies in auto may act in {namespace}"
+            remedy = "fix what the check kubernetes names, then run doctor again"
             found.append(Finding(Severity.UNKNOWN, check, problem, proof.problem, remedy))
     return found

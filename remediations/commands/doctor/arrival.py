@@ -1,7 +1,7 @@
-"""The check that deliveries arrive: by the alert that always fires, or by an alert of our own where that is allowed.
+"""Checks that deliveries arrive: by the alert that always fires, or, if allowed, by an alert of our own.
 
-The proof is a figure of the running program, read over HTTP: when the alert that arrived says that it began. That time
-is ours to the millisecond and tells one alert from another, so no alert of an earlier run counts.
+The proof is a metric of the running program, read over HTTP: the start time of the alert that arrived. We choose that
+time to the millisecond, so it identifies our alert, and an alert of an earlier run does not count.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from remediations.settings import AlertmanagerSettings
 
 POLL_SECONDS = 0.2
 SLACK_SECONDS = 5.0
-"""Beyond the waiting times of the route: the flush and the delivery themselves."""
+"""Time beyond the waiting times of the route: the flush and the delivery itself."""
 PEER_SECONDS = 15.0
-"""A member of a cluster waits so long for each member before it (Alertmanager's --cluster.peer-timeout)."""
+"""A member of a cluster waits this long for each member before it (Alertmanager's --cluster.peer-timeout)."""
 MAX_WAIT_SECONDS = 180.0
 LIFE_SECONDS = 60.0
 """How long the alert fires beyond the wait."""
@@ -46,7 +46,7 @@ async def check_arrival(place: Installation, check: str) -> list[Finding]:
     if settings is None or not place.policy_set.policies:
         return _unsent(place, check) if place.is_sending else []  # otherwise other checks have told
     if place.is_sending:
-        # One after the other: each delivery replaces the time of the one before.
+        # one after the other: each delivery replaces the previous time
         return [finding for url in place.alertmanagers for finding in await _try(place, check, settings, url)]
     return judge_watchdog(place, check, await read_own_page(place), place.clock.now())
 
@@ -58,12 +58,12 @@ def _unsent(place: Installation, check: str) -> list[Finding]:
     if place.settings.alertmanager is not None:
         problem = "no alert was sent: without a policy nothing says which routes it takes"
         evidence = f"{place.settings.policies_file} gives no policy"
-        remedy = "mend the policy file, then run doctor again"
+        remedy = "fix the policy file, then run doctor again"
     return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
 
 
 def judge_watchdog(place: Installation, check: str, page: Page, now: float) -> list[Finding]:
-    """Whether the alert that always fires has come lately; nothing is known before it has come once."""
+    """Whether the alert that always fires has come recently; unknown until it has come once."""
     refused = _refusal(place, check, page)
     at = page.get((WATCHDOG_AT, ""))
     if at is not None and now - at <= MAX_REPEAT_SECONDS:
@@ -71,18 +71,18 @@ def judge_watchdog(place: Installation, check: str, page: Page, now: float) -> l
     if refused:
         return refused
     if at is not None:
-        problem = "alerts do not arrive any more at the remediator"
+        problem = "alerts no longer arrive at the remediator"
         evidence = f"ControlCoreWatchdog came last {age_words(now - at)} ago"
         remedy = f"{place.command} doctor --send-alert   # then docs/runbooks/ControlCoreAlertPathBroken.md"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
-    problem = "no alert has arrived yet, so the way is not proven"
+    problem = "no alert has arrived yet, so the path of alerts is not proven"
     evidence = "ControlCoreWatchdog has not come since the program's start"
-    remedy = f"{place.command} doctor --send-alert   # sends one alert that nobody acts on"
+    remedy = f"{place.command} doctor --send-alert   # sends a test alert; nothing acts on it"
     return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
 
 
 def _refusal(place: Installation, check: str, page: Page, before: Page | None = None) -> list[Finding]:
-    """The finding for deliveries that the program turned away, since its start or since an earlier look."""
+    """The finding for deliveries that the program refused, since its start or since an earlier reading."""
     counts = refused_deliveries(page)
     if before is not None:
         known = refused_deliveries(before)
@@ -93,15 +93,15 @@ def _refusal(place: Installation, check: str, page: Page, before: Page | None = 
     path = place.settings.server.token_file or "server.token_file"
     remedy = COMPARE_TOKENS.replace("{path}", str(path))
     if "unauthorized" not in counts:
-        remedy = "the program's log says why: its lines notification.refused"
+        remedy = "the program's log says why: see its lines notification.refused"
     problem = "deliveries reach the remediator and are refused"
     return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
 
 
 async def _try(place: Installation, check: str, settings: AlertmanagerSettings, url: str) -> list[Finding]:
-    """Sends one alert to this Alertmanager, and waits until it has come back by the webhook.
+    """Sends one alert to this Alertmanager, and waits until it arrives at the webhook.
 
-    Where the routes do not lead it to the remediator it is not sent: it would reach people only.
+    If the routes do not lead it to the remediator, it is not sent, because it would only reach people.
     """
     shown = without_user(url)
     before = await read_own_page(place)
@@ -110,15 +110,15 @@ async def _try(place: Installation, check: str, settings: AlertmanagerSettings, 
         with reading("matcher of Alertmanager"):
             reached = tree.reached(doctor_labels(""))
         if not reached.own_routes:
-            problem = 'no alert was sent: the routes do not lead one with remediation="none" to the remediator'
+            problem = 'no alert was sent: the routes do not send alerts with remediation="none" to the remediator'
             remedy = f"{REMEDIATOR_ROUTE}\nthen run doctor again"
             evidence = f"{shown}: receivers {', '.join(reached.receivers)}"
             return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
         wait = longest_wait(reached, len(place.alertmanagers))
         sent_at = await _send(place, settings, url, wait)
     except BackendError as error:
-        problem = "the alert could not be sent, so the way is not proven"
-        remedy = "mend what the checks alertmanager and alertmanager.routes name, then run doctor again"
+        problem = "the alert could not be sent, so the path of alerts is not proven"
+        remedy = "fix what the checks alertmanager and alertmanager.routes name, then run doctor again"
         return [Finding(Severity.UNKNOWN, check, problem, f"{shown}: {describe(error)}", remedy)]
     page = before
     try:
@@ -134,32 +134,32 @@ async def _try(place: Installation, check: str, settings: AlertmanagerSettings, 
 
 
 def _lost(place: Installation, check: str, shown: str, reached: Reached, wait_seconds: float) -> Finding:
-    """The finding for an alert that Alertmanager took and that the routes lead here, and that did not come."""
+    """The finding for an alert that Alertmanager accepted and routes to the remediator, but that did not arrive."""
     receiver = reached.own_routes[0].receiver
     problem = "an alert sent to Alertmanager does not arrive at the remediator, although its routes lead there"
-    evidence = f"{DOCTOR} was taken by {shown} for receiver {receiver} and did not come within {wait_seconds:.0f} s"
+    evidence = f"{shown} accepted {DOCTOR} for receiver {receiver}, and it did not arrive within {wait_seconds:.0f} s"
     address = f"http://REMEDIATOR:{place.settings.server.port}{WEBHOOK_PATH}"
     remedy = (
-        f"curl -si -X POST {address}   # from Alertmanager's host: 401 says that the way is open\n"
+        f"curl -si -X POST {address}   # from Alertmanager's host: 401 means that the connection works\n"
         f"see its log for receiver {receiver} (`Notify for alerts failed`), and correct `url` of its webhook_configs"
     )
     return Finding(Severity.ERROR, check, problem, evidence, remedy)
 
 
 def longest_wait(reached: Reached, alertmanagers: int) -> float:
-    """Seconds until the alert must have come: group_wait, or group_interval where an earlier one is in its group."""
+    """Seconds until the alert must have arrived: group_wait, or group_interval if an earlier one is in its group."""
     times = [route.group_wait_seconds + route.group_interval_seconds for route in reached.own_routes]
     others = alertmanagers - 1
     return min(max(times, default=0.0) + SLACK_SECONDS + PEER_SECONDS * others, MAX_WAIT_SECONDS)
 
 
 def doctor_labels(nonce: str) -> dict[str, str]:
-    """The labels of the alert: no policy can have the name `none`, and people's routes leave out severity `none`."""
+    """The labels of the alert: no policy can be named `none`, and people's routes exclude severity `none`."""
     return {"alertname": DOCTOR, REMEDIATION_LABEL: "none", "severity": "none", "component": "remediator", "run": nonce}
 
 
 async def _send(place: Installation, settings: AlertmanagerSettings, url: str, wait_seconds: float) -> float | None:
-    """Sends the alert; returns when it says that it began, Unix seconds. Raises BackendError."""
+    """Sends the alert; returns its start time in Unix seconds. Raises BackendError."""
     now = place.clock.now()
     begin = format_rfc3339(now)
     alert = {

@@ -19,21 +19,21 @@ from remediations.facts.ask import describe
 from remediations.settings import RemediatorSettings
 
 SECONDS = 15.0
-"""Deadline of one check; each call in it has a shorter one of its own."""
+"""Deadline of one check; the calls in it have shorter ones."""
 ARRIVAL_SECONDS = arrival.MAX_WAIT_SECONDS + SECONDS
-"""The same for each Alertmanager that an alert is sent to."""
+"""Deadline for each Alertmanager that an alert is sent to."""
 
 Ask = Callable[[Installation, str], Awaitable[Iterable[Finding]]]
 
 
 def behind(first: str, question: Ask) -> Ask:
-    """The check, whose answer is unknown while the server does not answer that the check `first` is about."""
+    """The check, whose result is unknown while the server that the check `first` is about does not answer."""
 
     async def find_all(place: Installation, check: str) -> Iterable[Finding]:
         try:
             return await question(place, check)
         except BackendError as error:
-            return [unchecked(check, describe(error), f"mend what the check {first} names, then run doctor again")]
+            return [unchecked(check, describe(error), f"fix what the check {first} names, then run doctor again")]
 
     return find_all
 
@@ -74,7 +74,7 @@ CHECKS: tuple[Check[Installation], ...] = (
     Check("endpoints", objects.check_endpoints, SECONDS, *ENDPOINTS),
     Check("database", objects.check_database, SECONDS, *DATABASE),
 )
-"""Every check has a name, one question and a deadline; they run side by side."""
+"""A check has a name, a function and a deadline; the checks run concurrently."""
 
 
 def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -91,13 +91,13 @@ def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int
 async def _examined(
     settings: RemediatorSettings, file: Path | None, *, is_sending: bool
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    """The findings, and the secrets that they may not show."""
+    """The findings, and the secrets that they must not show."""
     findings = await examine(settings, file, is_sending=is_sending)
     try:
         async with asyncio.timeout(SECONDS):
             return findings, await asyncio.to_thread(lambda: tuple(own_files.known_secrets(settings)))
     except TimeoutError:
-        return findings, ()  # a file that cannot be read now was read by no check either
+        return findings, ()  # a file that cannot be read now was not read by any check
 
 
 async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> list[Finding]:
@@ -108,7 +108,7 @@ async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending
 
 
 def table_for(place: Installation) -> Sequence[Check[Installation]]:
-    """The checks with their deadlines: an alert on its way takes as long as the routes let it wait."""
+    """The checks with their deadlines: the test alert may take as long as the routes allow."""
     if not place.is_sending:
         return CHECKS
     seconds = SECONDS + ARRIVAL_SECONDS * len(place.alertmanagers)

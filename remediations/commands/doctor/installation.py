@@ -1,4 +1,4 @@
-"""What the checks of `doctor` share: settings, policies and connections, and how bad a fault is."""
+"""What the checks of `doctor` share: settings, policies and connections, and the severity of faults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import RemediatorSettings
 
 UNREADABLE_FILE = re.compile(r"[a-z_.]+_file: ")
-"""How chassis.http.client_auth begins when it could not read a file."""
+"""The beginning of chassis.http.client_auth's message about a file that it could not read."""
 OPEN_SECONDS = 15.0
 """Longest wait for the policy file; a network file system may hang."""
 KINDS = ("Deployment", "CronJob")
@@ -41,26 +41,26 @@ ACTING = frozenset({Mode.APPROVE, Mode.AUTO})
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Everything that checks look at. `policy_set` is empty where the policy file has faults."""
+    """Everything that checks read. `policy_set` is empty if the policy file has faults."""
 
     settings: RemediatorSettings
     file: Path | None
-    """The settings' file."""
+    """The settings file."""
     policy_set: PolicySet
     http: HttpClient
     own_http: HttpClient
-    """For the running program: trusts the certificate of the web configuration."""
+    """Client for the running program: trusts the certificate of the web configuration."""
     prometheus: PrometheusClient
     cluster: KubernetesClient | None
-    """None where Kubernetes is not configured, or `cluster_problem` says why there are no credentials."""
+    """None if Kubernetes is not configured; if credentials are missing, `cluster_problem` says why."""
     cluster_problem: str
     clock: Clock
     is_sending: bool
-    """Whether an alert may be sent."""
+    """Whether a test alert may be sent."""
 
     @property
     def command(self) -> str:
-        """How a remedy calls this program."""
+        """How the commands of a remedy call this program."""
         return "controlcore-remediator" + ("" if self.file is None else f" --config.file {quote(str(self.file))}")
 
     @property
@@ -70,12 +70,12 @@ class Installation:
 
     @property
     def place(self) -> str:
-        """Where settings are changed, for a remedy."""
+        """The file to change settings in, for a remedy."""
         return "the settings" if self.file is None else str(self.file)
 
     @property
     def api(self) -> KubernetesClient:
-        """The API server's client; raises PermanentError where there is none."""
+        """The API server's client; raises PermanentError if there is none."""
         if self.cluster is None:
             raise PermanentError(Reason.AUTH, self.cluster_problem or "kubernetes is not configured")
         return self.cluster
@@ -98,11 +98,11 @@ class Installation:
 
     @property
     def prometheus_url(self) -> str:
-        """Prometheus' address as it may be shown."""
+        """Prometheus' address without credentials."""
         return without_user(self.settings.prometheus.url)
 
     def targets(self) -> dict[Target, list[Policy]]:
-        """The Kubernetes objects that policies may touch, with the policies as they are on each rung."""
+        """The Kubernetes objects that policies may change, with the policies of each rung."""
         found: dict[Target, list[Policy]] = {}
         for policy in self.rungs():
             for target in policy.targets:
@@ -118,13 +118,13 @@ class Installation:
 
 
 def shell_word(path: Path) -> str:
-    """The path as a shell reads it: one word, whatever is in it."""
+    """The path quoted for a shell as one word."""
     return quote(str(path))
 
 
 @asynccontextmanager
 async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> AsyncIterator[Installation]:
-    """The installation with its connections, closed at exit. Faults of files are left to the checks."""
+    """The installation with its connections, which close at exit. Faults of files are reported by the checks."""
     clock = SystemClock()
     try:
         async with asyncio.timeout(OPEN_SECONDS):
@@ -146,7 +146,7 @@ async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending:
 
 
 def own_web(settings: RemediatorSettings) -> Web | None:
-    """The web configuration in force; None without a file, or for one with faults. Blocks on the disk."""
+    """The web configuration in force; None without a file, or if it has faults. Blocks on the disk."""
     path = settings.server.web_config_file
     try:
         return None if path is None else read_web(path)
@@ -155,7 +155,7 @@ def own_web(settings: RemediatorSettings) -> Web | None:
 
 
 def _own_trust(settings: RemediatorSettings) -> ssl.SSLContext:
-    """Trusts exactly the certificate that the program serves with; its name is that of the Service, not loopback's."""
+    """Trusts exactly the certificate that the program serves with; that certificate names the Service, not loopback."""
     web, path = own_web(settings), settings.server.web_config_file
     tls = None if web is None else web.config.tls_server_config
     if tls is None or path is None:
@@ -170,7 +170,7 @@ def _own_trust(settings: RemediatorSettings) -> ssl.SSLContext:
 
 
 def severity_of(policies: Iterable[Policy]) -> Severity:
-    """How bad it is that these policies cannot act: an error where one is meant to."""
+    """The severity if these policies cannot act: an error if one of them is meant to act."""
     modes = {policy.mode for policy in policies}
     if modes & ACTING:
         return Severity.ERROR
@@ -178,19 +178,17 @@ def severity_of(policies: Iterable[Policy]) -> Severity:
 
 
 def names_of(policies: Iterable[Policy]) -> str:
-    """The policies' names, each once."""
+    """The policies' names, without duplicates."""
     return ", ".join(dict.fromkeys(policy.name for policy in policies))
 
 
 def unreachable(check: str, what: str, url: str, section: str, error: BackendError) -> Finding:
-    """The finding for a server that gave no good answer; `section` is that of its settings, `url` may be shown.
+    """The finding for a server that did not answer well; `section` is that of its settings, `url` has no secret.
 
-    A file with our credential that cannot be read is a fault of the configuration, which its own check tells.
+    If the file with our credential cannot be read, the check of the configuration reports that.
     """
     if error.reason is Reason.AUTH and UNREADABLE_FILE.match(str(error)):
-        return unchecked(
-            check, f"{url} was not asked", "mend what the check configuration names, then run doctor again"
-        )
+        return unchecked(check, f"{url} was not asked", "fix what the check configuration names, then run doctor again")
     return Finding(
         Severity.ERROR, check, f"{what} does not answer as it should", f"{url}: {describe(error)}",
         remedy_for(url, section, error.reason),
@@ -198,7 +196,7 @@ def unreachable(check: str, what: str, url: str, section: str, error: BackendErr
 
 
 def remedy_for(url: str, section: str, reason: Reason) -> str:
-    """What to do about it."""
+    """The remedy for it."""
     parts = urlsplit(url)
     host = parts.hostname or url
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -214,6 +212,7 @@ def remedy_for(url: str, section: str, reason: Reason) -> str:
         Reason.MISSING: f"add the route prefix to {section}.url (--web.route-prefix, --web.external-url of the server)",
     }
     blocked = (
-        f"curl -si --max-time 5 {url}/-/ready   # open the way (NetworkPolicy, firewall), or correct {section}.url"
+        f"curl -si --max-time 5 {url}/-/ready   # allow the connection (NetworkPolicy, firewall), or correct "
+        f"{section}.url"
     )
     return advice.get(reason, blocked)

@@ -1,4 +1,4 @@
-"""Checks of the journal: its file, its disk, who serves it, what waits in it, and what pauses everything."""
+"""Checks of the journal: its file, its disk, the process that serves it, overdue remediations, and pauses."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from remediations.journal.sqlite.inspection import (
 )
 
 OVERDUE_SECONDS = 300.0
-"""A running program takes up what is due within seconds."""
+"""A running program starts on due remediations within seconds."""
 OLD_SECONDS = 24 * 3600.0
-"""Policies close what they cannot do within minutes; only a revert may wait for as long as a day."""
+"""Policies close within minutes what they cannot do; only a revert may wait for as long as a day."""
 MIB = 1024 * 1024
 
 
 async def check_journal(place: Installation, check: str) -> list[Finding]:
-    """The file: writable, of this version, with room on its disk. One that is not there yet is made by `serve`."""
+    """The file: writable, of this version, on a disk with free space. A missing file is created by `serve`."""
     return await asyncio.to_thread(_judge, place, check)
 
 
 def _judge(place: Installation, check: str) -> list[Finding]:
-    """The same; blocks on the disk. A file that may not be read is told once."""
+    """The same; blocks on the disk. A file that may not be read is reported once."""
     path = place.settings.journal.path
     try:
         closed, disk = _closed(place, check), _disk(place, check)
-    except OSError as error:  # not even the folder may be looked at
+    except OSError as error:  # not even the folder may be read
         closed, disk = [unchecked(check, str(error), _look_at(path))], []
     try:
         return [*closed, *disk, *_content(place, check)]
@@ -52,7 +52,7 @@ def _disk(place: Installation, check: str) -> list[Finding]:
     journal = place.settings.journal
     path = journal.path
     if not path.parent.is_dir():
-        return []  # told as a fault of the settings
+        return []  # reported as a fault of the settings
     found: list[Finding] = []
     folder = shell_word(path.parent)
     try:
@@ -76,7 +76,7 @@ def _disk(place: Installation, check: str) -> list[Finding]:
 
 
 def _closed(place: Installation, check: str) -> list[Finding]:
-    """The finding for a journal that this user may not write; one of another user says nothing about the program's."""
+    """The finding for a journal that this user may not write; with another user the program may be able to."""
     path, user = place.settings.journal.path, os.getuid()
     places = (path.parent, path) if os.access(path.parent, os.X_OK) else (path.parent,)
     closed = [each for each in places if each.exists() and not os.access(each, os.W_OK)]
@@ -108,13 +108,13 @@ def _content(place: Installation, check: str) -> list[Finding]:
     if look is None:
         return []
     if look.schema > SCHEMA:
-        problem = "the journal is of a newer version of this program, which then refuses to start"
+        problem = "the journal belongs to a newer version of this program; this version refuses to start"
         evidence = f"{path} has schema {look.schema}, this program knows up to {SCHEMA}"
-        remedy = "install the newer version again, or go back as docs/remediations/README.md describes"
+        remedy = "install the newer version again, or downgrade the journal as docs/remediations/README.md describes"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
     if look.schema < SCHEMA:
         evidence = f"{path} has schema {look.schema}, this program has {SCHEMA}"
-        problem = "the journal is of an older version; it is brought up to date at the next start"
+        problem = "the journal belongs to an older version; the next start upgrades it"
         shown = shell_word(path)
         copying = f"for end in '' -wal; do cp -p {shown}$end {shown}.bak$end; done"
         remedy = f"{copying}   # once the program has stopped; mostly there is no -wal then"
@@ -130,14 +130,16 @@ def _put_aside(path: Path) -> str:
     return (
         "stop the program, then:\n"
         f"for end in '' -wal -shm; do mv {shell_word(path)}$end {shell_word(path)}.bad$end; done\n"
-        "# restore a copy, or start the program without one: it then knows no cooldown and no earlier write"
+        "# restore a copy, or start the program without one: cooldowns and earlier writes are then unknown"
     )
 
 
 def _look_at(path: Path) -> str:
-    """The commands for a journal that may be whole: moving it away would lose what was written already."""
+    """The commands for a journal that may be intact: moving it away would lose the record of writes."""
     shown = shell_word(path)
-    return f"ls -l {shown}; fuser -v {shown}   # may this user read it, and who has it open? or correct journal.path"
+    return (
+        f"ls -l {shown}; fuser -v {shown}   # check its rights and which process has it open, or correct journal.path"
+    )
 
 
 def _read_journal(place: Installation) -> JournalLook | None:
@@ -150,12 +152,12 @@ def _read_journal(place: Installation) -> JournalLook | None:
 
 
 def _waiting(place: Installation, check: str, look: JournalLook) -> list[Finding]:
-    """Remediations that nobody works on, or that stay open for too long."""
+    """Remediations that no program works on, or that stay open for too long."""
     now, found = place.clock.now(), []
     if look.overdue_at is not None and now - look.overdue_at > OVERDUE_SECONDS:
-        problem = "nobody works on what is in the journal"
+        problem = "no program works on the journal"
         evidence = f"a remediation has been due for {age_words(now - look.overdue_at)}"
-        remedy = f"{place.command} serve   # is it running? if it is, its log says why it stands still"
+        remedy = f"{place.command} serve   # is it running? if it is, its log says why it is stuck"
         found.append(Finding(Severity.ERROR, check, problem, evidence, remedy))
     elif look.oldest is not None and now - look.oldest.created_at > OLD_SECONDS:
         oldest = look.oldest
@@ -168,7 +170,7 @@ def _waiting(place: Installation, check: str, look: JournalLook) -> list[Finding
 
 
 async def check_pauses(place: Installation, check: str) -> list[Finding]:
-    """Pauses in force: nothing is repaired meanwhile, and a pause is easily forgotten."""
+    """Pauses in force: nothing is repaired meanwhile, and a pause is easy to forget."""
     return await asyncio.to_thread(_pauses, place, check)
 
 
@@ -177,7 +179,7 @@ def _pauses(place: Installation, check: str) -> list[Finding]:
     try:
         look = _read_journal(place)
     except JournalError:
-        look = None  # told by the journal's own check
+        look = None  # reported by the journal's own check
     stored = () if look is None else look.pauses
     found = []
     for pause in read_pauses(place.settings.pause_file, stored):
@@ -202,7 +204,7 @@ def _find_closed(path: Path) -> str:
 
 
 async def check_servers(place: Installation, check: str) -> list[Finding]:
-    """Whether one program alone serves the journal."""
+    """Whether exactly one program serves the journal."""
     path = place.settings.journal.path
     serving = await asyncio.to_thread(find_serving_processes, path)
     if len(serving.known) > 1:

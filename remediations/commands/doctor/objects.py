@@ -1,4 +1,4 @@
-"""Checks of what policies are about: objects of the cluster, addresses that are called, and the database."""
+"""Checks of the targets of policies: objects of the cluster, addresses that are called, and the database."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from remediations.facts.kubernetes.workload import read_autoscalers, read_templa
 SCALING = "scale_workload"
 CALL_SECONDS = 3.0
 SOURCE = re.compile(r"(ConfigMap|Secret)[ /]([a-z0-9][a-z0-9.-]*)")
-"""What a template refers to, as the reader of templates names it."""
+"""A reference in a template, as the reader of templates names it."""
 NO_DATABASE = "SQLSTATE 3D000"
 """PostgreSQL's code for a name that no database has (appendix A, invalid_catalog_name)."""
 NONE_SECONDS = 86400.0
-"""No session is idle for so long: the question is whether it may be asked."""
+"""No session is idle for so long: only the permission to ask matters."""
 
 
 def location(target: Target) -> str:
@@ -51,13 +51,16 @@ def location(target: Target) -> str:
 
 
 async def check_cluster(place: Installation, check: str) -> list[Finding]:
-    """The API server answers with our credentials, where a policy needs it."""
+    """The API server answers with our credentials, if a policy needs it."""
     targets = place.targets()
     if not targets:
         return []
     policies = [policy for users in targets.values() for policy in users]
     if place.settings.kubernetes is None:
-        problem = "policies act on objects of Kubernetes, which is not configured: each is held as no_orchestrator"
+        problem = (
+            "policies act on Kubernetes objects, but Kubernetes is not configured: each remediation is held as "
+            "no_orchestrator"
+        )
         remedy = f"add to {place.place}: kubernetes: {{}}   # or {{kubeconfig: PATH}} outside a pod"
         return [Finding(severity_of(policies), check, problem, names_of(policies), remedy)]
     if place.cluster is None:
@@ -74,9 +77,9 @@ async def check_cluster(place: Installation, check: str) -> list[Finding]:
 
 
 async def check_objects(place: Installation, check: str) -> list[Finding]:
-    """Every target exists, and can be acted on as its policies mean to."""
+    """Every target exists and is in a state in which its policies can act on it."""
     if place.cluster is None:
-        return []  # told by `check_cluster`
+        return []  # reported by `check_cluster`
     reader = place.reader
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -96,7 +99,7 @@ async def _of_target(
             found = list(judge_object(check, target, policies, document))
     except BackendError as error:
         if error.reason is not Reason.MISSING:
-            remedy = "mend what the checks kubernetes and rights name, then run doctor again"
+            remedy = "fix what the checks kubernetes and rights name, then run doctor again"
             return [Finding(Severity.UNKNOWN, check, f"{target.key} is not checked", describe(error), remedy)]
         plural = "deployments" if target.kind == "Deployment" else "cronjobs"
         remedy = (
@@ -116,12 +119,12 @@ async def _of_target(
 
 
 def judge_object(check: str, target: Target, policies: list[Policy], document: JsonObject) -> Iterator[Finding]:
-    """What keeps an object that exists from being acted on."""
+    """What prevents acting on an existing object."""
     spec, kind = document["spec"], target.kind.lower()
     severity, who = severity_of(policies), _who(policies)
     where = f"-n {target.namespace} {kind} {target.name}"
     if (document["metadata"].get("annotations") or {}).get(ANNOTATION_HANDS_OFF) == "true":
-        problem = f"{target.key} must not be touched: somebody set {ANNOTATION_HANDS_OFF}"
+        problem = f"{target.key} must not be touched: it has the annotation {ANNOTATION_HANDS_OFF}"
         yield Finding(Severity.WARNING, check, problem, who, f"kubectl annotate {where} {ANNOTATION_HANDS_OFF}-")
     if target.kind == "CronJob":
         if spec.get("suspend"):
@@ -130,21 +133,21 @@ def judge_object(check: str, target: Target, policies: list[Policy], document: J
             yield Finding(Severity.WARNING, check, problem, who, remedy)
         return
     if spec.get("paused"):
-        problem = f"{target.key} is paused: a restart or a new size would not be rolled out"
+        problem = f"{target.key} is paused: the controller would not roll out a restart or a new size"
         yield Finding(Severity.WARNING, check, problem, who, f"kubectl rollout resume {where}")
     if spec.get("replicas") == 0:
         problem = f"{target.key} is scaled to zero"
         yield Finding(Severity.WARNING, check, problem, who, f"kubectl scale {where} --replicas=N")
     waiting = [policy for policy in policies if _needs_readiness(policy)]
     if waiting and not any(item.get("readinessProbe") for item in spec["template"]["spec"]["containers"]):
-        problem = f"no container of {target.key} has a readiness probe: its pods are Ready in every fault"
-        evidence = f"the witness pods_ready of {names_of(waiting)} never confirms"
+        problem = f"no container of {target.key} has a readiness probe: its pods stay Ready in every fault"
+        evidence = f"the witness pods_ready of {names_of(waiting)} can never confirm a fault"
         remedy = "add a readinessProbe to the pod template, or a witness of kind http to the policy"
         yield Finding(severity, check, problem, evidence, remedy)
 
 
 def _needs_readiness(policy: Policy) -> bool:
-    """Whether the policy acts only on pods that are not Ready, and nothing else could confirm the fault."""
+    """Whether the policy acts only if pods are not Ready, and no other witness could confirm the fault."""
     kinds = {witness.kind for witness in policy.witnesses}
     return kinds == {WitnessKind.PODS_READY}
 
@@ -152,12 +155,12 @@ def _needs_readiness(policy: Policy) -> bool:
 async def _of_template(
     place: Installation, reader: ClusterReader, check: str, target: Target, policies: list[Policy]
 ) -> list[Finding]:
-    """What the pod template holds that keeps new pods from being started, read as a decision reads it."""
+    """What in the pod template prevents new pods, read in the same way as for a decision."""
     try:
         workload = await read_workload(reader, target)
         template = await read_template(reader, target)
     except BackendError as error:
-        remedy = "mend what the checks kubernetes and rights name, then run doctor again"
+        remedy = "fix what the checks kubernetes and rights name, then run doctor again"
         return [
             Finding(Severity.UNKNOWN, check, f"the template of {target.key} is not checked", describe(error), remedy)
         ]
@@ -169,7 +172,7 @@ async def _of_template(
 def judge_template(
     check: str, target: Target, policies: list[Policy], seen: tuple[Workload, Template], user: str
 ) -> Iterator[Finding]:
-    """What a template holds that no policy has accepted; `user` is who we are for the API server."""
+    """What in a template holds a policy that does not accept it; `user` is our name for the API server."""
     workload, template = seen
     where = f"-n {target.namespace} deployment {target.name}"
     if workload.drop_tables:
@@ -190,7 +193,7 @@ def judge_template(
         yield Finding(severity_of(strict), check, problem, evidence, remedy)
     strict = [policy for policy in policies if Consent.UNPINNED_IMAGE not in policy.accept]
     if template.unpinned and strict:
-        problem = f"images of {target.key} are pulled anew at every start: held as image_unpinned"
+        problem = f"images of {target.key} are pulled again at every start: held as image_unpinned"
         remedy = (
             f"kubectl set image {where.replace('deployment ', 'deployment/')} CONTAINER=IMAGE@sha256:DIGEST\n"
             f"# or set imagePullPolicy: IfNotPresent, or add `accept: [{Consent.UNPINNED_IMAGE}]` to the policy"
@@ -204,7 +207,7 @@ def _who(policies: list[Policy]) -> str:
 
 
 def _let_read(target: Target, text: str, user: str) -> str:
-    """The commands that let the ConfigMaps and Secrets be read that a text names."""
+    """The commands that grant reading of the ConfigMaps and Secrets that a text names."""
     found = dict.fromkeys(SOURCE.findall(text))
     rights = [Right("get", "", f"{kind.lower()}s", target.namespace, name) for kind, name in found]
     commands = grant_commands(rights, user) if rights else ""
@@ -212,11 +215,11 @@ def _let_read(target: Target, text: str, user: str) -> str:
 
 
 async def _of_scaling(reader: ClusterReader, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
-    """What keeps a Deployment from being given more pods."""
+    """What prevents more pods for a Deployment."""
     try:
         found = await read_autoscalers(reader, target)
     except BackendError as error:
-        remedy = "mend what the check rights names, then run doctor again"
+        remedy = "fix what the check rights names, then run doctor again"
         return [
             Finding(
                 Severity.UNKNOWN, check, f"the autoscalers of {target.key} are not checked", describe(error), remedy
@@ -228,7 +231,7 @@ async def _of_scaling(reader: ClusterReader, check: str, target: Target, policie
 def judge_autoscalers(
     check: str, target: Target, policies: list[Policy], found: tuple[Autoscaler, ...]
 ) -> Iterator[Finding]:
-    """What is wrong with the owner of the number of pods."""
+    """What is wrong with the owner of the number of replicas."""
     severity, who, listing = (
         severity_of(policies),
         f"policies {names_of(policies)}",
@@ -259,14 +262,16 @@ def judge_autoscalers(
     caps = {policy.name: int(policy.parameters.get("max_replicas_cap", 0)) for policy in policies}
     full = [name for name, cap in caps.items() if autoscaler.maximum >= cap]
     if full:
-        problem = f"the autoscaler of {target.key} already allows as many pods as the policy: it can raise nothing"
+        problem = (
+            f"the autoscaler of {target.key} already allows as many replicas as the policy: the policy cannot raise it"
+        )
         evidence = f"maxReplicas of {autoscaler.name} is {autoscaler.maximum}; max_replicas_cap of {', '.join(full)}"
         remedy = "raise parameters.max_replicas_cap in the policy file (count the connections), or lower maxReplicas"
         yield Finding(severity, check, problem, evidence, remedy)
 
 
 async def check_endpoints(place: Installation, check: str) -> list[Finding]:
-    """The addresses that policies call, or ask as a witness, answer at all; a GET of / triggers nothing."""
+    """The addresses that policies call, or use as a witness, answer; a GET of / triggers nothing."""
     users = endpoints(place.rungs())
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -277,7 +282,7 @@ async def check_endpoints(place: Installation, check: str) -> list[Finding]:
 
 
 def endpoints(policies: list[Policy]) -> Mapping[str, list[Policy]]:
-    """Origin → the policies that need it; placeholders are told with the configuration."""
+    """Origin → the policies that need it; placeholders are reported by the check of the configuration."""
     found: dict[str, list[Policy]] = {}
     for policy in policies:
         urls = [str(url) for url in (policy.parameters.get("url"), *(policy.parameters.get("urls") or ())) if url]
@@ -294,19 +299,19 @@ async def _of_endpoint(place: Installation, check: str, url: str, policies: list
     try:
         await place.http.send(Call(f"{url}/", CALL_SECONDS))
     except BackendError as error:
-        found = unreachable(check, f"what {names_of(policies)} calls", url, "parameters", error)
+        found = unreachable(check, f"the address that {names_of(policies)} call", url, "parameters", error)
         remedy = f"curl -si --max-time 5 {url}/   # start it, or correct its address in {place.settings.policies_file}"
         return [Finding(severity_of(policies), check, found.problem, found.evidence, remedy)]
     return []
 
 
 async def check_database(place: Installation, check: str) -> list[Finding]:
-    """The one question that policies put to the product's database is allowed, where one puts it."""
+    """Whether the remediator may ask the product's database for idle sessions, if a policy needs that."""
     needing = [policy for policy in place.rungs() if Need.IDLE_SESSIONS in ACTIONS[policy.action].needs]
     if not needing:
         return []
     if place.settings.database is None:
-        problem = "policies end idle sessions of the database, which is not configured: their plans are refused"
+        problem = "policies end idle sessions of the database, but no database is configured: their plans are refused"
         address = "postgresql://controlcore_remediator@HOST:5432/control_core_db"
         remedy = f"add to {place.place}: database: {{url: '{address}', password_file: PATH}}"
         return [Finding(severity_of(needing), check, problem, f"policies {names_of(needing)}", remedy)]
@@ -321,16 +326,19 @@ async def check_database(place: Installation, check: str) -> list[Finding]:
 def unseen_sessions(
     place: Installation, check: str, policies: list[Policy], why: str, target: PostgresTarget
 ) -> Finding:
-    """The finding for a database that did not answer the question; `why` begins with the reason."""
+    """The finding for a database that did not answer; `why` begins with the reason."""
     setting = f"database.url in {place.place}"
     others = f"set {setting} to the product's database, one of these: {target.list_databases}"
     if NO_DATABASE in why:
         problem, remedy = "the database of the settings does not exist", others
     elif why.startswith((f"{Reason.PERMISSION}:", f"{Reason.MISSING}:")):
-        problem = "the database does not let sessions be looked at"
+        problem = "the database does not let the remediator read idle sessions"
         grants = f"{place.command} grants --role {quote(target.user)} | psql -d {quote(target.database)}"
         remedy = f"{grants}   # as its owner; if the API's role is not postgres: --product-role NAME\nor {others}"
     else:
-        problem = "the database cannot be asked"
-        remedy = f"correct database.url and database.password_file in {place.place}, or let this host reach the server"
+        problem = "the database does not answer"
+        remedy = (
+            f"correct database.url and database.password_file in {place.place}, or allow this host to connect to the "
+            "server"
+        )
     return Finding(severity_of(policies), check, problem, f"{why}; {_who(policies)}", remedy)

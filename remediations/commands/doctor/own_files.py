@@ -1,4 +1,4 @@
-"""Checks of the configuration and of credentials: what `check-config` reports, and what only a look at files shows."""
+"""Checks of the configuration and of credentials: what `check-config` reports, and the state of the files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKENS = "server.token_file"
 
 
 async def check_configuration(place: Installation, check: str) -> list[Finding]:
-    """Every fault of the settings, the files that they name and the policy file, and addresses yet to be given."""
+    """Every fault of the settings, the files that they name and the policy file, and placeholder addresses."""
     return await asyncio.to_thread(_configuration, place, check)
 
 
@@ -39,18 +39,18 @@ def _configuration(place: Installation, check: str) -> list[Finding]:
     ]
     warnings = find_warnings(place.policy_set)
     if warnings:
-        problem = "policies have addresses that nobody has given yet"
+        problem = "policies still have placeholder addresses"
         remedy = f"edit {place.settings.policies_file}, then: {place.command} check-config"
         found.append(Finding(Severity.WARNING, check, problem, "\n".join(warnings), remedy))
     if faults and not place.policy_set.policies:
         problem = "not checked: what policies need (objects, rights, PromQL, routes)"
-        remedy = "mend the policy file, then run doctor again"
+        remedy = "fix the policy file, then run doctor again"
         found.append(Finding(Severity.UNKNOWN, check, problem, "the policy file cannot be read", remedy))
     return found
 
 
 def _faults(settings: RemediatorSettings) -> list[Fault]:
-    """The faults that `serve` would refuse to start with; those of token files are told by `check_credentials`."""
+    """The faults that make `serve` refuse to start; `check_credentials` reports those of token files."""
     try:
         check_everything(settings, is_serving=True, is_checking=True)
     except ConfigError as error:
@@ -60,7 +60,7 @@ def _faults(settings: RemediatorSettings) -> list[Fault]:
 
 
 def _remedy(place: Installation, fault: Fault) -> str:
-    """What mends one fault."""
+    """The remedy for one fault."""
     journal = place.settings.journal.path
     if fault.path == TOKENS:
         return f"{new_token(Path('/etc/controlcore-remediator/token'))}\nset {TOKENS} to it in {place.place}"
@@ -91,7 +91,7 @@ def _unusable(place: Installation, check: str) -> Iterator[Finding]:
 
 
 def _open_files(place: Installation, check: str) -> Iterator[Finding]:
-    """Files with secrets that other users may read, or that others than their owner may write."""
+    """Files with secrets that other users may read or write."""
     for path in _secrets(place.settings):
         try:
             known = path.stat()
@@ -119,19 +119,19 @@ def _secrets(settings: RemediatorSettings) -> Iterable[Path]:
 
 
 def known_secrets(settings: RemediatorSettings) -> Iterator[str]:
-    """What these files hold, which no evidence may show; one that cannot be read is told by a check. Blocks."""
+    """The contents of these files, which no evidence may show; a check reports one that cannot be read. Blocks."""
     for path in _secrets(settings):
         with suppress(ConfigError):
             yield read_secret(path, str(path)).get_secret_value()
 
 
 def _is_projected(path: Path) -> bool:
-    """Whether the kubelet mounts the file from a Secret: only the containers of the pod see it, whatever its mode."""
+    """Whether the kubelet mounts the file from a Secret: then only the pod's containers see it, whatever its mode."""
     return any((folder / "..data").is_symlink() for folder in path.parents)
 
 
 def _shared(place: Installation, check: str) -> Iterator[Finding]:
-    """One token that both Alertmanager and a person hold: whoever delivers could then approve."""
+    """A token that both Alertmanager and a person hold: with it, Alertmanager could approve."""
     roles = place.settings.server.roles
     if roles is None:
         return
@@ -149,7 +149,7 @@ def _shared(place: Installation, check: str) -> Iterator[Finding]:
 
 
 def _digest(path: Path) -> str:
-    """Of the token in a file; empty where there is none."""
+    """The digest of the token in a file; empty if there is none."""
     try:
         return hashlib.sha256(path.read_bytes().strip()).hexdigest()
     except OSError:
@@ -157,17 +157,17 @@ def _digest(path: Path) -> str:
 
 
 async def check_roles(place: Installation, check: str) -> list[Finding]:
-    """Whether somebody may approve where policies wait for it, and whether each user may do anything."""
+    """Whether anyone may approve if policies need approval, and whether each user has a role."""
     settings, roles = place.settings, place.settings.server.roles
     waiting = [policy for policy in place.policy_set.policies if policy.mode is Mode.APPROVE]
     found = []
     approvers = [] if roles is None else [role for role, held in roles.holders().items() if not held.is_empty()]
     if waiting and Role.APPROVE not in {included for role in approvers for included in INCLUDED[role]}:
-        problem = "nobody may approve plans over HTTP, and policies wait for approval"
-        evidence = f"mode approve: {names_of(waiting)}; server.roles.approve names nobody"
+        problem = "policies wait for approval, and no credential may approve plans over HTTP"
+        evidence = f"mode approve: {names_of(waiting)}; server.roles.approve is empty"
         remedy = (
             f"add to {place.place}: server: {{roles: {{approve: {{users: [NAME]}}}}}}\n"
-            f"until then, beside the program: {place.command} approve ID --plan HASH"
+            f"until then, on the program's host: {place.command} approve ID --plan HASH"
         )
         found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
     try:
@@ -175,7 +175,7 @@ async def check_roles(place: Installation, check: str) -> list[Finding]:
     except ConfigError:
         return found
     if unnamed:
-        problem = "users of the web configuration have no role: each request of theirs is answered 403"
+        problem = "users of the web configuration have no role: all their requests are answered 403"
         remedy = f"name them in server.roles in {place.place}, or remove them from {settings.server.web_config_file}"
         found.append(Finding(Severity.WARNING, check, problem, f"users {', '.join(unnamed)}", remedy))
     return found

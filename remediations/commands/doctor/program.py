@@ -1,4 +1,4 @@
-"""Checks of the running program, asked over HTTP as Alertmanager and Prometheus ask it."""
+"""Checks of the running program, over HTTP as Alertmanager and Prometheus use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from remediations.journal.sqlite.inspection import find_server
 
 SECONDS = 3.0
 ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where to ask a server that listens on all
-"""Where a program that listens on all addresses is asked."""
+"""The address to use for a program that listens on all addresses."""
 NOTIFICATIONS = "controlcore_remediation_webhook_notifications_total"
 WATCHDOG_AT = "controlcore_remediation_webhook_last_watchdog_timestamp_seconds"
 DOCTOR_AT = "controlcore_remediation_webhook_last_doctor_alert_timestamp_seconds"
@@ -31,7 +31,7 @@ Page = Mapping[tuple[str, str], float]
 
 
 async def own_url(place: Installation) -> str:
-    """Where the program of these settings answers; raises PermanentError for a port that it picks itself."""
+    """Where the program with these settings answers; raises PermanentError if it picks its own port."""
     server = place.settings.server
     if not server.port:
         raise PermanentError(Reason.MALFORMED, "server.port is 0, so the port is in the program's log only")
@@ -42,7 +42,7 @@ async def own_url(place: Installation) -> str:
 
 
 async def read_own_page(place: Installation) -> Page:
-    """The program's metrics; raises BackendError. A credential is sent only where the page asks for one."""
+    """The program's metrics; raises BackendError. A credential is sent only if the page requires one."""
     url = f"{await own_url(place)}/metrics"
     answer = await place.own_http.send(Call(url, SECONDS))
     if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -59,7 +59,7 @@ async def read_own_page(place: Installation) -> Page:
 
 
 def _authorization(files: tuple[Path, ...]) -> dict[str, str]:
-    """The first token that can be read; any of them may see the page."""
+    """The first token that can be read; each of them may read the page."""
     for path in files:
         try:
             return {"Authorization": f"Bearer {read_secret(path, 'server.token_file').get_secret_value()}"}
@@ -86,30 +86,34 @@ async def check_program(place: Installation, check: str) -> list[Finding]:
     if answer.status != HTTPStatus.OK:
         problem = "the program is not ready: every alert is answered 503"
         disk = f"df -h {shell_word(path.parent)}"
-        remedy = f"its log names the fault; where the journal cannot be written see its disk: {disk}"
+        remedy = f"its log names the fault; if the journal cannot be written, check its disk: {disk}"
         found.append(Finding(Severity.ERROR, check, problem, f"{url}/-/ready: {answer.status}, {first}", remedy))
     elif unread:
         remedy = f"as the program's user: {place.command} doctor"
         found.append(unchecked(check, f"{url} is ready; whether it serves {path} is unknown: {unread}", remedy))
     elif not holder:
         problem = "the program that answers does not serve the journal of these settings"
-        remedy = f"name the settings that it was started with (--config.file), or restart it with {place.place}"
+        remedy = (
+            f"pass the settings that the program was started with (--config.file), or restart it with {place.place}"
+        )
         found.append(Finding(Severity.ERROR, check, problem, f"{url} is ready, and no program serves {path}", remedy))
     if warnings:
         problem = "the running program reports warnings"
-        remedy = "mend what they name; sources are asked again every half minute"
+        remedy = "fix what they name; sources are probed again every half minute"
         found.append(Finding(Severity.WARNING, check, problem, "\n".join(warnings), remedy))
     return found
 
 
 def _silent(place: Installation, check: str, evidence: str, holder: str) -> Finding:
-    """The finding for a program that does not answer; `holder` is the one that serves the journal, if that is known."""
+    """The finding for a program that does not answer; `holder` is the process that serves the journal, if known."""
     if holder:
-        problem = "the program that serves the journal does not answer at the address of these settings"
-        remedy = f"compare server.host and server.port in {place.place} with what it was started with, and restart it"
+        problem = "the program that serves the journal does not answer at the address in these settings"
+        remedy = (
+            f"compare server.host and server.port in {place.place} with those that it was started with, and restart it"
+        )
         evidence = f"{holder} serves {place.settings.journal.path}; {evidence}"
         return Finding(Severity.ERROR, check, problem, evidence, remedy)
-    problem = "no remediator answers: nothing is received and nothing repaired"
+    problem = "no remediator answers: no alert is received and nothing is repaired"
     remedy = (
         f"{place.command} serve\n# on Kubernetes: kubectl get pods -A -l app.kubernetes.io/name=controlcore-remediator"
     )
@@ -117,7 +121,7 @@ def _silent(place: Installation, check: str, evidence: str, holder: str) -> Find
 
 
 def refused_deliveries(page: Page) -> dict[str, int]:
-    """Deliveries that were turned away since the program's start, by status."""
+    """Deliveries that were refused since the program's start, by status."""
     kinds = ("unauthorized", "forbidden", "malformed", "rejected", "unavailable")
     counts = {kind: page.get((NOTIFICATIONS, kind), 0.0) for kind in kinds}
     return {kind: int(number) for kind, number in counts.items() if number > 0 and math.isfinite(number)}

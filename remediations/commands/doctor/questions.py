@@ -1,4 +1,4 @@
-"""Checks of Prometheus as policies ask it: it answers, its clock is ours, and their questions have answers."""
+"""Checks of Prometheus as policies use it: it answers, its clock agrees with ours, and queries have results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT_ONCE, ALL_SECONDS = 8, 10.0
 """So many questions are asked side by side, and all of them so long."""
 BUILD = "controlcore_remediator_build_info"
 SELECTORS = re.compile(r"\{[^{}]*\}|\[[^][]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
-"""What holds names of labels or durations."""
+"""The parts of a query that hold names of labels or durations."""
 NAME = re.compile(r"(?<![\w.:$])([a-zA-Z_:][\w:]*)(?!\s*\()\b(?!\s*\()")
 WORDS = frozenset(
     [
@@ -46,7 +46,7 @@ WORDS = frozenset(
 
 
 async def check_prometheus(place: Installation, check: str) -> list[Finding]:
-    """Prometheus answers, and its clock does not differ from ours."""
+    """Prometheus answers, and its clock agrees with ours."""
     began = place.clock.now()
     try:
         samples = await place.prometheus.instant("time()")
@@ -57,13 +57,13 @@ async def check_prometheus(place: Installation, check: str) -> list[Finding]:
 
 
 def judge_clock(check: str, samples: Iterable[QuerySample], between: tuple[float, float]) -> list[Finding]:
-    """The finding for a clock that differs; the question was on its way `between` these two times."""
+    """The finding for a clock that differs; the request took place `between` these two times."""
     began, ended = between
     for sample in samples:
         skew = max(began - sample.value, sample.value - ended, 0.0)
         if skew > SKEW_SECONDS:
             problem = (
-                "the clocks of this host and of Prometheus differ: fresh data counts as stale, or stale data as fresh"
+                "the clocks of this host and of Prometheus differ: fresh data looks stale, or stale data looks fresh"
             )
             severity = Severity.ERROR if skew > MAX_SKEW_SECONDS else Severity.WARNING
             remedy = "chronyc tracking   # or timedatectl timesync-status, on both hosts"
@@ -72,7 +72,7 @@ def judge_clock(check: str, samples: Iterable[QuerySample], between: tuple[float
 
 
 async def check_promql(place: Installation, check: str) -> list[Finding]:
-    """Prometheus can read every question of the policy file."""
+    """Prometheus can parse every query of the policy file."""
     queries = list(find_queries(place.policy_set))
     ask = place.prometheus.find_fault
     problems = await ask_all([partial(ask, promql, FAULT_SECONDS) for _, promql in queries], AT_ONCE, ALL_SECONDS)
@@ -93,7 +93,7 @@ def _unasked(check: str, answers: Sequence[object]) -> list[Finding]:
 
 
 async def check_collectors(place: Installation, check: str) -> list[Finding]:
-    """The exporter's collectors behind the policies report, and lately."""
+    """The exporter's collectors behind the policies have succeeded recently."""
     needed = collectors_of(place.policy_set)
     if not needed:
         return []
@@ -104,14 +104,14 @@ async def check_collectors(place: Installation, check: str) -> list[Finding]:
         oldest[name] = min(sample.value, oldest.get(name, sample.value))
     found = []
     if not oldest:
-        problem = "Prometheus has nothing of the exporter: every decision is held as unknown"
+        problem = "Prometheus has no data of the exporter: every decision is held as unknown"
         remedy = "add a scrape job for the exporter (port 9877) to prometheus.yml, as docs/examples/prometheus.yml does"
         everyone = place.policy_set.policies
         return [Finding(severity_of(everyone), check, problem, f"{FRESHNESS} has no series", remedy)]
     missing = {name: policies for name, (policies, _) in needed.items() if name not in oldest}
     if missing:
         waiting = [policy for policies in missing.values() for policy in policies]
-        problem = "collectors of the exporter report nothing: the policies behind them are held as unknown"
+        problem = "collectors of the exporter report nothing: the policies that need them are held as unknown"
         evidence = f"collectors {', '.join(sorted(missing))}; policies {names_of(waiting)}"
         remedy = f"{place.exporter_doctor}   # names the setting that each collector needs"
         found.append(Finding(severity_of(waiting), check, problem, evidence, remedy))
@@ -121,7 +121,9 @@ async def check_collectors(place: Installation, check: str) -> list[Finding]:
         if not -MAX_SKEW_SECONDS <= age <= seconds:
             when = f"{age_words(age)} ago, policies accept {seconds:g} s" if age > 0 else f"{-age:.0f} s in the future"
             problem = (
-                f"the collector {name} has not succeeded lately" if age > 0 else "the exporter's clock is ahead of ours"
+                (f"the collector {name} has not succeeded recently")
+                if age > 0
+                else "the exporter's clock is ahead of ours"
             )
             remedy = f"{place.exporter_doctor}   # its /debug/collectors shows the last error"
             found.append(
@@ -131,7 +133,7 @@ async def check_collectors(place: Installation, check: str) -> list[Finding]:
 
 
 def collectors_of(policy_set: PolicySet) -> dict[str, tuple[list[Policy], float]]:
-    """Collector → the policies that ask it, and the greatest age that one of their questions accepts."""
+    """Collector → the policies that need it, and the greatest age that one of their queries accepts."""
     found: dict[str, tuple[list[Policy], float]] = {}
     for policy in policy_set.policies:
         for _, query in questions_of(policy, policy_set):
@@ -142,7 +144,7 @@ def collectors_of(policy_set: PolicySet) -> dict[str, tuple[list[Policy], float]
 
 
 def questions_of(policy: Policy, policy_set: PolicySet) -> Iterator[tuple[str, Query]]:
-    """The questions that must have exactly one answer before the policy can act, with what they are called."""
+    """The queries that must have exactly one result before the policy can act, with their titles."""
     yield "condition", policy.condition
     yield "verify", policy.verify
     for name in policy.dependencies:
@@ -153,12 +155,12 @@ def questions_of(policy: Policy, policy_set: PolicySet) -> Iterator[tuple[str, Q
 
 
 async def check_series(place: Installation, check: str) -> list[Finding]:
-    """The policies' questions have an answer now, one each: without one the policy never acts."""
+    """The policies' queries have exactly one result now; otherwise the policy never acts."""
     known = {sample.labels.get("collector", "") for sample in await place.prometheus.instant(FRESHNESS)}
     asked: dict[str, list[tuple[str, Policy]]] = {}
     for policy in place.policy_set.policies:
         for title, query in questions_of(policy, place.policy_set):
-            if known.issuperset(query.collectors):  # otherwise the collector is the fault that is told
+            if known.issuperset(query.collectors):  # otherwise the collector is reported as the fault
                 asked.setdefault(query.promql, []).append((title, policy))
     answers = await ask_all([partial(place.prometheus.instant, promql) for promql in asked], AT_ONCE, ALL_SECONDS)
     found, lost = _unasked(check, answers), []
@@ -168,23 +170,23 @@ async def check_series(place: Installation, check: str) -> list[Finding]:
         if not samples:
             lost.append((promql, users))
         elif len(samples) > 1:
-            problem = f"{_titles(users)} has {len(samples)} answers and needs exactly one"
+            problem = f"{_titles(users)} has {len(samples)} results and needs exactly one"
             remedy = f"aggregate it to one value (min, max, sum) in {place.settings.policies_file}"
             found.append(Finding(severity_of(policy for _, policy in users), check, problem, promql, remedy))
     return [*found, *await _unanswered(place, check, lost)]
 
 
 Users = list[tuple[str, Policy]]
-"""What a question is for: its part in a policy, and the policy."""
+"""What a query is for: its part in a policy, and the policy."""
 
 
 def _titles(users: Users) -> str:
-    """The same in words."""
+    """The same as text."""
     return ", ".join(dict.fromkeys(f"{title} of {policy.name}" for title, policy in users))
 
 
 async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Users]]) -> list[Finding]:
-    """The findings for questions without an answer: one for those that lack the same series."""
+    """The findings for queries without a result: one for those that lack the same series."""
     names = sorted({name for promql, _ in lost for name in metric_names(promql)})
     asked = f'count by (__name__) ({{__name__=~"{"|".join(names)}"}})'
     present = await place.prometheus.instant(asked) if names else ()
@@ -199,13 +201,13 @@ async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Use
     for absent, questions in by_cause.items():
         users = [user for _, each in questions for user in each]
         evidence = f"no series of {', '.join(absent)}" if absent else "\n".join(promql for promql, _ in questions)
-        problem = f"{_titles(users)}: no answer, so it stays unknown and the policy never acts"
+        problem = f"{_titles(users)}: no result, so it stays unknown and the policy never acts"
         found.append(Finding(severity_of(policy for _, policy in users), check, problem, evidence, remedy))
     return found
 
 
 def metric_names(promql: str) -> list[str]:
-    """The names of the series that a query asks for; what its selectors, groupings and strings hold is left out."""
+    """The names of the series that a query reads, without the contents of selectors, groupings and strings."""
     text = TOKEN.sub(lambda found: found[0] if len(found[0]) == 1 else '""', promql)
     while (shorter := SELECTORS.sub(" ", text)) != text:
         text = shorter
@@ -213,7 +215,7 @@ def metric_names(promql: str) -> list[str]:
 
 
 async def check_scraped(place: Installation, check: str) -> list[Finding]:
-    """Prometheus scrapes the remediator itself: without that its own alerts never fire."""
+    """Prometheus scrapes the remediator itself; otherwise the alerts about it never fire."""
     if await place.prometheus.instant(f"count({BUILD})"):
         return []
     problem = "Prometheus does not scrape the remediator: ControlCoreAlertPathBroken and its other alerts never fire"

@@ -1,4 +1,4 @@
-"""Rights in Kubernetes: those that policies need and do not have, and those that nothing needs. Pure.
+"""Rights in Kubernetes: those that policies need and that are missing, and those that are not needed. Pure.
 
 A rule is one of SelfSubjectRulesReview (authorization.k8s.io/v1), which has the form of a Role's rules.
 """
@@ -16,22 +16,22 @@ from remediations.core.policies.policy import Policy
 READS = frozenset({"get", "list", "watch"})
 EVERY = "*"
 REVIEWS = frozenset({"authorization.k8s.io", "authentication.k8s.io"})
-"""Groups in which `create` only asks something."""
+"""Groups in which `create` is only a review."""
 KEDA_GROUP = "keda.sh"
 EVENTS = ("create", "", "events")
 NAMED = frozenset({("apps", "deployments"), ("apps", "deployments/scale"), ("batch", "cronjobs")})
-"""What is granted by the target's own name. The names of autoscalers are their own."""
+"""Rights that are granted by the target's own name. Autoscalers have names of their own."""
 OPTIONAL = frozenset({*NEW_POD_READS, "get core/configmaps"})
-"""Roles written by hand may leave these out: a plan that would have needed them is held, and says so."""
+"""Rights that hand-written Roles may leave out: a plan that needs them is then held, and the hold names them."""
 FOLLOWING = frozenset({"get core/pods", "get batch/jobs"})
-"""By these an eviction or a Job is looked up again once it was sent: nothing is sent without acting."""
+"""Rights that look up an eviction or a Job after it was sent: they are needed only if the policy acts."""
 SECRETS = "secrets"
 DANGEROUS_VERBS = frozenset({EVERY, "escalate", "bind", "impersonate", "delete", "deletecollection"})
 DANGEROUS_RESOURCES = frozenset(
     {EVERY, SECRETS, "pods", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "nodes",
      "serviceaccounts/token", "roles", "rolebindings", "clusterroles", "clusterrolebindings"}
 )  # fmt: skip
-"""Writing them (reading, for Secrets) is as good as every right in the namespace."""
+"""Writing these (for Secrets, reading) is equivalent to every right in the namespace."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,7 +89,7 @@ def needed_rights(
 ) -> list[NeededRight]:
     """What the policies need in their modes; `owners` are the names of each target's autoscalers.
 
-    What is written is needed in the modes approve and auto only: a dry run without the right is made locally.
+    Write rights are needed only in the modes approve and auto: a dry run without the right is made locally.
     """
     found: dict[Right, NeededRight] = {}
     for target, policies in targets.items():
@@ -115,7 +115,7 @@ def _rights(text: str, target: Target, owners: Sequence[str]) -> Iterator[Right]
     group, _, resource = kind.partition("/")
     group = "" if group == "core" else group
     if resource == "configmaps":
-        return  # by the names that a pod template refers to, which the plan itself reports
+        return  # limited to the names that a pod template refers to, which the plan itself reports
     if resource == "namespaces":
         yield Right(verb, group, resource, target.namespace, target.namespace)
     elif (group, resource) in NAMED:
@@ -130,14 +130,14 @@ def _rights(text: str, target: Target, owners: Sequence[str]) -> Iterator[Right]
 
 @dataclass(frozen=True, slots=True, order=True)
 class ExcessRight:
-    """A right that nothing needs."""
+    """A right that is not needed."""
 
     text: str
     is_dangerous: bool = False
 
 
 def excess_rights(rules: Iterable[HeldRule], wanted: Sequence[NeededRight], used: frozenset[str]) -> list[ExcessRight]:
-    """What a namespace's rules allow beyond what policies use; reading anything but Secrets is no matter.
+    """What a namespace's rules allow beyond what policies use; read rights count only for Secrets.
 
     `used` are the action rights of policies with targets in this namespace, in any mode but observe.
     """
@@ -156,17 +156,17 @@ def excess_rights(rules: Iterable[HeldRule], wanted: Sequence[NeededRight], used
 
 
 def _is_dangerous(verb: str, resource: str) -> bool:
-    """Whether the right is as good as many others."""
+    """Whether the right is equivalent to many others."""
     return verb in DANGEROUS_VERBS or resource in DANGEROUS_RESOURCES
 
 
 def _is_harmless(
     rule: HeldRule, what: tuple[str, str, str], wanted: Sequence[NeededRight], used: frozenset[str]
 ) -> bool:
-    """Whether this part of a rule reads what may be read, or is used by a policy as it is limited."""
+    """Whether this part of a rule is a harmless read right, or a policy uses it within its limits."""
     verb, group, resource = what
     if verb in READS and resource == SECRETS:
-        return bool(rule.names)  # single Secrets are read where a pod template takes its environment from them
+        return bool(rule.names)  # single Secrets are read if a pod template takes its environment from them
     if verb in READS:
         return resource != EVERY or group not in {"", EVERY}
     is_used = f"{verb} {group or 'core'}/{resource}" in used or (what == EVENTS and bool(used))

@@ -1,7 +1,7 @@
-"""Alertmanager's configuration as far as it says who gets which alert. Pure.
+"""The part of Alertmanager's configuration that decides which receiver gets an alert. Pure.
 
-GET /api/v2/status shows the configuration with secrets hidden, and in newer versions the addresses of webhooks, too.
-The walk is that of dispatch.Route.Match in prometheus/alertmanager.
+GET /api/v2/status shows the configuration without secrets, and in newer versions without the addresses of webhooks. The
+matching follows dispatch.Route.Match in prometheus/alertmanager.
 """
 
 from __future__ import annotations
@@ -21,44 +21,45 @@ from remediations.core.policies.matchers import Matcher, MatcherError, MatchType
 HIDDEN = "<secret>"
 """What Alertmanager shows in place of a secret."""
 WEBHOOK_PATH = "/api/v1/alerts"
-"""Where the remediator takes deliveries."""
+"""The path on which the remediator receives deliveries."""
 OWN_NAME = "remediator"
-"""In the name of a receiver whose address is hidden: the chart and the documentation call it controlcore-remediator."""
+"""Part of the name of a receiver with a hidden address: the chart and the documentation call it
+controlcore-remediator."""
 INTEGRATIONS = "_configs"
-"""How the lists of a receiver end that say where it sends."""
+"""Suffixes of a receiver's lists of destinations."""
 CREDENTIALS = frozenset({"authorization", "basic_auth", "bearer_token", "bearer_token_file", "oauth2"})
 CERTIFICATES = frozenset({"cert", "cert_file", "cert_ref"})
-"""Members of an http_config, and of its tls_config, by which a sender says who it is."""
+"""Fields of an http_config, and of its tls_config, that authenticate the sender."""
 GROUP_WAIT, GROUP_INTERVAL, REPEAT_INTERVAL = 30.0, 300.0, 14400.0
 """Alertmanager's defaults (dispatch.DefaultRouteOpts)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertReceiver:
-    """Where one receiver sends."""
+    """The destinations of one receiver."""
 
     name: str
     webhooks: tuple[str, ...] = ()
     """Their addresses; HIDDEN for one that is not shown."""
     others: tuple[str, ...] = ()
-    """The kinds of its other integrations, each as often as it stands there."""
+    """The kinds of its other integrations, one entry for each."""
     has_credential: bool = True
     """Whether each webhook sends a credential."""
 
     @property
     def is_own(self) -> bool:
-        """Whether an address shows that it sends to the remediator."""
+        """Whether an address is known to be the remediator's."""
         return any(urlsplit(url).path.rstrip("/").endswith(WEBHOOK_PATH) for url in self.webhooks)
 
     @property
     def integrations(self) -> int:
-        """How many places it sends to."""
+        """The number of its destinations."""
         return len(self.webhooks) + len(self.others)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRoute:
-    """One node of the tree, with what it inherits filled in."""
+    """One node of the tree, with inherited values filled in."""
 
     receiver: str
     matchers: tuple[Matcher, ...]
@@ -68,12 +69,12 @@ class AlertRoute:
     group_interval_seconds: float
     repeat_interval_seconds: float
     time_intervals: tuple[str, ...]
-    """Names of the time intervals outside or inside of which it notifies nobody."""
+    """Names of the time intervals outside or inside of which it sends no notification."""
 
 
 @dataclass(frozen=True, slots=True)
 class InhibitRule:
-    """Which alerts a rule holds back while a source fires."""
+    """An inhibition rule: which alerts it mutes while a source fires."""
 
     source: tuple[Matcher, ...]
     target: tuple[Matcher, ...]
@@ -82,32 +83,32 @@ class InhibitRule:
 
 @dataclass(frozen=True, slots=True)
 class RouteTree:
-    """The part of a configuration that decides who gets an alert."""
+    """The part of a configuration that decides which receivers get an alert."""
 
     root: AlertRoute
     receivers: Mapping[str, AlertReceiver]
     inhibit_rules: tuple[InhibitRule, ...] = ()
 
     def own(self) -> frozenset[str]:
-        """Names of the receivers that send to the remediator: by their address, or by name while addresses are hidden.
+        """Names of the receivers that send to the remediator: by their address, or by name if addresses are hidden.
 
-        Where neither tells, every receiver with a hidden address may be it.
+        If neither is known, every receiver with a hidden address may be the remediator's.
         """
         hidden = {name for name, receiver in self.receivers.items() if HIDDEN in receiver.webhooks}
         return self._known() or frozenset(hidden)
 
     def _known(self) -> frozenset[str]:
-        """The same where address or name tell; empty where neither does."""
+        """Those identified by address or name; empty if none is."""
         shown = {name for name, receiver in self.receivers.items() if receiver.is_own}
         hidden = {name for name, receiver in self.receivers.items() if HIDDEN in receiver.webhooks}
         return frozenset(shown or {name for name in hidden if OWN_NAME in name.lower()})
 
     def reached(self, labels: Mapping[str, str]) -> Reached:
-        """Who gets an alert with these labels."""
+        """The receivers of an alert with these labels."""
         routes = walk(self.root, labels)
         found = [self.receivers.get(route.receiver, AlertReceiver(route.receiver)) for route in routes]
         own = self.own()
-        # One receiver may send to the remediator and to people; of several that may be the remediator's, one is.
+        # One receiver may send to the remediator and to people; if several may be the remediator's, exactly one is.
         ours = sum(item.name in own for item in found)
         people = sum(item.integrations for item in found) - (ours if self._known() else min(ours, 1))
         return Reached(routes, tuple(dict.fromkeys(item.name for item in found)), own, people)
@@ -115,14 +116,14 @@ class RouteTree:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Who gets one alert."""
+    """The receivers of one alert."""
 
     routes: tuple[AlertRoute, ...]
     receivers: tuple[str, ...]
-    """Names, in the order of the walk."""
+    """Names, in the order of matching."""
     own: frozenset[str]
     people: int
-    """Places beside the remediator that hear of it."""
+    """Destinations other than the remediator."""
 
     @property
     def own_routes(self) -> tuple[AlertRoute, ...]:
@@ -147,7 +148,7 @@ def read_tree(text: str) -> RouteTree:
 
 
 def walk(route: AlertRoute, labels: Mapping[str, str]) -> tuple[AlertRoute, ...]:
-    """The routes that an alert ends in below this one, which is one of them only when no child takes the alert."""
+    """The leaf routes that an alert matches below this one; the route itself counts only if no child matches."""
     if not matches_all(route.matchers, labels):
         return ()
     found: list[AlertRoute] = []
@@ -160,7 +161,7 @@ def walk(route: AlertRoute, labels: Mapping[str, str]) -> tuple[AlertRoute, ...]
 
 
 def _receiver(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> AlertReceiver:
-    """One receiver; a webhook whose address lies in a file is hidden. `defaults` are the global http_config."""
+    """One receiver; a webhook whose address is in a file counts as hidden. `defaults` are the global http_config."""
     hooks = item.get("webhook_configs") or ()
     kinds = {key.removesuffix(INTEGRATIONS): value for key, value in item.items() if key.endswith(INTEGRATIONS)}
     others = tuple(kind for kind, value in kinds.items() if kind != "webhook" for _ in value or ())
@@ -170,7 +171,7 @@ def _receiver(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> AlertRece
 
 
 def _has_credential(http_config: Mapping[str, Any]) -> bool:
-    """Whether an http_config says who sends."""
+    """Whether an http_config authenticates the sender."""
     return bool(CREDENTIALS & http_config.keys() or (http_config.get("tls_config") or {}).keys() & CERTIFICATES)
 
 
@@ -208,5 +209,5 @@ def _matchers(item: Mapping[str, Any], prefix: str) -> tuple[Matcher, ...]:
 
 
 def _texts(value: Any) -> Iterable[str]:
-    """A list of texts, or the one text that stands in its place."""
+    """A list of texts, or a single text in its place."""
     return (value,) if isinstance(value, str) else [str(item) for item in value or ()]

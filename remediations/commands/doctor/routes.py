@@ -1,4 +1,4 @@
-"""Checks of the way of an alert: Alertmanager answers, its routes lead to us and to people, and deliveries arrive."""
+"""Checks of the path of an alert: Alertmanager answers, its routes lead to us and to people, and deliveries arrive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from remediations.core.policies.policy import REMEDIATION_LABEL
 
 WATCHDOG: Mapping[str, str] = {"alertname": "ControlCoreWatchdog", REMEDIATION_LABEL: "none", "severity": "none"}
 MAX_REPEAT_SECONDS = 1200.0
-"""ControlCoreAlertPathBroken fires when the alert that always fires has not come for so long."""
+"""ControlCoreAlertPathBroken fires when the alert that always fires has not arrived for this time."""
 ROUTES_PAGE = "docs/alertmanager.md"
 REMEDIATOR_ROUTE = (
     "add to alertmanager.yml as the first child of the root route:\n"
@@ -40,9 +40,9 @@ class AlertmanagerStatus:
     """What GET /api/v2/status says."""
 
     configuration: str
-    """As Alertmanager shows it: with secrets hidden."""
+    """As Alertmanager shows it, without secrets."""
     peers: int
-    """Members of the cluster, this one included; 0 where there is no cluster."""
+    """Members of the cluster, this one included; 0 without a cluster."""
 
 
 async def read_status(place: Installation, url: str) -> AlertmanagerStatus:
@@ -57,16 +57,16 @@ async def read_status(place: Installation, url: str) -> AlertmanagerStatus:
         peers = document["cluster"].get("peers") or ()
         return AlertmanagerStatus(str(document["config"]["original"]), len(peers))
     except (KeyError, TypeError, AttributeError) as error:
-        raise PermanentError(Reason.MALFORMED, "not an answer of Alertmanager") from error
+        raise PermanentError(Reason.MALFORMED, "not a response of Alertmanager") from error
 
 
 async def read_routes(place: Installation, url: str) -> RouteTree:
-    """The routes of one Alertmanager; raises BackendError, PermanentError(malformed) for routes that we cannot read."""
+    """The routes of one Alertmanager; raises BackendError, PermanentError(malformed) for routes that cannot be read."""
     return await asyncio.to_thread(read_tree, (await read_status(place, url)).configuration)
 
 
 async def check_alertmanager(place: Installation, check: str) -> list[Finding]:
-    """Every Alertmanager of the settings answers, and the settings name every member of the cluster."""
+    """Every Alertmanager in the settings answers, and the settings name every member of the cluster."""
     urls = place.alertmanagers
     if not urls:
         problem = "no Alertmanager is configured: silences are not respected and nothing is announced"
@@ -78,17 +78,17 @@ async def check_alertmanager(place: Installation, check: str) -> list[Finding]:
             peers = max(peers, (await read_status(place, url)).peers)
         except BackendError as error:
             if error.reason is Reason.MISSING and await _has_silences(place, url):
-                continue  # a server of the same API that shows no status: the routes stay unknown
+                continue  # a server of the same API that shows no status: its routes stay unknown
             found.append(unreachable(check, "Alertmanager", without_user(url), "alertmanager", error))
     if peers > len(urls) and not found:
-        problem = "the settings name fewer Alertmanagers than their cluster has: announcements miss some members"
-        remedy = f"name the others in alertmanager.more_urls in {place.place}"
+        problem = "the settings name fewer Alertmanagers than the cluster has: some members get no announcements"
+        remedy = f"add the others to alertmanager.more_urls in {place.place}"
         found.append(Finding(Severity.WARNING, check, problem, f"{peers} members, {len(urls)} addresses", remedy))
     return found
 
 
 async def _has_silences(place: Installation, url: str) -> bool:
-    """Whether the server knows silences, which is what decisions ask it."""
+    """Whether the server has the API for silences, which decisions need."""
     settings = place.settings.alertmanager
     if settings is None:
         return False
@@ -103,7 +103,7 @@ async def _has_silences(place: Installation, url: str) -> bool:
 
 
 async def check_routes(place: Installation, check: str) -> list[Finding]:
-    """Alerts of every policy reach the remediator, and people, too."""
+    """Alerts of every policy reach the remediator and also people."""
     found = []
     alerts = await policy_alerts(place)
     for url in place.alertmanagers:
@@ -121,7 +121,7 @@ async def check_routes(place: Installation, check: str) -> list[Finding]:
 
 
 def judge_routes(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert], url: str) -> list[Finding]:
-    """What is wrong with the routes for these alerts; alike faults are one finding."""
+    """What is wrong with the routes for these alerts; equal faults are one finding."""
     lost: dict[tuple[str, ...], list[PolicyAlert]] = {}
     unheard: dict[tuple[str, ...], list[PolicyAlert]] = {}
     for alert in alerts:
@@ -132,12 +132,10 @@ def judge_routes(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert], url
             unheard.setdefault(reached.receivers, []).append(alert)
     found = []
     for receivers, faulty in lost.items():
-        problem = f"alerts do not reach the remediator: no receiver that they reach sends to {WEBHOOK_PATH}"
+        problem = f"alerts do not reach the remediator: none of their receivers sends to {WEBHOOK_PATH}"
         found.append(_fault(check, problem, receivers, faulty, REMEDIATOR_ROUTE, url))
     for receivers, faulty in unheard.items():
-        problem = (
-            "alerts reach the remediator only: no person hears of them (`continue` leads to siblings, not to the root)"
-        )
+        problem = "alerts reach only the remediator, not people (`continue` leads to siblings, not to the root)"
         found.append(_fault(check, problem, receivers, faulty, PEOPLE_ROUTE, url))
     return [*found, *_credentials(check, tree), *_times(check, tree.reached(WATCHDOG))]
 
@@ -145,7 +143,7 @@ def judge_routes(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert], url
 def _fault(
     check: str, problem: str, receivers: tuple[str, ...], alerts: Sequence[PolicyAlert], remedy: str, url: str
 ) -> Finding:
-    """One fault of the tree, with what shows it again."""
+    """One fault of the tree, with the command that shows it again."""
     evidence = f"receivers: {', '.join(receivers)}; policies: {_policies(alerts)}"
     trial = _try(url, alerts[0].labels)
     return Finding(Severity.ERROR, check, problem, evidence, f"{remedy}\n{trial}   # {ROUTES_PAGE}")
@@ -157,16 +155,16 @@ def _policies(alerts: Iterable[PolicyAlert]) -> str:
 
 
 def _try(url: str, labels: Mapping[str, str]) -> str:
-    """The command that walks the tree with these labels."""
+    """The amtool command that tests the tree with these labels."""
     words = " ".join(quote(f"{name}={value}") for name, value in labels.items())
     return f"amtool config routes test --alertmanager.url={url} {words}"
 
 
 def _credentials(check: str, tree: RouteTree) -> list[Finding]:
-    """The finding for a receiver of ours that sends no credential: each of its deliveries is answered 401."""
+    """The finding for a receiver of the remediator that sends no credential: its deliveries are answered 401."""
     silent = sorted(name for name in tree.own() if not tree.receivers[name].has_credential)
     if not silent or len(tree.own()) > 1:
-        return []  # of several that may be ours, the others need none
+        return []  # if several may be ours, the others may be correct
     problem = "the receiver sends no credential, so each delivery is answered 401 and Alertmanager drops it"
     remedy = (
         "add to its webhook in alertmanager.yml:\n"
@@ -181,7 +179,7 @@ def _times(check: str, reached: Reached) -> list[Finding]:
     for route in reached.own_routes[:1]:
         if route.repeat_interval_seconds >= MAX_REPEAT_SECONDS:
             problem = (
-                "the remediator's route repeats too seldom: ControlCoreAlertPathBroken will fire although all is well"
+                "the remediator's route repeats too rarely: ControlCoreAlertPathBroken will fire although all is well"
             )
             evidence = f"repeat_interval of receiver {route.receiver} is {route.repeat_interval_seconds:g} s"
             remedy = "set repeat_interval: 5m on this route in alertmanager.yml"
@@ -190,18 +188,19 @@ def _times(check: str, reached: Reached) -> list[Finding]:
             problem = "the remediator's route is muted at times: nothing is repaired then"
             evidence = f"time intervals of receiver {route.receiver}: {', '.join(route.time_intervals)}"
             remedy = (
-                "remove mute_time_intervals and active_time_intervals from it; a policy has `schedule` and `freeze`"
+                "remove mute_time_intervals and active_time_intervals from it; a policy has `schedule` and "
+                "`freeze` for this"
             )
             found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
     return found
 
 
 def judge_inhibitions(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert]) -> Iterable[Finding]:
-    """Rules that would keep an alert which asks for a repair from every receiver, the remediator included."""
+    """Inhibition rules that would also keep an alert for a policy from the remediator."""
     for rule in tree.inhibit_rules:
         held = [alert for alert in alerts if matches_all(rule.target, alert.labels)]
         if held and "alertname" not in rule.equal:
-            problem = "an inhibit rule keeps alerts from the remediator, too: inhibition holds for every receiver"
+            problem = "an inhibition rule also mutes alerts for the remediator: inhibition applies to every receiver"
             evidence = f"target {{{', '.join(map(str, rule.target))}}}; policies: {_policies(held)}"
             added = Matcher(REMEDIATION_LABEL, MatchType.EQUAL, "none")
             remedy = f"add the matcher {added} to the target_matchers of this rule   # {ROUTES_PAGE}"

@@ -1,4 +1,4 @@
-"""Checks of what Prometheus has loaded: the alerts that policies wait for, their labels, and where alerts are sent."""
+"""Checks of what Prometheus has loaded: the alerts of the policies, their labels, and where alerts are sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remediations.core.policies.matchers import MatchType, matches_all, quote
 from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, matches
 
 TRIAL: Mapping[str, str] = {"alertname": "ControlCoreTest", "severity": "critical"}
-"""Stands for the alert of a policy whose rule is not known."""
+"""Placeholder for the alert of a policy whose rule is not known."""
 WATCHDOG = "ControlCoreWatchdog"
 
 
@@ -27,9 +27,9 @@ class AlertRule:
     """One alerting rule that Prometheus evaluates."""
 
     labels: Mapping[str, str]
-    """Those that the rule sets, with `alertname`."""
+    """The labels that the rule sets, with `alertname`."""
     problem: str
-    """Why its last evaluation failed; empty for a healthy one."""
+    """Why its last evaluation failed; empty if it succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +46,21 @@ class LoadedRules:
 
     rules: Sequence[AlertRule]
     external: Mapping[str, str] | None
-    """None where Prometheus does not show its configuration."""
+    """None if Prometheus does not show its configuration."""
 
     def labels(self, rule: AlertRule) -> dict[str, str]:
-        """The labels of a rule's alerts as far as they are known: those of its series and templates are not."""
+        """The known labels of a rule's alerts; those from series and templates are unknown."""
         given = {**(self.external or {}), **rule.labels}
         return {name: value for name, value in given.items() if "{{" not in value}
 
     def of(self, policy: Policy) -> list[AlertRule]:
-        """The rules whose alerts belong to the policy; without one, those whose alerts may, by their series' labels."""
+        """The rules whose alerts match the policy; without one, those whose alerts may match by unknown labels."""
         sure = [rule for rule in self.rules if matches(policy, self.labels(rule))]
         return sure or [rule for rule in self.rules if _may_match(policy, self.labels(rule))]
 
 
 def _may_match(policy: Policy, labels: Mapping[str, str]) -> bool:
-    """Whether no label that is known speaks against the policy's matchers."""
+    """Whether no known label contradicts the policy's matchers."""
     return bool(policy.match) and matches_all((item for item in policy.match if item.label in labels), labels)
 
 
@@ -77,7 +77,7 @@ async def read_rules(place: Installation) -> LoadedRules:
 
 
 async def _external_labels(place: Installation) -> Mapping[str, str] | None:
-    """`external_labels` of Prometheus; None where it does not show its configuration."""
+    """`external_labels` of Prometheus; None if it does not show its configuration."""
     try:
         data = await place.prometheus.read("status/config", {})
         document = load_yaml(data["yaml"], is_strict=False)
@@ -104,7 +104,7 @@ async def policy_alerts(place: Installation) -> list[PolicyAlert]:
 
 
 async def check_rules(place: Installation, check: str) -> list[Finding]:
-    """Every policy has an alert that is loaded and can be evaluated, and Prometheus sends alerts to an Alertmanager."""
+    """Every policy's alert is loaded and can be evaluated, and Prometheus sends alerts to an Alertmanager."""
     loaded = await read_rules(place)
     found = judge_rules(check, place, loaded)
     try:
@@ -116,7 +116,7 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
             raise
         return found  # a server of the same API that evaluates no rules itself
     if not has_receiver:
-        problem = "Prometheus sends its alerts to no Alertmanager: nobody hears of anything"
+        problem = "Prometheus sends its alerts to no Alertmanager: neither people nor the remediator get them"
         evidence = f"{place.prometheus_url}/api/v1/alertmanagers lists none"
         remedy = (
             "add to prometheus.yml: alerting: {alertmanagers: [{static_configs: [{targets: ['alertmanager:9093']}]}]}"
@@ -126,7 +126,7 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
 
 
 def judge_rules(check: str, place: Installation, loaded: LoadedRules) -> list[Finding]:
-    """What is missing among the rules of Prometheus."""
+    """What is missing in the rules of Prometheus."""
     policies, url = place.policy_set.policies, place.prometheus_url
     remedy = (
         f"{place.exporter_doctor}   # how to copy the shipped rules to rule_files\n"
@@ -136,24 +136,25 @@ def judge_rules(check: str, place: Installation, loaded: LoadedRules) -> list[Fi
     found = []
     silent = [policy for policy in policies if not loaded.of(policy)]
     if silent:
-        problem = "policies wait for alerts that no rule raises"
-        evidence = f"{len(names)} alerts are loaded, none asks for: {names_of(silent)}"
+        problem = "no loaded rule raises the alerts of some policies"
+        evidence = f"{len(names)} alerts are loaded, none of them for: {names_of(silent)}"
         found.append(Finding(severity_of(silent), check, problem, evidence, remedy))
     broken = [rule for policy in policies for rule in loaded.of(policy) if rule.problem]
     for rule in dict.fromkeys(str(rule.labels["alertname"]) for rule in broken):
         problem = next(each.problem for each in broken if each.labels["alertname"] == rule)
         remedy_rule = (
-            f"promtool check rules FILE   # the file with {rule}; then see that its series have the labels it joins on"
+            f"promtool check rules FILE   # the file with {rule}; then check that its series have the labels that "
+            "it joins on"
         )
         found.append(Finding(Severity.ERROR, check, f"the rule of {rule} cannot be evaluated", problem, remedy_rule))
     if policies and not silent and WATCHDOG not in names:
-        problem = "the alert that always fires is not loaded: a broken way to the remediator is noticed by nobody"
+        problem = "the alert that always fires is not loaded: a broken alert path would not be noticed"
         found.append(Finding(Severity.WARNING, check, problem, f"no rule is called {WATCHDOG}", remedy))
     return found
 
 
 async def check_identity(place: Installation, check: str) -> list[Finding]:
-    """Alerts of this installation satisfy `identity`: otherwise every remediation is held as another cluster's."""
+    """Alerts of this installation satisfy `identity`; otherwise every remediation is held as another cluster's."""
     identity = place.policy_set.identity
     if not identity:
         return []
@@ -166,12 +167,12 @@ async def check_identity(place: Installation, check: str) -> list[Finding]:
     if not seen or any(matches_all(identity, labels) for labels in seen):
         return []
     if not is_known:
-        reason = "Alertmanager has no alert that asks for a policy, and Prometheus does not show its external_labels"
+        reason = "Alertmanager has no alert for a policy, and Prometheus does not show its external_labels"
         return [unchecked(check, reason, "run doctor again while ControlCoreWatchdog fires")]
     wrong = next(matcher for matcher in identity if not any(matcher.matches(labels) for labels in seen))
     values = sorted({labels.get(wrong.label, "") for labels in seen})
     shown = ", ".join(quote(value) for value in values[:5])
-    problem = "`identity` fits no alert of this installation: each is held as foreign_target"
+    problem = "`identity` matches no alert of this installation: each is held as foreign_target"
     evidence = f"{wrong} in the policy file; {wrong.label} is {shown} in {len(seen)} {source}"
     remedy = f"correct `identity` in {place.settings.policies_file}"
     if wrong.type is MatchType.EQUAL:
@@ -181,7 +182,7 @@ async def check_identity(place: Installation, check: str) -> list[Finding]:
 
 
 async def _alerts(place: Installation, url: str) -> list[Mapping[str, str]]:
-    """The labels of alerts that ask for a policy or stand for the whole path, as Alertmanager has them."""
+    """The labels of alerts for a policy and of the alert that always fires, as Alertmanager has them."""
     settings = place.settings.alertmanager
     if settings is None:
         return []

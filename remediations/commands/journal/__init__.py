@@ -1,1 +1,1 @@
-"""The commands that read the journal, or write a person's act into it."""
+"""The commands that read the journal, or store an act of a person in it."""

@@ -1,4 +1,4 @@
-"""The commands that close a breaker by hand and tell what people did."""
+"""The commands that reset a breaker and list what people did."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remediations.settings import RemediatorSettings
 
 
 def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Closes a breaker."""
+    """Resets a breaker."""
 
     async def work(journal: Journal) -> int:
         actor, now = actor_here(options.by), SystemClock().now()
@@ -26,7 +26,7 @@ def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
 
 def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints who did what."""
+    """Prints what people did."""
 
     async def work(journal: Journal) -> int:
         found = await journal.acts(options.limit)

@@ -1,4 +1,4 @@
-"""How a command works on the journal's file, beside the program that serves it."""
+"""How a command works on the journal file while another process serves it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from remediations.settings import RemediatorSettings
 def with_journal(
     options: argparse.Namespace, settings: RemediatorSettings, work: Callable[[Journal], Awaitable[int]]
 ) -> int:
-    """The work's exit status, on the journal that `serve` uses (it may be running)."""
+    """Runs the work on the journal that `serve` uses (it may be running); returns the exit status."""
     path = settings.journal.path
     if not path.exists():
         file: Path | None = getattr(options, "config_file", None)
@@ -38,12 +38,12 @@ def with_journal(
 
 
 def actor_here(claimed: str | None) -> Actor:
-    """Who runs this command: a claimed name, because the environment can say anything."""
+    """The user of this command: a claimed name, because the environment can contain anything."""
     return Actor(ActSource.COMMAND_LINE, claimed=claimed or _user_name())
 
 
 def _user_name() -> str:
-    """The name of the user, as far as it can be told."""
+    """The user's name, if it is known."""
     try:
         return getpass.getuser()[:MAX_NAME]
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""The command `list`: which remediations there are, the state of each, and what it waits for."""
+"""The command `list`: the remediations, the state of each, and what it waits for."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from remediations.settings import RemediatorSettings
 Row = tuple[str, ...]
 OPEN = frozenset(State) - CLOSED
 ALL = 1_000_000
-"""Limit that limits nothing."""
+"""A limit large enough for all."""
 WATCH_SECONDS = 2.0
 ROOM_FOR_TARGET = 100
-"""Columns from which on the target is shown."""
+"""From this width on the target is shown."""
 SHORT_ID = 8
 MOST_HINTS = 3
-"""So many plans that wait are named below the table."""
+"""Most waiting plans that are named below the table."""
 OTHER_LINES = 4
-"""Lines around the table, banner and hints left out."""
+"""Lines around the table, without banner and hints."""
 COLOURS = {
     "succeeded": Colour.GREEN,
     "failed": Colour.RED,
@@ -41,11 +41,11 @@ COLOURS = {
     "rejected": Colour.YELLOW,
     "": Colour.CYAN,
 }
-"""Of an outcome; empty: still open."""
+"""Of an outcome; empty while it is open."""
 
 
 def list_remediations(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints the newest remediations; with --watch again and again until interrupted."""
+    """Prints the newest remediations; with --watch repeatedly until interrupted."""
     form = getattr(options, "output", "table")
     if options.is_watching and form not in {"table", "wide"}:
         raise ConfigError((Fault("--watch", "shows tables only"),))
@@ -72,7 +72,7 @@ def list_remediations(options: argparse.Namespace, settings: RemediatorSettings)
 
 
 def _selection(options: argparse.Namespace) -> RemediationFilter:
-    """What the filters select; a reason may also be given as the list shows it. Raises ConfigError."""
+    """What the filters select; a reason may also be given in the words of the list. Raises ConfigError."""
     reason = {words: code for code, words in WORDS.items()}.get(options.reason, options.reason)
     since = 0.0 if options.since is None else options.since(SystemClock().now())
     return make_selection(
@@ -114,7 +114,7 @@ async def _read(
 async def _render(
     journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: RemediationFilter
 ) -> str:
-    """Banner, table, count and what to do about plans that wait."""
+    """Banner, table, count, and what to do about waiting plans."""
     banner = render_banner(await pauses_in_force(journal, settings))
     most = ALL
     if options.is_watching and sys.stdout.isatty():
@@ -129,7 +129,7 @@ async def _render(
 def render_list(
     standings: Sequence[Standing], now: float, total: int, *, is_wide: bool = False, is_filtered: bool = False
 ) -> str:
-    """The remediations as a table, newest first, with their number; one sentence when there is none."""
+    """The remediations as a table, newest first, with their number; one sentence if there are none."""
     if not standings:
         return f"no remediation {'matches' if is_filtered else 'is in the journal'}\n"
     columns = None if is_wide else terminal.width()
@@ -147,9 +147,9 @@ def render_list(
 
 
 def _layout(now: float, columns: int | None, *, is_wide: bool) -> tuple[Row, Callable[[Standing], Row]]:
-    """The names of the columns that have room, and what reads a row.
+    """The names of the columns that fit, and the function that reads a row.
 
-    An open remediation has no outcome and a closed one waits for nothing, so both share a column where room is short.
+    An open remediation has no outcome and a closed one waits for nothing, so both share a column on a narrow terminal.
     """
     is_short = columns is not None
 
@@ -183,7 +183,7 @@ def _layout(now: float, columns: int | None, *, is_wide: bool) -> tuple[Row, Cal
 
 
 def _hints(standings: Sequence[Standing], options: argparse.Namespace) -> str:
-    """A line to copy for each plan that waits for a person."""
+    """A line to copy for each waiting plan."""
     waiting = [item for item in standings if item.proposal is not None and not item.is_answered]
     lines = [
         f"waits for approval: {command_line(options)} show {item.remediation.id[-SHORT_ID:]}\n" for item in waiting

@@ -1,4 +1,4 @@
-"""The commands that stop everything, one policy or one target, end that, and tell what is stopped."""
+"""The commands that pause everything, one policy or one target, resume it, and list the pauses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from remediations.journal.port import Journal
 from remediations.settings import RemediatorSettings
 
 EVERYTHING = "everything"
-"""Name of a pause of everything that was given none."""
+"""Name of a pause of everything if none was given."""
 HOW = "say what to pause: --policy NAME, --target KIND/NAMESPACE/NAME or --all"
 
 
@@ -33,7 +33,7 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         actor = actor_here(options.owner)
         wanted = Pause(name, actor.label, options.reason, until, policy, target, since=now)
         await journal.pause(wanted, now, actor)
-        others = "" if wanted.is_of_everything else "; everything else goes on"
+        others = "" if wanted.is_of_everything else "; everything else continues"
         words = (
             f"{wanted.scope} is paused {until_words(until)} (pause {name}){others}\n"
             f"end it: {command_line(options)} resume {quote(name)}\n"
@@ -44,10 +44,10 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
 
 def _meant(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[str, str, str]:
-    """Name, policy and target of the pause that is asked for; raises ConfigError. Blocks on the disk.
+    """Name, policy and target of the wanted pause; raises ConfigError. Blocks on the disk.
 
-    A word alone that is a policy's or a target's name means that one: nobody who writes it wants to stop the rest. With
-    --all the policy file is not needed, so a broken one keeps nobody from stopping everything.
+    A single word that is the name of a policy or target means that policy or target, not everything. With --all the
+    policy file is not read, so it may be broken.
     """
     given = options.name or ""
     if options.is_all:
@@ -60,7 +60,9 @@ def _meant(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[s
     try:
         policy_set = read_policies(settings.policies_file)
     except ConfigError as error:
-        raise ConfigError((*error.faults, Fault("pause", "--all stops everything without the policy file"))) from None
+        raise ConfigError(
+            (*error.faults, Fault("pause", "--all stops everything and does not read the policy file"))
+        ) from None
     is_policy = policy_set.named(given) is not None
     try:
         if options.policy or (is_policy and not options.target):
@@ -107,7 +109,7 @@ def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> in
 
 
 def _problems(settings: RemediatorSettings, pauses: Sequence[Pause]) -> list[str]:
-    """Of each pause why it stops nothing, or why that is unknown; empty when it stops something. Blocks on the disk."""
+    """For each pause why it has no effect, or why that is unknown; empty if it has one. Blocks on the disk."""
     from remediations.commands.policy_store import read_policies  # noqa: PLC0415 - only this needs the policies
     from remediations.journal.pauses import find_mismatch  # noqa: PLC0415
 
@@ -116,13 +118,13 @@ def _problems(settings: RemediatorSettings, pauses: Sequence[Pause]) -> list[str
     try:
         policy_set = read_policies(settings.policies_file)
     except ConfigError:
-        unknown = "unknown whether it stops anything: the policy file has faults"
+        unknown = "unknown whether it has any effect: the policy file has faults"
         return ["" if pause.is_of_everything else unknown for pause in pauses]
     mismatches = (find_mismatch(policy_set, pause) for pause in pauses)
-    return [found and f"it stops nothing: {found}" for found in mismatches]
+    return [found and f"it has no effect: {found}" for found in mismatches]
 
 
 async def pauses_in_force(journal: Journal, settings: RemediatorSettings) -> Sequence[Pause]:
-    """The pauses of the journal, and that of the pause file."""
+    """The pauses of the journal, and the pause file."""
     found = await journal.pauses(SystemClock().now())
     return await asyncio.to_thread(read_pauses, settings.pause_file, found)

@@ -32,14 +32,14 @@ from remediations.settings import RemediatorSettings
 async def answer(
     journal: Journal, remediation_id: str, given: ApprovalAnswer, now: float
 ) -> tuple[dict[str, Any], str]:
-    """Stores an answer; it as data, and in words. Raises AnswerError."""
+    """Stores an answer; returns it as data and as text. Raises AnswerError."""
     approval = await give_answer(journal, remediation_id, given, now)
     word = "approved" if given.is_approved else "rejected"
     return to_data(approval), f"{word}: {approval.remediation}, plan {approval.plan_hash}\n"
 
 
 async def waiting_difference(journal: Journal, remediation_id: str) -> tuple[str, str]:
-    """Hash of the plan that waits, and what it would change; raises AnswerError when none waits."""
+    """Hash of the waiting plan, and its changes; raises AnswerError if none waits."""
     _, records = await journal.story(remediation_id)
     proposal = find_proposal(records)
     if proposal is None:
@@ -52,7 +52,7 @@ SEARCH_LIMIT = 10_000
 
 
 def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints one story."""
+    """Prints everything about one remediation."""
 
     async def work(journal: Journal) -> int:
         remediation, records = await journal.story(await _one(journal, options.id))
@@ -82,17 +82,17 @@ def replay_decisions(options: argparse.Namespace, settings: RemediatorSettings) 
 
 
 def approve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Says yes."""
+    """Approves."""
     return _answer(options, settings, is_approved=True)
 
 
 def reject(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Says no."""
+    """Rejects."""
     return _answer(options, settings, is_approved=False)
 
 
 def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_approved: bool) -> int:
-    """Stores an answer; an approval without the hash of a plan only shows what waits."""
+    """Stores an answer; an approval without the hash of a plan only shows the waiting plan."""
 
     async def work(journal: Journal) -> int:
         name = await _one(journal, options.id)
@@ -109,7 +109,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
 
 
 async def _one(journal: Journal, text: str) -> str:
-    """The id of the one remediation that is meant; raises AnswerError for none or several."""
+    """The id of exactly one matching remediation; raises AnswerError for none or several."""
     found = await _find(journal, text)
     if len(found) != 1:
         raise AnswerError(f"{'several remediations match' if found else 'no remediation matches'} {text!r}")
@@ -117,7 +117,7 @@ async def _one(journal: Journal, text: str) -> str:
 
 
 async def _find(journal: Journal, text: str) -> Sequence[Remediation]:
-    """The remediations that an id, a part of one, or `last` means."""
+    """The remediations that match an id, a part of one, or `last`."""
     if text == "last":
         return await journal.listing(limit=1)
     found = await journal.listing(limit=SEARCH_LIMIT)

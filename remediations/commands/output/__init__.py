@@ -1,1 +1,1 @@
-"""What commands print, and how it fits a terminal."""
+"""The output of commands, and how it fits a terminal."""

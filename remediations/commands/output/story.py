@@ -1,4 +1,4 @@
-"""One remediation told to a person: how it stands and what can be done, then everything that happened, in order."""
+"""One remediation for a person to read: its state, what can be done, then everything that happened, in order."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from remediations.facts.pause_file import is_of_file
 from remediations.journal.standing import UNACTED, Standing
 
 QUIET = frozenset({"claimed"})
-"""Records that say nothing to people; they are in the JSON output."""
+"""Records that are not shown to people; the JSON output has them."""
 HELPED = frozenset({State.HELD, State.EXPIRED})
-"""States whose reason a person may be able to remove."""
+"""States with a reason that a person may be able to remove."""
 MAX_LABEL = 60
 LEAST_WIDTH = 24
 INDENT = 4
 MORE = " " * 16
-"""Before what a record says beside its first line."""
+"""Indentation of further lines of a record."""
 OVERDUE_SECONDS = 30.0
-"""Who should have looked this long ago does not look at all."""
+"""If a remediation has been due for this long, the engine does not run."""
 MODES = {
     "observe": "observe (decides; changes nothing)",
     "dry_run": "dry_run (sends dry runs; changes nothing)",
@@ -38,24 +38,24 @@ MODES = {
 }
 NEXT = {
     State.RECEIVED: "decides",
-    State.WRITING: "looks how the write went",
-    State.VERIFYING: "looks whether it helped",
+    State.WRITING: "reads whether the write arrived",
+    State.VERIFYING: "observes whether it helped",
 }
-"""What is done next in a state, where that is no new decision."""
+"""The next step in a state, if that is not a new decision."""
 DIFFERENCE = {"+": Colour.GREEN, "-": Colour.RED}
 
 
 @dataclass(frozen=True, slots=True)
 class StoryView:
-    """How a story is told."""
+    """Options of the output."""
 
     now: float
     """Unix seconds."""
     command: str
-    """What a line to copy begins with."""
+    """The beginning of a line to copy."""
     is_verbose: bool = False
     pauses: Sequence[Pause] = ()
-    """Those in force that stop this remediation."""
+    """The pauses in force that stop this remediation."""
 
 
 def render_story(standing: Standing, records: Sequence[Record], view: StoryView) -> str:
@@ -80,7 +80,7 @@ def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> 
     yield "why", f"alert {alert.name} (fingerprint {alert.fingerprint})"
     if view.is_verbose:
         yield "labels", ", ".join(f"{name}={_short(value)}" for name, value in sorted(alert.labels.items()))
-    unknown = "not noted by the version that decided" if standing.decision else "unknown before the first decision"
+    unknown = "not recorded by the version that decided" if standing.decision else "unknown before the first decision"
     yield "mode", MODES.get(standing.mode, standing.mode or unknown)
     yield "received", _ago(remediation.created_at, view.now)
     yield "state", _state(standing, records)
@@ -90,7 +90,7 @@ def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> 
 
 
 def _state(standing: Standing, records: Sequence[Record]) -> str:
-    """Where it stands and why."""
+    """Its state and the reason."""
     remediation = standing.remediation
     if remediation.state not in CLOSED:
         link = ", waits for" if standing.proposal is not None and not standing.is_answered else ":"
@@ -107,9 +107,11 @@ def _next(standing: Standing, now: float) -> str:
     """What happens next, and when."""
     remediation = standing.remediation
     if remediation.state in CLOSED:
-        again = "a fault that stays sends its alert again, and that begins a new remediation"
+        again = "if the fault lasts, its alert is sent again and begins a new remediation"
         if remediation.state in UNACTED:
-            again = f"to have it done, set `mode: approve` or `auto` under {remediation.policy} in the policy file"
+            again = (
+                f"to let the policy act, set `mode: approve` or `auto` under {remediation.policy} in the policy file"
+            )
         return f"nothing (closed {_ago(remediation.updated_at, now)}); {again}"
     if now - remediation.next_at > OVERDUE_SECONDS and (remediation.lease_until or 0.0) < now:
         return f"overdue since {_ago(remediation.next_at, now)}: does `serve` run on this journal?"
@@ -119,7 +121,7 @@ def _next(standing: Standing, now: float) -> str:
     is_early = remediation.state in {State.RECEIVED, State.CLAIMED, State.HELD}
     if not is_early or not isinstance(expires, int | float):
         return f"{what} {due}"
-    end = f"expires {_ahead(expires, now)}" if expires > now else "has expired, and is closed then"
+    end = f"expires {_ahead(expires, now)}" if expires > now else "has expired, and is closed at the next decision"
     return f"{what} {due}; {end}"
 
 
@@ -143,7 +145,7 @@ def _ways(standing: Standing, view: StoryView) -> Iterator[str]:
 
 
 def _plan_lines(standing: Standing) -> Iterator[str]:
-    """The plan that waits or was made, as a difference."""
+    """The waiting or last plan, as a difference."""
     if standing.proposal is not None:
         yield from str(standing.proposal["difference"]).split("\n")
         yield f"hash {standing.proposal['plan_hash']}"
@@ -160,14 +162,14 @@ def _coloured(line: str) -> str:
 
 
 def _block(head: str, text: str) -> list[str]:
-    """The text behind its head, wrapped to the terminal."""
+    """The text after its heading, wrapped to the terminal."""
     room = max((width() or MAX_LINE) - len(head), LEAST_WIDTH)
     first, *rest = wrap(printable(text), room, break_on_hyphens=False) or [""]
     return [f"{head}{first}".rstrip(), *(f"{'':>{len(head)}}{line}" for line in rest)]
 
 
 def _copyable(command: str) -> list[str]:
-    """A line to copy; one that is too long for the terminal goes on behind a backslash, never inside a quoted word."""
+    """A line to copy; if too long for the terminal it continues after a backslash, never inside a quoted word."""
     shown = printable(command)
     room = (width() or MAX_LINE) - INDENT
     if len(shown) <= room or "'" in shown:
@@ -178,12 +180,12 @@ def _copyable(command: str) -> list[str]:
 
 
 def _short(text: str) -> str:
-    """A label's value, or its beginning and a mark that something is missing."""
+    """A label's value, or its beginning with a mark that it was cut."""
     return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
 
 
 def _ago(at: float, now: float) -> str:
-    """A past time: here, in UTC, and how long ago."""
+    """A past time: local, in UTC, and how long ago."""
     return f"{_both(at)}, {age_words(now - at)} ago"
 
 
@@ -193,13 +195,13 @@ def _ahead(at: float, now: float) -> str:
 
 
 def _both(at: float) -> str:
-    """The time here, and in UTC where that is another."""
+    """The local time, and the time in UTC if it differs."""
     here, there = datetime.fromtimestamp(at, UTC).astimezone(), datetime.fromtimestamp(at, UTC)
     return people_time(at) + ("" if not here.utcoffset() else f" ({there:%H:%M:%S} UTC)")
 
 
 def _timeline(remediation: Remediation, records: Sequence[Record], view: StoryView) -> Iterator[str]:
-    """Everything that happened: the time here and in UTC, the kind, and the words."""
+    """Everything that happened: local time and UTC, the kind, and the text."""
     said = list(_collapsed(records))
     decisions = [number for number, (record, _, _) in enumerate(said) if record.kind == "decision"]
     zone, day = f"{datetime.fromtimestamp(remediation.created_at, UTC).astimezone():%Z}", ""
@@ -220,7 +222,7 @@ def _timeline(remediation: Remediation, records: Sequence[Record], view: StoryVi
 
 
 def _collapsed(records: Sequence[Record]) -> Iterator[tuple[Record, Record, int]]:
-    """The records that say something, with the last that said the same right afterwards, and how often that was."""
+    """The records with content; equal neighbours are merged, with the last one and their number."""
     said: list[tuple[Record, Record, int]] = []
     for record in records:
         if record.kind in QUIET:
@@ -233,7 +235,7 @@ def _collapsed(records: Sequence[Record]) -> Iterator[tuple[Record, Record, int]
 
 
 def _gist(record: Record) -> tuple[Any, ...]:
-    """What makes two records say the same."""
+    """The part of a record that makes two records equal."""
     data = record.data
     keys = ("decision", "reason", "result", "outcome", "detail", "fingerprint", "error")
     gist = tuple(str(data.get(key)) for key in keys)
@@ -241,20 +243,24 @@ def _gist(record: Record) -> tuple[Any, ...]:
 
 
 def _record_lines(record: Record, view: StoryView, *, has_facts: bool) -> Iterator[str]:
-    """One record in words; the first line stands beside its time."""
+    """One record as text; its first line is on the line of its time."""
     data = record.data
     detail = str(data.get("detail") or "")
     if record.kind == "received":
         number = f" ({data['alerts']} in one delivery)" if "alerts" in data else ""
         yield f"alert stored, then acknowledged{number}"
     elif record.kind in {"joined", "resolved"}:
-        yield "the alert came again" if record.kind == "joined" else "the alert was reported resolved (proves nothing)"
+        yield (
+            ("the alert was sent again")
+            if record.kind == "joined"
+            else "the alert was reported resolved (proves nothing)"
+        )
     elif record.kind == "decision":
         yield from _decision_lines(data, view, has_facts=has_facts)
     elif record.kind == "write":
         yield from _write_lines(data, detail)
     elif record.kind == "evidence":
-        yield "kept what the write may destroy; the JSON output has it"
+        yield "stored what the write may destroy; see the JSON output"
     elif record.kind in {"approved", "rejected"}:
         where = f" from {data['address']}" if data.get("address") else ""
         yield f"by {data.get('by')}{where}: plan {str(data.get('plan_hash'))[:12]}"
@@ -265,7 +271,7 @@ def _record_lines(record: Record, view: StoryView, *, has_facts: bool) -> Iterat
 
 
 def _write_lines(data: Mapping[str, Any], detail: str) -> Iterator[str]:
-    """What was sent, and what the server said."""
+    """What was sent, and the server's answer."""
     generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
     result = describe_reason(str(data.get("result")))
     if not data.get("dry_run"):
@@ -273,13 +279,13 @@ def _write_lines(data: Mapping[str, Any], detail: str) -> Iterator[str]:
     elif detail.startswith("not sent"):
         yield f"would have acted; {detail}"
     elif data.get("result") == "done":
-        yield f"would have acted; the server took the dry run{generation}{f': {detail}' if detail else ''}"
+        yield f"would have acted; the server accepted the dry run{generation}{f': {detail}' if detail else ''}"
     else:
         yield f"would have acted, but the dry run was answered: {result}{f': {detail}' if detail else ''}"
 
 
 def _decision_lines(data: Mapping[str, Any], view: StoryView, *, has_facts: bool) -> Iterator[str]:
-    """A decision in words, with its guards and facts."""
+    """A decision as text, with its guards and facts."""
     kind, reason, detail = str(data.get("decision")), str(data.get("reason")), str(data.get("detail") or "")
     words = {"hold": "held", "act": "acts", "not_needed": "not needed"}.get(kind, kind)
     if kind == "act":
@@ -304,7 +310,7 @@ def _decision_lines(data: Mapping[str, Any], view: StoryView, *, has_facts: bool
 
 
 def _fact_lines(facts: Mapping[str, Any], *, is_verbose: bool) -> Iterator[str]:
-    """Each fact with its value, or with why it is unknown; where it comes from only when verbose."""
+    """Each fact with its value, or why it is unknown; its source only if verbose."""
     named: dict[str, Any] = {"condition": facts.get("condition")}
     named |= {f"dependency {name}": fact for name, fact in (facts.get("dependencies") or {}).items()}
     named |= {f"witness {name}": fact for name, fact in (facts.get("witnesses") or {}).items()}
@@ -318,13 +324,13 @@ def _fact_lines(facts: Mapping[str, Any], *, is_verbose: bool) -> Iterator[str]:
         value = f"unknown ({why})" if fact.get("value") is None else _brief(name, fact["value"])
         yield f"{name}: {value}" + (f"  ← {fact.get('source')}" if is_verbose or fact.get("value") is None else "")
     for change in (facts.get("taking_back") or {}).get("changes") or ():
-        yield f"taken back: {change['field']} from {change['after']} to {change['before']}"
+        yield f"undone: {change['field']} from {change['after']} to {change['before']}"
     for pause in facts.get("pauses") or ():
         yield f"pause {pause['name']} by {pause['owner']}: {pause['reason']}"
 
 
 def _is_idle(fact: Mapping[str, Any]) -> bool:
-    """Whether a fact was not asked for, or cannot be of use for this kind of target."""
+    """Whether a fact was not read, or does not apply to this kind of target."""
     problem = str(fact.get("problem") or "")
     return fact.get("value") is None and (problem in {"", "not asked"} or "only Deployments are acted on" in problem)
 

@@ -1,4 +1,4 @@
-"""Tells remediations to people and to scripts: the list, and the whole story of one."""
+"""Texts for people and scripts: the list of remediations, and everything about one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_LINE = 10_000
 
 
 def render_pauses(pauses: Sequence[Pause], problems: Sequence[str], now: float) -> str:
-    """The pauses in force as a table; one sentence when there is none. A terminal shows times relative to now.
+    """The pauses in force as a table; one sentence if there are none. A terminal shows times relative to now.
 
-    Below stands what is wrong with a pause; its place in `problems` is empty when nothing is.
+    `problems` has an entry for each pause, printed below the table; an empty entry means no problem.
     """
     if not pauses:
         return "no pause is in force\n"
@@ -44,7 +44,7 @@ def render_pauses(pauses: Sequence[Pause], problems: Sequence[str], now: float) 
 
 
 def render_banner(pauses: Iterable[Pause]) -> str:
-    """One line for each pause, to stand above everything else; empty without one."""
+    """One line for each pause, printed above everything else; empty without a pause."""
     lines = []
     for item in pauses:
         since = "" if item.since is None else f" since {people_time(item.since)}"
@@ -60,7 +60,7 @@ def until_words(until: float | None) -> str:
 
 
 def people_time(unix_seconds: float) -> str:
-    """The time on the wall here, with its zone."""
+    """The local time, with its zone."""
     try:
         return f"{datetime.fromtimestamp(unix_seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
     except (OverflowError, ValueError, OSError):
@@ -68,7 +68,7 @@ def people_time(unix_seconds: float) -> str:
 
 
 def _date(unix_seconds: float) -> str:
-    """The instant as RFC 3339; of a number that is no date, the number."""
+    """The time in RFC 3339; for a number that is not a date, the number."""
     try:
         return format_rfc3339(unix_seconds)
     except (OverflowError, ValueError, OSError):
@@ -76,7 +76,7 @@ def _date(unix_seconds: float) -> str:
 
 
 def render_acts(acts: Sequence[HumanAct]) -> str:
-    """What people did as a table, newest first; one sentence when there is nothing."""
+    """What people did as a table, newest first; one sentence if there is nothing."""
     if not acts:
         return "nothing was done by hand\n"
     rows = [("AT", "ACT", "BY", "ADDRESS", "SUBJECT")]
@@ -94,28 +94,28 @@ def age_words(seconds: float) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Several lines, each without characters that a terminal would obey."""
+    """Several lines, without control characters for a terminal."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def write_output(options: argparse.Namespace, content: Any, text: str) -> int:
-    """Prints an answer in the form that was asked for; the status of success."""
+    """Prints an answer in the requested form; returns the status of success."""
     form = getattr(options, "output", "table")
     sys.stdout.write(render_data(content, form) if form in {"json", "yaml"} else text)
     return 0
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """How this program was called, up to the command: what a line to copy begins with."""
+    """How this program was called, up to the command: the beginning of a line to copy."""
     path = getattr(options, "config_file", None)
     return "controlcore-remediator" + ("" if path is None else f" --config.file {quote(str(path))}")
 
 
 def write_error(text: str) -> None:
-    """One line about what is wrong."""
+    """One line about a fault."""
     sys.stderr.write(f"controlcore-remediator: {printable_lines(text)}\n")
 
 
 def render_data(content: Any, form: str) -> str:
-    """Data as JSON or YAML, with the times in words."""
+    """Data as JSON or YAML, with RFC 3339 times added."""
     return data.render(add_times(content), form)

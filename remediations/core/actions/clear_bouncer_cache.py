@@ -1,4 +1,4 @@
-"""Empties the caches of bouncers: of one, and of the others once that one has proven well."""
+"""Empties the caches of bouncers: first of one, and of the others once that one works as expected."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class CacheParameters(PolicySection):
     """The action's settings."""
 
     urls: Several[Url]
-    """Base URL of each bouncer; the first one goes first."""
+    """Base URL of each bouncer; the first one is cleared first."""
     canary: Promql = ""
-    """PromQL that is true while the first bouncer decides rightly; needed as soon as there are two."""
+    """PromQL that is true while the first bouncer decides as expected; required with two or more bouncers."""
     canary_collectors: Collectors = ()
     """Exporter collectors behind it."""
     canary_seconds: Annotated[int, Range(5, 3600)] = 180
-    """How long it may take to come true; then the rest is spared."""
+    """How long it may take to become true; after that the other bouncers keep their caches."""
 
 
 @action(
@@ -57,7 +57,9 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
         action="clear_bouncer_cache",
         target=target,
         operation_id=request.operation_id,
-        summary=f"clear the caches of {1 + len(rest)} bouncers of {target.namespace}/{target.name}, one first",
+        summary=(
+            f"clear the caches of {1 + len(rest)} bouncers of {target.namespace}/{target.name}, the first one alone"
+        ),
         steps=steps,
         prior={},
         expected={"effect": "called"},

@@ -1,4 +1,4 @@
-"""Evicts the one pod that does not serve, while others do."""
+"""Evicts one unready pod while others serve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EvictionParameters(PolicySection):
     """The action's settings."""
 
     unready_seconds: Annotated[int, Range(10, 3600)] = 120
-    """How long a pod must have been unready. Too small evicts what is only starting or pausing."""
+    """How long a pod must have been unready. Too small evicts pods that are only starting or pausing."""
 
 
 @action(
@@ -53,14 +53,14 @@ class EvictionParameters(PolicySection):
 def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Evicts the pod that has been unready longest, and only while another pod of the workload is ready.
 
-    The eviction names the pod's uid, so a pod of the same name that came later is spared. The API server asks the
+    The eviction names the pod's uid, so a later pod of the same name is not evicted. The API server checks the
     PodDisruptionBudgets; its 429 is a Hold, and a delete is never tried instead (Kubernetes, "API-initiated Eviction").
 
     Undo: none; the controller starts the replacement by itself.
     """
     workload, fact = request.facts.workload.value, request.facts.sights.pods
     if workload is None or fact is None or fact.value is None:
-        problem = request.facts.workload.problem or ("the pods were not looked at" if fact is None else fact.problem)
+        problem = request.facts.workload.problem or ("the pods were not read" if fact is None else fact.problem)
         return refuses(HoldReason.TARGET_UNKNOWN, problem)
     objection = _object(workload, request.facts)
     if objection is not None:
@@ -70,7 +70,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     if ready == len(pods) and ready >= workload.replicas_desired:
         return settles(f"all {ready} pods are ready")
     if not ready:
-        return refuses(HoldReason.NOTHING_READY, "no pod is ready: evicting one of them helps nobody")
+        return refuses(HoldReason.NOTHING_READY, "no pod is ready: evicting one does not help")
     sick = _sickest(pods, float(request.parameters["unready_seconds"]))
     if sick is None:
         return refuses(HoldReason.PARTIALLY_READY, f"{ready} pods are ready, and no other has been unready long enough")
@@ -78,7 +78,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
 
 def _object(workload: Workload, facts: Facts) -> GuardOutcome | None:
-    """What speaks against taking away any pod now."""
+    """What prevents evicting any pod now."""
     if workload.is_paused or workload.replicas_desired <= 0:
         return refuses(HoldReason.WORKLOAD_PAUSED, "the Deployment is paused or scaled to zero")
     if workload.is_rolling:
@@ -93,7 +93,7 @@ def _object(workload: Workload, facts: Facts) -> GuardOutcome | None:
 
 
 def _sickest(pods: list[Pod], unready_seconds: float) -> Pod | None:
-    """The pod that has been unready longest; of two alike, the first by name, so that a replay chooses the same."""
+    """The pod that has been unready longest; of two equal ones the first by name, so that a replay chooses the same."""
     sick = [pod for pod in pods if pod.unready_seconds is not None and pod.unready_seconds >= unready_seconds]
     return min(sick, key=lambda pod: (-(pod.unready_seconds or 0.0), pod.name), default=None)
 

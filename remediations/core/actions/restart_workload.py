@@ -1,4 +1,4 @@
-"""Replaces every pod of a Deployment by a rolling update."""
+"""Replaces every pod of a Deployment with a rolling update."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from remediations.core.model.reasons import HoldReason
 def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Writes the operation id into the pod template, so that the controller rolls the Deployment out once.
 
-    The value is the operation's own id and never a time: the same patch a second time changes nothing. metadata.uid and
-    metadata.resourceVersion make the API server refuse the write when the object is not the one that was judged
+    The value is the operation's own id and never a time, so sending the same patch again changes nothing. metadata.uid
+    and metadata.resourceVersion make the API server refuse the write if the object has changed since the decision
     (Kubernetes API conventions, "Concurrency control and consistency").
 
     Undo: none; the pods are gone, and the template starts the same as before.
@@ -68,7 +68,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
 
 def _used_budgets(facts: Facts) -> dict[str, list[str]]:
-    """The budgets of the ready pods that the rollout may stop; nothing where it stops none."""
+    """The budgets of the ready pods that the rollout may stop; none if it stops no ready pod."""
     workload, budgets = facts.workload.value, facts.budgets.value
     if workload is None or budgets is None or not workload.stops or workload.replicas_ready <= 0:
         return {}

@@ -1,4 +1,4 @@
-"""Takes a scale-up back, if nobody has changed the number since."""
+"""Undoes a scale-up, if the number has not been changed since."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remediations.core.model.replica_owner import RIGHTS, FieldChange, Owner, Ow
 from remediations.core.model.undo import Revert
 
 LEAST_REPLICAS = 1
-"""No number is set below this, also where KEDA had been allowed to scale to zero."""
+"""No number is set below this, even if KEDA may scale to zero."""
 
 
 @action(
@@ -25,13 +25,13 @@ LEAST_REPLICAS = 1
 def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Sets the number back to what it was before the scale-up, as an absolute number and never below 1.
 
-    Only while the object carries our operation id (a Deployment: our field manager) and the very number that was set:
-    anything else is somebody else's decision, and the remediation closes. It has no undo of its own; a fault that comes
-    back sends its alert.
+    It acts only while the object carries our operation id (a Deployment: our field manager) and exactly the number that
+    was set. Otherwise somebody else has changed the number, and the remediation closes. It has no undo; if the fault
+    returns, its alert fires again.
     """
     taking = request.facts.taking_back
     if taking is None:
-        return refuses(HoldReason.OWNER_UNKNOWN, "the journal does not say what is to be taken back")
+        return refuses(HoldReason.OWNER_UNKNOWN, "the journal does not say what is to be undone")
     owner = find_owner(request.facts)
     if isinstance(owner, str):
         return refuses(HoldReason.OWNER_UNKNOWN, owner)
@@ -43,10 +43,10 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
 
 def _find_change(owner: Owner, taking: Revert, facts: Facts) -> str:
-    """What somebody else has changed since the scale-up, in words; empty when nothing."""
+    """What somebody else has changed since the scale-up, as text; empty if nothing."""
     for item in taking.changes:
         if owner.uid != item.owner or item.field not in owner.numbers:
-            return f"{owner.kind} {owner.name or 'of the target'} owns the replicas now, and did not then"
+            return f"{owner.kind} {owner.name or 'of the target'} owns the replicas now, but did not then"
         if owner.numbers[item.field] != item.after:
             return f"{item.field} is {owner.numbers[item.field]}, not the {item.after} that was set"
     if owner.kind is OwnerKind.DEPLOYMENT:

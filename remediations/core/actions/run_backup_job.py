@@ -32,19 +32,19 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Creates one Job from the CronJob's template, as `kubectl create job --from` does.
 
     Its name follows from the operation id, so a second creation finds the first. The template is read when the Job is
-    created and must be the one that was judged; it is not kept here, because it may hold a password.
+    created, and must be unchanged since the decision. It is not stored, because it may contain a password.
 
-    Undo: none; a backup takes nothing away.
+    Undo: none; a backup changes nothing.
     """
     fact, target = request.facts.sights.cron_job, request.target
     if fact is None:
-        return refuses(HoldReason.TARGET_UNKNOWN, "the CronJob was not looked at")
+        return refuses(HoldReason.TARGET_UNKNOWN, "the CronJob was not read")
     found = fact.value
     if found is None:
         reason = HoldReason.TARGET_MISSING if fact.problem.startswith(MISSING) else HoldReason.TARGET_UNKNOWN
         return refuses(reason, fact.problem)
     if found.is_suspended:
-        return refuses(HoldReason.WORKLOAD_PAUSED, "somebody has suspended the CronJob")
+        return refuses(HoldReason.WORKLOAD_PAUSED, "the CronJob is suspended")
     if found.active:
         return refuses(HoldReason.TARGET_BUSY, f"{', '.join(found.active)} is running")
     return _create(

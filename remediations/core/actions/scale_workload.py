@@ -1,4 +1,4 @@
-"""Gives a workload more replicas, through whatever owns their number."""
+"""Gives a workload more replicas, through the object that owns their number."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ class ScaleParameters(PolicySection):
     """The action's settings."""
 
     max_replicas_cap: Count
-    """Never more replicas than this, whatever happens. Count the database connections that each replica opens."""
+    """The maximum number of replicas that this action may set. Count the database connections that each replica
+    opens."""
     step: Annotated[int, Range(1, 100)] = 2
     """Replicas added by one action."""
     revert_if: Promql = ""
-    """PromQL that is true while the load fits the number before: `$old` stands for that number, `$new` for the one that
-    was set. Only then is a scale-up taken back. Left out, it stays."""
+    """PromQL that is true while the load is low enough for the number before: `$old` stands for that number, `$new`
+    for the one that was set. Only then is a scale-up undone. Without it, the number stays."""
     revert_collectors: Collectors = ()
     """Exporter collectors behind it."""
     revert_after_seconds: Annotated[int, Range(0, 86400)] = 1800
-    """How long after the write it is taken back. 0: only when it did not help, and then at once."""
+    """How long after the write it is undone. 0: only if it did not help, and then at once."""
     revert_give_up_seconds: Annotated[int, Range(1, 86400)] = 14400
     """How long it is tried from then on while something holds it; then it expires and the number stays. Must be longer
     than `retry_seconds`."""
@@ -55,12 +56,12 @@ class ScaleParameters(PolicySection):
     needs=frozenset({Need.SCALED_OBJECTS}),
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:
-    """Raises the maximum of an autoscaler that stands at it, else its minimum; without an autoscaler the replicas.
+    """Raises the maximum of an autoscaler that is at its maximum, else its minimum; without an autoscaler the replicas.
 
-    With KEDA the bounds are the ScaledObject's, else the HorizontalPodAutoscaler's; spec.replicas is only written where
-    neither exists, because they would undo the write within seconds. The number is absolute and never 0.
+    With KEDA the bounds are those of the ScaledObject, else of the HorizontalPodAutoscaler. spec.replicas is written
+    only if neither exists, because they would undo the write within seconds. The number is absolute and never 0.
 
-    Undo: the action `revert_scale`, where the policy says by `revert_if` when the load fits the number before.
+    Undo: the action `revert_scale`, if the policy's `revert_if` says when the load is low enough for the number before.
     """
     owner = find_owner(request.facts)
     if isinstance(owner, str):

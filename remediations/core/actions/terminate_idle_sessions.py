@@ -13,7 +13,8 @@ from remediations.core.model.plan import Plan, SqlStep
 from remediations.core.model.reasons import HoldReason
 
 STATEMENT = "SELECT pid, idle_seconds FROM controlcore_remediator.terminate_idle_sessions($1, $2)"
-"""The function holds the predicate and the limits; `controlcore-remediator grants` prints it. PostgreSQL 12."""
+"""The function selects the sessions and enforces the limits; `controlcore-remediator grants` prints it. PostgreSQL
+12."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     """
     fact = request.facts.sights.idle_sessions
     if fact is None or fact.value is None:
-        return refuses(HoldReason.TARGET_UNKNOWN, "the sessions were not looked at" if fact is None else fact.problem)
+        return refuses(HoldReason.TARGET_UNKNOWN, "the sessions were not read" if fact is None else fact.problem)
     idle_seconds, most = float(request.parameters["idle_seconds"]), int(request.parameters["most"])
     if not fact.value.count:
         return settles(f"no session has been idle in a transaction for {idle_seconds:g} s")

@@ -1,4 +1,4 @@
-"""Has an OPAL client load policies and data again."""
+"""Makes an OPAL client load policies and data again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PolicyUpdateParameters(PolicySection):
     """The action's settings."""
 
     url: Url
-    """Base URL of the OPAL client; nothing else is called."""
+    """Base URL of the OPAL client; no other address is called."""
     with_data: Flag = True
     """Whether the data is loaded again too."""
 
@@ -30,11 +30,11 @@ class PolicyUpdateParameters(PolicySection):
     parameters=PolicyUpdateParameters,
 )
 def plan(request: ActionInput) -> Plan | GuardOutcome:
-    """Calls the OPAL client's triggers: first the policies, then the data that they are judged with.
+    """Calls the OPAL client's triggers: first for the policies, then for their data.
 
-    The client fetches again what it is entitled to and swaps it in; nothing is unloaded meanwhile (OPAL, "Policy
-    updater" and "Data updater" API). The product's own sync endpoints are never called: they write rows that break its
-    audit log.
+    The client fetches its policies and data again and replaces the old ones at once; nothing is unloaded meanwhile
+    (OPAL, "Policy updater" and "Data updater" API). The product's own sync endpoints are never called: they write rows
+    that break its audit log.
 
     Undo: none; what was loaded is what the server publishes.
     """
@@ -45,7 +45,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
         action="trigger_policy_update",
         target=target,
         operation_id=request.operation_id,
-        summary=f"have OPAL client {target.namespace}/{target.name} load again: {', '.join(paths)}",
+        summary=f"make OPAL client {target.namespace}/{target.name} load again: {', '.join(paths)}",
         steps=tuple(HttpStep("POST", f"{base}/{path}") for path in paths),
         prior={},
         expected={"effect": "called"},

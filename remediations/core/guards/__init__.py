@@ -1,9 +1,9 @@
 """How guards are found: a function here, no second edit.
 
-A module here defines functions decorated with `@guard(order=..., reasons={...})`. A guard
-is pure and decides from its input; without a fact that it needs it answers Hold. Guards run in the order of their
-numbers, and the first that does not pass decides. The numbers leave room: guards that are cheap, certain and final
-(switched off, too old, not ours, not allowed) come before those that need facts.
+A module here defines functions decorated with `@guard(order=..., reasons={...})`. A guard is pure and decides from its
+input; if a fact that it needs is missing, it answers Hold. Guards run in the order of their numbers, and the first that
+does not pass decides. There are gaps between the numbers. Guards with a cheap, certain and final answer (switched off,
+too old, not ours, not allowed) come before those that need facts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from remediations.core.guard import SPEC_ATTRIBUTE, GuardSpec
 def discover(package: str = __name__) -> tuple[GuardSpec, ...]:
     """The guards of every module in the package, in order.
 
-    Raises InvariantBroken for a module without a guard, and for two guards with one name or one place in the order.
+    Raises InvariantBroken for a module without a guard, and for two guards with the same name or order.
     """
     root = importlib.import_module(package)
     specs: dict[int, GuardSpec] = {}
@@ -35,7 +35,7 @@ def discover(package: str = __name__) -> tuple[GuardSpec, ...]:
             if spec.name in names:
                 raise InvariantBroken(f"two guards are called {spec.name}")
             if spec.order in specs:
-                raise InvariantBroken(f"{spec.name} and {specs[spec.order].name} have the same place in the order")
+                raise InvariantBroken(f"{spec.name} and {specs[spec.order].name} have the same order")
             specs[spec.order] = spec
             names.add(spec.name)
     return tuple(specs[order] for order in sorted(specs))

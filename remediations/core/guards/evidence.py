@@ -1,4 +1,4 @@
-"""Guards on evidence: the condition, dependencies, witnesses and questions of the policy itself."""
+"""Guards on evidence: the condition, dependencies, witnesses and the policy's own guards."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from remediations.core.policies.limits import HoldIf
 
 @guard(order=160, reasons=frozenset())
 def condition_gone(request: GuardInput) -> GuardOutcome:
-    """Settles the remediation while its condition is known to be false.
+    """Closes the remediation while its condition is known to be false.
 
-    It is asked right after `expiry`: a target that is well needs nothing, whatever else would hold.
+    It runs right after `expiry`: a healthy target needs no action, even if a later guard would hold it.
     """
     condition = request.facts.condition
     if condition.value is False and not request.has(Effect.REMOVES_PODS):
@@ -26,16 +26,17 @@ def condition_gone(request: GuardInput) -> GuardOutcome:
     order=400, reasons=frozenset({HoldReason.CONDITION_UNKNOWN, HoldReason.DEPENDENCY_DOWN, HoldReason.LOAD_TOO_HIGH})
 )
 def condition(request: GuardInput) -> GuardOutcome:
-    """Holds when nobody knows whether the condition is still true; one that is gone has been settled before.
+    """Holds if it is unknown whether the condition is still true; a false condition was closed before.
 
-    For what lets pods go the condition is that the load fits fewer: false is a Hold then, since it may fit later.
+    For an action that removes pods the condition is that the load is low enough for fewer. False is a Hold then,
+    because the load may fall later.
 
-    An unknown condition beside a dependency that is down has that dependency as its reason: probes that would answer
-    the condition are suspended or stuck while it is down, and a person is helped by the root, not by the symptom.
+    If the condition is unknown and a dependency is down, the reason is the dependency: while it is down, the probes
+    behind the condition are suspended or stuck, and a person needs the root cause.
     """
     condition = request.facts.condition
     if condition.value is False and request.has(Effect.REMOVES_PODS):
-        return holds(HoldReason.LOAD_TOO_HIGH, f"the load does not fit: {condition.source} is false")
+        return holds(HoldReason.LOAD_TOO_HIGH, f"the load is too high for fewer replicas: {condition.source} is false")
     if condition.value is not None:
         return PASSED
     down = find_down(request)
@@ -46,7 +47,7 @@ def condition(request: GuardInput) -> GuardOutcome:
 
 @guard(order=500, reasons=frozenset({HoldReason.DEPENDENCY_DOWN, HoldReason.DEPENDENCY_UNKNOWN}))
 def dependency(request: GuardInput) -> GuardOutcome:
-    """Holds while a dependency of the policy is down, or while nobody knows whether it is up."""
+    """Holds while a dependency of the policy is down, or while its state is unknown."""
     down = find_down(request)
     if down:
         return holds(HoldReason.DEPENDENCY_DOWN, f"{', '.join(down)} down")
@@ -64,12 +65,12 @@ def find_down(request: GuardInput) -> tuple[str, ...]:
 
 
 def _names(request: GuardInput) -> tuple[str, ...]:
-    """What the policy depends on."""
+    """The policy's dependencies."""
     return request.policy.dependencies
 
 
 def _state(request: GuardInput, name: str) -> Fact[bool]:
-    """Whether a dependency is up; one that was not asked is unknown."""
+    """Whether a dependency is up; one that was not read is unknown."""
     return request.facts.dependencies.get(name, Fact(None, "", "not asked"))
 
 
@@ -80,8 +81,8 @@ NOT_ASKED: Fact[bool] = Fact(None, "", "not asked")
 def witnesses(request: GuardInput) -> GuardOutcome:
     """Holds an action that stops pods unless a witness independent of the exporter confirms the fault.
 
-    The condition is the first witness. A healthy product seen by an exporter that is cut off from it looks like a
-    fault: then the second witness contradicts, or is not there.
+    The condition is the first witness. To an exporter without a connection a healthy product looks faulty: then the
+    second witness contradicts, or does not answer.
     """
     if not request.has(Effect.STOPS_PODS):
         return PASSED
@@ -97,9 +98,9 @@ def witnesses(request: GuardInput) -> GuardOutcome:
 
 @guard(order=1400, reasons=frozenset({HoldReason.CUSTOM, HoldReason.CUSTOM_UNKNOWN}))
 def custom(request: GuardInput) -> GuardOutcome:
-    """Holds when a question of the policy has the answer that it names, or has none that is fresh.
+    """Holds if a guard of the policy has the result that it names, or no fresh result.
 
-    An empty answer is an answer only beside a proof that data arrives (collectors, or `freshness`).
+    An empty result counts only together with a proof that data arrives (collectors, or `freshness`).
     """
     for item in request.policy.guards:
         answer = request.facts.custom.get(item.name, NOT_ASKED)

@@ -23,7 +23,7 @@ def storm(request: GuardInput) -> GuardOutcome:
 
 
 def _last_storm(arrivals: list[float], limit: StormLimit) -> float | None:
-    """When the last of so many arrivals came that lie within the window; None when there were never so many."""
+    """When the last arrival completed a storm within the window; None if there was none."""
     last = None
     for number in range(limit.alerts - 1, len(arrivals)):
         if arrivals[number] - arrivals[number - limit.alerts + 1] <= limit.window_seconds:
@@ -32,23 +32,23 @@ def _last_storm(arrivals: list[float], limit: StormLimit) -> float | None:
 
 
 WITHOUT_PROOF = frozenset({State.FAILED, State.UNVERIFIED, State.EXPIRED, State.NOT_NEEDED})
-"""How a remediation ends that has sent a write, which was not proven to help or never arrived."""
+"""The outcomes of a remediation whose write was not proven to help, or never arrived."""
 
 
 @guard(order=570, reasons=frozenset({HoldReason.BREAKER_OPEN}))
 def breaker(request: GuardInput) -> GuardOutcome:
     """Holds after so many attempts of this action on this target in a row that ended without proven success.
 
-    Every attempt counts, also one that got no proper answer. One write that somebody else took back opens the breaker
-    alone: the next write would be the next round of a fight. `resolved` proves nothing. A proven success, a person's
-    reset or time closes it.
+    Every attempt counts, even one without a proper answer. A single write that somebody else undid opens the breaker,
+    because the next write would be undone too. `resolved` proves nothing. A proven success, a person's reset or time
+    closes it.
     """
     limit = request.policy_set.breaker
     ended = _ended(request)
     in_a_row = ended[: next((number for number, item in enumerate(ended) if item.state is State.SUCCEEDED), len(ended))]
     fight = next((item for item in in_a_row if item.reason == REVERTED), None)
     if fight is not None and request.now < fight.written_at + limit.close_seconds:
-        words = f"somebody else took back the {request.action.name} of {fight.remediation}"
+        words = f"somebody else undid the {request.action.name} of {fight.remediation}"
         return holds(HoldReason.BREAKER_OPEN, words, fight.written_at + limit.close_seconds)
     attempts = sum(max(1, item.attempts) for item in in_a_row)
     if attempts < limit.failures:
@@ -63,7 +63,7 @@ def breaker(request: GuardInput) -> GuardOutcome:
 def _ended(request: GuardInput) -> list[PastAction]:
     """The attempts of this action on this target since the last reset, newest first; this remediation's own included.
 
-    What is still in flight has not ended. This remediation is being decided, so that nothing it sent was proven.
+    A remediation in flight has not ended. This remediation is being decided, so none of its writes was proven to help.
     """
     target = request.remediation.target
     resets = [
@@ -83,7 +83,7 @@ def _ended(request: GuardInput) -> list[PastAction]:
 
 
 def _is_own_attempt(request: GuardInput, item: PastAction) -> bool:
-    """Whether this very remediation has sent something."""
+    """Whether this remediation has sent something."""
     return item.remediation == request.remediation.id and request.history.attempts > 0
 
 
@@ -101,10 +101,10 @@ def ladder(request: GuardInput) -> GuardOutcome:
 
 @guard(order=600, reasons=frozenset({HoldReason.BUDGET_SPENT}))
 def budget(request: GuardInput) -> GuardOutcome:
-    """Holds when so much has been written already: on this target, by this action or policy, or by all together.
+    """Holds if there were too many writes already: to this target, by this action or policy, or by all together.
 
-    Every attempt counts, also one that got no proper answer.
-    The policy's own budget and the file's `max_actions` come first, then every further limit of the file.
+    Every attempt counts, even one without a proper answer. The policy's own budget and the file's `max_actions` come
+    first, then every further limit of the file.
     """
     policy, whole = request.policy, request.policy_set
     if request.history.attempts >= policy.budget_actions:
@@ -123,7 +123,7 @@ def budget(request: GuardInput) -> GuardOutcome:
 
 
 def _is_counted(item: PastAction, scope: LimitScope, request: GuardInput) -> bool:
-    """Whether a write belongs to what a limit counts."""
+    """Whether a limit counts this write."""
     return {
         LimitScope.TARGET: item.target == request.remediation.target,
         LimitScope.ACTION: item.action == request.action.name,
@@ -133,14 +133,14 @@ def _is_counted(item: PastAction, scope: LimitScope, request: GuardInput) -> boo
 
 
 def _times(item: PastAction, scope: LimitScope, request: GuardInput) -> list[float]:
-    """When the attempts of one remediation were made that a limit counts; only the time of the last is known."""
+    """When the counted attempts of one remediation were made; only the time of the last one is known."""
     is_own = item.remediation == request.remediation.id
     number = request.history.attempts if is_own else max(1, item.attempts)
     return [item.written_at] * number if _is_counted(item, scope, request) else []
 
 
 def _judge(times: list[float], limit: Limit, now: float) -> GuardOutcome | None:
-    """The Hold when too many of these attempts are young; it ends when enough of them are not."""
+    """The Hold if too many of these attempts are recent; it ends when enough of them are not."""
     young = sorted(at for at in times if at > now - limit.seconds)
     if len(young) < limit.most:
         return None

@@ -16,9 +16,9 @@ from remediations.core.policies.time_windows import parse_clock
 
 @guard(order=230, reasons=frozenset({HoldReason.SILENCED, HoldReason.SILENCE_UNKNOWN}))
 def silenced(request: GuardInput) -> GuardOutcome:
-    """Holds while Alertmanager silences, inhibits or mutes the alert, or while it cannot be asked.
+    """Holds while Alertmanager silences, inhibits or mutes the alert, or while it does not answer.
 
-    A silence set after the webhook was sent stops no delivery; so the question is asked anew with every decision.
+    A silence that was set after the webhook was sent does not stop the delivery, so every decision asks again.
     """
     mutes = request.facts.mutes
     if mutes.value is None:
@@ -33,9 +33,9 @@ NO_WORDS = frozenset({"", "false"})
 
 @guard(order=250, reasons=frozenset({HoldReason.HANDS_OFF}))
 def hands_off(request: GuardInput) -> GuardOutcome:
-    """Holds while the workload, or an autoscaler of it, carries the annotation controlcore.io/hands-off.
+    """Holds while the workload, or an autoscaler of it, has the annotation controlcore.io/hands-off.
 
-    Every value but `false` counts: who writes it wants to be heard. What could not be read is held by `target`.
+    Every value but `false` counts. If the object could not be read, the guard `target` holds.
     """
     facts = request.facts
     marked = [
@@ -49,15 +49,15 @@ def hands_off(request: GuardInput) -> GuardOutcome:
 
 
 def _is_marked(value: str | None) -> bool:
-    """Whether the annotation says so."""
+    """Whether the annotation is set."""
     return value is not None and value.strip().lower() not in NO_WORDS
 
 
 @guard(order=270, reasons=frozenset({HoldReason.HUMAN_ACTIVE, HoldReason.CHANGES_UNKNOWN}))
 def human_active(request: GuardInput) -> GuardOutcome:
-    """Holds while somebody else's change of the target is younger than the policy's quiet time.
+    """Holds while a change of the target by somebody else is younger than the policy's quiet time.
 
-    A workload that could not be read at all is held by `target`.
+    If the workload could not be read at all, the guard `target` holds.
     """
     quiet = request.policy.human_quiet_seconds
     if quiet <= 0 or request.facts.workload.value is None:
@@ -74,15 +74,15 @@ def human_active(request: GuardInput) -> GuardOutcome:
 
 
 SKEW_SECONDS = 60.0
-"""The clocks of Prometheus and of the API server may differ by so much."""
+"""The clocks of Prometheus and of the API server may differ by this much."""
 
 
 @guard(order=280, reasons=frozenset({HoldReason.RECENT_CHANGE, HoldReason.CHANGES_UNKNOWN}))
 def recent_change(request: GuardInput) -> GuardOutcome:
-    """Holds when the alert began soon after somebody else's change of the target, and names the change.
+    """Holds if the alert began soon after a change of the target by somebody else, and names the change.
 
-    The alert's own startsAt counts if it is earlier than our hearing of it: it may lie, but only towards holding or
-    towards the time at which we heard. A workload that could not be read at all is held by `target`.
+    The alert's own startsAt counts if it is earlier than its arrival. If startsAt is wrong, the result is a hold, or
+    the same as with the time of arrival. If the workload could not be read at all, the guard `target` holds.
     """
     reach = request.policy.change_quiet_seconds
     if reach <= 0 or request.facts.workload.value is None:
@@ -101,10 +101,10 @@ def recent_change(request: GuardInput) -> GuardOutcome:
 
 @guard(order=1500, reasons=frozenset({HoldReason.APPROVAL, HoldReason.SELF_TEST_FAILED, HoldReason.REJECTED}))
 def approval(request: GuardInput) -> GuardOutcome:
-    """Holds in mode `approve` until the plan has been approved, and while the approval is not for what is planned now.
+    """Holds in mode `approve` until the plan has been approved, and while the approval is for another plan.
 
     An approval names the plan by its hash and the object by its resourceVersion, and it expires. A rejection holds
-    until somebody approves or the remediation expires. A policy in `auto` for which the self-test failed is held in the
+    until a person approves or the remediation expires. A policy in `auto` for which the self-test failed is held in the
     same way, under a reason of its own.
     """
     is_demoted = is_downgraded(request)
@@ -127,7 +127,7 @@ def approval(request: GuardInput) -> GuardOutcome:
 
 
 def _object(approval: Approval, plan: Plan, now: float) -> str:
-    """Why the answer does not let this plan pass; empty when it does."""
+    """Why the answer does not allow this plan; empty if it does."""
     if approval.expires_at <= now:
         return f"the approval of {approval.by} has expired"
     if approval.plan_hash != plan_hash(plan):

@@ -1,4 +1,4 @@
-"""Guards on the pod template: what a restart would bring in beside new pods."""
+"""Guards on the pod template: what else a restart would change."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def drop_tables(request: GuardInput) -> GuardOutcome:
 
 @guard(order=1310, reasons=frozenset({HoldReason.CONFIGURATION_CHANGED, HoldReason.CONFIGURATION_UNKNOWN}))
 def configuration(request: GuardInput) -> GuardOutcome:
-    """Holds when a ConfigMap or Secret of the template changed after the oldest pod started, or when nobody can tell.
+    """Holds if a ConfigMap or Secret of the template changed after the oldest pod started, or if that is unknown.
 
-    New pods would read it, the running ones have not: the restart would be a rollout of somebody's half-made change.
+    New pods would read the change and the running ones have not, so a restart would roll out an unfinished change.
     """
     if not request.has(Effect.STARTS_PODS):
         return PASSED
@@ -52,12 +52,12 @@ def configuration(request: GuardInput) -> GuardOutcome:
 
 
 def _compare(template: Template, pods: Fact[Pods]) -> GuardOutcome:
-    """The answer for sources whose times of change are known."""
+    """The answer if the times of change are known."""
     if pods.value is None:
         return holds(HoldReason.CONFIGURATION_UNKNOWN, pods.problem)
     oldest = pods.value.oldest_started_at
     if oldest is None:
-        return GuardOutcome("", detail="no pod has started: none could have read anything older")
+        return GuardOutcome("", detail="no pod has started: none could have read an older version")
     changed = [item.name for item in template.sources if item.changed_at is not None and item.changed_at > oldest]
     if changed:
         return holds(HoldReason.CONFIGURATION_CHANGED, f"{', '.join(changed)} changed since the oldest pod started")
@@ -66,14 +66,14 @@ def _compare(template: Template, pods: Fact[Pods]) -> GuardOutcome:
 
 @guard(order=1320, reasons=frozenset({HoldReason.IMAGE_UNPINNED, HoldReason.TEMPLATE_UNREADABLE}))
 def image(request: GuardInput) -> GuardOutcome:
-    """Holds while an image is named by a tag and pulled at every start: what the tag means may have changed."""
+    """Holds while an image is named by a tag and pulled at every start: the tag may now mean another image."""
     if not request.has(Effect.STARTS_PODS):
         return PASSED
     template = request.facts.template
     if template.value is None:
         return holds(HoldReason.TEMPLATE_UNREADABLE, template.problem)
     if template.value.unpinned and Consent.UNPINNED_IMAGE not in request.policy.accept:
-        return holds(HoldReason.IMAGE_UNPINNED, f"{', '.join(template.value.unpinned)}: pulled anew at every start")
+        return holds(HoldReason.IMAGE_UNPINNED, f"{', '.join(template.value.unpinned)}: pulled again at every start")
     return PASSED
 
 
@@ -82,7 +82,7 @@ NOT_ASKED: Fact[bool] = Fact(None, "", "not asked")
 
 @guard(order=1330, reasons=frozenset({HoldReason.LOCKED, HoldReason.LOCK_UNKNOWN}))
 def locks(request: GuardInput) -> GuardOutcome:
-    """Holds what stops or starts pods while a lock of the policy file is held, or while nobody knows."""
+    """Holds actions that stop or start pods while a lock of the policy file is held or unknown."""
     if not any(request.has(effect) for effect in (Effect.STOPS_PODS, Effect.STARTS_PODS, Effect.REMOVES_PODS)):
         return PASSED
     locks = {name: request.facts.locks.get(name, NOT_ASKED) for name in request.policy_set.locks}

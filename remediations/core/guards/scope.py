@@ -1,4 +1,4 @@
-"""Guards on scope: whose alert it is, what may be touched, and whether the cluster limits us."""
+"""Guards on scope: which alert and target are ours, and whether the cluster limits our rights."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ NAMING_LABELS = ("job", "component", "service", "container", "deployment")
 
 
 POD_SUFFIX = re.compile(r"-[a-z0-9]+-[a-z0-9]{5}")
-"""What a Deployment's controllers put behind its name: the hash of the template, and five characters."""
+"""What a Deployment's controllers append to its name: the hash of the template, and five characters."""
 
 
 @guard(order=290, reasons=frozenset({HoldReason.ITSELF}))
 def itself(request: GuardInput) -> GuardOutcome:
-    """Holds what an alert says about the remediator, and what would act on the Deployment that this process runs in.
+    """Holds for alerts about the remediator, and for the Deployment that this process runs in.
 
-    A policy's matcher may be wide. Whoever acts on the news that its own actions fail goes round in circles, and a
-    process that replaces itself cannot prove that it helped.
+    A policy's matcher may be wide. Acting on alerts about its own failed actions would be a loop, and a process that
+    replaces itself cannot verify the result.
     """
     labels, target = request.remediation.alert.labels, request.remediation.target
     named = [name for name in NAMING_LABELS if labels.get(name) in OWN_NAMES]
@@ -71,7 +71,7 @@ def itself(request: GuardInput) -> GuardOutcome:
         return holds(HoldReason.ITSELF, f"{labels.get('alertname', 'the alert')} is about the remediator: for people")
     start = request.facts.start.value
     if start is not None and _is_ours(target, start.pod):
-        return holds(HoldReason.ITSELF, f"{target.key} is what this process runs in")
+        return holds(HoldReason.ITSELF, f"{target.key} is the Deployment of this process")
     return PASSED
 
 
@@ -85,9 +85,9 @@ def _is_ours(target: Target, pod: str) -> bool:
 
 @guard(order=300, reasons=frozenset({HoldReason.NOT_ALLOWED, HoldReason.OTHER_RUNG}))
 def allow_list(request: GuardInput) -> GuardOutcome:
-    """Holds when the target is none of the policy's, or of a kind that the action cannot act on.
+    """Holds if the policy does not list the target, or the action cannot act on its kind.
 
-    A target that another rung of the ladder acts on is not what is due: that rung has a remediation of its own.
+    If another rung of the ladder acts on the target, that rung has a remediation of its own.
     """
     target = request.remediation.target
     if target not in request.policy.targets:
@@ -116,7 +116,7 @@ def target_busy(request: GuardInput) -> GuardOutcome:
     order=1000, reasons=frozenset({HoldReason.NO_ORCHESTRATOR, HoldReason.TARGET_MISSING, HoldReason.TARGET_UNKNOWN})
 )
 def target(request: GuardInput) -> GuardOutcome:
-    """Holds an action on a workload without Kubernetes, or whose Deployment is missing or could not be read."""
+    """Holds a workload action without Kubernetes, or if the Deployment is missing or could not be read."""
     if not request.has(Effect.PATCHES_WORKLOAD):
         return PASSED
     if not request.facts.has_orchestrator:
@@ -131,20 +131,20 @@ def target(request: GuardInput) -> GuardOutcome:
 
 @guard(order=1450, reasons=frozenset({HoldReason.SELF_TEST_UNKNOWN}))
 def self_test(request: GuardInput) -> GuardOutcome:
-    """Holds a policy in auto until the API server has refused a forbidden change; HTTP and SQL need no such proof."""
+    """Holds a policy in auto until the API server has refused a forbidden change; HTTP and SQL need no such test."""
     if not is_tested(request):
         return PASSED
     proof = request.facts.self_test
     if proof.value is None:
-        return holds(HoldReason.SELF_TEST_UNKNOWN, f"nobody knows whether the rights are limited: {proof.problem}")
-    return PASSED if proof.value else GuardOutcome("", detail=f"asks for approval: {proof.problem}")
+        return holds(HoldReason.SELF_TEST_UNKNOWN, f"it is unknown whether the rights are limited: {proof.problem}")
+    return PASSED if proof.value else GuardOutcome("", detail=f"waits for approval: {proof.problem}")
 
 
 def is_tested(request: GuardInput) -> bool:
-    """Whether the policy acts by itself, with rights in Kubernetes."""
+    """Whether the policy is in mode auto and uses rights in Kubernetes."""
     return request.policy.mode is Mode.AUTO and bool(request.action.rbac)
 
 
 def is_downgraded(request: GuardInput) -> bool:
-    """Whether a policy in auto is treated as one in approve, because its rights are too wide."""
+    """Whether a policy in auto is treated as in approve, because its rights are too wide."""
     return is_tested(request) and request.facts.self_test.value is False

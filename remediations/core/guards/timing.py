@@ -1,4 +1,4 @@
-"""Guards on time: switched off, too late, too early, frozen, too soon after the last action."""
+"""Guards on time: paused, too late, too early, frozen, too soon after the last action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from remediations.core.model.reasons import HoldReason
 def kill_switch(request: GuardInput) -> GuardOutcome:
     """Holds while a pause of everything, of the policy or of the target is in force.
 
-    No time is given: a pause can be ended by hand at any moment.
+    It gives no end, because a person can end a pause at any moment.
     """
     policy, target = request.policy.name, request.remediation.target.key
     in_force = [
@@ -27,9 +27,9 @@ def kill_switch(request: GuardInput) -> GuardOutcome:
 
 @guard(order=150, reasons=frozenset({HoldReason.EXPIRED}))
 def expiry(request: GuardInput) -> GuardOutcome:
-    """Expires what is older than the policy allows; it asks before every guard that could hold for ever.
+    """Expires a remediation that is older than the policy allows; it runs before every guard that could hold for ever.
 
-    A fault that is still there sends its alert again, and that begins a new remediation with a fresh decision.
+    If the fault still exists, its alert is sent again, and that begins a new remediation with a fresh decision.
     """
     age = request.now - request.remediation.created_at
     if age < request.policy.expires_seconds:
@@ -47,20 +47,22 @@ HOLD_SECONDS = 300.0
 
 @guard(order=210, reasons=frozenset({HoldReason.COLD_START}))
 def cold_start(request: GuardInput) -> GuardOutcome:
-    """Holds for five minutes after a start that followed more than ten minutes of silence in the journal.
+    """Holds for five minutes after a start, if the journal had been idle for more than ten minutes.
 
-    In that time resolved alerts are heard of and exporters collect again. A crash and a restart within seconds is no
-    absence, and in a journal that is new nothing old stands that could be done late.
+    In that time Alertmanager reports resolved alerts and exporters collect again. A restart within seconds is not held,
+    and a new journal contains nothing old that could be done late.
     """
     start = request.facts.start.value
     if start is None:
-        return holds(HoldReason.COLD_START, f"nobody knows since when this process runs: {request.facts.start.problem}")
+        return holds(HoldReason.COLD_START, f"the start time of this process is unknown: {request.facts.start.problem}")
     if start.silent_seconds is None or start.silent_seconds <= GAP_SECONDS:
         return PASSED
     until = start.at + HOLD_SECONDS
     if request.now >= until:
         return PASSED
-    return holds(HoldReason.COLD_START, f"started after {start.silent_seconds:.0f} s of silence", until)
+    return holds(
+        HoldReason.COLD_START, f"started after the journal had been idle for {start.silent_seconds:.0f} s", until
+    )
 
 
 @guard(order=220, reasons=frozenset({HoldReason.FREEZE_WINDOW, HoldReason.OUTSIDE_SCHEDULE}))
@@ -80,8 +82,8 @@ def freeze_window(request: GuardInput) -> GuardOutcome:
 def cooldown(request: GuardInput) -> GuardOutcome:
     """Holds while this policy's last write to the same target is younger than the cooldown.
 
-    Writes of this very remediation do not count: they are known to have had no effect. Its `retry_seconds` lie between
-    them, and `budget` bounds how often they are tried.
+    Writes of this remediation do not count, because they are known to have had no effect. `retry_seconds` separates
+    them, and `budget` limits their number.
     """
     policy, remediation = request.policy, request.remediation
     written = [

@@ -1,4 +1,4 @@
-"""Guards on the workload: who scales it, how many pods it can lose, and whether new ones can start."""
+"""Guards on the workload: what owns its replicas, how many pods it can lose, and whether new ones can start."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from remediations.core.policies.limits import Consent
     ),
 )
 def owner(request: GuardInput) -> GuardOutcome:
-    """Holds what another controller would undo, and what would scale by an autoscaler that cannot see.
+    """Holds a change that another controller would undo, and scaling by an autoscaler without metrics.
 
     A Deployment or HPA with a controlling ownerReference is regenerated from its owner (an operator, a ScaledObject).
-    Which object owns the number of replicas stands in `remediations.core.model.replica_owner`.
+    `remediations.core.model.replica_owner` finds the object that owns the number of replicas.
     """
     workload = request.facts.workload.value
     if workload is not None and workload.owner:
@@ -48,7 +48,7 @@ def _judge_known(request: GuardInput, workload: Workload | None) -> GuardOutcome
     if autoscalers.value is None:
         return holds(HoldReason.OWNER_UNKNOWN, autoscalers.problem)
     if scaled is None or scaled.value is None:
-        return holds(HoldReason.OWNER_UNKNOWN, "the ScaledObjects were not looked at" if not scaled else scaled.problem)
+        return holds(HoldReason.OWNER_UNKNOWN, "the ScaledObjects were not read" if not scaled else scaled.problem)
     crowd = _find_crowd(autoscalers.value, scaled.value)
     if crowd:
         return holds(HoldReason.OWNED_BY_OTHER, crowd)
@@ -62,7 +62,7 @@ def _judge_known(request: GuardInput, workload: Workload | None) -> GuardOutcome
 
 
 def _find_crowd(autoscalers: Sequence[Autoscaler], scaled: Sequence[ScaledObject]) -> str:
-    """In words that more than one object owns the replicas; empty when at most one does."""
+    """A text that says that several objects own the replicas; empty if at most one does."""
     for kind, names in (
         (OwnerKind.AUTOSCALER, [item.name for item in autoscalers]),
         (OwnerKind.SCALED_OBJECT, [item.name for item in scaled]),
@@ -75,24 +75,24 @@ def _find_crowd(autoscalers: Sequence[Autoscaler], scaled: Sequence[ScaledObject
 
 
 def _find_pause(request: GuardInput, workload: Workload | None, owners: Sequence[ScaledObject | Autoscaler]) -> str:
-    """In words what a person has switched off in the direction of this action; empty when nothing is.
+    """What is switched off in the direction of this action, as text; empty if nothing.
 
-    An action that gives a workload more pods must be able to add some, one that takes them back to let some go.
+    An action that adds pods must be able to add some, an action that reverts must be able to remove some.
     """
     if workload is not None and workload.replicas_desired <= 0:
-        return "the Deployment is scaled to zero: somebody wants no pods"
+        return "the Deployment is scaled to zero: no pods are wanted"
     for found in owners:
         if isinstance(found, ScaledObject) and found.is_paused:
-            return f"somebody has paused ScaledObject {found.name}"
+            return f"ScaledObject {found.name} is paused"
         if found.is_in_paused and request.has(Effect.REMOVES_PODS):
-            return f"somebody has paused scaling in of {type(found).__name__} {found.name}"
+            return f"scaling in of {type(found).__name__} {found.name} is paused"
         if found.is_out_paused and not request.has(Effect.REMOVES_PODS):
-            return f"somebody has paused scaling out of {type(found).__name__} {found.name}"
+            return f"scaling out of {type(found).__name__} {found.name} is paused"
     return ""
 
 
 def _judge_scaled_object(found: ScaledObject, autoscaler: Autoscaler | None) -> GuardOutcome:
-    """The answer for a ScaledObject, with the autoscaler that KEDA makes from it, once it has."""
+    """The answer for a ScaledObject, with the autoscaler that KEDA has made from it, if any."""
     if autoscaler is None:
         if found.is_ready is True:
             return PASSED
@@ -108,7 +108,7 @@ def _judge_autoscaler(found: Autoscaler) -> GuardOutcome:
 
 
 def _judge_sight(found: Autoscaler) -> GuardOutcome:
-    """Whether the autoscaler sees the metrics that it scales by."""
+    """Whether the autoscaler sees its metrics."""
     if found.is_active is True:
         return PASSED
     state = "False" if found.is_active is False else "unknown"
@@ -116,7 +116,7 @@ def _judge_sight(found: Autoscaler) -> GuardOutcome:
 
 
 def _judge_workload(request: GuardInput, found: Workload | None) -> GuardOutcome:
-    """The answer for a Deployment without autoscaler: whoever delivers its number would deliver it again."""
+    """The answer for a Deployment without autoscaler: the tool that delivers its number would set it again."""
     if found is None or Consent.REPLICAS_OWNER in request.policy.accept:
         return PASSED
     managers = [name for name in found.replicas_managers if name != FIELD_MANAGER]
@@ -140,13 +140,14 @@ def _judge_workload(request: GuardInput, found: Workload | None) -> GuardOutcome
     ),
 )
 def disruption(request: GuardInput) -> GuardOutcome:
-    """Lets pods be stopped when every one is ready and the budgets allow it, or when none is ready.
+    """Passes if every pod is ready and the budgets allow stopping some, or if no pod is ready.
 
-    A rollout may stop `maxUnavailable` ready pods at once (Recreate: all of them). That must leave a ready pod, and
-    no PodDisruptionBudget of the pods may allow fewer: rollouts ignore budgets (Kubernetes, "Disruptions"), so their
-    status.disruptionsAllowed is read here. It does not know yet what a rollout of ours will stop, so a budget that
-    another remediation uses holds too. A rollout that stops none passes every budget. With no pod ready nothing is
-    left to lose. With some ready a rolling update could stop those first. Fewer replicas need every pod ready.
+    A rollout may stop `maxUnavailable` ready pods at once (Recreate: all of them). At least one ready pod must remain,
+    and no PodDisruptionBudget of the pods may allow fewer. Rollouts ignore budgets (Kubernetes, "Disruptions"), so
+    their status.disruptionsAllowed is read here. That status does not yet include what another of our rollouts will
+    stop, so a budget that another remediation uses holds too. A rollout that stops no ready pod passes every budget. If
+    no pod is ready, nothing can be lost. If some are ready, a rolling update could stop those first. Reducing replicas
+    needs every pod ready.
     """
     if not (request.has(Effect.STOPS_PODS) or request.has(Effect.REMOVES_PODS)):
         return PASSED
@@ -163,7 +164,10 @@ def disruption(request: GuardInput) -> GuardOutcome:
 
 
 def _judge_readiness(workload: Workload) -> GuardOutcome:
-    """Holds while a pod is missing: the others are needed. Fewer pods ask no budget (Kubernetes, "Disruptions")."""
+    """Holds while a pod is missing: the others are needed.
+
+    Reducing replicas ignores budgets (Kubernetes, "Disruptions").
+    """
     if workload.replicas_ready >= workload.replicas_desired:
         return PASSED
     words = f"{workload.replicas_ready} of {workload.replicas_desired} pods are ready"
@@ -187,11 +191,12 @@ def _judge(workload: Workload, request: GuardInput) -> GuardOutcome:
 
 
 SHOWN_SECONDS = 60.0
-"""So long after a write its rollout may have stopped no pod yet, and the status of a budget does not show it."""
+"""For this time after a write its rollout may not have stopped a pod yet, and the status of a budget does not show
+it."""
 
 
 def _ask_budgets(stops: int, request: GuardInput) -> GuardOutcome:
-    """Holds when a budget allows fewer pods to go than a rollout may stop, or is used by another remediation."""
+    """Holds if a budget allows fewer disruptions than a rollout may cause, or another remediation uses it."""
     facts = request.facts
     if facts.budgets.value is None:
         return holds(HoldReason.DISRUPTION_BUDGET, f"unknown: {facts.budgets.problem}")
@@ -207,7 +212,7 @@ def _ask_budgets(stops: int, request: GuardInput) -> GuardOutcome:
 
 
 def _is_rival(item: PastAction, request: GuardInput) -> bool:
-    """Whether another remediation of the namespace has begun to write and may yet stop pods."""
+    """Whether another remediation in the namespace has begun to write and may still stop pods."""
     own = request.remediation
     if item.remediation == own.id or item.target.namespace != own.target.namespace:
         return False
@@ -219,16 +224,16 @@ MOST_TOLD = 3
 
 @guard(order=1250, reasons=frozenset({HoldReason.PODS_REFUSED}))
 def new_pods(request: GuardInput) -> GuardOutcome:
-    """Holds while something that could be read says that new pods of the template would not be taken.
+    """Holds while it is known that the cluster would refuse new pods of the template.
 
-    A quota without room for one more pod matters where a pod is added before one goes: to a scale-up, and to a restart
-    that stops no pod first. What could not be read is told and does not hold.
+    A quota without room for one more pod matters if a pod is added before another one stops: for a scale-up, and for a
+    restart that stops no pod first. Objects that could not be read are listed and do not hold.
     """
     if not request.has(Effect.STARTS_PODS):
         return PASSED
     template = request.facts.template
     if template.value is None:
-        return GuardOutcome("", detail=f"unknown whether new pods would be taken: {template.problem}")
+        return GuardOutcome("", detail=f"unknown whether the cluster would accept new pods: {template.problem}")
     found = template.value.new_pods
     speaks_against = (*found.refusals, *(found.crowded if _adds_before(request) else ()))
     if speaks_against:
@@ -237,7 +242,7 @@ def new_pods(request: GuardInput) -> GuardOutcome:
 
 
 def _adds_before(request: GuardInput) -> bool:
-    """Whether the action needs a new pod beside those that there are."""
+    """Whether the action adds a pod before another one stops."""
     if request.has(Effect.EVICTS_POD):
         return False
     workload = request.facts.workload.value
@@ -249,10 +254,10 @@ def _adds_before(request: GuardInput) -> bool:
     reasons=frozenset({HoldReason.CONNECTION_BUDGET, HoldReason.CONNECTIONS_UNKNOWN, HoldReason.TARGET_UNKNOWN}),
 )
 def connections(request: GuardInput) -> GuardOutcome:
-    """Holds what would need more connections than the policy's share of what the database accepts.
+    """Holds an action that would need more connections than the policy's share of the database's limit.
 
-    Counted are the replicas that would result, those that a rollout adds meanwhile (maxSurge), and pods on their way
-    out, which keep their connections until they end; each times the connections of one replica.
+    It counts the resulting replicas, those that a rollout adds meanwhile (maxSurge), and terminating pods, which keep
+    their connections until they end. Each counts with the connections of one replica.
     """
     budget = request.policy.connections
     if budget is None or not request.has(Effect.STARTS_PODS):
@@ -273,7 +278,7 @@ def connections(request: GuardInput) -> GuardOutcome:
 
 
 def _planned(plan: Plan | GuardOutcome) -> int:
-    """The number of replicas that the plan allows; 0 when it does not change that."""
+    """The number of replicas that the plan sets; 0 if it sets none."""
     if isinstance(plan, GuardOutcome):
         return 0
     return max((int(plan.expected[name]) for name in FIELDS & plan.expected.keys()), default=0)

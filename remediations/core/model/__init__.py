@@ -1,1 +1,1 @@
-"""The values that a decision is made of."""
+"""The values that decisions are made from."""

@@ -1,7 +1,7 @@
-"""Who did what beside the engine: approvals, pauses, resets of breakers, reloads. Immutable values.
+"""What people did: approvals, pauses, resets of breakers, reloads. Immutable values.
 
-An authenticated name comes from a credential that was checked. A claimed name is what the caller says of itself, as on
-the command line; it is stored as claimed, because anybody can write any name there.
+An authenticated name comes from a checked credential. A claimed name is given by the caller, for example on the command
+line; it is stored as claimed, because it is not checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_NAME = 200
 
 
 class ActSource(StrEnum):
-    """How an act reached the program, and so what its authenticated name is."""
+    """How an act reached the program, which determines its authenticated name."""
 
     USER = "user"
     """HTTP with the password of a user of the web configuration file; the name is the user's."""
@@ -27,7 +27,7 @@ class ActSource(StrEnum):
     COMMAND_LINE = "command_line"
     """A command that opened the journal's file; no name is authenticated."""
     SIGNAL = "signal"
-    """SIGHUP to the process; no name is known at all."""
+    """SIGHUP to the process; the sender's name is unknown."""
 
 
 class ActKind(StrEnum):
@@ -43,13 +43,13 @@ class ActKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did something, and how far that name can be believed."""
+    """The person or program that acted, and how far its name can be trusted."""
 
     source: ActSource
     name: str = ""
-    """The authenticated name; empty when there is none."""
+    """The authenticated name; empty if there is none."""
     claimed: str = ""
-    """The name that the caller gives itself; empty when it gives none."""
+    """The name that the caller claims; empty if it claims none."""
     address: str = ""
     """The peer's address of the connection; empty without one."""
 
@@ -79,7 +79,7 @@ BY_SIGNAL = Actor(ActSource.SIGNAL)
 
 @dataclass(frozen=True, slots=True)
 class HumanAct:
-    """One thing that somebody did; never changed once stored."""
+    """One act; never changed once stored."""
 
     at: float
     """Unix seconds."""
@@ -88,4 +88,4 @@ class HumanAct:
     """Id of the remediation, name of the pause, `ACTION TARGET` of the breaker, or path of the policy file."""
     actor: Actor
     detail: Mapping[str, Any] = field(default_factory=dict)
-    """What belongs to this kind: the plan's hash, the reason and end of a pause, whether a reload was refused."""
+    """Details of this kind: the plan's hash, the reason and end of a pause, whether a reload was refused."""

@@ -20,16 +20,16 @@ class Mode(StrEnum):
     OBSERVE = "observe"
     """Decides and journals; needs get and list only."""
     DRY_RUN = "dry_run"
-    """Takes the same path and sends its writes with dryRun=All where it has the right; changes nothing."""
+    """Takes the same path and sends its writes with dryRun=All if it has the right; changes nothing."""
     APPROVE = "approve"
-    """Acts once a person has approved this very plan."""
+    """Acts once a person has approved exactly this plan."""
     AUTO = "auto"
     """Acts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert of a webhook payload (version 4), as far as it is used."""
+    """One alert of a webhook payload (version 4), with the fields that are used."""
 
     fingerprint: str
     name: str
@@ -37,7 +37,7 @@ class Alert:
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = field(default_factory=dict)
     starts_at: str = ""
-    """RFC 3339, as sent. Moves under HA Prometheus: never part of an identity."""
+    """RFC 3339, as sent. It differs between two Prometheus servers, so it is never part of an identity."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,10 +45,10 @@ class Target(PolicySection):
     """An object that a policy may touch, by its Kubernetes identity."""
 
     namespace: Annotated[str, TextForm(LABEL, "the name of a namespace")]
-    """Its namespace; for what is no Kubernetes object, where it runs."""
+    """Its namespace; if it is not a Kubernetes object, the namespace in which it runs."""
     kind: Text
-    """What it is. Only a `Deployment` and a `CronJob` are Kubernetes objects; of the other kinds the name is for
-    people, and the address stands in `parameters` or in the program's settings."""
+    """What it is. Only a `Deployment` and a `CronJob` are Kubernetes objects; other kinds are only names for people,
+    and their address is in `parameters` or in the program's settings."""
     name: Annotated[str, TextForm(SUBDOMAIN, "the name of an object")]
     """Its name. PostgreSQL and Redis are never accepted as workloads."""
 
@@ -60,18 +60,18 @@ class Target(PolicySection):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An alert together with the policy and target that it was matched to."""
+    """An alert with its matching policy and target."""
 
     alert: Alert
     policy: str
     target: Target
     content: str = ""
-    """Digest of what the alert is about, without what differs between two senders of the same; empty: not known."""
+    """Digest of the alert without the labels that differ between two senders; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A piece of a payload that could not be read: kept as it came, bounded."""
+    """A part of a payload that could not be read, stored as it arrived, cut."""
 
     problem: str
     raw: str
@@ -86,5 +86,5 @@ class Delivery:
     unmatched: int = 0
     quarantined: tuple[Quarantined, ...] = ()
     duplicate_seconds: float = 0.0
-    """A firing alert with the content of one stored less than this long ago is the same delivery again: it joins what
-    is open, and begins nothing when that has closed with a result. In between a `resolved` makes it a new one."""
+    """A firing alert with the same content as one stored less than this time ago is a repeated delivery: it joins an
+    open remediation, and begins nothing if that has closed with a result. A `resolved` in between makes it new."""

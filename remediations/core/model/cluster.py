@@ -1,4 +1,4 @@
-"""What the API server shows of a workload, of the autoscaler that owns its replicas, and of its budgets."""
+"""What the API server shows about a workload, the autoscaler that owns its replicas, and its budgets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class NewPods:
-    """Whether the cluster would take new pods of the template, as far as our rights let us read it."""
+    """Whether the cluster would accept new pods of the template, as far as our rights let us know."""
 
     refusals: tuple[str, ...] = ()
-    """Why it would take none, not even in the place of one that has gone."""
+    """Why it would accept none, not even as replacements."""
     crowded: tuple[str, ...] = ()
-    """Why it would take none beside those that there are."""
+    """Why it would accept none in addition to the existing ones."""
     unread: tuple[str, ...] = ()
-    """What could not be read or judged; it does not hold."""
+    """What could not be read or evaluated; it does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment as the API server sees it (apps/v1)."""
+    """A Deployment as the API server shows it (apps/v1)."""
 
     uid: str
     resource_version: str
@@ -43,22 +43,24 @@ class Workload:
     surge: int = 0
     """Pods that a rolling update may start beyond the desired number (spec.strategy.rollingUpdate.maxSurge)."""
     replicas_managers: tuple[str, ...] = ()
-    """Who delivers spec.replicas with the whole object (metadata.managedFields); writes through /scale are left out."""
+    """Field managers that set spec.replicas with the whole object (metadata.managedFields); writes through /scale
+    are left out."""
     replicas_scalers: tuple[str, ...] = ()
-    """Who set spec.replicas through /scale and still owns it: an autoscaler, a person, or this program."""
+    """Field managers that set spec.replicas through /scale and still own it: an autoscaler, a person, or this
+    program."""
     delivered_by: str = ""
-    """Helm, Argo CD or Flux, where a label or annotation says that it delivers the object; else empty."""
+    """Helm, Argo CD or Flux, if a label or annotation says that it delivers the object; else empty."""
     unavailable: int | None = None
-    """Pods that a rolling update may stop before their successors are ready; None when that is unknown."""
+    """Pods that a rolling update may stop before their replacements are ready; None if unknown."""
 
     @property
     def stops(self) -> int | None:
-        """How many ready pods a rollout may stop at once; None when unknown. Recreate stops every pod first."""
+        """How many ready pods a rollout may stop at once; None if unknown. Recreate stops every pod first."""
         return self.unavailable if self.strategy == "RollingUpdate" else self.replicas_desired
 
     @property
     def is_rolled_out(self) -> bool:
-        """Whether the controller has seen the newest template and every pod runs it and is available."""
+        """Whether the controller has processed the newest template, and every pod runs it and is available."""
         return (
             self.observed_generation >= self.generation
             and self.replicas_updated >= self.replicas_desired
@@ -68,7 +70,7 @@ class Workload:
 
     @property
     def is_rolling(self) -> bool:
-        """Whether a rollout has begun and not yet replaced every pod (availability does not matter here)."""
+        """Whether a rollout has begun and has not replaced every pod yet (availability does not matter here)."""
         return (
             self.observed_generation < self.generation
             or self.replicas_updated < self.replicas_desired
@@ -108,7 +110,7 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class ObjectChange:
-    """Something that somebody else changed on the target."""
+    """A change of the target by somebody else."""
 
     who: str
     """The field manager (metadata.managedFields), or `ReplicaSet NAME`."""
@@ -130,10 +132,10 @@ class TemplateSource:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What the pod template would start now, beside CC_DROP_TABLES."""
+    """What the pod template would start now, apart from CC_DROP_TABLES."""
 
     unpinned: tuple[str, ...] = ()
-    """`container: image` of every image that is pulled anew at each start and named by a tag only."""
+    """`container: image` of every image that is named by a tag and pulled at each start."""
     sources: tuple[TemplateSource, ...] = ()
     new_pods: NewPods = field(default_factory=NewPods)
 
@@ -143,9 +145,9 @@ class Pods:
     """The pods of the workload."""
 
     oldest_started_at: float | None
-    """Unix seconds (status.startTime); None while none has started."""
+    """Unix seconds (status.startTime); None if none has started."""
     terminating: int = 0
-    """How many are on their way out: they still hold their connections."""
+    """Number of terminating pods: they still hold their connections."""
 
 
 KEDA = "keda.sh/v1alpha1"
@@ -160,7 +162,7 @@ class Pod:
     is_ready: bool
     """Condition Ready is True."""
     unready_seconds: float | None = None
-    """For how long Ready has been False; None while it is ready or nobody has said."""
+    """For how long Ready has been False; None while it is ready or if that is unknown."""
     is_ending: bool = False
     """Has a deletionTimestamp, or has run to its end."""
     restarts: int = 0
@@ -172,9 +174,10 @@ class CronJob:
 
     uid: str
     generation: int
-    """Moves with the specification, so with the job template, which is not read: it may hold a password."""
+    """Changes with the specification, and so with the job template, which is not read because it may contain a
+    password."""
     active: tuple[str, ...] = ()
-    """Names of its jobs that run now."""
+    """Names of its running jobs."""
     is_suspended: bool = False
 
 

@@ -1,4 +1,4 @@
-"""A plan, and the three decisions that there are: act, hold, or nothing to do any more."""
+"""A plan, and the three kinds of decision: act, hold, or not needed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from remediations.core.model.reasons import HoldReason, Settled
 
 @dataclass(frozen=True, slots=True)
 class GuardOutcome:
-    """One guard's answer, in the order asked: passed, or the reason that it held."""
+    """One guard's answer, in order: passed, or the reason for its hold."""
 
     guard: str
     reason: HoldReason | None = None
     detail: str = ""
     until: float | None = None
-    """Unix seconds before which asking again is pointless; None when nobody knows."""
+    """Unix seconds before which deciding again is pointless; None if unknown."""
     is_settled: bool = False
-    """There is nothing left to do: the remediation closes as not needed. The condition guard or the action says so."""
+    """Nothing is left to do: the remediation closes as not needed. The condition guard or the action says so."""
     settled: Settled = Settled.CONDITION_GONE
     """Why, when it is settled."""
 
@@ -33,19 +33,19 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The decision not to act now, with the reason and the guards asked up to it."""
+    """The decision not to act now, with the reason and the guards up to it."""
 
     reason: HoldReason
     detail: str
     until: float | None = None
     guards: tuple[GuardOutcome, ...] = ()
     proposal: Plan | None = None
-    """The plan that waits for approval, when this is what holds."""
+    """The plan that waits for approval, if that is the reason for the hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotNeeded:
-    """The condition is gone, or what was to be done is not ours any more: there is nothing to do."""
+    """The condition is gone, or the change to be undone is no longer ours: nothing is to be done."""
 
     detail: str
     guards: tuple[GuardOutcome, ...] = ()

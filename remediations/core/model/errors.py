@@ -1,4 +1,4 @@
-"""Why a journal did not do what was asked."""
+"""The errors of a journal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from chassis.errors import ControlCoreError
 
 
 class JournalError(ControlCoreError):
-    """The journal cannot do what was asked now (locked, full, corrupt): nothing was changed."""
+    """The journal cannot do this now (locked, full, corrupt): nothing was changed."""
 
 
 class DamagedJournalError(JournalError):
-    """The file is no SQLite database, or a damaged one: it never becomes readable again."""
+    """The file is not an SQLite database, or is damaged: retrying does not help."""
 
 
 class UnseenJournalError(JournalError):
@@ -18,7 +18,7 @@ class UnseenJournalError(JournalError):
 
 
 class FenceLostError(JournalError):
-    """The caller's claim is not the newest any more, or its lease has run out: it must stop and write nothing."""
+    """The caller's claim has been replaced, or its lease has expired: it must stop and write nothing."""
 
 
 class TargetBusyError(JournalError):
@@ -26,7 +26,7 @@ class TargetBusyError(JournalError):
 
 
 class AlreadyServedError(JournalError):
-    """Another process that lives serves this journal; the message says which."""
+    """Another live process serves this journal; the message names it."""
 
 
 class DamagedRecordError(JournalError):

@@ -1,7 +1,7 @@
-"""What a decision is made of: alert, target, facts and history as immutable values, no I/O.
+"""The inputs of a decision: alert, target, facts and history as immutable values, no I/O.
 
-An alert is a hint. A policy owns the condition, the targets and everything that is asked of Prometheus or Kubernetes;
-an alert contributes identity and state, nothing else. `decide` turns policy, facts and history into a Decision.
+An alert is only a hint: it contributes identity and state. The policy defines the condition, the targets and all
+queries to Prometheus and Kubernetes. `decide` turns policy, facts and history into a Decision.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from remediations.core.model.undo import Revert
 
 
 class Need(StrEnum):
-    """What an action asks to be looked at before it plans."""
+    """What an action needs to read before it plans."""
 
     PODS = "pods"
     CRON_JOB = "cron_job"
     IDLE_SESSIONS = "idle_sessions"
     SCALED_OBJECTS = "scaled_objects"
     TAKING_BACK = "taking_back"
-    """What is to be taken back: told by the journal, and only of what follows from another action."""
+    """What is to be undone: read from the journal, only for actions that follow from another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdleSessions:
-    """Sessions of the control plane that hold a transaction open and do nothing, for longer than asked."""
+    """Sessions of the control plane that have been idle in a transaction for longer than the given time."""
 
     count: int
     longest_seconds: float
@@ -48,7 +48,7 @@ class IdleSessions:
 
 @dataclass(frozen=True, slots=True)
 class ActionFacts:
-    """What was looked at; None was not asked for."""
+    """What was read; None was not needed."""
 
     pods: Fact[tuple[Pod, ...]] | None = None
     cron_job: Fact[CronJob] | None = None
@@ -57,7 +57,7 @@ class ActionFacts:
 
 
 def action_facts_to_data(sights: ActionFacts) -> dict[str, Any]:
-    """What the journal keeps of it."""
+    """The part that the journal stores."""
     data: dict[str, Any] = {}
     if sights.pods is not None:
         pods = sights.pods.value
@@ -75,7 +75,7 @@ def action_facts_to_data(sights: ActionFacts) -> dict[str, Any]:
 
 
 def _state(pod: Pod) -> str:
-    """A pod's state in a word."""
+    """A pod's state in one word."""
     if pod.is_ending:
         return "ending"
     return "ready" if pod.is_ready else f"unready, {pod.restarts} restarts"
@@ -83,12 +83,12 @@ def _state(pod: Pod) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStart:
-    """When this process began, and how long the journal had been silent before."""
+    """When this process began, and how long the journal had been idle before."""
 
     at: float
     """Unix seconds."""
     silent_seconds: float | None
-    """Seconds from the journal's last entry to the start; None for a journal in which nothing ever stood."""
+    """Seconds from the journal's last entry to the start; None for a new journal."""
     pod: str = ""
     """namespace/name of the pod that this process runs in; empty outside Kubernetes."""
 
@@ -99,9 +99,9 @@ class Approval:
 
     remediation: str
     plan_hash: str
-    """`remediations.core.model.stored.plan_hash` of the plan that was shown."""
+    """`remediations.core.model.stored.plan_hash` of the plan that the person saw."""
     resource_version: str
-    """metadata.resourceVersion of the object that the plan was made from; empty where there is none."""
+    """metadata.resourceVersion of the object that the plan was made from; empty if there is none."""
     by: str
     at: float
     expires_at: float
@@ -112,7 +112,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class BreakerReset:
-    """Somebody closed the breaker of an action on a target by hand."""
+    """A person reset the breaker of an action on a target."""
 
     action: str
     target: str
@@ -126,24 +126,24 @@ T = TypeVar("T")
 NO_ORCHESTRATOR = "no orchestrator is configured: set `kubernetes` in the settings"
 NO_DATABASE = "no database is configured: set `database.url` in the settings"
 MISSING = "missing"
-"""`Fact.problem` (or its first word) of an object that was asked for and does not exist; anything else is unknown."""
+"""`Fact.problem` (or its first word) of an object that was requested and does not exist; anything else is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
-    """Something that was asked. `value` None means unknown, and then `problem` says why."""
+    """The result of one query. `value` None means unknown, and then `problem` says why."""
 
     value: T | None
     source: str
-    """Where it was asked, for the story: a PromQL query, an API path, a URL."""
+    """Where it was read, for people: a PromQL query, an API path, a URL."""
     problem: str = ""
     collected_at: float | None = None
-    """Unix seconds at which the value was true (not when it was scraped or asked), where that is known."""
+    """Unix seconds at which the value was true (not when it was scraped or read), if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A kill switch somebody set: who, why, until when (Unix seconds; None until resumed), and what it stops."""
+    """A pause: who set it, why, until when (Unix seconds; None until resumed), and what it stops."""
 
     name: str
     owner: str
@@ -154,17 +154,17 @@ class Pause:
     target: str = ""
     """`Target.key` of the one object that it protects; empty: every object."""
     since: float | None = None
-    """Unix seconds; None where nobody noted it."""
+    """Unix seconds; None if not recorded."""
 
     @property
     def scope(self) -> str:
-        """What it stops, in words."""
+        """What it stops, as text."""
         words = [f"policy {self.policy}"] * bool(self.policy) + [f"target {self.target}"] * bool(self.target)
         return " on ".join(words) or "everything"
 
     @property
     def is_of_everything(self) -> bool:
-        """Whether it is bound to no policy and no target."""
+        """Whether it is limited to no policy and no target."""
         return not self.policy and not self.target
 
     def covers(self, policy: str, target: str) -> bool:
@@ -175,10 +175,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that was asked before deciding. What was not asked stays a Fact without value."""
+    """Everything that was read before deciding. A Fact that was not needed has no value."""
 
     condition: Fact[bool]
-    """True while the policy's own condition still holds; False when it is gone."""
+    """True while the policy's condition holds; False if it is gone."""
     dependencies: Mapping[str, Fact[bool]] = field(default_factory=dict)
     """Name of the dependency → whether it is up."""
     witnesses: Mapping[str, Fact[bool]] = field(default_factory=dict)
@@ -186,16 +186,16 @@ class Facts:
     workload: Fact[Workload] = field(default_factory=lambda: Fact(None, "", "not asked"))
     has_orchestrator: bool = False
     autoscalers: Fact[tuple[Autoscaler, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
-    """All HPAs whose scaleTargetRef names the target; an empty tuple means: asked, none."""
+    """All HPAs whose scaleTargetRef names the target; an empty tuple means that there are none."""
     budgets: Fact[Budgets] = field(default_factory=lambda: Fact(None, "", "not asked"))
     pauses: tuple[Pause, ...] = ()
     sights: ActionFacts = field(default_factory=ActionFacts)
-    """What the policy's action alone needs to know."""
+    """What only the policy's action needs to know."""
     start: Fact[ProcessStart] = field(default_factory=lambda: Fact(None, "", "not asked"))
     mutes: Fact[tuple[str, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
-    """What silences, inhibits or mutes the alert in Alertmanager; an empty tuple means: asked, nothing."""
+    """What silences, inhibits or mutes the alert in Alertmanager; an empty tuple means nothing does."""
     changes: Fact[tuple[ObjectChange, ...]] = field(default_factory=lambda: Fact(None, "", "not asked"))
-    """What others changed on the target, newest first."""
+    """Changes of the target by others, newest first."""
     template: Fact[Template] = field(default_factory=lambda: Fact(None, "", "not asked"))
     pods: Fact[Pods] = field(default_factory=lambda: Fact(None, "", "not asked"))
     connection_limit: Fact[float] = field(default_factory=lambda: Fact(None, "", "not asked"))
@@ -207,12 +207,12 @@ class Facts:
     self_test: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """Whether the API server refuses what no policy allows; False with `problem` saying what it lets through."""
     taking_back: Revert | None = None
-    """What a revert takes back, as the journal knows it; None for everything else."""
+    """What a revert undoes, according to the journal; None for other actions."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastAction:
-    """A write that the journal remembers: when it began, on what, by which policy, and how it ended."""
+    """A write in the journal: when it began, on what, by which policy, and its outcome."""
 
     remediation: str
     policy: str
@@ -221,25 +221,25 @@ class PastAction:
     written_at: float
     state: State
     reason: str = ""
-    """Why it ended so, from a closed set."""
+    """The reason of the outcome, from a closed set."""
     attempts: int = 0
-    """How often it was sent, proven or not, as far as that has been counted."""
+    """How often it was sent, whether or not that arrived, as far as counted."""
     budgets: tuple[str, ...] = ()
     """Names of the PodDisruptionBudgets of the ready pods that it may stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the journal knows that matters for a decision."""
+    """What the journal contributes to a decision."""
 
     actions: tuple[PastAction, ...] = ()
     """Writes of the last 24 hours, newest first, over all targets."""
     in_flight: tuple[str, ...] = ()
     """Ids of other remediations in flight on the same target."""
     attempts: int = 0
-    """How often this very remediation has sent a write, proven or not."""
+    """How often this remediation has sent a write, whether or not it arrived."""
     arrivals: tuple[float, ...] = ()
-    """When alerts that were not known before arrived (Unix seconds), newest first, as far back as a storm is held."""
+    """When new alerts arrived (Unix seconds), newest first, as far back as a storm holds."""
     approval: Approval | None = None
     """The newest answer of a person to this remediation's plan."""
     breaker_resets: tuple[BreakerReset, ...] = ()

@@ -1,4 +1,4 @@
-"""The names and labels of what the remediator announces in Alertmanager."""
+"""The names and labels of the remediator's announcements in Alertmanager."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ PLANNED = "RemediationPlanned"
 ACTED = "RemediationActed"
 HELD = "RemediationHeld"
 ANNOUNCEMENTS = frozenset({PLANNED, ACTED, HELD})
-"""Alerts that we send. One that is routed back to us begins nothing: a hold would announce itself for ever."""
+"""Our own alerts. If they are routed back to us, they begin nothing: a hold would otherwise announce itself for
+ever."""
 DOCTOR = "ControlCoreRemediatorDoctor"
-"""The alert with which `doctor --send-alert` tries the way through Alertmanager. It begins nothing either."""
+"""The alert with which `doctor --send-alert` tests the path through Alertmanager. It begins nothing either."""
 OWN_ALERTS = ANNOUNCEMENTS | {DOCTOR}
 RESERVED_LABELS = frozenset(
     {"alertname", "severity", "policy", "mode", "reason", "namespace", "kind", "name", "remediation"}
 )
-"""Labels that a configuration may not add to announcements: theirs, and the one by which an alert asks for a policy."""
+"""Labels that a configuration may not add to announcements: their own, and the one that names a policy."""
 
 
 ANNOTATION_OPERATION = "controlcore.io/operation-id"
-"""On the object and, for a restart, in the pod template: names the remediation that wrote."""
+"""On the object and, for a restart, in the pod template: the id of the remediation that wrote."""
 
 
 ANNOTATION_RAISED = "controlcore.io/raised-"
-"""With a field's name behind it, on an autoscaler: `BEFORE..AFTER`, the number before we raised it and our last one."""
+"""With a field's name appended, on an autoscaler: `BEFORE..AFTER`, the number before we raised it and our last one."""
 
 
 ANNOTATION_HANDS_OFF = "controlcore.io/hands-off"

@@ -1,7 +1,7 @@
-"""The writes that a plan is made of: what the executor sends is exactly one of these, complete.
+"""The steps of a plan: the executor sends exactly these, each complete.
 
-A patch and a creation leave a mark on an object, so a look tells whether they arrived. A call and a statement leave
-none: their beginning is journalled before they are sent, and what has begun is never sent again.
+A patch and a creation leave a mark on an object, so reading the object shows whether they arrived. A call and a
+statement leave none: their start is journalled before they are sent, and a started one is never sent again.
 """
 
 from __future__ import annotations
@@ -33,31 +33,30 @@ class PatchStep(StepRecord, frozen=True, tag="patch"):
     patch: str
     """`strategic` or `merge`."""
     body: Mapping[str, Any]
-    """The patch; carries metadata.uid and metadata.resourceVersion as preconditions, and the operation id."""
+    """The patch; contains metadata.uid and metadata.resourceVersion as preconditions, and the operation id."""
     done_if: Mapping[str, str]
-    """Annotation → value which, found on the object, says that this step has already been done.
+    """Annotation → value which, if found on the object, means that this step is done.
 
-    Empty where annotations cannot be written (/scale): then the values of `body.spec`, which are absolute, say so.
-    """
+    Empty if annotations cannot be written (/scale): then the values of `body.spec` are compared, which are absolute."""
 
 
 class CreateStep(StepRecord, frozen=True, tag="create"):
-    """One POST to the Kubernetes API: an object with a name that follows from the operation id, or an eviction."""
+    """One POST to the Kubernetes API: an object with a name derived from the operation id, or an eviction."""
 
     path: str
     """API path of the collection or subresource, e.g. …/pods/NAME/eviction."""
     body: Mapping[str, Any]
     look_path: str
-    """API path of the object that tells whether the step has been done."""
+    """API path of the object that shows whether the step is done."""
     done_if: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """Annotation → value which, found on the object at `look_path`, says that it is done."""
+    """Annotation → value which, if found on the object at `look_path`, means that the step is done."""
     gone_uid: str = ""
-    """Not empty: done when the object at `look_path` with this uid is gone or on its way out."""
+    """If not empty: done when the object at `look_path` with this uid is gone or terminating."""
     template_path: str = ""
-    """Not empty: the CronJob whose job template is filled in when the step is sent, so that no plan holds it."""
+    """If not empty: the CronJob whose job template is inserted when the step is sent, so that no plan contains it."""
     template_uid: str = ""
     template_generation: int = 0
-    """With the uid: which template was judged."""
+    """With the uid: identifies the template that the decision was based on."""
 
 
 class HttpStep(StepRecord, frozen=True, tag="http"):
@@ -68,7 +67,7 @@ class HttpStep(StepRecord, frozen=True, tag="http"):
 
 
 class SqlStep(StepRecord, frozen=True, tag="sql"):
-    """One statement that calls a SECURITY DEFINER function; the function holds the predicate."""
+    """One statement that calls a SECURITY DEFINER function; the function selects the rows."""
 
     statement: str
     arguments: tuple[float | int | str, ...] = ()
@@ -81,33 +80,33 @@ class GateStep(StepRecord, frozen=True, tag="gate"):
     collectors: tuple[str, ...]
     max_age_seconds: float
     timeout_seconds: float
-    """Seconds from the step before after which the rest of the plan is given up."""
+    """Seconds from the step before; afterwards the rest of the plan is given up."""
 
 
 Step = PatchStep | CreateStep | HttpStep | SqlStep | GateStep
 
 
 def leaves_no_mark(step: Step) -> bool:
-    """Whether nobody can find out later that the step was sent."""
+    """Whether it cannot be found out later that the step was sent."""
     return isinstance(step, HttpStep | SqlStep)
 
 
 def starts_pods(step: Step) -> bool:
-    """Whether new pods follow from a template that the step changes or brings."""
+    """Whether the step changes or creates a template from which new pods start."""
     if isinstance(step, CreateStep):
         return bool(step.template_path)
     return isinstance(step, PatchStep) and "template" in (step.body.get("spec") or {})
 
 
 def namespace_of(path: str) -> str:
-    """The API path of the namespace that the object at a path lies in."""
+    """The API path of the namespace of the object at a path."""
     parts = path.split("/")
     return f"/api/v1/namespaces/{parts[parts.index('namespaces') + 1]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be done, completely, before anything is done."""
+    """The complete plan, made before anything is sent."""
 
     action: str
     target: Target
@@ -116,32 +115,32 @@ class Plan:
     """One sentence for people."""
     steps: tuple[Step, ...]
     prior: Mapping[str, Any]
-    """The state that the steps change, as it was: what undo would need."""
+    """The values that the steps change, as they were: needed for an undo."""
     expected: Mapping[str, Any]
-    """The state after the steps, for verification."""
+    """The values after the steps, for verification."""
     undo: Undo | None = None
-    """What takes the steps back; None when nothing does."""
+    """The undo of the steps; None if there is none."""
 
 
 class SendResult(StrEnum):
-    """What became of sending a step or a plan."""
+    """The result of sending a step or a plan."""
 
     DONE = "done"
     """Every step was accepted."""
     ALREADY_DONE = "already_done"
-    """An earlier process had sent it: the object carries the operation id, or the journal says that it had begun."""
+    """An earlier process had sent it: the object carries the operation id, or the journal has its start."""
     CHANGED = "changed"
-    """The object changed since it was judged; nothing of the refused step was stored."""
+    """The object changed since the decision; nothing of the refused step was stored."""
     REFUSED = "refused"
-    """The server will not have it until somebody changes something (rights, admission, validation)."""
+    """The server refuses it until a person changes something (rights, admission, validation)."""
     HELD = "held"
-    """The server says not now, for the reason in `Sent.hold`; nothing was changed."""
+    """The server refuses it for now, for the reason in `Sent.hold`; nothing was changed."""
     UNKNOWN = "unknown"
-    """Nobody answered: it may or may not have arrived."""
+    """No answer: it may or may not have arrived."""
     WAITING = "waiting"
-    """A check between two steps has not come true yet; the rest is sent when it does."""
+    """A check between two steps is not true yet; the rest is sent when it is."""
     STOPPED = "stopped"
-    """A check between two steps did not come true in time; the rest is never sent."""
+    """A check between two steps did not become true in time; the rest is never sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +153,6 @@ class SendOutcome:
     """metadata.generation of the last object written, as the server returned it."""
     hold: HoldReason | None = None
     was_sent: bool = True
-    """False: the write never left, because something that it needs is missing or its dry run was refused."""
+    """False: the write was never sent, because something that it needs is missing or its dry run was refused."""
     warnings: tuple[str, ...] = ()
-    """What the API server said beside its answer."""
+    """Warnings of the API server besides its answer."""

@@ -1,4 +1,4 @@
-"""Why nothing is done now: the closed set of reasons, in the order of the guards."""
+"""The closed set of reasons for a hold, in the order of the guards."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ class HoldReason(StrEnum):
     NOTHING_READY = "nothing_ready"
     DISRUPTION_BUDGET = "disruption_budget"
     PODS_REFUSED = "pods_refused"
-    """New pods would not be taken: by quota, LimitRange, Pod Security, or for want of an object that they name."""
+    """The cluster would refuse new pods: by quota, LimitRange or Pod Security, or because an object that they name
+    is missing."""
     PODS_UNKNOWN = "pods_unknown"
-    """Pod Security may refuse new pods, and the API server would not warn of it."""
+    """Pod Security may refuse new pods, and the API server would not warn."""
     DROP_TABLES = "drop_tables"
     TEMPLATE_UNREADABLE = "template_unreadable"
     CONFIGURATION_CHANGED = "configuration_changed"
@@ -68,11 +69,11 @@ class HoldReason(StrEnum):
     SELF_TEST_FAILED = "self_test_failed"
     """Like `approval`, for a policy in mode auto whose rights are too wide."""
     REJECTED = "rejected"
-    """A person has said no to its plan, and nobody yes since."""
+    """A person has rejected its plan and none has approved it since."""
     OBJECT_CHANGED = "object_changed"
     WRITE_REFUSED = "write_refused"
     WRITE_LOST = "write_lost"
-    """The write got an error or no answer, and nothing of it was stored: an attempt that counts."""
+    """The write got an error or no answer and stored nothing: an attempt that counts."""
 
 
 class Settled(StrEnum):
@@ -80,7 +81,7 @@ class Settled(StrEnum):
 
     CONDITION_GONE = "condition_gone"
     CHANGED_SINCE = "changed_since"
-    """Somebody else has set what was to be taken back."""
+    """Somebody else has changed the number that was to be undone."""
 
 
 EXPLANATIONS: Mapping[str, tuple[str, str]] = {
@@ -90,14 +91,14 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.FOREIGN_TARGET: (
         "The alert's labels do not satisfy the `identity` of the policy file: it is about another installation.",
-        "If it is about this one, correct `identity` or the external labels of Prometheus.",
+        "If it is about this installation, correct `identity` or the external labels of Prometheus.",
     ),
     HoldReason.EXPIRED: (
         "The remediation could not act within the policy's `expires_seconds` and is closed.",
-        "See with `show` what held it; a fault that stays sends its alert again and begins a new remediation.",
+        "`show` gives the reason; if the fault lasts, its alert is sent again and begins a new remediation.",
     ),
     HoldReason.COLD_START: (
-        "The program started after more than ten minutes of silence and waits five minutes for fresh news.",
+        "The program was down for more than ten minutes, and now waits five minutes for fresh data.",
         "Wait; it ends by itself.",
     ),
     HoldReason.FREEZE_WINDOW: (
@@ -114,86 +115,86 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.SILENCE_UNKNOWN: (
         "Alertmanager did not say whether the alert is silenced.",
-        "See that `alertmanager.url` answers, with the credentials that it wants.",
+        "Check that `alertmanager.url` answers, with the right credentials.",
     ),
     HoldReason.HANDS_OFF: (
-        "The workload or an autoscaler of it carries the annotation `controlcore.io/hands-off`.",
-        "Take the annotation away when nobody works on the object any more.",
+        "The workload or one of its autoscalers has the annotation `controlcore.io/hands-off`.",
+        "Remove the annotation when the work on the object is finished.",
     ),
     HoldReason.HUMAN_ACTIVE: (
         "Somebody else changed the target within the policy's `human_quiet_seconds`.",
-        "Ask who the hold names; it ends by itself.",
+        "Ask the person or tool that the hold names; it ends by itself.",
     ),
     HoldReason.RECENT_CHANGE: (
         "The alert began within `change_quiet_seconds` after somebody else's change of the target.",
-        "Look at that change first and take it back if it is the cause; this hold does not end by itself.",
+        "Look at that change first, and undo it if it is the cause; this hold does not end by itself.",
     ),
     HoldReason.CHANGES_UNKNOWN: (
-        "It is unknown who changed the target lately.",
-        "See that the API server answers and that the rights are those of the chart.",
+        "It is unknown who changed the target recently.",
+        "Check that the API server answers and that the rights are those of the chart.",
     ),
     HoldReason.ITSELF: (
-        "The alert is about the remediator, or the target is what it runs in.",
-        "Nothing is ever done: follow the alert's runbook.",
+        "The alert is about the remediator, or the target is the remediator's own Deployment.",
+        "The remediator never acts on this: follow the alert's runbook.",
     ),
     HoldReason.NOT_ALLOWED: (
-        "The alert points at an object that is not among the policy's `targets`.",
-        "If it may be touched, add it to `targets`; else look why the alert is routed to this policy.",
+        "The alert names an object that is not among the policy's `targets`.",
+        "If the policy may change it, add it to `targets`; else find out why the alert is routed to this policy.",
     ),
     HoldReason.OTHER_RUNG: (
-        "Another rung of the policy's ladder is due, and acts on another object.",
+        "Another rung of the policy's ladder is next, and acts on another object.",
         "Nothing: that rung has a remediation of its own.",
     ),
     HoldReason.CONDITION_UNKNOWN: (
         "Prometheus gave no single, fresh answer to the policy's condition.",
-        "See that `prometheus.url` answers and the collectors succeed; if a parameter is missing, the hold names it.",
+        "Check that `prometheus.url` answers and the collectors succeed; if a parameter is missing, the hold names it.",
     ),
     HoldReason.LOAD_TOO_HIGH: (
-        "Replicas would be taken back, and the load does not fit fewer.",
-        "Nothing: it is asked again until the load falls.",
+        "Replicas would be removed, and the load is too high for fewer.",
+        "Nothing: it is decided again until the load falls.",
     ),
     HoldReason.DEPENDENCY_DOWN: (
-        "A dependency of the policy is down, so that the action would not help.",
+        "A dependency of the policy is down, so the action would not help.",
         "Repair the dependency that the hold names.",
     ),
     HoldReason.DEPENDENCY_UNKNOWN: (
         "It is unknown whether a dependency of the policy is up.",
-        "See that Prometheus answers the query under `dependencies` with fresh data.",
+        "Check that Prometheus answers the query under `dependencies` with fresh data.",
     ),
     HoldReason.STORM: (
         "So many new alerts arrived that the `storm` limit of the policy file was reached.",
         "Look for the common cause; it ends by itself after `storm.cooldown_seconds`.",
     ),
     HoldReason.BREAKER_OPEN: (
-        "This action on this target ended several times without proven success, or somebody took it back.",
+        "This action on this target ended several times without proven success, or somebody undid it.",
         "Find out why it did not help, then `breaker reset ACTION TARGET`.",
     ),
     HoldReason.LADDER_EXHAUSTED: (
         "Every rung of the policy's ladder has failed.",
-        "A person is needed: nothing is left to try.",
+        "A person is needed: the policy has nothing left to try.",
     ),
     HoldReason.BUDGET_SPENT: (
-        "As much as a budget allows has been written already.",
-        "Look why so many repairs are needed; it ends when enough of the writes are old.",
+        "A budget for writes is used up.",
+        "Find out why so many repairs are needed; it ends when enough of the writes are old.",
     ),
     HoldReason.COOLDOWN: (
         "The policy's last write to this target is younger than its `cooldown_seconds`.",
         "Wait; it ends by itself.",
     ),
     HoldReason.TARGET_BUSY: (
-        "Another remediation, or a Job that runs already, works on the target.",
+        "Another remediation, or a running Job, works on the target.",
         "Wait for its end; `list --open` shows remediations.",
     ),
     HoldReason.WITNESS_MISSING: (
-        "No witness independent of the exporter could be asked whether the fault is real.",
-        "See that what the policy's `witnesses` name answers; those of pods need `kubernetes` in the settings.",
+        "No witness independent of the exporter could be read.",
+        "Check that the policy's `witnesses` answer; those of pods need `kubernetes` in the settings.",
     ),
     HoldReason.WITNESSES_DISAGREE: (
         "The condition holds, but an independent witness sees no fault.",
-        "Look whether the exporter reaches the product; the fault may be between the two.",
+        "Check whether the exporter reaches the product; the fault may be between the two.",
     ),
     HoldReason.NO_ORCHESTRATOR: (
-        "The action is for Kubernetes, and none is configured.",
+        "The action needs Kubernetes, and it is not configured.",
         "Set `kubernetes` in the settings and restart the program.",
     ),
     HoldReason.TARGET_MISSING: (
@@ -201,19 +202,19 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "Correct the policy's `targets`, or create the object.",
     ),
     HoldReason.TARGET_UNKNOWN: (
-        "The target, or what the action needs to know of it, could not be read.",
-        "The hold says why; see that the API server or the database answers and that the rights suffice.",
+        "The target, or other data that the action needs, could not be read.",
+        "The hold says why; check that the API server or the database answers and that the rights suffice.",
     ),
     HoldReason.OWNER_UNKNOWN: (
-        "It is unknown what owns the number of replicas.",
-        "See that HorizontalPodAutoscalers and ScaledObjects may be listed in the namespace.",
+        "It is unknown which object owns the number of replicas.",
+        "Check that HorizontalPodAutoscalers and ScaledObjects may be listed in the namespace.",
     ),
     HoldReason.OWNED_BY_OTHER: (
         "Another controller owns the object and would undo the change.",
-        "Change it at its owner; without an autoscaler the policy may accept `replicas_owner` for its replicas.",
+        "Change it at its owner; if no autoscaler exists, the policy may accept `replicas_owner` for the replicas.",
     ),
     HoldReason.AUTOSCALER_BLIND: (
-        "The autoscaler sees no metrics, so that a changed bound would have no effect.",
+        "The autoscaler sees no metrics, so a changed bound would have no effect.",
         "Repair the metrics that it scales by.",
     ),
     HoldReason.AUTOSCALER_AT_CAP: (
@@ -225,36 +226,36 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "Wait for its end, or repair the rollout if it is stuck.",
     ),
     HoldReason.WORKLOAD_PAUSED: (
-        "Somebody has paused the object or scaled it to zero.",
+        "The object is paused or scaled to zero.",
         "Resume it if it should run.",
     ),
     HoldReason.PARTIALLY_READY: (
         "Only some of the pods are ready, and the action could stop those first.",
-        "Look why the others are not ready.",
+        "Find out why the others are not ready.",
     ),
     HoldReason.NOTHING_READY: (
-        "No pod is ready, so that evicting one of them helps nobody.",
-        "Look why no pod is ready.",
+        "No pod is ready, so evicting one does not help.",
+        "Find out why no pod is ready.",
     ),
     HoldReason.DISRUPTION_BUDGET: (
-        "The action could stop more ready pods than the rollout strategy or a PodDisruptionBudget leaves room for.",
+        "The action could stop more ready pods than the rollout strategy or a PodDisruptionBudget allows.",
         "Run more replicas, or lower `maxUnavailable`.",
     ),
     HoldReason.PODS_REFUSED: (
-        "The cluster would not take new pods: by quota, LimitRange, Pod Security, or for want of an object.",
-        "Repair what the hold names before any pod is stopped.",
+        "The cluster would refuse new pods: by quota, LimitRange or Pod Security, or because an object is missing.",
+        "Repair what the hold names before any pod stops.",
     ),
     HoldReason.PODS_UNKNOWN: (
-        "Pod Security may refuse new pods, and the API server would not warn of it.",
+        "Pod Security may refuse new pods, and the API server would not warn.",
         "Set the namespace's level `warn` to the same as `enforce`.",
     ),
     HoldReason.DROP_TABLES: (
         "The pod template sets `CC_DROP_TABLES`: new pods would delete every table.",
-        "Take the variable out of the Deployment before anything restarts.",
+        "Remove the variable from the Deployment before anything restarts.",
     ),
     HoldReason.TEMPLATE_UNREADABLE: (
         "The pod template could not be read completely.",
-        "The hold says which part; see that the rights suffice.",
+        "The hold says which part; check that the rights suffice.",
     ),
     HoldReason.CONFIGURATION_CHANGED: (
         "A ConfigMap or Secret of the pods changed since they started, and new pods would read it.",
@@ -262,10 +263,10 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.CONFIGURATION_UNKNOWN: (
         "It is unknown whether a ConfigMap or Secret of the pods changed since they started.",
-        "See that they may be read, or accept `unread_configuration` in the policy.",
+        "Check that they may be read, or accept `unread_configuration` in the policy.",
     ),
     HoldReason.IMAGE_UNPINNED: (
-        "An image is named by a tag and pulled at every start, so that new pods may run something else.",
+        "An image is named by a tag and pulled at every start, so new pods may run another image.",
         "Name it by digest or use `IfNotPresent`, or accept `unpinned_image` in the policy.",
     ),
     HoldReason.CONNECTION_BUDGET: (
@@ -274,7 +275,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.CONNECTIONS_UNKNOWN: (
         "It is unknown how many connections the database accepts or the pods hold.",
-        "See that Prometheus answers `connections.limit` and that pods may be listed.",
+        "Check that Prometheus answers `connections.limit` and that pods may be listed.",
     ),
     HoldReason.LOCKED: (
         "A lock of the policy file is held: a recovery or a backup runs.",
@@ -282,50 +283,50 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.LOCK_UNKNOWN: (
         "It is unknown whether a lock of the policy file is held.",
-        "See that Prometheus answers the query under `locks` with fresh data.",
+        "Check that Prometheus answers the query under `locks` with fresh data.",
     ),
     HoldReason.CUSTOM: (
-        "A guard of the policy itself holds.",
-        "The hold has the reason that the policy's owner wrote.",
+        "A guard that the policy defines holds.",
+        "The hold has the reason from the policy file.",
     ),
     HoldReason.CUSTOM_UNKNOWN: (
-        "A guard of the policy itself got no fresh answer.",
-        "See that Prometheus answers its query with fresh data.",
+        "A guard that the policy defines got no fresh result.",
+        "Check that Prometheus answers its query with fresh data.",
     ),
     HoldReason.SELF_TEST_UNKNOWN: (
-        "The API server has not yet proven that the program's rights are limited.",
-        "See that it answers; `check-config` shows the self-test.",
+        "The self-test has not yet shown that the program's rights are limited.",
+        "Check that the API server answers; `check-config` shows the self-test.",
     ),
     HoldReason.APPROVAL: (
-        "The plan waits for a person, because the policy is in mode `approve`.",
+        "The plan waits for approval, because the policy is in mode `approve`.",
         "Look at it with `show ID`, then `approve ID --plan HASH` or `reject ID`.",
     ),
     HoldReason.SELF_TEST_FAILED: (
-        "The program's rights are wider than its policies, so that a policy in mode `auto` asks for approval.",
+        "The program's rights are wider than its policies, so the plans of a policy in mode `auto` wait for approval.",
         "Give it the Roles of the chart; until then approve as with `approval`.",
     ),
     HoldReason.REJECTED: (
         "A person has rejected the plan.",
-        "Nothing; who thinks otherwise may still `approve` it before it expires.",
+        "Nothing; the plan may still be approved before it expires.",
     ),
     HoldReason.OBJECT_CHANGED: (
         "The object changed between decision and write.",
-        "Nothing: it is decided anew on what is there now.",
+        "Nothing: it is decided again with the current object.",
     ),
     HoldReason.WRITE_REFUSED: (
         "The server refused the write.",
-        "The hold has its answer; see whether rights, admission or a disruption budget refuse it.",
+        "The hold has the server's answer; check whether rights, admission or a disruption budget refuse the write.",
     ),
     HoldReason.WRITE_LOST: (
-        "The write got an error or no answer, and nothing of it was stored.",
-        "See that the server answers; it is tried again within the budget.",
+        "The write got an error or no answer, and stored nothing.",
+        "Check that the server answers; the write is retried within the budget.",
     ),
     Settled.CONDITION_GONE: (
-        "The fault is not there any more: nothing is done.",
+        "The fault is gone: nothing is done.",
         "Nothing.",
     ),
     Settled.CHANGED_SINCE: (
-        "Somebody else has set what was to be taken back: nothing is done.",
+        "Somebody else has changed the number that was to be undone: nothing is done.",
         "Nothing.",
     ),
 }

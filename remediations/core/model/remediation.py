@@ -1,4 +1,4 @@
-"""Where a remediation can stand, what may follow, and what verification may say of it."""
+"""The states of a remediation, the transitions between them, and the results of verification."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remediations.core.model.alert import Alert, Target
 
 
 class State(StrEnum):
-    """Where a remediation stands. `TRANSITIONS` says what may follow."""
+    """The state of a remediation. `TRANSITIONS` has the allowed next states."""
 
     RECEIVED = "received"
     CLAIMED = "claimed"
@@ -26,7 +26,7 @@ class State(StrEnum):
     NOT_NEEDED = "not_needed"
     EXPIRED = "expired"
     OBSERVED = "observed"
-    """Closed: the policy only observes; the plan that would have been carried out is in the journal."""
+    """Closed: the policy only observes; the plan that would have been executed is in the journal."""
     DRY_RUN = "dry_run"
     """Closed: the plan was sent with dryRun=All; the server's answer is in the journal, nothing was changed."""
     QUARANTINED = "quarantined"
@@ -46,7 +46,7 @@ CLOSED = frozenset(
 )
 
 REJECTED = "rejected"
-"""Outcome of what expired after a person had said no."""
+"""Outcome of an expired remediation whose plan was rejected."""
 WOULD_HAVE_ACTED = "would_have_acted"
 """Outcome of DRY_RUN and OBSERVED together."""
 OUTCOMES = (*sorted(state.value for state in CLOSED - {State.QUARANTINED}), REJECTED, WOULD_HAVE_ACTED)
@@ -65,17 +65,17 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.WRITING: frozenset({State.VERIFYING, State.CLAIMED, State.FAILED, State.UNVERIFIED}),
     State.VERIFYING: frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED}),
 }
-"""PLANNED and WRITING go back to CLAIMED when the object changed (409): facts are gathered and decided again. WRITING
-closes as UNVERIFIED when nobody could find out in time whether the write arrived. OBSERVED and DRY_RUN follow CLAIMED
-at once: they occupy no target, and doing them twice changes nothing."""
+"""PLANNED and WRITING go back to CLAIMED when the object changed (409): facts are gathered and decided again.
+WRITING closes as UNVERIFIED if it could not be found out in time whether the write arrived. OBSERVED and DRY_RUN
+follow CLAIMED at once: they do not block the target, and doing them twice changes nothing."""
 
 
 REVERTED = "reverted"
-"""Reason of a remediation that failed because somebody else took back what was written."""
+"""Reason of a remediation that failed because somebody else undid the write."""
 
 
 def require_transition(expected: State, state: State) -> None:
-    """Raises InvariantBroken for a step that TRANSITIONS does not know; every adapter asks before it writes."""
+    """Raises InvariantBroken for a transition that TRANSITIONS does not have; every adapter checks before it writes."""
     if state not in TRANSITIONS.get(expected, frozenset()):
         raise InvariantBroken(f"a remediation cannot go from {expected} to {state}")
 
@@ -96,7 +96,7 @@ class Verdict:
     outcome: Outcome
     detail: str
     is_reverted: bool = False
-    """Failed because somebody else took back what was written: another try would be the next round of a fight."""
+    """Failed because somebody else undid the write: another attempt would be undone too."""
 
     @property
     def reason(self) -> str:
@@ -106,7 +106,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """One remediation as it stands."""
+    """One remediation in its current state."""
 
     id: str
     policy: str
@@ -118,7 +118,7 @@ class Remediation:
     fence: int
     lease_until: float | None
     next_at: float
-    """Unix seconds before which no worker need look at it again."""
+    """Unix seconds before which no worker need process it again."""
     operation_id: str | None = None
     reason: str = ""
     """Reason of the last decision or outcome, from a closed set."""
@@ -127,12 +127,12 @@ class Remediation:
     written_at: float | None = None
     attempts: int = 0
     is_resolved: bool = False
-    """Whether Alertmanager has said `resolved`; proves nothing."""
+    """Whether Alertmanager has reported `resolved`; this proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of a remediation's story; never changed once written."""
+    """One record of a remediation; never changed once written."""
 
     at: float
     kind: str

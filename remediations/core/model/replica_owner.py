@@ -1,13 +1,13 @@
-"""Who owns the number of a workload's pods, and the one patch that changes that number where it belongs. Pure.
+"""Finds the object that owns the number of a workload's pods, and makes the patch that changes it. Pure.
 
-| found                                        | owner                   | what is written                        |
-|----------------------------------------------|-------------------------|----------------------------------------|
-| a ScaledObject that names the target         | ScaledObject            | minReplicaCount or maxReplicaCount     |
-| a HorizontalPodAutoscaler, no ScaledObject   | HorizontalPodAutoscaler | minReplicas or maxReplicas             |
-| neither                                      | Deployment              | spec.replicas, by its /scale resource  |
+| found | owner | what is written |
+|----------------------------------------------|-------------------------|----------------------------------------| | a
+ScaledObject that names the target | ScaledObject | minReplicaCount or maxReplicaCount | | a HorizontalPodAutoscaler, no
+ScaledObject | HorizontalPodAutoscaler | minReplicas or maxReplicas | | neither | Deployment | spec.replicas, by its
+/scale resource |
 
-KEDA generates its HorizontalPodAutoscaler from the ScaledObject and would undo a patch of the former. Whether the owner
-may be changed now is judged by the guard `owner`; here it is only found.
+KEDA generates its HorizontalPodAutoscaler from the ScaledObject and would undo a patch of the former. The guard `owner`
+decides whether the owner may be changed now.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from remediations.core.model.names import ANNOTATION_OPERATION, ANNOTATION_RAISE
 from remediations.core.model.plan import PatchStep, Plan
 
 KEDA_MINIMUM, KEDA_MAXIMUM = 0, 100
-"""What KEDA takes for a bound that a ScaledObject does not give (KEDA, "ScaledObject specification")."""
+"""KEDA's default for a bound that a ScaledObject does not give (KEDA, "ScaledObject specification")."""
 
 
 class OwnerKind(StrEnum):
@@ -58,7 +58,7 @@ RIGHTS = (
     "get keda.sh/scaledobjects",
     "patch keda.sh/scaledobjects",
 )
-"""What finding the owner and changing its numbers needs."""
+"""What is needed to find the owner and change its numbers."""
 FIELDS = frozenset({*LEAST.values(), *MOST.values()})
 
 
@@ -73,9 +73,9 @@ class Owner:
     numbers: Mapping[str, int]
     """Field → its value now, defaults filled in."""
     wanted: int
-    """How many pods it asks for now."""
+    """How many pods it wants now."""
     running: int
-    """How many pods there are by its own account."""
+    """How many pods there are according to its status."""
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -99,18 +99,18 @@ class FieldChange:
 
 
 def find_owner(facts: Facts) -> Owner | str:
-    """The one owner, or why nobody can tell which it is."""
+    """The one owner, or why it is unknown."""
     scaled = facts.sights.scaled_objects
     if facts.autoscalers.value is None:
-        return facts.autoscalers.problem or "the autoscalers were not looked at"
+        return facts.autoscalers.problem or "the autoscalers were not read"
     if scaled is None or scaled.value is None:
-        return "the ScaledObjects were not looked at" if scaled is None else scaled.problem
+        return "the ScaledObjects were not read" if scaled is None else scaled.problem
     if len(facts.autoscalers.value) > 1 or len(scaled.value) > 1:
         names = ", ".join([*(item.name for item in facts.autoscalers.value), *(item.name for item in scaled.value)])
         return f"several autoscalers name the target: {names}"
     workload = facts.workload.value
     if workload is None:
-        return facts.workload.problem or "the Deployment was not looked at"
+        return facts.workload.problem or "the Deployment was not read"
     autoscaler = next(iter(facts.autoscalers.value), None)
     if scaled.value:
         return _of_scaled_object(scaled.value[0], autoscaler, workload)
@@ -118,7 +118,7 @@ def find_owner(facts: Facts) -> Owner | str:
 
 
 def _of_scaled_object(found: ScaledObject, autoscaler: Autoscaler | None, workload: Workload) -> Owner:
-    """A ScaledObject; how many pods there are is told by the autoscaler that KEDA made from it."""
+    """A ScaledObject; the autoscaler that KEDA made from it has the number of pods."""
     desired = workload.replicas_desired
     return Owner(
         OwnerKind.SCALED_OBJECT,
@@ -164,10 +164,10 @@ def _of_workload(found: Workload) -> Owner:
 
 
 def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[FieldChange], operation_id: str) -> Plan:
-    """The plan that sets fields of the owner to absolute numbers, so that a replay changes nothing.
+    """The plan that sets fields of the owner to absolute numbers, so that sending it again changes nothing.
 
-    metadata.uid and metadata.resourceVersion are preconditions. /scale drops annotations: there the operation id stands
-    in the journal alone.
+    metadata.uid and metadata.resourceVersion are preconditions. /scale drops annotations: there the operation id is
+    only in the journal.
     """
     name = owner.name or target.name
     metadata = {"uid": owner.uid, "resourceVersion": owner.resource_version}
@@ -196,10 +196,10 @@ def plan_change(action: str, target: Target, owner: Owner, changes: Sequence[Fie
 
 
 def _raised_notes(annotations: Mapping[str, str], changes: Sequence[FieldChange]) -> dict[str, str | None]:
-    """The annotations that say from what a number was raised; None takes one away (RFC 7386).
+    """The annotations with the number before a raise; None removes one (RFC 7386).
 
-    The chart's admission policy lets a number fall no further than that, so a stolen token cannot shrink a workload.
-    A note that is not true of the number now is an earlier raise that somebody has changed since: it counts no more.
+    The chart's admission policy does not allow a number below it, so a stolen token cannot shrink a workload. If the
+    annotation does not match the current number, somebody has changed that since, and the annotation does not count.
     """
     notes: dict[str, str | None] = {}
     for change in changes:
@@ -215,11 +215,11 @@ EFFECTS: Mapping[OwnerKind, str] = {
     OwnerKind.AUTOSCALER: "autoscaler",
     OwnerKind.SCALED_OBJECT: "scaled_object",
 }
-"""The effect by which verification knows what to look at."""
+"""The effect that verification has to look for."""
 
 
 def _named(owner: Owner, name: str) -> dict[str, str]:
-    """The owner's name under the key that verification looks for; a Deployment is the target itself."""
+    """The owner's name under the key that verification reads; a Deployment is the target itself."""
     return {} if owner.kind is OwnerKind.DEPLOYMENT else {EFFECTS[owner.kind]: name}
 
 

@@ -46,7 +46,7 @@ def read_plan(remediation: Remediation) -> Plan:
 
 
 def describe_difference(plan: Plan) -> str:
-    """The plan for people: what each step writes where, each value with what it was before, if that is known."""
+    """The plan for people: what each step writes where, each value with the one before, if known."""
     lines = [plan.summary]
     for step in plan.steps:
         lines.append(f"  {_headline(step)}")
@@ -86,20 +86,20 @@ def _lines(body: Mapping[str, Any], prior: Mapping[str, Any], path: str = "") ->
 
 
 def _before(path: str, name: str, prior: Mapping[str, Any]) -> Any:
-    """The value that a patched field had; None when it had none or nobody noted it."""
+    """The value that a patched field had; None if it had none or it was not recorded."""
     if ".annotations." not in path:
         return prior.get(name)
     return prior.get("template_operation_id" if path.startswith("spec.template.") else "operation_id")
 
 
 def plan_hash(plan: Plan) -> str:
-    """SHA-256 (hexadecimal) of everything in the plan but resourceVersions, which an approval names apart."""
+    """SHA-256 (hexadecimal) of everything in the plan but resourceVersions, which an approval names separately."""
     text = json.dumps(_without_versions(plan_to_data(plan)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def resource_version(plan: Plan) -> str:
-    """The resourceVersions that the plan's writes presume, joined by commas; empty when they presume none."""
+    """The resourceVersions that the plan's writes require, joined by commas; empty if there are none."""
     return ",".join(_versions(plan_to_data(plan)))
 
 

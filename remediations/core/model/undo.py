@@ -1,6 +1,6 @@
-"""What takes a change of a number back: written down with the plan, so that no later edit of a policy changes it. Pure.
+"""The undo of a changed number, stored with the plan so that a later edit of the policy does not change it. Pure.
 
-An undo is declared by the action that makes the change. It is carried out as a remediation of its own (action
+The action that makes the change declares the undo. It is carried out as a remediation of its own (action
 `revert_scale`): when the time of the scale-up is over, or when verification has found that it did not help.
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 OLD, NEW = "$old", "$new"
-"""Stand in `revert_if` for the number before the scale-up and the number that it set."""
+"""Placeholders in `revert_if` for the number before the scale-up and the number that it set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """One number that was raised, what it was, and when it may be that again."""
+    """One raised number: its value before, and when it may be restored."""
 
     owner: str
     """uid of the object that holds the number."""
@@ -23,41 +23,41 @@ class Undo:
     before: int
     after: int
     promql: str
-    """True while the load fits into the old number."""
+    """True while the load is low enough for the old number."""
     collectors: tuple[str, ...]
     after_seconds: float
-    """Seconds from the write until it is due; 0: only when it did not help."""
+    """Seconds from the write until it is due; 0: only if it did not help."""
     give_up_seconds: float
     """Seconds from then until it expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """What a revert takes back, as the journal knows it."""
+    """What a revert undoes, according to the journal."""
 
     changes: tuple[Undo, ...]
-    """One for each field; raised several times in a row, from the number before the first to that of the last."""
+    """One for each field; after several raises in a row, from the number before the first to that of the last."""
     marks: tuple[str, ...]
-    """Operation ids of ours: as long as the object carries one of them, nobody else was there after us."""
+    """Our operation ids: while the object carries one of them, nobody else has changed it since."""
     due_at: float
     """Unix seconds."""
 
     @property
     def newest(self) -> Undo:
-        """The change that was made last: its limits count."""
+        """The latest change: its limits count."""
         return self.changes[-1]
 
     @property
     def promql(self) -> str:
-        """Whether the load fits, with the numbers filled in: those of the greatest bound that is lowered."""
+        """Whether the load is low enough, with the numbers filled in: those of the largest lowered bound."""
         widest = max(self.changes, key=lambda change: (change.field.startswith("max"), change.before))
         return self.newest.promql.replace(OLD, str(widest.before)).replace(NEW, str(widest.after))
 
 
 def merge_undos(undos: Sequence[Undo]) -> tuple[Undo, ...]:
-    """One change for each field, oldest first given: what follows without a gap goes back to the first number.
+    """One change for each field, given oldest first: changes without a gap are merged back to the first number.
 
-    A gap (somebody else's number in between, or another object) leaves the newer change alone.
+    A gap (a number set by somebody else in between, or another object) keeps only the newer change.
     """
     merged: dict[str, Undo] = {}
     for undo in undos:

@@ -1,4 +1,4 @@
-"""What an action's name demands of the policy or rung that it stands in: its targets, parameters and witnesses."""
+"""What an action requires of its policy or rung: targets, parameters and witnesses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATABASES = frozenset({"postgres", "postgresql", "redis"})
 
 
 def spec_of(info: ValidationInfo) -> ActionSpec | None:
-    """The action of what is being read; None when its name is wrong or missing, which is a fault of its own."""
+    """The action of the section that is being read; None if its name is wrong or missing, which is a separate fault."""
     return actions.offered().get(str(info.data.get("action")))
 
 

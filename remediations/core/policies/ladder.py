@@ -1,4 +1,4 @@
-"""Which rung of a policy's ladder is due: what has been proven not to help is not tried again at once."""
+"""Which rung of a policy's ladder is next: an action that did not help is not tried again at once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from remediations.core.model.remediation import Remediation, State
 from remediations.core.policies.policy import Policy, at_rung, choose_target
 
 VERIFIED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
-"""What a verification, or the lack of one, has said something about."""
+"""Outcomes that say something about a rung."""
 
 
 def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:
-    """How many rungs in a row have failed, so the number of the one that is due (0 is the policy's own action).
+    """How many rungs in a row have failed, which is the number of the next one (0 is the policy's own action).
 
-    A success, an outcome that nobody knows, or a failure older than `reset_seconds` ends the row. A rung that is still
-    being verified, or whose write never arrived, neither counts nor ends it: what failed before it is not due again.
+    A success, an unknown outcome, or a failure older than `reset_seconds` ends the row. A rung that is still being
+    verified, or whose write never arrived, neither counts nor ends the row: the rungs that failed before it are not
+    tried again.
     """
     number = 0
     for item in sorted(history.actions, key=lambda past: past.written_at, reverse=True):
@@ -28,6 +29,6 @@ def rung_number(policy: Policy, history: History, remediation: Remediation, now:
 
 
 def target_of_rung(policy: Policy, number: int, remediation: Remediation) -> Target:
-    """The object that this rung acts on for the remediation's alert: the remediation's own, where the rung lists it."""
+    """The object that this rung acts on for the remediation's alert: the remediation's own, if the rung lists it."""
     due = at_rung(policy, number)
     return remediation.target if remediation.target in due.targets else choose_target(due, remediation.alert.labels)

@@ -1,4 +1,4 @@
-"""What a policy file allows and demands beside actions: how much, how often, in which situations."""
+"""The limits and requirements of a policy file besides actions: how much, how often, in which situations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LimitScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit(PolicySection):
-    """At most so many writes in so much time, for each target, action or policy by itself, or for all together."""
+    """At most this many writes within this time, for each target, action or policy by itself, or for all together."""
 
     scope: LimitScope
     """What is counted: the writes on each `target`, of each `action` or `policy`, or of the whole `system`."""
@@ -47,11 +47,11 @@ class Limit(PolicySection):
 
 @dataclass(frozen=True, slots=True)
 class StormLimit(PolicySection):
-    """So many new alerts in so much time are a storm; it lasts until so long after the last such moment."""
+    """This many new alerts within this time are a storm; it lasts until some time after the last such moment."""
 
     alerts: Annotated[int, Range(2, 5000)] = 50
-    """This number of new alerts within `window_seconds` is a storm. Too small holds on an ordinary outage, whose
-    symptoms are many."""
+    """This number of new alerts within `window_seconds` is a storm. If it is too small, an ordinary outage with many
+    symptoms is held."""
     window_seconds: WithinADay = 300.0
     """The time that `alerts` counts over."""
     cooldown_seconds: UpToADay = 900.0
@@ -60,13 +60,14 @@ class StormLimit(PolicySection):
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimit(PolicySection):
-    """So many writes in a row without proven success open the breaker of an action on a target."""
+    """This many writes in a row without proven success open the breaker of an action on a target."""
 
     failures: Count = 3
-    """This number of writes in a row without proven success opens the breaker of an action on a target. One that
-    somebody else took back opens it alone."""
+    """This number of writes in a row without proven success opens the breaker of an action on a target. A single
+    write that somebody else undid opens it too."""
     close_seconds: WithinADay = 14400.0
-    """How long after the last of them it closes by itself. Too small tries the same again and again."""
+    """How long after the last of them it closes by itself. If it is too small, the same action is tried again and
+    again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class ConnectionBudget(PolicySection):
     """What a replica costs the database."""
 
     per_replica: Count
-    """How many connections one replica opens at most. Too small lets new pods take the last ones."""
+    """How many connections one replica opens at most. If it is too small, new pods may take the last connections."""
     limit: Promql
     """PromQL for the number of connections that the database accepts."""
     collectors: Collectors
@@ -82,12 +83,12 @@ class ConnectionBudget(PolicySection):
     max_age_seconds: Age = 300.0
     """A limit older than this is unknown, and holds."""
     share: Annotated[float, Range(0.01, 1)] = 0.8
-    """The part of the limit that all replicas together may use, with surge and pods on their way out. At 1 nothing is
-    left for people."""
+    """The share of the limit that all replicas together may use, with surge and terminating pods. At 1 no connection
+    is left for people."""
 
 
 class HoldIf(StrEnum):
-    """Which answer of a policy's own guard holds."""
+    """Which result of a policy's own guard holds."""
 
     EMPTY = "empty"
     NONEMPTY = "nonempty"
@@ -95,38 +96,38 @@ class HoldIf(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CustomGuard(PolicySection):
-    """A question of the policy's owner to Prometheus, whose answer may hold."""
+    """A query to Prometheus that the policy's owner defines, and whose result may hold."""
 
     name: Name
-    """Its name in decisions and stories."""
+    """Its name in decisions and output."""
     promql: Promql
-    """The question, to any exporter's metrics."""
+    """The query, over metrics of any exporter."""
     hold_if: HoldIf
-    """Which answer holds: `nonempty`, when there is a sample, or `empty`, when there is none."""
+    """Which result holds: `nonempty`, if there is a sample, or `empty`, if there is none."""
     reason: Text
     """The sentence that people read."""
     collectors: Collectors = ()
     """The exporter's collectors behind it; either these or `freshness`."""
     freshness: Promql = ""
-    """PromQL whose value is the Unix time of the newest data behind it, for other people's exporters. Without one of
-    the two, no answer and no data would look the same."""
+    """PromQL whose value is the Unix time of the newest data behind it, for other exporters. Without collectors or
+    freshness, an empty result and missing data could not be distinguished."""
     max_age_seconds: Age = 300.0
     """Data older than this holds."""
 
     def find_faults(self) -> Iterator[Found]:
-        """How one knows that data arrives at all."""
+        """The proof that data arrives."""
         if bool(self.collectors) == bool(self.freshness):
-            yield (), "needs either collectors or freshness: without, no answer and no data look the same"
+            yield (), "needs either collectors or freshness: otherwise an empty result and missing data look the same"
 
 
 class Consent(StrEnum):
-    """A lock that a policy's owner has looked at and accepts."""
+    """A hold that a policy's owner accepts."""
 
     CHANGED_CONFIGURATION = "changed_configuration"
     UNREAD_CONFIGURATION = "unread_configuration"
     UNPINNED_IMAGE = "unpinned_image"
     REPLICAS_OWNER = "replicas_owner"
-    """Without an autoscaler: that whoever delivers the Deployment may set spec.replicas back."""
+    """Without an autoscaler: the tool that delivers the Deployment may set spec.replicas back."""
 
 
 Consents = Annotated[

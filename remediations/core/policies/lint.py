@@ -1,4 +1,4 @@
-"""Finds policies that are well formed and yet make no sense: they can never match, or stand in each other's way."""
+"""Finds policies that are valid but make no sense: they can never match, or conflict with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remediations.core.policies.matchers import Matcher, MatchType, matches_all
 from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, PolicySet
 
 PLACEHOLDER = ".invalid"
-"""Names below this top-level domain exist nowhere (RFC 2606): an address that the policy's owner has yet to give."""
+"""Names below this top-level domain never exist (RFC 2606): an address that the owner still has to set."""
 
 Nonsense = tuple[int, str, str]
 """Index of the policy, key, and the sentence."""
@@ -26,7 +26,7 @@ def place_of(path: str, name: str) -> str:
 
 
 def find_queries(policy_set: PolicySet) -> Iterator[tuple[str, str]]:
-    """Every question to Prometheus: its place in the file and its PromQL."""
+    """Every query to Prometheus: its location in the file and its PromQL."""
     for section, queries in (("dependencies", policy_set.dependencies), ("locks", policy_set.locks)):
         yield from ((f"{section}.{name}.promql", query.promql) for name, query in queries.items())
     for index, policy in enumerate(policy_set.policies):
@@ -35,7 +35,7 @@ def find_queries(policy_set: PolicySet) -> Iterator[tuple[str, str]]:
 
 
 def _queries_of(policy: Policy) -> Iterator[tuple[str, str]]:
-    """The questions of one policy; those that it leaves out are empty."""
+    """The queries of one policy; missing ones are empty."""
     yield "condition.promql", policy.condition.promql
     yield "verify.promql", policy.verify.promql
     for number, guard in enumerate(policy.guards):
@@ -49,7 +49,7 @@ def _queries_of(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _queries_among(key: str, action: str, parameters: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """The questions among an action's parameters, with numbers where a scale-up puts its own."""
+    """The queries among an action's parameters, with numbers in place of a scale-up's placeholders."""
     for name in actions.discover()[action].questions:
         promql = str(parameters.get(name) or "")
         yield f"{key}.{name}", promql.replace(OLD, "1").replace(NEW, "2")
@@ -70,7 +70,7 @@ def find_nonsense(policy_set: PolicySet) -> Iterator[Nonsense]:
 
 
 def find_placeholders(policy_set: PolicySet) -> Iterator[Nonsense]:
-    """Every address that is still the shipped placeholder: it exists nowhere, so nothing is called by mistake."""
+    """Every address that is still the shipped placeholder, which never resolves, so nothing is called by mistake."""
     for index, policy in enumerate(policy_set.policies):
         places = list(_urls("parameters", policy.parameters))
         for number, rung in enumerate(policy.ladder):
@@ -78,7 +78,7 @@ def find_placeholders(policy_set: PolicySet) -> Iterator[Nonsense]:
         places += [(f"witnesses[{number}].url", item.url) for number, item in enumerate(policy.witnesses)]
         for key, url in places:
             if (urlsplit(url).hostname or "").endswith(PLACEHOLDER):
-                yield index, key, f"{url} is a placeholder: give the address that it has in your installation"
+                yield index, key, f"{url} is a placeholder: set the address in your installation"
 
 
 def _urls(key: str, parameters: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -91,25 +91,28 @@ def _urls(key: str, parameters: Mapping[str, object]) -> Iterator[tuple[str, str
 
 
 def _of_matchers(policy: Policy, policy_set: PolicySet) -> Iterator[tuple[str, str]]:
-    """Matchers that no alert satisfies, or that take what is another's."""
+    """Matchers that no alert satisfies, or that match alerts of another policy."""
     label = _contradiction((*policy.match, *policy_set.identity)) if policy.match else None
     if label is not None:
         yield "match", f"can never match: two matchers want different values of {label}"
     for matcher in policy.match:
         if matcher.label == REMEDIATION_LABEL and matcher.type is MatchType.EQUAL and matcher.value != policy.name:
-            yield "match", f"takes what asks for {matcher.value}: a policy is found by its own name anyway"
+            yield "match", f"matches alerts for {matcher.value}: alerts find a policy by its own name anyway"
 
 
 def _of_times(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Settings of one policy that cancel each other."""
+    """Settings of one policy that contradict each other."""
     if policy.expires_seconds <= policy.retry_seconds:
-        yield "expires_seconds", "must be longer than retry_seconds: a Hold would always be the last word"
+        yield (
+            "expires_seconds",
+            "must be longer than retry_seconds: otherwise every remediation expires after its first Hold",
+        )
     rungs = ((f"ladder[{number}].parameters", rung.parameters) for number, rung in enumerate(policy.ladder))
     for key, parameters in (("parameters", policy.parameters), *rungs):
         if parameters.get("revert_if") and parameters["revert_give_up_seconds"] <= policy.retry_seconds:
             yield f"{key}.revert_give_up_seconds", "must be longer than retry_seconds: a held revert is not tried again"
     if policy.verify.promql and policy.verify.promql == policy.condition.promql:
-        yield "verify", "asks what condition asks: the fault itself would prove the repair"
+        yield "verify", "is the same query as condition: the fault itself would count as the repair"
 
 
 def _of_ladder(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -129,7 +132,7 @@ def _of_ladder(policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _of_two(policy: Policy, other: Policy) -> str:
-    """What two policies have against each other; empty when they get along."""
+    """The conflict between two policies; empty if there is none."""
     if set(policy.targets).isdisjoint(other.targets) or not _share_alerts(policy, other):
         return ""
     if policy.action == other.action:
@@ -141,7 +144,7 @@ def _of_two(policy: Policy, other: Policy) -> str:
 
 
 def _share_alerts(policy: Policy, other: Policy) -> bool:
-    """Whether an alert with the values that both want is taken by both."""
+    """Whether an alert with the required values of both matches both."""
     both = (*policy.match, *other.match)
     if not policy.match or not other.match or _contradiction(both) is not None:
         return False
@@ -158,5 +161,5 @@ def _contradiction(matchers: Sequence[Matcher]) -> str | None:
 
 
 def _is_refused(matcher: Matcher, wanted: dict[str, str]) -> bool:
-    """Whether the value that another matcher wants does not satisfy this one."""
+    """Whether the value that another matcher requires does not satisfy this one."""
     return matcher.label in wanted and not matcher.matches(wanted)

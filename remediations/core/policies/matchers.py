@@ -2,9 +2,8 @@ r"""Alertmanager's matchers: reading them and applying them to labels.
 
 The classic syntax of Alertmanager's configuration: `label op value`, op one of `=`, `!=`, `=~`, `!~`, the value bare
 or in double quotes with the escapes `\"`, `\\` and `\n`; several in one string are separated by commas, with or
-without braces. Regular expressions are RE2's, anchored at both ends as Alertmanager anchors them: a matcher means the
-same here and there, and the time that one takes grows with the length of the label alone. No expression blocks the
-program, whoever wrote it.
+without braces. Regular expressions are RE2's, anchored at both ends as in Alertmanager, so a matcher means the same in
+both. The time for a match grows only with the length of the label, so no expression can block the program.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from pydantic.json_schema import JsonSchemaValue
 from remediations.core.fields import Found, Several, TextForm, kind_of, refuse
 
 MAX_WORK = 20_000_000
-"""Instructions of the compiled expression times bytes of the label: about a quarter of a second in the worst case.
-A list of a thousand host names applied to an address of 1,000 bytes is just within it."""
+"""Instructions of the compiled expression times bytes of the label: about a quarter of a second in the worst case. A
+list of a thousand host names applied to an address of 1,000 bytes is just within it."""
 MAX_MEMORY_BYTES = 2 * 1024 * 1024
-"""What one compiled expression may take. RE2 compiles without letting another thread run, so this bounds how long the
-event loop waits: about 0.1 s; with RE2's own default of 8 MiB 1 s. A list of 3,000 host names fits; Go compiles a few
-huge expressions that this refuses."""
+"""Memory limit of one compiled expression. RE2 compiles without releasing the GIL, so this limits how long the event
+loop waits: about 0.1 s; with RE2's default of 8 MiB 1 s. A list of 3,000 host names fits; Go compiles a few huge
+expressions that this refuses."""
 MAX_SHOWN = 200
 """Characters of an expression that a message quotes."""
 MAX_OWN_INSTRUCTIONS = 2000
-"""Of an expression in a policy file, so that it can be applied to every text of one, and to all but absurd labels."""
+"""Limit for an expression in a policy file, so that it can be applied to all texts except absurdly long labels."""
 
 
 class MatchType(StrEnum):
@@ -52,7 +51,7 @@ class Matcher:
     value: str
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether these labels satisfy the matcher; raises MatcherError when the expression cannot tell."""
+        """Whether these labels satisfy the matcher; raises MatcherError if this cannot be computed in bounded time."""
         actual = labels.get(self.label, "")
         if self.type is MatchType.EQUAL:
             return actual == self.value
@@ -112,7 +111,7 @@ def matches_all(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
 
 
 def _read(found: re.Match[str]) -> Matcher:
-    """The matcher that the expression found, its escapes resolved and its regular expression checked."""
+    """The matcher of this regex match, with escapes resolved and its regular expression checked."""
     kind = MatchType(found["type"])
     quoted = found["quoted"]
     value = found["bare"] if quoted is None else _ESCAPE.sub(_unescape, quoted)
@@ -145,12 +144,12 @@ def _compile(value: str) -> re2._Regexp:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_MEMORY_BYTES
-    # Groups are never asked for, and remembering them makes the match several times slower.
+    # Groups are not needed, and capturing them makes the match several times slower.
     options.never_capture = True
     try:
         if _ONE_BYTE.search(value):
             raise MatcherError(f"not an expression of RE2 as Go reads it: {_shown(value)}: \\C")
-        # Alone first: `a)|(?:b` is an expression only between the brackets, and Alertmanager refuses it.
+        # Compiled alone first: `a)|(?:b` is valid only inside the brackets, and Alertmanager refuses it.
         re2.compile(value, options)
         return re2.compile(f"^(?:{value})$", options)
     except re2.error as error:
@@ -161,7 +160,7 @@ def _compile(value: str) -> re2._Regexp:
 
 
 def _fits(value: str, actual: str) -> bool:
-    """Whether the expression fits the whole text; raises MatcherError when that cannot be told in bounded time."""
+    """Whether the expression matches the whole text; raises MatcherError if this cannot be computed in bounded time."""
     regex = _compile(value)
     try:
         content = actual.encode()
@@ -202,7 +201,7 @@ def _read_matchers(value: Any) -> tuple[Matcher, ...]:
 
 
 def _need_labels(matchers: tuple[Matcher, ...]) -> tuple[Matcher, ...]:
-    """Matchers that an alert from elsewhere cannot satisfy by saying nothing; raises ValidationError."""
+    """Matchers that an alert without the label cannot satisfy; raises ValidationError."""
     refuse(
         ((), f"{matcher} is satisfied by an alert without the label: use = or =~ with a value")
         for matcher in matchers

@@ -1,7 +1,7 @@
-"""Policies: which alert may lead to which action on which object, and everything that must be true first.
+"""Policies: which alert may lead to which action on which object, and under which conditions.
 
-The reader beside this file reads them from YAML. A policy names every query of Prometheus and every object of
-Kubernetes; an alert's labels only choose among the targets that the policy lists.
+`reader` reads them from YAML. A policy names every Prometheus query and every Kubernetes object; an alert's labels only
+choose among the listed targets.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ from remediations.core.policies.time_windows import Windows
 from remediations.core.queries import Collectors, Promql
 
 REMEDIATION_LABEL = "remediation"
-"""An alert's label with the name of the policy that it asks for; `none` asks for none."""
+"""An alert's label with the name of a policy, or `none`."""
 NAMESPACE_LABEL = "namespace"
 NAME_LABELS: Mapping[str, str] = {"Deployment": "deployment"}
 """Kind of target → the alert label that may name it."""
 REVERT = ":revert"
 UNNAMED = "*"
-"""Stands for a name that an alert did not give: no Kubernetes object has it, so no allow-list contains it."""
+"""Placeholder for a name that an alert did not give: no Kubernetes object has it, so no allow-list contains it."""
 MAX_NAME_LENGTH = 253
 RESERVED = "none"
 """An alert rule's label `remediation: none` says that no policy is wanted."""
@@ -64,32 +64,32 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Query(PolicySection):
-    """A question to Prometheus, and what makes its answer fresh."""
+    """A query to Prometheus, and how old its result may be."""
 
     promql: Promql
-    """PromQL that gives at most one sample: 0 is false, any other number true, no sample or several unknown. `ALERTS`
-    is refused: it says what Prometheus thought, not what is."""
+    """PromQL that gives at most one sample: 0 is false, any other number true, no sample or several unknown.
+    `ALERTS` is refused: it shows the state of an alert, not of the product."""
     collectors: Collectors
-    """The exporter's collectors behind the answer; it is as old as the oldest of them. One that is missing here can
-    stand still without being noticed."""
+    """The exporter's collectors behind the result, which is as old as the oldest of them. If one is missing here,
+    old data of that collector is not noticed."""
     max_age_seconds: Age = 60.0
-    """An answer older than this is unknown. Below twice the collectors' interval everything is held; too large acts on
-    what was."""
+    """A result older than this is unknown. Below twice the collectors' interval everything is held; a value that is
+    too large allows decisions on old data."""
 
 
 class WitnessKind(StrEnum):
-    """How a second opinion is had, independently of the exporter."""
+    """How a second opinion is obtained, independently of the exporter."""
 
     PODS_READY = "pods_ready"
     """Confirms the fault when no pod of the workload is Ready."""
     PODS_RUNNING = "pods_running"
-    """Confirms when a pod is Ready: for faults of something that runs, and that a restart may therefore take away."""
+    """Confirms when a pod is Ready: for faults of a running workload, which a restart may interrupt."""
     HTTP = "http"
     """Confirms the fault when a GET by the remediator itself gets no 2xx in time."""
 
 
 KUBELET = frozenset({WitnessKind.PODS_READY, WitnessKind.PODS_RUNNING})
-"""Kinds that ask how the pods are."""
+"""Kinds that read the state of the pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +97,19 @@ class Witness(PolicySection):
     """One independent opinion on whether the fault is real; at least one must confirm a restart."""
 
     name: Name
-    """Its name in decisions and stories."""
+    """Its name in decisions and output."""
     kind: WitnessKind
-    """`pods_ready` confirms the fault when no pod of the workload is Ready; `pods_running` when one is, for faults of
-    something that runs (a number that does not fit, a cache that grows); `http` when a GET by the remediator itself
-    gets no 2xx in time. `pods_running` for a part that is down would confirm the opposite."""
+    """`pods_ready` confirms the fault when no pod of the workload is Ready; `pods_running` when one is, for faults
+    of a running workload (a wrong number, a growing cache); `http` when a GET by the remediator itself gets no 2xx
+    in time. For a component that is down, `pods_running` would confirm the opposite."""
     url: Url = ""
-    """What `http` asks. The remediator's own network must reach it, else it confirms faults that are none."""
+    """The URL for `http`. The remediator's own network must reach it, otherwise the witness confirms faults that do
+    not exist."""
     timeout_seconds: Annotated[float, Range(0.1, 30)] = 2.0
-    """How long it may take. Too small confirms faults of a slow part."""
+    """How long it may take. If it is too small, a slow component looks faulty."""
 
     def find_faults(self) -> Iterator[Found]:
-        """Only what asks over HTTP has a URL."""
+        """Only a witness of kind http has a URL."""
         if self.kind is WitnessKind.HTTP and not self.url:
             yield ("url",), "is required"
         if self.kind is not WitnessKind.HTTP and self.url:
@@ -116,12 +117,12 @@ class Witness(PolicySection):
 
 
 def kept_in(info: ValidationInfo) -> list[dict[str, Any]]:
-    """What is good so far of the file that is being read: its own keys, then those of each policy."""
+    """The valid parts of the file that is being read: its own keys, then those of each policy."""
     return cast("list[dict[str, Any]]", info.context)
 
 
 def _confirm(witnesses: tuple[Witness, ...], info: ValidationInfo) -> tuple[Witness, ...]:
-    """Witnesses of different names, and at least one where the action stops pods; raises ValidationError."""
+    """Witnesses with different names, and at least one if the action stops pods; raises ValidationError."""
     refuse(find_shared_names(witnesses))
     spec = spec_of(info)
     if spec is not None and Effect.STOPS_PODS in spec.effects and not witnesses:
@@ -136,9 +137,9 @@ def _distinct(guards: tuple[CustomGuard, ...]) -> tuple[CustomGuard, ...]:
 
 
 def _not_reserved(name: str) -> str:
-    """A name that means a policy; raises ValueError."""
+    """The name of a policy; raises ValueError."""
     if name == RESERVED:
-        raise ValueError(f"{RESERVED!r} is what alerts say that want no policy")
+        raise ValueError(f"{RESERVED!r} is the value of alerts without a policy")
     return name
 
 
@@ -151,14 +152,14 @@ def _known_version(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Rung(PolicySection):
-    """What is tried after the rung before it has been proven to have failed."""
+    """The next action after the rung before it has failed."""
 
     action: ActionName
-    """What is done on this rung."""
+    """The action of this rung."""
     parameters: ActionParameters = field(default_factory=dict)
     """That action's own settings."""
     targets: Targets = ()
-    """The objects of this rung; left out, the policy's own."""
+    """The objects of this rung; without it, the policy's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,136 +167,137 @@ class Policy(PolicySection):
     """One row of the policy file, complete with defaults."""
 
     name: Annotated[Name, AfterValidator(_not_reserved), Field(json_schema_extra={"not": {"const": RESERVED}})]
-    """The policy's name; an alert asks for it by its label `remediation`. It is also a metric's label. `none` is
-    reserved for alerts that want no policy."""
+    """The policy's name; an alert names it in its label `remediation`. It is also the value of a metric's label.
+    `none` is reserved for alerts without a policy."""
     action: ActionName
     """What is done; one of the actions below."""
     targets: Targets
-    """The only objects that may be touched. With several, the alert's labels `namespace` and `deployment` choose among
-    them; labels that choose none or several hold (`not_allowed`)."""
+    """The only objects that may be changed. With several, the alert's labels `namespace` and `deployment` choose
+    among them; labels that match none or several hold (`not_allowed`)."""
     condition: Query
-    """The question that must still be true when it is decided: the alert is only a hint. A condition that is true too
-    easily acts on healthy parts; the remediation closes as `not_needed` when it is false."""
+    """The query that must still be true at the decision, because the alert is only a hint. If it is true too easily,
+    healthy components are changed; if it is false, the remediation closes as `not_needed`."""
     verify: Query
-    """The question that proves the repair, asked of data collected after it. One that is true at once calls every
-    repair a success; one that can never be true calls every repair a failure."""
+    """The query that proves the repair, on data collected after it. If it is already true before, every repair
+    counts as a success; if it can never be true, every repair counts as a failure."""
     mode: Mode = Mode.DRY_RUN
-    """How far the policy may go: `observe` decides and needs no right to write, `dry_run` sends its writes as dry runs,
-    `approve` waits for a person's yes to the very plan (role `approve`, or the command line), `auto` acts. Where the
-    API server does not refuse what no policy allows, `auto` waits like `approve`."""
+    """How far the policy may go: `observe` decides and needs no right to write, `dry_run` sends its writes as dry
+    runs, `approve` waits until a person approves exactly this plan (role `approve`, or the command line), `auto`
+    acts. If the API server does not refuse what no policy allows, `auto` waits like `approve`."""
     match: Matchers = ()
-    """Alertmanager matchers by which alerts are found beside those that name the policy; for alerts that carry no
-    `remediation` label. Two matchers that want different values of one label are refused: they never match."""
+    """Alertmanager matchers for alerts without a label `remediation`, in addition to those that name the policy. Two
+    matchers that require different values of one label are refused: they never match."""
     parameters: ActionParameters = field(default_factory=dict)
     """The action's own settings, see below."""
     witnesses: Annotated[Listed[Witness], AfterValidator(_confirm), Field(validate_default=True)] = ()
-    """Opinions independent of the exporter; at least one must confirm the fault. Required for actions that stop pods:
-    an exporter that is cut off sees everything down."""
+    """Opinions independent of the exporter; at least one must confirm the fault. Required for actions that stop
+    pods: to an exporter without a connection everything looks down."""
     dependencies: Names = ()
     """Names of `dependencies` that must be up."""
     cooldown_seconds: UpToADay = 900.0
-    """Least time between two writes of this policy to one target. Too small repeats a repair before the first could
-    work; too large leaves the next fault to people. The next rung of a ladder does not wait."""
+    """Minimum time between two writes of this policy to one target. If it is too small, a repair is repeated before
+    the first one could work; if it is too large, the next fault is left to people. The next rung of a ladder does
+    not wait."""
     budget_actions: Count = 2
-    """Maximum number of writes by this policy within `budget_seconds`, whatever their answer."""
+    """Maximum number of writes by this policy within `budget_seconds`, whatever the answer to them."""
     budget_seconds: WithinADay = 3600.0
     """The time that `budget_actions` counts over. If it is too small, the budget limits nothing."""
     verify_timeout_seconds: WithinADay = 600.0
-    """After this time without proof the outcome is `failed` or `unverified`. Below the time of a slow rollout every
-    repair counts as failed and the breaker opens."""
+    """After this time without proof the outcome is `failed` or `unverified`. If it is shorter than a slow rollout,
+    every repair counts as failed and the breaker opens."""
     expires_seconds: WithinADay = 900.0
-    """A remediation that could not act within this time after its alert closes as `expired`. Too large acts on what
-    nobody remembers. Must be longer than `retry_seconds`."""
+    """A remediation that could not act within this time after its alert closes as `expired`. If it is too large, the
+    remediator acts on faults that people have forgotten. Must be longer than `retry_seconds`."""
     retry_seconds: Annotated[float, Range(0.1, 3600)] = 15.0
-    """Pause after a Hold until the facts are gathered again. Too small keeps the API server busy; too large acts
-    late."""
+    """Pause after a Hold until the facts are gathered again. If it is too small, the API server is kept busy; if it
+    is too large, the remediator acts late."""
     ladder: Several[Rung] = ()
-    """What follows, in order, when the action above is proven to have failed; after the last a person is needed."""
+    """The next actions, in order, if the action above has failed; after the last one a person is needed."""
     schedule: Windows = ()
     """Times in which the policy may act; none means always."""
     freeze: Windows = ()
     """Times in which this policy does nothing; none by default."""
     guards: Annotated[Listed[CustomGuard], AfterValidator(_distinct)] = ()
-    """Questions of your own that hold the policy; none by default."""
+    """Guards of your own that hold the policy; none by default."""
     accept: Consents = frozenset()
-    """Holds that you have checked and that this policy may ignore. `unpinned_image`: a restart may install whatever the
-    tag means by then. `changed_configuration`: it may put a half-made change into force. `unread_configuration`: nobody
-    can tell whether it does. `replicas_owner`: without an autoscaler, whoever delivers the Deployment may set the
-    replicas back."""
+    """Holds that you have checked and that this policy may ignore. `unpinned_image`: a restart may start another
+    image with the same tag. `changed_configuration`: it may roll out an unfinished change. `unread_configuration`:
+    it is unknown whether it does. `replicas_owner`: without an autoscaler, the tool that delivers the Deployment may
+    set the replicas back."""
     connections: Annotated[ConnectionBudget | None, ReadAs(ConnectionBudget)] = None
-    """What each replica costs the database; for actions that start pods. Left out, nothing keeps new pods from taking
-    the last connections."""
+    """What each replica costs the database; for actions that start pods. Without it, new pods may take the last
+    connections."""
     human_quiet_seconds: UpToADay = 1800.0
     """Minimum quiet time after someone else changes the target; 0 switches this off, and then repairs interfere with
     people at work."""
     change_quiet_seconds: UpToADay = 900.0
     """If the alert started within this time after the target changed, the change is assumed to be the cause and the
-    remediation is held; 0 switches this off, and then a bad release is restarted instead of taken back."""
+    remediation is held; 0 switches this off, and then a bad release is restarted instead of rolled back."""
     approval_seconds: WithinADay = 900.0
-    """How long a person's yes is good for. Too large acts on a decision of yesterday."""
+    """How long an approval is valid. If it is too large, the remediator acts on an old approval."""
 
     @field_validator("*")
     @classmethod
     def remember(cls, value: Any, info: ValidationInfo) -> Any:
-        """The value, which is kept for the second look at a file with faults."""
+        """The value, which is also stored for the checks of a file with faults."""
         kept_in(info)[-1][str(info.field_name)] = value
         return value
 
     def lists(self, target: Target) -> bool:
-        """Whether the policy, or a rung of its ladder, may touch this object."""
+        """Whether the policy, or a rung of its ladder, may change this object."""
         return target in self.targets or any(target in rung.targets for rung in self.ladder)
 
 
 def _begin(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    """The next policy, whose fields are kept beside those of the others."""
+    """The next policy, whose fields are stored beside those of the others."""
     kept_in(info).append({})
     return handler(value)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySet(PolicySection):
-    """Which alert may lead to which action on which object, and what must be true first."""
+    """Which alert may lead to which action on which object, and under which conditions."""
 
     policies: Several[Annotated[Policy, WrapValidator(_begin)]]
     """The policies; at least one."""
     identity: Identity = ()
     """Matchers that an alert's labels must satisfy before any policy acts on it, usually an external label of this
-    installation's Prometheus. Mandatory as soon as a policy is `approve` or `auto`: without it the right name in the
-    wrong cluster would be acted on. A matcher that an alert without the label satisfies is refused."""
+    installation's Prometheus. Mandatory if a policy is `approve` or `auto`: without it an object with the right name
+    in the wrong cluster could be changed. A matcher that an alert without the label satisfies is refused."""
     dependencies: Mapping[Key, Query] = field(default_factory=dict)
-    """Name and question, true while that part is up. Policies name what they stand on; while it is down or unknown they
-    hold. A question that is true too easily lets symptoms be repaired instead of the cause."""
+    """Name and query, true while that component is up. Policies name their dependencies; while one is down or
+    unknown they hold. If the query is true too easily, symptoms are repaired instead of the cause."""
     max_actions: Count = 5
-    """Maximum number of writes by all policies together within `max_actions_seconds`. Too large lets one bad day
-    restart everything in turn; too small leaves the fifth fault of an hour to people."""
+    """Maximum number of writes by all policies together within `max_actions_seconds`. If it is too large, a bad day
+    restarts everything in turn; if it is too small, the fifth fault of an hour is left to people."""
     max_actions_seconds: WithinADay = 3600.0
     """The time that `max_actions` counts over."""
     version: Annotated[int, PlainValidator(_known_version, json_schema_input_type=Literal[1])] = VERSION
-    """Version of the file's form. Left out it is 1; a version that this program does not read is refused."""
+    """Version of the file's form; 1 by default. A version that this program does not know is refused."""
     graph: Mapping[Annotated[str, BeforeValidator(str)], Names] = field(default_factory=dict)
-    """Name of a dependency, and the dependencies that it has itself; policies inherit them. Left out, a policy waits
-    only for what it names."""
+    """Name of a dependency, and its own dependencies, which policies inherit. Without it, a policy waits only for
+    the dependencies that it names."""
     freeze: Windows = ()
-    """Times in which nothing is done by any policy; none by default."""
+    """Times in which no policy does anything; none by default."""
     locks: Mapping[Key, Query] = field(default_factory=dict)
-    """Name and question, true while no pod may be stopped or started (a recovery or a backup runs). Unknown holds too;
+    """Name and query, true while no pod may be stopped or started (a recovery or a backup runs). Unknown holds too;
     none by default."""
     budgets: Listed[Limit] = ()
     """Further limits, each for one target, action or policy by itself, or for all together; none by default."""
     storm: StormLimit = field(default_factory=StormLimit)
-    """When so many alerts arrive that no single repair can be the answer."""
+    """When so many alerts arrive that no single repair can help."""
     breaker: BreakerLimit = field(default_factory=BreakerLimit)
-    """When repairs of one kind on one object have stopped helping."""
+    """When repairs of one kind on one object do not help."""
 
     @field_validator("*")
     @classmethod
     def remember(cls, value: Any, info: ValidationInfo) -> Any:
-        """The value, which is kept for the second look at a file with faults."""
+        """The value, which is also stored for the checks of a file with faults."""
         kept_in(info)[0][str(info.field_name)] = value
         return value
 
     def named(self, name: str) -> Policy | None:
-        """The policy with this name, or the one that follows from it for reverts; None when there is none."""
+        """The policy with this name, or its policy for reverts; None if there is none."""
         known = {policy.name: policy for policy in self.policies}
         if name in known or not name.endswith(REVERT):
             return known.get(name)
@@ -304,17 +306,17 @@ class PolicySet(PolicySection):
 
 
 def revert_name(name: str) -> str:
-    """Name of the policy by which reverts of a policy's scale-ups are decided; no policy of a file can have it."""
+    """Name of the policy that decides reverts of a policy's scale-ups; no policy of a file can have it."""
     return f"{name}{REVERT}"
 
 
 def is_revert(policy: Policy) -> bool:
-    """Whether the policy follows from another one, for reverts."""
+    """Whether the policy is one for reverts."""
     return policy.name.endswith(REVERT)
 
 
 def as_revert(policy: Policy) -> Policy:
-    """The policy for reverts: mode, times, dependencies and guards of its own are kept, its ladder has no rungs.
+    """The policy for reverts: mode, times, dependencies and own guards are kept, its ladder has no rungs.
 
     Its condition for deciding comes from the scale-up (`remediations.engine.reverts`). The condition here serves
     verification: if the fault is back, the revert was wrong.
@@ -334,7 +336,7 @@ def as_revert(policy: Policy) -> Policy:
 
 
 def at_rung(policy: Policy, number: int) -> Policy:
-    """The policy with the action, parameters and targets of a rung: 0 is its own, beyond the last stands the last."""
+    """The policy with the action, parameters and targets of a rung; 0 is its own, beyond the last it is the last."""
     if number <= 0 or not policy.ladder:
         return policy
     rung = policy.ladder[min(number, len(policy.ladder)) - 1]
@@ -351,8 +353,8 @@ def matches(policy: Policy, labels: Mapping[str, str]) -> bool:
 def choose_target(policy: Policy, labels: Mapping[str, str]) -> Target:
     """The target that an alert's labels choose among the policy's.
 
-    Labels that name no listed target, or leave several, give a target outside the allow-list, which the guard of that
-    name refuses: check `target in policy.targets` before asking anything about it.
+    Labels that name no listed target, or leave several, give a target outside the allow-list, which the guard
+    `not_allowed` holds: check `target in policy.targets` before reading anything about it.
     """
     fitting = [target for target in policy.targets if _fits(target, labels)]
     if len(fitting) == 1:

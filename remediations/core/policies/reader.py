@@ -1,4 +1,4 @@
-"""Reads the policy file: every fault at once, each with its line and path, and nothing half understood.
+"""Reads the policy file: all faults at once, each with its line and path; a file with faults is never used.
 
 The keys are the fields of the classes in policy.py. A value that would be unsafe to guess is required: a freshness for
 every query, an identity for auto, a witness for actions that stop pods.
@@ -24,7 +24,7 @@ from remediations.core.policies.lint import find_nonsense, place_of
 from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
 
 UNREAD = Policy("", "", (), Query("", ()), Query("", ()), witnesses=(Witness("", WitnessKind.PODS_READY),))
-"""Stands for a policy of which nothing could be read; no rule objects to it."""
+"""Placeholder for a policy of which nothing could be read; no rule objects to it."""
 NEUTRAL: Mapping[str, Any] = {"expires_seconds": math.inf, "retry_seconds": 0.0, "budget_actions": sys.maxsize}
 """Stands for a value with a fault, of which another value could be said to be too large or too small."""
 
@@ -64,7 +64,7 @@ def _half_read(document: Any, index: int, fields: Mapping[str, Any]) -> Policy:
 
 
 def _path(document: Any, place: tuple[str | int, ...]) -> str:
-    """The path of a value; a policy has its name in it: nobody counts to the ninth."""
+    """The path of a value, with the policy's name, so that people need not count entries."""
     path, here = "", document
     for depth, part in enumerate(place):
         here = _below(here, part)
@@ -82,9 +82,9 @@ def _below(value: Any, part: str | int) -> Any:
 
 
 def _find_contradictions(parsed: PolicySet, document: Mapping[str, Any]) -> Iterator[Found]:
-    """What no part shows alone: names used twice, dependencies that nobody defines, auto without identity.
+    """Faults that concern several parts: names used twice, undefined dependencies, auto without identity.
 
-    Names are those of the document: a question with a fault is defined all the same.
+    Names are those of the document, so a query with a fault still counts as defined.
     """
     given = document.get("dependencies")
     known = tuple(str(name) for name in given) if isinstance(given, Mapping) else ()
@@ -103,15 +103,15 @@ def _find_contradictions(parsed: PolicySet, document: Mapping[str, Any]) -> Iter
 
 
 def _find_graph_faults(graph: Mapping[str, tuple[str, ...]], known: tuple[str, ...]) -> Iterator[Found]:
-    """Dependencies that nobody defines, and circles."""
+    """Undefined dependencies, and cycles."""
     for name, below in graph.items():
         yield from ((("graph", name), not_allowed(other, known)) for other in (name, *below) if other not in known)
         if name in closure(below, graph):
-            yield ("graph", name), "stands on itself"
+            yield ("graph", name), "depends on itself"
 
 
 def closure(names: tuple[str, ...], graph: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The names and everything that they stand on, each once; a root cause comes after its symptom."""
+    """The names and all their dependencies, each once; a root cause comes after its symptom."""
     found: list[str] = []
     waiting = list(names)
     while waiting:

@@ -1,4 +1,4 @@
-"""Times of the week or of the calendar, in the time zone of those who work there. Pure: the time is an argument."""
+"""Times of the week or of the calendar, in a local time zone. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remediations.core.fields import Listed, PolicySection, Range, ReadAs, Text
 
 
 def parse_clock(text: str) -> float | None:
-    """Unix seconds of an RFC 3339 time, None when it is none: for times that others sent."""
+    """Unix seconds of an RFC 3339 time from another program, None if it is invalid."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -35,7 +35,7 @@ class WindowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """The five fields of a cron line. Day of month and day of week: both must fit unless one is `*`, then the other."""
+    """The five fields of a cron line. Day of month and day of week: if both are restricted, one of them must match."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -44,10 +44,10 @@ class Cron:
     weekdays: frozenset[int]
     """0 is Sunday."""
     is_either_day: bool
-    """Both day fields are restricted: either may fit (POSIX crontab)."""
+    """Both day fields are restricted: either may match (POSIX crontab)."""
 
     def has_day(self, day: date) -> bool:
-        """Whether the line begins anything on this day."""
+        """Whether the line starts anything on this day."""
         if day.month not in self.months:
             return False
         of_month, of_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
@@ -56,21 +56,21 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of time: from a cron line for so many seconds, again and again, or once between two moments."""
+    """A span of time: repeated, from a cron line with a duration, or once between two moments."""
 
     name: str
     zone: ZoneInfo
     cron: Cron | None = None
     seconds: float = 0.0
     begins_at: float = 0.0
-    """Unix seconds; of a window without a cron line."""
+    """Unix seconds; for a window without a cron line."""
     ends_at: float = 0.0
 
     def end_if_open(self, now: float) -> float | None:
-        """Unix seconds of the end of the window that is open now; None when none is.
+        """Unix seconds of the end of the open window; None if none is open.
 
-        A window of a cron line is open while a clock on the wall shows a time within it: from 22:00 for eight hours
-        ends at 06:00, also in the night in which clocks are changed. An hour that is shown twice counts both times.
+        A window of a cron line follows local time: from 22:00 for eight hours ends at 06:00, even in the night of a
+        clock change. An hour that occurs twice counts both times.
         """
         if self.cron is None:
             return self.ends_at if self.begins_at <= now < self.ends_at else None
@@ -80,7 +80,7 @@ class Window:
 
 
 def _beginnings(cron: Cron, wall: datetime, length: timedelta) -> Iterator[datetime]:
-    """Every beginning, as a clock on the wall shows it, that could still be open."""
+    """Every beginning, in local time, of a window that could still be open."""
     first = (wall - length).date()
     for number in range((wall.date() - first).days + 1):
         day = first + timedelta(days=number)
@@ -91,7 +91,7 @@ def _beginnings(cron: Cron, wall: datetime, length: timedelta) -> Iterator[datet
 
 
 def _next_instant(wall: datetime, zone: ZoneInfo, now: float) -> float:
-    """Unix seconds at which a clock on the wall shows this time next; one that is left out comes with the next hour."""
+    """Unix seconds of the next occurrence of this local time; a skipped one occurs with the next hour."""
     instants = [wall.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1)]
     return min((instant for instant in instants if instant > now), default=max(instants))
 
@@ -127,14 +127,14 @@ def _field(text: str, name: str, least: int, most: int) -> frozenset[int]:
 def parse_moment(text: str, zone: ZoneInfo, *, is_end: bool = False) -> float:
     """Unix seconds of an ISO 8601 moment; without an offset it is local time. Raises WindowError.
 
-    Of a local time that clocks show twice a window begins at the first and ends at the second.
+    If a local time occurs twice, a window begins at the first and ends at the second.
     """
     try:
         moment = datetime.fromisoformat(text)
         local = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone, fold=int(is_end))
         return local.astimezone(UTC).timestamp()
     except ValueError as error:
-        raise WindowError(f"{text!r} is no moment like 2026-12-24T18:00") from error
+        raise WindowError(f"{text!r} is not a moment like 2026-12-24T18:00") from error
     except OverflowError as error:
         raise WindowError(f"{text!r} is beyond the calendar in UTC") from error
 
@@ -144,7 +144,7 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("is no time zone of the IANA database, like Europe/Berlin") from error
+        raise ValueError("is not a time zone of the IANA database, like Europe/Berlin") from error
     return name
 
 
@@ -159,15 +159,15 @@ class WindowSection(PolicySection):
     """A window of time as the policy file says it."""
 
     name: Text
-    """Its name in decisions and stories."""
+    """Its name in decisions and output."""
     timezone: Annotated[Text, AfterValidator(_known_zone)]
     """A zone of the IANA database, like Europe/Berlin; local times keep their meaning in summer."""
     cron: Annotated[Text, AfterValidator(_known_cron)] = ""
-    """Five fields (minute hour day month weekday) for when it begins, again and again; with `duration_seconds`."""
+    """Five fields (minute hour day month weekday) of its beginning, repeated; with `duration_seconds`."""
     duration_seconds: Annotated[float, Range(60, MAX_WINDOW_SECONDS)] = 0.0
     """How long it lasts."""
     from_: Annotated[Text, Field(alias="from")] = ""
-    """When it begins, once: an ISO 8601 moment, local without an offset; with `to`."""
+    """Its beginning, for a single window: an ISO 8601 moment, local without an offset; with `to`."""
     to: Text = ""
     """When it ends."""
 

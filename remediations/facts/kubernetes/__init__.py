@@ -1,1 +1,1 @@
-"""What the engine reads of the cluster."""
+"""The readers of the cluster."""

@@ -1,4 +1,4 @@
-"""Looks at what single actions need to know: pods one by one, a CronJob, idle sessions, ScaledObjects."""
+"""Reads what single actions need: pods one by one, a CronJob, idle sessions, ScaledObjects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH = "batch/v1"
 PAUSED = "autoscaling.keda.sh/paused"
 """Annotations of KEDA ("Pause autoscaling"): this one, and with the suffixes -scale-out, -scale-in and -replicas."""
 NOT_PAUSED = frozenset({"0", "f", "false"})
-"""What Go's strconv.ParseBool reads as false; whatever else stands there was meant to pause."""
+"""What Go's strconv.ParseBool reads as false; any other value was meant to pause."""
 IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 """The function that `controlcore-remediator grants` prints; needs PostgreSQL 12."""
 
@@ -32,7 +32,7 @@ IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($
 async def read_needs(
     sources: FactSources, needs: frozenset[Need], target: Target, now: float, idle_seconds: float
 ) -> ActionFacts:
-    """Everything that is needed; what cannot be had is a fact without value. `now` is Unix seconds."""
+    """Everything that is needed; a failure becomes a fact without value. `now` is Unix seconds."""
     async with asyncio.TaskGroup() as group:
         asked = {
             need.value: group.create_task(_see(sources, need, target, now, idle_seconds), name=f"sight.{need.value}")
@@ -59,7 +59,7 @@ async def _see(sources: FactSources, need: Need, target: Target, now: float, idl
 async def read_idle_sessions(
     database: Session | None, idle_seconds: float, timeout_seconds: float
 ) -> Fact[IdleSessions]:
-    """How many sessions the SECURITY DEFINER function finds idle for so long."""
+    """The number of sessions that the SECURITY DEFINER function finds idle for this time."""
     if database is None:
         return Fact(None, IDLE_SQL, NO_DATABASE)
     try:
@@ -89,7 +89,7 @@ async def _read_cron_job(reader: ClusterReader, target: Target) -> CronJob:
 
 
 async def _read_scaled_objects(reader: ClusterReader, target: Target) -> tuple[ScaledObject, ...]:
-    """The ScaledObjects that name the target; none where KEDA is not installed."""
+    """The ScaledObjects that name the target; none if KEDA is not installed."""
     try:
         items = await reader.list(resource_path(KEDA, "scaledobjects", namespace=target.namespace))
     except BackendError as error:
@@ -116,7 +116,7 @@ def _pod(item: JsonObject, now: float) -> Pod:
 
 
 def _scales(item: JsonObject, target: Target) -> bool:
-    """Whether the ScaledObject names the target; its kind is Deployment where it says none."""
+    """Whether the ScaledObject names the target; without a kind it means a Deployment."""
     reference = item["spec"]["scaleTargetRef"]
     return bool(reference["name"] == target.name and reference.get("kind", "Deployment") == target.kind)
 
@@ -143,5 +143,5 @@ def _scaled_object(item: JsonObject) -> ScaledObject:
 
 
 def _is_set(annotations: Mapping[str, str], name: str) -> bool:
-    """Whether an annotation is there and does not say false."""
+    """Whether an annotation exists and is not false."""
     return name in annotations and annotations[name].lower() not in NOT_PAUSED

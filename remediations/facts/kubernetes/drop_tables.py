@@ -1,8 +1,8 @@
-"""Finds out what CC_DROP_TABLES will be in a new pod of a template, without reading any other value.
+"""Finds the value of CC_DROP_TABLES in a new pod of a template, without reading any other value.
 
 The product drops every table at start when this variable is true, so a restart or an added replica would destroy data.
-It may come from a literal, from a key of a ConfigMap or Secret, or from a whole one by envFrom. Whatever cannot be read
-is unknown, and unknown locks.
+It may come from a literal, from a key of a ConfigMap or Secret, or from a whole one by envFrom. A value that cannot be
+read is unknown, and unknown holds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 VARIABLE = "CC_DROP_TABLES"
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off", "n", "f"})
-"""Everything else counts as true: a word that the product may one day understand must not slip through."""
+"""Every other value counts as true: the product may accept it one day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Whether the variable is true; None means that it could not be read, and then `problem` says why."""
+    """Whether the variable is true; None if it could not be read, and then `problem` says why."""
 
     value: bool | None
     problem: str = ""

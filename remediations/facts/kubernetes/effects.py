@@ -17,11 +17,11 @@ ASKED = frozenset({"pod_gone", "job", "scaled_object", "replicas"})
 
 @dataclass(frozen=True, slots=True)
 class EffectState:
-    """How an effect stands."""
+    """The state of an effect."""
 
     is_complete: bool
     is_kept: bool | None = None
-    """Whether what was written still stands; None where nothing stays that could be taken back."""
+    """Whether the written value is still in place; None if nothing remains that could be undone."""
 
 
 async def read_effect(reader: ClusterReader, plan: Plan) -> EffectState:
@@ -49,9 +49,10 @@ async def read_effect(reader: ClusterReader, plan: Plan) -> EffectState:
 
 
 async def _is_replaced(reader: ClusterReader, plan: Plan) -> bool:
-    """Whether the evicted pod is gone or on its way out, and the Deployment has all its pods again without it.
+    """Whether the evicted pod is gone or terminating, and the Deployment has all its pods again without it.
 
-    On a dead node the pod stays Terminating until the node is removed; it serves nobody, and another runs in its place.
+    On a dead node the pod stays Terminating until the node is removed; it does not serve, and another one runs in its
+    place.
     """
     try:
         document = await reader.get(pod_path(plan.target.namespace, plan.expected["pod"]))

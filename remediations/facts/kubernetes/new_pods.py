@@ -1,9 +1,9 @@
-"""Tells from what may be read whether the cluster would take new pods of a Deployment.
+"""Finds out from readable objects whether the cluster would accept new pods of a Deployment.
 
 It reads the objects that the template names (ServiceAccount, PriorityClass, RuntimeClass), the namespace's quotas and
 LimitRanges, and the Deployment's own condition ReplicaFailure. A dry run of the write itself tests Pod Security
-(`remediations.execution.pod_security`): only the API server can judge it.
-Other admission of pods is unknown beforehand.
+(`remediations.execution.pod_security`): only the API server can judge it. Other admission of pods is not known in
+advance.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ MAX_QUOTED = 300
 """Characters of a refusal that are shown."""
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 NAMED = ("cpu", "memory")
-"""What a quota wants every container to name: of other resources it counts only what is named (Kubernetes,
+"""Fields that a quota requires of every container: for other resources it counts only the given ones (Kubernetes,
 pkg/quota/v1/evaluator/core/pods.go, `validationSet`)."""
 Amounts = Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What one container of a new pod is given, defaults of the namespace filled in."""
+    """The resources of one container of a new pod, with defaults of the namespace."""
 
     name: str
     requests: Amounts
     limits: Amounts
     runs_beside: bool = True
-    """Whether it runs at the same time as the others: not true of an init container that ends."""
+    """Whether it runs at the same time as the others: false for an init container that ends."""
 
 
 async def read_new_pods(reader: ClusterReader, namespace: str, document: JsonObject) -> NewPods:
@@ -85,9 +85,9 @@ def _named(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 async def _find_account(reader: ClusterReader, namespace: str, spec: Mapping[str, Any]) -> tuple[str, bool]:
-    """The same as `_find` for the template's ServiceAccount; `default` is made again whenever it is gone.
+    """The same as `_find` for the template's ServiceAccount; Kubernetes always recreates `default`.
 
-    It is listed and not asked for by name: its name is not known when rights are granted, and a list can be.
+    ServiceAccounts are listed, because rights on a name cannot be granted before the name is known.
     """
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     if name == "default":
@@ -102,7 +102,7 @@ async def _find_account(reader: ClusterReader, namespace: str, spec: Mapping[str
 
 
 async def _find(reader: ClusterReader, what: str, path: str) -> tuple[str, bool]:
-    """What speaks against new pods that need this object, in words or empty, and whether that is known."""
+    """What speaks against new pods that need this object, as text or empty, and whether that is known."""
     try:
         await reader.get(path)
     except BackendError as error:
@@ -121,7 +121,7 @@ async def _list(reader: ClusterReader, namespace: str, plural: str) -> Sequence[
 
 
 def _failures(document: JsonObject) -> list[str]:
-    """That the Deployment's controller is being refused pods now."""
+    """That the API server is refusing pods of the Deployment's controller now."""
     if not condition_of(document, "ReplicaFailure"):
         return []
     failure = find_condition(document, "ReplicaFailure")
@@ -130,7 +130,7 @@ def _failures(document: JsonObject) -> list[str]:
 
 
 def _containers(spec: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> list[Container]:
-    """The pod's containers as admission leaves them: a request is the limit unless said, then LimitRanges fill in."""
+    """The pod's containers after admission: a missing request is the limit, then LimitRanges fill in."""
     defaults = [each for each in items if each["type"] == "Container"]
     found = []
     for container, is_init in (
@@ -165,7 +165,7 @@ def _break_ranges(items: Iterable[Mapping[str, Any]], containers: Sequence[Conta
 
 
 def _break(item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts) -> Iterable[str]:
-    """What one limit says of a container, or of a whole pod."""
+    """The violations of one limit by a container, or by a whole pod."""
     for name, most in _amounts(item.get("max")).items():
         amount = max((each[name] for each in (requests, limits) if name in each), default=None)
         if amount is None or name not in limits:
@@ -184,7 +184,7 @@ def _break(item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts
 
 
 def _sum(containers: Sequence[Container], kind: str) -> dict[str, Decimal]:
-    """What the pod has together: those that run beside each other, or a greater one that runs before them."""
+    """The resources of the whole pod: the sum of concurrent containers, or of a larger one that runs before them."""
     total: dict[str, Decimal] = {}
     for container in containers:
         if container.runs_beside:
@@ -200,7 +200,7 @@ def _sum(containers: Sequence[Container], kind: str) -> dict[str, Decimal]:
 def _judge_quotas(
     quotas: Sequence[JsonObject] | str, containers: Sequence[Container], *, knows_defaults: bool
 ) -> NewPods:
-    """What the namespace's ResourceQuotas (core/v1) say of one more pod; nothing where they cannot be read."""
+    """What the namespace's ResourceQuotas (core/v1) say about one more pod; nothing if they cannot be read."""
     refusals, crowded, unread = [], [], []
     needed = _need(containers)
     for quota in [] if isinstance(quotas, str) else quotas:
@@ -212,7 +212,7 @@ def _judge_quotas(
         for what, most in _amounts(status.get("hard") or spec.get("hard")).items():
             taken, more = used.get(what, Decimal(0)), needed.get(what, Decimal(0))
             if knows_defaults and not _is_named(what, containers):
-                refusals.append(f"{name} wants {what} of every container")
+                refusals.append(f"{name} requires {what} of every container")
             elif more and taken > most:
                 refusals.append(f"{name}: {_show(taken)} of {_show(most)} {what} are used")
             elif more and taken + more > most:
@@ -221,7 +221,7 @@ def _judge_quotas(
 
 
 def _is_named(what: str, containers: Sequence[Container]) -> bool:
-    """Whether every container names a resource that a quota wants all of them to name; True for other quotas."""
+    """Whether every container gives a resource that a quota requires; True for other quotas."""
     kind = _kind(what)
     return kind is None or all(kind[1] in getattr(each, kind[0]) for each in containers)
 
@@ -232,7 +232,7 @@ def _show(amount: Decimal) -> str:
 
 
 def _kind(what: str) -> tuple[str, str] | None:
-    """Field and resource that a quota wants every container to name; None for other quotas."""
+    """Field and resource that a quota requires of every container; None for other quotas."""
     prefix, _, rest = what.partition(".")
     if what in NAMED:
         return "requests", what
@@ -240,7 +240,7 @@ def _kind(what: str) -> tuple[str, str] | None:
 
 
 def _need(containers: Sequence[Container]) -> dict[str, Decimal]:
-    """What one pod takes of a quota, by the quota's name for it."""
+    """What one pod uses of a quota, by the quota's name for it."""
     requests, limits = _sum(containers, "requests"), _sum(containers, "limits")
     return (
         {"pods": Decimal(1), "count/pods": Decimal(1)}

@@ -1,4 +1,4 @@
-"""Reads from Kubernetes objects what a restart would bring in, and who else has been at work on them."""
+"""Reads from Kubernetes objects what else a restart would change, and who has changed them recently."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from remediations.facts.kubernetes.reader import ClusterReader
 
 FOLLOWER = "kube-controller-manager"
-"""Writes what an autoscaler decided; where there is no autoscaler any more it writes nothing."""
+"""Writes what an autoscaler decided; without an autoscaler it writes nothing."""
 SCALE = "scale"
-"""The subresource by which autoscalers, and people with `kubectl scale`, set a number once; nobody delivers by it."""
+"""The subresource by which autoscalers, and people with `kubectl scale`, set a number once; delivery tools do not
+use it."""
 MARKS = (
     ("annotations", "argocd.argoproj.io/tracking-id", "Argo CD"),
     ("labels", "argocd.argoproj.io/instance", "Argo CD"),
     ("labels", "kustomize.toolkit.fluxcd.io/name", "Flux"),
     ("labels", "helm.toolkit.fluxcd.io/name", "Flux"),
 )
-"""Labels and annotations by which a delivery tool knows its objects."""
+"""Labels and annotations by which a delivery tool marks its objects."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 HELM = "Helm"
 CONTROLLERS = frozenset({FIELD_MANAGER, "kube-controller-manager"})
-"""Field managers whose writes are nobody's work: our own, and those of the controllers that only follow a change.
+"""Field managers whose writes are not changes by others: our own, and the controllers that only follow a change.
 
-Where another program runs the controllers (k3s, kubelite), `find_controllers` tells its name.
-"""
+If another program runs the controllers (k3s, kubelite), `find_controllers` finds its name."""
 Reference = tuple[str, str, bool]
-"""Kind, name, and whether the template may do without the object."""
+"""Kind, name, and whether the reference is optional."""
 
 
 def find_delivery(metadata: Mapping[str, Any]) -> str:
@@ -48,9 +48,9 @@ def find_delivery(metadata: Mapping[str, Any]) -> str:
 
 
 def find_controllers(document: Mapping[str, Any]) -> frozenset[str]:
-    """The field managers under which the cluster's own controllers write: who sets status.observedGeneration.
+    """The field managers of the cluster's own controllers: those that set status.observedGeneration.
 
-    The name is that of the program which runs them: kube-controller-manager, k3s, kubelite and others.
+    The name is that of the program that runs them: kube-controller-manager, k3s, kubelite and others.
     """
     return frozenset(
         str(entry.get("manager", ""))
@@ -63,7 +63,7 @@ def find_controllers(document: Mapping[str, Any]) -> frozenset[str]:
 def read_managers(document: Mapping[str, Any], field: str) -> tuple[str, ...]:
     """The field managers that own a field of the specification as part of the whole object (metadata.managedFields).
 
-    What was written through /scale is left out: an autoscaler that is gone delivers no number again.
+    Writes through /scale are left out: an autoscaler that is gone does not set the number again.
     """
     entries = _owners(document, field)
     found = {str(entry.get("manager", "somebody")) for entry in entries if entry.get("subresource") != SCALE}
@@ -83,7 +83,7 @@ def _owners(document: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
 
 
 def read_changes(document: Mapping[str, Any]) -> tuple[ObjectChange, ...] | None:
-    """What others changed last on an object, newest first (metadata.managedFields); None when nobody noted it.
+    """The last changes of an object by others, newest first (metadata.managedFields); None if they are not recorded.
 
     Kubernetes keeps one time for each manager and way of writing: that of its last real change.
     """
@@ -102,7 +102,7 @@ def read_changes(document: Mapping[str, Any]) -> tuple[ObjectChange, ...] | None
 
 
 def _parts(fields: Mapping[str, Any]) -> str:
-    """Which parts of the object somebody wrote, in words: two levels of the field set are enough to recognise it."""
+    """The changed parts of the object, as text: two levels of the field set are enough to recognise them."""
     found = []
     for name, inner in fields.items():
         deeper = [part.removeprefix("f:") for part in (inner or {}) if part.startswith("f:")]
@@ -131,7 +131,7 @@ def read_rollouts(items: Iterable[Mapping[str, Any]], uid: str) -> Iterator[Obje
 
 
 def last_change(document: Mapping[str, Any]) -> float | None:
-    """Unix seconds of the last write of an object by anybody, its creation included; None when nobody noted it."""
+    """Unix seconds of the last write of an object by anyone, its creation included; None if not recorded."""
     metadata = document["metadata"]
     texts = [metadata.get("creationTimestamp"), *(item.get("time") for item in metadata.get("managedFields") or ())]
     times = [at for at in (parse_clock(str(text)) for text in texts if text) if at is not None]
@@ -139,14 +139,14 @@ def last_change(document: Mapping[str, Any]) -> float | None:
 
 
 def surge(spec: Mapping[str, Any]) -> int:
-    """Pods that a rolling update may add (maxSurge of a Deployment: 25 % unless said, percentages rounded up)."""
+    """Pods that a rolling update may add (maxSurge of a Deployment: 25 % by default, percentages rounded up)."""
     return -_scaled(spec, "maxSurge", sign=-1)
 
 
 def unavailable(spec: Mapping[str, Any]) -> int:
-    """Pods that a rolling update may stop before their successors are ready, never more than spec.replicas.
+    """Pods that a rolling update may stop before their replacements are ready, never more than spec.replicas.
 
-    maxUnavailable of a Deployment: 25 % unless said, percentages rounded down; 1 when it and maxSurge both come to 0,
+    maxUnavailable of a Deployment: 25 % by default, percentages rounded down; 1 when it and maxSurge both come to 0,
     because the controller could not begin otherwise (Kubernetes, deployment controller, `ResolveFenceposts`).
     """
     stopped = _scaled(spec, "maxUnavailable", sign=1)
@@ -165,7 +165,7 @@ def _scaled(spec: Mapping[str, Any], name: str, *, sign: int) -> int:
 
 
 def unpinned_images(template: Mapping[str, Any]) -> tuple[str, ...]:
-    """Images that a new pod would pull by a tag whose meaning may have changed.
+    """Images that a new pod would pull by a tag, which may now mean another image.
 
     imagePullPolicy is Always by default for `:latest` and for an image without tag (Kubernetes, "Images").
     """
@@ -177,7 +177,7 @@ def unpinned_images(template: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _is_always_pulled(container: Mapping[str, Any]) -> bool:
-    """Whether the image is asked for at every start."""
+    """Whether the image is pulled at every start."""
     policy = container.get("imagePullPolicy")
     return bool(policy == "Always") if policy else is_latest(container["image"])
 
@@ -224,7 +224,7 @@ def references(template: Mapping[str, Any]) -> Iterator[Reference]:
 
 
 def _by_key(place: Mapping[str, Any], suffix: str, name: str) -> Iterator[Reference]:
-    """The references in one place; a Secret volume names its object `secretName`, everything else `name`."""
+    """The references of one source; a Secret volume names its object in `secretName`, all others in `name`."""
     for kind, key in (("ConfigMap", f"configMap{suffix}"), ("Secret", f"secret{suffix}")):
         found = place.get(key)
         if found:
@@ -232,9 +232,9 @@ def _by_key(place: Mapping[str, Any], suffix: str, name: str) -> Iterator[Refere
 
 
 def read_pods(items: Iterable[Mapping[str, Any]]) -> Pods:
-    """How old the oldest pod is and how many are on their way out (core/v1 PodList). Pods that are over do not count.
+    """The age of the oldest pod and the number of terminating ones (core/v1 PodList). Finished pods do not count.
 
-    An evicted pod stays in the list, Failed, until somebody removes it: it runs nothing and holds no connection.
+    An evicted pod stays in the list, Failed, until it is removed: it runs nothing and holds no connection.
     """
     started: list[float] = []
     terminating = 0

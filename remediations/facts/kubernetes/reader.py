@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _CachedReply:
-    """What one question got; the lock is held while it is being asked."""
+    """The result of one read; the lock is held while it runs."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     value: Any = None
@@ -60,7 +60,7 @@ class ClusterReader:
         return await self._api.text(path, timeout_seconds=self._timeout_seconds, query=query)
 
     async def _once(self, key: tuple[str, ...], question: Callable[[], Awaitable[T]]) -> T:
-        """The answer, asked by whoever comes first. Who is cancelled while asking leaves it to the next."""
+        """The result; the first caller reads it. If that caller is cancelled, the next one reads."""
         if self._replies is None:
             return await question()
         reply = self._replies.setdefault(key, _CachedReply())

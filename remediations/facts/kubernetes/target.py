@@ -47,7 +47,7 @@ class Seen:
 
 
 def unseen(problem: str, place: str = "") -> Seen:
-    """Nothing known of the target, and why."""
+    """Nothing known about the target, and why."""
     lost: Fact[Any] = Fact(None, place, problem)
     return Seen(*[lost] * len(fields(Seen)))
 
@@ -97,7 +97,7 @@ async def _summarise_pods(policy: Policy, reader: ClusterReader, target: Target)
 
 
 def _needs_pods(policy: Policy, document: JsonObject) -> bool:
-    """Whether anything asks about pods: a witness, a connection budget, the age of a configuration, or evidence."""
+    """Whether anything needs the pods: a witness, a connection budget, the age of a configuration, or evidence."""
     if policy.mode in {Mode.APPROVE, Mode.AUTO}:
         return True
     if policy.connections is not None or any(item.kind in KUBELET for item in policy.witnesses):

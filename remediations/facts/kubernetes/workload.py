@@ -46,7 +46,7 @@ async def read_deployment(reader: ClusterReader, target: Target) -> JsonObject:
 
 
 async def read_workload(reader: ClusterReader, target: Target) -> Workload:
-    """The Deployment as the decision core sees it, with CC_DROP_TABLES resolved through ConfigMaps and Secrets."""
+    """The Deployment as decisions need it, with CC_DROP_TABLES resolved through ConfigMaps and Secrets."""
     document = await read_deployment(reader, target)
     with reading("Deployment"):
         environment = Environment(reader, target.namespace)
@@ -54,7 +54,7 @@ async def read_workload(reader: ClusterReader, target: Target) -> Workload:
 
 
 async def read_rollout(reader: ClusterReader, target: Target) -> Workload:
-    """The Deployment for watching a rollout: one call, CC_DROP_TABLES left unknown."""
+    """The Deployment for watching a rollout: one call, without resolving CC_DROP_TABLES."""
     document = await read_deployment(reader, target)
     with reading("Deployment"):
         return _workload(document, Resolved(None, "not asked"))
@@ -82,7 +82,7 @@ async def list_pods(reader: ClusterReader, target: Target) -> list[JsonObject]:
 
 
 async def read_template(reader: ClusterReader, target: Target) -> Template:
-    """What new pods would start, and whether the cluster would take them."""
+    """What new pods would start, and whether the cluster would accept them."""
     document = await read_deployment(reader, target)
     with reading("Deployment"):
         template = document["spec"]["template"]
@@ -91,7 +91,7 @@ async def read_template(reader: ClusterReader, target: Target) -> Template:
 
 
 async def read_object_changes(reader: ClusterReader, target: Target) -> tuple[ObjectChange, ...]:
-    """What others changed last on the Deployment; from its ReplicaSets where it does not keep field managers."""
+    """The last changes of the Deployment by others; from its ReplicaSets if it has no field managers."""
     document = await read_deployment(reader, target)
     with reading("Deployment"):
         noted = read_changes(document)
@@ -112,7 +112,7 @@ def choose_budgets(items: Iterable[JsonObject], document: JsonObject) -> Budgets
 
 
 def deployment_location(target: Target) -> str:
-    """The API path of the target; raises PermanentError(malformed) for a kind that is not acted on."""
+    """The API path of the target; raises PermanentError(malformed) for an unsupported kind."""
     if target.kind != "Deployment":
         raise PermanentError(Reason.MALFORMED, f"only Deployments are acted on, not {target.kind}")
     return deployment_path(target.namespace, target.name)
@@ -192,7 +192,7 @@ def _is_disabled(spec: Mapping[str, Any], direction: str) -> bool:
 
 
 def _allowed(item: JsonObject) -> int:
-    """disruptionsAllowed; 0 as long as the controller has not looked at the newest specification."""
+    """disruptionsAllowed; 0 while the controller has not processed the newest specification."""
     status = item.get("status") or {}
     if int(status.get("observedGeneration", 0)) < int(item["metadata"].get("generation", 0)):
         return 0

@@ -1,7 +1,7 @@
-"""The journal in one SQLite file: the embedded default, with nothing to run. Needs SQLite 3.35 (RETURNING).
+"""The journal in one SQLite file: the embedded default, without a server. Needs SQLite 3.35 (RETURNING).
 
-Every method is one transaction. The fence, the lease, the expected state and both uniqueness rules are part of the
-statements themselves, so they hold for two processes on the same file too.
+Every method is one transaction. The statements themselves check the fence, the lease, the expected state and both
+uniqueness rules, so they also hold for two processes on the same file.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ DAMAGED_SECONDS = 900.0
 
 
 class SqliteAnswers(SqliteHistory):
-    """Approvals, breakers closed by hand, and who did what."""
+    """Approvals, reset breakers, and acts."""
 
     async def answer(self, approval: Approval, actor: Actor, now: float) -> None:
-        """Stores a person's answer to a plan and who gave it, and makes the remediation due at once.
+        """Stores a person's answer to a plan and the actor, and makes the remediation due at once.
 
-        Raises KeyError for an unknown remediation, JournalError for one that is closed.
+        Raises KeyError for an unknown remediation, JournalError for a closed one.
         """
 
         def work(connection: sqlite3.Connection) -> None:
@@ -60,7 +60,7 @@ class SqliteAnswers(SqliteHistory):
             if row is None:
                 raise KeyError(approval.remediation)
             if State(row["state"]) in CLOSED:
-                raise JournalError(f"{row['id']} is closed ({row['state']}): there is nothing to answer")
+                raise JournalError(f"{row['id']} is closed ({row['state']}): it takes no answer")
             values = (row["id"], approval.plan_hash, approval.resource_version, to_text(approval.by), approval.at)
             connection.execute(sql.ANSWER, (*values, approval.expires_at, int(approval.is_approved)))
             connection.execute(sql.ANSWERED, (now, row["id"]))
@@ -84,7 +84,7 @@ class SqliteAnswers(SqliteHistory):
         return await self._thread.read(work)
 
     async def reset_breaker(self, reset: BreakerReset, actor: Actor) -> None:
-        """Stores that somebody closed the breaker of an action on a target; what it holds there is due at once."""
+        """Stores the reset of the breaker of an action on a target; held remediations are due at once."""
         action, target = to_text(reset.action), to_text(reset.target)
 
         def work(connection: sqlite3.Connection) -> None:
@@ -95,7 +95,7 @@ class SqliteAnswers(SqliteHistory):
         await self._thread.write(work)
 
     async def note_act(self, act: HumanAct) -> None:
-        """Stores an act that changes nothing else in the journal."""
+        """Stores an act without another change in the journal."""
         await self._thread.write(lambda connection: store_act(connection, act))
 
     async def acts(self, limit: int) -> Sequence[HumanAct]:
@@ -103,12 +103,12 @@ class SqliteAnswers(SqliteHistory):
         return [read_act(row) for row in await self._select(sql.ACTS, max(0, limit))]
 
     async def last_entry_at(self) -> float | None:
-        """Unix seconds of the newest record; None for a journal in which nothing ever stood."""
+        """Unix seconds of the newest record; None for a new journal."""
         rows = await self._select(sql.LAST_ENTRY)
         return None if not rows else float(rows[0]["at"])
 
     async def _select(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """The rows of a question."""
+        """The rows of a query."""
         return await self._thread.read(lambda connection: connection.execute(query, values).fetchall())
 
 
@@ -147,7 +147,7 @@ class SqliteJournal(SqliteAnswers):
             raise
 
     async def release_orphaned_claims(self) -> int:
-        """Ends the claims of processes that have died; AlreadyServedError while another that serves this file lives."""
+        """Ends the claims of dead processes; raises AlreadyServedError while another live process serves this file."""
 
         def work(connection: sqlite3.Connection) -> int:
             ownership = self._thread.ownership
@@ -158,7 +158,7 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.write(work)
 
     async def renew(self, claim: Claim, now: float, ttl_seconds: float) -> Claim:
-        """Extends the lease; raises FenceLostError when it is no longer ours."""
+        """Extends the lease; raises FenceLostError if it is no longer ours."""
         values = _identity(claim, now) | {"until": now + ttl_seconds}
 
         def work(connection: sqlite3.Connection) -> Claim:
@@ -174,14 +174,14 @@ class SqliteJournal(SqliteAnswers):
     ) -> Remediation:
         """Moves a remediation from `expected` to `state` and appends the record, in one transaction.
 
-        Raises FenceLostError, TargetBusyError, or JournalError when it is in another state than expected.
+        Raises FenceLostError, TargetBusyError, or JournalError if the state is not the expected one.
         """
         return await self.advance_through(claim, expected, ((state, change),), now)
 
     async def advance_through(
         self, claim: Claim, expected: State, moves: Sequence[tuple[State, StateChange]], now: float
     ) -> Remediation:
-        """Moves on from `expected` state by state, in one transaction; raises what `advance` raises."""
+        """Moves from `expected` through several states, in one transaction; raises what `advance` raises."""
         path = [expected, *(state for state, _ in moves)]
         for before, after in pairwise(path):
             require_transition(before, after)
@@ -205,7 +205,7 @@ class SqliteJournal(SqliteAnswers):
         next_at: float | None = None,
         lease_until: float | None = None,
     ) -> None:
-        """Appends a record without changing the state; releases the lease, or makes it last, as asked."""
+        """Appends a record without changing the state; releases or extends the lease as requested."""
         values = _identity(claim, now) | {"next_at": next_at, "lease_until": lease_until}
 
         def work(connection: sqlite3.Connection) -> None:
@@ -255,7 +255,7 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.read(work)
 
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
-        """Sets (or replaces) a named pause, and stores who did it; raises AnswerError when that would end another."""
+        """Sets (or replaces) a named pause, and stores the actor; raises AnswerError if that would end another."""
         words = (to_text(pause.name), to_text(pause.owner), to_text(pause.reason))
         values = (*words, pause.until, now, to_text(pause.policy), to_text(pause.target))
         detail = {"reason": pause.reason, "until": pause.until, "policy": pause.policy, "target": pause.target}
@@ -274,7 +274,7 @@ class SqliteJournal(SqliteAnswers):
         await self._thread.write(work)
 
     async def resume(self, name: str, now: float, actor: Actor) -> bool:
-        """Ends a named pause, and stores who did it; False when none of that name was in force."""
+        """Ends a named pause, and stores the actor; False if none of that name was in force."""
 
         def work(connection: sqlite3.Connection) -> bool:
             rows = connection.execute(sql.RESUME, (to_text(name), now)).fetchall()
@@ -286,12 +286,12 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.write(work)
 
     async def counts(self) -> Mapping[State, int]:
-        """How many remediations are in each state; every state is named, QUARANTINED counts what was set aside."""
+        """How many remediations are in each state; every state is included, QUARANTINED counts quarantined alerts."""
         rows = await self._select(sql.COUNTS)
         return dict.fromkeys(State, 0) | {State(row["state"]): int(row["number"]) for row in rows}
 
     async def prune(self, before: float) -> int:
-        """Removes what closed, was quarantined or was done by people before then; returns how many had closed."""
+        """Removes closed remediations, quarantined alerts and acts before then; returns how many remediations."""
 
         def work(connection: sqlite3.Connection) -> int:
             connection.execute(sql.FORGET_QUARANTINE, (before,))
@@ -301,11 +301,11 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.write(work)
 
     async def sizes(self) -> Sizes:
-        """What the file and its write-ahead log take on the disk."""
+        """The size of the file and its write-ahead log on the disk."""
         return await self._thread.sizes()
 
     async def check_integrity(self) -> None:
-        """Commits a row that nobody reads: a full or read-only disk shows only when something is really written."""
+        """Commits a row without meaning: a full or read-only disk only shows at a real write."""
         await self._thread.write(lambda connection: connection.execute(sql.PROBE), is_new=True)
 
 
@@ -313,11 +313,11 @@ class SqliteJournal(SqliteAnswers):
 async def open_journal(
     path: Path, *, timeout_seconds: float = 10.0, is_checked: bool = True, max_log_bytes: int = MAX_LOG_BYTES
 ) -> AsyncIterator[SqliteJournal]:
-    """The journal in this file, created when it does not exist; raises JournalError with a sentence that helps.
+    """The journal in this file, created if it does not exist; raises JournalError with a remedy.
 
-    `timeout_seconds` bounds every call, waiting for another process's lock included. `is_checked` reads the whole file
-    for damage first; without it damage shows when something damaged is read. Beyond `max_log_bytes` of a write-ahead
-    log that a reader keeps from being cut, nothing new is accepted.
+    `timeout_seconds` limits every call, including the wait for another process's lock. `is_checked` first checks the
+    whole file for damage; without it, damage shows only when a damaged part is read. If a reader prevents truncating
+    the write-ahead log and it grows beyond `max_log_bytes`, new work is refused.
     """
     thread = SqliteThread(path, timeout_seconds, is_checked=is_checked, max_log_bytes=max_log_bytes)
     await thread.open()
@@ -345,7 +345,7 @@ def _advance(
 
 
 def _selected(selection: RemediationFilter) -> dict[str, Any]:
-    """What SELECTED compares."""
+    """Parameters of SELECTED."""
     return {
         "policy": to_text(selection.policy),
         "target": to_text(selection.target),
@@ -357,12 +357,12 @@ def _selected(selection: RemediationFilter) -> dict[str, Any]:
 
 
 def _identity(claim: Claim, now: float) -> dict[str, Any]:
-    """What OURS compares."""
+    """Parameters of OURS."""
     return {"id": claim.remediation.id, "fence": claim.fence, "now": now}
 
 
 def _values(change: StateChange, state: State) -> dict[str, Any]:
-    """What ADVANCE stores."""
+    """Parameters of ADVANCE."""
     return {
         "reason": change.reason,
         "next_at": change.next_at,
@@ -376,7 +376,7 @@ def _values(change: StateChange, state: State) -> dict[str, Any]:
 
 
 def _record(connection: sqlite3.Connection, remediation_id: str, record: Record) -> None:
-    """Appends one line to a story."""
+    """Appends one record."""
     connection.execute(sql.RECORD, (remediation_id, record.at, record.kind, record.state.value, to_json(record.data)))
 
 
@@ -386,7 +386,7 @@ def _refusal(connection: sqlite3.Connection, claim: Claim, now: float, expected:
     if row is None:
         return FenceLostError(f"{claim.remediation.id} is not in the journal")
     if row["fence"] != claim.fence:
-        return FenceLostError(f"fence {claim.fence} of {claim.remediation.id} was followed by {row['fence']}")
+        return FenceLostError(f"fence {claim.fence} of {claim.remediation.id} was replaced by {row['fence']}")
     if row["lease_until"] is None or row["lease_until"] <= now:
         return FenceLostError(f"the lease of {claim.worker} on {claim.remediation.id} has ended")
     return JournalError(f"{claim.remediation.id} is {row['state']}, not {expected}")

@@ -1,6 +1,6 @@
-"""One SQLite connection in one thread of its own, so that the disk never blocks the event loop.
+"""One SQLite connection in its own thread, so that the disk never blocks the event loop.
 
-Driver errors leave here as JournalError with a sentence that says what to do.
+Driver errors are raised as JournalError with a sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from remediations.journal.sqlite.owner_lock import Ownership
 
 MAX_LOG_BYTES = 256 * 1024 * 1024
 INTERRUPT_STEPS = 10_000
-"""After so many steps of SQLite's machine a question looks whether anybody still waits for it."""
+"""After this many steps of SQLite's machine a query checks whether a caller still waits for it."""
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 PRIMARY_CODE = 0xFF
@@ -41,7 +41,7 @@ ADVICE = {
 
 
 class SqliteThread:
-    """Runs work on the connection, one piece after the other, each in a transaction of its own."""
+    """Runs work on the connection, one job after the other, each in its own transaction."""
 
     def __init__(
         self, path: Path, timeout_seconds: float, *, is_checked: bool = True, max_log_bytes: int = MAX_LOG_BYTES
@@ -65,7 +65,7 @@ class SqliteThread:
             raise
 
     async def close(self) -> None:
-        """Closes the connection and ends the thread; what was committed is kept."""
+        """Closes the connection and ends the thread; committed work is kept."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -76,13 +76,13 @@ class SqliteThread:
             self._executor.shutdown(wait=False)
 
     async def write(self, work: Work[T], *, is_durable: bool = True, is_new: bool = False) -> T:
-        """Commits what the work has written; rolls all of it back when it raises or takes too long.
+        """Commits the work's changes; rolls them back if it raises or takes too long.
 
-        What begins something new (`is_new`) raises JournalError while the write-ahead log is too large: some process
-        reads an old state, and until that ends nothing of the log can be cut. What has begun is still ended.
+        New work (`is_new`) raises JournalError while the write-ahead log is too large: some process reads an old state,
+        and until it ends the log cannot be truncated. Work that has begun is still finished.
 
-        Without `is_durable` a power failure may take it back, until the next durable commit has returned: all commits
-        stand in one log. A crash of the process never does (PRAGMA synchronous = NORMAL).
+        Without `is_durable` a power failure may lose the commit until the next durable one has returned, because all
+        commits are in one log. A crash of the process never loses it (PRAGMA synchronous = NORMAL).
         """
 
         def job(abandoned: threading.Event) -> T:
@@ -94,11 +94,11 @@ class SqliteThread:
         return await self._run(job)
 
     async def sizes(self) -> Sizes:
-        """What the file and its write-ahead log take on the disk."""
+        """The size of the file and its write-ahead log on the disk."""
         return await self._run(lambda _abandoned: Sizes(_size(self._path), _size(self._log_path)))
 
     def _require_room(self) -> None:
-        """Raises JournalError while the log is larger than allowed and cannot be cut; asks for that once more first."""
+        """Raises JournalError while the log is larger than allowed and cannot be truncated; tries once more first."""
         if _size(self._log_path) <= self._max_log_bytes or self._connection is None:
             return
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -108,17 +108,17 @@ class SqliteThread:
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_seconds * 500)}").fetchall()
         if is_busy:
-            words = "a process that reads the journal keeps its log from being cut: end it"
+            words = "a process that reads the journal prevents truncating its log: end it"
             raise JournalError(f"{self._path}: {words} ({_size(self._log_path)} bytes)")
 
     async def read(self, work: Work[T]) -> T:
-        """The work's answer, from one consistent state."""
+        """The work's result, from one consistent state."""
         return await self._run(lambda abandoned: self._transact(work, "BEGIN", abandoned))
 
     async def _run(self, job: Callable[[threading.Event], T]) -> T:
-        """The job's result from the thread; raises JournalError when it fails or does not end in time.
+        """The job's result from the thread; raises JournalError if it fails or does not end in time.
 
-        Work that nobody waits for any more (deadline, cancellation) is rolled back instead of committed.
+        If no caller waits any more (deadline, cancellation), the work is rolled back instead of committed.
         """
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
@@ -155,7 +155,7 @@ class SqliteThread:
         self.ownership.give_back()
 
     def _set_durable(self, *, is_durable: bool) -> None:
-        """Whether the next commit waits until the disk has everything."""
+        """Whether the next commit waits until everything is on the disk."""
         if self._connection is not None and is_durable is not self._is_durable:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
             self._is_durable = is_durable
@@ -188,7 +188,7 @@ def _size(path: Path) -> int:
 
 
 def _explain(error: sqlite3.Error) -> str:
-    """The sentence for an SQLite error, with SQLite's own words behind it."""
+    """The sentence for an SQLite error, followed by SQLite's own message."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     advice = ADVICE.get(code)
     return f"{advice} ({error})" if advice else str(error)

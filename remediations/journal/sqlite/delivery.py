@@ -1,4 +1,4 @@
-"""What one webhook request becomes in the SQLite journal."""
+"""Stores one webhook request in the SQLite journal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from remediations.journal.sqlite import statements as sql
 from remediations.journal.sqlite.rows import IdSource, to_text
 
 LEAST_SECONDS = 3600.0
-"""Contents and arrivals are remembered at least this long: a storm is judged by them."""
+"""Contents and arrivals are kept at least this long, for detecting storms."""
 
 
 WITHOUT_RESULT = frozenset({State.NOT_NEEDED.value, State.EXPIRED.value})
-"""After these a second delivery is looked at again: nothing was done, and the condition may have come back since."""
+"""After these outcomes a repeated delivery is processed again: nothing was done, and the condition may have come
+back."""
 
 
 class RecentAlerts:
@@ -32,13 +33,13 @@ class RecentAlerts:
         self._found: dict[tuple[str, ...], sqlite3.Row | None] = {}
 
     def fresh(self, matches: Sequence[Match]) -> list[Match]:
-        """Those that begin something; the others are counted as duplicates."""
+        """The matches that begin something; the others are counted as duplicates."""
         new = [match for match in matches if not self._is_duplicate(match)]
         self.duplicates += len(matches) - len(new)
         return new
 
     def remember(self, matches: Sequence[Match], remediation: str) -> None:
-        """Remembers what was stored, and with which remediation."""
+        """Records what was stored, and with which remediation."""
         for match in matches:
             if match.content:
                 self._arrived += self._find(match) is None
@@ -48,14 +49,14 @@ class RecentAlerts:
                 self._arrived += 1
 
     def lose(self, matches: Sequence[Match]) -> None:
-        """Forgets what was reported resolved: the next time it fires it is new."""
+        """Removes resolved alerts: when one fires again it is new."""
         for match in matches:
             if match.content:
                 self._connection.execute(sql.UNSEE, _key(match))
                 self._found.pop(_key(match), None)
 
     def close(self) -> None:
-        """Notes how many alerts were new, and removes what is too old to matter."""
+        """Records how many alerts were new, and removes old entries."""
         if self._arrived:
             self._connection.execute(sql.ARRIVE, (self._at, self._arrived))
         before = self._at - max(LEAST_SECONDS, self._duplicate_seconds)
@@ -87,7 +88,7 @@ Key = tuple[str, Target]
 
 
 def store_delivery(connection: sqlite3.Connection, delivery: Delivery, ids: IdSource) -> Stored:
-    """Opens, joins or marks remediations, and sets aside what could not be read, inside the caller's transaction."""
+    """Opens, joins or marks remediations, and quarantines unreadable alerts, inside the caller's transaction."""
     at = delivery.received_at
     memory = RecentAlerts(connection, at, delivery.duplicate_seconds)
     opened: list[str] = []
@@ -118,7 +119,7 @@ def store_delivery(connection: sqlite3.Connection, delivery: Delivery, ids: IdSo
 
 
 def _grouped(matches: Iterable[Match]) -> dict[Key, list[Match]]:
-    """The matches by what they would open: two hundred alerts about one target are one remediation and one line."""
+    """The matches by the remediation that they would open: two hundred alerts about one target are one remediation."""
     groups: dict[Key, list[Match]] = {}
     for match in matches:
         groups.setdefault((match.policy, match.target), []).append(match)
@@ -142,13 +143,13 @@ def _open(connection: sqlite3.Connection, matches: list[Match], at: float, ids: 
     new = ids.make(at)
     alert = to_json(first.alert)
     connection.execute(sql.BEGIN, (new, *_names(first.policy, first.target), alert, at, at, at))
-    data = f'{{"alert": {alert}, "alerts": {len(matches)}}}'  # as text: the same alert need not be written twice
+    data = f'{{"alert": {alert}, "alerts": {len(matches)}}}'  # as text, so that the same alert is not encoded twice
     connection.execute(sql.RECORD, (new, at, "received", "received", data))
     return new
 
 
 def schedule(connection: sqlite3.Connection, follow: FollowUp, at: float, ids: IdSource) -> str:
-    """Begins what follows from a change, inside the caller's transaction, or puts it off where it is open already."""
+    """Begins a scheduled remediation inside the caller's transaction, or postpones the open one."""
     match, data = follow.match, to_json(follow.data)
     names = _names(match.policy, match.target)
     found = connection.execute(sql.FIND, names).fetchone()
@@ -166,14 +167,14 @@ def schedule(connection: sqlite3.Connection, follow: FollowUp, at: float, ids: I
 def _record_alerts(
     connection: sqlite3.Connection, found: sqlite3.Row, kind: str, matches: list[Match], at: float
 ) -> None:
-    """Appends what repeated or resolved alerts said."""
+    """Appends records for repeated or resolved alerts."""
     alert = matches[0].alert
     data = {"fingerprint": alert.fingerprint, "starts_at": alert.starts_at, "alerts": len(matches)}
     connection.execute(sql.RECORD, (found["id"], at, kind, found["state"], to_json(data)))
 
 
 def _set_aside(connection: sqlite3.Connection, pieces: Iterable[Quarantined], at: float) -> None:
-    """Keeps what could not be read."""
+    """Stores the unreadable alerts."""
     connection.executemany(
         sql.QUARANTINE,
         [(at, to_text(piece.problem), to_text(piece.raw)) for piece in pieces],

@@ -1,11 +1,11 @@
-"""Tells whether a directory's file system outlives the machine or pod, and keeps SQLite's promises."""
+"""Whether a directory's file system survives the machine or pod, and keeps SQLite's guarantees."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 EPHEMERAL = frozenset({"tmpfs", "ramfs", "overlay", "aufs", "squashfs"})
-"""A restart of the pod or machine empties them, and cooldowns, budgets and approvals with them."""
+"""A restart of the pod or machine empties them, and so cooldowns, budgets and approvals are lost."""
 NETWORK = frozenset(
     {
         "nfs",
@@ -27,10 +27,10 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 
 def find_fault(path: Path, mounts: Path = MOUNTS) -> str:
-    """Why a journal in this file should not be relied on; empty when nothing speaks against it. Blocks on the disk.
+    """Why a journal in this file is unreliable; empty if nothing speaks against it. Blocks on the disk.
 
-    The file system's type comes from /proc/self/mountinfo (proc(5)); where that cannot be read, it is not known, and
-    that is a fault too.
+    The type of the file system comes from /proc/self/mountinfo (proc(5)); if that cannot be read, the type is unknown,
+    which counts as a fault too.
     """
     try:
         text = mounts.read_text(encoding="utf-8", errors="replace")

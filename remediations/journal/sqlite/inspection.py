@@ -1,4 +1,4 @@
-"""Looks at a journal's file without changing it: no migration, no creation, no lock that outlasts the look."""
+"""Inspects a journal file without changing it: no migration, no creation, no lasting lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from remediations.journal.sqlite.rows import read_pause
 SCHEMA = len(MIGRATIONS)
 """The schema that this program knows."""
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-"""Codes of SQLite for a file that no later look can read."""
+"""Error codes of SQLite for a file that will never become readable."""
 UNSEEN = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
 )
@@ -32,7 +32,7 @@ WAIT_SECONDS = 2.0
 OLDEST = f"SELECT id, policy, state, created_at, next_at FROM remediation WHERE {OPEN} ORDER BY created_at LIMIT 1"  # noqa: S608 - constants
 OVERDUE = f"SELECT min(next_at) AS at FROM remediation WHERE {OPEN} AND coalesce(lease_until, 0) <= ?"  # noqa: S608 - same
 SERVE = "serve"
-"""The command among the arguments of a process that serves."""
+"""The command in the arguments of a serving process."""
 PROGRAM = "remediat"
 """In the arguments of every process of this program: controlcore-remediator, or python -m remediations."""
 
@@ -69,12 +69,12 @@ class ServingProcesses:
 
 @dataclass(frozen=True, slots=True)
 class JournalLook:
-    """What the file says; `oldest`, `overdue_at` and `pauses` stay empty while the schema is another one."""
+    """The content of the file; `oldest`, `overdue_at` and `pauses` stay empty if the schema differs."""
 
     schema: int
     oldest: OpenRemediation | None = None
     overdue_at: float | None = None
-    """When the open remediation that waits for longest was due, Unix seconds."""
+    """When the remediation that has waited longest was due, Unix seconds."""
     pauses: tuple[Pause, ...] = ()
 
 
@@ -140,7 +140,7 @@ def _read(path: Path, access: Access, now: float) -> JournalLook:
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that the file system of a file has left for this user; raises OSError."""
+    """Free bytes for this user on the file system of a file; raises OSError."""
     return shutil.disk_usage(path.parent).free
 
 

@@ -1,7 +1,7 @@
 """The tables of the SQLite journal, as numbered steps that only go forward.
 
-A step that has been released is never edited: the next change is the next step. The lists of states stand in indexes
-and therefore here as text; a test compares them with `remediations.core.model.remediation`.
+A released step is never edited; a further change is a new step. The indexes contain the lists of states as text; a test
+compares them with `remediations.core.model.remediation`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sqlite3
 from remediations.core.model.errors import JournalError
 
 APPLICATION_ID = 0x43435244
-"""PRAGMA application_id of a journal, so that another program's database is never written to."""
+"""PRAGMA application_id of a journal, so that another program's database is never changed."""
 LOG_BYTES = 16 * 1024 * 1024
-"""The write-ahead log is cut down to this once all of it is in the database file (PRAGMA journal_size_limit)."""
+"""The write-ahead log is truncated to this size once all of it is in the database file (PRAGMA journal_size_limit)."""
 OPEN = "state IN ('received', 'claimed', 'held', 'planned', 'writing', 'verifying')"
 FLYING = "state IN ('planned', 'writing', 'verifying')"
 
@@ -152,7 +152,7 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 def _require_ours(connection: sqlite3.Connection) -> None:
-    """Raises JournalError for a database of somebody else, or of a newer version of this program."""
+    """Raises JournalError for another program's database, or for a newer version of this program."""
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if not is_empty and _number(connection, "application_id") != APPLICATION_ID:
         raise JournalError("the file is a database of another program")
@@ -162,7 +162,7 @@ def _require_ours(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """Applies the steps that are missing, all or none; the version is read again under the write lock."""
+    """Applies the missing steps, all or none; the version is read again under the write lock."""
     if _number(connection, "user_version") == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -1,7 +1,7 @@
-"""Tells whether this process alone serves a journal file: a lock that the kernel takes back when its holder dies.
+"""Finds out whether this process alone serves a journal file, by a lock that the kernel releases when its holder dies.
 
-The lock lies on a file beside the journal. On the journal itself it would not do: closing any descriptor of a file ends
-the locks that SQLite holds on it (fcntl(2)).
+The lock is on a file beside the journal, not on the journal itself: closing any descriptor of a file releases the locks
+that SQLite holds on it (fcntl(2)).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Ownership:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Whether the journal is ours: nobody else who serves it lives. Raises OSError when that cannot be told."""
+        """Whether the journal is ours: no other live process serves it. Raises OSError if this cannot be found out."""
         if self._file is not None:
             return True
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,7 +50,7 @@ class Ownership:
         return UNKNOWN
 
     def give_back(self) -> None:
-        """Lets the next process have it."""
+        """Releases the lock for the next process."""
         if self._file is not None:
             file, self._file = self._file, None
             with suppress(OSError):

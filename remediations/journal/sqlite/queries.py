@@ -1,6 +1,6 @@
-"""What decisions ask of the past, in the SQLite journal. A part of `remediations.journal.sqlite.adapter`.
+"""The history queries of decisions, in the SQLite journal. A part of `remediations.journal.sqlite.adapter`.
 
-Each question is a function of the connection, so that a decision can ask all of them in one transaction.
+Each query is a function of the connection, so that a decision can run all of them in one transaction.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from remediations.journal.sqlite.rows import read_action, read_approval, read_br
 
 
 class SqliteHistory:
-    """Writes, arrivals, pauses, approvals and breakers closed by hand."""
+    """Writes, arrivals, pauses, approvals and reset breakers."""
 
     def __init__(self, thread: SqliteThread) -> None:
         self._thread = thread
 
     async def recollect(self, remediation: Remediation, now: float, span: HistorySpan) -> DecisionHistory:
-        """Everything that a decision about this remediation looks at, as it stood at one moment."""
+        """Everything that a decision about this remediation needs, at one moment."""
 
         def work(connection: sqlite3.Connection) -> DecisionHistory:
             return DecisionHistory(
@@ -54,20 +54,20 @@ class SqliteHistory:
         return await self._thread.read(lambda connection: _in_flight(connection, target, other_than))
 
     async def arrivals_since(self, since: float) -> Sequence[float]:
-        """When alerts that were not known before arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
+        """When new alerts arrived (Unix seconds), newest first; at most MAX_ARRIVALS."""
         return await self._thread.read(lambda connection: _arrivals(connection, since))
 
     async def approval(self, remediation_id: str) -> Approval | None:
-        """The newest answer to a plan of this remediation, whether it still holds or not."""
+        """The newest answer to a plan of this remediation, whether or not it is still valid."""
         return await self._thread.read(lambda connection: find_approval(connection, remediation_id))
 
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
-        """The breakers that were closed by hand since then, newest first."""
+        """The breakers that were reset since then, newest first."""
         return await self._thread.read(lambda connection: _breaker_resets(connection, since))
 
 
 def read_pauses_only(path: Path, now: float, timeout_seconds: float) -> list[Pause]:
-    """The pauses in force of a journal that another process may serve: it is neither made nor migrated here.
+    """The pauses in force of a journal that another process may serve; it is neither created nor migrated here.
 
     Blocks on the disk. Raises JournalError, also for the schema of an older program, which stored no scope.
     """

@@ -1,4 +1,4 @@
-"""Rows of the SQLite journal to values and back, and the ids of new remediations."""
+"""Converts rows of the SQLite journal to values and back, and makes the ids of new remediations."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ T = TypeVar("T")
 
 
 class IdSource:
-    """Makes ids that sort in the order in which they were made: milliseconds, a sequence number, and chance.
+    """Makes ids that sort by creation: milliseconds, a sequence number, and random bits.
 
-    Chance keeps two processes apart. An id is lower-case hexadecimal, so it can name a Kubernetes object.
+    The random bits distinguish two processes. An id is lower-case hexadecimal, so it can name a Kubernetes object.
     """
 
     def __init__(self) -> None:
         self._last = 0
 
     def make(self, now: float) -> str:
-        """A new id, later than every one before, also when the clock was set back."""
+        """A new id, greater than every one before, even if the clock was set back."""
         self._last = max(self._last + 1, int(now * 1000) * SEQUENCE_LIMIT)
         return f"{self._last:016x}{secrets.token_hex(4)}"
 
 
 def to_text(value: str) -> str:
-    """The string with what UTF-8 cannot express replaced."""
+    """The string with characters replaced that UTF-8 cannot encode."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -51,7 +51,7 @@ def read_remediation(row: sqlite3.Row) -> Remediation:
 
 
 def read_action(row: sqlite3.Row) -> PastAction:
-    """A row of the table `remediation` that has been written; the action's name and budgets stand in its plan."""
+    """A row of the table `remediation` with a write; the action's name and budgets are in its plan."""
     plan = _parse(row, "remediation", "plan") or {}
     budgets = plan.get("expected", {}).get(BUDGETS, ())
     about = {"target": _target(row), "action": plan.get("action", ""), "budgets": budgets}
@@ -85,7 +85,7 @@ def read_act(row: sqlite3.Row) -> HumanAct:
 
 
 def store_act(connection: sqlite3.Connection, act: HumanAct) -> None:
-    """Appends what somebody did, inside the caller's transaction."""
+    """Appends an act, inside the caller's transaction."""
     actor = act.actor
     words = [to_text(text) for text in (act.subject, actor.source.value, actor.name, actor.claimed, actor.address)]
     connection.execute(sql.ACT, (act.at, act.kind.value, *words, to_json(act.detail)))

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from the constants of two files; values are always parameters
-"""The statements of the SQLite journal. What must hold for two processes at once is part of the statement itself."""
+"""The statements of the SQLite journal. Rules that must hold for two processes at once are part of the statements."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WHERE id = (
 RETURNING *"""
 PUT_OFF = "UPDATE remediation SET next_at = ? WHERE id = ?"
 TAKE_OVER = "UPDATE remediation SET lease_until = NULL WHERE lease_until IS NOT NULL"
-"""The fence stays: whoever held the claim can change nothing any more, should he live after all."""
+"""The fence stays: if the holder of the claim is alive after all, it can change nothing any more."""
 OURS = "id = :id AND fence = :fence AND lease_until > :now"
-"""True for the newest claim while its lease lasts; a closed remediation has no lease."""
+"""True for the newest claim until its lease ends; a closed remediation has no lease."""
 ADVANCE = f"""
 UPDATE remediation
 SET state = :state, updated_at = :now,
@@ -44,7 +44,7 @@ RESOLVE = """
 UPDATE remediation
 SET is_resolved = 1, next_at = CASE WHEN state = 'held' THEN min(next_at, ?) ELSE next_at END
 WHERE id = ?"""
-"""A hint that it is worth asking again: the condition decides whether anything is still needed."""
+"""Only a hint to decide again: the condition decides whether anything is still needed."""
 SCHEDULE = """
 UPDATE remediation
 SET state = 'held', reason = 'scheduled', next_at = ?, updated_at = ?, fence = fence + 1, lease_until = NULL

@@ -17,7 +17,7 @@ from remediations.__main__ import main as check_remediator
 from tests.fakes.chart import EXAMPLES, file_of, read_example, rendered, write_secrets
 from tools.chart import CHART, ChartError, Manifest, find_object, lint
 
-PLACEHOLDER = "is a placeholder: give the address that it has in your installation"
+PLACEHOLDER = "is a placeholder: set the address in your installation"
 SMALL: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
 EVERYTHING = read_example(CHART / "ci" / "everything-values.yaml")
 ENTERPRISE = read_example(CHART / "ci" / "enterprise-values.yaml")

@@ -364,7 +364,7 @@ def without_alertmanager(place: Installed, folder: Path) -> Iterator[Path]:
 
 SENDING = ("--send-alert",)
 BROKEN = (
-    Broken("people", without_people, "error", "alertmanager.routes", "no person hears", "receiver: people"),
+    Broken("people", without_people, "error", "alertmanager.routes", "not people", "receiver: people"),
     Broken("route", without_remediator, "error", "alertmanager.routes", "do not reach", "remediation!="),
     Broken("token", with_another_token, "error", "alertmanager.arrival", "unauthorized", "same token", SENDING),
     Broken("address", with_a_route_elsewhere, "error", "alertmanager.arrival", "not arrive", "curl -si", SENDING),
@@ -389,7 +389,7 @@ BROKEN = (
     Broken("rule", without_the_rule, "error", "prometheus.rules", "restart-api", "rule_files"),
     Broken("series", without_a_series, "error", "prometheus.series", "no series of controlcore_", "exporter doctor"),
     Broken("collector", without_a_collector, "error", "prometheus.collectors", "backup", "exporter doctor"),
-    Broken("age", with_an_old_collection, "error", "prometheus.collectors", "not succeeded lately", "exporter doctor"),
+    Broken("age", with_an_old_collection, "error", "prometheus.collectors", "succeeded recently", "exporter doctor"),
     Broken("identity", of_another_cluster, "error", "identity", 'cluster="production"', "external_labels"),
     Broken("placeholder", with_a_placeholder, "warning", "configuration", "placeholder", "check-config"),
     Broken("policy", with_a_faulty_policy, "error", "configuration", "targets", "check-config"),

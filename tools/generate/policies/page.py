@@ -14,9 +14,9 @@ TITLES = {
     "Policy": "A policy (`policies[]`)",
     "Rung": "A rung (`ladder[]`)",
     "Target": "A target (`targets[]`)",
-    "Query": "A question (`condition`, `verify`, `dependencies.NAME`, `locks.NAME`)",
+    "Query": "A query (`condition`, `verify`, `dependencies.NAME`, `locks.NAME`)",
     "Witness": "A witness (`witnesses[]`)",
-    "CustomGuard": "A question of your own (`guards[]`)",
+    "CustomGuard": "A guard of your own (`guards[]`)",
     "ConnectionBudget": "Connections (`connections`)",
     "Limit": "A limit (`budgets[]`)",
     "StormLimit": "A storm of alerts (`storm`)",
@@ -26,17 +26,17 @@ TITLES = {
 SHIPPED = "remediations/shipped/policies.yaml"
 HEAD = (
     "# The policy file\n\n"
-    "Written by `make generate` from the code that reads the file; a test holds the two together. {about} "
-    f"The shipped file is [`{SHIPPED}`](../{SHIPPED}); what each of its policies does stands in "
-    "[remediations](remediations/README.md).\n\n"
+    "Written by `make generate` from the code that reads the file; a test compares the two. {about} "
+    f"The shipped file is [`{SHIPPED}`](../{SHIPPED}); [remediations](remediations/README.md) describes its policies."
+    "\n\n"
     "`controlcore-remediator check-config` reports every fault with its line and path, and warns of addresses that "
     "are still the shipped placeholders. Editors check the file with "
-    "[`policies.schema.json`](../remediations/shipped/policies.schema.json) (JSON Schema, draft 2020-12), which lies "
-    "beside the shipped file: the YAML language server finds it by the first line, "
+    "[`policies.schema.json`](../remediations/shipped/policies.schema.json) (JSON Schema, draft 2020-12) "
+    "beside the shipped file: the YAML language server finds it through the first line, "
     "`# yaml-language-server: $schema=policies.schema.json`.\n\n"
-    "What a key does not say keeps its default, and the defaults are the safe choice; a dash means that leaving it out "
-    "has a meaning of its own. Times are in seconds. Names consist of lower-case letters, digits, `-` and `_`, at most "
-    "63 characters. Matchers are one string or a list of strings in Alertmanager's words, like "
+    "A missing key has its default, and the defaults are the safe choice. A dash means that a missing key has a "
+    "special meaning, which its row describes. Times are in seconds. Names consist of lower-case letters, digits, `-` "
+    "and `_`, at most 63 characters. Matchers are one string or a list of strings in Alertmanager's syntax, like "
     '`alertname="HighCPUUsage"`.\n\n'
 )
 
@@ -63,13 +63,13 @@ def _table(part: Schema, parts: Schema) -> Iterator[str]:
 
 
 def _default(item: Schema) -> str:
-    """The default as it stands in the file; a dash where leaving out is a meaning of its own."""
+    """The default as written in the file; a dash if a missing key has a special meaning."""
     value = item.get("default", "-")
     return "-" if value == "-" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _form(item: Schema, parts: Schema) -> str:
-    """What a value looks like, with its limits."""
+    """The form of a value, with its limits."""
     name = str(item.get("$ref", "")).rsplit("/", maxsplit=1)[-1]
     if name in TITLES:
         words = TITLES[name].partition(" (")[0].removeprefix("A ").removeprefix("The ")
@@ -89,7 +89,7 @@ def _form(item: Schema, parts: Schema) -> str:
 
 
 def _action(branch: Schema, parts: Schema) -> Iterator[str]:
-    """One action: what it does, on what, with which settings."""
+    """One action: its effect, its kinds of target and its parameters."""
     spec = actions.offered()[branch["if"]["properties"]["action"]["const"]]
     yield f"### `{spec.name}`\n"
     yield f"{spec.doc.splitlines()[0]} On: {', '.join(f'`{kind}`' for kind in spec.kinds)}.\n"

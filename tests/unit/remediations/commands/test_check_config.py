@@ -129,5 +129,5 @@ async def test_prometheus_that_does_not_answer_is_one_warning():
     settings = RemediatorSettings(prometheus=PrometheusSettings(url="http://127.0.0.1:9"))
     (warning,) = await find_unreadable(settings, POLICIES)
     assert warning.startswith(
-        "PromQL is not checked: Prometheus at http://127.0.0.1:9 (prometheus.url) gives no answer"
+        "PromQL is not checked: Prometheus at http://127.0.0.1:9 (prometheus.url) does not answer"
     )

@@ -117,7 +117,7 @@ def test_what_is_no_mapping_is_named(text: str, found: str) -> None:
         ("items: !!set {a}", "items", "expected a list, found a set"),
         ("items: [x, 1]", "items.1", "expected a string, found a number"),
         ("some: []", "some", "must not be empty"),
-        ("some: [a, b, a]", "some.2", "'a' stands here twice"),
+        ("some: [a, b, a]", "some.2", "'a' is listed twice"),
     ],
 )
 def test_value_that_does_not_fit_is_one_fault_with_its_place(text: str, place: str, words: str) -> None:

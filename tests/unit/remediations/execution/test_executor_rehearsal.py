@@ -71,7 +71,7 @@ async def test_nothing_is_sent_where_the_server_would_not_warn_of_a_refusal():
         [True],
         [],
     )
-    assert "enforces restricted:latest and warns of no more than baseline:latest" in sent.detail
+    assert "enforces restricted:latest and warns only of baseline:latest" in sent.detail
 
 
 @pytest.mark.parametrize("labels", [{}, {ENFORCE: "restricted"}, {ENFORCE: "baseline", WARN: "restricted"}])

@@ -84,7 +84,7 @@ def test_journal_that_is_being_served_is_read_with_its_log(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("age", "severity", "words"),
-    [(200.0, None, ""), (400.0, "error", "nobody works"), (90000.0, "error", "nobody works")],
+    [(200.0, None, ""), (400.0, "error", "no program works"), (90000.0, "error", "no program works")],
 )
 def test_what_is_due_and_not_taken_up_is_told(path: Path, age: float, severity: str | None, words: str) -> None:
     asyncio.run(fill(path))

@@ -112,7 +112,7 @@ async def test_template_is_read_where_an_action_starts_pods() -> None:
         ((), "info", "no HorizontalPodAutoscaler"),
         ((an_autoscaler(), an_autoscaler(name="other")), "error", "several autoscalers"),
         ((an_autoscaler(is_active=False),), "error", "autoscaler_blind"),
-        ((an_autoscaler(maximum=14),), "error", "can raise nothing"),
+        ((an_autoscaler(maximum=14),), "error", "the policy cannot raise it"),
     ],
 )
 def test_owner_of_the_number_of_pods_is_judged(found: tuple[Any, ...], severity: str, words: str) -> None:
@@ -195,7 +195,7 @@ async def test_database_that_is_away_is_not_asked_for_grants() -> None:
     idle = restart_policy(action="terminate_idle_sessions", targets=(Target("cc", "Database", "control-plane"),))
     settings = RemediatorSettings(database={"url": "postgresql://ann@127.0.0.1:1/product"})
     (found,) = await found_by(check_database, a_place(a_policy_set(idle), settings=settings))
-    assert (found.severity.value, found.problem) == ("error", "the database cannot be asked")
+    assert (found.severity.value, found.problem) == ("error", "the database does not answer")
     assert found.evidence.startswith("refused: ")
     assert "grants" not in found.remedy
 
@@ -217,7 +217,7 @@ async def test_database_that_a_policy_needs_must_be_configured() -> None:
         ),
         (
             'missing: schema "controlcore_remediator" does not exist (SQLSTATE 3F000)',
-            "the database does not let sessions be looked at",
+            "the database does not let the remediator read idle sessions",
             ["grants --role ann | psql -d produkt   # as", "or set database.url in /etc/remediator.yaml to "],
         ),
     ],

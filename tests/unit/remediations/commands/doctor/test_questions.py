@@ -111,7 +111,7 @@ async def test_query_that_is_no_promql_is_told_with_its_place() -> None:
 
 async def test_exporter_that_is_not_scraped_is_one_finding() -> None:
     (found,) = await found_by(check_collectors, answering(**{FRESHNESS: ()}))
-    assert "nothing of the exporter" in found.problem
+    assert "no data of the exporter" in found.problem
     assert await found_by(check_series, answering(**{FRESHNESS: (), CONDITION: ()})) == []
 
 
@@ -137,7 +137,7 @@ async def test_collector_that_is_missing_is_told_with_its_policies_and_not_its_s
     assert await found_by(check_series, answering(**one)) == []
 
 
-@pytest.mark.parametrize(("age", "words"), [(61.0, "not succeeded lately"), (-11.0, "clock is ahead")])
+@pytest.mark.parametrize(("age", "words"), [(61.0, "not succeeded recently"), (-11.0, "clock is ahead")])
 async def test_collection_that_is_old_or_in_the_future_is_told(age: float, words: str) -> None:
     now = ManualClock().now()
     samples = (sample(now - age, collector="api"), sample(now, collector="postgres_canary"))
@@ -169,7 +169,7 @@ async def test_question_that_names_no_series_is_shown_as_well() -> None:
 
 async def test_question_with_two_answers_must_be_aggregated() -> None:
     (found,) = await found_by(check_series, answering(**{VERIFY: (sample(1.0, pod="a"), sample(1.0, pod="b"))}))
-    assert ("2 answers" in found.problem, "aggregate" in found.remedy) == (True, True)
+    assert ("2 results" in found.problem, "aggregate" in found.remedy) == (True, True)
 
 
 async def test_limit_of_connections_is_a_question_too() -> None:

@@ -41,7 +41,10 @@ def test_good_tree_has_no_finding() -> None:
 
 def test_policies_that_share_a_fault_share_the_finding() -> None:
     assert judged("{receiver: rem, repeat_interval: 5m}") == [
-        ("alerts reach the remediator only", "receivers: rem; policies: restart-api, scale-api")
+        (
+            "alerts reach only the remediator, not people (`continue` leads to siblings, not to the root)",
+            "receivers: rem; policies: restart-api, scale-api",
+        )
     ]
     one = f"{{matchers: ['remediation=~\"none|scale-api\"'], {RIGHT[1:]}"
     assert judged(one) == [("alerts do not reach the remediator", "receivers: people; policies: restart-api")]

@@ -38,9 +38,9 @@ async def test_good_rules_have_no_finding() -> None:
 
 
 async def test_policy_without_an_alert_is_told_by_its_mode() -> None:
-    assert await judged(WATCHDOG) == [("error", "policies wait for alerts that no rule raises")]
+    assert await judged(WATCHDOG) == [("error", "no loaded rule raises the alerts of some policies")]
     dry = restart_policy(mode=Mode.DRY_RUN)
-    assert await judged(WATCHDOG, policy=dry) == [("warning", "policies wait for alerts that no rule raises")]
+    assert await judged(WATCHDOG, policy=dry) == [("warning", "no loaded rule raises the alerts of some policies")]
 
 
 async def test_policy_may_be_found_by_its_matchers() -> None:

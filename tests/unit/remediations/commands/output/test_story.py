@@ -125,7 +125,7 @@ async def test_story_fits_the_terminal_but_for_the_plan(story, monkeypatch, colu
     monkeypatch.setenv("COLUMNS", str(columns))
     head, _plan, timeline = render_story(*story, VIEW).split("\n\n")
 
-    assert max(len(line) for line in (head + timeline).splitlines()) <= columns
+    assert max(len(line) for line in (head + "\n" + timeline).splitlines()) <= columns
 
 
 def test_plan_that_waits_is_told_with_lines_to_copy():
@@ -181,13 +181,13 @@ async def test_approval_that_counts_no_more_can_be_given_again(tmp_path):
         await engine.turn("worker")
         (again, text) = await tell()
 
-    assert again.waits_for.endswith(" (that of sam counts no more)")
+    assert again.waits_for.endswith(" (that of sam is no longer valid)")
     assert f"controlcore-remediator approve {name} --plan {again.proposal['plan_hash']}" in text
 
 
 @pytest.mark.parametrize(
     ("decision", "words"),
-    [({}, "unknown before the first decision"), ({"detail": "x"}, "not noted by the version that decided")],
+    [({}, "unknown before the first decision"), ({"detail": "x"}, "not recorded by the version that decided")],
 )
 def test_mode_that_nobody_noted_is_told_as_unknown(decision, words):
     assert summary(Standing(a_remediation(), decision, None))["mode"] == words
@@ -210,7 +210,7 @@ def test_pause_that_stops_it_can_be_ended():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"dry_run": True}, "would have acted; the server took the dry run"),
+        ({"dry_run": True}, "would have acted; the server accepted the dry run"),
         ({"dry_run": True, "detail": "not sent: no dry run"}, "would have acted; not sent: no dry run"),
         ({"dry_run": True, "result": "refused", "detail": "no"}, "but the dry run was answered: refused: no"),
         ({"generation": 4}, "write         done, generation 4\n"),
@@ -270,10 +270,10 @@ def test_decision_that_was_made_again_is_told_as_it_was_last():
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State.RECEIVED, "decides at 23:15:10 CET (in 10s); has expired, and is closed then"),
-        (State.HELD, "decides again at 23:15:10 CET (in 10s); has expired, and is closed then"),
-        (State.WRITING, "looks how the write went at 23:15:10 CET (in 10s)"),
-        (State.VERIFYING, "looks whether it helped at 23:15:10 CET (in 10s)"),
+        (State.RECEIVED, "decides at 23:15:10 CET (in 10s); has expired, and is closed at the next decision"),
+        (State.HELD, "decides again at 23:15:10 CET (in 10s); has expired, and is closed at the next decision"),
+        (State.WRITING, "reads whether the write arrived at 23:15:10 CET (in 10s)"),
+        (State.VERIFYING, "observes whether it helped at 23:15:10 CET (in 10s)"),
     ],
 )
 def test_next_step_is_the_one_of_the_state(state, words):

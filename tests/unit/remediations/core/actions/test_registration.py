@@ -96,7 +96,7 @@ def test_guard_file_without_its_own_guard_breaks_an_invariant(package):
 
 
 def test_two_guards_in_one_place_break_an_invariant(package):
-    with pytest.raises(InvariantBroken, match="same place"):
+    with pytest.raises(InvariantBroken, match="same order"):
         guards.discover(package(one=GUARD % (10, "one"), two=GUARD % (10, "two")))
 
 

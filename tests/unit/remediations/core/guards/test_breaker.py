@@ -70,7 +70,7 @@ def test_one_write_that_somebody_took_back_opens_it_alone():
     fight = a_past_action(written_at=NOW - 4000, state=State.FAILED, reason=REVERTED)
     outcome = ask("breaker", history=History((fight,)))
     assert (outcome.reason, outcome.until) == (HoldReason.BREAKER_OPEN, NOW - 4000 + 14400)
-    assert "took back" in outcome.detail
+    assert "undid" in outcome.detail
 
 
 @pytest.mark.parametrize(

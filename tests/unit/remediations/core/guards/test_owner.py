@@ -121,7 +121,7 @@ GENERATED = an_autoscaler(name="keda-hpa-api", owner="ScaledObject/control-plane
         "an autoscaler of somebody else beside it",
         "the autoscaler of another one beside it",
         "two of them",
-        "not looked at",
+        "not read",
         "not allowed to look",
     ],
 )

@@ -36,7 +36,7 @@ def test_limited_rights_pass():
 def test_rights_that_are_too_wide_pass_here_and_wait_for_a_person():
     outcome = ask("self_test", facts=TOO_WIDE)
     assert outcome.reason is None
-    assert "asks for approval" in outcome.detail
+    assert "waits for approval" in outcome.detail
 
 
 def test_downgraded_plan_is_proposed_under_a_reason_of_its_own():

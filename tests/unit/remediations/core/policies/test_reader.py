@@ -72,7 +72,7 @@ FAULTS = [
     ("policies.1", "scale", "policies[1]: expected a mapping, found a string"),
     ("policies.0.name", ABSENT, "policies[0].name: is required"),
     ("policies.0.name", "Restart API", "policies[0].name: 'Restart API' is not a name"),
-    ("policies.0.name", "none", "policies[0] (none).name: 'none' is what alerts say that want no policy"),
+    ("policies.0.name", "none", "policies[0] (none).name: 'none' is the value of alerts without a policy"),
     ("policies.0.name", "scale-api", "policies[1] (scale-api).name: the name 'scale-api' is used 2 times"),
     ("policies.0.action", ABSENT, "(restart-api).action: is required"),
     (
@@ -119,9 +119,9 @@ FAULTS = [
     (
         "policies.0.condition.promql",
         'ALERTS{alertname="X"}',
-        "(restart-api).condition.promql: ALERTS says what Prom",
+        "(restart-api).condition.promql: ALERTS shows the state ",
     ),
-    ("policies.0.condition.promql", "ALERTS_FOR_STATE", "(restart-api).condition.promql: ALERTS says"),
+    ("policies.0.condition.promql", "ALERTS_FOR_STATE", "(restart-api).condition.promql: ALERTS shows"),
     (
         "policies.0.condition.promql",
         "max(up == bool 0",
@@ -139,7 +139,7 @@ FAULTS = [
     (
         "policies.0.verify.collectors",
         ["api", "api"],
-        "(restart-api).verify.collectors[1]: 'api' stands here twice",
+        "(restart-api).verify.collectors[1]: 'api' is listed twice",
     ),
     ("policies.0.verify.collectors", 'a"}', "(restart-api).verify.collectors: expected a list"),
     ("policies.0.verify.collectors", ['a"} or vector(1)'], "(restart-api).verify.collectors[0]:"),

@@ -35,7 +35,7 @@ POLICY = {
 
 
 POLICY_FAULTS = [
-    ({"freeze": [WINDOW | {"timezone": "Mars/Olympus"}]}, "freeze[0].timezone: is no time zone"),
+    ({"freeze": [WINDOW | {"timezone": "Mars/Olympus"}]}, "freeze[0].timezone: is not a time zone"),
     ({"freeze": [WINDOW | {"cron": "* *"}]}, "freeze[0].cron: expected five fields"),
     ({"freeze": [{"name": "x", "timezone": "UTC"}]}, "freeze[0]: expected name and timezone, and either cron"),
     ({"freeze": [WINDOW | {"from": "2026-01-01"}]}, "freeze[0]: expected name and timezone"),
@@ -60,7 +60,7 @@ TOP_FAULTS = [
     ({"budgets": [{"scope": "target"}]}, "budgets[0].most: is required"),
     ({"storm": {"alerts": 1}}, "storm.alerts: must be between"),
     ({"graph": {"api": ["database"]}}, "graph.api: 'api' is not allowed"),
-    ({"dependencies": {"a": QUERY, "b": QUERY}, "graph": {"a": ["b"], "b": ["a"]}}, "graph.a: stands on itself"),
+    ({"dependencies": {"a": QUERY, "b": QUERY}, "graph": {"a": ["b"], "b": ["a"]}}, "graph.a: depends on itself"),
     ({"locks": {"Backup!": QUERY}}, "locks.Backup!: 'Backup!' is not a name"),
 ]
 
