@@ -36,6 +36,15 @@ MAX_QUOTED = 40
 DURATION = re.compile(r"(\d{1,9})(ms|[smhdwy])")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 """Seconds of the units that Prometheus and Alertmanager write durations in."""
+STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
+COMMENT = re.compile(r"#[^\n]*")
+NO_NAMES = re.compile(
+    r"\{[^}]*\}|\[[^\]]*\]|\boffset\s+-?\s*\w+|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)",
+    re.IGNORECASE,
+)
+"""What holds names of labels or durations in PromQL."""
+NAME = re.compile(r"(?<![\w.:$])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])")
+KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan", "group_left", "group_right"})
 MAX_ITEM_CHARACTERS = 1024 * 1024
 """Of one item of a JSON list that is read piece by piece."""
 
@@ -323,6 +332,17 @@ class _StrictLoader(_BoundedLoader):
 def duration_seconds(text: str) -> float:
     """A duration of Prometheus such as 1m30s, in seconds (model.ParseDuration); 0 for a text that holds none."""
     return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(text))
+
+
+def without_texts(promql: str) -> str:
+    """The PromQL without comments and without what is quoted."""
+    return COMMENT.sub("", STRING.sub('""', promql))
+
+
+def asked_names(promql: str) -> frozenset[str]:
+    """The series names in a PromQL: its identifiers without functions, keywords, labels, variables and texts."""
+    names = NAME.findall(NO_NAMES.sub(" ", without_texts(promql)))
+    return frozenset(name for name in names if name.lower() not in KEYWORDS)
 
 
 def expect_seconds(value: str) -> str:

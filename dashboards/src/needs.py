@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 
+from chassis.documents import asked_names
 from exporter.collectors import discover
-from exporter.commands.doctor.shipped import asked_names, read_rules
+from exporter.commands.doctor.shipped import read_rules
 from exporter.metrics import Stability
 from exporter.self_metrics import COMPONENT_UP
 

@@ -20,13 +20,13 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from chassis.documents import asked_names
 from dashboards.src.annotations import ALERTS, REMEDIATIONS, Mark
 from dashboards.src.forms import FREE, AnyPanel, Form, Limit, Scale, State, colour_from, show_as_total, start_panel
 from dashboards.src.needs import find_needs
 from dashboards.src.scope import carries_environment, scope
 from dashboards.src.tables import arrange_columns
 from dashboards.src.variables import CLUSTER, DATASOURCE, ENVIRONMENT, JOB, NAMESPACE, Variable, build_variable
-from exporter.commands.doctor.shipped import asked_names
 from tools.generate.links import read_links
 from tools.rules.catalogue import find_faults
 

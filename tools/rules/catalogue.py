@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 from prometheus_client.metrics_core import Metric as RemediatorMetric
 
+from chassis.documents import asked_names, without_texts
 from exporter import self_metrics
 from exporter.collectors import discover
-from exporter.commands.doctor.shipped import asked_names, without_texts
 from exporter.metrics import Kind, Metric
 from remediations.metrics import Telemetry
 

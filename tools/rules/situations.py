@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
+from chassis.documents import asked_names
 from exporter.collector import CollectorSpec
 from exporter.collectors import discover
-from exporter.commands.doctor.shipped import asked_names
 from exporter.metrics import Kind
 from tools.rules.catalogue import RULES
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from chassis.documents import asked_names
 from chassis.errors import BackendError, Reason
 from chassis.output.findings import Check, Finding, Severity, ask_all, unchecked
 from exporter import self_metrics
@@ -15,7 +16,6 @@ from exporter.commands.doctor import shipped
 from exporter.commands.doctor.installation import CheckedInstallation
 from exporter.commands.doctor.prometheus import BUILD_INFO
 from exporter.commands.doctor.rules import read_loaded
-from exporter.commands.doctor.shipped import asked_names
 from exporter.metrics import Kind, Stability
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The rules and dashboards that belong to this version, and which series their expressions ask for."""
+"""The rules and dashboards that belong to this version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chassis.documents import load_yaml, parse_json
+from chassis.documents import COMMENT, STRING, load_yaml, parse_json
 
 INSTALLED = Path(__file__).parents[2] / "shipped"
 """Where the wheel has them (pyproject.toml)."""
@@ -17,16 +17,8 @@ GUIDE_FILE = "guide.yml"
 """The guide's own rules: not loaded where the guide's own file is."""
 RATE_INTERVAL, TIME_RANGE = "5m", "1h"
 ANYTHING = ".*"
-_STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
-_COMMENT = re.compile(r"#[^\n]*")
-_EMPTY = re.compile(rf"({_STRING.pattern})|{_COMMENT.pattern}|\s+")
+_EMPTY = re.compile(rf"({STRING.pattern})|{COMMENT.pattern}|\s+")
 """What means nothing; group 1 has a string, which keeps its own signs and spaces."""
-_BRACKET = re.compile(r"\[[^\]]*\]")
-_OFFSET = re.compile(r"\boffset\s+-?\s*\w+", re.IGNORECASE)
-_GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", re.IGNORECASE)
-_BRACES = re.compile(r"\{([^}]*)\}")
-_IDENTIFIER = re.compile(r"(?<![\w.:])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])")
-_KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan", "group_left", "group_right"})
 _VARIABLE = re.compile(r"\$(\w+)")
 
 
@@ -84,19 +76,6 @@ def _rule(rule: Mapping[str, Any], file: str) -> Rule:
     return Rule(
         name, str(rule["expr"]), str(rule.get("for", "0s")), rule.get("labels", {}), is_alert="alert" in rule, file=file
     )
-
-
-def without_texts(promql: str) -> str:
-    """The expression without comments and without what is quoted."""
-    return _COMMENT.sub("", _STRING.sub('""', promql))
-
-
-def asked_names(promql: str) -> frozenset[str]:
-    """The series names in an expression: its identifiers without functions, keywords, labels and what is quoted."""
-    bare = without_texts(promql)
-    for pattern in (_BRACES, _BRACKET, _OFFSET, _GROUPING):
-        bare = pattern.sub(" ", bare)
-    return frozenset(name for name in _IDENTIFIER.findall(bare) if name.lower() not in _KEYWORDS)
 
 
 def squeeze(promql: str) -> str:

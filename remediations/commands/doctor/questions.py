@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+from chassis.documents import asked_names
 from chassis.errors import BackendError
 from chassis.output.findings import Finding, Severity, ask_all, unchecked
 from remediations.commands.doctor.installation import Installation, names_of, severity_of, unreachable
 from remediations.commands.output.text import age_words
 from remediations.core.policies.lint import find_queries
 from remediations.core.policies.policy import Policy, PolicySet, Query
-from remediations.core.queries import TOKEN
 from remediations.facts.prometheus import FRESHNESS, MAX_SKEW_SECONDS, QuerySample
 
 SKEW_SECONDS = MAX_SKEW_SECONDS / 2
@@ -20,29 +19,6 @@ FAULT_SECONDS = 3.0
 AT_ONCE, ALL_SECONDS = 8, 10.0
 """So many questions are asked side by side, and all of them so long."""
 BUILD = "controlcore_remediator_build_info"
-SELECTORS = re.compile(r"\{[^{}]*\}|\[[^][]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
-"""The parts of a query that hold names of labels or durations."""
-NAME = re.compile(r"(?<![\w.:$])([a-zA-Z_:][\w:]*)(?!\s*\()\b(?!\s*\()")
-WORDS = frozenset(
-    [
-        "and",
-        "or",
-        "unless",
-        "bool",
-        "offset",
-        "by",
-        "without",
-        "on",
-        "ignoring",
-        "group_left",
-        "group_right",
-        "inf",
-        "nan",
-        "start",
-        "end",
-        "atan2",
-    ]
-)
 
 
 async def check_prometheus(place: Installation, check: str) -> list[Finding]:
@@ -187,15 +163,13 @@ def _titles(users: Users) -> str:
 
 async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Users]]) -> list[Finding]:
     """The findings for queries without a result: one for those that lack the same series."""
-    names = sorted({name for promql, _ in lost for name in metric_names(promql)})
+    names = sorted({name for promql, _ in lost for name in asked_names(promql)})
     asked = f'count by (__name__) ({{__name__=~"{"|".join(names)}"}})'
     present = await place.prometheus.instant(asked) if names else ()
     known = {sample.labels.get("__name__", "") for sample in present}
     by_cause: dict[tuple[str, ...], list[tuple[str, Users]]] = {}
     for promql, users in lost:
-        by_cause.setdefault(tuple(name for name in metric_names(promql) if name not in known), []).append(
-            (promql, users)
-        )
+        by_cause.setdefault(tuple(sorted(asked_names(promql) - known)), []).append((promql, users))
     remedy = f"{place.exporter_doctor}   # which setting exports it; or remove the policy if this is not installed"
     found = []
     for absent, questions in by_cause.items():
@@ -204,14 +178,6 @@ async def _unanswered(place: Installation, check: str, lost: list[tuple[str, Use
         problem = f"{_titles(users)}: no result, so it stays unknown and the policy never acts"
         found.append(Finding(severity_of(policy for _, policy in users), check, problem, evidence, remedy))
     return found
-
-
-def metric_names(promql: str) -> list[str]:
-    """The names of the series that a query reads, without the contents of selectors, groupings and strings."""
-    text = TOKEN.sub(lambda found: found[0] if len(found[0]) == 1 else '""', promql)
-    while (shorter := SELECTORS.sub(" ", text)) != text:
-        text = shorter
-    return sorted({name for name in NAME.findall(text) if name.lower() not in WORDS})
 
 
 async def check_scraped(place: Installation, check: str) -> list[Finding]:

@@ -19,6 +19,7 @@ from chassis.documents import (
     ItemForm,
     ItemReader,
     YamlLines,
+    asked_names,
     duration_seconds,
     expect_seconds,
     load_yaml,
@@ -253,3 +254,19 @@ def test_place_in_a_document_has_its_line(place, line):
 )
 def test_duration(text: str, seconds: float) -> None:
     assert duration_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("promql", "names"),
+    [
+        ('max(a_up{component="api"}) == bool 0', ["a_up"]),
+        ("sum by (x, y) (rate(a_total[5m] offset 5m)) / on (x) group_left(y) b:c > bool 1e3", ["a_total", "b:c"]),
+        ("absent(a) or vector(1) unless b", ["a", "b"]),
+        ("time() - min(a_seconds) # and b", ["a_seconds"]),
+        ('label_replace(a, "x", "$1", "y", "(.*)")', ["a"]),
+        ("histogram_quantile(0.95, sum by (le) (rate(a_bucket[5m]))) * $new / 2", ["a_bucket"]),
+        ("1 == bool 1", []),
+    ],
+)
+def test_names_of_series_are_read_from_promql(promql: str, names: list[str]) -> None:
+    assert sorted(asked_names(promql)) == names

@@ -12,13 +12,12 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from chassis.documents import duration_seconds
+from chassis.documents import asked_names, duration_seconds
 from dashboards.src.build import PAGES, render_page
 from dashboards.src.forms import CRITICAL, OK, WARNING, Form
 from dashboards.src.pages.first_row import FIRST_ROW
 from dashboards.src.panels import ENTRY, WINDOW, Page, Panel
 from dashboards.src.scope import TARGET, carries_environment
-from exporter.commands.doctor.shipped import asked_names
 from tools.rules.catalogue import PROMETHEUS_OWN, asked_labels
 
 RULES = Path(__file__).parents[3] / "rules"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.commands.doctor.shipped import asked_names
+from chassis.documents import asked_names
 from tools.rules.catalogue import asked_labels, find_faults, find_metric, published_labels
 
 

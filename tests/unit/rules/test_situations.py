@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.commands.doctor.shipped import asked_names
+from chassis.documents import asked_names
 from tools.rules.situations import SITUATIONS, STALE, alerts, collectors_of, rules_by_file, table
 
 RULES = [

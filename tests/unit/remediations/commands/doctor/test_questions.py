@@ -18,7 +18,6 @@ from remediations.commands.doctor.questions import (
     check_scraped,
     check_series,
     judge_clock,
-    metric_names,
 )
 from remediations.core.model.alert import Mode
 from remediations.core.policies.limits import ConnectionBudget
@@ -50,22 +49,6 @@ def answering(**others: Any) -> Any:
 @pytest.mark.parametrize("check", [check_collectors, check_series, check_scraped, check_promql])
 async def test_good_answers_are_no_finding(check: Any) -> None:
     assert await found_by(check, answering()) == []
-
-
-@pytest.mark.parametrize(
-    ("promql", "names"),
-    [
-        ('max(a_up{component="api"}) == bool 0', ["a_up"]),
-        ("sum by (x, y) (rate(a_total[5m] offset 5m)) / on (x) group_left(y) b:c > bool 1e3", ["a_total", "b:c"]),
-        ("absent(a) or vector(1) unless b", ["a", "b"]),
-        ("time() - min(a_seconds) # and b", ["a_seconds"]),
-        ('label_replace(a, "x", "$1", "y", "(.*)")', ["a"]),
-        ("histogram_quantile(0.95, sum by (le) (rate(a_bucket[5m]))) * $new / 2", ["a_bucket"]),
-        ("1 == bool 1", []),
-    ],
-)
-def test_names_of_series_are_read_from_promql(promql: str, names: list[str]) -> None:
-    assert [name for name in metric_names(promql) if name != "new"] == names
 
 
 @pytest.mark.parametrize(
