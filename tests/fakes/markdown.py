@@ -32,8 +32,8 @@ class Command:
 
 def pages() -> list[Path]:
     """Every page that people read."""
-    chart = ROOT / "helm" / "controlcore-exporter" / "README.md"
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), chart]
+    beside = [ROOT / "helm" / "controlcore-exporter" / "README.md", ROOT / "deploy" / "compose" / "README.md"]
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *beside]
 
 
 def links_of(text: str) -> list[str]:

@@ -20,6 +20,7 @@ BESIDE = (
     "helm/*/README.md",
     "helm/*/values.yaml",
     "helm/*/ci/*.yaml",
+    "deploy/*/*.*",
     "rules/*.yml",
     "rules/examples/*.yml",
     "remediations/shipped/*.yaml",
