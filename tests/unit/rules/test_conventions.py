@@ -192,6 +192,27 @@ def test_annotations_say_the_measured_value(rule: dict[str, Any]) -> None:
     assert "{{ $value }}" not in texts, "a bare number has no unit: humanize, humanizePercentage, humanizeDuration"
 
 
+@pytest.mark.parametrize("rule", ALL)
+def test_what_to_do_first_ends_the_description_and_begins_the_runbook(rule: dict[str, Any]) -> None:
+    name = rule["alert"]
+    page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
+    begin = re.match(rf"# {name}\n\n\*\*First:\*\* (.+)\n\n## Meaning\n", page)
+    assert begin is not None
+    if name in GUIDE or name == ALWAYS_FIRING:
+        return
+    measured, _, first = rule["annotations"]["description"].partition(" First: ")
+    assert measured.endswith(".")
+    assert first == begin[1]
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_a_text_names_no_label_that_every_alert_of_the_target_has(rule: dict[str, Any]) -> None:
+    """Alertmanager gets cluster and namespace as labels (decision 0017); a text without them would have a gap."""
+    texts = " ".join(rule["annotations"].values())
+    assert not FOREIGN_LABELS & set(re.findall(r"\$labels\.(\w+)", texts))
+    assert "$externalLabels" not in texts
+
+
 def _table(heading: str) -> dict[str, str]:
     """First and second cell of each row below that heading of the runbooks' page."""
     page = (RUNBOOKS / "README.md").read_text(encoding="utf-8").partition(f"| {heading} |")[2].partition("\n\n")[0]
