@@ -175,7 +175,7 @@ def _with_target_labels(configuration: str, namespace: str) -> str:
 
 def not_yet_successful(exporter: ExporterServer) -> list[str]:
     """The collectors that have not succeeded once."""
-    page = str(ask(f"{exporter.url}/metrics", timeout_seconds=5).body)
+    page = str(ask(f"{exporter.url}/metrics").body)
     name = "controlcore_scrape_collector_last_success_timestamp_seconds"
     return [spec.name for spec in discover() if f'{name}{{collector="{spec.name}"}}' not in page]
 

@@ -124,7 +124,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 def unsuccessful(exporter: ExporterServer) -> list[str]:
     """The collectors that are configured and have not succeeded."""
-    answer = ask(f"{exporter.url}/metrics", timeout_seconds=5)
+    answer = ask(f"{exporter.url}/metrics")
     name = "controlcore_scrape_collector_success{"
     failed = [line for line in str(answer.body).splitlines() if line.startswith(name) and line.endswith(" 0")]
     return failed if name in str(answer.body) else ["no collector has ended"]
