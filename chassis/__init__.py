@@ -1,1 +1,1 @@
-"""Holds what both programs stand on; imports nothing from either of them."""
+"""Code that both programs use; imports nothing from either of them."""

@@ -30,7 +30,7 @@ MAX_DIGITS = 300
 MAX_YAML_CHARACTERS = 4 * 1024 * 1024
 """Of one YAML document; a file of a thousand discovered bouncers has about 100,000."""
 MAX_YAML_NODES = 100_000
-"""Nodes of one YAML document, each alias counted with all that it stands for."""
+"""Nodes of one YAML document, each alias counted with its whole content."""
 MAX_QUOTED = 40
 """Characters of a key or value that an error quotes."""
 DURATION = re.compile(r"(\d{1,9})(ms|[smhdwy])")
@@ -205,16 +205,16 @@ _AFTER_ITEM = (",", "]", " ", "\t", "\r", "\n")
 
 
 def _after_space(text: str, position: int) -> int:
-    """Where the next character stands that is no white space of JSON."""
+    """The position of the next JSON character that is not white space."""
     while position < len(text) and text[position] in " \t\r\n":
         position += 1
     return position
 
 
 def load_yaml(text: str, *, is_strict: bool = True) -> Any:
-    """The document; raises yaml.YAMLError. A key that stands twice in one mapping is an error when `is_strict`.
+    """The document; raises yaml.YAMLError. A duplicate key in a mapping is an error when `is_strict`.
 
-    An alias counts with all that it stands for, so a document of a few lines cannot become one of millions.
+    An alias counts with its whole content, so a document of a few lines cannot expand to millions of nodes.
     """
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.MarkedYAMLError(problem=f"the document is larger than {MAX_YAML_CHARACTERS} characters")
@@ -274,7 +274,7 @@ class _BoundedLoader(yaml.SafeLoader):
         self._depth = 0
         self._nodes = 0
         self._sizes: dict[int, int] = {}
-        """By the identity of a composed node: how many nodes it stands for."""
+        """By the identity of a composed node: how many nodes it contains."""
 
     def get_single_data(self) -> Any:
         """The document; what the scanner cannot read (a code point beyond Unicode) is an error of YAML too."""
@@ -282,7 +282,7 @@ class _BoundedLoader(yaml.SafeLoader):
             return super().get_single_data()
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """One node with all below it; an alias stands for a node that was composed before."""
+        """One node with all its children; an alias refers to a node that was composed before."""
         event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
         mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
         if self._depth >= MAX_DEPTH:
@@ -315,7 +315,7 @@ class _BoundedLoader(yaml.SafeLoader):
 
 
 class _StrictLoader(_BoundedLoader):
-    """Refuses a key that stands twice in one mapping: YAML would silently keep the last one."""
+    """Refuses a duplicate key in a mapping: YAML would silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature of the base
         """The mapping; raises ConstructorError for a key that is repeated or no scalar."""

@@ -143,7 +143,7 @@ class TransientError(BackendError):
 
 
 class PermanentError(BackendError):
-    """The same call fails until somebody changes something."""
+    """The same call fails until a person changes something."""
 
 
 class ConflictError(PermanentError):

@@ -75,7 +75,7 @@ class LogFile:
             self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        """Writes line after line until the end is asked for."""
+        """Writes line after line until stopped."""
         while True:
             lines = [self._lines.get()]
             while lines[-1] is not None and not self._lines.empty():

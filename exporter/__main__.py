@@ -1,7 +1,7 @@
 """The command `controlcore-exporter`.
 
-What only some options need is imported when they are given: `--version` imports no collector, `--print-metrics` no
-server.
+Modules that only some options need are imported when these are given: `--version` imports no collector,
+`--print-metrics` no server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from exporter.collector import CollectorSpec
 
 PROGRAM = "controlcore-exporter"
-DOCTOR = "Checks an installation from end to end and says what mends it; takes the options above too."
+DOCTOR = "Checks an installation from end to end and says how to fix each fault; takes the options above too."
 HEALTHCHECK = "healthcheck"
 """Apart from the other commands: it starts twice a minute, and needs no collector."""
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
@@ -74,7 +74,7 @@ def healthcheck_parser() -> CommandLine:
 
 
 def serve(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> int:
-    """Serves until a signal, or prints what is asked for instead. Raises ConfigError."""
+    """Runs the command; returns the exit status: 0 success, 1 cannot serve, 2 faults in the configuration."""
     options = parser(specs).parse_args(arguments)
     printed = printouts(specs, options)
     if printed:
@@ -113,7 +113,7 @@ def print_grants(specs: tuple[CollectorSpec, ...], arguments: Sequence[str]) -> 
 
 
 def grants_parser(specs: Sequence[CollectorSpec]) -> CommandLine:
-    """The command line of `grants`."""
+    """Prints the SQL of a role that may run these collectors' queries and no other."""
     from exporter.commands import grants  # noqa: PLC0415
 
     command = CommandLine(
@@ -199,8 +199,8 @@ def doctor_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     command = CommandLine(
         prog=f"{PROGRAM} doctor",
         usage="%(prog)s [--prometheus.url URL] [-o table|json|yaml] [OPTION ...]",
-        description="Checks an installation from end to end, with the configuration that the exporter runs with, and "
-        "says for each finding what mends it. Changes nothing.",
+        description="Checks an installation from end to end, with the configuration of the running exporter, and says "
+        "how to fix each fault. Changes nothing.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EPILOG,
     )

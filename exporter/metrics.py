@@ -122,7 +122,7 @@ class Counter:
         self._family = None
 
     def family(self) -> Family:
-        """The counter as it stands now; the same object until it changes, which is then not written again."""
+        """The counter's current family; the same object until it changes, and an unchanged one is not written again."""
         if self._family is None:
             self._family = self.metric.family(self.values)
         return self._family
@@ -160,7 +160,7 @@ class Histogram:
         self.totals[key] += total
 
     def family(self) -> Family:
-        """The histogram as it stands now."""
+        """The histogram's current family."""
         rows = tuple(
             Distribution(labels, _running(counts), self.totals[labels]) for labels, counts in self.counts.items()
         )
@@ -187,7 +187,7 @@ FAST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 
 PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
-"""A mode or a version, from whoever can write it."""
+"""A mode or a version, from a column that any client may write."""
 
 
 def plain_word(text: object) -> str:

@@ -118,7 +118,7 @@ BaseUrl = Annotated[str, AfterValidator(check_http)]
 
 
 def _check_deployments(deployments: dict[str, Any]) -> dict[str, Any]:
-    """Refuses names that could not stand in /probe?target=NAME."""
+    """Refuses names that cannot be used in /probe?target=NAME."""
     for name in deployments:
         if DEPLOYMENT_NAME.fullmatch(name) is None:
             raise ValueError("a deployment's name is 1 to 64 letters, digits, _ or -, beginning with a letter or digit")
@@ -178,7 +178,7 @@ class ApiSettings(Section):
 
 
 class HasName(Protocol):
-    """What is told apart by its name."""
+    """An item that is identified by its name."""
 
     @property
     def name(self) -> str:

@@ -79,7 +79,7 @@ class AcceptedConnections:
     def __init__(
         self, server: web.Server, settings: ConnectionSettings, note: Note, tls: ssl.SSLContext | None
     ) -> None:
-        """Takes the place of the server's handler: requests are counted before anything else looks at them."""
+        """Replaces the server's handler: requests are counted before anything else reads them."""
         self.settings = settings
         self.note = note
         self.tls = tls

@@ -28,7 +28,7 @@ SERVING = frozenset({200, 401, 403, 429})
 WANTS_CERTIFICATE = (True, "serves, and asks for a client's certificate")
 """The program's event loop has answered this much."""
 LOOPBACK = {"": ("127.0.0.1", "::1"), "0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104
-"""Where a server that listens on every address is asked."""
+"""The address to use for a server that listens on every address."""
 ANSWER_BYTES = 200
 
 

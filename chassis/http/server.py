@@ -70,7 +70,7 @@ class Listener:
             shutdown_timeout=drain_seconds,
             handle_signals=False,
             max_headers=MAX_HEADERS,
-            auto_decompress=False,  # a small body must not become a large one before anybody has looked at it
+            auto_decompress=False,  # a small body must not expand to a large one before it is checked
         )
         failure: BaseException | None = None
         async with AsyncExitStack() as stack:

@@ -45,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Refused(StrEnum):
-    """Why nobody was let in."""
+    """Why a request was refused."""
 
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
@@ -58,7 +58,7 @@ class OverloadedError(ControlCoreError):
 
 
 class NoteReload(Protocol):
-    """Is told how reading the file again went."""
+    """Gets the result of reading the file again."""
 
     def __call__(self, *, is_successful: bool) -> None:
         """Takes it over."""
@@ -229,13 +229,13 @@ class WebGuard:
         return None
 
     def overloaded(self, error: OverloadedError) -> web.Response:
-        """The answer when nobody knows whether the password is right: 503, which every sender repeats."""
+        """The answer if the password cannot be checked now: 503, which every sender retries."""
         self._refuse(Refused.OVERLOADED)
         return web.Response(text=f"{error}\n", status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
 
     @property
     def has_users(self) -> bool:
-        """Whether the file names users, so that a password can let somebody in."""
+        """Whether the file names users, so that a password can authenticate."""
         return bool(self.web.config.basic_auth_users)
 
     @property

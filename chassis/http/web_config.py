@@ -70,7 +70,7 @@ CLIENT_CHECKS = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
-"""RequestClientCert asks for a certificate that nobody looks at, which is the same as not asking."""
+"""RequestClientCert requests a certificate without verifying it, which is the same as not requesting one."""
 
 
 def _check_users(users: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -117,7 +117,7 @@ def _as_group(value: Any) -> Any:
 
 
 def _as_tls(value: Any) -> Any:
-    """A section without content asks for no TLS, as in Go."""
+    """A section without content enables no TLS, as in Go."""
     return None if value == {} else value
 
 
@@ -201,7 +201,7 @@ class RateLimit(Section):
 
     @model_validator(mode="after")
     def check(self) -> RateLimit:
-        """Refuses an interval that cannot be read, and one that would let nobody in."""
+        """Refuses an interval that cannot be read, and one that would refuse every request."""
         if DURATION.sub("", self.interval) not in {"", "0"}:
             raise ValueError("interval is a duration such as 1s or 500ms")
         if self.interval_seconds > 0 and self.burst == 0:

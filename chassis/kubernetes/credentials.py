@@ -1,4 +1,4 @@
-"""Who we are for a Kubernetes API, and the connections to it: credentials that are renewed, for each request.
+"""Our identity at a Kubernetes API, and the connections to it: credentials for each request, renewed when needed.
 
 In a pod the credentials are the ServiceAccount's; elsewhere they come from a kubeconfig, read by
 chassis.kubernetes.kubeconfig. Both are read again when a file of theirs changed; an exec plug-in is asked again before
@@ -38,7 +38,7 @@ TOKEN_SECONDS = 60.0
 PLUG_IN_SECONDS = 10.0
 """Pause between two runs of a plug-in that failed or whose token is refused."""
 MARGIN_SECONDS = 60.0
-"""How long before the end of its token a plug-in is asked again."""
+"""How long before its token expires a plug-in is run again."""
 MAX_CONNECTIONS = 100
 
 
@@ -59,7 +59,7 @@ class Credentials:
     proxy: str | None = field(default=None, repr=False)
     """URL of the HTTP proxy on the way to the server; it may hold a name and a password."""
     plug_in: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The kubeconfig's user entry when only a plug-in can tell who we are."""
+    """The kubeconfig's user entry if only a plug-in knows our identity."""
     folder: Path = Path()
     """Where the program of a plug-in with a relative path is looked for."""
     files: tuple[Path, ...] = ()

@@ -39,7 +39,7 @@ REFUSED_OF_USER = {
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One mapping of the file, where it stands, and the list that its faults go to."""
+    """One mapping of the file, its location, and the list for its faults."""
 
     place: str
     fields: Mapping[str, Any]
@@ -235,7 +235,7 @@ def _trusting(authority: bytes | Path, cluster: _Entry) -> ssl.SSLContext | None
     try:
         if isinstance(authority, Path):
             return ssl.create_default_context(cafile=authority)
-        # Outside the certificates, which are ASCII, stand comments.
+        # Outside the certificates, which are ASCII, there are comments.
         return ssl.create_default_context(cadata=authority.decode("ascii", errors="ignore"))
     except (OSError, ValueError) as error:
         field = "certificate-authority" if isinstance(authority, Path) else "certificate-authority-data"

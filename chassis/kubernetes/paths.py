@@ -66,7 +66,7 @@ def eviction_path(namespace: str, name: str) -> str:
 
 
 def pod_metrics_path(namespace: str) -> str:
-    """The pods' resource usage, as the metrics server tells it."""
+    """The pods' resource usage, as the metrics server reports it."""
     return resource_path(METRICS, "pods", namespace=namespace)
 
 

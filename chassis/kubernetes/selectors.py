@@ -1,4 +1,4 @@
-"""Label selectors of the API (meta/v1 LabelSelector): whom they match, and how a list is asked for by one."""
+"""Label selectors of the API (meta/v1 LabelSelector): what they match, and how they select a list."""
 
 from __future__ import annotations
 

@@ -42,7 +42,10 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Address(ABC, Generic[PlaceT]):
-    """Where a server is and who asks. Raises ConfigError, with the setting's path, when the URL cannot be used."""
+    """The address of a server and our credentials.
+
+    Raises ConfigError, with the setting's path, when the URL cannot be used.
+    """
 
     url: SecretStr
     password_file: Path | None = None
@@ -118,7 +121,7 @@ def split_url(url: SecretStr, setting: str, faults: list[Fault]) -> Url | None:
 def refuse_unknown(
     parameters: Collection[str], known: Collection[str], without_effect: Collection[str], setting: str
 ) -> list[Fault]:
-    """A fault for each parameter that nobody knows; those without effect pass silently."""
+    """A fault for each unknown parameter; those without effect are accepted."""
     return [
         Fault(setting, f"unknown parameter {name}; known: {', '.join(known)}")
         for name in sorted(set(parameters) - set(known) - set(without_effect))

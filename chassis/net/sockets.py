@@ -22,7 +22,7 @@ REASONS = {
     errno.ETIMEDOUT: Reason.TIMEOUT,
     errno.EACCES: Reason.PERMISSION,
 }
-"""ENOENT and EACCES are met at Unix sockets: nobody listens there, or we may not speak to whoever does."""
+"""ENOENT and EACCES occur at Unix sockets: no process listens there, or we have no right to connect."""
 
 
 def socket_reason(error: OSError) -> Reason:
@@ -40,7 +40,7 @@ def socket_reason(error: OSError) -> Reason:
 
 
 def socket_error(error: OSError) -> BackendError:
-    """The BackendError that a socket's failure means. TLS and permission need somebody; the rest may pass by itself."""
+    """The BackendError for a socket's failure. TLS and permission need a person; others may be temporary."""
     reason = socket_reason(error)
     kind = PermanentError if reason in {Reason.TLS, Reason.PERMISSION} else TransientError
     return kind(reason, str(error) or type(error).__name__)

@@ -42,16 +42,16 @@ COLOURS = {Severity.ERROR: Colour.RED, Severity.WARNING: Colour.YELLOW, Severity
 
 OK, FOUND, CONFIG, UNCHECKED = 0, 1, 2, 3
 EXIT_STATUSES = {
-    OK: "every check was made and found nothing to mend",
+    OK: "every check was made and found nothing to fix",
     FOUND: "there are errors or warnings",
-    CONFIG: "the command line or the configuration is wrong; every fault is printed with its place",
-    UNCHECKED: "nothing to mend was found, but some checks could not be made",
+    CONFIG: "the command line or the configuration is wrong; each fault is printed with its location",
+    UNCHECKED: "nothing to fix was found, but some checks could not be made",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: what is wrong, what shows it, and the command or setting that mends it."""
+    """One finding: the problem, the evidence, and the command or setting that fixes it."""
 
     severity: Severity
     check: str
@@ -102,7 +102,7 @@ async def ask_all(questions: Sequence[Callable[[], Awaitable[T]]], at_once: int,
 
 
 async def run_checks(context: C, checks: Sequence[Check[C]]) -> list[Finding]:
-    """Runs the checks side by side, each within its deadline; the worst findings come first."""
+    """Runs the checks concurrently, each within its deadline; the worst findings come first."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_run(context, check), name=f"check.{check.name}") for check in checks]
     return worst_first(finding for task in tasks for finding in task.result())
@@ -114,7 +114,7 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 async def _run(context: C, check: Check[C]) -> list[Finding]:
-    """One check; whatever it raises makes it unknown, so that the other checks still tell what they found."""
+    """One check; an exception makes it unknown, so that the other checks still report."""
     try:
         async with asyncio.timeout(check.timeout_seconds):
             return list(await check.ask(context, check.name))
@@ -131,7 +131,7 @@ def _unchecked_after(check: str, error: Exception) -> Finding:
     if isinstance(error, ExceptionGroup):
         return min((_unchecked_after(check, each) for each in error.exceptions), key=lambda each: each.remedy != FAULT)
     if isinstance(error, BackendError | ConfigError):
-        return unchecked(check, str(error), "mend what the evidence says, then run doctor again")
+        return unchecked(check, str(error), "fix what the evidence names, then run doctor again")
     return unchecked(check, f"{type(error).__name__}: {error}", FAULT)
 
 

@@ -58,7 +58,7 @@ _ESCAPES = re2.compile(
     r"|&#0*([0-9]{1,7});?|\\+([0-7]{3})|(&[A-Za-z]{2,8};)"
     r"|[^\x08]\x08"  # a character that the next one is written over
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # links and titles of a terminal
-    rf"|(?:\n|\\n)[ \t]*(?:(?:[\w./-]{{1,60}}[ \t]*\||[|>#*+-]{{1,3}}|//|{_TIME})[ \t])+"  # what stands before a line
+    rf"|(?:\n|\\n)[ \t]*(?:(?:[\w./-]{{1,60}}[ \t]*\||[|>#*+-]{{1,3}}|//|{_TIME})[ \t])+"  # the text before a line
 )
 """One character that was escaped, in groups by base, the last one an entity of HTML with a name; and what may split a
 secret, but may also be a part of it."""
@@ -290,7 +290,7 @@ def _character(code: int) -> str:
 
 
 def _read_numbers(text: str, base: int) -> _Reading:
-    """The lists of numbers in the text as characters; a line end stands for what is no number of this base."""
+    """The lists of numbers in the text as characters; a line end replaces what is not a number of this base."""
     sections = _Sections()
     for run in _NUMBERS.finditer(text):
         offset = run.start()
@@ -305,7 +305,7 @@ def _read_numbers(text: str, base: int) -> _Reading:
 
 
 def _spans(text: str, forms: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where the forms stand in the text; at its ends, and where their writer has cut them, also pieces of them."""
+    """The positions of the forms in the text; at its ends, and where it was cut, also of their parts."""
     for form in forms:
         yield from _occurrences(text, form)
     cuts = [found.span() for found in _CUT.finditer(text)]
@@ -337,7 +337,7 @@ def _beginnings(text: str, ends: Sequence[int], forms: Sequence[str]) -> Iterato
 
 
 def _places(text: str, words: Collection[str]) -> Mapping[str, list[int]]:
-    """Where these words of MIN_PIECE characters stand in the text."""
+    """The positions of these words of MIN_PIECE characters in the text."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     if len(words) > MAX_SEARCHES:
         for start in range(len(text) - MIN_PIECE + 1):

@@ -83,11 +83,11 @@ PLAIN_SENTENCES = (
     "cannot read ",
     *(os.strerror(code) for code in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EIO)),
 )
-"""What follows `…token: ` or `…password: ` when a sentence tells of a file of that name: these words are no secret."""
+"""Text after `…token: ` or `…password: ` if a sentence is about a file of that name: these words are not secrets."""
 FILE_NAMES = ("_file", "-file")
 """Ends of the names of settings and options whose value is the path of a secret, not the secret."""
 _LONG = re.compile(r"[A-Za-z0-9_+/=-]{20,}")
-"""A word that may be a key; `_is_key` tells by its mixture of characters."""
+"""A word that may be a key; `_is_key` decides by its mixture of characters."""
 _HEXADECIMAL = re2.compile(r"(?i)(sha(?:1|256|384|512):)?\b[0-9a-f]{32,}\b")
 
 
@@ -134,7 +134,7 @@ def _replace(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _replaced(found: re2._Match) -> str:
-    """The mark in place of the secret, between what stands in front of it and behind it."""
+    """The mark in place of the secret, between the text before and after it."""
     around = [str(group or "") for group in found.groups()]
     if around and _is_about_a_file(around[0], found.string[found.end(1) :]):
         return str(found[0])

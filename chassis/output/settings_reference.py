@@ -38,7 +38,7 @@ class _SettingsPage:
 
 
 def write(kind: type[BaseModel], common: type[BaseModel] | None = None) -> str:
-    """Every setting of `kind`; those of `common`, which many sections inherit, stand in one table with the defaults."""
+    """Every setting of `kind`; those of `common`, which many sections inherit, are in one table with the defaults."""
     page = _SettingsPage(common)
     _section(page, kind, "", "")
     return "\n".join(page.parts)
@@ -157,7 +157,7 @@ def _form(annotation: Any) -> str:
 
 
 def _default(item: FieldInfo) -> str:
-    """The default as it stands in YAML."""
+    """The default as written in YAML."""
     value = PydanticUndefined if item.is_required() else item.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "required"

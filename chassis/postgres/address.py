@@ -1,4 +1,4 @@
-"""Where a PostgreSQL server is and who asks: libpq's URL, read without the environment's PG* variables."""
+"""The address of a PostgreSQL server and our credentials: libpq's URL, read without the environment's PG* variables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SYSTEM = "system"
 
 
 class SslMode(StrEnum):
-    """How much TLS is asked for, as libpq names it."""
+    """How much TLS is wanted, as libpq names it."""
 
     DISABLE = "disable"
     ALLOW = "allow"
@@ -81,7 +81,7 @@ class PostgresTarget:
     options: tuple[tuple[str, str], ...] = ()
     """Run-time parameters of the session, without those that give way to ours."""
     not_used: tuple[str, ...] = ()
-    """What the URL says and we do not do, each with the reason; to be told at the start."""
+    """Parts of the URL that we do not follow, each with the reason; logged at the start."""
     session_attributes: str = "any"
     """Which server will do, as asyncpg names it."""
     connect_seconds: float | None = None
@@ -89,7 +89,7 @@ class PostgresTarget:
 
     @property
     def is_encryption_optional(self) -> bool:
-        """Whether the password and all data may cross a network in clear, and to anybody who answers."""
+        """Whether the password and all data may cross a network in clear, or go to any server that answers."""
         is_local = self.host.startswith("/") or self.host in {"localhost", "::1"} or self.host.startswith("127.")
         return not is_local and self.ssl_mode in {SslMode.ALLOW, SslMode.PREFER}
 
@@ -101,7 +101,7 @@ class PostgresTarget:
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress(Address[PostgresTarget]):
-    """Where a database is and who asks.
+    """The address of a database and our credentials.
 
     The URL is `postgresql://user:password@host:port/database?sslmode=…`; a driver suffix (`postgresql+psycopg2`) is
     dropped.
@@ -109,7 +109,7 @@ class PostgresAddress(Address[PostgresTarget]):
 
     setting: str = "database.url"
     application_name: str = "controlcore-exporter"
-    """Shown in pg_stat_activity, so that our own connections can be told from others."""
+    """Shown in pg_stat_activity, to identify our own connections."""
     session_role: str | None = None
     """Role to act as after the login (SET ROLE); None acts as the login role."""
     statement_timeout_seconds: float = 5.0
@@ -136,7 +136,7 @@ class PostgresAddress(Address[PostgresTarget]):
 def tls_context(target: PostgresTarget) -> ssl.SSLContext:
     """The TLS context of a target; reads certificate files, so call it off the event loop.
 
-    As in libpq, `require` verifies the chain when `sslrootcert` is given and trusts anybody otherwise. Raises
+    As in libpq, `require` verifies the chain when `sslrootcert` is given and trusts any server otherwise. Raises
     PermanentError(tls) when a file cannot be loaded.
     """
     try:
@@ -165,7 +165,7 @@ def make_context(target: PostgresTarget) -> ssl.SSLContext:
         # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
         password = "" if target.ssl_password is None else target.ssl_password.get_secret_value()
         context.load_cert_chain(target.ssl_cert, target.ssl_key, password=password)
-    context.set_alpn_protocols(("postgresql",))  # PostgreSQL 17 asks for it where TLS begins at once
+    context.set_alpn_protocols(("postgresql",))  # PostgreSQL 17 requires it if TLS begins at once
     return context
 
 

@@ -140,7 +140,7 @@ def _may_differ(error: Exception) -> bool:
     """Whether the same server may answer otherwise with TLS, or without it."""
     if isinstance(error, asyncpg.PostgresError):
         return bool(error.sqlstate == NO_ENTRY)
-    is_refusal = "rejected SSL upgrade" in str(error)  # asyncpg says so with a bare ConnectionError
+    is_refusal = "rejected SSL upgrade" in str(error)  # asyncpg reports this with a bare ConnectionError
     return is_refusal or isinstance(error, ssl.SSLError | ConnectionResetError)
 
 

@@ -74,7 +74,7 @@ def refusals(parameters: dict[str, str], setting: str) -> list[Fault]:
 def parse_options(text: str, setting: str, faults: list[Fault]) -> dict[str, str]:
     """The run-time parameters of `options` (PostgreSQL documentation, 20.1.3): `-c name=value` and `--name=value`.
 
-    Words end at a space that no backslash stands before. Every other switch is a fault.
+    Words end at a space without a backslash before it. Every other switch is a fault.
     """
     words = [ESCAPE.sub(r"\1", word) for word in WORD.findall(text)]
     found: dict[str, str] = {}

@@ -1,8 +1,8 @@
 """PostgreSQL with deadlines that hold even when the server is frozen.
 
-Two ways in: a PostgresSession keeps one connection for statistics, `probe` opens a fresh one and proves that somebody
-new could log in. A cancelled asyncpg query waits for the server to confirm the cancellation, and a frozen server never
-does; so a connection whose call did not end well is terminated at once, without a word to the server.
+Two ways in: a PostgresSession keeps one connection for statistics, `probe` opens a new one and proves that new clients
+can log in. A cancelled asyncpg query waits for the server to confirm the cancellation, and a frozen server never does;
+so a connection whose call did not end well is terminated at once, without a word to the server.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def translate(error: BaseException) -> BackendError:
         if state == "53300" and _is_of_account(error, message):
             reason = Reason.QUOTA
         return kind(reason, f"{message} (SQLSTATE {state})")
-    if "rejected SSL upgrade" in message:  # asyncpg says so with a bare ConnectionError
+    if "rejected SSL upgrade" in message:  # asyncpg reports this with a bare ConnectionError
         return PermanentError(Reason.TLS, message)
     if type(error) is ConnectionError:
         return TransientError(Reason.CLOSED, message)
@@ -213,7 +213,7 @@ async def probe(address: PostgresAddress, timeout_seconds: float) -> float:
 
 
 async def _meet(address: PostgresAddress, timeout_seconds: float, *, asks_identity: bool) -> tuple[float, str | None]:
-    """Seconds until the answer, and which server gave it; None when that is not asked or not told in time."""
+    """Seconds until the answer, and the server that gave it; None if that is not needed or not known in time."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
@@ -247,6 +247,6 @@ async def _part(connection: Any, *, is_polite: bool) -> None:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        pass  # the answer is already known; how the goodbye went is nobody's business
+        pass  # the answer is already known; the result of closing does not matter
     finally:
         connection.terminate()

@@ -20,7 +20,7 @@ class CommandLine(argparse.ArgumentParser):
     """argparse without the usage in front of an error; `--help` has the options."""
 
     def __init__(self, *arguments: Any, commands: Iterable[str] = (), **options: Any) -> None:
-        """`commands` are words that the program looks for before this parser is asked."""
+        """`commands` are words that the program looks for before it uses this parser."""
         super().__init__(*arguments, **options)
         self._commands = tuple(commands)
         self._given: tuple[str, ...] = ()

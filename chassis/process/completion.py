@@ -63,7 +63,7 @@ def _options(parser: argparse.ArgumentParser) -> tuple[Option, ...]:
 
 
 def _bash(program: str, commands: dict[str, tuple[Option, ...]], names: Sequence[str]) -> str:
-    """A function that looks at the command and the word before the cursor."""
+    """A function of the command and the word before the cursor."""
     function = "_" + re.sub(r"\W", "_", program)
     values, words = [], []
     for command, options in commands.items():

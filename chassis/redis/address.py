@@ -1,4 +1,4 @@
-"""Where a Redis server is and who asks: the URL that redis-py's users write."""
+"""The address of a Redis server and our credentials: the URL of redis-py."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RedisTarget:
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress(Address[RedisTarget]):
-    """Where Redis is and who asks.
+    """The address of Redis and our credentials.
 
     The URL is `redis://[user:password@]host:port/db`, `rediss://` for TLS, or `unix:///path?db=0`.
     """
@@ -82,7 +82,7 @@ def _database(path: str, parameters: dict[str, str], setting: str, faults: list[
 
 
 def _tls_arguments(parameters: dict[str, str], setting: str, faults: list[Fault]) -> dict[str, Any]:
-    """What redis-py's TLS connection is told; without parameters it verifies chain and host name."""
+    """The TLS options for redis-py; without parameters it verifies chain and host name."""
     check = parameters.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
     if check not in CERTIFICATE_CHECKS:
         faults.append(Fault(setting, f"ssl_cert_reqs is none of {', '.join(CERTIFICATE_CHECKS)}"))

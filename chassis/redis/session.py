@@ -33,7 +33,7 @@ RESP_VERSION = 2
 MAX_AGE_SECONDS = 300.0
 """How long the kept connection is used."""
 IDENTITY_SECONDS = 0.5
-"""Longest wait for the answer to INFO that tells which server this is."""
+"""Longest wait for the INFO that identifies the server."""
 
 BY_TYPE: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
     (driver.TimeoutError, TransientError, Reason.TIMEOUT),
@@ -248,7 +248,7 @@ class Meeting:
 
     seconds: float
     server: str | None = None
-    """Which server it is; None when that is not asked or not told in time."""
+    """The server's identity; None if it is not needed or not known in time."""
     refusal: BackendError | None = None
     """The error that it sent instead of PONG."""
 
@@ -377,7 +377,7 @@ async def _exchange(connection: Any, command: tuple[str, ...]) -> Any:
 
 
 async def _is_stale(connection: Any) -> bool:
-    """Whether the server closed the idle connection or said something that nobody asked for."""
+    """Whether the server closed the idle connection or sent something unrequested."""
     try:
         return bool(await connection.can_read())
     except (driver.RedisError, OSError):

@@ -149,7 +149,7 @@ class Pace:
 
 
 class PhasePace(Pace):
-    """Mode `phase`: collections end just before the next scrape; by interval while nobody can be foretold."""
+    """Mode `phase`: collections end just before the next scrape; by interval while no scraper is regular."""
 
     def __init__(self, clock: Clock, spread: Callable[[], float], scrapers: Scrapers) -> None:
         super().__init__(clock, spread)
@@ -170,7 +170,7 @@ class PhasePace(Pace):
 
 
 class ScrapePace(Pace):
-    """Mode `on-scrape`: a scrape starts the collections that are due, and waits for them and for those that run."""
+    """Mode `on-scrape`: a scrape starts the due collections, and waits for them and for running ones."""
 
     def __init__(self, clock: Clock, spread: Callable[[], float], least_seconds: float) -> None:
         super().__init__(clock, spread)
@@ -203,7 +203,7 @@ class ScrapePace(Pace):
             return
 
     def close(self) -> None:
-        """Lets go of who waits: the collectors end."""
+        """Releases waiting scrapes: the collectors end."""
         self._running.clear()
         self._ended.set()
 

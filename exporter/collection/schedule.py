@@ -48,7 +48,7 @@ class Job:
 
 
 class Observer(Protocol):
-    """Is told what happens to collectors; its methods return at once."""
+    """Gets the events of collectors; its methods return at once."""
 
     def begin(self, name: str, now_monotonic: float) -> None:
         """A collection begins."""
@@ -121,7 +121,7 @@ class Schedule:
             await pace.rest(course)
 
     async def _collect_forever(self, job: Job, collector: Collector, pace: Pace, course: CollectorTiming) -> None:
-        """Collects whenever the pace says so; after a collection that took longer the next one starts at once."""
+        """Collects at the collector's pace; after a collection that took longer the next one starts at once."""
         while True:
             began = _Start(self.sources.clock)
             self.observer.begin(job.spec.name, began.monotonic)
@@ -130,7 +130,7 @@ class Schedule:
             await pace.rest(course)
 
     def _finish(self, outcome: CollectionOutcome, pace: Pace, course: CollectorTiming) -> None:
-        """Tells everybody who must know how a collection ended."""
+        """Passes the result of a collection to the observers."""
         self.observer.finish(outcome)
         pace.end(course, outcome)
 

@@ -101,7 +101,7 @@ class Scrapers:
             _note(self._connections, (scraper, connection), now)
 
     def plan(self, now: float) -> ScrapePlan | None:
-        """When to expect scrapes; None when nobody is regular or too many disagree."""
+        """When to expect scrapes; None if no scraper is regular or too many disagree."""
         found: list[ScrapePlan] = []
         for plan in self._regular(now):
             if not any(_agree(plan, other) for other in found):
@@ -126,7 +126,7 @@ K = TypeVar("K", str, tuple[str, int])
 
 
 def _note(rhythms: OrderedDict[K, ScraperTiming], key: K, now: float) -> None:
-    """Takes over an arrival; whoever came longest ago is forgotten when there are too many."""
+    """Records an arrival; the scraper that came longest ago is dropped if there are too many."""
     rhythm = rhythms.get(key)
     if rhythm is None:
         rhythms[key] = ScraperTiming(now, now)

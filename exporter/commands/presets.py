@@ -1,7 +1,7 @@
 """What is known of the usual deployments of the product: names, ports, namespaces, labels. No I/O.
 
-A preset only fills in what nobody configured. Passwords are in none of them, and the database's user is the exporter's
-own role, whose rights `controlcore-exporter grants` prints.
+A preset only fills in what is not configured. It contains no password, and the database's user is the exporter's own
+role, whose rights `controlcore-exporter grants` prints.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Exporter:
             gate = ScrapeLimiter(self.publisher.refused, self._clock, self._logger, self.publisher.dropped)
             self.publisher.watchdog = life.watchdog
             site = WebServer(self, gate, settings.server, life.watchdog)
-            await self.publisher.publish()  # so that the very first scrape is told of the process itself
+            await self.publisher.publish()  # so that the very first scrape includes the process's own metrics
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)
             tls = None if guard is None else guard.web.tls

@@ -1,4 +1,4 @@
-"""Checks the configuration, or serves with it; a sidecar serves with a faulty one too, and says so."""
+"""Checks the configuration, or serves with it; a sidecar also serves with a faulty one, and reports that."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The published page: immutable bytes, made when something changed, never when somebody asks.
+"""The published page: immutable bytes, rendered after a change, never at a scrape.
 
-Collectors that finish together cause one rendering; values that become too old cause one although nobody finished.
+Collectors that finish together cause one rendering; values that become too old cause one too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Snapshot:
         self._bodies = {form: write(page, form) for form in tuple(forms)}
 
     def ready(self, form: Form) -> bytes | None:
-        """The bytes of a form; None when nobody asked for it before."""
+        """The bytes of a form; None if it was not requested before."""
         return self._bodies.get(form)
 
     def body(self, form: Form) -> bytes:
@@ -64,7 +64,7 @@ class Publisher:
     """Holds the current snapshot and renews it. It observes the schedule."""
 
     def __init__(self, clock: Clock, ledger: Ledger, log: StateLog, *, is_process: bool = True) -> None:
-        """`is_process`: whether the page also tells of the process itself, which one page does."""
+        """`is_process`: whether the page also has the metrics of the process, which exactly one page has."""
         self.ledger = ledger
         self.is_reload_successful = True
         self.is_web_reload_successful: bool | None = None

@@ -28,7 +28,7 @@ class Selection:
 def select(page: Page, selection: Selection, owners: Mapping[str, str]) -> Page:
     """The blocks that the selection names; `owners` gives the collector of each metric.
 
-    With collectors chosen, what the exporter says of collectors is told of the chosen ones only.
+    With collectors chosen, the exporter's metrics about collectors are limited to the chosen ones.
     """
     blocks = []
     for block in page.blocks:

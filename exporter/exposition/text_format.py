@@ -138,12 +138,12 @@ def label_set(names: Iterable[str], values: Iterable[str], *more: tuple[str, str
 
 
 def escape_label(value: str) -> str:
-    """A label value as it stands between quotes. NUL, which ends Prometheus' parser, becomes U+FFFD."""
+    """A label value as written between quotes. NUL, which stops Prometheus' parser, becomes U+FFFD."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace(NUL, REPLACEMENT)
 
 
 def escape_help(text: str) -> str:
-    """A help text as it stands on its line."""
+    """A help text as written on its line."""
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace(NUL, REPLACEMENT)
 
 

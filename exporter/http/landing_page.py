@@ -109,7 +109,7 @@ def age(seconds: float) -> str:
 
 
 def _components(facts: PageFacts) -> Iterable[tuple[str, ...]]:
-    """The rows of the components; a row that says so when nothing is known yet."""
+    """The rows of the components; one explanatory row if nothing is known yet."""
     refused = {name: why for record in facts.records if record.last for name, why in record.last.refused.items()}
     names = sorted({*facts.components, *refused})
     if not names:

@@ -58,9 +58,9 @@ class Reloads:
             return ("the configuration could not be opened in time",)
 
     async def next(self, is_settled: Callable[[], bool]) -> tuple[list[asyncio.Future[Faults]], bool]:
-        """Waits for a request; returns those who wait for its answer, and whether the configuration is read again.
+        """Waits for a request; returns the waiting callers, and whether the configuration is read again.
 
-        `is_settled` tells whether the collectors have had time to end a collection.
+        `is_settled` says whether the collectors have had time to end a collection.
         """
         await self._asked.wait()
         while not self._is_urgent and not (is_settled() and self._is_earned()):
@@ -83,7 +83,7 @@ class Reloads:
 
 
 def answer(waiting: list[asyncio.Future[Faults]], faults: Faults) -> None:
-    """Tells everybody who waits."""
+    """Passes the result to every waiting caller."""
     for future in waiting:
         if not future.done():
             future.set_result(faults)

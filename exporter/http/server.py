@@ -1,4 +1,4 @@
-"""Serves the current snapshot and the program's own health. No handler asks a backend, whoever asks."""
+"""Serves the current snapshot and the program's own health. No handler reads a backend."""
 
 from __future__ import annotations
 
@@ -126,7 +126,10 @@ class WebServer:
         return await self._serve(request, scrape_of(request))
 
     async def probe(self, request: web.Request) -> web.Response:
-        """The same of a configured deployment. The target is a name: nobody can make this process ask an address."""
+        """The same for a configured deployment.
+
+        The target is a name, so a request cannot make this process connect to an address.
+        """
         targets = request.query.getall("target", [])
         if len(targets) != 1 or DEPLOYMENT_NAME.fullmatch(targets[0]) is None:
             text = "expected ?target=NAME, once, with the name of a configured deployment (never an address)\n"
@@ -183,7 +186,7 @@ class WebServer:
         return web.Response(text=self._shown.describe(), content_type="text/html", charset="utf-8")
 
     async def debug(self, request: web.Request) -> web.Response:
-        """The last results of every collector, as text, or as JSON for who asks for it."""
+        """The last results of every collector, as text, or as JSON on request."""
         records, now = self._shown.records(), self._shown.now_monotonic()
         if request.query.get("format") == "json" or JSON_TYPE in request.headers.get("Accept", ""):
             return web.Response(text=debug_page.as_json(records, now), content_type=JSON_TYPE)

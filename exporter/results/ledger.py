@@ -33,7 +33,7 @@ NOT_SERVING = frozenset(
         Reason.CLOSED,
     }
 )
-"""Failures that say the backend does not serve us: `*_up` is then 0. After any other failure nobody knows."""
+"""Failures that mean that the backend does not serve us: `*_up` is then 0. After any other failure it is unknown."""
 
 
 class Ledger:

@@ -20,7 +20,7 @@ BREAKER_FAILURES = 5
 
 
 class CollectorState(StrEnum):
-    """Where a collector stands."""
+    """The state of a collector."""
 
     PENDING = "pending"
     """Its first collection has not ended."""
@@ -58,7 +58,7 @@ class CollectionOutcome:
     message: str = ""
     """What went wrong, for the log and the landing page. Never a label."""
     versions: dict[str, str] = field(default_factory=dict)
-    """The versions that components tell of themselves."""
+    """The versions that components report."""
     losses: Losses = field(default_factory=Losses)
     """What was dropped on the way, also of a collection that raised."""
     refused: dict[str, Refusal] = field(default_factory=dict)

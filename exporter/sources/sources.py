@@ -54,7 +54,7 @@ class DatabaseHealth:
     """Clock.monotonic() at the end of the last canary."""
 
     def may_probe(self, now_monotonic: float, *, slow_seconds: float, max_age_seconds: float) -> bool:
-        """Whether a deep probe does no harm now. Without a database canary nobody knows, and the answer is no."""
+        """Whether a deep probe does no harm now. Without a database canary this is unknown, and the answer is no."""
         if self.is_ok is not True or self.seconds is None or self.checked_monotonic is None:
             return False
         return self.seconds <= slow_seconds and now_monotonic - self.checked_monotonic <= max_age_seconds
@@ -79,7 +79,7 @@ class Sources:
     """Bouncers that were discovered and are gone: down, and not to be asked."""
     database_health: DatabaseHealth = field(default_factory=DatabaseHealth)
     api_gate: ApiGate = field(default_factory=ApiGate)
-    """Passed by whoever asks the API something that makes it work."""
+    """Entered by every request that makes the API work."""
     product_zone: ZoneMeter = field(default_factory=ZoneMeter)
     """How far from UTC the product's now() is; measured by `decisions`, used by every collector that reads one."""
     kept: KeptState = field(default_factory=KeptState)

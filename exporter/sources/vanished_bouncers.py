@@ -27,7 +27,7 @@ class VanishedBouncers:
 
     @property
     def targets(self) -> tuple[BouncerTarget, ...]:
-        """Those that are gone now, by name. Their addresses may belong to others by now: nobody asks them."""
+        """Those that are gone now, by name. Their addresses may belong to others by now, so they are not probed."""
         return tuple(self._gone[name][0] for name in sorted(self._gone))
 
     def look(

@@ -52,7 +52,7 @@ EXPORTER = Program(
         exporter.EXIT_FAILED: "it cannot serve, for example because the port is taken; doctor: "
         + EXIT_STATUSES[FOUND]
         + "; healthcheck: not healthy",
-        exporter.EXIT_CONFIG: "the command line or the configuration is wrong; every fault is printed with its place",
+        exporter.EXIT_CONFIG: "the command line or the configuration is wrong; each fault is printed with its location",
         UNCHECKED: "doctor: " + EXIT_STATUSES[UNCHECKED],
     },
     {

@@ -1,8 +1,8 @@
-"""Asks the control-plane API whether its process, its event loop and its way to the database work.
+"""Probes the control-plane API: its process, its event loop and its connection to the database.
 
-The API's handlers block its event loop while they wait for the database, so the latency of /health, which does
-nothing, tells how blocked the loop is; and a deep probe against a slow database would freeze users' requests, so it is
-only sent when the database canary has just found the database well.
+The API's handlers block its event loop while they wait for the database, so the latency of /health, which does nothing,
+tells how blocked the loop is; and a deep probe against a slow database would freeze users' requests, so it is only sent
+when the database canary has just found the database well.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class ApiCollector:
         yield cls(settings, url, sources)
 
     async def collect(self) -> Result:
-        """Probes /health and the port side by side, then the deep endpoint unless that could do harm."""
+        """Probes /health and the port concurrently, then the deep endpoint unless that could do harm."""
         self._statuses.clear()
         async with asyncio.TaskGroup() as group:
             port = group.create_task(can_connect(*self._place, self._settings.connect_timeout_seconds), name="api.port")

@@ -42,7 +42,7 @@ class GateSettings(CollectorSettings):
 
 
 async def ask(sources: Sources, call: Call) -> Response:
-    """Sends a request whose sender is alone; raises BackendError, and remembers when nobody knows whether it ended."""
+    """Sends a request that must be alone; raises BackendError, and records if it may still be running."""
     try:
         return await sources.http.send(call)
     except (BackendError, asyncio.CancelledError) as error:
@@ -71,9 +71,9 @@ async def alone(sources: Sources, wait_seconds: float = WAIT_SECONDS) -> AsyncIt
 async def passing(
     sources: Sources, settings: GateSettings, wait_seconds: float = WAIT_SECONDS, verdict_seconds: float = 0.0
 ) -> AsyncIterator[bool]:
-    """Yields whether the API may be asked now, what reads its database too; while the block lasts, nobody else does.
+    """Yields whether a request that reads the API's database may be sent now; no other one is sent during the block.
 
-    Before the first canary of all has ended it is waited for, up to `verdict_seconds`.
+    It waits up to `verdict_seconds` until the first canary has ended.
     """
     health, clock = sources.database_health, sources.clock
     until = clock.monotonic() + verdict_seconds

@@ -1,4 +1,4 @@
-"""Tells which colour each Service sends its traffic to, and whether anybody is there to receive it.
+"""Finds the colour to which each Service sends its traffic, and whether pods receive it.
 
 The guide switches between two installations by patching `version` in a Service's selector. A selector cannot reach into
 another namespace: when the new colour lives elsewhere the Service selects nothing, and says so to nobody.
@@ -86,7 +86,7 @@ class BluegreenCollector:
         yield cls(settings, sources.settings.kubernetes, sources.kubernetes)
 
     async def collect(self) -> Result:
-        """Looks at all Services side by side; what cannot be read is absent and its first reason the failure."""
+        """Reads all Services concurrently; one that cannot be read is absent, and the first reason is the failure."""
         colours: dict[str, str] = {}
         counts: dict[str, tuple[int, int | None]] = {}
         failures: list[BackendError] = []

@@ -133,7 +133,7 @@ class WorkloadsCollector:
         yield cls(settings, sources.settings.kubernetes, sources.kubernetes, sources.kept)
 
     async def collect(self) -> Result:
-        """Reads everything side by side; what could not be read is absent, and its first reason is the failure.
+        """Reads everything concurrently; an unreadable object is absent, and the first reason is the failure.
 
         Raises BackendError when nothing at all could be read.
         """

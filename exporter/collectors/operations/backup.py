@@ -1,7 +1,7 @@
-"""Tells how old, how large and how whole the newest backups are: by their files, by their CronJob, by marker files.
+"""Reads the age, size and integrity of the newest backups from their files, their CronJob and marker files.
 
-Nothing here makes, restores or deletes a backup. A managed database leaves neither file nor CronJob: whatever takes its
-snapshots touches `snapshot_file`. Whoever tests a restore touches `restore_test_file`.
+Nothing here makes, restores or deletes a backup. A managed database has neither file nor CronJob: its snapshot job
+touches `snapshot_file`. A restore test touches `restore_test_file`.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class BackupCollector:
         yield cls(settings, sources)
 
     async def collect(self) -> Result:
-        """Looks at files and CronJob side by side; what cannot be read is absent and its first reason the failure.
+        """Reads files and CronJob concurrently; an unreadable source is absent, and the first reason is the failure.
 
         Raises TransientError(timeout) while the thread still hangs in an earlier look.
         """

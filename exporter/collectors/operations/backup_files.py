@@ -76,7 +76,7 @@ class BackupFile:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether its wholeness can be told from its bytes."""
+        """Whether its integrity can be checked from its bytes."""
         return self.path.endswith(GZIP_SUFFIX)
 
 
@@ -90,7 +90,7 @@ class Folder:
     is_whole: bool | None = None
     """Whether the newest is whole; None for a file without checksums too."""
     success: BackupFile | None = None
-    """The newest that is whole, or not empty where nothing better can be told."""
+    """The newest intact one, or the newest that is not empty if integrity cannot be checked."""
     has_success: bool | None = None
     future: int = 0
     """Files whose time lies in the future: when they were written is unknown, and they are none of the others here."""

@@ -1,7 +1,7 @@
-"""Reads from certificates (X.509, DER) until when they are valid. No I/O.
+"""Reads the end of validity from certificates (X.509, DER). No I/O.
 
-Python's ssl tells the fields of a certificate only when it has verified it, and it is the one that cannot be verified
-any more, because it has expired, that must be told. So the few fields are read here (RFC 5280, 4.1).
+Python's ssl gives the fields of a certificate only after verifying it, but an expired certificate cannot be verified
+and must be reported. So the few fields are read here (RFC 5280, 4.1).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Certificate:
 
     issuer: bytes
     subject: bytes
-    """Names as they stand (DER): an issuer's is that of its own certificate, byte for byte (RFC 5280, 4.1.2.4)."""
+    """Names as encoded (DER): an issuer's is that of its own certificate, byte for byte (RFC 5280, 4.1.2.4)."""
     not_after: float
 
 

@@ -87,7 +87,7 @@ class TlsSettings(CollectorSettings):
     interval_seconds: float = Field(default=300.0, gt=0)
     """Seconds between two rounds. Certificates change in days; smaller only adds connections."""
     timeout_seconds: float = 20.0
-    """Deadline of a round; above one handshake's, of which eight run side by side."""
+    """Deadline of a round; above one handshake's, of which eight run concurrently."""
     handshake_timeout_seconds: float = Field(default=5.0, gt=0)
     """Deadline of one handshake. Too small misses a distant endpoint."""
     endpoints: tuple[TlsEndpoint, ...] = Field(default=(), max_length=200)
@@ -120,7 +120,7 @@ class TlsCollector:
         yield cls(settings, endpoints)
 
     async def collect(self) -> Result:
-        """Looks at all certificates side by side."""
+        """Reads all certificates concurrently."""
         found: dict[str, tuple[float, float]] = {}
         async with asyncio.TaskGroup() as group:
             for endpoint in self._endpoints:

@@ -107,7 +107,7 @@ class BouncerCachesCollector:
         yield cls(settings, sources)
 
     async def collect(self) -> Result:
-        """Asks all bouncers side by side; those not asked in time are absent, and then the round is a failure."""
+        """Asks all bouncers concurrently; those not asked in time are absent, and then the round is a failure."""
         findings: dict[str, CacheFinding] = {}
         failure: Exception | None = None
         try:

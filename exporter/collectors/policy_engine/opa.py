@@ -127,7 +127,7 @@ class OpaCollector:
         yield cls(settings, engines, sources.http, sources.clock)
 
     async def collect(self) -> Result:
-        """Asks all OPAs side by side; a page that cannot be read is absent, and its first reason is the failure."""
+        """Reads all OPAs concurrently; an unreadable page is absent, and the first reason is the failure."""
         reading = OpaReading()
         async with asyncio.TaskGroup() as group:
             for name, url in self._engines.items():

@@ -84,7 +84,7 @@ class OpalSettings(CollectorSettings):
     interval_seconds: float = Field(default=15.0, gt=0)
     """Seconds between two rounds. Policies travel in seconds; smaller only adds requests."""
     timeout_seconds: float = 8.0
-    """Deadline of a round; above two requests', which are asked one after the other."""
+    """Deadline of a round; above two requests', which follow one another."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one request. OPAL answers from memory; too small calls a busy server down."""
     server_url: BaseUrl | None = None
@@ -98,7 +98,7 @@ class OpalSettings(CollectorSettings):
 
 @dataclass(slots=True)
 class SeenStatistics:
-    """What the server's statistics have told so far."""
+    """What the server's statistics have shown so far."""
 
     have_counted: bool = False
     """Whether they ever counted a client: then none is a fact."""
@@ -267,7 +267,7 @@ def _is_of_policies(connection: object) -> bool:
 
 
 def read_client(health: Response | None, ready: Response | None) -> tuple[bool, bool | None, bool | None]:
-    """Up, online and ready, as /healthy and /ready say; ready is told by the status alone, 200 or 503."""
+    """Up, online and ready, as /healthy and /ready report; ready follows from the status alone, 200 or 503."""
     online = None if health is None else _object(health).get("online")
     is_ready = None if ready is None or not (_is_ok(ready) or ready.status == UNAVAILABLE) else _is_ok(ready)
     return health is not None and _is_ok(health), online if isinstance(online, bool) else None, is_ready

@@ -109,7 +109,7 @@ DEFAULT_QUESTIONS = (
     CanaryQuestion(user="canary-allow", expected="calibrated"),
     CanaryQuestion(user="canary-deny", expected="deny"),
 )
-"""They need no rule in the product. With one that allows the first, lost policies are told by an answer too."""
+"""They need no rule in the product. With a rule that allows the first, an answer also shows lost policies."""
 
 
 class PolicySettings(CollectorSettings):
@@ -191,7 +191,7 @@ class PolicyCollector:
         yield cls(settings, sources)
 
     async def collect(self) -> Result:
-        """Asks all bouncers side by side; those not asked in time are absent, and then the round is a failure."""
+        """Asks all bouncers concurrently; those not asked in time are absent, and then the round is a failure."""
         findings: dict[str, CanaryFinding] = {}
         try:
             async with asyncio.timeout(self._settings.timeout_seconds - 0.5), asyncio.TaskGroup() as group:

@@ -16,10 +16,9 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Requests in the order in which they take their turn.
+    """Requests that start in a fixed order.
 
-    Started side by side, each would wait for this program's work on the others, and that time would count as the
-    bouncer's.
+    Started together, each would wait for this program's work on the others, and that time would count as the bouncer's.
     """
 
     def __init__(self) -> None:

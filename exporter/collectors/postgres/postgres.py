@@ -183,7 +183,7 @@ class PostgresCollector:
 
 
 def read_connections(rows: Rows) -> list[Family]:
-    """Connections by state from ACTIVITY's rows; a state nobody is in is a known 0."""
+    """Connections by state from ACTIVITY's rows; a state without connections is a known 0."""
     counts = dict.fromkeys(STATES.values(), 0)
     for state, connections in read_each(rows, lambda row: (row["state"], count_of(row, "connections"))):
         label = HIDDEN_STATE if state == HIDDEN_STATE else STATES.get(str(state), OTHER_STATE)

@@ -1,7 +1,7 @@
 """Asks the database what a new client would meet: connect, authenticate, query, on a connection of its own each time.
 
-The verdict "down" is a finding, not a failure of this collector: its values stay fresh while the database is away, and
-whoever must know that the database is down can rely on them.
+The verdict "down" is a finding, not a failure of this collector: its values stay fresh while the database is down, so
+alerts and the remediator can rely on them.
 """
 
 from __future__ import annotations

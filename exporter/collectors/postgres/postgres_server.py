@@ -207,7 +207,7 @@ def read_database(rows: Rows) -> list[Family]:
 
 
 def read_locks(rows: Rows) -> list[Family]:
-    """Locks by mode from HELD's rows; a mode that nobody holds is a known 0."""
+    """Locks by mode from HELD's rows; a mode without locks is a known 0."""
     counts = dict.fromkeys(MODES, 0)
     for mode, locks in read_each(rows, lambda row: (text_of(row, "mode"), count_of(row, "locks"))):
         label = mode if mode in MODES else OTHER_MODE

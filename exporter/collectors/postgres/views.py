@@ -193,8 +193,8 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 """
 
 
-# $1 are the application names that are told apart, $2 the control plane's role or ''. The names are whatever a client
-# says, so that all others are one.
+# $1 are the application names with series of their own, $2 the control plane's role or ''. A client can use any name,
+# so all other names are counted together.
 BY_APPLICATION = """
 SELECT CASE WHEN application_name = ANY($1::text[]) THEN application_name
             WHEN $2::text <> '' AND usename = $2::text THEN 'control_plane'

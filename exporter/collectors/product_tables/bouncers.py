@@ -128,7 +128,7 @@ class BouncersSettings(CollectorSettings):
 @collector(
     scope=Scope.DEPLOYMENT,
     settings=BouncersSettings,
-    # What is true of all stands first: a flood must not push it over the limit of series.
+    # Totals come first: a flood of rows must not push them over the limit of series.
     metrics=(REGISTERED, OMITTED, UNPAIRED, HEARTBEAT, CONNECTED, DECLARED, INTERCEPTING, INFO, PAIRING),
     grants=(
         "GRANT SELECT (id, bouncer_id, environment, deployment_mode, bouncer_version) ON peps TO cc_exporter",

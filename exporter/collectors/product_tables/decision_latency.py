@@ -33,7 +33,7 @@ DURATION = Metric(
 )
 
 COLUMN = re.compile(r"(?:[a-z0-9_]*_)?(?:latency|duration|evaluation_time)_(ms|us|ns|s|seconds|milliseconds)")
-"""A column whose name says that it is a duration, and in which unit; without a unit nobody knows."""
+"""A column whose name shows that it is a duration, with its unit; without a unit the value is unknown."""
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "milliseconds": 1e-3, "s": 1.0, "seconds": 1.0}
 
 # Ids in ($1, $2] only, over the primary key. The bucket is the number of bounds ($4) below the value, since a bucket's
@@ -59,7 +59,8 @@ class DecisionLatencySettings(CollectorSettings):
     settle_seconds: float = Field(default=5.0, ge=0)
     """How long an id must have been visible before it is counted. Too small misses rows that commit out of order."""
     column: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,62})?$")
-    """Column of audit_logs that holds the duration; empty takes the first whose name says so, such as latency_ms."""
+    """Column of audit_logs that holds the duration; empty takes the first column with such a name, such as
+    latency_ms."""
     unit_seconds: float = Field(default=0.001, gt=0)
     """Seconds of one unit of `column`; used only when that is given and its name does not say the unit."""
 

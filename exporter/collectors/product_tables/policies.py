@@ -48,8 +48,8 @@ SELECT count(*) FILTER (WHERE sandbox_status IS DISTINCT FROM production_status)
  WHERE promoted_from_sandbox
 """
 
-# A grant of the column is a grant of every policy's text, and no expression over a column needs less; so it is left to
-# whoever runs the database, and without it the number is unknown.
+# A grant of the column is a grant of every policy's text, and no expression over a column needs less. The operator of
+# the database decides about it; without it the number is unknown.
 MAY_READ_REGO = "SELECT has_column_privilege('policies', 'rego_code', 'SELECT') AS may_read"
 
 EMPTY_REGO = """

@@ -21,7 +21,7 @@ class Bouncer:
     environment: str | None
     interval_seconds: float | None
     policies: float | None
-    """Policies that it loaded. The column begins with 0, so that 0 says something only after a success."""
+    """Policies that it loaded. The column begins with 0, so 0 is a value only after a success."""
     last_success: float | None
     """Unix time of the last synchronisation, when that one succeeded; one in the future is unknown."""
     has_failed: bool | None

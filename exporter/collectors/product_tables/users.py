@@ -47,7 +47,7 @@ class UsersSettings(CollectorSettings):
     grants=("GRANT SELECT (user_id, expires_at, revoked) ON user_sessions TO cc_exporter",),
 )
 class UsersCollector:
-    """Reads user_sessions, the only table that knows who is signed in."""
+    """Reads user_sessions, the only table with the users who are signed in."""
 
     def __init__(self, settings: UsersSettings, postgres: PostgresSession) -> None:
         self._settings = settings

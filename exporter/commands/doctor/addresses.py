@@ -114,7 +114,7 @@ def _undiscovered(installation: CheckedInstallation, check: str) -> list[Finding
     if not installation.discovery_faults:
         return []
     problem = "bouncers cannot be discovered, or not all of them; the others are not watched"
-    remedy = "correct bouncer_discovery, or mend what the evidence says"
+    remedy = "correct bouncer_discovery, or fix what the evidence names"
     return [Finding(Severity.ERROR, check, problem, "\n".join(installation.discovery_faults), remedy)]
 
 

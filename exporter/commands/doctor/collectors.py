@@ -25,7 +25,7 @@ ALL_SECONDS = 300.0
 
 
 class _NoObserver:
-    """Nobody is told: the outcomes are returned."""
+    """An observer that does nothing: the outcomes are returned."""
 
     def begin(self, name: str, now_monotonic: float) -> None:
         """Nothing."""
@@ -38,7 +38,7 @@ class _NoObserver:
 
 
 async def run_collectors(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Runs every collector once, side by side as in `serve`; those of broken sources are not run."""
+    """Runs every collector once, concurrently as in `serve`; those of broken sources are not run."""
     for spec in installation.specs:
         if not installation.settings.runs(spec.scope):
             installation.not_configured[spec.name] = f"left out by scope: {installation.settings.scope}"
@@ -53,7 +53,7 @@ async def run_collectors(installation: CheckedInstallation, check: str) -> list[
         return []
     problem = f"not checked, for their sources cannot be used: {', '.join(sorted(installation.not_run))}"
     evidence = f"the other collectors were run: {', '.join(sorted(installation.outcomes)) or 'none is configured'}"
-    return [Finding(Severity.UNKNOWN, check, problem, evidence, "mend the addresses first, then run doctor again")]
+    return [Finding(Severity.UNKNOWN, check, problem, evidence, "fix the addresses first, then run doctor again")]
 
 
 async def ask_rights(installation: CheckedInstallation, _check: str) -> list[Finding]:
@@ -65,7 +65,7 @@ async def ask_rights(installation: CheckedInstallation, _check: str) -> list[Fin
 
 
 async def check_failures(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Says which collectors failed, apart from those whose rights or tables are told by checks of their own."""
+    """The collectors that failed, apart from those whose rights or tables have checks of their own."""
     specs = {spec.name: spec for spec in installation.specs}
     rights = installation.rights
     explained = set()
@@ -157,7 +157,7 @@ def find_losses(outcomes: Mapping[str, CollectionOutcome], check: str) -> list[F
 
 
 def _remedy(reason: Reason, names: list[str], specs: Mapping[str, CollectorSpec]) -> str:
-    """What mends a failed collection."""
+    """The remedy for a failed collection."""
     section = f"collectors.{names[0]}"
     rights = [right for name in names for right in specs[name].rbac]
     if reason is Reason.PERMISSION and rights:
@@ -168,4 +168,4 @@ def _remedy(reason: Reason, names: list[str], specs: Mapping[str, CollectorSpec]
         return f"give {section} credentials that are accepted: docs/exporter.md, What some collectors need"
     if reason is Reason.INTERNAL:
         return "this is a fault of the exporter: report it with the evidence"
-    return f"mend what the evidence says, or switch off what is not there: --no-collector.{names[0]}"
+    return f"fix what the evidence names, or switch off what does not exist: --no-collector.{names[0]}"

@@ -56,7 +56,7 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
         set() if rights is None else {each.name for each in rights.columns if each.table == "peps" and each.may_read}
     )
     if postgres is None or not needed <= known:
-        return []  # the checks of addresses, grants and schema have told
+        return []  # the checks of addresses, grants and schema have reported it
     rows = await postgres.fetch(BOUNCERS, timeout_seconds=QUERY_SECONDS)
     registered = {row["bouncer"]: (row["environment"], row["age"]) for row in rows}
     return find_unwatched(registered, [bouncer.name for bouncer in installation.bouncers], check)

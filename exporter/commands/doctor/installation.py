@@ -40,7 +40,7 @@ class CheckedInstallation:
     discovery_faults: tuple[str, ...] = ()
     """Why not all bouncers could be discovered."""
     broken: set[tuple[str, str]] = field(default_factory=set)
-    """Kind and name of each source that cannot be used; its own check has told why."""
+    """Kind and name of each source that cannot be used; its own check has reported why."""
     outcomes: dict[str, CollectionOutcome] = field(default_factory=dict)
     """How each collector's one collection ended."""
     not_configured: dict[str, str] = field(default_factory=dict)

@@ -105,7 +105,7 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
     if prometheus is None or not installation.bouncers or "policy" in installation.not_configured:
         return []
     if not await prometheus.query(BUILD_INFO):
-        return []  # the check of the targets has told
+        return []  # the check of the targets has reported it
     seen = {labels.get("bouncer") for labels, _ in await prometheus.query("controlcore_bouncer_up")}
     absent = sorted({bouncer.name for bouncer in installation.bouncers} - seen)
     if not absent:

@@ -1,4 +1,4 @@
-"""What a failed connection means, and what mends it. No I/O."""
+"""The cause of a failed connection, and its remedy. No I/O."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SourceAddress:
     host: str
     port: int
     login: str = "give it credentials that are accepted"
-    """What mends refused credentials."""
+    """The remedy for refused credentials."""
     authorities: str = "set SSL_CERT_FILE=/PATH/ca.pem in the exporter's environment, with the authority that signed it"
     """What makes the exporter trust the server's certificate."""
     missing: str = ""
-    """What mends a wrong name of a database; empty where there is none, but a URL."""
+    """The remedy for a wrong name of a database; empty for a source with only a URL."""
     starttls: str = ""
     """The option of `openssl s_client` for a server that speaks its own protocol first."""
 
@@ -60,7 +60,7 @@ BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.HTTP_4XX: ("what answers is something else", "set {setting} to the base URL of {what}"),
     Reason.HTTP_5XX: ("it answers with an error", "look at the log of {what}; it is reached, and it is not well"),
 }
-OTHERWISE = ("it cannot be used", "mend what the evidence says, or set {setting}")
+OTHERWISE = ("it cannot be used", "fix what the evidence names, or set {setting}")
 
 SHOW = "openssl s_client -connect {place}{starttls} </dev/null | openssl x509 -noout"
 CLEAR = "without TLS the password crosses the network in clear: ask for none only on one host or a trusted network"
@@ -89,7 +89,7 @@ BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
     ("rejected SSL upgrade", "it has no TLS", f"turn TLS on at {{what}}: ssl = on in postgresql.conf\n{CLEAR}"),
     ("cannot load", "the certificate files cannot be loaded", "correct the paths of the certificates in {setting}"),
 )
-"""Words of OpenSSL and asyncpg, the first that fits, with what they mean and what mends it."""
+"""Texts of OpenSSL and asyncpg, the first match counts, with the cause and the remedy."""
 NO_ENTRY = "no pg_hba.conf entry"
 OWN_FILE = re.compile(r"[\w.]+_file: ")
 """How chassis.config.read_secret begins: with the setting of a file that it cannot use."""
@@ -121,7 +121,7 @@ def explain(address: SourceAddress, error: BackendError) -> Finding:
 
 
 def _meaning(error: BackendError) -> tuple[str, str]:
-    """Problem and remedy; a certificate's fault and a missing line of pg_hba.conf are told by the message."""
+    """Problem and remedy; for a certificate's fault and a missing line of pg_hba.conf they follow from the message."""
     message = str(error)
     if NO_ENTRY in message:
         return "its pg_hba.conf lets this account not in from here", (

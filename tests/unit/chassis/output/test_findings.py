@@ -156,7 +156,7 @@ async def test_error_of_a_question_asked_beside_others_is_told_as_it_is() -> Non
 
     missing = PermanentError(Reason.MISSING, "HTTP status 404")
     (server,) = await run_checks([missing, missing], [Check("c", ask)])
-    assert (server.evidence, server.remedy) == ("HTTP status 404", "mend what the evidence says, then run doctor again")
+    assert (server.evidence, server.remedy) == ("HTTP status 404", "fix what the evidence names, then run doctor again")
     (own,) = await run_checks([missing, KeyError("x")], [Check("c", ask)])
     assert own.evidence == "KeyError: 'x'"
     assert "fault of doctor itself" in own.remedy
