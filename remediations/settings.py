@@ -121,7 +121,7 @@ class JournalSettings(Section):
     fenced, so nothing is done twice; but both processes receive, decide and announce."""
     keep_days: float = Field(default=90.0, ge=1, le=3650)
     """How long closed remediations are kept. Below a day cooldowns and budgets would be wrong; a permanently held
-    fault adds about 20 MB a day."""
+    fault adds about 4 MB a day."""
     max_log_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Limit of the write-ahead log, which grows while another process keeps a read open. Above it new alerts are
     answered 503. If it is too small, alerts are refused during a backup; if it is too large, the disk may fill up."""

@@ -6,7 +6,9 @@ fields that a type does not have, and names the place of an error.
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -16,6 +18,8 @@ import msgspec
 from remediations.core.model.errors import DamagedRecordError
 
 T = TypeVar("T")
+MAX_BYTES = 16 * 1024 * 1024
+"""Of what is inflated: more is damage, or was made to fill the memory."""
 
 
 class CodecError(ValueError):
@@ -57,6 +61,40 @@ def from_json(text: str | bytes) -> Any:
         return json.loads(text)  # noqa: TID251 - what we wrote
     except (ValueError, TypeError, RecursionError) as error:
         raise CodecError(f"not JSON: {error}") from error
+
+
+def compress(text: str, base: bytes = b"") -> bytes:
+    """The text in ASCII as zlib data. With a base only what differs from it is kept, and the base is needed to read it.
+
+    The base is a preset dictionary (RFC 1950, section 2.2): the last 32 KiB of it count.
+    """
+    deflater = zlib.compressobj(zdict=base) if base else zlib.compressobj()
+    return deflater.compress(text.encode()) + deflater.flush()
+
+
+def inflate(packed: bytes, base: bytes = b"") -> bytes:
+    """The text that `compress` was given; raises CodecError."""
+    inflater = zlib.decompressobj(zdict=base) if base else zlib.decompressobj()
+    try:
+        text = inflater.decompress(packed, MAX_BYTES)
+    except (zlib.error, TypeError) as error:
+        raise CodecError(f"not compressed text: {error}") from error
+    if not inflater.eof:
+        raise CodecError("compressed text that has no end")
+    return text
+
+
+def to_short_text(value: Any) -> str:
+    """The value as short ASCII; about 2 KB for the inputs of an ordinary decision."""
+    return base64.b85encode(compress(to_json(value))).decode()
+
+
+def from_short_text(text: str) -> Any:
+    """The data that `to_short_text` was given; raises CodecError."""
+    try:
+        return from_json(inflate(base64.b85decode(text)))
+    except ValueError as error:
+        raise CodecError(str(error)) from error
 
 
 def read_stored(kind: type[T], data: Any, table: str, key: object, field: str = "", *, is_exact: bool = True) -> T:

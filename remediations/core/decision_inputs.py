@@ -1,23 +1,16 @@
-"""The complete inputs of a decision as text, so that it can be repeated from the journal or from a file."""
+"""The complete inputs of a decision, so that it can be repeated from the journal."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from dataclasses import dataclass, replace
 
-from remediations.core.codec import from_data, from_json, to_json
+from remediations.core.codec import CodecError, from_short_text, read_stored
 from remediations.core.decide import decide
-from remediations.core.model.decision import Decision
-from remediations.core.model.errors import JournalError
+from remediations.core.model.decision import INPUTS, Decision
+from remediations.core.model.errors import DamagedRecordError
 from remediations.core.model.facts import Facts, History
-from remediations.core.model.remediation import Remediation
+from remediations.core.model.remediation import Record, Remediation
 from remediations.core.policies.policy import Policy, PolicySet
-
-INPUTS = "inputs"
-"""Key of the inputs in a decision's record."""
-MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +37,14 @@ def make_inputs(
     return Inputs(remediation, policy, replace(policy_set, policies=(policy,)), facts, history, now)
 
 
-def to_text(inputs: Inputs) -> str:
-    """The inputs as compact ASCII; about 2 KB for an ordinary decision."""
-    return base64.b85encode(zlib.compress(to_json(inputs).encode(), 6)).decode()
+def read_inputs(record: Record) -> Inputs:
+    """The inputs that the record of a decision holds; raises DamagedRecordError.
 
-
-def from_text(text: str) -> Inputs:
-    """The inputs that `to_text` got; raises JournalError if they cannot be read."""
+    Until schema 4 of the journal they were a text (`to_short_text`).
+    """
+    stored = record.data[INPUTS]
     try:
-        inflater = zlib.decompressobj()
-        return from_data(Inputs, from_json(inflater.decompress(base64.b85decode(text), MAX_BYTES)))
-    except (ValueError, zlib.error, binascii.Error) as error:
-        raise JournalError(f"the stored inputs cannot be read: {error}") from error
+        data = from_short_text(stored) if isinstance(stored, str) else stored
+    except CodecError as error:
+        raise DamagedRecordError("record", record.number, f"data.{INPUTS}: {error}") from error
+    return read_stored(Inputs, data, "record", record.number, f"data.{INPUTS}")

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.log import get_logger
-from remediations.core.decision_inputs import INPUTS, Inputs, make_inputs, to_text
+from remediations.core.codec import to_data
+from remediations.core.decision_inputs import Inputs, make_inputs
 from remediations.core.model.alert import Mode
 from remediations.core.model.cluster import Workload
-from remediations.core.model.decision import Act, Decision, Hold, NotNeeded
+from remediations.core.model.decision import INPUTS, Act, Decision, Hold, NotNeeded
 from remediations.core.model.errors import TargetBusyError
 from remediations.core.model.facts import Facts
 from remediations.core.model.names import ANNOTATION_OPERATION
@@ -143,7 +144,7 @@ class Decider:
         policy, facts, decision = inputs.policy, inputs.facts, inputs.decide()
         before = lease.remediation
         limits = {"mode": policy.mode.value, "expires_at": inputs.remediation.created_at + policy.expires_seconds}
-        data = decision_data(decision, facts) | limits | {"seconds": _rounded(took), INPUTS: to_text(inputs)}
+        data = decision_data(decision, facts) | limits | {"seconds": _rounded(took), INPUTS: to_data(inputs)}
         if isinstance(decision, NotNeeded):
             await lease.advance(State.NOT_NEEDED, "decision", data, changing(reason=decision.reason.value))
         elif isinstance(decision, Hold):

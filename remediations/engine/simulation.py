@@ -11,10 +11,10 @@ from typing import Any
 from chassis.clock import Clock
 from remediations.core.codec import to_data
 from remediations.core.decide import decide
-from remediations.core.decision_inputs import INPUTS, from_text
+from remediations.core.decision_inputs import read_inputs
 from remediations.core.intake import Payload, match_alerts
 from remediations.core.model.alert import Alert, Match, Target
-from remediations.core.model.decision import Act, Decision
+from remediations.core.model.decision import INPUTS, Act, Decision
 from remediations.core.model.facts import Fact, Facts, History, Pause, ProcessStart
 from remediations.core.model.remediation import Remediation, State
 from remediations.core.model.stored import describe_difference, plan_hash, plan_to_data
@@ -71,7 +71,7 @@ async def replay(journal: Journal, remediation_id: str) -> list[dict[str, Any]]:
     for record in records:
         if record.kind != "decision" or INPUTS not in record.data:
             continue
-        kind, reason, _ = describe(from_text(str(record.data[INPUTS])).decide())
+        kind, reason, _ = describe(read_inputs(record).decide())
         then = f"{record.data.get('decision')} {record.data.get('reason')}"
         told.append({"at": record.at, "then": then, "now": f"{kind} {reason}", "is_same": then == f"{kind} {reason}"})
     return told

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chassis.clock import format_rfc3339
-from remediations.core.codec import to_data
+from remediations.core.codec import to_data, to_short_text
 from remediations.core.model import acts as human_acts
-from remediations.core.model.decision import Act, Decision, GuardOutcome, Hold
+from remediations.core.model.decision import INPUTS, Act, Decision, GuardOutcome, Hold
 from remediations.core.model.facts import Fact, Facts, action_facts_to_data
 from remediations.core.model.plan import SendOutcome
 from remediations.core.model.remediation import Record, Remediation, Verdict
@@ -124,11 +124,17 @@ def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[s
             "time": format_rfc3339(item.at),
             "kind": item.kind,
             "state": item.state.value,
-            "data": item.data,
+            "data": _told(item.data),
         }
         for item in records
     ]
     return {"remediation": remediation_data(remediation), "story": story}
+
+
+def _told(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record's data with the inputs of a decision as one text: whole they would hide everything else."""
+    inputs = data.get(INPUTS)
+    return {**data, INPUTS: to_short_text(inputs)} if isinstance(inputs, Mapping) else data
 
 
 def remediation_data(remediation: Remediation) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from remediations.core.codec import from_json, inflate, to_json
 from tools.servers.http import is_answered
 from tools.servers.ports import free_port
 from tools.servers.process import Command, Server
@@ -150,9 +151,26 @@ receivers:
         return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
 
     def read(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of the journal, read beside the running program."""
+        """Rows of the journal, read beside the running program; the data of a record is whole."""
         with closing(sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=10)) as connection:
+            connection.create_function("whole", 3, whole)
+            connection.execute(WHOLE_RECORDS)
             return connection.execute(question, tuple(values)).fetchall()
+
+
+WHOLE_RECORDS = """
+CREATE TEMP VIEW record AS
+SELECT number, remediation, at, kind, state,
+    whole(data, packed, (SELECT packed FROM main.record AS other WHERE other.number = main.record.base)) AS data
+FROM main.record"""
+"""Stands before the table of this name for questions of this connection."""
+
+
+def whole(data: str, packed: bytes | None, base: bytes | None) -> str:
+    """The data of a record with its packed parts, as JSON."""
+    if packed is None:
+        return data
+    return to_json(from_json(data) | from_json(inflate(packed, inflate(base) if base else b"")))
 
 
 def an_alert(number: int = 0, **labels: str) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
 
+INPUTS = "inputs"
+"""Key of a decision's record under which everything stands that the decision was made from."""
+
 
 @dataclass(frozen=True, slots=True)
 class GuardOutcome:

@@ -39,6 +39,7 @@ from remediations.journal.sqlite.rows import (
     read_record,
     read_remediation,
     store_act,
+    store_record,
     to_text,
 )
 
@@ -136,7 +137,7 @@ class SqliteJournal(SqliteAnswers):
                 return None
             remediation = read_remediation(rows[0])
             data = {"worker": worker, "fence": remediation.fence}
-            _record(connection, remediation.id, Record(now, "claimed", remediation.state, data))
+            store_record(connection, remediation.id, Record(now, "claimed", remediation.state, data))
             return Claim(remediation, worker, remediation.fence, until)
 
         try:
@@ -211,7 +212,7 @@ class SqliteJournal(SqliteAnswers):
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute(sql.NOTE, values).rowcount == 0:
                 raise _refusal(connection, claim, now, None)
-            _record(connection, claim.remediation.id, record)
+            store_record(connection, claim.remediation.id, record)
 
         await self._thread.write(work)
 
@@ -340,7 +341,7 @@ def _advance(
     if not rows:
         raise _refusal(connection, claim, now, before)
     for record in (*change.before, change.record):
-        _record(connection, claim.remediation.id, record)
+        store_record(connection, claim.remediation.id, record)
     return read_remediation(rows[0])
 
 
@@ -373,11 +374,6 @@ def _values(change: StateChange, state: State) -> dict[str, Any]:
         "releases": change.releases or state in CLOSED,
         "lease_until": change.lease_until,
     }
-
-
-def _record(connection: sqlite3.Connection, remediation_id: str, record: Record) -> None:
-    """Appends one record."""
-    connection.execute(sql.RECORD, (remediation_id, record.at, record.kind, record.state.value, to_json(record.data)))
 
 
 def _refusal(connection: sqlite3.Connection, claim: Claim, now: float, expected: State | None) -> JournalError:

@@ -125,6 +125,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE pause ADD COLUMN policy TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE pause ADD COLUMN target TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        "ALTER TABLE record ADD COLUMN packed BLOB",
+        "ALTER TABLE record ADD COLUMN base INTEGER",
+    ),
 )
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from remediations.core.codec import parse_stored, read_stored, to_json
+from remediations.core.codec import CodecError, compress, inflate, parse_stored, read_stored, to_json
 from remediations.core.model.acts import HumanAct
+from remediations.core.model.errors import DamagedRecordError
 from remediations.core.model.facts import Approval, BreakerReset, PastAction, Pause
 from remediations.core.model.plan import BUDGETS
 from remediations.core.model.remediation import Record, Remediation
 from remediations.journal.sqlite import statements as sql
 
 SEQUENCE_LIMIT = 0x10000
+PACKED_KINDS = frozenset({"decision", "evidence", "replay"})
+"""Kinds whose large parts the engine does not read back: the program of schema 4 goes on without them."""
+LEAST_PACKED = 128
+"""Characters; a shorter part stays readable in the column `data`."""
 T = TypeVar("T")
 
 
@@ -59,8 +67,54 @@ def read_action(row: sqlite3.Row) -> PastAction:
 
 
 def read_record(row: sqlite3.Row) -> Record:
-    """A row of the table `record`."""
-    return _read(Record, row, "record", data=_parse(row, "record", "data"))
+    """A row of `WHOLE_RECORD`."""
+    record = _read(Record, row, "record", data=_parse(row, "record", "data"))
+    if row["packed"] is None:
+        return record
+    try:
+        text = inflate(row["packed"], _base_text(row))
+    except CodecError as error:
+        raise DamagedRecordError("record", record.number, f"packed: {error}") from error
+    parts = parse_stored(text, "record", record.number, "packed")
+    return replace(record, data={**record.data, **read_stored(dict, parts, "record", record.number, "packed")})
+
+
+def _base_text(row: sqlite3.Row) -> bytes:
+    """The text from which a packed record differs; empty for a whole one. Raises CodecError."""
+    if row["base"] is None:
+        return b""
+    if row["base_packed"] is None:
+        raise CodecError(f"record {row['base']}, from which it differs, is not there")
+    return inflate(row["base_packed"])
+
+
+def store_record(connection: sqlite3.Connection, remediation_id: str, record: Record) -> None:
+    """Appends one line to a story, inside the caller's transaction.
+
+    The large parts are compressed. A remediation that is held is decided again every few seconds on nearly the same
+    facts, so of all but the first only what differs is stored (docs/decisions/0018-inputs-are-stored-once.md).
+    """
+    large = _large_parts(record)
+    small = {name: value for name, value in record.data.items() if name not in large}
+    row = (remediation_id, record.at, record.kind, record.state.value, to_json(small))
+    if not large:
+        connection.execute(sql.RECORD, row)
+        return
+    number, base = None, b""
+    found = connection.execute(sql.BASE, (remediation_id, record.kind)).fetchone()
+    if found is not None:
+        with suppress(CodecError):  # a damaged one is of no use; this one is stored whole then
+            number, base = found["number"], inflate(found["packed"])
+    text = ", ".join(f"{to_json(name)}: {part}" for name, part in large.items())
+    connection.execute(sql.PACKED_RECORD, (*row, compress(f"{{{text}}}", base), number))
+
+
+def _large_parts(record: Record) -> dict[str, str]:
+    """The parts that are packed, as JSON: lists and objects of some length, in records of certain kinds."""
+    if record.kind not in PACKED_KINDS:
+        return {}
+    texts = {name: to_json(part) for name, part in record.data.items() if isinstance(part, Mapping | list | tuple)}
+    return {name: text for name, text in texts.items() if len(text) >= LEAST_PACKED}
 
 
 def read_pause(row: sqlite3.Row) -> Pause:

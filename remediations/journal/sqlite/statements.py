@@ -36,6 +36,13 @@ SET updated_at = :now, next_at = coalesce(:next_at, next_at),
     lease_until = CASE WHEN :next_at IS NULL THEN coalesce(:lease_until, lease_until) ELSE NULL END
 WHERE {OURS}"""
 RECORD = "INSERT INTO record (remediation, at, kind, state, data) VALUES (?, ?, ?, ?, ?)"
+PACKED_RECORD = "INSERT INTO record (remediation, at, kind, state, data, packed, base) VALUES (?, ?, ?, ?, ?, ?, ?)"
+BASE = """
+SELECT number, packed FROM record WHERE remediation = ? AND kind = ? AND packed IS NOT NULL AND base IS NULL
+ORDER BY number DESC LIMIT 1"""
+"""The newest record of a kind in a story that is packed by itself: later ones are stored as what differs from it."""
+WHOLE_RECORD = """
+SELECT record.*, whole.packed AS base_packed FROM record LEFT JOIN record AS whole ON whole.number = record.base"""
 FIND = f"SELECT id, state FROM remediation WHERE {OPEN} AND policy = ? AND namespace = ? AND kind = ? AND name = ?"
 BEGIN = """
 INSERT INTO remediation (id, policy, namespace, kind, name, state, alert, created_at, updated_at, next_at)
@@ -53,7 +60,7 @@ JOIN = "UPDATE remediation SET is_resolved = 0 WHERE id = ?"
 QUARANTINE = "INSERT INTO quarantine (at, problem, raw) VALUES (?, ?, ?)"
 
 ONE = "SELECT * FROM remediation WHERE id = ?"
-STORY = "SELECT * FROM record WHERE remediation = ? ORDER BY number"
+STORY = f"{WHOLE_RECORD} WHERE record.remediation = ? ORDER BY record.number"
 SELECTED = """
 (:policy = '' OR policy IN (:policy, :policy || ':revert'))
 AND (:target = '' OR :target IN (name, kind || '/' || namespace || '/' || name))
@@ -66,8 +73,8 @@ AND (:is_rejected IS NULL OR :is_rejected = EXISTS (
 LIST = f"SELECT * FROM remediation WHERE {SELECTED} ORDER BY id DESC LIMIT :limit"
 LIST_OPEN = f"SELECT * FROM remediation WHERE {OPEN} AND {SELECTED} ORDER BY id DESC LIMIT :limit"
 COUNT_LISTED = f"SELECT count(*) AS number FROM remediation WHERE {SELECTED}"
-NEWEST_DECISION = """
-SELECT * FROM record WHERE remediation = ? AND kind = 'decision' ORDER BY number DESC LIMIT 1"""
+NEWEST_DECISION = f"""{WHOLE_RECORD}
+WHERE record.remediation = ? AND record.kind = 'decision' ORDER BY record.number DESC LIMIT 1"""
 WRITTEN = "SELECT * FROM remediation WHERE written_at >= ? ORDER BY written_at DESC"
 IN_FLIGHT = f"SELECT id FROM remediation WHERE {FLYING} AND namespace = ? AND kind = ? AND name = ? AND id <> ?"
 COUNTS = """

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from remediations.commands.output.text import render_data
-from remediations.core.codec import to_data
-from remediations.core.decision_inputs import make_inputs, to_text
+from remediations.core.codec import to_data, to_short_text
+from remediations.core.decision_inputs import make_inputs
 from remediations.core.model.alert import Delivery, Match
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
@@ -158,7 +158,7 @@ def store(folder: Path, data: dict[str, Any]) -> str:
 
 def test_decision_is_replayed_and_a_difference_is_told(capsys, config, tmp_path):
     inputs = make_inputs(a_remediation(), restart_policy(), a_policy_set(), facts(), History(), NOW)
-    stored = {"decision": "act", "reason": "guards_passed", "inputs": to_text(inputs)}
+    stored = {"decision": "act", "reason": "guards_passed", "inputs": to_short_text(inputs)}
     store(tmp_path, stored)
 
     assert run(capsys, config, "replay", "last")[0] == 0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from remediations.core.codec import to_data
-from remediations.core.decision_inputs import make_inputs, to_text
+from remediations.core.codec import to_data, to_short_text
+from remediations.core.decision_inputs import make_inputs
 from remediations.core.model.facts import Fact, History
 from remediations.core.model.remediation import Record, State
 from remediations.http import simulation_api
@@ -110,7 +110,7 @@ async def test_live_systems_are_asked_by_one_request_at_a_time(server: Running, 
 
 async def test_decision_is_replayed_and_a_difference_is_told(server: Running):
     inputs = make_inputs(a_remediation(), restart_policy(), a_policy_set(), facts(), History(), NOW)
-    name = await held(server, decision="act", reason="guards_passed", inputs=to_text(inputs))
+    name = await held(server, decision="act", reason="guards_passed", inputs=to_short_text(inputs))
     path = "/api/v1/remediations/{id}/replay"
 
     status, same = await call(server, "GET", path.format(id=name))
@@ -119,7 +119,7 @@ async def test_decision_is_replayed_and_a_difference_is_told(server: Running):
 
     claim = await server.journal.claim("two", server.clock.now() + 1e7, 10)
     assert claim is not None
-    data = {"decision": "hold", "reason": "paused", "inputs": to_text(inputs)}
+    data = {"decision": "hold", "reason": "paused", "inputs": to_short_text(inputs)}
     change = StateChange(Record(NOW, "decision", State.HELD, data), next_at=NOW)
     await server.journal.advance(claim, State.CLAIMED, State.HELD, server.clock.now() + 1e7, change)
     told = (await call(server, "GET", path.format(id=name)))[1]

@@ -110,6 +110,26 @@ async def test_documented_statements_lead_back_to_the_older_schema(older: Path) 
         assert len(await journal.listing()) == 2
 
 
+async def test_documented_statements_lead_back_to_schema_4_and_keep_what_the_engine_reads(tmp_path: Path) -> None:
+    (statements,) = re.findall(
+        r"(ALTER TABLE record[^'\"]+user_version = 4;)'", DOCUMENTATION.read_text(encoding="utf-8")
+    )
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((FIXTURES / "c65e67b.sql").read_text(encoding="utf-8"))
+    before = schema_of(path)
+    async with open_journal(path) as journal:
+        answers = await all_answers(journal)
+    assert schema_of(path)[0] == len(MIGRATIONS)
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statements)
+
+    assert schema_of(path) == before
+    async with open_journal(path) as journal:
+        assert await all_answers(journal) == answers
+
+
 async def test_program_that_knows_less_refuses_the_journal(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_journal(older):
         pass
