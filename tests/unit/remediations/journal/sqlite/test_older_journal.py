@@ -58,9 +58,13 @@ async def test_older_journal_is_answered_from_as_by_the_program_that_wrote_it(co
         connection.executescript(written.read_text(encoding="utf-8"))
 
     async with open_journal(path) as journal:
-        answers = await all_answers(journal)
+        answers = json.loads(json.dumps(await all_answers(journal)))
 
-    assert json.loads(json.dumps(answers)) == json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
+    expected = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
+    # `list` may tell more by now than it did then.
+    pairs = zip(answers["list"], expected["list"], strict=True)
+    answers["list"] = [{name: item.get(name) for name in before} for item, before in pairs]
+    assert answers == expected
 
 
 def schema_of(path: Path) -> tuple[int, set[tuple[str, str]]]:
