@@ -40,6 +40,10 @@ START_SECONDS = {"cluster": 120, "postgres_server": 60, "redis_server": 30}
 # Seconds for a property: it runs its test a hundred times.
 PROPERTY_SECONDS = 60
 
+# Each takes minutes of one worker, mostly of waiting. The first of them occupy the workers of tools.run_tests.
+LONG_GROUPS = ("guide", "demo", "cluster", "stage", "product", "doctor")
+FIRST_GROUPS = SMALL_TESTS = 3
+
 # pytest-asyncio asks for the current loop before it makes its own; on Python 3.11 the policy then invents one that
 # nobody closes, and its ResourceWarning fails whichever test the garbage collector happens to run in.
 asyncio.set_event_loop(None)
@@ -91,18 +95,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class _Order:
-    """The guide's long windows begin first; the demo, which watches its own clock, comes when the rest is done."""
+    """Long groups begin first, so that no worker is left alone with one at the end.
+
+    xdist gives each worker a second unit at once, which waits behind the first: small tests stand there, and no long
+    group.
+    """
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Sorts after every other plug-in has; within a rank the random order stays."""
-        items.sort(key=_rank)
+        """Sorts after every other plug-in has; within a group the random order stays."""
+        groups = {id(item): _group(item) for item in items}
+        others = [item for item in items if groups[id(item)] not in LONG_GROUPS]
+        first, last = (
+            [item for name in names for item in items if groups[id(item)] == name]
+            for names in (LONG_GROUPS[:FIRST_GROUPS], LONG_GROUPS[FIRST_GROUPS:])
+        )
+        items[:] = [*first, *others[:SMALL_TESTS], *last, *others[SMALL_TESTS:]]
 
 
-def _rank(item: pytest.Item) -> int:
-    """0 for the guide, 2 for the demo, 1 for everything else."""
-    name = item.path.name
-    return 0 if name == "test_guide.py" else 2 if name == "test_demo.py" else 1
+def _group(item: pytest.Item) -> str:
+    """The xdist group; empty for none."""
+    marker = item.get_closest_marker("xdist_group")
+    return "" if marker is None else str(marker.args[0])
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Runs all tests with the workers that this machine can feed; the last line printed is pytest's own count.
 
 Tests that share a Kubernetes control plane form a group and so run in one worker: those of the whole remediator on a
-stage of their own, and all others. The guide's alerts, which mostly wait for their printed windows, have a worker too.
+stage of their own, and all others. These groups, the guide's alerts and the demo, which mostly wait, begin first
+(tests/conftest.py).
 """
 
 from __future__ import annotations

@@ -136,6 +136,7 @@ def beat(standin: StandIn) -> None:
         ask(f"{standin.api_url}/peps/{row}/heartbeat", {})
 
 
+@pytest.mark.xdist_group("product")
 @pytest.mark.timeout(RULE_MINUTES * 60 / FACTOR + 120)
 def test_healthy_installation_like_the_real_product_raises_no_alert(installation: Installation) -> None:
     """P1, P2, P3, P5, P8, P9, P11: none of the product's own habits is an alert."""
