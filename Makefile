@@ -53,6 +53,7 @@ generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m tools.generate.links
 	@$(RUN) -m dashboards.src.build
 	@$(RUN) -m exporter --print-metrics > docs/metrics.md
+	@$(RUN) -m tools.generate.chart_values
 	@$(RUN) -m tools.generate.collectors
 	@$(RUN) -m tools.generate.policies
 	@$(RUN) -m tools.generate.reasons
