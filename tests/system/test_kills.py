@@ -23,7 +23,7 @@ from tools.slowness import scaled, slowness
 if TYPE_CHECKING:
     from tools.servers.kubernetes.cluster import Cluster
 
-KILLS = int(os.environ.get("CONTROLCORE_CHAOS_KILLS", "50"))
+KILLS = int(os.environ.get("CONTROLCORE_CHAOS_KILLS", "30"))
 CALL_KILLS = KILLS // 5
 """So many of them while an action is called that leaves no mark; the others while a Deployment is patched."""
 SECONDS_PER_KILL = 30
