@@ -83,7 +83,7 @@ chaos: venv packages tools ## long runs: 1,000 SIGKILLs between socket and verif
 	@CONTROLCORE_WEBHOOK_SECONDS=$${CONTROLCORE_WEBHOOK_SECONDS:-120} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_failing_webhook.py
 	@CONTROLCORE_FREEZING_SILENCES=$${CONTROLCORE_FREEZING_SILENCES:-100} $(RUN) -m pytest -q -s -p no:randomly tests/system/test_freezing_silence.py
 	@CONTROLCORE_TEST_SLOWNESS=8 CONTROLCORE_MACHINE_EXAMPLES=$${CONTROLCORE_MACHINE_EXAMPLES:-300} $(RUN) -m pytest -q -p no:randomly tests/unit/remediations/engine/test_engine_machine.py
-	@CONTROLCORE_SITUATIONS=all $(RUN) -m pytest -q -p no:randomly tests/integration/rules/test_situations.py
+	@CONTROLCORE_SITUATIONS=all $(RUN) -m pytest -q -p no:randomly tests/integration/rules/test_situations.py tests/integration/rules/test_promtool.py
 	@CONTROLCORE_ADMISSION_SWEEP=whole $(RUN) -m pytest -q -s -p no:randomly tests/integration/helm/test_admission_sweep.py -k every_field
 	@$(RUN) -m pytest -q -s -p no:randomly tests/integration/chassis/test_postgres_connection.py tests/integration/chassis/test_redis_connection.py tests/integration/chassis/test_trust.py -k "moved or follows or rotated"
 

@@ -72,7 +72,8 @@ class Case:
     """One promtool test."""
 
     name: str
-    files: set[Path]
+    alerts: frozenset[str]
+    """The alerts that are asked for: the other alerts are left out of the run. All when empty."""
     phases: list[Phase]
     checks: list[tuple[float, str, float]] = field(default_factory=list)
     """When, which question, which answer."""
@@ -105,12 +106,15 @@ def table() -> Mapping[str, Any]:
 
 
 @functools.cache
+def groups_by_file() -> Mapping[Path, list[dict[str, Any]]]:
+    """Every group of the shipped files."""
+    return {path: yaml.safe_load(path.read_text("utf-8"))["groups"] for path in sorted(RULES.glob("*.yml"))}
+
+
+@functools.cache
 def rules_by_file() -> Mapping[Path, list[dict[str, Any]]]:
     """Every rule of the shipped files."""
-    return {
-        path: [rule for group in yaml.safe_load(path.read_text("utf-8"))["groups"] for rule in group["rules"]]
-        for path in sorted(RULES.glob("*.yml"))
-    }
+    return {path: [rule for group in groups for rule in group["rules"]] for path, groups in groups_by_file().items()}
 
 
 @functools.cache
@@ -175,23 +179,42 @@ def standing(rule: Rule) -> Case:
     tail = min(LEAD_MAX_SECONDS, window_seconds(rule.expr)) + rule.for_seconds + 2 * AFTERWARDS_SECONDS
     phases = [Phase(lead, healthy), Phase(tail, {**healthy, **rule.fault})]
     looks = [(lead + step * STEP, rule.name) for step in range(0, int(tail / STEP), 4)]
-    return Case(rule.name, {rule.file}, phases, looks=looks)
+    return Case(rule.name, frozenset({rule.name}), phases, looks=looks)
 
 
 def fresh() -> Case:
     """Two hours and a half of a healthy, small installation: nothing but the alert that always fires."""
-    case = Case("healthy, small, fresh", set(RULES.glob("*.yml")), [Phase(9000, table()["healthy"])])
+    case = Case("healthy, small, fresh", frozenset(), [Phase(9000, table()["healthy"])])
     case.checks.append((9000, 'count(count_over_time(ALERTS{alertname!="ControlCoreWatchdog"}[150m])) or vector(0)', 0))
     return case
 
 
-def document(cases: Iterable[Case]) -> str:
-    """Cases as one file for promtool."""
-    cases = list(cases)
-    files = sorted({str(path) for case in cases for path in case.files})
-    return json.dumps(
-        {"rule_files": files, "evaluation_interval": f"{STEP}s", "tests": [case.document() for case in cases]},
-    )
+def write_cases(cases: Iterable[Case], folder: Path) -> list[Path]:
+    """Writes a file for promtool for each case, with the rules that it asks for; one promtool takes them all."""
+    return [
+        write_case(folder / str(number), case.document(), f"{STEP}s", rules_for(case.alerts))
+        for number, case in enumerate(cases)
+    ]
+
+
+def write_case(path: Path, case: Mapping[str, Any], interval: str, groups: list[dict[str, Any]]) -> Path:
+    """Writes one case, and beside it the rules for it, evaluated once in each interval."""
+    rules, cases = path.with_suffix(".rules.json"), path.with_suffix(".test.json")
+    rules.write_text(json.dumps({"groups": groups}), encoding="utf-8")
+    document = {"rule_files": [str(rules)], "evaluation_interval": interval, "tests": [case]}
+    cases.write_text(json.dumps(document), encoding="utf-8")
+    return cases
+
+
+def rules_for(asked: frozenset[str]) -> list[dict[str, Any]]:
+    """The groups of these alerts' files without the other alerts, which every step would evaluate for nothing."""
+    files = {alerts()[name].file for name in asked} or groups_by_file().keys()
+    found = []
+    for group in (group for path in sorted(files) for group in groups_by_file()[path]):
+        rules = [rule for rule in group["rules"] if not asked or "record" in rule or rule["alert"] in asked]
+        if rules:
+            found.append(group | {"rules": rules})
+    return found
 
 
 def _gone(rule: Rule) -> Case:
@@ -204,7 +227,7 @@ def _gone(rule: Rule) -> Case:
     after = max(wait, rule.for_seconds) + AFTERWARDS_SECONDS
     case = Case(
         f"{rule.name} gone",
-        {rule.file} | ({teller.file} if teller else set()),
+        frozenset({rule.name} | ({teller.name} if teller else set())),
         [Phase(lead, healthy), Phase(after, {**healthy, **without, **rule.instead})],
     )
     if teller is not None:
@@ -216,7 +239,6 @@ def _gone(rule: Rule) -> Case:
 
 def _failed(rule: Rule) -> Case:
     """The collector fails on a healthy installation: its absence is told, and nothing else."""
-    stale = alerts()[STALE]
     lead, healthy = _lead(rule), dict(_page(rule, None))
     failing: dict[str, str | float | None] = dict(healthy)
     for spec in collectors_of(rule).values():
@@ -231,7 +253,7 @@ def _failed(rule: Rule) -> Case:
                 if re.sub("_(bucket|count|sum)$", "", _name(selector)) == metric.name or _name(selector) == metric.name:
                     failing[selector] = "+0" if is_kept else None
     after = min(LEAD_MAX_SECONDS, window_seconds(rule.expr)) + rule.for_seconds + AFTERWARDS_SECONDS
-    case = Case(f"{rule.name} failed", {rule.file, stale.file}, [Phase(lead, healthy), Phase(after, failing)])
+    case = Case(f"{rule.name} failed", frozenset({rule.name, STALE}), [Phase(lead, healthy), Phase(after, failing)])
     case.checks.append((lead + after, _fires_now(STALE), 1))
     case.checks.append((lead + after, _has_fired(rule.name, after), 0))
     return case
@@ -243,7 +265,7 @@ def _over(rule: Rule) -> Case:
     look = min(LEAD_MAX_SECONDS, window_seconds(rule.expr))
     fault = {**healthy, **rule.fault}
     tail = look + rule.for_seconds + AFTERWARDS_SECONDS
-    case = Case(f"{rule.name} over", {rule.file}, [Phase(lead, healthy), Phase(rule.short_seconds, fault)])
+    case = Case(f"{rule.name} over", frozenset({rule.name}), [Phase(lead, healthy), Phase(rule.short_seconds, fault)])
     case.phases += [Phase(tail, healthy), Phase(tail, fault)]
     end = lead + rule.short_seconds
     if rule.outcome["over"] == "silent":

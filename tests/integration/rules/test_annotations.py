@@ -11,7 +11,7 @@ import pytest
 
 from tools.install.build import locate
 from tools.rules.catalogue import RULES
-from tools.rules.situations import alerts, document, rules_by_file, standing
+from tools.rules.situations import alerts, rules_by_file, standing, write_cases
 from tools.slowness import scaled
 
 FILES = sorted(RULES.glob("*.yml"))
@@ -34,10 +34,9 @@ def pairs(line: str) -> dict[str, str]:
 
 def render(path: Path, promtool: Path, folder: Path) -> Rendered:
     """Labels and annotations of each alert of the file, as promtool prints what nobody expected."""
-    file = folder / "cases.json"
-    file.write_text(document(standing(rule) for rule in alerts().values() if rule.file == path), encoding="utf-8")
+    files = write_cases([standing(rule) for rule in alerts().values() if rule.file == path], folder)
     answer = subprocess.run(
-        [promtool, "test", "rules", file], capture_output=True, text=True, timeout=scaled(60), check=False
+        [promtool, "test", "rules", *files], capture_output=True, text=True, timeout=scaled(60), check=False
     )
     found: Rendered = {}
     labels: dict[str, str] = {}
