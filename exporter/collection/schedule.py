@@ -22,7 +22,7 @@ from exporter.collector import Collector, CollectorSettings, CollectorSpec, NotC
 from exporter.items import counting
 from exporter.metrics import plain_word
 from exporter.results.limits import Admitted, Budget, SeriesBudget, admit
-from exporter.results.record import CollectionOutcome, Refusal
+from exporter.results.record import AccessRefusal, CollectionOutcome
 from exporter.settings import MAX_SERIES
 from exporter.sources.sources import Sources
 
@@ -195,7 +195,9 @@ class _Start:
         message = "" if failure is None or reason is None else describe(failure, reason)
         components = dict(result.components)
         versions = {component: plain_word(version) for component, version in result.versions.items()}
-        refused = {name: Refusal(error.reason, describe(error, error.reason)) for name, error in result.refused.items()}
+        refused = {
+            name: AccessRefusal(error.reason, describe(error, error.reason)) for name, error in result.refused.items()
+        }
         return CollectionOutcome(
             job.spec.name, self.wall, self.monotonic, self.elapsed(), admitted, components, reason, message, versions,
             refused=refused,

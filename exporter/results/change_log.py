@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chassis.clock import Clock
 from chassis.errors import Reason
-from exporter.results.record import CollectionOutcome, Refusal
+from exporter.results.record import AccessRefusal, CollectionOutcome
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -33,7 +33,7 @@ class StateLog:
         self._written_up: dict[str, bool] = {}
         self._latest_up: dict[str, bool] = {}
         self._written_refused: dict[tuple[str, str], Reason] = {}
-        self._latest_refused: dict[tuple[str, str], Refusal | None] = {}
+        self._latest_refused: dict[tuple[str, str], AccessRefusal | None] = {}
         """By collector and component; None once that collector has been let in again."""
         self._has_changes = asyncio.Event()
 

@@ -31,7 +31,7 @@ class CollectorState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AccessRefusal:
     """Why our own access to a component fails, so that its state is unknown."""
 
     reason: Reason
@@ -61,7 +61,7 @@ class CollectionOutcome:
     """The versions that components report."""
     losses: Losses = field(default_factory=Losses)
     """What was dropped on the way, also of a collection that raised."""
-    refused: dict[str, Refusal] = field(default_factory=dict)
+    refused: dict[str, AccessRefusal] = field(default_factory=dict)
     """The components that are unknown because our own access fails."""
 
 

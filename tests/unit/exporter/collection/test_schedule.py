@@ -13,7 +13,7 @@ from chassis.errors import PermanentError, Reason, TransientError
 from exporter.collection.schedule import THREAD_FROM_SERIES, Job, Schedule, describe, reason_of
 from exporter.collector import CollectorSettings, NotConfiguredError, Result
 from exporter.results.limits import Budget, SeriesBudget
-from exporter.results.record import CollectionOutcome, Refusal
+from exporter.results.record import AccessRefusal, CollectionOutcome
 from exporter.sources.sources import Sources
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.collector import SIZE, UP, ScriptedCollector, hang
@@ -240,7 +240,7 @@ async def test_refused_access_is_told_with_its_reason_and_is_no_failure() -> Non
     async with running(ManualClock(), job(ScriptedCollector([result]))) as notes:
         pass
     (outcome,) = notes.outcomes
-    assert (outcome.reason, outcome.refused) == (None, {"database": Refusal(Reason.AUTH, "no password")})
+    assert (outcome.reason, outcome.refused) == (None, {"database": AccessRefusal(Reason.AUTH, "no password")})
 
 
 async def test_version_that_is_no_plain_word_is_told_as_other() -> None:

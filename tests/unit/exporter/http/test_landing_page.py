@@ -9,7 +9,7 @@ from exporter.commands.configuration import load_settings
 from exporter.http.landing_page import PageFacts, age, page, targets
 from exporter.results.ledger import Ledger
 from exporter.results.limits import Admitted
-from exporter.results.record import CollectionOutcome, CollectorRecord, Refusal
+from exporter.results.record import AccessRefusal, CollectionOutcome, CollectorRecord
 from exporter.settings import ExporterSettings
 from tests.fakes.collector import UP, ScriptedCollector
 
@@ -87,7 +87,7 @@ def test_components_of_which_nothing_is_known_are_unknown(settings: ExporterSett
 def test_component_that_refuses_our_access_is_unknown_and_says_which_credential(settings: ExporterSettings) -> None:
     """Its row vanished while the collector stayed ok, so the page looked as if all were well."""
     ledger = ledger_of("probe")
-    refused = {"database": Refusal(Reason.AUTH, "no password; our setting <database.url>")}
+    refused = {"database": AccessRefusal(Reason.AUTH, "no password; our setting <database.url>")}
     ledger.finish(CollectionOutcome("probe", 0.0, 98.0, 0.1, Admitted((UP.value(1),)), refused=refused))
     row = (
         '<code>database</code></td><td><span class="stale">unknown</span></td><td>our own access is refused: auth: no '

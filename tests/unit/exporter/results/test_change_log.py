@@ -11,7 +11,7 @@ from structlog.testing import CapturingLogger
 from chassis.errors import Reason
 from exporter.results.change_log import StateLog
 from exporter.results.limits import Admitted
-from exporter.results.record import CollectionOutcome, Refusal
+from exporter.results.record import AccessRefusal, CollectionOutcome
 from tests.fakes.clock import ManualClock, settle
 
 
@@ -100,7 +100,7 @@ async def test_failure_just_before_the_end_is_still_logged() -> None:
 
 
 def refused(reason: Reason) -> CollectionOutcome:
-    why = {"database": Refusal(reason, "no")}
+    why = {"database": AccessRefusal(reason, "no")}
     return CollectionOutcome("canary", 0.0, 0.0, 0.1, Admitted(()), refused=why)
 
 
