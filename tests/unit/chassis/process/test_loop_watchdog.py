@@ -66,8 +66,11 @@ def test_blocked_loop_is_counted_once_and_told_with_its_stack(hang: str) -> None
 
 
 def test_short_block_is_counted_and_leaves_the_program_healthy() -> None:
+    """A busy machine may block the program a second time."""
     printed, _, _ = run(SLEEPS, serious=60.0)
-    assert printed[1] == "after 1 True False"
+    after, stalls, *rest = printed[1].split()
+    assert (after, rest) == ("after", ["True", "False"])
+    assert int(stalls) >= 1
 
 
 def test_watchdog_that_saw_nothing_has_no_problem() -> None:

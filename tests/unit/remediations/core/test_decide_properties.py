@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remediations.core.codec import to_data, to_json
 from remediations.core.decide import GUARDS, judge
 from remediations.core.model.alert import Target
 from remediations.core.model.cluster import Budgets, ObjectChange, Template
@@ -155,7 +155,7 @@ def test_same_input_gives_the_same_output(request):
 @given(REQUESTS)
 def test_every_decision_ends_in_a_plan_or_in_a_reason_of_the_closed_set(request):
     decision = judge(request, GUARDS)
-    json.dumps(asdict(decision), default=dict)
+    assert to_json(to_data(decision))
     if isinstance(decision, Hold):
         assert decision.reason in HoldReason
         assert decision.guards[-1].reason is decision.reason

@@ -70,7 +70,7 @@ async def test_quota_says_whether_there_is_room(hard, used, refused, crowded):
 async def test_quota_that_wants_a_number_of_every_container_refuses_one_without():
     hard = {"limits.cpu": "10"}
     assert (await read(cluster(quota=quota(hard, {})), {})).refusals == (
-        "ResourceQuota quota wants limits.cpu of every container",
+        "ResourceQuota quota requires limits.cpu of every container",
     )
     filled = cluster(quota=quota(hard, {}), limits=limits(default={"cpu": "1"}))
     assert await read(filled, {}) == NewPods()
