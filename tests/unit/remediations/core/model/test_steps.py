@@ -240,7 +240,7 @@ async def test_plan_of_which_no_step_had_begun_is_decided_anew(bench):
 async def test_refusal_after_a_step_that_was_sent_leads_to_verification_not_to_a_second_sending(bench):
     sent = await bench.write(*(HttpStep("POST", f"{bench.product.url}/{status}") for status in (200, 404)))
     assert sent.result is SendResult.DONE
-    assert "step 2 of 2 was not taken" in sent.detail
+    assert "step 2 of 2 was not accepted" in sent.detail
 
 
 async def test_step_without_a_mark_is_not_sent_when_its_beginning_cannot_be_kept(bench):
