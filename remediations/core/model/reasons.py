@@ -166,7 +166,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "Look for the common cause; it ends by itself after `storm.cooldown_seconds`.",
     ),
     HoldReason.BREAKER_OPEN: (
-        "This action on this target ended several times without proven success, or somebody undid it.",
+        "Several writes in a row on this target had no proven success, or another user or program undid one.",
         "Find out why it did not help, then `breaker reset ACTION TARGET`.",
     ),
     HoldReason.LADDER_EXHAUSTED: (
@@ -326,7 +326,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "Nothing.",
     ),
     Settled.CHANGED_SINCE: (
-        "Somebody else has changed the number that was to be undone: nothing is done.",
+        "Another user or program has changed the value since, so nothing is reverted.",
         "Nothing.",
     ),
 }

@@ -63,8 +63,8 @@ class BreakerLimit(PolicySection):
     """This many writes in a row without proven success open the breaker of an action on a target."""
 
     failures: Count = 3
-    """This number of writes in a row without proven success opens the breaker of an action on a target. A single
-    write that somebody else undid opens it too."""
+    """The breaker of an action on a target opens after this number of writes in a row without proven success. It
+    also opens after one write that another user or program undid."""
     close_seconds: WithinADay = 14400.0
     """How long after the last of them it closes by itself. If it is too small, the same action is tried again and
     again."""
