@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from demo.files import PLAYED
 from remediations.core.model.remediation import Record, Remediation
 from remediations.journal.sqlite.adapter import open_journal
 from tools.servers.http import read_url
@@ -28,10 +29,19 @@ def read_alerts(prometheus_url: str) -> dict[str, str]:
 
 
 def read_acted_alerts(prometheus_url: str) -> set[str]:
-    """Names of the alerts that are active now, without our tickets: those may stay between two acts."""
+    """Names of the alerts that are active now and critical, or that a policy of the stage may answer.
+
+    Our tickets, and alerts for policies that the stage does not have, may stay between two acts: on a busy machine the
+    engines are slow, which is true and changes nothing here.
+    """
     alerts = json.loads(read_url(f"{prometheus_url}/api/v1/alerts"))["data"]["alerts"]
     labels = [alert["labels"] for alert in alerts]
-    return {each["alertname"] for each in labels if each.get("remediation") != "none" or each["severity"] == "critical"}
+    answered = {*PLAYED, None}
+    return {
+        each["alertname"]
+        for each in labels
+        if each.get("remediation") in answered or each.get("severity") == "critical"
+    }
 
 
 def ask(prometheus_url: str, promql: str) -> list[dict[str, Any]]:
