@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 PROGRAM = "controlcore-exporter"
 DOCTOR = "Checks an installation from end to end and says how to fix each fault; takes the options above too."
 HEALTHCHECK = "healthcheck"
-"""Apart from the other commands: it starts twice a minute, and needs no collector."""
+"""Separate from the other commands: it starts twice a minute and needs no collector."""
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 EPILOG = "Every setting can also be given as CONTROLCORE_EXPORTER_<SECTION>__<NAME>; the command line wins."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status: 0 well, 1 cannot serve, 2 faults in the configuration."""
+    """Runs the command; returns the exit status: 0 success, 1 cannot serve, 2 faults in the configuration."""
     given = sys.argv[1:] if arguments is None else arguments
     limit_heap()
     return run_in_pipe(lambda: _run(given))
@@ -122,7 +122,11 @@ def grants_parser(specs: Sequence[CollectorSpec]) -> CommandLine:
     )
     names = [spec.name for spec in specs]
     command.add_argument(
-        "--collector", action="append", choices=names, metavar="NAME", help="only this one's rights; may be repeated"
+        "--collector",
+        action="append",
+        choices=names,
+        metavar="NAME",
+        help="only the rights of this collector; may be repeated",
     )
     command.add_argument("--role", default=grants.ROLE, metavar="NAME", help=f"the role's name (default {grants.ROLE})")
     command.add_argument(
@@ -139,7 +143,7 @@ def version_parser() -> argparse.ArgumentParser:
 
 
 def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
-    """The command line; every collector has a switch of its own."""
+    """The command line; every collector has its own switch."""
     command = CommandLine(
         prog=PROGRAM,
         usage="%(prog)s [OPTION ...]\n"
@@ -235,7 +239,7 @@ def add_settings(command: argparse.ArgumentParser, specs: Sequence[CollectorSpec
         choices=("auto", "json", "console"),
         help="how a line is written (default auto: console on a terminal, otherwise json)",
     )
-    switches = command.add_argument_group("collectors", "each is on unless its configuration says otherwise")
+    switches = command.add_argument_group("collectors", "each is on unless the configuration turns it off")
     for spec in specs:
         summary = spec.doc.partition("\n")[0].replace("%", "%%")
         switches.add_argument(
@@ -247,7 +251,7 @@ def add_settings(command: argparse.ArgumentParser, specs: Sequence[CollectorSpec
 
 
 def printouts(specs: tuple[CollectorSpec, ...], options: argparse.Namespace) -> tuple[str, ...]:
-    """The texts that the command line asks for instead of serving."""
+    """The texts that an option prints instead of serving."""
     from exporter.commands import grants, metrics_reference  # noqa: PLC0415
 
     def completion(known: tuple[CollectorSpec, ...]) -> str:
@@ -274,7 +278,7 @@ def settings_reference(specs: tuple[CollectorSpec, ...]) -> str:
 
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says, as settings."""
+    """The options of the command line, as settings."""
     values: dict[str, Any] = {}
     if options.listen is not None:
         host, port = options.listen

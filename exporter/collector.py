@@ -35,12 +35,12 @@ class CollectorSettings(Section):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one collection learned. `families` is complete: what is absent is unknown.
+    """The result of one collection. `families` is complete: an absent value is unknown.
 
     `components` says for each component name whether it is up now; the exporter publishes them as component_up.
     `failure` names why part of the collection failed, when some values are still known (success is then 0).
-    `versions` says which version of itself a component tells, for component_info.
-    `refused` names the components that are unknown because our own access fails (chassis.errors.OUR_ACCESS), and why.
+    `versions` has the version that each component reports, for component_info. `refused` names the components that are
+    unknown because our own access fails (chassis.errors.OUR_ACCESS), and why.
     """
 
     families: tuple[Family, ...] = ()
@@ -55,7 +55,7 @@ class NotConfiguredError(Exception):
 
 
 class Collector(Protocol):
-    """One source of metrics. An instance lives as long as the process and is never called twice at once."""
+    """One source of metrics. An instance lives as long as the process and never runs twice at once."""
 
     async def collect(self) -> Result:
         """Reads the source once. Raises BackendError when nothing is known; anything else counts as `internal`."""
@@ -68,7 +68,7 @@ Opener = Callable[[Any, "Sources"], AbstractAsyncContextManager[Collector]]
 
 @dataclass(frozen=True, slots=True)
 class CollectorSpec:
-    """A registered collector: a value, so that nothing happens at import."""
+    """A registered collector: a plain value, so importing has no effect."""
 
     name: str
     scope: Scope

@@ -34,23 +34,23 @@ LAST_RUN = Metric(
 )
 LAST_SUCCESS = Metric(
     "controlcore_scrape_collector_last_success_timestamp_seconds",
-    "Unix time at which the collector's last successful collection began: nothing it shows was read before.",
+    "Unix time at which the collector's last successful collection began; its values are not older.",
     labels=("collector",),
     unit="seconds",
 )
 STALE = Metric(
     "controlcore_scrape_collector_stale",
-    "Whether the collector's values are too old to be published: older than three intervals and than 60 s.",
+    "Whether the collector's values are too old to be published: older than three intervals and 60 s.",
     labels=("collector",),
 )
 SAMPLES = Metric(
     "controlcore_scrape_collector_samples",
-    "Series that the collector's last collection with values gave, after the limits.",
+    "Series from the collector's last collection that gave values, after the limits.",
     labels=("collector",),
 )
 BREAKER = Metric(
     "controlcore_scrape_collector_breaker_open",
-    "Whether the collector failed so often in a row that it is tried less often (1) or not (0).",
+    "Whether the collector runs less often (1) because it failed many times in a row, or not (0).",
     labels=("collector",),
 )
 PHASE_LOCKED = Metric(
@@ -65,20 +65,20 @@ ERRORS = Metric(
 )
 DROPPED = Metric(
     "controlcore_exporter_dropped_series_total",
-    "Series that the collector offered and the exporter turned away: over its budget, undeclared or malformed.",
+    "Series of the collector that the exporter dropped: over the budget, undeclared or malformed.",
     Kind.COUNTER,
     labels=("collector",),
 )
 ITEMS = Metric(
     "controlcore_exporter_dropped_items_total",
-    "Rows, JSON items and samples that the collector left out, by reason: what was read is not what the product writes."
-    " The others of the same answer were used.",
+    "Rows, JSON items and samples that the collector left out, by reason: the product does not write such "
+    "values. The rest of the answer was used.",
     Kind.COUNTER,
     labels=("collector", "reason"),
 )
 UNKNOWN_VALUES = Metric(
     "controlcore_exporter_unknown_values_total",
-    "Values of a field outside of the closed set that this exporter knows; they are shown as other.",
+    "Values of a field that this exporter does not know; it publishes them as other.",
     Kind.COUNTER,
     labels=("collector", "field"),
 )
@@ -90,7 +90,7 @@ TRUNCATED = Metric(
 )
 RENDER_DURATION = Metric(
     "controlcore_exporter_render_duration_seconds",
-    "Duration of the rendering before this one: the page in all its forms, packed; no scrape waits for it.",
+    "Time spent rendering and compressing the previous page; scrapes do not wait for it.",
     unit="seconds",
 )
 BUILD_INFO = Metric(
@@ -100,12 +100,12 @@ BUILD_INFO = Metric(
 )
 SCOPE_INFO = Metric(
     "controlcore_exporter_scope_info",
-    "Always 1; the label is the setting scope: all, pod (a sidecar) or deployment (the one exporter of the rest).",
+    "Always 1; the label is the setting scope: all, pod (a sidecar) or deployment (one exporter for the rest).",
     labels=("scope",),
 )
 RELOAD_SUCCESSFUL = Metric(
     "controlcore_exporter_config_last_reload_successful",
-    "Whether the configuration was valid when it was last read (1) or the one before it is still in force (0).",
+    "Whether the last reload of the configuration succeeded (1) or the previous one is still in force (0).",
 )
 CONFIG_VALID = Metric(
     "controlcore_exporter_config_valid",
@@ -118,36 +118,37 @@ RELOAD_SUCCESS_TIME = Metric(
 )
 WEB_CONFIG_SUCCESSFUL = Metric(
     "controlcore_exporter_web_config_last_reload_successful",
-    "Whether web.config.file was valid when it was last read (1) or the one before it is still in force (0).",
+    "Whether the last reload of web.config.file succeeded (1) or the previous one is still in force (0).",
 )
 DISCOVERED = Metric(
     "controlcore_exporter_discovered_bouncers",
-    "Bouncers that were found in files and in Kubernetes; absent when none are looked for.",
+    "Bouncers discovered in files and in Kubernetes; absent when discovery is off.",
 )
 DISCOVERY_SUCCESSFUL = Metric(
     "controlcore_exporter_discovery_successful",
-    "Whether every place where bouncers are looked for could be read and none was left out (1) or not (0).",
+    "Whether discovery could read every source and left no bouncer out (1) or not (0).",
 )
 SCRAPES_REFUSED = Metric(
     "controlcore_exporter_scrapes_refused_total",
-    "Scrapes that got no page, by reason: too many at once, a reader that did not read, a wrong credential or target.",
+    "Scrapes that got no page, by reason: too many at once, a client that stopped reading, a wrong "
+    "credential or target.",
     Kind.COUNTER,
     labels=("reason",),
 )
 CONNECTIONS_DROPPED = Metric(
     "controlcore_exporter_connections_dropped_total",
-    "Connections and requests that were turned away before anything looked at them, by reason: limits and deadlines.",
+    "Connections and requests refused before they were handled, by reason: limits and deadlines.",
     Kind.COUNTER,
     labels=("reason",),
 )
 LOOP_STALLS = Metric(
     "controlcore_exporter_event_loop_stalls_total",
-    "Times that the exporter's event loop was blocked for 2 s or more; nothing was answered meanwhile.",
+    "Times that the exporter's event loop was blocked for 2 s or more; it answered nothing meanwhile.",
     Kind.COUNTER,
 )
 LOOP_BLOCKED = Metric(
     "controlcore_exporter_event_loop_blocked_seconds_total",
-    "How long the exporter's event loop was blocked in all, blocks of 2 s or more.",
+    "Total time that the exporter's event loop was blocked, in blocks of 2 s or more.",
     Kind.COUNTER,
     unit="seconds",
 )
@@ -158,21 +159,21 @@ START = Metric(
 )
 COMPONENT_UP = Metric(
     "controlcore_component_up",
-    "Whether the component answered its last probe (1) or not (0); absent when nobody knows.",
+    "Whether the component answered its last probe (1) or not (0); absent when unknown.",
     labels=("component",),
 )
 COMPONENT_LAST_SUCCESS = Metric(
     "controlcore_component_last_success_timestamp_seconds",
-    "Unix time at which the last collection began that found the component up.",
+    "Unix time at which the last collection that found the component up began.",
     labels=("component",),
     unit="seconds",
 )
 COMPONENT_INFO = Metric(
     "controlcore_component_info",
-    "Always 1; the label is the version that the component tells of itself; absent for one that tells none.",
+    "Always 1; the label is the version that the component reports; absent if it reports none.",
     labels=("component", "version"),
 )
-UP = Metric("controlcore_up", "Whether every component of which something is known is up (1) or not (0).")
+UP = Metric("controlcore_up", "Whether every component with a known state is up (1) or not (0).")
 
 METRICS = (
     UP,

@@ -1,7 +1,7 @@
 """Decides when a collector collects next: by its interval, before the next scrape, or when a scrape asks.
 
-Whatever the mode, a collector that keeps failing is asked less and less often, until something comes back. One with a
-long interval that failed is asked again sooner than after its interval: a short fault must not cost it a whole one.
+In every mode, a collector that keeps failing runs less and less often, until a component comes back. After its first
+failures, a collector with a long interval runs again sooner, so that a short fault does not cost it a whole interval.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ BACKOFF_MAX_SECONDS = 60.0
 RETRY_SECONDS = 15.0
 """Pause after the first failure of a collector with a longer interval; doubled by each failure, up to the interval."""
 REVIVAL_CHECK_SECONDS = 5.0
-"""How often a failing collector looks whether a component came back. Small enough to be soon; the collectors' own
-starts spread them over this time, so that they do not all ask at once."""
+"""How often a failing collector checks whether a component came back. Small, so that it notices soon; the collectors
+start at different moments within this time, so that they do not all query at once.
+"""
 BACKOFF_JITTER = 0.2
 MARGIN_SECONDS = 0.25
-"""How long before a scrape a collection should have ended: publishing takes 50 ms, and the machine may be busy."""
+"""How long before a scrape a collection should end: publishing takes 50 ms, and the machine may be busy."""
 LEAD_MAX_SHARE = 0.8
 PHASE_SPREAD_SHARE, PHASE_SPREAD_MAX_SECONDS = 0.15, 2.0
-"""Over this share of the time between two scrapes, or less, the starts before a scrape are spread. Together they would
-measure each other; each second makes values older by one."""
+"""Starts before a scrape are spread over at most this share of the time between two scrapes. Started together,
+collectors would measure each other; each second of spread makes values one second older.
+"""
 DURATIONS_KEPT = 20
 ROUND_GRACE_SECONDS = 0.5
 SCRAPE_RESERVE_SECONDS = 0.5
-"""How much of a scrape's timeout is kept for the way back, as blackbox_exporter does."""
+"""Part of a scrape's timeout that is reserved for the response, as in blackbox_exporter."""
 SCRAPE_TIMEOUT_SECONDS = 10.0
-"""What Prometheus grants by default; for scrapers that do not say."""
+"""Prometheus' default timeout, for scrapers that send none."""
 SCRAPE_MIN_SECONDS = 0.25
-"""So long a scrape waits whatever it says."""
+"""A scrape waits at least this long, whatever timeout it sends."""
 EXPENSIVE_SECONDS = 60.0
-"""A collector with this interval or more says that it is expensive: scrapes do not make it collect more often."""
+"""A collector with this interval or more is expensive: scrapes do not make it collect more often."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class CollectorTiming:
     name: str
     interval_seconds: float
     shift_seconds: float = 0.0
-    """How much later than its interval the next collection starts; 0 once that was so."""
+    """How much later than its interval the next collection starts; 0 after it was applied once."""
     place: float = 0.0
     """Among the collectors that are spread over a time, from 0 up to 1."""
     began: float = 0.0
@@ -69,7 +71,7 @@ class CollectorTiming:
         self.retries = self.retries + 1 if outcome.reason is not None else 0
 
     def take_shift(self) -> float:
-        """The shift, once, after a success: a collector that failed is not asked later for it."""
+        """The shift, once, after a success: it does not delay a collector that failed."""
         if self.retries:
             return 0.0
         shift, self.shift_seconds = self.shift_seconds, 0.0
@@ -97,14 +99,14 @@ class CollectorTiming:
 
 @dataclass(slots=True)
 class RecoveryCounter:
-    """Knows when a component last came back: collectors that failed before are then asked again soon."""
+    """Knows when a component last came back: collectors that failed before then run again soon."""
 
     last_monotonic: float | None = None
-    """End of the collection that found a component up which was down before; None before there was one."""
+    """End of the last collection in which a component came back up; None before the first."""
     _up: dict[str, bool] = field(default_factory=dict)
 
     def note(self, outcome: CollectionOutcome) -> None:
-        """Takes over what a collection says of components."""
+        """Records which components a collection found up or down."""
         for component, is_up in outcome.components.items():
             if is_up and self._up.get(component) is False:
                 self.last_monotonic = outcome.began_monotonic + outcome.duration_seconds
@@ -156,7 +158,7 @@ class PhasePace(Pace):
         self._scrapers = scrapers
 
     def next_start(self, course: CollectorTiming) -> float:
-        """So long before the scrape as the collector takes, and apart from the others."""
+        """Starts before the scrape by the collector's usual duration, at another moment than the other collectors."""
         now = self.clock.monotonic()
         plan, lead = self._scrapers.plan(now), course.lead_seconds()
         last_end = course.began + lead if course.end_wanted is None else course.end_wanted
@@ -183,16 +185,16 @@ class ScrapePace(Pace):
         self._longest_seconds = 0.0
 
     async def scrape(self, timeout_seconds: float | None) -> None:
-        """Has everything collected that is due, and returns when that ended or the scraper is about to give up.
+        """Runs every due collection; returns when they ended or the scraper is about to give up.
 
-        The scraper's timeout says only how long it waits. A collection keeps its own deadline and goes on without it,
-        or a scraper in a hurry would turn every slow backend into one that is down.
+        The scraper's timeout limits only the wait. A collection goes on until its own deadline; otherwise an impatient
+        scraper would make every slow backend look down.
         """
         timeout = SCRAPE_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
         seconds = max(timeout - SCRAPE_RESERVE_SECONDS, timeout / 2, SCRAPE_MIN_SECONDS)
         now = self.clock.monotonic()
         if self._running and now > self._deadline + ROUND_GRACE_SECONDS:
-            self._running.clear()  # a collection that cannot be cancelled holds up no later scrape
+            self._running.clear()  # a collection that cannot be cancelled delays no later scrape
         self._start(now)
         if not self._running:
             return

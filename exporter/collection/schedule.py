@@ -1,8 +1,8 @@
 """Runs every collector on its own task, at its own pace, under its own deadline.
 
 A collector never overlaps itself: by interval, the next collection starts an interval after the last one started, or at
-once when that took longer. What one collector does (fail, hang, die) reaches no other; this module is the collector
-boundary, the one place that turns whatever was raised into a reason.
+once when that took longer. A collector that fails, hangs or dies affects no other. This module is the collector
+boundary: only it turns an exception into a reason.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from exporter.sources.sources import Sources
 
 JITTER_SHARE = 0.1
 JITTER_MAX_SECONDS = 0.5
-"""Starts are spread a little, so that ten exporters that start together do not ask together."""
+"""Starts are spread a little, so that ten exporters that start together do not query together."""
 SHIFT_MAX_SECONDS = 5.0
-"""Over this time, or a shorter interval, the collectors of an exporter are spread from their second collection on. Most
-intervals are multiples of it: without a shift they start together for ever, each waits for this program's work on the
-others, and that counts as time of the backend they measure."""
+"""From their second collection on, collectors are spread over this time, or over their interval if that is shorter.
+Most intervals are multiples of it: without a shift, collectors would always start together, and waiting for each other
+would count as the backend's time.
+"""
 CLOSE_SECONDS = 3.0
 MESSAGE_LENGTH = 300
 THREAD_FROM_SERIES = 5000
-"""Results from this size on are checked in a thread: below, that takes a few milliseconds."""
+"""Results of this size or more are checked in a thread; smaller ones take a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,9 @@ class Schedule:
     pace: Pace | None = None
     """When collectors collect again; None means by interval."""
     pool: SeriesBudget = field(default_factory=lambda: SeriesBudget(MAX_SERIES))
-    """The budget of all together."""
+    """The budget that all collectors share."""
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a result is judged that takes so long that others are judged meanwhile."""
+    """Held while a large result is checked, since others are checked meanwhile."""
 
     async def run(self, jobs: Sequence[Job]) -> None:
         """Runs the collectors until cancelled."""
@@ -121,7 +122,7 @@ class Schedule:
             await pace.rest(course)
 
     async def _collect_forever(self, job: Job, collector: Collector, pace: Pace, course: CollectorTiming) -> None:
-        """Collects at the collector's pace; after a collection that took longer the next one starts at once."""
+        """Collects at the collector's pace; after a collection longer than that, the next one starts at once."""
         while True:
             began = _Start(self.sources.clock)
             self.observer.begin(job.spec.name, began.monotonic)
@@ -149,19 +150,19 @@ class Schedule:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # A library let a cancellation of its own escape. Nobody asked this task to end, and if it ended here the
-            # collector would be gone without a word.
+            # A library let its own cancellation escape. This task was not cancelled; ending here would lose the
+            # collector silently.
             return began.failed(job, error)
         except Exception as error:  # noqa: BLE001 - the collector boundary
             return began.failed(job, error)
 
     async def _admit(self, job: Job, result: Result) -> Admitted:
-        """What of the result may be published; of many series in a thread, so that scrapes go on meanwhile."""
+        """The part of the result that may be published; many series are checked in a thread, so that scrapes go on."""
         if sum(len(family.samples) + len(family.distributions) for family in result.families) < THREAD_FROM_SERIES:
             admitted = admit(job.spec, result.families, self.pool.share(job.spec.name, self.budget))
             self.pool.note(job.spec.name, admitted)
             return admitted
-        # One large result at a time: two would both be given what is left.
+        # One large result at a time: two would both get the remaining budget.
         async with self.large:
             share = self.pool.share(job.spec.name, self.budget)
             admitted = await asyncio.to_thread(admit, job.spec, result.families, share)
@@ -189,7 +190,7 @@ class _Start:
         )
 
     def ended(self, job: Job, result: Result, admitted: Admitted) -> CollectionOutcome:
-        """The outcome of a collection that came to its end, perhaps with a failure in it."""
+        """The outcome of a collection that ended, perhaps with a failure in it."""
         failure = result.failure
         reason = None if failure is None else reason_of(failure)
         message = "" if failure is None or reason is None else describe(failure, reason)
@@ -217,7 +218,7 @@ def reason_of(error: BaseException) -> Reason:
 
 
 def describe(error: BaseException, reason: Reason) -> str:
-    """What a person needs to know of an error, bounded; for a bug of ours also where it happened."""
+    """The error's text, bounded; for a bug of ours also its location."""
     text = str(error) or type(error).__name__
     if reason is Reason.TIMEOUT and not str(error):
         text = "no answer within the deadline"

@@ -1,9 +1,9 @@
-"""Learns when scrapers come, so that collections can end just before. No I/O, no task, no clock.
+"""Learns when scrapers come, so that collections can end just before a scrape. No I/O, no task, no clock.
 
-Prometheus keeps its interval within milliseconds, so the next scrape can be foretold. Each scraper (address, program,
-query) has an interval and a phase, both smoothed exponentially. A pair behind one address looks like one scraper that
-comes often; but each of them keeps its connection, so connections are followed too, and believed first. When nobody is
-regular, or more than two scrapers come at different times, there is no plan and collectors keep to their own interval.
+Prometheus keeps its interval within milliseconds, so the next scrape can be predicted. Each scraper (address, program,
+query) has an interval and a phase, both smoothed exponentially. Two servers behind one address look like one frequent
+scraper. Each keeps its connection, so connections are followed too, and take precedence. If no scraper is regular, or
+more than two come at different times, there is no plan and collectors keep their own interval.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCRAPERS_MAX = 32
 INTERVAL_WEIGHT = 0.2
 PHASE_WEIGHT = 0.3
 SURE_AFTER = 4
-"""Arrivals before a scraper is believed: three intervals that agree."""
+"""Arrivals before a scraper counts as regular: three intervals that agree."""
 DEVIATION_SHARE = 0.05
 DEVIATION_MAX_SECONDS = 0.25
 INTERVAL_MIN_SECONDS = 0.5
@@ -34,7 +34,7 @@ SLACK_MAX_SECONDS = 0.5
 
 @dataclass(slots=True)
 class ScraperTiming:
-    """What is known of one scraper. Times are monotonic seconds."""
+    """One scraper's arrivals. Times are monotonic seconds."""
 
     last: float
     phase: float
@@ -44,7 +44,7 @@ class ScraperTiming:
     arrivals: int = 1
 
     def observe(self, now: float) -> None:
-        """Takes over an arrival; missed ones in between are allowed for."""
+        """Records an arrival; missed arrivals in between are allowed."""
         gap, self.last = now - self.last, now
         self.arrivals += 1
         if self.interval is None:
@@ -58,7 +58,7 @@ class ScraperTiming:
         self.phase = expected + PHASE_WEIGHT * (now - expected)
 
     def period(self, now: float) -> float | None:
-        """Its interval, when it is regular and still comes; otherwise None."""
+        """Its interval if it is regular and still comes, otherwise None."""
         if self.interval is None or self.arrivals < SURE_AFTER:
             return None
         is_regular = self.deviation <= min(DEVIATION_MAX_SECONDS, DEVIATION_SHARE * self.interval)
@@ -92,7 +92,7 @@ class Scrapers:
     def __init__(self) -> None:
         self._rhythms: OrderedDict[str, ScraperTiming] = OrderedDict()
         self._connections: OrderedDict[tuple[str, int], ScraperTiming] = OrderedDict()
-        """Apart from the scrapers, so that many short connections push out no scraper."""
+        """Kept separately, so that many short connections do not push out a scraper."""
 
     def observe(self, scraper: str, now: float, connection: int | None = None) -> None:
         """A scrape begins; `connection` is the peer's port, None when it is not known."""
@@ -152,7 +152,7 @@ def _same_period(plans: list[ScrapePlan]) -> bool:
 
 
 def _earlier(plans: list[ScrapePlan]) -> ScrapePlan:
-    """The scraper before whom to collect: the one whom the other follows soonest, so that both see young values."""
+    """The scraper before which to collect: the one that the other follows soonest, so that both see recent values."""
     if len(plans) == 1:
         return plans[0]
     one, other = plans

@@ -9,8 +9,8 @@ from exporter.items import OTHER, member_of
 ENVIRONMENTS = ("sandbox", "production")
 BOTH = "both"
 """What the product writes for a policy that was promoted, and for a row that concerns the whole installation: settings,
-keys, purges. Where things are counted by environment a promoted policy counts in each of the two; an event is one event
-and has this value of its own."""
+keys, purges. Counts by environment include a promoted policy in both environments; an event counts once, under this
+value."""
 DECISIONS = {"PERMIT": "permit", "ACCESS_GRANTED": "permit", "DENY": "deny", "ACCESS_DENIED": "deny"}
 """outcome (or, in a schema without that column, event_type) as a label value; anything else is `other`."""
 DECISION_EVENTS = ("ACCESS_GRANTED", "ACCESS_DENIED")
@@ -50,7 +50,10 @@ LATER_MARKS = ("latency", "decision_source", "correlation", "actor")
 
 
 def environment_label(environment: object, field: str) -> str:
-    """The environment as a label value of a closed set; `field` names the column for values that are in none."""
+    """The environment as a label value of a closed set.
+
+    `field` names the column that unknown values are counted under.
+    """
     return member_of(environment, (*ENVIRONMENTS, BOTH), field)
 
 
@@ -76,7 +79,7 @@ def event_labels(environment: object, event_type: object, outcome: object) -> tu
 
 
 def born_events() -> list[tuple[str, str, str]]:
-    """The labels that exist from the start with 0: each type with the outcome that it is always written with."""
+    """The labels that start at 0: each type with the outcome that the product always writes with it."""
     usual = {"ACCESS_GRANTED": "permit", "ACCESS_DENIED": "deny", "USER_LOGIN_FAILED": "failure"}
     return [
         (environment, event_type.lower(), usual.get(event_type, "success"))

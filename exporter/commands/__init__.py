@@ -1,1 +1,1 @@
-"""What the command line does, and how the exporter is put together."""
+"""The commands, and the code that assembles the exporter."""

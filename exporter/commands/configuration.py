@@ -17,9 +17,9 @@ from exporter.commands.presets import preset_values
 from exporter.settings import PREFIX, DeploymentSettings, ExporterSettings
 
 ENVIRONMENT = "environment"
-"""Path of a fault that concerns the whole environment."""
+"""Path of a fault in the whole environment."""
 CONVENTIONAL = {"database.url": "DATABASE_URL", "redis.url": "REDIS_URL", "api.url": "CONTROLCORE_API_URL"}
-"""The variables that a product's installation has anyway, by the setting that they give."""
+"""The variables that an installation of the product already has, by the setting that they supply."""
 
 
 def settings_type(specs: tuple[CollectorSpec, ...]) -> type[ExporterSettings]:
@@ -37,7 +37,7 @@ def load_settings(
 ) -> ExporterSettings:
     """The configuration from command line, environment, file and the conventional variables, in this order.
 
-    Raises ConfigError with every fault, files that are named and cannot be read among them.
+    Raises ConfigError with every fault, including named files that cannot be read.
     """
     fallbacks = merge(_preset(path, overrides or {}), conventional_values())
     settings = load(settings_type(specs), path, overrides=overrides, fallbacks=fallbacks, variables=CONVENTIONAL)
@@ -61,7 +61,7 @@ def load_settings(
 
 
 def name_file(faults: tuple[Fault, ...], path: Path | None, overrides: Mapping[str, Any]) -> tuple[Fault, ...]:
-    """The faults; those of a setting, which no other place gave, begin with the configuration file."""
+    """The faults; a fault from the configuration file begins with the file's name."""
     if path is None:
         return faults
     elsewhere = set(_paths_of(overrides))
@@ -85,7 +85,7 @@ def _paths_of(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 
 def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chosen preset says; empty without one. A file that cannot be read is a fault elsewhere."""
+    """The settings of the chosen preset; empty without one. An unreadable file is reported elsewhere."""
     try:
         file = {} if path is None else read_yaml(path)
     except ConfigError:
@@ -99,7 +99,7 @@ def _preset(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _files(settings: ExporterSettings | DeploymentSettings) -> Iterator[tuple[str, Path]]:
-    """The files that an installation's sources name, each with its setting."""
+    """The files that an installation's settings name, each with its setting."""
     for section in ("database", "redis"):
         file = getattr(settings, section).password_file
         if file is not None:
@@ -116,7 +116,7 @@ def collector_settings(settings: ExporterSettings, name: str) -> CollectorSettin
 
 
 def conventional_values() -> dict[str, Any]:
-    """What DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL say, as settings (weaker than file and prefix variables)."""
+    """The settings from DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL; file and prefix variables win over them."""
     values: dict[str, Any] = {}
     for path, variable in CONVENTIONAL.items():
         section, _, name = path.partition(".")

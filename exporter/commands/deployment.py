@@ -1,4 +1,4 @@
-"""One installation that is watched: what is known of it, its page, and its collectors at their pace."""
+"""One watched installation: its results, its page, and its collectors."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 
 class Deployment:
-    """Lives as long as its deployment is configured; a reload changes its collectors, not what they have shown."""
+    """Lives as long as its deployment is configured.
+
+    A reload changes its collectors and keeps their published values.
+    """
 
     def __init__(self, name: str, specs: tuple[CollectorSpec, ...], clock: Clock, logger: FilteringBoundLogger) -> None:
-        """`name` is that of the deployment, `""` for the one that /metrics shows."""
+        """`name` is the deployment's name, or `""` for the one at /metrics."""
         self.name = name
         self.ledger = Ledger()
         log = StateLog(clock, logger.bind(deployment=name) if name else logger)
@@ -50,7 +53,7 @@ class Deployment:
         return tuple(record.spec.name for record in self.ledger.records() if record.state is CollectorState.PENDING)
 
     def is_settled(self, since: float, now: float) -> bool:
-        """Whether every collector has ended a collection that began after `since` (monotonic), or has had the time."""
+        """Whether every collector has ended a collection that began after `since` (monotonic), or its time is over."""
         return all(
             record.state is CollectorState.NOT_CONFIGURED
             or (record.last is not None and record.last.began_monotonic >= since)
@@ -68,14 +71,14 @@ class Deployment:
         return tuple(job for job in jobs if job.settings.enabled)
 
     async def scrape(self, scrape: Scrape) -> Snapshot:
-        """The snapshot to answer with; in mode `on-scrape` after a round of collections."""
+        """The snapshot for an answer; in mode `on-scrape` after a round of collections."""
         if isinstance(self._pace, ScrapePace):
             await self._pace.scrape(scrape.timeout_seconds)
             await self.publisher.publish()
         return self.scrape_now(scrape.scraper, scrape.connection) or self.publisher.snapshot
 
     def scrape_now(self, scraper: str, connection: int | None) -> Snapshot | None:
-        """The snapshot to answer with at once; None when something is to be collected first."""
+        """The snapshot for an immediate answer; None when a collection must run first."""
         pace = self._pace
         if isinstance(pace, PhasePace):
             now = self._clock.monotonic()
@@ -107,7 +110,7 @@ class Deployment:
                 pace.close()
 
     def _remembering(self, sources: Sources) -> Sources:
-        """The sources with what earlier configurations of this deployment learned."""
+        """The sources, with the state kept from earlier configurations of this deployment."""
         zone = self._kept.of(ZoneMeter, "product_zone", sources.settings.database.url)
         return replace(sources, kept=self._kept, product_zone=zone)
 
@@ -118,7 +121,7 @@ class Deployment:
             group.create_task(self.collect(settings, sources), name=f"collectors.{self.name}")
 
     def _paced(self, settings: ExporterSettings) -> Pace:
-        """The pace that the configuration asks for."""
+        """The configured pace."""
         collection = settings.collection
         if collection.mode == "phase":
             return PhasePace(self._clock, random.random, self._scrapers)
@@ -128,7 +131,7 @@ class Deployment:
 
 
 def budget_of(settings: ExporterSettings, bouncers: int) -> Budget:
-    """What each collector may publish with so many bouncers configured or discovered."""
+    """The limits of each collector, by the number of configured or discovered bouncers."""
     limits = settings.limits
     most = limits.max_series_per_collector + limits.max_series_per_bouncer * bouncers
     return Budget(most, limits.max_label_length, settings.guide_names)

@@ -1,4 +1,4 @@
-"""Writes the SQL that gives PostgreSQL the exporter's role: no more rights than the collectors registered."""
+"""Writes the SQL that creates the exporter's role in PostgreSQL, with only the rights that the collectors need."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ROLE = "cc_exporter"
 DATABASE = "control_core_db"
 NAME = re.compile(r"[^\x00-\x1f\x7f]{1,63}")
 TAG = "$role$"
-HEAD = f"""-- The exporter's role, as its collectors ask for it. Run it as a superuser in the product's database; it may
--- be run again, and after an error nothing has changed:
+HEAD = f"""-- The exporter's role, with the rights that its collectors need. Run it as a superuser in the product's
+-- database. It may be run again; after an error nothing has changed:
 --   controlcore-exporter grants | psql -v ON_ERROR_STOP=1 control_core_db
 -- and then give the role its password with \\password {ROLE}.
 """
@@ -26,7 +26,10 @@ def statements(specs: Iterable[CollectorSpec]) -> tuple[str, ...]:
 
 
 def write(specs: Iterable[CollectorSpec], role: str = ROLE, database: str = DATABASE) -> str:
-    """A script for psql that makes the role, without a password, and grants. Raises ValueError for an unusable name."""
+    """A psql script that creates the role, without a password, and grants its rights.
+
+    Raises ValueError for an unusable name.
+    """
     make = f"DO {TAG} BEGIN CREATE ROLE {ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END {TAG}"
     grants = (f"GRANT CONNECT ON DATABASE {DATABASE} TO {ROLE}", *statements(specs))
     lines = ("BEGIN", make, *grants, "COMMIT")
@@ -36,7 +39,7 @@ def write(specs: Iterable[CollectorSpec], role: str = ROLE, database: str = DATA
 
 
 def identifier(name: str) -> str:
-    """A name as SQL writes it: quoted unless it is plain (PostgreSQL documentation, 4.1.1)."""
+    """A name in SQL: quoted unless it is plain (PostgreSQL documentation, 4.1.1)."""
     if NAME.fullmatch(name) is None or TAG in name:
         raise ValueError(f"a name is 1 to 63 characters without control characters and {TAG}")
     if re.fullmatch(r"[a-z_][a-z0-9_]*", name):

@@ -12,7 +12,7 @@ HEAD = """# Metrics
 
 Written by `make generate` from the declarations in the code; do not edit.
 
-A metric that is absent is unknown: zero is never written for what nobody knows. Values older than three intervals of
+An absent metric is unknown: the exporter never publishes zero for unknown. Values older than three intervals of
 their collector (at least 60 s) are dropped; those marked *always* are not. Metrics of stability `guide` carry the names
 of the product's DevOps guide and are published while `guide_names` is on. `stable` names change with a major version
 only.

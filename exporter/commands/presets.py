@@ -1,4 +1,4 @@
-"""What is known of the usual deployments of the product: names, ports, namespaces, labels. No I/O.
+"""The names, ports, namespaces and labels of the product's usual deployments. No I/O.
 
 A preset only fills in what is not configured. It contains no password, and the database's user is the exporter's own
 role, whose rights `controlcore-exporter grants` prints.
@@ -66,7 +66,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """The enterprise guide's database and Redis are managed services, and the snapshot's chart has no Redis: their
-addresses differ everywhere and have to be configured."""
+addresses always differ and must be configured.
+"""
 
 LOCAL_API_PORTS = {"devops-guide": 8000, "enterprise-guide": 8082, "snapshot-chart": 8000, "compose": 8000}
 """Where the API listens inside its own pod or container, for a sidecar. The snapshot's Service says 8082, its program
@@ -76,7 +77,7 @@ listens on 8000."""
 def preset_values(name: str, *, is_sidecar: bool, has_kubernetes: bool) -> dict[str, Any]:
     """A preset's settings; empty for an unknown name, which the settings then refuse.
 
-    A sidecar asks the API of its own pod. Without Kubernetes nothing of it is configured.
+    A sidecar queries the API of its own pod. Without Kubernetes, no Kubernetes setting is set.
     """
     values = dict(PRESETS.get(name, {}))
     if values and is_sidecar:

@@ -1,7 +1,7 @@
 """The running exporter: one server for its whole life, and one generation of collectors for each configuration.
 
-A reload opens the new configuration's sources first. Only when that worked do the old collectors end; otherwise they
-go on and the page says so.
+A reload opens the new configuration's sources first. The old collectors end only if that succeeds; otherwise they go on
+and the page shows the fault.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Generation:
 
 
 class Exporter:
-    """Serves, collects, and reads its configuration again when asked to."""
+    """Serves, collects, and reloads its configuration on request."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Exporter:
 
     @property
     def ledger(self) -> Ledger:
-        """What is known of the main installation."""
+        """The results of the main installation."""
         return self.main.ledger
 
     @property
@@ -90,7 +90,7 @@ class Exporter:
             gate = ScrapeLimiter(self.publisher.refused, self._clock, self._logger, self.publisher.dropped)
             self.publisher.watchdog = life.watchdog
             site = WebServer(self, gate, settings.server, life.watchdog)
-            await self.publisher.publish()  # so that the very first scrape includes the process's own metrics
+            await self.publisher.publish()  # so that the first scrape includes the process's own metrics
             guard = await self._guard(settings.server, gate)
             place = (settings.server.host, settings.server.port)
             tls = None if guard is None else guard.web.tls
@@ -119,7 +119,7 @@ class Exporter:
         self._logger.info("exporter.stopped")
 
     async def scrape(self, scrape: Scrape) -> Snapshot | None:
-        """The snapshot to answer with; None when there is no such deployment."""
+        """The snapshot for an answer; None when there is no such deployment."""
         watch = self._watches.get(scrape.deployment)
         return None if watch is None else await watch.scrape(scrape)
 
@@ -132,14 +132,14 @@ class Exporter:
         return {name: watch.ledger.records() for name, watch in sorted(self._watches.items())}
 
     def reject(self, error: ConfigError) -> tuple[str, ...]:
-        """Says in metrics and log that the configuration cannot be used; returns its faults as lines."""
+        """Reports an unusable configuration in metrics and log; returns its faults as lines."""
         faults = tuple(str(fault) for fault in error.faults)
         self._logger.warning("config.rejected", faults=list(faults))
         self.publisher.note_reload(is_successful=False)
         return faults
 
     def now_monotonic(self) -> float:
-        """The clock by which records are stale."""
+        """The clock that decides when records are stale."""
         return self._clock.monotonic()
 
     async def reload(self) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class Exporter:
         )
 
     def describe(self) -> str:
-        """The landing page as it is now."""
+        """The current landing page."""
         now = self._clock.monotonic()
         facts = landing_page.PageFacts(
             self._settings,
@@ -169,7 +169,7 @@ class Exporter:
         return landing_page.page(facts)
 
     async def _guard(self, settings: ServerSettings, gate: ScrapeLimiter) -> WebGuard | None:
-        """What web.config.file asks for; None without one. Raises ConfigError."""
+        """The web configuration from web.config.file; None without one. Raises ConfigError."""
         if settings.web_config_file is None:
             return None
         first = await asyncio.to_thread(read_web, settings.web_config_file)
@@ -196,7 +196,7 @@ class Exporter:
             generation = following
 
     async def _rediscover(self, generation: Generation) -> None:
-        """Looks for bouncers again and again; the collectors start anew when others were found."""
+        """Discovers bouncers periodically; restarts the collectors when the bouncers changed."""
         while True:
             await self._clock.sleep(generation.settings.bouncer_discovery.refresh_seconds)
             main = generation.sources[""]
@@ -207,11 +207,11 @@ class Exporter:
                 self._reloads.request(rereads=False)
 
     def _watch(self, name: str) -> Deployment:
-        """A deployment that was not there before."""
+        """A new deployment."""
         return Deployment(name, self._specs, self._clock, self._logger)
 
     async def _next_generation(self) -> Generation:
-        """Waits for a reload that can be done; one that cannot is logged and published, and changes nothing else."""
+        """Waits for a reload that succeeds; a failed one is logged and published, and changes nothing else."""
         while True:
             waiting, rereads = await self._reloads.next(self._is_settled)
             try:
@@ -229,7 +229,7 @@ class Exporter:
             return generation
 
     def _is_settled(self) -> bool:
-        """Whether every collector of this generation has ended a collection, or has had the time to."""
+        """Whether every collector of this generation has ended a collection, or its time is over."""
         now = self._clock.monotonic()
         return all(watch.is_settled(self._generation_began, now) for watch in self._watches.values())
 

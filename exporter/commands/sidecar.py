@@ -1,7 +1,7 @@
-"""What a sidecar does with a faulty configuration: it serves and says so, because it must never hurt its pod.
+"""A sidecar with a faulty configuration still serves and reports it, because it must never harm its pod.
 
 A sidecar that exits restarts for ever, and on older Kubernetes its pod is then not Ready: a typing error in the
-monitoring would take the product out of service.
+monitoring would take the product down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLACE = ("host", "port", "web_config_file")
 def bare_settings(
     specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mapping[str, Any]
 ) -> ExporterSettings | None:
-    """Settings that only serve, at the configured place if that can be read; None when this is no sidecar."""
+    """Settings that only serve, at the configured address if that can be read; None when this is not a sidecar."""
     file = _read(path)
     scope = overrides.get("scope") or os.environ.get(f"{PREFIX}SCOPE") or file.get("scope")
     if scope != POD:

@@ -35,7 +35,7 @@ def start(specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mappin
         _serve(bare, specs, load, error)
         return
     if is_check:
-        sys.stdout.write(f"{path or 'the configuration of defaults and environment, without a file,'} is valid\n")
+        sys.stdout.write(f"{path or 'the configuration from defaults and environment, without a file,'} is valid\n")
         if is_nothing_watched(settings):
             sys.stderr.write(f"warning: nothing is watched: {NOTHING}\n")
     else:

@@ -66,7 +66,7 @@ class ExporterView(Protocol):
     """The program, as far as its pages show it."""
 
     async def scrape(self, scrape: Scrape) -> Snapshot | None:
-        """The snapshot to answer with; None when there is no such deployment."""
+        """The snapshot for an answer; None when there is no such deployment."""
         ...
 
     def owners(self, deployment: str) -> Mapping[str, str]:
@@ -86,7 +86,7 @@ class ExporterView(Protocol):
         ...
 
     def now_monotonic(self) -> float:
-        """The clock by which records are stale."""
+        """The clock that decides when records are stale."""
         ...
 
     async def reload(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from remediations.commands.policy_store import read_policies
 from remediations.settings import PREFIX, RemediatorSettings
 
 ENVIRONMENT = "environment"
-"""Path of a fault that concerns the whole environment."""
+"""Path of a fault in the whole environment."""
 
 
 def name_file(faults: tuple[Fault, ...], path: Path | None) -> tuple[Fault, ...]:

@@ -1,8 +1,8 @@
 """Probes the control-plane API: its process, its event loop and its connection to the database.
 
 The API's handlers block its event loop while they wait for the database, so the latency of /health, which does nothing,
-tells how blocked the loop is; and a deep probe against a slow database would freeze users' requests, so it is only sent
-when the database canary has just found the database well.
+shows how blocked the loop is. A deep probe against a slow database would freeze users' requests, so it is only sent
+when the database canary has just found the database healthy.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ REASONS = (
 )
 """Every way in which a probe fails; the counter starts at 0 for each."""
 NOT_OURS_TO_ASK = frozenset({Reason.AUTH, Reason.PERMISSION, Reason.MISSING, Reason.HTTP_3XX})
-"""The deep probe's endpoint is another one in this build, or wants a key: that says nothing about the database."""
+"""In this build the deep probe's endpoint differs or needs a key, which says nothing about the database."""
 FRESH_CONNECTION = {"Connection": "close"}
-"""A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
+"""A kept connection would always reach the same replica behind a Service, and its end would be a false alarm."""
 
 REACHABLE = Metric("controlcore_api_reachable", "Whether a TCP connection to the API could be opened.")
 HEALTH_DURATION = Metric(
     "controlcore_api_health_duration_seconds",
-    "Duration of the last answer of /health, the signal for a blocked event loop; absent when none came.",
+    "Response time of the last /health probe, the signal for a blocked event loop; absent without an answer.",
     unit="seconds",
 )
 PROBE_DURATION = Metric(
     "controlcore_api_probe_duration_seconds",
-    "Duration of API probes; one without an answer counts with its deadline.",
+    "Duration of API probes; a probe without an answer counts as its deadline.",
     Kind.HISTOGRAM,
     labels=("endpoint",),
     unit="seconds",
@@ -76,20 +76,20 @@ FAILURES = Metric(
 )
 STATUS_CODE = Metric(
     "controlcore_api_probe_http_status_code",
-    "HTTP status of the last answer to this probe; absent when none came or it was not sent.",
+    "HTTP status of the last answer to this probe; absent when it was not sent or got no answer.",
     labels=("endpoint",),
 )
 DEEP_SUCCESS = Metric(
     "controlcore_api_deep_probe_success",
-    "Whether the API answered from its database; absent when it was not asked or does not let us ask.",
+    "Whether the API answered from its database; absent when the probe was not sent or is not permitted.",
 )
 DEEP_SUSPENDED = Metric(
     "controlcore_api_deep_probe_suspended",
-    "Whether the deep probe was left out (1), because the database or the API was not known to be well.",
+    "Whether the deep probe was skipped (1), because the database or the API was not known to be healthy.",
 )
 REDIS_SUCCESS = Metric(
     "controlcore_api_redis_path_success",
-    "Whether the API last reached its Redis when asked for its cache's statistics; absent when it does not say.",
+    "Whether the API reached its Redis, according to its last cache statistics; absent when they do not say.",
 )
 GUIDE_DURATION = Metric(
     "http_request_duration_seconds",
@@ -103,7 +103,7 @@ GUIDE_DURATION = Metric(
 
 @dataclass(slots=True)
 class RedisPath:
-    """What is known of the API's way to its Redis."""
+    """The API's access to its Redis, as far as known."""
 
     is_reached: bool | None = None
     due_monotonic: float = -math.inf
@@ -120,18 +120,19 @@ class ApiCollectorSettings(GateSettings):
     """Deadline of /health, and its duration when no answer comes. Below a second it would hide how long the event loop
     is blocked. Above two seconds a hanging API is detected later than an interval and two seconds."""
     deep_probe: bool = True
-    """Whether the deep probe is sent at all. Off publishes neither its success nor its suspension."""
+    """Whether the deep probe is sent. Off publishes neither its success nor its suspension."""
     deep_path: str = Field(default="/opal/bouncer-pairs", pattern="^/")
-    """What is asked: an unauthenticated GET that reads the database and writes nothing."""
+    """Path of an unauthenticated GET that reads the database and writes nothing."""
     deep_timeout_seconds: float = Field(default=3.0, gt=0)
-    """Deadline of the deep probe. The API's loop is blocked for as long as the database takes, whatever is set here."""
+    """Deadline of the deep probe. It does not shorten the time for which the database blocks the API's event loop."""
     redis_interval_seconds: float = Field(default=60.0, ge=60)
-    """Seconds between two questions for the cache's statistics, for which the API reads every cached attribute: hence
-    not below 60."""
+    """Seconds between two requests for the cache statistics. The API reads every cached attribute for them, hence not
+    below 60.
+    """
     redis_timeout_seconds: float = Field(default=1.5, gt=0)
-    """Deadline of that question; it counts into the collection's, after the two probes."""
+    """Deadline of that request; it is part of the collection's deadline, after the two probes."""
     redis_path: str = Field(default="/pip/cache/stats", pattern="^/")
-    """What is asked; empty statistics with an `error` in them mean that the API cannot reach its Redis."""
+    """Path of that request; empty statistics with an `error` mean that the API cannot reach its Redis."""
 
 
 @collector(
@@ -153,7 +154,8 @@ class ApiCollectorSettings(GateSettings):
 class ApiCollector:
     """Probes GET /health, the TCP port, and, when it does no harm, GET /opal/bouncer-pairs.
 
-    Component `api` is up when /health answered 2xx within its deadline. An API that is down is a finding, no failure.
+    Component `api` is up when /health answered 2xx within its deadline. An API that is down is a finding, not a
+    failure.
     """
 
     def __init__(self, settings: ApiCollectorSettings, url: str, sources: Sources) -> None:
@@ -202,9 +204,10 @@ class ApiCollector:
         return Result(families, {COMPONENT: is_up})
 
     async def _ask(self) -> tuple[bool | None, bool | None]:
-        """Whether the deep probe was sent, and what it gave; then the question for Redis. None while others ask.
+        """Whether the deep probe was sent, and its result; then the Redis request.
 
-        The deep probe only when it does the database's users no harm; nothing on top of a request that was given up.
+        None while another collector queries the API. Sends the deep probe only when it cannot harm the database's
+        users, and nothing while an abandoned request may still run.
         """
         gate = self._sources.api_gate
         async with alone(self._sources) as is_alone:
@@ -217,7 +220,7 @@ class ApiCollector:
         return may_probe, deep
 
     async def _ask_for_redis(self) -> None:
-        """Notes, when it is time, whether the API reaches its Redis; what is no clear answer is unknown."""
+        """Records, when it is due, whether the API reaches its Redis; an unclear answer is unknown."""
         now = self._clock.monotonic()
         if now < self._redis.due_monotonic:
             return
@@ -240,7 +243,7 @@ class ApiCollector:
         return answer.seconds
 
     async def _probe_deep(self) -> bool | None:
-        """Whether the API answered a JSON object from its database; None when this build does not let us ask."""
+        """Whether the API answered a JSON object from its database; None when this build does not allow the request."""
         try:
             await self._probe(DEEP, self._settings.deep_path, self._settings.deep_timeout_seconds)
         except BackendError as error:
@@ -271,7 +274,7 @@ class ApiCollector:
 
 
 def read_cache_statistics(body: object) -> bool | None:
-    """Whether the API reached its Redis: /pip/cache/stats is answered 200 also when not, with an `error` inside."""
+    """Whether the API reached its Redis: /pip/cache/stats answers 200 even if not, with an `error` inside."""
     statistics = body.get("cache_stats") if isinstance(body, dict) else None
     if not isinstance(statistics, dict):
         return None

@@ -1,10 +1,10 @@
-"""The one door through which requests go that make the API work: one at a time, none on top of one unanswered.
+"""The gate for requests that make the API work: one at a time, and none while an earlier one is unanswered.
 
-The product answers such requests on its event loop. Whoever reads the API's database passes only when the database
-canary has just been quick and the database answers at this moment, because while the database hangs such a request
-takes the API's users with it; the question for the API's Redis needs no database and only has to be alone. A request
-that was given up may still be worked on, so the door stays shut until the API has answered a /health sent afterwards.
-`/health` itself and the TCP probe do not come here.
+The product answers such requests on its event loop; while the database hangs, one of them would freeze the API for all
+users. So a request that reads the API's database passes only if the database canary was just quick and the database
+answers now. The Redis request needs no database; it only has to be alone. The API may still work on an abandoned
+request, so the gate stays shut until the API has answered a later /health. `/health` itself and the TCP probe bypass
+the gate.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     from exporter.sources.sources import Sources
 
 ANSWERING = "SELECT 1 AS answering"
-"""Answered without a table or a lock: only whether the server talks on the connection that the exporter keeps."""
+"""Needs no table and no lock: it only shows whether the server answers on the kept connection."""
 WAIT_SECONDS = 1.0
-"""For others who ask: what the deadlines of the collectors leave beside their own requests."""
+"""How long to wait for other requests: what the collectors' deadlines leave beside their own requests."""
 FIRST_VERDICT_SECONDS = 0.1
-"""Between two looks whether the canary has ended its first round."""
+"""Time between two checks whether the canary has ended its first round."""
 
 
 class GateSettings(CollectorSettings):
-    """When a collector leaves the API unasked."""
+    """When a collector does not query the API."""
 
     slow_database_seconds: float = Field(default=0.5, gt=0)
-    """The API is not asked while the canary is slower than this, or while the database does not answer within it. Too
-    large freezes users' requests; too small never asks."""
+    """The API is not queried while the canary is slower than this, or the database does not answer within it. Too large
+    freezes users' requests; too small never queries.
+    """
     canary_age_seconds: float = Field(default=30.0, gt=0)
-    """The API is not asked while the newest canary is older than this. Three intervals allow one late round."""
+    """The API is not queried while the newest canary is older than this. Three intervals allow one late round."""
 
 
 async def ask(sources: Sources, call: Call) -> Response:
@@ -53,7 +54,7 @@ async def ask(sources: Sources, call: Call) -> Response:
 
 @asynccontextmanager
 async def alone(sources: Sources, wait_seconds: float = WAIT_SECONDS) -> AsyncIterator[bool]:
-    """Yields whether nobody else asks the API while the block lasts; waits up to `wait_seconds` for whoever does."""
+    """Yields whether the API is free for this block; waits up to `wait_seconds` for a running request."""
     gate = sources.api_gate
     try:
         async with asyncio.timeout(wait_seconds):
@@ -84,9 +85,9 @@ async def passing(
 
 
 async def is_harmless(sources: Sources, settings: GateSettings) -> bool:
-    """Whether the canary was quick and the database answers at this moment; unknown is no.
+    """Whether the canary was quick and the database answers now; unknown counts as no.
 
-    The canary may be an interval old: a database that froze since would take the API's event loop with it.
+    The canary may be an interval old: a database that froze since then would block the API's event loop.
     """
     if sources.postgres is None or not sources.database_health.may_probe(
         sources.clock.monotonic(),

@@ -1,4 +1,4 @@
-"""Watches the policy information points: the connections from which decisions take their attributes."""
+"""Watches the policy information points: the connections that supply the attributes for decisions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 SCHEDULER_PATH = "/pip/sync/scheduler-stats"
 SCHEDULER = Metric(
     "controlcore_pip_scheduler_running",
-    "Whether the API says that its scheduler of synchronisations runs (never, in 2025.10); absent when not asked.",
+    "Whether the API says that its synchronisation scheduler runs (never in 2025.10); absent when not queried.",
 )
 
 # The enum is stored in upper case. last_sync and the tokens' expires_at are the API container's local time without a
-# zone ($1): the product writes datetime.now(). The 2025.10 product makes every connection PENDING and sets ACTIVE only
-# when somebody says so, hence all of them.
+# zone ($1): the product writes datetime.now(). The 2025.10 product creates every connection as PENDING and sets ACTIVE
+# only on request, so all are read.
 CONNECTIONS = """
 SELECT c.id, c.name::text AS name, c.provider::text AS provider, c.environment::text AS environment,
        lower(c.status::text) AS status, lower(c.health_status::text) AS health, c.sync_frequency,
@@ -59,8 +59,8 @@ SELECT environment::text AS environment, lower(status::text) AS status, lower(he
 """
 
 # Overdue: an enabled connection whose last synchronisation is two intervals past, by the database's clock. One that
-# never synchronised is overdue from its first interval on, which its created_at (not granted) would tell: not counted.
-# $2 is the measured correction of the zone.
+# never synchronised is not counted: its first interval begins at created_at, which is not granted. $2 is the measured
+# correction of the zone.
 OVERDUE = """
 SELECT environment::text AS environment,
        count(*) FILTER (WHERE extract(epoch FROM now()) - extract(epoch FROM last_sync AT TIME ZONE $1) - $2::float8
@@ -81,15 +81,15 @@ class PipSettings(GateSettings):
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a busy database."""
     request_timeout_seconds: float = Field(default=2.0, gt=0)
-    """Deadline of the request to the API. Too small calls a busy API silent."""
+    """Deadline of the request to the API. Too small reports a busy API as silent."""
     api_time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z0-9_+/-]{1,64}$")
     """Time zone of the API's container, in which the product writes these times; a name that PostgreSQL knows, such as
     Europe/Vienna. With a wrong zone every age is off by hours, until the exporter has seen two synchronisations end and
-    corrects it. With a name that the server does not know the collector fails and says so."""
+    corrects it. If the server does not know the name, the collector fails and logs it."""
     max_connections: int = Field(default=100, ge=1)
-    """Connections with series of their own; the others are still counted by environment and health."""
+    """Connections with their own series; the others are still counted by environment and health."""
     ask_scheduler: bool = True
-    """Whether the API is asked about its scheduler. Off leaves its metric absent."""
+    """Whether to query the API about its scheduler. Off leaves its metric absent."""
 
 
 @collector(
@@ -140,7 +140,7 @@ class PipCollector:
         return Result(tuple(families))
 
     async def _is_scheduler_running(self) -> bool | None:
-        """What the API says of its scheduler; None when it is not asked or does not have this endpoint."""
+        """Whether the API's scheduler runs; None when it is not queried or lacks this endpoint."""
         url = self._sources.settings.api.url
         if url is None or not self._settings.ask_scheduler:
             return None

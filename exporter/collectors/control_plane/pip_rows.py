@@ -13,24 +13,24 @@ from exporter.sources.product_zone import WrittenTime, ZoneMeter, written
 
 HEALTHS = ("healthy", "unhealthy", "unknown")
 HEALTH_WORDS = {"connected": "healthy", "error": "unhealthy"}
-"""What some of the product's connectors write for the same."""
+"""Other spellings that some of the product's connectors write."""
 STATUSES = ("active", "pending", "error", "inactive")
 CONNECTION = ("connection", "provider", "policy_environment")
 
 HEALTHY = Metric(
     "controlcore_pip_connection_healthy",
-    "Whether the product calls the connection healthy; absent while it does not know, and for one that is inactive.",
+    "Whether the product calls the connection healthy; absent while unknown, and for an inactive connection.",
     labels=CONNECTION,
 )
 LAST_SYNC = Metric(
     "controlcore_pip_last_sync_timestamp_seconds",
-    "Time of the connection's last synchronisation; absent before the first, and for one that is inactive.",
+    "Time of the connection's last synchronisation; absent before the first, and for an inactive connection.",
     labels=CONNECTION,
     unit="seconds",
 )
 INTERVAL = Metric(
     "controlcore_pip_sync_interval_seconds",
-    "Configured time between the connection's synchronisations; absent for one that is inactive.",
+    "Configured time between the connection's synchronisations; absent for an inactive connection.",
     labels=CONNECTION,
     unit="seconds",
 )
@@ -48,7 +48,7 @@ STATUS = Metric(
 )
 CONNECTIONS = Metric(
     "controlcore_pip_connections",
-    "Connections that are not inactive, by the health that the product last noted.",
+    "Connections that are not inactive, by the health that the product last recorded.",
     labels=("policy_environment", "health"),
 )
 BY_STATUS = Metric(
@@ -56,8 +56,8 @@ BY_STATUS = Metric(
 )
 OVERDUE = Metric(
     "controlcore_pip_sync_overdue",
-    "Connections with synchronisation enabled, inactive ones left out, whose last one is more than two intervals ago;"
-    " one that was never synchronised is not counted.",
+    "Connections with synchronisation enabled whose last one is more than two intervals ago; inactive and "
+    "never synchronised ones are not counted.",
     labels=("policy_environment",),
 )
 PIP_METRICS = (HEALTHY, LAST_SYNC, INTERVAL, TOKEN_EXPIRY, CONNECTIONS, OVERDUE, BY_STATUS, STATUS)
@@ -75,7 +75,7 @@ class ContainerZone:
         """What to add to a time that was read by the configured zone."""
 
     def learn(self, rows: Rows, window_seconds: float) -> None:
-        """Notes the times of a look that is `window_seconds` after the one before."""
+        """Records the times of one reading, `window_seconds` after the previous one."""
 
         def read(row: Mapping[str, Any]) -> tuple[object, WrittenTime | None]:
             time = written(row, "last_sync_as_utc", "last_sync")
@@ -124,7 +124,7 @@ def read_connections(rows: Rows, zone: ContainerZone) -> tuple[Family, ...]:
 
 
 def read_counts(rows: Rows) -> tuple[Family, Family]:
-    """Connections by environment and health, and by environment and status; a known state of none is a known 0."""
+    """Connections by environment and health, and by environment and status; a state without connections is 0."""
     healths = {(environment, health): 0 for environment in ENVIRONMENTS for health in HEALTHS}
     statuses = {(environment, status): 0 for environment in ENVIRONMENTS for status in STATUSES}
 

@@ -1,4 +1,4 @@
-"""Tells when the control plane last reported to its licence server, in builds that can say so.
+"""Reads when the control plane last reported to its licence server, in builds that publish it.
 
 Without a licence link the product blocks the promotion and the testing of policies.
 """
@@ -44,27 +44,27 @@ NEXT = Metric(
 
 
 GATE_WAIT_SECONDS, VERDICT_SECONDS = 2.0, 2.0
-"""How long it waits for others who ask the API, and at the start for the first canary: the next try is far away."""
+"""How long it waits for other requests to the API, and at the start for the first canary: the next try is far away."""
 
 
 class TelemetrySettings(GateSettings):
-    """How the licence link is asked for. Without a token the collector is not configured."""
+    """How the licence link is read. Without a token the collector is not configured."""
 
     interval_seconds: float = Field(default=300.0, gt=0)
-    """Seconds between two questions. Reports are made daily; smaller only adds requests."""
+    """Seconds between two readings. Reports are made daily; smaller only adds requests."""
     timeout_seconds: float = 8.0
-    """Deadline of one collection; above the request's and the waits for the canary and for other questions."""
+    """Deadline of one collection; above the request's and the waits for the canary and for other requests."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of the request. The API's handlers block one another; too small misses a busy one."""
     path: str = Field(default="/telemetry/config", pattern="^/")
-    """What is asked: a GET that reads and writes nothing."""
+    """Path of the request: a GET that reads and writes nothing."""
     token_file: Path | None = None
     """File with a bearer token of a user without rights to change anything; read again each time."""
 
 
 @collector(scope=Scope.DEPLOYMENT, settings=TelemetrySettings, metrics=(PRESENT, LAST, NEXT))
 class TelemetryCollector:
-    """Asks GET /telemetry/config; a build without it (404) is a finding, no failure."""
+    """Reads GET /telemetry/config; a build without it (404) is a finding, not a failure."""
 
     def __init__(self, settings: TelemetrySettings, url: str, token_file: Path, sources: Sources) -> None:
         self._settings = settings
@@ -75,18 +75,26 @@ class TelemetryCollector:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: TelemetrySettings, sources: Sources) -> AsyncIterator[TelemetryCollector]:
-        """Yields the collector; raises NotConfiguredError without an API, a token, or a database to watch over it."""
+        """Yields the collector.
+
+        Raises NotConfiguredError without an API, a token, or a database (its canary is needed).
+        """
         url = sources.settings.api.url
         if url is None or settings.token_file is None:
             raise NotConfiguredError(
                 "no API, or no token for it, is configured: set api.url and collectors.telemetry.token_file"
             )
         if sources.postgres is None:
-            raise NotConfiguredError("no database is configured, without whose canary the API is not asked")
+            raise NotConfiguredError(
+                "no database is configured; the API is only queried after the database's canary: set database.url"
+            )
         yield cls(settings, url, settings.token_file, sources)
 
     async def collect(self) -> Result:
-        """Asks once; raises BackendError when the answer says nothing, or (suspended) when asking might do harm."""
+        """Queries once.
+
+        Raises BackendError for an answer without times, or (suspended) when the request might do harm.
+        """
         try:
             token = await asyncio.to_thread(read_secret, self._token_file, "collectors.telemetry.token_file")
         except ConfigError as error:
@@ -95,7 +103,9 @@ class TelemetryCollector:
         async with passing(self._sources, self._settings, GATE_WAIT_SECONDS, VERDICT_SECONDS) as is_open:
             if not is_open:
                 # The token makes the API look its user up in the database.
-                raise TransientError(Reason.SUSPENDED, "not asked: its database is not quick, or we ask already")
+                raise TransientError(
+                    Reason.SUSPENDED, "not queried: its database is slow, or another request is running"
+                )
             answer = await ask(self._sources, Call(self._url, self._settings.request_timeout_seconds, headers=headers))
         try:
             body = answer.require_ok().json()

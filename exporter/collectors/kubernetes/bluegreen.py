@@ -1,7 +1,7 @@
 """Finds the colour to which each Service sends its traffic, and whether pods receive it.
 
 The guide switches between two installations by patching `version` in a Service's selector. A selector cannot reach into
-another namespace: when the new colour lives elsewhere the Service selects nothing, and says so to nobody.
+another namespace: if the new colour lives elsewhere, the Service silently selects nothing.
 """
 
 from __future__ import annotations
@@ -32,33 +32,32 @@ BLUE, GREEN, OTHER, NONE = COLOURS = ("blue", "green", "other", "none")
 
 COLOUR = Metric(
     "controlcore_service_active_colour",
-    "Colour that the Service's selector names (`version`): 1 for the one that has the traffic; `none` without any.",
+    "Colour in the Service's selector (`version`): 1 for the one that gets the traffic; `none` without any.",
     labels=("service", "colour"),
 )
 SELECTED_PODS = Metric(
     "controlcore_service_selected_pods",
-    "Pods that the Service's selector finds, Ready or not, without those that have ended: with none its traffic goes"
-    " nowhere.",
+    "Pods that the Service selects, Ready or not, without ended ones; at 0 its traffic goes nowhere.",
     labels=("service",),
 )
 READY_PODS = Metric(
     "controlcore_service_ready_pods",
-    "Ready pods that the Service's selector finds: with none its traffic goes nowhere.",
+    "Ready pods that the Service selects; at 0 its traffic goes nowhere.",
     labels=("service",),
 )
 
 
 class BluegreenSettings(CollectorSettings):
-    """Which Services are looked at."""
+    """Which Services are read."""
 
     interval_seconds: float = Field(default=15.0, gt=0)
-    """Seconds between two looks. A switch is a moment; larger finds a failed one later."""
+    """Seconds between two readings. Larger detects a failed switch later."""
     timeout_seconds: float = 8.0
-    """Deadline of one look; above two requests', which follow one another."""
+    """Deadline of one collection; above two requests', which run one after the other."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one request to the Kubernetes API."""
     services: tuple[str, ...] = Field(default=(), max_length=50)
-    """Services by name; empty is those that are named like `kubernetes.workloads`."""
+    """Names of the Services; empty means those named like `kubernetes.workloads`."""
     selector_key: str = Field(default="version", min_length=1)
     """The key of the selector that holds the colour."""
 
@@ -70,7 +69,7 @@ class BluegreenSettings(CollectorSettings):
     rbac=("get /services", "list /pods"),
 )
 class BluegreenCollector:
-    """Reads each Service's selector and the pods it finds; a Service that does not exist is absent, no failure."""
+    """Reads each Service's selector and the pods it selects; a missing Service is absent, not a failure."""
 
     def __init__(self, settings: BluegreenSettings, place: KubernetesSettings, client: KubernetesClient) -> None:
         self._settings = settings
@@ -110,7 +109,7 @@ class BluegreenCollector:
         counts: dict[str, tuple[int, int | None]],
         failures: list[BackendError],
     ) -> None:
-        """Notes one Service's colour, and how many pods it selects and how many of them are ready."""
+        """Records one Service's colour, and how many pods it selects and how many of them are ready."""
         timeout, namespace = self._settings.request_timeout_seconds, self._place.namespace
         try:
             service = await self._client.get(
@@ -130,7 +129,10 @@ class BluegreenCollector:
 
 
 def read_selector(service: JsonObject) -> dict[str, str]:
-    """A Service's selector (core/v1); empty when its endpoints are kept by hand. Raises TypeError for what is none."""
+    """A Service's selector (core/v1); empty when its endpoints are managed by hand.
+
+    Raises TypeError if it is malformed.
+    """
     selector = (service.get("spec") or {}).get("selector") or {}
     return {key: text_of(selector, key) for key in selector}
 
@@ -143,6 +145,6 @@ def colour_of(version: str | None) -> str:
 
 
 def count_ready(pods: Sequence[JsonObject]) -> int | None:
-    """How many pods are Ready, not over and not on their way out; None when there are pods and none can be read."""
+    """How many pods are Ready, without ended and terminating ones; None when there are pods and none can be read."""
     states = read_each(pods, is_ready)
     return None if pods and not states else sum(states)

@@ -1,4 +1,4 @@
-"""What Deployments, autoscalers and pods say of rollouts, of scaling and of containers that start again. No I/O."""
+"""Reads rollouts, scaling and container restarts from Deployments, autoscalers and pods. No I/O."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ WAITING_LABELS = ("crash_loop", "image_pull", "config", "creating", OTHER)
 def read_rollout(deployment: JsonObject) -> str | None:
     """The state of a Deployment's rollout (apps/v1), as `kubectl rollout status` judges it; None before it is seen.
 
-    Stalled is past progressDeadlineSeconds: nothing will happen by itself any more.
+    Stalled means past progressDeadlineSeconds: it will not proceed by itself.
     """
     status, spec = deployment.get("status") or {}, deployment["spec"]
     if status.get("observedGeneration") is None:
@@ -92,7 +92,7 @@ def read_inactive(autoscaler: JsonObject) -> str | None:
 
 
 def read_waiting(pods: Iterable[JsonObject]) -> dict[str, int]:
-    """Waiting containers of these pods by reason; every reason is there."""
+    """Waiting containers of these pods by reason, with 0 for the other reasons."""
 
     def read(pod: JsonObject) -> list[str]:
         waiting = [(status.get("state") or {}).get("waiting") for _, status in _statuses(pod)]
@@ -114,10 +114,10 @@ class RestartCount:
     """By component: the last restartCount by (pod's uid, container)."""
 
     def update(self, component: str, pods: Sequence[JsonObject]) -> None:
-        """Adds what was added since the last look; what was there at the first look is not counted.
+        """Adds the restarts since the last reading; restarts before the first reading are not counted.
 
-        After a look in which a pod could not be read the numbers before it are kept: otherwise all restarts of that pod
-        would be counted again as soon as it can be read.
+        If a pod could not be read, its earlier numbers are kept; otherwise all its restarts would be counted again
+        later.
         """
         found = read_each(pods, _restarts)
         now = {key: count for each in found for key, count in each.items()}

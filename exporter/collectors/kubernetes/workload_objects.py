@@ -1,4 +1,4 @@
-"""What Deployments, autoscalers, pods and their usage say, from the API's JSON to values of metrics. No I/O."""
+"""Turns the API's JSON for Deployments, autoscalers, pods and usage into metric values. No I/O."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_deployment(deployment: JsonObject) -> dict[Metric, float]:
 
 
 def count_or(values: JsonObject, name: str, default: int) -> int:
-    """A whole number of things, or the API's default where the field is left out; raises what count_of raises."""
+    """A whole number, or the API's default if the field is missing; raises what count_of raises."""
     return default if values.get(name) is None else count_of(values, name)
 
 
@@ -90,8 +90,8 @@ def autoscalers_by_deployment(autoscalers: Iterable[JsonObject]) -> dict[str, Js
 def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
     """Bounds, sizes and conditions of an autoscaler (autoscaling/v2).
 
-    What it has not computed yet is absent: a wanted size of 0 is one that was never computed, unless it is scaling. An
-    autoscaler with equal bounds is always at its maximum, which tells nothing of the load.
+    A value that is not computed yet is absent: a wanted size of 0 was never computed, unless it is scaling. An
+    autoscaler with equal bounds is always at its maximum, which says nothing about the load.
     """
     spec, status = autoscaler["spec"], autoscaler.get("status") or {}
     most = count_of(spec, "maxReplicas")
@@ -111,7 +111,7 @@ def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
 
 
 def allowance(pod: JsonObject, kind: str) -> Decimal | None:
-    """CPU that the pod's containers are given together: `kind` is `limits` or `requests`.
+    """Total CPU of the pod's containers: `kind` is `limits` or `requests`.
 
     None when one of them has none: then the pod as a whole has no bound. Native sidecars (init containers that restart
     always) run beside the others and count; other init containers do not. A bound of the pod itself (`spec.resources`,
@@ -132,7 +132,7 @@ def allowance(pod: JsonObject, kind: str) -> Decimal | None:
 
 
 def read_usage(pods: Iterable[JsonObject], metrics: Mapping[str, JsonObject]) -> Usage:
-    """Usage of the pods that have a figure in `metrics` (PodMetrics by pod name); those that end or are over do not.
+    """Usage of the pods with a value in `metrics` (PodMetrics by pod name), without terminating and ended ones.
 
     The ratio is the busiest replica's; when some replicas have a limit and others only a request, limits are compared.
     """

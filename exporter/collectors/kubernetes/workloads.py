@@ -1,4 +1,4 @@
-"""Watches the product's Deployments, their autoscalers and what their pods use, through the Kubernetes API."""
+"""Watches the product's Deployments, their autoscalers and their pods' usage, through the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class WorkloadsCollector:
         if selector is None:
             return WorkloadObject(deployment)
         pods = await self._list(reading, pods_path(self._place.namespace), label_selector=selector)
-        # An evicted pod stays in the list for long: what it says of its containers is not about anything that runs.
+        # An evicted pod stays in the list for long, but its containers no longer run.
         running = read_each(pods or (), lambda pod: None if is_over(pod) else pod)
         return WorkloadObject(deployment, None if pods is None else [pod for pod in running if pod is not None])
 

@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 CRON_JOB, SNAPSHOT, RESTORE = "cronjob", "snapshot", "restore_test"
 KIND_LABEL = ("kind",)
 THREAD_SHARE = 0.5
-"""The part of the deadline that looking at files may take: the rest is for a slow disk to notice that it is over."""
+"""The part of the deadline for reading files; the rest lets a slow disk finish its last read."""
 
 LAST_SUCCESS = Metric(
     "controlcore_backup_last_success_timestamp_seconds",
-    "Unix time of the last good backup: of the newest whole file, the CronJob's last success, or the last snapshot.",
+    "Unix time of the last good backup: the newest complete file, the CronJob's last success, or the last snapshot.",
     labels=KIND_LABEL,
     unit="seconds",
 )
 EXISTS = Metric(
     "controlcore_backup_exists",
-    "Whether there is a good backup of this kind at all; absent while that is not known.",
+    "Whether any good backup of this kind exists; absent while unknown.",
     labels=KIND_LABEL,
 )
 FUTURE = Metric(
     "controlcore_backup_future_times",
-    "Times of backup files, of the CronJob and of marker files that lie in the future: unknown, and left out.",
+    "Times of backup files, the CronJob and marker files that lie in the future; they are ignored as unknown.",
     labels=KIND_LABEL,
 )
 FILES = Metric("controlcore_backup_files", "Finished backup files.", labels=KIND_LABEL)
@@ -69,7 +69,7 @@ RATIO = Metric(
 )
 VERIFIED = Metric(
     "controlcore_backup_verified",
-    "Whether the newest finished file is a whole gzip stream; absent until it has been read, and for other files.",
+    "Whether the newest finished file is a complete gzip stream; absent until it has been read, and for other formats.",
     labels=KIND_LABEL,
 )
 SUSPENDED = Metric("controlcore_backup_cronjob_suspended", "Whether the backup's CronJob is suspended.")
@@ -87,50 +87,53 @@ RESTORE_TESTED = Metric(
 
 
 class BackupSettings(CollectorSettings):
-    """Where backups leave their traces. With none of them the collector is not configured."""
+    """Where backups leave traces. Without any of them the collector is not configured."""
 
     interval_seconds: float = Field(default=60.0, gt=0)
-    """Seconds between two looks. Backups come once a day; each look may read `verification_seconds` long."""
+    """Seconds between two collections. Backups come once a day; each collection may read for `verification_seconds`."""
     timeout_seconds: float = Field(default=20.0, gt=0)
-    """Deadline of one look. A network file system that hangs longer leaves everything unknown."""
+    """Deadline of one collection. If a network file system hangs longer, everything is unknown."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of the request to the Kubernetes API."""
     places: tuple[BackupPlace, ...] = Field(default=(), max_length=20)
     """Directories with backup files."""
     verify: bool = True
-    """Whether gzip files are read to their end, once each. Off, every file that is not empty counts as good."""
+    """Whether each gzip file is read to its end once. If off, every file that is not empty counts as good."""
     verification_seconds: float = Field(default=5.0, gt=0)
-    """How long one look may read: with the interval, the share of a core (1/12) and the time that a large file takes
-    (3 minutes of looks for 10 GB of dump). Above half the deadline it has no effect."""
+    """How long one collection may read. With the interval it sets the share of a core (1/12) and the time for a large
+    file (3 minutes of reading for a 10 GB dump). Above half the deadline it has no effect.
+    """
     settle_seconds: float = Field(default=120.0, ge=0)
-    """A file that was written within this time may still grow and is not read. Too small reports a backup as broken
-    while it is being written."""
+    """A file modified within this time may still grow and is not read. Too small reports a backup as broken while it is
+    written.
+    """
     cron_job: str = "postgres-backup"
-    """The CronJob that makes backups, in the product's namespace; empty looks for none. If it is named here or was
-    there before, and is gone, it counts as no backup. One with the default name may never have existed."""
+    """The CronJob that makes backups, in the product's namespace; empty means none. If it is named here or existed
+    before, and is missing, there is no backup. A CronJob with the default name may never have existed.
+    """
     snapshot_file: Path | None = None
-    """Its time of modification is that of the managed database's last snapshot; kind `snapshot`."""
+    """File whose modification time is the time of the managed database's last snapshot; kind `snapshot`."""
     restore_test_file: Path | None = None
-    """Its time of modification is that of the last restore test."""
+    """File whose modification time is the time of the last restore test."""
 
     @field_validator("places")
     @classmethod
     def _have_own_kinds(cls, places: tuple[BackupPlace, ...]) -> tuple[BackupPlace, ...]:
-        """Refuses two directories of one kind, and kinds that mean something else."""
+        """Refuses two directories of one kind, and reserved kinds."""
         kinds = [place.kind for place in places]
         if len(set(kinds)) < len(kinds) or {CRON_JOB, SNAPSHOT, RESTORE} & set(kinds):
             taken = f"{CRON_JOB}, {SNAPSHOT} or {RESTORE}"
-            raise ValueError(f"each place needs a kind of its own, and none of them {taken}")
+            raise ValueError(f"each place needs its own kind, and none may be {taken}")
         return places
 
 
 @dataclass(slots=True)
 class BackupReading:
-    """What one look found."""
+    """The result of one collection."""
 
     folders: dict[str, Folder] = field(default_factory=dict)
     moments: dict[str, float | None] = field(default_factory=dict)
-    """Unix time of the last success by kind; None is that there was none. A kind of which it is unknown is missing."""
+    """Unix time of the last success by kind; None means there was none, a missing kind means unknown."""
     future: dict[str, int] = field(default_factory=dict)
     """How many times lie in the future, by kind."""
     restore_test: float | None = None
@@ -143,7 +146,7 @@ class BackupReading:
 
 @dataclass(slots=True)
 class SeenCronJob:
-    """Whether the CronJob was ever there: then its absence is a fact about backups."""
+    """Whether the CronJob ever existed: then its absence means that backups stopped."""
 
     was_there: bool = False
 
@@ -158,7 +161,7 @@ class SeenCronJob:
     rbac=("get batch/cronjobs",),
 )  # fmt: skip
 class BackupCollector:
-    """Looks at backup files in a thread of its own, at their CronJob and at marker files."""
+    """Checks backup files (in a separate thread), their CronJob and marker files."""
 
     def __init__(self, settings: BackupSettings, sources: Sources) -> None:
         self._settings = settings
@@ -183,10 +186,10 @@ class BackupCollector:
     async def collect(self) -> Result:
         """Reads files and CronJob concurrently; an unreadable source is absent, and the first reason is the failure.
 
-        Raises TransientError(timeout) while the thread still hangs in an earlier look.
+        Raises TransientError(timeout) while the thread still hangs in an earlier collection.
         """
         if self._running is not None and not self._running.done():
-            raise TransientError(Reason.TIMEOUT, "the file system has not answered the last look yet")
+            raise TransientError(Reason.TIMEOUT, "the file system has not answered the previous collection yet")
         now, monotonic = self._sources.clock.now(), self._sources.clock.monotonic
         allowed = min(self._settings.verification_seconds, THREAD_SHARE * self._settings.timeout_seconds)
         deadline = monotonic() + allowed
@@ -199,7 +202,7 @@ class BackupCollector:
         return Result(publish(look), failure=look.failure)
 
     def _note_cron_job(self, look: BackupReading, found: JsonObject | BackendError | None, now: float) -> None:
-        """Notes what the CronJob says; that it is gone, when it has to be there; or why it could not be read."""
+        """Records the CronJob's state, that a required CronJob is missing, or why it could not be read."""
         if isinstance(found, BackendError) and found.reason is Reason.MISSING:
             if self._seen.was_there or "cron_job" in self._settings.model_fields_set:
                 look.moments[CRON_JOB] = None
@@ -235,7 +238,7 @@ class BackupCollector:
         return look
 
     async def _read_cron_job(self) -> JsonObject | BackendError | None:
-        """The CronJob (batch/v1), why it could not be read, or None when none is asked for."""
+        """The CronJob (batch/v1), why it could not be read, or None when none is configured."""
         place, client = self._sources.settings.kubernetes, self._sources.kubernetes
         if place is None or client is None or not self._settings.cron_job:
             return None
@@ -247,7 +250,7 @@ class BackupCollector:
 
 
 def publish(look: BackupReading) -> tuple[Family, ...]:
-    """The families of one look."""
+    """The families of one collection."""
     newest = {kind: folder.newest for kind, folder in look.folders.items() if folder.newest is not None}
     ratios = {
         (kind,): folder.newest.size_bytes / folder.previous.size_bytes
@@ -273,12 +276,12 @@ def publish(look: BackupReading) -> tuple[Family, ...]:
 
 
 def _note_snapshot(look: BackupReading, moment: float | None, now: float) -> None:
-    """Notes when the managed database's last snapshot was taken; None: there was none."""
+    """Records when the managed database's last snapshot was taken; None: there was none."""
     _keep(look, SNAPSHOT, moment, now)
 
 
 def _note_restore(look: BackupReading, moment: float | None, now: float) -> None:
-    """Notes when a restore was tested last; None: never."""
+    """Records when a restore was last tested; None: never."""
     look.was_restore_asked = True
     look.is_restore_recorded = moment is not None
     look.future[RESTORE] = int(moment is not None and moment > now + FUTURE_SECONDS)
@@ -286,14 +289,14 @@ def _note_restore(look: BackupReading, moment: float | None, now: float) -> None
 
 
 def _keep(look: BackupReading, kind: str, moment: float | None, now: float) -> None:
-    """Notes the time of the last success, or that it lies in the future."""
+    """Records the time of the last success, or that it lies in the future."""
     look.future[kind] = int(moment is not None and moment > now + FUTURE_SECONDS)
     if not look.future[kind]:
         look.moments[kind] = moment
 
 
 def _read_status(look: BackupReading, job: JsonObject, now: float) -> None:
-    """Notes what the CronJob says; what cannot be read is unknown, and the failure of the look."""
+    """Records the CronJob's state; a value that cannot be read is unknown and fails the collection."""
     try:
         look.suspended = bool((job.get("spec") or {}).get("suspend"))
         look.scheduled = past_of(_moment(job, "lastScheduleTime"), now)
@@ -304,7 +307,7 @@ def _read_status(look: BackupReading, job: JsonObject, now: float) -> None:
 
 
 def _moment(job: JsonObject, name: str) -> float | None:
-    """A time in the CronJob's status, Unix seconds; None when it has none. Raises PermanentError for another text."""
+    """A time in the CronJob's status, Unix seconds; None when absent. Raises PermanentError for an invalid text."""
     text = (job.get("status") or {}).get(name)
     if text is None:
         return None

@@ -1,7 +1,7 @@
-"""Looks into a directory of backups: which is the newest, how large, and whether it is whole. Blocking: for a thread.
+"""Finds the newest backup in a directory, its size, and whether it is complete. Blocking: run it in a thread.
 
-Whole means that the gzip stream can be read to its end with the right checksums, as `gunzip -t` does. A backup may be
-many gigabytes, so it is read in slices: each call goes on where the last one stopped and ends at its deadline.
+Complete means that the gzip stream can be read to its end with the right checksums, as `gunzip -t` does. A backup may
+have many gigabytes, so it is read in slices: each call continues where the last one stopped, and ends at its deadline.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ GZIP = 16 + zlib.MAX_WBITS
 """zlib's window size with the gzip wrapper: header, checksum and length are verified (zlib manual, inflateInit2)."""
 SLICE_BYTES = 1024 * 1024
 MAX_ENTRIES = 20_000
-"""Files of one directory that are looked at: fifty years of daily backups."""
+"""Most files read from one directory: fifty years of daily backups."""
 KEPT_FILES = 3
-"""When the newest is not whole, so many are tried for one that is."""
+"""How many files are tried to find a complete one when the newest is not."""
 MAX_PROOFS = 200
 """Results that are remembered: three files for each of twenty places, and more."""
 GZIP_SUFFIX = ".gz"
 
 Identity = tuple[str, int, int]
-"""Path, size and modification time in ns: what is the same has the same content."""
+"""Path, size and modification time in ns: if these are equal, so is the content."""
 
 
 class BackupPlace(Section):
@@ -43,12 +43,12 @@ class BackupPlace(Section):
     directory: Path
     """Where the backups are, mounted for reading."""
     pattern: str = "full_backup_*.sql.gz"
-    """Which files count, relative to the directory; `incremental_*/base.tar.gz` looks one level down."""
+    """Pattern of the files, relative to the directory; `incremental_*/base.tar.gz` searches one level down."""
 
     @field_validator("pattern")
     @classmethod
     def _can_be_looked_for(cls, pattern: str) -> str:
-        """Refuses what pathlib refuses only when it looks, such as an empty or absolute pattern."""
+        """Refuses patterns that pathlib would refuse only when it searches, such as an empty or absolute one."""
         try:
             next(Path("/nonexistent").glob(pattern), None)
         except NotImplementedError:
@@ -66,7 +66,7 @@ class BackupFile:
 
     @property
     def identity(self) -> Identity:
-        """What tells it from a file that was written over it."""
+        """Distinguishes it from a file that replaced it."""
         return self.path, self.size_bytes, self.modified_ns
 
     @property
@@ -82,20 +82,20 @@ class BackupFile:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What one directory holds; files that are still being written are not among them. None is not known yet."""
+    """The content of one directory, without files that are still being written. None is not known yet."""
 
     count: int
     newest: BackupFile | None = None
     previous: BackupFile | None = None
     is_whole: bool | None = None
-    """Whether the newest is whole; None for a file without checksums too."""
+    """Whether the newest is complete; also None for a file without checksums."""
     success: BackupFile | None = None
     """The newest intact one, or the newest that is not empty if integrity cannot be checked."""
     has_success: bool | None = None
     future: int = 0
-    """Files whose time lies in the future: when they were written is unknown, and they are none of the others here."""
+    """Files whose time lies in the future: their real time is unknown, so the other fields ignore them."""
     failure: BackendError | None = None
-    """Why a file could not be looked at, the first one; the others were."""
+    """Why the first unreadable file could not be read; the others were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Listing:
     newest: list[BackupFile]
     """The newest of the others, the newest first."""
     failure: OSError | None
-    """Why an entry could not be looked at, the first one."""
+    """Why the first unreadable entry could not be read."""
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Proof:
     stream: zlib._Decompress = field(default_factory=lambda: zlib.decompressobj(GZIP))
 
     def advance(self, is_over: Callable[[], bool]) -> bool | None:
-        """Reads on until it is over; True when whole, False when broken, None when there is more to read."""
+        """Reads on until the deadline; True when complete, False when broken, None when there is more to read."""
         try:
             with Path(self.identity[0]).open("rb") as file:
                 file.seek(self.offset)
@@ -150,18 +150,18 @@ class Proof:
 
 @dataclass(slots=True)
 class Inspector:
-    """Remembers which files were found whole or broken, by path, size and time."""
+    """Remembers which files were complete or broken, by path, size and time."""
 
     settle_seconds: float
     is_verifying: bool = True
     proofs: dict[Identity, bool] = field(default_factory=dict)
     unfinished: dict[str, Proof] = field(default_factory=dict)
-    """What is being read, by kind: several directories share the time, and none loses its place."""
+    """The file being read, by kind: several directories share the time, and each keeps its position."""
 
     def look(self, place: BackupPlace, now: float, is_over: Callable[[], bool]) -> Folder:
-        """What the directory holds now; raises BackendError when it cannot be read.
+        """The directory's content now; raises BackendError when it cannot be read.
 
-        A file that cannot be read is unknown, neither whole nor broken, and the one before it is tried.
+        A file that cannot be read is unknown, neither complete nor broken, and the previous one is tried.
         """
         try:
             listing = list_newest(place, now, self.settle_seconds)
@@ -179,7 +179,7 @@ class Inspector:
         return self._report(listing, None if failure is None else _file_error(failure))
 
     def _judge(self, kind: str, file: BackupFile, is_over: Callable[[], bool]) -> bool | None:
-        """Whether a file is whole as far as is known, after reading on as long as there is time."""
+        """Whether a file is complete as far as is known, after reading on until the deadline."""
         if file.size_bytes == 0:
             return False
         if not (self.is_verifying and file.is_compressed):
@@ -200,7 +200,7 @@ class Inspector:
     def _report(self, listing: Listing, failure: BackendError | None) -> Folder:
         """The newest files as a report.
 
-        A file of the future, or one that cannot be looked at, may be a good backup, or none: that is not known.
+        Whether a file from the future, or an unreadable one, is a good backup is unknown.
         """
         count, future, files = listing.count, listing.future, listing.newest
         without = None if future or failure is not None else False
@@ -226,8 +226,8 @@ class Inspector:
 def list_newest(place: BackupPlace, now: float, settle_seconds: float) -> Listing:
     """The finished backups.
 
-    Raises OSError, or PermanentError if there are too many. A file's time is whatever its writer or a copy says.
-    A missing directory is an error: Path.glob would call it empty.
+    Raises OSError, or PermanentError if there are too many. A file's time is set by its writer or by a copy. A missing
+    directory is an error: Path.glob would call it empty.
     """
     next(place.directory.iterdir(), None)
     entries = list(islice(place.directory.glob(place.pattern), MAX_ENTRIES + 1))
@@ -259,7 +259,7 @@ def modified_at(path: Path) -> float | None:
 
 
 def _describe(path: Path) -> BackupFile | None:
-    """A regular file; None for anything else, and for what was deleted meanwhile. Raises OSError."""
+    """A regular file; None for anything else, and for a file deleted meanwhile. Raises OSError."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -268,7 +268,7 @@ def _describe(path: Path) -> BackupFile | None:
 
 
 def _file_error(error: OSError) -> BackendError:
-    """What a failure of the file system means. Its text holds a path of the configuration and no secret."""
+    """The error for a failure of the file system. Its text holds a configured path and no secret."""
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
         return PermanentError(Reason.MISSING, str(error))
     if error.errno in {errno.EACCES, errno.EPERM}:

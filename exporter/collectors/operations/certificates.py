@@ -1,7 +1,7 @@
 """Reads the end of validity from certificates (X.509, DER). No I/O.
 
-Python's ssl gives the fields of a certificate only after verifying it, but an expired certificate cannot be verified
-and must be reported. So the few fields are read here (RFC 5280, 4.1).
+Python's ssl returns a certificate's fields only after verifying it, but an expired certificate, which fails
+verification, must be reported too. So the few fields are read here (RFC 5280, 4.1).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_LENGTH_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What of one certificate is looked at."""
+    """The fields of one certificate that are used."""
 
     issuer: bytes
     subject: bytes
@@ -51,10 +51,10 @@ def read_certificate(certificate: bytes) -> Certificate:
 
 
 def chain_not_after(chain: Sequence[Certificate]) -> float:
-    """Until when every certificate is valid that leads from the first one to a root, as far as they are shown.
+    """The earliest end of validity in the chain from the first certificate up to a root, as far as the server sends it.
 
-    What is shown besides is not looked at, and neither is a root: clients trust their own copy of it. Of two
-    certificates of one issuer a client takes the one that is valid, hence the later end.
+    Other certificates are ignored, and so is a root: clients trust their own copy. If an issuer has two certificates, a
+    client takes the valid one, hence the later end.
     """
     current, others = chain[0], list(chain[1:])
     end = current.not_after

@@ -1,8 +1,8 @@
-"""Checks what an auditor asks for and a script that prints every Secret does not prove.
+"""Checks what auditors ask for, without printing any Secret.
 
-Each check is 1, 0 or absent: what cannot be read is unknown, and neither passed nor failed. Kubernetes tells of rights,
-network policies, limits, images and the environment by name; the database tells of the administrators. The value of no
-Secret is read.
+Each check is 1, 0 or absent: a check whose input cannot be read is unknown, neither passed nor failed. Rights, network
+policies, limits, images and names of environment variables come from Kubernetes; administrators come from the database.
+No Secret's value is read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NETWORKING = "networking.k8s.io/v1"
 
 CHECK = Metric(
     "controlcore_compliance_check",
-    "Whether a control holds (1) or not (0); absent when that cannot be told.",
+    "Whether a control holds (1) or not (0); absent when unknown.",
     labels=("check",),
 )
 DROP_TABLES = Metric(
@@ -56,7 +56,7 @@ DROP_TABLES = Metric(
 )
 KEY_SET = Metric(
     "controlcore_config_encryption_key_set",
-    "Whether the API's pod template sets this variable; its value is not looked at.",
+    "Whether the API's pod template sets this variable; its value is not read.",
     labels=("key",),
 )
 IMAGE_PINNED = Metric(
@@ -72,8 +72,8 @@ CHECKS = (
 """The closed set of the label `check`."""
 
 # The state of the administrators. force_password_change is set on the account that the product seeds with a password
-# that everybody knows, until it is changed. Both columns may be null: without a second factor the product asks for
-# none, but whether the password was changed nobody wrote. PostgreSQL 9.4+ (FILTER).
+# that everybody knows, until it is changed. Both columns may be null: a null second factor means none is required, but
+# a null password flag means unknown. PostgreSQL 9.4+ (FILTER).
 ADMINISTRATORS = """
 SELECT count(*) AS administrators,
        count(*) FILTER (WHERE mfa_enabled IS NOT TRUE) AS without_mfa,
@@ -88,7 +88,7 @@ class ComplianceSettings(CollectorSettings):
     """What is checked."""
 
     interval_seconds: float = Field(default=60.0, gt=0)
-    """Seconds between two rounds. These things change with deployments; smaller only adds requests."""
+    """Seconds between two rounds. The checked objects change with deployments; smaller only adds requests."""
     timeout_seconds: float = 12.0
     """Deadline of a round; above two requests' and the query's."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
@@ -101,11 +101,11 @@ class ComplianceSettings(CollectorSettings):
 
 @dataclass(slots=True)
 class ComplianceEvidence:
-    """What was read; None could not be."""
+    """The objects that were read; None means unreadable."""
 
     deployments: dict[str, JsonObject]
     wanted: int = 0
-    """How many Deployments were asked for: a control of all holds only when all were read."""
+    """How many Deployments were requested: a check of all of them needs all of them."""
     pods: list[JsonObject] | None = None
     policies: list[JsonObject] | None = None
     bindings: list[JsonObject] | None = None
@@ -153,7 +153,7 @@ class ComplianceCollector:
         return Result(families, failure=self._failure)
 
     async def _check_administrators(self) -> dict[str, bool]:
-        """The checks that the database answers; without an active administrator there is nothing to say."""
+        """The checks that use the database; none without an active administrator."""
         postgres = self._sources.postgres
         if postgres is None:
             return {}
@@ -165,7 +165,7 @@ class ComplianceCollector:
         return next(iter(read_each(rows, read_administrators)), {})
 
     async def _gather(self) -> ComplianceEvidence:
-        """Everything that Kubernetes is asked; nothing without a cluster."""
+        """All objects from Kubernetes; none without a cluster."""
         place = self._sources.settings.kubernetes
         evidence = ComplianceEvidence({})
         if self._sources.kubernetes is None or place is None:
@@ -190,7 +190,7 @@ class ComplianceCollector:
         return evidence
 
     async def _read_deployment(self, name: str, evidence: ComplianceEvidence) -> None:
-        """Notes one Deployment, or the failure."""
+        """Records one Deployment, or the failure."""
         client = self._sources.kubernetes
         if client is None:
             return
@@ -224,7 +224,7 @@ class ComplianceCollector:
 
 
 def read_administrators(row: Mapping[str, Any]) -> dict[str, bool]:
-    """The checks of ADMINISTRATORS' row; without an active administrator there is nothing to say."""
+    """The checks of ADMINISTRATORS' row; none without an active administrator."""
     if not count_of(row, "administrators"):
         return {}
     has_default = count_of(row, "with_default_password") > 0

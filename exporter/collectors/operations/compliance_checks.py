@@ -1,7 +1,7 @@
-"""What Kubernetes objects say of the promises that an auditor asks for. No I/O; None is always unknown.
+"""Checks Kubernetes objects for what auditors ask for. No I/O; None always means unknown.
 
-No Secret is read, neither here nor by a caller: the pod template names the Secret and the key behind a variable. Only
-of the variable CC_DROP_TABLES is the value looked at.
+Neither this module nor its callers read a Secret: the pod template names the Secret and the key behind a variable. Only
+the value of CC_DROP_TABLES is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ JsonObject = Mapping[str, Any]
 
 DROP_TABLES = "CC_DROP_TABLES"
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off", "n", "f"})
-"""Every other value counts as true: the product may accept it one day."""
+"""Every other value counts as true, because the product may accept it in future."""
 ENCRYPTION_KEYS = ("CREDENTIAL_ENCRYPTION_KEY", "PIP_ENCRYPTION_KEY")
 BROAD_CLUSTER_ROLES = frozenset({"cluster-admin", "admin", "edit"})
 """Kubernetes' own user-facing roles that may change everything in a namespace (RBAC, default roles)."""
@@ -25,7 +25,7 @@ NARROW_CLUSTER_ROLES = frozenset({"view"})
 
 
 def drops_tables(deployment: JsonObject) -> bool | None:
-    """Whether a container starts with CC_DROP_TABLES set to a true value; None when that stands elsewhere."""
+    """Whether a container starts with CC_DROP_TABLES set to a true value; None when the value is defined elsewhere."""
     states = [_is_dropping(container) for container in containers_of(deployment["spec"]["template"])]
     if True in states:
         return True
@@ -33,7 +33,7 @@ def drops_tables(deployment: JsonObject) -> bool | None:
 
 
 def is_key_set(deployment: JsonObject, key: str) -> bool | None:
-    """Whether some container of the API gets this variable; its value is not looked at beyond being empty."""
+    """Whether some container of the API gets this variable; of its value only emptiness is checked."""
     states = [_is_set(container, key) for container in deployment["spec"]["template"]["spec"]["containers"]]
     if True in states:
         return True
@@ -61,9 +61,9 @@ def account_of(deployment: JsonObject) -> str:
 
 
 def selects_pods(policies: Sequence[JsonObject], pods: Sequence[JsonObject]) -> bool | None:
-    """Whether a NetworkPolicy (networking.k8s.io/v1) applies to one of these pods at least.
+    """Whether a NetworkPolicy (networking.k8s.io/v1) applies to at least one of these pods.
 
-    None when none is known to, and one of the objects cannot be read.
+    None if no match is known but an object is unreadable.
     """
     labels = read_each(pods, lambda pod: pod["metadata"].get("labels") or {})
 
@@ -80,9 +80,9 @@ def selects_pods(policies: Sequence[JsonObject], pods: Sequence[JsonObject]) -> 
 def has_wildcards(
     account: str, namespace: str, bindings: Sequence[JsonObject], roles: Sequence[JsonObject]
 ) -> bool | None:
-    """Whether a RoleBinding of the namespace gives the account everything of something.
+    """Whether a RoleBinding of the namespace grants the account all verbs or all resources.
 
-    None when none is known to, and a role is unknown or an object cannot be read. ClusterRoleBindings are outside the
+    None if no match is known but a role is unknown or an object is unreadable. ClusterRoleBindings are outside the
     namespace and are not seen.
     """
     wild = dict(read_each(roles, _read_role))

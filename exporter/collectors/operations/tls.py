@@ -1,6 +1,6 @@
-"""Tells until when the certificates of configured endpoints are valid, by a handshake like any client's.
+"""Reads until when the certificates of configured endpoints are valid, by a TLS handshake.
 
-The handshake verifies nothing: an expired or foreign certificate is what is to be seen. Nothing is sent after it.
+The handshake verifies nothing, so that expired and foreign certificates can be read. Nothing is sent after it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ NOT_AFTER = Metric(
 )
 CHAIN_NOT_AFTER = Metric(
     "controlcore_certificate_chain_not_after_timestamp_seconds",
-    "Unix time until which the endpoint's certificate and all intermediates that it shows are valid.",
+    "Unix time until which the endpoint's certificate and all intermediates that it sends are valid.",
     labels=("endpoint",),
     unit="seconds",
 )
@@ -78,11 +78,11 @@ class TlsEndpoint(Section):
     port: int = Field(default=HTTPS_PORT, ge=1, le=65535)
     """Port to connect to."""
     server_name: str = ""
-    """Name that is asked for in the handshake (SNI); empty is `host`."""
+    """Server name sent in the handshake (SNI); empty means `host`."""
 
 
 class TlsSettings(CollectorSettings):
-    """Which endpoints are looked at, beside every https URL of the API and of the bouncers."""
+    """Which endpoints are read, besides every https URL of the API and the bouncers."""
 
     interval_seconds: float = Field(default=300.0, gt=0)
     """Seconds between two rounds. Certificates change in days; smaller only adds connections."""
@@ -102,7 +102,7 @@ class TlsSettings(CollectorSettings):
     always=(FAILURES.name,),
 )
 class TlsCollector:
-    """Shakes hands with each endpoint; one that does not answer is absent and counted, which is no failure."""
+    """Makes a TLS handshake with each endpoint; an endpoint without an answer is absent and counted, not a failure."""
 
     def __init__(self, settings: TlsSettings, endpoints: tuple[TlsEndpoint, ...]) -> None:
         self._settings = settings
@@ -113,7 +113,7 @@ class TlsCollector:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: TlsSettings, sources: Sources) -> AsyncIterator[TlsCollector]:
-        """Yields the collector; raises NotConfiguredError when nothing that is configured speaks TLS."""
+        """Yields the collector; raises NotConfiguredError when no configured address uses TLS."""
         endpoints = endpoints_of(settings, sources.settings)
         if not endpoints:
             raise NotConfiguredError("no address uses TLS: set collectors.tls.endpoints")
@@ -135,7 +135,7 @@ class TlsCollector:
         )
 
     async def _look(self, endpoint: TlsEndpoint, found: dict[str, tuple[float, float]]) -> None:
-        """Notes until when one certificate and its chain are valid, or counts why that is unknown."""
+        """Records until when one certificate and its chain are valid, or counts why that is unknown."""
         try:
             async with self._places:
                 shown = await fetch_chain(endpoint, self._settings.handshake_timeout_seconds)
@@ -157,16 +157,16 @@ def endpoints_of(settings: TlsSettings, configuration: ExporterSettings) -> tupl
 
 
 async def fetch_chain(endpoint: TlsEndpoint, timeout_seconds: float) -> list[bytes]:
-    """The certificates (DER) that the endpoint shows, its own first; raises BackendError when it shows none.
+    """The certificates (DER) that the endpoint sends, its own first; raises BackendError when it sends none.
 
-    What happens after they were shown does not matter: with TLS 1.2 a server that wants a client's certificate refuses
-    before the handshake has ended. It waits without blocking the loop; the arithmetic takes about a millisecond.
+    A later failure does not matter: with TLS 1.2 a server that requires a client certificate refuses before the
+    handshake has ended. It waits without blocking the loop; the arithmetic takes about a millisecond.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         tls = _trusting().wrap_bio(incoming, outgoing, server_hostname=endpoint.server_name or endpoint.host)
     except ValueError as error:
-        raise PermanentError(Reason.MALFORMED, "not a name that can be asked for") from error
+        raise PermanentError(Reason.MALFORMED, "not a valid server name") from error
     try:
         async with asyncio.timeout(timeout_seconds):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
@@ -179,11 +179,11 @@ async def fetch_chain(endpoint: TlsEndpoint, timeout_seconds: float) -> list[byt
         if not chain:
             raise socket_error(error) from error
     except ValueError as error:
-        raise PermanentError(Reason.MALFORMED, "not a name that can be asked for") from error
+        raise PermanentError(Reason.MALFORMED, "not a valid server name") from error
     else:
         chain = _shown(tls)
     if not chain:
-        raise PermanentError(Reason.TLS, "the endpoint shows no certificate")
+        raise PermanentError(Reason.TLS, "the endpoint sends no certificate")
     return chain
 
 
@@ -194,7 +194,7 @@ async def _shake_hands(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """The handshake over a plain connection, so that what was shown is known also when it fails; raises OSError."""
+    """The handshake over a plain connection, so that the certificates are known even if it fails; raises OSError."""
     while True:
         try:
             tls.do_handshake()
@@ -210,7 +210,7 @@ async def _shake_hands(
 
 
 def _shown(tls: ssl.SSLObject) -> list[bytes]:
-    """What the server has shown so far; Python 3.13 has a public name for what 3.10 and later can."""
+    """The certificates received so far; private until Python 3.13 made it public, present since 3.10."""
     public = getattr(tls, "get_unverified_chain", None)
     if public is not None:
         return list(public())

@@ -36,16 +36,16 @@ DRIFT = Metric(
 )
 VALUE = Metric(
     "controlcore_tuning_setting_value",
-    "The setting as it is, in bytes, seconds or without unit; absent when it is no number.",
+    "Current value of the setting, in bytes, seconds or without unit; absent when it is not a number.",
     labels=("component", "setting"),
 )
 UNREADABLE = Metric(
     "controlcore_tuning_unreadable",
-    "Settings that could not be read: the server forbids it, or does not know the setting.",
+    "Settings that could not be read: the server forbids it, or lacks the setting.",
     labels=("component", "reason"),
 )
 
-# pg_settings, readable by every role but for settings of superusers, none of which is asked for.
+# pg_settings: every role may read it, except superuser settings, which are not queried.
 SETTINGS = "SELECT name, setting, coalesce(unit, '') AS unit FROM pg_settings WHERE name = ANY($1::text[])"
 
 # Fields of INFO (section memory) that say the same as CONFIG GET, which managed services forbid.
@@ -53,14 +53,14 @@ INFO_FIELDS = {"maxmemory": "maxmemory", "maxmemory-policy": "maxmemory_policy"}
 
 
 class TuningSettings(CollectorSettings):
-    """What is recommended. A name that is left out of a mapping is not looked at."""
+    """The recommended settings. A name missing from a mapping is not compared."""
 
     interval_seconds: float = Field(default=300.0, gt=0)
     """Seconds between two comparisons. Settings change by hand; smaller only adds queries."""
     timeout_seconds: float = Field(default=15.0, gt=0)
-    """Deadline of one collection, over all its questions."""
+    """Deadline of one collection, over all its queries."""
     query_timeout_seconds: float = Field(default=3.0, gt=0)
-    """Deadline of one question. Too small fails on a busy server."""
+    """Deadline of one query. Too small fails on a busy server."""
     postgres: dict[str, str] = Field(default_factory=lambda: dict(POSTGRES_RECOMMENDED), max_length=100)
     """Recommended value by PostgreSQL setting, as in postgresql.conf: the DevOps guide's own, which fit a small server.
     A larger server should differ: write its values here, otherwise intended differences are reported as drift."""
@@ -90,7 +90,10 @@ class TuningCollector:
         yield cls(settings, sources.postgres, sources.redis)
 
     async def collect(self) -> Result:
-        """Compares both; one that does not answer is absent and the failure. Raises when nothing is known."""
+        """Compares both; if one does not answer, its values are absent and the collection fails in part.
+
+        Raises when nothing is known.
+        """
         found: dict[tuple[str, str], tuple[Found, Found]] = {}
         unreadable: dict[tuple[str, str], float] = {}
         failures: list[BackendError] = []
@@ -109,7 +112,7 @@ class TuningCollector:
         return Result(families, failure=failures[0] if failures else None)
 
     async def _read_postgres(self, unreadable: dict[tuple[str, str], float]) -> dict[str, tuple[Found, Found]]:
-        """The settings that PostgreSQL knows, each with the recommended one; `unreadable` counts the others.
+        """The settings that PostgreSQL has, each with the recommended value; `unreadable` counts the others.
 
         A bare number is meant in the setting's own unit, as in postgresql.conf.
         """
@@ -130,7 +133,7 @@ class TuningCollector:
         return found
 
     async def _read_redis(self, unreadable: dict[tuple[str, str], float]) -> dict[str, tuple[Found, Found]]:
-        """The settings that Redis tells, each with the recommended one; `unreadable` gets the numbers of the others."""
+        """The settings that Redis reports, each with the recommended value; `unreadable` counts the others."""
         if self._redis is None or not self._settings.redis:
             return {}
         deadline = self._settings.query_timeout_seconds

@@ -1,6 +1,6 @@
 """Reads the bouncers' caches from their own JSON, and counts the bouncers that answer.
 
-Only `size` and `expired_count` are taken: the bouncer's uptime is always about zero and each of its last_sync fields is
+Only `size` and `expired_count` are used: the bouncer's uptime is always about zero, and each of its last_sync fields is
 the time of the request.
 """
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 PATH = "/api/v1/metrics"
 DECISIONS = Metric(
     "controlcore_bouncer_decision_cache_entries",
-    "Decisions in the bouncer's cache; expired ones leave only when asked for again, so that it can grow without end.",
+    "Decisions in the bouncer's cache; it removes an expired one only when requested again, so it can grow "
+    "without limit.",
     labels=("bouncer",),
 )
 POLICIES = Metric(
@@ -45,11 +46,11 @@ EXPIRED = Metric(
 )
 RUNNING = Metric(
     "controlcore_bouncers_running",
-    "Bouncers that run: pods where a selector is configured, else configured bouncers that answered anything.",
+    "Running bouncers: pods if a selector is configured, otherwise configured bouncers that gave any answer.",
     labels=("policy_environment",),
 )
 
-# The bouncer's handler of /api/v1/metrics, from its source (2025.10): both sizes are counts of map entries.
+# The bouncer's /api/v1/metrics handler, by its source (2025.10): both sizes are counts of map entries.
 FIELDS = (
     (DECISIONS, ("decision_cache", "size")),
     (POLICIES, ("policy_cache", "size")),
@@ -58,26 +59,27 @@ FIELDS = (
 
 
 class BouncerCachesSettings(CollectorSettings):
-    """How the bouncers are asked."""
+    """How the bouncers are queried."""
 
     interval_seconds: float = Field(default=15.0, gt=0)
     """Seconds between two rounds. A leak takes hours; smaller only adds requests."""
     timeout_seconds: float = Field(default=8.0, gt=1.0)
-    """Deadline of a round. Bouncers not asked half a second before it stay unknown in that round."""
+    """Deadline of a round. Bouncers not queried half a second before it stay unknown in that round."""
     request_timeout_seconds: float = Field(default=2.0, gt=0)
-    """Deadline of one request. Too small calls a busy bouncer silent."""
+    """Deadline of one request. Too small reports a busy bouncer as silent."""
     max_concurrent: int = Field(default=8, ge=1, le=24)
-    """Requests in flight over all bouncers. 1 lets a hanging bouncer delay the others; many fill the HTTP pool."""
+    """Requests in flight over all bouncers. With 1, a hanging bouncer delays the others; many fill the HTTP pool."""
     key_files: dict[str, Path] = Field(default_factory=dict)
     """File with the Bouncer API key, by bouncer name; read again each round and sent to that bouncer only."""
     pod_selectors: dict[Literal["sandbox", "production"], str] = Field(default_factory=dict)
-    """Label selectors of the bouncers' pods by environment, in `kubernetes.namespace`; such pods are counted as running
-    instead of answers. Behind a Service an answer says that one of them runs, and no more."""
+    """Label selectors of the bouncers' pods by environment, in `kubernetes.namespace`; these pods are counted instead
+    of answers. Behind a Service, an answer only shows that at least one pod runs.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFinding:
-    """What one bouncer said. `response` None means that nothing was reached."""
+    """One bouncer's answer. `response` None means that nothing was reached."""
 
     response: Response | None = None
     failure: BackendError | None = None
@@ -90,7 +92,7 @@ class CacheFinding:
     rbac=("list /pods",),
 )
 class BouncerCachesCollector:
-    """Asks each configured bouncer GET /api/v1/metrics; one that is down is a finding of `policy`, no failure here."""
+    """Reads each configured bouncer's GET /api/v1/metrics; one that is down is a finding of `policy`, not a failure."""
 
     def __init__(self, settings: BouncerCachesSettings, sources: Sources) -> None:
         self._settings = settings
@@ -107,7 +109,7 @@ class BouncerCachesCollector:
         yield cls(settings, sources)
 
     async def collect(self) -> Result:
-        """Asks all bouncers concurrently; those not asked in time are absent, and then the round is a failure."""
+        """Queries all bouncers concurrently; those not queried in time are absent, and the round then fails."""
         findings: dict[str, CacheFinding] = {}
         failure: Exception | None = None
         try:
@@ -118,7 +120,7 @@ class BouncerCachesCollector:
             counted, failure = pods.result()
         except TimeoutError:
             counted = {}
-            failure = TransientError(Reason.TIMEOUT, f"{len(self._bouncers) - len(findings)} bouncers were not asked")
+            failure = TransientError(Reason.TIMEOUT, f"{len(self._bouncers) - len(findings)} bouncers were not queried")
         samples: dict[Metric, dict[tuple[str, ...], float]] = {metric: {} for metric, _ in FIELDS}
         for name, finding in findings.items():
             try:
@@ -133,7 +135,7 @@ class BouncerCachesCollector:
         return Result((*families, RUNNING.family(self._running(findings, counted))), failure=failure)
 
     async def _examine(self, bouncer: BouncerTarget, findings: dict[str, CacheFinding]) -> None:
-        """Asks one bouncer and notes the finding."""
+        """Queries one bouncer and records the finding."""
         url = f"{bouncer.url.rstrip('/')}{PATH}"
         try:
             headers = await self._headers(bouncer.name)
@@ -180,7 +182,7 @@ class BouncerCachesCollector:
     def _running(
         self, findings: Mapping[str, CacheFinding], counted: Mapping[str, int]
     ) -> dict[tuple[str, ...], float]:
-        """Bouncers that run by environment; unknown where pods should be counted and were not, or one was not asked."""
+        """Running bouncers by environment; unknown if pods could not be counted, or a bouncer was not queried."""
         running: dict[tuple[str, ...], float] = {(environment,): count for environment, count in counted.items()}
         asked = {bouncer.environment for bouncer in self._bouncers} - set(self._settings.pod_selectors)
         for environment in asked:
@@ -191,9 +193,9 @@ class BouncerCachesCollector:
 
 
 def read_sizes(response: Response) -> dict[Metric, int]:
-    """The sizes in a bouncer's answer; none of a build that has no such endpoint. What is no count is left out.
+    """The sizes in a bouncer's answer; none if this build has no such endpoint. Invalid counts are left out.
 
-    Raises BackendError for any other status and for an answer that has none of the sizes.
+    Raises BackendError for any other status and for an answer without any size.
     """
     try:
         body: Any = response.require_ok().json()
@@ -210,7 +212,7 @@ def read_sizes(response: Response) -> dict[Metric, int]:
             continue
         sizes[metric] = size
     if not sizes:
-        raise PermanentError(Reason.MALFORMED, "the answer has none of the caches' sizes")
+        raise PermanentError(Reason.MALFORMED, "the answer has no cache size")
     return sizes
 
 

@@ -17,14 +17,14 @@ UNDEFINED = "No policy result (undefined)"
 
 
 class ProbeResult(StrEnum):
-    """What came of one question: the closed set of the label `result`."""
+    """The result of one question: the closed set of the label `result`."""
 
     ALLOW = "allow"
     DENY = "deny"
     UNDEFINED = "undefined"
     """The engine has no result, and had one before: it lost its policies."""
     NO_POLICY = "no_policy"
-    """The same from an engine that has decided nothing yet: an installation without policies looks like this."""
+    """The same, but the engine has never decided anything, as in an installation without policies."""
     ENGINE_ERROR = "engine_error"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
@@ -39,13 +39,13 @@ class CanaryQuestion(Section):
     """One question with its known answer."""
 
     user: str
-    """The principal's id. Reserve it for this purpose, so that no real rule ever names it."""
+    """The principal's id. Reserve it for the canary, so that no real rule names it."""
     action: str = "read"
     """The action's name."""
     resource: str = "canary-resource"
     """The resource's id."""
     resource_type: str = "canary"
-    """The resource's type, for policies that look at it."""
+    """The resource's type, for policies that use it."""
     expected: Literal["allow", "deny", "calibrated"]
     """The right answer. `allow` needs a rule in the product's policies that allows it. `calibrated` needs none: any
     decision is right until this exporter has seen the question allowed, and from then on it must be allowed."""
@@ -58,7 +58,7 @@ class CanaryQuestion(Section):
 
 @dataclass(frozen=True, slots=True)
 class CanaryAnswer:
-    """One asked question. `seconds` None means that there is no duration to speak of (nothing was reached)."""
+    """One question that was sent. `seconds` None means that there is no duration (nothing was reached)."""
 
     question: CanaryQuestion
     result: ProbeResult
@@ -66,12 +66,12 @@ class CanaryAnswer:
 
     @property
     def is_mismatch(self) -> bool:
-        """Whether a decision came, and the wrong one."""
+        """Whether the answer was a wrong decision."""
         return self.result in DECIDED and not self.is_expected
 
     @property
     def is_expected(self) -> bool:
-        """Whether the right decision came; any is right while the question is not calibrated."""
+        """Whether the answer was the right decision; any decision is right while the question is not calibrated."""
         if self.question.expected == "calibrated":
             return self.result in DECIDED
         return self.result == self.question.expected
@@ -79,7 +79,7 @@ class CanaryAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CanaryFinding:
-    """What one round learned of one bouncer."""
+    """The result of one round for one bouncer."""
 
     is_up: bool
     answers: tuple[CanaryAnswer, ...]
@@ -93,9 +93,9 @@ class CanaryFinding:
 
     @property
     def is_engine_up(self) -> bool | None:
-        """Whether the engine decides; None when it could not be asked.
+        """Whether the engine decides; None when it could not be queried.
 
-        A timeout speaks against the engine only when /health was answered: else it is the bouncer that hangs.
+        A timeout counts against the engine only when /health was answered; otherwise the bouncer hangs.
         """
         results = {answer.result for answer in self.answers}
         if results & (ENGINE_FAULTS if self.is_up else ENGINE_FAULTS - {ProbeResult.TIMEOUT}):
@@ -105,18 +105,18 @@ class CanaryFinding:
 
 @dataclass(slots=True)
 class Calibration:
-    """What one bouncer's earlier answers tell about the right ones."""
+    """What one bouncer's earlier answers show about the expected ones."""
 
     has_decided: bool = False
-    """Whether its engine ever decided a question: from then on an undefined result is a fault."""
+    """Whether its engine ever decided a question; afterwards an undefined result is a fault."""
     allowed: set[CanaryQuestion] = field(default_factory=set)
-    """Calibrated questions that were allowed once."""
+    """Calibrated questions that were allowed at least once."""
 
     def judge(self, finding: CanaryFinding) -> CanaryFinding:
         """The finding with what is expected now; learns from it.
 
-        An allowed question is learned only in a round in which nothing was wrong: an engine that allows everything must
-        not become the measure.
+        An allowed question is learned only in a round without any error, so that an engine that allows everything does
+        not become the reference.
         """
         judged = CanaryFinding(finding.is_up, tuple(self._judge(answer) for answer in finding.answers))
         results = {answer.result for answer in judged.answers}
@@ -130,7 +130,7 @@ class Calibration:
         return judged
 
     def _judge(self, answer: CanaryAnswer) -> CanaryAnswer:
-        """One answer with what is expected of it now."""
+        """One answer with its expected result."""
         if answer.result is ProbeResult.UNDEFINED and not self.has_decided:
             answer = replace(answer, result=ProbeResult.NO_POLICY)
         if answer.question in self.allowed:
@@ -155,7 +155,7 @@ def read_answer(response: Response) -> ProbeResult:
 
 
 def are_engines_up(findings: Iterable[CanaryFinding]) -> bool | None:
-    """Whether all policy engines decide: False when any does not, None when that of any is unknown."""
+    """Whether all policy engines decide: False if any does not, None if any is unknown."""
     states = [finding.is_engine_up for finding in findings]
     if False in states:
         return False

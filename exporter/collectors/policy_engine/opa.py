@@ -1,7 +1,7 @@
-"""Reads the OPA behind each bouncer: whether it is well, how fast it decides, and what its bundles and plugins do.
+"""Reads the OPA behind each bouncer: its health, how fast it decides, and the state of its bundles and plugins.
 
-OPA is the only part of the product with a Prometheus page of its own. Scraped directly, its histogram carries the same
-name as that of a dozen other programs; here it gets a name, a bouncer and seconds.
+OPA is the only part of the product with a Prometheus page of its own. Scraped directly, its histogram has the same name
+as that of a dozen other programs; here it gets its own name, a label `bouncer`, and seconds.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ READY_PATH = "/v1/data/system/opal/ready"
 UP = Metric("controlcore_opa_up", "Whether the OPA's /health answered with success.", labels=BOUNCER_LABEL)
 READY = Metric(
     "controlcore_opa_policies_ready",
-    "Whether OPAL says inside the OPA that its policies are loaded (data.system.opal.ready); absent when not told.",
+    "Whether OPAL says inside the OPA that its policies are loaded (data.system.opal.ready); absent when unknown.",
     labels=BOUNCER_LABEL,
 )
 DURATION = Metric(
     "controlcore_opa_decision_duration_seconds",
-    "Duration of the OPA's decisions (POST /v1/data), all callers together; where the OPA has no such bound the"
-    " count is that of its next lower one.",
+    "Duration of the OPA's decisions (POST /v1/data), all callers together; a bucket that the OPA lacks has "
+    "the count of its next lower bucket.",
     Kind.HISTOGRAM,
     labels=BOUNCER_LABEL,
     unit="seconds",
@@ -75,7 +75,8 @@ PLUGIN_OK = Metric(
 class OpaSettings(CollectorSettings):
     """How each OPA is read. Their addresses are `opa_url` in `bouncers`.
 
-    `opa_url` names one OPA: behind a Service with several replicas every reading would be of another one's counters.
+    `opa_url` must name one OPA: behind a Service with several replicas, each reading could be another replica's
+    counters.
     """
 
     interval_seconds: float = Field(default=15.0, gt=0)
@@ -86,14 +87,14 @@ class OpaSettings(CollectorSettings):
     """Deadline of /health. Too small reports a busy OPA as down. Above two seconds a hanging OPA is detected later than
     an interval and two seconds."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
-    """Deadline of any other request. OPA answers from memory; too small leaves a busy one's figures out."""
+    """Deadline of any other request. OPA answers from memory; too small omits the figures of a busy OPA."""
     max_concurrent: int = Field(default=8, ge=1, le=24)
-    """OPAs that are asked at the same time. 1 lets one that hangs delay the others."""
+    """OPAs that are queried at the same time. With 1, an OPA that hangs delays the others."""
 
 
 @dataclass(slots=True)
 class OpaReading:
-    """What one round learned, by bouncer."""
+    """The results of one round, by bouncer."""
 
     up: dict[tuple[str, ...], bool] = field(default_factory=dict)
     ready: dict[tuple[str, ...], bool] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class OpaReading:
     always=(UP.name,),
 )
 class OpaCollector:
-    """Asks each OPA /health, its readiness under OPAL and /metrics; one that is down is a finding, no failure."""
+    """Reads each OPA's /health, readiness under OPAL, and /metrics; an OPA that is down is a finding, not a failure."""
 
     def __init__(self, settings: OpaSettings, engines: Mapping[str, str], http: HttpClient, clock: Clock) -> None:
         self._settings = settings
@@ -135,7 +136,7 @@ class OpaCollector:
         return Result(publish(reading, self._clock.now()), failure=reading.failure)
 
     async def _examine(self, name: str, url: str, reading: OpaReading) -> None:
-        """Notes what one OPA says."""
+        """Records what one OPA reports."""
         deadline = self._settings.request_timeout_seconds
         async with self._places:
             reading.up[(name,)] = await self._is_up(url)

@@ -1,7 +1,7 @@
-"""What OPA's Prometheus page and its answers with `metrics=true` say of decisions, bundles and plugins. No I/O.
+"""Reads decisions, bundles and plugins from OPA's Prometheus page and from its answers with `metrics=true`. No I/O.
 
-The page is untrusted text: only the few names that are wanted are looked at, long lines are passed over, and whatever
-cannot be true (a count that falls from one bound to the next, a time that is no number) is as if it were not there.
+The page is untrusted text: only the needed names are read, long lines are skipped, and impossible values (a count that
+falls from one bound to the next, a time that is not a number) are ignored.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from chassis.errors import PermanentError, Reason
 
 MAX_COUNT = 2.0**63
-"""Of a bucket: larger ones are not true, and added up they would not fit into a float."""
+"""Largest plausible bucket count; sums of larger ones would not fit into a float."""
 MAX_PAGE_BYTES = 1024 * 1024
 """OPA's own page is about 60 kB."""
 MAX_LINE_LENGTH = 4096
 MAX_NAMES = 100
-"""Bundles or plugins of one OPA that are looked at; an OPA has a handful."""
+"""Most bundles or plugins read from one OPA; an OPA has a handful."""
 
 BOUNDS = (
     0.000001, 0.000005, 0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.0025, 0.005,
@@ -33,7 +33,7 @@ BOUNDS = (
 DURATION = "http_request_duration_seconds"
 DATA_HANDLER = "v1/data"
 DECISION_METHOD = "post"
-"""Bouncers ask by POST. OPAL writes data by PUT and PATCH, and our own look at its readiness is a GET."""
+"""Bouncers use POST. OPAL writes data by PUT and PATCH, and our own readiness check is a GET."""
 BUNDLE_ACTIVATION = "last_success_bundle_activation"
 BUNDLE_FAILURES = "bundle_failed_load_counter"
 PLUGIN_STATUS = "plugin_status_gauge"
@@ -52,7 +52,7 @@ STAGES = {
     "timer_server_handler_ns": "server_handler",
 }
 """Timers of an answer with `metrics=true` (OPA's REST API, Performance Metrics) by the value of the label `stage`.
-server_handler is the whole; the others are parts of it."""
+server_handler is the total; the others are parts of it."""
 
 LINE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{((?:[^"\\}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?')
 LABEL = re.compile(r'\b([a-zA-Z_]\w*+)="((?:[^"\\]|\\.)*)"')
@@ -60,7 +60,7 @@ LABEL = re.compile(r'\b([a-zA-Z_]\w*+)="((?:[^"\\]|\\.)*)"')
 
 @dataclass(slots=True)
 class OpaPage:
-    """What one page says. Empty is unknown: that part of OPA is not switched on."""
+    """The content of one page. Empty means unknown: that part of OPA is not enabled."""
 
     cumulative: tuple[int, ...] = ()
     """Decisions (POST v1/data) not slower than each of BOUNDS, and all (+Inf) at the end; zeros before the first."""
@@ -75,7 +75,7 @@ class OpaPage:
 
 
 def read_page(body: bytes) -> OpaPage:
-    """The wanted parts of a page in Prometheus' text format; raises PermanentError(malformed) when it is none."""
+    """The needed parts of a page in Prometheus' text format; raises PermanentError(malformed) for anything else."""
     if len(body) > MAX_PAGE_BYTES:
         raise PermanentError(Reason.MALFORMED, f"the page is larger than {MAX_PAGE_BYTES} bytes")
     text = body.decode("utf-8", errors="replace")
@@ -96,7 +96,7 @@ def read_page(body: bytes) -> OpaPage:
 
 
 def read_stages(body: Any) -> dict[str, float]:
-    """Seconds by stage from an answer with `metrics=true`; empty when it tells none."""
+    """Seconds by stage from an answer with `metrics=true`; empty when it has none."""
     timers = body.get("metrics") if isinstance(body, dict) else None
     if not isinstance(timers, Mapping):
         return {}
@@ -116,7 +116,7 @@ class _Series:
     total_seconds: float = 0.0
 
     def add(self, name: str, bound: str, value: float) -> None:
-        """Notes one line; `_count` says the same as the bound +Inf."""
+        """Records one line; `_count` equals the bound +Inf."""
         if name.endswith("_sum"):
             self.total_seconds = value
         elif name.endswith("_bucket"):
@@ -125,10 +125,10 @@ class _Series:
                 self.counts[number] = int(value)
 
     def cumulative(self) -> tuple[int, ...] | None:
-        """Counts at BOUNDS and +Inf; None when the counts cannot be true.
+        """Counts at BOUNDS and +Inf; None when the counts are impossible.
 
-        A bound that the page does not have gets the count of the next lower one that it has: at least so many were
-        that quick, so a quantile is never shown better than it was.
+        A bound that the page lacks gets the count of its next lower bound. That is a lower limit, so a quantile never
+        looks better than it was.
         """
         bounds = sorted(self.counts)
         values = [self.counts[bound] for bound in bounds]
@@ -150,7 +150,7 @@ def _lines(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
 
 
 def _number(text: str) -> float | None:
-    """A number of the text format; None for NaN and for what is none."""
+    """A number of the text format; None for NaN and for invalid text."""
     try:
         value = float(text)
     except ValueError:
@@ -170,12 +170,12 @@ def _note(page: OpaPage, name: str, labels: Mapping[str, str], value: float) -> 
 
 
 def _has_place(names: Mapping[str, object], name: str) -> bool:
-    """Whether a name is there already or may be added."""
+    """Whether a name exists already or may be added."""
     return name in names or len(names) < MAX_NAMES
 
 
 def _add_up(page: OpaPage, series: Mapping[tuple[tuple[str, str], ...], _Series]) -> None:
-    """Adds the histogram's label sets together; when one of them cannot be true the whole is unknown."""
+    """Sums the histogram's label sets; if one of them is impossible, the whole is unknown."""
     for labels, one in series.items():
         counts = one.cumulative()
         if counts is None:

@@ -1,7 +1,7 @@
-"""Asks the policy bridge: the OPAL server whether it serves and whom, each OPAL client whether it has its policies.
+"""Reads the policy bridge: the OPAL server and its clients, and whether each OPAL client has its policies.
 
-A client does not turn red when its link to the server breaks, so its own word and the server's count of clients are
-published side by side.
+A client stays healthy when its link to the server breaks, so its own report and the server's count of clients are both
+published.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NOT_IMPLEMENTED = 501
 UNAVAILABLE = 503
 FRESH_CONNECTION = {"Connection": "close"}
-"""A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
+"""A kept connection would always reach the same replica behind a Service, and its end would be a false alarm."""
 STATISTICS, LIST = "/stats", "/pubsub_client_info"
 POLICY_TOPICS = "policy:"
 CLIENT_LABEL = ("client",)
@@ -39,8 +39,8 @@ CLIENT_LABEL = ("client",)
 UP = Metric("controlcore_opal_up", "Whether the OPAL server's /healthcheck answered with success.")
 BROADCASTER_FAILING = Metric(
     "controlcore_opal_broadcaster_failing",
-    "Whether the OPAL server says that its broadcast channel is broken; absent when it says nothing about it, as OPAL"
-    " does while the channel works or is not checked.",
+    "Whether the OPAL server reports a broken broadcast channel; absent when it reports nothing: the channel "
+    "works or is not checked.",
 )
 STATISTICS_ENABLED = Metric(
     "controlcore_opal_statistics_enabled",
@@ -48,11 +48,13 @@ STATISTICS_ENABLED = Metric(
 )
 CLIENTS = Metric(
     "controlcore_opal_server_clients",
-    "Clients connected to the OPAL server, by its statistics or by its list of connections, whichever has more; absent"
-    " while it does not count them, and when it counted none and has no list: clients tell their statistics themselves,"
-    " if they are set to.",
+    "Clients connected to the OPAL server: the larger of its statistics and its list of connections. Absent "
+    "when it does not count clients. Also absent when it counted none and has no list: only clients "
+    "configured to report statistics are counted.",
 )
-SERVERS = Metric("controlcore_opal_server_replicas", "OPAL servers that know of each other; absent like the clients.")
+SERVERS = Metric(
+    "controlcore_opal_server_replicas", "OPAL servers that know of each other; absent when the number of clients is."
+)
 CLIENT_UP = Metric(
     "controlcore_opal_client_up", "Whether the OPAL client's /healthy answered with success.", labels=CLIENT_LABEL
 )
@@ -63,8 +65,8 @@ CLIENT_ONLINE = Metric(
 )
 CLIENT_READY = Metric(
     "controlcore_opal_client_ready",
-    "Whether the OPAL client has stored a set of policies and a set of data (/ready); 0 too while its policies are"
-    " loaded and no data source is configured; absent when it does not answer.",
+    "Whether the OPAL client has stored a set of policies and a set of data (/ready); also 0 when its "
+    "policies are loaded but no data source is configured; absent without an answer.",
     labels=CLIENT_LABEL,
 )
 
@@ -86,11 +88,11 @@ class OpalSettings(CollectorSettings):
     timeout_seconds: float = 8.0
     """Deadline of a round; above two requests', which follow one another."""
     request_timeout_seconds: float = Field(default=3.0, gt=0)
-    """Deadline of one request. OPAL answers from memory; too small calls a busy server down."""
+    """Deadline of one request. OPAL answers from memory; too small reports a busy server as down."""
     server_url: BaseUrl | None = None
     """Base URL of the OPAL server, e.g. http://opal-server:7002."""
     token_file: Path | None = None
-    """File with the bearer token that /stats wants when OPAL runs with keys; read again at every round."""
+    """File with the bearer token that /stats requires when OPAL runs with keys; read again at every round."""
     clients: tuple[OpalClientTarget, ...] = Field(default=(), max_length=200)
     """The OPAL clients, usually one beside each OPA."""
     _clients_are_distinct = field_validator("clients")(require_distinct)
@@ -98,10 +100,10 @@ class OpalSettings(CollectorSettings):
 
 @dataclass(slots=True)
 class SeenStatistics:
-    """What the server's statistics have shown so far."""
+    """What the server's statistics showed so far."""
 
     have_counted: bool = False
-    """Whether they ever counted a client: then none is a fact."""
+    """Whether they ever counted a client: then a 0 is reliable."""
 
 
 @collector(
@@ -111,7 +113,7 @@ class SeenStatistics:
     always=(UP.name, CLIENT_UP.name),
 )
 class OpalCollector:
-    """Asks the server /healthcheck, /stats and /pubsub_client_info, each client /healthy and /ready.
+    """Reads the server's /healthcheck, /stats and /pubsub_client_info, and each client's /healthy and /ready.
 
     One that is down is a finding.
     """
@@ -131,7 +133,7 @@ class OpalCollector:
         yield cls(settings, sources)
 
     async def collect(self) -> Result:
-        """Asks everybody side by side; /stats failing while /healthcheck is answered is a failure of the round."""
+        """Queries all of them concurrently; the round fails if /stats fails while /healthcheck is answered."""
         async with asyncio.TaskGroup() as group:
             server = group.create_task(self._examine_server(), name="opal.server")
             clients = {
@@ -164,7 +166,7 @@ class OpalCollector:
             return families, error
 
     async def _read_statistics(self, url: str) -> tuple[Family, ...]:
-        """What /stats says; raises BackendError when it says nothing."""
+        """The content of /stats; raises BackendError when there is none."""
         headers = dict(FRESH_CONNECTION)
         if self._settings.token_file is not None:
             try:
@@ -183,7 +185,7 @@ class OpalCollector:
         return families
 
     async def _get(self, url: str, headers: Mapping[str, str]) -> Response | BackendError:
-        """The answer to one GET, or why there is none."""
+        """The answer to one GET, or the reason for its absence."""
         try:
             async with self._places:
                 return await self._http.send(Call(url, self._settings.request_timeout_seconds, headers=headers))
@@ -191,14 +193,14 @@ class OpalCollector:
             return error
 
     async def _examine_client(self, client: OpalClientTarget) -> tuple[bool, bool | None, bool | None]:
-        """Whether a client is up, online and ready; None is not said."""
+        """Whether a client is up, online and ready; None is unknown."""
         async with asyncio.TaskGroup() as group:
             health = group.create_task(self._ask(client.url, "/healthy"), name=f"opal.{client.name}.healthy")
             ready = group.create_task(self._ask(client.url, "/ready"), name=f"opal.{client.name}.ready")
         return read_client(health.result(), ready.result())
 
     async def _ask(self, url: str, path: str) -> Response | None:
-        """The answer to one GET; None when none came."""
+        """The answer to one GET; None without an answer."""
         try:
             async with self._places:
                 return await self._http.send(
@@ -209,10 +211,10 @@ class OpalCollector:
 
 
 def read_health(answer: Response | None) -> tuple[Family, ...]:
-    """Whether the server is up, and whether it blames its broadcaster (`broadcaster` other than healthy).
+    """Whether the server is up, and whether it reports its broadcaster as broken (`broadcaster` other than healthy).
 
     OPAL writes `broadcaster` only into a 503 (opal_server/server.py, healthcheck), older servers never; a 503 without
-    it is the word of a proxy, or of a server with another trouble.
+    it comes from a proxy, or from a server with another fault.
     """
     if answer is None:
         return (UP.value(0),)
@@ -228,7 +230,7 @@ def read_statistics(
     """The counts of /stats, and the clients it counted; 501 is an answer too: statistics are off.
 
     `listed` are the connections that the server lists (those of the worker that answered), None without a list.
-    Statistics that never counted a client (`may_be_none` False) say nothing by a 0. Raises BackendError for any other
+    If the statistics never counted a client (`may_be_none` False), a 0 means nothing. Raises BackendError for any other
     answer.
     """
     if answer.status == NOT_IMPLEMENTED:
@@ -237,14 +239,14 @@ def read_statistics(
     counts = [body.get(name) for name in ("client_count", "server_count")] if isinstance(body, dict) else [None]
     counted = counts[0]
     if counted is None or not _is_count(counted):
-        raise PermanentError(Reason.MALFORMED, "/stats tells no client_count")
+        raise PermanentError(Reason.MALFORMED, "/stats has no client_count")
     clients = None if listed is None and not counted and not may_be_none else max(counted, listed or 0)
     servers = counts[1] if _is_count(counts[1]) else None
     return (STATISTICS_ENABLED.value(1), CLIENTS.value(clients), SERVERS.value(servers)), counted
 
 
 def count_connections(answer: Response) -> int | None:
-    """How many clients /pubsub_client_info lists; None of a server without it, and of an answer that is no mapping.
+    """How many clients /pubsub_client_info lists; None if the server lacks it or the answer is not a mapping.
 
     A client of OPAL 0.9.9 has a connection for policies (topics that begin with `policy:`) and one for data.
     """
@@ -267,7 +269,7 @@ def _is_of_policies(connection: object) -> bool:
 
 
 def read_client(health: Response | None, ready: Response | None) -> tuple[bool, bool | None, bool | None]:
-    """Up, online and ready, as /healthy and /ready report; ready follows from the status alone, 200 or 503."""
+    """Up, online and ready, from /healthy and /ready; ready follows only from the status, 200 or 503."""
     online = None if health is None else _object(health).get("online")
     is_ready = None if ready is None or not (_is_ok(ready) or ready.status == UNAVAILABLE) else _is_ok(ready)
     return health is not None and _is_ok(health), online if isinstance(online, bool) else None, is_ready
@@ -279,7 +281,7 @@ def _is_ok(answer: Response) -> bool:
 
 
 def _object(answer: Response) -> dict[str, Any]:
-    """The body as a JSON object; an empty one when it is none."""
+    """The body as a JSON object; empty if it is anything else."""
     try:
         body = answer.json()
     except BackendError:

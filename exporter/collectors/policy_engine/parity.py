@@ -1,4 +1,4 @@
-"""Compares the policies that a policy engine holds with those that the control plane says it should hold. No I/O."""
+"""Compares the policies that a policy engine holds with those that it should hold. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_WORD = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class EnginePolicy:
-    """One policy as the control plane has it, and whether it is enabled by environment."""
+    """One policy of the control plane, and whether it is enabled in each environment."""
 
     id: str
     name: str
@@ -23,7 +23,7 @@ class EnginePolicy:
     """Name of the protected resource that it is for; None when that is unknown."""
 
     def is_for(self, resources: Collection[str]) -> bool:
-        """Whether a bouncer of these resources needs it. One whose resources are unknown (none) needs every policy."""
+        """Whether a bouncer with these resources needs it. A bouncer with unknown (no) resources needs every policy."""
         return not resources or self.resource is None or self.resource in resources
 
 
@@ -34,11 +34,10 @@ class Naming:
     key: Literal["id", "name"]
     pattern: re.Pattern[str]
     is_telling: bool
-    """Whether a module whose id fits the pattern is a policy's for certain. A pattern that fits any file name tells
-    nothing by itself."""
+    """Whether a module whose id matches is certainly a policy. A pattern that matches any file name proves nothing."""
 
     def keys_in(self, module_ids: Iterable[str]) -> set[str]:
-        """The keys in the ids that fit."""
+        """The keys in the ids that match."""
         return {normalise(match.group(1)) for each in module_ids if (match := self.pattern.search(each)) is not None}
 
     def key_of(self, policy: EnginePolicy) -> str:
@@ -49,7 +48,7 @@ class Naming:
 BY_ID = Naming("id", re.compile(r"(?:^|/)policy_([0-9]+)(?:\.rego)?$"), is_telling=True)
 """How the product names files in its repository: policies/RESOURCE/ENVIRONMENT/enabled/policy_ID.rego."""
 BY_NAME = Naming("name", re.compile(r"([^/]+?)(?:\.rego)?$"), is_telling=False)
-"""How people name files that they write themselves."""
+"""The file name of files written by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,13 @@ class Parity:
     modules: int
     """Modules of the engine that may be policies."""
     missing: int | None = None
-    """Expected policies that the engine does not hold; None when no naming fits, so that this is unknown."""
+    """Expected policies that the engine does not hold; None (unknown) when no naming fits."""
     withdrawn: int | None = None
-    """Policies that are not enabled, or were deleted, and that the engine holds all the same; None as above."""
+    """Policies that were deleted or are not enabled, but that the engine still holds; None as above."""
 
     @property
     def is_equal(self) -> bool | None:
-        """Whether the engine holds every enabled policy and none that is not; None when that is unknown."""
+        """Whether the engine holds every enabled policy and no other; None when unknown."""
         if self.missing is None or self.withdrawn is None:
             return None
         return not self.missing and not self.withdrawn
@@ -78,8 +77,8 @@ def choose(
 ) -> Naming | None:
     """The naming that explains the most modules by policies, the first of equals.
 
-    Where none explains any: the one that fitted before (`last`), then one whose pattern is telling and fits a module.
-    None when nothing fits: a comparison would find every policy missing, or nothing wrong, without having compared.
+    If none explains any: the one that fitted before (`last`), then one whose pattern is conclusive and matches a
+    module. None when nothing fits: comparing would report every policy as missing, or no fault at all.
     """
     held = {naming: naming.keys_in(module_ids) for naming in namings}
     explained = {naming: len(held[naming] & {naming.key_of(each) for each in policies}) for naming in namings}
@@ -100,14 +99,14 @@ def compare(
 ) -> Parity:
     """Compares one environment's policies with an engine's modules.
 
-    An engine without any module holds no policy, whatever they are called. Keys are compared without case and
-    punctuation, because module ids are paths that were made from names. A module that no policy explains (a library)
-    is ignored, unless its id is telling: then it is a policy that was deleted, because the 2025.10 product deletes the
-    row and leaves the file. `is_complete` is False when a policy's row could not be read: then none counts as deleted.
-    A policy for a resource that the bouncer does not protect (`resources`) may be held and need not be: the product
-    configures each bouncer for its own resource, and an OPAL client without that filter loads them all.
-    A module in the folder of another environment is ignored: an engine that loads the whole repository of the product
-    has policies/RESOURCE/sandbox/… beside policies/RESOURCE/production/….
+    An engine without modules holds no policy. Keys are compared without case and punctuation, because module ids are
+    paths made from names. A module that no policy explains (a library) is ignored, unless its id is conclusive: then it
+    is a deleted policy, because the 2025.10 product deletes the row and leaves the file. `is_complete` is False when a
+    policy's row could not be read: then none counts as deleted. A policy for a resource that the bouncer does not
+    protect (`resources`) may be present or absent: the product configures each bouncer for its own resource, but an
+    OPAL client without that filter loads all policies. A module in the folder of another environment is ignored: an
+    engine that loads the whole repository of the product has policies/RESOURCE/sandbox/… beside
+    policies/RESOURCE/production/….
     """
     known: set[str] = set()
     enabled: set[str] = set()

@@ -1,7 +1,7 @@
-"""Asks every bouncer questions whose answers are known, so that "denied" and "the engine is broken" are told apart.
+"""Sends every bouncer questions with known answers, to distinguish "denied" from "the engine is broken".
 
-A bouncer answers 200 whatever happens and denies when its policy engine fails; only the reason it gives differs. The
-questions write no row anywhere: the bouncer does not report its decisions to the control plane's database.
+A bouncer always answers 200, and denies when its policy engine fails; only the reason differs. The questions write no
+row: the bouncer does not report its decisions to the control plane's database.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 COMPONENT = "policy_engine"
 WINDOW_SECONDS = 60.0
 FRESH_CONNECTION = {"Connection": "close"}
-"""A kept connection would always ask the same replica behind a Service, and meet its end as a false alarm."""
+"""A kept connection would always reach the same replica behind a Service, and its end would be a false alarm."""
 
 BOUNCER_UP = Metric(
     "controlcore_bouncer_up",
-    "Whether the bouncer's /health answered; 0 too while a bouncer that was discovered is gone.",
+    "Whether the bouncer's /health answered; also 0 while a discovered bouncer is gone.",
     labels=("bouncer", "policy_environment"),
 )
 PROBE_DURATION = Metric(
     "controlcore_policy_probe_duration_seconds",
-    "Duration of a canary question; one without an answer counts with its deadline.",
+    "Duration of a canary question; a question without an answer counts as its deadline.",
     Kind.HISTOGRAM,
     labels=("bouncer",),
     unit="seconds",
@@ -62,38 +62,38 @@ PROBE_SUCCESS = Metric(
 )
 PROBE_RESULTS = Metric(
     "controlcore_policy_probe_results_total",
-    "Canary questions, by what came of them.",
+    "Canary questions, by result.",
     Kind.COUNTER,
     labels=("bouncer", "result"),
 )
 MISMATCHES = Metric(
     "controlcore_policy_probe_mismatches_total",
-    "Canary questions that were allowed but had to be denied, or the reverse.",
+    "Canary questions that were allowed but should have been denied, or the reverse.",
     Kind.COUNTER,
     labels=("bouncer",),
 )
 ENGINE_UP = Metric(
     "controlcore_policy_engine_up",
-    "Whether the bouncer's policy engine decided every canary question; absent when the bouncer cannot be asked, and"
-    " while an engine that has decided nothing yet has no policy.",
+    "Whether the bouncer's policy engine decided every canary question; absent when the bouncer cannot be "
+    "queried, and before the first decision while the engine has no policy.",
     labels=("bouncer",),
 )
 CALIBRATED = Metric(
     "controlcore_policy_probe_calibrated",
-    "Whether a question is asked that has to be allowed (1), or the product has no rule for one, so that only denials"
-    " and the engine are watched (0).",
+    "Whether the canary asks a question that must be allowed (1). At 0 the product has no rule for one, so "
+    "only denials and the engine are checked.",
     labels=("bouncer",),
 )
 STAGE_SECONDS = Metric(
     "controlcore_policy_probe_stage_seconds_total",
-    "Time that the OPA spent on our own questions, by stage; server_handler is the whole.",
+    "Time that the OPA spent on our own questions, by stage; server_handler is the total.",
     Kind.COUNTER,
     labels=("bouncer", "stage"),
     unit="seconds",
 )
 STAGE_PROBES = Metric(
     "controlcore_policy_probe_stage_answers_total",
-    "Answers of the OPA from which times by stage were taken.",
+    "Answers of the OPA whose times by stage were counted.",
     Kind.COUNTER,
     labels=("bouncer",),
 )
@@ -109,31 +109,35 @@ DEFAULT_QUESTIONS = (
     CanaryQuestion(user="canary-allow", expected="calibrated"),
     CanaryQuestion(user="canary-deny", expected="deny"),
 )
-"""They need no rule in the product. With a rule that allows the first, an answer also shows lost policies."""
+"""They need no rule in the product. If a rule allows the first one, its answer also shows lost policies."""
 
 
 class PolicySettings(CollectorSettings):
-    """Which questions are asked, and how patiently."""
+    """Which questions are sent, and their deadlines."""
 
     interval_seconds: float = Field(default=10.0, gt=0)
     """Seconds between two rounds. The p95 is taken over 60 s: much larger leaves it few samples."""
     timeout_seconds: float = Field(default=10.0, gt=1.0)
-    """Deadline of a round. Bouncers not asked half a second before it stay unknown in that round."""
+    """Deadline of a round. Bouncers not queried half a second before it stay unknown in that round."""
     question_timeout_seconds: float = Field(default=3.0, gt=1.0)
-    """Deadline of one question, and its duration when no answer comes. It must be above 1 s, because the guide's alert
-    is `> 1`. Above 5 s the bouncer's own deadline ends first, and a hanging engine is reported as engine_error, not
-    timeout."""
+    """Deadline of one question, and its duration without an answer. It must be above 1 s, because the guide's alert is
+    `> 1`. Above 5 s the bouncer's own deadline ends first, and a hanging engine is reported as engine_error instead of
+    timeout.
+    """
     health_timeout_seconds: float = Field(default=2.0, gt=0)
-    """Deadline of a bouncer's /health, which it answers from memory. Too small calls a busy bouncer down."""
+    """Deadline of a bouncer's /health, which it answers from memory. Too small reports a busy bouncer as down."""
     max_concurrent: int = Field(default=16, ge=1, le=24)
-    """Requests in flight over all bouncers. 1 lets one hanging bouncer delay the others; too many exceed the HTTP pool
+    """Requests in flight over all bouncers. With 1, a hanging bouncer delays the others; too many exceed the HTTP pool
     (32 connections for all collectors), and the duration then includes our own queue."""
     questions: tuple[CanaryQuestion, ...] = Field(default=DEFAULT_QUESTIONS, min_length=1, max_length=16)
-    """What every bouncer is asked. The default needs no rule in the product's policies; a question that expects `allow`
-    needs one, or each round has a mismatch. With allow questions alone an engine that allows all looks healthy."""
+    """The questions for every bouncer. The default needs no rule in the product's policies; a question that expects
+    `allow` needs one, or each round has a mismatch. With only allow questions, an engine that allows everything looks
+    healthy.
+    """
     opa_path: str = Field(default="/v1/data/enabled", pattern="^/v1/data/")
-    """Document that each OPA with an `opa_url` is asked for, with `metrics=true`, to measure its stages: the one that
-    the bouncers ask for."""
+    """Document that is requested from each OPA with an `opa_url`, with `metrics=true`, to measure its stages: the same
+    document that the bouncers request.
+    """
 
 
 @collector(
@@ -161,7 +165,7 @@ class PolicySettings(CollectorSettings):
     ),
 )
 class PolicyCollector:
-    """Asks each configured bouncer /health and POST /api/v1/authorize; one that is down is a finding, not a failure."""
+    """Sends each bouncer GET /health and POST /api/v1/authorize; one that is down is a finding, not a failure."""
 
     def __init__(self, settings: PolicySettings, sources: Sources) -> None:
         self._settings = settings
@@ -191,7 +195,7 @@ class PolicyCollector:
         yield cls(settings, sources)
 
     async def collect(self) -> Result:
-        """Asks all bouncers concurrently; those not asked in time are absent, and then the round is a failure."""
+        """Queries all bouncers concurrently; those not queried in time are absent, and the round then fails."""
         findings: dict[str, CanaryFinding] = {}
         try:
             async with asyncio.timeout(self._settings.timeout_seconds - 0.5), asyncio.TaskGroup() as group:
@@ -199,12 +203,12 @@ class PolicyCollector:
                     group.create_task(self._examine(bouncer, findings), name=f"policy.{bouncer.name}")
         except TimeoutError:
             missing = len(self._bouncers) - len(findings)
-            failure = TransientError(Reason.TIMEOUT, f"{missing} bouncers were not examined before the deadline")
+            failure = TransientError(Reason.TIMEOUT, f"{missing} bouncers were not queried before the deadline")
             return self._publish(findings, failure)
         return self._publish(findings, None)
 
     async def _examine(self, bouncer: BouncerTarget, findings: dict[str, CanaryFinding]) -> None:
-        """Asks one bouncer everything, one request after another, and notes the finding."""
+        """Sends one bouncer all its requests, one after another, and records the finding."""
         turns = Turns()
         async with asyncio.TaskGroup() as group:
             health = group.create_task(turns.take(self._is_up, bouncer), name=f"policy.{bouncer.name}.health")
@@ -233,7 +237,7 @@ class PolicyCollector:
         return True
 
     async def _ask(self, bouncer: BouncerTarget, question: CanaryQuestion) -> CanaryAnswer:
-        """Asks one question; whatever comes of it is an answer."""
+        """Sends one question; every outcome counts as an answer."""
         deadline = self._settings.question_timeout_seconds
         url = f"{bouncer.url.rstrip('/')}/api/v1/authorize"
         call = Call(url, deadline, method="POST", headers=FRESH_CONNECTION, json=question.body())
@@ -248,7 +252,7 @@ class PolicyCollector:
         return CanaryAnswer(question, read_answer(response), response.seconds)
 
     async def _time_stages(self, name: str, opa_url: str) -> None:
-        """Asks the OPA itself the first question and adds its times by stage; without an answer nothing is added."""
+        """Sends the OPA itself the first question and adds its times by stage; without an answer it adds nothing."""
         url = f"{opa_url}{self._settings.opa_path}"
         body = {"input": self._settings.questions[0].body()}
         deadline = self._settings.question_timeout_seconds

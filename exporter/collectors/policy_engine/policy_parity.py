@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 PARITY = Metric(
     "controlcore_policy_parity",
-    "Whether the bouncer's OPA holds every enabled policy of its environment and resources, and none that is not"
-    " enabled; absent when no module of it is named after any policy, so that this cannot be told.",
+    "Whether the bouncer's OPA holds every enabled policy of its environment and resources, and none that is "
+    "not enabled; absent (unknown) when no module is named after a policy.",
     labels=("bouncer",),
 )
 EXPECTED = Metric(
@@ -46,13 +46,13 @@ PRESENT = Metric(
 )
 MISSING = Metric(
     "controlcore_policies_missing",
-    "Expected policies that the bouncer's OPA does not hold; absent like the parity.",
+    "Expected policies that the bouncer's OPA does not hold; absent when the parity is unknown.",
     labels=("bouncer",),
 )
 WITHDRAWN = Metric(
     "controlcore_policies_withdrawn_present",
-    "Policies that are not enabled, or were deleted, and that the bouncer's OPA holds all the same; absent like the"
-    " parity. A deleted policy is known by the file name that the product gives it, policy_ID.rego.",
+    "Policies that were deleted or are not enabled, but that the bouncer's OPA still holds; absent when the "
+    "parity is unknown. A deleted policy is recognised by its file name, policy_ID.rego.",
     labels=("bouncer",),
 )
 
@@ -66,8 +66,8 @@ SELECT id::text AS id, coalesce(name::text, '') AS name, environment::text AS en
  LIMIT $1
 """
 
-# policies.resource_id is the text of protected_resources.id. The two bouncers of a pair have a row each, of one name,
-# and a policy that was promoted keeps the sandbox's row: so resources are compared by name.
+# policies.resource_id is the text of protected_resources.id. The two bouncers of a pair each have a row with the same
+# name, and a promoted policy keeps the sandbox's row: so resources are compared by name.
 RESOURCES = """
 SELECT r.id::text AS id, r.name::text AS name, p.bouncer_id::text AS bouncer
   FROM protected_resources r LEFT JOIN peps p ON p.id = r.bouncer_id
@@ -91,7 +91,7 @@ SECTION = "collectors.policy_parity"
 
 
 def _compile(text: str) -> re.Pattern[str]:
-    """The expression on RE2, whose time grows with the module's name alone; raises ValueError."""
+    """The RE2 expression, whose run time is linear in the module's name; raises ValueError."""
     import re2  # noqa: PLC0415 - memory that only a pattern of one's own needs
 
     options = re2.Options()
@@ -105,7 +105,7 @@ def _compile(text: str) -> re.Pattern[str]:
 
 
 def _check_pattern(text: str) -> str:
-    """Refuses what is no regular expression with one group; empty is none."""
+    """Refuses anything but a regular expression with one group; empty means none."""
     if text and _compile(text).groups != 1:
         raise ValueError("expected exactly one group, which finds the policy's name or id")
     return text
@@ -125,17 +125,20 @@ class PolicyParitySettings(CollectorSettings):
     max_concurrent: int = Field(default=4, ge=1, le=16)
     """Requests in flight. Each answer can be megabytes."""
     max_policies: int = Field(default=10_000, ge=1)
-    """Policies read from the database; more than these is a failure, since a part compared would look like drift."""
+    """Most policies read from the database; more is a failure, because a partial comparison would look like drift."""
     max_answer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
-    """Longest answer of an OPA that is read, policy by policy. It holds each policy's text and syntax tree, together
-    about 30 times the text. A longer answer fails the comparison of that bouncer."""
+    """Longest answer read from an OPA, policy by policy. It holds each policy's text and syntax tree, together about 30
+    times the text. A longer answer fails the comparison of that bouncer.
+    """
     max_policy_characters: int = Field(default=MAX_ITEM_CHARACTERS, ge=1024, le=16 * 1024 * 1024)
-    """Longest single policy in that answer, syntax tree included; it is in memory as a whole, at about 20 times its
-    length. One that is longer fails the comparison of that bouncer."""
+    """Longest single policy in that answer, including its syntax tree; it is held in memory as a whole, at about 20
+    times its length. A longer one fails the comparison of that bouncer.
+    """
     module_pattern: Annotated[str, AfterValidator(_check_pattern)] = ""
-    """Where a module's id holds the policy's name or id: a regular expression with one group. Empty is the product's
-    own `policy_ID.rego` and, for files that people name, the file name without `.rego`, whichever explains more
-    modules. A module that no policy explains (a library) is ignored; when none fits anything the parity is absent."""
+    """Where a module's id holds the policy's name or id: a regular expression with one group. Empty means the product's
+    own `policy_ID.rego` or, for hand-named files, the file name without `.rego`, whichever explains more modules. A
+    module that no policy explains (a library) is ignored; if no naming fits, the parity is absent.
+    """
     identified_by: Literal["auto", "name", "id"] = "auto"
     """Column of `policies` that the modules' ids contain. `auto` takes the column that matches more modules."""
 
@@ -151,7 +154,7 @@ class PolicyParitySettings(CollectorSettings):
 
 @dataclass(slots=True)
 class LastNaming:
-    """The naming that fitted last: engines of one installation share it, also the one that lost its policies."""
+    """The naming that fitted last: all engines of an installation share it, even one that lost its policies."""
 
     naming: Naming | None = None
 
@@ -168,7 +171,7 @@ class LastNaming:
     ),
 )
 class PolicyParityCollector:
-    """Asks GET /v1/policies of the OPA behind each bouncer that names one; it has to be reachable from here.
+    """Reads GET /v1/policies of the OPA behind each bouncer that names one; the OPA must be reachable from here.
 
     While protected_resources or policies.resource_id cannot be read, each bouncer is expected to hold the policies of
     every resource.
@@ -196,9 +199,9 @@ class PolicyParityCollector:
         yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:
-        """Compares each bouncer; one whose OPA cannot be asked is absent and the failure of this collection.
+        """Compares each bouncer; one whose OPA cannot be queried is absent and fails this collection in part.
 
-        Raises BackendError when the database cannot be asked.
+        Raises BackendError when the database cannot be queried.
         """
         resources = await self._read_resources()
         policies, is_complete = await self._read_policies(resources)
@@ -242,7 +245,7 @@ class PolicyParityCollector:
         return Resources.read(await self._fetch(RESOURCES, "resources"))
 
     async def _read_policies(self, resources: Resources | None) -> tuple[tuple[EnginePolicy, ...], bool]:
-        """The policies that the control plane holds, and whether each row could be read."""
+        """The control plane's policies, and whether each row could be read."""
         resource_id = "NULL::text" if resources is None else "resource_id::text"
         rows = await self._fetch(POLICIES.format(resource_id=resource_id), "policies")
         names = {} if resources is None else resources.names
@@ -295,7 +298,7 @@ class PolicyParityCollector:
         resources: frozenset[str],
         is_complete: bool,
     ) -> Parity | BackendError:
-        """One bouncer's parity, or why it is unknown."""
+        """One bouncer's parity, or the reason why it is unknown."""
         if isinstance(modules, BackendError):
             return modules
         naming = choose(policies, modules, self._namings, self._last.naming)
@@ -347,13 +350,13 @@ def read_module(policy: Mapping[str, Any]) -> tuple[str, bool]:
     """The id of a policy in OPA's answer to GET /v1/policies (REST API, "List Policies"), and whether it is OPA's own.
 
     Modules of package `system` configure OPA and decide nothing. OPAL's health check is one of them
-    (`data.system.opal`), and it is there when no policy is.
+    (`data.system.opal`), and exists even without any policy.
     """
     return text_of(policy, "id"), _is_of_system(policy)
 
 
 def _is_of_system(module: Mapping[str, Any]) -> bool:
-    """Whether the module's package is `system` or below it; False when the answer does not say."""
+    """Whether the module's package is `system` or below it; False if unknown."""
     try:
         names = [term["value"] for term in module["ast"]["package"]["path"][:2]]
     except (KeyError, TypeError):

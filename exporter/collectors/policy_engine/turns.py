@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 HOLD_SECONDS = 0.25
-"""How long a request without an answer holds up the ones after it: with three that hang, a round still ends in time."""
+"""How long a request without an answer delays the next ones: with three that hang, a round still ends in time."""
 
 T = TypeVar("T")
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 class Turns:
     """Requests that start in a fixed order.
 
-    Started together, each would wait for this program's work on the others, and that time would count as the bouncer's.
+    Started together, each would wait for our own work on the others, and that time would count as the bouncer's.
     """
 
     def __init__(self) -> None:
         self._last: asyncio.Event | None = None
 
     async def take(self, ask: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """The answer, asked for once the request before this one has ended or holds it up for too long."""
+        """The answer; the request starts once the previous one has ended or delayed it for too long."""
         before, self._last = self._last, (mine := asyncio.Event())
         try:
             if before is not None:

@@ -1,4 +1,4 @@
-"""Reads PostgreSQL's own statistics over the one kept connection; `postgres_canary` says whether new clients get in."""
+"""Reads PostgreSQL's own statistics over the one kept connection; `postgres_canary` tests new connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATES = {
     "fastpath function call": "fastpath_function_call",
     "disabled": "disabled",
 }
-"""pg_stat_activity.state as a label value; a state of a later version is `other`, one that we may not see `hidden`."""
+"""pg_stat_activity.state as a label value; a state of a later version is `other`, a hidden one is `hidden`."""
 OTHER_STATE = "other"
 HIDDEN_STATE = "hidden"
 
@@ -45,13 +45,13 @@ IDLE_IN_TRANSACTION = Metric(
 )
 LONGEST_TRANSACTION = Metric(
     "controlcore_postgres_longest_transaction_seconds",
-    "Age of the oldest open transaction in the product's database, also of one that is prepared; 0 when none is open.",
+    "Age of the oldest open transaction in the product's database, including prepared ones; 0 when none is open.",
     unit="seconds",
 )
 PREPARED = Metric(
     "controlcore_postgres_prepared_transactions",
-    "Prepared transactions of the product's database: without a session they hold locks and dead rows until somebody"
-    " ends them.",
+    "Prepared transactions of the product's database; each holds locks and dead rows until it is committed "
+    "or rolled back.",
 )
 DEADLOCKS = Metric("controlcore_postgres_deadlocks_total", "Deadlocks found in the database.", Kind.COUNTER)
 COMMITTED = Metric("controlcore_postgres_transactions_committed_total", "Transactions committed.", Kind.COUNTER)
@@ -61,11 +61,11 @@ BLOCKS_READ = Metric("controlcore_postgres_blocks_read_total", "Blocks read from
 SIZE = Metric("controlcore_postgres_database_size_bytes", "Size of the product's database on disk.", unit="bytes")
 XID_AGE = Metric(
     "controlcore_postgres_xid_age_transactions",
-    "Transactions since the oldest unfrozen row of any database of the server, which stops writing near 2 billion.",
+    "Transactions since the oldest unfrozen row of any database; the server stops writing near 2 billion.",
 )
 MULTIXACT_AGE = Metric(
     "controlcore_postgres_multixact_age",
-    "Multixacts since the oldest one in use in any database of the server, which stops writing near 2 billion.",
+    "Multixacts since the oldest one in use in any database; the server stops writing near 2 billion.",
 )
 
 # pg_stat_activity, PostgreSQL 10+ (backend_type). All databases: max_connections is one limit for the whole server.
@@ -77,8 +77,8 @@ SELECT CASE WHEN backend_type IS NULL THEN 'hidden' ELSE coalesce(state, 'other'
  GROUP BY 1
 """
 
-# pg_stat_activity, PostgreSQL 10+. Only this database and, when $1 names one, only this role: the sessions of another
-# product on a shared server are not ours to judge. `hidden` counts sessions whose ages we may not see.
+# pg_stat_activity, PostgreSQL 10+. Only this database and, when $1 names one, only this role: sessions of another
+# product on a shared server do not concern us. `hidden` counts sessions whose ages we may not see.
 AGES = """
 SELECT count(*) FILTER (WHERE backend_type IS NULL) AS hidden,
        extract(epoch FROM min(state_change) FILTER (WHERE state LIKE 'idle in transaction%'))::float8 AS idle_since,
@@ -110,7 +110,7 @@ SELECT deadlocks, xact_commit, xact_rollback, blks_hit, blks_read
 FROZEN = "SELECT max(age(datfrozenxid)) AS xid_age, max(mxid_age(datminmxid)) AS multixact_age FROM pg_database"
 
 # pg_database_size() looks at every file of the database: milliseconds for the product's some forty tables. It needs
-# CONNECT on the database, which the exporter has by being here.
+# CONNECT on the database, which the exporter has because it is connected.
 DATABASE_SIZE = "SELECT pg_database_size(current_database()) AS size_bytes"
 
 
@@ -147,7 +147,7 @@ class PostgresCollectorSettings(CollectorSettings):
     grants=("GRANT pg_monitor TO cc_exporter",),
 )
 class PostgresCollector:
-    """Reads connections, transactions, cache and size. What a managed service or a missing grant hides is absent."""
+    """Reads connections, transactions, cache and size. Hidden values (managed service, missing grant) are absent."""
 
     def __init__(self, settings: PostgresCollectorSettings, postgres: PostgresSession, role: str) -> None:
         self._settings = settings
@@ -163,9 +163,9 @@ class PostgresCollector:
         yield cls(settings, sources.postgres, sources.settings.database.role)
 
     async def collect(self) -> Result:
-        """Asks each view in turn; a view that refuses leaves its values out and is named as the failure.
+        """Queries each view in turn; the values of a view that refuses are absent, and the failure names it.
 
-        After a TransientError the other views are not asked: they would not answer. Raises when nothing is known.
+        After a TransientError the other views are skipped: they would not answer. Raises when nothing is known.
         """
         families, failure = await ask_views(self._postgres, self._questions(), self._settings.query_timeout_seconds)
         return Result(tuple(families), failure=failure or _hidden(families))
@@ -194,7 +194,7 @@ def read_connections(rows: Rows) -> list[Family]:
 def read_ages(rows: Rows) -> list[Family]:
     """The two ages from AGES' row; absent while any session is hidden, since the maximum could be there.
 
-    So is an age whose beginning lies in the future: a prepared transaction may be older than the server's clock.
+    So is an age whose beginning lies in the future, which a prepared transaction can have after a clock step.
     """
     row, now = only_of(rows), only_of(rows).get("now")
     families = [PREPARED.value(amount_of(row.get("prepared")))]

@@ -1,7 +1,7 @@
-"""Asks the database what a new client would meet: connect, authenticate, query, on a connection of its own each time.
+"""Tests the database as a new client would: connect, authenticate, query, on a new connection each time.
 
-The verdict "down" is a finding, not a failure of this collector: its values stay fresh while the database is down, so
-alerts and the remediator can rely on them.
+"Down" is a finding, not a failure of this collector: its values stay fresh while the database is down, so alerts and
+the remediator can rely on them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ WINDOW_SECONDS = 300.0
 
 UP = Metric(
     "controlcore_postgres_up",
-    "Whether the last canary found a server that serves clients (1), also when all its connections were in use; absent"
-    " when only our own access failed, as by a wrong password.",
+    "Whether the last canary found a server that serves clients (1), even with all its connections in use; "
+    "absent when only our own access failed, such as a wrong password.",
 )
 EXHAUSTED = Metric(
     "controlcore_postgres_exhausted",
@@ -54,7 +54,7 @@ FAILURES = Metric(
 )
 SERVER_CHANGES = Metric(
     "controlcore_postgres_server_changes_total",
-    "Times that the canary met another server than the kept connection, which was then opened anew.",
+    "Times that the canary reached another server than the kept connection, which was then reopened.",
     Kind.COUNTER,
 )
 GUIDE_FAILED = Metric(
@@ -64,11 +64,11 @@ GUIDE_FAILED = Metric(
 )
 
 Probe = Callable[["PostgresAddress", float], Awaitable[float]]
-"""Connects, authenticates, queries and closes within so many seconds; returns the seconds, raises BackendError."""
+"""Connects, authenticates, queries and closes within the given seconds; returns the duration, raises BackendError."""
 
 
 class PostgresCanarySettings(CollectorSettings):
-    """How often a new client's way into the database is tried."""
+    """How often a new connection to the database is tried."""
 
     interval_seconds: float = Field(default=10.0, gt=0, le=15)
     """Seconds between two attempts. The guide's alert needs more than 5 failures within minutes, hence at most 15; each
@@ -88,11 +88,11 @@ class PostgresCanarySettings(CollectorSettings):
     grants=("GRANT CONNECT ON DATABASE control_core_db TO cc_exporter",),
 )
 class PostgresCanaryCollector:
-    """Tries a fresh connection, and tells the other collectors whether the database can bear their questions.
+    """Opens a new connection; the other collectors query the database only while it can take the load.
 
-    Component `database` is up like postgres_up. Exhausted is up: the server lives and its clients are served, only new
-    ones are refused. Refused, unreachable, timed out or starting is down. When only our own access fails (OUR_ACCESS)
-    nobody knows whether the server serves others.
+    Component `database` is up like postgres_up. Exhausted is up: the server serves its clients and refuses only new
+    ones. Refused, unreachable, timed out or starting is down. When only our own access fails (OUR_ACCESS), it is
+    unknown whether the server serves others.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Reads what keeps PostgreSQL in order: locks, replicas, archiving, dead rows, and who holds the connections.
+"""Reads PostgreSQL's maintenance state: locks, replicas, archiving, dead rows, and which applications hold connections.
 
-A managed service may forbid any of these views; its values are then absent and `view_denied` says which view it was.
+A managed service may forbid any of these views; its values are then absent, and `view_denied` names the view.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class PostgresMaintenanceSettings(CollectorSettings):
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a loaded server, too large keeps the shared connection busy."""
     applications: tuple[str, ...] = Field(default=("controlcore-exporter", "controlcore-remediator"), max_length=20)
-    """Values of application_name with series of their own. The control plane sets none; its connections are recognised
-    by `database.role` and named control_plane. Every other connection is `other`."""
+    """Values of application_name with their own series. The control plane sets none; its connections are recognised by
+    `database.role` and named control_plane. Every other connection is `other`."""
 
 
 @collector(
@@ -56,9 +56,9 @@ class PostgresMaintenanceSettings(CollectorSettings):
     grants=("GRANT pg_monitor TO cc_exporter",),
 )
 class PostgresMaintenanceCollector:
-    """Asks each view in turn; one that is forbidden or missing is published as such and is no failure.
+    """Queries each view in turn; a forbidden or missing view is published as such and is not a failure.
 
-    Everything else that goes wrong is the collection's failure and says nothing of a view.
+    Any other error is the collection's failure and says nothing about a view.
     """
 
     def __init__(self, settings: PostgresMaintenanceSettings, postgres: PostgresSession, role: str) -> None:
@@ -77,7 +77,7 @@ class PostgresMaintenanceCollector:
         yield cls(settings, sources.postgres, sources.settings.database.role)
 
     async def collect(self) -> Result:
-        """Asks each view; after a failure of the connection the others are not asked. Raises when nothing is known."""
+        """Queries each view; after a failure of the connection the others are skipped. Raises when nothing is known."""
         families: list[Family] = []
         denied: dict[tuple[str, ...], float] = {}
         failure: BackendError | None = None

@@ -1,4 +1,4 @@
-"""Reads what users of other PostgreSQL exporters look for besides: start, role, rows, temporary files, locks, slots."""
+"""Reads what other PostgreSQL exporters also publish: start, role, rows, temporary files, locks, slots."""
 
 from __future__ import annotations
 
@@ -57,20 +57,23 @@ TEMPORARY_FILES = Metric(
     Kind.COUNTER,
 )
 TEMPORARY_BYTES = Metric(
-    "controlcore_postgres_temporary_bytes_total", "Bytes in such temporary files.", Kind.COUNTER, unit="bytes"
+    "controlcore_postgres_temporary_bytes_total",
+    "Bytes in files that queries wrote because work_mem was too small.",
+    Kind.COUNTER,
+    unit="bytes",
 )
 CONFLICTS = Metric(
     "controlcore_postgres_conflicts_total",
-    "Queries cancelled because they stood in the way of recovery; on a replica only.",
+    "Queries cancelled because they conflicted with recovery; on a replica only.",
     Kind.COUNTER,
 )
 LOCKS = Metric("controlcore_postgres_locks", "Locks in the database, held or waited for, by mode.", labels=("mode",))
 SLOT_ACTIVE = Metric(
-    "controlcore_postgres_replication_slot_active", "Whether somebody reads the replication slot.", labels=("slot",)
+    "controlcore_postgres_replication_slot_active", "Whether a client reads the replication slot.", labels=("slot",)
 )
 SLOT_RETAINED = Metric(
     "controlcore_postgres_replication_slot_retained_bytes",
-    "WAL that is kept for the replication slot: one that nobody reads fills the disk. 0 for a slot that is lost.",
+    "WAL kept for the replication slot; an unread slot fills the disk. 0 for a lost slot.",
     labels=("slot",),
     unit="bytes",
 )
@@ -123,13 +126,13 @@ class PostgresServerSettings(CollectorSettings):
     """How often the views are read."""
 
     interval_seconds: float = Field(default=30.0, gt=0)
-    """Seconds between two readings. Smaller keeps the shared connection busy for figures that are looked at seldom."""
+    """Seconds between two readings. Smaller keeps the shared connection busy for figures that are rarely used."""
     timeout_seconds: float = Field(default=10.0, gt=0)
     """Deadline of one collection, over all its queries."""
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a loaded server, too large keeps the shared connection busy."""
     max_slots: int = Field(default=50, ge=1, le=1000)
-    """Replication slots with series of their own, those that keep most first."""
+    """Replication slots with their own series; those that retain most WAL come first."""
 
 
 @collector(
@@ -164,7 +167,7 @@ class PostgresServerCollector:
         yield cls(settings, sources.postgres)
 
     async def collect(self) -> Result:
-        """Asks view after view; one that refuses is the failure, and after a TransientError no other is asked.
+        """Queries one view after the other; a view that refuses is the failure, and a TransientError skips the rest.
 
         Raises BackendError when nothing is known.
         """

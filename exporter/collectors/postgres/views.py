@@ -1,4 +1,4 @@
-"""Asks one view of PostgreSQL after the other; one that refuses leaves out its own values and no others."""
+"""Queries one view of PostgreSQL after the other; a view that refuses affects only its own values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LOCK_WAITERS = Metric("controlcore_postgres_lock_waiters", "Sessions of the data
 
 REPLICAS = Metric(
     "controlcore_postgres_replicas",
-    "Replicas that stream from this server; clients that only receive WAL or a base backup are none.",
+    "Replicas that stream from this server; clients that only receive WAL or a base backup do not count.",
 )
 
 
 LAG = Metric(
     "controlcore_postgres_replication_lag_seconds",
-    "On a primary the slowest replica's lag, on a replica its own; absent where it is unknown, as on a replica that is"
-    " cut off.",
+    "On a primary the slowest replica's lag, on a replica its own; absent where unknown, such as on a "
+    "disconnected replica.",
     unit="seconds",
 )
 
@@ -50,7 +50,7 @@ ARCHIVED = Metric(
 
 ARCHIVE_FAILURES = Metric(
     "controlcore_postgres_wal_archive_failures_total",
-    "Attempts to archive a WAL segment that failed; absent without archiving.",
+    "Failed attempts to archive a WAL segment; absent without archiving.",
     Kind.COUNTER,
 )
 
@@ -64,7 +64,7 @@ LAST_ARCHIVED = Metric(
 
 LAST_ARCHIVE_FAILURE = Metric(
     "controlcore_postgres_wal_last_archive_failure_timestamp_seconds",
-    "Time of the last attempt to archive that failed.",
+    "Time of the last failed attempt to archive.",
     unit="seconds",
 )
 
@@ -116,7 +116,7 @@ STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted
 CONTROL_PLANE, OTHER, HIDDEN = "control_plane", "other", "hidden"
 
 
-# pg_locks is open to everyone; 9.1+. Sessions, not locks: one session waits for one lock at a time.
+# pg_locks is open to every role; 9.1+. Sessions, not locks: one session waits for one lock at a time.
 LOCKS = """
 SELECT count(DISTINCT pid) AS waiters
   FROM pg_locks
@@ -144,8 +144,8 @@ SELECT count(*) FILTER (WHERE state IS NULL) AS hidden, count(*) FILTER (WHERE i
 # On a replica, PostgreSQL 10+. pg_stat_wal_receiver has no row without a connection to a primary, and its columns
 # are null without pg_monitor. After half of wal_receiver_timeout without a message the receiver asks the primary to
 # answer (0 switches that off), so that two thirds of it without one are silence. What a replica has replayed says
-# nothing of a primary that it does not hear. Everything received is replayed: no lag, however long nothing was written
-# (a receiver that has just begun may even be behind what is replayed).
+# nothing about a primary that it cannot hear. If everything received is replayed, there is no lag, however long nothing
+# was written (a receiver that has just begun may even be behind what is replayed).
 REPLAY = """
 SELECT pg_is_in_recovery() AS is_replica, r.pid IS NOT NULL AND r.status IS NULL AS hidden,
        r.status = 'streaming'
@@ -184,7 +184,7 @@ SELECT relname::text AS "table", extract(epoch FROM now())::float8 AS now,
 
 
 # All databases: max_connections is one limit for the whole server. reserved_connections came with PostgreSQL 16.
-# Without pg_monitor another role's row has no backend_type, and still a database.
+# Without pg_monitor another role's row has a database but no backend_type.
 CONNECTIONS = """
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
        - coalesce(current_setting('reserved_connections', true)::int, 0)
@@ -224,7 +224,7 @@ def read_locks(rows: Rows) -> list[Family]:
 def read_replication(rows: Rows) -> list[Family]:
     """Replicas and the slowest one's lag from REPLICATION's row.
 
-    Nothing while clients are hidden from us, and no lag while that of any replica is unknown: it may be the slowest.
+    Nothing while clients are hidden from us, and no lag while any replica's is unknown: it may be the slowest.
     """
     row = only_of(rows)
     if amount_of(row.get("hidden")) != 0:
@@ -346,9 +346,9 @@ standby; 40P01 deadlock). The same query may succeed at once (PostgreSQL documen
 
 
 async def ask(postgres: PostgresSession, question: ViewQuery, timeout_seconds: float) -> list[Family]:
-    """What one query's rows mean; a query that was rolled back by chance is asked once more. Raises BackendError.
+    """The families of one query; a query that was rolled back by chance is sent once more. Raises BackendError.
 
-    Rows that cannot be read at all are counted as malformed, and nothing is said.
+    Rows that cannot be read at all are counted as malformed, and give no value.
     """
     try:
         rows = await postgres.fetch(question.sql, *question.arguments, timeout_seconds=timeout_seconds)
@@ -376,8 +376,8 @@ async def ask_views(
 ) -> tuple[list[Family], BackendError | None]:
     """The families of all views that answered, and the first failure.
 
-    After a failure of the connection the others are not asked: they would not answer either, and each attempt with a
-    wrong password counts as one where accounts are locked. Raises BackendError when nothing is known.
+    After a failure of the connection the others are skipped: they would not answer either, and each wrong password may
+    count towards an account lock. Raises BackendError when nothing is known.
     """
     families: list[Family] = []
     failure: BackendError | None = None

@@ -1,6 +1,6 @@
-"""Watches the audit log itself: how far back it reaches, how large it is, and whether the product can still read it.
+"""Watches the audit log itself: its oldest row, its size, and whether the product can still read it.
 
-None of it may read the whole log: counting is done in chunks of ids, a few in each collection.
+It never reads the whole log: it counts in chunks of ids, a few in each collection.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ ROWS = Metric(
 SIZE = Metric("controlcore_audit_log_bytes", "Size of the audit log on disk with its indexes.", unit="bytes")
 UNPARSEABLE = Metric(
     "controlcore_audit_unparseable_rows",
-    "Audit rows that make the 2025.10 API's GET /audit/logs answer 500: a lower bound until each row was looked at.",
+    "Audit rows that make the 2025.10 API's GET /audit/logs answer 500: a lower bound until every row has "
+    "been checked.",
 )
 
 # pg_class.reltuples is -1 (before PostgreSQL 14: 0, with relpages 0) until the first VACUUM or ANALYZE; it costs
@@ -77,10 +78,11 @@ class AuditSettings(CollectorSettings):
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a busy database."""
     chunk_rows: int = Field(default=50_000, ge=1)
-    """Ids that one query looks at, some 20 ms of work. Larger makes single queries slower."""
+    """Ids that one query reads, some 20 ms of work. Larger makes single queries slower."""
     chunks_per_collection: int = Field(default=4, ge=2)
-    """Queries in one collection: the newest chunk always, then those never seen, then the one seen longest ago. Larger
-    knows a long log sooner and costs more."""
+    """Queries in one collection: always the newest chunk, then chunks never counted, then the one counted longest ago.
+    Larger covers a long log sooner and costs more.
+    """
 
 
 class Sweep:
@@ -96,7 +98,7 @@ class Sweep:
     def choose(self, identity: tuple[int, int], edges: tuple[int, int] | None, budget: int) -> list[tuple[int, int]]:
         """Up to `budget` spans [from, to) of ids to count now. `edges` are lowest and highest id, None when empty.
 
-        What lies outside the edges was purged and no longer counts; another table (FollowedTable.identity) begins anew.
+        Ids outside the edges were purged and no longer count; a new table (FollowedTable.identity) starts over.
         """
         if identity != self._identity:
             self._identity, self._counts = identity, {}
@@ -114,13 +116,13 @@ class Sweep:
         return [(chunk * self._size, (chunk + 1) * self._size) for chunk in chosen]
 
     def note(self, start: int, count: int) -> None:
-        """Keeps the count of the span that starts at this id."""
+        """Stores the count of the span that starts at this id."""
         chunk = start // self._size
         self._counts.pop(chunk, None)
         self._counts[chunk] = count
 
     def total(self) -> int | None:
-        """The sum of all chunks; while some were never counted a lower bound, and None when that bound is 0."""
+        """The sum of all chunks. While some are uncounted it is a lower bound, and None when that bound is 0."""
         total = sum(self._counts.values())
         return total if total > 0 or len(self._counts) == len(self._range) else None
 
@@ -132,7 +134,7 @@ class Sweep:
     grants=('GRANT SELECT (id, "timestamp", event_type, outcome) ON audit_logs TO cc_exporter',),
 )
 class AuditCollector:
-    """Reads the edges and the catalogue's estimates of audit_logs, and counts rows that the product cannot parse."""
+    """Reads the oldest row, size and row estimate of audit_logs, and counts rows that the product cannot parse."""
 
     def __init__(self, settings: AuditSettings, postgres: PostgresSession, sources: Sources) -> None:
         self._settings = settings
@@ -152,7 +154,7 @@ class AuditCollector:
     async def collect(self) -> Result:
         """Reads sizes and edges and counts the next chunks; raises BackendError when the log cannot be read.
 
-        Without the columns that tell what the product can parse, that count is absent and the failure says why.
+        Without the columns needed for the count of unparseable rows, that count is absent and the failure says why.
         """
         table = read_table("audit_logs", await self._fetch(TABLE, "audit_logs"), frozenset({"id", "timestamp"}))
         sizes = (await self._fetch(SIZES, table.oid))[0]
@@ -170,7 +172,7 @@ class AuditCollector:
         return Result(tuple(families), failure=failure)
 
     async def _count(self, identity: tuple[int, int], edges: Mapping[str, Any]) -> int | None:
-        """Counts the next chunks; returns what is known of the whole log."""
+        """Counts the next chunks; returns the count for the whole log as far as known."""
         if edges.get("lowest") is None and edges.get("highest") is None:
             ends = None
         else:

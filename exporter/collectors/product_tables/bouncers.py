@@ -1,8 +1,8 @@
-"""Reads what the control plane knows of its bouncers: who registered, and when each was last heard of.
+"""Reads the control plane's bouncers: which are registered, and when each last sent a heartbeat.
 
-The product's own verdicts (is_connected, status) are never lowered once set, so the age of the heartbeat is the only
-truth in the table; `policy` asks each configured bouncer directly. Anyone who reaches the API can register a bouncer
-and send heartbeats, so no address here is ever asked.
+The product never resets its own verdicts (is_connected, status), so only the heartbeat's age is reliable in this table;
+`policy` queries each configured bouncer directly. Anyone who reaches the API can register a bouncer and send
+heartbeats, so no address from this table is ever used.
 """
 
 from __future__ import annotations
@@ -47,17 +47,15 @@ HEARTBEAT = Metric(
 )
 CONNECTED = Metric(
     "controlcore_bouncer_connected",
-    "Whether the last heartbeat is recent, by the database's clock; absent without one or with one from the future.",
+    "Whether the last heartbeat is recent, by the database's clock; absent if there is none or it lies in the future.",
     labels=BOUNCER,
 )
 DECLARED = Metric(
     "controlcore_bouncer_declared_connected",
-    "What the product's column is_connected says; nothing in the product ever sets it back to false.",
+    "The product's column is_connected; the product never sets it back to false.",
     labels=BOUNCER,
 )
-INTERCEPTING = Metric(
-    "controlcore_bouncer_intercepting", "What the product's column intercepting_traffic says.", labels=BOUNCER
-)
+INTERCEPTING = Metric("controlcore_bouncer_intercepting", "The product's column intercepting_traffic.", labels=BOUNCER)
 INFO = Metric(
     "controlcore_bouncer_info",
     "Always 1; the labels say how the bouncer registered.",
@@ -65,10 +63,10 @@ INFO = Metric(
 )
 REGISTERED = Metric(
     "controlcore_bouncers_registered",
-    "Bouncers in the control plane's table, those without series of their own too.",
+    "Bouncers in the control plane's table, including those without their own series.",
     labels=("policy_environment",),
 )
-OMITTED = Metric("controlcore_bouncers_omitted", "Registered bouncers left without series of their own by the limit.")
+OMITTED = Metric("controlcore_bouncers_omitted", "Registered bouncers without their own series, because of the limit.")
 PAIRING = Metric(
     "controlcore_resource_bouncers",
     "Whether a protected resource has a bouncer in the environment.",
@@ -94,7 +92,7 @@ SELECT coalesce(nullif(bouncer_id::text, ''), id::text) AS bouncer, environment:
 
 COUNTS = "SELECT environment::text AS environment, count(*) AS bouncers FROM peps GROUP BY 1"
 
-# Resources of the same name are the two sides of a pair; one without a bouncer has neither.
+# Resources with the same name are the two sides of a pair; a resource without a bouncer has neither.
 PAIRS = """
 WITH pairs AS (
     SELECT r.name::text AS resource, coalesce(bool_or(p.environment::text IN ('sandbox', 'both')), false) AS sandbox,
@@ -120,9 +118,9 @@ class BouncersSettings(CollectorSettings):
     """Age from which a heartbeat no longer counts as connected: three of the product's 30 s. Too small flaps when one
     heartbeat is lost, too large hides a dead bouncer."""
     max_bouncers: int = Field(default=200, ge=1)
-    """Bouncers with series of their own. The product allows 100 in a shard; more is a flood of registrations."""
+    """Bouncers with their own series. The product allows 100 in a shard; more is a flood of registrations."""
     max_resources: int = Field(default=100, ge=0)
-    """Protected resources with series of their own, by name. 0 leaves only the number of unpaired ones."""
+    """Protected resources with their own series, by name. 0 leaves only the number of unpaired ones."""
 
 
 @collector(
@@ -170,9 +168,10 @@ class BouncersCollector:
 
 
 def read_bouncers(rows: Rows, heartbeat_age_seconds: float) -> tuple[Family, ...]:
-    """What BOUNCERS' rows say of each bouncer; a null publishes nothing.
+    """The families of BOUNCERS' rows; a null publishes nothing.
 
-    Of a bouncer that was never heard of only its existence is published: its other columns hold the table's defaults.
+    For a bouncer that never sent a heartbeat only its existence is published: its other columns hold the table's
+    defaults.
     """
     samples: dict[Metric, dict[tuple[str, ...], float]] = {
         metric: {} for metric in (HEARTBEAT, CONNECTED, DECLARED, INTERCEPTING, INFO)
@@ -229,7 +228,7 @@ def read_pairs(rows: Rows, max_resources: int) -> tuple[Family, ...]:
 
 
 def is_recent(age_seconds: float | None, limit_seconds: float) -> bool | None:
-    """Whether a heartbeat of this age counts; None when there is none, or when it lies in the future."""
+    """Whether a heartbeat of this age is recent; None when there is none, or when it lies in the future."""
     if age_seconds is None or not -FUTURE_SECONDS <= age_seconds < math.inf:
         return None
     return age_seconds < limit_seconds

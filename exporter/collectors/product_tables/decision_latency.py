@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DURATION = Metric(
     "controlcore_policy_decision_duration_seconds",
-    "Duration of decisions as the audit log says; absent without a readable column that holds it.",
+    "Duration of decisions according to the audit log; absent without a readable duration column.",
     Kind.HISTOGRAM,
     labels=("policy_environment",),
     unit="seconds",
@@ -50,10 +50,10 @@ SELECT environment, (SELECT count(*) FROM unnest($4::float8[]) AS bound WHERE bo
 
 
 class DecisionLatencySettings(CollectorSettings):
-    """Where the durations are."""
+    """Where the durations are stored."""
 
     interval_seconds: float = Field(default=10.0, gt=0)
-    """Seconds between two looks. A decision is counted one to two looks after it was written."""
+    """Seconds between two readings. A decision is counted one to two readings after it was written."""
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a busy database."""
     settle_seconds: float = Field(default=5.0, ge=0)

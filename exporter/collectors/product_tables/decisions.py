@@ -1,7 +1,7 @@
-"""Counts access decisions and other events from the audit log, each row once, and none that was not written meanwhile.
+"""Counts access decisions and other events from the audit log: each new row once.
 
-The count follows ids, not times (watermark.py beside this file): audit_logs.timestamp has no time zone, and the
-product may write another zone's time than the server's.
+The count follows ids, not times (see watermark.py): audit_logs.timestamp has no time zone, and the product may write in
+another zone than the server's.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ GUIDE_EVALUATIONS = Metric(
 
 EVENTS = Metric(
     "controlcore_audit_events_total",
-    "Rows of any kind written to the audit log since this process began to watch it, canaries too.",
+    "Rows of any kind written to the audit log since this process began to watch it, including canaries.",
     Kind.COUNTER,
     labels=("policy_environment", "event_type", "outcome"),
 )
@@ -73,7 +73,7 @@ GENERATION = Metric(
     labels=("generation",),
 )
 
-# 2026.04 dropped this table, which the product never wrote.
+# 2026.04 dropped this table; the product never wrote to it.
 DECISION_REQUESTS = "SELECT to_regclass('decision_requests') IS NOT NULL AS is_there"
 
 # Ids in ($1, $2] only: the primary key's index makes it cheap however long the log is. The
@@ -103,8 +103,9 @@ class DecisionsSettings(CollectorSettings):
     """How the audit log is followed."""
 
     interval_seconds: float = Field(default=6.0, gt=0)
-    """Seconds between two looks. A decision is counted one to two looks after it was written. Slightly above
-    settle_seconds, so that each look settles the one before; much larger delays the count."""
+    """Seconds between two readings. A decision is counted one to two readings after it was written. Slightly above
+    settle_seconds, so that each reading settles the previous one; much larger delays the count.
+    """
     timeout_seconds: float = 5.0
     """Deadline of one collection, over all its queries."""
     query_timeout_seconds: float = Field(default=3.0, gt=0)
@@ -158,9 +159,9 @@ class NewestEvents:
     ),
 )
 class DecisionsCollector:
-    """Counts audit rows, and ACCESS_GRANTED and ACCESS_DENIED among them as decisions.
+    """Counts audit rows; ACCESS_GRANTED and ACCESS_DENIED rows count as decisions.
 
-    The control plane files each decision of its own under sandbox.
+    The control plane records all its own decisions under sandbox.
     """
 
     def __init__(self, settings: DecisionsSettings, postgres: PostgresSession, sources: Sources) -> None:
@@ -207,7 +208,7 @@ class DecisionsCollector:
         return Result(families, failure=failure)
 
     async def _count(self, look: WatermarkReading) -> None:
-        """Adds the rows of the look's ids."""
+        """Adds the rows with the ids of this reading."""
         columns = look.table.columns
         sql, arguments = counts_sql(columns, self._settings)
         rows = await self._fetch(sql, *(look.span or ()), *arguments)
@@ -224,7 +225,7 @@ class DecisionsCollector:
         read_each(rows, read)
 
     async def _follow_newest(self, columns: frozenset[str], highest: int) -> None:
-        """Looks at the rows that are new since the last look for each environment's latest time."""
+        """Searches the rows since the last reading for each environment's latest time."""
         zone = await read_zone(self._fetch, "audit_logs", self._role)
         newest = self._newest
         span = newest.recent.next(highest)

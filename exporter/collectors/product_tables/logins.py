@@ -1,4 +1,4 @@
-"""Counts logins that worked and logins that failed, each audit row once."""
+"""Counts successful and failed logins, each audit row once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAILURES = Metric(
     Kind.COUNTER,
 )
 
-# Ids in ($1, $2] only, over the primary key. Who it was stays in the table: no name becomes a label.
+# Ids in ($1, $2] only, over the primary key. The user is not read: no name becomes a label.
 COUNTS = """
 SELECT count(*) FILTER (WHERE event_type::text = 'USER_LOGIN') AS logins,
        count(*) FILTER (WHERE event_type::text = 'USER_LOGIN_FAILED') AS failures
@@ -42,8 +42,9 @@ class LoginsSettings(CollectorSettings):
     """How the audit log is followed for logins."""
 
     interval_seconds: float = Field(default=10.0, gt=0)
-    """Seconds between two looks. A login is counted one to two looks after it was written; much larger makes a
-    brute-force attack visible late."""
+    """Seconds between two readings. A login is counted one to two readings after it was written; much larger shows a
+    brute-force attack late.
+    """
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a busy database."""
     settle_seconds: float = Field(default=5.0, ge=0)

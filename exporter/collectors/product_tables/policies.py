@@ -27,7 +27,8 @@ POLICIES = Metric(
 )
 WITHOUT_REGO = Metric(
     "controlcore_policies_enabled_without_rego",
-    "Enabled policies without any Rego text; absent unless the role may read the texts, which the grants leave out.",
+    "Enabled policies without Rego text; absent unless the role may read the texts, which the printed grants "
+    "do not allow.",
 )
 DRIFT = Metric(
     "controlcore_policies_promotion_drift",
@@ -48,8 +49,8 @@ SELECT count(*) FILTER (WHERE sandbox_status IS DISTINCT FROM production_status)
  WHERE promoted_from_sandbox
 """
 
-# A grant of the column is a grant of every policy's text, and no expression over a column needs less. The operator of
-# the database decides about it; without it the number is unknown.
+# A grant on the column reveals every policy's text, and any expression over the column needs it. The database's
+# operator decides; without the grant the number is unknown.
 MAY_READ_REGO = "SELECT has_column_privilege('policies', 'rego_code', 'SELECT') AS may_read"
 
 EMPTY_REGO = """

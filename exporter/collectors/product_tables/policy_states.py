@@ -1,4 +1,4 @@
-"""What a row of `policies` says of each environment. One rule for every collector that asks. No I/O."""
+"""A policy's state in each environment, from its row. One rule for all collectors. No I/O."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from exporter.items import member_of
 
 STATUSES = ("enabled", "disabled", "draft", "archived")
 SYNONYMS = {"active": "enabled"}
-"""What the product's policies-as-code interface writes for the same."""
+"""Other spellings from the product's policies-as-code interface."""
 NOT_PROMOTED = "not-promoted"
 """The default of both columns: the policy does not belong to this environment by them."""
 OVERRULING = ("disabled", "archived")
-"""PUT /policies/{id} sets `status` alone: a policy that is switched off as a whole is enabled nowhere."""
+"""PUT /policies/{id} sets only `status`: a policy that is switched off as a whole is enabled nowhere."""
 
 
 def states_of(row: Mapping[str, Any]) -> dict[str, str]:
     """The status in each environment that the policy belongs to, as a label value of a closed set.
 
     It belongs to an environment by that environment's own status, else by `environment` (`both` is each of the two),
-    and then its `status` counts. A policy that belongs to none is not there.
+    and then its `status` counts. A policy that belongs to no environment is left out.
     """
     status = row["status"]
     states: dict[str, str] = {}

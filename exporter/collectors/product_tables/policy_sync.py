@@ -48,7 +48,8 @@ FAILED = Metric(
 )
 LOADED = Metric(
     "controlcore_bouncer_policies_loaded",
-    "Policies that the bouncer is said to have loaded; absent before its first successful synchronisation.",
+    "Policies that the bouncer loaded, according to the control plane; absent before its first successful "
+    "synchronisation.",
     labels=BOUNCER,
 )
 INTERVAL = Metric(
@@ -87,8 +88,8 @@ SKEW = Metric(
     labels=("policy_environment",),
 )
 
-# last_sync_time is UTC without a zone (utcnow()). bouncer_id is unique here and refers to a registered bouncer, which
-# anyone can register, hence the limit.
+# last_sync_time is UTC without a zone (utcnow()). bouncer_id is unique here and refers to a registered bouncer. Anyone
+# can register one, hence the limit.
 CONFIGURATION = """
 SELECT bouncer_id::text AS bouncer, environment::text AS environment, polling_interval,
        lower(last_sync_status::text) AS status, policies_count,
@@ -124,7 +125,7 @@ class PolicySyncSettings(CollectorSettings):
     """How the synchronisations are followed."""
 
     interval_seconds: float = Field(default=15.0, gt=0)
-    """Seconds between two looks; bouncers synchronise every 30 s. Smaller only adds queries."""
+    """Seconds between two readings; bouncers synchronise every 30 s. Smaller only adds queries."""
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of one query. Too small fails on a busy database."""
     settle_seconds: float = Field(default=5.0, ge=0)
@@ -133,12 +134,12 @@ class PolicySyncSettings(CollectorSettings):
     """How many of the newest ids are searched for each bouncer's last success at start. Too small leaves a bouncer that
     has not synchronised for long absent, too large reads much of a long history once."""
     max_bouncers: int = Field(default=200, ge=1)
-    """Bouncers with series of their own; configured ones come first."""
+    """Bouncers with their own series; configured ones come first."""
 
 
 @dataclass(slots=True)
 class SyncHistory:
-    """What was counted and seen of the history, by bouncer."""
+    """Counts and newest results from the history, by bouncer."""
 
     ended: dict[str, int]
     failed: dict[str, int]
@@ -199,7 +200,7 @@ class PolicySyncCollector:
         return Result(self._publish(read_bouncers(rows)))
 
     async def _count(self, look: WatermarkReading) -> None:
-        """Adds the rows of the look's ids."""
+        """Adds the rows with the ids of this reading."""
         if look.span is None:
             return
         rows: Sequence[Mapping[str, Any]] = await self._fetch(COUNTS, *look.span)
@@ -213,7 +214,7 @@ class PolicySyncCollector:
         count_syncs(rows, self._history.ended, self._history.failed)
 
     async def _follow_newest(self, highest: int | None) -> None:
-        """Looks at the rows that are new since the last look for each bouncer's newest success."""
+        """Searches the rows since the last reading for each bouncer's newest success."""
         if highest is None:
             return
         zone = await read_zone(self._fetch, "bouncer_sync_history", self._role)

@@ -1,4 +1,4 @@
-"""Says whether the control plane reaches the repository that policies come from, and when it last did."""
+"""Reads whether the control plane reaches its policy repository, and when it last did."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ INTERVAL = Metric(
     "controlcore_policy_repo_sync_interval_seconds", "Configured time between synchronisations.", unit="seconds"
 )
 
-# github_configuration has one row in practice; of several the one that was changed last counts. last_sync_time is UTC
-# without a zone (utcnow()), sync_interval is in minutes, of which an integer holds more than of their seconds.
+# github_configuration has one row in practice; if there are several, the one changed last counts. last_sync_time is UTC
+# without a zone (utcnow()), sync_interval is in minutes; converted to seconds it may exceed an integer.
 CONFIGURATION = """
 SELECT lower(connection_status::text) AS connection_status, auto_sync, sync_interval * 60::float8 AS interval_seconds,
        extract(epoch FROM last_sync_time AT TIME ZONE 'UTC')::float8 AS last_sync,

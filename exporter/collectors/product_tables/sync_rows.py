@@ -10,7 +10,7 @@ from exporter.collectors.labels import environments_of
 from exporter.items import amount_of, count_of, member_of, past_of, read_each, text_of
 
 UNFINISHED = frozenset({"triggered", "in_progress"})
-"""Statuses of a synchronisation that has not ended, or of a mere request for one."""
+"""Statuses of a synchronisation that is running or only requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Synced:
 
 
 def read_bouncers(rows: Iterable[Mapping[str, Any]]) -> tuple[Bouncer, ...]:
-    """The rows of bouncer_opal_configuration. A synchronisation in progress says nothing of success or failure."""
+    """The rows of bouncer_opal_configuration. A running synchronisation gives neither success nor failure."""
     return tuple(read_each(rows, _read_bouncer))
 
 
@@ -78,7 +78,7 @@ def type_and_status(kind: object, status: object, types: Sequence[str], statuses
 
 
 def revision_skew(bouncers: Iterable[Bouncer], revisions: Mapping[str, str | None]) -> dict[str, int]:
-    """Distinct revisions minus one, by environment label; an environment without a known revision is not there."""
+    """Distinct revisions minus one, by environment label; an environment without a known revision is left out."""
     found: dict[str, set[str]] = {}
     for bouncer in bouncers:
         revision = revisions.get(bouncer.name)

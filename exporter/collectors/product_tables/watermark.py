@@ -1,11 +1,11 @@
-"""Follows a growing table by its ids, so that each row is counted at most once and none that was there before.
+"""Follows a growing table by its ids: counts each new row at most once, and no earlier row.
 
-Ids, not times: the product's times have no zone, and a purge of old rows lowers every count(*). An id is counted once
-the highest id that could be seen has been at least `settle_seconds` old, so that transactions which took a lower id
-but commit later are in. One that takes longer than that may be missed.
+It uses ids, not times: the product's times have no zone, and a purge of old rows lowers every count(*). An id is
+counted once it, or a higher one, has been visible for `settle_seconds`, so that transactions with a lower id that
+commit later are included. A transaction that takes longer may be missed.
 
-An id far beyond all others, as a restore may leave it, is not from the table's sequence. It is unknown and left out:
-followed, it would stand above every later row, and none of these would be counted.
+An id far beyond all others, as a restore may leave it, is not from the table's sequence. It is left out as unknown: if
+followed, it would exceed all later rows, and none of them would be counted.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
     from exporter.sources.sources import Sources
 
 MAX_IDS = 500_000
-"""Ids counted in one look: what piled up while the database was away is caught up in bounded steps."""
+"""Ids counted in one reading: a backlog after an outage of the database is processed in bounded steps."""
 FIRST_IDS = 100
-"""Rows that may appear at once in a table that was seen empty and be its first ones. More are a restored backup."""
+"""Most rows that count as the first rows of an empty table. More at once are a restored backup."""
 
 MAX_JUMP = 10**9
-"""Ids that a table gains between two looks at most. A row further ahead is left out until the exporter is restarted."""
+"""Most ids that a table gains between two readings. A row further ahead is left out until the exporter restarts."""
 MAX_ID = 2**48
-"""The highest id that a sequence from 1 on reaches: a million rows a second for nine years. Bounds the first look."""
+"""The highest id that a sequence from 1 on reaches: a million rows a second for nine years. Bounds the first
+reading.
+"""
 
-# pg_attribute and pg_class, PostgreSQL 9.6+. Which columns there are differs between generations of the product, and
-# which we may read between installations; information_schema.columns would hide those that we may not read. A table
-# that was dropped and restored has another oid, one that was truncated (or rewritten) another file. On a replica the
-# highest id may fall behind and catch up again, so a lower id there does not mean a table that begins anew.
+# pg_attribute and pg_class, PostgreSQL 9.6+. The columns differ between generations of the product, and our rights
+# differ between installations; information_schema.columns would hide columns that we may not read. A table that was
+# dropped and restored has another oid, one that was truncated (or rewritten) another file. On a replica the highest id
+# may fall behind and catch up again, so a lower id there does not mean a table that begins anew.
 TABLE = """
 SELECT c.oid::bigint AS oid, c.relfilenode::bigint AS file, pg_is_in_recovery() AS is_replica,
        array(SELECT a.attname::text FROM pg_attribute a
@@ -56,7 +58,7 @@ Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class FollowedTable:
-    """What can be known of a table here."""
+    """The table's readable columns and its identity."""
 
     oid: int
     is_replica: bool
@@ -67,7 +69,7 @@ class FollowedTable:
     name: str = "the table"
 
     def lacks(self, *columns: str) -> PermanentError | None:
-        """The failure to publish when one of these cannot be read; None when all can."""
+        """The failure to publish if one of these columns cannot be read, otherwise None."""
         missing = sorted(set(columns) - self.columns)
         if not missing:
             return None
@@ -77,13 +79,13 @@ class FollowedTable:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Another one means that the ids may have begun anew: the table was replaced, truncated or rewritten."""
+        """A different value means that ids may restart: the table was replaced, truncated or rewritten."""
         return self.oid, self.file
 
 
 @dataclass(frozen=True, slots=True)
 class WatermarkReading:
-    """One look at the table: its highest id (None when empty), and the ids (after, up to) to count now."""
+    """One reading of the table: its highest id (None when empty), and the ids (after, up to) to count now."""
 
     table: FollowedTable
     highest: int | None
@@ -91,7 +93,7 @@ class WatermarkReading:
 
 
 class Watermark:
-    """Decides which ids may be counted now: each at most once, and none that was there before we watched."""
+    """Decides which ids may be counted now: each at most once, and none from before the first reading."""
 
     def __init__(self, settle_seconds: float, max_ids: int = MAX_IDS) -> None:
         self._settle_seconds = settle_seconds
@@ -104,10 +106,10 @@ class Watermark:
     def advance(self, table: FollowedTable, highest: int | None, now: float) -> tuple[int, int] | None:
         """The ids (after, up to) to count now, or None. `highest` is None for an empty table, `now` monotonic seconds.
 
-        Nothing is counted in the first look, after the table was replaced or truncated, or when the highest id fell:
-        there the watermark begins anew at the highest id. A table that was seen empty and not replaced since gets its
-        first rows: they are counted from id 1 on, unless there are so many together that they are a restored backup.
-        Call `confirm` once the ids are counted.
+        Nothing is counted in the first reading, after the table was replaced or truncated, or when the highest id fell:
+        the watermark then restarts at the highest id. The first rows of a table that was empty and not replaced since
+        are counted from id 1 on, unless they are so many that they are a restored backup. Call `confirm` once the ids
+        are counted.
         """
         is_first_rows = (
             self._counted is None and table.identity == self._identity and highest is not None and highest <= FIRST_IDS
@@ -126,9 +128,9 @@ class Watermark:
         return (self._counted, min(settled[-1], self._counted + self._max_ids)) if settled else None
 
     def limit(self, table: FollowedTable, highest: int) -> int:
-        """The highest id that can be from the table's sequence, by what has been seen of it.
+        """The highest id that can be from the table's sequence, judged by earlier readings.
 
-        While a row stands above it, it stays: a sequence that comes nearer must not make that row a possible one.
+        It does not rise while a row lies above it, so that a growing sequence never makes that row plausible.
         """
         limit = MAX_ID
         if self._counted is not None and table.identity == self._identity:
@@ -138,18 +140,18 @@ class Watermark:
         return limit
 
     def confirm(self, up_to: int) -> None:
-        """Notes that the ids up to here are counted."""
+        """Records that the ids up to here are counted."""
         self._counted = up_to
         while self._seen and self._seen[0][1] <= up_to:
             self._seen.popleft()
 
     def _has_fallen(self, table: FollowedTable, highest: int | None) -> bool:
-        """Whether ids begin anew: the highest is lower than what is counted, and no replica is merely behind."""
+        """Whether ids restarted: the highest is below the counted ids, and the reason is not a lagging replica."""
         return highest is not None and self._counted is not None and highest < self._counted and not table.is_replica
 
 
 class TableFollower:
-    """Looks at one table of the product, which has a column `id`."""
+    """Follows one table of the product that has a column `id`."""
 
     @classmethod
     def kept(
@@ -157,20 +159,20 @@ class TableFollower:
     ) -> TableFollower:
         """The follower of collector `owner` with the watermark that it had before a reload.
 
-        Its counters have to be kept as well: what is counted once is not counted again.
+        Its counters must be kept too, because a counted id is not counted again.
         """
         database = sources.settings.database.url
         make = partial(Watermark, settle_seconds)
         return cls(name, needed, sources.kept.of(make, f"{owner}.watermark", database, settle_seconds))
 
     def __init__(self, name: str, needed: frozenset[str], watermark: Watermark) -> None:
-        """`name` goes into SQL as it is; `needed` are columns that no count can do without."""
+        """`name` goes into SQL unquoted; every count needs the columns in `needed`."""
         self._name = name
         self._needed = needed | {"id"}
         self._watermark = watermark
 
     async def look(self, fetch: Fetch, now_monotonic: float) -> WatermarkReading:
-        """What there is and what may be counted now; raises BackendError, PermanentError(missing | permission) too."""
+        """The table and the ids to count now; raises BackendError, also PermanentError(missing | permission)."""
         table = read_table(self._name, await fetch(TABLE, self._name), self._needed)
         highest = (await fetch(HIGHEST.format(table=self._name)))[0]["highest"]
         if highest is not None and highest > (limit := self._watermark.limit(table, highest)):
@@ -179,13 +181,13 @@ class TableFollower:
         return WatermarkReading(table, highest, self._watermark.advance(table, highest, now_monotonic))
 
     def confirm(self, look: WatermarkReading) -> None:
-        """Notes that the look's ids are counted."""
+        """Records that the reading's ids are counted."""
         if look.span is not None:
             self._watermark.confirm(look.span[1])
 
 
 class RecentSpan:
-    """Tells which ids to search for the newest facts: the last `rows` at first, then only what is new."""
+    """Chooses the ids to search for the newest facts: at first the last `rows`, later only new ones."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
@@ -193,11 +195,11 @@ class RecentSpan:
 
     @property
     def is_first(self) -> bool:
-        """Whether the next search goes back; later ones find what is new since the one before."""
+        """Whether the next search covers old ids; later searches cover only new ones."""
         return self._last is None
 
     def next(self, highest: int) -> tuple[int, int]:
-        """The ids (after, up to) to search; the same again until `confirm`."""
+        """The ids (after, up to) to search; the same until `confirm`."""
         if self._last is not None and highest < self._last:
             self._last = None
         if self._last is None:
@@ -205,14 +207,14 @@ class RecentSpan:
         return self._last, highest
 
     def confirm(self, highest: int) -> None:
-        """Notes that everything up to here was searched."""
+        """Records that all ids up to here were searched."""
         self._last = highest
 
 
 def read_table(name: str, rows: Sequence[Mapping[str, Any]], needed: frozenset[str]) -> FollowedTable:
     """TABLE's row; raises PermanentError when the table or a needed column is missing or may not be read."""
     if not rows:
-        raise PermanentError(Reason.MISSING, f"there is no table {name} that this role can see")
+        raise PermanentError(Reason.MISSING, f"this role sees no table {name}")
     row = rows[0]
     columns, all_columns = frozenset(row["columns"]), frozenset(row["all_columns"])
     table = FollowedTable(row["oid"], row["is_replica"], columns, all_columns, row["file"], name)

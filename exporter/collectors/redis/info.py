@@ -1,6 +1,6 @@
 """INFO of Redis or Valkey: which of its fields are published, and under which names. No I/O.
 
-A field that is missing, of another kind than it must be, or below zero is absent; the others remain.
+A field that is missing, of the wrong type or negative is absent; the others remain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Fields = Mapping[str, str | int | float]
 MEMORY_USED = Metric("controlcore_redis_memory_used_bytes", "Memory that Redis allocated.", unit="bytes")
 MEMORY_RESIDENT = Metric(
     "controlcore_redis_memory_resident_bytes",
-    "Memory that the system gave to Redis; far above the allocated is fragmentation, far below it is swapping.",
+    "Resident memory of Redis; far above the allocated memory means fragmentation, far below means swapping.",
     unit="bytes",
 )
 MEMORY_LIMIT = Metric(
@@ -28,7 +28,7 @@ BLOCKED = Metric("controlcore_redis_blocked_clients", "Clients that wait in a bl
 UPTIME = Metric("controlcore_redis_uptime_seconds", "Time since Redis started.", unit="seconds")
 EVICTED = Metric(
     "controlcore_redis_evicted_keys_total",
-    "Keys evicted for want of memory; the security audit trail may be among them.",
+    "Keys evicted because memory was full; the security audit trail may be among them.",
     Kind.COUNTER,
 )
 EXPIRED = Metric("controlcore_redis_expired_keys_total", "Keys removed because their time was up.", Kind.COUNTER)
@@ -48,11 +48,11 @@ NETWORK_OUTPUT = Metric(
 IS_PRIMARY = Metric("controlcore_redis_primary", "Whether this Redis is the primary (1) or a replica (0).")
 REPLICAS = Metric(
     "controlcore_redis_connected_replicas",
-    "Replicas that follow this Redis now; one that still receives the data, or a tool that copies it, is none.",
+    "Replicas that follow this Redis now, without those that still load the data and tools that copy it.",
 )
 SERVER = Metric(
     "controlcore_redis_server_info",
-    "Always 1; the program that answers and its own version.",
+    "Always 1; the labels name the server program and its version.",
     labels=("server", "version"),
 )
 LINK_UP = Metric(
@@ -60,8 +60,8 @@ LINK_UP = Metric(
 )
 SNAPSHOT_TIME = Metric(
     "controlcore_redis_snapshot_last_success_timestamp_seconds",
-    "Unix time of the last snapshot on disk (RDB); before Redis 7 that of the start where there was none since, else"
-    " absent.",
+    "Unix time of the last snapshot on disk (RDB). Without a snapshot since the start: the start time before "
+    "Redis 7, else absent.",
     unit="seconds",
 )
 SNAPSHOT_SUCCESS = Metric(
@@ -77,8 +77,9 @@ LOG_SUCCESS = Metric(
     "Whether the last write to the append-only file succeeded; absent where it is off.",
 )
 
-# Fields of INFO (https://redis.io/docs/latest/commands/info/), in its default sections; the same since 2.8, maxclients
-# since 5. The counters are the server's own: a restart or CONFIG RESETSTAT sets them to 0, an ordinary reset.
+# Fields of INFO (https://redis.io/docs/latest/commands/info/), in its default sections; unchanged since 2.8
+# (maxclients: since 5). The counters are the server's own: a restart or CONFIG RESETSTAT sets them to 0, an ordinary
+# reset.
 NUMBERS = {
     "used_memory": MEMORY_USED,
     "used_memory_rss": MEMORY_RESIDENT,
@@ -104,13 +105,14 @@ WORDS: dict[str, tuple[Metric, dict[str, bool]]] = {
 """Fields that are words, and what each means; any other word is unknown."""
 OUTCOMES = {"ok": True, "err": False}
 VERSIONS = {"valkey": "valkey_version", "dragonfly": "dragonfly_version", "redis": "redis_version"}
-"""Program → the field with its own version, the first that is there. Valkey (8+) and Dragonfly also tell a
-redis_version, that of the Redis whose commands they know (Valkey's src/server.c, genValkeyInfoString)."""
+"""Program → the field with its own version, the first that is there. Valkey (8+) and Dragonfly also report a
+redis_version: the Redis version with which they are compatible (Valkey's src/server.c, genValkeyInfoString).
+"""
 OTHER = "other"
 REPLICA = re.compile(r"slave[0-9]+")
 REPLICA_STATE = re.compile(r"(?:^|,)state=online(?:,|$)")
 NO_PORT = re.compile(r"(?:^|,)port=0(?:,|$)")
-"""A replica tells the port on which it serves; `redis-cli --replica` and its like have none."""
+"""A replica reports the port on which it serves; `redis-cli --replica` and similar tools have none."""
 INFO_METRICS = (
     *NUMBERS.values(),
     *(metric for metric, _ in WORDS.values()),
@@ -125,9 +127,9 @@ INFO_METRICS = (
 
 
 def read_info(fields: Fields, now: float) -> tuple[Family, ...]:
-    """INFO's fields as families; `now` is our own clock for a server that does not tell the time.
+    """INFO's fields as families; `now` is our own clock, for a server that does not report its time.
 
-    A maxmemory of 0 is no limit.
+    A maxmemory of 0 means no limit.
     """
     families = [metric.value(_number(fields, name)) for name, metric in NUMBERS.items()]
     families += [metric.value(_verdict(fields, name, words)) for name, (metric, words) in WORDS.items()]
@@ -144,7 +146,7 @@ def read_info(fields: Fields, now: float) -> tuple[Family, ...]:
 
 
 def read_server(fields: Fields) -> tuple[str, str | None]:
-    """Which program answers, and its own version; None when it does not tell it."""
+    """The server program and its version; None when it reports none."""
     server = next((name for name, field in VERSIONS.items() if field in fields), OTHER)
     version = fields.get(VERSIONS.get(server, ""))
     told = fields.get("server_name", server)
@@ -154,7 +156,8 @@ def read_server(fields: Fields) -> tuple[str, str | None]:
 def _read_snapshots(fields: Fields, now: float) -> tuple[Family, Family]:
     """Time and outcome of the last snapshot.
 
-    Where none was taken since the start (rdb_saves, Redis 7+) the time is the start's and the outcome `ok`: no facts.
+    Before the first snapshot since the start (rdb_saves, Redis 7+), Redis reports its start time and `ok`, which are
+    ignored.
     """
     microseconds = _number(fields, "server_time_usec")
     saved = past_of(_finite(fields, "rdb_last_save_time"), now if microseconds is None else microseconds / 1e6)
@@ -167,7 +170,7 @@ def _read_snapshots(fields: Fields, now: float) -> tuple[Family, Family]:
 
 
 def _count_replicas(fields: Fields) -> float | None:
-    """Replicas that are online, each of which has a line; the count alone where a service hides the lines."""
+    """Replicas that are online, one line each; only the count if a service hides the lines."""
     connected = _number(fields, "connected_slaves")
     lines = [str(value) for name, value in fields.items() if REPLICA.fullmatch(name)]
     if connected is None or not lines:
@@ -176,17 +179,17 @@ def _count_replicas(fields: Fields) -> float | None:
 
 
 def _finite(fields: Fields, name: str) -> float | None:
-    """The field's number; None when the server does not tell it, and counted when it is none."""
+    """The field's number; None when it is missing; None and counted when it is not a number."""
     return number_of(fields.get(name))
 
 
 def _number(fields: Fields, name: str) -> float | None:
-    """The same for a number that counts or measures: below zero it is unknown."""
+    """The same for a count or measure: a negative number is unknown."""
     return amount_of(fields.get(name))
 
 
 def _verdict(fields: Fields, name: str, words: Mapping[str, bool]) -> bool | None:
-    """What the field's word means; None when the server does not tell it, and counted when the word is unknown."""
+    """The meaning of the field's word; None when it is missing; None and counted when the word is unknown."""
     value = fields.get(name)
     if value is None:
         return None

@@ -1,6 +1,6 @@
-"""Asks Redis what a new client would meet (PING on a fresh connection), and what it says of itself (INFO).
+"""Tests Redis as a new client would (PING on a fresh connection), and reads its INFO.
 
-The verdict "down" is a finding, not a failure of this collector: it stays fresh while Redis is away.
+"Down" is a finding, not a failure of this collector: its values stay fresh while Redis is down.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ COMPONENT = "redis"
 
 UP = Metric(
     "controlcore_redis_up",
-    "Whether the last PING on a fresh connection was answered, be it with an error of Redis; absent when only our own"
-    " access failed, as by a wrong password.",
+    "Whether the last PING on a fresh connection was answered, even with an error; absent when only our own "
+    "access failed, such as a wrong password.",
 )
 REFUSED = Metric(
     "controlcore_redis_ping_refused",
@@ -50,27 +50,28 @@ PING_DURATION = Metric(
 )
 FAILURES = Metric(
     "controlcore_redis_connection_failures_total",
-    "Probes that got no answer, or were refused our credentials, by reason.",
+    "Probes that got no answer or whose credentials Redis refused, by reason.",
     Kind.COUNTER,
     labels=("reason",),
 )
 SERVER_CHANGES = Metric(
     "controlcore_redis_server_changes_total",
-    "Times that a fresh connection met another server than the kept one, which was then opened anew.",
+    "Times that a fresh connection reached another server than the kept one, which was then reopened.",
     Kind.COUNTER,
 )
 Probe = Callable[["RedisAddress", float], Awaitable[float]]
-"""Connects, authenticates and PINGs within so many seconds; returns the seconds, raises BackendError."""
+"""Connects, authenticates and PINGs within the given seconds; returns the duration, raises BackendError."""
 
 
 class RedisCollectorSettings(CollectorSettings):
-    """How often Redis is asked."""
+    """How often Redis is queried."""
 
     timeout_seconds: float = 6.0
     """Deadline of one collection; above the probe's and INFO's together, so that neither is cut off."""
     probe_timeout_seconds: float = Field(default=1.8, gt=0)
-    """Deadline of the PING. Redis answers within a millisecond when it is well. Too small reports a slow fork as an
-    outage. Above two seconds a frozen Redis is detected later than an interval and two seconds."""
+    """Deadline of the PING. A healthy Redis answers within a millisecond. Too small reports a slow fork as an outage.
+    Above two seconds a frozen Redis is detected later than an interval and two seconds.
+    """
     info_timeout_seconds: float = Field(default=2.0, gt=0)
     """Deadline of INFO. Too small loses the statistics of a busy server."""
 
@@ -133,7 +134,7 @@ class RedisCollector:
         )
 
     async def collect(self) -> Result:
-        """Probes, then reads INFO where the probe was answered; INFO failing alone is a failure of the collection."""
+        """Probes, then reads INFO if the probe was answered; if only INFO fails, the collection fails in part."""
         try:
             self._durations.observe(await self._probe(self._address, self._settings.probe_timeout_seconds))
         except BackendError as error:
@@ -156,13 +157,13 @@ class RedisCollector:
         return Result(families, {COMPONENT: True}, versions=versions)
 
     def _note(self, refused: str, message: str) -> None:
-        """Remembers the error that answered PING, and logs it when it is another than the last time."""
+        """Records Redis' error answer to PING, and logs it when it changed."""
         if refused and refused != self._refused:
             get_logger().warning("redis.ping_refused", error=refused.lower(), message=message)
         self._refused = refused
 
     def _verdict(self, *, is_up: bool | None) -> tuple[Family, ...]:
-        """What the probe alone says; `is_up` None when only our own access failed."""
+        """The result of the probe alone; `is_up` None when only our own access failed."""
         changes = SERVER_CHANGES.value(self._server_changes())
         refused = {(code.lower(),): code == self._refused for code in REFUSALS} if is_up else {}
         return (UP.value(is_up), self._durations.family(), self._failures.family(), REFUSED.family(refused), changes)

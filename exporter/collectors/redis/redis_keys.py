@@ -1,7 +1,7 @@
-"""Counts Redis' keys by what the product keeps in them, from a sample: no command here looks at every key at once.
+"""Counts Redis' keys by their content's class, from a sample: no command reads all keys at once.
 
-The security audit trail lies in Redis beside a cache that may be evicted; how much of each there is tells what an
-eviction would cost. Only names of keys are read, never a value.
+Redis holds the security audit trail beside a cache that may be evicted; the counts show what an eviction would cost.
+Only names of keys are read, never a value.
 """
 
 from __future__ import annotations
@@ -25,41 +25,42 @@ if TYPE_CHECKING:
     from exporter.sources.sources import Sources
 
 CLASSES = {"pip:conn:": "pip", "rate_limit:": "rate_limit", "audit:security:": "security_audit"}
-"""The beginnings of the product's keys, and the class of each."""
+"""The prefixes of the product's keys, and the class of each."""
 OTHER = "other"
 LABELS = (*CLASSES.values(), OTHER)
 FIRST = "0"
-"""The cursor of SCAN that begins, and that ends, a pass over all keys."""
+"""The SCAN cursor that begins and ends a pass over all keys."""
 
 KEYS = Metric(
     "controlcore_redis_keys",
-    "Keys by class: counted where all were looked at, else all keys times the class' share of the sample; absent for a"
-    " class of which a sample has none.",
+    "Keys by class: counted if all were read, otherwise all keys times the class's share of the sample; "
+    "absent for a class that the sample lacks.",
     labels=("class",),
 )
 ALL_KEYS = Metric("controlcore_redis_database_keys", "Keys in the product's database of Redis.")
-SAMPLED = Metric("controlcore_redis_keys_sampled", "Keys that the last sample looked at.")
+SAMPLED = Metric("controlcore_redis_keys_sampled", "Keys in the last sample.")
 
 
 class RedisKeysSettings(CollectorSettings):
-    """How much is looked at, and how often."""
+    """How many keys are read, and how often."""
 
     interval_seconds: float = Field(default=60.0, gt=0)
     """Seconds between two samples. Classes grow slowly; smaller only adds work for Redis."""
     timeout_seconds: float = Field(default=10.0, gt=0)
     """Deadline of one sample, over all its commands."""
     command_timeout_seconds: float = Field(default=2.0, gt=0)
-    """Deadline of one command. Each looks at `step_keys` keys, which takes Redis a fraction of a millisecond."""
+    """Deadline of one command. Each reads `step_keys` keys, which takes Redis a fraction of a millisecond."""
     sample_keys: int = Field(default=2000, ge=100, le=100_000)
-    """Keys that a sample looks at, about. Up to so many are counted exactly; of more, a class of one key in a hundred
-    is found with 2000 nearly always. Much larger keeps the kept connection busy."""
+    """Approximate size of a sample. Up to this many keys are counted exactly. Beyond it, 2000 nearly always finds a
+    class that has one key in a hundred. Much larger keeps the connection busy.
+    """
     step_keys: int = Field(default=200, ge=10, le=1000)
     """Keys that one SCAN reads. Redis serves no other client during a SCAN, so a larger value blocks it longer."""
 
 
 @dataclass(slots=True)
 class KeySample:
-    """What a sample found."""
+    """The result of a sample."""
 
     names: set[str] = field(default_factory=set)
     """Different keys: SCAN may return one twice."""
@@ -69,7 +70,7 @@ class KeySample:
 
 @collector(scope=Scope.DEPLOYMENT, settings=RedisKeysSettings, metrics=(KEYS, ALL_KEYS, SAMPLED))
 class RedisKeysCollector:
-    """Sends DBSIZE and a few SCANs, each going on where the last one ended; reads names only."""
+    """Sends DBSIZE and a few SCANs, each continuing where the last one ended; reads names only."""
 
     def __init__(self, settings: RedisKeysSettings, session: RedisSession) -> None:
         self._settings = settings
@@ -85,7 +86,7 @@ class RedisKeysCollector:
         yield cls(settings, sources.redis)
 
     async def collect(self) -> Result:
-        """Takes a sample; raises BackendError when Redis does not answer or forbids to look."""
+        """Takes a sample; raises BackendError when Redis does not answer or forbids the commands."""
         total = await self._session.count_keys(timeout_seconds=self._settings.command_timeout_seconds)
         if total <= self._settings.sample_keys:
             self._cursor = FIRST  # all of them fit into one sample, so that they are counted
@@ -93,9 +94,11 @@ class RedisKeysCollector:
         return Result((*estimate(sample, total), ALL_KEYS.value(total), SAMPLED.value(len(sample.names))))
 
     async def _look(self) -> KeySample:
-        """The names of one sample. SCAN goes through hash slots, so that any part of a pass is a fair one."""
+        """The names of one sample. SCAN goes through hash slots, so any part of a pass is a fair sample."""
         settings, sample, begins = self._settings, KeySample(), self._cursor == FIRST
-        for _ in range(2 * settings.sample_keys // settings.step_keys + 1):  # sparse tables give fewer than asked for
+        for _ in range(
+            2 * settings.sample_keys // settings.step_keys + 1
+        ):  # sparse tables return fewer keys than requested
             self._cursor, names = await self._session.scan(
                 self._cursor, settings.step_keys, timeout_seconds=settings.command_timeout_seconds
             )
@@ -109,7 +112,10 @@ class RedisKeysCollector:
 
 
 def estimate(sample: KeySample, total: int) -> tuple[Family, ...]:
-    """Keys by class; exact after a whole pass, else the sample's shares of `total`, and unknown what it lacks."""
+    """Keys by class; exact after a whole pass, otherwise the sample's shares of `total`.
+
+    A class missing from the sample is unknown.
+    """
     tally = Tally(class_of(name) for name in sample.names)
     if sample.is_whole:
         return (KEYS.family({(label,): tally[label] for label in LABELS}),)

@@ -1,4 +1,4 @@
-"""Asks every configured source whether it can be used: name, port, TLS, login."""
+"""Checks whether every configured source can be used: name, port, TLS, login."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ PROBE_SECONDS = 5.0
 """Deadline of one probe, as the collectors' own canaries have it."""
 MAX_AT_ONCE = 16
 ALL_SECONDS, CHECK_SECONDS = 55.0, 60.0
-"""The time for all bouncers, and the deadline of their check, which then still tells what was found."""
+"""The time for all bouncers, and the deadline of their check, which then still reports its findings."""
 
 Question = Callable[[], Awaitable[list[Finding]]]
 
 
 async def check_sources(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """At least one source is configured: doctor otherwise looked at an exporter that has nothing to watch."""
+    """Checks that at least one source is configured; otherwise the exporter watches nothing."""
     if installation.name or not is_nothing_watched(installation.settings):
         return []
     problem = "nothing is configured, so nothing was checked and the exporter watches nothing"
-    evidence = "neither the environment nor a file given by --config.file names a source"
+    evidence = "neither the environment nor a file given with --config.file names a source"
     return [Finding(Severity.WARNING, check, problem, evidence, f"{NOTHING} and give it: --config.file PATH")]
 
 
 async def check_database(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Connects to PostgreSQL, logs in and asks for an answer."""
+    """Connects to PostgreSQL, logs in and runs a query."""
     from chassis.postgres.session import probe  # noqa: PLC0415 - the driver costs memory
 
     address = installation.sources.postgres_address
@@ -56,8 +56,8 @@ async def check_database(installation: CheckedInstallation, check: str) -> list[
         check, "PostgreSQL", setting, target.host, target.port,
         login=f"set {password} to a file with the role's password, or give the role a new one: "
         f"psql -h {quote(target.host)} -p {target.port} -d {quote(target.database)} -c {change}",
-        authorities=f"add sslrootcert=/PATH/ca.pem to {setting}, with the authority that signed it",
-        missing=f"set {setting} to a database of this server, which are: {target.list_databases}",
+        authorities=f"add sslrootcert=/PATH/ca.pem to {setting}, with the CA that signed it",
+        missing=f"set {setting} to a database of this server; list them with: {target.list_databases}",
         starttls="-starttls postgres",
     )  # fmt: skip
     return await _ask(installation, (DATABASE, ""), told, probe(address, PROBE_SECONDS))
@@ -78,7 +78,7 @@ async def check_redis(installation: CheckedInstallation, check: str) -> list[Fin
         f"redis-cli -h {target.host} -p {target.port} --askpass PING",
         missing=f"set the number at the end of {setting} to a database of this server: "
         f"redis-cli -h {target.host} -p {target.port} --askpass CONFIG GET databases",
-        authorities=f"add ssl_ca_certs=/PATH/ca.pem to {setting}, with the authority that signed it",
+        authorities=f"add ssl_ca_certs=/PATH/ca.pem to {setting}, with the CA that signed it",
     )  # fmt: skip
     return await _ask(installation, (REDIS, ""), told, probe(address, PROBE_SECONDS))
 
@@ -94,7 +94,7 @@ async def check_api(installation: CheckedInstallation, check: str) -> list[Findi
 
 
 async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Asks each bouncer's /health, and that of the OPA behind it."""
+    """Queries each bouncer's /health, and that of the OPA behind it."""
     undiscovered = _undiscovered(installation, check)
     if not installation.bouncers:
         return undiscovered or _missing(installation, check, "a bouncer", "bouncers")
@@ -110,16 +110,16 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
 
 
 def _undiscovered(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """The finding for bouncers that should have been discovered."""
+    """The finding for bouncers that discovery could not read."""
     if not installation.discovery_faults:
         return []
-    problem = "bouncers cannot be discovered, or not all of them; the others are not watched"
+    problem = "some or all bouncers cannot be discovered; these are not watched"
     remedy = "correct bouncer_discovery, or fix what the evidence names"
     return [Finding(Severity.ERROR, check, problem, "\n".join(installation.discovery_faults), remedy)]
 
 
 async def check_opal(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Asks the OPAL server and the OPAL clients whether they are well."""
+    """Checks the health of the OPAL server and the OPAL clients."""
     from exporter.collectors.policy_engine.opal import OpalSettings  # noqa: PLC0415 - a collector's own
 
     own = collector_settings(installation.settings, "opal")
@@ -136,7 +136,7 @@ async def check_opal(installation: CheckedInstallation, check: str) -> list[Find
 
 
 async def check_kubernetes(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Asks the API server for its version, which every account may."""
+    """Reads the API server's version, which every account may read."""
     client = installation.sources.kubernetes
     if client is None or not installation.settings.runs(Scope.DEPLOYMENT):
         return []
@@ -160,11 +160,11 @@ CHECKS: tuple[Check[CheckedInstallation], ...] = (
 
 
 def _missing(installation: CheckedInstallation, check: str, what: str, setting: str) -> list[Finding]:
-    """What is worth knowing of a source that is not configured; nothing in a sidecar, which asks the API alone."""
+    """A notice for a source that is not configured; none in a sidecar, which queries only the API."""
     if not installation.settings.runs(Scope.DEPLOYMENT) and setting != "api.url":
         return []
     problem, place = f"{what} is not configured; its collectors do not run", installation.setting(setting)
-    return [Finding(Severity.INFO, check, problem, f"{place} is not set", f"set {place}, if there is one")]
+    return [Finding(Severity.INFO, check, problem, f"{place} is not set", f"set {place}, if it exists")]
 
 
 def _address(check: str, what: str, setting: str, url: str) -> SourceAddress:
@@ -176,7 +176,7 @@ def _address(check: str, what: str, setting: str, url: str) -> SourceAddress:
 async def _ask(
     installation: CheckedInstallation, source: tuple[str, str], address: SourceAddress, answer: Awaitable[object]
 ) -> list[Finding]:
-    """Nothing when the source answers; otherwise why not, and the source is noted as broken."""
+    """Nothing if the source answers; otherwise the reason, and the source is marked as broken."""
     try:
         await answer
     except BackendError as error:
@@ -188,7 +188,7 @@ async def _ask(
 async def _ask_http(
     installation: CheckedInstallation, source: tuple[str, str], address: SourceAddress, url: str, path: str = "/health"
 ) -> list[Finding]:
-    """The same for a source that tells over HTTP whether it is well."""
+    """The same for a source with an HTTP health endpoint."""
 
     async def ask() -> None:
         call = Call(f"{url.rstrip('/')}{path}", PROBE_SECONDS, headers={"Connection": "close"})
@@ -198,10 +198,12 @@ async def _ask_http(
 
 
 async def _all(check: str, what: str, asked: list[Question]) -> list[Finding]:
-    """The findings of questions that are asked side by side, some at a time; those without an answer are counted."""
+    """The findings of concurrent checks, some at a time; checks without an answer are counted."""
     answers = await ask_all(asked, MAX_AT_ONCE, ALL_SECONDS)
     found = [finding for answer in answers for finding in answer or ()]
     if None in answers:
-        reason = f"{answers.count(None)} of {len(answers)} addresses of {what} were not asked within {ALL_SECONDS:g} s"
-        found.append(unchecked(check, reason, "mend the others first, then run doctor again"))
+        reason = (
+            f"{answers.count(None)} of {len(answers)} addresses of {what} were not queried within {ALL_SECONDS:g} s"
+        )
+        found.append(unchecked(check, reason, "fix the other findings first, then run doctor again"))
     return found

@@ -1,4 +1,4 @@
-"""Compares our clock with those of the database, the API and Prometheus."""
+"""Compares our clock with the clocks of the database, the API and Prometheus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from chassis.clock import Clock
 
 TOLERANCE_SECONDS = 5.0
-"""The remediator takes no value from more than ten seconds in its future; half of that is worth mending."""
+"""The remediator rejects values from more than ten seconds in its future; half of that is reported."""
 ASK_SECONDS = 5.0
 DATE_SECONDS = 1.0
 """A header Date has whole seconds (RFC 9110, 5.6.7)."""
@@ -31,7 +31,7 @@ class ClockReading:
 
     @property
     def skew_seconds(self) -> float:
-        """How far the other clock is ahead of ours at least, negative when it is behind; 0 when that is not certain."""
+        """How far the other clock is at least ahead of ours, negative when it is behind; 0 when uncertain."""
         if self.remote + self.resolution_seconds < self.began:
             return self.remote + self.resolution_seconds - self.began
         return max(0.0, self.remote - self.ended)
@@ -43,7 +43,7 @@ async def check_database(installation: CheckedInstallation, check: str) -> list[
     if postgres is None or (DATABASE, "") in installation.broken:
         return []
     clock, sql = installation.sources.clock, "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
-    await postgres.fetch(sql, timeout_seconds=ASK_SECONDS)  # the connection is open now, and its answer quick
+    await postgres.fetch(sql, timeout_seconds=ASK_SECONDS)  # the connection is open now, so the answer is quick
     began = clock.now()
     rows = await postgres.fetch(sql, timeout_seconds=ASK_SECONDS)
     return find_skew("the database", ClockReading(began, rows[0]["now"], clock.now()), check)
@@ -61,7 +61,9 @@ async def check_api(installation: CheckedInstallation, check: str) -> list[Findi
     try:
         remote = parsedate_to_datetime(answer.date).timestamp()
     except ValueError:
-        return [unchecked(check, "its answers have no header Date", "nothing, if a proxy in front of it removes Date")]
+        return [
+            unchecked(check, "its answers have no header Date", "nothing to do if a proxy in front of it removes Date")
+        ]
     return find_skew("the control-plane API", ClockReading(began, remote, ended, DATE_SECONDS), check)
 
 

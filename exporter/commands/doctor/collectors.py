@@ -1,4 +1,4 @@
-"""Runs each collector once, as `serve` would, and says what came of it."""
+"""Runs each collector once, as `serve` would, and reports the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exporter.results.record import CollectionOutcome
 
 ALL_SECONDS = 300.0
-"""Over the collectors' own deadlines, which each has for itself."""
+"""Above the collectors' own deadlines."""
 
 
 class _NoObserver:
@@ -51,13 +51,13 @@ async def run_collectors(installation: CheckedInstallation, check: str) -> list[
             group.create_task(_run(installation, schedule, job), name=f"doctor.{job.spec.name}")
     if not installation.not_run:
         return []
-    problem = f"not checked, for their sources cannot be used: {', '.join(sorted(installation.not_run))}"
+    problem = f"not checked, because their sources cannot be used: {', '.join(sorted(installation.not_run))}"
     evidence = f"the other collectors were run: {', '.join(sorted(installation.outcomes)) or 'none is configured'}"
     return [Finding(Severity.UNKNOWN, check, problem, evidence, "fix the addresses first, then run doctor again")]
 
 
 async def ask_rights(installation: CheckedInstallation, _check: str) -> list[Finding]:
-    """Asks the database what its role may read, for the checks that compare it."""
+    """Reads the role's rights from the database, for the checks that compare them."""
     postgres = installation.sources.postgres
     if postgres is not None and (DATABASE, "") not in installation.broken:
         installation.rights = await read_rights(postgres, [job.spec for job in installation.jobs()])
@@ -81,7 +81,7 @@ async def check_failures(installation: CheckedInstallation, check: str) -> list[
 
 
 async def check_losses(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Says what collectors read and could not publish."""
+    """Reports what collectors read but could not publish."""
     return find_losses(installation.outcomes, check)
 
 
@@ -119,7 +119,7 @@ async def _is_configured(installation: CheckedInstallation, job: Job) -> bool:
 def find_failures(
     outcomes: Mapping[str, CollectionOutcome], specs: Mapping[str, CollectorSpec], check: str
 ) -> list[Finding]:
-    """The failed collections; those that failed for one reason with one message are one finding."""
+    """The failed collections; failures with the same reason and message are one finding."""
     groups: dict[tuple[Reason, str], list[str]] = {}
     for name, outcome in sorted(outcomes.items()):
         if outcome.reason is not None:
@@ -143,7 +143,7 @@ def find_losses(outcomes: Mapping[str, CollectionOutcome], check: str) -> list[F
         lost = [f"dropped items, {reason}: {count}" for reason, count in sorted(outcome.losses.dropped.items())]
         lost += [f"unknown value of {field}: {count}" for field, count in sorted(outcome.losses.unknown.items())]
         if lost:
-            problem = f"{name} does not understand all that it reads"
+            problem = f"{name} reads values that it does not understand"
             remedy = (
                 "install a newer controlcore-exporter, or correct these rows: docs/runbooks/ControlCoreItemsDropped.md"
             )
@@ -151,7 +151,7 @@ def find_losses(outcomes: Mapping[str, CollectionOutcome], check: str) -> list[F
         if outcome.admitted is not None and outcome.admitted.dropped:
             problem = f"{name} has more series than it may publish"
             evidence = f"{outcome.admitted.dropped} series dropped"
-            remedy = "set limits.max_series_per_collector higher (and limits.max_series)"
+            remedy = "raise limits.max_series_per_collector (and limits.max_series)"
             found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
     return found
 
@@ -163,7 +163,7 @@ def _remedy(reason: Reason, names: list[str], specs: Mapping[str, CollectorSpec]
     if reason is Reason.PERMISSION and rights:
         return f"give the exporter's ServiceAccount these rights (the chart's Role has them): {', '.join(rights)}"
     if reason is Reason.TIMEOUT:
-        return f"set {section}.timeout_seconds and its other deadlines higher, or find what makes the source slow"
+        return f"raise {section}.timeout_seconds and its other deadlines, or find out why the source is slow"
     if reason in {Reason.AUTH, Reason.PERMISSION}:
         return f"give {section} credentials that are accepted: docs/exporter.md, What some collectors need"
     if reason is Reason.INTERNAL:

@@ -1,4 +1,4 @@
-"""The command: opens what `serve` would open, makes the checks in order, and writes what they found."""
+"""The command: opens the sources as `serve` does, runs the checks in order, and writes their findings."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ PHASES: tuple[tuple[Check[CheckedInstallation], ...], ...] = (
     collectors.RUN,
     (*collectors.CHECKS, *database.CHECKS, *engines.CHECKS, *clocks.CHECKS),
 )
-"""Every check of an installation, in the order in which each needs what the earlier ones learned."""
+"""Every check of an installation, in order: later checks use the results of earlier ones."""
 PROMETHEUS_PHASES: tuple[tuple[Check[CheckedInstallation], ...], ...] = (
     prometheus.ADDRESS,
     (*prometheus.CHECKS, *rules.CHECKS, *series.CHECKS, *clocks.PROMETHEUS),
 )
-"""Those of its Prometheus, after them."""
+"""The checks of its Prometheus, which run after them."""
 
 
 def add_options(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -91,7 +91,7 @@ def run(specs: tuple[CollectorSpec, ...], options: argparse.Namespace, overrides
             async with asyncio.timeout(SECRETS_SECONDS):
                 return made, findings, await asyncio.to_thread(lambda: tuple(known_secrets(settings, auth)))
         except TimeoutError:
-            return made, findings, ()  # a file that cannot be read now was not read by any check
+            return made, findings, ()  # no check could read a file that is unreadable now
 
     made, findings, secrets = asyncio.run(examine_and_read())
     sys.stdout.write(render_findings(findings, made, options.output, secrets))
@@ -101,7 +101,7 @@ def run(specs: tuple[CollectorSpec, ...], options: argparse.Namespace, overrides
 async def examine(
     specs: tuple[CollectorSpec, ...], settings: ExporterSettings, url: str | None, auth: ClientAuthSettings
 ) -> tuple[list[str], list[Finding]]:
-    """The names of the checks that were made, and what they found. Raises ConfigError."""
+    """The names of the checks that ran, and their findings. Raises ConfigError."""
     use_daemon_threads()
     made: list[str] = []
     found: list[Finding] = []
@@ -119,13 +119,13 @@ async def examine(
                 made += [_named(name, check.name) for check in checks]
                 found += [replace(finding, check=_named(name, finding.check)) for finding in findings]
     if url is None:
-        reason = "rules, targets and dashboards are checked where Prometheus is known"
+        reason = "give --prometheus.url to check rules, targets and dashboards too"
         found.append(unchecked("prometheus", reason, "give --prometheus.url http://PROMETHEUS:9090"))
     return made, worst_first(found)
 
 
 def known_secrets(settings: ExporterSettings, auth: ClientAuthSettings) -> Iterator[str]:
-    """The passwords and tokens that no evidence may show; a file that cannot be read, which a check tells, has none."""
+    """The passwords and tokens that no evidence may show; none for an unreadable file, which a check reports."""
     for watched in (settings, *map(settings.watching, settings.deployments)):
         postgres, redis = opening.addresses(watched)
         with suppress(BackendError):
@@ -140,7 +140,7 @@ def known_secrets(settings: ExporterSettings, auth: ClientAuthSettings) -> Itera
 
 
 def _url(text: str) -> str:
-    """A base URL; a user does not belong into it."""
+    """A base URL without a user."""
     try:
         return check_http(text) or ""
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What is wrong between the collectors and the product's database: rights, schema, unknown bouncers."""
+"""Finds mismatches between the collectors and the product's database: rights, schema, unknown bouncers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 QUERY_SECONDS = 5.0
 HEARTBEAT_SECONDS = 86_400.0
-"""A bouncer that was heard of within this time is in use."""
+"""A bouncer with a heartbeat within this time is in use."""
 MAX_NAMED = 12
 MAX_BOUNCERS = 1000
 """So many rows are read."""
@@ -32,13 +32,13 @@ SELECT bouncer_id::text AS bouncer, environment::text AS environment,
 
 
 async def check_grants(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Compares what the role may read with what the collectors ask for."""
+    """Compares the role's rights with those that the collectors need."""
     rights = installation.rights
     return [] if rights is None else find_missing_grants(rights, failed(installation, Reason.PERMISSION), check)
 
 
 async def check_schema(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Looks for tables and columns that the collectors read and this database does not have."""
+    """Finds tables and columns that the collectors read and this database lacks."""
     rights = installation.rights
     if rights is None or not rights.may_use_schema:
         return []
@@ -49,7 +49,7 @@ async def check_schema(installation: CheckedInstallation, check: str) -> list[Fi
 
 
 async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Compares the bouncers that the control plane knows with those that the exporter asks."""
+    """Compares the bouncers of the control plane with those that the exporter queries."""
     rights, postgres = installation.rights, installation.sources.postgres
     needed = {"bouncer_id", "environment", "last_heartbeat", "id"}
     known = (
@@ -75,7 +75,7 @@ def failed(installation: CheckedInstallation, reason: Reason) -> frozenset[str]:
 
 
 def generation(installation: CheckedInstallation) -> str | None:
-    """The generation of the product's schema as the collector `decisions` sees it; None when it did not say."""
+    """The generation of the product's schema according to the collector `decisions`; None when unknown."""
     outcome = installation.outcomes.get("decisions")
     families = () if outcome is None or outcome.admitted is None else outcome.admitted.families
     found = [family for family in families if family.metric.name == "controlcore_schema_generation"]
@@ -83,7 +83,7 @@ def generation(installation: CheckedInstallation) -> str | None:
 
 
 def find_missing_grants(rights: Rights, hurt: frozenset[str], check: str) -> list[Finding]:
-    """What the role may not read, and a role that may do far more; `hurt` are the collectors that it stops."""
+    """Missing rights of the role, and a role with far too many; `hurt` are the collectors that it stops."""
     missing = [column for column in rights.columns if column.is_there and not column.may_read]
     stopped = hurt & {name for column in missing for name in column.collectors}
     evidence = [f"{table}: {', '.join(names)}" for table, names in _by_table(missing).items()]
@@ -115,7 +115,7 @@ def _listing(installation: CheckedInstallation) -> str:
 
 
 def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str, listing: str) -> list[Finding]:
-    """Tables and columns that are not there; `hurt` are the collectors that fail for something missing.
+    """Missing tables and columns; `hurt` are the collectors that fail for them.
 
     `listing` is the command that lists the server's databases.
     """
@@ -126,15 +126,15 @@ def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str, listi
         problem = f"database {rights.database} has none of the product's tables"
         remedy = (
             f"set database.url to the product's own database, one of these: {listing}\n"
-            "or let the product make its tables"
+            "or let the product create its tables"
         )
         return [Finding(Severity.ERROR, check, problem, "\n".join(sorted(_by_table(missing))), remedy)]
     collectors = {name for column in missing for name in column.collectors}
     stopped = sorted(hurt & collectors)
     evidence = "\n".join(f"{table}: {', '.join(names)}" for table, names in _by_table(missing).items())
     if not stopped:
-        problem = f"this build of the product lacks columns that {', '.join(sorted(collectors))} could show"
-        return [Finding(Severity.INFO, check, problem, evidence, "nothing, unless the product should be newer")]
+        problem = f"this build of the product lacks columns that {', '.join(sorted(collectors))} could publish"
+        return [Finding(Severity.INFO, check, problem, evidence, "nothing to do, unless the product should be newer")]
     switches = " ".join(f"--no-collector.{name}" for name in stopped)
     return [
         Finding(
@@ -148,7 +148,7 @@ def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str, listi
 
 
 def find_unknown_generation(name: str | None, check: str) -> list[Finding]:
-    """A schema that is neither of the two generations that are known."""
+    """A schema that is neither of the two known generations."""
     if name != "unknown":
         return []
     problem = "the generation of the product's schema is unknown; some values may be misread"
@@ -159,10 +159,10 @@ def find_unknown_generation(name: str | None, check: str) -> list[Finding]:
 def find_unwatched(
     registered: dict[str, tuple[str | None, float | None]], configured: Iterable[str], check: str
 ) -> list[Finding]:
-    """Registered bouncers that the exporter does not ask, and configured ones that never registered.
+    """Registered bouncers that the exporter does not query, and configured ones that never registered.
 
-    `registered` has environment and seconds since the last heartbeat, None before the first; of more than MAX_BOUNCERS
-    the others are unknown.
+    `registered` has environment and seconds since the last heartbeat, None before the first; any beyond MAX_BOUNCERS
+    are unknown.
     """
     known = set(configured)
     used = {
@@ -177,7 +177,10 @@ def find_unwatched(
             for name, environment in list(used.items())[:MAX_NAMED]
         )
         problem = f"registered bouncers are not watched: {', '.join(list(used)[:MAX_NAMED])}"
-        evidence = f"peps has {len(registered)} bouncers, {len(used)} of them heard of within a day and not configured"
+        evidence = (
+            f"peps has {len(registered)} bouncers; {len(used)} of them sent a heartbeat within a day and are not "
+            "configured"
+        )
         remedy = f"set bouncers, or bouncer_discovery:\nbouncers:\n{lines}"
         found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))
     strangers = sorted(known - set(registered))

@@ -1,4 +1,4 @@
-"""What the canary questions and the comparison of policies say of the setup."""
+"""Checks the setup by the canary questions and the comparison of policies."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ UNDECIDED = {
     ProbeResult.ENGINE_ERROR: "its policy engine fails",
     ProbeResult.TIMEOUT: "it does not answer in time",
     ProbeResult.UNREACHABLE: "it cannot be reached",
-    ProbeResult.MALFORMED: "its answer is none of a bouncer",
+    ProbeResult.MALFORMED: "its answer is not a bouncer's",
 }
 
 
 async def check_canary(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Reads what each bouncer answered to the canary questions."""
+    """Reads each bouncer's answers to the canary questions."""
     from exporter.collectors.policy_engine.policy import PolicySettings  # noqa: PLC0415 - a collector's own
 
     own = collector_settings(installation.settings, "policy")
@@ -69,7 +69,7 @@ CHECKS: tuple[Check[CheckedInstallation], ...] = (
 
 
 def samples(installation: CheckedInstallation, collector: str, metric: str) -> Mapping[tuple[str, ...], float]:
-    """What one collector published under a name, by label values; nothing when it failed or did not run."""
+    """One collector's samples under a name, by label values; nothing when it failed or did not run."""
     outcome = installation.outcomes.get(collector)
     families = () if outcome is None or outcome.admitted is None else outcome.admitted.families
     return {each.labels: each.value for family in families if family.metric.name == metric for each in family.samples}
@@ -84,14 +84,14 @@ def judge(
     is_mismatch: bool,
     is_calibrated: bool,
 ) -> list[Finding]:
-    """What one bouncer's answers say; `question` is the body that was sent first."""
+    """The findings from one bouncer's answers; `question` is the body that was sent first."""
     ask = f"curl -s -X POST {bouncer.url}/api/v1/authorize -H 'Content-Type: application/json' -d {quote(question)}"
     evidence = f"answers of {bouncer.name}: {', '.join(sorted(answers))}"
     troubles = [problem for result, problem in UNDECIDED.items() if result in answers]
     if troubles:
         what = "decides no canary question" if answers <= UNDECIDED.keys() else "leaves canary questions undecided"
         problem = f"bouncer {bouncer.name} {what}: {troubles[0]}"
-        return [Finding(Severity.ERROR, check, problem, evidence, f"look at the bouncer's and its OPA's log: {ask}")]
+        return [Finding(Severity.ERROR, check, problem, evidence, f"check the logs of the bouncer and its OPA: {ask}")]
     if answers & {ProbeResult.NO_POLICY, ProbeResult.UNDEFINED}:
         problem = f"the policy engine of bouncer {bouncer.name} has no policy to answer the canary from"
         remedy = (
@@ -100,10 +100,10 @@ def judge(
         return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
     if is_mismatch:
         problem = f"bouncer {bouncer.name} answers a canary question wrongly"
-        remedy = f"install a rule for the question, or set collectors.policy.questions to what is right: {ask}"
+        remedy = f"install a rule for the question, or correct collectors.policy.questions: {ask}"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
     if answers and not is_calibrated:
-        problem = f"of bouncer {bouncer.name} only denials are watched: no canary question has to be allowed"
+        problem = f"for bouncer {bouncer.name} only denials are checked: no canary question must be allowed"
         remedy = "install the rule of docs/exporter.md, The policy canary, and set collectors.policy.questions"
         return [Finding(Severity.INFO, check, problem, evidence, remedy)]
     return []

@@ -1,4 +1,4 @@
-"""What the checks share: the open sources, which of them are broken, and what each collector learned."""
+"""What the checks share: the open sources, which of them are broken, and each collector's result."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ BOUNCER, OPA, OPAL_SERVER, OPAL_CLIENT = "bouncer", "opa", "opal_server", "opal_
 
 @dataclass(slots=True)
 class CheckedInstallation:
-    """One installation that is checked. The first checks fill in what the later ones decide by."""
+    """The checked installation. Earlier checks fill in the fields that later checks use."""
 
     settings: ExporterSettings
     specs: tuple[CollectorSpec, ...]
     sources: Sources
     """With the discovered bouncers in its settings."""
     name: str = ""
-    """Of a further deployment; empty for the one that /metrics shows."""
+    """Name of a further deployment; empty for the one at /metrics."""
     prometheus: Prometheus | None = None
     """None for a further deployment, and where no --prometheus.url is given."""
     discovery_faults: tuple[str, ...] = ()
     """Why not all bouncers could be discovered."""
     broken: set[tuple[str, str]] = field(default_factory=set)
-    """Kind and name of each source that cannot be used; its own check has reported why."""
+    """Kind and name of each unusable source; its own check has reported why."""
     outcomes: dict[str, CollectionOutcome] = field(default_factory=dict)
-    """How each collector's one collection ended."""
+    """The outcome of each collector's one collection."""
     not_configured: dict[str, str] = field(default_factory=dict)
     """Why each of the other collectors does not run: switched off, or the setting that its source lacks."""
     not_run: set[str] = field(default_factory=set)
@@ -51,7 +51,7 @@ class CheckedInstallation:
     """What the database role may read; None while the database cannot be asked."""
 
     def setting(self, path: str) -> str:
-        """The whole path of a setting of this installation, with the conventional variable that gave it, if one did."""
+        """The full path of a setting of this installation, and the conventional variable that supplied it, if any."""
         if self.name:
             return f"deployments.{self.name}.{path}"
         variable = giving_variable(CONVENTIONAL, path, self._text_of(path)) if path in CONVENTIONAL else ""
@@ -71,7 +71,7 @@ class CheckedInstallation:
                 yield Job(spec, own)
 
     def working_sources(self) -> Sources:
-        """The sources without the broken ones: a collector that needs one of these is then not configured."""
+        """The sources without the broken ones: a collector that needs a broken one is then not configured."""
         kinds = {kind for kind, _ in self.broken}
         bouncers = tuple(
             bouncer if (OPA, bouncer.name) not in self.broken else bouncer.model_copy(update={"opa_url": None})
@@ -101,5 +101,5 @@ class CheckedInstallation:
 
     @property
     def bouncers(self) -> tuple[BouncerTarget, ...]:
-        """The configured and discovered bouncers; none in a sidecar, which asks the API alone."""
+        """The configured and discovered bouncers; none in a sidecar, which queries only the API."""
         return self.sources.settings.bouncers if self.settings.runs(Scope.DEPLOYMENT) else ()

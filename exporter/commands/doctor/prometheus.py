@@ -1,4 +1,4 @@
-"""Asks the Prometheus that scrapes the exporter; and which of its targets are ours."""
+"""Queries the Prometheus that scrapes the exporter, and finds our targets in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 JOB = "controlcore-exporter"
 BUILD_INFO = "controlcore_exporter_build_info"
 MAX_INTERVAL_SECONDS = 30.0
-"""Rules that look back one minute need two samples in it."""
+"""Rules with a window of one minute need two samples in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Prometheus:
     auth: ClientAuthSettings
 
     async def read(self, path: str, **parameters: str) -> Any:
-        """The `data` of GET /api/v1/`path`; raises BackendError, with Prometheus' own words where it has some."""
+        """The `data` of GET /api/v1/`path`; raises BackendError, with Prometheus' own message if it has one."""
         headers = await authorization(self.auth, "http.config.file")
         place = f"{self.url.rstrip('/')}/api/v1/{path}"
         call = Call(place, ASK_SECONDS, headers=headers, params=parameters, max_bytes=MAX_ANSWER_BYTES)
@@ -57,23 +57,23 @@ class Prometheus:
             raise PermanentError(Reason.MALFORMED, "no instant vector") from error
 
     async def time(self) -> float:
-        """The Unix time at which Prometheus evaluates a query now."""
+        """Prometheus' evaluation time of a query now, as Unix time."""
         return float((await self.read("query", query="time()"))["result"][1])
 
     async def names(self, others: Iterable[str]) -> frozenset[str]:
-        """Which series of the two programs, and of these `others`, have a sample now."""
+        """Which series of the two programs and of `others` have a sample now."""
         wanted = "|".join(("controlcore[_:].*", *sorted(others)))
         found = await self.query(f'group by (__name__) ({{__name__=~"{wanted}"}})')
         return frozenset(labels["__name__"] for labels, _ in found)
 
 
 def _words(body: bytes) -> str:
-    """The beginning of what an error's body says."""
+    """The beginning of an error's body."""
     return " ".join(body[:300].decode("utf-8", "replace").split())
 
 
 async def check_address(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Asks Prometheus for its time; when it cannot be asked, the checks that need it are not made."""
+    """Reads Prometheus' time; if that fails, the checks that need Prometheus are skipped."""
     prometheus = installation.prometheus
     if prometheus is None:
         return []
@@ -90,7 +90,7 @@ async def check_address(installation: CheckedInstallation, check: str) -> list[F
 
 
 async def check_targets(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Looks whether the exporter is scraped, often enough, and which targets of ours are down."""
+    """Checks whether the exporter is scraped often enough, and which of our targets are down."""
     prometheus = installation.prometheus
     if prometheus is None:
         return []
@@ -100,7 +100,7 @@ async def check_targets(installation: CheckedInstallation, check: str) -> list[F
 
 
 async def check_bouncers(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Compares the bouncers in the configuration with those of which Prometheus has series."""
+    """Compares the configured bouncers with those that have series in Prometheus."""
     prometheus = installation.prometheus
     if prometheus is None or not installation.bouncers or "policy" in installation.not_configured:
         return []
@@ -110,9 +110,12 @@ async def check_bouncers(installation: CheckedInstallation, check: str) -> list[
     absent = sorted({bouncer.name for bouncer in installation.bouncers} - seen)
     if not absent:
         return []
-    problem = f"bouncers of this configuration have no series in Prometheus: {', '.join(absent)}"
+    problem = f"configured bouncers have no series in Prometheus: {', '.join(absent)}"
     evidence = f"controlcore_bouncer_up has bouncer={', '.join(sorted(filter(None, seen))) or 'no series'}"
-    remedy = f"have the running exporter read its configuration: curl -X POST http://EXPORTER:{installation.settings.server.port}/-/reload"
+    remedy = (
+        "reload the configuration of the running exporter: curl -X POST "
+        f"http://EXPORTER:{installation.settings.server.port}/-/reload"
+    )
     return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
 
 
@@ -124,7 +127,7 @@ CHECKS: tuple[Check[CheckedInstallation], ...] = (
 
 
 def own_targets(targets: Sequence[Mapping[str, Any]], installation: CheckedInstallation) -> list[Mapping[str, Any]]:
-    """The targets that are an exporter of ours, by their job or the port."""
+    """The targets that are our exporters, by job or port."""
     return [
         target
         for target in targets
@@ -136,7 +139,7 @@ def own_targets(targets: Sequence[Mapping[str, Any]], installation: CheckedInsta
 def find_targets(
     builds: Sequence[str], targets: Iterable[Mapping[str, Any]], port: int, url: str, check: str
 ) -> list[Finding]:
-    """`builds` are the versions of the scraped exporters, `targets` those that look like one."""
+    """`builds` are the versions of the scraped exporters, `targets` are targets that look like an exporter."""
     found = []
     by_health: dict[str, list[str]] = {}
     for target in targets:
@@ -167,7 +170,7 @@ def find_targets(
 
 
 def _find_nothing(by_health: Mapping[str, Sequence[str]], port: int, url: str, check: str) -> Finding:
-    """The finding for a Prometheus without series of the exporter, none of whose targets is down."""
+    """The finding for a Prometheus that has no series of the exporter although no target is down."""
     if not by_health:
         problem = "this Prometheus scrapes no controlcore-exporter"
         remedy = (
@@ -177,10 +180,10 @@ def _find_nothing(by_health: Mapping[str, Sequence[str]], port: int, url: str, c
         )
     elif "up" in by_health:
         place = by_health["up"][0]
-        problem = f"Prometheus scrapes {place} and has nothing of controlcore-exporter from there"
+        problem = f"Prometheus scrapes {place} but has no series of controlcore-exporter from it"
         remedy = (
-            f"curl -s {quote(place)} | grep {BUILD_INFO}   # nothing: another program answers, correct this target\n"
-            "otherwise take out the metric_relabel_configs that drop it"
+            f"curl -s {quote(place)} | grep {BUILD_INFO}   # no output: another program answers, correct this target\n"
+            "otherwise remove the metric_relabel_configs that drop it"
         )
     else:
         places = ", ".join(place for each in by_health.values() for place in each)

@@ -11,19 +11,19 @@ from chassis.output.findings import Finding, Severity
 
 @dataclass(frozen=True, slots=True)
 class SourceAddress:
-    """Where a source is, for a finding about it."""
+    """A source's name and address, for its findings."""
 
     check: str
     what: str
-    """What is there, as the sentence names it."""
+    """What the sentence calls it."""
     setting: str
     """The setting that names the address."""
     host: str
     port: int
     login: str = "give it credentials that are accepted"
     """The remedy for refused credentials."""
-    authorities: str = "set SSL_CERT_FILE=/PATH/ca.pem in the exporter's environment, with the authority that signed it"
-    """What makes the exporter trust the server's certificate."""
+    authorities: str = "set SSL_CERT_FILE=/PATH/ca.pem in the exporter's environment, with the CA that signed it"
+    """The setting that makes the exporter trust the server's certificate."""
     missing: str = ""
     """The remedy for a wrong name of a database; empty for a source with only a URL."""
     starttls: str = ""
@@ -31,7 +31,7 @@ class SourceAddress:
 
 
 CONNECT = "timeout 3 bash -c '</dev/tcp/{host}/{port}'"
-"""Tries the port with what every image has; nc and telnet are often missing."""
+"""Tests the port with tools that every image has; nc and telnet are often missing."""
 BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.DNS: ("its name does not resolve", "set {setting} to a name that resolves here: getent hosts {host}"),
     Reason.REFUSED: (
@@ -55,15 +55,17 @@ BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.QUOTA: ("the account's own limit is used up", "raise the account's limit: ALTER ROLE … CONNECTION LIMIT 5"),
     Reason.STARTING: ("it is starting", "wait until it has started, then run doctor again"),
     Reason.OVERLOADED: ("it refuses for now", "wait, or raise its limit of requests, then run doctor again"),
-    Reason.MISSING: ("what is asked for is not there", "{missing}"),
+    Reason.MISSING: ("it does not have what was requested", "{missing}"),
     Reason.HTTP_3XX: ("it redirects", "set {setting} to the address to which it redirects"),
     Reason.HTTP_4XX: ("what answers is something else", "set {setting} to the base URL of {what}"),
-    Reason.HTTP_5XX: ("it answers with an error", "look at the log of {what}; it is reached, and it is not well"),
+    Reason.HTTP_5XX: ("it answers with an error", "check the log of {what}: it is reachable but not healthy"),
 }
 OTHERWISE = ("it cannot be used", "fix what the evidence names, or set {setting}")
 
 SHOW = "openssl s_client -connect {place}{starttls} </dev/null | openssl x509 -noout"
-CLEAR = "without TLS the password crosses the network in clear: ask for none only on one host or a trusted network"
+CLEAR = (
+    "without TLS the password crosses the network in clear text: do without TLS only on one host or a trusted network"
+)
 BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
     (
         "certificate has expired",
@@ -89,10 +91,10 @@ BY_CERTIFICATE: tuple[tuple[str, str, str], ...] = (
     ("rejected SSL upgrade", "it has no TLS", f"turn TLS on at {{what}}: ssl = on in postgresql.conf\n{CLEAR}"),
     ("cannot load", "the certificate files cannot be loaded", "correct the paths of the certificates in {setting}"),
 )
-"""Texts of OpenSSL and asyncpg, the first match counts, with the cause and the remedy."""
+"""Texts of OpenSSL and asyncpg with cause and remedy; the first match counts."""
 NO_ENTRY = "no pg_hba.conf entry"
 OWN_FILE = re.compile(r"[\w.]+_file: ")
-"""How chassis.config.read_secret begins: with the setting of a file that it cannot use."""
+"""How messages of chassis.config.read_secret begin: with the setting of the unusable file."""
 
 
 def explain(address: SourceAddress, error: BackendError) -> Finding:
@@ -124,7 +126,7 @@ def _meaning(error: BackendError) -> tuple[str, str]:
     """Problem and remedy; for a certificate's fault and a missing line of pg_hba.conf they follow from the message."""
     message = str(error)
     if NO_ENTRY in message:
-        return "its pg_hba.conf lets this account not in from here", (
+        return "its pg_hba.conf does not admit this account from here", (
             "add to pg_hba.conf: host DATABASE ROLE THIS-ADDRESS/32 scram-sha-256, then run SELECT pg_reload_conf()"
         )
     if error.reason is Reason.AUTH and OWN_FILE.match(message):

@@ -1,4 +1,4 @@
-"""What the exporter's database role may read of what its collectors ask for."""
+"""Compares the exporter's database rights with those that its collectors need."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What the role may read."""
+    """The role's rights."""
 
     role: str
     database: str
@@ -59,7 +59,7 @@ class Rights:
 
 
 def wanted_columns(specs: Iterable[CollectorSpec]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The collectors that read each column, by table and column, as their grants say."""
+    """The collectors that read each column, by table and column, according to their grants."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for spec in specs:
         for grant in filter(None, map(GRANT.match, spec.grants)):

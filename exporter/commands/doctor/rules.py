@@ -41,11 +41,11 @@ class Comparison:
     missing: tuple[str, ...]
     different: tuple[str, ...]
     tuned: tuple[str, ...]
-    """Those that differ by numbers and durations alone: thresholds of one's own."""
+    """Rules that differ only in numbers and durations: changed thresholds."""
 
 
 async def check_rules(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Finds shipped rules that are not loaded or are of another version, and rules that cannot be evaluated."""
+    """Finds shipped rules that are missing or differ, and rules that Prometheus cannot evaluate."""
     prometheus = installation.prometheus
     if prometheus is None:
         return []
@@ -65,7 +65,7 @@ async def read_loaded(prometheus: Prometheus) -> tuple[LoadedRule, ...]:
 
 
 async def _canonical(prometheus: Prometheus, wanted: Iterable[Rule], loaded: Iterable[LoadedRule]) -> dict[str, str]:
-    """How Prometheus itself writes the expressions that are not equal as texts; it prints what it has loaded anew."""
+    """Prometheus' own form of the expressions whose texts differ: it reformats what it loads."""
     known = {squeeze(rule.expr) for rule in loaded}
     names = {rule.name for rule in wanted if squeeze(rule.expr) not in known}
     asked = {rule.expr for rule in wanted if rule.name in names} | {rule.expr for rule in loaded if rule.name in names}
@@ -83,7 +83,7 @@ async def _canonical(prometheus: Prometheus, wanted: Iterable[Rule], loaded: Ite
 
 
 def compare(wanted: Sequence[Rule], loaded: Sequence[LoadedRule], written: Mapping[str, str]) -> Comparison:
-    """Compares by name; `written` has the canonical text of an expression where the plain text does not do."""
+    """Compares by name; `written` has the canonical form of an expression whose plain text differs."""
 
     def text(promql: str) -> str:
         return written.get(promql) or squeeze(promql)
@@ -113,7 +113,7 @@ def find_rules(
 ) -> list[Finding]:
     """What is wrong with the loaded rules."""
     remedy = (
-        "cd FOLDER   # one that rule_files of prometheus.yml names; with the chart: --set rules.enabled=true instead\n"
+        "cd FOLDER   # a folder in rule_files of prometheus.yml; with the chart use --set rules.enabled=true instead\n"
         f"cp {quote(str(shipped.folder('rules')))}/*.yml . && promtool check rules *.yml"
         f" && curl -fsS -X POST {url}/-/reload\n"
         "# without --web.enable-lifecycle: kill -HUP the process of Prometheus instead of curl"
@@ -130,8 +130,10 @@ def find_rules(
         problem = f"{len(comparison.different)} loaded rules are not those of this version"
         found.append(Finding(Severity.WARNING, check, problem, _named(comparison.different), remedy))
     if comparison.tuned:
-        problem = f"{len(comparison.tuned)} loaded rules have other numbers than the shipped ones"
-        found.append(Finding(Severity.INFO, check, problem, _named(comparison.tuned), "nothing, if these are yours"))
+        problem = f"{len(comparison.tuned)} loaded rules have other thresholds than the shipped ones"
+        found.append(
+            Finding(Severity.INFO, check, problem, _named(comparison.tuned), "nothing to do if the changes are yours")
+        )
     faulty = [rule for rule in loaded if rule.fault]
     if faulty:
         problem = f"Prometheus cannot evaluate {len(faulty)} rules"
@@ -142,13 +144,13 @@ def find_rules(
 
 
 def _named(names: Sequence[str]) -> str:
-    """The names, as many as are read."""
+    """The names, up to the number that is readable."""
     rest = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _loaded(rule: Mapping[str, Any]) -> LoadedRule:
-    """A rule as Prometheus tells it."""
+    """A rule from Prometheus' answer."""
     fault = str(rule.get("lastError") or "") if rule.get("health") == "err" else ""
     return LoadedRule(
         str(rule["name"]),

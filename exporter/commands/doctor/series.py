@@ -1,4 +1,4 @@
-"""Rules and panels that can show nothing, because the series that they ask for are not there."""
+"""Finds rules and panels without data, because the series that they query do not exist."""
 
 from __future__ import annotations
 
@@ -24,46 +24,48 @@ if TYPE_CHECKING:
     from exporter.metrics import Metric
 
 REMEDIATOR = "controlcore_remediat"
-"""How the names of the remediator's series begin."""
+"""The prefix of the remediator's series."""
 OURS = ("controlcore_", "controlcore:")
 MAX_NAMED = 12
 AT_ONCE = 8
 ALL_SECONDS, CHECK_SECONDS = 45.0, 60.0
-"""The time for all queries of the dashboards, and the deadline of their check, which then still tells what it found."""
+"""The time for all queries of the dashboards, and the deadline of their check, which then still reports its
+findings.
+"""
 PANEL = " / "
-"""Between the names of a dashboard and of its panel."""
+"""Separator between the names of a dashboard and its panel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Which series exist, where, and why others do not."""
+    """Which series exist, where, and why others are missing."""
 
     owners: Mapping[str, str]
     """The collector of each series name; empty for the exporter's own."""
     published: frozenset[str]
-    """Names that the collectors gave just now."""
+    """Names that the collectors have just published."""
     stored: frozenset[str]
     """Names that Prometheus has now."""
     recorded: frozenset[str]
     """Names that loaded or shipped rules record."""
     silent: Mapping[str, str]
-    """Why a collector gives nothing by configuration, by its name."""
+    """Why the configuration turns a collector off, by its name."""
     guide: frozenset[str]
-    """The guide's names, where the setting guide_names leaves them out."""
+    """The guide's names, if the setting guide_names turns them off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A rule or a panel, and the series names that it asks for."""
+    """A rule or a panel, and the series names that it queries."""
 
     title: str
     names: frozenset[str]
     is_absence: bool
-    """Whether it is about series that are not there."""
+    """Whether it is about missing series."""
 
 
 async def check_series(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Compares what loaded rules and shipped panels ask for with what there is."""
+    """Compares the series that loaded rules and shipped panels query with the existing ones."""
     prometheus = installation.prometheus
     if prometheus is None:
         return []
@@ -78,13 +80,13 @@ async def check_series(installation: CheckedInstallation, check: str) -> list[Fi
     owners = series_owners(installation)
     stored = await prometheus.names(name for name in owners if not name.startswith(OURS))
     if BUILD_INFO not in stored:
-        return []  # nothing is scraped, which the check of the targets tells
+        return []  # nothing is scraped, which the check of the targets reports
     recorded = {rule.name for rule in loaded if not rule.is_alert} | {rule.name for rule in rules if not rule.is_alert}
     return find_series(questions, catalogue(installation, owners, stored, frozenset(recorded)), check)
 
 
 async def check_dashboards(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Asks every query of the shipped dashboards."""
+    """Runs every query of the shipped dashboards."""
     prometheus = installation.prometheus
     if prometheus is None or not await prometheus.query(BUILD_INFO):
         return []
@@ -106,7 +108,7 @@ CHECKS: tuple[Check[CheckedInstallation], ...] = (
 
 
 def series_owners(installation: CheckedInstallation) -> dict[str, str]:
-    """The collector of every series name of the exporter, a histogram's three among them; empty for its own."""
+    """The collector of every series name of the exporter, including a histogram's three; empty for its own."""
     owned = [(metric, spec.name) for spec in installation.specs for metric in spec.metrics]
     owned += [(metric, "") for metric in self_metrics.METRICS]
     return {name: owner for metric, owner in owned for name in series_names(metric)}
@@ -122,7 +124,7 @@ def series_names(metric: Metric) -> tuple[str, ...]:
 def catalogue(
     installation: CheckedInstallation, owners: Mapping[str, str], stored: frozenset[str], recorded: frozenset[str]
 ) -> Catalogue:
-    """What there is, as the collectors' own collections and Prometheus tell it."""
+    """The existing series, from the collectors' own collections and Prometheus."""
     admitted = [outcome.admitted for outcome in installation.outcomes.values() if outcome.admitted is not None]
     families = [family for each in admitted for family in each.families if family.samples or family.distributions]
     guide = {
@@ -143,7 +145,7 @@ def catalogue(
 
 
 def find_series(questions: Iterable[Question], known: Catalogue, check: str) -> list[Finding]:
-    """Series that are published and not stored, that no version of ours has, and that no collector gives here."""
+    """Series that are published but not stored, that this version does not have, and that no collector gives here."""
     lost: dict[str, list[str]] = {}
     strange: dict[str, list[str]] = {}
     silent: dict[str, list[str]] = {}
@@ -163,9 +165,9 @@ def find_series(questions: Iterable[Question], known: Catalogue, check: str) -> 
 
 
 def find_panels(answers: Mapping[PanelQuery, str | int], stored: frozenset[str], check: str) -> list[Finding]:
-    """Queries that Prometheus refuses, and those that have no data although their series are there.
+    """Queries that Prometheus refuses, and queries without data although their series exist.
 
-    `answers` has for each query the number of its samples, or what Prometheus said.
+    `answers` has for each query the number of its samples, or Prometheus' error.
     """
     refused = [
         f"{each.dashboard}{PANEL}{each.panel}: {said}" for each, said in answers.items() if isinstance(said, str)
@@ -181,8 +183,8 @@ def find_panels(answers: Mapping[PanelQuery, str | int], stored: frozenset[str],
         remedy = "use a Prometheus of 2.42 or newer, or correct the query"
         found.append(Finding(Severity.WARNING, check, problem, "\n".join(refused[:MAX_NAMED]), remedy))
     if empty:
-        problem = f"{len(empty)} queries of the dashboards have no data now, although their series are there"
-        remedy = "nothing, if what they show does not happen here"
+        problem = f"{len(empty)} queries of the dashboards have no data now, although their series exist"
+        remedy = "nothing to do if what they show does not happen here"
         found.append(Finding(Severity.INFO, check, problem, _some(empty), remedy))
     return found
 
@@ -198,7 +200,7 @@ async def _ask(prometheus: Prometheus, promql: str) -> str | int:
 
 
 def _reason(name: str, known: Catalogue) -> str | None:
-    """Why a series is not there by configuration; None when it might be there."""
+    """Why the configuration leaves a series out; None when it may exist."""
     owner = known.owners.get(name)
     if name.startswith(REMEDIATOR):
         has_any = any(stored.startswith(REMEDIATOR) for stored in known.stored)
@@ -210,9 +212,12 @@ def _find_lost(lost: Mapping[str, list[str]], check: str) -> list[Finding]:
     """Series that the exporter publishes and Prometheus does not have."""
     if not lost:
         return []
-    problem = f"{len(lost)} series that the exporter publishes are not in Prometheus; what asks for them stays silent"
+    problem = (
+        f"{len(lost)} series that the exporter publishes are not in Prometheus; rules and panels that use them "
+        "show nothing"
+    )
     evidence = "\n".join(f"{name}: {_some(titles)}" for name, titles in sorted(lost.items())[:MAX_NAMED])
-    remedy = "take out the metric_relabel_configs that drop them, and restart an exporter that is older than this one"
+    remedy = "remove the metric_relabel_configs that drop them, and restart an exporter older than this version"
     return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
 
 
@@ -220,20 +225,20 @@ def _find_strange(strange: Mapping[str, list[str]], check: str) -> list[Finding]
     """Names that this version does not know."""
     if not strange:
         return []
-    problem = f"rules ask for {len(strange)} series that this version does not publish; they can never fire"
+    problem = f"rules use {len(strange)} series that this version does not publish; they can never fire"
     evidence = "\n".join(f"{name}: {_some(titles)}" for name, titles in sorted(strange.items())[:MAX_NAMED])
-    remedy = f"load the rules of this version ({shipped.folder('rules')}), or correct your own by docs/metrics.md"
+    remedy = f"load the rules of this version ({shipped.folder('rules')}), or correct your own with docs/metrics.md"
     return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
 
 
 def _find_silent(silent: Mapping[str, list[str]], check: str) -> list[Finding]:
-    """What can show nothing here because of what is configured."""
+    """Rules and panels that cannot show data with this configuration."""
     if not silent:
         return []
     titles = {title for named in silent.values() for title in named}
-    problem = f"{len(titles)} rules and panels can show nothing here: what they ask for is not configured"
+    problem = f"{len(titles)} rules and panels cannot show data: what they query is not configured"
     evidence = "\n".join(f"{reason}: {_rules_and_panels(named)}" for reason, named in sorted(silent.items()))
-    return [Finding(Severity.INFO, check, problem, evidence, "set what the evidence names, if there is such a part")]
+    return [Finding(Severity.INFO, check, problem, evidence, "set what the evidence names, if that part exists")]
 
 
 def _rules_and_panels(titles: Iterable[str]) -> str:
@@ -244,7 +249,7 @@ def _rules_and_panels(titles: Iterable[str]) -> str:
 
 
 def _some(titles: Iterable[str]) -> str:
-    """The titles, each once, as many as are read."""
+    """The titles, each once, up to the number that is readable."""
     names = sorted(set(titles))
     rest = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -18,13 +18,13 @@ GUIDE_FILE = "guide.yml"
 RATE_INTERVAL, TIME_RANGE = "5m", "1h"
 ANYTHING = ".*"
 _EMPTY = re.compile(rf"({STRING.pattern})|{COMMENT.pattern}|\s+")
-"""What means nothing; group 1 has a string, which keeps its own signs and spaces."""
+"""Insignificant text; group 1 is a string, which stays unchanged."""
 _VARIABLE = re.compile(r"\$(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An alert or a recording rule, as far as two of them are compared."""
+    """The compared parts of an alert or recording rule."""
 
     name: str
     expr: str
@@ -36,7 +36,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PanelQuery:
-    """One query of a dashboard, every choice set to "All"."""
+    """One query of a dashboard, with every variable set to "All"."""
 
     dashboard: str
     panel: str
@@ -71,7 +71,7 @@ def read_queries() -> tuple[PanelQuery, ...]:
 
 
 def _rule(rule: Mapping[str, Any], file: str) -> Rule:
-    """A rule as its file has it."""
+    """A rule from its file."""
     name = rule.get("alert") or rule["record"]
     return Rule(
         name, str(rule["expr"]), str(rule.get("for", "0s")), rule.get("labels", {}), is_alert="alert" in rule, file=file
@@ -86,7 +86,7 @@ def squeeze(promql: str) -> str:
 def fill_variables(
     promql: str, *, rate_interval: str, time_range: str, choices: Mapping[str, str] | None = None
 ) -> str:
-    """The query as Grafana sends it; a choice that is not given is "All". ValueError when something is left to fill."""
+    """The query as Grafana sends it; a variable without a value is "All". Raises ValueError for an unknown variable."""
     values = {
         "__rate_interval": rate_interval,
         "__range": time_range,

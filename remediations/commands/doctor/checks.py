@@ -97,7 +97,7 @@ async def _examined(
         async with asyncio.timeout(SECONDS):
             return findings, await asyncio.to_thread(lambda: tuple(own_files.known_secrets(settings)))
     except TimeoutError:
-        return findings, ()  # a file that cannot be read now was not read by any check
+        return findings, ()  # no check could read a file that is unreadable now
 
 
 async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> list[Finding]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "CC_DROP_TABLES"
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off", "n", "f"})
-"""Every other value counts as true: the product may accept it one day."""
+"""Every other value counts as true, because the product may accept it in future."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
         rewritten("api", "127.0.0.1", "no-such-host.invalid"),
         *("error", "api.address", "its name does not resolve", "getent hosts no-such-host.invalid"),
     ),
-    "wrong_service": (wrong_service, "error", "api.address", "what is asked for is not there", "set api.url"),
+    "wrong_service": (wrong_service, "error", "api.address", "it does not have what was requested", "set api.url"),
     "untrusted_certificate": (
         certificate(is_trusted=False, is_expired=False),
         *("error", "api.address", "its certificate is not trusted", "set SSL_CERT_FILE="),
@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
     ),
     "no_database": (
         rewritten("database", f"/{DATABASE}", "/produkt"),
-        *("error", "database.address", "what is asked for is not there", "-U cc_exporter -d postgres -l"),
+        *("error", "database.address", "it does not have what was requested", "-U cc_exporter -d postgres -l"),
     ),
     "opal_away": (wrong_opal_port, "error", "opal.address", "nothing listens there", "set collectors.opal.server_url"),
     "missing_grant": (

@@ -77,7 +77,7 @@ async def test_collector_of_a_broken_source_is_unknown() -> None:
     away.broken = {(API, "")}
     (finding,) = await run_collectors(away, "c")
     assert (finding.severity, away.not_run) == (Severity.UNKNOWN, {"api"})
-    assert finding.problem == "not checked, for their sources cannot be used: api"
+    assert finding.problem == "not checked, because their sources cannot be used: api"
     assert finding.evidence == "the other collectors were run: none is configured"
 
 
@@ -126,7 +126,7 @@ async def test_dead_bouncers_beyond_the_time_are_counted_and_the_others_told() -
     (*told, rest) = await addresses.check_bouncers(dead, "b")
     assert len(told) == len(dead.broken) == 16 * 10
     assert (rest.severity, rest.evidence) == (
-        Severity.UNKNOWN, "40 of 200 addresses of bouncers were not asked within 55 s",
+        Severity.UNKNOWN, "40 of 200 addresses of bouncers were not queried within 55 s",
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_target_that_is_down_slow_or_another_version_is_told() -> None:
 def test_target_without_the_exporters_series_is_told_beside_what_else_is_wrong() -> None:
     slow, nothing = find_targets([], [{**TARGET, "scrapeInterval": "1m"}], 9877, "http://p", "t")
     assert (slow.severity, nothing.severity) == (Severity.WARNING, Severity.ERROR)
-    assert "has nothing of controlcore-exporter" in nothing.problem
+    assert "has no series of controlcore-exporter" in nothing.problem
     assert "scrape_configs" not in nothing.remedy
 
 
