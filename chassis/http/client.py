@@ -17,7 +17,8 @@ import aiohttp
 from chassis.documents import PLAIN_LIST, DocumentError, ItemForm, ItemReader
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.call import Call, Response, status_error
-from chassis.http.client_sessions import MAX_AGE_SECONDS, Connections
+from chassis.http.client_sessions import Connections
+from chassis.net.kept import MAX_AGE_SECONDS
 from chassis.net.sockets import socket_error
 from chassis.net.trust import Trust, system_trust
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from chassis.net.kept import MAX_AGE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-
-MAX_AGE_SECONDS = 300.0
-"""How long a connection to an HTTP server is used."""
 
 
 class _Lent:

@@ -20,9 +20,10 @@ from typing import Any
 
 from chassis.clock import Clock, SystemClock
 from chassis.errors import ConfigError, Fault, Redact
-from chassis.http.client_sessions import MAX_AGE_SECONDS, Connections
+from chassis.http.client_sessions import Connections
 from chassis.kubernetes.exec_plugin import Given, ask_plug_in
 from chassis.log import get_logger
+from chassis.net.kept import MAX_AGE_SECONDS
 from chassis.net.trust import Mark, fingerprint
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

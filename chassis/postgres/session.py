@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.log import get_logger
+from chassis.net.kept import MAX_AGE_SECONDS, KeptConnection
 from chassis.net.sockets import socket_error
 from chassis.postgres.address import PostgresAddress
 from chassis.postgres.connection import NO_SUCH_STATEMENT, PostgresConnection, note_pooler, open_connection
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 GOODBYE_SECONDS = 0.5
 """How long an orderly disconnect may take before the socket is simply dropped."""
-
-MAX_AGE_SECONDS = 300.0
-"""How long the kept connection is used; a connection costs the server one backend start."""
 
 BY_STATE: dict[str, tuple[type[BackendError], Reason]] = {
     "28": (PermanentError, Reason.AUTH),
@@ -84,24 +81,12 @@ def _is_of_account(error: asyncpg.PostgresError, message: str) -> bool:
     return error.server_source_function == "InitializeSessionUserId" or "max_user_client_connections" in message
 
 
-class PostgresSession:
-    """One kept read-only connection, used by one query at a time; opened at first use and again after a failure.
-
-    It is exchanged for a new one when it is `max_age_seconds` old, and as soon as `probe` met another server under the
-    same name: after a failover the old server may live on and answer for ever.
-    """
+class PostgresSession(KeptConnection[PostgresConnection]):
+    """One kept read-only connection, used by one query at a time."""
 
     def __init__(self, address: PostgresAddress, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+        super().__init__("database", max_age_seconds)
         self._address = address
-        self._max_age_seconds = max_age_seconds
-        self._lock = asyncio.Lock()
-        self._kept: PostgresConnection | None = None
-        self._is_closed = False
-        self._opened_at = 0.0
-        self._server: str | None = None
-        self._met: str | None = None
-        self.server_changes = 0
-        """How often the kept connection was left because a new client met another server."""
 
     async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Sequence[asyncpg.Record]:
         """The rows of one query. `timeout_seconds` includes waiting for the connection and opening it.
@@ -121,13 +106,6 @@ class PostgresSession:
         seconds, self._met = await _meet(address, timeout_seconds, asks_identity=True)
         return seconds
 
-    async def close(self) -> None:
-        """Ends the connection, politely when nothing is running on it; returns within half a second."""
-        self._is_closed = True
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await _part(kept.connection, is_polite=not self._lock.locked())
-
     async def _run(self, sql: str, arguments: tuple[object, ...]) -> Any:
         """Runs the query on the kept connection; the lock is held."""
         kept = await self._ready()
@@ -136,72 +114,30 @@ class PostgresSession:
         except BaseException as error:
             if isinstance(error, asyncpg.PostgresError) and error.sqlstate == NO_SUCH_STATEMENT:
                 note_pooler(self._address)
-                self._drop(kept)
+                await self._drop(kept)
             elif not isinstance(error, asyncpg.PostgresError) or kept.connection.is_closed():
-                self._drop(kept)
+                await self._drop(kept)
             if not isinstance(error, asyncpg.PostgresError):
                 raise
             refusal = translate(error)
             refusal.code = error.sqlstate or ""
             raise refusal from error
 
-    def _drop(self, kept: PostgresConnection) -> None:
-        """Leaves a connection without a word."""
-        kept.connection.terminate()
-        self._kept = None
+    async def _connect(self) -> PostgresConnection:
+        return await open_connection(self._address)
 
-    async def _ready(self) -> PostgresConnection:
-        """The kept connection, or a new one when there is none that works, is young and leads to the right server."""
-        kept, loop = self._kept, asyncio.get_running_loop()
-        is_moved = self._is_moved()
-        if not self._is_closed:
-            if kept is None or kept.connection.is_closed():
-                kept = await self._open()
-            elif is_moved or loop.time() - self._opened_at >= self._max_age_seconds:
-                kept = await self._exchange(kept, is_moved=is_moved)
-        if self._is_closed:
-            if kept is not None:
-                kept.connection.terminate()
-            raise TransientError(Reason.CLOSED, "the session is closed")
-        self._kept = kept
-        return kept  # type: ignore[return-value] # only a closed session has none
+    async def _identify(self, connection: PostgresConnection) -> str | None:
+        return await connection.identity()
 
-    def _is_moved(self) -> bool:
-        """Whether a new client last met another server than the kept connection leads to."""
-        return self._met is not None and self._server is not None and self._met != self._server
+    async def _is_usable(self, connection: PostgresConnection) -> bool:
+        return not connection.connection.is_closed()
 
-    async def _open(self) -> PostgresConnection:
-        """A new connection, and which server it leads to."""
-        kept = await open_connection(self._address)
-        try:
-            self._server = await kept.identity()
-        except BaseException:
-            kept.connection.terminate()
-            raise
-        self._met = None
-        self._opened_at = asyncio.get_running_loop().time()
-        return kept
+    def _has_no_place(self, error: Exception) -> bool:
+        is_refused = isinstance(error, asyncpg.PostgresError)
+        return is_refused and translate(error).reason in {Reason.EXHAUSTED, Reason.QUOTA}
 
-    async def _exchange(self, old: PostgresConnection, *, is_moved: bool) -> PostgresConnection:
-        """A new connection in the place of an old one, which is left whatever happens.
-
-        Only a server without a free place leaves the old connection in use: with it, sessions can still be ended.
-        """
-        if is_moved:
-            self.server_changes += 1
-            get_logger().warning("database.server_changed", hint="the kept connection led to another server")
-        try:
-            new = await self._open()
-        except asyncpg.PostgresError as error:
-            if not is_moved and translate(error).reason in {Reason.EXHAUSTED, Reason.QUOTA}:
-                return old
-            self._drop(old)
-            raise
-        except BaseException:
-            self._drop(old)
-            raise
-        await _part(old.connection, is_polite=True)
-        return new
+    async def _part(self, connection: PostgresConnection, *, is_polite: bool) -> None:
+        await _part(connection.connection, is_polite=is_polite)
 
 
 async def probe(address: PostgresAddress, timeout_seconds: float) -> float:

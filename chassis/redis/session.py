@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
-from chassis.log import get_logger
+from chassis.net.kept import MAX_AGE_SECONDS, KeptConnection
 from chassis.net.sockets import socket_error
 from chassis.net.trust import Trust
 from chassis.redis.address import RedisAddress
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 RESP_VERSION = 2
 """Every Redis understands it, and it needs no HELLO before AUTH."""
 
-MAX_AGE_SECONDS = 300.0
-"""How long the kept connection is used."""
 IDENTITY_SECONDS = 0.5
 """Longest wait for the INFO that identifies the server."""
 
@@ -100,24 +98,12 @@ def _socket_cause(error: BaseException) -> OSError | None:
     return None
 
 
-class RedisSession:
-    """One kept connection for statistics, used by one command at a time; opened at first use and after a failure.
-
-    It is exchanged for a new one when it is `max_age_seconds` old, and as soon as `probe` met another server under the
-    same name: after a failover the old server may live on and answer for ever.
-    """
+class RedisSession(KeptConnection[Any]):
+    """One kept connection for statistics, used by one command at a time."""
 
     def __init__(self, address: RedisAddress, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+        super().__init__("redis", max_age_seconds)
         self._address = address
-        self._max_age_seconds = max_age_seconds
-        self._lock = asyncio.Lock()
-        self._connection: Any = None
-        self._is_closed = False
-        self._opened_at = 0.0
-        self._server: str | None = None
-        self._met: str | None = None
-        self.server_changes = 0
-        """How often the kept connection was left because a new client met another server."""
 
     async def probe(self, address: RedisAddress, timeout_seconds: float) -> float:
         """The same as the function `probe`; the session leaves a server that is not the one met here."""
@@ -156,13 +142,6 @@ class RedisSession:
         following, names = await self._ask("SCAN", cursor, "COUNT", str(count), timeout_seconds=timeout_seconds)
         return str(following), [str(name) for name in names]
 
-    async def close(self) -> None:
-        """Drops the connection at once; a command that is running on it fails."""
-        self._is_closed = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
-
     async def _ask(self, *command: str, timeout_seconds: float) -> Any:
         """The reply to one command; the deadline includes waiting for the connection and opening it."""
         try:
@@ -178,59 +157,23 @@ class RedisSession:
             return await _exchange(connection, command)
         except BaseException as error:
             if not isinstance(error, driver.ResponseError):
-                self._connection = None
-                await connection.disconnect(nowait=True)
+                await self._drop(connection)
             raise
 
-    async def _ready(self) -> Any:
-        """The kept connection, or a new one when there is none that works."""
-        connection, self._connection = self._connection, None
-        if connection is not None and (not connection.is_connected or await _is_stale(connection)):
-            await connection.disconnect(nowait=True)
-            connection = None
-        if not self._is_closed:
-            connection = await self._open() if connection is None else await self._renew(connection)
-        if self._is_closed:
-            if connection is not None:
-                await connection.disconnect(nowait=True)
-            raise TransientError(Reason.CLOSED, "the session is closed")
-        self._connection = connection
-        return connection
+    async def _connect(self) -> Any:
+        return await _connect(self._address)
 
-    async def _open(self) -> Any:
-        """A new connection, and which server it leads to."""
-        connection = await _connect(self._address)
-        try:
-            self._server, self._met = await _identity(connection), None
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self._opened_at = asyncio.get_running_loop().time()
-        return connection
+    async def _identify(self, connection: Any) -> str | None:
+        return await _identity(connection)
 
-    async def _renew(self, old: Any) -> Any:
-        """The connection itself, or a new one when it is too old or a new client last met another server.
+    async def _is_usable(self, connection: Any) -> bool:
+        return connection.is_connected and not await _is_stale(connection)
 
-        The old one is left whatever happens, unless the server has no free place for a new client.
-        """
-        is_moved = None not in {self._met, self._server} and self._met != self._server
-        if not is_moved and asyncio.get_running_loop().time() - self._opened_at < self._max_age_seconds:
-            return old
-        if is_moved:
-            self.server_changes += 1
-            get_logger().warning("redis.server_changed", hint="the kept connection led to another server")
-        try:
-            new = await self._open()
-        except (driver.RedisError, OSError) as error:
-            if not is_moved and translate(error).reason is Reason.EXHAUSTED:
-                return old
-            await old.disconnect(nowait=True)
-            raise
-        except BaseException:
-            await old.disconnect(nowait=True)
-            raise
-        await old.disconnect(nowait=True)
-        return new
+    def _has_no_place(self, error: Exception) -> bool:
+        return isinstance(error, driver.RedisError | OSError) and translate(error).reason is Reason.EXHAUSTED
+
+    async def _part(self, connection: Any, *, is_polite: bool) -> None:  # noqa: ARG002 - Redis needs no goodbye
+        await connection.disconnect(nowait=True)
 
 
 async def probe(address: RedisAddress, timeout_seconds: float) -> float:
