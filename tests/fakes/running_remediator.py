@@ -10,18 +10,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from remediations.core.codec import from_json, inflate, to_json
-from tools.servers.http import is_answered
-from tools.servers.ports import free_port
-from tools.servers.process import Command, Server
+from tools.servers.process import Command
+from tools.servers.sidecar import ROOT, RemediatorServer
 from tools.slowness import scaled
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-the-test-0001"
 POLICIES = """
 identity: ['cluster="test"']
@@ -36,73 +31,34 @@ policies:
 """
 
 
-class RemediatorServer(Server):
-    """One remediator; `policies` and `settings` are its two files."""
-
-    name = "remediator"
+class RunningRemediator(RemediatorServer):
+    """One remediator; `policies` and `settings` are its two files, completed with what a test need not say."""
 
     def __init__(self, policies: str = POLICIES, settings: dict[str, Any] | None = None) -> None:
-        super().__init__()
+        super().__init__(settings or {}, policies, token=TOKEN)
         self.program: tuple[str, ...] = (sys.executable, "-m", "remediations")
         """What starts it; `tests.fakes.fake_host` starts it on a host of other habits."""
         self.environment: dict[str, str] = {}
-        self.policies = policies
-        self._settings = settings or {}
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def journal_path(self) -> Path:
-        return self.folder / "journal.db"
-
-    @property
-    def token_path(self) -> Path:
-        return self.folder / "token"
-
-    @property
-    def config_path(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def policies_path(self) -> Path:
-        return self.folder / "policies.yaml"
 
     def prepare(self) -> None:
-        self.port = free_port()
-        self.token_path.write_text(TOKEN)
-        self.policies_path.write_text(self.policies)
-        settings: dict[str, Any] = {
-            "server": {
-                "host": "127.0.0.1",
-                "port": self.port,
-                "token_file": str(self.token_path),
-                "roles": {"approve": {"token_files": [str(self.token_path)]}},
-            },
-            "journal": {"path": str(self.journal_path), "is_ephemeral_accepted": True},
-            "policies_file": str(self.policies_path),
+        usual: dict[str, dict[str, Any]] = {
+            "server": {"roles": {"approve": {"token_files": [str(self.token_path)]}}},
             "prometheus": {"url": "http://127.0.0.1:9"},
             "log": {"form": "json"},
         }
-        for name, value in self._settings.items():
-            both = isinstance(value, dict) and isinstance(settings.get(name), dict)
-            settings[name] = {**settings[name], **value} if both else value
-        self.config_path.write_text(yaml.safe_dump(settings))
+        self._settings |= {name: {**values, **self._settings.get(name, {})} for name, values in usual.items()}
+        super().prepare()
 
     def describe(self) -> Command:
         return Command(
-            (*self.program, "serve", "--config.file", str(self.config_path)),
+            (*self.program, "serve", "--config.file", str(self.settings_path)),
             environment=self.environment,
             working_directory=ROOT,
         )
 
-    def is_ready(self) -> bool:
-        return is_answered(f"{self.url}/-/healthy")
-
     def command(self, *arguments: str) -> tuple[str, ...]:
         """A command line beside the running program."""
-        return (sys.executable, "-m", "remediations", "--config.file", str(self.config_path), *arguments)
+        return (sys.executable, "-m", "remediations", "--config.file", str(self.settings_path), *arguments)
 
     def alertmanager_configuration(
         self, url: str = "", *, group_by: str = "alertname", group_wait: str = "0s", repeat_interval: str = "1h"

@@ -18,7 +18,7 @@ import bcrypt
 import pytest
 
 from tests.fakes.running_exporter import PLUG_IN, running_exporter
-from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
+from tests.fakes.running_remediator import TOKEN, RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tests.integration.floods import KINDS, SECONDS, ask, basic, flooding, peak_mib
 from tools.slowness import scaled
@@ -52,7 +52,7 @@ def exporter(folder: Path, web: str, before: str) -> Iterator[Program]:
 
 @contextmanager
 def remediator(_folder: Path, web: str, before: str) -> Iterator[Program]:
-    server = RemediatorServer(settings={"server": {"web_config_file": str(web)}} if web else None)
+    server = RunningRemediator(settings={"server": {"web_config_file": str(web)}} if web else None)
     server.program = (sys.executable, "-c", f"{before}from remediations.__main__ import main; main()")
     with server:
         yield Program(server.port, server.process.pid, server.log_path, 192)

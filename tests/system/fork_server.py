@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tools.servers import orphan_cleanup
 from tools.servers.process import POLL_SECONDS, Command, Process, Server
 from tools.slowness import scaled
@@ -89,7 +89,7 @@ class ForkedProcess(Process):
         orphan_cleanup.release_process(self._pid)
 
 
-class ForkedRemediator(RemediatorServer):
+class ForkedRemediator(RunningRemediator):
     """A remediator that is started by forking."""
 
     def __init__(self, fork_server: ForkServer, policies: str, settings: dict[str, Any]) -> None:

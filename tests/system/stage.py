@@ -10,7 +10,7 @@ import yaml
 
 from tests.fakes.fake_prometheus_server import Watch
 from tests.fakes.faulty_api_server import ApiFront
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tools.chart import REMEDIATOR, remediator_rights
 from tools.servers.kubernetes.cluster import Cluster, is_rolled_out
@@ -101,12 +101,12 @@ class Stage:
 
     def remediator(
         self, *policies: dict[str, Any], settings: dict[str, Any] | None = None, **top: Any
-    ) -> RemediatorServer:
+    ) -> RunningRemediator:
         """A remediator with these policies (one restart policy when none is given) that acts through the front."""
         chosen = policies or (self.policy(),)
         self.grant(chosen)
         file = {"identity": ['cluster="test"'], "max_actions": 1000, **top, "policies": chosen}
-        return RemediatorServer(yaml.safe_dump(_plain(file)), self.settings() | (settings or {}))
+        return RunningRemediator(yaml.safe_dump(_plain(file)), self.settings() | (settings or {}))
 
     def grant(self, policies: Sequence[dict[str, Any]]) -> None:
         """Gives the remediator's ServiceAccount the rights that the chart gives it for these policies, and no other."""
@@ -158,18 +158,18 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def deliver(remediator: RemediatorServer, number: int = 1, **labels: str) -> None:
+def deliver(remediator: RunningRemediator, number: int = 1, **labels: str) -> None:
     """Sends one alert until it is acknowledged, as Alertmanager does."""
     wait_for(lambda: remediator.post(an_alert(number, **labels)) == 200)
 
 
-def newest(remediator: RemediatorServer) -> tuple[str, str]:
+def newest(remediator: RunningRemediator) -> tuple[str, str]:
     """State and reason of the newest remediation."""
     rows = remediator.read("SELECT state, reason FROM remediation ORDER BY id DESC LIMIT 1")
     return ("", "") if not rows else (str(rows[0][0]), str(rows[0][1]))
 
 
-def wait_held(remediator: RemediatorServer, reason: str) -> None:
+def wait_held(remediator: RunningRemediator, reason: str) -> None:
     """Returns when the newest remediation is held for this reason."""
     wait_for(
         lambda: newest(remediator) == ("held", reason),
@@ -177,7 +177,7 @@ def wait_held(remediator: RemediatorServer, reason: str) -> None:
     )
 
 
-def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> str:
+def wait_closed(remediator: RunningRemediator, timeout_seconds: float = 60.0) -> str:
     """The closing state of the newest remediation."""
 
     def closing_state() -> str:
@@ -189,12 +189,12 @@ def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> 
     )
 
 
-def kinds(remediator: RemediatorServer, kind: str) -> int:
+def kinds(remediator: RunningRemediator, kind: str) -> int:
     """How many records of this kind all stories have."""
     return int(remediator.read("SELECT count(*) FROM record WHERE kind = ?", (kind,))[0][0])
 
 
-def notifications(remediator: RemediatorServer, status: str) -> int:
+def notifications(remediator: RunningRemediator, status: str) -> int:
     """Webhook requests that ended so."""
     page = remediator.ask("GET", "/metrics")[1]
     name = f'controlcore_remediation_webhook_notifications_total{{status="{status}"}}'

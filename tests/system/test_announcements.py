@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.faulty_proxy import WRITES, Fault
-from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
+from tests.fakes.running_remediator import TOKEN, RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import NAME, Stage, deliver, newest, wait_closed, wait_held
 from tools.servers.alertmanager import AlertmanagerServer
@@ -39,13 +39,13 @@ def events(stage: Stage) -> list[dict[str, Any]]:
     return sorted(found, key=lambda item: item["metadata"]["name"])
 
 
-def metric(remediator: RemediatorServer, series: str) -> float | None:
+def metric(remediator: RunningRemediator, series: str) -> float | None:
     """A series of the remediator's page; None where it is absent."""
     lines = [line for line in remediator.ask("GET", "/metrics")[1].splitlines() if line.startswith(series + " ")]
     return float(lines[0].rsplit(" ", 1)[1]) if lines else None
 
 
-def run(remediator: RemediatorServer, *arguments: str) -> str:
+def run(remediator: RunningRemediator, *arguments: str) -> str:
     """The output of a command beside the running program."""
     return subprocess.run(remediator.command(*arguments), capture_output=True, text=True, check=True).stdout
 
@@ -165,7 +165,7 @@ def test_nothing_acts_by_itself_while_nobody_knows_what_its_rights_are(stage: St
         assert stage.generation() == before + 1
 
 
-def call(remediator: RemediatorServer, method: str, path: str, body: Any = None) -> dict[str, Any]:
+def call(remediator: RunningRemediator, method: str, path: str, body: Any = None) -> dict[str, Any]:
     """What the HTTP API answers to whoever has the token."""
     data = None if body is None else json.dumps(body).encode()
     status, text = remediator.ask(method, f"/api/v1/{path}", data, AUTHORIZED)
@@ -173,7 +173,7 @@ def call(remediator: RemediatorServer, method: str, path: str, body: Any = None)
     return dict(json.loads(text))
 
 
-def _is_limited(remediator: RemediatorServer) -> bool:
+def _is_limited(remediator: RunningRemediator) -> bool:
     """Has the policies read again; whether the API server refuses what it must, by now."""
     os.kill(remediator.process.pid, signal.SIGHUP)
     return metric(remediator, 'controlcore_remediation_policy_downgraded{remediation="restart-api"}') == 0

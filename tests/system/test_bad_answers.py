@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from tests.fakes.faulty_proxy import Fault
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import Stage, deliver, kinds, newest, wait_closed
 
@@ -27,7 +27,7 @@ SELECT json_extract(data, '$.result'), json_extract(data, '$.detail') FROM recor
 WHERE kind = 'write' ORDER BY number DESC LIMIT 1"""
 
 
-def said(remediator: RemediatorServer, question: str) -> tuple[str, str]:
+def said(remediator: RunningRemediator, question: str) -> tuple[str, str]:
     """The two texts of the newest record of a kind."""
     rows = remediator.read(question)
     return (str(rows[0][0]), str(rows[0][1])) if rows else ("", "")

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from remediations.commands import grants
-from tests.fakes.running_remediator import TOKEN, RemediatorServer
+from tests.fakes.running_remediator import TOKEN, RunningRemediator
 from tests.fakes.waiting import wait_for
 from tests.system.stage import NAME, Stage, deliver, kinds, wait_closed, wait_held
 from tools.servers.kubernetes.control_plane import ADMIN_TOKEN
@@ -183,7 +183,7 @@ def plant(stage: Stage) -> None:
     client.post(f"/api/v1/namespaces/{place}/events", event)
 
 
-def everything_told(remediator: RemediatorServer) -> dict[str, str]:
+def everything_told(remediator: RunningRemediator) -> dict[str, str]:
     """All that the program has written or answers, by where."""
     ((identifier,),) = remediator.read("SELECT id FROM remediation")
     told = {"log": remediator.log_path.read_text()}

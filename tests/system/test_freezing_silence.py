@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.http import call
@@ -28,7 +28,7 @@ def test_silences_that_froze_the_program_cost_it_nothing() -> None:
             silence = {"matchers": [matcher], **dates, "createdBy": "anybody", "comment": str(number)}
             call("POST", f"{alertmanager.url}/api/v2/silences", silence)
         settings = {"alertmanager": {"url": alertmanager.url, "timeout_seconds": 10}}
-        with RemediatorServer(settings=settings) as remediator:
+        with RunningRemediator(settings=settings) as remediator:
             assert remediator.post(an_alert(0, instance=LONG)) == 200
             wait_for(lambda: remediator.read(DECISIONS), 30)
             assert remediator.read(DECISIONS)[0][0] == "[]"

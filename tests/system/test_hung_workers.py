@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.faulty_proxy import EVERYTHING, Fault
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import LEASE_SECONDS, OPERATION, WORKER, Stage, deliver, newest, notifications, wait_closed
 from tools.servers.alertmanager import AlertmanagerServer
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(240)
 POSTS = 10
 
 
-def claims(remediator: RemediatorServer) -> list[tuple[float, str]]:
+def claims(remediator: RunningRemediator) -> list[tuple[float, str]]:
     """When the newest remediation was claimed, and by which worker."""
     rows = remediator.read(
         "SELECT at, json_extract(data, '$.worker') FROM record WHERE kind = 'claimed'"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.system.fork_server import ForkedRemediator, ForkServer
 from tests.system.kill_points import LONGEST_DELAYS, OPEN_STATES, POLICIES, TRIGGERS, Killer, Opal, Product, watching
 from tests.system.slow_network import SlowNetwork
@@ -67,7 +67,7 @@ def fork_server() -> Iterator[ForkServer]:
 @pytest.fixture
 def remediator(
     cluster: Cluster, namespace: str, product: Product, opal: Opal, fork_server: ForkServer, tmp_path: Path
-) -> Iterator[RemediatorServer]:
+) -> Iterator[RunningRemediator]:
     with watching(product, opal) as url, SlowNetwork(cluster.server) as network:
         # The rights are exactly those of the chart, with a real token of its ServiceAccount.
         objects = render({"remediator": {"tokenSecret": {"name": "webhook"}}}, "controlcore", namespace)
@@ -87,7 +87,7 @@ def remediator(
 class Chaos:
     """Delivers alerts as Alertmanager does, kills the remediator meanwhile, and keeps count."""
 
-    def __init__(self, remediator: RemediatorServer, policy: str) -> None:
+    def __init__(self, remediator: RunningRemediator, policy: str) -> None:
         # A test that can be repeated.
         self.chance = random.Random(os.environ.get("CONTROLCORE_CHAOS_SEED", "1"))  # noqa: S311
         self.killer = Killer(remediator.journal_path, self.chance)
@@ -174,12 +174,12 @@ class Chaos:
         )
 
 
-def stored_alerts(remediator: RemediatorServer) -> set[str]:
+def stored_alerts(remediator: RunningRemediator) -> set[str]:
     """The fingerprints of everything in the journal."""
     return {row[0] for row in remediator.read("SELECT json_extract(alert, '$.fingerprint') FROM remediation")}
 
 
-def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> str:
+def wait_closed(remediator: RunningRemediator, timeout_seconds: float = 60.0) -> str:
     """The closing state of the newest remediation."""
     deadline = time.monotonic() + scaled(timeout_seconds)
     while time.monotonic() < deadline:
@@ -191,7 +191,7 @@ def wait_closed(remediator: RemediatorServer, timeout_seconds: float = 60.0) -> 
 
 
 @pytest.mark.timeout(120 + KILLS * SECONDS_PER_KILL)
-def test_killed_remediator_loses_no_alert_and_patches_once(remediator: RemediatorServer, product: Product):
+def test_killed_remediator_loses_no_alert_and_patches_once(remediator: RunningRemediator, product: Product):
     chaos, first = Chaos(remediator, "restart-api"), product.generation
     while len(chaos.killer.points) < KILLS - CALL_KILLS:
         product.break_it()
@@ -208,7 +208,7 @@ def test_killed_remediator_loses_no_alert_and_patches_once(remediator: Remediato
 
 
 @pytest.mark.timeout(120 + KILLS * SECONDS_PER_KILL)
-def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RemediatorServer, opal: Opal):
+def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RunningRemediator, opal: Opal):
     """What a call does leaves no mark: one whose sending is in doubt is never sent again, and its verdict says so."""
     chaos, calls, unproven = Chaos(remediator, "reload-policies"), Counter[str](), 0
     while len(chaos.killer.points) < CALL_KILLS:
@@ -226,7 +226,7 @@ def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RemediatorS
     print(f"\n{chaos.report()}; {dict(calls)} calls, none twice; {unproven} repairs not proven")
 
 
-def test_calls_that_changed_nothing_are_no_success(remediator: RemediatorServer, opal: Opal):
+def test_calls_that_changed_nothing_are_no_success(remediator: RunningRemediator, opal: Opal):
     """Both were made and answered, so only verification can tell."""
     opal.break_it()
     opal.is_deaf = True
@@ -235,7 +235,7 @@ def test_calls_that_changed_nothing_are_no_success(remediator: RemediatorServer,
     assert (chaos.ends, set(opal.calls().values())) == (["failed"], {1})
 
 
-def test_repaired_fault_has_one_write_and_a_proof(remediator: RemediatorServer, product: Product):
+def test_repaired_fault_has_one_write_and_a_proof(remediator: RunningRemediator, product: Product):
     product.break_it()
     before = product.generation
 
@@ -249,7 +249,7 @@ def test_repaired_fault_has_one_write_and_a_proof(remediator: RemediatorServer, 
     assert found["spec"]["template"]["metadata"]["annotations"]["controlcore.io/operation-id"] == identifier
 
 
-def test_frozen_remediator_that_wakes_up_too_late_finds_its_claim_lost(remediator: RemediatorServer, product: Product):
+def test_frozen_remediator_that_wakes_up_too_late_finds_its_claim_lost(remediator: RunningRemediator, product: Product):
     """Stopped while it holds a claim, for longer than the lease: what it decided then must not be written as it is."""
     chaos, first = Chaos(remediator, "restart-api"), product.generation
     while "claimed" not in chaos.killer.points:

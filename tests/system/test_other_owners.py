@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import POLL_SECONDS
 from tests.system.keda import path_of, scaled_object
 from tests.system.stage import OPERATION, Stage, deliver, newest, wait_closed, wait_held
@@ -44,7 +44,7 @@ def owner_of(stage: Stage, path: str, put_back: Callable[[dict[str, Any]], dict[
         thread.join()
 
 
-def lose_a_fight(remediator: RemediatorServer) -> None:
+def lose_a_fight(remediator: RunningRemediator) -> None:
     """One write, taken back; the next alert finds the breaker open."""
     deliver(remediator)
     assert wait_closed(remediator) == "failed"

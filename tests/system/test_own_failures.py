@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tests.fakes.waiting import wait_for
 from tests.system.stage import NAME, Stage, deliver, kinds, newest, wait_closed, wait_held
 from tools.servers.postgres import PostgresServer
@@ -81,7 +81,7 @@ def test_kill_switch_works_while_the_journal_does_not(stage: Stage, tmp_path: Pa
         assert wait_closed(remediator) == "succeeded"
 
 
-def on_host(remediator: RemediatorServer, clock: Path) -> RemediatorServer:
+def on_host(remediator: RunningRemediator, clock: Path) -> RunningRemediator:
     """The remediator on a host whose clock is off by what the file says."""
     remediator.program = (sys.executable, "-m", "tests.fakes.fake_host", str(clock))
     return remediator

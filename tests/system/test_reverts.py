@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.faulty_proxy import Fault
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tests.fakes.waiting import wait_for
 from tests.system.keda import path_of, scaled_object
 from tests.system.stage import NAME, OPEN_STATES, Stage, deliver, kinds, newest, wait_closed, wait_held
@@ -46,7 +46,7 @@ def replicas(stage: Stage) -> int:
     return int(stage.read()["spec"]["replicas"])
 
 
-def ended(remediator: RemediatorServer) -> list[tuple[str, str, str]]:
+def ended(remediator: RunningRemediator) -> list[tuple[str, str, str]]:
     """Policy, state and reason of every remediation, oldest first, once all of them have closed."""
     question = "SELECT policy, state, reason FROM remediation ORDER BY id"
     wait_for(lambda: not OPEN_STATES & {row[1] for row in remediator.read(question)})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import Stage, deliver, kinds
 from tools.servers.alertmanager import AlertmanagerServer
@@ -27,7 +27,7 @@ def storm() -> list[dict[str, Any]]:
     return [{"labels": each, "startsAt": starts} for each in labels]
 
 
-def reasons(remediator: RemediatorServer) -> set[str]:
+def reasons(remediator: RunningRemediator) -> set[str]:
     """Why the alerts about the listed targets are held."""
     rows = remediator.read("SELECT DISTINCT reason FROM remediation WHERE policy = 'restart-api' AND state = 'held'")
     return {str(row[0]) for row in rows}

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.fakes.faulty_proxy import Fault, Front
-from tests.fakes.running_remediator import RemediatorServer, an_alert
+from tests.fakes.running_remediator import RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tests.system.stage import notifications
 from tools.servers.alertmanager import AlertmanagerServer
@@ -27,8 +27,8 @@ LARGE_BYTES = 14 * 1024 * 1024
 
 
 @pytest.fixture
-def remediator() -> Iterator[RemediatorServer]:
-    with RemediatorServer(settings={"journal": {"timeout_seconds": 6.0}}) as server:
+def remediator() -> Iterator[RunningRemediator]:
+    with RunningRemediator(settings={"journal": {"timeout_seconds": 6.0}}) as server:
         yield server
 
 
@@ -37,11 +37,11 @@ def fire(alertmanager: AlertmanagerServer, **labels: str) -> None:
     alertmanager.post_alerts([{"labels": {**an_alert()["labels"], **labels}, "startsAt": starts}])
 
 
-def count(remediator: RemediatorServer) -> int:
+def count(remediator: RunningRemediator) -> int:
     return int(remediator.read("SELECT count(*) FROM remediation")[0][0])
 
 
-def locked(remediator: RemediatorServer) -> ExitStack:
+def locked(remediator: RunningRemediator) -> ExitStack:
     """Keeps the journal locked as another process would."""
     stack = ExitStack()
     rival = sqlite3.connect(remediator.journal_path, isolation_level=None)
@@ -51,7 +51,7 @@ def locked(remediator: RemediatorServer) -> ExitStack:
     return stack
 
 
-def test_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: RemediatorServer) -> None:
+def test_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: RunningRemediator) -> None:
     """Half of the body is there; all of it, and the commit waits; committed, and nobody was told."""
     with (
         Front(remediator.url) as front,
@@ -81,7 +81,7 @@ def test_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: Remedia
         assert count(remediator) == len(points)
 
 
-def test_what_was_refused_is_accepted_when_it_is_repeated(remediator: RemediatorServer) -> None:
+def test_what_was_refused_is_accepted_when_it_is_repeated(remediator: RunningRemediator) -> None:
     """Nothing is marked as seen before it is stored: the journal is locked for the first delivery of each."""
     alerts = [an_alert(number, deployment=f"app-{number}") for number in range(50)]
     with locked(remediator):
@@ -90,7 +90,7 @@ def test_what_was_refused_is_accepted_when_it_is_repeated(remediator: Remediator
     assert count(remediator) == 50
 
 
-def test_more_than_can_be_held_is_503_until_there_is_room(remediator: RemediatorServer) -> None:
+def test_more_than_can_be_held_is_503_until_there_is_room(remediator: RunningRemediator) -> None:
     """Two of three large deliveries wait for the disk; the third is refused at once, and accepted after them."""
     answers: dict[int, int] = {}
 
@@ -115,7 +115,7 @@ def test_more_than_can_be_held_is_503_until_there_is_room(remediator: Remediator
     assert count(remediator) == 3
 
 
-def test_overload_is_an_error_that_alertmanager_tries_again(remediator: RemediatorServer) -> None:
+def test_overload_is_an_error_that_alertmanager_tries_again(remediator: RunningRemediator) -> None:
     """Five thousand alerts in one body while the journal is locked: 503, again and again, and then all are there."""
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     labels = [an_alert(deployment=f"app-{number}", filler="x" * 400)["labels"] for number in range(5000)]
@@ -131,7 +131,7 @@ def test_overload_is_an_error_that_alertmanager_tries_again(remediator: Remediat
         assert front.statuses[0] == ("POST", 200)
 
 
-def test_bad_alert_among_good_ones_is_set_aside_alone(remediator: RemediatorServer) -> None:
+def test_bad_alert_among_good_ones_is_set_aside_alone(remediator: RunningRemediator) -> None:
     good = [an_alert(number, deployment=f"app-{number}") for number in range(3)]
     body = json.dumps({"version": "4", "alerts": [*good, {"status": "?"}], "truncatedAlerts": 3}).encode()
 
@@ -144,7 +144,9 @@ def test_bad_alert_among_good_ones_is_set_aside_alone(remediator: RemediatorServ
 
 
 @pytest.mark.parametrize("token", [None, "wrong-token-of-nobody"])
-def test_nobody_gets_in_and_nothing_outside_the_list_is_chosen(remediator: RemediatorServer, token: str | None) -> None:
+def test_nobody_gets_in_and_nothing_outside_the_list_is_chosen(
+    remediator: RunningRemediator, token: str | None
+) -> None:
     assert remediator.post(an_alert(), token=token) == 401
     hostile = [an_alert(1, namespace="kube-system"), an_alert(2, deployment="../x"), an_alert(3, deployment="x" * 9999)]
     assert remediator.post(*hostile) == 200
@@ -152,7 +154,7 @@ def test_nobody_gets_in_and_nothing_outside_the_list_is_chosen(remediator: Remed
     wait_for(lambda: remediator.read("SELECT count(*) FROM remediation WHERE reason = 'not_allowed'") == [(3,)])
 
 
-def test_hostile_labels_leave_every_log_line_whole_and_add_no_series(remediator: RemediatorServer) -> None:
+def test_hostile_labels_leave_every_log_line_whole_and_add_no_series(remediator: RunningRemediator) -> None:
     before = {line.split(" ")[0] for line in remediator.ask("GET", "/metrics")[1].splitlines()}
     hostile = ['"} or vector(1)', "a\nb", "ld_preload=x", "\u202e", "$(reboot)", "'; DROP TABLE remediation; --"]
     alerts = [an_alert(number, deployment=value, x=value) for number, value in enumerate(hostile)]

@@ -69,11 +69,11 @@ class RemediatorServer(Sidecar):
 
     name = "remediator"
 
-    def __init__(self, settings: dict[str, Any], policies: str, folder: Path | None = None) -> None:
+    def __init__(self, settings: dict[str, Any], policies: str, folder: Path | None = None, token: str = "") -> None:
         """`policies` is the text of the policy file."""
         super().__init__(settings, folder)
-        self._policies = policies
-        self.token = secrets.token_hex(16)
+        self.policies = policies
+        self.token = token or secrets.token_hex(16)
 
     @property
     def journal_path(self) -> Path:
@@ -85,14 +85,20 @@ class RemediatorServer(Sidecar):
         """The file that holds the bearer token, for Alertmanager's credentials_file too."""
         return self.folder / "token"
 
+    @property
+    def policies_path(self) -> Path:
+        """The policy file, read again by a reload."""
+        return self.folder / "policies.yaml"
+
     def prepare(self) -> None:
         """Writes token, policies and configuration."""
         self.token_path.write_text(self.token, encoding="utf-8")
         self.token_path.chmod(0o600)
-        (self.folder / "policies.yaml").write_text(self._policies, encoding="utf-8")
+        self.policies_path.write_text(self.policies, encoding="utf-8")
         self._settings["server"] = {**self._settings.get("server", {}), "token_file": str(self.token_path)}
-        self._settings["journal"] = {"path": str(self.journal_path), "is_ephemeral_accepted": True}
-        self._settings["policies_file"] = str(self.folder / "policies.yaml")
+        journal = {"path": str(self.journal_path), "is_ephemeral_accepted": True}
+        self._settings["journal"] = {**journal, **self._settings.get("journal", {})}
+        self._settings["policies_file"] = str(self.policies_path)
         super().prepare()
 
     def describe(self) -> Command:

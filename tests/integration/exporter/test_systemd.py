@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.running_exporter import running_exporter
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tools.slowness import scaled
 
 pytestmark = pytest.mark.timeout(60)
@@ -58,7 +58,7 @@ def test_frozen_program_gives_no_sign_of_life(listening: socket.socket, tmp_path
 
 
 def test_remediator_tells_its_start_and_its_end(listening: socket.socket) -> None:
-    remediator = RemediatorServer()
+    remediator = RunningRemediator()
     remediator.environment = variables(listening)
     with remediator:
         hear(listening, "READY=1", "WATCHDOG=1", "WATCHDOG=1")

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from remediations.__main__ import main
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tests.fakes.waiting import wait_for
 from tools.chart import REMEDIATOR, remediator_rights
 from tools.servers.alertmanager import AlertmanagerServer
@@ -53,15 +53,15 @@ groups:
 """
 
 
-class OwnerOnly(RemediatorServer):
+class OwnerOnly(RunningRemediator):
     """A remediator whose secrets are its owner's alone, with a second token for people who approve."""
 
     def prepare(self) -> None:
         super().prepare()
         self.approver_path.write_text("a-token-of-a-person-001")
-        settings = yaml.safe_load(self.config_path.read_text())
+        settings = yaml.safe_load(self.settings_path.read_text())
         settings["server"]["roles"] = {"approve": {"token_files": [str(self.approver_path)]}}
-        self.config_path.write_text(yaml.safe_dump(settings))
+        self.settings_path.write_text(yaml.safe_dump(settings))
         for path in (self.token_path, self.approver_path):
             path.chmod(0o600)
 
@@ -84,7 +84,7 @@ class Installed:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the running program."""
-        whole: dict[str, Any] = yaml.safe_load(self.remediator.config_path.read_text())
+        whole: dict[str, Any] = yaml.safe_load(self.remediator.settings_path.read_text())
         return whole
 
     @property
@@ -108,7 +108,7 @@ class Installed:
 
     def doctor(self, *arguments: str, settings: Path | None = None, form: str = "json") -> tuple[int, str]:
         """Exit status and output of the command."""
-        path = settings or self.remediator.config_path
+        path = settings or self.remediator.settings_path
         told = StringIO()
         with redirect_stdout(told), pytest.raises(SystemExit) as ended:
             main(["--config.file", str(path), "doctor", "-o", form, *arguments])

@@ -22,7 +22,7 @@ from remediations.notifications.alertmanager import Announcer
 from remediations.settings import AlertmanagerSettings, PrometheusSettings
 from tests.fakes.decisions import an_alert
 from tests.fakes.notifications import a_hold, told
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tests.fakes.running_remediator import an_alert as an_alert_of_the_webhook
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
@@ -159,7 +159,7 @@ def test_private_authority_is_named_by_the_environment(flag: str, tmp_path: Path
     with EncryptedAlertmanager(CONFIGURATION, flags=(flag,)) as alertmanager:
         user = {"username": USER, "password_file": str(password_file(tmp_path))}
         place = {"url": alertmanager.url, "basic_auth": user}
-        remediator = RemediatorServer(settings={"alertmanager": place})
+        remediator = RunningRemediator(settings={"alertmanager": place})
         remediator.environment = {"SSL_CERT_FILE": str(pair.certificate_path)} if is_trusted else {}
         with remediator:
             assert remediator.post(an_alert_of_the_webhook()) == 200
@@ -172,7 +172,7 @@ def test_private_authority_is_named_by_the_environment(flag: str, tmp_path: Path
             assert all(problem is None if is_trusted else "tls: " in problem for problem in problems)
 
 
-def announcements(remediator: RemediatorServer, status: str) -> float:
+def announcements(remediator: RunningRemediator, status: str) -> float:
     """How many ended so."""
     series = f'controlcore_remediation_announcements_total{{status="{status}"}} '
     page = remediator.ask("GET", "/metrics")[1]

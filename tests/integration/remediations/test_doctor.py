@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.fakes.running_remediator import RemediatorServer
+from tests.fakes.running_remediator import RunningRemediator
 from tests.fakes.waiting import wait_for
 from tests.integration.remediations.doctor_stage import (
     FRESHNESS,
@@ -255,7 +255,7 @@ def with_a_full_disk(place: Installed, folder: Path) -> Iterator[Path]:
 @contextmanager
 def with_a_second_server(place: Installed, _folder: Path) -> Iterator[None]:
     journal = {"path": str(place.remediator.journal_path), "is_shared_accepted": True}
-    with RemediatorServer(yaml.safe_dump(place.policies), {"journal": journal}):
+    with RunningRemediator(yaml.safe_dump(place.policies), {"journal": journal}):
         yield
 
 

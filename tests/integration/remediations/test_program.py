@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.running_remediator import POLICIES, TOKEN, RemediatorServer, an_alert
+from tests.fakes.running_remediator import POLICIES, TOKEN, RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.process import Process
@@ -27,7 +27,7 @@ STORM = 5000
 
 @pytest.fixture
 def remediator(request):
-    with RemediatorServer(settings=getattr(request, "param", None)) as server:
+    with RunningRemediator(settings=getattr(request, "param", None)) as server:
         yield server
 
 
@@ -221,7 +221,7 @@ def test_hangup_reads_the_policies_again_and_a_broken_file_changes_nothing(remed
 
 
 def test_hangup_names_the_settings_that_need_a_restart(remediator):
-    path = remediator.config_path
+    path = remediator.settings_path
     path.write_text(path.read_text() + "worker: {concurrency: 2}\n")
 
     signal_process(remediator, signal.SIGHUP)
@@ -243,7 +243,7 @@ def test_termination_ends_with_status_zero(remediator):
     assert remediator.log()[-1]["event"] == "program.stopped"
 
 
-def signal_process(remediator: RemediatorServer, number: int) -> None:
+def signal_process(remediator: RunningRemediator, number: int) -> None:
     subprocess.run(["kill", f"-{number}", str(remediator.process.pid)], check=True)
 
 
@@ -270,5 +270,5 @@ def test_second_process_on_one_journal_is_refused_by_name_unless_that_is_accepte
     assert remediator.post(an_alert()) == 200
 
     place = {"path": str(remediator.journal_path), "is_shared_accepted": True}
-    with RemediatorServer(settings={"journal": place}) as beside:
+    with RunningRemediator(settings={"journal": place}) as beside:
         assert [line["path"] for line in beside.log() if line["event"] == "journal.shared"] == [place["path"]]

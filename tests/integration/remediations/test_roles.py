@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 import yaml
 
-from tests.fakes.running_remediator import TOKEN, RemediatorServer, an_alert
+from tests.fakes.running_remediator import TOKEN, RunningRemediator, an_alert
 from tests.fakes.waiting import wait_for
 from tools.slowness import scaled
 
@@ -22,7 +22,7 @@ AS_ALERTMANAGER = {"Authorization": f"Bearer {TOKEN}"}
 PAUSE = json.dumps({"reason": "tables move", "owner": "ceo@corp"}).encode()
 
 
-class RolesServer(RemediatorServer):
+class RolesServer(RunningRemediator):
     """Alertmanager's token, an operator's token, and ann, a user who may approve."""
 
     def prepare(self) -> None:
@@ -30,15 +30,15 @@ class RolesServer(RemediatorServer):
         (self.folder / "operator").write_text(OPERATOR)
         hashed = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(4)).decode()
         (self.folder / "web.yml").write_text(f"basic_auth_users: {{ann: '{hashed}'}}")
-        settings = yaml.safe_load(self.config_path.read_text())
+        settings = yaml.safe_load(self.settings_path.read_text())
         settings["server"] |= {
             "web_config_file": str(self.folder / "web.yml"),
             "roles": {"operate": {"token_files": [str(self.folder / "operator")]}, "approve": {"users": ["ann"]}},
         }
-        self.config_path.write_text(yaml.safe_dump(settings))
+        self.settings_path.write_text(yaml.safe_dump(settings))
 
 
-def acts(remediator: RemediatorServer) -> list[dict[str, Any]]:
+def acts(remediator: RunningRemediator) -> list[dict[str, Any]]:
     """What the command line tells of who did what, newest first."""
     command = remediator.command("acts", "-o", "json")
     ended = subprocess.run(command, check=True, timeout=scaled(30), capture_output=True, text=True)
@@ -80,7 +80,7 @@ def test_alertmanager_delivers_an_operator_pauses_and_each_act_has_its_name() ->
 
 
 def test_without_the_setting_alerts_arrive_and_nothing_is_operated_over_http() -> None:
-    with RemediatorServer(settings={"server": {"roles": None}}) as remediator:
+    with RunningRemediator(settings={"server": {"roles": None}}) as remediator:
         assert remediator.post(an_alert()) == 200
         assert remediator.ask("GET", "/api/v1/remediations", None, AS_ALERTMANAGER)[0] == 200
         status, text = remediator.ask("PUT", "/api/v1/pauses/night", PAUSE, AS_ALERTMANAGER)
