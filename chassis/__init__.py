@@ -1,1 +1,1 @@
-"""Code that both programs use; imports nothing from either of them."""
+"""Code that both programs use; it imports nothing from either."""

@@ -1,4 +1,4 @@
-"""Reads one YAML file with the environment laid over it, once, into frozen settings.
+"""Reads one YAML file and the environment, which overrides it, once, into frozen settings.
 
 Precedence, strongest first: command line, environment (`PREFIX_NAME`, nested levels joined by `__`), file, defaults.
 Unknown keys and unknown variables of the prefix are faults, and all faults are reported at once with their paths.
@@ -30,14 +30,15 @@ from chassis.errors import ConfigError, Fault, unknown_name
 NESTED = "__"
 SERVICE_LINK = re.compile(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 SERVICE_LINK_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
-"""What kubelet puts into every container for each Service of the namespace, ours too: `NAME_SERVICE_HOST` and so on
-(Kubernetes documentation, "Accessing the Service", environment variables). None of it is meant as a setting."""
+"""Variables that kubelet sets in every container for each Service of the namespace, including ours: `NAME_SERVICE_HOST`
+and so on (Kubernetes documentation, "Accessing the Service", environment variables). They are not settings.
+"""
 S = TypeVar("S", bound="Settings")
 B = TypeVar("B", bound="Section")
 
 
 class Section(BaseModel):
-    """A frozen group of settings; unknown keys are errors, and a field's docstring says what it means."""
+    """A frozen group of settings; unknown keys are errors, and each field's docstring documents it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what load() has laid together, or the command line would lose against the environment."""
+        """Only what load() has merged; otherwise the environment would win over the command line."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
@@ -76,9 +77,9 @@ def load(
 ) -> S:
     """Reads the settings, or raises ConfigError with every fault and its path.
 
-    `path` None means environment and defaults alone. `overrides` come from the command line and win; `fallbacks` are
-    weaker than the file and stronger than the defaults. `variables` names those of the environment that fallbacks came
-    from, by the path of the setting: a fault of such a value names the variable.
+    `path` None means environment and defaults only. `overrides` come from the command line and win; `fallbacks` are
+    weaker than the file and stronger than the defaults. `variables` gives, by the path of the setting, the environment
+    variable that a fallback came from, so that a fault can name it.
     """
     faults = _unknown_variables(kind)
     values = merge(fallbacks or {}, read_yaml(path) if path is not None else {})
@@ -94,7 +95,7 @@ def load(
 
 
 def load_section(kind: type[B], path: Path) -> B:
-    """Reads one file as a section of its own; raises ConfigError with every fault, each with the file's name."""
+    """Reads one file as a separate section; raises ConfigError with every fault, each with the file's name."""
     try:
         return kind.model_validate(read_yaml(path))
     except ValidationError as error:
@@ -109,7 +110,7 @@ def load_section(kind: type[B], path: Path) -> B:
 
 
 def require_http(url: str, example: str) -> SplitResult:
-    """A URL taken apart; raises ValueError for anything but http or https with a host."""
+    """The parts of a URL; raises ValueError for anything but http or https with a host."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -132,12 +133,12 @@ def read_secret(path: Path, setting: str) -> SecretStr:
 
 
 def split_paths(path: Path) -> tuple[Path, ...]:
-    """The files that one setting names, several of them apart by `:` as in KUBECONFIG, with `~` expanded."""
+    """The files that one setting names, separated by `:` as in KUBECONFIG, with `~` expanded."""
     return tuple(Path(part).expanduser() for part in str(path).split(os.pathsep) if part)
 
 
 def existing_paths(path: Path) -> tuple[Path, ...]:
-    """The same without those that do not exist, unless none does; one that cannot be looked at counts as there."""
+    """The same without missing files, unless all are missing; a file that cannot be checked counts as existing."""
     return tuple(file for file in split_paths(path) if _may_exist(file)) or split_paths(path)
 
 
@@ -172,7 +173,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
-    """What the environment says of these settings, as a nested mapping; what cannot be read becomes a fault."""
+    """These settings from the environment, as a nested mapping; an unreadable value becomes a fault."""
     try:
         return dict(EnvSettingsSource(kind)())
     except RecursionError:
@@ -203,7 +204,7 @@ def _unknown_variables(kind: type[Settings]) -> list[Fault]:
 
 
 def _nested_name(kind: type[BaseModel], name: str) -> str | None:
-    """The variable's name that is meant by one with too few underscores, such as SERVER__PORT by SERVER_PORT."""
+    """The intended name of a variable with too few underscores, such as SERVER__PORT for SERVER_PORT."""
     for section, item in kind.model_fields.items():
         known, inner = section.upper(), _model_in(item.annotation)
         if name == known:
@@ -222,7 +223,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `over` laid upon it, mapping by mapping."""
+    """`base` overridden by `over`, mapping by mapping."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -231,7 +232,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fault(kind: type[Settings], item: Mapping[str, Any], variables: Mapping[str, str]) -> Fault:
-    """One pydantic error as a fault with its dotted path; of the values only durations are quoted."""
+    """One pydantic error as a fault with its dotted path; no value is quoted except a duration."""
     location = tuple(item["loc"])
     dotted = ".".join(str(part) for part in location) or "(top)"
     path = _variable(kind, location) or giving_variable(variables, dotted, item["input"]) or dotted
@@ -243,13 +244,13 @@ def _fault(kind: type[Settings], item: Mapping[str, Any], variables: Mapping[str
 
 
 def giving_variable(variables: Mapping[str, str], path: str, value: object) -> str:
-    """The variable that gave this value to the setting at `path`; empty when another place did."""
+    """The variable that supplied the value at `path`; empty if another source did."""
     name = variables.get(path, "")
     return name if name in os.environ and os.environ[name] == value else ""
 
 
 def _variable(kind: type[Settings], location: tuple[Any, ...]) -> str | None:
-    """The environment variable that gave the value at this location, if one did."""
+    """The environment variable that supplied the value at this location, if any."""
     wanted = f"{kind.model_config.get('env_prefix', '')}{NESTED.join(str(part) for part in location)}".upper()
     return next((variable for variable in sorted(os.environ) if variable.upper() == wanted), None)
 
@@ -276,23 +277,27 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 class ConnectionSettings(Section):
-    """How many connections are held, and for how long without a request. They apply before authentication."""
+    """How many connections are kept, and for how long without a request. The limits apply before authentication."""
 
     max_connections: int = Field(default=128, ge=4)
-    """Connections at once. Each may cost 64 KiB, with TLS 400 KiB; never more than half of the open files allowed."""
+    """Connections at once. Each may cost 64 KiB, with TLS 400 KiB; at most half of the allowed open files."""
     max_per_address: int = Field(default=64, ge=2)
     """Connections of one address at once (of a /64 network with IPv6). Peers behind one NAT or load balancer share an
     address: too small a value refuses some of them."""
     header_seconds: float = Field(default=10.0, gt=0)
-    """Time for a TLS handshake, and for the header of a request from its first byte, or from the connection's
-    beginning. Too small refuses peers on bad networks."""
+    """Time for a TLS handshake, and for a request's header, from its first byte or from the start of the connection.
+    Too small refuses peers on bad networks.
+    """
     header_bytes: int = Field(default=32 * 1024, ge=1024)
-    """Bytes of a request's header; more gets 431."""
+    """Bytes of a request's header; a larger one gets 431."""
     idle_seconds: float = Field(default=300.0, gt=0)
-    """A connection is closed after this time without a request. A scraper that comes less often connects each time."""
+    """A connection is closed after this time without a request. A scraper with a longer interval reconnects each
+    time.
+    """
     max_certificate_seconds: float = Field(default=300.0, gt=0)
-    """A connection with a client certificate is closed after this time, so that an expired certificate is not accepted
-    for longer. Too small a value costs a handshake for each request."""
+    """A connection with a client certificate is closed after this time, so that an expired certificate does not stay
+    accepted. Too small costs a handshake for each request.
+    """
 
     @model_validator(mode="after")
     def check(self) -> ConnectionSettings:

@@ -1,7 +1,7 @@
-"""Reads documents that others wrote (JSON, YAML), each within limits on depth, size and expansion.
+"""Reads foreign documents (JSON, YAML) within limits on depth, size and expansion.
 
-Nothing else in the programs parses a foreign document, so one place decides what is too much. What a reader returns is
-nested at most MAX_DEPTH deep and holds no number that a float cannot: code may walk it and calculate with it.
+Only this module parses foreign documents, so all limits are here. Results are nested at most MAX_DEPTH deep and hold
+only numbers that fit into a float: code may walk them and calculate with them.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ MAX_DEPTH = 64
 MAX_VALUES = 400_000
 """Most commas and brackets of one JSON document. An empty list takes 56 bytes of memory and 3 of the document."""
 MAX_DIGITS = 300
-"""Of a whole number; a float ends at 309."""
+"""Digits of a whole number; a float ends at 309."""
 MAX_YAML_CHARACTERS = 4 * 1024 * 1024
-"""Of one YAML document; a file of a thousand discovered bouncers has about 100,000."""
+"""Characters of one YAML document; a file of a thousand discovered bouncers has about 100,000."""
 MAX_YAML_NODES = 100_000
 """Nodes of one YAML document, each alias counted with its whole content."""
 MAX_QUOTED = 40
 """Characters of a key or value that an error quotes."""
 DURATION = re.compile(r"(\d{1,9})(ms|[smhdwy])")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
-"""Seconds of the units that Prometheus and Alertmanager write durations in."""
+"""Duration units of Prometheus and Alertmanager, in seconds."""
 STRING = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 COMMENT = re.compile(r"#[^\n]*")
 NO_NAMES = re.compile(
     r"\{[^}]*\}|\[[^\]]*\]|\boffset\s+-?\s*\w+|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)",
     re.IGNORECASE,
 )
-"""What holds names of labels or durations in PromQL."""
+"""The parts of PromQL that hold label names or durations."""
 NAME = re.compile(r"(?<![\w.:$])[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])")
 KEYWORDS = frozenset({"and", "or", "unless", "bool", "atan2", "inf", "nan", "group_left", "group_right"})
 MAX_ITEM_CHARACTERS = 1024 * 1024
-"""Of one item of a JSON list that is read piece by piece."""
+"""Longest item of a JSON list that is read piece by piece, in characters."""
 
 
 class DocumentError(ValueError):
-    """A document is not what it should be, or more than is read; the message quotes nothing of it."""
+    """A document is malformed or too large; the message quotes nothing of it."""
 
 
 class UnreadableError(ValueError):
@@ -62,7 +62,7 @@ class TooManyValuesError(DocumentError):
 
 
 def parse_json(body: bytes | str) -> Any:
-    """The document, or DocumentError. NaN and Infinity are no JSON, nor are numbers that no float can hold."""
+    """The document; raises DocumentError, also for NaN, Infinity and numbers that do not fit into a float."""
     text = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
         raise TooManyValuesError(f"the document holds more than {MAX_VALUES} values")
@@ -94,15 +94,15 @@ def require_shallow(value: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ItemForm:
-    """Where the items of an answer stand, and how large each may be."""
+    """Where the items of an answer are, and how large each may be."""
 
     member: str = ""
-    """The only member of the object whose value is the list, as in `{"result": […]}`; empty for a list alone."""
+    """The only member of the object, whose value is the list, as in `{"result": […]}`; empty for a bare list."""
     max_characters: int = MAX_ITEM_CHARACTERS
     limit_setting: str = ""
     """The setting behind `max_characters`, which the error names; empty where there is none."""
     is_any_depth: bool = False
-    """Whether items may be nested deeper than MAX_DEPTH; then code must not walk them."""
+    """Whether items may be nested deeper than MAX_DEPTH; if so, code must not walk them."""
 
 
 PLAIN_LIST = ItemForm()
@@ -120,11 +120,11 @@ class ItemReader:
 
     @property
     def pending_characters(self) -> int:
-        """Length of the beginning of the next item, which is parsed anew with each piece."""
+        """Length of the incomplete next item, which is parsed again with each piece."""
         return len(self._text)
 
     def feed(self, piece: bytes, *, is_last: bool = False) -> list[Any]:
-        """The items that end in this piece of the body; raises DocumentError."""
+        """The items that are complete after this piece of the body; raises DocumentError."""
         try:
             self._text += self._bytes.decode(piece, is_last)
         except UnicodeDecodeError as error:
@@ -138,7 +138,7 @@ class ItemReader:
         return items
 
     def _items(self, *, is_last: bool) -> Iterator[Any]:
-        """The items at the beginning of the text; what is left of it is the beginning of the next one."""
+        """The complete items at the beginning of the text; the rest is the beginning of the next one."""
         position = _after_space(self._text, 0)
         while position < len(self._text):
             following = _FOLLOWING.get((self._state, self._text[position]))
@@ -154,7 +154,7 @@ class ItemReader:
             except DocumentError:
                 raise
             except (ValueError, RecursionError):
-                break  # the rest of the item is still to come; one that is malformed ends in too many characters
+                break  # the rest of the item is still to come; a malformed item ends by exceeding the length limit
             if self._state is _ParseState.MEMBER:
                 if value != self._form.member:
                     raise DocumentError(f"expected an object with the list {self._form.member} alone")
@@ -162,7 +162,7 @@ class ItemReader:
                 position = _after_space(self._text, end)
                 continue
             if not is_last and self._text[end : end + 1] not in _AFTER_ITEM:
-                break  # a number may go on
+                break  # the number may continue
             if not self._form.is_any_depth:
                 require_shallow(value)
             yield value
@@ -177,7 +177,7 @@ class _ParseState(Enum):
     OBJECT = auto()
     """The beginning of the object that holds the list."""
     MEMBER = auto()
-    """The list's name, or the end of an object without it, which is an empty list."""
+    """The list's name, or the end of an object without it (an empty list)."""
     COLON = auto()
     START = auto()
     FIRST = auto()
@@ -212,9 +212,9 @@ def _after_space(text: str, position: int) -> int:
 
 
 def load_yaml(text: str, *, is_strict: bool = True) -> Any:
-    """The document; raises yaml.YAMLError. A duplicate key in a mapping is an error when `is_strict`.
+    """The document; raises yaml.YAMLError. With `is_strict`, a duplicate key in a mapping is an error.
 
-    An alias counts with its whole content, so a document of a few lines cannot expand to millions of nodes.
+    An alias counts with its whole content, so a short document cannot expand to millions of nodes.
     """
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.MarkedYAMLError(problem=f"the document is larger than {MAX_YAML_CHARACTERS} characters")
@@ -222,7 +222,7 @@ def load_yaml(text: str, *, is_strict: bool = True) -> Any:
 
 
 def yaml_problem(error: yaml.YAMLError) -> str:
-    """What is wrong with a document, and where in it. Quotes no line of it."""
+    """The fault of a document and its place, without quoting a line."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
@@ -239,7 +239,7 @@ def read_file(path: Path) -> str:
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
-    """Why a file cannot be read, in words."""
+    """The reason why a file cannot be read."""
     return (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
 
 
@@ -250,7 +250,7 @@ class YamlLines:
         self._root = _StrictLoader(text).get_single_node()
 
     def find(self, place: Iterable[str | int]) -> int:
-        """The line of the value that these keys and indexes lead to, as far as they lead; the first line is 1."""
+        """The line of the value at these keys and indexes, as far as they exist; the first line is 1."""
         node, line = self._root, 1
         for part in place:
             if isinstance(node, yaml.MappingNode):
@@ -274,15 +274,15 @@ class _BoundedLoader(yaml.SafeLoader):
         self._depth = 0
         self._nodes = 0
         self._sizes: dict[int, int] = {}
-        """By the identity of a composed node: how many nodes it contains."""
+        """Number of nodes in each composed node, by its identity."""
 
     def get_single_data(self) -> Any:
-        """The document; what the scanner cannot read (a code point beyond Unicode) is an error of YAML too."""
+        """The document; text that the scanner cannot read (a code point beyond Unicode) is a YAML error too."""
         with _as_yaml_error(self.get_mark):
             return super().get_single_data()
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """One node with all its children; an alias refers to a node that was composed before."""
+        """One node with all its children; an alias refers to an earlier node."""
         event = self.peek_event()  # type: ignore[no-untyped-call] # the stubs leave it out
         mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
         if self._depth >= MAX_DEPTH:
@@ -297,13 +297,13 @@ class _BoundedLoader(yaml.SafeLoader):
         elif id(node) in self._sizes:
             self._nodes = before + self._sizes[id(node)]
         else:
-            raise ComposerError(None, None, "an alias stands inside what it stands for", mark)
+            raise ComposerError(None, None, "an alias contains itself", mark)
         if self._nodes > MAX_YAML_NODES:
             raise ComposerError(None, None, f"more than {MAX_YAML_NODES} nodes, aliases counted in full", mark)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - the signature of the base
-        """The value of a node with all below it; what no constructor can read is an error of YAML with its place.
+        """The value of a node and its children; a value that no constructor can read is a YAML error with its place.
 
         Always deep: otherwise PyYAML fills collections later, where the place of a fault is unknown.
         """
@@ -318,35 +318,35 @@ class _StrictLoader(_BoundedLoader):
     """Refuses a duplicate key in a mapping: YAML would silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature of the base
-        """The mapping; raises ConstructorError for a key that is repeated or no scalar."""
+        """The mapping; raises ConstructorError for a repeated key or a key that is not a scalar."""
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise ConstructorError(None, None, "a key is a plain value", key.start_mark)
+                raise ConstructorError(None, None, "a key must be a plain value", key.start_mark)
             if key.value in seen:
-                raise ConstructorError(None, None, f"the key {key.value[:MAX_QUOTED]} stands twice", key.start_mark)
+                raise ConstructorError(None, None, f"the key {key.value[:MAX_QUOTED]} appears twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
 def duration_seconds(text: str) -> float:
-    """A duration of Prometheus such as 1m30s, in seconds (model.ParseDuration); 0 for a text that holds none."""
+    """A Prometheus duration such as 1m30s, in seconds (model.ParseDuration); 0 for any other text."""
     return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(text))
 
 
 def without_texts(promql: str) -> str:
-    """The PromQL without comments and without what is quoted."""
+    """The PromQL without comments and quoted strings."""
     return COMMENT.sub("", STRING.sub('""', promql))
 
 
 def asked_names(promql: str) -> frozenset[str]:
-    """The series names in a PromQL: its identifiers without functions, keywords, labels, variables and texts."""
+    """The series names in a PromQL: its identifiers without functions, keywords, labels, variables and strings."""
     names = NAME.findall(NO_NAMES.sub(" ", without_texts(promql)))
     return frozenset(name for name in names if name.lower() not in KEYWORDS)
 
 
 def expect_seconds(value: str) -> str:
-    """The sentence for a text where seconds belong; a duration such as 15m is answered with its seconds."""
+    """The error for a text instead of seconds; for a duration such as 15m it gives the seconds."""
     parts = DURATION.findall(value)
     is_duration = bool(parts) and "".join(number + unit for number, unit in parts) == value
     seconds = duration_seconds(value) if is_duration else 900
@@ -355,7 +355,7 @@ def expect_seconds(value: str) -> str:
 
 @contextmanager
 def _as_yaml_error(place: Callable[[], yaml.Mark]) -> Iterator[None]:
-    """Turns every other exception into a YAMLError: PyYAML lets KeyError and its like out for a wrong typed value."""
+    """Turns every other exception into a YAMLError: PyYAML raises KeyError and others for a wrongly typed value."""
     try:
         yield
     except yaml.YAMLError:
@@ -365,14 +365,14 @@ def _as_yaml_error(place: Callable[[], yaml.Mark]) -> Iterator[None]:
 
 
 def _whole(text: str) -> int:
-    """A whole number; raises DocumentError for one that would overflow wherever it is added to a float."""
+    """A whole number; raises DocumentError if it is too large to be added to a float."""
     if len(text) > MAX_DIGITS:
         raise DocumentError("a number is too long")
     return int(text)
 
 
 def _finite(text: str) -> float:
-    """A number; raises DocumentError for one beyond every float."""
+    """A number; raises DocumentError if it does not fit into a float."""
     number = float(text)
     if math.isinf(number):
         raise DocumentError("a number is too large")
@@ -380,5 +380,5 @@ def _finite(text: str) -> float:
 
 
 def _refuse(text: str) -> float:
-    """Refuses NaN and Infinity, which Python would read and JSON does not have."""
+    """Refuses NaN and Infinity, which Python reads but JSON does not have."""
     raise DocumentError(f"{text} is not JSON")

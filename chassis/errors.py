@@ -1,12 +1,12 @@
-"""The errors of both programs. Driver exceptions never leave the adapter that met them.
+"""The errors of both programs. Driver exceptions never leave their adapter.
 
 ControlCoreError
 ├── ConfigError            every fault of a configuration, each with its path
-├── BackendError           something outside did not do what was asked; carries a Reason
-│   ├── TransientError     may work if asked again (refused, timeout, overloaded)
-│   └── PermanentError     will not work until somebody changes something (auth, permission, missing)
+├── BackendError           a call to something outside failed; carries a Reason
+│   ├── TransientError     may succeed if repeated (refused, timeout, overloaded)
+│   └── PermanentError     fails until someone intervenes (auth, permission, missing)
 │       └── ConflictError  the object changed since it was read: gather facts again, never re-send
-└── InvariantBroken        a promise of ours does not hold: stop rather than act
+└── InvariantBroken        an invariant does not hold: stop instead of acting
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from enum import StrEnum
 Redact = Callable[[str], str]
 """Removes what looks like a secret from a foreign text."""
 MAX_FOREIGN = 16 * 1024
-"""So much of a foreign text is read for the little that is quoted."""
+"""How much of a foreign text is read to quote a part of it."""
 
 
 def quote_foreign(text: str, redact: Redact, length: int) -> str:
-    """What an error may quote of a foreign text. It is redacted before it is cut: half a secret is no known form."""
+    """The part of a foreign text that an error may quote.
+
+    It is redacted before it is cut: half a secret would not be recognised.
+    """
     return redact(text[:MAX_FOREIGN])[:length]
 
 
@@ -45,7 +48,7 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"
     MALFORMED = "malformed"
     PARTIAL = "partial"
-    """The server answered and said that part of the data is missing."""
+    """The server answered that part of the data is missing."""
     MISSING = "missing"
     CONFLICT = "conflict"
     OVERLOADED = "overloaded"
@@ -72,16 +75,17 @@ CONNECTION_REASONS = (
     Reason.MISSING,
     Reason.INTERNAL,
 )
-"""Every way in which connecting to PostgreSQL or Redis fails; a counter of failures starts at 0 for each."""
+"""Every reason why connecting to PostgreSQL or Redis fails; a failure counter starts at 0 for each."""
 
 
 OUR_ACCESS = frozenset({Reason.AUTH, Reason.PERMISSION, Reason.QUOTA, Reason.MISSING, Reason.TLS})
-"""Connecting failed by something of ours: credentials, rights, our account's limit, the database's name, whom we trust.
-Whether the store serves others is unknown."""
+"""Connecting failed because of our own configuration: credentials, rights, our account's limit, the database's name,
+trusted CAs. Whether the store serves others is unknown.
+"""
 
 
 class ControlCoreError(Exception):
-    """The root of every error raised on purpose here."""
+    """The base of all errors that this project raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class Fault:
 
 
 class ConfigError(ControlCoreError):
-    """A configuration has faults; all of them are in `faults`, none is reported alone."""
+    """A configuration has faults; `faults` holds all of them."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -105,31 +109,31 @@ class ConfigError(ControlCoreError):
 
 
 def unknown_name(name: str, allowed: Iterable[str]) -> str:
-    """The sentence for an unknown key."""
+    """The message for an unknown key."""
     return f"unknown setting; {_hint(name, tuple(allowed))}"
 
 
 def not_allowed(value: str, allowed: Iterable[str]) -> str:
-    """The sentence for a value outside a closed set."""
+    """The message for a value outside a closed set."""
     return f"{value!r} is not allowed; {_hint(value, tuple(allowed))}"
 
 
 def did_you_mean(name: str, allowed: Iterable[str], *, before: str = "", behind: str = "") -> str:
-    """The question for a mistyped name, between two texts; empty when nothing is like it."""
+    """The "did you mean" for a mistyped name, between two texts; empty if no name is similar."""
     close = difflib.get_close_matches(name, tuple(allowed), n=1)
     return f"{before}did you mean {close[0]}?{behind}" if close else ""
 
 
 def _hint(name: str, allowed: tuple[str, ...]) -> str:
-    """What was probably meant, and everything there is."""
+    """The probable name, and all allowed names."""
     return f"{did_you_mean(name, allowed, behind=' ')}allowed here: {', '.join(sorted(allowed)) or 'nothing'}"
 
 
 class BackendError(ControlCoreError):
     """A call to something outside failed. `reason` is for metrics, the message for the log.
 
-    `code` is the server's own code of its refusal: PostgreSQL's SQLSTATE, the first word of Redis' error. It is empty
-    when the request itself was not answered, for example because the login failed or the deadline passed.
+    `code` is the server's own code: PostgreSQL's SQLSTATE, or the first word of Redis' error. It is empty when the
+    request itself got no answer, for example because the login failed or the deadline passed.
     """
 
     def __init__(self, reason: Reason, message: str, *, code: str = "") -> None:
@@ -139,11 +143,11 @@ class BackendError(ControlCoreError):
 
 
 class TransientError(BackendError):
-    """The same call may succeed later; reads may be retried, writes are planned anew."""
+    """The same call may succeed later; reads may be retried, writes must be planned again."""
 
 
 class PermanentError(BackendError):
-    """The same call fails until a person changes something."""
+    """The same call fails until a person intervenes."""
 
 
 class ConflictError(PermanentError):
@@ -154,4 +158,4 @@ class ConflictError(PermanentError):
 
 
 class InvariantBroken(ControlCoreError):  # noqa: N818 - reads as the statement it is
-    """A promise of this program does not hold; the caller stops instead of going on."""
+    """An invariant of this program does not hold; the caller stops."""

@@ -37,13 +37,14 @@ TIME_KEY = "timestamp"
 
 
 RESERVED = {"time": "time_value", TIME_KEY: None}
-"""fluentd's JSON parser takes a key `time` for the event's time, and the guide's source takes `timestamp` away."""
+"""fluentd's JSON parser reads a key `time` as the event's time, and the guide's source removes `timestamp`."""
 
 
 class LogFile:
-    """A file that is opened again whenever its path leads to another one. Writing never waits for the disk.
+    """A log file that is reopened whenever its path leads to another file.
 
-    When the disk is slower than the program for so long that WAITING_MAX lines wait, further ones are lost and counted.
+    Writing never waits for the disk. If WAITING_MAX lines wait because the disk is slow, further lines are dropped and
+    counted.
     """
 
     def __init__(self, path: Path, setting: str = "log.file") -> None:
@@ -59,14 +60,14 @@ class LogFile:
         self._thread.start()
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Takes an event over; returns at once."""
+        """Queues an event; returns at once."""
         try:
             self._lines.put_nowait(line_of(event))
         except queue.Full:
             self.lost += 1
 
     def close(self) -> None:
-        """Writes what waits, for at most two seconds."""
+        """Writes the waiting lines, for at most two seconds."""
         if self._thread.is_alive():
             try:
                 self._lines.put(None, timeout=CLOSE_SECONDS)
@@ -86,13 +87,13 @@ class LogFile:
                 self._file.write(text)
                 self._file.flush()
             except (OSError, ValueError):
-                self.lost += len(lines)  # a full disk; the next lines may find room again
+                self.lost += len(lines)  # the disk is full; later lines may fit again
             if lines[-1] is None:
                 self._file.close()
                 return
 
     def _follow(self) -> None:
-        """Opens the path again when it was moved away, removed or replaced."""
+        """Reopens the path when the file was moved, removed or replaced."""
         try:
             there = self._path.stat()
         except FileNotFoundError:
@@ -104,13 +105,13 @@ class LogFile:
             self._file = following
 
     def _open(self) -> IO[str]:
-        """The file, for appending: a file that is truncated in place is then written from its start."""
+        """The file, opened for appending, so that a truncated file is written from its start."""
         number = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
         return os.fdopen(number, "a", encoding="ascii")
 
 
 def line_of(event: Mapping[str, Any]) -> str:
-    """One event as the guide's log shipping takes it."""
+    """One event in the format of the guide's log shipping."""
     renamed = ((RESERVED.get(key, key), value) for key, value in event.items())
     inner = {key: value for key, value in renamed if key is not None}
     outer = {TIME_KEY: event.get(TIME_KEY), "level": event.get("level"), "message": to_json(inner)}
@@ -118,7 +119,7 @@ def line_of(event: Mapping[str, Any]) -> str:
 
 
 def to_json(event: Mapping[str, Any]) -> str:
-    """The event as ASCII JSON that every parser takes: NaN and Infinity, which JSON does not have, as text."""
+    """The event as ASCII JSON that every parser accepts; NaN and Infinity become text."""
     try:
         return json.dumps(event, default=repr, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
@@ -126,17 +127,17 @@ def to_json(event: Mapping[str, Any]) -> str:
 
 
 def _strange_to_json(event: Mapping[str, Any]) -> str:
-    """The same for an event that JSON has no words for as it is."""
+    """The same for an event with values that JSON cannot represent."""
     try:
         return json.dumps(_finite(event), default=repr, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
-        # It refers to itself, or is no JSON in some other way: a log line that fails would fail who wrote it.
+        # It refers to itself or is otherwise not JSON: a failing log line would break its caller.
         known = {key: str(event.get(key)) for key in ("event", "level", TIME_KEY)}
         return json.dumps(known | {"written_as": repr(event)})
 
 
 def _finite(value: Any) -> Any:
-    """The same with numbers that JSON does not have as their representation, at any depth."""
+    """The same with non-JSON numbers as text, at any depth."""
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if isinstance(value, Mapping):
@@ -150,11 +151,11 @@ QUIET_SECONDS = 60.0
 
 
 KEYS_MAX = 256
-"""Keys that are remembered; the one that was written longest ago is forgotten first."""
+"""Most keys that are remembered; the one written longest ago is dropped first."""
 
 
 class Quiet:
-    """Lets one line of each key through in `seconds`, and counts those in between."""
+    """Allows one line per key in `seconds`, and counts the suppressed ones."""
 
     def __init__(self, clock: Clock, seconds: float = QUIET_SECONDS) -> None:
         self._clock = clock
@@ -162,7 +163,7 @@ class Quiet:
         self._written: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
     def count(self, key: Hashable) -> int:
-        """How many times this happened since its last line, this time included; 0 when no line is due."""
+        """How often this happened since its last line, including this time; 0 if no line is due."""
         now = self._clock.monotonic()
         at, number = self._written.get(key, (now - self._seconds, 0))
         if now - at < self._seconds:
@@ -194,7 +195,7 @@ class _Stamp:
 
 
 class _Writer(structlog.PrintLogger):
-    """Writes lines, and loses one rather than failing its caller: a full disk or a closed pipe stops no repair."""
+    """Writes lines; drops a line rather than fail its caller: a full disk or closed pipe must not stop a repair."""
 
     def msg(self, message: str) -> None:
         """One line, flushed."""
@@ -205,7 +206,7 @@ class _Writer(structlog.PrintLogger):
 
 
 class _Copy:
-    """Hands every event to the log file on its way to the stream."""
+    """Also sends every event to the log file."""
 
     def __init__(self, file: LogFile) -> None:
         self._file = file
@@ -216,9 +217,9 @@ class _Copy:
 
 
 class _LibraryRecords(logging.Handler):
-    """Writes what libraries log as our own lines: the kind of error and the fixed part of the text, once a minute each.
+    """Writes the log records of libraries as our own lines: kind of error and fixed text, each once a minute.
 
-    Their full texts and tracebacks quote what a peer sent, an Authorization header too.
+    Full texts and tracebacks may quote a peer's data, even an Authorization header.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -226,20 +227,20 @@ class _LibraryRecords(logging.Handler):
         self._quiet = Quiet(clock)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line, unless the same was written a moment ago; never raises."""
+        """Writes one line, unless the same was written a moment ago; never raises."""
         with suppress(Exception):
             error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
             place = f"{record.filename}:{record.lineno}"
             if number := self._quiet.count((record.name, place, error)):
                 known = {} if error is None else {"error": error}
-                if record.args or record.name == "asyncio":  # otherwise the text may be made of what a peer sent
+                if record.args or record.name == "asyncio":  # otherwise the text may contain data from a peer
                     known["text"] = str(record.msg).partition("\n")[0][:TEXT_LENGTH]
                 level = max(logging.WARNING, min(record.levelno, logging.CRITICAL))
                 get_logger().log(level, "library.logged", library=record.name, place=place, number=number, **known)
 
 
 def _take_over_libraries(clock: Clock) -> None:
-    """Sends the records of all libraries through our logger, and through nothing else."""
+    """Sends the records of all libraries only through our logger."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _LibraryRecords):
@@ -264,7 +265,7 @@ def configure(
     is_console = form == "console" or (form == "auto" and out.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer(colors=is_console and out.isatty())
     if not is_console:
-        # ASCII only: an alert's label may hold half a surrogate pair, which no stream can encode.
+        # ASCII only: an alert's label may contain half a surrogate pair, which no stream can encode.
         renderer = structlog.processors.JSONRenderer(serializer=lambda event, **_options: to_json(event))
     structlog.configure(
         processors=[

@@ -1,9 +1,9 @@
-"""Time for leases, cooldowns and budgets: Unix seconds that a setting of the host's clock does not move.
+"""Time for leases, cooldowns and budgets: Unix seconds that a step of the host's clock does not move.
 
-Small differences (a clock that is slewed, a leap second) are followed. A step is not: durations counted across it would
-be wrong by it. While the two clocks differ no collection is dated right, so that every condition with collectors is
-unknown and holds. A step that has stood for FOLLOW_SECONDS is the truth and is followed too; otherwise a correction of
-a wrong clock, or the end of a virtual machine's sleep, would hold everything until somebody restarts the program.
+Small differences (a slewed clock, a leap second) are followed. A step is not, because it would falsify durations. While
+the two clocks differ, the age of collections is wrong, so every condition with collectors is unknown and holds. A step
+that lasts for FOLLOW_SECONDS is accepted; otherwise the correction of a wrong clock, or the end of a virtual machine's
+sleep, would hold everything until a restart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SteadyClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ahead = clock.now() - clock.monotonic()
-        """What the wall clock that counts is ahead of the monotonic one."""
+        """Difference between the accepted wall clock and the monotonic clock."""
         self._stepped_to: float | None = None
         self._stepped_at = 0.0
 

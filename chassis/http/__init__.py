@@ -1,1 +1,1 @@
-"""HTTP as both programs use it: client, server, limits on connections and bodies, authentication."""
+"""HTTP for both programs: client, server, limits on connections and bodies, authentication."""

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer as values; apart from the client, so that collectors are read without aiohttp."""
+"""One HTTP request and its answer as values; separate from the client, so that collectors do not import aiohttp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer as it came: status, body, and the seconds from sending to the last byte."""
+    """An answer: status, body, and the seconds from sending to the last byte."""
 
     status: int
     body: bytes
@@ -23,9 +23,9 @@ class Response:
     """The header Date; empty without one."""
 
     def json(self) -> Any:
-        """The body parsed as JSON; raises PermanentError(malformed) when it is none.
+        """The body parsed as JSON; raises PermanentError(malformed) otherwise.
 
-        Numbers that no float can hold are none either, nor are NaN and Infinity, nor what is nested too deep to read.
+        NaN, Infinity, numbers that do not fit into a float, and too deep nesting are malformed too.
         """
         try:
             return parse_json(self.body)
@@ -41,13 +41,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: where, how, and how long it may take."""
+    """One request: its URL, its content, and its deadline."""
 
     url: str
     timeout_seconds: float
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Not shown in the representation: keys travel here."""
+    """Hidden in the representation, because they may hold keys."""
     json: Any = field(default=None, repr=False)
     params: Mapping[str, str] | None = None
     max_bytes: int = MAX_BODY_BYTES
@@ -57,7 +57,7 @@ class Call:
 
 
 def status_error(status: int) -> BackendError:
-    """The error that an HTTP status other than 2xx means."""
+    """The error for an HTTP status other than 2xx."""
     message = f"HTTP status {status}"
     if status in {401, 403}:
         return PermanentError(Reason.AUTH if status == 401 else Reason.PERMISSION, message)  # noqa: PLR2004

@@ -24,9 +24,9 @@ from chassis.net.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
 THREAD_FROM_CHARACTERS = 256 * 1024
-"""An item that is longer than this is parsed in a thread: it takes milliseconds, once for each piece of it."""
+"""A longer item is parsed in a thread: parsing takes milliseconds, once for each piece."""
 MAX_HEADERS = 64
-"""Header fields of one request to us."""
+"""Header fields of one request to our server."""
 
 
 class HttpClient:
@@ -42,7 +42,7 @@ class HttpClient:
         cls, *, trust: Trust | None = None, max_connections: int = 32, max_age_seconds: float = MAX_AGE_SECONDS
     ) -> AsyncIterator[HttpClient]:
         """Opens the pool and closes it at exit; without `trust`, servers are verified by the system's authorities."""
-        # No cookies: each call stands alone, or a probe would meet the server in the state that the last one left.
+        # No cookies: each call is independent, so that a probe does not see state from an earlier one.
         async with Connections.opened(
             max_connections=max_connections, max_age_seconds=max_age_seconds, headers={"User-Agent": USER_AGENT}
         ) as connections:
@@ -64,7 +64,7 @@ class HttpClient:
     async def read_items(
         self, call: Call, take: Callable[[list[Any]], Awaitable[None]], form: ItemForm = PLAIN_LIST
     ) -> None:
-        """Sends one request whose answer is a JSON list, or holds one, and gives its items to `take` as they arrive.
+        """Sends one request whose answer is or holds a JSON list, and passes the items to `take` as they arrive.
 
         The list is never in memory as a whole. Raises what `send` raises, and for a status other than 2xx its reason.
         """
@@ -108,17 +108,17 @@ class HttpClient:
         except ValueError as error:
             if is_answered:
                 raise
-            # A name that no resolver can be asked for (UnicodeError), a header with a line end in it.
+            # An invalid host name (UnicodeError), or a header that contains a line end.
             raise PermanentError(Reason.MALFORMED, "this address or credential cannot be sent") from error
 
     async def _tls(self, url: str) -> ssl.SSLContext | bool:
-        """Whom to trust now; raises PermanentError(tls) while no authorities could be loaded."""
+        """The current trust; raises PermanentError(tls) while no CA could be loaded."""
         if not url.lower().startswith("https:"):
             return True
         try:
             return await self._trust.context()
         except (OSError, ValueError) as error:
-            raise PermanentError(Reason.TLS, f"cannot load the authorities: {error}") from error
+            raise PermanentError(Reason.TLS, f"cannot load the CA certificates: {error}") from error
 
 
 async def _pieces(answer: aiohttp.ClientResponse, call: Call) -> AsyncIterator[bytes]:
@@ -133,7 +133,7 @@ async def _pieces(answer: aiohttp.ClientResponse, call: Call) -> AsyncIterator[b
 
 
 def translate(error: BaseException) -> BackendError:
-    """The BackendError that an aiohttp or socket failure means."""
+    """The BackendError for an aiohttp or socket failure."""
     table: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
         (TimeoutError, TransientError, Reason.TIMEOUT),
         (aiohttp.ClientConnectorDNSError, TransientError, Reason.DNS),
@@ -143,7 +143,7 @@ def translate(error: BaseException) -> BackendError:
         (aiohttp.ClientResponseError, PermanentError, Reason.PROTOCOL),
     )
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return PermanentError(Reason.MALFORMED, "not a usable URL")  # its text is the URL, which may hold a password
+        return PermanentError(Reason.MALFORMED, "not a usable URL")  # its text is the URL, which may contain a password
     for kind, result, reason in table:
         if isinstance(error, kind):
             return result(reason, str(error) or kind.__name__)

@@ -1,4 +1,4 @@
-"""How we say who we are to Prometheus and Alertmanager: a bearer token, or a user with a password."""
+"""Our credentials for Prometheus and Alertmanager: a bearer token, or a user with a password."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from chassis.errors import ConfigError, PermanentError, Reason
 
 
 class BasicAuthSettings(Section):
-    """`basic_auth` as Prometheus and Alertmanager have it in their http_config."""
+    """`basic_auth` as in the http_config of Prometheus and Alertmanager."""
 
     username: str = Field(pattern=r"^[^:\x00-\x1f]+$")
-    """User, as the server's web configuration file names it."""
+    """User in the server's web configuration file."""
     password_file: Path
     """File with that user's password."""
 
 
 class AuthorizationSettings(Section):
-    """`authorization` as Prometheus and Alertmanager have it in their http_config."""
+    """`authorization` as in the http_config of Prometheus and Alertmanager."""
 
     type: Literal["Bearer"] = "Bearer"
     """The word before the credentials in the header."""
@@ -33,7 +33,7 @@ class AuthorizationSettings(Section):
 
 
 class ClientAuthSettings(Section):
-    """How calls say who we are. Files are read again at every call, so they may be rotated."""
+    """The credentials of our calls. Files are read again at every call, so they may be rotated."""
 
     basic_auth: BasicAuthSettings | None = None
     """A user and a password."""
@@ -42,17 +42,17 @@ class ClientAuthSettings(Section):
 
     @model_validator(mode="after")
     def _be_one_of_both(self) -> Self:
-        """Refuses what could not be sent as one header."""
+        """Refuses credentials that do not fit into one header."""
         if self.basic_auth and self.authorization:
-            raise ValueError("either basic_auth or authorization")
+            raise ValueError("set either basic_auth or authorization, not both")
         urls = (getattr(self, "url", ""), *getattr(self, "more_urls", ()))
         if (self.basic_auth or self.authorization) and any("@" in urlsplit(url).netloc for url in urls):
-            raise ValueError("a user stands in the address already")
+            raise ValueError("the address already contains a user")
         return self
 
 
 def without_user(url: str) -> str:
-    """The address as it may be shown: without a user and a password before the host."""
+    """The address without user and password, for display."""
     scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
@@ -69,7 +69,7 @@ def secret_files(settings: ClientAuthSettings | None) -> tuple[tuple[str, Path],
 
 
 async def authorization(settings: ClientAuthSettings, section: str) -> dict[str, str]:
-    """The header that says who we are, none when nothing is set; raises PermanentError(auth) for an unreadable file.
+    """The authorization header, or none if nothing is set; raises PermanentError(auth) for an unreadable file.
 
     `section` is the name of the settings' section, for the error.
     """

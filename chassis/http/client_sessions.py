@@ -1,7 +1,7 @@
-"""HTTP connections with an age: sessions of aiohttp that follow one another.
+"""HTTP connections with a maximum age: successive aiohttp sessions.
 
-A kept connection stays with the server that its name led to when it was opened, also after the name has moved. So a
-session is used for a bounded time; the next one asks the name again.
+A kept connection stays with the server that its name resolved to, even after the name has moved. So a session is used
+for a bounded time; the next one resolves the name again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Lent:
-    """One session and the number of requests that are running on it."""
+    """One session and the number of requests running on it."""
 
     def __init__(self, session: aiohttp.ClientSession, opened_at: float) -> None:
         self.session = session
@@ -70,13 +70,13 @@ class Connections:
             await self._close_if_unused(lent)
 
     async def _close_if_unused(self, lent: _Lent) -> None:
-        """Closes an outdated session on which nothing runs any more."""
+        """Closes an outdated session without running requests."""
         if lent in self._older and lent.users == 0:
             self._older.discard(lent)
             await lent.session.close()
 
     def _open(self) -> _Lent:
-        """A session that keeps no cookies and that no environment variable, proxy or netrc file changes."""
+        """A session without cookies that ignores environment variables, proxies and netrc files."""
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._max_connections),
             headers=self._headers,

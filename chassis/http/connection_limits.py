@@ -1,12 +1,11 @@
-"""Accepts connections within limits, so that no peer takes the memory, the open files or the places of the others.
+"""Accepts connections within limits, so that no peer uses up the memory, open files or slots of the others.
 
-A connection whose request is being answered keeps its place. All others (TLS handshake, unfinished header, idle, an
-answer that the peer does not take) give theirs up when a new connection needs one: first those of the address that
-holds most. So a new peer is heard however many silent connections there are. When every place is taken by a request,
-the new connection gets 503 and is closed. The same limits hold for requests, whose connections may have ended.
+A connection whose request is being answered keeps its slot. Any other (TLS handshake, unfinished header, idle, a peer
+that does not read its answer) loses its slot when a new connection needs one, first at the address with most
+connections. So new peers get in, however many silent connections exist. When requests take every slot, a new connection
+gets 503 and is closed. The same limits hold for requests, even after their connections ended.
 
-A connection lasts no longer than what let it in: not beyond the TLS context that it was made under, and with a client
-certificate for a bounded time.
+A connection ends when its TLS context is replaced, and with a client certificate after a bounded time.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ from aiohttp.web_request import BaseRequest
 from chassis.config import ConnectionSettings
 
 READ_BYTES = 64 * 1024
-"""Read at once from a connection. All connections share one buffer."""
+"""Most bytes read at once from a connection. All connections share one buffer."""
 WRITE_SECONDS = 30.0
-"""A peer that does not take its answer for so long is dropped."""
+"""A peer that does not read its answer for this long is dropped."""
 TAKE_SECONDS = 2.0
-"""A peer that has not taken its answer after so long gives its place up, when a new connection needs one."""
+"""A peer that has not read its answer after this time loses its slot when a new connection needs one."""
 RETRY_MIN_SECONDS, RETRY_MAX_SECONDS = 0.05, 1.0
 """Pause after a failed accept, doubled each time."""
 SPARE_FILES = 64
-"""Open files that are left to connections to the backends, the journal and the log."""
+"""Open files that are reserved for backend connections, the journal and the log."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 END_OF_HEADER = b"\r\n\r\n"
 UNPARSED_BYTES = 4 * READ_BYTES
-"""Of a request whose header has arrived: a part of its body comes before its handler begins."""
+"""Limit after the header has arrived: a part of the body comes before the handler begins."""
 
 
 def _closing_answer(status: str) -> bytes:
-    """A whole answer that ends the connection."""
+    """A complete answer that ends the connection."""
     return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n".encode()
 
 
@@ -55,26 +54,26 @@ Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Dropped(StrEnum):
-    """Why a connection or a request was turned away before it was looked at."""
+    """Why a connection or a request was refused before it was handled."""
 
     OVERLOADED = "overloaded"
-    """Every place is taken by a request that is being answered."""
+    """Requests in progress take every slot."""
     EVICTED = "evicted"
-    """It waited, and a new connection needed the place."""
+    """It waited, and a new connection needed the slot."""
     HEADER_LATE = "header_late"
     HEADER_LARGE = "header_large"
     SLOW_READER = "slow_reader"
     HANDSHAKE = "handshake"
-    """TLS did not come about."""
+    """The TLS handshake failed."""
     NO_FILES = "no_files"
-    """The operating system has no open file or no memory left for another connection."""
+    """The operating system has no file descriptor or memory left for another connection."""
 
 
 Note = Callable[[Dropped], None]
 
 
 class AcceptedConnections:
-    """The connections of one server, and the loop that accepts them."""
+    """One server's connections and its accept loop."""
 
     def __init__(
         self, server: web.Server, settings: ConnectionSettings, note: Note, tls: ssl.SSLContext | None
@@ -83,7 +82,7 @@ class AcceptedConnections:
         self.settings = settings
         self.note = note
         self.tls = tls
-        """With what the next connection is encrypted; `replace_tls` changes it."""
+        """The TLS context of the next connection; `replace_tls` changes it."""
         self.serve: Callable[[], asyncio.Protocol] = server
         self.buffer = memoryview(bytearray(READ_BYTES))
         self._handler: Handler = server.request_handler
@@ -91,18 +90,18 @@ class AcceptedConnections:
         self._held: dict[Connection, None] = {}
         self._addresses: Counter[str] = Counter()
         self.answering: Counter[str] = Counter()
-        """Requests being answered, by address; those of connections that have ended too."""
+        """Requests in progress, by address, including those whose connection ended."""
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = min(settings.max_connections, max(4, (allowed - SPARE_FILES) // 2))
         self._most_per_address = settings.max_per_address
-        if self._most < settings.max_connections:  # one address may not have all that few open files leave
+        if self._most < settings.max_connections:  # one address may not take all slots when open files are scarce
             self._most_per_address = min(settings.max_per_address, self._most // 2)
 
     def __len__(self) -> int:
         return len(self._held)
 
     async def accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
-        """Accepts until cancelled. After a failure it waits, longer each time, and gives a place up."""
+        """Accepts until cancelled. After a failure it waits, longer each time, and frees a slot."""
         loop, pause = asyncio.get_running_loop(), RETRY_MIN_SECONDS
         while True:
             try:
@@ -116,13 +115,13 @@ class AcceptedConnections:
                 continue
             pause = RETRY_MIN_SECONDS
             self._take(accepted, address_of(peer[0]), group)
-            await asyncio.sleep(0)  # what was accepted before gets its turn
+            await asyncio.sleep(0)  # earlier accepted connections get their turn
 
     async def answer(self, request: BaseRequest) -> web.StreamResponse:
-        """Answers one request, or 503 when too many of its address, or of all, are being answered.
+        """Answers one request; answers 503 when too many are in progress, in total or for its address.
 
-        A request whose peer has left counts until its answer is ready. It counts for its own address, so that one
-        address which asks and leaves cannot take the places of the others.
+        A request whose peer has left counts for its address until its answer is ready, so that an address that sends
+        and leaves cannot use up the slots of the others.
         """
         connection = None if request.transport is None else request.transport.get_protocol()
         address = address_of(request.remote or "")
@@ -146,7 +145,7 @@ class AcceptedConnections:
                 del self.answering[address]
 
     def replace_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Takes new connections with this context from now on, and ends those made under the one before.
+        """Uses this context for new connections, and ends those made under the previous one.
 
         A request that is being answered is answered first.
         """
@@ -157,7 +156,7 @@ class AcceptedConnections:
             connection.drop(None)
 
     def close(self) -> None:
-        """Ends the connections that have not come about yet; the server ends the others."""
+        """Ends the connections that are not established yet; the server ends the others."""
         for connection in [held for held in self._held if held.is_unopened]:
             connection.drop(None)
 
@@ -170,7 +169,7 @@ class AcceptedConnections:
                 del self._addresses[connection.address]
 
     def _take(self, accepted: socket.socket, address: str, group: asyncio.TaskGroup) -> None:
-        """Gives an accepted connection a place, or closes it."""
+        """Gives an accepted connection a slot, or closes it."""
         is_admitted = self._addresses[address] < self._most_per_address or self._evict(address)
         if not (is_admitted and (len(self._held) < self._most or self._evict(None))):
             self.note(Dropped.OVERLOADED)
@@ -183,12 +182,12 @@ class AcceptedConnections:
         self._held[connection] = None
         self._addresses[address] += 1
         task = group.create_task(self._connect(connection, accepted), name="connection")
-        # Also when the task is cancelled before it has begun.
+        # Even if the task is cancelled before it has begun.
         task.add_done_callback(lambda _task: accepted.close() if connection.is_unopened else None)
         connection.opens_in(task)
 
     async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
-        """Brings the connection about, with TLS if there is any."""
+        """Establishes the connection, with TLS if configured."""
         tls, seconds = self.tls, self.settings.header_seconds
         loop = asyncio.get_running_loop()
         try:
@@ -204,17 +203,17 @@ class AcceptedConnections:
                 raise
 
     def _evict(self, address: str | None) -> bool:
-        """Drops a connection that waits, of this address or of that which holds most; False when there is none."""
+        """Drops a waiting connection of this address, or of the address with most; False if there is none."""
         waiting = [held for held in self._held if held.may_be_evicted and address in {None, held.address}]
         if not waiting:
             return False
-        # The one that has waited longest: a new connection gets the time to ask, whatever the others have done before.
+        # The one that has waited longest, so that a new connection has time to send its request.
         max(waiting, key=lambda held: (self._addresses[held.address], -held.waits_since)).drop(Dropped.EVICTED)
         return True
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Between a transport and the HTTP server: counts what belongs to no request, and keeps the deadlines."""
+    """Sits between a transport and the HTTP server: counts bytes outside requests, and enforces the deadlines."""
 
     def __init__(self, owner: AcceptedConnections, address: str) -> None:
         self.address = address
@@ -222,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
         self._owner = owner
         self._tls = owner.tls
         self._ends_at: float | None = None
-        """When its client certificate is to be verified anew; None without one."""
+        """When its client certificate must be verified again; None without one."""
         self._loop = asyncio.get_running_loop()
         self.waits_since = self._loop.time()
         """When it was opened or its last answer ended."""
@@ -233,24 +232,24 @@ class Connection(asyncio.BufferedProtocol):
         self._body: StreamReader | None = None
         self._header_bytes = 0
         self._tail: bytes | None = b""
-        """The header's last bytes; None once its end has arrived."""
+        """The last bytes of the header; None once it is complete."""
         self._is_writing_paused = False
         self._deadline: float | None = None
         self._reason: Dropped | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def opens_in(self, task: asyncio.Task[None]) -> None:
-        """Names the task that opens the connection."""
+        """Sets the task that opens the connection."""
         self._task = task
 
     @property
     def is_unopened(self) -> bool:
-        """Whether it never came about."""
+        """Whether it was never established."""
         return self._inner is None
 
     @property
     def is_outdated(self) -> bool:
-        """Whether it was made under another TLS context than the one in force."""
+        """Whether it was made under an earlier TLS context."""
         return self._tls is not self._owner.tls
 
     @property
@@ -260,7 +259,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def may_be_evicted(self) -> bool:
-        """Whether no request is being answered and no answer is on its way, or the peer does not take it."""
+        """Whether no request or answer is in progress, or the peer does not read its answer."""
         if self._answering:
             return False
         is_taken = self._transport is None or not self._transport.get_write_buffer_size()
@@ -268,7 +267,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @contextmanager
     def answering(self, request: BaseRequest) -> Iterator[None]:
-        """Around the answer to a request: there is no deadline meanwhile."""
+        """Suspends the deadline while a request is being answered."""
         self._answering += 1
         self._header_bytes, self._tail = 0, b""
         self._body = request.content
@@ -281,7 +280,10 @@ class Connection(asyncio.BufferedProtocol):
             self._wait(self._owner.settings.idle_seconds, None)
 
     def drop(self, reason: Dropped | None, answer: bytes = b"") -> None:
-        """Ends the connection, at once unless there is a last answer; None is the ordinary end of an idle one."""
+        """Ends the connection, at once unless there is a last answer.
+
+        None means the normal end of an idle connection.
+        """
         if self.is_dropped:
             return
         self.is_dropped = True
@@ -298,7 +300,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is open, with TLS after the handshake."""
+        """Called when the connection is open, with TLS after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
         if transport.get_extra_info("peercert"):
             self._ends_at = self._loop.time() + self._owner.settings.max_certificate_seconds
@@ -307,7 +309,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wait(self._owner.settings.header_seconds, Dropped.HEADER_LATE)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        """Where the next bytes are read to; they are taken over before anything else is read."""
+        """The buffer for the next bytes; they are consumed before the next read."""
         return self._owner.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -317,18 +319,18 @@ class Connection(asyncio.BufferedProtocol):
             self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """The peer sends no more."""
+        """Called when the peer has closed its side."""
         return None if self._inner is None else self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        """The peer does not take its answer."""
+        """Called when the peer does not read its answer."""
         self._is_writing_paused = True
         self._arm(WRITE_SECONDS, Dropped.SLOW_READER)
         if self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """The peer took it."""
+        """Called when the peer reads again."""
         self._is_writing_paused = False
         self._wait(self._owner.settings.idle_seconds, None)
         if self._inner is not None:
@@ -344,7 +346,7 @@ class Connection(asyncio.BufferedProtocol):
             self._inner.connection_lost(exc)
 
     def _is_allowed(self, data: bytes) -> bool:
-        """Counts bytes that are not of a body; False when these are too many and the connection ends."""
+        """Counts bytes outside a body; False when there are too many and the connection ends."""
         if self.is_dropped:
             return False
         if self._body is not None and not self._body.is_eof():
@@ -363,16 +365,16 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def _wait(self, seconds: float, reason: Dropped | None) -> None:
-        """Begins to wait for the peer, unless an answer is being given or written."""
+        """Begins to wait for the peer, unless an answer is in progress."""
         if not self._answering and not self._is_writing_paused:
-            if reason is None and self._ends_at is not None:  # with time to take the last answer
+            if reason is None and self._ends_at is not None:  # with time to read the last answer
                 seconds = min(seconds, max(TAKE_SECONDS, self._ends_at - self._loop.time()))
             self._arm(seconds, reason)
         elif not self._is_writing_paused:
             self._deadline = None
 
     def _arm(self, seconds: float, reason: Dropped | None) -> None:
-        """Sets the deadline; a timer that ends sooner stays and looks again."""
+        """Sets the deadline; an earlier timer stays and checks again."""
         self._deadline, self._reason = self._loop.time() + seconds, reason
         if self._timer is not None and self._timer.when() > self._deadline:
             self._timer.cancel()
@@ -392,7 +394,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def address_of(host: str) -> str:
-    """What counts as one address: IPv4 also where the socket speaks IPv6, and a /64 network of IPv6."""
+    """The unit that counts as one address: an IPv4 address, also on an IPv6 socket, or an IPv6 /64 network."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

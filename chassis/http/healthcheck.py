@@ -1,6 +1,6 @@
-"""Asks a program of ours on this machine for its health, for a container engine that has no probes of its own.
+"""Checks the health of our program on this machine, for a container engine without probes.
 
-A check starts twice a minute beside the program: it imports little, and reads only the address from the settings.
+A check starts twice a minute, so it imports little and reads only the address from the settings.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ HEALTHY, UNHEALTHY = 0, 1
 """Docker reserves every other status."""
 PATH = "/-/healthy"
 SERVING = frozenset({200, 401, 403, 429})
-"""With users, names of client certificates or a rate limit, these come before the answer: the program serves."""
-WANTS_CERTIFICATE = (True, "serves, and asks for a client's certificate")
-"""The program's event loop has answered this much."""
+"""Statuses from users, client certificate names or a rate limit: they show that the program serves."""
+WANTS_CERTIFICATE = (True, "serves, and requires a client certificate")
+"""This answer shows that the program's event loop runs."""
 LOOPBACK = {"": ("127.0.0.1", "::1"), "0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104
 """The address to use for a server that listens on every address."""
 ANSWER_BYTES = 200
@@ -34,7 +34,7 @@ ANSWER_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class CheckedAddress:
-    """Where to ask; `is_tls` is what to try first."""
+    """The address to check; `is_tls` is tried first."""
 
     host: str
     port: int
@@ -60,9 +60,9 @@ def run(options: argparse.Namespace, prefix: str, port: int, config_file: Path |
 
 
 def configured_place(path: Path | None, environment: Mapping[str, str], prefix: str, port: int) -> CheckedAddress:
-    """Where the program listens by its file and variables; a value that cannot be read leaves the default.
+    """Where the program listens according to file and variables; an unreadable value leaves the default.
 
-    The program itself reports faults of its configuration; a sidecar serves in spite of them.
+    The program itself reports faults in its configuration; a sidecar serves despite them.
     """
     values = _server_section(path) | {
         name.lower().removeprefix(f"{prefix}SERVER__".lower()): value
@@ -95,14 +95,14 @@ def ask(place: CheckedAddress, timeout_seconds: float) -> tuple[bool, str]:
 
 
 def _attempts(place: CheckedAddress) -> Iterator[tuple[str, bool]]:
-    """Every address, first with what is expected and then the other way."""
+    """Every address, first with the expected scheme and then with the other."""
     for is_tls in (place.is_tls, not place.is_tls):
         for host in LOOPBACK.get(place.host.strip("[]"), (place.host,)):
             yield host, is_tls
 
 
 def _request(host: str, port: int, timeout_seconds: float, *, is_tls: bool) -> tuple[bool, str]:
-    """The answer of this address; raises OSError or HTTPException without one."""
+    """This address's answer; raises OSError or HTTPException without one."""
     connection = (
         http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=_any_certificate())
         if is_tls
@@ -123,7 +123,7 @@ def _request(host: str, port: int, timeout_seconds: float, *, is_tls: bool) -> t
 
 
 def _any_certificate() -> ssl.SSLContext:
-    """TLS without looking at the certificate: it bears the name that others know, and is this machine's own."""
+    """TLS without verification: the certificate has the public name, and it is this machine's own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -145,7 +145,7 @@ def _has_tls(path: Path) -> bool:
 
 
 def _mapping(path: Path) -> dict[str, object]:
-    """The file's content; empty when it is no readable mapping."""
+    """The file's content; empty if it is not a readable mapping."""
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError):

@@ -1,6 +1,6 @@
-"""Reads request bodies within one budget of memory for all of them.
+"""Reads request bodies within one shared memory budget.
 
-What has arrived counts, decompressed, not what was announced: a sender that is slow holds only what it has sent.
+The received bytes count, decompressed, not the announced length: a slow sender holds only what it has sent.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 64 * 1024
 MAX_RATIO = 100
-"""Decompressed bytes to compressed ones, once a piece has come out. A storm of equal alerts packs 30 times."""
+"""Largest compression ratio, checked once a piece is decompressed. A storm of equal alerts compresses 30 times."""
 WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class BodyError(ControlCoreError):
-    """A body that can never be accepted: too large, or packed in a way that cannot be read."""
+    """A body that can never be accepted: too large, or with an unreadable encoding."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -32,19 +32,19 @@ class BodyError(ControlCoreError):
 
 
 class NoRoomError(ControlCoreError):
-    """Too many bodies are being worked on: send it again."""
+    """Too many bodies are in progress: send it again."""
 
 
 @dataclass(slots=True)
 class Room:
-    """How much memory all bodies together may take."""
+    """Memory limit for all bodies together."""
 
     most_bytes: int
     used_bytes: int = 0
 
 
 class BodyReader:
-    """Reads one body and holds its part of the room until the block ends."""
+    """Reads one body and holds its share of the budget until the block ends."""
 
     def __init__(self, room: Room, most_bytes: int) -> None:
         self._room = room
@@ -61,7 +61,7 @@ class BodyReader:
         self._held_bytes = 0
 
     async def read(self, request: web.Request) -> bytes:
-        """The whole body, unpacked. Raises BodyError or NoRoomError."""
+        """The whole body, decompressed. Raises BodyError or NoRoomError."""
         if (request.content_length or 0) > self._most_bytes:
             raise BodyError(413, f"a body may have {self._most_bytes} bytes")
         unpacker = _Unpacker(request.headers.get("Content-Encoding", ""))
@@ -78,13 +78,13 @@ class BodyReader:
         if self._held_bytes + number > self._most_bytes:
             raise BodyError(413, f"a body may have {self._most_bytes} bytes")
         if self._room.used_bytes + number > self._room.most_bytes:
-            raise NoRoomError("too much is being worked on; send it again")
+            raise NoRoomError("too many requests are in progress; send it again")
         self._held_bytes += number
         self._room.used_bytes += number
 
 
 class _Unpacker:
-    """Gives back what was packed, a bounded piece at a time."""
+    """Decompresses, a bounded piece at a time."""
 
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
@@ -105,14 +105,14 @@ class _Unpacker:
             try:
                 piece = self._stream.decompress(left, PIECE_BYTES)
             except zlib.error as error:
-                raise BodyError(400, "the body is not packed as Content-Encoding says") from error
+                raise BodyError(400, "the body does not match its Content-Encoding") from error
             left = self._stream.unconsumed_tail
             self._out_bytes += len(piece)
             if self._out_bytes > max(PIECE_BYTES, MAX_RATIO * self._in_bytes):
-                raise BodyError(413, f"the body is packed more than {MAX_RATIO} times")
+                raise BodyError(413, f"the body is compressed more than {MAX_RATIO} times")
             yield piece
 
     def require_end(self) -> None:
-        """Raises BodyError when the packed body was cut off, or something follows it."""
+        """Raises BodyError if the compressed body was cut off, or has trailing bytes."""
         if self._stream is not None and (not self._stream.eof or self._stream.unused_data):
-            raise BodyError(400, "the body is not packed as Content-Encoding says")
+            raise BodyError(400, "the body does not match its Content-Encoding")

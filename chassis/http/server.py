@@ -35,7 +35,7 @@ def _ignore(_dropped: Dropped) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a server's connections, and the callback for each connection that it refuses."""
+    """A server's connection limits, and the callback for each refused connection."""
 
     connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     note: Note = _ignore
@@ -92,5 +92,5 @@ class Listener:
             raise failure
 
     async def replace_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Takes new connections with this context from now on, or without TLS when None; ends those made before."""
+        """Uses this context for new connections, or no TLS when None; ends earlier connections."""
         self.connections.replace_tls(tls)

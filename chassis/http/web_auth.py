@@ -1,4 +1,4 @@
-"""Decides who may ask: rate limit, client certificate's names, basic authentication. Keeps the file up to date."""
+"""Authorises requests: rate limit, client certificate names, basic authentication. Reloads a changed file."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 REMEMBERED = 100
 WAITING_MAX = 16
-"""Passwords that wait to be checked; more get 503. A password that was right before does not wait."""
+"""Most passwords that wait for a check; more get 503. A password that was right before does not wait."""
 WAITING_MAX_PER_ADDRESS = 4
-"""Of one address, so that a flood from there leaves room for a first right password from elsewhere."""
+"""Limit for one address, so that a flood from it does not block a first correct password from elsewhere."""
 BCRYPT_BYTES = 72
-"""bcrypt reads no more of a password; longer ones are compared as far as that, as Go does."""
+"""bcrypt reads no more of a password; longer ones are compared up to here, as Go does."""
 PROTECTIONS = ("users", "TLS", "verified client certificates", "client_allowed_sans", "client_ca_file")
 REALM = {"WWW-Authenticate": "Basic"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,15 +50,15 @@ class Refused(StrEnum):
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
-    """Too many passwords wait to be checked, so this one was not checked; the request may be sent again."""
+    """Too many passwords wait for a check, so this one was not checked; the request may be sent again."""
 
 
 class OverloadedError(ControlCoreError):
-    """Too many passwords wait to be checked: ask again."""
+    """Too many passwords wait for a check: send the request again."""
 
 
 class NoteReload(Protocol):
-    """Gets the result of reading the file again."""
+    """Receives the result of each reload of the file."""
 
     def __call__(self, *, is_successful: bool) -> None:
         """Takes it over."""
@@ -68,9 +68,9 @@ class NoteReload(Protocol):
 class Passwords:
     """Checks passwords against bcrypt hashes, one at a time and off the loop, and remembers the results.
 
-    One check costs some 50 ms of CPU by design; a scraper sends the same password each time. A name that is no user is
-    checked against the hash of one that is, always the same one, so that the time of an answer does not tell who
-    there is, whatever the costs of the hashes.
+    One check costs some 50 ms of CPU by design; a scraper sends the same password each time. An unknown name is always
+    checked against the same existing user's hash, so that the response time does not reveal which users exist, whatever
+    the costs of the hashes.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Passwords:
     async def is_right(self, web_config: Web, header: str, address: str = "") -> bool:
         """Whether an Authorization header names a user with the right password.
 
-        Raises OverloadedError when that cannot be found out now; a password that was right before always can.
+        Raises OverloadedError when it cannot be checked now; a password that was right before always can.
         """
         user, password = credentials_of(header)
         users = web_config.config.basic_auth_users
@@ -104,7 +104,7 @@ class Passwords:
                 is_right = await asyncio.to_thread(_matches, password, wanted)
         finally:
             self._waiting[address] -= 1
-            self._waiting += Counter()  # forgets addresses of which none waits
+            self._waiting += Counter()  # drops addresses without waiting checks
         is_right = is_right and user in users
         known = self._known[is_right]
         known[proof] = None
@@ -113,7 +113,7 @@ class Passwords:
         return is_right
 
     def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
-        """The user's hash; for a name that is no user's, that of a user whom the name alone decides."""
+        """The user's hash; for an unknown name, the hash of a user that depends only on the name."""
         found = users.get(user)
         if found is None:
             number = int.from_bytes(hmac.digest(self._key, user.encode(), sha256)[:8])
@@ -130,7 +130,7 @@ class Bucket:
         self._at = clock.monotonic()
 
     def may_pass(self, limit: RateLimit) -> bool:
-        """Whether there is a token, which is then taken."""
+        """Takes a token; False if there is none."""
         if limit.interval_seconds <= 0:
             return True
         now = self._clock.monotonic()
@@ -164,11 +164,11 @@ class WebGuard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Lets through who may ask."""
+        """Passes authorised requests."""
         return await self._refusal(request) or await handler(request)
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Adds the configured headers to an answer that is about to be sent."""
+        """Adds the configured headers to an answer before it is sent."""
         headers = self.web.config.http_server_config.headers
         response.headers.update({name: value for name, value in headers.items() if value})
 
@@ -178,7 +178,7 @@ class WebGuard:
         note: NoteReload,
         logger: FilteringBoundLogger,
     ) -> None:
-        """Reads the file again whenever it, or a file that it names, changed; a faulty one changes nothing."""
+        """Reloads the file whenever it, or a file that it names, changed; a faulty file changes nothing."""
         while True:
             await self._clock.sleep(LOOK_SECONDS)
             stamps = await asyncio.to_thread(stamps_of, self.web.files)
@@ -191,7 +191,7 @@ class WebGuard:
             except ConfigError as error:
                 self.is_reload_successful = False
                 faults = [str(fault) for fault in error.faults]
-                logger.warning("web_config.rejected", faults=faults, hint="the configuration before it stays in force")
+                logger.warning("web_config.rejected", faults=faults, hint="the previous configuration stays in force")
             else:
                 self.web, self.is_reload_successful = following, True
                 self._stamps = following.stamps
@@ -200,22 +200,22 @@ class WebGuard:
             note(is_successful=self.is_reload_successful)
 
     def _require_protection(self, following: Web) -> None:
-        """Raises ConfigError for a file that asks for less than the one in force: an emptied file opens nothing."""
+        """Raises ConfigError for a file with less protection than the current one: an emptied file opens nothing."""
         lost = [
             name
             for name, was, will in zip(PROTECTIONS, protections_of(self.web), protections_of(following), strict=True)
             if was and not will
         ]
         if lost:
-            problem = f"it no longer has {', '.join(lost)}; to take that away, restart the program"
+            problem = f"it no longer has {', '.join(lost)}; to remove that, restart the program"
             raise ConfigError((Fault(f"{self._path}", problem),))
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
-        """The answer for who may not ask; None for who may."""
+        """Returns the refusal of an unauthorised request, otherwise None."""
         return self.refusal_of_client(request) or await self._refusal_of_password(request)
 
     def refusal_of_client(self, request: web.Request) -> web.Response | None:
-        """The answer when the rate limit or the client's certificate forbids the request; None otherwise."""
+        """Returns the refusal by rate limit or client certificate, otherwise None."""
         current = self.web
         if not self._bucket.may_pass(current.config.rate_limit):
             self._refuse(Refused.RATE_LIMITED)
@@ -225,11 +225,11 @@ class WebGuard:
             certificate = request.get_extra_info("peercert") or {}
             if not names_of(certificate) & set(tls.client_allowed_sans):
                 self._refuse(Refused.UNAUTHORIZED)
-                return web.Response(text="the certificate names no allowed client\n", status=HTTPStatus.FORBIDDEN)
+                return web.Response(text="the certificate has no allowed client name\n", status=HTTPStatus.FORBIDDEN)
         return None
 
     def overloaded(self, error: OverloadedError) -> web.Response:
-        """The answer if the password cannot be checked now: 503, which every sender retries."""
+        """Returns 503 if the password cannot be checked now; every sender retries it."""
         self._refuse(Refused.OVERLOADED)
         return web.Response(text=f"{error}\n", status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
 
@@ -240,7 +240,7 @@ class WebGuard:
 
     @property
     def demands_certificate(self) -> bool:
-        """Whether no connection comes about without a client certificate that was verified."""
+        """Whether every connection needs a verified client certificate."""
         tls = self.web.tls
         return tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
 
@@ -261,18 +261,18 @@ class WebGuard:
 
 
 def protections_of(web_config: Web) -> tuple[bool, ...]:
-    """What a web configuration asks for, in the order of PROTECTIONS."""
+    """The protections of a web configuration, in the order of PROTECTIONS."""
     tls, settings = web_config.tls, web_config.config.tls_server_config
     verifies = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
     names_clients = settings is not None and bool(settings.client_allowed_sans)
-    # Without an authority of its own the file would accept certificates of the system's authorities, which are many.
+    # Without its own CA the file would accept certificates of all the system's CAs.
     names_authority = settings is not None and bool(settings.client_ca_file or settings.client_ca)
     has_authority = names_authority and tls is not None and tls.verify_mode is not ssl.CERT_NONE
     return bool(web_config.config.basic_auth_users), tls is not None, verifies, names_clients, has_authority
 
 
 def credentials_of(header: str) -> tuple[str, bytes]:
-    """User and password of a Basic Authorization header (RFC 7617); both empty when it is none."""
+    """User and password of a Basic Authorization header (RFC 7617); both empty for any other header."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return "", b""

@@ -1,7 +1,7 @@
 """Reads the web configuration file of Prometheus' exporter-toolkit, with its own field names.
 
-The format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. What Python's TLS
-cannot do is a fault rather than something weaker than what was asked for.
+The format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. A setting that
+Python's TLS does not support is a fault; it is never weakened.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CIPHERS = {
     "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
     "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
 }
-"""The suites of TLS 1.3 map to nothing: they cannot be chosen, in Go neither."""
+"""The TLS 1.3 suites map to nothing: they cannot be chosen, as in Go."""
 
 
 CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
@@ -54,7 +54,7 @@ HEADERS = {
     "X-XSS-Protection": None,
     "Strict-Transport-Security": None,
 }
-"""The headers that the format allows, with their values where these are a closed set. A blank one is not sent."""
+"""The headers that the format allows, with their values if these are a closed set. A blank header is not sent."""
 VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
     "TLS11": ssl.TLSVersion.TLSv1_1,
@@ -74,15 +74,15 @@ CLIENT_CHECKS = {
 
 
 def _check_users(users: dict[str, SecretStr]) -> dict[str, SecretStr]:
-    """Refuses what is no bcrypt hash: a password in clear would otherwise just never match."""
+    """Refuses anything but a bcrypt hash: a plain-text password would silently never match."""
     for user, value in users.items():
         if BCRYPT.fullmatch(value.get_secret_value()) is None:
-            raise ValueError(f"the value of user {user} is no bcrypt hash")
+            raise ValueError(f"the value of user {user} is not a bcrypt hash")
     return users
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Refuses other headers and values than the format knows."""
+    """Refuses headers and values that the format does not have."""
     for name, value in headers.items():
         if name not in HEADERS:
             raise ValueError(f"header {name} cannot be set; allowed here: {', '.join(HEADERS)}")
@@ -95,7 +95,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _as_text(value: Any) -> Any:
-    """A scalar as it was written: Go's YAML reads `0`, `1.5` and `true` as text where the format wants text."""
+    """A scalar as written: Go's YAML reads `0`, `1.5` and `true` as text where the format expects text."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
@@ -107,24 +107,24 @@ def _as_interval(value: Any) -> Any:
 
 
 def _as_path(value: Any) -> Any:
-    """A blank path names no file."""
+    """A blank path means no file."""
     return None if value == "" else value
 
 
 def _as_group(value: Any) -> Any:
-    """A section without content is one with defaults."""
+    """An empty section has the defaults."""
     return {} if value is None else value
 
 
 def _as_tls(value: Any) -> Any:
-    """A section without content enables no TLS, as in Go."""
+    """An empty section does not enable TLS, as in Go."""
     return None if value == {} else value
 
 
 def _check_client_auth(value: str) -> str:
-    """Refuses a kind of client authentication that is unknown or that Python's TLS cannot do."""
+    """Refuses an unknown kind of client authentication, or one that Python's TLS does not support."""
     if value == "RequireAnyClientCert":
-        raise ValueError("a certificate that nobody verifies cannot be demanded here; use RequireAndVerifyClientCert")
+        raise ValueError("an unverified client certificate cannot be required here; use RequireAndVerifyClientCert")
     if value not in CLIENT_CHECKS:
         raise ValueError(f"allowed here: {', '.join(name for name in CLIENT_CHECKS if name)}")
     return value
@@ -134,7 +134,7 @@ FilePath = Annotated[Path | None, BeforeValidator(_as_path)]
 
 
 class TlsServerConfig(Section):
-    """How connections are encrypted, and which clients are believed."""
+    """TLS of the connections, and which clients are trusted."""
 
     cert: str = ""
     cert_file: FilePath = None
@@ -143,18 +143,18 @@ class TlsServerConfig(Section):
     client_auth_type: Annotated[str, AfterValidator(_check_client_auth)] = ""
     client_ca: str = ""
     client_ca_file: FilePath = None
-    """Without it and client_ca, certificates of clients are verified against the system's authorities, as Go does."""
+    """Without it and client_ca, client certificates are verified against the system's CAs, as Go does."""
     client_allowed_sans: tuple[str, ...] = ()
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
     cipher_suites: tuple[str, ...] = ()
     prefer_server_cipher_suites: bool = True
     curve_preferences: tuple[str, ...] = Field(default=(), max_length=1)
-    """OpenSSL's binding pins one curve or none."""
+    """Python's ssl module sets one curve or none."""
 
     @model_validator(mode="after")
     def check(self) -> TlsServerConfig:
-        """Refuses what is missing, given twice, or contradicts itself."""
+        """Refuses missing, duplicate or contradictory settings."""
         for name in ("cert", "key"):
             inline = getattr(self, name)
             has_inline = bool(inline.get_secret_value() if isinstance(inline, SecretStr) else inline)
@@ -164,7 +164,7 @@ class TlsServerConfig(Section):
             raise ValueError("client_ca and client_ca_file exclude each other")
         has_ca = bool(self.client_ca) or self.client_ca_file is not None
         if has_ca and self.client_auth_type in {"", "NoClientCert"}:
-            raise ValueError("client_ca_file belongs to a client_auth_type, which is not set")
+            raise ValueError("client_ca_file needs a client_auth_type, which is not set")
         if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
             raise ValueError("client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert")
         unknown = [name for name in (*self.cipher_suites,) if name not in CIPHERS]
@@ -178,7 +178,7 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 
 
 class HttpServerConfig(Section):
-    """What is added to every answer."""
+    """Headers of every answer."""
 
     http2: bool = True
     """Accepted and without effect: this server speaks HTTP/1.1 to every client."""
@@ -188,10 +188,10 @@ class HttpServerConfig(Section):
 
 
 class RateLimit(Section):
-    """How many requests are answered in all."""
+    """Rate limit of all requests."""
 
     interval: Annotated[str, BeforeValidator(_as_interval)] = "0s"
-    """Time in which one request is earned, e.g. 1s; 0s sets no limit."""
+    """Time per request, e.g. 1s; 0s sets no limit."""
     burst: int = Field(default=0, ge=0)
 
     @property
@@ -203,9 +203,9 @@ class RateLimit(Section):
     def check(self) -> RateLimit:
         """Refuses an interval that cannot be read, and one that would refuse every request."""
         if DURATION.sub("", self.interval) not in {"", "0"}:
-            raise ValueError("interval is a duration such as 1s or 500ms")
+            raise ValueError("interval must be a duration such as 1s or 500ms")
         if self.interval_seconds > 0 and self.burst == 0:
-            raise ValueError("burst is at least 1 when an interval is set")
+            raise ValueError("burst must be at least 1 when an interval is set")
         return self
 
 
@@ -222,14 +222,14 @@ class WebConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """A web configuration that can be served with."""
+    """A usable web configuration."""
 
     config: WebConfig
     tls: ssl.SSLContext | None
     files: tuple[Path, ...]
     """The file itself and every file that it names."""
     stamps: Stamps
-    """How these files looked before they were read."""
+    """State of these files before they were read."""
 
 
 def read_web(path: Path) -> Web:
@@ -249,7 +249,7 @@ def read_web(path: Path) -> Web:
 
 
 def stamps_of(files: tuple[Path, ...]) -> Stamps:
-    """What changes when a file is written again or replaced; None for one that is not there."""
+    """Changes when a file is rewritten or replaced; None for a missing file."""
     found: list[tuple[int, int, int] | None] = []
     for file in files:
         try:
@@ -271,7 +271,7 @@ def _tls_context(settings: TlsServerConfig, folder: Path) -> ssl.SSLContext:
         context.set_ciphers(":".join(suites))
     for curve in settings.curve_preferences:
         context.set_ecdh_curve(CURVES[curve])
-    with TemporaryDirectory(prefix="controlcore-exporter-") as inline:  # the ssl module reads keys from files only
+    with TemporaryDirectory(prefix="controlcore-exporter-") as inline:  # the ssl module reads keys only from files
         cert, key = Path(inline) / "cert", Path(inline) / "key"
         cert.write_text(settings.cert, encoding="utf-8")
         key.touch(mode=0o600)

@@ -45,13 +45,13 @@ JsonObject = dict[str, Any]
 
 
 class WrittenObject(dict[str, Any]):
-    """A JSON object as the API returned it to a write, with the warnings that came beside it."""
+    """The JSON object that the API returned to a write, with its warnings."""
 
     warnings: tuple[str, ...] = ()
 
 
 class Reply(NamedTuple):
-    """What one request was answered."""
+    """The answer to one request."""
 
     status: int
     body: bytes
@@ -62,13 +62,14 @@ WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 """One value of a Warning header (RFC 7234, 5.5): the API server has no other code than 299."""
 MAX_WARNINGS, WARNING_LENGTH = 20, 1000
 READ_SECONDS = 15.0
-"""Longest wait for the files with our credentials; a network file system may hang."""
+"""Longest wait for our credential files; a network file system may hang."""
 PAGE_ITEMS = 250
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Of one answer. A page of 250 pods has about 3 MiB; a larger page is asked for again in halves, and one object is
-never larger (etcd refuses more than 1.5 MiB)."""
+"""Limit of one answer. A page of 250 pods has about 3 MiB; a larger page is requested again in halves. One object is
+never larger (etcd refuses more than 1.5 MiB).
+"""
 MAX_LIST_BYTES = 64 * 1024 * 1024
-"""Of all pages of a list together, where the settings say nothing else."""
+"""Default limit of all pages of a list together."""
 LIMIT_SETTING = "kubernetes.max_list_bytes"
 MESSAGE_LENGTH = 300
 REFUSED_VALUE = re.compile(
@@ -76,23 +77,24 @@ REFUSED_VALUE = re.compile(
     r"""(?:"(?:[^"\\]|\\.)*(?:"|\Z)|[\w.&*\[\]]*[{\[(](?:.*[}\])]|.*))""",
     re.DOTALL,
 )
-"""The API quotes what it refuses, at times the whole object with its environment variables; logs must not repeat it.
-
-A text stands in quotes, the rest is JSON or Go (k8s.io/apimachinery, field.Error) and ends with the last bracket.
+"""The API quotes refused values, sometimes the whole object with its environment variables; logs must not repeat them.
+A text is in quotes, the rest is JSON or Go (k8s.io/apimachinery, field.Error) and ends with the last bracket.
 """
 DENIAL = re.compile(
     r"is forbidden: ValidatingAdmissionPolicy '[^']*'(?: with binding '[^']*')? denied request: (.*)", re.DOTALL
 )
-"""What an admission policy answers, as 422 or with the status of its `validations[].reason`: 403 or 413."""
+"""An admission policy's answer: 422, or the status of its `validations[].reason` (403 or 413)."""
 BROKEN_POLICY = re.compile(r"expression '.*' resulted in error: |failed to configure (?:policy|binding): ", re.DOTALL)
-"""A denial that begins so is the server's own fault (`failurePolicy: Fail`): the request itself was not judged."""
+"""A denial that begins like this is a fault of the server (`failurePolicy: Fail`): the request itself was not
+evaluated.
+"""
 CONFLICT, GONE, UNPROCESSABLE, BAD_REQUEST, UNAUTHORIZED = 409, 410, 422, 400, 401
 NO_UID = "00000000-0000-0000-0000-000000000000"
 """A uid that the API server never gives."""
 
 
 class PatchKind(StrEnum):
-    """How a patch is laid over the object: the content types of the API."""
+    """Kinds of patch: the content types of the API."""
 
     STRATEGIC = "application/strategic-merge-patch+json"
     """Built-in types only; lists merge by their key."""
@@ -105,15 +107,15 @@ class PatchKind(StrEnum):
 
 
 class _TooLargeError(PermanentError):
-    """The answer has more than is read; fewer objects may fit."""
+    """The answer is too large; fewer objects may fit."""
 
 
 class KubernetesClient:
     """Reads and changes objects. Open it with `opened()`.
 
-    Every method raises BackendError: missing (404), permission (403, and whatever an admission policy denies), auth
-    (401), overloaded (429, also "the disruption budget says no"), internal (an admission policy that cannot judge),
-    http_5xx, timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
+    Every method raises BackendError: missing (404), permission (403, and every denial of an admission policy), auth
+    (401), overloaded (429, also a refusal by a disruption budget), internal (an admission policy that fails), http_5xx,
+    timeout, refused and the like; ConflictError for 409 and for 422 on metadata.uid.
     """
 
     def __init__(self, access: ApiAccess, max_list_bytes: int = MAX_LIST_BYTES, redact: Redact = str) -> None:
@@ -128,8 +130,8 @@ class KubernetesClient:
     ) -> AsyncIterator[KubernetesClient]:
         """Opens a client: with the file's current context, or as the pod's ServiceAccount when None.
 
-        A list whose pages have more than `max_list_bytes` together is refused. Errors and warnings quote what the API
-        server and plug-ins say as `redact` leaves it. Raises ConfigError when the credentials cannot be used.
+        A list whose pages have more than `max_list_bytes` together is refused. Errors and warnings quote the API server
+        and plug-ins after `redact`. Raises ConfigError when the credentials cannot be used.
         """
         read = in_cluster if kubeconfig is None else partial(from_kubeconfig, kubeconfig)
         try:
@@ -143,7 +145,7 @@ class KubernetesClient:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with our credentials, for people; None when nothing is known to be."""
+        """The known problem with our credentials, for people; None without one."""
         return self._access.problem
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
@@ -204,11 +206,10 @@ class KubernetesClient:
         timeout_seconds: float,
         dry_run: bool = False,
     ) -> JsonObject:
-        """Changes an object and returns it as it then is; with `dry_run` the server checks all and stores nothing.
+        """Changes an object and returns its new state; with `dry_run` the server checks everything and stores nothing.
 
-        The answer's `warnings` are what the server said beside it, as to a person with kubectl.
-
-        Put metadata.resourceVersion and metadata.uid into the body, or nothing notices that the object has changed.
+        The answer's `warnings` are those that kubectl would show. Put metadata.resourceVersion and metadata.uid into
+        the body; otherwise a concurrent change goes unnoticed.
         """
         query = _write_query(field_manager, is_dry_run=dry_run)
         reply = await self._send(
@@ -217,9 +218,9 @@ class KubernetesClient:
         return _written(reply)
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
-        """Asks whether an object could be deleted, and deletes nothing: a dry run, of a uid that no object has.
+        """Checks whether an object could be deleted, and deletes nothing: a dry run with a uid that no object has.
 
-        403 (permission) says that it could not; missing or a conflict says that only the object was not the right one.
+        403 (permission) means no; missing or conflict means yes, only the uid did not match.
         """
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"], "preconditions": {"uid": NO_UID}}
         query = {"dryRun": "All"}
@@ -255,9 +256,9 @@ class KubernetesClient:
     async def _exchange(
         self, method: str, path: str, query: Mapping[str, str] | None, headers: dict[str, str], data: bytes | None
     ) -> Reply:
-        """One request, and its answer read to the end; after a 401, which changed nothing, again with new credentials.
+        """Sends one request and reads its whole answer; repeats it with new credentials after a 401 (nothing changed).
 
-        Raises BackendError when the answer is no success.
+        Raises BackendError unless the answer is a success.
         """
         known = await self._access.credentials()
         reply = await self._answer(known, method, path, query, headers, data)
@@ -300,7 +301,7 @@ def _read_warnings(values: Sequence[str], redact: Redact) -> tuple[str, ...]:
 
 
 def _written(reply: Reply) -> JsonObject:
-    """The object as it then is, with the warnings that came beside it."""
+    """The object's new state, with the warnings."""
     answer = WrittenObject(_object(reply.body))
     answer.warnings = reply.warnings
     return answer
@@ -313,7 +314,7 @@ def _url(server: str, path: str, query: Mapping[str, str] | None) -> URL:
 
 
 def _write_query(field_manager: str, *, is_dry_run: bool) -> dict[str, str]:
-    """What every write says: who owns the fields, that an unknown field is an error, and whether anything is stored."""
+    """Query parameters of every write: the field owner, strict field validation, and whether it is a dry run."""
     query = {"fieldManager": field_manager, "fieldValidation": "Strict"}
     if is_dry_run:
         query["dryRun"] = "All"
@@ -329,7 +330,7 @@ def _object(body: bytes) -> JsonObject:
     except DocumentError as error:
         raise PermanentError(Reason.MALFORMED, f"the API's answer: {error}") from error
     if not isinstance(value, dict):
-        raise PermanentError(Reason.MALFORMED, "the API's answer is no JSON object")
+        raise PermanentError(Reason.MALFORMED, "the API's answer is not a JSON object")
     return value
 
 
@@ -344,7 +345,7 @@ async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _read_page(page: JsonObject) -> tuple[list[JsonObject], str]:
-    """The objects of a page and where the next one begins; raises PermanentError(malformed) for another shape."""
+    """The objects of a page and the token of the next page; raises PermanentError(malformed) for another shape."""
     items, metadata = page.get("items") or [], page.get("metadata") or {}
     following = metadata.get("continue") or "" if isinstance(metadata, dict) else None
     if (
@@ -352,12 +353,12 @@ def _read_page(page: JsonObject) -> tuple[list[JsonObject], str]:
         or not all(isinstance(item, dict) for item in items)
         or not isinstance(following, str)
     ):
-        raise PermanentError(Reason.MALFORMED, "the API's answer is no list")
+        raise PermanentError(Reason.MALFORMED, "the API's answer is not a list")
     return items, following
 
 
 def _failure(status: int, body: bytes, redact: Redact) -> BackendError:
-    """The error that a Status object means (its `message`, `reason` and `details.causes`)."""
+    """The error for a Status object (its `message`, `reason` and `details.causes`)."""
     try:
         answer = _object(body)
     except PermanentError:
@@ -378,14 +379,14 @@ def _failure(status: int, body: bytes, redact: Redact) -> BackendError:
 
 
 def _read_fields(answer: JsonObject) -> list[str]:
-    """The fields that a Status names in `details.causes`; what a proxy answers may have any shape."""
+    """The fields that a Status names in `details.causes`; a proxy's answer may have any shape."""
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, dict) else None
     return [str(cause.get("field")) for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
 
 
 class ClusterApi(Protocol):
-    """The reading calls of KubernetesClient; fakes implement these. Facts have no others."""
+    """The reading calls of KubernetesClient; fakes implement them. Facts use no other calls."""
 
     async def get(self, path: str, *, timeout_seconds: float) -> JsonObject:
         """One object."""

@@ -16,7 +16,7 @@ def containers_of(template: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def has_digest(image: str) -> bool:
-    """Whether an image reference names one content for ever."""
+    """Whether an image reference always means the same content."""
     return DIGEST.search(image) is not None
 
 

@@ -1,8 +1,8 @@
 """Our identity at a Kubernetes API, and the connections to it: credentials for each request, renewed when needed.
 
 In a pod the credentials are the ServiceAccount's; elsewhere they come from a kubeconfig, read by
-chassis.kubernetes.kubeconfig. Both are read again when a file of theirs changed; an exec plug-in is asked again before
-its token ends, and after the API server refused it. kubernetes_asyncio, which costs 35 MiB, is imported only for the
+chassis.kubernetes.kubeconfig. Both are read again when a file changed; an exec plug-in runs again before its token
+expires, and after the API server refused it. kubernetes_asyncio, which costs 35 MiB, is imported only for the
 auth-provider of a kubeconfig.
 """
 
@@ -31,13 +31,15 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SETTING = "kubernetes"
 UNUSABLE = "the credentials cannot be used"
 OUTSIDE = (
-    "this is not a pod (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set); outside of a cluster set "
-    f"{SETTING}.kubeconfig to a kubeconfig file"
+    "this is not a pod (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set); outside a cluster "
+    f"set {SETTING}.kubeconfig to a kubeconfig file"
 )
 TOKEN_SECONDS = 60.0
-"""How old a read file may be. The kubelet replaces a token at four fifths of its life, which is 10 minutes or more."""
+"""Longest use of a file before it is read again. The kubelet replaces a token at four fifths of its life, which is 10
+minutes or more.
+"""
 PLUG_IN_SECONDS = 10.0
-"""Pause between two runs of a plug-in that failed or whose token is refused."""
+"""Pause between two runs of a plug-in that failed or whose token was refused."""
 MARGIN_SECONDS = 60.0
 """How long before its token expires a plug-in is run again."""
 MAX_CONNECTIONS = 100
@@ -45,30 +47,30 @@ MAX_CONNECTIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How to reach one API server. Nothing secret is in the representation."""
+    """How to reach one API server. The representation contains no secret."""
 
     server: str
-    """URL without a slash at its end; it may have a path."""
+    """URL without a trailing slash; it may have a path."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """None for a server on plain http."""
     server_name: str | None = None
-    """The name in the server's certificate when it is not the host of the URL."""
+    """The name in the server's certificate if it differs from the URL's host."""
     token: str | None = field(default=None, repr=False)
     """The bearer token; None without one. With `token_path`, the file's content so far."""
     token_path: Path | None = None
     """File that the token is read from again."""
     proxy: str | None = field(default=None, repr=False)
-    """URL of the HTTP proxy on the way to the server; it may hold a name and a password."""
+    """URL of the HTTP proxy; it may contain a name and a password."""
     plug_in: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The kubeconfig's user entry if only a plug-in knows our identity."""
+    """The kubeconfig's user entry, if a plug-in supplies our credentials."""
     folder: Path = Path()
-    """Where the program of a plug-in with a relative path is looked for."""
+    """Folder for a plug-in's program with a relative path."""
     files: tuple[Path, ...] = ()
-    """Files that all this was read from; when one changes, `read_again` gives the new credentials."""
+    """The files that these credentials come from; when one changes, `read_again` returns the new credentials."""
     is_system_trusted: bool = False
-    """Whether the system's authorities are trusted, and followed too."""
+    """Whether the system's CAs are trusted, and followed too."""
     read_again: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
-    """Reads the files anew; raises ConfigError. None for credentials that cannot change."""
+    """Reads the files again; raises ConfigError. None for credentials that cannot change."""
 
 
 class ApiAccess:
@@ -91,19 +93,19 @@ class ApiAccess:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the credentials now; None when nothing is known to be."""
+        """The known problem with the credentials; None without one."""
         refused = "the API server refuses the credentials (401)" if self._is_refused else None
         return self._problem or refused
 
     async def start(self) -> None:
-        """Asks the plug-in for the first time, where there is one. Raises ConfigError."""
+        """Runs the plug-in for the first time, if there is one. Raises ConfigError."""
         if self._files.plug_in is not None:
             await asyncio.to_thread(self._ask, self._files)
 
     async def credentials(self) -> Credentials:
-        """The credentials to use now: files are looked at every TOKEN_SECONDS, a token that ends is renewed before.
+        """The current credentials: files are checked every TOKEN_SECONDS, and a token is renewed before it expires.
 
-        While they cannot be renewed the last ones go on, which is logged once and is the `problem`.
+        If renewal fails, the last credentials stay in use; this is logged once and is the `problem`.
         """
         is_old = self._clock.monotonic() - self._checked_at >= TOKEN_SECONDS
         if is_old or (self._ends_soon() and not self._is_paused()):
@@ -111,7 +113,7 @@ class ApiAccess:
         return self._known
 
     async def is_renewed(self, refused: Credentials) -> bool:
-        """Whether others than the refused credentials are to be had now: the API server answered 401 to them."""
+        """Whether other credentials are available, after the API server answered 401 to these."""
         if self._known is refused:
             await self._renew_in_time(is_refused=True)
         if self._known is not refused:
@@ -122,24 +124,24 @@ class ApiAccess:
         return False
 
     def note_accepted(self) -> None:
-        """Takes note that the API server accepts the credentials."""
+        """Records that the API server accepts the credentials."""
         self._is_refused = False
 
     def suspect(self) -> None:
-        """Has the files looked at before the next request: a handshake failed, so they may just have changed."""
+        """Makes the next request check the files: a handshake failed, so they may just have changed."""
         self._checked_at = float("-inf")
 
     async def _renew_in_time(self, *, is_refused: bool = False) -> None:
-        """Renews in one thread for all callers. The thread goes on when the deadline of a caller passes.
+        """Renews in one thread for all callers; it goes on when a caller's deadline passes.
 
-        Each caller in a thread of its own would leave none for anything else while a plug-in hangs.
+        With one thread for each caller, a hanging plug-in would use up all threads.
         """
         async with self._turn:
             if not self._lock.locked():
                 await asyncio.to_thread(self._renew, is_refused=is_refused)
 
     def _renew(self, *, is_refused: bool = False) -> None:
-        """Reads changed files and asks the plug-in where it is due; runs in a thread, one at a time."""
+        """Reads changed files and runs a plug-in that is due; runs in a thread, one at a time."""
         with self._lock:
             try:
                 self._read_files()
@@ -156,7 +158,7 @@ class ApiAccess:
                 self._problem = None
 
     def _read_files(self) -> None:
-        """Takes over what changed in the files; raises ConfigError and stays as it is when they cannot be used."""
+        """Applies changed files; raises ConfigError and changes nothing if they are unusable."""
         if self._files.read_again is None:
             return
         mark = self._look()
@@ -171,11 +173,11 @@ class ApiAccess:
             self._ask(files)
         if self._mark is not None:
             get_logger().info("kubernetes.credentials_renewed", server=files.server)
-        # Files that are named for the first time are read once more at the next look, so that none is missed.
+        # Newly named files are read once more at the next check, so that no change is missed.
         self._files, self._mark = files, mark
 
     def _ask(self, files: Credentials) -> None:
-        """Runs the plug-in; raises ConfigError when it gives nothing that can be used."""
+        """Runs the plug-in; raises ConfigError if its output is unusable."""
         try:
             given = ask_plug_in(files.plug_in or {}, files.folder, self._redact)
             self._known, self._given = _with_given(files, given), given
@@ -183,15 +185,17 @@ class ApiAccess:
             message = f"{UNUSABLE}: {error}"
             raise ConfigError((Fault(f"{SETTING}.kubeconfig", message),)) from error
         finally:
-            self._asked_at = self._clock.monotonic()  # at the end: one that hangs for a minute gets its pause, too
+            self._asked_at = (
+                self._clock.monotonic()
+            )  # at the end, so that a plug-in that hangs for a minute also gets its pause
 
     def _ends_soon(self) -> bool:
-        """Whether what the plug-in gave ends within the margin, or has ended."""
+        """Whether the plug-in's credentials have expired or expire within the margin."""
         end = None if self._given is None else self._given.ends_at
         return end is not None and self._clock.now() >= end - MARGIN_SECONDS
 
     def _is_paused(self) -> bool:
-        """Whether the plug-in was asked a moment ago: one that fails must not be run for every request."""
+        """Whether the plug-in ran a moment ago: a failing one must not run for every request."""
         return self._clock.monotonic() - self._asked_at < PLUG_IN_SECONDS
 
     def _look(self) -> Mark:
@@ -200,12 +204,12 @@ class ApiAccess:
 
 
 def _with_given(files: Credentials, given: Given) -> Credentials:
-    """The kubeconfig's credentials with what the plug-in gave; raises ValueError when that cannot be used."""
+    """The kubeconfig's credentials with those of the plug-in; raises ValueError if these are unusable."""
     if given.token is not None:
         require_token(given.token, "the plug-in's answer")
     if given.certificate is None or files.read_again is None or files.tls is None:
         return replace(files, token=given.token)
-    # A context cannot forget a certificate, so each one gets a context of its own.
+    # A context cannot drop a certificate, so each certificate gets its own context.
     tls = files.read_again().tls
     if tls is not None:
         given.load_into(tls)
@@ -220,7 +224,7 @@ async def opened(
     max_age_seconds: float = MAX_AGE_SECONDS,
     redact: Redact = str,
 ) -> AsyncIterator[ApiAccess]:
-    """Opens the connections and closes them at exit. Raises ConfigError when a plug-in does not give credentials."""
+    """Opens the connections and closes them at exit. Raises ConfigError if a plug-in supplies no credentials."""
     async with Connections.opened(max_connections=MAX_CONNECTIONS, max_age_seconds=max_age_seconds) as connections:
         access = ApiAccess(credentials, connections, clock or SystemClock(), redact)
         await access.start()
@@ -246,7 +250,7 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = 
     except OSError as error:
         faults.append(_fault(f"cannot load {folder / 'ca.crt'}: {error.strerror}"))
     if not (port.isascii() and port.isdigit()):
-        faults.append(_fault("KUBERNETES_SERVICE_PORT is no number"))
+        faults.append(_fault("KUBERNETES_SERVICE_PORT is not a number"))
     if faults:
         raise ConfigError(tuple(faults))
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -261,7 +265,7 @@ def in_cluster(folder: Path = SERVICE_ACCOUNT, environment: Mapping[str, str] = 
 
 
 def read_token(path: Path) -> str:
-    """A token file's content without the space around it; ValueError that says what is wrong and quotes nothing."""
+    """A token file's content without surrounding space; raises ValueError, which quotes nothing."""
     try:
         token = path.read_text(encoding="ascii").strip()
     except UnicodeDecodeError:

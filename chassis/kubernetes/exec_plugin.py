@@ -1,7 +1,7 @@
-"""Asks the plug-in of a kubeconfig who we are: `exec`, which is a program, or the older `auth-provider`.
+"""Gets our credentials from a kubeconfig's plug-in: `exec`, which is a program, or the older `auth-provider`.
 
-Everything here blocks and belongs into a thread: a plug-in may take longer than the call that needs its answer, and its
-answer must not be lost when that call is given up.
+Everything here blocks and must run in a thread: a plug-in may take longer than the call that needs it, and its answer
+must survive the end of that call.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ STDERR_LENGTH = 300
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a plug-in gave: a token, a client certificate with its key (PEM), or both."""
+    """A plug-in's credentials: a token, a client certificate with its key (PEM), or both."""
 
     token: str | None = field(default=None, repr=False)
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
     ends_at: float | None = None
-    """Unix time at which it ends; None when the plug-in does not say."""
+    """Expiry as Unix time; None if the plug-in gives none."""
 
     def load_into(self, tls: ssl.SSLContext) -> None:
-        """Makes the context show the certificate. Raises ValueError when it and its key are none."""
+        """Loads the certificate into the context. Raises ValueError if it and its key are invalid."""
         try:
             with as_file(self.certificate or b"") as certificate, as_file(self.key or b"") as key:
-                # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
+                # With any password, even an empty one, OpenSSL does not ask for one on the terminal.
                 tls.load_cert_chain(certificate, key, password="")
         except OSError as error:  # ssl.SSLError is one
             raise ValueError(f"the plug-in gave a certificate that cannot be loaded: {error.strerror}") from error
 
 
 def ask_plug_in(user: Mapping[str, Any], folder: Path, redact: Redact = str) -> Given:
-    """What the plug-in of a kubeconfig's user entry gives; `folder` is the kubeconfig's.
+    """The credentials from the plug-in of a kubeconfig's user entry; `folder` is the kubeconfig's.
 
-    Raises ValueError, which quotes what the plug-in said as `redact` leaves it.
+    Raises ValueError, which quotes the plug-in after `redact`.
     """
     given = _run_exec(user["exec"], folder, redact) if user.get("exec") else _ask_auth_provider(user, redact)
     if given.token is None and given.certificate is None:
@@ -102,13 +102,13 @@ def _read_answer(output: bytes, version: str) -> Given:
             None if end is None else _unix_time(end),
         )
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError("the plug-in failed: its answer is no ExecCredential") from error
+        raise ValueError("the plug-in failed: its answer is not an ExecCredential") from error
 
 
 def _require_status(answer: Any, version: str) -> Any:
     """The part that holds the credentials; ValueError for an answer of another kind or version."""
     if (answer["kind"], answer["apiVersion"]) != ("ExecCredential", version):
-        raise ValueError("no ExecCredential of the version that was asked for")
+        raise ValueError("not an ExecCredential of the requested version")
     return answer["status"]
 
 
@@ -121,7 +121,7 @@ def _unix_time(text: str) -> float:
 
 
 def _ask_auth_provider(user: Mapping[str, Any], redact: Redact) -> Given:
-    """Has kubernetes_asyncio, which sees the user entry alone, ask an auth-provider (removed from kubectl in 1.26)."""
+    """Runs an auth-provider (removed from kubectl in 1.26) by kubernetes_asyncio, which gets only the user entry."""
     from kubernetes_asyncio import config  # noqa: PLC0415 - heavy
     from kubernetes_asyncio.client.configuration import Configuration  # noqa: PLC0415 - heavy
 
@@ -145,7 +145,7 @@ def _ask_auth_provider(user: Mapping[str, Any], redact: Redact) -> Given:
 
 @contextmanager
 def as_file(material: bytes | Path) -> Iterator[Path]:
-    """The material's file; bytes get one that only we may read, and that is gone at exit."""
+    """The material's file; bytes are written to a private file that is deleted at exit."""
     if isinstance(material, Path):
         yield material
         return

@@ -1,9 +1,9 @@
 """Reads a kubeconfig's current context into Credentials, with every fault at once and its place.
 
 The fields and their precedence are those of the "kubeconfig (v1)" reference of Kubernetes: `*-data` wins over the file,
-`tokenFile` over `token`, and a relative path starts at the folder of the file that names it. Of several files the first
-wins that has a context, cluster or user of a name, or names the current context (Kubernetes, "Merging kubeconfig
-files"). Impersonation, which would change who we are, and a name and password are refused. No fault quotes a value.
+`tokenFile` over `token`, and a relative path starts at the folder of the file that names it. With several files, the
+first that has a context, cluster or user of a name, or that names the current context, wins (Kubernetes, "Merging
+kubeconfig files"). Impersonation, and a name with a password, are refused. No fault quotes a value.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Entry:
         self.faults.append(Fault(f"{self.place}.{name}", message))
 
     def refuse_all(self, refused: Mapping[str, str]) -> None:
-        """Adds a fault for each field that is set and has no place here."""
+        """Adds a fault for each field that is set but not supported here."""
         for name, message in refused.items():
             if self.fields.get(name):
                 self.refuse(name, message)
@@ -65,19 +65,19 @@ class _Entry:
         return value or None
 
     def is_on(self, name: str) -> bool:
-        """A field that is true or false; false when it is absent."""
+        """A boolean field; false if it is absent."""
         value = self.fields.get(name, False)
         if not isinstance(value, bool | None):
             self.refuse(name, "expected true or false")
         return value is True
 
     def path(self, name: str) -> Path | None:
-        """A field that names a file, from the kubeconfig's folder on."""
+        """A field that names a file, relative to the kubeconfig's folder."""
         value = self.text(name)
         return None if value is None else self.folder / value
 
     def material(self, name: str) -> bytes | Path | None:
-        """A certificate or key: the bytes of `NAME-data`, else the file that NAME names."""
+        """A certificate or key: the bytes of `NAME-data`, otherwise the file named by NAME."""
         data = self.text(f"{name}-data")
         if data is None:
             return self.path(name)
@@ -91,7 +91,7 @@ class _Entry:
 def from_kubeconfig(path: Path) -> Credentials:
     """The credentials of the file's current context; reads files, so call it off the event loop.
 
-    Raises ConfigError with every fault: the file's own under `kubernetes.kubeconfig`, a field's under its place in it.
+    Raises ConfigError with every fault: a file's under `kubernetes.kubeconfig`, a field's under its path in it.
     """
     faults: list[Fault] = []
     roots = [_Entry(WHERE, _read_mapping(file), file.parent, faults) for file in existing_paths(path)]
@@ -107,13 +107,13 @@ def from_kubeconfig(path: Path) -> Credentials:
     credentials = _read_entries(cluster, user) if cluster is not None and user is not None else None
     if faults or credentials is None:
         raise ConfigError(tuple(faults))
-    # A file that does not exist yet is followed too: it may come before the others.
+    # A file that does not exist yet is followed too: it may precede the others.
     files = (*split_paths(path), *credentials.files)
     return replace(credentials, files=files, read_again=lambda: from_kubeconfig(path))
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:
-    """The file as a mapping; a fault of it says the line and quotes nothing, for the file holds secrets."""
+    """The file as a mapping; a fault names the line and quotes nothing, because the file holds secrets."""
     try:
         value = load_yaml(read_file(path), is_strict=False)
     except UnreadableError as error:
@@ -123,12 +123,12 @@ def _read_mapping(path: Path) -> Mapping[str, Any]:
         place = f" in line {mark.line + 1}" if mark is not None else ""
         raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} is not YAML{place}"),)) from None
     if not isinstance(value, dict):
-        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} is no kubeconfig"),))
+        raise ConfigError((Fault(WHERE, f"{UNUSABLE}: {path} is not a kubeconfig"),))
     return value
 
 
 def _find(roots: Sequence[_Entry], kind: str, name: str) -> _Entry | None:
-    """The entry of a list by its name, from the first file that has one; two in that file, or none, are a fault."""
+    """The entry with this name, from the first file that has one; two in that file, or none at all, are a fault."""
     root, found = roots[0], list[Mapping[str, Any]]()
     for root in roots:
         entries = root.fields.get(kind) or []
@@ -150,7 +150,7 @@ def _find(roots: Sequence[_Entry], kind: str, name: str) -> _Entry | None:
 
 
 def _read_entries(cluster: _Entry, user: _Entry) -> Credentials:
-    """The credentials of a cluster and a user; they count only when no fault was added."""
+    """The credentials of a cluster and a user; valid only if no fault was added."""
     user.refuse_all(REFUSED_OF_USER)
     server = _server(cluster)
     token, token_path = _token(user)
@@ -174,7 +174,7 @@ def _read_entries(cluster: _Entry, user: _Entry) -> Credentials:
 
 
 def _server(cluster: _Entry) -> str:
-    """The address without a slash at its end; what it may not be is a fault."""
+    """The address without a trailing slash; an invalid one is a fault."""
     server = (cluster.text("server") or "").rstrip("/")
     try:
         parts = urlsplit(server)
@@ -188,7 +188,7 @@ def _server(cluster: _Entry) -> str:
 
 
 def _proxy(cluster: _Entry) -> str | None:
-    """The proxy's address, which may hold a name and a password; another kind than HTTP is a fault."""
+    """The proxy's address, which may contain a name and a password; any scheme other than HTTP is a fault."""
     proxy = cluster.text("proxy-url")
     try:
         parts = urlsplit(proxy or "")
@@ -215,13 +215,13 @@ def _token(user: _Entry) -> tuple[str | None, Path | None]:
 
 
 def _tls(cluster: _Entry, user: _Entry) -> ssl.SSLContext:
-    """The TLS context: whom we trust, and the client certificate if there is one."""
+    """The TLS context: trusted CAs, and the client certificate if there is one."""
     authority = cluster.material("certificate-authority")
     is_unverified = cluster.is_on("insecure-skip-tls-verify")
     context = ssl.create_default_context()
     if is_unverified:
         if authority is not None:
-            cluster.refuse("insecure-skip-tls-verify", "contradicts the certificate authority")
+            cluster.refuse("insecure-skip-tls-verify", "contradicts certificate-authority")
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif authority is not None:
@@ -231,7 +231,7 @@ def _tls(cluster: _Entry, user: _Entry) -> ssl.SSLContext:
 
 
 def _trusting(authority: bytes | Path, cluster: _Entry) -> ssl.SSLContext | None:
-    """A context that trusts this authority alone; None when it cannot be loaded."""
+    """A context that trusts only this CA; None if it cannot be loaded."""
     try:
         if isinstance(authority, Path):
             return ssl.create_default_context(cafile=authority)
@@ -244,24 +244,24 @@ def _trusting(authority: bytes | Path, cluster: _Entry) -> ssl.SSLContext | None
 
 
 def _add_certificate(context: ssl.SSLContext, user: _Entry) -> None:
-    """Loads the client certificate and its key; one without the other is a fault."""
+    """Loads the client certificate and its key; either without the other is a fault."""
     certificate, key = user.material("client-certificate"), user.material("client-key")
     if certificate is None and key is None:
         return
     if certificate is None or key is None:
         missing = "client-certificate" if certificate is None else "client-key"
-        user.refuse(missing, "a client certificate and its key go together")
+        user.refuse(missing, "a client certificate needs its key, and a key its certificate")
         return
     try:
         with as_file(certificate) as certificate_path, as_file(key) as key_path:
-            # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
+            # With any password, even an empty one, OpenSSL does not ask for one on the terminal.
             context.load_cert_chain(certificate_path, key_path, password="")
     except (OSError, ValueError) as error:
         user.refuse("client-certificate", f"cannot load it with its key: {_problem(error)}")
 
 
 def _problem(error: Exception) -> str:
-    """What OpenSSL or the system says, without the content."""
+    """The error of OpenSSL or the system, without the content."""
     if isinstance(error, ssl.SSLError):
-        return error.reason or "no certificate or key that OpenSSL can read"
-    return (error.strerror if isinstance(error, OSError) else None) or "no certificate or key that OpenSSL can read"
+        return error.reason or "not a certificate or key that OpenSSL can read"
+    return (error.strerror if isinstance(error, OSError) else None) or "not a certificate or key that OpenSSL can read"

@@ -1,4 +1,4 @@
-"""What an object of the API says of its own state: conditions, and a pod's (core/v1) readiness and end."""
+"""Reads an object's own state: conditions, and a pod's (core/v1) readiness and end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OVER = frozenset({"Succeeded", "Failed"})
 
 @contextmanager
 def reading(kind: str) -> Iterator[None]:
-    """Turns a surprise in an object's shape into PermanentError(malformed)."""
+    """Turns an unexpected object shape into PermanentError(malformed)."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -38,10 +38,10 @@ def is_over(pod: Mapping[str, Any]) -> bool:
 
 
 def is_ending(item: Mapping[str, Any]) -> bool:
-    """Whether the object is on its way out; a pod on a node that is dead stays so until the node is removed."""
+    """Whether the object is terminating; a pod on a dead node stays so until the node is removed."""
     return bool((item.get("metadata") or {}).get("deletionTimestamp"))
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod serves: it is Ready, not over and not on its way out."""
+    """Whether the pod serves: it is Ready, and neither ended nor terminating."""
     return condition_of(pod, "Ready") is True and not is_ending(pod) and not is_over(pod)

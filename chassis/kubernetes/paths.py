@@ -1,4 +1,4 @@
-"""Paths of the Kubernetes API, built from names that cannot leave their segment."""
+"""Builds paths of the Kubernetes API; a name cannot leave its segment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METRICS = "metrics.k8s.io/v1beta1"
 
 
 def segment(name: str) -> str:
-    """The name as one URL path segment; raises PermanentError(malformed) for one that no Kubernetes object can have."""
+    """The name as one URL path segment; raises PermanentError(malformed) for an impossible object name."""
     is_plain = name.isascii() and name.isprintable() and not set(name) & set("/\\%?# ")
     if not is_plain or not 0 < len(name) <= MAX_NAME_LENGTH or name == "." or ".." in name:
         raise PermanentError(Reason.MALFORMED, f"not the name of a Kubernetes object: {name[:64]!r}")
@@ -66,7 +66,7 @@ def eviction_path(namespace: str, name: str) -> str:
 
 
 def pod_metrics_path(namespace: str) -> str:
-    """The pods' resource usage, as the metrics server reports it."""
+    """The pods' resource usage from the metrics server."""
     return resource_path(METRICS, "pods", namespace=namespace)
 
 
@@ -76,7 +76,7 @@ def events_path(namespace: str) -> str:
 
 
 def source_path(kind: str, namespace: str, name: str) -> str:
-    """One ConfigMap or Secret, as a pod template names it."""
+    """One ConfigMap or Secret that a pod template names."""
     return resource_path(CORE, {"ConfigMap": "configmaps", "Secret": "secrets"}[kind], namespace=namespace, name=name)
 
 

@@ -24,7 +24,7 @@ FACTORS = {
 def parse_quantity(text: str) -> Decimal:
     """A Kubernetes quantity as a number of its base unit: `250m` is 0.25, `1Ki` is 1024, `12e6` is 12000000.
 
-    Raises PermanentError(malformed) for anything else, also for an exponent and a suffix together.
+    Raises PermanentError(malformed) for anything else, including an exponent with a suffix.
     """
     found = QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
     if found is None or (found[2] and found[3]):

@@ -1,4 +1,4 @@
-"""Label selectors of the API (meta/v1 LabelSelector): what they match, and how they select a list."""
+"""Label selectors of the API (meta/v1 LabelSelector): matching, and their form as a query parameter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FORMS = {"In": "{key} in ({values})", "NotIn": "{key} notin ({values})", "Exists": "{key}", "DoesNotExist": "!{key}"}
-"""How the query parameter `labelSelector` writes each operator."""
+"""The form of each operator in the query parameter `labelSelector`."""
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
@@ -34,7 +34,7 @@ def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 def selector_text(selector: Mapping[str, Any]) -> str:
     """The selector as the query parameter `labelSelector`.
 
-    Raises ValueError for an empty one: a workload's is never empty, and the query would find every object.
+    Raises ValueError for an empty one: a workload's selector is never empty, and the query would return every object.
     """
     parts = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
     parts += [

@@ -1,4 +1,4 @@
-"""What the addresses of PostgreSQL and Redis share: a URL that is refused early, and a password that rotates."""
+"""Shared by the addresses of PostgreSQL and Redis: early URL checks, and rotating passwords."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Place(Protocol):
-    """An address taken apart."""
+    """The parts of an address."""
 
     @property
     def password(self) -> SecretStr:
@@ -33,7 +33,7 @@ PlaceT = TypeVar("PlaceT", bound=_Place)
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A URL taken apart as far as every kind of server needs it."""
+    """The parts of a URL that every kind of server needs."""
 
     parts: SplitResult
     port: int | None
@@ -54,21 +54,24 @@ class Address(ABC, Generic[PlaceT]):
     """Path of the setting that faults name."""
 
     def __post_init__(self) -> None:
-        """Refuses a bad URL when it is read, not at the first connect."""
+        """Refuses a bad URL when the settings are read, not at the first connect."""
         self.target()
 
     @classmethod
     def parse(cls, url: SecretStr | str, *, password_file: Path | None = None) -> Self:
-        """The address that a URL names; change the other fields with `dataclasses.replace`."""
+        """The address from a URL; change other fields with `dataclasses.replace`."""
         secret = url if isinstance(url, SecretStr) else SecretStr(url)
         return cls(secret, password_file=password_file)
 
     @abstractmethod
     def read(self, faults: list[Fault]) -> PlaceT | None:
-        """The URL taken apart, with every fault added to `faults`; no fault repeats the URL, which may hold secrets."""
+        """The parts of the URL, with every fault added to `faults`.
+
+        No fault repeats the URL, which may contain secrets.
+        """
 
     def target(self) -> PlaceT:
-        """The URL taken apart."""
+        """The parts of the URL."""
         faults: list[Fault] = []
         target = self.read(faults)
         if faults or target is None:
@@ -77,11 +80,11 @@ class Address(ABC, Generic[PlaceT]):
 
     @property
     def password_setting(self) -> str:
-        """The setting that the password comes from."""
+        """The setting that supplies the password."""
         return self.setting if self.password_file is None else f"{self.setting.rpartition('.')[0]}.password_file"
 
     def own_fault(self, error: BackendError) -> BackendError:
-        """The error of an access of ours that failed, with the setting that it is about."""
+        """The error of a failed access, with the setting that it concerns."""
         setting = self.password_setting if error.reason is Reason.AUTH else self.setting
         return error if setting in str(error) else PermanentError(error.reason, f"{error}; our setting {setting}")
 
@@ -96,10 +99,10 @@ class Address(ABC, Generic[PlaceT]):
 
 
 def split_url(url: SecretStr, setting: str, faults: list[Fault]) -> Url | None:
-    """The URL's parts and parameters; None, and a fault, when it is no URL.
+    """The URL's parts and parameters; None, and a fault, if it is not a URL.
 
-    A `#`, `/` or `?` of a password that is not percent-encoded ends the host's part before the `@`: the rest of the
-    password would be taken for a path, a parameter or a fragment, and its beginning for a host or a port.
+    An unencoded `#`, `/` or `?` in a password ends the authority part before the `@`: the rest of the password would be
+    read as path, parameter or fragment, and its beginning as host or port.
     """
     text = url.get_secret_value()
     try:
@@ -121,7 +124,7 @@ def split_url(url: SecretStr, setting: str, faults: list[Fault]) -> Url | None:
 def refuse_unknown(
     parameters: Collection[str], known: Collection[str], without_effect: Collection[str], setting: str
 ) -> list[Fault]:
-    """A fault for each unknown parameter; those without effect are accepted."""
+    """A fault for each unknown parameter; parameters without effect are accepted."""
     return [
         Fault(setting, f"unknown parameter {name}; known: {', '.join(known)}")
         for name in sorted(set(parameters) - set(known) - set(without_effect))

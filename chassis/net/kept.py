@@ -33,7 +33,7 @@ class KeptConnection(ABC, Generic[C]):
         self._server: str | None = None
         self._met: str | None = None
         self.server_changes = 0
-        """How often the kept connection was left because a new client met another server."""
+        """How often the kept connection was replaced because a new client reached another server."""
 
     @abstractmethod
     async def _connect(self) -> C:
@@ -56,7 +56,7 @@ class KeptConnection(ABC, Generic[C]):
         """Ends the connection: with a goodbye for which the server has half a second, or at once. Never raises."""
 
     async def close(self) -> None:
-        """Ends the connection, politely when nothing is running on it; returns within half a second."""
+        """Ends the connection, in order when nothing is running on it; returns within half a second."""
         self._is_closed = True
         kept, self._kept = self._kept, None
         if kept is not None:
@@ -86,7 +86,7 @@ class KeptConnection(ABC, Generic[C]):
         await self._part(connection, is_polite=False)
 
     async def _open(self) -> C:
-        """A new connection, and which server it leads to."""
+        """A new connection, and its server's identity."""
         connection = await self._connect()
         try:
             self._server, self._met = await self._identify(connection), None
@@ -103,7 +103,7 @@ class KeptConnection(ABC, Generic[C]):
             return old
         if is_moved:
             self.server_changes += 1
-            get_logger().warning(f"{self._kind}.server_changed", hint="the kept connection led to another server")
+            get_logger().warning(f"{self._kind}.server_changed", hint="the kept connection leads to another server")
         try:
             new = await self._open()
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Whether an address accepts connections, and what a socket's failure means in the words of the taxonomy."""
+"""Tests whether an address accepts connections, and maps socket failures to reasons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chassis.errors import BackendError, Fault, PermanentError, Reason, Transien
 
 ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
 BACKLOG = 512
-"""Connections that wait to be accepted; the kernel's own limit (net.core.somaxconn) may be lower."""
+"""Most connections that wait to be accepted; the kernel's own limit (net.core.somaxconn) may be lower."""
 REASONS = {
     errno.ECONNREFUSED: Reason.REFUSED,
     errno.ENOENT: Reason.REFUSED,
@@ -26,7 +26,7 @@ REASONS = {
 
 
 def socket_reason(error: OSError) -> Reason:
-    """Why connecting, sending or receiving failed; `unreachable` when nothing more exact is known."""
+    """Why connecting, sending or receiving failed; `unreachable` if the exact reason is unknown."""
     if isinstance(error, TimeoutError):
         return Reason.TIMEOUT
     if isinstance(error, socket.gaierror):
@@ -40,20 +40,20 @@ def socket_reason(error: OSError) -> Reason:
 
 
 def socket_error(error: OSError) -> BackendError:
-    """The BackendError for a socket's failure. TLS and permission need a person; others may be temporary."""
+    """The BackendError for a socket's failure. TLS and permission failures are permanent; others may be temporary."""
     reason = socket_reason(error)
     kind = PermanentError if reason in {Reason.TLS, Reason.PERMISSION} else TransientError
     return kind(reason, str(error) or type(error).__name__)
 
 
 def _common_errno(text: str) -> int | None:
-    """The errno of an error that asyncio made of several (one for each address of a name), when all agree."""
+    """The errno of an asyncio error that joins several (one for each address of a name), if all agree."""
     numbers = {int(number) for number in ERRNO_IN_TEXT.findall(text)}
     return numbers.pop() if len(numbers) == 1 else None
 
 
 async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
-    """Whether the kernel behind this address accepts a TCP connection, which it does also for a hanging process."""
+    """Whether the kernel at this address accepts a TCP connection; it also does for a hanging process."""
     try:
         async with asyncio.timeout(timeout_seconds):
             _, writer = await asyncio.open_connection(host, port)
@@ -64,7 +64,7 @@ async def can_connect(host: str, port: int, timeout_seconds: float) -> bool:
 
 
 class ListenError(OSError):
-    """Nothing can listen at an address. `fault` says why and what to do, with the setting to change."""
+    """We cannot listen at an address. `fault` says why and what to do, with the setting to change."""
 
     def __init__(self, setting: str, message: str) -> None:
         self.fault = Fault(setting, message)
@@ -72,20 +72,22 @@ class ListenError(OSError):
 
 
 def _explain(host: str, port: int, error: OSError) -> ListenError:
-    """The failure in words; of a port that is taken, how to see the process that has it."""
+    """The failure in words; for a port in use, how to find its process."""
     where = f"cannot listen on {f'[{host}]' if ':' in host else host}:{port}"
     if error.errno == errno.EADDRINUSE:
-        which = f"see which: ss -ltnp 'sport = :{port}'"
+        which = f"find it with: ss -ltnp 'sport = :{port}'"
         return ListenError("server.port", f"{where}: another process has the port; {which}")
     if error.errno == errno.EACCES:
-        return ListenError("server.port", f"{where}: this user may not take the port; choose one of 1024 or above")
+        return ListenError("server.port", f"{where}: this user may not use the port; choose 1024 or above")
     if error.errno == errno.EADDRNOTAVAIL:
-        return ListenError("server.host", f"{where}: this host does not have the address; see those it has: ip address")
+        return ListenError(
+            "server.host", f"{where}: this host does not have the address; list its addresses with: ip address"
+        )
     return ListenError("server.host", f"{where}: {error.strerror or error}")
 
 
 async def listening_sockets(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen there, all on one port; port 0 picks a free one. Raises ListenError when one cannot.
+    """Listening sockets for the address, all on one port; port 0 picks a free one. Raises ListenError if one fails.
 
     "" and "::" mean every address of IPv4 and IPv6, as in Go, or of IPv4 alone where the system has no IPv6.
     """
@@ -96,7 +98,7 @@ async def listening_sockets(host: str, port: int) -> list[socket.socket]:
 
 
 async def _listening(host: str, port: int) -> list[socket.socket]:
-    """The same; raises what the system says."""
+    """The same; raises the system's error."""
     loop = asyncio.get_running_loop()
     if host in {"", "::"}:
         return [_listening_everywhere(port)]
@@ -114,7 +116,7 @@ async def _listening(host: str, port: int) -> list[socket.socket]:
 
 
 def _listening_everywhere(port: int) -> socket.socket:
-    """A socket for both families, or for IPv4 where IPv6 cannot be had."""
+    """A socket for both families, or for IPv4 without IPv6 support."""
     if socket.has_dualstack_ipv6():
         try:
             everywhere = ("::", port)

@@ -1,7 +1,7 @@
-"""TLS contexts that follow their files: authorities, client certificates, and the system's trust store.
+"""TLS contexts that follow their files: CAs, client certificates, and the system's trust store.
 
-A process that loads its trust once calls every server with a rotated certificate "down" until it is restarted. So each
-adapter asks a Trust for its context before it connects, and a Trust reads its files again when their content changed.
+A process that loads its trust only once would report servers with rotated certificates as down until it restarts. So
+each adapter gets its context from a Trust before it connects, and a Trust reads its files again when they changed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 CHECK_SECONDS = 5.0
-"""How often the files are looked at while requests follow each other; a failed handshake has them looked at next."""
+"""How often the files are checked during requests; after a failed handshake they are checked at once."""
 MAX_ENTRIES = 2000
-"""Of a folder of authorities. Debian's has about 300."""
+"""Most files in a folder of CAs. Debian's has about 300."""
 
 Mark = tuple[tuple[str, str], ...]
 
 
 class Trust:
-    """A TLS context that is made again when the content of its files changed.
+    """A TLS context that is rebuilt when its files changed.
 
-    While they cannot be loaded, because one is missing or half written, the last context goes on; that is logged once.
+    If they cannot be loaded (missing or half written), the last context stays in use; this is logged once.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Trust:
         is_system: bool = False,
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
-        """`is_system` also follows OpenSSL's default authorities, which SSL_CERT_FILE and SSL_CERT_DIR may name."""
+        """`is_system` also follows OpenSSL's default CAs, which SSL_CERT_FILE and SSL_CERT_DIR may name."""
         self._make = make
         self._files = tuple(Path(file) for file in files)
         self._is_system = is_system
@@ -54,7 +54,7 @@ class Trust:
         self._authorities = 0
 
     async def context(self) -> ssl.SSLContext:
-        """The context to connect with now. Raises OSError or ValueError when none could ever be loaded."""
+        """The current context. Raises OSError or ValueError if none was ever loaded."""
         now = time.monotonic()
         known = self._context
         if known is None or now - self._checked_at >= self._check_seconds:
@@ -63,11 +63,11 @@ class Trust:
         return known
 
     def suspect(self) -> None:
-        """Has the files looked at before the next connection: a handshake failed, so they may just have changed."""
+        """Makes the next connection check the files: a handshake failed, so they may just have changed."""
         self._checked_at = float("-inf")
 
     def read(self) -> ssl.SSLContext:
-        """The same as `context`, looking at the files now; call it off the event loop."""
+        """The same as `context`, but checks the files now; call it off the event loop."""
         mark = fingerprint(self._files, is_system=self._is_system)
         known = self._context
         if known is not None and mark == self._mark:
@@ -84,21 +84,21 @@ class Trust:
         if known is not None:
             get_logger().info("trust.renewed", files=[str(file) for file in self._files], system=self._is_system)
         self._is_failing = False
-        # The mark was taken before the files were read: what changed meanwhile is noticed at the next look.
+        # The mark was taken before the files were read: the next check notices changes since then.
         self._context, self._mark = made, mark
         self._authorities = made.cert_store_stats()["x509_ca"]
         return made
 
     def _load(self) -> ssl.SSLContext:
-        """A new context. OpenSSL loads a system file that is empty or absent without a word: ValueError for that."""
+        """A new context. OpenSSL silently accepts an empty or missing system file: this raises ValueError."""
         made = self._make()
         if self._authorities and not made.cert_store_stats()["x509_ca"]:
-            raise ValueError("no authority is left in the files")
+            raise ValueError("the files contain no CA certificate")
         return made
 
 
 def fingerprint(files: Iterable[Path], *, is_system: bool = False) -> Mark:
-    """What the files hold, so that two marks differ when a file changed; a file that cannot be read has a mark too."""
+    """A mark of the files' content, which differs when a file changed; an unreadable file has a mark too."""
     marks = [(str(file), _content(file)) for file in files]
     if is_system:
         paths = ssl.get_default_verify_paths()
@@ -116,7 +116,7 @@ def _content(path: Path) -> str:
 
 
 def _entries(folder: str) -> str:
-    """The digest of a folder's names, sizes and times of change; symbolic links count as what they lead to."""
+    """The digest of a folder's names, sizes and change times; symbolic links are followed."""
     digest = hashlib.sha256()
     try:
         with os.scandir(folder) as entries:
@@ -133,7 +133,7 @@ def _entries(folder: str) -> str:
 
 
 def system_context() -> ssl.SSLContext:
-    """Verifies servers by the system's authorities and their host names, as HTTP clients do; reads files."""
+    """Verifies servers by the system's CAs and their host names, as HTTP clients do; reads files."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(("http/1.1",))
     return context
@@ -141,5 +141,5 @@ def system_context() -> ssl.SSLContext:
 
 @lru_cache(maxsize=1)
 def system_trust() -> Trust:
-    """The one Trust of the system's authorities that all HTTP clients of the process share."""
+    """The Trust of the system's CAs, shared by all HTTP clients of the process."""
     return Trust(system_context, is_system=True)

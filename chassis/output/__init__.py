@@ -1,1 +1,1 @@
-"""What a command line writes: tables, data, findings and settings, without secrets or control characters."""
+"""Output of the command lines: tables, data, findings and settings, without secrets or control characters."""

@@ -1,7 +1,7 @@
-"""What `doctor` finds: the checks' table, how they run, and how their findings are written.
+"""The checks of `doctor`: their table, how they run, and how their findings are written.
 
-A check answers with findings, none when all is well. A check that could not be made answers with a finding of severity
-`unknown`: unknown is never "nothing found", neither in the summary nor in the exit status.
+A check returns findings, or none when all is well. A check that could not run returns a finding of severity `unknown`,
+which never counts as "nothing found", neither in the summary nor in the exit status.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from chassis.output.redaction import remove_secrets
 from chassis.output.terminal import Colour, paint, printable
 
 FORMS = ("table", "json", "yaml")
-FAULT = "this is a fault of doctor itself: report it with this line"
-"""What to do after an error that no server and no file explains."""
+FAULT = "this is a bug in doctor: report it with this line"
+"""Remedy for an error that no server and no file explains."""
 C = TypeVar("C")
 T = TypeVar("T")
 
 
 class Severity(StrEnum):
-    """How bad it is, the worst first."""
+    """Severities, the worst first."""
 
     ERROR = "error"
     """Something does not work."""
     WARNING = "warning"
-    """Something works, and will fail or mislead."""
+    """Something works, but will fail or mislead."""
     UNKNOWN = "unknown"
-    """The check could not be made."""
+    """The check could not run."""
     INFO = "info"
-    """Worth knowing; nothing is wrong."""
+    """Useful to know; nothing is wrong."""
 
 
 ORDER = tuple(Severity)
@@ -42,10 +42,10 @@ COLOURS = {Severity.ERROR: Colour.RED, Severity.WARNING: Colour.YELLOW, Severity
 
 OK, FOUND, CONFIG, UNCHECKED = 0, 1, 2, 3
 EXIT_STATUSES = {
-    OK: "every check was made and found nothing to fix",
+    OK: "every check ran and found nothing to fix",
     FOUND: "there are errors or warnings",
     CONFIG: "the command line or the configuration is wrong; each fault is printed with its location",
-    UNCHECKED: "nothing to fix was found, but some checks could not be made",
+    UNCHECKED: "nothing to fix was found, but some checks could not run",
 }
 
 
@@ -62,26 +62,26 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[C]):
-    """One entry of a table of checks. `ask` gets what all checks share, and the check's name."""
+    """One entry of a table of checks. `ask` gets the shared state and the check's name."""
 
     name: str
     ask: Callable[[C, str], Awaitable[Iterable[Finding]]]
     timeout_seconds: float = 10.0
     asked: str = "this machine"
-    """What it asks, as a remedy names it."""
+    """The server or file that it checks, as remedies name it."""
     setting: str = ""
-    """The setting that ends one call to it; empty where there is none."""
+    """The setting with the deadline of one call to it; empty without one."""
 
 
 def unchecked(check: str, reason: str, remedy: str) -> Finding:
-    """The result of a check that could not be made."""
+    """The result of a check that could not run."""
     return Finding(Severity.UNKNOWN, check, "not checked", reason, remedy)
 
 
 async def ask_all(questions: Sequence[Callable[[], Awaitable[T]]], at_once: int, seconds: float) -> list[T | None]:
-    """The answers in the order of the questions, so many asked at once; None for those that time left no answer for.
+    """The answers in the order of the questions, a bounded number in flight; None without an answer in time.
 
-    Raises the error of a question alone, as if it had been asked alone.
+    Raises a single question's error without a group around it.
     """
     answers: list[T | None] = [None] * len(questions)
     places = asyncio.Semaphore(at_once)
@@ -95,7 +95,7 @@ async def ask_all(questions: Sequence[Callable[[], Awaitable[T]]], at_once: int,
             for number, question in enumerate(questions):
                 group.create_task(ask(number, question), name=f"question.{number}")
     except TimeoutError:
-        pass  # what has no answer is None
+        pass  # questions without an answer stay None
     except ExceptionGroup as errors:
         raise min(errors.exceptions, key=lambda each: isinstance(each, BackendError)) from errors
     return answers
@@ -109,7 +109,7 @@ async def run_checks(context: C, checks: Sequence[Check[C]]) -> list[Finding]:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings by severity; those of one severity stay in their order."""
+    """The findings by severity; within one severity they keep their order."""
     return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
@@ -127,7 +127,7 @@ async def _run(context: C, check: Check[C]) -> list[Finding]:
 
 
 def _unchecked_after(check: str, error: Exception) -> Finding:
-    """The result of a check that raised this error; of several, a fault of our own comes first."""
+    """The result of a check that raised this error; in a group, our own bug comes first."""
     if isinstance(error, ExceptionGroup):
         return min((_unchecked_after(check, each) for each in error.exceptions), key=lambda each: each.remedy != FAULT)
     if isinstance(error, BackendError | ConfigError):
@@ -136,7 +136,7 @@ def _unchecked_after(check: str, error: Exception) -> Finding:
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """The status for scripts: what is to be mended counts more than what is unknown."""
+    """The status for scripts: findings to fix count more than unknown ones."""
     severities = {finding.severity for finding in findings}
     if severities & {Severity.ERROR, Severity.WARNING}:
         return FOUND
@@ -146,8 +146,8 @@ def exit_status(findings: Iterable[Finding]) -> int:
 def render_findings(findings: Sequence[Finding], checks: Sequence[str], form: str, secrets: Iterable[str] = ()) -> str:
     """The findings as a text for people (`table`), JSON or YAML.
 
-    `checks` names every check that was made. Problem and evidence, which may quote foreign texts, are shown without the
-    `secrets` and without what looks like one.
+    `checks` names every check that ran. Problem and evidence may quote foreign texts, so `secrets` and anything that
+    looks like a secret are removed from them.
     """
     known = tuple(secrets)
     clean = [
@@ -167,7 +167,7 @@ def render_findings(findings: Sequence[Finding], checks: Sequence[str], form: st
 
 
 def _lines(finding: Finding) -> str:
-    """One finding for people; a remedy of several lines stays one to copy."""
+    """One finding for people; a remedy of several lines can be copied as one."""
     head = f"{finding.severity.upper():<8} {finding.check}: {printable(finding.problem)}"
     lines = [paint(head, COLOURS.get(finding.severity, Colour.PLAIN))]
     for title, text in (("found", finding.evidence), ("do", finding.remedy)):

@@ -1,14 +1,13 @@
-r"""Finds known secret values in a text, in each form in which programs write them. Pure.
+r"""Finds known secret values in a text, in every form that programs write. Pure.
 
-As they are, split by line ends, quotes or colour codes, escaped for JSON, HTML or Python, percent-encoded, as
-hexadecimal digits or lists of numbers, as Base64 also in the middle of a longer text.
+Forms: plain; split by line ends, quotes or colour codes; escaped for JSON, HTML or Python; percent-encoded; as
+hexadecimal digits or lists of numbers; as Base64, even inside a longer text.
 
-What is split or escaped is looked for in views of the text: the text without what may split, the text with escapes
-decoded as well, and the numbers in it as characters. Where a text was cut before, a piece of a known value at its
-beginning or end is found, too, and one beside an ellipsis.
+Split and escaped values are searched in views of the text: without splitting characters, with escapes decoded as well,
+and with numbers as characters. In a text that was cut, pieces of a known value at either end or beside an ellipsis are
+found too.
 
-The time grows with the length of the text and with the length of the values, never with a power of either, whatever
-they hold. The caller bounds both.
+The time is linear in the length of the text and of the values, whatever their content. The caller bounds both.
 """
 
 from __future__ import annotations
@@ -28,55 +27,58 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 import re2
 
 MIN_LENGTH = 4
-"""A shorter value is no secret: removing it would blank half of the text."""
+"""A shorter value is not treated as a secret: removing it would blank half of the text."""
 MIN_SPLIT_LENGTH = 8
-"""A shorter value is looked for in one piece only."""
+"""A shorter value is searched only in one piece."""
 MIN_PIECE = 6
 """Shortest piece of a known value that is removed at an end of the text."""
 MAX_COMPARISONS = 100_000
-"""So often is a piece beside a cut compared with the values of one view. A text that needs more was written to need
-more: every further piece that stands in a value counts as a piece of the longest one."""
+"""Most comparisons of pieces beside a cut with the values of one view. A text that needs more was crafted for it: every
+further piece that occurs in a value counts as a piece of the longest one.
+"""
 MAX_SEARCHES = 100
-"""More words than this are found faster by one pass over the text than by a search for each."""
+"""Above this number of words, one pass over the text is faster than a search for each."""
 _SPLITTER = (
     "[\\x00-\\x20\\x7f-\\xa0\\xad\"'`\\\\\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u2000-\u200f\u2028-\u202f"
     "\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]"
 )
-"""One character that shows nothing or that joins lines and literals."""
+"""One invisible character, or one that joins lines and literals."""
 _ENDS = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours of a terminal
     r"|\\r\\n|\\[nrt]"  # a line end that was escaped
     r"|[\"'`][\t\n\f\r ]*[+.][\t\n\f\r ]*[\"'`]"  # joined literals
     f"|{_SPLITTER}"
 )
-"""What may stand between two characters of a secret that was split. Every repetition ends at a character with which no
-match begins, so that the standard engine, much faster here than RE2's bindings, reads each character a few times."""
+"""Text that may appear between two characters of a split secret. Every repetition ends at a character that begins no
+match, so the standard engine, here much faster than RE2's bindings, reads each character only a few times.
+"""
 _TIME = r"\[?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,]{5,20}(?:Z|[+-][0-9:]{4,5})?\]?(?: std(?:out|err) [FP])?"
 _ESCAPES = re2.compile(
     r"(?:&#[xX]0*|\\+[xu]\{0*)([0-9A-Fa-f]{1,6})[;}]?"
     r"|(?:\\+x|%)([0-9A-Fa-f]{2})|\\+u([0-9A-Fa-f]{4})|\\+U([0-9A-Fa-f]{8})"
     r"|&#0*([0-9]{1,7});?|\\+([0-7]{3})|(&[A-Za-z]{2,8};)"
-    r"|[^\x08]\x08"  # a character that the next one is written over
+    r"|[^\x08]\x08"  # a character that is overwritten by the next one
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # links and titles of a terminal
     rf"|(?:\n|\\n)[ \t]*(?:(?:[\w./-]{{1,60}}[ \t]*\||[|>#*+-]{{1,3}}|//|{_TIME})[ \t])+"  # the text before a line
 )
-"""One character that was escaped, in groups by base, the last one an entity of HTML with a name; and what may split a
-secret, but may also be a part of it."""
+"""One escaped character, in groups by base (the last is a named HTML entity); and text that may split a secret but may
+also be part of it.
+"""
 _ENDS_AND_ESCAPES = re2.compile(f"{_ESCAPES.pattern}|{_ENDS.pattern}")
 _BASES = (16, 16, 16, 16, 10, 8)
-"""Of the groups of _ESCAPES."""
+"""Bases of the groups of _ESCAPES."""
 _NUMBER = r"-?(?:0[xX])?[0-9A-Fa-f]{1,7}"
 _NUMBERS = re2.compile(rf"{_NUMBER}(?:(?:[\s,;]{{1,40}}|[:.-]){_NUMBER}){{3,}}")
 _ONE_NUMBER = re.compile(rf"(?<![0-9A-Fa-f]){_NUMBER}")
 _CUT = re2.compile(r"\.{3,}|…+|\*{3,}|[(\[<]trunc[a-z]*[)\]>]?")
-"""What a writer puts behind a value that it has cut, or in front."""
+"""Marks that writers put before or after a cut value."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """A text after its pieces are joined or its escapes decoded, in lower case.
 
-    It consists of sections. A section is a copy of the other text, or stands in whole for a part of it.
+    It consists of sections. A section is a copy of the other text, or as a whole represents a part of it.
     """
 
     text: str
@@ -88,7 +90,7 @@ class _Reading:
     """Where in the other text it ends; 0 for a copy."""
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
-        """The part of the other text that this part stands for; not empty, `start` < `end`."""
+        """The part of the other text that this part represents; not empty, `start` < `end`."""
         first, last = bisect.bisect_right(self.begins, start) - 1, bisect.bisect_left(self.begins, end) - 1
         return (
             self.origins[first] if self.ends[first] else self.origins[first] + start - self.begins[first],
@@ -107,7 +109,7 @@ class _Sections:
         self._ends: list[int] = []
 
     def add(self, text: str, origin: int, end: int = 0) -> None:
-        """Appends a copy, or with `end` what stands for the other text up to there."""
+        """Appends a copy, or with `end` a representation of the other text up to there."""
         self._kept.append(text)
         self._begins.append(self._length)
         self._origins.append(origin)
@@ -126,20 +128,20 @@ class _Forms:
     whole: list[str]
     """As it is written."""
     split: list[str]
-    """Folded, without what may split it."""
+    """Folded, without splitting characters."""
     decoded: list[str]
-    """The same, and as it is once escapes are decoded."""
+    """The same, with escapes decoded."""
     numbers: list[str]
     """Characters, and bytes as characters, folded."""
 
 
 def searched_values(known: Iterable[str]) -> frozenset[str]:
-    """What is looked for: the values, their lines, passwords in URLs; nothing that is too short to be a secret."""
+    """The searched texts: the values, their lines, passwords in URLs; nothing too short to be a secret."""
     return frozenset(part for value in known for part in _parts(value) if len(part) >= MIN_LENGTH)
 
 
 def find_known(text: str, values: frozenset[str]) -> list[tuple[int, int]]:
-    """Where the searched values stand in the text, in order and without overlaps."""
+    """Positions of the searched values in the text, in order and without overlaps."""
     forms = _all_forms(values)
     found = [span for form in forms.whole for span in _occurrences(text, form)]
     for view, wanted in _views(text, forms):
@@ -148,7 +150,7 @@ def find_known(text: str, values: frozenset[str]) -> list[tuple[int, int]]:
 
 
 def _views(text: str, forms: _Forms) -> Iterator[tuple[_Reading, list[str]]]:
-    """The views of a text that differ, each with the forms to look for in it."""
+    """The distinct views of a text, each with the forms to search in it."""
     if forms.split:
         yield _joined(text), forms.split
         if _ESCAPES.search(text):
@@ -159,7 +161,7 @@ def _views(text: str, forms: _Forms) -> Iterator[tuple[_Reading, list[str]]]:
 
 @functools.lru_cache(maxsize=2)
 def _all_forms(values: frozenset[str]) -> _Forms:
-    """Every form of these values. Cached for the texts of one collection of evidence, which share their values."""
+    """Every form of these values. Cached, because the texts of one collection of evidence share their values."""
     forms = {form for value in values for form in _forms(value)}
     split = {_fold(_ENDS.sub("", form)) for form in forms}
     plain = {form for value in values for form in (value, value.encode().decode("latin-1"))}
@@ -178,7 +180,7 @@ def _longest_first(forms: Iterable[str], least: int) -> list[str]:
 
 
 def _fold(text: str) -> str:
-    """The text in lower case, character by character, so that places stay what they are."""
+    """The text in lower case, character by character, so that positions stay the same."""
     if text.isascii():
         return text.lower()
     return "".join(low if len(low := character.lower()) == 1 else character for character in text)
@@ -241,7 +243,7 @@ def _base64_forms(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]
 
 
 def _joined(text: str) -> _Reading:
-    """The text without what may split a secret."""
+    """The text without characters that may split a secret."""
     sections, position = _Sections(), 0
     for found in _ENDS.finditer(text):
         if found.start() > position:
@@ -252,7 +254,7 @@ def _joined(text: str) -> _Reading:
 
 
 def _decoded(text: str) -> _Reading:
-    """The text without what may split a secret, and with what _ESCAPES finds decoded."""
+    """The text without characters that may split a secret, and with the matches of _ESCAPES decoded."""
     sections, position = _Sections(), 0
     for found in _ENDS_AND_ESCAPES.finditer(text):
         start, end = found.span()
@@ -266,7 +268,7 @@ def _decoded(text: str) -> _Reading:
 
 
 def _decode(groups: Sequence[str | None]) -> str:
-    """The character that was escaped; empty where it splits only, or none was."""
+    """The escaped character; empty if it only splits, or if there is none."""
     if not any(groups):
         return ""
     *numbers, entity = groups
@@ -281,16 +283,19 @@ _SURROGATES = range(0xD800, 0xE000)
 
 
 def _character(code: int) -> str:
-    """The character of a code point, or of a byte that is written with its sign; empty where there is none.
+    """The character of a code point, or of a byte written with its sign; empty if there is none.
 
-    Half a pair of UTF-16 is none: RE2 reads UTF-8, which has no such thing.
+    A lone surrogate has none, because RE2 reads UTF-8.
     """
     code = code + 256 if -128 <= code < 0 else code  # noqa: PLR2004 - a signed byte
     return chr(code) if 0 <= code <= sys.maxunicode and code not in _SURROGATES else ""
 
 
 def _read_numbers(text: str, base: int) -> _Reading:
-    """The lists of numbers in the text as characters; a line end replaces what is not a number of this base."""
+    """The lists of numbers in the text as characters.
+
+    A line end replaces anything that is not a number of this base.
+    """
     sections = _Sections()
     for run in _NUMBERS.finditer(text):
         offset = run.start()
@@ -312,14 +317,14 @@ def _spans(text: str, forms: Sequence[str]) -> Iterator[tuple[int, int]]:
     size = len(text)
     for end, length in _beginnings(text, [*(start for start, _ in cuts), size], forms):
         yield max(0, end - length), end
-    # What is left of a value whose beginning was cut off is the same, read backwards.
+    # The rest of a value whose beginning was cut off is the same case, read backwards.
     ends = [size, *(size - end for _, end in cuts)]
     for end, length in _beginnings(text[::-1], ends, [form[::-1] for form in forms]):
         yield size - end, min(size, size - end + length)
 
 
 def _beginnings(text: str, ends: Sequence[int], forms: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Before which of these ends in the text the beginning of a form stands, and how long it is."""
+    """Which of these ends in the text follow the beginning of a form, and its length."""
     last_words = [text[max(0, end - MIN_PIECE) : end] for end in ends]
     joined = "".join(f"{form}\0" for form in forms)
     places = _places(joined, {word for word in last_words if len(word) == MIN_PIECE})

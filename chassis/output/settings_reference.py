@@ -1,7 +1,7 @@
 """Writes the reference of a program's settings as Markdown, from the models that read them.
 
-Every setting appears once, with its form, limits, default and meaning. A section that several settings share is
-described where it appears first; the other places link to it.
+Every setting appears once, with its form, limits, default and meaning. A shared section is described at its first use;
+other uses link to it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ABSENT = "absent"
 
 @dataclass(slots=True)
 class _SettingsPage:
-    """What has been written so far."""
+    """The text written so far."""
 
     common: type[BaseModel] | None
     places: dict[type[BaseModel], str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def _section(page: _SettingsPage, kind: type[BaseModel], path: str, note: str) -
 
 
 def _families(page: _SettingsPage, families: list[tuple[str, type[BaseModel]]]) -> None:
-    """The settings that all of these sections have, in one table; then what each has beyond them."""
+    """The settings that all these sections share, in one table; then each section's own."""
     common = page.common.model_fields if page.common is not None else {}
     if page.common is not None:
         page.parts += [f"- `{name}`: {_sentences(meanings_of(page.common).get(name))}" for name in common]
@@ -89,7 +89,7 @@ def _families(page: _SettingsPage, families: list[tuple[str, type[BaseModel]]]) 
 
 
 def _row(page: _SettingsPage, path: str, item: FieldInfo, meaning: tuple[type[BaseModel] | None, str | None]) -> str:
-    """One setting as a row of a table; `meaning` is the section that it is, if any, and its text."""
+    """One setting as a table row; `meaning` is its section, if it is one, and its text."""
     model, text = meaning
     link = f"as [`{page.places[model]}`](#{anchor(page.places[model])})" if model is not None else None
     cells = (f"`{path}`", link or form_of(item), _default(item), _sentences(text))
@@ -98,10 +98,10 @@ def _row(page: _SettingsPage, path: str, item: FieldInfo, meaning: tuple[type[Ba
 
 @cache
 def meanings_of(kind: type[object]) -> dict[str, str]:
-    """The docstring below each field, by the field's name; a subclass' own wins.
+    """The docstring below each field, by the field's name; a subclass's own wins.
 
-    Read here from the source, and not by pydantic's `use_attribute_docstrings`: that reads the source of every section
-    at each start of the program, which prints none of them.
+    Read here from the source instead of by pydantic's `use_attribute_docstrings`, which would read the source of every
+    section at each start of the program.
     """
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__):
@@ -109,7 +109,7 @@ def meanings_of(kind: type[object]) -> dict[str, str]:
             continue
         try:
             (tree,) = ast.parse(inspect.getsource(each)).body
-        except OSError:  # made by create_model, which writes no source
+        except OSError:  # made by create_model, so there is no source
             continue
         for declared, below in pairwise(getattr(tree, "body", ())):
             match declared, below:
@@ -119,12 +119,12 @@ def meanings_of(kind: type[object]) -> dict[str, str]:
 
 
 def anchor(title: str) -> str:
-    """The fragment under which a heading is found, as GitHub makes it."""
+    """The fragment of a heading, as GitHub makes it."""
     return "".join(letter for letter in title.lower() if letter.isalnum() or letter in "_-")
 
 
 def _absence(item: FieldInfo, suffix: str) -> str:
-    """What leaving the whole section out means."""
+    """The meaning of leaving out the whole section."""
     if suffix == "[]":
         return " A list; empty by default."
     if suffix:
@@ -133,7 +133,7 @@ def _absence(item: FieldInfo, suffix: str) -> str:
 
 
 def form_of(item: FieldInfo) -> str:
-    """What a value looks like, with its limits."""
+    """The form of a value, with its limits."""
     limits = []
     for each in item.metadata:
         bounds = ((word, getattr(each, name, None)) for name, word in LIMITS)
@@ -188,12 +188,12 @@ def _number(value: float) -> str:
 
 
 def _sentences(text: str | None) -> str:
-    """A docstring on one line; the reference of a section is its first paragraph."""
+    """A docstring on one line; a section's reference is its first paragraph."""
     return " ".join((text or "").split("\n\n", maxsplit=1)[0].split())
 
 
 def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """The section inside an annotation, and how its place is written: `[]` in a list, `.NAME` in a mapping."""
+    """The section inside an annotation, and the form of its path: `[]` in a list, `.NAME` in a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
     origin = get_origin(annotation)

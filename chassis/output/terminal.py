@@ -1,4 +1,4 @@
-"""What the terminal can show: its width, colour, and tables that fit it."""
+"""The terminal's width and colour, and tables that fit it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from enum import StrEnum
 
 GAP = "  "
 MAX_CELL = 200
-"""Longest cell where the width is not limited."""
+"""Longest cell if the width is not limited."""
 LEAST_LAST = 16
-"""The last column gives way first, down to this."""
+"""The last column is shortened first, down to this width."""
 LEAST_CELL = 8
-"""A column that has to give way is not cut below this."""
+"""No column is shortened below this width."""
 
 
 class Colour(StrEnum):
@@ -30,11 +30,11 @@ class Colour(StrEnum):
 
 END = "\x1b[0m"
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
-"""Empties the terminal and begins at its top."""
+"""Clears the terminal and moves to its top."""
 
 
 def width() -> int | None:
-    """Columns that a line may take: COLUMNS, else the terminal's; None for a pipe or a file, whose lines are whole."""
+    """Columns of a line: COLUMNS, else the terminal's; None for a pipe or a file, whose lines are not cut."""
     with suppress(ValueError):
         if (columns := int(os.environ.get("COLUMNS", ""))) > 0:
             return columns
@@ -53,24 +53,24 @@ def height() -> int:
 
 
 def is_coloured() -> bool:
-    """Whether colour is shown: on a terminal that knows it, and never with NO_COLOR (https://no-color.org)."""
+    """Whether colour is used: on a terminal that supports it, and never with NO_COLOR (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint(text: str, colour: Colour) -> str:
-    """The text in a colour, where colour is shown."""
+    """The text in a colour, if colour is used."""
     return f"{colour}{text}{END}" if colour and text and is_coloured() else text
 
 
 def printable(text: str) -> str:
-    """The text without characters that a terminal would obey; they are shown as escapes."""
+    """The text with terminal control characters shown as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def table(rows: Sequence[Sequence[str]], columns: int | None = None, colours: Sequence[Sequence[Colour]] = ()) -> str:
     """Rows as left-aligned columns that fit; control characters of hostile labels are made visible.
 
-    The last column gives way first. `colours` has one for each cell of the rows that it has.
+    The last column is shortened first. `colours` has a colour for each cell of the rows it lists.
     """
     clean = [[_cut(printable(cell), MAX_CELL) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in clean) for index in range(len(clean[0]))]
@@ -87,7 +87,7 @@ def table(rows: Sequence[Sequence[str]], columns: int | None = None, colours: Se
 
 
 def _fit(widths: list[int], columns: int) -> list[int]:
-    """The widths once the last column, which has the longest words, and then the widest have given way."""
+    """The widths after shortening the last column, which has the longest words, and then the widest."""
     fitted = list(widths)
     while (over := sum(fitted) + len(GAP) * (len(fitted) - 1) - columns) > 0 and max(fitted) > LEAST_CELL:
         if fitted[-1] > LEAST_LAST:
@@ -98,5 +98,5 @@ def _fit(widths: list[int], columns: int) -> list[int]:
 
 
 def _cut(text: str, length: int) -> str:
-    """The text, or its beginning and a mark that something is missing."""
+    """The text, or its beginning with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""The address of a PostgreSQL server and our credentials: libpq's URL, read without the environment's PG* variables."""
+"""The address of a PostgreSQL server and our credentials: a libpq URL, without the environment's PG* variables."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ TLS_VERSIONS = {
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
 }  # fmt: skip
 SYSTEM = "system"
-"""As sslrootcert it means the system's authorities, with sslmode=verify-full (libpq of PostgreSQL 16)."""
+"""As sslrootcert it means the system's CAs, with sslmode=verify-full (libpq of PostgreSQL 16)."""
 
 
 class SslMode(StrEnum):
-    """How much TLS is wanted, as libpq names it."""
+    """TLS modes, with libpq's names."""
 
     DISABLE = "disable"
     ALLOW = "allow"
@@ -57,17 +57,17 @@ class SslMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PostgresTarget:
-    """An address taken apart."""
+    """The parts of an address."""
 
     user: str
     database: str
     password: SecretStr
     host: str = "localhost"
-    """Host name, address, or the folder of a Unix socket when it begins with `/`."""
+    """Host name, address, or a Unix socket's folder if it begins with `/`."""
     port: int = DEFAULT_PORT
     ssl_mode: SslMode = SslMode.PREFER
     ssl_root_cert: str | None = None
-    """File of the authorities to trust; None trusts the system's where the mode verifies at all."""
+    """File of the CAs to trust; None trusts the system's, if the mode verifies at all."""
     ssl_cert: str | None = None
     ssl_key: str | None = None
     ssl_password: SecretStr | None = None
@@ -75,27 +75,27 @@ class PostgresTarget:
     ssl_crl: str | None = None
     """File of revoked certificates."""
     ssl_versions: tuple[str | None, str | None] = (None, None)
-    """Lowest and highest version of TLS; None leaves it to OpenSSL."""
+    """Lowest and highest TLS version; None leaves it to OpenSSL."""
     is_tls_direct: bool = False
     """Whether TLS begins with the first byte (sslnegotiation=direct, PostgreSQL 17)."""
     options: tuple[tuple[str, str], ...] = ()
-    """Run-time parameters of the session, without those that give way to ours."""
+    """Run-time parameters of the session, without those that ours override."""
     not_used: tuple[str, ...] = ()
-    """Parts of the URL that we do not follow, each with the reason; logged at the start."""
+    """Ignored parts of the URL, each with the reason; logged at the start."""
     session_attributes: str = "any"
-    """Which server will do, as asyncpg names it."""
+    """Acceptable kind of server, with asyncpg's names."""
     connect_seconds: float | None = None
-    """Longest wait for a connection, when shorter than the caller's deadline; None for no limit of its own."""
+    """Longest wait for a connection, if shorter than the caller's deadline; None for no limit."""
 
     @property
     def is_encryption_optional(self) -> bool:
-        """Whether the password and all data may cross a network in clear, or go to any server that answers."""
+        """Whether the password and data may cross a network unencrypted, or go to an unverified server."""
         is_local = self.host.startswith("/") or self.host in {"localhost", "::1"} or self.host.startswith("127.")
         return not is_local and self.ssl_mode in {SslMode.ALLOW, SslMode.PREFER}
 
     @property
     def list_databases(self) -> str:
-        """The command that lists the server's databases, for a person: psql asks for the password."""
+        """The command that lists the server's databases, for a person; psql asks for the password."""
         return f"psql -h {quote(self.host)} -p {self.port} -U {quote(self.user)} -d postgres -l"
 
 
@@ -113,12 +113,12 @@ class PostgresAddress(Address[PostgresTarget]):
     session_role: str | None = None
     """Role to act as after the login (SET ROLE); None acts as the login role."""
     statement_timeout_seconds: float = 5.0
-    """When the server ends a query itself, for example one whose asker has already given up."""
+    """When the server itself ends a query, for example after the caller has given up."""
     lock_timeout_seconds: float = 1.0
     """How long a query may wait for a lock; statistics must never queue behind a migration."""
 
     def read(self, faults: list[Fault]) -> PostgresTarget | None:
-        """The URL taken apart, with every fault added to `faults`."""
+        """The parts of the URL, with every fault added to `faults`."""
         url, setting = split_url(self.url, self.setting, faults), self.setting
         if url is None:
             return None
@@ -136,7 +136,7 @@ class PostgresAddress(Address[PostgresTarget]):
 def tls_context(target: PostgresTarget) -> ssl.SSLContext:
     """The TLS context of a target; reads certificate files, so call it off the event loop.
 
-    As in libpq, `require` verifies the chain when `sslrootcert` is given and trusts any server otherwise. Raises
+    As in libpq, `require` verifies the chain if `sslrootcert` is given, and otherwise trusts any server. Raises
     PermanentError(tls) when a file cannot be loaded.
     """
     try:
@@ -146,7 +146,7 @@ def tls_context(target: PostgresTarget) -> ssl.SSLContext:
 
 
 def make_context(target: PostgresTarget) -> ssl.SSLContext:
-    """The same, raising what OpenSSL raises: OSError or ValueError."""
+    """The same; raises OpenSSL's OSError or ValueError."""
     if _is_verifying(target):
         context = ssl.create_default_context(cafile=target.ssl_root_cert)
         context.check_hostname = target.ssl_mode is SslMode.VERIFY_FULL
@@ -162,7 +162,7 @@ def make_context(target: PostgresTarget) -> ssl.SSLContext:
     if highest:
         context.maximum_version = TLS_VERSIONS[highest]
     if target.ssl_cert is not None:
-        # With a password given, even an empty one, OpenSSL does not ask for one on the terminal.
+        # With any password, even an empty one, OpenSSL does not ask for one on the terminal.
         password = "" if target.ssl_password is None else target.ssl_password.get_secret_value()
         context.load_cert_chain(target.ssl_cert, target.ssl_key, password=password)
     context.set_alpn_protocols(("postgresql",))  # PostgreSQL 17 requires it if TLS begins at once
@@ -185,7 +185,7 @@ def _is_verifying(target: PostgresTarget) -> bool:
 
 
 def _place(url: Url, setting: str, faults: list[Fault]) -> PostgresTarget:
-    """Host, port, database and user; a part of the URL proper wins over its parameter."""
+    """Host, port, database and user; the URL's own part wins over a parameter."""
     parts, parameters = url.parts, url.parameters
     _, _, host_part = parts.netloc.rpartition("@")
     host = unquote(host_part) if host_part.lower().startswith("%2f") else parts.hostname or parameters.get("host", "")
@@ -197,7 +197,7 @@ def _place(url: Url, setting: str, faults: list[Fault]) -> PostgresTarget:
     try:
         number = url.port or int(parameters.get("port", DEFAULT_PORT))
     except ValueError:
-        faults.append(Fault(setting, "the port is no number"))
+        faults.append(Fault(setting, "the port is not a number"))
         number = DEFAULT_PORT
     database = unquote(parts.path.removeprefix("/")) or parameters.get("dbname", "") or user
     password = SecretStr(unquote(parts.password or "") or parameters.get("password", ""))
@@ -205,24 +205,26 @@ def _place(url: Url, setting: str, faults: list[Fault]) -> PostgresTarget:
 
 
 def _with_tls(target: PostgresTarget, parameters: dict[str, str], setting: str, faults: list[Fault]) -> PostgresTarget:
-    """The target with what the URL says about TLS; SQLAlchemy's asyncpg dialect calls sslmode `ssl`."""
+    """The target with the URL's TLS parameters; SQLAlchemy's asyncpg dialect calls sslmode `ssl`."""
     text = parameters.get("sslmode") or parameters.get("ssl") or SslMode.PREFER
     try:
         mode = SslMode(text)
     except ValueError:
-        faults.append(Fault(setting, f"sslmode is none of {', '.join(SslMode)}"))
+        faults.append(Fault(setting, f"sslmode must be one of {', '.join(SslMode)}"))
         return target
     if parameters.get("sslrootcert") == SYSTEM and mode is not SslMode.VERIFY_FULL:
-        faults.append(Fault(setting, "sslrootcert=system goes with sslmode=verify-full"))
+        faults.append(Fault(setting, "sslrootcert=system needs sslmode=verify-full"))
     lowest, highest = (parameters.get(f"ssl_{end}_protocol_version") or None for end in ("min", "max"))
     if {lowest, highest} - {None, *TLS_VERSIONS}:
-        faults.append(Fault(setting, f"ssl_min_protocol_version or ssl_max_… is none of {', '.join(TLS_VERSIONS)}"))
+        faults.append(
+            Fault(setting, f"ssl_min_protocol_version and ssl_max_… must be one of {', '.join(TLS_VERSIONS)}")
+        )
     negotiation = parameters.get("sslnegotiation", "postgres")
     if negotiation not in {"postgres", "direct"} or (negotiation == "direct" and not mode.is_required):
-        faults.append(Fault(setting, "sslnegotiation is postgres, or direct with sslmode=require or stricter"))
+        faults.append(Fault(setting, "sslnegotiation must be postgres, or direct with sslmode=require or stricter"))
     root = parameters.get("sslrootcert") or None
     if parameters.get("sslcrl") and root is None and mode not in {SslMode.VERIFY_CA, SslMode.VERIFY_FULL}:
-        faults.append(Fault(setting, "sslcrl goes with sslmode=verify-ca or verify-full"))
+        faults.append(Fault(setting, "sslcrl needs sslmode=verify-ca or verify-full"))
     return replace(
         target, ssl_mode=mode, ssl_root_cert=None if root == SYSTEM else root,
         ssl_cert=parameters.get("sslcert") or None, ssl_key=parameters.get("sslkey") or None,
@@ -234,18 +236,18 @@ def _with_tls(target: PostgresTarget, parameters: dict[str, str], setting: str, 
 def _with_session(
     target: PostgresTarget, parameters: dict[str, str], setting: str, faults: list[Fault]
 ) -> PostgresTarget:
-    """The target with what the URL says about the session."""
+    """The target with the URL's session parameters."""
     options = parse_options(parameters.get("options", ""), setting, faults)
     not_used = [f"{name}: {why}" for name, why in NOT_USED.items() if parameters.get(name)]
     not_used += [f"options {name}: {why}" for name, why in NOT_USED_OPTIONS.items() if name in options]
     attributes = parameters.get("target_session_attrs", "any")
     if attributes not in SESSION_ATTRIBUTES:
-        faults.append(Fault(setting, f"target_session_attrs is none of {', '.join(SESSION_ATTRIBUTES)}"))
+        faults.append(Fault(setting, f"target_session_attrs must be one of {', '.join(SESSION_ATTRIBUTES)}"))
         attributes = "any"
     try:
         seconds = int(parameters.get("connect_timeout") or 0)
     except ValueError:
-        faults.append(Fault(setting, "connect_timeout is no number of seconds"))
+        faults.append(Fault(setting, "connect_timeout is not a number of seconds"))
         seconds = 0
     return replace(
         target,

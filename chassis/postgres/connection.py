@@ -1,11 +1,12 @@
 """Opens connections to PostgreSQL, directly or through a pooler, and runs one query safely on them.
 
-Directly, the settings that keep a session harmless travel in the startup message. A pooler such as PgBouncer refuses
-unknown startup parameters, and a SET would stay behind on a server connection that the product gets next; so there each
-query runs in a read-only transaction with settings that end with it, in session mode and in transaction mode alike.
+On a direct connection, the startup message carries the settings that keep a session harmless. A pooler such as
+PgBouncer refuses unknown startup parameters, and a SET would persist on a server connection that the product gets next.
+So through a pooler, each query runs in a read-only transaction whose settings end with it, in session mode and in
+transaction mode.
 
-libpq's environment variables and the files below ~/.postgresql are never looked at: every argument that asyncpg would
-look up there is given.
+libpq's environment variables and the files below ~/.postgresql are never read: every argument that asyncpg would look
+up there is passed explicitly.
 """
 
 from __future__ import annotations
@@ -24,19 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REFUSED_STARTUP = frozenset({"08P01", "0A000", "42704", "22023", "55P02"})
-"""How poolers and proxies refuse a startup parameter: protocol violation, not supported, unknown, not allowed."""
+"""SQLSTATEs of poolers and proxies that refuse a startup parameter: protocol violation, not supported, unknown, not
+allowed.
+"""
 NO_SUCH_STATEMENT = "26000"
-"""A pooler in transaction mode lost what was prepared between two messages."""
+"""A pooler in transaction mode lost a prepared statement between two messages."""
 NO_ENTRY = "28000"
-"""No line of pg_hba.conf fits: it may be that one fits with TLS, or without."""
+"""No line of pg_hba.conf matches; one may match with TLS, or without."""
 IDENTITY_SQL = "SELECT pg_postmaster_start_time()::text || ' ' || coalesce(inet_server_port(), 0)::text"
-"""Tells one running server from another; every role may ask. Microseconds, so no two servers agree, and a standby that
-is promoted keeps its own."""
+"""Identifies a running server; every role may query it. In microseconds, so that no two servers are equal; a promoted
+standby keeps its value.
+"""
 
 _pooled: set[tuple[str, int, str]] = set()
-"""Host, port and database behind which a pooler was met. What works through a pooler works without one as well."""
+"""Host, port and database where a pooler was found. What works through a pooler also works without one."""
 _plain: set[tuple[str, int]] = set()
-"""Servers that last had no TLS although it was preferred; TLS is then the second attempt."""
+"""Servers that last had no TLS although it was preferred; there TLS is the second attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class PostgresConnection:
 
     connection: Any
     begin: str | None
-    """What begins a query's transaction; None when the session itself has the settings."""
+    """The statement that begins a query's transaction; None if the session itself has the settings."""
 
     async def fetch(self, sql: str, arguments: Sequence[object] = ()) -> Any:
         """The rows of one query."""
@@ -62,11 +66,11 @@ class PostgresConnection:
         return rows
 
     async def ping(self) -> None:
-        """Has the server answer, in one message: no pooler can come between."""
+        """Makes the server answer, in one message, so that a pooler cannot switch servers in between."""
         await self.connection.execute("SELECT 1")
 
     async def identity(self) -> str | None:
-        """Which running server this is; None when it does not say."""
+        """The identity of the running server; None if it gives none."""
         try:
             return str((await self.fetch(IDENTITY_SQL))[0][0])
         except asyncpg.PostgresError:
@@ -95,19 +99,19 @@ async def open_connection(address: PostgresAddress) -> PostgresConnection:
 
 
 def note_pooler(address: PostgresAddress) -> None:
-    """From now on connections to this database are taken for a pooler's."""
+    """Treats connections to this database as a pooler's from now on."""
     target = address.target()
     _pooled.add((target.host, target.port, target.database))
 
 
 def _are_in_force(connection: Any) -> bool:
-    """Whether the startup settings hold: a pooler may swallow them. PostgreSQL 14 and later report this one."""
+    """Whether the startup settings are in force: a pooler may drop them. PostgreSQL 14 and later report this one."""
     reported: object = getattr(connection.get_settings(), "default_transaction_read_only", None)
     return reported == "on"
 
 
 async def _connect(address: PostgresAddress, target: PostgresTarget, settings: dict[str, str]) -> Any:
-    """Connects with TLS, without, or with one after the other, as sslmode says."""
+    """Connects with TLS, without, or tries both in turn, as sslmode says."""
     password = await asyncio.to_thread(address.read_password, target)
     first, *second = _attempts(target)
     try:
@@ -119,7 +123,7 @@ async def _connect(address: PostgresAddress, target: PostgresTarget, settings: d
             connection = await _connect_once(target, password, settings, is_tls=second[0])
         except OSError:
             if isinstance(error, asyncpg.PostgresError):
-                raise error from None  # the server said why; that the other way is closed as well explains less
+                raise error from None  # keep the server's reason; the second failure explains less
             raise
     (_plain.discard if second[0] else _plain.add)((target.host, target.port))
     return connection
@@ -137,7 +141,7 @@ def _attempts(target: PostgresTarget) -> tuple[bool, ...]:
 
 
 def _may_differ(error: Exception) -> bool:
-    """Whether the same server may answer otherwise with TLS, or without it."""
+    """Whether the same server may answer differently with TLS, or without it."""
     if isinstance(error, asyncpg.PostgresError):
         return bool(error.sqlstate == NO_ENTRY)
     is_refusal = "rejected SSL upgrade" in str(error)  # asyncpg reports this with a bare ConnectionError
@@ -145,7 +149,7 @@ def _may_differ(error: Exception) -> bool:
 
 
 async def _connect_once(target: PostgresTarget, password: str, settings: dict[str, str], *, is_tls: bool) -> Any:
-    """One attempt. What asyncpg finds out from environment and home when it is not given, is given."""
+    """One attempt. Passes everything that asyncpg would otherwise read from environment and home."""
     tls: ssl.SSLContext | bool = False
     if is_tls:
         try:
@@ -175,7 +179,7 @@ def _settings(address: PostgresAddress, target: PostgresTarget) -> dict[str, str
 
 
 def _begin(settings: dict[str, str]) -> str:
-    """Begins a read-only transaction in which the settings hold; one message, so that nothing comes between."""
+    """Begins a read-only transaction with the settings; one message, so that nothing runs in between."""
     without = {"application_name", "default_transaction_read_only"}
     calls = [f"set_config({_quoted(n)}, {_quoted(v)}, true)" for n, v in settings.items() if n not in without]
     return f"BEGIN READ ONLY; SELECT {', '.join(calls)}"

@@ -1,8 +1,8 @@
 """PostgreSQL with deadlines that hold even when the server is frozen.
 
-Two ways in: a PostgresSession keeps one connection for statistics, `probe` opens a new one and proves that new clients
-can log in. A cancelled asyncpg query waits for the server to confirm the cancellation, and a frozen server never does;
-so a connection whose call did not end well is terminated at once, without a word to the server.
+A PostgresSession keeps one connection for statistics; `probe` opens a new one to test that new clients can log in. A
+cancelled asyncpg query waits for the server's confirmation, which a frozen server never sends. So a connection is
+dropped at once, without a message to the server, when its call did not end well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GOODBYE_SECONDS = 0.5
-"""How long an orderly disconnect may take before the socket is simply dropped."""
+"""How long an orderly disconnect may take before the socket is dropped."""
 
 BY_STATE: dict[str, tuple[type[BackendError], Reason]] = {
     "28": (PermanentError, Reason.AUTH),
@@ -47,11 +47,11 @@ BY_STATE: dict[str, tuple[type[BackendError], Reason]] = {
     "08P01": (PermanentError, Reason.PROTOCOL),
     "08": (TransientError, Reason.CLOSED),
 }
-"""SQLSTATE, or its class of two characters, to its meaning (PostgreSQL documentation, appendix A); a full code wins."""
+"""The reason for each SQLSTATE or two-character class (PostgreSQL documentation, appendix A); a full code wins."""
 
 
 def translate(error: BaseException) -> BackendError:
-    """The BackendError that a failure of asyncpg or of its socket means."""
+    """The BackendError for a failure of asyncpg or its socket."""
     message = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
         return TransientError(Reason.TIMEOUT, "the deadline passed")
@@ -73,9 +73,9 @@ def translate(error: BaseException) -> BackendError:
 
 
 def _is_of_account(error: asyncpg.PostgresError, message: str) -> bool:
-    """Whether the limit of one role is used up, not that of the server or the database.
+    """Whether one role's limit is used up, not the server's or the database's.
 
-    PostgreSQL checks a role's CONNECTION LIMIT in this function of its own (miscinit.c); the message may be translated.
+    PostgreSQL checks a role's CONNECTION LIMIT in this separate function (miscinit.c); the message may be translated.
     The setting is PgBouncer's.
     """
     return error.server_source_function == "InitializeSessionUserId" or "max_user_client_connections" in message
@@ -92,7 +92,7 @@ class PostgresSession(KeptConnection[PostgresConnection]):
         """The rows of one query. `timeout_seconds` includes waiting for the connection and opening it.
 
         Raises BackendError; its `code` is the SQLSTATE when the query itself was refused, and empty when the connection
-        could not be opened. The connection is kept only when the server answered, be it with an error of its own.
+        could not be opened. The connection is kept only if the server answered, even with an error.
         """
         try:
             async with asyncio.timeout(timeout_seconds), self._lock:
@@ -102,7 +102,7 @@ class PostgresSession(KeptConnection[PostgresConnection]):
             raise translate(error) from error
 
     async def probe(self, address: PostgresAddress, timeout_seconds: float) -> float:
-        """The same as the function `probe`; the session leaves a server that is not the one met here."""
+        """The same as the function `probe`; the session leaves its server if this one is another."""
         seconds, self._met = await _meet(address, timeout_seconds, asks_identity=True)
         return seconds
 
@@ -143,13 +143,13 @@ class PostgresSession(KeptConnection[PostgresConnection]):
 async def probe(address: PostgresAddress, timeout_seconds: float) -> float:
     """Connects afresh, authenticates, runs SELECT 1 and disconnects; returns the seconds until the answer.
 
-    Raises BackendError; never waits longer than `timeout_seconds` for an answer and half a second for the goodbye.
+    Raises BackendError; waits at most `timeout_seconds` for an answer and half a second for the disconnect.
     """
     return (await _meet(address, timeout_seconds, asks_identity=False))[0]
 
 
 async def _meet(address: PostgresAddress, timeout_seconds: float, *, asks_identity: bool) -> tuple[float, str | None]:
-    """Seconds until the answer, and the server that gave it; None if that is not needed or not known in time."""
+    """Seconds until the answer, and the server's identity; None if it is not needed or not known in time."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
@@ -168,7 +168,7 @@ async def _meet(address: PostgresAddress, timeout_seconds: float, *, asks_identi
             async with asyncio.timeout(GOODBYE_SECONDS):
                 server = await opened.identity()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        pass  # the verdict is known already, and does not depend on this
+        pass  # the result is known already and does not depend on this
     except BaseException:
         opened.connection.terminate()
         raise
@@ -177,7 +177,7 @@ async def _meet(address: PostgresAddress, timeout_seconds: float, *, asks_identi
 
 
 async def _part(connection: Any, *, is_polite: bool) -> None:
-    """Disconnects: with a goodbye that the server may answer, or by dropping the socket."""
+    """Disconnects: with an orderly message, or by dropping the socket."""
     try:
         if is_polite:
             async with asyncio.timeout(GOODBYE_SECONDS):

@@ -1,4 +1,4 @@
-"""A command line that says in one line what is wrong with it, and what was probably meant."""
+"""A command line whose errors are one line, with a suggestion for a mistyped word."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from chassis.errors import did_you_mean
 
 EXIT_USAGE = 2
 CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)")
-"""What argparse says of a word that is none of a closed set."""
+"""argparse's message for a word outside a closed set."""
 
 
 class CommandLine(argparse.ArgumentParser):
     """argparse without the usage in front of an error; `--help` has the options."""
 
     def __init__(self, *arguments: Any, commands: Iterable[str] = (), **options: Any) -> None:
-        """`commands` are words that the program looks for before it uses this parser."""
+        """`commands` are words that the program handles before it uses this parser."""
         super().__init__(*arguments, **options)
         self._commands = tuple(commands)
         self._given: tuple[str, ...] = ()
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override] # one for all
-        """The options; ends the program with status 2 and one line when something is wrong."""
+        """The options; on an error it ends the program with status 2 and one line."""
         self._given = tuple(sys.argv[1:] if args is None else args)
         options, unknown = self.parse_known_args(self._given, namespace)
         if unknown:
@@ -35,21 +35,21 @@ class CommandLine(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """Ends with status 2. An unknown option is named too when its value was taken for something else."""
+        """Ends with status 2. The message also names an unknown option whose value was parsed as something else."""
         found = CHOICE.search(message)
         if found is not None:
             message += did_you_mean(found["given"], re.findall(r"[\w.-]+", found["choices"]), before="; ")
             flags = [word for word in self._given if word.startswith("--") and not self.has_option(word)]
-            message += "".join(f"; {flag} is no option{self.suggest(flag)}" for flag in flags[:1])
+            message += "".join(f"; {flag} is not an option{self.suggest(flag)}" for flag in flags[:1])
         end = "" if message.endswith("?") else ";"
         self.exit(EXIT_USAGE, f"{self.prog}: error: {message}{end} {self.prog} --help lists the options\n")
 
     def suggest(self, word: str) -> str:
-        """What was probably meant by an unknown word, as the end of a sentence; empty when nothing is like it."""
+        """A suggestion for an unknown word, as the end of a sentence; empty if no word is similar."""
         return did_you_mean(word.partition("=")[0], (*self._commands, *self._option_string_actions), before="; ")
 
     def has_option(self, word: str) -> bool:
-        """Whether an option, also one of a command, begins like this: argparse takes abbreviations."""
+        """Whether an option, also of a command, begins like this: argparse accepts abbreviations."""
         name = word.partition("=")[0]
         is_own = any(option.startswith(name) for option in self._option_string_actions)
         return is_own or any(parser.has_option(word) for parser in self._parsers().values())
@@ -68,7 +68,7 @@ def add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command `healthcheck` of both programs, beside the configuration file."""
     parser.add_argument(
         "--url", action="append", type=_http_address, default=[], metavar="URL",
-        help="ask here instead of at the configured address; may be repeated: one healthy answer is enough",
+        help="check this address instead of the configured one; may be repeated: one healthy answer is enough",
     )  # fmt: skip
     parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for each address (5)")
 

@@ -22,7 +22,7 @@ class Option:
 
     names: tuple[str, ...]
     choices: tuple[str, ...]
-    """What its value may be; empty: anything."""
+    """Allowed values; empty means any."""
     is_file: bool
     is_flag: bool
     """Takes no value."""

@@ -1,7 +1,7 @@
-"""Threads that nothing waits for at the end of the process.
+"""Threads that do not delay the end of the process.
 
-A hanging network file system must not keep the program from ending: Python waits for the threads of a pool, not for a
-daemon's.
+A hanging network file system must not prevent the program's exit: Python waits for pool threads, but not for daemon
+threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 def in_thread(work: Callable[[], R], name: str = "") -> Future[R]:
-    """Runs the work in a daemon thread of its own, so that it takes no thread that others need."""
+    """Runs the work in its own daemon thread, so that it uses no shared thread."""
     future: Future[R] = Future()
 
     def run() -> None:
@@ -33,12 +33,12 @@ def in_thread(work: Callable[[], R], name: str = "") -> Future[R]:
 
 
 def use_daemon_threads() -> None:
-    """From now on `asyncio.to_thread` takes daemon threads. For a command that asks little and may be left waiting."""
+    """Makes `asyncio.to_thread` use daemon threads. For a short command that may hang on a file."""
     asyncio.get_running_loop().set_default_executor(_DaemonThreads())
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """A pool without threads of its own: each call has one."""
+    """An executor that starts one daemon thread for each call."""
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Begins the call."""

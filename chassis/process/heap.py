@@ -1,4 +1,4 @@
-"""Keeps glibc's allocator from growing: what a collection frees goes back to the system."""
+"""Limits glibc's allocator, so that memory freed after a collection returns to the system."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 
 
 LIMITS = {M_ARENA_MAX: 1, M_MMAP_THRESHOLD: 64 * 1024, M_TRIM_THRESHOLD: 128 * 1024}
-"""Arenas, bytes, bytes. An operator who sets MALLOC_… in the environment is overruled."""
+"""Arenas, bytes, bytes. They override MALLOC_… variables of the environment."""
 
 
 def limit_heap() -> bool:
     """Sets LIMITS for the rest of the process; call it before the first thread. False where libc has no mallopt.
 
-    By default glibc raises the size from which a block gets its own mapping whenever such a block is freed. Pages,
-    their compressed copies and answers of backends (hundreds of kilobytes) then come from the heap, where small blocks
-    that live longer keep it from shrinking; and each thread has its own heap. Fixed limits stop both (mallopt(3)).
+    By default, each freed block with its own mapping raises the size from which blocks get one. Pages, their compressed
+    copies and backend answers (hundreds of kilobytes) then come from the heap, which long-lived small blocks keep from
+    shrinking; and each thread has its own heap. Fixed limits prevent both (mallopt(3)).
     """
     try:
         set_limit = ctypes.CDLL(None).mallopt

@@ -1,7 +1,7 @@
-"""Starts a program, keeps it until a signal, and ends it in order.
+"""Starts a program, runs it until a signal, and ends it in order.
 
 SIGTERM and SIGINT set `stop`; SIGHUP runs the reload callback. The program opens its resources in one AsyncExitStack,
-so they are closed in reverse order; a second SIGTERM ends the process at once. systemd is told of start and end.
+so they are closed in reverse order; a second SIGTERM ends the process at once. systemd is notified of start and end.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from contextlib import AsyncExitStack, suppress
 from chassis.process.loop_watchdog import LoopWatchdog
 
 WATCHDOG_SHARE = 0.5
-"""Of the time that systemd waits for a sign of life, as sd_watchdog_enabled(3) advises."""
+"""Share of systemd's watchdog timeout between two signs of life, as sd_watchdog_enabled(3) advises."""
 
 
 class SystemdNotifier:
     """Sends the program's state to systemd (sd_notify(3)); every method returns at once and raises nothing.
 
-    READY=1 when the program listens, STOPPING=1 when it begins to end, WATCHDOG=1 from the event loop itself, so that a
-    blocked loop shows by its silence. Reloads are not reported; a metric has their result. Without NOTIFY_SOCKET
-    nothing is sent.
+    READY=1 when the program listens, STOPPING=1 when it begins to end, and WATCHDOG=1 from the event loop itself, so
+    that a blocked loop sends none. Reloads are not reported; a metric shows their result. Without NOTIFY_SOCKET nothing
+    is sent.
     """
 
     def __init__(self, address: str, watchdog_seconds: float | None = None) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog_seconds = watchdog_seconds
-        """Seconds between two signs of life; None when systemd waits for none."""
+        """Seconds between two signs of life; None when systemd expects none."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> SystemdNotifier:
-        """What systemd set: NOTIFY_SOCKET, and WATCHDOG_USEC for the process of WATCHDOG_PID."""
+        """Variables of systemd: NOTIFY_SOCKET, and WATCHDOG_USEC for the process of WATCHDOG_PID."""
         seconds = None
         with suppress(ValueError):
             wanted = int(environment.get("WATCHDOG_USEC", ""))
@@ -67,27 +67,27 @@ Body = Callable[["Lifecycle"], Awaitable[None]]
 
 
 class Lifecycle:
-    """What a running program knows of its own beginning and end."""
+    """Start and stop of a running program."""
 
     def __init__(self, stack: AsyncExitStack, notifier: SystemdNotifier | None = None) -> None:
         self.stack = stack
         self.stop = asyncio.Event()
         self.watchdog = LoopWatchdog()
-        """What is known of blocks of the event loop; it runs while the program does."""
+        """The watchdog of the event loop; it runs as long as the program."""
         self._reload: Callable[[], None] | None = None
         self._notifier = notifier or SystemdNotifier("")
 
     def on_reload(self, callback: Callable[[], None]) -> None:
-        """Names what SIGHUP does; it runs on the event loop and must not block."""
+        """Sets the callback of SIGHUP; it runs on the event loop and must not block."""
         self._reload = callback
 
     def serves(self) -> None:
-        """Says that the program listens; signs of life follow from now on, out of the event loop."""
+        """Reports that the program listens; from now on the event loop sends signs of life."""
         self._notifier.ready()
         self._stay_alive()
 
     def _stay_alive(self) -> None:
-        """One sign of life, and the next one in time."""
+        """Sends a sign of life and schedules the next."""
         seconds = self._notifier.watchdog_seconds
         if seconds is not None:
             self._notifier.alive()

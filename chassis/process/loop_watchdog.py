@@ -1,9 +1,9 @@
-"""Notices from a thread that the event loop is blocked: counts it, logs where it hangs, lets health fail afterwards.
+"""Detects from a thread that the event loop is blocked: counts it, logs the stack, and makes health fail afterwards.
 
-While the loop is blocked nothing answers: probes of Kubernetes time out and systemd's WatchdogSec ends. A block that is
-shorter than the time between two probes is told by `/-/healthy` for a moment after it. Two ways lead to a stack: a
-thread of Python, and for code that never lets another thread run (a regular expression of the standard library)
-faulthandler's, which writes to standard error without Python's help.
+While the loop is blocked nothing answers: Kubernetes probes time out and systemd's WatchdogSec expires. `/-/healthy`
+reports a block that is shorter than the time between two probes for a moment afterwards. The stack comes from a Python
+thread, or from faulthandler for code that lets no other thread run (a regular expression of the standard library);
+faulthandler writes to standard error without Python.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ from chassis.log import get_logger
 
 BEAT_SECONDS = 0.5
 STALL_SECONDS = 2.0
-"""A loop that did not run for so long is blocked. The longest step of a healthy one is below 0.3 s; a machine that is
-short of CPU may take a second."""
+"""A loop that did not run for this long is blocked. A healthy loop's longest step is below 0.3 s; a machine short of
+CPU may take a second.
+"""
 DUMP_SECONDS = 10.0
-"""faulthandler writes the stacks of all threads after so long, or up to ARMING_BEATS beats earlier."""
+"""faulthandler writes the stacks of all threads after this time, or up to ARMING_BEATS beats earlier."""
 ARMING_BEATS = 4
-"""Beats between two new starts of faulthandler's timer: each start is a thread."""
+"""Beats between two restarts of faulthandler's timer: each start creates a thread."""
 UNHEALTHY_SECONDS = 30.0
-"""So long after a block of at least SERIOUS_SECONDS the program calls itself unhealthy: longer than one period of the
-chart's probe and shorter than three, so that only blocks that follow each other restart a pod."""
+"""How long the program is unhealthy after a block of at least SERIOUS_SECONDS: between one and three periods of the
+chart's probe, so that only repeated blocks restart a pod.
+"""
 SERIOUS_SECONDS = 5.0
 STACK_CHARACTERS = 6000
 
 
 class LoopWatchdog:
-    """What is known of blocks of one event loop. Start it with `watching()`."""
+    """The blocks of one event loop. Start it with `watching()`."""
 
     def __init__(self, stall_seconds: float = STALL_SECONDS, serious_seconds: float = SERIOUS_SECONDS) -> None:
         self.stalls = 0
-        """Blocks of at least `stall_seconds`; the present one counts as soon as it is noticed."""
+        """Blocks of at least `stall_seconds`; the current one counts once it is noticed."""
         self.blocked_seconds = 0.0
-        """How long the blocks that are over lasted together."""
+        """Total duration of the ended blocks."""
         self._stall_seconds = stall_seconds
         self._serious_seconds = serious_seconds
         self._beat_at = time.monotonic()
@@ -77,21 +79,21 @@ class LoopWatchdog:
             await asyncio.to_thread(thread.join)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs on the loop: the block that may have been is over."""
+        """Runs on the loop: any block is over."""
         now = time.monotonic()
         self._end_stall(now - self._beat_at, now)
         self._beat_at = now
         if self._over.is_set():
             return
         if self._beats % ARMING_BEATS == 0:
-            # Standard error may be no file; then the thread's line has to do.
+            # Standard error may not be a file; then there is only the thread's line.
             with suppress(UnsupportedOperation, ValueError, AttributeError):
                 faulthandler.dump_traceback_later(DUMP_SECONDS, file=sys.stderr)
         self._beats += 1
         loop.call_later(BEAT_SECONDS, self._beat, loop)
 
     def _end_stall(self, since_seconds: float, now: float) -> None:
-        """Counts a block that is over, also one that kept the thread from running."""
+        """Counts an ended block, even if it kept the thread from running."""
         blocked = since_seconds - BEAT_SECONDS
         if blocked < self._stall_seconds:
             return
@@ -116,6 +118,6 @@ class LoopWatchdog:
             get_logger().error("event_loop.blocked", blocked_seconds=round(blocked, 3), stack=stack[-STACK_CHARACTERS:])
 
     def _seconds_to_look(self) -> float:
-        """How long until a block could be noticed, if the loop does not beat any more."""
+        """Time until a block would be noticed if the loop stops beating."""
         blocked_at = self._beat_at + BEAT_SECONDS + self._stall_seconds
         return max(BEAT_SECONDS / 2, blocked_at - time.monotonic())

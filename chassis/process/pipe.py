@@ -1,4 +1,4 @@
-"""Ends a command without a traceback when what reads its output has gone, as `head` does."""
+"""Ends a command without a traceback when the reader of its output exits, as `head` does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ EXIT_PIPE = 141
 
 
 def run_in_pipe(command: Callable[[], int]) -> int:
-    """The command's exit status, or EXIT_PIPE when its standard output was closed before all was written."""
+    """The command's exit status, or EXIT_PIPE if its standard output was closed too early."""
     try:
         try:
             return command()
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter ends.
+        # Buffered output would raise again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE

@@ -1,7 +1,7 @@
-"""What operators should know at the start: settings from elsewhere that are not used, credentials that others can read.
+"""Notices for operators at the start: ignored settings from elsewhere, and credentials that others can read.
 
-Other clients of PostgreSQL and HTTP take them from the environment. Here nothing but the configuration decides where a
-password goes, so what is set and ignored is named.
+Other PostgreSQL and HTTP clients read settings from the environment. Here only the configuration decides where a
+password goes, so ignored variables are named.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ CREDENTIAL = re.compile(r"(?:.*_)?(?:token|password|credentials|key)_files?|kube
 
 
 def ignored_variables(environment: Mapping[str, str], *, has_database: bool) -> tuple[str, ...]:
-    """The variables that are set and have no effect here; those of libpq only where a database is configured."""
+    """Variables that are set but have no effect here; libpq's only if a database is configured."""
     names = [name for name, value in environment.items() if value]
     libpq = [name for name in names if has_database and name in LIBPQ_VARIABLES]
     return tuple(sorted(libpq + [name for name in names if name.upper() in PROXY_VARIABLES]))
 
 
 def tell(environment: Mapping[str, str], database: PostgresAddress | None) -> None:
-    """Logs, once for each start: ignored variables, parameters of the URL that are not used, optional encryption."""
+    """Logs once at each start: ignored variables, ignored parameters of the URL, optional encryption."""
     log = get_logger()
     ignored = ignored_variables(environment, has_database=database is not None)
     if ignored:
@@ -63,12 +63,13 @@ def tell(environment: Mapping[str, str], database: PostgresAddress | None) -> No
             "database.encryption_optional",
             setting=database.setting,
             sslmode=target.ssl_mode.value,
-            hint="the password may cross the network in clear; use sslmode=verify-full, or disable if that is wanted",
+            hint="the password may cross the network unencrypted; use sslmode=verify-full, or disable if that is "
+            "intended",
         )
 
 
 async def tell_readable(settings: BaseModel) -> None:
-    """Logs, once for each start, the credential files that every user of the host may read or write."""
+    """Logs once at each start the credential files that every user of the host may read or write."""
     found = await asyncio.to_thread(files_open_to_others, settings)
     if found:
         get_logger().warning(
@@ -81,14 +82,14 @@ async def tell_readable(settings: BaseModel) -> None:
 def files_open_to_others(settings: BaseModel) -> list[tuple[str, Path]]:
     """The credential files with permissions for others, each with its setting; blocks on the disk.
 
-    A file of a Kubernetes volume is left out: the kubelet gives Secrets 0644 unless defaultMode says otherwise, and
-    only the pod's containers see them.
+    Files of Kubernetes volumes are left out: by default the kubelet gives Secrets 0644, and only the pod's containers
+    see them.
     """
     return [(setting, path) for setting, path in _credential_files(settings) if _is_open_to_others(path)]
 
 
 def _credential_files(value: Any, place: str = "", name: str = "") -> Iterator[tuple[str, Path]]:
-    """Every path under a setting that names a credential file, with the place of the setting."""
+    """Every path in a setting that names a credential file, with the setting's path."""
     if isinstance(value, Path):
         if CREDENTIAL.fullmatch(name):
             files = split_paths(value) if name == "kubeconfig" else (value,)
@@ -107,7 +108,7 @@ def _credential_files(value: Any, place: str = "", name: str = "") -> Iterator[t
 
 
 def _is_open_to_others(path: Path) -> bool:
-    """Whether others than owner and group may use the file; False for one that cannot be looked at."""
+    """Whether users other than owner and group may use the file; False if it cannot be checked."""
     try:
         mode = path.stat().st_mode
         # The kubelet writes a volume's files into a folder such as ..2026_01_02 and links ..data to it.

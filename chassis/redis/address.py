@@ -20,12 +20,12 @@ WITHOUT_EFFECT = frozenset({
     "decode_responses", "encoding", "encoding_errors", "health_check_interval", "max_connections", "protocol",
     "retry_on_timeout", "socket_connect_timeout", "socket_keepalive", "socket_timeout", "timeout", "client_name",
 })  # fmt: skip
-"""Parameters that the product's own driver accepts and that change nothing for us."""
+"""Parameters that the product's own driver accepts but that have no effect here."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisTarget:
-    """An address taken apart."""
+    """The parts of an address."""
 
     user: str | None
     password: SecretStr
@@ -50,7 +50,7 @@ class RedisAddress(Address[RedisTarget]):
     """Shown by CLIENT LIST; None sends no CLIENT SETNAME, which some access lists forbid."""
 
     def read(self, faults: list[Fault]) -> RedisTarget | None:
-        """The URL taken apart, with every fault added to `faults`."""
+        """The parts of the URL, with every fault added to `faults`."""
         url, setting = split_url(self.url, self.setting, faults), self.setting
         if url is None:
             return None
@@ -73,10 +73,10 @@ class RedisAddress(Address[RedisTarget]):
 
 
 def _database(path: str, parameters: dict[str, str], setting: str, faults: list[Fault]) -> int:
-    """The database's number: the parameter `db`, else the path, else 0."""
+    """The database number: the parameter `db`, else the path, else 0."""
     text = parameters.get("db") or path or "0"
     if not (text.isascii() and text.isdigit()):
-        faults.append(Fault(setting, "the database is no number"))
+        faults.append(Fault(setting, "the database is not a number"))
         return 0
     return int(text)
 
@@ -85,7 +85,7 @@ def _tls_arguments(parameters: dict[str, str], setting: str, faults: list[Fault]
     """The TLS options for redis-py; without parameters it verifies chain and host name."""
     check = parameters.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
     if check not in CERTIFICATE_CHECKS:
-        faults.append(Fault(setting, f"ssl_cert_reqs is none of {', '.join(CERTIFICATE_CHECKS)}"))
+        faults.append(Fault(setting, f"ssl_cert_reqs must be one of {', '.join(CERTIFICATE_CHECKS)}"))
         check = "required"
     is_hostname_checked = parameters.get("ssl_check_hostname", "true").lower() not in {"0", "f", "false", "n", "no"}
     arguments: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The errors by which a Redis that runs refuses commands. Apart from the driver: collectors name them as labels."""
+"""The errors by which a running Redis refuses commands. Separate from the driver: collectors use them as labels."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ REFUSALS: dict[str, tuple[type[BackendError], Reason]] = {
     "NOAUTH": (PermanentError, Reason.AUTH),
     "NOPERM": (PermanentError, Reason.PERMISSION),
 }
-"""First words of errors by which a server that runs refuses commands (https://redis.io/docs/latest/develop/reference/
+"""First words of errors by which a running server refuses commands (https://redis.io/docs/latest/develop/reference/
 protocol-spec/, simple errors; the words are those of Redis' src/server.c)."""

@@ -1,7 +1,7 @@
 """Redis with deadlines that hold even when the server is frozen.
 
-Speaks over single connections of redis-py with every retry off: a pool and a retry policy would answer for a server
-that did not. A connection whose call did not end well is dropped, so that no reply is ever read by another caller.
+Uses single connections of redis-py without retries: a pool or a retry policy would hide a server that did not answer. A
+connection whose call did not end well is dropped, so that no caller reads another's reply.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RESP_VERSION = 2
-"""Every Redis understands it, and it needs no HELLO before AUTH."""
+"""Every Redis supports it, and it needs no HELLO before AUTH."""
 
 IDENTITY_SECONDS = 0.5
 """Longest wait for the INFO that identifies the server."""
@@ -48,13 +48,13 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (driver.ClusterDownError, "CLUSTERDOWN"),
     (driver.NoPermissionError, "NOPERM"),
 )
-"""Errors of which redis-py cuts off the first word."""
+"""Errors whose first word redis-py removes."""
 FIRST_WORD = re.compile(r"[A-Z]+(?= |$)")
 NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
 
 
 def translate(error: BaseException) -> BackendError:
-    """The BackendError that a failure of redis-py or of its socket means."""
+    """The BackendError for a failure of redis-py or its socket."""
     message = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
         return TransientError(Reason.TIMEOUT, "the deadline passed")
@@ -77,7 +77,7 @@ def translate(error: BaseException) -> BackendError:
 def refusal_code(error: BaseException) -> str:
     """The first word of an error by which a running server refuses commands; empty for every other failure.
 
-    A wrong password is none: whether the server would have answered PING is unknown.
+    Not for a wrong password: whether the server would have answered PING is unknown.
     """
     for kind, code in CODES:
         if isinstance(error, kind):
@@ -106,13 +106,13 @@ class RedisSession(KeptConnection[Any]):
         self._address = address
 
     async def probe(self, address: RedisAddress, timeout_seconds: float) -> float:
-        """The same as the function `probe`; the session leaves a server that is not the one met here."""
+        """The same as the function `probe`; the session leaves its server if this one is another."""
         meeting = await _meet(address, timeout_seconds, asks_identity=True)
         self._met = meeting.server
         return meeting.outcome()
 
     async def info(self, *sections: str, timeout_seconds: float) -> Mapping[str, str | int | float]:
-        """The fields of INFO, numbers as numbers; `db0` and its like stay text. No section means Redis' default set.
+        """The fields of INFO, numbers as numbers; fields such as `db0` stay text. No section means Redis' default set.
 
         Several sections at once need Redis 7. Raises BackendError.
         """
@@ -120,7 +120,7 @@ class RedisSession(KeptConnection[Any]):
         return parse_info(str(answer))
 
     async def config_get(self, name: str, *, timeout_seconds: float) -> str | None:
-        """The value of one configuration parameter; None when we may not ask or the server does not know it.
+        """The value of one configuration parameter; None if CONFIG is forbidden or the server lacks the parameter.
 
         Managed services forbid or rename CONFIG. Raises BackendError for anything else.
         """
@@ -138,7 +138,7 @@ class RedisSession(KeptConnection[Any]):
         return int(await self._ask("DBSIZE", timeout_seconds=timeout_seconds))
 
     async def scan(self, cursor: str, count: int, *, timeout_seconds: float) -> tuple[str, list[str]]:
-        """Some names of keys, about `count`, and where to go on: "0" after the last. Raises BackendError."""
+        """About `count` names of keys, and the next cursor: "0" at the end. Raises BackendError."""
         following, names = await self._ask("SCAN", cursor, "COUNT", str(count), timeout_seconds=timeout_seconds)
         return str(following), [str(name) for name in names]
 
@@ -179,8 +179,8 @@ class RedisSession(KeptConnection[Any]):
 async def probe(address: RedisAddress, timeout_seconds: float) -> float:
     """Connects afresh, authenticates, sends PING and disconnects; returns the seconds until PONG.
 
-    Raises BackendError; its `code` is one of REFUSALS when the server did answer, with an error, and empty otherwise.
-    Never waits longer than `timeout_seconds`.
+    Raises BackendError; its `code` is one of REFUSALS if the server answered with an error, otherwise empty. Never
+    waits longer than `timeout_seconds`.
     """
     return (await _meet(address, timeout_seconds, asks_identity=False)).outcome()
 
@@ -191,12 +191,12 @@ class Meeting:
 
     seconds: float
     server: str | None = None
-    """The server's identity; None if it is not needed or not known in time."""
+    """The server's identity; None if not needed or not known in time."""
     refusal: BackendError | None = None
     """The error that it sent instead of PONG."""
 
     def outcome(self) -> float:
-        """The seconds until PONG; raises the refusal if there was one."""
+        """The seconds until PONG; raises the refusal, if any."""
         if self.refusal is not None:
             raise self.refusal
         return self.seconds
@@ -230,7 +230,7 @@ async def _meet(address: RedisAddress, timeout_seconds: float, *, asks_identity:
 
 
 async def _identity_in_time(connection: Any, timeout_seconds: float) -> str | None:
-    """The same as `_identity`; None when it is not answered in time. The connection is not used after that."""
+    """The same as `_identity`; None without an answer in time. The connection is not used afterwards."""
     try:
         async with asyncio.timeout(min(IDENTITY_SECONDS, timeout_seconds)):
             return await _identity(connection)
@@ -239,7 +239,7 @@ async def _identity_in_time(connection: Any, timeout_seconds: float) -> str | No
 
 
 async def _identity(connection: Any) -> str | None:
-    """The server's run_id, which each start makes anew; None when INFO is forbidden."""
+    """The server's run_id, new at each start; None when INFO is forbidden."""
     try:
         fields = parse_info(str(await _exchange(connection, ("INFO", "server"))))
     except driver.ResponseError as error:
@@ -250,7 +250,7 @@ async def _identity(connection: Any) -> str | None:
 
 
 def parse_info(text: str) -> dict[str, str | int | float]:
-    """The `name:value` lines of INFO's reply; a version stays text, also one that looks like a number (7.10)."""
+    """The `name:value` lines of INFO's reply; a version stays text, even if it looks like a number (7.10)."""
     fields: dict[str, str | int | float] = {}
     for line in text.split("\n"):
         name, colon, value = line.removesuffix("\r").partition(":")
@@ -294,7 +294,7 @@ async def _connect(address: RedisAddress) -> Any:
 
 @lru_cache(maxsize=64)
 def _trust_of(arguments: tuple[tuple[str, Any], ...]) -> Trust:
-    """The TLS context that redis-py makes of its arguments, which follows its files."""
+    """The TLS context that redis-py builds from its arguments; it follows its files."""
     given = dict(arguments)
     files = [given[name] for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if name in given]
     is_system = given["ssl_cert_reqs"] != "none" and "ssl_ca_certs" not in given
@@ -306,7 +306,7 @@ def _trust_of(arguments: tuple[tuple[str, Any], ...]) -> Trust:
 
 
 async def _load_certificates(connection: Any, arguments: Mapping[str, Any]) -> None:
-    """Gives the connection its TLS context; loading one reads files, so it is done off the event loop."""
+    """Sets the connection's TLS context; loading reads files, so it runs off the event loop."""
     try:
         connection.ssl_context.context = await _trust_of(tuple(sorted(arguments.items()))).context()
     except (OSError, ValueError) as error:

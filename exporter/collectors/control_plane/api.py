@@ -48,7 +48,7 @@ REASONS = (
     Reason.HTTP_4XX,
     Reason.HTTP_5XX,
 )
-"""Every way in which a probe fails; the counter starts at 0 for each."""
+"""Every reason why a probe fails; the counter starts at 0 for each."""
 NOT_OURS_TO_ASK = frozenset({Reason.AUTH, Reason.PERMISSION, Reason.MISSING, Reason.HTTP_3XX})
 """In this build the deep probe's endpoint differs or needs a key, which says nothing about the database."""
 FRESH_CONNECTION = {"Connection": "close"}

@@ -40,7 +40,7 @@ REASONS = (
     Reason.PERMISSION,
     Reason.MALFORMED,
 )
-"""Every way in which a handshake fails; the counter starts at 0 for each."""
+"""Every reason why a handshake fails; the counter starts at 0 for each."""
 
 NOT_AFTER = Metric(
     "controlcore_certificate_not_after_timestamp_seconds",

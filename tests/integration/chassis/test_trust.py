@@ -365,7 +365,7 @@ async def test_plug_in_is_asked_again_after_a_401(tmp_path: Path, first: KeyPair
         (tmp_path / "answer").write_text("no answer")
         assert [await refusal_of(access) for _ in range(3)] == [Reason.AUTH] * 3
         assert runs(tmp_path) == 2
-        assert "the plug-in failed: its answer is no ExecCredential" in str(access.problem)
+        assert "the plug-in failed: its answer is not an ExecCredential" in str(access.problem)
         plug_in(tmp_path, "two")
         await clock.advance(PLUG_IN_SECONDS)
         assert await ask(access) == "Pod"

@@ -68,7 +68,7 @@ KNOWN_AT_TOP = "allowed here: interval_seconds, secret, server, targets"
         ("- a\n- b", ["FOLDER/settings.yml: expected a mapping with names at the top, found list"]),
         ("1: 2", ["FOLDER/settings.yml: expected a mapping with names at the top, found dict"]),
         ("server:\n  port: 1\n  port: 2", [
-            "FOLDER/settings.yml: not YAML: the key port stands twice in line 3, column 3"
+            "FOLDER/settings.yml: not YAML: the key port appears twice in line 3, column 3"
         ]),
         ("interval_seconds: 2h", ['interval_seconds: expected a number of seconds, for example 7200; found "2h"']),
         ("server: [", [

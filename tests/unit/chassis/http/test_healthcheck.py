@@ -49,7 +49,7 @@ async def asked(place: CheckedAddress) -> tuple[bool, str]:
 
 TLS = "tls_server_config: {cert_file: own.crt, key_file: own.key%s}\n"
 CLIENTS = ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: own.crt"
-NO_ANSWER = (True, "serves, and asks for a client's certificate")
+NO_ANSWER = (True, "serves, and requires a client certificate")
 
 
 @pytest.mark.parametrize(

@@ -386,7 +386,7 @@ async def test_no_service_account_is_a_fault_of_the_configuration(monkeypatch: p
             pass
     assert str(caught.value) == (
         "kubernetes: the credentials cannot be used: this is not a pod (KUBERNETES_SERVICE_HOST and "
-        "KUBERNETES_SERVICE_PORT are not set); outside of a cluster set kubernetes.kubeconfig to a kubeconfig file"
+        "KUBERNETES_SERVICE_PORT are not set); outside a cluster set kubernetes.kubeconfig to a kubeconfig file"
     )
 
 

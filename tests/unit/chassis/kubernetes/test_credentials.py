@@ -91,7 +91,7 @@ def test_faults_of_a_pod_are_told_together(account: Path) -> None:
     assert messages_of(account, environment(port="tcp")) == [
         f"{account / 'token'} is empty",
         f"cannot load {account / 'ca.crt'}: No such file or directory",
-        "KUBERNETES_SERVICE_PORT is no number",
+        "KUBERNETES_SERVICE_PORT is not a number",
     ]
 
 

@@ -46,7 +46,7 @@ async def test_taken_port_is_told_with_its_setting_and_how_to_see_who_has_it() -
         await listening_sockets("127.0.0.1", port)
     assert str(caught.value) == (
         f"server.port: cannot listen on 127.0.0.1:{port}: another process has the port; "
-        f"see which: ss -ltnp 'sport = :{port}'"
+        f"find it with: ss -ltnp 'sport = :{port}'"
     )
 
 

@@ -92,7 +92,7 @@ def test_long_word_is_cut_where_the_bound_is():
 def test_more_known_values_than_can_be_searched_leave_no_text(known: list[str]):
     """M7: a Deployment's author chooses how many values there are; a text that was not searched is not shown."""
     assert remove_secrets("a word", known) == (
-        f"{REMOVED} (6 characters: there are more known secrets than can be looked for)"
+        f"{REMOVED} (6 characters: there are more known secrets than can be searched)"
     )
 
 

@@ -27,7 +27,7 @@ def parser() -> CommandLine:
             "--conf-file=a",
             "prog: error: unrecognized arguments: --conf-file=a; did you mean --config.file? prog --help",
         ),
-        ("--confg.file a list", "--confg.file is no option; did you mean --config.file? prog --help lists the options"),
+        ("--confg.file a list", "--confg.file is not an option; did you mean --config.file? prog --help lists"),
         (
             "list --reasn a",
             "prog list: error: unrecognized arguments: --reasn a; did you mean --reason? prog list --help",

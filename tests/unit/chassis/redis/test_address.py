@@ -54,8 +54,8 @@ def test_tls_verifies_unless_told_otherwise(query: str, arguments: dict[str, obj
         ("redis://h:port", ["redis.url: not a URL: the host or the port cannot be read"]),
         ("rediss://h/x?ssl_cert_reqs=maybe&tls=yes", [
             f"redis.url: unknown parameter tls; known: {KNOWN}",
-            "redis.url: the database is no number",
-            "redis.url: ssl_cert_reqs is none of none, optional, required",
+            "redis.url: the database is not a number",
+            "redis.url: ssl_cert_reqs must be one of none, optional, required",
         ]),
     ],
 )  # fmt: skip
