@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,6 +29,8 @@ HEAD_PIXELS = 96
 COLOURS = 48
 PATIENCE_MILLISECONDS = 8000
 """Of the browser's own clock, which runs as fast as the page allows."""
+RUN_SECONDS = 300.0
+"""The longest that a program may take: npm's install takes one minute, a picture a few seconds."""
 
 
 class PictureError(RuntimeError):
@@ -113,9 +117,19 @@ def _find(program: str) -> str:
     return found
 
 
-def _run(command: list[str], folder: Path) -> str:
-    """Runs a program and returns what it printed on stderr; PictureError with the end of it when it fails."""
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        raise PictureError(f"{command[0]}: {(ended.stderr or ended.stdout)[-2000:]}")
-    return ended.stderr
+def _run(command: list[str], folder: Path, timeout_seconds: float = RUN_SECONDS) -> str:
+    """Runs a program and returns what it printed on stderr; PictureError with the end of it when it fails or hangs.
+
+    The children of a program that hangs end with it: the browser has several.
+    """
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        try:
+            printed, complaints = process.communicate(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise PictureError(f"{command[0]}: not done within {timeout_seconds:g} s") from error
+    if process.returncode != 0:
+        raise PictureError(f"{command[0]}: {(complaints or printed)[-2000:]}")
+    return complaints
