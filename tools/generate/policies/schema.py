@@ -27,7 +27,10 @@ from remediations.core.policies.policy import KUBELET, PolicySet, WitnessKind
 from remediations.core.queries import Collectors, Promql
 
 Schema = dict[str, Any]
-FILE = Path(__file__).parents[3] / "remediations" / "shipped" / "policies.schema.json"
+ROOT = Path(__file__).parents[3]
+FILE = ROOT / "remediations" / "shipped" / "policies.schema.json"
+CHART = ROOT / "helm" / "controlcore-exporter" / "values.schema.json"
+"""The schema of the chart's values. It is written by hand, but for the names of the actions."""
 SHARED = {"matchers": Matchers, "collectors": Collectors, "promql": Promql, "names": Names}
 """Types of fields that many sections have: each stands once, in `$defs`."""
 DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(DATABASES))})(?:[-.]|$)"
@@ -154,3 +157,13 @@ def _pair(wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> Schema:
 def render_schema() -> str:
     """The schema's file."""
     return json.dumps(build_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def put_actions(text: str) -> str:
+    """The schema of the chart's values with the actions that a policy and its rungs may name."""
+    schema = json.loads(text)
+    policies = schema["properties"]["remediator"]["properties"]["policies"]
+    policy = policies["additionalProperties"]["properties"]
+    for section in (policy, policy["ladder"]["items"]["properties"]):
+        section["action"]["enum"] = sorted(actions.offered())
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -21,7 +21,7 @@ from tests.fakes.json_schema import find_faults
 from tests.unit.remediations.core.policies import test_reader, test_sections
 from tests.unit.remediations.core.policies.test_reader import ABSENT, DOCUMENT, RESTART, SCALE, changed
 from tools.generate.policies.page import PAGE, render_page
-from tools.generate.policies.schema import FILE, build_schema, render_schema
+from tools.generate.policies.schema import CHART, FILE, build_schema, put_actions, render_schema
 
 SCHEMA: Any = build_schema()
 REFERS = "refers to what stands elsewhere in the file"
@@ -95,6 +95,12 @@ def test_committed_files_are_what_the_code_says() -> None:
     """`make generate` writes them."""
     assert FILE.read_text(encoding="utf-8") == render_schema()
     assert PAGE.read_text(encoding="utf-8") == render_page(SCHEMA)
+
+
+def test_chart_accepts_the_actions_that_a_policy_may_name() -> None:
+    """`make generate` writes them."""
+    text = CHART.read_text(encoding="utf-8")
+    assert put_actions(text) == text == put_actions(text.replace('"evict_pod"', '"reboot_toaster"'))
 
 
 def test_every_key_of_the_reader_is_in_the_schema_with_a_sentence() -> None:

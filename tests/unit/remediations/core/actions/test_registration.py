@@ -12,6 +12,8 @@ from chassis.errors import InvariantBroken
 from remediations.core import actions, guards
 from remediations.core.decide import ACTIONS, GUARDS
 
+FOLDER = Path(actions.__file__).parent
+RIGHTS = Path(__file__).parents[5] / "helm" / "controlcore-exporter" / "templates" / "_rights.tpl"
 ACTION = '''
 from remediations.core.action import action, refuses
 from remediations.core.model.reasons import HoldReason
@@ -51,10 +53,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_actions_are_found_with_what_they_need():
-    assert set(ACTIONS) == {
-        "clear_bouncer_cache", "evict_pod", "restart_workload", "revert_scale", "run_backup_job", "scale_workload",
-        "terminate_idle_sessions", "trigger_policy_update",
-    }  # fmt: skip
+    assert set(ACTIONS) == {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
     for name, spec in ACTIONS.items():
         assert spec.name == name
         assert len(spec.kinds) == 1
@@ -71,6 +70,12 @@ def test_no_action_asks_for_more_than_it_writes():
     assert creating == {"create core/pods/eviction", "create batch/jobs"}
     verbs = {right.split()[0] for spec in ACTIONS.values() for right in spec.rbac}
     assert verbs <= {"get", "list", "patch", "create"}
+
+
+@pytest.mark.parametrize("name", sorted(actions.offered()))
+def test_chart_knows_the_rights_of_every_action(name):
+    """Else the chart refuses a policy with this action (tests/integration/helm renders it)."""
+    assert f'"{name}"' in RIGHTS.read_text(encoding="utf-8"), f"say in {RIGHTS} which rights {name} needs"
 
 
 def test_action_file_is_found_without_a_second_edit(package):
