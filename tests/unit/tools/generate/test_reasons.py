@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remediations.core.decide import GUARDS
 from remediations.core.model.reasons import EXPLANATIONS, HoldReason, Settled
+from tests.fakes.golden import read_generated
 from tools.generate.reasons import PAGE, render_reasons
 
 
@@ -16,8 +17,7 @@ def test_every_reason_has_one_sentence_and_something_to_do() -> None:
 
 
 def test_committed_page_is_what_the_code_says() -> None:
-    """`make generate` writes it."""
-    assert PAGE.read_text(encoding="utf-8") == render_reasons()
+    assert read_generated(PAGE) == render_reasons()
 
 
 def test_page_names_every_reason_and_guard() -> None:

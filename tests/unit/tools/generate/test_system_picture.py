@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from tests.fakes.golden import read_generated
 from tools.generate.system_picture import ARROWS, BOX_HEIGHT, BOXES, HEIGHT, PICTURE, WIDTH, draw
 
 
 def test_picture_is_what_the_module_draws() -> None:
-    """`make generate` draws it anew."""
-    assert PICTURE.read_text(encoding="utf-8") == draw()
+    assert read_generated(PICTURE) == draw()
 
 
 def test_everything_lies_inside() -> None:
