@@ -1,4 +1,4 @@
-"""controlcore-remediator: the program that serves (webhook, API, engine), and the commands for people.
+"""controlcore-remediator: the serving program (webhook, API, engine), and the commands for people.
 
 `remediations.commands.output.exit_codes` explains the exit statuses.
 """
@@ -26,8 +26,8 @@ READ_POLICIES = frozenset(
 )
 """Commands that need the policy file: its faults are reported together with those of the settings."""
 HEALTHCHECK = "healthcheck"
-"""Starts twice a minute: it loads neither settings nor policies."""
-BY_DEFAULT = "default: the user running this; stored as claimed"
+"""A command that starts twice a minute: it loads neither settings nor policies."""
+BY_DEFAULT = "default: the user who runs this; stored as claimed"
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 """Adds a command: its name, `module.function` under remediations.commands, and what it does.
@@ -155,13 +155,13 @@ def _add_commands(add: Add) -> None:
     rejecting = add("reject", "journal.remediation.reject", "reject the pending plan")
     for answering in (approving, rejecting):
         answering.add_argument("id", metavar="ID", help="as in `show`")
-        answering.add_argument("--plan", default="", metavar="HASH", help="whole hash of the plan that you looked at")
+        answering.add_argument("--plan", default="", metavar="HASH", help="full hash of the plan that you have read")
         answering.add_argument("--by", type=read_name, help=f"name of the person who answers ({BY_DEFAULT})")
         answering.add_argument(
             "--for", dest="seconds", type=read_span, default=None, metavar="15m", help="how long the answer is valid",
         )  # fmt: skip
     _add_pauses(add)
-    breaker = add("breaker", "journal.acts.reset", "close the breaker of an action on a target by hand")
+    breaker = add("breaker", "journal.acts.reset", "close the breaker of an action on a target")
     breaker.add_argument("what", choices=("reset",), help="its action")
     breaker.add_argument("action", metavar="ACTION", help="such as restart_workload")
     breaker.add_argument("target", metavar="TARGET", help="Kind/namespace/name")
@@ -191,7 +191,7 @@ def _add_commands(add: Add) -> None:
         help="also send a test alert through each Alertmanager, and wait until it arrives; nothing acts on it",
     )  # fmt: skip
     add_healthcheck_options(
-        add(HEALTHCHECK, HEALTHCHECK, "ask the program that serves on this machine for its health: status 0 or 1")
+        add(HEALTHCHECK, HEALTHCHECK, "check the health of the program that serves on this machine: status 0 or 1")
     )
 
 
@@ -213,9 +213,13 @@ def _add_list(add: Add) -> None:
     listing.add_argument(
         "--reason", default="", metavar="REASON", help=("reason of the hold or of the end, such as cooldown")
     )
-    listing.add_argument("--since", type=read_since, metavar="2h", help="begun within this time, or since an ISO time")
-    listing.add_argument("--limit", type=read_limit, default=50, metavar="N", help="maximum number (50); 0: all")
-    listing.add_argument("--watch", "-w", dest="is_watching", action="store_true", help="repeat it every 2 s")
+    listing.add_argument(
+        "--since", type=read_since, metavar="2h", help="started within this time, or since an ISO time"
+    )
+    listing.add_argument(
+        "--limit", type=read_limit, default=50, metavar="N", help="maximum number (default 50); 0: all"
+    )
+    listing.add_argument("--watch", "-w", dest="is_watching", action="store_true", help="repeat the list every 2 s")
 
 
 def _add_pauses(add: Add) -> None:

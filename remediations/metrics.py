@@ -61,7 +61,7 @@ class EventStatus(StrEnum):
 
     CREATED = "created"
     FAILED = "failed"
-    """Given up: the right is missing, or the API server did not answer for a long time."""
+    """Dropped: the right is missing, or the API server did not answer for a long time."""
 
 
 class ActionOutcome(StrEnum):
@@ -89,7 +89,7 @@ class ActionOutcome(StrEnum):
     FAILED = "failed"
     UNVERIFIED = "unverified"
     REVERTED = "reverted"
-    """Failed because somebody else undid the write."""
+    """Failed because someone else undid the write."""
     ESCALATED = "escalated"
     """Failed, and the policy's ladder has another rung."""
 
@@ -145,13 +145,13 @@ class _JournalGauges(Collector):
         )
         yield _single(
             "controlcore_remediator_web_config_last_reload_successful",
-            "Whether server.web_config_file was valid when it was last read (1), or the previous one is still in "
-            "force (0).",
+            "Whether the last reload of server.web_config_file succeeded (1), or the previous one is still "
+            "in force (0).",
             self.is_web_config_successful,
         )
         yield _single(
             "controlcore_remediator_credentials_readable",
-            "Whether every token file had a token when it was last read (1); with 0 earlier tokens are still "
+            "Whether every token file had a token when it was last read (1); at 0, earlier tokens are still "
             "accepted, or there is none.",
             self.are_credentials_readable,
         )
@@ -186,7 +186,7 @@ class _Loop(Collector):
         watchdog = self._telemetry.watchdog
         yield CounterMetricFamily(
             "controlcore_remediation_event_loop_stalls",
-            "Times that the remediator's event loop was blocked for 2 s or more; no request was answered meanwhile.",
+            "Times that the remediator's event loop was blocked for 2 s or more; it answered no request meanwhile.",
             value=watchdog.stalls,
         )
         yield CounterMetricFamily(
@@ -202,9 +202,9 @@ def _single(name: str, text: str, value: float | None) -> GaugeMetricFamily:
 
 
 class Telemetry:
-    """Every metric of the program, on a registry of its own. Counters start at 0 for the given policy names.
+    """Every metric of the program, on its own registry. Counters start at 0 for the given policy names.
 
-    Making one reads the installed version from the disk: not on the event loop.
+    Creating it reads the installed version from the disk: do it off the event loop.
     """
 
     def __init__(self, policies: Iterable[str] = ()) -> None:
@@ -212,9 +212,9 @@ class Telemetry:
         self.registry = CollectorRegistry()
         build_info(self.registry, "controlcore_remediator_build_info")
         self._notifications = self._counter(
-            "remediation_webhook_notifications", "Webhook requests by outcome.", "status"
+            "remediation_webhook_notifications", "Webhook requests, by outcome.", "status"
         )
-        self._alerts = self._counter("remediation_webhook_alerts", "Alerts of stored requests by outcome.", "status")
+        self._alerts = self._counter("remediation_webhook_alerts", "Alerts of stored requests, by outcome.", "status")
         self._decisions = self._counter(
             "remediation_decisions", "Decisions by policy and reason.", "remediation", "decision", "reason"
         )

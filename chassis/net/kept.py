@@ -1,4 +1,4 @@
-"""One connection to a server that is kept between questions, and left when it no longer leads to the right server."""
+"""One connection to a server that is kept between queries, and dropped when it no longer leads to the right server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chassis.errors import Reason, TransientError
 from chassis.log import get_logger
 
 MAX_AGE_SECONDS = 300.0
-"""How long a connection is used: a name may lead elsewhere by then, and a new one costs the server little."""
+"""Longest use of a connection: its name may resolve elsewhere by then, and a new one costs the server little."""
 
 C = TypeVar("C")
 
@@ -18,8 +18,8 @@ C = TypeVar("C")
 class KeptConnection(ABC, Generic[C]):
     """A connection for one caller at a time; opened at first use and again after a failure.
 
-    It is exchanged for a new one when it is `max_age_seconds` old, and as soon as a new client met another server under
-    the same name: after a failover the old server may live on and answer for ever.
+    It is replaced when it is `max_age_seconds` old, and as soon as a new client reached another server under the same
+    name: after a failover the old server may still answer.
     """
 
     def __init__(self, kind: str, max_age_seconds: float) -> None:
@@ -41,11 +41,11 @@ class KeptConnection(ABC, Generic[C]):
 
     @abstractmethod
     async def _identify(self, connection: C) -> str | None:
-        """Which running server it leads to; None when the server does not say."""
+        """The identity of its server; None if the server gives none."""
 
     @abstractmethod
     async def _is_usable(self, connection: C) -> bool:
-        """Whether it can carry another question."""
+        """Whether it can carry another query."""
 
     @abstractmethod
     def _has_no_place(self, error: Exception) -> bool:
@@ -53,7 +53,7 @@ class KeptConnection(ABC, Generic[C]):
 
     @abstractmethod
     async def _part(self, connection: C, *, is_polite: bool) -> None:
-        """Ends the connection: with a goodbye for which the server has half a second, or at once. Never raises."""
+        """Ends the connection: in order within half a second, or at once. Never raises."""
 
     async def close(self) -> None:
         """Ends the connection, in order when nothing is running on it; returns within half a second."""
@@ -81,7 +81,7 @@ class KeptConnection(ABC, Generic[C]):
         return kept  # type: ignore[return-value] # only a closed session has none
 
     async def _drop(self, connection: C) -> None:
-        """Leaves a connection whose call did not end well: no reply is ever read by another caller."""
+        """Drops a connection whose call did not end well, so that no caller reads another's reply."""
         self._kept = None
         await self._part(connection, is_polite=False)
 
@@ -97,7 +97,7 @@ class KeptConnection(ABC, Generic[C]):
         return connection
 
     async def _renew(self, old: C) -> C:
-        """The connection itself, or a new one in its place; the old one is left even when no new one is to be had."""
+        """The connection itself, or a new one instead; the old one is dropped even if a new one cannot be opened."""
         is_moved = None not in {self._met, self._server} and self._met != self._server
         if not is_moved and asyncio.get_running_loop().time() - self._opened_at < self._max_age_seconds:
             return old

@@ -67,7 +67,7 @@ def read_since(text: str) -> Callable[[float], float]:
 
 
 def read_limit(text: str) -> int:
-    """How many entries are listed; 0 means all."""
+    """The number of listed entries; 0 means all."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a number, 0 for all, got {text!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""Finds everything that is wrong with the settings, the policy file and what they name, before anything runs."""
+"""Finds every fault in the settings, the policy file and the files they name, before anything runs."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def check_everything(settings: RemediatorSettings, *, is_serving: bool, is_check
 
 
 def token_faults(settings: RemediatorSettings) -> list[Fault]:
-    """Token files that give no token, with the command that writes one where it would overwrite none; blocks."""
+    """Token files without a usable token, with the command that creates one if it would overwrite none; blocks."""
     return [
-        Fault("server.token_file", problem if path.exists() else f"{problem}; make it: {new_token(path)}")
+        Fault("server.token_file", problem if path.exists() else f"{problem}; create it: {new_token(path)}")
         for path in dict.fromkeys(settings.token_files())
         for problem in check_files((path,))
     ]
 
 
 def journal_faults(settings: RemediatorSettings, policy_set: PolicySet) -> tuple[Fault, ...]:
-    """Why no policy may act with this journal: the journal must keep the record of writes after a restart."""
+    """Why no policy may act with this journal: the record of writes must survive a restart."""
     acting = [policy.name for policy in policy_set.policies if policy.mode in {Mode.AUTO, Mode.APPROVE}]
     if not acting or settings.journal.is_ephemeral_accepted:
         return ()
@@ -103,7 +103,7 @@ def file_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
     journal = settings.journal.path
     if not journal.parent.is_dir():
         faults.append(
-            Fault("journal.path", f"the folder {journal.parent} does not exist: create it, or name another one")
+            Fault("journal.path", f"the folder {journal.parent} does not exist: create it, or name another folder")
         )
     elif journal.is_dir():
         faults.append(Fault("journal.path", f"{journal} is a folder: name a file in it"))
@@ -147,7 +147,7 @@ def role_faults(settings: RemediatorSettings) -> tuple[Fault, ...]:
     for role, held in roles.holders().items():
         place = f"server.roles.{role.value}"
         faults += [
-            Fault(f"{place}.users", f"{user} is no user of server.web_config_file")
+            Fault(f"{place}.users", f"{user} is not a user in server.web_config_file")
             for user in held.users
             if user not in users
         ]
@@ -221,7 +221,7 @@ def render_route_check(settings: RemediatorSettings, policy_set: PolicySet) -> s
         return ""
     labels = f"alertname=ControlCoreTest remediation={policy_set.policies[0].name} severity=critical"
     return (
-        "people must be a second receiver of these alerts (docs/alertmanager.md); try Alertmanager's routes by\n"
+        "people must be a second receiver of these alerts (docs/alertmanager.md); test Alertmanager's routes with\n"
         f"  amtool config routes test --alertmanager.url={settings.alertmanager.url} {labels}\n"
     )
 
@@ -299,7 +299,7 @@ def policy_status(policy_set: PolicySet, proofs: dict[str, Fact[bool]]) -> list[
 
 
 def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool]]) -> str:
-    """The same for people, with the changes that the API server accepted, or why that is unknown, and the guards."""
+    """The same for people, with the changes that the API server accepted (or why that is unknown), and the guards."""
     rows = [("POLICY", "MODE", "SELF-TEST", "ACTION", "TARGETS")]
     rows += [(each["policy"], _mode(each), each["self_test"], each["action"], each["targets"]) for each in data]
     lines = [
@@ -307,7 +307,7 @@ def render_policy_status(data: list[dict[str, Any]], proofs: dict[str, Fact[bool
         for namespace, proof in sorted(proofs.items())
         if proof.value is not True
     ]
-    order = f"guards, in the order in which they are asked: {', '.join(guard.name for guard in GUARDS)}\n"
+    order = f"guards, in the order in which they run: {', '.join(guard.name for guard in GUARDS)}\n"
     return table(rows, width()) + "".join(lines) + "\n".join(wrap(order, min(width() or 100, 100))) + "\n"
 
 

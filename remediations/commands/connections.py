@@ -80,7 +80,7 @@ async def keep_open(session: Session, clock: Clock, timeout_seconds: float) -> N
 def make_tools(
     settings: RemediatorSettings, http: HttpClient, prometheus: PrometheusClient, session: Session | None
 ) -> Tools:
-    """Everything that the executor needs beside the Kubernetes API."""
+    """Everything that the executor needs besides the Kubernetes API."""
     return Tools(http, read_keys(settings), session, prometheus.query)
 
 
@@ -95,7 +95,7 @@ def call_seconds(settings: RemediatorSettings) -> float:
 
 
 async def open_cluster(stack: AsyncExitStack, settings: RemediatorSettings) -> KubernetesClient | None:
-    """The Kubernetes client, or None where none is configured."""
+    """The Kubernetes client, or None if none is configured."""
     if settings.kubernetes is None:
         return None
     place = settings.kubernetes

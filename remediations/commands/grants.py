@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
 SQL = """\
 -- Run this in the product's database, as a superuser or as a role with pg_monitor and pg_signal_backend that owns what
 -- it creates (ending sessions of a superuser takes a superuser). PostgreSQL 12 or newer. It may be run again.
--- Only sessions of role "{product}" can be ended. If the product's API logs in as another role, name that one by
+-- Only sessions of role "{product}" can be ended. If the product's API logs in as another role, name it with
 -- --product-role. The roles that are logged in now:
 --   SELECT usename, count(*) FROM pg_stat_activity WHERE datname = current_database() GROUP BY usename;
 DO $do$ BEGIN
@@ -28,7 +28,7 @@ END $do$;
 CREATE SCHEMA IF NOT EXISTS controlcore_remediator;
 REVOKE ALL ON SCHEMA controlcore_remediator FROM PUBLIC;
 
--- Who idles: client sessions of the control plane's role in this database, in an open transaction, for so long.
+-- Idle sessions: client sessions of the control plane's role in this database, in an open transaction, for this long.
 CREATE OR REPLACE FUNCTION controlcore_remediator.idle_sessions(least_seconds double precision)
 RETURNS TABLE (pid integer, backend_start timestamptz, idle_seconds double precision, application_name text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
@@ -44,7 +44,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $b
   ORDER BY a.state_change
 $body$;
 
--- Ends at most five of them, the longest idle first; each is looked at again, because it may have become active.
+-- Ends at most five of them, the longest idle first; each is checked again, because it may have become active.
 CREATE OR REPLACE FUNCTION controlcore_remediator.terminate_idle_sessions(least_seconds double precision, most integer)
 RETURNS TABLE (pid integer, idle_seconds double precision)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$

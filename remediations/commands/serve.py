@@ -344,7 +344,7 @@ def run_serve(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The errors inside a group, however deep."""
+    """The errors inside a group, at any depth."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from _leaves(error)

@@ -38,8 +38,8 @@ UNWRITTEN = {Mode.DRY_RUN: "dry run", Mode.OBSERVE: "observe"}
 
 
 async def _nobody(_policy: Policy, _policy_set: PolicySet, _target: Target, _alert: Alert) -> Facts:
-    """Used if facts are given: no live system is opened."""
-    raise InvariantBroken("facts were given, but a live system was asked")
+    """The sources for given facts: no live system is opened."""
+    raise InvariantBroken("facts were given, but a live system was queried")
 
 
 def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int, str]:
@@ -51,7 +51,7 @@ def plan(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[int
         raise ConfigError((Fault(str(options.payload), str(error)),)) from error
     recorded = None if options.facts is None else _read_facts(options.facts)
     clock = SystemClock()
-    # facts that only a running program has count as harmless
+    # facts that only a running program has are assumed to be harmless
     start = Fact(ProcessStart(clock.now(), 0.0), "this command", collected_at=clock.now())
 
     async def work() -> tuple[simulation.SimulatedDecision, ...]:

@@ -21,7 +21,10 @@ NAMESPACE_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 async def find_start(journal: Journal, clock: Clock) -> Fact[ProcessStart]:
-    """The start of this process: now, where, and how long the journal has been idle. Ask before anything is written."""
+    """The start of this process: its time, its pod, and how long the journal had been idle.
+
+    Call it before the first write.
+    """
     now = clock.now()
     last = await journal.last_entry_at()
     pod = await asyncio.to_thread(own_pod, NAMESPACE_PATH)
@@ -37,12 +40,12 @@ async def tell_unmatched_pauses(journal: Journal, policy_set: PolicySet, clock: 
         return
     for pause in pauses:
         if problem := find_mismatch(policy_set, pause):
-            hint = "it has no effect: resume it, and pause the policy by its present name"
+            hint = "it has no effect: resume it, and pause the policy by its current name"
             get_logger().warning("pause.unmatched", name=pause.name, problem=problem, hint=hint)
 
 
 async def release_orphaned_claims(journal: Journal, place: JournalSettings) -> None:
-    """Takes over what a killed process had claimed at once, instead of waiting for its leases.
+    """Takes over the claims of a killed process at once, without waiting for its leases.
 
     Raises JournalError if another live process serves the journal, unless the settings accept that.
     """
@@ -50,7 +53,7 @@ async def release_orphaned_claims(journal: Journal, place: JournalSettings) -> N
         ended = await journal.release_orphaned_claims()
     except AlreadyServedError as error:
         if not place.is_shared_accepted:
-            advice = "stop it first, or give this one another journal.path"
+            advice = "stop it first, or give this program another journal.path"
             raise JournalError(f"{place.path}: {error}; {advice}") from error
         get_logger().warning("journal.shared", path=str(place.path), problem=str(error))
         return

@@ -45,7 +45,7 @@ COLLECTORS = (
 ALERTS = re.compile(r"\bALERTS(?:_FOR_STATE)?\b")
 CLOSING = {")": "(", "]": "[", "}": "{"}
 TOKEN = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|\#[^\n]*|[][(){}"'`]""")
-"""A string, a comment, or one bracket or quote of its own.
+"""A string, a comment, or a single bracket or quote.
 
 https://prometheus.io/docs/prometheus/latest/querying/basics/#string-literals
 """
@@ -87,7 +87,7 @@ class PromqlForm(TextForm):
 def _some(collectors: tuple[str, ...]) -> tuple[str, ...]:
     """The collectors; raises ValueError without one."""
     if not collectors:
-        raise ValueError("must not be empty: without a collector the age of the result is unknown")
+        raise ValueError("must not be empty: without a collector, the age of the result is unknown")
     return collectors
 
 

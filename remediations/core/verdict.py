@@ -45,7 +45,7 @@ def verdict(policy: Policy, plan: Plan, observations: Sequence[Observation], wri
     """
     seen = sorted((item for item in observations if item.at >= written_at), key=lambda item: item.at)
     if seen and is_kept(plan, seen[-1]) is False:
-        words = f"somebody else undid the write within {seen[-1].at - written_at:.0f} s"
+        words = f"someone else undid the write within {seen[-1].at - written_at:.0f} s"
         return Verdict(Outcome.FAILED, words, is_reverted=True)
     ended_at = _effect_ended_at(plan, seen)
     missing = _missing(policy, plan, seen, ended_at)
@@ -78,7 +78,7 @@ def is_kept(plan: Plan, observation: Observation) -> bool | None:
     """Whether the written values are still in place; None if unknown, or if nothing remains that could be undone.
 
     After the API server has accepted a write, it shows that write or a later one (reads of one object are consistent),
-    so anything else was written by somebody else.
+    so anything else was written by another user or program.
     """
     effect = plan.expected.get("effect")
     if effect == "rollout":
@@ -109,7 +109,7 @@ def _has_bound(plan: Plan, autoscaler: Autoscaler) -> bool:
 
 
 def _effect_ended_at(plan: Plan, seen: Sequence[Observation]) -> float | None:
-    """When the effect was first seen complete and has stayed so; None if it is not.
+    """When the effect was first seen complete and has been so since; None if it is incomplete.
 
     An observation with an unknown effect does not count.
     """
@@ -130,7 +130,7 @@ def _count(seen: Sequence[Observation], ended_at: float | None) -> int:
 
 
 def _missing(policy: Policy, plan: Plan, seen: Sequence[Observation], ended_at: float | None) -> str:
-    """What is still missing for a proof; empty if nothing is.
+    """What is still missing for a proof; empty if nothing.
 
     A collection time is the oldest of the last successes of the query's n collectors. n + 1 different such times can
     only be seen when every one of them has collected again after its first collection: so each has collected twice.

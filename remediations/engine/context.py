@@ -1,4 +1,4 @@
-"""What deciding needs beside the remediation itself."""
+"""What a decision needs besides the remediation itself."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ class EngineContext:
     start: Fact[ProcessStart] = UNKNOWN_START
     """The start of this process; without it every action is held as a cold start."""
     prove: Prove = prove_nothing
-    """Asked before a policy in auto acts; without it every such policy is held."""
+    """Runs before a policy in auto acts; without it every such policy is held."""

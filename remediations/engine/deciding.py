@@ -43,7 +43,7 @@ ORPHAN_SECONDS = 900.0
 RETRY_SECONDS = 15.0
 LEAST_RETRY_SECONDS = 0.1
 MUTES_SECONDS = 0.1
-"""If gathering takes longer, Alertmanager is asked again at its end, so that a silence set meanwhile counts."""
+"""If gathering takes longer, Alertmanager is queried again at its end, so that a silence set meanwhile counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Decider:
             return await self._record_settled(lease, inputs, took, kept)
 
     async def _refresh_silences(self, gathered: GatheredFacts, remediation: Remediation) -> GatheredFacts:
-        """Refreshes the silences. If they were unknown before, nothing is asked: the decision is a Hold anyway."""
+        """Refreshes the silences. If they were unknown before, no query is sent: the decision is a Hold anyway."""
         if gathered.facts.mutes.value is None:
             return gathered
         mutes = await ask_mutes(self._desk.sources, remediation.alert)

@@ -176,7 +176,7 @@ class Engine:
         try:
             if lease.remediation.state is State.WRITING:
                 plan = None if lease.remediation.plan is None else read_plan(lease.remediation)
-                await self._wait(lease, SendOutcome(SendResult.UNKNOWN, f"a fault of the remediator: {fault}"), plan)
+                await self._wait(lease, SendOutcome(SendResult.UNKNOWN, f"a bug in the remediator: {fault}"), plan)
             else:
                 now = desk.clock.now()
                 pause = await self._fault_pause(lease.remediation.id, now)
@@ -239,7 +239,7 @@ class Engine:
         return sent.result
 
     async def _close_dry_run(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
-        """Closes as DRY_RUN, with the server's answer."""
+        """Closes the remediation as DRY_RUN, with the server's answer."""
         outcome = ActionOutcome.DRY_RUN if sent.result is SendResult.DONE else ActionOutcome.DRY_RUN_REFUSED
         self._log_write(lease, plan, outcome, sent)
         change = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason=outcome.value)
@@ -266,7 +266,7 @@ class Engine:
     async def _lose(self, lease: Lease, plan: Plan, sent: SendOutcome) -> None:
         """The write got an error or no answer, and the object does not show it: an attempt, and then the retry's pause.
 
-        Without both, a server that answers 5xx would be sent the same write again at every look.
+        Without both, the same write would be sent again at every reading while the server answers 5xx.
         """
         self._log_write(lease, plan, ActionOutcome.LOST, sent)
         await lease.advance(State.CLAIMED, "write", sent_data(sent), changing(is_attempt=True))
@@ -294,7 +294,7 @@ class Engine:
             await lease.advance(State.FAILED, "write", data, changing(is_attempt=True, reason="check_failed"))
         else:
             was_refused = sent.result is SendResult.REFUSED and sent.was_sent
-            # A write that was never counted must not be visible to the cooldowns and budgets of others.
+            # Cooldowns and budgets of other remediations must not see a write that was never counted.
             is_seen = was_refused or lease.remediation.attempts > 0
             change = changing(is_attempt=was_refused, written_at=None if is_seen else 0.0)
             await lease.advance(State.CLAIMED, "write", data, change)
@@ -306,7 +306,7 @@ class Engine:
         now = self._parts.desk.clock.now()
         since = lease.remediation.written_at or lease.remediation.updated_at
         if now - since > UNKNOWN_SECONDS:
-            # It may have arrived after all: the revert checks whether it did.
+            # It may still have arrived: the revert checks that.
             judged = Verdict(Outcome.UNVERIFIED, sent.detail)
             follow = None if plan is None else follow_up(lease.remediation, plan, judged, now)
             change = changing(reason="write_unknown", follow=follow, is_attempt=True)

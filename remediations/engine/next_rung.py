@@ -1,4 +1,4 @@
-"""Begins the next rung after one has failed: a remediation of the next rung's own object."""
+"""Begins the next rung after one has failed: a remediation of the next rung's object."""
 
 from __future__ import annotations
 

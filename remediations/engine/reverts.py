@@ -36,7 +36,7 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
         return None
     written_at = remediation.written_at or now
     due_at = now if has_failed else max(now, written_at + undo.after_seconds)
-    why = "it did not help" if has_failed else "its time is over then"
+    why = "it did not help" if has_failed else "its time is over"
     data = {
         "origin": remediation.id,
         "written_at": written_at,

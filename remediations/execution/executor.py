@@ -54,7 +54,7 @@ from remediations.facts.sources import Session
 
 
 class Progress(Protocol):
-    """What the executor calls before and after a step that leaves no mark."""
+    """The executor's callbacks before and after a step that leaves no mark."""
 
     def begun_at(self, index: int) -> float | None:
         """Unix seconds at which the step began; None when it has not."""
@@ -77,7 +77,7 @@ UNREHEARSED = ("does not support dry run", "the API's answer is")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What sends the steps other than patches; None if not configured."""
+    """Senders of the steps other than patches; None if not configured."""
 
     http: Caller | None = None
     keys: Mapping[str, Key] = field(default_factory=dict)
@@ -187,7 +187,7 @@ class Executor:
         )
 
     async def _rehearse(self, step: PatchStep | CreateStep, lease_until: float) -> SendOutcome | None:
-        """Why the step is not sent now, according to the API server's answer to the same request as a dry run.
+        """Why the step is not sent now, according to the API server's answer to its dry run.
 
         None if the server would accept it and the new pods. An admission webhook without dry run makes the answer
         useless. A refusal is marked as not sent, because the write itself was never sent.
@@ -219,14 +219,14 @@ class Executor:
         return answered
 
     async def _pass_gate(self, step: GateStep, index: int, progress: Progress | None) -> SendOutcome:
-        """Whether the check is true, from data collected after the step before it began."""
+        """Whether the check is true, with data collected after the previous step began."""
         since = progress.begun_at(index - 1) if progress is not None and index else None
         if since is None or self._tools.query is None:
-            return SendOutcome(SendResult.STOPPED, "it is unknown when the step before was sent")
+            return SendOutcome(SendResult.STOPPED, "it is unknown when the previous step was sent")
         fact = await self._tools.query(Query(step.promql, step.collectors, step.max_age_seconds))
         if fact.value and fact.collected_at is not None and fact.collected_at > since:
             return SendOutcome(SendResult.ALREADY_DONE, f"{step.promql} is true")
-        problem = fact.problem or ("is false" if fact.value is False else "no collection since the step before")
+        problem = fact.problem or ("is false" if fact.value is False else "no collection since the previous step")
         if self._clock.now() < since + step.timeout_seconds:
             return SendOutcome(SendResult.WAITING, f"{step.promql}: {problem}")
         return SendOutcome(
@@ -284,7 +284,7 @@ class Executor:
             is_done = await self._is_done(step)
         except BackendError as error:
             if refused.result is SendResult.REFUSED and error.reason is Reason.PERMISSION:
-                # Neither writing nor reading is allowed: asking again would give no new information.
+                # Neither writing nor reading is allowed: another request would give no new information.
                 return refused
             return SendOutcome(SendResult.UNKNOWN, f"{refused.detail}; then {error.reason.value}: {error}")
         return SendOutcome(SendResult.ALREADY_DONE, "the object carries the operation id") if is_done else refused
@@ -315,7 +315,7 @@ class Executor:
 def _lack(step: Step) -> str:
     """The missing configuration for this kind of step."""
     if isinstance(step, HttpStep):
-        return "nothing is configured to send this step with"
+        return "no sender is configured for this step"
     return NO_DATABASE if isinstance(step, SqlStep) else NO_ORCHESTRATOR
 
 

@@ -44,9 +44,9 @@ def find_refusal(warnings: Iterable[str], labels: Mapping[str, str] | None) -> s
 def find_doubt(labels: Mapping[str, str]) -> str:
     """Why pods may be refused without a warning, as text; empty if a warning would have come.
 
-    The levels are interpreted as the server does it (k8s.io/pod-security-admission v0.37, api.PolicyToEvaluate): an
-    unknown level `enforce` counts as `restricted`, an unknown level `warn` as `privileged`, which gives no warnings.
-    Without a level `warn` the server warns of the enforced one, unless that is unknown.
+    The levels are interpreted as in the server (k8s.io/pod-security-admission v0.37, api.PolicyToEvaluate): an unknown
+    level `enforce` counts as `restricted`, an unknown level `warn` as `privileged`, which gives no warnings. Without a
+    level `warn` the server warns of the enforced one, unless that is unknown.
     """
     asked = labels.get(ENFORCE, LEVELS[0])
     enforced = asked if asked in LEVELS else LEVELS[-1]
@@ -59,7 +59,7 @@ def find_doubt(labels: Mapping[str, str]) -> str:
         return ""
     levels = f"{enforced}:{enforced_version}", f"{warned}:{warned_version}"
     given = [(name, labels[name]) for name in (ENFORCE, WARN) if name in labels]
-    unknown = [f"{name}={level} is no level" for name, level in given if level not in LEVELS]
+    unknown = [f"{name}={level} is not a level" for name, level in given if level not in LEVELS]
     words = f"the namespace enforces {levels[0]} and warns only of {levels[1]}"
     return "; ".join([*unknown, f"{words}; set {WARN} to the enforced level"])
 

@@ -55,7 +55,7 @@ class SelfTestApi(Patcher, Protocol):
     """The calls of chassis.kubernetes.client.KubernetesClient that the test makes, each as a dry run."""
 
     async def try_deletion(self, path: str, *, timeout_seconds: float) -> None:
-        """Asks whether an object could be deleted; deletes nothing."""
+        """Checks whether an object could be deleted; deletes nothing."""
         ...
 
 
@@ -89,7 +89,7 @@ def forbidden_in(namespace: str, targets: Sequence[Target], foreign: str) -> tup
 
 
 def acting_targets(policy_set: PolicySet) -> Mapping[str, tuple[Target, ...]]:
-    """Namespace → what the policies in auto may change in it through the API server."""
+    """Namespace → the targets that policies in auto may change in it through the API server."""
     found: dict[str, tuple[Target, ...]] = {}
     for policy in policy_set.policies:
         for target in _own_targets(policy):
@@ -113,7 +113,7 @@ def _own_targets(policy: Policy) -> tuple[Target, ...]:
 
 
 async def prove(api: SelfTestApi, changes: Sequence[ForbiddenChange], timeout_seconds: float) -> Fact[bool]:
-    """True if every change was refused, False if one was not, unknown while one got no answer."""
+    """True if every change was refused, False if one was not, unknown if one got no answer."""
     allowed: set[str] = set()
     unknown: list[str] = []
 
@@ -277,7 +277,7 @@ def downgrades(policy_set: PolicySet, proofs: Mapping[str, Fact[bool]]) -> Mappi
 
 
 def _log_proof(namespace: str, proof: Fact[bool]) -> None:
-    """One log line for a result that is new, or differs from the one before."""
+    """One log line for a new or changed result."""
     if proof.value is None:
         get_logger().warning("self_test.unknown", namespace=namespace, problem=proof.problem)
     elif proof.value:

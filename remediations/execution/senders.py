@@ -26,11 +26,11 @@ from remediations.facts.sources import Session
 
 KINDS = {"strategic": PatchKind.STRATEGIC, "merge": PatchKind.MERGE}
 NEVER_SENT = frozenset({Reason.REFUSED, Reason.DNS, Reason.UNREACHABLE, Reason.TLS, Reason.MALFORMED})
-"""A call that fails like this never reached a server."""
+"""Reasons of a call that never reached a server."""
 
 
 class Patcher(Protocol):
-    """The call of chassis.kubernetes.client.KubernetesClient that changes an object; fakes implement it."""
+    """The method of chassis.kubernetes.client.KubernetesClient that changes an object; fakes implement it."""
 
     async def patch(
         self,
@@ -42,7 +42,7 @@ class Patcher(Protocol):
         timeout_seconds: float,
         dry_run: bool = False,
     ) -> JsonObject:
-        """Changes an object, or with `dry_run` asks whether the server would."""
+        """Changes an object; with `dry_run` only checks whether the server would."""
         ...
 
 
@@ -57,7 +57,7 @@ class ApiWriter(ClusterApi, Patcher, Protocol):
 
 
 class Caller(Protocol):
-    """What sends HTTP calls; chassis.http.client.HttpClient, or a fake."""
+    """Sends HTTP calls; chassis.http.client.HttpClient, or a fake."""
 
     async def send(self, call: Call) -> Response:
         """One request; raises BackendError."""
@@ -166,7 +166,7 @@ async def send_statement(session: Session, step: SqlStep, timeout_seconds: float
 
 
 def _answered(error: BackendError) -> SendOutcome:
-    """What a failure means for the effect."""
+    """The result of the step for a failure."""
     detail = f"{error.reason.value}: {error}"
     if isinstance(error, TransientError):
         return SendOutcome(SendResult.UNKNOWN, detail)

@@ -1,8 +1,8 @@
-"""Asks Alertmanager whether an alert is silenced, inhibited or muted at this moment.
+"""Reads from Alertmanager whether an alert is silenced, inhibited or muted now.
 
-GET /api/v2/alerts shows what it has done with the alert. GET /api/v2/silences shows what it will do: after a restart,
-or in a cluster, the alert itself may be missing. A member of a cluster that is still settling after its start may not
-know the silences yet, so GET /api/v2/status is read first. All are documented in API v2.
+GET /api/v2/alerts shows the alert's current state. GET /api/v2/silences shows future effects: after a restart, or in a
+cluster, the alert itself may be missing. A cluster member that is still settling after its start may lack silences, so
+GET /api/v2/status is read first. All are documented in API v2.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Take = Callable[[list[Any]], Awaitable[None]]
 
 
 class Reader(Protocol):
-    """What reads a list of the API; chassis.http.client.HttpClient, or a fake."""
+    """Reads a list of the API; chassis.http.client.HttpClient, or a fake."""
 
     async def read_items(self, call: Call, take: Take) -> None:
         """Passes the items to `take` while they arrive; raises BackendError."""
@@ -49,17 +49,17 @@ class Reader(Protocol):
 
 @dataclass(slots=True)
 class _Mutes:
-    """What was found for one alert."""
+    """The silences and states of one alert."""
 
     alert: Alert
     found: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    """Silences that may match the alert and cannot be read."""
+    """Unreadable silences that may match the alert."""
 
     async def take_silences(self, items: list[Any]) -> None:
         """Evaluates these silences in a thread: an expression may take a quarter of a second.
 
-        The thread ends with the call. Otherwise it would run for minutes, and the next calls would use up all threads.
+        The thread ends with the call; otherwise it could run for minutes, and further calls would use up all threads.
         """
         given_up = threading.Event()
         try:
@@ -68,7 +68,7 @@ class _Mutes:
             given_up.set()
 
     def _read_items(self, items: list[Any], given_up: threading.Event) -> None:
-        """Keeps the silences that are in force and match the alert, or may match it."""
+        """Collects the silences in force that match the alert, or may match it."""
         for item in items:
             if given_up.is_set():
                 break
@@ -82,7 +82,7 @@ class _Mutes:
         forget_expressions()
 
     async def take_alerts(self, items: list[Any]) -> None:
-        """Reads what Alertmanager has done with exactly this alert."""
+        """Reads the state of exactly this alert."""
         for item in items:
             if item["fingerprint"] == self.alert.fingerprint or item["labels"] == dict(self.alert.labels):
                 self.found += _status(item["status"])
@@ -129,7 +129,7 @@ class Alertmanager:
     async def is_settling(self) -> bool:
         """Whether this member has just joined its cluster; False if the API shows no cluster."""
         answer = await self._http.send(await self._call("status", {}))
-        if answer.status == HTTPStatus.NOT_FOUND:  # a server of the same API that is not Alertmanager
+        if answer.status == HTTPStatus.NOT_FOUND:  # a server with the same API that is not Alertmanager
             return False
         document = answer.require_ok().json()
         cluster = document.get("cluster") if isinstance(document, dict) else None
@@ -155,7 +155,7 @@ class Alertmanager:
 
 
 def _fit(silence: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether the silence may match these labels, and why that is not certain; an empty reason means it matches."""
+    """Whether the silence may match these labels, and why that is uncertain; an empty reason means it matches."""
     problem = ""
     for item in sorted(silence["matchers"], key=lambda matcher: bool(matcher["isRegex"])):
         kind = TYPES[bool(item["isRegex"]), bool(item.get("isEqual", True))]
@@ -173,7 +173,7 @@ def _describe(silence: Mapping[str, Any]) -> str:
 
 
 def _status(status: Mapping[str, Any]) -> list[str]:
-    """What Alertmanager did with the alert. `mutedBy` (time intervals) exists only in newer versions."""
+    """The alert's state in Alertmanager. `mutedBy` (time intervals) exists only in newer versions."""
     words = {"silencedBy": "silence", "inhibitedBy": "inhibited by alert", "mutedBy": "muted by"}
     return [
         f"{word} {', '.join(str(name) for name in status[key])}"[:MAX_TEXT]

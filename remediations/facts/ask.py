@@ -26,7 +26,7 @@ async def bounded(source: str, timeout_seconds: float, question: Awaitable[T]) -
 
 
 def describe(error: BackendError) -> str:
-    """Why there is no answer, for people; a number of the operating system is replaced by words."""
+    """Why there is no answer, for people; an errno is replaced by words."""
     return "connection refused" if error.reason is Reason.REFUSED else f"{error.reason.value}: {error}"
 
 

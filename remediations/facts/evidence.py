@@ -1,7 +1,7 @@
 """Stores what a write may destroy: pods and their last logs, Events, database sessions, the last probes.
 
 Limited and without secrets: values of environment variables that look like secrets are removed everywhere, and so is
-text that looks like a credential. Missing evidence is noted and does not prevent the action.
+text that looks like a credential. Missing evidence is recorded and does not prevent the action.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SESSIONS_SQL = "SELECT application_name, idle_seconds FROM controlcore_remediato
 async def gather(sources: FactSources, target: Target, pod: str | None = None) -> dict[str, Any]:
     """The evidence about a target, or first about one pod of it; never raises BackendError.
 
-    Takes at most `sources.evidence_seconds`, and says what is missing when that is not enough.
-    The last probes stand in the record of the decision, with every other fact.
+    Takes at most `sources.evidence_seconds`; if that is not enough, it says what is missing. The last probes are in the
+    decision's record, with every other fact.
     """
     data: dict[str, Any] = {"target": target.key}
     try:
@@ -53,7 +53,7 @@ async def gather(sources: FactSources, target: Target, pod: str | None = None) -
 async def _of_pods(reader: ClusterReader, target: Target, first: str | None) -> dict[str, Any]:
     """The pods that will be stopped, the last logs of their containers, and the Events about them.
 
-    The Events about the target are read at once: the API server does not cache them and is slow.
+    The Events about the target are read at the start: the API server does not cache them and is slow.
     """
     async with asyncio.TaskGroup() as group:
         own = group.create_task(_events(reader, target.namespace, target.name), name="evidence.events")
@@ -116,7 +116,7 @@ def _secrets(pod: Mapping[str, Any]) -> list[str]:
 
 
 def _pod_state(pod: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """A pod's phase, and why its containers last ended."""
+    """A pod's phase, and the reason why its containers last ended."""
     status = pod.get("status") or {}
     ended = [(each.get("lastState") or {}).get("terminated") or {} for each in status.get("containerStatuses") or ()]
     return {
@@ -141,7 +141,7 @@ async def _last_words(reader: ClusterReader, namespace: str, pod: Mapping[str, A
         text = await reader.text(pod_log_path(namespace, pod["metadata"]["name"]), query)
     except BackendError as error:
         return f"({error.reason.value}: {error})"
-    # The server cuts in the middle of a line: the rest of that line may be half a secret.
+    # The server cuts within a line: the rest of that line may be half a secret.
     return text if len(text.encode()) < ASKED_LOG_BYTES else text.rpartition("\n")[0]
 
 

@@ -1,6 +1,6 @@
-"""Gathers what one decision needs, side by side: facts, what its actions look at, and evidence for what it may destroy.
+"""Gathers concurrently what one decision needs: facts, action facts, and evidence of what it may destroy.
 
-Nothing is fetched twice for one decision: facts, sights and evidence read the cluster through one cache.
+Nothing is fetched twice for one decision: all three read the cluster through one cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def gather_facts(
 ) -> Facts:
     """Every fact that the policy's guards and action may need, except the pauses and our own start.
 
-    Nothing is read about a target that the policy does not list, because its name comes from an alert.
+    Nothing is read about a target outside the policy's list, because its name comes from an alert.
     """
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(ask_all(sources, policy, policy_set, alert), name="facts.answers")
@@ -40,7 +40,7 @@ async def gather_facts(
 
 
 async def _read_target(sources: FactSources, policy: Policy, target: Target) -> Seen:
-    """What the cluster shows of the target."""
+    """The cluster's facts about the target."""
     if sources.cluster is None:
         return unseen(NO_ORCHESTRATOR)
     if not policy.lists(target):
@@ -69,7 +69,7 @@ def _facts(answers: Answers, seen: Seen, *, has_orchestrator: bool) -> Facts:
 
 
 def _of_kubelet(kind: WitnessKind, ready: Fact[bool]) -> Fact[bool]:
-    """The kubelet's opinion: for `pods_running` that a pod is Ready, for `pods_ready` that none is."""
+    """The kubelet's result: for `pods_running` that a pod is Ready, for `pods_ready` that none is."""
     if ready.value is None or kind is WitnessKind.PODS_RUNNING:
         return ready
     return Fact(not ready.value, ready.source, ready.problem)
@@ -91,14 +91,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class GatheredFacts:
-    """What was gathered for one decision."""
+    """The result of gathering for one decision."""
 
     facts: Facts
     """All facts but the pauses and our own start."""
     kept: Evidence | None
     """Evidence, if it was gathered before the decision."""
     sources: FactSources
-    """Those of this decision, in which more evidence is looked for."""
+    """The sources of this decision, for further evidence."""
 
     async def collect_evidence(self, plan: Plan) -> Evidence:
         """Evidence for this plan."""
@@ -110,7 +110,7 @@ async def gather(
 ) -> GatheredFacts:
     """The facts, and concurrently evidence for a remediation that is decided for the first time and may act.
 
-    One that was held before will most likely be held again: for that one, evidence is gathered after the plan.
+    A remediation that was held before will most likely be held again; its evidence is gathered after the plan.
     """
     policy, policy_set = policies
     target = remediation.target
@@ -125,7 +125,7 @@ async def gather(
 
 
 async def read_action_facts(sources: FactSources, policy: Policy, target: Target, now: float) -> ActionFacts:
-    """What the actions of the policy and its rungs need in addition to the facts."""
+    """The action facts for the policy and its rungs."""
     rungs = _rungs(policy)
     needs = _needs(policy)
     if not needs or target not in {item for rung in rungs for item in rung.targets}:
@@ -140,7 +140,7 @@ def _rungs(policy: Policy) -> list[Policy]:
 
 
 def _needs(policy: Policy) -> frozenset[Need]:
-    """What the actions of all rungs need."""
+    """The needs of all rungs' actions."""
     specs = [ACTIONS[rung.action] for rung in _rungs(policy) if rung.action in ACTIONS]
     return frozenset(need for spec in specs for need in spec.needs)
 

@@ -31,7 +31,7 @@ UNASKED: Fact[Any] = Fact(None, "", "not asked")
 
 @dataclass(slots=True)
 class _ObservedAnswers:
-    """Facts as they come in."""
+    """Facts as they arrive."""
 
     verify: Fact[bool] = field(default_factory=lambda: UNASKED)
     condition: Fact[bool] = field(default_factory=lambda: UNASKED)
@@ -42,9 +42,9 @@ class _ObservedAnswers:
 
 
 async def observe(sources: FactSources, policy: Policy, plan: Plan, at: float) -> Observation:
-    """Asks the policy's two queries and the part of the cluster that the plan changes; `at` is now, Unix seconds.
+    """Runs the policy's two queries and reads the part of the cluster that the plan changes; `at` is now, Unix seconds.
 
-    The sources must not be those of a decision: what is observed is read now.
+    The sources must not be those of a decision: an observation reads the current state.
     """
     answers = _ObservedAnswers()
     async with asyncio.TaskGroup() as group:

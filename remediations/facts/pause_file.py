@@ -18,7 +18,7 @@ def is_of_file(pause: Pause) -> bool:
 def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause, ...]:
     """The pauses of the journal and the pause file; blocks on the disk.
 
-    If it cannot be found out whether the file exists, it counts as existing, which is the safe choice.
+    If it is unknown whether the file exists, it counts as existing, which is the safe choice.
     """
     known = tuple(pauses)
     if pause_file is None:
@@ -29,5 +29,5 @@ def read_pauses(pause_file: Path | None, pauses: Sequence[Pause]) -> tuple[Pause
     except FileNotFoundError:
         return known
     except OSError as error:
-        reason = f"cannot look at the pause file: {error.strerror}"
+        reason = f"cannot check the pause file: {error.strerror}"
     return (*known, Pause(NAME, str(pause_file), reason or "the pause file exists", None))

@@ -1,7 +1,7 @@
 """Sends a policy's queries to Prometheus, and uses a result only if its data was collected recently.
 
-https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries. The time of a sample is that of a scrape or
-an evaluation, not the time at which the value was true; the exporter's
+https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries. The time of a sample is the time of a scrape
+or an evaluation, not the time at which the value was true; the exporter's
 controlcore_scrape_collector_last_success_timestamp_seconds has that time.
 """
 
@@ -30,8 +30,9 @@ FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
 MAX_QUOTED = 300
 """Characters of an error or a warning that are shown."""
 MAX_SKEW_SECONDS = 10.0
-"""A collection may be this far in our future (two hosts' clocks); beyond that a clock is wrong and the result is
-unknown."""
+"""A collection may be this far in our future (two hosts' clocks); beyond that, a clock is wrong and the result is
+unknown.
+"""
 
 HARMLESS = (
     "PromQL info: ",
@@ -199,7 +200,7 @@ class PrometheusClient:
             found[name] = min(sample.value, found.get(name, math.inf))
         missing = sorted(set(query.collectors) - set(found))
         if missing:
-            raise _StaleError(f"no collection is known of: {', '.join(missing)}", None)
+            raise _StaleError(f"no collection is known for: {', '.join(missing)}", None)
         return self._require_young(min(found.values()), query.max_age_seconds)
 
 

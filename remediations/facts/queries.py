@@ -1,4 +1,4 @@
-"""What Prometheus, Alertmanager and our own probes answer about one alert, all read concurrently."""
+"""Reads the answers of Prometheus, Alertmanager and our own probes about one alert, all concurrently."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from remediations.facts.sources import FactSources
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
 SILENT_REASONS = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.CLOSED, Reason.UNREACHABLE})
-"""A GET that fails like this found no server. Other failures (DNS, TLS) may be our own fault: unknown."""
+"""Reasons of a GET that found no server. Other failures (DNS, TLS) may be our own fault: unknown."""
 
 
 @dataclass(slots=True)
 class Answers:
-    """Facts as they come in."""
+    """Facts as they arrive."""
 
     condition: Fact[bool]
     dependencies: dict[str, Fact[bool]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ async def ask_mutes(sources: FactSources, alert: Alert) -> Fact[tuple[str, ...]]
 async def _ask_witness(sources: FactSources, witness: Witness, answers: Answers) -> None:
     """A GET of our own: true if no server answers or a 5xx comes, false for 2xx, unknown for everything else.
 
-    A new connection each time: one from the pool may lead to a process that no longer exists.
+    A new connection each time: a pooled one may lead to a process that no longer exists.
     """
     timeout_seconds = min(witness.timeout_seconds, sources.timeout_seconds)
     call = Call(witness.url, timeout_seconds, headers={"Connection": "close"})

@@ -29,7 +29,7 @@ class SourceProbe:
 
 
 class SourceMetrics(Protocol):
-    """What publishes the results; remediations.metrics.Telemetry, or a fake."""
+    """Publishes the results; remediations.metrics.Telemetry, or a fake."""
 
     def see_source(self, source: str, *, is_up: bool) -> None:
         """Whether this source answered its last probe."""
@@ -37,7 +37,7 @@ class SourceMetrics(Protocol):
 
 
 class Reachability:
-    """Probes each source repeatedly, and reports what is wrong."""
+    """Probes each source repeatedly, and reports faults."""
 
     def __init__(self, probes: tuple[SourceProbe, ...], clock: Clock, metrics: SourceMetrics) -> None:
         self._probes = probes

@@ -15,7 +15,7 @@ from remediations.facts.kubernetes.reader import ClusterReader
 
 
 class QueryApi(Protocol):
-    """What answers PromQL; remediations.facts.prometheus.PrometheusClient, or a fake."""
+    """Answers PromQL; remediations.facts.prometheus.PrometheusClient, or a fake."""
 
     async def query(self, query: Query) -> Fact[bool]:
         """The result, unknown unless it is a single, fresh number; never raises BackendError."""
@@ -41,7 +41,7 @@ class SilenceApi(Protocol):
 
 
 class Getter(Protocol):
-    """What sends a witness's GET; chassis.http.client.HttpClient, or a fake."""
+    """Sends a witness's GET; chassis.http.client.HttpClient, or a fake."""
 
     async def send(self, call: Call) -> Response:
         """One request; raises BackendError."""
@@ -49,7 +49,7 @@ class Getter(Protocol):
 
 
 class Session(Protocol):
-    """What runs statements on a kept connection; chassis.postgres.session.PostgresSession, or a fake."""
+    """Runs statements on a kept connection; chassis.postgres.session.PostgresSession, or a fake."""
 
     async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Any:
         """The rows; raises BackendError."""
@@ -75,5 +75,5 @@ class FactSources:
         return self.timeout_seconds / 2
 
     def for_decision(self) -> FactSources:
-        """The same for one decision, in which nothing of the cluster is fetched twice."""
+        """The same sources for one decision, which fetch nothing from the cluster twice."""
         return self if self.cluster is None else replace(self, cluster=self.cluster.for_decision())

@@ -64,7 +64,7 @@ class _ResetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The routes under /api/v1 beside the webhook."""
+    """The routes under /api/v1 besides the webhook."""
 
     journal: Journal
     clock: Clock
@@ -100,7 +100,7 @@ class Api:
         return as_json({"remediations": list_content(await read_standings(self.journal, found))})
 
     async def _acts(self, request: web.Request) -> web.Response:
-        """GET /api/v1/acts?limit=50: who did what, newest first."""
+        """GET /api/v1/acts?limit=50: people's acts, newest first."""
         return as_json({"acts": acts_content(await self.journal.acts(_limit_of(request)))})
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -121,7 +121,7 @@ class Api:
         """Stores an answer under the name of the credential; a name in the body is stored as claimed."""
         body = await read_object(request, _AnswerBody)
         if is_approved and not body.plan_hash:
-            raise ValueError("plan_hash: name the plan that you looked at")
+            raise ValueError("plan_hash: name the plan that you have read")
         answer = ApprovalAnswer(_actor(request, body.by), is_approved, body.plan_hash, body.seconds)
         given = await give_answer(self.journal, request.match_info["id"], answer, self.clock.now())
         self.wake()
@@ -147,7 +147,9 @@ class Api:
         if not body.reason.strip():
             raise ValueError("a pause needs a reason")
         if body.seconds is not None and not 0 < body.seconds <= MAX_PAUSE_SECONDS:
-            raise ValueError(f"seconds must be above 0 and at most {MAX_PAUSE_SECONDS:g}; leave it out for ever")
+            raise ValueError(
+                f"seconds must be above 0 and at most {MAX_PAUSE_SECONDS:g}; leave it out for a pause without an end"
+            )
         name, now = request.match_info["name"], self.clock.now()
         policy = find_policy(self.policies(), body.policy) if body.policy else ""
         target = find_target(self.policies(), body.target) if body.target else ""
@@ -188,5 +190,5 @@ def _limit_of(request: web.Request) -> int:
     """The requested number; raises ValueError."""
     limit = int(request.query.get("limit", "50"))
     if not 1 <= limit <= MAX_LISTED:
-        raise ValueError(f"limit is from 1 to {MAX_LISTED}")
+        raise ValueError(f"limit must be from 1 to {MAX_LISTED}")
     return limit

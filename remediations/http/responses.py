@@ -33,13 +33,13 @@ def answered(handler: Handler) -> Handler:
             async with asyncio.timeout(CALL_SECONDS):
                 return await handler(request)
         except KeyError:
-            return _refused(404, "nothing has this name")
+            return _refused(404, "not found")
         except AnswerError as error:
             return _refused(409, str(error))
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError, OverflowError) as error:
             return _refused(400, str(error))
         except TimeoutError:
-            return _refused(503, "there was no answer in time")
+            return _refused(503, "no answer in time")
         except JournalError as error:
             return _refused(503, f"the journal: {error}")
 

@@ -36,9 +36,9 @@ from remediations.journal.port import Journal, Stored
 from remediations.metrics import AlertStatus, Notification, Telemetry
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""A storm of 5,000 alerts is about 5.3 MiB; aiohttp's own limit of 1 MiB would refuse it for ever."""
+"""A storm of 5,000 alerts is about 5.3 MiB; aiohttp's default limit of 1 MiB would always refuse it."""
 MAX_PENDING_BYTES = 32 * 1024 * 1024
-"""Bodies that are processed at the same time, unpacked; further ones are answered 503 rather than kept in memory."""
+"""Decompressed bodies that are processed at the same time; further ones get 503 instead of being kept in memory."""
 THREAD_BYTES = 128 * 1024
 """A larger body is parsed in a thread: parsing 1 MiB takes about 10 ms."""
 READ_SECONDS = 10.0
@@ -110,7 +110,7 @@ class Server:
         return app
 
     def _refuse(self, status: Notification, code: int, reason: str) -> web.Response:
-        """Counts, logs and answers a request that stored nothing."""
+        """Counts, logs and answers a refused request."""
         self._parts.telemetry.count_notification(status)
         if number := self._quiet.count((status, code)):
             self._log.warning(
@@ -226,7 +226,7 @@ class Server:
                 self._is_ready = True
             except (JournalError, TimeoutError):
                 self._is_ready = False
-                # The pause file needs no journal; whether the journal has a pause is unknown.
+                # The pause file needs no journal; pauses in the journal are unknown.
                 is_paused = bool(await asyncio.to_thread(read_pauses, self._parts.pause_file, ())) or None
             self._parts.telemetry.see_journal(counts, sizes, is_writable=self._is_ready)
             self._parts.telemetry.see_pause(is_paused=is_paused)

@@ -1,4 +1,4 @@
-"""The read-only routes: what would be decided, whether an old decision would be the same, whether files are valid."""
+"""The read-only routes: simulate a decision, replay old decisions, check files."""
 
 from __future__ import annotations
 

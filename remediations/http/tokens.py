@@ -15,7 +15,7 @@ from chassis.errors import ControlCoreError
 from chassis.log import get_logger
 
 RECHECK_SECONDS = 1.0
-"""A replaced file takes effect within this time. If it is larger, valid callers are refused longer after a rotation."""
+"""A replaced file takes effect within this time. Larger refuses valid callers for longer after a rotation."""
 MAX_TOKEN_BYTES = 4096
 MIN_TOKEN_CHARACTERS = 16
 """A shorter token is refused: it could be guessed."""

@@ -21,7 +21,7 @@ MAX_SECONDS = 86400.0
 
 
 class AnswerError(ControlCoreError):
-    """A person's request cannot be done like this; the message says why. Nothing was stored."""
+    """A person's request is invalid; the message says why. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class ApprovalAnswer:
     actor: Actor
     is_approved: bool
     plan_hash: str = ""
-    """The whole hash of the plan that the person saw. If empty, it rejects the waiting plan; an approval needs it."""
+    """The full hash of the plan that the person saw. If it is empty, the waiting plan is rejected; an approval needs
+    it.
+    """
     seconds: float = DEFAULT_SECONDS
     """How long the answer is valid."""
 
@@ -47,7 +49,7 @@ def proposal_data(plan: Plan) -> dict[str, Any]:
 
 
 def find_proposal(records: Sequence[Record]) -> Mapping[str, Any] | None:
-    """The waiting plan; None if the newest decision waits for no person."""
+    """The waiting plan; None if the newest decision does not wait for a person."""
     decisions = [record.data for record in records if record.kind == "decision"]
     found: Mapping[str, Any] | None = decisions[-1].get(PROPOSAL) if decisions else None
     return found
@@ -81,11 +83,11 @@ async def give_answer(journal: Journal, remediation_id: str, answer: ApprovalAns
 
 
 def _require_same(waiting: str, answer: ApprovalAnswer) -> None:
-    """Raises AnswerError unless the answer names the waiting plan by its whole hash."""
+    """Raises AnswerError unless the answer names the waiting plan by its full hash."""
     wanted = answer.plan_hash.lower()
     if not wanted and not answer.is_approved:
         return
     if len(wanted) < len(waiting):
-        raise AnswerError(f"name the plan that you looked at by its whole hash of {len(waiting)} characters")
+        raise AnswerError(f"name the plan that you have read by its full hash of {len(waiting)} characters")
     if wanted != waiting:
-        raise AnswerError("the pending plan is no longer the one that you named: look at it first")
+        raise AnswerError("the pending plan is no longer the one that you named: read the new plan first")

@@ -24,7 +24,7 @@ MAX_ARRIVALS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What `append` did with a delivery."""
+    """The result of `append` for a delivery."""
 
     opened: tuple[str, ...]
     """Ids of new remediations."""
@@ -69,7 +69,7 @@ class StateChange:
     lease_until: float | None = None
     """Extends the lease until then (Unix seconds), unless it is released."""
     follow: FollowUp | None = None
-    """What begins with this change, in the same transaction."""
+    """The remediation that begins with this change, in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +219,8 @@ class Journal(Protocol):
     async def pause(self, pause: Pause, now: float, actor: Actor) -> None:
         """Sets (or replaces) a named pause from now on, whatever its `since` is, and stores the actor.
 
-        Raises AnswerError if one of this name is in force and stops something that this one would not: a pause of
-        everything replaces any other.
+        Raises AnswerError if a pause of this name is in force and stops something that the new one would not. A pause
+        of everything replaces any other.
         """
         ...
 
@@ -260,7 +260,7 @@ class Journal(Protocol):
         ...
 
     async def acts(self, limit: int) -> Sequence[HumanAct]:
-        """What people did, newest first."""
+        """People's acts, newest first."""
         ...
 
     async def breaker_resets(self, since: float) -> Sequence[BreakerReset]:
@@ -288,5 +288,5 @@ class Journal(Protocol):
         ...
 
     async def check_integrity(self) -> None:
-        """Writes a row without meaning, to test that the journal can be written; raises JournalError."""
+        """Writes a dummy row, to test that the journal can be written; raises JournalError."""
         ...

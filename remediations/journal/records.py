@@ -97,7 +97,7 @@ def _fact_data(fact: Fact[Any]) -> dict[str, Any]:
 
 
 def acts_content(acts: Sequence[human_acts.HumanAct]) -> list[dict[str, Any]]:
-    """What people did as JSON-able data."""
+    """People's acts as JSON-able data."""
     return [
         {
             "at": act.at,
@@ -132,7 +132,7 @@ def story_content(remediation: Remediation, records: Sequence[Record]) -> dict[s
 
 
 def _told(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A record's data with the inputs of a decision as one text: whole they would hide everything else."""
+    """A record's data with the inputs of a decision as one text; in full they would hide everything else."""
     inputs = data.get(INPUTS)
     return {**data, INPUTS: to_short_text(inputs)} if isinstance(inputs, Mapping) else data
 

@@ -75,7 +75,7 @@ class Standing:
 
     @property
     def outcome_text(self) -> str:
-        """The outcome in the words of the list, with why where the outcome alone does not say it; empty while open."""
+        """The outcome in the words of the list, with the reason if needed; empty while open."""
         if self.remediation.state in UNACTED:
             return "would have acted"
         words, reason = describe_reason(self.outcome), self.remediation.reason
@@ -101,7 +101,7 @@ class Standing:
             return f"{'approved' if self.answer.is_approved else 'rejected'} by {self.answer.by}"
         if self.proposal is not None:
             words = f"approval of plan {str(self.proposal['plan_hash'])[:12]}"
-            return words if self.answer is None else f"{words} (that of {self.answer.by} is no longer valid)"
+            return words if self.answer is None else f"{words} (the answer of {self.answer.by} is no longer valid)"
         detail = str(self.decision.get("detail") or "")
         words = describe_reason(self.remediation.reason)
         return detail if not detail or detail.startswith(words) else f"{words}: {detail}"
@@ -122,9 +122,9 @@ def make_selection(
 ) -> RemediationFilter:
     """The filter with all of these; raises ValueError for an unknown state or outcome."""
     if state and state not in STATES:
-        raise ValueError(f"state: {state} is none of {', '.join(STATES)}")
+        raise ValueError(f"state: {state} must be one of {', '.join(STATES)}")
     if outcome and outcome not in OUTCOMES:
-        raise ValueError(f"outcome: {outcome} is none of {', '.join(OUTCOMES)}")
+        raise ValueError(f"outcome: {outcome} must be one of {', '.join(OUTCOMES)}")
     states = frozenset(State)
     if state:
         states = {"open": states - CLOSED, "closed": CLOSED}.get(state) or frozenset({State(state)})

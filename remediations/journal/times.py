@@ -10,7 +10,7 @@ from chassis.clock import format_rfc3339
 UNSUFFIXED = frozenset({"until", "since", "lease_until"})
 """Names of times that do not end in `_at`."""
 AS_STORED = frozenset({"recorded_facts", "plan"})
-"""Values that are given back to the program, or hashed: nothing is added inside."""
+"""Values that the program reads back or hashes: nothing is added inside."""
 
 
 def add_times(content: Any) -> Any:

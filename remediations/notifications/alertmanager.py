@@ -35,7 +35,7 @@ share one alert."""
 
 
 class Poster(Protocol):
-    """What sends a request; chassis.http.client.HttpClient, or a fake."""
+    """Sends requests; chassis.http.client.HttpClient, or a fake."""
 
     async def send(self, call: Call) -> Response:
         """One request; raises BackendError."""
@@ -98,7 +98,7 @@ class Announcer:
             member.wake.set()
 
     def _stand(self, labels: Labels, standing: AnnouncedAlert, owner: str) -> None:
-        """One alert is current, or ends when its owner says; it began when the first owner said so."""
+        """Sets one alert as current, or with the end that its owner gives; it began when its first owner set it."""
         entry = self._table.get(labels)
         if entry is None:
             owners = {owner} if standing.ends_at is None else set()
@@ -173,7 +173,7 @@ class Announcer:
         (await self._http.send(call)).require_ok()
 
     def _forget_ended(self) -> None:
-        """Drops alerts that ended so long ago that Alertmanager has resolved them."""
+        """Drops alerts that Alertmanager has resolved long ago."""
         before = self._clock.now() - LIFETIME_SECONDS
         gone = [key for key, entry in self._table.items() if (entry.standing.ends_at or before) < before]
         for labels in gone:

@@ -1,7 +1,7 @@
 """The announcements of a remediation in Alertmanager: which alerts are current, with which labels and texts.
 
-Pure. Labels come from closed sets and the policy file; text from an alert is only in annotations, made harmless. None
-of the labels is called `remediation`, because that label names a policy.
+Pure. Labels come from closed sets and the policy file; text from an alert is only in annotations, made harmless. No
+label is called `remediation`, because that label names a policy.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _announced_alert(
 
 
 def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[str, str]:
-    """What, why, what a person can do, and how to stop it."""
+    """What happens, why, what a person can do, and how to stop it."""
     remediation = timeline.remediation
     target, alert = harmless(remediation.target.key, SHORT), harmless(remediation.alert.name, SHORT)
     found = {

@@ -149,7 +149,7 @@ class ClaimContract(Opening):
             await one.release_orphaned_claims()
             await self.begin(one)
             claim = await self.claim(one)
-            with pytest.raises(AlreadyServedError, match="serves this journal already"):
+            with pytest.raises(AlreadyServedError, match="already serves this journal"):
                 await two.release_orphaned_claims()
             assert await two.claim("two", T0 + 1, 10) is None
             await one.advance(claim, State.CLAIMED, State.PLANNED, T0 + 1, change())

@@ -24,9 +24,9 @@ from remediations.facts.kubernetes.workload import read_autoscalers
 
 REVIEWS = "authorization.k8s.io/v1"
 AT_ONCE, REVIEW_SECONDS = 8, 8.0
-"""So many rights are reviewed side by side, and all of them so long."""
+"""Rights that are reviewed concurrently, and the time for all of them."""
 SHOWN = 12
-"""Most rights that are named in one finding."""
+"""Most rights named in one finding."""
 ROLE = "controlcore-remediator-needs"
 APPLY = "--dry-run=client -o yaml | kubectl apply -f -"
 """Creates an object or changes an existing one; `kubectl create` alone fails the second time."""
@@ -66,7 +66,7 @@ async def read_held(place: Installation, namespace: str) -> HeldRules:
 
 
 async def _is_allowed(place: Installation, right: Right) -> bool:
-    """What the API server's authorizers say about one right, whichever authorizers it has."""
+    """The answer of all the API server's authorizers about one right."""
     resource, _, subresource = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource,
                   "namespace": right.namespace, "name": right.name}  # fmt: skip

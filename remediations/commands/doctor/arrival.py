@@ -1,4 +1,4 @@
-"""Checks that deliveries arrive: by the alert that always fires, or, if allowed, by an alert of our own.
+"""Checks that deliveries arrive, by the alert that always fires or, if allowed, by our own test alert.
 
 The proof is a metric of the running program, read over HTTP: the start time of the alert that arrived. We choose that
 time to the millisecond, so it identifies our alert, and an alert of an earlier run does not count.
@@ -44,7 +44,7 @@ async def check_arrival(place: Installation, check: str) -> list[Finding]:
     """Alerts arrive at the running program."""
     settings = place.settings.alertmanager
     if settings is None or not place.policy_set.policies:
-        return _unsent(place, check) if place.is_sending else []  # otherwise other checks have told
+        return _unsent(place, check) if place.is_sending else []  # other checks report this
     if place.is_sending:
         # one after the other: each delivery replaces the previous time
         return [finding for url in place.alertmanagers for finding in await _try(place, check, settings, url)]
@@ -52,18 +52,18 @@ async def check_arrival(place: Installation, check: str) -> list[Finding]:
 
 
 def _unsent(place: Installation, check: str) -> list[Finding]:
-    """The finding for an alert that was asked for and that nobody can be sent."""
+    """The finding for a test alert that was requested but cannot be sent."""
     problem, evidence = "no alert was sent: the address of Alertmanager is missing", "alertmanager.url is not set"
     remedy = f"add to {place.place}: alertmanager: {{url: http://ALERTMANAGER:9093}}"
     if place.settings.alertmanager is not None:
-        problem = "no alert was sent: without a policy nothing says which routes it takes"
+        problem = "no alert was sent: without a policy its route is unknown"
         evidence = f"{place.settings.policies_file} gives no policy"
         remedy = "fix the policy file, then run doctor again"
     return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
 
 
 def judge_watchdog(place: Installation, check: str, page: Page, now: float) -> list[Finding]:
-    """Whether the alert that always fires has come recently; unknown until it has come once."""
+    """Whether the alert that always fires has arrived recently; unknown until it has arrived once."""
     refused = _refusal(place, check, page)
     at = page.get((WATCHDOG_AT, ""))
     if at is not None and now - at <= MAX_REPEAT_SECONDS:
@@ -72,11 +72,11 @@ def judge_watchdog(place: Installation, check: str, page: Page, now: float) -> l
         return refused
     if at is not None:
         problem = "alerts no longer arrive at the remediator"
-        evidence = f"ControlCoreWatchdog came last {age_words(now - at)} ago"
+        evidence = f"ControlCoreWatchdog last arrived {age_words(now - at)} ago"
         remedy = f"{place.command} doctor --send-alert   # then docs/runbooks/ControlCoreAlertPathBroken.md"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
     problem = "no alert has arrived yet, so the path of alerts is not proven"
-    evidence = "ControlCoreWatchdog has not come since the program's start"
+    evidence = "ControlCoreWatchdog has not arrived since the program's start"
     remedy = f"{place.command} doctor --send-alert   # sends a test alert; nothing acts on it"
     return [Finding(Severity.UNKNOWN, check, problem, evidence, remedy)]
 
@@ -101,7 +101,7 @@ def _refusal(place: Installation, check: str, page: Page, before: Page | None = 
 async def _try(place: Installation, check: str, settings: AlertmanagerSettings, url: str) -> list[Finding]:
     """Sends one alert to this Alertmanager, and waits until it arrives at the webhook.
 
-    If the routes do not lead it to the remediator, it is not sent, because it would only reach people.
+    If no route leads to the remediator, the alert is not sent, because it would only reach people.
     """
     shown = without_user(url)
     before = await read_own_page(place)
@@ -147,7 +147,7 @@ def _lost(place: Installation, check: str, shown: str, reached: Reached, wait_se
 
 
 def longest_wait(reached: Reached, alertmanagers: int) -> float:
-    """Seconds until the alert must have arrived: group_wait, or group_interval if an earlier one is in its group."""
+    """Longest time until the alert arrives: group_wait, or group_interval if its group already has an alert."""
     times = [route.group_wait_seconds + route.group_interval_seconds for route in reached.own_routes]
     others = alertmanagers - 1
     return min(max(times, default=0.0) + SLACK_SECONDS + PEER_SECONDS * others, MAX_WAIT_SECONDS)

@@ -27,7 +27,7 @@ Ask = Callable[[Installation, str], Awaitable[Iterable[Finding]]]
 
 
 def behind(first: str, question: Ask) -> Ask:
-    """The check, whose result is unknown while the server that the check `first` is about does not answer."""
+    """The check; its result is unknown while the server of the check `first` does not answer."""
 
     async def find_all(place: Installation, check: str) -> Iterable[Finding]:
         try:
@@ -46,7 +46,7 @@ PROMETHEUS = ("Prometheus", "prometheus.timeout_seconds")
 ALERTMANAGER = ("Alertmanager", "alertmanager.timeout_seconds")
 API = ("the API server", "kubernetes.timeout_seconds")
 DATABASE = ("the database", "database.timeout_seconds")
-"""What a check asks, and the setting that ends one call to it."""
+"""The server or file that a check uses, and the setting with the deadline of one call."""
 
 CHECKS: tuple[Check[Installation], ...] = (
     Check("configuration", own_files.check_configuration, SECONDS, *FILES),
@@ -78,7 +78,7 @@ CHECKS: tuple[Check[Installation], ...] = (
 
 
 def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints what is wrong with the installation; the status says whether anything is."""
+    """Prints the faults of the installation; the exit status shows whether there are any."""
     form = getattr(options, "output", "table")
     file: Path | None = getattr(options, "config_file", None)
     findings, secrets = asyncio.run(_examined(settings, file, is_sending=options.is_sending))

@@ -31,7 +31,7 @@ from remediations.facts.prometheus import PrometheusClient
 from remediations.settings import RemediatorSettings
 
 UNREADABLE_FILE = re.compile(r"[a-z_.]+_file: ")
-"""The beginning of chassis.http.client_auth's message about a file that it could not read."""
+"""How chassis.http.client_auth's message about an unreadable file begins."""
 OPEN_SECONDS = 15.0
 """Longest wait for the policy file; a network file system may hang."""
 KINDS = ("Deployment", "CronJob")
@@ -70,7 +70,7 @@ class Installation:
 
     @property
     def place(self) -> str:
-        """The file to change settings in, for a remedy."""
+        """The settings file, for a remedy."""
         return "the settings" if self.file is None else str(self.file)
 
     @property
@@ -183,7 +183,7 @@ def names_of(policies: Iterable[Policy]) -> str:
 
 
 def unreachable(check: str, what: str, url: str, section: str, error: BackendError) -> Finding:
-    """The finding for a server that did not answer well; `section` is that of its settings, `url` has no secret.
+    """The finding for a server that did not answer properly; `section` is its settings section, `url` has no secret.
 
     If the file with our credential cannot be read, the check of the configuration reports that.
     """
@@ -205,7 +205,7 @@ def remedy_for(url: str, section: str, reason: Reason) -> str:
         Reason.REFUSED: f"curl -si {url}/-/ready   # nothing listens there: start it, or correct {section}.url",
         Reason.TLS: (
             f"openssl s_client -connect {host}:{port} -servername {host} </dev/null   # shows the chain\n"
-            "add its authority to the system's, or name a file with it in the environment variable SSL_CERT_FILE"
+            "add its CA to the system's, or name a file with it in the environment variable SSL_CERT_FILE"
         ),
         Reason.AUTH: f"set {section}.basic_auth or {section}.authorization to a credential that this server accepts",
         Reason.PERMISSION: f"give the user of {section}.basic_auth or {section}.authorization the right to read",

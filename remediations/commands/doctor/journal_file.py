@@ -23,9 +23,9 @@ from remediations.journal.sqlite.inspection import (
 )
 
 OVERDUE_SECONDS = 300.0
-"""A running program starts on due remediations within seconds."""
+"""A running program begins due remediations within seconds."""
 OLD_SECONDS = 24 * 3600.0
-"""Policies close within minutes what they cannot do; only a revert may wait for as long as a day."""
+"""Policies close remediations that they cannot do within minutes; only a revert may wait up to a day."""
 MIB = 1024 * 1024
 
 
@@ -39,7 +39,7 @@ def _judge(place: Installation, check: str) -> list[Finding]:
     path = place.settings.journal.path
     try:
         closed, disk = _closed(place, check), _disk(place, check)
-    except OSError as error:  # not even the folder may be read
+    except OSError as error:  # not even the folder is readable
         closed, disk = [unchecked(check, str(error), _look_at(path))], []
     try:
         return [*closed, *disk, *_content(place, check)]
@@ -48,7 +48,7 @@ def _judge(place: Installation, check: str) -> list[Finding]:
 
 
 def _disk(place: Installation, check: str) -> list[Finding]:
-    """What is wrong with the file's disk."""
+    """The faults of the file's disk."""
     journal = place.settings.journal
     path = journal.path
     if not path.parent.is_dir():
@@ -66,7 +66,7 @@ def _disk(place: Installation, check: str) -> list[Finding]:
         remedy = f"fuser -v {shell_word(path)}   # end the process that reads it"
         found.append(Finding(Severity.ERROR, check, problem, evidence, remedy))
     elif free < journal.max_log_bytes:
-        problem = "the journal's disk is nearly full: its log alone may need more than is free"
+        problem = "the journal's disk is nearly full: its write-ahead log alone may need more than is free"
         evidence = (
             f"{free // MIB} MiB free at {path.parent}, journal.max_log_bytes allows {journal.max_log_bytes // MIB} MiB"
         )
@@ -96,7 +96,7 @@ def _closed(place: Installation, check: str) -> list[Finding]:
 
 
 def _content(place: Installation, check: str) -> list[Finding]:
-    """What is wrong with what the file holds; raises UnseenJournalError."""
+    """The faults of the file's content; raises UnseenJournalError."""
     path = place.settings.journal.path
     try:
         look = _read_journal(place)
@@ -109,7 +109,7 @@ def _content(place: Installation, check: str) -> list[Finding]:
         return []
     if look.schema > SCHEMA:
         problem = "the journal belongs to a newer version of this program; this version refuses to start"
-        evidence = f"{path} has schema {look.schema}, this program knows up to {SCHEMA}"
+        evidence = f"{path} has schema {look.schema}, this program supports up to {SCHEMA}"
         remedy = "install the newer version again, or downgrade the journal as docs/remediations/README.md describes"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
     if look.schema < SCHEMA:
@@ -117,7 +117,7 @@ def _content(place: Installation, check: str) -> list[Finding]:
         problem = "the journal belongs to an older version; the next start upgrades it"
         shown = shell_word(path)
         copying = f"for end in '' -wal; do cp -p {shown}$end {shown}.bak$end; done"
-        remedy = f"{copying}   # once the program has stopped; mostly there is no -wal then"
+        remedy = f"{copying}   # after stopping the program; usually there is no -wal then"
         return [Finding(Severity.INFO, check, problem, evidence, remedy)]
     return _waiting(place, check, look)
 
@@ -125,7 +125,8 @@ def _content(place: Installation, check: str) -> list[Finding]:
 def _put_aside(path: Path) -> str:
     """The commands that move a damaged journal away.
 
-    Its log goes with it: SQLite would read it into the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
+    Its write-ahead log must go with it: SQLite would apply it to the new file
+    (https://www.sqlite.org/howtocorrupt.html, 1.4).
     """
     return (
         "stop the program, then:\n"
@@ -143,7 +144,7 @@ def _look_at(path: Path) -> str:
 
 
 def _read_journal(place: Installation) -> JournalLook | None:
-    """What the file says; None while there is none. Raises JournalError."""
+    """The file's state; None without a file. Raises JournalError."""
     path = place.settings.journal.path
     try:
         return look_into(path, place.clock.now()) if path.is_file() and path.stat().st_size else None
@@ -195,7 +196,7 @@ def _pauses(place: Installation, check: str) -> list[Finding]:
 
 
 def _find_closed(path: Path) -> str:
-    """Why it is unknown whether a file is there; empty where it is known."""
+    """Why it is unknown whether a file exists; empty if it is known."""
     try:
         path.exists()
     except OSError as error:
@@ -209,19 +210,19 @@ async def check_servers(place: Installation, check: str) -> list[Finding]:
     serving = await asyncio.to_thread(find_serving_processes, path)
     if len(serving.known) > 1:
         shown = ", ".join(map(str, serving.known))
-        problem = "several programs serve this journal: each receives, decides and announces"
+        problem = "several programs serve this journal: each one receives, decides and announces"
         evidence = f"processes {shown} have {path} open (journal.is_shared_accepted lets them)"
         first = serving.known[0]
-        remedy = f"kill {first}   # or another one that is not wanted; then set journal.is_shared_accepted to false"
+        remedy = f"kill {first}   # or any other that should not run; then set journal.is_shared_accepted to false"
         return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
     if serving.hidden:
-        evidence = f"which journal is served by processes {', '.join(map(str, serving.hidden))} of other users"
+        evidence = f"processes {', '.join(map(str, serving.hidden))} of other users serve an unknown journal"
         return [unchecked(check, evidence, f"as root: {place.command} doctor")]
     try:
         holder = await asyncio.to_thread(find_server, path)
     except OSError as error:
         return [unchecked(check, str(error), f"as the program's user: {place.command} doctor")]
     if holder and not serving.known:
-        evidence = f"{holder} serves {path} and is not among the processes here, so others may be hidden, too"
+        evidence = f"{holder} serves {path} and is not among the visible processes, so others may be hidden too"
         return [unchecked(check, evidence, f"in the container of the program: {place.command} doctor")]
     return []

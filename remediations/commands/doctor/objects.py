@@ -36,11 +36,11 @@ from remediations.facts.kubernetes.workload import read_autoscalers, read_templa
 SCALING = "scale_workload"
 CALL_SECONDS = 3.0
 SOURCE = re.compile(r"(ConfigMap|Secret)[ /]([a-z0-9][a-z0-9.-]*)")
-"""A reference in a template, as the reader of templates names it."""
+"""A reference in a template, in the format of the template reader."""
 NO_DATABASE = "SQLSTATE 3D000"
 """PostgreSQL's code for a name that no database has (appendix A, invalid_catalog_name)."""
 NONE_SECONDS = 86400.0
-"""No session is idle for so long: only the permission to ask matters."""
+"""No session is idle for this long: only the permission matters."""
 
 
 def location(target: Target) -> str:
@@ -92,7 +92,7 @@ async def check_objects(place: Installation, check: str) -> list[Finding]:
 async def _of_target(
     place: Installation, reader: ClusterReader, check: str, target: Target, policies: list[Policy]
 ) -> list[Finding]:
-    """What is wrong with one target."""
+    """The faults of one target."""
     try:
         document = await reader.get(location(target))
         with reading(target.kind):
@@ -103,7 +103,7 @@ async def _of_target(
             return [Finding(Severity.UNKNOWN, check, f"{target.key} is not checked", describe(error), remedy)]
         plural = "deployments" if target.kind == "Deployment" else "cronjobs"
         remedy = (
-            f"kubectl get {plural} -n {target.namespace}   # what is it called here?\n"
+            f"kubectl get {plural} -n {target.namespace}   # find its name here\n"
             f"correct `targets` of {names_of(policies)} in {place.settings.policies_file}, or remove the policy"
         )
         problem = f"{target.key} does not exist"
@@ -124,11 +124,11 @@ def judge_object(check: str, target: Target, policies: list[Policy], document: J
     severity, who = severity_of(policies), _who(policies)
     where = f"-n {target.namespace} {kind} {target.name}"
     if (document["metadata"].get("annotations") or {}).get(ANNOTATION_HANDS_OFF) == "true":
-        problem = f"{target.key} must not be touched: it has the annotation {ANNOTATION_HANDS_OFF}"
+        problem = f"{target.key} is not changed: it has the annotation {ANNOTATION_HANDS_OFF}"
         yield Finding(Severity.WARNING, check, problem, who, f"kubectl annotate {where} {ANNOTATION_HANDS_OFF}-")
     if target.kind == "CronJob":
         if spec.get("suspend"):
-            problem = f"{target.key} is suspended: no Job is made from it"
+            problem = f"{target.key} is suspended: it creates no Job"
             remedy = f'kubectl patch {where} -p \'{{"spec": {{"suspend": false}}}}\''
             yield Finding(Severity.WARNING, check, problem, who, remedy)
         return
@@ -155,7 +155,7 @@ def _needs_readiness(policy: Policy) -> bool:
 async def _of_template(
     place: Installation, reader: ClusterReader, check: str, target: Target, policies: list[Policy]
 ) -> list[Finding]:
-    """What in the pod template prevents new pods, read in the same way as for a decision."""
+    """What in the pod template prevents new pods, read as for a decision."""
     try:
         workload = await read_workload(reader, target)
         template = await read_template(reader, target)
@@ -172,7 +172,7 @@ async def _of_template(
 def judge_template(
     check: str, target: Target, policies: list[Policy], seen: tuple[Workload, Template], user: str
 ) -> Iterator[Finding]:
-    """What in a template holds a policy that does not accept it; `user` is our name for the API server."""
+    """What in a template holds policies that do not accept it; `user` is our name at the API server."""
     workload, template = seen
     where = f"-n {target.namespace} deployment {target.name}"
     if workload.drop_tables:
@@ -186,7 +186,7 @@ def judge_template(
     unread = [source for source in template.sources if source.changed_at is None]
     strict = [policy for policy in policies if Consent.UNREAD_CONFIGURATION not in policy.accept]
     if unread and strict and workload.drop_tables is not None:
-        problem = f"what the template of {target.key} refers to cannot be read: held as configuration_unknown"
+        problem = f"ConfigMaps or Secrets in the template of {target.key} cannot be read: held as configuration_unknown"
         names = ", ".join(source.name for source in unread)
         evidence = f"{names}; {_who(strict)}"
         remedy = f"{_let_read(target, names, user)}\n# or add `accept: [{Consent.UNREAD_CONFIGURATION}]` to the policy"
@@ -231,7 +231,7 @@ async def _of_scaling(reader: ClusterReader, check: str, target: Target, policie
 def judge_autoscalers(
     check: str, target: Target, policies: list[Policy], found: tuple[Autoscaler, ...]
 ) -> Iterator[Finding]:
-    """What is wrong with the owner of the number of replicas."""
+    """The faults of the owner of the number of replicas."""
     severity, who, listing = (
         severity_of(policies),
         f"policies {names_of(policies)}",
@@ -241,7 +241,7 @@ def judge_autoscalers(
         problem = (
             f"no HorizontalPodAutoscaler scales {target.key}: a scale-up sets spec.replicas of the Deployment itself"
         )
-        yield Finding(Severity.INFO, check, problem, who, f"{listing}   # is one missing?")
+        yield Finding(Severity.INFO, check, problem, who, f"{listing}   # check whether one is missing")
         return
     if len(found) > 1:
         names = ", ".join(item.name for item in found)
@@ -271,7 +271,7 @@ def judge_autoscalers(
 
 
 async def check_endpoints(place: Installation, check: str) -> list[Finding]:
-    """The addresses that policies call, or use as a witness, answer; a GET of / triggers nothing."""
+    """Every address that policies call or use as a witness answers; a GET of / triggers nothing."""
     users = endpoints(place.rungs())
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -306,7 +306,7 @@ async def _of_endpoint(place: Installation, check: str, url: str, policies: list
 
 
 async def check_database(place: Installation, check: str) -> list[Finding]:
-    """Whether the remediator may ask the product's database for idle sessions, if a policy needs that."""
+    """Whether the remediator may read idle sessions in the product's database, if a policy needs them."""
     needing = [policy for policy in place.rungs() if Need.IDLE_SESSIONS in ACTIONS[policy.action].needs]
     if not needing:
         return []
@@ -328,9 +328,9 @@ def unseen_sessions(
 ) -> Finding:
     """The finding for a database that did not answer; `why` begins with the reason."""
     setting = f"database.url in {place.place}"
-    others = f"set {setting} to the product's database, one of these: {target.list_databases}"
+    others = f"set {setting} to the product's database; list the databases with: {target.list_databases}"
     if NO_DATABASE in why:
-        problem, remedy = "the database of the settings does not exist", others
+        problem, remedy = "the configured database does not exist", others
     elif why.startswith((f"{Reason.PERMISSION}:", f"{Reason.MISSING}:")):
         problem = "the database does not let the remediator read idle sessions"
         grants = f"{place.command} grants --role {quote(target.user)} | psql -d {quote(target.database)}"

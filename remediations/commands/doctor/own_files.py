@@ -72,7 +72,7 @@ def _remedy(place: Installation, fault: Fault) -> str:
 
 
 async def check_credentials(place: Installation, check: str) -> list[Finding]:
-    """Token and password files: readable, long enough, closed to other users, and not shared between roles."""
+    """Token and password files: readable, long enough, inaccessible to other users, and not shared between roles."""
     return await asyncio.to_thread(
         lambda: [*_unusable(place, check), *_open_files(place, check), *_shared(place, check)]
     )
@@ -141,10 +141,12 @@ def _shared(place: Installation, check: str) -> Iterator[Finding]:
         for path in roles.holders()[role].token_files:
             digest = _digest(path)
             if digest and digest in tokens:
-                evidence = f"{path} and {tokens[digest]} hold the same" if path != tokens[digest] else f"{path}"
+                evidence = (
+                    f"{path} and {tokens[digest]} contain the same token" if path != tokens[digest] else f"{path}"
+                )
                 other = path.with_name(f"{path.name}-{role.value}")
                 remedy = f"{new_token(other)}\nname this file in server.roles.{role.value} in {place.place}"
-                problem = f"the token that delivers alerts may also {role.value}"
+                problem = f"the token for delivering alerts may also {role.value}"
                 yield Finding(Severity.WARNING, check, problem, evidence, remedy)
 
 

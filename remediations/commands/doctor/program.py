@@ -92,7 +92,7 @@ async def check_program(place: Installation, check: str) -> list[Finding]:
         remedy = f"as the program's user: {place.command} doctor"
         found.append(unchecked(check, f"{url} is ready; whether it serves {path} is unknown: {unread}", remedy))
     elif not holder:
-        problem = "the program that answers does not serve the journal of these settings"
+        problem = "the program that answers serves another journal than these settings name"
         remedy = (
             f"pass the settings that the program was started with (--config.file), or restart it with {place.place}"
         )
@@ -109,7 +109,7 @@ def _silent(place: Installation, check: str, evidence: str, holder: str) -> Find
     if holder:
         problem = "the program that serves the journal does not answer at the address in these settings"
         remedy = (
-            f"compare server.host and server.port in {place.place} with those that it was started with, and restart it"
+            f"compare server.host and server.port in {place.place} with those of the running program, and restart it"
         )
         evidence = f"{holder} serves {place.settings.journal.path}; {evidence}"
         return Finding(Severity.ERROR, check, problem, evidence, remedy)

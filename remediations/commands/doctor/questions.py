@@ -17,7 +17,7 @@ from remediations.facts.prometheus import FRESHNESS, MAX_SKEW_SECONDS, QuerySamp
 SKEW_SECONDS = MAX_SKEW_SECONDS / 2
 FAULT_SECONDS = 3.0
 AT_ONCE, ALL_SECONDS = 8, 10.0
-"""So many questions are asked side by side, and all of them so long."""
+"""Queries that run concurrently, and the time for all of them."""
 BUILD = "controlcore_remediator_build_info"
 
 
@@ -61,7 +61,7 @@ async def check_promql(place: Installation, check: str) -> list[Finding]:
 
 
 def _unasked(check: str, answers: Sequence[object]) -> list[Finding]:
-    """The finding for questions that Prometheus did not answer in time."""
+    """The finding for queries that Prometheus did not answer in time."""
     if None not in answers:
         return []
     reason = f"{answers.count(None)} of {len(answers)} questions had no answer within {ALL_SECONDS:g} s"
@@ -69,7 +69,7 @@ def _unasked(check: str, answers: Sequence[object]) -> list[Finding]:
 
 
 async def check_collectors(place: Installation, check: str) -> list[Finding]:
-    """The exporter's collectors behind the policies have succeeded recently."""
+    """The exporter's collectors that policies need have succeeded recently."""
     needed = collectors_of(place.policy_set)
     if not needed:
         return []
@@ -153,7 +153,7 @@ async def check_series(place: Installation, check: str) -> list[Finding]:
 
 
 Users = list[tuple[str, Policy]]
-"""What a query is for: its part in a policy, and the policy."""
+"""A query's purpose: its part in a policy, and the policy."""
 
 
 def _titles(users: Users) -> str:

@@ -20,11 +20,11 @@ REVIEWS = frozenset({"authorization.k8s.io", "authentication.k8s.io"})
 KEDA_GROUP = "keda.sh"
 EVENTS = ("create", "", "events")
 NAMED = frozenset({("apps", "deployments"), ("apps", "deployments/scale"), ("batch", "cronjobs")})
-"""Rights that are granted by the target's own name. Autoscalers have names of their own."""
+"""Rights that are granted by the target's name. Autoscalers have other names."""
 OPTIONAL = frozenset({*NEW_POD_READS, "get core/configmaps"})
 """Rights that hand-written Roles may leave out: a plan that needs them is then held, and the hold names them."""
 FOLLOWING = frozenset({"get core/pods", "get batch/jobs"})
-"""Rights that look up an eviction or a Job after it was sent: they are needed only if the policy acts."""
+"""Rights to check an eviction or a Job after it was sent: only an acting policy needs them."""
 SECRETS = "secrets"
 DANGEROUS_VERBS = frozenset({EVERY, "escalate", "bind", "impersonate", "delete", "deletecollection"})
 DANGEROUS_RESOURCES = frozenset(
@@ -36,7 +36,7 @@ DANGEROUS_RESOURCES = frozenset(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
-    """One thing that may be done in a namespace; an empty name means every object."""
+    """One right in a namespace; an empty name means every object."""
 
     verb: str
     group: str
@@ -137,7 +137,7 @@ class ExcessRight:
 
 
 def excess_rights(rules: Iterable[HeldRule], wanted: Sequence[NeededRight], used: frozenset[str]) -> list[ExcessRight]:
-    """What a namespace's rules allow beyond what policies use; read rights count only for Secrets.
+    """The rights in a namespace that no policy uses; read rights count only for Secrets.
 
     `used` are the action rights of policies with targets in this namespace, in any mode but observe.
     """

@@ -19,7 +19,7 @@ from chassis.kubernetes.objects import reading
 from remediations.core.policies.matchers import Matcher, MatcherError, MatchType, matches_all, parse_matchers
 
 HIDDEN = "<secret>"
-"""What Alertmanager shows in place of a secret."""
+"""Alertmanager's placeholder for a secret."""
 WEBHOOK_PATH = "/api/v1/alerts"
 """The path on which the remediator receives deliveries."""
 OWN_NAME = "remediator"

@@ -37,7 +37,7 @@ PEOPLE_ROUTE = (
 
 @dataclass(frozen=True, slots=True)
 class AlertmanagerStatus:
-    """What GET /api/v2/status says."""
+    """The content of GET /api/v2/status."""
 
     configuration: str
     """As Alertmanager shows it, without secrets."""
@@ -78,7 +78,7 @@ async def check_alertmanager(place: Installation, check: str) -> list[Finding]:
             peers = max(peers, (await read_status(place, url)).peers)
         except BackendError as error:
             if error.reason is Reason.MISSING and await _has_silences(place, url):
-                continue  # a server of the same API that shows no status: its routes stay unknown
+                continue  # a server with the same API that shows no status: its routes stay unknown
             found.append(unreachable(check, "Alertmanager", without_user(url), "alertmanager", error))
     if peers > len(urls) and not found:
         problem = "the settings name fewer Alertmanagers than the cluster has: some members get no announcements"
@@ -121,7 +121,7 @@ async def check_routes(place: Installation, check: str) -> list[Finding]:
 
 
 def judge_routes(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert], url: str) -> list[Finding]:
-    """What is wrong with the routes for these alerts; equal faults are one finding."""
+    """The faults of the routes for these alerts; equal faults are one finding."""
     lost: dict[tuple[str, ...], list[PolicyAlert]] = {}
     unheard: dict[tuple[str, ...], list[PolicyAlert]] = {}
     for alert in alerts:
@@ -143,7 +143,7 @@ def judge_routes(check: str, tree: RouteTree, alerts: Sequence[PolicyAlert], url
 def _fault(
     check: str, problem: str, receivers: tuple[str, ...], alerts: Sequence[PolicyAlert], remedy: str, url: str
 ) -> Finding:
-    """One fault of the tree, with the command that shows it again."""
+    """One fault of the tree, with the command that reproduces it."""
     evidence = f"receivers: {', '.join(receivers)}; policies: {_policies(alerts)}"
     trial = _try(url, alerts[0].labels)
     return Finding(Severity.ERROR, check, problem, evidence, f"{remedy}\n{trial}   # {ROUTES_PAGE}")
@@ -178,9 +178,7 @@ def _times(check: str, reached: Reached) -> list[Finding]:
     found = []
     for route in reached.own_routes[:1]:
         if route.repeat_interval_seconds >= MAX_REPEAT_SECONDS:
-            problem = (
-                "the remediator's route repeats too rarely: ControlCoreAlertPathBroken will fire although all is well"
-            )
+            problem = "the remediator's route repeats too rarely: ControlCoreAlertPathBroken will fire without a fault"
             evidence = f"repeat_interval of receiver {route.receiver} is {route.repeat_interval_seconds:g} s"
             remedy = "set repeat_interval: 5m on this route in alertmanager.yml"
             found.append(Finding(Severity.WARNING, check, problem, evidence, remedy))

@@ -1,4 +1,4 @@
-"""Checks of what Prometheus has loaded: the alerts of the policies, their labels, and where alerts are sent."""
+"""Checks what Prometheus has loaded: the policies' alerts, their labels, and where it sends alerts."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
     except PermanentError as error:
         if error.reason is not Reason.MISSING:
             raise
-        return found  # a server of the same API that evaluates no rules itself
+        return found  # a server with the same API that evaluates no rules
     if not has_receiver:
         problem = "Prometheus sends its alerts to no Alertmanager: neither people nor the remediator get them"
         evidence = f"{place.prometheus_url}/api/v1/alertmanagers lists none"
@@ -126,7 +126,7 @@ async def check_rules(place: Installation, check: str) -> list[Finding]:
 
 
 def judge_rules(check: str, place: Installation, loaded: LoadedRules) -> list[Finding]:
-    """What is missing in the rules of Prometheus."""
+    """The missing rules of Prometheus."""
     policies, url = place.policy_set.policies, place.prometheus_url
     remedy = (
         f"{place.exporter_doctor}   # how to copy the shipped rules to rule_files\n"
@@ -172,7 +172,7 @@ async def check_identity(place: Installation, check: str) -> list[Finding]:
     wrong = next(matcher for matcher in identity if not any(matcher.matches(labels) for labels in seen))
     values = sorted({labels.get(wrong.label, "") for labels in seen})
     shown = ", ".join(quote(value) for value in values[:5])
-    problem = "`identity` matches no alert of this installation: each is held as foreign_target"
+    problem = "`identity` matches no alert of this installation: each alert is held as foreign_target"
     evidence = f"{wrong} in the policy file; {wrong.label} is {shown} in {len(seen)} {source}"
     remedy = f"correct `identity` in {place.settings.policies_file}"
     if wrong.type is MatchType.EQUAL:

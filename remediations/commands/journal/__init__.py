@@ -1,1 +1,1 @@
-"""The commands that read the journal, or store an act of a person in it."""
+"""The commands that read the journal, or store a person's act in it."""

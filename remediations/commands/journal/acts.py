@@ -1,4 +1,4 @@
-"""The commands that reset a breaker and list what people did."""
+"""The commands that reset a breaker and list people's acts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reset(options: argparse.Namespace, settings: RemediatorSettings) -> int:
 
 
 def list_acts(options: argparse.Namespace, settings: RemediatorSettings) -> int:
-    """Prints what people did."""
+    """Prints people's acts."""
 
     async def work(journal: Journal) -> int:
         found = await journal.acts(options.limit)

@@ -25,7 +25,7 @@ def with_journal(
     if not path.exists():
         file: Path | None = getattr(options, "config_file", None)
         read = "no settings file was read: give --config.file PATH" if file is None else f"settings of {file}"
-        write_error(f"there is no journal at {path} (journal.path; {read}); `serve` makes it at its first start")
+        write_error(f"there is no journal at {path} (journal.path; {read}); `serve` creates it at its first start")
         return exits.FAILED
 
     async def open_and_work() -> int:

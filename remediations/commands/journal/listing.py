@@ -1,4 +1,4 @@
-"""The command `list`: the remediations, the state of each, and what it waits for."""
+"""The command `list`: each remediation with its state and what it waits for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COLOURS = {
     "rejected": Colour.YELLOW,
     "": Colour.CYAN,
 }
-"""Of an outcome; empty while it is open."""
+"""Colour of an outcome; empty while the remediation is open."""
 
 
 def list_remediations(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -114,7 +114,7 @@ async def _read(
 async def _render(
     journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: RemediationFilter
 ) -> str:
-    """Banner, table, count, and what to do about waiting plans."""
+    """Banner, table, count, and the commands for waiting plans."""
     banner = render_banner(await pauses_in_force(journal, settings))
     most = ALL
     if options.is_watching and sys.stdout.isatty():

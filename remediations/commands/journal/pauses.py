@@ -109,7 +109,7 @@ def list_pauses(options: argparse.Namespace, settings: RemediatorSettings) -> in
 
 
 def _problems(settings: RemediatorSettings, pauses: Sequence[Pause]) -> list[str]:
-    """For each pause why it has no effect, or why that is unknown; empty if it has one. Blocks on the disk."""
+    """For each pause why it has no effect, or why that is unknown; empty if it has an effect. Blocks on the disk."""
     from remediations.commands.policy_store import read_policies  # noqa: PLC0415 - only this needs the policies
     from remediations.journal.pauses import find_mismatch  # noqa: PLC0415
 

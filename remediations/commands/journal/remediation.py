@@ -100,7 +100,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
             found, difference = await waiting_difference(journal, name)
             sys.stdout.write(difference)
             line = f"{command_line(options)} approve {name} --plan {found}"
-            write_error(f"name the plan that you looked at by its whole hash: {line}")
+            write_error(f"name the plan that you have read by its full hash: {line}")
             return exits.CONFIG
         given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds or DEFAULT_SECONDS)
         return write_output(options, *await answer(journal, name, given, SystemClock().now()))

@@ -1,4 +1,4 @@
-"""One remediation for a person to read: its state, what can be done, then everything that happened, in order."""
+"""One remediation as text for people: its state, the possible commands, then everything that happened, in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from remediations.journal.standing import UNACTED, Standing
 QUIET = frozenset({"claimed"})
 """Records that are not shown to people; the JSON output has them."""
 HELPED = frozenset({State.HELD, State.EXPIRED})
-"""States with a reason that a person may be able to remove."""
+"""States with a reason that a person may be able to fix."""
 MAX_LABEL = 60
 LEAST_WIDTH = 24
 INDENT = 4
@@ -80,7 +80,11 @@ def _summary(standing: Standing, records: Sequence[Record], view: StoryView) -> 
     yield "why", f"alert {alert.name} (fingerprint {alert.fingerprint})"
     if view.is_verbose:
         yield "labels", ", ".join(f"{name}={_short(value)}" for name, value in sorted(alert.labels.items()))
-    unknown = "not recorded by the version that decided" if standing.decision else "unknown before the first decision"
+    unknown = (
+        "not recorded by the version that made the decision"
+        if standing.decision
+        else "unknown before the first decision"
+    )
     yield "mode", MODES.get(standing.mode, standing.mode or unknown)
     yield "received", _ago(remediation.created_at, view.now)
     yield "state", _state(standing, records)
@@ -180,7 +184,7 @@ def _copyable(command: str) -> list[str]:
 
 
 def _short(text: str) -> str:
-    """A label's value, or its beginning with a mark that it was cut."""
+    """A label's value, or its beginning with an ellipsis."""
     return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
 
 
@@ -190,7 +194,7 @@ def _ago(at: float, now: float) -> str:
 
 
 def _ahead(at: float, now: float) -> str:
-    """A time to come, with how far it is."""
+    """A future time, with the time until then."""
     return f"at {people_time(at).split(' ', 1)[1]} (in {age_words(at - now)})"
 
 
@@ -260,7 +264,7 @@ def _record_lines(record: Record, view: StoryView, *, has_facts: bool) -> Iterat
     elif record.kind == "write":
         yield from _write_lines(data, detail)
     elif record.kind == "evidence":
-        yield "stored what the write may destroy; see the JSON output"
+        yield "stored the data that the write may destroy; see the JSON output"
     elif record.kind in {"approved", "rejected"}:
         where = f" from {data['address']}" if data.get("address") else ""
         yield f"by {data.get('by')}{where}: plan {str(data.get('plan_hash'))[:12]}"

@@ -76,7 +76,7 @@ def _date(unix_seconds: float) -> str:
 
 
 def render_acts(acts: Sequence[HumanAct]) -> str:
-    """What people did as a table, newest first; one sentence if there is nothing."""
+    """People's acts as a table, newest first; one sentence if there are none."""
     if not acts:
         return "nothing was done by hand\n"
     rows = [("AT", "ACT", "BY", "ADDRESS", "SUBJECT")]
@@ -106,7 +106,7 @@ def write_output(options: argparse.Namespace, content: Any, text: str) -> int:
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """How this program was called, up to the command: the beginning of a line to copy."""
+    """This program's call up to the command: the beginning of a line to copy."""
     path = getattr(options, "config_file", None)
     return "controlcore-remediator" + ("" if path is None else f" --config.file {quote(str(path))}")
 

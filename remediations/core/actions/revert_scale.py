@@ -26,8 +26,8 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Sets the number back to what it was before the scale-up, as an absolute number and never below 1.
 
     It acts only while the object carries our operation id (a Deployment: our field manager) and exactly the number that
-    was set. Otherwise somebody else has changed the number, and the remediation closes. It has no undo; if the fault
-    returns, its alert fires again.
+    was set. Otherwise another user or program has changed the number, and the remediation closes. It has no undo; if
+    the fault returns, its alert fires again.
     """
     taking = request.facts.taking_back
     if taking is None:
@@ -43,7 +43,7 @@ def plan(request: ActionInput) -> Plan | GuardOutcome:
 
 
 def _find_change(owner: Owner, taking: Revert, facts: Facts) -> str:
-    """What somebody else has changed since the scale-up, as text; empty if nothing."""
+    """What another user or program has changed since the scale-up, as text; empty if nothing."""
     for item in taking.changes:
         if owner.uid != item.owner or item.field not in owner.numbers:
             return f"{owner.kind} {owner.name or 'of the target'} owns the replicas now, but did not then"

@@ -39,7 +39,7 @@ WITHOUT_PROOF = frozenset({State.FAILED, State.UNVERIFIED, State.EXPIRED, State.
 def breaker(request: GuardInput) -> GuardOutcome:
     """Holds after so many attempts of this action on this target in a row that ended without proven success.
 
-    Every attempt counts, even one without a proper answer. A single write that somebody else undid opens the breaker,
+    Every attempt counts, even one without a proper answer. A single write that someone else undid opens the breaker,
     because the next write would be undone too. `resolved` proves nothing. A proven success, a person's reset or time
     closes it.
     """
@@ -48,7 +48,7 @@ def breaker(request: GuardInput) -> GuardOutcome:
     in_a_row = ended[: next((number for number, item in enumerate(ended) if item.state is State.SUCCEEDED), len(ended))]
     fight = next((item for item in in_a_row if item.reason == REVERTED), None)
     if fight is not None and request.now < fight.written_at + limit.close_seconds:
-        words = f"somebody else undid the {request.action.name} of {fight.remediation}"
+        words = f"someone else undid the {request.action.name} of {fight.remediation}"
         return holds(HoldReason.BREAKER_OPEN, words, fight.written_at + limit.close_seconds)
     attempts = sum(max(1, item.attempts) for item in in_a_row)
     if attempts < limit.failures:

@@ -55,7 +55,7 @@ def _is_marked(value: str | None) -> bool:
 
 @guard(order=270, reasons=frozenset({HoldReason.HUMAN_ACTIVE, HoldReason.CHANGES_UNKNOWN}))
 def human_active(request: GuardInput) -> GuardOutcome:
-    """Holds while a change of the target by somebody else is younger than the policy's quiet time.
+    """Holds while a change of the target by another user or program is younger than the policy's quiet time.
 
     If the workload could not be read at all, the guard `target` holds.
     """
@@ -79,7 +79,7 @@ SKEW_SECONDS = 60.0
 
 @guard(order=280, reasons=frozenset({HoldReason.RECENT_CHANGE, HoldReason.CHANGES_UNKNOWN}))
 def recent_change(request: GuardInput) -> GuardOutcome:
-    """Holds if the alert began soon after a change of the target by somebody else, and names the change.
+    """Holds if the alert began soon after another user or program changed the target, and names the change.
 
     The alert's own startsAt counts if it is earlier than its arrival. If startsAt is wrong, the result is a hold, or
     the same as with the time of arrival. If the workload could not be read at all, the guard `target` holds.

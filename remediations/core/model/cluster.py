@@ -110,7 +110,7 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class ObjectChange:
-    """A change of the target by somebody else."""
+    """A change of the target by another user or program."""
 
     who: str
     """The field manager (metadata.managedFields), or `ReplicaSet NAME`."""

@@ -74,13 +74,13 @@ class SqlStep(StepRecord, frozen=True, tag="sql"):
 
 
 class GateStep(StepRecord, frozen=True, tag="gate"):
-    """No write: what must be found true, by data collected after the step before, so that the next ones are sent."""
+    """No write: a query that must be true, on data collected after the previous step, before the next steps."""
 
     promql: str
     collectors: tuple[str, ...]
     max_age_seconds: float
     timeout_seconds: float
-    """Seconds from the step before; afterwards the rest of the plan is given up."""
+    """Seconds from the previous step; afterwards the rest of the plan is dropped."""
 
 
 Step = PatchStep | CreateStep | HttpStep | SqlStep | GateStep

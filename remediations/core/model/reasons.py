@@ -126,7 +126,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "Ask the person or tool that the hold names; it ends by itself.",
     ),
     HoldReason.RECENT_CHANGE: (
-        "The alert began within `change_quiet_seconds` after somebody else's change of the target.",
+        "The alert began within `change_quiet_seconds` after another user or program changed the target.",
         "Look at that change first, and undo it if it is the cause; this hold does not end by itself.",
     ),
     HoldReason.CHANGES_UNKNOWN: (

@@ -71,7 +71,7 @@ follow CLAIMED at once: they do not block the target, and doing them twice chang
 
 
 REVERTED = "reverted"
-"""Reason of a remediation that failed because somebody else undid the write."""
+"""Reason of a remediation that failed because someone else undid the write."""
 
 
 def require_transition(expected: State, state: State) -> None:
@@ -96,7 +96,7 @@ class Verdict:
     outcome: Outcome
     detail: str
     is_reverted: bool = False
-    """Failed because somebody else undid the write: another attempt would be undone too."""
+    """Failed because someone else undid the write: another attempt would be undone too."""
 
     @property
     def reason(self) -> str:

@@ -199,7 +199,7 @@ def _raised_notes(annotations: Mapping[str, str], changes: Sequence[FieldChange]
     """The annotations with the number before a raise; None removes one (RFC 7386).
 
     The chart's admission policy does not allow a number below it, so a stolen token cannot shrink a workload. If the
-    annotation does not match the current number, somebody has changed that since, and the annotation does not count.
+    annotation does not match the current number, the number was changed since, and the annotation does not count.
     """
     notes: dict[str, str | None] = {}
     for change in changes:

@@ -19,8 +19,8 @@ VERSION_KEY = "resourceVersion"
 def plan_to_data(plan: Plan) -> dict[str, Any]:
     """The plan as JSON-able data; `plan_from_data` gives an equal plan.
 
-    Approvals name the hash of this form, so it stays as the first plans were stored: a patch has no `kind`, and a plan
-    that nothing takes back has no `undo`.
+    Approvals name the hash of this form, so it never changes: a patch has no `kind`, and a plan without an undo has no
+    `undo`.
     """
     data: dict[str, Any] = to_data(plan)
     data["steps"] = [dict(item for item in step.items() if item != (KIND, PATCH)) for step in data["steps"]]
@@ -30,7 +30,7 @@ def plan_to_data(plan: Plan) -> dict[str, Any]:
 
 
 def plan_from_data(data: Any, remediation_id: str) -> Plan:
-    """The plan that was stored with a remediation; raises DamagedRecordError when it is none."""
+    """The plan that was stored with a remediation; raises DamagedRecordError if it is invalid."""
     whole = data
     if isinstance(data, Mapping) and isinstance(data.get("steps"), list | tuple):
         steps = [{KIND: PATCH, **step} if isinstance(step, Mapping) else step for step in data["steps"]]
@@ -39,14 +39,14 @@ def plan_from_data(data: Any, remediation_id: str) -> Plan:
 
 
 def read_plan(remediation: Remediation) -> Plan:
-    """The plan of a remediation; raises JournalError when there is none, or none that can be read."""
+    """The plan of a remediation; raises JournalError if it is missing or unreadable."""
     if remediation.plan is None:
         raise JournalError(f"remediation {remediation.id} has no plan")
     return plan_from_data(remediation.plan, remediation.id)
 
 
 def describe_difference(plan: Plan) -> str:
-    """The plan for people: what each step writes where, each value with the one before, if known."""
+    """The plan for people: what each step writes and where, each value with its previous one, if known."""
     lines = [plan.summary]
     for step in plan.steps:
         lines.append(f"  {_headline(step)}")
@@ -56,7 +56,7 @@ def describe_difference(plan: Plan) -> str:
 
 
 def _headline(step: Step) -> str:
-    """What a step sends, and where to."""
+    """What a step sends, and where."""
     match step:
         case PatchStep():
             return f"PATCH {step.path} ({step.patch})"

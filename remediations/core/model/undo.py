@@ -1,7 +1,7 @@
 """The undo of a changed number, stored with the plan so that a later edit of the policy does not change it. Pure.
 
-The action that makes the change declares the undo. It is carried out as a remediation of its own (action
-`revert_scale`): when the time of the scale-up is over, or when verification has found that it did not help.
+The action that makes the change declares the undo. It runs as a separate remediation (action `revert_scale`): when the
+scale-up's time is over, or when verification found that it did not help.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Revert:
     """What a revert undoes, according to the journal."""
 
     changes: tuple[Undo, ...]
-    """One for each field; after several raises in a row, from the number before the first to that of the last."""
+    """One for each field; after several raises in a row, from the number before the first to the number of the last."""
     marks: tuple[str, ...]
-    """Our operation ids: while the object carries one of them, nobody else has changed it since."""
+    """Our operation ids: while the object carries one of them, no one else has changed it."""
     due_at: float
     """Unix seconds."""
 
@@ -55,9 +55,9 @@ class Revert:
 
 
 def merge_undos(undos: Sequence[Undo]) -> tuple[Undo, ...]:
-    """One change for each field, given oldest first: changes without a gap are merged back to the first number.
+    """One change for each field, given oldest first: adjoining changes are merged back to the first number.
 
-    A gap (a number set by somebody else in between, or another object) keeps only the newer change.
+    After a gap (someone else set a number in between, or it is another object) only the newer change is kept.
     """
     merged: dict[str, Undo] = {}
     for undo in undos:

@@ -1,1 +1,1 @@
-"""Policies: what may be done, how they are read, and what is wrong with them."""
+"""Policies: their form, their reader, and the checks of their faults."""

@@ -1,4 +1,4 @@
-"""Which rung of a policy's ladder is next: an action that did not help is not tried again at once."""
+"""Decides which rung of a policy's ladder is next: an action that did not help is not tried again at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ VERIFIED = frozenset({State.SUCCEEDED, State.FAILED, State.UNVERIFIED})
 
 
 def rung_number(policy: Policy, history: History, remediation: Remediation, now: float, reset_seconds: float) -> int:
-    """How many rungs in a row have failed, which is the number of the next one (0 is the policy's own action).
+    """How many rungs in a row have failed. This is also the number of the next one (0 is the policy's own action).
 
     A success, an unknown outcome, or a failure older than `reset_seconds` ends the row. A rung that is still being
-    verified, or whose write never arrived, neither counts nor ends the row: the rungs that failed before it are not
-    tried again.
+    verified, or whose write never arrived, neither counts nor ends the row, so that the rungs that failed before it are
+    not tried again.
     """
     number = 0
     for item in sorted(history.actions, key=lambda past: past.written_at, reverse=True):

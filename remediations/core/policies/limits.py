@@ -25,7 +25,7 @@ from remediations.core.queries import Collectors, Promql
 
 
 class LimitScope(StrEnum):
-    """What the writes are counted over."""
+    """The scope in which writes are counted."""
 
     TARGET = "target"
     ACTION = "action"
@@ -35,7 +35,7 @@ class LimitScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit(PolicySection):
-    """At most this many writes within this time, for each target, action or policy by itself, or for all together."""
+    """At most this many writes within this time, separately for each target, action or policy, or for all together."""
 
     scope: LimitScope
     """What is counted: the writes on each `target`, of each `action` or `policy`, or of the whole `system`."""
@@ -55,7 +55,7 @@ class StormLimit(PolicySection):
     window_seconds: WithinADay = 300.0
     """The time that `alerts` counts over."""
     cooldown_seconds: UpToADay = 900.0
-    """How long nothing is done after the last moment of the storm."""
+    """How long the remediator does nothing after the last moment of the storm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,14 @@ class BreakerLimit(PolicySection):
     """The breaker of an action on a target opens after this number of writes in a row without proven success. It
     also opens after one write that another user or program undid."""
     close_seconds: WithinADay = 14400.0
-    """How long after the last of them it closes by itself. If it is too small, the same action is tried again and
-    again."""
+    """How long after the last of them the breaker closes by itself. If it is too small, the same action is tried again
+    and again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBudget(PolicySection):
-    """What a replica costs the database."""
+    """Database connections of a replica."""
 
     per_replica: Count
     """How many connections one replica opens at most. If it is too small, new pods may take the last connections."""
@@ -83,12 +84,13 @@ class ConnectionBudget(PolicySection):
     max_age_seconds: Age = 300.0
     """A limit older than this is unknown, and holds."""
     share: Annotated[float, Range(0.01, 1)] = 0.8
-    """The share of the limit that all replicas together may use, with surge and terminating pods. At 1 no connection
-    is left for people."""
+    """The share of the limit that all replicas together may use, with surge and terminating pods. At 1, no connection
+    is left for people.
+    """
 
 
 class HoldIf(StrEnum):
-    """Which result of a policy's own guard holds."""
+    """The result of a policy's own guard that holds."""
 
     EMPTY = "empty"
     NONEMPTY = "nonempty"

@@ -1,4 +1,4 @@
-"""Finds policies that are valid but make no sense: they can never match, or conflict with each other."""
+"""Finds policies that are valid but useless: they can never match, or conflict with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remediations.core.policies.matchers import Matcher, MatchType, matches_all
 from remediations.core.policies.policy import REMEDIATION_LABEL, Policy, PolicySet
 
 PLACEHOLDER = ".invalid"
-"""Names below this top-level domain never exist (RFC 2606): an address that the owner still has to set."""
+"""Names below this top-level domain never exist (RFC 2606): a placeholder that the owner must replace."""
 
 Nonsense = tuple[int, str, str]
 """Index of the policy, key, and the sentence."""
@@ -94,10 +94,10 @@ def _of_matchers(policy: Policy, policy_set: PolicySet) -> Iterator[tuple[str, s
     """Matchers that no alert satisfies, or that match alerts of another policy."""
     label = _contradiction((*policy.match, *policy_set.identity)) if policy.match else None
     if label is not None:
-        yield "match", f"can never match: two matchers want different values of {label}"
+        yield "match", f"can never match: two matchers require different values of {label}"
     for matcher in policy.match:
         if matcher.label == REMEDIATION_LABEL and matcher.type is MatchType.EQUAL and matcher.value != policy.name:
-            yield "match", f"matches alerts for {matcher.value}: alerts find a policy by its own name anyway"
+            yield "match", f"matches alerts for {matcher.value}: an alert's own policy name already selects its policy"
 
 
 def _of_times(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -152,7 +152,7 @@ def _share_alerts(policy: Policy, other: Policy) -> bool:
 
 
 def _contradiction(matchers: Sequence[Matcher]) -> str | None:
-    """The label of which two matchers want different values; None when there is none."""
+    """The label for which two matchers require different values; None without one."""
     wanted: dict[str, str] = {}
     for matcher in matchers:
         if matcher.type is MatchType.EQUAL and wanted.setdefault(matcher.label, matcher.value) != matcher.value:

@@ -21,8 +21,9 @@ from pydantic.json_schema import JsonSchemaValue
 from remediations.core.fields import Found, Several, TextForm, kind_of, refuse
 
 MAX_WORK = 20_000_000
-"""Instructions of the compiled expression times bytes of the label: about a quarter of a second in the worst case. A
-list of a thousand host names applied to an address of 1,000 bytes is just within it."""
+"""Instructions of the compiled expression times bytes of the label: about a quarter of a second at worst. A list of a
+thousand host names, applied to an address of 1,000 bytes, is just within the limit.
+"""
 MAX_MEMORY_BYTES = 2 * 1024 * 1024
 """Memory limit of one compiled expression. RE2 compiles without releasing the GIL, so this limits how long the event
 loop waits: about 0.1 s; with RE2's default of 8 MiB 1 s. A list of 3,000 host names fits; Go compiles a few huge
@@ -30,7 +31,7 @@ expressions that this refuses."""
 MAX_SHOWN = 200
 """Characters of an expression that a message quotes."""
 MAX_OWN_INSTRUCTIONS = 2000
-"""Limit for an expression in a policy file, so that it can be applied to all texts except absurdly long labels."""
+"""Limit for an expression in a policy file, so that it can be applied to all but absurdly long labels."""
 
 
 class MatchType(StrEnum):

@@ -58,7 +58,7 @@ UNNAMED = "*"
 """Placeholder for a name that an alert did not give: no Kubernetes object has it, so no allow-list contains it."""
 MAX_NAME_LENGTH = 253
 RESERVED = "none"
-"""An alert rule's label `remediation: none` says that no policy is wanted."""
+"""An alert rule's label `remediation: none` means that no policy applies."""
 VERSION = 1
 
 
@@ -78,7 +78,7 @@ class Query(PolicySection):
 
 
 class WitnessKind(StrEnum):
-    """How a second opinion is obtained, independently of the exporter."""
+    """How a witness confirms a fault, independently of the exporter."""
 
     PODS_READY = "pods_ready"
     """Confirms the fault when no pod of the workload is Ready."""
@@ -94,7 +94,7 @@ KUBELET = frozenset({WitnessKind.PODS_READY, WitnessKind.PODS_RUNNING})
 
 @dataclass(frozen=True, slots=True)
 class Witness(PolicySection):
-    """One independent opinion on whether the fault is real; at least one must confirm a restart."""
+    """One independent check that the fault is real; at least one must confirm before a restart."""
 
     name: Name
     """Its name in decisions and output."""
@@ -106,7 +106,7 @@ class Witness(PolicySection):
     """The URL for `http`. The remediator's own network must reach it, otherwise the witness confirms faults that do
     not exist."""
     timeout_seconds: Annotated[float, Range(0.1, 30)] = 2.0
-    """How long it may take. If it is too small, a slow component looks faulty."""
+    """Deadline of the check. If it is too small, a slow component looks faulty."""
 
     def find_faults(self) -> Iterator[Found]:
         """Only a witness of kind http has a URL."""
@@ -170,13 +170,14 @@ class Policy(PolicySection):
     """The policy's name; an alert names it in its label `remediation`. It is also the value of a metric's label.
     `none` is reserved for alerts without a policy."""
     action: ActionName
-    """What is done; one of the actions below."""
+    """The action; one of those below."""
     targets: Targets
     """The only objects that may be changed. With several, the alert's labels `namespace` and `deployment` choose
     among them; labels that match none or several hold (`not_allowed`)."""
     condition: Query
     """The query that must still be true at the decision, because the alert is only a hint. If it is true too easily,
-    healthy components are changed; if it is false, the remediation closes as `not_needed`."""
+    healthy components are changed. While it is false, remediations close as `not_needed`.
+    """
     verify: Query
     """The query that proves the repair, on data collected after it. If it is already true before, every repair
     counts as a success; if it can never be true, every repair counts as a failure."""
@@ -190,8 +191,8 @@ class Policy(PolicySection):
     parameters: ActionParameters = field(default_factory=dict)
     """The action's own settings, see below."""
     witnesses: Annotated[Listed[Witness], AfterValidator(_confirm), Field(validate_default=True)] = ()
-    """Opinions independent of the exporter; at least one must confirm the fault. Required for actions that stop
-    pods: to an exporter without a connection everything looks down."""
+    """Checks independent of the exporter; at least one must confirm the fault. Required for actions that stop pods: to
+    an exporter without a connection everything looks down."""
     dependencies: Names = ()
     """Names of `dependencies` that must be up."""
     cooldown_seconds: UpToADay = 900.0
@@ -225,8 +226,9 @@ class Policy(PolicySection):
     it is unknown whether it does. `replicas_owner`: without an autoscaler, the tool that delivers the Deployment may
     set the replicas back."""
     connections: Annotated[ConnectionBudget | None, ReadAs(ConnectionBudget)] = None
-    """What each replica costs the database; for actions that start pods. Without it, new pods may take the last
-    connections."""
+    """The database connections of each replica; for actions that start pods. Without it, new pods may take the last
+    connections.
+    """
     human_quiet_seconds: UpToADay = 1800.0
     """Minimum quiet time after someone else changes the target; 0 switches this off, and then repairs interfere with
     people at work."""
@@ -283,7 +285,7 @@ class PolicySet(PolicySection):
     """Name and query, true while no pod may be stopped or started (a recovery or a backup runs). Unknown holds too;
     none by default."""
     budgets: Listed[Limit] = ()
-    """Further limits, each for one target, action or policy by itself, or for all together; none by default."""
+    """Further limits, each separately for one target, action or policy, or for all together; none by default."""
     storm: StormLimit = field(default_factory=StormLimit)
     """When so many alerts arrive that no single repair can help."""
     breaker: BreakerLimit = field(default_factory=BreakerLimit)

@@ -24,9 +24,9 @@ from remediations.core.policies.lint import find_nonsense, place_of
 from remediations.core.policies.policy import Policy, PolicySet, Query, Witness, WitnessKind
 
 UNREAD = Policy("", "", (), Query("", ()), Query("", ()), witnesses=(Witness("", WitnessKind.PODS_READY),))
-"""Placeholder for a policy of which nothing could be read; no rule objects to it."""
+"""Placeholder for a policy that could not be read at all; no rule objects to it."""
 NEUTRAL: Mapping[str, Any] = {"expires_seconds": math.inf, "retry_seconds": 0.0, "budget_actions": sys.maxsize}
-"""Stands for a value with a fault, of which another value could be said to be too large or too small."""
+"""Placeholder for a faulty value, so that no other value is reported as too large or too small."""
 
 
 def parse_policies(text: str, source: str) -> PolicySet:
@@ -57,7 +57,7 @@ def parse_policies(text: str, source: str) -> PolicySet:
 
 
 def _half_read(document: Any, index: int, fields: Mapping[str, Any]) -> Policy:
-    """A policy as far as it could be read; what it leaves out has its default, and what has a fault is neutral."""
+    """A policy as far as it could be read; a missing key has its default, and a faulty one is neutral."""
     given = document["policies"][index]
     neutral = {key: value for key, value in NEUTRAL.items() if isinstance(given, Mapping) and key in given}
     return replace(UNREAD, **{**neutral, **fields})
@@ -75,7 +75,7 @@ def _path(document: Any, place: tuple[str | int, ...]) -> str:
 
 
 def _below(value: Any, part: str | int) -> Any:
-    """The value under a key or index; None where there is none."""
+    """The value under a key or index; None without one."""
     if isinstance(value, list) and isinstance(part, int):
         return value[part]
     return value.get(part) if isinstance(value, Mapping) else None

@@ -80,7 +80,7 @@ class Window:
 
 
 def _beginnings(cron: Cron, wall: datetime, length: timedelta) -> Iterator[datetime]:
-    """Every beginning, in local time, of a window that could still be open."""
+    """Every start, in local time, of a window that could still be open."""
     first = (wall - length).date()
     for number in range((wall.date() - first).days + 1):
         day = first + timedelta(days=number)
@@ -114,7 +114,7 @@ def _field(text: str, name: str, least: int, most: int) -> frozenset[int]:
     for part in text.split(","):
         found = _PART.fullmatch(part)
         if found is None:
-            raise WindowError(f"{name}: {part!r} is no number, range or step")
+            raise WindowError(f"{name}: {part!r} is not a number, range or step")
         first, last, step = found["first"], found["last"], int(found["step"] or 1)
         begin = least if first == "*" else int(first)
         end = most if first == "*" else int(last or (most if found["step"] else first))
@@ -156,18 +156,18 @@ def _known_cron(line: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WindowSection(PolicySection):
-    """A window of time as the policy file says it."""
+    """A window of time in the policy file."""
 
     name: Text
     """Its name in decisions and output."""
     timezone: Annotated[Text, AfterValidator(_known_zone)]
     """A zone of the IANA database, like Europe/Berlin; local times keep their meaning in summer."""
     cron: Annotated[Text, AfterValidator(_known_cron)] = ""
-    """Five fields (minute hour day month weekday) of its beginning, repeated; with `duration_seconds`."""
+    """Five fields (minute hour day month weekday) of its start, repeated; with `duration_seconds`."""
     duration_seconds: Annotated[float, Range(60, MAX_WINDOW_SECONDS)] = 0.0
     """How long it lasts."""
     from_: Annotated[Text, Field(alias="from")] = ""
-    """Its beginning, for a single window: an ISO 8601 moment, local without an offset; with `to`."""
+    """Start of a single window: an ISO 8601 time, local without an offset; with `to`."""
     to: Text = ""
     """When it ends."""
 

@@ -22,9 +22,11 @@ from remediations.facts.sources import FactSources, Session
 
 BATCH = "batch/v1"
 PAUSED = "autoscaling.keda.sh/paused"
-"""Annotations of KEDA ("Pause autoscaling"): this one, and with the suffixes -scale-out, -scale-in and -replicas."""
+"""Annotations of KEDA ("Pause autoscaling"): this one, and those with the suffixes -scale-out, -scale-in and
+-replicas.
+"""
 NOT_PAUSED = frozenset({"0", "f", "false"})
-"""What Go's strconv.ParseBool reads as false; any other value was meant to pause."""
+"""Values that Go's strconv.ParseBool reads as false; any other value pauses."""
 IDLE_SQL = "SELECT pid, idle_seconds FROM controlcore_remediator.idle_sessions($1)"
 """The function that `controlcore-remediator grants` prints; needs PostgreSQL 12."""
 

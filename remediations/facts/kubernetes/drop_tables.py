@@ -1,8 +1,8 @@
 """Finds the value of CC_DROP_TABLES in a new pod of a template, without reading any other value.
 
 The product drops every table at start when this variable is true, so a restart or an added replica would destroy data.
-It may come from a literal, from a key of a ConfigMap or Secret, or from a whole one by envFrom. A value that cannot be
-read is unknown, and unknown holds.
+The value may come from a literal, from a key of a ConfigMap or Secret, or from a whole one by envFrom. An unreadable
+value is unknown, and unknown holds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Environment:
         try:
             return base64.b64decode(value, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise UnknownValueError(f"{kind} {name}: the value of {key} is no text") from error
+            raise UnknownValueError(f"{kind} {name}: the value of {key} is not text") from error
 
 
 async def resolve_drop_tables(environment: Environment, template: Mapping[str, Any]) -> Resolved:

@@ -1,4 +1,4 @@
-"""Asks the cluster whether a plan's effect is complete, for effects that are neither a rollout nor an autoscaler's."""
+"""Reads whether a plan's effect on the cluster is complete, for effects other than rollouts and autoscalers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EffectState:
 
 
 async def read_effect(reader: ClusterReader, plan: Plan) -> EffectState:
-    """How the plan's effect stands on the cluster; raises BackendError."""
+    """The state of the plan's effect on the cluster; raises BackendError."""
     expected, namespace = plan.expected, plan.target.namespace
     match expected["effect"]:
         case "pod_gone":
@@ -51,8 +51,7 @@ async def read_effect(reader: ClusterReader, plan: Plan) -> EffectState:
 async def _is_replaced(reader: ClusterReader, plan: Plan) -> bool:
     """Whether the evicted pod is gone or terminating, and the Deployment has all its pods again without it.
 
-    On a dead node the pod stays Terminating until the node is removed; it does not serve, and another one runs in its
-    place.
+    On a dead node the pod stays Terminating until the node is removed; it does not serve, and a replacement runs.
     """
     try:
         document = await reader.get(pod_path(plan.target.namespace, plan.expected["pod"]))

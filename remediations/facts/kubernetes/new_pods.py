@@ -46,7 +46,7 @@ class Container:
 
 
 async def read_new_pods(reader: ClusterReader, namespace: str, document: JsonObject) -> NewPods:
-    """Everything that speaks against new pods; raises KeyError, TypeError or ValueError for an unexpected shape."""
+    """Every obstacle to new pods; raises KeyError, TypeError or ValueError for an unexpected shape."""
     spec = document["spec"]["template"]["spec"]
     async with asyncio.TaskGroup() as group:
         lists = {
@@ -58,8 +58,8 @@ async def read_new_pods(reader: ClusterReader, namespace: str, document: JsonObj
     unread = [found for task in lists.values() if isinstance(found := task.result(), str)]
     objects = [task.result() for task in named]
     ranges, quotas = lists["limitranges"].result(), lists["resourcequotas"].result()
-    if spec.get("resources"):  # Kubernetes 1.34: they take the place of the containers'
-        unread.append("quotas and LimitRanges: resources of the pod as a whole are not judged")
+    if spec.get("resources"):  # Kubernetes 1.34: they replace those of the containers
+        unread.append("quotas and LimitRanges: resources of the pod as a whole are not checked")
         ranges = quotas = ""
     items = [] if isinstance(ranges, str) else [each for item in ranges for each in item["spec"].get("limits") or ()]
     containers = _containers(spec, items)
@@ -102,7 +102,7 @@ async def _find_account(reader: ClusterReader, namespace: str, spec: Mapping[str
 
 
 async def _find(reader: ClusterReader, what: str, path: str) -> tuple[str, bool]:
-    """What speaks against new pods that need this object, as text or empty, and whether that is known."""
+    """The obstacle to new pods that need this object, as text or empty, and whether that is known."""
     try:
         await reader.get(path)
     except BackendError as error:
@@ -206,7 +206,7 @@ def _judge_quotas(
     for quota in [] if isinstance(quotas, str) else quotas:
         name, spec, status = f"ResourceQuota {quota['metadata']['name']}", quota["spec"], quota.get("status") or {}
         if spec.get("scopes") or spec.get("scopeSelector"):
-            unread.append(f"{name}: it has scopes, which are not judged")
+            unread.append(f"{name}: it has scopes, which are not checked")
             continue
         used = _amounts(status.get("used"))
         for what, most in _amounts(status.get("hard") or spec.get("hard")).items():

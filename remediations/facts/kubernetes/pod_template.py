@@ -1,4 +1,4 @@
-"""Reads from Kubernetes objects what else a restart would change, and who has changed them recently."""
+"""Reads from Kubernetes objects what else a restart would change, and who changed them recently."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ async def read_sources(
 ) -> tuple[TemplateSource, ...]:
     """The template's ConfigMaps and Secrets with the time of their last change.
 
-    An object that may not be read is a source with a problem, so that only those who care about it hold.
+    An unreadable object is a source with a problem, so that only decisions that need it hold.
     """
     async with asyncio.TaskGroup() as group:
         asked = [
@@ -234,7 +234,7 @@ def _by_key(place: Mapping[str, Any], suffix: str, name: str) -> Iterator[Refere
 def read_pods(items: Iterable[Mapping[str, Any]]) -> Pods:
     """The age of the oldest pod and the number of terminating ones (core/v1 PodList). Finished pods do not count.
 
-    An evicted pod stays in the list, Failed, until it is removed: it runs nothing and holds no connection.
+    An evicted pod stays in the list as Failed until it is removed: it runs nothing and holds no connection.
     """
     started: list[float] = []
     terminating = 0

@@ -1,7 +1,7 @@
-"""Reads the Kubernetes API for everything in this program that only looks: facts, evidence, verification, `doctor`.
+"""Reads the Kubernetes API for everything that does not write: facts, evidence, verification, `doctor`.
 
-A reader for one decision fetches each object once, so that everything in that decision is of one time and nothing is
-older than the decision. The reader that it comes from remembers nothing. Whoever gets an object must not change it.
+A reader for one decision fetches each object once, so that the decision uses one consistent state, not older than
+itself. Its parent reader caches nothing. Callers must not change the returned objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _CachedReply:
 
 
 class ClusterReader:
-    """Asks the API server; every method raises BackendError."""
+    """Queries the API server; every method raises BackendError."""
 
     def __init__(self, api: ClusterApi, timeout_seconds: float, *, is_caching: bool = False) -> None:
         """`timeout_seconds` is for each call."""
@@ -47,7 +47,7 @@ class ClusterReader:
         return await self._once((path,), lambda: self._api.get(path, timeout_seconds=self._timeout_seconds))
 
     async def list(self, path: str, *, labels: str | None = None, fields: str | None = None) -> list[JsonObject]:
-        """Every object of a collection that the selectors choose, as the query parameters write them."""
+        """Every object of a collection that matches the selectors (in the form of query parameters)."""
         return await self._once(
             (path, labels or "", fields or ""),
             lambda: self._api.list(

@@ -1,4 +1,4 @@
-"""What the Kubernetes API says about one target, each question as a fact of its own."""
+"""Reads one target from the Kubernetes API, each query as a separate fact."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Seen:
-    """What was found of the target."""
+    """The facts about the target."""
 
     workload: Fact[Workload]
     autoscalers: Fact[tuple[Autoscaler, ...]]
@@ -47,15 +47,15 @@ class Seen:
 
 
 def unseen(problem: str, place: str = "") -> Seen:
-    """Nothing known about the target, and why."""
+    """Facts without values, with the reason."""
     lost: Fact[Any] = Fact(None, place, problem)
     return Seen(*[lost] * len(fields(Seen)))
 
 
 async def survey(reader: ClusterReader, timeout_seconds: float, policy: Policy, target: Target) -> Seen:
-    """Everything that the cluster says about the target, asked side by side under one deadline.
+    """All facts of the cluster about the target, read concurrently under one deadline.
 
-    With the reader of a decision the questions share what they read: the object itself is fetched once.
+    With a decision's reader the queries share their reads: the object itself is fetched once.
     """
     try:
         itself, namespace = deployment_location(target), target.namespace
@@ -88,7 +88,7 @@ async def survey(reader: ClusterReader, timeout_seconds: float, policy: Policy, 
 
 
 async def _summarise_pods(policy: Policy, reader: ClusterReader, target: Target) -> tuple[bool | None, Pods | None]:
-    """Whether a pod of the Deployment serves, and how old and how many they are; None where nothing asks for it."""
+    """Whether a pod of the Deployment serves, and the age and number of its pods; None if nothing needs it."""
     if not _needs_pods(policy, await read_deployment(reader, target)):
         return None, None
     items = await list_pods(reader, target)

@@ -1,7 +1,7 @@
-"""What the cluster says of a Deployment: itself, its autoscalers, its disruption budgets and its pods.
+"""Reads a Deployment, its autoscalers, its disruption budgets and its pods.
 
-Nothing here writes. An object that does not look as the API documents it is a PermanentError(malformed), never a guess;
-every function that asks raises BackendError.
+Nothing here writes. An object with an undocumented shape is a PermanentError(malformed), never a guess; every reading
+function raises BackendError.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ async def read_budgets(reader: ClusterReader, target: Target) -> Budgets:
 
 
 async def list_pods(reader: ClusterReader, target: Target) -> list[JsonObject]:
-    """The pods that the Deployment selects, as they are."""
+    """The pods that the Deployment selects, unchanged."""
     document = await read_deployment(reader, target)
     with reading("Deployment"):
         selector = selector_text(document["spec"]["selector"])

@@ -44,7 +44,7 @@ from remediations.journal.sqlite.rows import (
 )
 
 DAMAGED_SECONDS = 900.0
-"""A remediation that cannot be read is tried again after this time."""
+"""An unreadable remediation is tried again after this time."""
 
 
 class SqliteAnswers(SqliteHistory):
@@ -61,7 +61,7 @@ class SqliteAnswers(SqliteHistory):
             if row is None:
                 raise KeyError(approval.remediation)
             if State(row["state"]) in CLOSED:
-                raise JournalError(f"{row['id']} is closed ({row['state']}): it takes no answer")
+                raise JournalError(f"{row['id']} is closed ({row['state']}): it accepts no answer")
             values = (row["id"], approval.plan_hash, approval.resource_version, to_text(approval.by), approval.at)
             connection.execute(sql.ANSWER, (*values, approval.expires_at, int(approval.is_approved)))
             connection.execute(sql.ANSWERED, (now, row["id"]))
@@ -100,7 +100,7 @@ class SqliteAnswers(SqliteHistory):
         await self._thread.write(lambda connection: store_act(connection, act))
 
     async def acts(self, limit: int) -> Sequence[HumanAct]:
-        """What people did, newest first."""
+        """People's acts, newest first."""
         return [read_act(row) for row in await self._select(sql.ACTS, max(0, limit))]
 
     async def last_entry_at(self) -> float | None:
@@ -125,9 +125,9 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.write(lambda connection: store_delivery(connection, delivery, self._ids), is_new=True)
 
     async def claim(self, worker: str, now: float, ttl_seconds: float) -> Claim | None:
-        """Claims the open remediation that is due for the longest time, or None.
+        """Claims the open remediation that has been due longest, or None.
 
-        Raises DamagedRecordError for one that cannot be read, and lets it rest, so that the others have their turn.
+        Raises DamagedRecordError for an unreadable one, and postpones it, so that the others are claimed.
         """
         until = now + ttl_seconds
 
@@ -153,7 +153,7 @@ class SqliteJournal(SqliteAnswers):
         def work(connection: sqlite3.Connection) -> int:
             ownership = self._thread.ownership
             if not ownership.take():
-                raise AlreadyServedError(f"{ownership.holder()} serves this journal already")
+                raise AlreadyServedError(f"{ownership.holder()} already serves this journal")
             return connection.execute(sql.TAKE_OVER).rowcount
 
         return await self._thread.write(work)
@@ -306,7 +306,7 @@ class SqliteJournal(SqliteAnswers):
         return await self._thread.sizes()
 
     async def check_integrity(self) -> None:
-        """Commits a row without meaning: a full or read-only disk only shows at a real write."""
+        """Commits a dummy row: only a real write detects a full or read-only disk."""
         await self._thread.write(lambda connection: connection.execute(sql.PROBE), is_new=True)
 
 

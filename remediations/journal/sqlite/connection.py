@@ -22,7 +22,7 @@ from remediations.journal.sqlite.owner_lock import Ownership
 
 MAX_LOG_BYTES = 256 * 1024 * 1024
 INTERRUPT_STEPS = 10_000
-"""After this many steps of SQLite's machine a query checks whether a caller still waits for it."""
+"""After this many steps of SQLite's virtual machine, a query checks whether its caller still waits."""
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 PRIMARY_CODE = 0xFF
@@ -78,8 +78,8 @@ class SqliteThread:
     async def write(self, work: Work[T], *, is_durable: bool = True, is_new: bool = False) -> T:
         """Commits the work's changes; rolls them back if it raises or takes too long.
 
-        New work (`is_new`) raises JournalError while the write-ahead log is too large: some process reads an old state,
-        and until it ends the log cannot be truncated. Work that has begun is still finished.
+        New work (`is_new`) raises JournalError while the write-ahead log is too large: another process reads an old
+        state, which prevents truncating the log. Work that has begun is still finished.
 
         Without `is_durable` a power failure may lose the commit until the next durable one has returned, because all
         commits are in one log. A crash of the process never loses it (PRAGMA synchronous = NORMAL).
@@ -108,7 +108,7 @@ class SqliteThread:
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_seconds * 500)}").fetchall()
         if is_busy:
-            words = "a process that reads the journal prevents truncating its log: end it"
+            words = "a process that reads the journal prevents truncating its write-ahead log: end it"
             raise JournalError(f"{self._path}: {words} ({_size(self._log_path)} bytes)")
 
     async def read(self, work: Work[T]) -> T:

@@ -27,7 +27,7 @@ DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 UNSEEN = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
 )
-"""Codes for a file of which this look says nothing: it is locked, or this user may not read it."""
+"""Codes that say nothing about the file: it is locked, or this user may not read it."""
 WAIT_SECONDS = 2.0
 OLDEST = f"SELECT id, policy, state, created_at, next_at FROM remediation WHERE {OPEN} ORDER BY created_at LIMIT 1"  # noqa: S608 - constants
 OVERDUE = f"SELECT min(next_at) AS at FROM remediation WHERE {OPEN} AND coalesce(lease_until, 0) <= ?"  # noqa: S608 - same
@@ -41,11 +41,11 @@ class Access(StrEnum):
     """How SQLite may read a journal: the parameters of its URI (https://www.sqlite.org/uri.html)."""
 
     SHARED = "mode=ro"
-    """Beside the programs that have it open."""
+    """Alongside the programs that have it open."""
     UNCHANGING = "mode=ro&immutable=1"
     """As a file that does not change: SQLite then leaves no log behind."""
     COPY = ""
-    """Not where it is."""
+    """Only as a copy elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ServingProcesses:
 
     known: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()
-    """Those that serve some journal, and of which this user may not see which."""
+    """Processes that serve a journal which this user may not see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class JournalLook:
 
 
 def look_into(path: Path, now: float) -> JournalLook:
-    """What the journal says; raises JournalError, DamagedJournalError or UnseenJournalError, with a sentence.
+    """The journal's state; raises JournalError, DamagedJournalError or UnseenJournalError, with a sentence.
 
-    Blocks on the disk. A look during which a program opened or closed the file is made again.
+    Blocks on the disk. It reads again if a program opened or closed the file meanwhile.
     """
     while True:
         access = _access(path)
@@ -96,7 +96,7 @@ def look_into(path: Path, now: float) -> JournalLook:
 
 
 def _access(path: Path) -> Access:
-    """How the file can be read now without a file that stays beside it.
+    """How the file can be read now without leaving another file beside it.
 
     Without a write-ahead log no process has it open; without the log's index neither, and SQLite would make one
     (https://www.sqlite.org/wal.html, "Read-Only Databases").
@@ -107,7 +107,7 @@ def _access(path: Path) -> Access:
 
 
 def _read_copy(path: Path, now: float) -> JournalLook:
-    """One look at a copy of the file with its log."""
+    """One reading of a copy of the file with its log."""
     try:
         with TemporaryDirectory(prefix="controlcore-doctor-") as folder:
             for end in ("", "-wal"):
@@ -152,7 +152,7 @@ def log_bytes(path: Path) -> int:
 
 
 def find_server(path: Path) -> str:
-    """Who serves the journal now, as it said itself; empty for nobody. Raises OSError.
+    """The process that serves the journal, in its own words; empty if none does. Raises OSError.
 
     The lock is tried in shared mode and given back at once; a program that starts meanwhile waits for that.
     """

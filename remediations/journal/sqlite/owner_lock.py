@@ -1,4 +1,4 @@
-"""Finds out whether this process alone serves a journal file, by a lock that the kernel releases when its holder dies.
+"""Checks whether only this process serves a journal file, by a lock that the kernel releases when its holder dies.
 
 The lock is on a file beside the journal, not on the journal itself: closing any descriptor of a file releases the locks
 that SQLite holds on it (fcntl(2)).
@@ -15,7 +15,7 @@ from pathlib import Path
 
 UNKNOWN = "another process"
 LOOKS, LOOK_SECONDS = 50, 0.01
-"""A command that only looks holds the lock, shared, for an instant: waited for so often, each time so long."""
+"""A read-only command holds the lock, shared, for an instant: number of waits, and length of each."""
 
 
 class Ownership:
@@ -26,7 +26,7 @@ class Ownership:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Whether the journal is ours: no other live process serves it. Raises OSError if this cannot be found out."""
+        """Whether the journal is ours: no other live process serves it. Raises OSError if this is unknown."""
         if self._file is not None:
             return True
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -44,7 +44,7 @@ class Ownership:
         return True
 
     def holder(self) -> str:
-        """Who serves the journal, as it said itself; for people."""
+        """The process that serves the journal, in its own words; for people."""
         with suppress(OSError, UnicodeDecodeError):
             return self._path.read_text(encoding="utf-8").strip() or UNKNOWN
         return UNKNOWN
@@ -58,7 +58,10 @@ class Ownership:
 
 
 def _lock(file: int) -> bool:
-    """Whether the lock is ours now. Who serves holds it alone; who holds it shared only looks, and is waited for."""
+    """Whether the lock is ours now.
+
+    A serving process holds it exclusively; a shared holder only reads, and is waited for.
+    """
     for _ in range(LOOKS):
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

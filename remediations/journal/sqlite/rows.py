@@ -84,7 +84,7 @@ def _base_text(row: sqlite3.Row) -> bytes:
     if row["base"] is None:
         return b""
     if row["base_packed"] is None:
-        raise CodecError(f"record {row['base']}, from which it differs, is not there")
+        raise CodecError(f"record {row['base']}, from which it differs, is missing")
     return inflate(row["base_packed"])
 
 
@@ -148,7 +148,7 @@ def store_act(connection: sqlite3.Connection, act: HumanAct) -> None:
 def _read(kind: type[T], row: sqlite3.Row, table: str, **others: Any) -> T:
     """The row's columns of the same names as fields, and others; raises DamagedRecordError that names table and id."""
     data = {name: row[name] for name in kind.__annotations__.keys() & set(row.keys())} | others
-    return read_stored(kind, data, table, _key(row), is_exact=False)  # what is stored as JSON may hold anything
+    return read_stored(kind, data, table, _key(row), is_exact=False)  # stored JSON may contain anything
 
 
 def _parse(row: sqlite3.Row, table: str, column: str) -> Any:
@@ -162,5 +162,5 @@ def _target(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _key(row: sqlite3.Row) -> object:
-    """What names a row to people: its first column."""
+    """The name of a row for people: its first column."""
     return row[0]

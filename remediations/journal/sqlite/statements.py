@@ -17,7 +17,7 @@ WHERE id = (
 RETURNING *"""
 PUT_OFF = "UPDATE remediation SET next_at = ? WHERE id = ?"
 TAKE_OVER = "UPDATE remediation SET lease_until = NULL WHERE lease_until IS NOT NULL"
-"""The fence stays: if the holder of the claim is alive after all, it can change nothing any more."""
+"""The fence stays: if the holder of the claim is still alive, it can no longer change anything."""
 OURS = "id = :id AND fence = :fence AND lease_until > :now"
 """True for the newest claim until its lease ends; a closed remediation has no lease."""
 ADVANCE = f"""

@@ -375,7 +375,7 @@ BROKEN = (
     Broken("right", without_a_right, "error", "rights", "patch deployments.apps control", "kubectl create role"),
     Broken("rights", with_every_right, "error", "rights.excess", "* *", "rolebindings"),
     Broken("object", without_the_cron_job, "error", "kubernetes.objects", "does not exist", "kubectl get cronjobs"),
-    Broken("hands-off", with_hands_off, "warning", "kubernetes.objects", "must not be touched", "kubectl annotate"),
+    Broken("hands-off", with_hands_off, "warning", "kubernetes.objects", "is not changed: it has", "kubectl annotate"),
     Broken("tables", with_drop_tables, "error", "kubernetes.objects", "delete every table", "kubectl set env"),
     Broken("secret", with_an_unreadable_secret, "error", "kubernetes.objects", "Secret api-env", "readableSecrets"),
     Broken("no-cluster", without_kubernetes, "error", "kubernetes", "not configured", "kubernetes: {}"),

@@ -266,7 +266,7 @@ def test_second_process_on_one_journal_is_refused_by_name_unless_that_is_accepte
 
     assert ended.returncode == 1
     assert f"process {remediator.process.pid} on " in ended.stderr
-    assert "serves this journal already; stop it first" in ended.stderr
+    assert "already serves this journal; stop it first" in ended.stderr
     assert remediator.post(an_alert()) == 200
 
     place = {"path": str(remediator.journal_path), "is_shared_accepted": True}

@@ -260,7 +260,7 @@ def test_commands_beside_a_missing_journal_say_where_it_should_be(capsys, config
     for command in (("list",), ("show", "last"), ("pause", "n", "--reason", "r"), ("resume", "n")):
         status, _, err = run(capsys, config, *command)
         assert status == 1
-        assert f"{tmp_path}/journal.db (journal.path; settings of {config}); `serve` makes it" in err
+        assert f"{tmp_path}/journal.db (journal.path; settings of {config}); `serve` creates it" in err
     monkeypatch.setenv("CONTROLCORE_REMEDIATOR_JOURNAL__PATH", str(tmp_path / "journal.db"))
     assert "no settings file was read: give --config.file PATH" in run(capsys, None, "list")[2]
     assert not (tmp_path / "journal.db").exists()

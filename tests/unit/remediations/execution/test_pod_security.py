@@ -83,4 +83,4 @@ def test_silence_of_the_server_means_nothing_where_it_warns_of_less_than_it_enfo
 
 def test_label_that_is_no_level_is_named():
     """R5: `warn` with a slip of the pen counted as the strictest level, so that its silence was believed."""
-    assert find_doubt(levels("baseline", "restrictd")).startswith(f"{WARN}=restrictd is no level; the namespace ")
+    assert find_doubt(levels("baseline", "restrictd")).startswith(f"{WARN}=restrictd is not a level; the namespace ")

@@ -154,7 +154,7 @@ async def test_collector_that_is_not_known_makes_the_answer_unknown():
     async with asking(upstream, clock) as client:
         fact = await client.query(QUERY)
 
-    assert (fact.value, fact.problem) == (None, "no collection is known of: postgres")
+    assert (fact.value, fact.problem) == (None, "no collection is known for: postgres")
 
 
 async def test_oldest_of_several_exporters_counts():

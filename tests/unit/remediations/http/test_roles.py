@@ -33,12 +33,12 @@ def settings_in(folder: Path, server: str) -> RemediatorSettings:
     ("server", "complaint"),
     [
         ("roles: {approve: {users: [ann]}}", "server.roles.deliver: names no credential"),
-        ("token_file: {folder}/token, roles: {read: {users: [bob]}}", "server.roles.read.users: bob is no user"),
+        ("token_file: {folder}/token, roles: {read: {users: [bob]}}", "server.roles.read.users: bob is not a user"),
         ("token_file: {folder}/token, roles: {read: {certificates: [a.example]}}", "server.roles.read.certificates: "),
         ("token_file: {folder}/token, roles: {admin: {}}", "server.roles.admin: "),
         (
             "roles: {deliver: {token_files: [{folder}/none]}}",
-            "server.token_file: the file {folder}/none does not exist; make it: umask 077 && openssl rand -hex 32 > ",
+            "server.token_file: the file {folder}/none does not exist; create it: umask 077 && openssl rand -hex 32 > ",
         ),
     ],
 )

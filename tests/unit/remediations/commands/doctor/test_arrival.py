@@ -194,7 +194,7 @@ def test_deliveries_that_were_taken_are_not_refused_ones() -> None:
     [
         (Response(200, b"ready\n", 0.0), "process 7", []),
         (Response(200, b"ready\nprometheus.url: no answer\n", 0.0), "process 7", [("warning", "reports warnings")]),
-        (Response(200, b"ready\n", 0.0), "", [("error", "does not serve the journal of these settings")]),
+        (Response(200, b"ready\n", 0.0), "", [("error", "serves another journal than these settings name")]),
         (Response(503, b"the journal cannot be written\n", 0.0), "process 7", [("error", "not ready")]),
         (TransientError(Reason.REFUSED, "no"), "", [("error", "no remediator answers")]),
         (TransientError(Reason.REFUSED, "no"), "process 7", [("error", "does not answer at the address")]),
@@ -241,7 +241,7 @@ async def test_program_with_a_certificate_of_its_service_is_asked_over_tls(tmp_p
         settings = RemediatorSettings(server=server, journal={"path": tmp_path / "journal.db"})
         async with opened(settings, None, is_sending=False) as place:
             (found,) = await found_by(check_program, place)
-    assert "does not serve the journal" in found.problem
+    assert "serves another journal" in found.problem
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_good_deployment_has_no_finding() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"annotations": {"controlcore.io/hands-off": "true"}}, "must not be touched"),
+        ({"annotations": {"controlcore.io/hands-off": "true"}}, "is not changed: it has"),
         ({"spec": {"paused": True}}, "is paused"),
         ({"spec": {"replicas": 0}}, "scaled to zero"),
     ],
@@ -212,8 +212,8 @@ async def test_database_that_a_policy_needs_must_be_configured() -> None:
     [
         (
             'missing: database "produkt" does not exist (SQLSTATE 3D000)',
-            "the database of the settings does not exist",
-            ["set database.url in /etc/remediator.yaml to the product's database, one of these: psql -h db"],
+            "the configured database does not exist",
+            ["set database.url in /etc/remediator.yaml to the product's database; list the databases with: psql -h db"],
         ),
         (
             'missing: schema "controlcore_remediator" does not exist (SQLSTATE 3F000)',

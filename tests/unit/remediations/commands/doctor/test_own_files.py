@@ -125,7 +125,7 @@ def test_token_of_alertmanager_must_not_do_more(token: Path, role: str, is_copie
     other.chmod(0o600)
     roles = {role: {"token_files": [str(other if is_copied else token)]}}
     (found,) = credentials(settings_with(token, server={"roles": roles}))
-    assert found.problem == f"the token that delivers alerts may also {role}"
+    assert found.problem == f"the token for delivering alerts may also {role}"
     other.write_text("another-token-of-the-test")
     assert len(credentials(settings_with(token, server={"roles": roles}))) == (not is_copied)
 

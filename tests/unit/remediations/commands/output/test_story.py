@@ -181,13 +181,16 @@ async def test_approval_that_counts_no_more_can_be_given_again(tmp_path):
         await engine.turn("worker")
         (again, text) = await tell()
 
-    assert again.waits_for.endswith(" (that of sam is no longer valid)")
+    assert again.waits_for.endswith(" (the answer of sam is no longer valid)")
     assert f"controlcore-remediator approve {name} --plan {again.proposal['plan_hash']}" in text
 
 
 @pytest.mark.parametrize(
     ("decision", "words"),
-    [({}, "unknown before the first decision"), ({"detail": "x"}, "not recorded by the version that decided")],
+    [
+        ({}, "unknown before the first decision"),
+        ({"detail": "x"}, "not recorded by the version that made the decision"),
+    ],
 )
 def test_mode_that_nobody_noted_is_told_as_unknown(decision, words):
     assert summary(Standing(a_remediation(), decision, None))["mode"] == words

@@ -58,9 +58,9 @@ async def test_nothing_new_is_accepted_while_the_log_is_too_large(tmp_path):
         assert claim is not None
         with pinned(path):
             await fill(journal, 5 * MIB)
-            with pytest.raises(JournalError, match="prevents truncating its log"):
+            with pytest.raises(JournalError, match="prevents truncating its write-ahead log"):
                 await journal.append(delivery(match(), at=T0))
-            with pytest.raises(JournalError, match="prevents truncating its log"):
+            with pytest.raises(JournalError, match="prevents truncating its write-ahead log"):
                 await journal.check_integrity()
             await journal.advance(claim, State.CLAIMED, State.HELD, T0, change(state=State.HELD))
         await journal.append(delivery(match(), at=T0))
