@@ -251,7 +251,7 @@ class DeploymentSettings(Section):
 
 
 class LogSettings(Section):
-    """Where log lines go and how they look."""
+    """Destination and format of log lines."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is written."""

@@ -242,7 +242,7 @@ class WorkerSettings(Section):
 
 
 class RemediatorLogSettings(Section):
-    """Where log lines go and how they look."""
+    """Destination and format of log lines."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is written."""
