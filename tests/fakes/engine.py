@@ -140,7 +140,10 @@ class World:
         await self.journal.append(Delivery(self.clock.now(), matches))
 
     async def work(self, engine: Engine, *, turns: int = 40, seconds: float = 3.0) -> None:
-        """Turns until everything is closed, with time passing in between and the controllers doing their part."""
+        """Turns until everything is closed, with time passing in between and the controllers doing their part.
+
+        Fails if something stays open, and says why: a test that waits for its end would wait until its timeout.
+        """
         for _ in range(turns):
             while await engine.turn("worker"):
                 pass
@@ -148,6 +151,14 @@ class World:
                 return
             await self.clock.advance(seconds)
             self.cluster.roll_out(DEPLOYMENT)
+        open_ones = [await self._describe(item) for item in await self.journal.listing(only_open=True)]
+        raise AssertionError(f"still open after {turns} turns: {'; '.join(open_ones)}")
+
+    async def _describe(self, remediation: Remediation) -> str:
+        """State, reason and the newest detail."""
+        _, records = await self.journal.story(remediation.id)
+        details = [record.data["detail"] for record in records if record.data.get("detail")]
+        return f"{remediation.policy} is {remediation.state}: {remediation.reason}: {details[-1] if details else ''}"
 
     async def newest(self) -> Remediation:
         """The remediation that began last."""

@@ -180,7 +180,7 @@ def _facts(told: dict[str, Any], policy: Policy) -> Facts:
     }
     for name, value in told.items():
         key = {"autoscaler": "autoscalers"}.get(name, name)
-        changes[key] = READERS[name](value)
+        changes[key] = READERS.get(name, _known)(value)
     return fakes.facts(**changes)
 
 
@@ -227,13 +227,11 @@ def _autoscalers(told: Mapping[str, Any]) -> list[Autoscaler]:
 
 
 READERS: dict[str, Any] = {
-    "condition": _known,
     "mutes": lambda value: _known(None if value is None else tuple(value)),
     "workload": lambda value: (
         fakes.unknown(value) if isinstance(value, str) else Fact(fakes.a_workload(**_fixed(value)), "w")
     ),
     "autoscaler": lambda value: _known(None if value is None else tuple(_autoscalers(value))),
-    "connection_limit": _known,
     "budgets": lambda value: Fact(Budgets(value), "scenario"),
     "template": _template,
     "locks": lambda value: {name: _known(item) for name, item in value.items()},
@@ -244,5 +242,5 @@ READERS: dict[str, Any] = {
     "start": lambda value: Fact(ProcessStart(NOW - value["age"], value["silent_seconds"]), "scenario"),
     "pauses": lambda value: tuple(Pause(name, "sam", "asked to", None) for name in value),
     "has_orchestrator": bool,
-    "self_test": _known,
 }
+"""Readers of the facts of which a file says something else than the value; `null` is unknown."""

@@ -1,4 +1,4 @@
-"""The names and labels of the remediator's announcements in Alertmanager."""
+"""Names that others see: our announcements in Alertmanager, our annotations in Kubernetes, our field manager."""
 
 from __future__ import annotations
 

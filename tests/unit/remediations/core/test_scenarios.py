@@ -16,6 +16,7 @@ from remediations.core.model.decision import Act, Hold
 from remediations.core.model.reasons import HoldReason
 from tests.fakes.scenario_files import NOBODY, Situation, read_situations, requests_of
 
+SCENARIOS = "tests/scenarios/*.yaml (what `facts:` may say: READERS in tests/fakes/scenario_files.py)"
 SITUATIONS = read_situations()
 RULES = Path(__file__).parents[4] / "rules"
 ALERTS = [
@@ -55,12 +56,13 @@ def test_situation_has_its_decision(situation: Situation) -> None:
 def test_removed_guard_lets_something_act_that_must_not(spec: GuardSpec) -> None:
     others = [guard for guard in GUARDS if guard is not spec]
     held = [item for item in SITUATIONS if item.expect not in {"act", NOBODY}]
-    assert [item.name for item in held if outcome(item, others) == "act"]
+    found = [item.name for item in held if outcome(item, others) == "act"]
+    assert found, f"no situation in tests/scenarios acts without the guard {spec.name}: add one that only it holds"
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS), ids=lambda reason: reason.value)
 def test_every_reason_has_a_situation(reason: HoldReason) -> None:
-    assert reason.value in {item.expect for item in SITUATIONS}
+    assert reason.value in {item.expect for item in SITUATIONS}, f"add a situation with `expect: {reason}`: {SCENARIOS}"
 
 
 @pytest.mark.parametrize("spec", GUARDS, ids=lambda spec: spec.name)

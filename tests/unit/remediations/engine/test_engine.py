@@ -37,6 +37,13 @@ async def test_fault_is_repaired_once_and_proven(world: World):
     assert world.count("remediation_alert_to_write_seconds_count") == 1
 
 
+async def test_work_that_does_not_end_says_what_it_waits_for(world: World):
+    world.prometheus.answers["controlcore_postgres_up == bool 1"] = False
+    await world.deliver()
+    with pytest.raises(AssertionError, match=r"restart-api is held: dependency_down: .*postgres"):
+        await world.work(world.engine())
+
+
 async def test_decision_is_journalled_with_guards_and_facts(world: World):
     await world.deliver()
 
