@@ -39,7 +39,6 @@ from tests.fakes.decisions import NOW
 FOLDER = Path(__file__).parents[1] / "scenarios"
 HOME = {"alertname": "ControlCoreAPIDown", "cluster": "production"}
 SHIPPED = replace(parse_policies(read_policies(), "policies.yaml"), identity=parse_matchers('cluster="production"'))
-NOBODY = "nobody"
 WELL: dict[str, Any] = {"workload": {"replicas_ready": 3, "replicas_available": 3}}
 """What is said of the target of a revert that says nothing about it."""
 SCALED_BY = "0000"

@@ -138,7 +138,9 @@ def test_every_name_and_label_in_an_expression_is_published(rule: dict[str, Any]
 
 @pytest.mark.parametrize("rule", ALL)
 def test_every_alert_has_a_runbook(rule: dict[str, Any]) -> None:
-    page = (RUNBOOKS / f"{rule['alert']}.md").read_text(encoding="utf-8")
+    path = RUNBOOKS / f"{rule['alert']}.md"
+    assert path.exists(), f"write docs/runbooks/{path.name}, with the parts of its neighbours"
+    page = path.read_text(encoding="utf-8")
     assert page.startswith(f"# {rule['alert']}\n")
     headings = set(re.findall(r"^## (.+)$", page, re.MULTILINE))
     assert {"Meaning", "Impact", "Diagnosis", "Repair", "Silence"} <= headings
@@ -147,7 +149,8 @@ def test_every_alert_has_a_runbook(rule: dict[str, Any]) -> None:
 @pytest.mark.parametrize("rule", ALL)
 def test_every_alert_has_a_firing_and_an_innocent_case(rule: dict[str, Any]) -> None:
     expected = {"fires"} if rule["alert"] == ALWAYS_FIRING else {"fires", "innocent"}
-    assert expected == _cases().get(rule["alert"])
+    names = [f"{rule['alert']} {kind}" for kind in sorted(expected)]
+    assert expected == _cases().get(rule["alert"]), f"rules/tests needs cases whose names begin with {names}"
 
 
 @pytest.mark.parametrize("rule", OWN)
@@ -224,12 +227,14 @@ def test_every_alert_that_pages_has_its_reason() -> None:
     pages = {
         parameters.values[0]["alert"] for parameters in OWN if parameters.values[0]["labels"]["severity"] == "critical"
     }
-    assert pages == _table("alert that pages").keys()
+    differ = pages ^ _table("alert that pages").keys()
+    assert not differ, f"say in docs/runbooks/README.md why people cannot wait: {sorted(differ)}"
 
 
 def test_the_list_of_alerts_has_their_severities() -> None:
     severities = {parameters.values[0]["alert"]: parameters.values[0]["labels"]["severity"] for parameters in ALL}
-    assert severities == _table("alert")
+    differ = severities.items() ^ _table("alert").items()
+    assert not differ, f"these rows of the list of alerts in docs/runbooks/README.md: {sorted(differ)}"
 
 
 @pytest.mark.parametrize("rule", OWN)

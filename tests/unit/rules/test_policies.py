@@ -29,6 +29,13 @@ RULES = [
     for rule in group["rules"]
     if "alert" in rule
 ]
+OWN_PARTS = {
+    rule["alert"]
+    for name in ("controlcore-exporter.yml", "controlcore-remediator.yml")
+    for group in yaml.safe_load((ROOT / "rules" / name).read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
 
 
 def _fits(parameters: Mapping[str, Any]) -> Query:
@@ -110,6 +117,15 @@ def test_every_other_address_is_a_placeholder_or_the_guides_own() -> None:
     assert {url for url in urls if ".invalid" not in url} == {
         "http://control-plane-api.controlcore.svc:8000/opal/bouncer-pairs"
     }
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_page_of_policies_says_what_is_done_about_every_alert(rule: dict[str, Any]) -> None:
+    """One row names all alerts about this project's own parts by their files."""
+    page = (ROOT / "docs" / "remediations" / "README.md").read_text(encoding="utf-8")
+    table = page.partition("\n## Every failure")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\w+", table)) | OWN_PARTS
+    assert rule["alert"] in named, "name the alert in the table `Every failure` of docs/remediations/README.md"
 
 
 def test_page_of_policies_has_every_policy_and_every_alert_that_asks_for_it() -> None:

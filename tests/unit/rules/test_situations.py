@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chassis.documents import asked_names
-from tools.rules.situations import SITUATIONS, STALE, alerts, collectors_of, rules_by_file, table
+from tools.rules.situations import SITUATIONS, STALE, TABLE, alerts, collectors_of, rules_by_file, table
 
 RULES = [
     pytest.param(rule, id=rule["alert"]) for rules in rules_by_file().values() for rule in rules if "alert" in rule
@@ -22,6 +22,7 @@ SILENT, EVENTS = "silent: ", "events: "
 @pytest.mark.parametrize("rule", RULES)
 def test_every_alert_has_a_stated_outcome_for_each_situation(rule: dict[str, Any]) -> None:
     """P4, P6, P8: a new alert says what becomes of it when its subject, its collector or its fault is gone."""
+    assert rule["alert"] in table()["alerts"], f"say in {TABLE} what {rule['alert']} does in each situation"
     entry = table()["alerts"][rule["alert"]]
     assert set(SITUATIONS) <= entry.keys()
     assert entry.get("fault") or rule["expr"] == "vector(1)"
@@ -38,7 +39,8 @@ def test_the_table_speaks_of_no_other_alert() -> None:
 def test_the_fresh_page_has_a_value_for_everything_an_alert_looks_at(rule: dict[str, Any]) -> None:
     """P8, P10: else "nothing fires on a healthy, small, fresh installation" would be true for want of series."""
     page = {selector.partition("{")[0] for selector in table()["healthy"]}
-    assert asked_names(alerts()[rule["alert"]].expr) - page == set()
+    missing = asked_names(alerts()[rule["alert"]].expr) - page
+    assert not missing, f"say under `healthy` in {TABLE} what a healthy, small, fresh installation shows: {missing}"
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -14,7 +14,7 @@ from remediations.core.decide import ACTIONS, GUARDS, judge
 from remediations.core.guard import GuardSpec
 from remediations.core.model.decision import Act, Hold
 from remediations.core.model.reasons import HoldReason
-from tests.fakes.scenario_files import NOBODY, Situation, read_situations, requests_of
+from tests.fakes.scenario_files import Situation, read_situations, requests_of
 
 SCENARIOS = "tests/scenarios/*.yaml (what `facts:` may say: READERS in tests/fakes/scenario_files.py)"
 SITUATIONS = read_situations()
@@ -35,12 +35,15 @@ SAID_BY = Counter(reason for reasons in SAID for reason in reasons)
 REASONS = {reason for spec in GUARDS for reason in spec.reasons}
 
 
+def policy_of(alert: dict[str, Any]) -> str:
+    """The shipped policy that may act on the alert, or `none`."""
+    name: str = alert["labels"].get("remediation", GUIDE.get(alert["alert"], "none"))
+    return name
+
+
 def outcome(situation: Situation, specs: Sequence[GuardSpec] = GUARDS) -> str:
-    """What is decided: `nobody` when no policy takes the alert, else act, not_needed, or the reason of a Hold."""
-    requests = requests_of(situation)
-    if not requests:
-        return NOBODY
-    (request,) = requests
+    """What is decided: act, not_needed, or the reason of a Hold."""
+    (request,) = requests_of(situation)
     decision = judge(request, specs)
     if isinstance(decision, Hold):
         return decision.reason.value
@@ -55,7 +58,7 @@ def test_situation_has_its_decision(situation: Situation) -> None:
 @pytest.mark.parametrize("spec", GUARDS, ids=lambda spec: spec.name)
 def test_removed_guard_lets_something_act_that_must_not(spec: GuardSpec) -> None:
     others = [guard for guard in GUARDS if guard is not spec]
-    held = [item for item in SITUATIONS if item.expect not in {"act", NOBODY}]
+    held = [item for item in SITUATIONS if item.expect != "act"]
     found = [item.name for item in held if outcome(item, others) == "act"]
     assert found, f"no situation in tests/scenarios acts without the guard {spec.name}: add one that only it holds"
 
@@ -75,17 +78,22 @@ def test_whatever_a_guard_alone_can_say_is_not_said_without_it(spec: GuardSpec) 
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
-def test_every_alert_has_its_situation_and_the_innocent_twin(alert: dict[str, Any]) -> None:
-    """One that asks for a policy has a fault that is mended and, for its policy, one that only looks like it."""
-    name, policy = alert["alert"], alert["labels"].get("remediation", GUIDE.get(alert["alert"], "none"))
-    told = [(item, item.told.get("labels", {})) for item in SITUATIONS]
-    found = [(item.expect, labels) for item, labels in told if labels.get("alertname", HOME) == name]
-    if policy == "none":
-        assert [expect for expect, labels in found if labels.get("remediation", "none") == "none"] == [NOBODY]
-        return
-    twins = [item.expect for item in SITUATIONS if policy in {one.policy.name for one in requests_of(item)}]
-    assert found
-    assert {"act", "not_needed"} <= set(twins), twins
+def test_alert_reaches_the_policy_that_its_rule_names_and_no_other(alert: dict[str, Any]) -> None:
+    labels = {"alertname": alert["alert"], **alert["labels"]}
+    requests = requests_of(Situation(alert["alert"], "", {"labels": labels}))
+    assert {request.policy.name for request in requests} == {policy_of(alert)} - {"none"}
+
+
+@pytest.mark.parametrize(
+    "alert", [alert for alert in ALERTS if policy_of(alert) != "none"], ids=lambda alert: alert["alert"]
+)
+def test_alert_with_a_policy_has_a_situation_and_the_innocent_twin(alert: dict[str, Any]) -> None:
+    """A fault that is mended and, for the same policy, one that only looks like it."""
+    name, policy = alert["alert"], policy_of(alert)
+    named = {item.told.get("labels", {}).get("alertname", HOME) for item in SITUATIONS}
+    assert name in named, f"add a situation with `labels: {{alertname: {name}, …}}`: {SCENARIOS}"
+    expected = {item.expect for item in SITUATIONS if policy in {one.policy.name for one in requests_of(item)}}
+    assert {"act", "not_needed"} <= expected, f"{policy} lacks a situation that expects one of these: {SCENARIOS}"
 
 
 def test_names_stand_once() -> None:
