@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.install import build
 from tools.install.build import build_programs, cache_key, choose, locate
 from tools.install.compiler import ToolError
 from tools.install.programs import PROGRAMS, Program
@@ -42,6 +43,13 @@ def test_missing_program_is_built_and_then_found(program):
     again: list[str] = []
     assert build_programs([program], again.append) == {"tiny": path}
     assert again == [f"[1/1] tiny: cached, {path}"]
+
+
+def test_missing_program_names_the_command_that_builds_it_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTROLCORE_TOOLS_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "_find_on_path", lambda _program: None)
+    with pytest.raises(ToolError, match=r"run `python3 -m tools\.install\.build --only promtool` \(about \d+ s\)"):
+        locate.__wrapped__("promtool")
 
 
 def test_key_follows_pins_checksums_sources_flags_and_compiler(program):

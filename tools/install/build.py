@@ -75,7 +75,8 @@ def locate(name: str) -> Path:
     """The path of a program that is built or on PATH in the pinned version; ToolError names the command otherwise."""
     choice = choose(find_program(name))
     if not choice.is_present:
-        raise ToolError(f"{name} is not built: run `make tools`")
+        alone = f"`python3 -m tools.install.build --only {name}` (about {_say(estimate(choice.program))})"
+        raise ToolError(f"{name} is not built: run {alone}, or `make tools` for all programs")
     return choice.path
 
 
