@@ -25,7 +25,7 @@ from tools.slowness import VARIABLE, renew, slowness
 
 CLUSTER_PROGRAMS = ("controlplane", "kwok", "helm")
 SLOWEST = 3.0
-"""A slow machine gets at most so much more time for each window; its waits are scaled without this limit."""
+"""A slow machine gets at most this much more time for each window; its waits are scaled without this limit."""
 Scene = tuple[str, Callable[[Act], str]]
 ACTS: tuple[Scene, ...] = (
     ("act 1, the database freezes: a restart would not help, so none happens", frozen_database),
@@ -41,12 +41,12 @@ def say(text: str) -> None:
 
 
 def is_built() -> bool:
-    """Whether the cluster's programs are there already."""
+    """Whether the cluster's programs are already built."""
     return all(build.choose(build.find_program(name)).is_present for name in CLUSTER_PROGRAMS)
 
 
 def build_cluster_programs() -> None:
-    """Compiles what is missing of the cluster's programs; each line tells what, and how long it will take."""
+    """Compiles missing programs of the cluster; each line names the program and its duration."""
     if not is_built():
         headline("the Kubernetes control plane is compiled once (about six minutes on two cores)")
         build.build_all(CLUSTER_PROGRAMS, say)
@@ -82,7 +82,7 @@ def play_first(plan: Plan, *, is_last: bool, is_kept: bool) -> list[Report]:
 
 @contextmanager
 def cluster_stage(options: ClusterOptions, plan: Plan) -> Iterator[Stage]:
-    """A stage whose product runs as pods of a cluster of its own; says what is waited for."""
+    """A stage whose product runs as pods of a separate cluster; prints what it waits for."""
     headline("a real Kubernetes starts: API server, etcd, controllers, scheduler, simulated nodes")
     say("waiting until its API server is ready")
     with open_cluster(options) as cluster, opened_stage(plan, cluster, say) as stage:
@@ -90,7 +90,7 @@ def cluster_stage(options: ClusterOptions, plan: Plan) -> Iterator[Stage]:
 
 
 def play_on_cluster(plan: Plan, acts: tuple[Scene, ...], earlier: list[Report], *, is_kept: bool) -> list[Report]:
-    """Plays these acts on a cluster, and tells the story of the first repair; no reports when that fails."""
+    """Plays these acts on a cluster, and prints the story of the first repair; no reports when that fails."""
     with cluster_stage(ClusterOptions(hpa_downscale_stabilization_seconds=20.0), plan) as stage:
         reports = earlier + play_acts(stage, acts)
         is_told = tell_story(reports, stage)
@@ -101,7 +101,10 @@ def play_on_cluster(plan: Plan, acts: tuple[Scene, ...], earlier: list[Report], 
 
 
 def play_all(plan: Plan, factor: float, *, is_kept: bool) -> list[Report]:
-    """Plays every act; while the cluster's programs are not built, the first one before that and without a cluster."""
+    """Plays every act.
+
+    If the cluster's programs are not built yet, the first act comes before the build, without a cluster.
+    """
     if is_built():
         return play_on_cluster(plan, ACTS, [], is_kept=is_kept)
     reports = play_first(plan, is_last=False, is_kept=False)

@@ -32,7 +32,7 @@ LOAD_RATIO = 0.9
 
 @dataclass(slots=True)
 class Act:
-    """What every act has at hand, and what went wrong so far."""
+    """Shared state of every act, and its faults so far."""
 
     stage: Stage
     timeline: Timeline
@@ -40,7 +40,7 @@ class Act:
     wrong: list[str]
 
     def check(self, is_so: bool, sentence: str) -> None:  # noqa: FBT001 - the fact that is checked
-        """Keeps the sentence as a fault of the act unless it is so."""
+        """Records the sentence as a fault of the act unless the condition holds."""
         if not is_so:
             self.wrong.append(sentence)
             self.timeline.say("WRONG", sentence)
@@ -53,7 +53,7 @@ class Act:
         return int(self.stage.cluster.client.get(path)["metadata"]["generation"])
 
     def check_writes(self, expected: int) -> None:
-        """Keeps a fault unless exactly so many changes were written since the fault, by whichever policy."""
+        """Records a fault unless exactly this many changes were written since the fault, by any policy."""
         stories = self.watcher.stories.values()
         written = [
             each.remediation for each in stories if (each.remediation.written_at or 0.0) >= self.timeline.began_at
@@ -94,7 +94,7 @@ def play(stage: Stage, title: str, scene: Callable[[Act], str]) -> Report:
 
 
 def perform(act: Act, title: str, scene: Callable[[Act], str]) -> Report:
-    """Reports how the scene ends; an act that waits in vain is overdue, which is no wrong action."""
+    """Reports how the scene ends; an act whose wait times out is overdue, which is not a wrong action."""
     remediation, overdue = "", ""
     try:
         remediation = scene(act)

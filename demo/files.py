@@ -25,13 +25,15 @@ DURATIONS = {
 PLAYED = ("restart-api", "scale-api", "update-policies")
 """The shipped policies whose targets are on the stage."""
 OPAL_CLIENT_PLACEHOLDER = "http://opal-client.invalid:7000"
-"""The address in the shipped file that everybody has to give; here the stage does."""
+"""The address in the shipped file that every user must set; here the stage does."""
 DEMO_TERMS = {
     "human_quiet_seconds": 0,
     "change_quiet_seconds": 0,
     "accept": ["changed_configuration", "unread_configuration"],
 }
-"""The stage itself deploys the product minutes before the first fault; anywhere else that would be a person at work."""
+"""The stage itself deploys the product minutes before the first fault; elsewhere that would count as a person's
+change.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,11 +85,11 @@ class Stage:
 
     @property
     def follower(self) -> Follower | None:
-        """What keeps the pods' processes, with a cluster."""
+        """The runner of the pods' processes, with a cluster."""
         return self.product.follower
 
     def urls(self) -> dict[str, str]:
-        """What a person can open, by name."""
+        """URLs that a person can open, by name."""
         return {
             "exporter": self.exporter.url,
             "remediator": self.remediator.url,
@@ -139,7 +139,7 @@ def _start_product(stack: ExitStack, plan: Plan, cluster: Cluster | None, urls: 
 
 
 def network_policy(namespace: str) -> dict[str, Any]:
-    """A NetworkPolicy that selects the API, as the compliance checks want one; it lets everybody in."""
+    """A NetworkPolicy that selects the API, for the compliance checks; it allows all traffic."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

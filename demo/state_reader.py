@@ -1,4 +1,4 @@
-"""What can be seen from outside while an act plays: metrics, alerts, the journal, the cluster. Reads only."""
+"""Reads the state from outside while an act plays: metrics, alerts, the journal, the cluster. Writes nothing."""
 
 from __future__ import annotations
 

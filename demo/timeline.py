@@ -49,7 +49,7 @@ MILESTONES = ("detected", "alerted", "received", "decided", "written", "recovere
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one act ended: `wrong` names what was not as it must be, `overdue` what did not come in time, if anything."""
+    """How one act ended: `wrong` names deviations, `overdue` names what did not happen in time, if anything."""
 
     title: str
     outcome: str

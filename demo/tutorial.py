@@ -17,14 +17,16 @@ from tools.install.compiler import ToolError
 
 FOLDER = ROOT / "build" / "tutorial"
 MARK = ".tutorial"
-"""A file that says that the folder is a stage's, and may be deleted."""
+"""A file that marks the folder as a stage's, so that it may be deleted."""
 PROGRAMS = {"controlcore-exporter": "exporter", "controlcore-remediator": "remediations"}
 
 
 def clear_folder(folder: Path) -> None:
-    """Makes the folder, or empties that of an earlier stage; raises ToolError for one that holds something else."""
+    """Creates the folder, or empties an earlier stage's; raises ToolError if it contains anything else."""
     if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
-        raise ToolError(f"{folder} is not empty and no folder of an earlier tutorial: remove it, or give another one")
+        raise ToolError(
+            f"{folder} is not empty and not the folder of an earlier tutorial: remove it, or name another folder"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()

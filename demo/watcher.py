@@ -1,4 +1,4 @@
-"""Looks at every source a few times a second and writes each change into the timeline."""
+"""Reads every source a few times a second and writes each change into the timeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WATCHED = (
 )
 ALWAYS_FIRING = "ControlCoreWatchdog"
 LINGERING = "DatabaseConnectionFailure"
-"""The guide's alert looks at the failures of five minutes, a window of the exporter that no pace divides."""
+"""The guide's alert uses the failures of five minutes, a window of the exporter that no pace divides."""
 CPU = "cpu_usage_percent"
 CPU_THRESHOLD = 80.0
 QUIET_RECORDS = frozenset({"claimed", "joined", "evidence", "resumed"})
@@ -34,12 +34,12 @@ WORDS = ("decision", "reason", "result", "outcome", "summary", "detail")
 
 
 class ActTimeoutError(RuntimeError):
-    """What an act waits for did not come in time; the message names it. Nothing wrong has been seen by that alone."""
+    """An act waited too long for an event, which the message names. This alone does not show a fault."""
 
 
 @dataclass(slots=True)
 class Watcher:
-    """What was seen last; `poll` compares and tells."""
+    """The last state; `poll` compares and prints changes."""
 
     stage: Stage
     timeline: Timeline
@@ -53,7 +53,7 @@ class Watcher:
     def settle(self, timeout_seconds: float) -> None:
         """Waits until no alert of an earlier act is left, and takes the present state as known.
 
-        An alert that stays is no reason to give up: the act tells what comes of it.
+        An alert that stays is no reason to stop: the act shows its effect.
         """
         bound = scaled(timeout_seconds)
         ends_at = time.monotonic() + bound
@@ -67,7 +67,7 @@ class Watcher:
             self._told[story.remediation.id] = len(story.records)
 
     def poll(self) -> None:
-        """Reads every source once and tells what changed; a source that does not answer now is asked again later."""
+        """Reads every source once and prints changes; a source that does not answer is read again later."""
         for look in (self._poll_page, self._poll_alerts, self._poll_journal):
             try:
                 look()
@@ -108,7 +108,7 @@ class Watcher:
         self.page = page
 
     def _tell_cpu(self, before: float | None, now: float | None) -> None:
-        """CPU moves all the time: only crossing the guide's threshold is told."""
+        """CPU changes all the time: only crossing the guide's threshold is printed."""
         if before is None or now is None:
             return
         if (before > CPU_THRESHOLD) != (now > CPU_THRESHOLD):
@@ -136,7 +136,7 @@ class Watcher:
             self.stories[key] = story
 
     def _tell(self, story: Story, record: Record) -> None:
-        """One record of the journal as a line, unless it repeats what was said."""
+        """One record of the journal as a line, unless it repeats an earlier line."""
         if record.kind in QUIET_RECORDS:
             return
         text = describe(record)

@@ -1,1 +1,1 @@
-"""Builds and runs the real programs that tests, demo and benchmarks stand on."""
+"""Builds and runs the real programs that tests, demo and benchmarks use."""

@@ -1,8 +1,8 @@
-"""Plays the DevOps guide's fluentd configuration over lines of `log.file`, in a fluentd of yours.
+"""Runs the DevOps guide's fluentd configuration over lines of `log.file`, in your fluentd.
 
 `python -m tools.fluentd --command "fluentd"`, or from a checkout: `--command "ruby -I DIR/lib DIR/bin/fluentd"`.
-fluentd is in no registry that `make tools` may use, so this is a command of its own and no part of `make test`; the
-unit tests restate its two parsers. Seen with fluentd 1.15.3 on Ruby 3.1 with Debian's gems.
+fluentd is in no registry that `make tools` may use, so this is a separate command and not part of `make test`; the unit
+tests restate its two parsers. Seen with fluentd 1.15.3 on Ruby 3.1 with Debian's gems.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Prints how much of a generated corpus of secrets the remediator removes: `python -m tools.redaction`.
 
-The first part writes known values in many forms: each must be found. The second writes values that nobody knows in the
-forms in which programs usually print credentials; patterns find most of them, and never all.
+The first part writes known values in many forms: each must be found. The second writes unknown values in the forms in
+which programs usually print credentials; patterns find most of them, never all.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ BETWEEN = {
     "name of a container": "\napi-1  | ",
     "time": "\n2026-11-01T03:04:05.123456789Z stdout F ",
 }
-"""What stands between the halves of a value that was cut in two."""
+"""Text between the halves of a split value."""
 ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "plain": str,
     "upper case": str.upper,
@@ -150,7 +150,7 @@ class Sample:
     text: str
     secret: str
     written: str
-    """The secret as it stands in the text."""
+    """The secret in its form in the text."""
 
 
 def known_samples() -> Iterator[Sample]:
@@ -163,7 +163,7 @@ def known_samples() -> Iterator[Sample]:
 
 
 def pattern_samples() -> Iterator[Sample]:
-    """Values that nobody knows, in the forms in which programs print credentials."""
+    """Unknown values, in the forms in which programs print credentials."""
     for value in UNKNOWN:
         for syntax in SYNTAXES:
             for name in NAMES:

@@ -1,7 +1,7 @@
 """Runs all tests with the workers that this machine can feed; the last line printed is pytest's own count.
 
-Tests that share a Kubernetes control plane form a group and so run in one worker: those of the whole remediator on a
-stage of their own, and all others. These groups, the guide's alerts and the demo, which mostly wait, begin first
+Tests that share a Kubernetes control plane form a group and so run in one worker: the tests of the whole remediator on
+a separate stage, and all others. These groups, the guide's alerts and the demo, which mostly wait, begin first
 (tests/conftest.py).
 """
 

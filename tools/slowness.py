@@ -1,7 +1,7 @@
-"""How much slower this machine is now than the one on which the bounds were written; every bound is scaled by it.
+"""How much slower this machine is now than the one for which the bounds were written; every bound is scaled by it.
 
-A test waits for an event and gives up after a bound. A generous bound costs nothing when the event comes, so each one
-is `scaled`. The factor is measured once, by the first program that asks, and handed to all its children.
+A test waits for an event and fails after a bound. A generous bound costs nothing if the event comes, so each bound is
+`scaled`. The first program that needs the factor measures it once and passes it to its children.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import time
 VARIABLE = "CONTROLCORE_TEST_SLOWNESS"
 """The environment variable that holds the factor: set it to skip the measurement, for example to 4."""
 HEADROOM = 3.0
-"""What the load may rise by after the measurement: other work begins, other tests run beside this one."""
+"""Allowed rise of the load after the measurement: other work begins, other tests run concurrently."""
 MOST = 8.0
-"""What is measured counts at most so much: a test that hangs on an overloaded machine must still come to an end."""
+"""Upper limit of the measured factor: a test that hangs on an overloaded machine must still end."""
 PROCESSES = 4
 """As many as the workers of `make test`: they share the cores as those will."""
 WORK = "total = 0\nfor number in range(600_000): total += number * number % 7"

@@ -74,7 +74,7 @@ def choose(names: Sequence[str]) -> tuple[Section, ...]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures, prints, and writes when asked to; 1 when a section could not be measured."""
+    """Measures, prints, and writes on request; 1 when a section could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     parser.add_argument("--write", type=Path, help="write the same text to this file")
     parser.add_argument("--only", action="append", default=[], choices=[each.name for each in SECTIONS])

@@ -1,7 +1,7 @@
-"""The page of another exporter, served by client_python's own server in a process of its own.
+"""The page of another exporter, served by client_python's own server in a separate process.
 
 The page is parsed once; a collector then yields its families at each scrape, as collectors of client_python's users
-do. Taking the values from anywhere costs nothing here, so the time is that of writing, packing and serving alone.
+do. Reading the values costs nothing here, so the time is only for rendering, compressing and serving.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ClientPythonServer(Server):
 
 
 def main() -> None:
-    """Serves until it is told to end."""
+    """Serves until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.client_python", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--page", type=Path, required=True)

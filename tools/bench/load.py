@@ -49,7 +49,7 @@ class Request:
 
 
 def get(port: int, path: str, *, gzip: bool = True, accept: str = "text/plain;version=0.0.4;q=1") -> Request:
-    """A scrape as Prometheus sends it: text format, gzip accepted unless told otherwise."""
+    """A scrape as Prometheus sends it: text format, gzip accepted by default."""
     lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Accept: {accept}"]
     lines += ["Accept-Encoding: gzip"] if gzip else []
     return Request(port, ("\r\n".join(lines) + "\r\n\r\n").encode())
@@ -140,7 +140,7 @@ def open_sockets(pid: int) -> int:
 
 
 def send_many(request: Request, count: int, *, expect: int = 200, is_kept: bool = True) -> tuple[list[float], int]:
-    """Seconds of each of `count` requests and the size of the last body; each connects anew unless `is_kept`.
+    """Seconds of each of `count` requests and the size of the last body; each opens a new connection unless `is_kept`.
 
     Raises RuntimeError on another status.
     """

@@ -1,4 +1,4 @@
-"""What one part of the benchmarks is: a name to ask for it, a title, and a function that measures it."""
+"""One part of the benchmarks: its name, its title, and the function that measures it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SOAK_MINUTES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the caller may choose for all sections."""
+    """The caller's options for all sections."""
 
     soak_minutes: float = SOAK_MINUTES
     """How long the memory is watched."""

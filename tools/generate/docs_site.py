@@ -1,7 +1,7 @@
 """Hooks of MkDocs (`make docs`): the documentation site has the paths of the repository.
 
-Pages link to files beside docs/ (README.md, rules, the chart), and their links must work in the repository too. So each
-file of docs/ is moved below `docs/`, the files beside it are added under their own paths, and no link is rewritten.
+Pages link to files outside docs/ (README.md, rules, the chart), and their links must work in the repository too. So
+each file of docs/ is moved below `docs/`, the linked files are added under their own paths, and no link is rewritten.
 """
 
 from __future__ import annotations

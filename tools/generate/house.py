@@ -1,7 +1,7 @@
 """`python -m tools.generate.house`: the figures of the house, and a picture of each program from its import contract.
 
 The figures: entries of the largest folder, circles of imports, short files, class names defined twice, and functions of
-the remediator whose names say nothing. `--write` draws docs/images/*.svg anew; a test holds both.
+the remediator with meaningless names. `--write` redraws docs/images/*.svg; a test checks both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("chassis", "exporter", "remediations")
 SOURCES = (*PACKAGES, "tools", "demo", "dashboards/src")
-"""Folders of Python that are looked over; pages, charts and locks are lists, and may be long."""
+"""Folders of Python that are counted; pages, charts and locks are lists, and may be long."""
 PICTURES = ROOT / "docs" / "images"
 MAX_ENTRIES = 14
 SHORT_LINES = 60
@@ -151,7 +151,7 @@ def saying_nothing() -> list[str]:
 
 
 def short_files() -> list[tuple[str, int, str]]:
-    """Files under 60 lines, with the reason why each is a file of its own; package faces are left out."""
+    """Files under 60 lines, with the reason why each is a separate file; `__init__.py` files are left out."""
     known = modules()
     users: dict[str, set[str]] = defaultdict(set)
     for name, path in known.items():

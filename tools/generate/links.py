@@ -68,7 +68,9 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     for name in ("runbooks", "grafana"):
         if not _BASE.fullmatch(getattr(given, name)):
-            parser.error(f"--{name}: {getattr(given, name)!r} is no address; write https://HOST or https://HOST/PATH")
+            parser.error(
+                f"--{name}: {getattr(given, name)!r} is not an address; write https://HOST or https://HOST/PATH"
+            )
     links = Links(given.runbooks, given.grafana)
     paths = sorted(path for folder in given.folders for ending in ("*.yml", "*.json") for path in folder.glob(ending))
     changed = [path for path in paths if _rewrite(path, links)]

@@ -28,7 +28,7 @@ ONE_LINE = partial(argparse.HelpFormatter, width=100_000)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What the page of a program says beside its parser."""
+    """A man page's text in addition to the parser's."""
 
     name: str
     """The rest of the line NAME."""

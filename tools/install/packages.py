@@ -26,7 +26,9 @@ POLICY_PATH = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\nexit 101\n"
 LOCK_SECONDS = 120
 SECONDS_EACH = 4
-"""What a package takes, with its download, on the machine of tools.install.programs; the lists take ten seconds."""
+"""Time to install a package, with its download, on the machine of tools.install.programs; the lists take ten
+seconds.
+"""
 CLUSTER_CONFIGURATION = Path("/etc/postgresql-common/createcluster.d")
 
 
@@ -84,7 +86,7 @@ DEMO = tuple(
 
 
 LEAST_VERSIONS = {"postgres": (12, 0), "redis-server": (6, 0), "prometheus": (2, 42), "alertmanager": (0, 25)}
-"""What a program of PATH has to be at least; the others count in any version."""
+"""Minimum version of a program on PATH; other programs count in any version."""
 
 
 def locate(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Runs a command of somebody else's whose output is of interest only when it fails."""
+"""Runs a foreign command whose output matters only when it fails."""
 
 from __future__ import annotations
 

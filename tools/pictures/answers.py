@@ -16,7 +16,7 @@ COLUMNS = 24
 POINTS = 240
 """Points of a graph; the step is never shorter than a second."""
 SCRAPES = 4
-"""Grafana's rate interval: so many scrapes, or a step and one scrape where that is longer."""
+"""Grafana's rate interval: this many scrapes, or a step and one scrape if that is longer."""
 USUAL_SCRAPE_SECONDS = 15.0
 """Of the guide. A run that scrapes more often shortens the panels' own intervals as well."""
 MIN_SECONDS_BETWEEN_MARKS = 5.0
@@ -85,7 +85,7 @@ def answer(dashboard: dict[str, Any], span: Span) -> dict[str, Any]:
 
 
 def _repeated(panels: list[dict[str, Any]], span: Span) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each panel with the bouncer that it is for; repetitions of one panel stand side by side."""
+    """Each panel with its bouncer; repetitions of one panel are placed side by side."""
     shift, free = 0, 0
     for panel in panels:
         place = panel["gridPos"]

@@ -38,7 +38,7 @@ class PictureError(RuntimeError):
 
 
 def bundle() -> Path:
-    """The page's program as one file, with its styles beside it; built when a source has changed."""
+    """The page's program as one file, and its styles; built when a source has changed."""
     folder = cache_folder() / "pictures"
     built = folder / f"page-{_digest(*SCRIPTS, LOCK)}.js"
     if built.exists():

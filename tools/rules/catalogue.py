@@ -1,4 +1,4 @@
-"""What the two programs publish, and what a PromQL expression asks for: rules and dashboards are held against both."""
+"""The series that the two programs publish and those that a PromQL expression uses, to check rules and dashboards."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def asked_labels(promql: str) -> Mapping[str, frozenset[str]]:
 
 
 def find_faults(promql: str) -> tuple[str, ...]:
-    """One sentence for every name that nobody publishes and every label that the named series never carries."""
+    """One sentence for every name that neither program publishes and every label that the series never carries."""
     published = published_labels()
-    faults = [f"{name} is published by nobody" for name in sorted(asked_names(promql) - published.keys())]
+    faults = [f"{name} is published by neither program" for name in sorted(asked_names(promql) - published.keys())]
     for name, labels in asked_labels(promql).items():
         carried = published.get(name)
         if carried is not None:

@@ -1,11 +1,11 @@
 """Makes promtool cases from `rules/tests/situations.yaml`.
 
-They show what every alert says when its subject is gone, when its collector fails, when a short fault is over, and on a
-healthy installation that is small and fresh.
+They show every alert's behaviour when its subject is gone, when its collector fails, when a short fault is over, and on
+a healthy installation that is small and fresh.
 
 Series are written as text: `5` stays, `3+0.1` starts at 3 and rises by 0.1 a second, `age 60` is a Unix time that is
-always 60 seconds ago, `stuck 60` one that was 60 seconds ago when the situation began and stays. What a collector's
-failure takes from the page comes from the collector's own declaration.
+always 60 seconds ago, `stuck 60` one that was 60 seconds ago when the situation began and stays. The collector's own
+declaration defines which series its failure removes.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class Rule:
     """What differs from the healthy page before the fault too."""
     fault: Series
     instead: Series
-    """What is there when the subject is gone."""
+    """The series that remain when the subject is gone."""
     outcome: Mapping[str, str]
     short_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What the page shows for some time."""
+    """The page's content for some time."""
 
     seconds: float
     series: Series
@@ -73,12 +73,12 @@ class Case:
 
     name: str
     alerts: frozenset[str]
-    """The alerts that are asked for: the other alerts are left out of the run. All when empty."""
+    """The alerts to run: other alerts are left out. Empty means all."""
     phases: list[Phase]
     checks: list[tuple[float, str, float]] = field(default_factory=list)
     """When, which question, which answer."""
     looks: list[tuple[float, str]] = field(default_factory=list)
-    """When to look at which alert: promtool prints what it finds, because nothing is expected."""
+    """When to evaluate which alert: promtool prints its result, because nothing is expected."""
 
     def document(self) -> dict[str, Any]:
         """The case as promtool reads it."""
@@ -144,7 +144,7 @@ def seconds_of(duration: str) -> float:
 
 
 def window_seconds(expr: str) -> float:
-    """The longest look back of an expression."""
+    """The longest window of an expression."""
     windows = [[seconds_of(part) for part in found if part] for found in _WINDOW.findall(expr)]
     return max((sum(parts) for parts in windows), default=0.0)
 
@@ -174,7 +174,7 @@ def cases_of(path: Path) -> list[Case]:
 
 
 def standing(rule: Rule) -> Case:
-    """The fault stays, and the alert is looked at all the time: some rules get used to it."""
+    """The fault stays, and the alert is evaluated throughout: some rules adapt to a lasting fault."""
     lead, healthy = _lead(rule), _page(rule, None)
     tail = min(LEAD_MAX_SECONDS, window_seconds(rule.expr)) + rule.for_seconds + 2 * AFTERWARDS_SECONDS
     phases = [Phase(lead, healthy), Phase(tail, {**healthy, **rule.fault})]
@@ -190,7 +190,7 @@ def fresh() -> Case:
 
 
 def write_cases(cases: Iterable[Case], folder: Path) -> list[Path]:
-    """Writes a file for promtool for each case, with the rules that it asks for; one promtool takes them all."""
+    """Writes a promtool file for each case, with the rules that it needs; one promtool runs them all."""
     return [
         write_case(folder / str(number), case.document(), f"{STEP}s", rules_for(case.alerts))
         for number, case in enumerate(cases)
@@ -198,7 +198,7 @@ def write_cases(cases: Iterable[Case], folder: Path) -> list[Path]:
 
 
 def write_case(path: Path, case: Mapping[str, Any], interval: str, groups: list[dict[str, Any]]) -> Path:
-    """Writes one case, and beside it the rules for it, evaluated once in each interval."""
+    """Writes one case and its rules, evaluated once in each interval."""
     rules, cases = path.with_suffix(".rules.json"), path.with_suffix(".test.json")
     rules.write_text(json.dumps({"groups": groups}), encoding="utf-8")
     document = {"rule_files": [str(rules)], "evaluation_interval": interval, "tests": [case]}
@@ -218,7 +218,7 @@ def rules_for(asked: frozenset[str]) -> list[dict[str, Any]]:
 
 
 def _gone(rule: Rule) -> Case:
-    """The series vanish: the alert that the table names fires, and no other tells of it falsely."""
+    """The series vanish: the alert in the table fires, and no other alert fires wrongly."""
     teller = alerts().get(rule.outcome["gone"])
     lead = _lead(rule)
     healthy = _page(rule, teller)
@@ -238,7 +238,7 @@ def _gone(rule: Rule) -> Case:
 
 
 def _failed(rule: Rule) -> Case:
-    """The collector fails on a healthy installation: its absence is told, and nothing else."""
+    """The collector fails on a healthy installation: its absence is reported, and nothing else."""
     lead, healthy = _lead(rule), dict(_page(rule, None))
     failing: dict[str, str | float | None] = dict(healthy)
     for spec in collectors_of(rule).values():
@@ -275,14 +275,14 @@ def _over(rule: Rule) -> Case:
 
 
 def _page(rule: Rule, other: Rule | None) -> Series:
-    """The part of the healthy page that the rules look at."""
+    """The part of the healthy page that the rules use."""
     names = asked_names(rule.expr) | (asked_names(other.expr) if other else frozenset())
     wanted = {selector: value for selector, value in table()["healthy"].items() if _name(selector) in names}
     return {**wanted, **{selector: wanted.get(selector) for selector in (*rule.fault, *rule.instead)}, **rule.before}
 
 
 def _lead(rule: Rule) -> float:
-    """How long the installation was healthy before: as long as the rule looks back."""
+    """How long the installation was healthy before: as long as the rule's window."""
     return min(LEAD_MAX_SECONDS, window_seconds(rule.expr)) + AFTERWARDS_SECONDS
 
 
@@ -305,7 +305,7 @@ def _labelled(selector: str) -> str:
 
 
 def _write(phases: Iterable[Phase]) -> dict[str, str]:
-    """Every series with its samples, one each step; a rising one goes on from where it was."""
+    """Every series with its samples, one each step; a rising one continues from its last value."""
     phases = list(phases)
     found: dict[str, list[str]] = {selector: [] for phase in phases for selector in phase.series}
     level: dict[str, float] = {}

@@ -1,10 +1,10 @@
 """Divides every time window of a rule file by a factor and changes nothing else.
 
 `python -m tools.rules.time_scale FACTOR SOURCE TARGET` copies `*.yml` from one folder to another. The demo and
-the fault runs use the shipped rules through this one transform, so that minutes become seconds while every name, label,
-threshold and operator stays what it is. Windows are `for`, `keep_firing_for`, a group's `interval` and `query_offset`,
-range selectors, subqueries (`[5m]`, `[30m:1m]`) and offsets. An age that is compared (`time() - x > 300`) is no window
-and stays. Whoever scrapes divides the scrape interval too: a range selector needs two samples.
+the fault runs use the shipped rules through this transform, so that minutes become seconds while every name, label,
+threshold and operator stays the same. Windows are `for`, `keep_firing_for`, a group's `interval` and `query_offset`,
+range selectors, subqueries (`[5m]`, `[30m:1m]`) and offsets. A compared age (`time() - x > 300`) is not a window and
+stays. Divide the scrape interval too: a range selector needs two samples.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _milliseconds(duration: str) -> int:
     if duration == "0":
         return 0
     if not _DURATION.fullmatch(duration):
-        raise WindowError(f"{duration!r} is no duration such as 5m or 1h30m")
+        raise WindowError(f"{duration!r} is not a duration such as 5m or 1h30m")
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(duration))
 
 

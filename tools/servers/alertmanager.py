@@ -30,7 +30,7 @@ class AlertmanagerServer(Server):
         flags: Sequence[str] = (),
         folder: Path | None = None,
     ) -> None:
-        """With `is_clustered` or open `peers` it gossips on a port of its own; otherwise it is alone."""
+        """With `is_clustered` or open `peers` it gossips on a separate port; otherwise it runs alone."""
         super().__init__(folder)
         self._flags = tuple(flags)
         self._configuration = configuration
@@ -58,7 +58,7 @@ class AlertmanagerServer(Server):
         (self.folder / "alertmanager.yml").write_text(configuration, encoding="utf-8")
 
     def describe(self) -> Command:
-        """The server on one port, gossiping only when asked to."""
+        """The server on one port, which gossips only on request."""
         address = self.cluster_address if self._is_clustered else ""
         return Command(
             (

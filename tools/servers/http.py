@@ -27,7 +27,7 @@ class HttpError(RuntimeError):
 def call(method: str, url: str, body: object = None, *, text: str | None = None, timeout_seconds: float = 10.0) -> Any:
     """The parsed answer (None when empty, the text itself when no JSON); HttpError from status 400 on.
 
-    `body` is sent as JSON, `text` as it stands; OSError when nobody listens.
+    `body` is sent as JSON, `text` unchanged; OSError when nothing listens.
     """
     data = text.encode() if text is not None else None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, method=method, data=data)

@@ -38,7 +38,7 @@ class OpaServer(Server):
             (self._policy_folder / f"{name}.rego").write_text(text, encoding="utf-8")
 
     def describe(self) -> Command:
-        """The server without its look for newer versions."""
+        """The server without its check for newer versions."""
         return Command(
             (
                 *(str(locate("opa")), "run", "--server", f"--addr=127.0.0.1:{self.port}", "--disable-telemetry"),

@@ -1,8 +1,8 @@
-"""Ends servers and removes folders whose Python parent died without doing it itself.
+"""Ends servers and removes folders whose Python parent died without doing so.
 
-One watching process per parent holds the reading end of a pipe. The parent notes each server and folder in
-the pipe; when the parent dies, by whatever signal, the pipe closes and the watcher ends what is still noted.
-PR_SET_PDEATHSIG would be shorter, but fires when the *thread* that started the server ends.
+One watcher process per parent holds the reading end of a pipe. The parent writes each server and folder to the pipe;
+when the parent dies, by any signal, the pipe closes and the watcher ends those that remain. PR_SET_PDEATHSIG would be
+shorter, but fires when the *thread* that started the server ends.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _start_watcher() -> None:
 
 
 def watch() -> None:
-    """Follows the notes on standard input until its writer is gone, then ends what is left."""
+    """Reads entries from standard input until its writer is gone, then ends what is left."""
     os.chdir("/")
     processes: dict[int, tuple[int, int]] = {}
     folders: dict[str, None] = {}

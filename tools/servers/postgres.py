@@ -37,8 +37,8 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
 class PostgresServer(Server):
     """One PostgreSQL 15 (or newer, when there is no 15) with a fresh data folder.
 
-    `freeze` stops the postmaster and every backend: each backend is in a process group of its own, so that
-    stopping the postmaster alone would leave open connections answering.
+    `freeze` stops the postmaster and every backend: each backend has its own process group, so stopping only the
+    postmaster would leave open connections answering.
     """
 
     name = "postgres"

@@ -56,7 +56,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A group of its own: Ctrl-C at the terminal reaches us, and we end it in order.
+                # A separate group: Ctrl-C at the terminal reaches us, and we end it in order.
                 process_group=0,
                 env={**os.environ, **command.environment},
                 cwd=command.working_directory,
@@ -99,7 +99,7 @@ class Process:
     def freeze(self) -> None:
         """Stops the process and every descendant (SIGSTOP): connections stay open and nothing answers.
 
-        Returns once every thread has stopped: on a busy machine the threads of a large program go on for a while.
+        Returns once every thread has stopped: on a busy machine the threads of a large program continue for a while.
         """
         frozen: set[int] = set()
         # A child may be born between the listing and its parent's stop: list again until nothing is new.

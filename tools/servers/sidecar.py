@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Sidecar(Server):
-    """What both programs share: settings as a mapping, written to a file, and a port of their own."""
+    """Shared by both programs: settings as a mapping, written to a file, and a separate port."""
 
     def __init__(
         self, settings: dict[str, Any], folder: Path | None = None, host: str = "127.0.0.1", port: int | None = None

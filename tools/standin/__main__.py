@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--database-url", required=True)
     parser.add_argument("--redis-url", required=True)
     parser.add_argument(
-        "--traffic-interval", type=float, default=0.2, help="seconds between simulated requests; 0 is none"
+        "--traffic-interval", type=float, default=0.2, help="seconds between simulated requests; 0 means none"
     )
     parser.add_argument("--opa-url", help="a real OPA that decides for the bouncers")
     parser.add_argument("--opal-statistics", action="store_true")

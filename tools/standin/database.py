@@ -83,7 +83,7 @@ class BlockingPool:
                 self._idle.append(connection)
 
     def fetch(self, query: str, parameters: Parameters = ()) -> list[Row]:
-        """Return the rows of one statement, in a transaction of its own."""
+        """Return the rows of one statement, in a separate transaction."""
         with self._lend() as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
@@ -93,7 +93,7 @@ class BlockingPool:
             return cursor.execute(query.encode(), parameters).fetchall()
 
     def execute(self, query: str, parameters: Parameters = ()) -> None:
-        """Run one statement that returns no rows, in a transaction of its own."""
+        """Run one statement that returns no rows, in a separate transaction."""
         with self._lend() as connection:
             connection.execute(query.encode(), parameters)
 

@@ -1,4 +1,4 @@
-"""What every program of the stand-in has: a listening socket, faults, an admin route, and an end with its parent."""
+"""Shared by all programs of the stand-in: a listening socket, faults, an admin route, and an end with its parent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--name", help="the component's name on the admin route; default: the program's")
     parser.add_argument(
-        "--cpu-limit-millicores", type=float, default=0.0, help="what a cpu fault may burn at most; 0 is no limit"
+        "--cpu-limit-millicores", type=float, default=0.0, help="upper limit of a cpu fault; 0 means no limit"
     )
     parser.add_argument("--end-with-parent", action="store_true", help="end when standard input is closed")
 
@@ -144,7 +144,7 @@ async def _keep_listener(listener: Listener, box: FaultBox) -> None:
 
 @asynccontextmanager
 async def serving(app: web.Application, box: FaultBox, arguments: argparse.Namespace) -> AsyncIterator[Listener]:
-    """Serve the application with its faults; the first line on standard output tells where."""
+    """Serve the application with its faults; the first line on standard output names its address."""
     app[BOX] = box
     app.middlewares.insert(0, apply_faults)
     app.router.add_route("*", PATH, _serve_fault)

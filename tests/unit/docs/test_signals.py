@@ -62,7 +62,9 @@ def faults_of(rows: tuple[Row, ...]) -> list[str]:
     missing = set(range(1, SIGNALS + 1)) - {row.number for row in rows}
     faults = [f"row {number} is missing" for number in sorted(missing)]
     for row in rows:
-        faults += [f"{row.number}: {name} is published by nobody" for name in row.metrics if name not in published()]
+        faults += [
+            f"{row.number}: {name} is published by neither program" for name in row.metrics if name not in published()
+        ]
         faults += [f"{row.number}: no metric"] * (not row.metrics) + [f"{row.number}: no test"] * (not row.tests)
         for test in row.tests:
             path, _, function = test.partition("::")
@@ -83,7 +85,7 @@ def test_whatever_the_page_gets_wrong_is_found():
     test = "tests/integration/exporter/collectors/test_bouncers.py::test_resource_with_one_side_only_is_unpaired"
     for old, new, fault in (
         (row, "", "row 7 is missing"),
-        ("controlcore_resources_unpaired", "controlcore_x", "7: controlcore_x is published by nobody"),
+        ("controlcore_resources_unpaired", "controlcore_x", "7: controlcore_x is published by neither program"),
         (test, f"{test}s", f"7: there is no {test}s"),
         (
             test,

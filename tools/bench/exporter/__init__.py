@@ -1,1 +1,1 @@
-"""Measurements of the exporter beside the exporters that operators run today."""
+"""Measurements of the exporter and of the exporters that operators run today."""

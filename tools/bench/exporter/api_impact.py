@@ -1,8 +1,8 @@
 """/health of the API while the database is frozen: with our exporter, without, and with a naive prober.
 
 The API's handlers block its event loop while they wait for the database, so one request that reads it freezes /health
-for everybody. The database is frozen just after our canary has found it well, which is the worst moment. The naive
-prober asks the API's database endpoint every 10 s, as a blackbox probe of it would: it shows what harm looks like.
+for all clients. The database is frozen just after our canary has found it healthy, which is the worst moment. The naive
+prober queries the API's database endpoint every 10 s, like a blackbox probe: it shows the possible harm.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Health:
 
 
 def ask_health(url: str, seconds: float) -> Spread:
-    """Asks /health again and again over one connection; an answer that is late is waited for."""
+    """Queries /health repeatedly over one connection, and waits for late answers."""
     port = int(url.rpartition(":")[2])
     request = get(port, "/health", gzip=False)
     connection = Connection(request)
@@ -59,7 +59,7 @@ def ask_health(url: str, seconds: float) -> Spread:
 
 
 class _Asker(threading.Thread):
-    """Asks /health beside the freeze, so that the freeze ends in time even if no answer comes during it."""
+    """Queries /health during the freeze in a separate task, so that the freeze ends in time even without an answer."""
 
     def __init__(self, url: str) -> None:
         super().__init__(name="health", daemon=True)
@@ -67,7 +67,7 @@ class _Asker(threading.Thread):
         self.spread: Spread | None = None
 
     def run(self) -> None:
-        """Asks until the freeze is over."""
+        """Queries until the freeze is over."""
         self.spread = ask_health(self._url, FREEZE_SECONDS)
 
 
@@ -94,7 +94,7 @@ def _wait_for(holds: Callable[[], bool], seconds: float) -> None:
 
 @contextmanager
 def probing(url: str) -> Iterator[None]:
-    """Asks an address every 10 s, whatever comes of it."""
+    """Queries an address every 10 s, whatever the result."""
     stop = threading.Event()
 
     def run() -> None:
@@ -131,7 +131,7 @@ def describe(found: Sequence[Health]) -> list[str]:
 
 
 def judge(found: Sequence[Health]) -> list[Target]:
-    """Ours against nobody, and whether the naive prober shows that harm would have been seen."""
+    """Our exporter compared with none, and whether the naive prober proves that the measurement detects harm."""
     named = {each.who: each.spread for each in found}
     alone, ours, naive = named[ALONE], named[OURS], named[NAIVE]
     limit = alone.p99 * 1e3 + MARGIN_MS
@@ -146,7 +146,7 @@ def judge(found: Sequence[Health]) -> list[Target]:
 
 
 def harm(_: Options) -> list[str]:
-    """The API without traffic of its own, so that only who asks it can freeze it."""
+    """The API without its own traffic, so that only the probers can freeze it."""
     with opened_field(traffic_interval_seconds=0.0) as field:
         found = measure_harm(field)
     return [

@@ -31,7 +31,10 @@ SCRAPES = 100
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """What probing so many bouncers took. Rounds in seconds; `failures` are rounds that did not reach all in time."""
+    """The cost of probing this many bouncers.
+
+    Rounds in seconds; `failures` are rounds that did not reach all in time.
+    """
 
     bouncers: int
     rounds: tuple[float, ...]
@@ -45,7 +48,7 @@ class Probing:
 
 
 def settings_of(farm: FarmServer, count: int) -> dict[str, Any]:
-    """An exporter that asks so many bouncers every 15 s, with as many requests at a time as shipped."""
+    """An exporter that queries this many bouncers every 15 s, with the default number of concurrent requests."""
     pace = {"interval_seconds": INTERVAL_SECONDS, "timeout_seconds": DEADLINE_SECONDS}
     return {
         "scope": "all",
@@ -79,7 +82,7 @@ def most_sockets(pid: int, seconds: float) -> tuple[int, int]:
 
 
 def refuse_losses(exporter: ExporterServer) -> None:
-    """Raises RuntimeError when series were dropped: a page without them is no page of so many bouncers."""
+    """Raises RuntimeError when series were dropped: the page would not represent this many bouncers."""
     page = read_url(f"{exporter.url}/metrics").decode()
     lost = [line for line in page.splitlines() if line.startswith(DROPPED) and not line.endswith((" 0", " 0.0"))]
     if lost:
@@ -87,7 +90,7 @@ def refuse_losses(exporter: ExporterServer) -> None:
 
 
 def measure_count(count: int, intervals: int) -> Probing:
-    """The first round over so many bouncers and those of some intervals more."""
+    """The first round over this many bouncers, and the rounds of some further intervals."""
     with FarmServer() as farm, running_exporter(settings_of(farm, count)) as exporter:
         separate(exporter, farm)
         pid = exporter.process.pid
@@ -156,8 +159,8 @@ def many_bouncers(_: Options) -> list[str]:
     """Each number in turn."""
     found = [measure_count(count, intervals) for count, intervals in COUNTS.items()]
     return [
-        "Each round asks every bouncer three questions (health, allow, deny), each over a connection of its own, and",
-        "beside it the size of its caches; all bouncers are one light process on another core.",
+        "Each round sends every bouncer three requests (health, allow, deny), each over a new connection, and",
+        "also reads the size of its caches; all bouncers are one light process on another core.",
         "",
         *describe(found),
         *targets(judge(found)),

@@ -1,7 +1,7 @@
-"""What the exporters ask of the monitored database in a minute: connections, statements, and its time for them.
+"""The load of the exporters on the monitored database in a minute: connections, statements, and its time for them.
 
 The figures are the server's own: pg_stat_activity for connections, pg_stat_statements for statements. Ours and
-postgres_exporter have roles of their own, so that neither is counted for the other.
+postgres_exporter have separate roles, so that they are counted separately.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was seen in `seconds`."""
+    """The load measured in `seconds`."""
 
     seconds: float
     connections: dict[str, int]
@@ -69,7 +69,7 @@ class Load:
 
 
 def shorten(text: str, length: int = STATEMENT_LENGTH) -> str:
-    """A statement on one line that can stand in a table."""
+    """A statement on one line, for a table."""
     words = " ".join(text.split()).replace("|", "\\|")
     return words if len(words) <= length else f"{words[: length - 1]}…"
 
@@ -150,7 +150,7 @@ def database(_: Options) -> list[str]:
     with opened_field(PRELOAD) as field:
         load = measure_load(field)
     return [
-        f"{load.seconds:.0f} s of both as shipped, a scrape every {SCRAPE_SECONDS:g} s; ours asks beside the scrapes.",
+        f"{load.seconds:.0f} s of both as shipped, a scrape every {SCRAPE_SECONDS:g} s; ours collects apart.",
         "",
         *describe(load),
         *targets(judge(load)),

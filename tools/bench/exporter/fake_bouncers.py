@@ -1,7 +1,7 @@
 """A thousand bouncers as one process: `http://127.0.0.1:PORT/NUMBER` answers as the bouncer of that number.
 
-The bodies are those of the stand-in's own handlers, made once; nothing else of a bouncer is here, so that the figures
-are of who asks and not of who answers.
+The bodies come from the stand-in's own handlers, made once; nothing else of a bouncer is simulated, so that the figures
+show the client's cost, not the server's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r
 
 
 class _App(dict[object, object]):
-    """What the stand-in's handlers look into."""
+    """What the stand-in's handlers read."""
 
 
 class _Request:
@@ -97,7 +97,7 @@ async def serve(port: int) -> None:
 
 
 class FarmServer(Server):
-    """The farm as a server of its own."""
+    """The farm as a separate server."""
 
     name = "farm"
 

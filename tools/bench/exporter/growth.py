@@ -23,7 +23,7 @@ SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 3
 REQUESTS = 50
 PEER_SECONDS = 2.0
-"""How long client_python's server is asked in one round: a large page takes it a second."""
+"""How long one round queries client_python's server: it needs a second for a large page."""
 LIMIT_MS = 20.0
 PAGE_SECONDS = 30.0
 ROWS = Path(__file__).with_name("synthetic_collector.py")
@@ -45,7 +45,7 @@ class GrownExporter(ExporterServer):
         self._samples = samples
 
     def describe(self) -> Command:
-        """The program, told of the folder with the further collector."""
+        """The program, with the folder of the additional collector."""
         folder = self.folder / "collectors"
         folder.mkdir(exist_ok=True)
         shutil.copy(ROWS, folder / "synthetic_collector.py")

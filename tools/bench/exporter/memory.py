@@ -37,9 +37,9 @@ STRETCH_MIB = 64.0
 DEVELOPERS_ONLY = ("rich", "pygments")
 """In tools/lock/dev.txt and not in runtime.txt."""
 JUDGED_MINUTES = 60.0
-"""Growth is judged from so long a run on: in less a leak that matters cannot be told from the allocator's steps."""
+"""Shortest run for judging growth: a shorter one does not distinguish a relevant leak from the allocator's steps."""
 GROWTH_MIB = 1.0
-"""One arena of CPython's: less cannot be told from outside, and a leak that matters passes it in half an hour."""
+"""One arena of CPython: less is not measurable from outside, and a relevant leak exceeds it in half an hour."""
 
 
 @dataclass(frozen=True, slots=True)

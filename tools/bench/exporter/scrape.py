@@ -76,7 +76,7 @@ def running_racers(field: Field) -> Iterator[list[Racer]]:
             stack.enter_context(peer)
             servers.append((name, peer.port, peer, True))
         same = stack.enter_context(ClientPythonServer(read_url(f"{ours.url}/metrics").decode()))
-        # Its server speaks HTTP/1.0: every scrape is a connection of its own. Ours is measured in the same way too.
+        # Its server speaks HTTP/1.0: every scrape is a new connection. Ours is measured in the same way.
         servers += [(CLIENT, same.port, same, False), (f"{OURS}, a connection each", ours.port, ours, False)]
         yield [Racer(name, port, server.process.pid, is_kept) for name, port, server, is_kept in servers]
 
@@ -104,7 +104,7 @@ def weigh(racers: Sequence[Racer]) -> None:
 
 
 def live_a_minute(racers: Sequence[Racer], seconds: float = MINUTE_SECONDS) -> None:
-    """CPU in a minute of scrapes every 15 s: the peers collect within a scrape and ours beside it."""
+    """CPU in a minute of scrapes every 15 s: the peers collect during a scrape, ours independently."""
     one_each = list({racer.pid: racer for racer in racers}.values())
     before = {racer.pid: cpu_seconds(racer.pid) for racer in one_each}
     for _ in range(int(seconds / INTERVAL_SECONDS)):

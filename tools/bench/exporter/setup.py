@@ -1,4 +1,4 @@
-"""What the exporter's sections stand on: real PostgreSQL, Redis and OPA, the stand-in, many bouncers, and the exporter.
+"""The servers of the exporter's sections: real PostgreSQL, Redis and OPA, the stand-in, bouncers, the exporter.
 
 Each section opens its own, so that it can be measured alone.
 """
@@ -36,7 +36,7 @@ class Field:
     farm: FarmServer
 
     def bouncers(self, count: int = 2) -> list[dict[str, Any]]:
-        """So many bouncers as a setting: the stand-in's two with their engine, then bouncers of the farm."""
+        """The setting for this many bouncers: the stand-in's two with their engine, then bouncers of the farm."""
         own: list[dict[str, Any]] = [
             {"name": name, "url": url, "environment": name.removeprefix("bouncer-"), "opa_url": self.engine.url}
             for name, url in self.standin.bouncers.items()

@@ -1,7 +1,7 @@
-"""Scrapes with PostgreSQL, Redis, OPA and the API stopped by SIGSTOP, and how soon each is told as down.
+"""Scrapes with PostgreSQL, Redis, OPA and the API stopped by SIGSTOP, and how soon each is reported as down.
 
-Each backend is stopped just after its collector has looked at it, which is the worst moment: a whole interval passes
-before the next look. The database comes last, because the API hangs with it.
+Each backend is stopped just after its collection, which is the worst moment: a whole interval passes before the next
+one. The database comes last, because the API hangs with it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ GRACE_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 SCRAPE_TIMEOUT_SECONDS = 10.0
-"""Prometheus' default scrape timeout: an answer that comes later is none."""
+"""Prometheus' default scrape timeout: a later answer does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What is stopped, by which collector that is seen, and in which series."""
+    """A stopped backend, the collector that detects it, and its series."""
 
     collector: str
     series: str
@@ -58,7 +58,7 @@ class Verdict:
 
 @contextmanager
 def _stopping(field: Field) -> Iterator[tuple[Backend, ...]]:
-    """The backends in the order in which they are stopped; all go on at the end."""
+    """The backends in the order in which they are stopped; all are resumed at the end."""
     pid = api_pid(field.standin)
     bouncer = field.bouncers()[0]["name"]
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def _stopping(field: Field) -> Iterator[tuple[Backend, ...]]:
 
 
 class _Watcher:
-    """Reads our page again and again, and notes when series of stopped backends are 0."""
+    """Reads our page repeatedly, and records when series of stopped backends are 0."""
 
     def __init__(self, ours: ExporterServer) -> None:
         self._ours = ours
@@ -92,7 +92,7 @@ class _Watcher:
         self._since[backend.series] = time.monotonic()
 
     def wait(self) -> None:
-        """Returns when all are told as down, or nobody wants to wait any longer."""
+        """Returns when all are reported as down, or the time is over."""
         with suppress(TimeoutError):
             self._until(lambda _: len(self.seen) == len(self._since))
 
@@ -112,7 +112,7 @@ class _Watcher:
 
 
 def stop_all(ours: ExporterServer, backends: Sequence[Backend]) -> list[Verdict]:
-    """Stops one backend after the other and says how soon each was told as down."""
+    """Stops one backend after the other and measures how soon each was reported as down."""
     intervals = {name: each.interval_seconds for name, each in read_collections(ours).items()}
     watcher = _Watcher(ours)
     for backend in backends:
@@ -122,7 +122,7 @@ def stop_all(ours: ExporterServer, backends: Sequence[Backend]) -> list[Verdict]
 
 
 def one_scrape(port: int) -> str:
-    """What one scrape of a peer brings within Prometheus' default timeout: nothing, or what it says of its backend."""
+    """One scrape of a peer within Prometheus' default timeout: nothing, or its report about its backend."""
     request = replace(get(port, "/metrics", gzip=False), timeout_seconds=SCRAPE_TIMEOUT_SECONDS)
     started = time.monotonic()
     connection = Connection(request)

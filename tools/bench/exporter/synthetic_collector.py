@@ -1,7 +1,7 @@
-"""One collector in one file, with as many series as the environment asks for: a page of any size on the real program.
+"""One collector in one file, with a number of series from the environment: a page of any size on the real program.
 
-Copied into a folder of its own and found there by the exporter's discovery like any other collector. Every value
-changes at every collection, so that nothing of the page can be kept.
+It is copied into a separate folder, where the exporter discovers it like any other collector. Every value changes at
+every collection, so that no part of the page can be reused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RowsCollector:
 
 
 def build(number: int) -> tuple[Family, ...]:
-    """The rows of one collection; made in a thread, because so many take longer than the event loop can wait."""
+    """The rows of one collection; made in a thread, because they take too long for the event loop."""
     return tuple(
         metric.family(
             {(f"bouncer-{row:05}", "server_handler"): number + row / 1000 for row in range(COUNT // FAMILIES)}

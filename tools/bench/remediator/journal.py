@@ -1,4 +1,4 @@
-"""What a large journal costs, and how soon a killed remediator goes on."""
+"""The cost of a large journal, and how soon a killed remediator continues."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The way from an alert to the API write, against a bare PATCH and stage by stage.
+"""The time from an alert to the API write, compared with a bare PATCH and stage by stage.
 
-Both are timed from the first byte sent until a watch on the Deployments tells of the change, in turn, each after the
-rollout before it has ended: neither waits for the other's pods.
+Both are timed from the first byte sent until a watch on the Deployments shows the change, in turn, each after the
+previous rollout has ended, so that neither waits for the other's pods.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def path_of(number: int) -> str:
 
 
 class GenerationWatch:
-    """Notes when each target's generation first rises, as the API server's watch tells it."""
+    """Records when each target's generation first rises, by the API server's watch."""
 
     def __init__(self, cluster: Cluster) -> None:
         """Takes the present generations as known."""
@@ -142,7 +142,7 @@ class GenerationWatch:
 
 
 def measure_repair(cluster: Cluster) -> Comparison:
-    """Alerts and bare PATCHes in turn, each on a target of its own."""
+    """Alerts and bare PATCHes in turn, each on its own target."""
     cluster.create_namespace(NAMESPACE)
     cluster.apply([deployment(number) for number in range(2 * TARGETS)])
     for number in range(2 * TARGETS):
@@ -202,7 +202,7 @@ def _repair(remediator: RemediatorServer, watch: GenerationWatch, number: int) -
 
 
 def _stages(remediator: RemediatorServer, number: int) -> dict[str, float]:
-    """What the story in the journal says about the time of each stage; waits for the write's record."""
+    """The time of each stage from the journal's records; waits for the write's record."""
     question = """
         SELECT record.kind, record.at, record.data FROM record JOIN remediation ON remediation.id = record.remediation
         WHERE remediation.policy = ? ORDER BY record.number"""

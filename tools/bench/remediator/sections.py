@@ -57,7 +57,7 @@ def describe_repair(found: Comparison) -> list[str]:
     """Both ways, where the time of ours goes, and the targets."""
     rows = (
         ("alert, journal, facts, decision, PATCH", found.ours.describe()),
-        ("bare PATCH over a connection of its own", found.bare.describe()),
+        ("bare PATCH over a new connection", found.bare.describe()),
     )
     lines = table(("way", "p50 / p99 (min to max)"), rows)
     stages = [(STAGES[name], f"{seconds * 1e3:.2f} ms") for name, seconds in found.stages.items()]
@@ -105,14 +105,14 @@ def sustained(_: Options) -> list[str]:
 
 
 def resume(_: Options) -> list[str]:
-    """How soon a killed remediator goes on."""
+    """How soon a killed remediator continues."""
     found = measure_resume()
     text = f"{len(found)} kills while a claim was held: {', '.join(f'{seconds:.2f}' for seconds in found)} s."
     return [text, *targets((at_most("SIGKILL until resumed at most 10 s", RESUMED_SECONDS, max(found), "s"),))]
 
 
 def large(_: Options) -> list[str]:
-    """What a hundred thousand remediations in the journal cost."""
+    """The cost of a hundred thousand remediations in the journal."""
     found = measure_large()
     rows = (
         ("question behind `list`", "", f"{found.query * 1e3:.1f} ms"),

@@ -1,4 +1,4 @@
-"""What a storm of alerts does: one huge request, a thousand alerts a second, and the memory that stays."""
+"""The effect of a storm of alerts: one huge request, a thousand alerts a second, and the memory afterwards."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def measure_storm() -> Storm:
 
 
 def measure_sustained(alerts: int) -> Sustained:
-    """ALERTS_PER_SECOND for SUSTAINED_SECONDS in requests of so many; the first ones open, the others join."""
+    """ALERTS_PER_SECOND for SUSTAINED_SECONDS in requests of this size; the first ones open, the others join."""
     settings = {"prometheus": {"url": f"http://127.0.0.1:{free_port()}"}}
     with RemediatorServer(settings, policies("observe", free_port())) as remediator:
         body = payload([alert(number % TARGETS) for number in range(alerts)])

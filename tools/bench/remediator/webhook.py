@@ -52,7 +52,7 @@ def alert(number: int) -> dict[str, Any]:
 
 
 def policies(mode: str, witness_port: int) -> str:
-    """One policy for each target; its witness is an address where nobody listens, so it always confirms."""
+    """One policy for each target; its witness is an address where nothing listens, so it always confirms."""
     rows = [
         {
             "name": f"restart-{number}",
@@ -82,7 +82,7 @@ def many_targets(count: int) -> str:
 
 
 def targeted_alert(number: int) -> dict[str, Any]:
-    """An alert that chooses a target of its own."""
+    """An alert that chooses its own target."""
     found = alert(0)
     found["labels"] |= {"namespace": NAMESPACE, "deployment": f"target-{number}", "n": str(number)}
     found["fingerprint"] = f"{number:016x}"

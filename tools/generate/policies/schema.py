@@ -32,11 +32,11 @@ FILE = ROOT / "remediations" / "shipped" / "policies.schema.json"
 CHART = ROOT / "helm" / "controlcore-exporter" / "values.schema.json"
 """The schema of the chart's values. It is written by hand, but for the names of the actions."""
 SHARED = {"matchers": Matchers, "collectors": Collectors, "promql": Promql, "names": Names}
-"""Types of fields that many sections have: each stands once, in `$defs`."""
+"""Types of fields that many sections have: each appears once, in `$defs`."""
 DATABASE = rf"(?:^|[-.])(?:{'|'.join(sorted(DATABASES))})(?:[-.]|$)"
 """A name that has the name of a database between its dots and dashes."""
 PATCHING = "workload"
-"""Name of the definition of targets that are no database."""
+"""Name of the definition of targets other than databases."""
 
 
 class PolicySchema(GenerateJsonSchema):
@@ -56,7 +56,7 @@ class PolicySchema(GenerateJsonSchema):
         return made
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
-        """The default as the file would say it; none where leaving out has a meaning of its own."""
+        """The default in the file's form; none if leaving the key out has a separate meaning."""
         made = super().default_schema(schema)
         value = made.get("default")
         if not value and value is not False:
@@ -92,7 +92,7 @@ def _schema_of(kind: Any) -> Schema:
 
 
 def _share(part: Any, shared: Mapping[str, Schema]) -> Any:
-    """The same with references to what stands in `$defs`."""
+    """The same with references to `$defs`."""
     if isinstance(part, list):
         return [_share(item, shared) for item in part]
     if not isinstance(part, dict):
@@ -113,7 +113,7 @@ def _needs_identity() -> Schema:
 
 
 def _rules() -> Mapping[str, Schema]:
-    """What the fields of a section say together, by the section's definition."""
+    """The documentation of a section's fields, by the section's definition."""
     specs = actions.offered().values()
     is_http = {"properties": {"kind": {"const": WitnessKind.HTTP}}, "required": ["kind"]}
     is_pods = {"properties": {"kind": {"enum": sorted(KUBELET)}}, "required": ["kind"]}

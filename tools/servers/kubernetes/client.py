@@ -46,7 +46,7 @@ class ApiError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach an API server: its address, whom to trust, and who we are."""
+    """How to reach an API server: its address, the trusted CA, and our credentials."""
 
     server: str
     certificate_authority: Path
@@ -118,7 +118,7 @@ class KubernetesClient:
         return _parse(self.request("POST", path, body))
 
     def put(self, path: str, body: object) -> Manifest:
-        """Replaces an object; with metadata.resourceVersion it is refused (409) if somebody was faster."""
+        """Replaces an object; with metadata.resourceVersion it is refused (409) if someone else was faster."""
         return _parse(self.request("PUT", path, body))
 
     def patch(self, path: str, body: object, content_type: str = MERGE_PATCH) -> Manifest:

@@ -57,7 +57,7 @@ class Cluster:
         self.client.wait_for(f"/api/v1/namespaces/{name}/serviceaccounts/default", lambda _: True)
 
     def delete_namespace(self, name: str) -> None:
-        """Asks for the namespace's end and does not wait for it."""
+        """Requests the namespace's deletion without waiting for it."""
         self.client.delete(f"/api/v1/namespaces/{name}")
 
     def token_for(self, namespace: str, service_account: str, expiration_seconds: int = TOKEN_SECONDS) -> str:
@@ -156,7 +156,7 @@ class StartedCluster(Cluster):
 def open_cluster(options: ClusterOptions | None = None) -> Iterator[Cluster]:
     """The cluster named by CONTROLCORE_TEST_KUBECONFIG, if it carries the marker; a fresh one otherwise.
 
-    KUBECONFIG is not looked at: it may be somebody's production.
+    KUBECONFIG is ignored: it may be a production cluster.
     """
     named = os.environ.get(TEST_KUBECONFIG_VARIABLE)
     if not named:

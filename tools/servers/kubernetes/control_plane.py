@@ -28,10 +28,10 @@ NODE_LEASE_SECONDS = 40
 
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
-    """What a test may want different from cluster to cluster; seconds everywhere."""
+    """Settings that tests vary between clusters; all times in seconds."""
 
     node_count: int = 3
-    # How often every HorizontalPodAutoscaler is looked at; Kubernetes' own default is 15.
+    # How often every HorizontalPodAutoscaler is evaluated; Kubernetes' own default is 15.
     hpa_sync_seconds: float = 2.0
     # How long an HPA remembers higher recommendations before it scales down; Kubernetes' own default is 300.
     hpa_downscale_stabilization_seconds: float = 300.0
@@ -40,7 +40,7 @@ class ClusterOptions:
     hpa_initial_readiness_delay_seconds: float = 1.0
     # Stage files for kwok instead of `node.yaml` and `pod.yaml` of tools/servers/kubernetes/kwok.
     stage_paths: tuple[Path, ...] = (STAGES_FOLDER / "node.yaml", STAGES_FOLDER / "pod.yaml")
-    # token -> (user name, groups), for identities that are no ServiceAccounts.
+    # token -> (user name, groups), for identities that are not ServiceAccounts.
     extra_tokens: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
@@ -125,7 +125,7 @@ class ApiServer(Server):
                 *("--allow-privileged=true", "--profiling=false", f"--cert-dir={self.folder}", "--v=1"),
             ),
             environment={"HOME": str(self.folder)},
-            # It drains for ten seconds on SIGTERM, and nobody is left to be drained.
+            # It drains for ten seconds on SIGTERM, but there is no client left.
             stop_signal=signal.SIGKILL,
         )
 
@@ -147,7 +147,7 @@ class _Component(Server):
         self._options = options
 
     def prepare(self) -> None:
-        """Needs no file of its own."""
+        """Needs no file."""
 
     def is_ready(self) -> bool:
         """Whether it is alive."""

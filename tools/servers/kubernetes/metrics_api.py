@@ -1,7 +1,7 @@
-"""metrics.k8s.io for a cluster whose kubelets are simulated: HPAs and `kubectl top` see the CPU we say.
+"""metrics.k8s.io for a cluster with simulated kubelets: HPAs and `kubectl top` see the CPU that we set.
 
-The aggregator of the API server asks this small TLS server, found through a Service of type ExternalName:
-endpoints may not be loopback addresses, an external name may.
+The API server's aggregator queries this small TLS server, found through a Service of type ExternalName: endpoints may
+not be loopback addresses, an external name may.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class MetricsApi:
     """Serves CPU per pod for one cluster; pods without a figure are left out, as a real metrics server does."""
 
     def __init__(self, cluster: Cluster, usage: Callable[[str, str], float | None] | None = None) -> None:
-        """`usage` (namespace, pod name -> CPU in millicores, None for unknown) is asked when `set_usage` said nothing.
+        """`usage` (namespace, pod name -> CPU in millicores, None for unknown) is called when `set_usage` set nothing.
 
-        It is called from the server's threads.
+        The calls come from the server's threads.
         """
         self._cluster = cluster
         self._usage = usage
@@ -184,7 +184,7 @@ class MetricsApi:
 
 
 class _Server(ThreadingHTTPServer):
-    """Wraps each connection in TLS inside its own thread: a slow handshake holds up nobody else."""
+    """Wraps each connection in TLS inside its own thread: a slow handshake delays no other client."""
 
     daemon_threads = True
 
@@ -224,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Says nothing: the API server asks every few seconds."""
+        """Logs nothing: the API server sends a request every few seconds."""
 
 
 def _describe_resources() -> dict[str, Any]:

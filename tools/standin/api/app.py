@@ -139,7 +139,8 @@ def build(arguments: argparse.Namespace, box: FaultBox) -> web.Application:
     if arguments.drop_tables:
         drop_tables(arguments.database_url)
     app[POOL] = BlockingPool(arguments.database_url)
-    # One retry at once: a connection that Redis closed is opened again, and a Redis that is down is told immediately.
+    # One retry at once: a connection that Redis closed is opened again, and a Redis that is down is reported
+    # immediately.
     app[CACHE] = redis.asyncio.Redis.from_url(
         arguments.redis_url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 1)
     )
@@ -163,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--database-url", required=True)
     parser.add_argument("--redis-url", required=True)
     parser.add_argument(
-        "--traffic-interval", type=float, default=0.2, help="seconds between simulated requests; 0 is none"
+        "--traffic-interval", type=float, default=0.2, help="seconds between simulated requests; 0 means none"
     )
     parser.add_argument("--drop-tables", action="store_true", help="as CC_DROP_TABLES=true: wipe the database at start")
     parser.set_defaults(name="control-plane-api")

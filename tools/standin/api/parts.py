@@ -1,4 +1,4 @@
-"""What the control-plane API's handlers share: the pool, the cache, the bearer check and the pairing query."""
+"""Shared by the control-plane API's handlers: the pool, the cache, the bearer check and the pairing query."""
 
 from __future__ import annotations
 

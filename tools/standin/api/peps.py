@@ -72,7 +72,7 @@ async def register_bouncer(request: web.Request) -> web.Response:
 
 
 async def take_heartbeat(request: web.Request) -> web.Response:
-    """Note a bouncer's heartbeat, by the number of its row. No credential."""
+    """Record a bouncer's heartbeat, by the number of its row. No credential."""
     rows = request.app[POOL].fetch(BEAT, (int(request.match_info["pep"]),))
     if not rows:
         return web.json_response({"detail": "PEP (Bouncer) not found"}, status=404)

@@ -1,4 +1,4 @@
-"""The control-plane API's health and statistics endpoints, including the ones that do not tell the truth."""
+"""The control-plane API's health and statistics endpoints, including those that report wrong values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.standin.api.parts import CACHE
 PIP_KEYS = "pip:conn:*"
 POOLS = web.AppKey("pools", dict[str, dict[str, object]])
 CHECK_SECONDS = 60.0
-"""The product looks at its pools this often; in between /pip/health repeats what was seen last."""
+"""The product checks its pools this often; in between /pip/health repeats the last result."""
 
 
 def _now() -> str:

@@ -147,7 +147,7 @@ class Users:
         self._box = box
 
     async def run(self, interval_seconds: float) -> None:
-        """Make one request every interval, for ever; a failing database or Redis costs that request only."""
+        """Make one request every interval, for ever; a failing database or Redis fails only that request."""
         for number in itertools.count(1):
             self._box.block_while_hung()
             try:

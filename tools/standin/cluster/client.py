@@ -29,7 +29,7 @@ class ClusterError(RuntimeError):
     """The API server refused or could not be reached; `status` is the HTTP status, 0 without an answer."""
 
     def __init__(self, status: int, message: str) -> None:
-        """Keep the status beside the API server's words."""
+        """Keep the status and the API server's message."""
         super().__init__(f"{status}: {message}")
         self.status = status
 
@@ -82,7 +82,7 @@ class Cluster:
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
         # A request that was given up leaves a TLS connection open until the server agrees to end it. The
-        # session's end closes such connections only when told to; asyncio does so by itself since 3.12.7.
+        # session's end closes such connections only on request; asyncio does so by itself since 3.12.7.
         connector = aiohttp.TCPConnector(
             ssl=self._access.tls if self._access.tls is not None else True,
             enable_cleanup_closed=sys.version_info < (3, 12, 7),

@@ -15,7 +15,7 @@ Manifest = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What differs between one stand-in and another.
+    """Settings that differ between stand-ins.
 
     `cpu_millicores` is the API's request and limit: small, because a cpu fault really burns it in every replica.
     `is_dropping_tables` sets CC_DROP_TABLES=true, and then each start of the API really drops every table.

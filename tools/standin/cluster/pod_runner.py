@@ -1,8 +1,8 @@
 """Runs one real process for each running pod of the stand-in, and a balancer for each of its Services.
 
 The cluster's kubelets are simulated, so nothing runs in a pod by itself. The follower watches a namespace; a pod that
-gets an address gets a process that listens there, and loses it with its deletion. What the process answers to its
-health probe becomes the pod's Ready condition, which is what Deployments, Services and guards look at.
+gets an address gets a process that listens there, and loses it with its deletion. The process's answer to its health
+probe becomes the pod's Ready condition, which Deployments, Services and guards use.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ POLL_INTERVAL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """What a replica looks like now. `pid` and `admin_url` are None while its process does not run."""
+    """The current state of a replica. `pid` and `admin_url` are None while its process does not run."""
 
     pod_name: str
     pod_uid: str
@@ -58,7 +58,7 @@ def _describe(replica: Replica) -> ReplicaState:
 
 
 class Follower:
-    """Follows in a thread of its own; use as a context manager. Its methods block and may be called from any thread."""
+    """Follows in a separate thread; use as a context manager. Its methods block and may be called from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         """Remember the settings; entering starts to follow."""

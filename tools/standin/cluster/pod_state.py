@@ -34,7 +34,7 @@ class Settings:
     opa_url: str | None = None
     """A real OPA that decides for the bouncers."""
     is_engine_at_client: bool = False
-    """Whether the bouncers ask the OPA beside the OPAL client instead of deciding by themselves."""
+    """Whether the bouncers query the OPA of the OPAL client instead of deciding by themselves."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ def component_of(pod: Object) -> Component | None:
 
 @dataclass(slots=True)
 class Following:
-    """What the follower knows; belongs to its event loop."""
+    """The follower's state; belongs to its event loop."""
 
     settings: Settings
     cluster: Cluster

@@ -29,7 +29,7 @@ USAGE_SAMPLES = 4
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the process of a component's pods is started with, besides its address."""
+    """Arguments of the process of a component's pods, besides its address."""
 
     component: Component
     arguments: tuple[str, ...]
@@ -62,7 +62,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a replica tells the outside: its pod's new status, and that its readiness changed."""
+    """A replica's callbacks: its pod's new status, and a change of its readiness."""
 
     patch_status: Callable[[Object, Object], Awaitable[None]]
     readiness_changed: Callable[[], Awaitable[None]]
@@ -185,7 +185,7 @@ class Replica:
                 print(f"{name_of(self.pod)} did not take {kind}: {error}", file=sys.stderr)
 
     async def _become(self, *, is_ready: bool, reason: str | None) -> None:
-        """Note the readiness and, when it changed, write it to the pod and tell the balancer."""
+        """Record the readiness; if it changed, write it to the pod and notify the balancer."""
         if is_ready != self.is_ready or reason is not None:
             self.is_ready = is_ready
             await self.hooks.readiness_changed()

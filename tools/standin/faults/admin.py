@@ -81,9 +81,9 @@ def serve_admin(box: FaultBox) -> str:
 
 
 def burn_cpu(box: FaultBox, limit_millicores: float) -> None:
-    """Keep this process at the CPU usage that its `cpu` fault asks for, at most at its limit; never returns.
+    """Keep this process at the CPU usage of its `cpu` fault, at most at its limit; never returns.
 
-    What the process uses for its own work counts, as it does under a container's limit; `limit_millicores` 0 is none.
+    The process's own work counts, as under a container's limit; `limit_millicores` 0 means no limit.
     """
     burnt_until = time.process_time()
     while True:

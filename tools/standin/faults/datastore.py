@@ -24,7 +24,7 @@ class Server(Protocol):
         ...
 
     def thaw(self) -> object:
-        """Let every process go on."""
+        """Let every process continue."""
         ...
 
     def stop(self) -> object:

@@ -1,4 +1,4 @@
-"""The bouncer: answers every question with 200, also when its policy engine is broken; only the reason tells."""
+"""The bouncer: answers every question with 200, even when its policy engine is broken; only the reason differs."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ REQUIRED_FORMAT: dict[str, object] = {
 class Caches:
     """The bouncer's decision cache. Its policy cache is always empty.
 
-    In the product no question that is asked of `/authorize` is cached. Here each is, keyed by minute, when `is_used`:
-    the cache leaks like that in a build whose reverse proxy is mounted.
+    The product caches no question to `/authorize`. Here each is cached, keyed by minute, when `is_used`: the cache
+    leaks like this in a build with a mounted reverse proxy.
     """
 
     def __init__(self, *, is_used: bool) -> None:
@@ -59,7 +59,7 @@ class Caches:
         self.decisions: set[tuple[str, ...]] = set()
 
     def remember(self, question: Question) -> None:
-        """Note one decided question."""
+        """Record one decided question."""
         if self._is_used:
             minute = datetime.now(UTC).strftime("%H:%M")
             self.decisions.add((question.user, question.resource, question.action, minute))

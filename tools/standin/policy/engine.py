@@ -57,7 +57,7 @@ class Engine(Protocol):
 
 
 class BuiltInEngine:
-    """Lets `canary-allow` read `canary-resource`, and nobody do anything else."""
+    """Lets `canary-allow` read `canary-resource`, and denies everything else."""
 
     async def evaluate(self, question: Question) -> bool | None:
         """Return the built-in policy's result."""
@@ -93,10 +93,10 @@ class OpaEngine:
 
 
 def read_result(result: object) -> bool | None:
-    """What the bouncer makes of `data.enabled`; None without a result.
+    """The bouncer's decision from `data.enabled`; None without a result.
 
-    Package `enabled.main` decides where there is one, whatever package `enabled` itself says. An object without
-    `allow` is a denial like any other.
+    If package `enabled.main` exists, it decides, whatever package `enabled` says. An object without `allow` is an
+    ordinary denial.
     """
     if not isinstance(result, dict):
         return result if isinstance(result, bool) else None

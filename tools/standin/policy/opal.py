@@ -28,7 +28,7 @@ CONNECTED_AT = web.AppKey("connected_at", float)
 DO_CLIENTS_COUNT = web.AppKey("do_clients_count", bool)
 STARTED_AT = web.AppKey("started_at", str)
 TOPICS = (["policy:."], ["policy_data"])
-"""What one client subscribes to, each over a connection of its own."""
+"""The topics that one client subscribes to, each over a separate connection."""
 
 
 async def get_server_health(request: web.Request) -> web.Response:
@@ -39,9 +39,9 @@ async def get_server_health(request: web.Request) -> web.Response:
 
 
 async def get_statistics(request: web.Request) -> web.Response:
-    """Return the start (as `uptime`) and how many clients told of themselves, or 501 while statistics are off.
+    """Return the start (as `uptime`) and how many clients reported themselves, or 501 while statistics are off.
 
-    They are off by default. A client whose own statistics are off does not tell, so the count is 0 beside it.
+    They are off by default. A client with its own statistics off does not report itself, so it is not counted.
     """
     if not request.app[STATISTICS_ENABLED]:
         return web.json_response({"detail": {"error": OFF}}, status=501)
@@ -53,7 +53,7 @@ async def get_statistics(request: web.Request) -> web.Response:
 
 
 def _told_clients(app: web.Application) -> dict[str, list[dict[str, object]]]:
-    """Return the clients that told of themselves, each with its two connections."""
+    """Return the clients that reported themselves, each with its two connections."""
     names = [f"CLIENT_{number}" for number in range(app[CLIENTS] if app[DO_CLIENTS_COUNT] else 0)]
     return {
         name: [{"rpc_id": f"{name}-{topics[0]}", "client_id": name, "topics": topics} for topics in TOPICS]
@@ -99,7 +99,7 @@ async def get_client_ready(request: web.Request) -> web.Response:
 
 
 async def evaluate(request: web.Request) -> web.Response:
-    """Answer as the OPA that runs beside the client: without policies every result is undefined."""
+    """Answer like the client's OPA: without policies every result is undefined."""
     if not _is_loaded(request):
         return web.json_response({})
     try:

@@ -64,4 +64,4 @@ def test_nothing_else_is_changed(path: Path) -> None:
 def test_what_is_no_address_is_refused(url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["--runbooks", url, str(tmp_path)])
-    assert "is no address" in capsys.readouterr().err
+    assert "is not an address" in capsys.readouterr().err
