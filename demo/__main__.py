@@ -54,7 +54,8 @@ def build_cluster_programs() -> None:
 
 def pace(factor: float) -> Pace:
     """The pace of a stage: the factor, or less on a slow or busy machine."""
-    now = Pace(max(1.0, factor / min(slowness(), SLOWEST)))
+    stretch = min(slowness(), SLOWEST)
+    now = Pace(max(1.0, factor / stretch), patience=stretch)
     if now.factor < factor:
         say(
             f"this machine is slow or busy now ({slowness():g}), so the windows are divided by {now.factor:.3g};"

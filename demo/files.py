@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from exporter.collectors.kubernetes.workloads import WorkloadsSettings
 from tools.rules.time_scale import divide_rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,8 @@ class Pace:
     """How much faster than printed everything runs: rules, scrapes, collections and the policies' waits."""
 
     factor: float = 12.0
+    patience: float = 1.0
+    """How much longer a request may take than the exporter's defaults allow: a slow machine answers late."""
 
     def seconds(self, printed: float, *, least: float = 1.0) -> float:
         """A printed time at this pace, but not below `least`."""
@@ -109,6 +112,15 @@ def demo_policies(pace: Pace, opal_client_url: str, *, mode: str = "auto") -> st
 
 
 def collector_settings(pace: Pace) -> dict[str, Any]:
-    """Intervals of the fast collectors at this pace; none below a second."""
-    fast = {"interval_seconds": pace.seconds(10)}
-    return {name: dict(fast) for name in ("api", "postgres_canary", "redis", "policy", "workloads", "decisions")}
+    """Intervals of the fast collectors at this pace, none below a second, and the patience of the slowest one.
+
+    A workload whose usage is answered too late has none, and an alert about it starts again.
+    """
+    names = ("api", "postgres_canary", "redis", "policy", "workloads", "decisions")
+    settings: dict[str, dict[str, Any]] = {name: {"interval_seconds": pace.seconds(10)} for name in names}
+    usual = WorkloadsSettings()
+    settings["workloads"] |= {
+        "timeout_seconds": usual.timeout_seconds * pace.patience,
+        "request_timeout_seconds": usual.request_timeout_seconds * pace.patience,
+    }
+    return settings

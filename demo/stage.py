@@ -50,7 +50,7 @@ class Plan:
     pace: Pace = field(default_factory=Pace)
     generation: Generation = Generation.DEBIAN
     namespace: str = "controlcore"
-    cpu_millicores: int = 50
+    cpu_millicores: int = 25
     mode: str = "auto"
     remediator_folder: Path | None = None
     """Where the remediator's files stay; None is a temporary folder."""

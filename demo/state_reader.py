@@ -71,3 +71,9 @@ async def _read_journal(path: Path) -> list[Story]:
 def read_journal(path: Path) -> list[Story]:
     """Every remediation in the journal, newest first; an absent file is an empty journal."""
     return asyncio.run(_read_journal(path)) if path.exists() else []
+
+
+def journal_state(path: Path) -> tuple[int, ...]:
+    """Changes whenever the journal is written: sizes and times of its files, those of SQLite's log first."""
+    files = [file for file in (path.with_name(f"{path.name}-wal"), path) if file.exists()]
+    return tuple(figure for file in files for figure in (file.stat().st_size, file.stat().st_mtime_ns))

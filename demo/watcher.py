@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from demo.stage import Stage
-from demo.state_reader import Story, read_acted_alerts, read_alerts, read_journal
+from demo.state_reader import Story, journal_state, read_acted_alerts, read_alerts, read_journal
 from demo.timeline import Timeline
 from remediations.core.model.remediation import Record
 from tools.servers.http import read_page
@@ -28,6 +28,8 @@ LINGERING = "DatabaseConnectionFailure"
 """The guide's alert uses the failures of five minutes, a window of the exporter that no pace divides."""
 CPU = "cpu_usage_percent"
 CPU_THRESHOLD = 80.0
+NAMES = frozenset(name.partition("{")[0] for name in (*WATCHED, CPU))
+"""What is read of the exporter's page: every name that an act waits for is one of them."""
 QUIET_RECORDS = frozenset({"claimed", "joined", "evidence", "resumed"})
 LABELS = {"received": "webhook", "observation": "verify", "verification": "verified"}
 WORDS = ("decision", "reason", "result", "outcome", "summary", "detail")
@@ -49,6 +51,7 @@ class Watcher:
     fired: set[str] = field(default_factory=set)
     _told: dict[str, int] = field(default_factory=dict)
     _last_text: dict[str, str] = field(default_factory=dict)
+    _journal_state: tuple[int, ...] = ()
 
     def settle(self, timeout_seconds: float) -> None:
         """Waits until no alert of an earlier act is left, and takes the present state as known.
@@ -59,7 +62,7 @@ class Watcher:
         ends_at = time.monotonic() + bound
         while read_acted_alerts(self.stage.prometheus.url) - {LINGERING} and time.monotonic() < ends_at:
             time.sleep(POLL_SECONDS)
-        self.page = read_page(f"{self.stage.exporter.url}/metrics")
+        self.page = read_page(f"{self.stage.exporter.url}/metrics", NAMES)
         self.alerts = read_alerts(self.stage.prometheus.url)
         self.fired.clear()
         for story in read_journal(self.stage.remediator.journal_path):
@@ -99,7 +102,7 @@ class Watcher:
         return max(began, key=lambda each: each.remediation.created_at, default=None)
 
     def _poll_page(self) -> None:
-        page = read_page(f"{self.stage.exporter.url}/metrics")
+        page = read_page(f"{self.stage.exporter.url}/metrics", NAMES)
         for name in WATCHED:
             before, now = self.page.get(name), page.get(name)
             if before != now:
@@ -128,6 +131,10 @@ class Watcher:
         self.alerts = alerts
 
     def _poll_journal(self) -> None:
+        state = journal_state(self.stage.remediator.journal_path)
+        if state == self._journal_state:
+            return
+        self._journal_state = state
         for story in read_journal(self.stage.remediator.journal_path):
             key = story.remediation.id
             for record in story.records[self._told.get(key, 0) :]:

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Collection
 from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -56,14 +57,25 @@ def read_url(url: str, *, headers: dict[str, str] | None = None) -> bytes:
         return cast("bytes", answer.read())
 
 
-def read_page(url: str) -> dict[str, float]:
-    """An exporter's page as `name{label="value",…}` → value, with labels in their order on the page."""
+def read_page(url: str, only: Collection[str] = ()) -> dict[str, float]:
+    """An exporter's page as `name{label="value",…}` → value, with labels in their order on the page.
+
+    `only` are the names of the wanted samples; parsing a whole page each time costs a core's tenth.
+    """
     samples: dict[str, float] = {}
-    for family in text_string_to_metric_families(read_url(url).decode()):
+    text = read_url(url).decode()
+    if only:
+        text = "".join(line for line in text.splitlines(keepends=True) if _name(line) in only)
+    for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
             samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return samples
+
+
+def _name(line: str) -> str:
+    """The name of a page's sample."""
+    return line.partition(" ")[0].partition("{")[0]
 
 
 def add_query(url: str, **parameters: str | float) -> str:
