@@ -49,6 +49,6 @@ def format_timestamp(unix_seconds: float) -> str:
 def format_rfc3339(unix_seconds: float) -> str:
     """The instant as RFC 3339 in UTC with milliseconds, such as 2026-11-29T08:30:00.000Z.
 
-    Raises OverflowError, ValueError or OSError for what is no date.
+    Raises OverflowError, ValueError or OSError for an invalid date.
     """
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

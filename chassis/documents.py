@@ -100,7 +100,7 @@ class ItemForm:
     """The only member of the object, whose value is the list, as in `{"result": […]}`; empty for a bare list."""
     max_characters: int = MAX_ITEM_CHARACTERS
     limit_setting: str = ""
-    """The setting behind `max_characters`, which the error names; empty where there is none."""
+    """The setting behind `max_characters`, which the error names; empty without one."""
     is_any_depth: bool = False
     """Whether items may be nested deeper than MAX_DEPTH; if so, code must not walk them."""
 

@@ -54,7 +54,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def check_health(arguments: Sequence[str]) -> int:
-    """The command `healthcheck`: asks the exporter that serves on this machine."""
+    """The command `healthcheck`: checks the exporter that serves on this machine."""
     from chassis.http import healthcheck  # noqa: PLC0415 - only this command needs it
 
     options = healthcheck_parser().parse_args(arguments)
@@ -65,8 +65,8 @@ def healthcheck_parser() -> CommandLine:
     """The command line of `healthcheck`."""
     command = CommandLine(
         prog=f"{PROGRAM} {HEALTHCHECK}",
-        description="Asks the exporter that serves on this machine for its health, with TLS or without: status 0 when"
-        " it is healthy, else 1.",
+        description="Checks the health of the exporter that serves on this machine, with TLS or without: status 0 when "
+        "healthy, else 1.",
     )
     command.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", help="YAML configuration file")
     add_healthcheck_options(command)
@@ -154,7 +154,7 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
         commands=(*COMMANDS, HEALTHCHECK),
         description="Publishes the state of a Control Core installation as Prometheus metrics. Reads, never writes. "
         "The command doctor checks an installation and says what to do; grants prints the SQL of the database role; "
-        "healthcheck asks the exporter on this machine for its health.",
+        "healthcheck checks the health of the exporter on this machine.",
         epilog=EPILOG,
     )
     command.add_argument(
@@ -184,7 +184,7 @@ def parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
 def whole_parser(specs: Sequence[CollectorSpec]) -> argparse.ArgumentParser:
     """The command line with its commands, as the completion and the man page show it.
 
-    The program itself looks for a command first, so that `--help` of the exporter stays short.
+    The program itself handles a command first, so that `--help` of the exporter stays short.
     """
     from exporter.commands.doctor import command as doctor  # noqa: PLC0415 - nothing else needs it
 

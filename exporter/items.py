@@ -1,7 +1,7 @@
 """Reads rows and JSON items one by one: a bad item is dropped and counted, and the others remain.
 
-A collection's losses stand in a Losses that the schedule opens around it (`counting`); readers note them from anywhere
-below, so that pure functions need no further parameter. Outside of a collection nothing is noted.
+The schedule opens a Losses around each collection (`counting`); readers add to it from anywhere below, so that pure
+functions need no further parameter. Outside a collection nothing is recorded.
 """
 
 from __future__ import annotations
@@ -23,32 +23,35 @@ R = TypeVar("R")
 
 OTHER = "other"
 NUMBERS = (float, int, Decimal)
-"""What drivers and JSON give; SupportsFloat, a protocol, took 14 µs for each of the 27,000 samples of a minute."""
+"""Number types of drivers and JSON; SupportsFloat, a protocol, took 14 µs for each of the 27,000 samples of a
+minute.
+"""
 MAX_COUNT = 2**63
-"""What no honest count reaches: the end of PostgreSQL's bigint."""
+"""Largest plausible count: the end of PostgreSQL's bigint."""
 FUTURE_SECONDS = 60.0
-"""How far ahead of our clock a time may lie: two machines' clocks differ. What is further ahead is unknown."""
+"""How far ahead of our clock a time may lie, because clocks differ. A later time is unknown."""
 BAD_ITEM = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, PermanentError)
-"""What reading an item raises when it lacks a field, or when the field has another type or an impossible value.
-PermanentError is what parsers of our own raise, for example of a Kubernetes quantity."""
+"""The errors of reading an item without a field, or with another type or an impossible value. Our own parsers raise
+PermanentError, for example for a Kubernetes quantity.
+"""
 
 
 class Loss(StrEnum):
     """Why an item was dropped: the closed set of the label `reason`."""
 
     MALFORMED = "malformed"
-    """It lacks a field, or a field has another type than it must have."""
+    """A field is missing or has the wrong type."""
     LABEL = "label"
-    """A label value is null or no text."""
+    """A label value is null or not text."""
     NUMBER = "number"
-    """A value is no number, not finite, below zero where it counts something, or an id far beyond all others."""
+    """A value is not a number, not finite, a negative count, or an id far beyond all others."""
     FUTURE = "future"
     """A time lies in the future."""
 
 
 @dataclass(slots=True)
 class Losses:
-    """What one collection dropped, by reason, and the values outside of a closed set, by field."""
+    """Dropped items of one collection, by reason, and values outside a closed set, by field."""
 
     dropped: Counter[Loss] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
@@ -59,7 +62,7 @@ _LOSSES: ContextVar[Losses | None] = ContextVar("losses", default=None)
 
 @contextmanager
 def counting() -> Iterator[Losses]:
-    """Collects what is noted inside, in this task and in the tasks and threads that it starts."""
+    """Collects the losses inside, in this task and in the tasks and threads that it starts."""
     losses = Losses()
     token = _LOSSES.set(losses)
     try:
@@ -76,7 +79,7 @@ def note(loss: Loss, count: int = 1) -> None:
 
 
 def read_each(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
-    """What `read` makes of each item, without those on which it fails; they are counted as malformed.
+    """The result of `read` for each item; items on which it fails are left out and counted as malformed.
 
     `read` must change nothing before its last failing step, because a dropped item must leave no trace.
     """
@@ -90,30 +93,30 @@ def read_each(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
 
 
 def read_one(item: T | None, read: Callable[[T], R]) -> R | None:
-    """What `read` makes of the item; None for no item, and for one on which it fails, which is counted as malformed."""
+    """The result of `read`; None without an item. An item on which it fails gives None and counts as malformed."""
     return next(iter(read_each(() if item is None else (item,), read)), None)
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
-    """A field that must be text, as it is; raises TypeError otherwise."""
+    """A field that must be text, unchanged; raises TypeError otherwise."""
     value = row[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return value
 
 
 def count_of(row: Mapping[str, Any], name: str) -> int:
-    """A field that must be a whole number of things; raises TypeError or ValueError otherwise."""
+    """A field that must be a count (a whole number); raises TypeError or ValueError otherwise."""
     value = row[name]
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is no whole number")
+        raise TypeError(f"{name} is not a whole number")
     if not 0 <= value < MAX_COUNT:
-        raise ValueError(f"{name} cannot count anything")
+        raise ValueError(f"{name} is not a plausible count")
     return value
 
 
 def only_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The row of a query that always has one; empty, and counted as malformed, when there is none."""
+    """The row of a query that always has one; empty, and counted as malformed, without one."""
     if rows:
         return rows[0]
     note(Loss.MALFORMED)
@@ -127,7 +130,7 @@ def age_of(since: object, now: object) -> float | None:
 
 
 def number_of(value: object) -> float | None:
-    """A finite number, or None for null; one that is no finite number is counted and None."""
+    """A finite number, or None for null; any other value is counted and None."""
     if value is None:
         return None
     number = as_number(value)
@@ -138,7 +141,7 @@ def number_of(value: object) -> float | None:
 
 
 def amount_of(value: object) -> float | None:
-    """The same for what counts or measures something: a number below zero is counted and None."""
+    """The same for a count or a measure: a negative number is counted and None."""
     number = number_of(value)
     if number is not None and number < 0:
         note(Loss.NUMBER)
@@ -163,9 +166,9 @@ def word_of(value: object) -> str | None:
 
 
 def past_of(value: object, now: object) -> float | None:
-    """A Unix time that has been; None for null. One that lies in the future is counted and None: it is unknown.
+    """A past Unix time; None for null.
 
-    Without a `now` to compare with every time is unknown.
+    A future time is counted and None (unknown). Without `now` every time is unknown.
     """
     at, limit = number_of(value), number_of(now)
     if at is None or limit is None:
@@ -177,7 +180,7 @@ def past_of(value: object, now: object) -> float | None:
 
 
 def member_of(value: object, known: Collection[str], name: str, unknown: str = OTHER) -> str:
-    """A value of a closed set. Any other is `unknown`, and counted under the name of its field unless it is null."""
+    """A value of a closed set. Any other is `unknown`, and counted under its field's name unless it is null."""
     if isinstance(value, str) and value in known:
         return value
     losses = _LOSSES.get()
@@ -187,7 +190,7 @@ def member_of(value: object, known: Collection[str], name: str, unknown: str = O
 
 
 def as_number(value: object) -> float:
-    """The value as a float; NaN for what is no number or larger than every float."""
+    """The value as a float; NaN if it is not a number or too large for a float."""
     if not isinstance(value, NUMBERS):
         return math.nan
     try:

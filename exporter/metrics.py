@@ -1,4 +1,4 @@
-"""What a metric is, and what a collector hands over: immutable values, no I/O.
+"""Declarations of metrics, and the values that collectors return: immutable, no I/O.
 
 A collector declares its metrics once (`Metric`), and returns `Family` values that carry samples. Counters and
 histograms keep their state between collections in `Counter` and `Histogram`. Each starts at 0 for every label set that
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Stability(StrEnum):
-    """What a user may rely on: STABLE names change only with a major version."""
+    """Guarantees for users: STABLE names change only with a major version."""
 
     STABLE = "stable"
     EXPERIMENTAL = "experimental"
@@ -51,9 +51,9 @@ class Metric:
     """Upper bounds of a histogram in ascending order, without +Inf."""
 
     def family(self, samples: Mapping[L, float] | Iterable[tuple[L, float]]) -> Family:
-        """A family of plain samples; an empty one publishes nothing at all (unknown is not zero).
+        """A family of plain samples; an empty one publishes nothing (unknown is not zero).
 
-        What is no number becomes NaN, which admission drops and counts.
+        A value that is not a number becomes NaN, which `limits` drops and counts.
         """
         items = samples.items() if isinstance(samples, Mapping) else samples
         return Family(self, tuple(Sample(labels, as_number(value)) for labels, value in items))
@@ -82,7 +82,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric with what is known of it now."""
+    """A metric with its current samples."""
 
     metric: Metric
     samples: tuple[Sample, ...] = ()
@@ -97,7 +97,7 @@ class Counter:
     values: dict[LabelValues, float] = field(default_factory=dict)
     """Changed by the methods below only."""
     _family: Family | None = field(default=None, init=False, repr=False, compare=False)
-    """The counter as it stood at the last question; None after a change."""
+    """The counter's last family; None after a change."""
 
     def initialise(self, label_sets: Iterable[Sequence[str]]) -> Counter:
         """Itself, with these label sets at 0."""
@@ -107,7 +107,7 @@ class Counter:
         return self
 
     def add(self, labels: Sequence[str] = (), amount: float = 1.0) -> None:
-        """Adds a finite, non-negative amount; raises ValueError otherwise, and TypeError for what is no number."""
+        """Adds a finite, non-negative amount; raises ValueError otherwise, and TypeError if it is not a number."""
         if not 0 <= amount < math.inf:
             raise ValueError(f"{self.metric.name} cannot fall")
         key = tuple(labels)
@@ -116,7 +116,7 @@ class Counter:
             self._family = None
 
     def forget(self, first: str) -> None:
-        """Takes away the label sets that begin with this value."""
+        """Removes the label sets that begin with this value."""
         for labels in [labels for labels in self.values if labels[0] == first]:
             del self.values[labels]
         self._family = None
@@ -151,7 +151,7 @@ class Histogram:
     def add(self, bucket: int, count: int, total: float, labels: Sequence[str] = ()) -> None:
         """Counts many observations of one bucket at once: its index (the last is +Inf), how many, and their sum.
 
-        Raises ValueError, TypeError or IndexError for what cannot be true, and then counts nothing.
+        Raises ValueError, TypeError or IndexError for impossible values, and then counts nothing.
         """
         if bucket < 0 or count < 0 or not 0 <= total < math.inf:
             raise ValueError(f"{self.metric.name} cannot fall")
@@ -191,7 +191,7 @@ PLAIN_WORD = re.compile(r"[A-Za-z0-9._+-]{1,50}")
 
 
 def plain_word(text: object) -> str:
-    """A mode or version as a label value: empty when unknown, `other` when it is no plain word."""
+    """A mode or version as a label value: empty when unknown, `other` if it is not a plain word."""
     if text is None or text == "":
         return ""
     return text if isinstance(text, str) and PLAIN_WORD.fullmatch(text) else OTHER

@@ -1,4 +1,4 @@
-"""What the exporter says of itself: the health, age and cost of every collector, and the roll-up of components."""
+"""The exporter's own metrics: the health, age and cost of every collector, and the roll-up of components."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ METRICS = (
     LOOP_BLOCKED,
     START,
 )
-"""Published whatever happens to the collectors; never dropped."""
+"""Always published; never dropped."""
 
 
 class Refusal(StrEnum):
@@ -220,7 +220,7 @@ class Refusal(StrEnum):
     UNAUTHORIZED = "unauthorized"
     RATE_LIMITED = "rate_limited"
     MALFORMED = "malformed"
-    """A target that is no name."""
+    """A target that is not a name."""
     UNKNOWN_TARGET = "unknown_target"
 
 

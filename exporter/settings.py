@@ -1,4 +1,4 @@
-"""The exporter's configuration: what to watch, how often, where to serve.
+"""The exporter's configuration: targets, intervals, and where to serve.
 
 Environment prefix CONTROLCORE_EXPORTER_. With only DATABASE_URL, REDIS_URL and CONTROLCORE_API_URL set it works:
 these three are read when the setting of the same meaning is absent.
@@ -22,26 +22,26 @@ from chassis.redis.address import RedisAddress
 
 
 def check_database(url: SecretStr | None) -> SecretStr | None:
-    """Refuses a database URL that could never be used; the fault does not quote it."""
+    """Refuses an unusable database URL; the fault does not quote it."""
     if url is not None:
         _as_value_error(lambda: PostgresAddress.parse(url))
     return url
 
 
 def check_redis(url: SecretStr | None) -> SecretStr | None:
-    """Refuses a Redis URL that could never be used; the fault does not quote it."""
+    """Refuses an unusable Redis URL; the fault does not quote it."""
     if url is not None:
         _as_value_error(lambda: RedisAddress.parse(url))
     return url
 
 
 def check_http(url: str | None) -> str | None:
-    """Refuses anything but an http or https URL with a host; it may hold no credentials, because it is shown."""
+    """Refuses anything but an http or https URL with a host; it may contain no credentials, because it is displayed."""
     if url is None:
         return None
     parts = require_http(url, "http://control-plane-api:8000")
     if parts.username or parts.password:
-        raise ValueError("credentials do not belong into this URL")
+        raise ValueError("this URL must not contain credentials")
     return url.rstrip("/")
 
 
@@ -62,11 +62,11 @@ def _as_value_error(parse: Callable[[], object]) -> None:
 
 
 MAX_SERIES = 200_000
-"""Of all collectors together: what a scrape of milliseconds still carries; see the benchmark's growth."""
+"""Limit of all collectors together that still allows scrapes in milliseconds; see the benchmark's growth."""
 
 
 class Scope(StrEnum):
-    """What a collector's values are true of."""
+    """What a collector's values describe."""
 
     POD = "pod"
     """One replica of the product; runs in every sidecar."""
@@ -78,7 +78,7 @@ class KubernetesDiscovery(Section):
     """Bouncers by label, in the namespace of `kubernetes`."""
 
     kind: Literal["pods", "services"] = "pods"
-    """Pods are asked one by one; a Service is one bouncer, whichever of its pods answers."""
+    """Pods are queried one by one; a Service counts as one bouncer, whichever of its pods answers."""
     selector: str = "app=controlcore-bouncer"
     """Label selector."""
     port: int = Field(default=8080, ge=1, le=65535)
@@ -90,10 +90,11 @@ class KubernetesDiscovery(Section):
     environment_label: str = "environment"
     """Label that is `sandbox` or `production`; anything else counts as production."""
     vanished_seconds: float = Field(default=3600.0, ge=0)
-    """How long a bouncer that was found and is gone (deleted, scaled to 0, not Running) stays at `bouncer_up` 0. A
-    bouncer is not gone while another object has its name (label `name_label`) or its workload, or while its name is
-    configured or found in a file. A reload that looks for something else (another kind, port or scheme, other labels,
-    another namespace or kubeconfig) forgets it. 0 forgets it at once; then no alert fires when the last one ends."""
+    """How long a discovered bouncer that is gone (deleted, scaled to 0, not Running) stays at `bouncer_up` 0. A bouncer
+    is not gone while another object has its name (label `name_label`) or its workload, or while its name is configured
+    or found in a file. A reload with another search (kind, port, scheme, labels, namespace or kubeconfig) drops it.
+    With 0 it is dropped at once; then no alert fires when the last one ends.
+    """
 
 
 class BouncerDiscovery(Section):
@@ -105,7 +106,7 @@ class BouncerDiscovery(Section):
     refresh_seconds: float = Field(default=30.0, ge=1)
     """Interval of discovery. A change restarts the collectors, so a much smaller value only causes restarts."""
     max_bouncers: int = Field(default=1000, ge=1)
-    """Discovered bouncers that are watched; further ones are left out and the log says how many."""
+    """Most discovered bouncers that are watched; the log says how many more are left out."""
 
 
 PREFIX = "CONTROLCORE_EXPORTER_"
@@ -136,8 +137,9 @@ class ServerSettings(Section):
     """File in the web configuration format of Prometheus' exporter-toolkit: TLS, client certificates, basic
     authentication, headers. Read again when it, or a certificate that it names, changes."""
     max_scrapes: int = Field(default=40, ge=1)
-    """Scrapes that are answered at once; more get 503. One address (of IPv6 a /64 network) gets at most half of them.
-    Two Prometheus servers need two, behind one address four; slow readers hold a place."""
+    """Scrapes in progress; more get 503. One address (of IPv6 a /64 network) gets at most half of them. Two Prometheus
+    servers need two, behind one address four; slow clients hold a slot.
+    """
     slow_reader_seconds: float = Field(default=10.0, gt=0)
     """Time in which a scraper must read the page; slower clients are disconnected. Prometheus gives up after 10 s."""
     connections: ConnectionSettings = ConnectionSettings()
@@ -152,10 +154,11 @@ class DatabaseSettings(Section):
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's. Keeps it out of the environment."""
     max_connection_seconds: float = Field(default=300.0, gt=0)
-    """How long the connection for statistics is used before it is opened anew, so that a DNS name that moved is
-    followed. It is also closed when a probe meets another server. Below a minute it only costs connections."""
+    """Longest use of the connection for statistics before it is reopened, to follow a DNS name that moved. It is also
+    closed when a probe reaches another server. Below a minute it only costs connections.
+    """
     role: str = ""
-    """Role of the control plane itself, to tell its backends from others; empty counts all roles together."""
+    """Role of the control plane itself, to distinguish its sessions from others; empty counts all roles together."""
 
 
 class RedisSettings(Section):
@@ -166,8 +169,9 @@ class RedisSettings(Section):
     password_file: Path | None = None
     """File with the password, read again at every connect; wins over the URL's."""
     max_connection_seconds: float = Field(default=300.0, gt=0)
-    """How long the connection for statistics is used before it is opened anew, so that a DNS name that moved is
-    followed. It is also closed when a probe meets another server. Below a minute it only costs connections."""
+    """Longest use of the connection for statistics before it is reopened, to follow a DNS name that moved. It is also
+    closed when a probe reaches another server. Below a minute it only costs connections.
+    """
 
 
 class ApiSettings(Section):
@@ -189,11 +193,11 @@ N = TypeVar("N", bound=HasName)
 
 
 def require_distinct(items: tuple[N, ...]) -> tuple[N, ...]:
-    """Refuses two of one name: they would be one label value, and one of them would not be seen. For pydantic."""
+    """Refuses duplicate names: with one label value, one of them would be invisible. For pydantic."""
     names = [item.name for item in items]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"each needs a name of its own; there twice: {', '.join(twice)}")
+        raise ValueError(f"each needs its own name; used twice: {', '.join(twice)}")
     return items
 
 
@@ -216,8 +220,9 @@ class KubernetesSettings(Section):
     namespace: str = "controlcore"
     """Namespace of the product."""
     kubeconfig: Path | None = None
-    """File with credentials; several, apart by `:`, are merged as kubectl does. Absent means the pod's own
-    ServiceAccount."""
+    """File with credentials; several, separated by `:`, are merged as kubectl does. Absent means the pod's own
+    ServiceAccount.
+    """
     workloads: tuple[str, ...] = ("control-plane-api",)
     """Deployments to watch by name: the label `component` of their series."""
     labels: dict[str, str] = Field(default_factory=dict)
@@ -232,11 +237,12 @@ class CollectionSettings(Section):
 
     mode: Literal["interval", "phase", "on-scrape"] = "interval"
     """`interval`: each collector at its own interval. `phase`: the exporter learns when scrapes come, and collections
-    end just before the next one; by interval while that is uncertain. `on-scrape`: a scrape starts the collections and
+    end just before the next one; while that is uncertain, by interval. `on-scrape`: a scrape starts the collections and
     waits for them."""
     on_scrape_min_seconds: float = Field(default=1.0, ge=0)
     """In mode `on-scrape`, values younger than this answer a scrape without a collection. With 0 each scrape collects,
-    so any scraper decides about the load on the database."""
+    so every scraper adds load to the database.
+    """
 
 
 class DeploymentSettings(Section):
@@ -263,7 +269,7 @@ class LogSettings(Section):
 
 
 class LimitSettings(Section):
-    """How much one collector may publish, so that a surprise in the data does not become one in Prometheus."""
+    """How much one collector may publish, so that unexpected data does not overload Prometheus."""
 
     max_series_per_collector: int = Field(default=5000, ge=1)
     """Series of one collector; the rest is dropped and counted. Ten times what a large installation makes."""
@@ -291,7 +297,7 @@ class ExporterSettings(Settings):
     bouncer_discovery: BouncerDiscovery = BouncerDiscovery()
     kubernetes: KubernetesSettings | None = None
     preset: Literal["devops-guide", "enterprise-guide", "snapshot-chart", "compose"] | None = None
-    """Names, ports, namespaces and labels of a usual deployment, for what is not configured otherwise."""
+    """Names, ports, namespaces and labels of a usual deployment, for settings that are not configured."""
     log: LogSettings = LogSettings()
     scope: Literal["all", "pod", "deployment"] = "deployment"
     """Which collectors run: a sidecar sets `pod`, the one Deployment `deployment`, a single plain process `all`."""
@@ -305,7 +311,7 @@ class ExporterSettings(Settings):
     """Further installations by name. Collectors and limits are set up as for the main one."""
 
     def watching(self, name: str) -> ExporterSettings:
-        """These settings with a deployment's sources in the place of the main one's."""
+        """These settings with a deployment's sources instead of the main one's."""
         chosen = self.deployments[name]
         return self.model_copy(update={field: getattr(chosen, field) for field in type(chosen).model_fields})
 

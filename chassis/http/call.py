@@ -53,7 +53,7 @@ class Call:
     max_bytes: int = MAX_BODY_BYTES
     """Longest body that is read."""
     limit_setting: str = ""
-    """The setting behind `max_bytes`, which the error names; empty where there is none."""
+    """The setting behind `max_bytes`, which the error names; empty without one."""
 
 
 def status_error(status: int) -> BackendError:

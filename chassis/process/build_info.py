@@ -34,7 +34,7 @@ def build_info(registry: CollectorRegistry, name: str) -> None:
 
 
 def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """The registry in the format that the Accept header asks for, and its content type."""
+    """The registry in the format of the Accept header, and its content type."""
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
 
     encode, content_type = choose_encoder(accept)

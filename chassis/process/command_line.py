@@ -65,7 +65,7 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command `healthcheck` of both programs, beside the configuration file."""
+    """The options of the command `healthcheck` of both programs, besides the configuration file."""
     parser.add_argument(
         "--url", action="append", type=_http_address, default=[], metavar="URL",
         help="check this address instead of the configured one; may be repeated: one healthy answer is enough",

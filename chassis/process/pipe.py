@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 EXIT_PIPE = 141
-"""What a shell reports for a program that SIGPIPE ended."""
+"""A shell's exit status for a program that SIGPIPE ended."""
 
 
 def run_in_pipe(command: Callable[[], int]) -> int:

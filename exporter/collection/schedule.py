@@ -100,7 +100,7 @@ class Schedule:
             return await self._collect(job, collector, _Start(self.sources.clock), seconds)
 
     async def _keep(self, job: Job, place: float) -> None:
-        """Opens the collector and collects for ever; a collector that cannot be opened is tried again."""
+        """Opens the collector and collects until cancelled; a collector that cannot be opened is tried again."""
         clock = self.sources.clock
         pace = self.pace or Pace(clock, self.spread)
         shift = min(SHIFT_MAX_SECONDS, job.settings.interval_seconds) * place

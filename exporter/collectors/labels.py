@@ -8,9 +8,8 @@ from exporter.items import OTHER, member_of
 
 ENVIRONMENTS = ("sandbox", "production")
 BOTH = "both"
-"""What the product writes for a policy that was promoted, and for a row that concerns the whole installation: settings,
-keys, purges. Counts by environment include a promoted policy in both environments; an event counts once, under this
-value."""
+"""The product's value for a promoted policy, and for a row about the whole installation: settings, keys, purges. Counts
+by environment include a promoted policy in both environments; an event counts once, under this value."""
 DECISIONS = {"PERMIT": "permit", "ACCESS_GRANTED": "permit", "DENY": "deny", "ACCESS_DENIED": "deny"}
 """outcome (or, in a schema without that column, event_type) as a label value; anything else is `other`."""
 DECISION_EVENTS = ("ACCESS_GRANTED", "ACCESS_DENIED")
@@ -23,7 +22,7 @@ PARSED_EVENT_TYPES = (
     *("PEP_DEPLOYED", "PEP_UPDATED", "PEP_DELETED", "PEP_STATUS_CHANGED", "SYSTEM_VERSION_UPDATE"),
     *("SYSTEM_CONFIG_CHANGED", "SYSTEM_BACKUP_CREATED", "SYSTEM_AUDIT_PURGE", "ACCESS_GRANTED", "ACCESS_DENIED"),
 )
-"""What the 2025.10 API's GET /audit/logs can parse; a row with any other event_type makes it answer 500."""
+"""The event types that the 2025.10 API's GET /audit/logs can parse; a row with any other makes it answer 500."""
 PARSED_OUTCOMES = ("PERMIT", "DENY", "SUCCESS", "FAILURE")
 """The same for outcome."""
 

@@ -1,7 +1,7 @@
 """The running exporter: one server for its whole life, and one generation of collectors for each configuration.
 
-A reload opens the new configuration's sources first. The old collectors end only if that succeeds; otherwise they go on
-and the page shows the fault.
+A reload opens the new configuration's sources first. The old collectors end only if that succeeds; otherwise they
+continue and the page shows the fault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads what a scraper accepts: which format, and whether compressed. No I/O.
+"""Reads which format a scraper accepts, and whether compressed. No I/O.
 
 RFC 9110, 12.5.1 and 12.5.3: a weight of 0 means "not this one", a missing weight means 1, and the most specific range
 that names a type decides.
@@ -16,13 +16,13 @@ OPENMETRICS_VERSIONS = frozenset({"", "1.0.0"})
 TEXT_RANGE = "text/plain"
 TEXT_VERSIONS = frozenset({"", "0.0.4"})
 WILDCARDS = {TEXT_RANGE: ("text/*", "*/*"), OPENMETRICS_RANGE: ("application/*",)}
-"""`*/*` asks for whatever is usual, which is the text format, and says nothing for OpenMetrics."""
+"""`*/*` requests the usual format, which is the text format, and does not request OpenMetrics."""
 REMEMBERED_HEADERS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One of the four forms of a page; those that scrapers ask for are kept ready."""
+    """One of the four forms of a page; the requested forms are prepared."""
 
     is_openmetrics: bool
     is_gzip: bool
@@ -35,7 +35,7 @@ class Form:
 
 @lru_cache(maxsize=REMEMBERED_HEADERS)
 def choose(accept: str, accept_encoding: str) -> Form:
-    """The form that these two headers ask for; scrapers send the same ones each time."""
+    """The form that these two headers request; scrapers send the same ones each time."""
     return Form(prefers_openmetrics(accept), accepts_gzip(accept_encoding))
 
 
@@ -65,7 +65,7 @@ def _weight(weights: list[tuple[str, str, float]], wanted: str, versions: frozen
 
 
 def _weights(header: str) -> list[tuple[str, str, float]]:
-    """Each range of the header with its parameter `version` and its weight; what cannot be read weighs nothing."""
+    """Each range of the header with its parameter `version` and its weight; an unreadable weight is 0."""
     found = []
     for part in header.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -82,7 +82,7 @@ def _weights(header: str) -> list[tuple[str, str, float]]:
 
 
 def _number(text: str) -> float:
-    """A weight between 0 and 1; 0 for what is none."""
+    """A weight between 0 and 1; 0 for an invalid one."""
     try:
         weight = float(text)
     except ValueError:

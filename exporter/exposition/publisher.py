@@ -1,6 +1,6 @@
-"""The published page: immutable bytes, rendered after a change, never at a scrape.
+"""The published page: immutable bytes, rendered after a change, never during a scrape.
 
-Collectors that finish together cause one rendering; values that become too old cause one too.
+Collectors that finish together cause one rendering; expired values cause one too.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from exporter.results.record import CollectionOutcome
 from exporter.sources.bouncer_discovery import Discovery
 
 GZIP_LEVEL = 5
-"""126 kB in 8 ms for 1.2 MB of text; level 6 takes half as long again for 1.6 % less, at every publication."""
+"""126 kB in 8 ms for 1.2 MB of text; level 6 takes 50 % longer for 1.6 % less, at every publication."""
 THREAD_FROM_BYTES = 64 * 1024
-"""Text from this size on is compressed in a thread: below, that takes under a millisecond, less than the detour."""
+"""Text of this size or more is compressed in a thread; smaller text takes less than a millisecond, less than the
+detour.
+"""
 THREAD_FROM_SAMPLES = 5000
-"""Pages from this size on are written in a thread too: below, that takes at most a few milliseconds."""
+"""Pages of this size or more are rendered in a thread too; smaller ones take at most a few milliseconds."""
 SETTLE_SECONDS = 0.05
-"""How long a change waits for others. Adds this much to the age of a value."""
+"""How long a change waits for others. It adds this time to the age of a value."""
 AGE_CHECK_SECONDS = 1.0
 
 
 class Snapshot:
-    """What a scrape gets: one page, written in the forms that scrapers ask for."""
+    """The content of a scrape: one page in the requested forms."""
 
     def __init__(self, page: Page, forms: set[Form]) -> None:
-        """Writes the page in these forms; a form that is asked for later is added to them, for the next page."""
+        """Renders the page in these forms; a form that is requested later is added for the next page."""
         self.page = page
         """The same as families, for scrapes that want only some of them."""
         self._forms = forms
@@ -46,7 +48,7 @@ class Snapshot:
         return self._bodies.get(form)
 
     def body(self, form: Form) -> bytes:
-        """The bytes of a form, written now where they are not ready."""
+        """The bytes of a form, rendered now if they are not ready."""
         known = self._bodies.get(form)
         if known is None:
             known = self._bodies[form] = write(self.page, form)
@@ -77,10 +79,10 @@ class Publisher:
         self._is_process = is_process
         self._discovery: tuple[Family, ...] = ()
         self._rendered: tuple[Family, ...] = ()
-        """What the current snapshot shows, but for what its own rendering took."""
+        """The content of the current snapshot, except the duration of its own rendering."""
         self._render_seconds: float | None = None
         self.scope = self_metrics.SCOPE_INFO.family({})
-        """Without a sample before a configuration is used."""
+        """Empty before a configuration is in use."""
         self.is_phase_locked: bool | None = None
         """None unless collections are timed by scrapes."""
         self._stale: frozenset[str] = frozenset()
@@ -92,13 +94,15 @@ class Publisher:
         self.refused = Counter(self_metrics.SCRAPES_REFUSED).initialise(
             (reason.value,) for reason in self_metrics.Refusal
         )
-        """Scrapes that got no page; published with the next change of anything."""
+        """Scrapes that got no page; published with the next change."""
         self.dropped = Counter(self_metrics.CONNECTIONS_DROPPED).initialise((reason.value,) for reason in Dropped)
-        """Connections that were turned away; published with the next change of anything."""
+        """Refused connections; published with the next change."""
         self.watchdog = LoopWatchdog()
         """The counts of blocks of the event loop."""
         self._forms: set[Form] = set()
-        """What scrapers have asked for: mostly one form of the four, and packing takes longer than all else here."""
+        """The forms that scrapers have requested: mostly one of the four; compressing takes longer than all other
+        steps.
+        """
         self.snapshot = Snapshot(Page(), self._forms)
 
     def begin(self, name: str, now_monotonic: float) -> None:
@@ -111,7 +115,7 @@ class Publisher:
         self._dirty.set()
 
     def finish(self, outcome: CollectionOutcome) -> None:
-        """A collection ended: its result will be published in a moment."""
+        """A collection ended: its result is published soon."""
         self.ledger.finish(outcome)
         self._log.note(outcome)
         self._dirty.set()
@@ -129,7 +133,7 @@ class Publisher:
         self._dirty.set()
 
     def note_discovery(self, discovery: Discovery) -> None:
-        """Bouncers were looked for."""
+        """Discovery of bouncers ended."""
         is_successful = discovery.is_successful
         found = None if is_successful is None else len(discovery.found)
         self._discovery = (self_metrics.DISCOVERED.value(found), self_metrics.DISCOVERY_SUCCESSFUL.value(is_successful))
@@ -143,12 +147,12 @@ class Publisher:
             group.create_task(self._log.run(), name="snapshot.log")
 
     async def publish(self) -> None:
-        """Renders what is known now and puts it in the place of the current snapshot, unless nothing changed."""
+        """Renders the current values and replaces the current snapshot, unless nothing changed."""
         async with self._rendering:
             await self._publish()
 
     async def _publish(self) -> None:
-        """One rendering; the renderer is not used by two at once."""
+        """One rendering; never two at the same time."""
         now = self._clock.monotonic()
         self._stale = self.ledger.stale_names(now)
         families = (*self.ledger.families(now), *self._own_families())
@@ -167,7 +171,7 @@ class Publisher:
         self._render_seconds = self._clock.monotonic() - now
 
     def check_age(self) -> None:
-        """Notices what changes by time alone: values that became too old, collections past their deadline."""
+        """Detects changes by time alone: expired values, collections past their deadline."""
         now, now_monotonic = self._clock.now(), self._clock.monotonic()
         overdue = self.ledger.find_overdue(now, now_monotonic)
         for outcome in overdue:
@@ -185,7 +189,7 @@ class Publisher:
             await self.publish()
 
     async def _watch_age(self) -> None:
-        """Checks the age of values for ever."""
+        """Checks the age of values until cancelled."""
         while True:
             await self._clock.sleep(AGE_CHECK_SECONDS)
             self.check_age()

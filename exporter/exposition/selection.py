@@ -14,14 +14,14 @@ HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a scrape asks for; an empty part asks for everything."""
+    """The selection of a scrape; an empty part selects everything."""
 
     names: frozenset[str] = frozenset()
     """Names of metrics, or of a histogram's samples."""
     collectors: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        """Whether anything is left out at all."""
+        """Whether anything is left out."""
         return bool(self.names or self.collectors)
 
 
@@ -46,7 +46,7 @@ def select(page: Page, selection: Selection, owners: Mapping[str, str]) -> Page:
 
 
 def _names_of(family: Family) -> set[str]:
-    """The names by which a family can be asked for."""
+    """The names that select a family."""
     name = family.metric.name
     return {name, *(name + suffix for suffix in HISTOGRAM_SUFFIXES)} if family.metric.kind is Kind.HISTOGRAM else {name}
 

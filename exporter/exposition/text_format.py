@@ -1,4 +1,4 @@
-"""Writes families as Prometheus text 0.0.4 and as OpenMetrics 1.0. No I/O; what did not change is not written again.
+"""Writes families as Prometheus text 0.0.4 and as OpenMetrics 1.0. No I/O; unchanged families are not rendered again.
 
 The formats: https://prometheus.io/docs/instrumenting/exposition_formats/ and
 https://prometheus.io/docs/specs/om/open_metrics_spec/. Sample lines are the same in both, so they are written once;
@@ -20,7 +20,9 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 OPENMETRICS_END = "# EOF\n"
 TOTAL = "_total"
 EXPONENT_FROM = 1e6
-"""From here on Go writes a float with an exponent, and with it every client library that names histogram bounds."""
+"""From this value on Go, and with it every client library that writes histogram bounds, writes a float with an
+exponent.
+"""
 NUL = "\x00"
 REPLACEMENT = "\ufffd"
 Heads = dict[LabelValues, tuple[str, ...]]
@@ -79,7 +81,7 @@ class Renderer:
     def page(self, families: Iterable[Family]) -> Page:
         """These families, sorted by name.
 
-        A family without samples writes nothing. Families that are not given any more are forgotten.
+        A family without samples writes nothing. Families that are no longer given are dropped.
         """
         blocks: dict[str, Block] = {}
         for family in sorted(families, key=lambda item: item.metric.name):
@@ -91,7 +93,7 @@ class Renderer:
 
 
 def render(family: Family, before: Block | None = None) -> Block:
-    """One family as text; line beginnings are taken from its rendering `before` where the label set was there."""
+    """One family as text; line beginnings are reused from its rendering `before` if the label set existed."""
     metric = family.metric
     old = before.heads if before is not None and before.family.metric == metric else {}
     heads: Heads = {}
@@ -118,7 +120,10 @@ def preamble(metric: Metric) -> str:
 
 
 def openmetrics_preamble(metric: Metric) -> str:
-    """The TYPE, UNIT and HELP lines. A counter is named without `_total`; without that suffix it can be none there."""
+    """The TYPE, UNIT and HELP lines.
+
+    A counter is named without `_total`; a name without that suffix cannot be a counter there.
+    """
     name, kind = openmetrics_name(metric), metric.kind.value
     if metric.kind is Kind.COUNTER and not metric.name.endswith(TOTAL):
         kind = "unknown"

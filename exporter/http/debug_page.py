@@ -11,9 +11,9 @@ from chassis.clock import format_timestamp
 if TYPE_CHECKING:
     from exporter.results.record import CollectorRecord, PastResult
 
-HINT = "Newest first; times are UTC. The same as JSON: /debug/collectors?format=json\n"
+HINT = "Newest first; times are UTC. As JSON: /debug/collectors?format=json\n"
 Records = Mapping[str, "tuple[CollectorRecord, ...]"]
-"""The collectors of each deployment by its name; the one that /metrics shows is named `""`."""
+"""The collectors of each deployment by its name; the deployment at /metrics has the name `""`."""
 
 
 def as_json(records: Records, now_monotonic: float) -> str:

@@ -1,4 +1,4 @@
-"""The landing page: what runs, what it watches, how each collector fares. Text is escaped, secrets are absent."""
+"""The landing page: the program, its targets, the state of each collector. Text is escaped, secrets are absent."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ th,td{border-color:#2c3440}.failing,.stale{color:#ff8f8f}.ok{color:#86d39b}a{col
 
 
 NOTHING = "set DATABASE_URL, REDIS_URL or CONTROLCORE_API_URL, or write a configuration"
-"""What to do when nothing is watched."""
-REJECTED = '<p class="failing">The configuration was faulty when last read; the one before it is in force.</p>'
+"""The advice when nothing is watched."""
+REJECTED = '<p class="failing">The last reload of the configuration failed; the previous one is in force.</p>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +61,20 @@ def page(facts: PageFacts) -> str:
 <h2>Components</h2>
 {_table(("component", "state", "why unknown"), _components(facts))}
 <h2>Collectors</h2>
-<p>A collector that finds its component down is well: its state is not the component's.</p>
+<p>A collector that finds its component down is healthy: its state is not the component's.</p>
 {_table(("collector", "state", "values from", "last run took", "every", "last error"), rows)}
 <h2>Targets</h2>
 {_table(("what", "where"), ((escape(name), escape(where)) for name, where in targets(facts.settings)))}
 <h2>Pages</h2>
 <ul>{links}</ul>
-<p>Alerts are not taken here: send them to controlcore-remediator, port {REMEDIATOR_PORT}, path
+<p>This program takes no alerts: send them to controlcore-remediator, port {REMEDIATOR_PORT}, path
 <code>{ALERTS_PATH}</code>.</p>
 </body></html>
 """
 
 
 def targets(settings: ExporterSettings) -> tuple[tuple[str, str], ...]:
-    """What is watched and where, without users and passwords."""
+    """The watched targets and their addresses, without users and passwords."""
     database, redis = addresses(settings)
     found: list[tuple[str, str]] = []
     if settings.api.url is not None:
@@ -93,7 +93,7 @@ def targets(settings: ExporterSettings) -> tuple[tuple[str, str], ...]:
 
 
 def is_nothing_watched(settings: ExporterSettings) -> bool:
-    """Whether no collector has anything to ask: no address, no discovery, no setting of a collector, no deployment."""
+    """Whether no collector has a source: no address, no discovery, no setting of a collector, no deployment."""
     is_more_given = "collectors" in settings.model_fields_set or bool(settings.bouncer_discovery.files)
     return not is_more_given and not settings.deployments and targets(settings) == (("nothing", NOTHING),)
 

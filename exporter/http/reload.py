@@ -1,8 +1,8 @@
-"""Carries requests to read the configuration again to the one task that does it, and its answer back.
+"""Passes reload requests to the one task that reloads the configuration, and its answer back.
 
-A reload starts all collectors anew, and anybody who reaches the port may ask for one where no credential is configured.
-So requests by HTTP are answered together, no more often than one in RELOAD_SECONDS after the first few, and never
-before every collector has ended a collection. A signal or a discovery does not wait.
+A reload restarts all collectors, and without a configured credential anyone who reaches the port may request one. So
+HTTP requests are answered together, at most once in RELOAD_SECONDS after the first few, and never before every
+collector has ended a collection. A signal or a discovery does not wait.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from chassis.clock import Clock
 ANSWER_SECONDS = 30.0
 RELOAD_SECONDS = 15.0
 RELOADS_AT_ONCE = 3.0
-"""Requests that may follow one another without waiting; one more is earned in RELOAD_SECONDS."""
+"""Requests that may follow one another without waiting; one more is allowed every RELOAD_SECONDS."""
 WAITING_MAX = 8
-"""Requests that wait for an answer; more get 503 and are carried out with these."""
+"""Requests that wait for an answer; more get 503, and the same reload serves them."""
 LOOK_SECONDS = 0.25
 Faults = tuple[str, ...]
 
@@ -38,13 +38,19 @@ class Reloads:
         self._earned, self._at = RELOADS_AT_ONCE, clock.monotonic()
 
     def request(self, *, rereads: bool = True) -> None:
-        """Asks without waiting for the answer, as a signal does; without `rereads` only for what was discovered."""
+        """Requests a reload without waiting for its result, as a signal does.
+
+        Without `rereads` only for discovered bouncers.
+        """
         self._is_urgent = True
         self._rereads |= rereads
         self._asked.set()
 
     async def ask(self) -> Faults:
-        """Asks and returns the faults, none when the new configuration is in force; raises TooManyError."""
+        """Requests a reload and returns the faults, none when the new configuration is in force.
+
+        Raises TooManyError.
+        """
         if len(self._waiting) >= WAITING_MAX:
             raise TooManyError
         answer: asyncio.Future[Faults] = asyncio.get_running_loop().create_future()
@@ -72,7 +78,7 @@ class Reloads:
         return waiting, rereads
 
     def _is_earned(self) -> bool:
-        """Whether another reload may begin, which is then used up."""
+        """Whether another reload may begin; uses it up."""
         now = self._clock.monotonic()
         self._earned = min(RELOADS_AT_ONCE, self._earned + (now - self._at) / RELOAD_SECONDS)
         self._at = now

@@ -1,4 +1,4 @@
-"""Lets a bounded number of scrapes through at once, and ends those whose reader does not read."""
+"""Serves a bounded number of scrapes at once, and ends those whose client stops reading."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class ScrapeLimiter:
 
     @contextmanager
     def passing(self, most: int, host: str) -> Iterator[None]:
-        """Holds one of `most` places; raises RefusedError(overloaded) when all are taken.
+        """Holds one of `most` slots; raises RefusedError(overloaded) when all are taken.
 
-        One address gets at most half of them: a client there that does not read must not take the others' places.
+        One address gets at most half of them, so that clients that do not read leave slots for others.
         """
         address = address_of(host)
         if self.in_flight >= most or self._of_address[address] >= max(1, most // 2):
@@ -60,12 +60,12 @@ class ScrapeLimiter:
         finally:
             self.in_flight -= 1
             self._of_address[address] -= 1
-            self._of_address += Tally()  # forgets addresses without a scrape
+            self._of_address += Tally()  # drops addresses without a scrape
 
     async def deliver(self, request: web.Request, response: web.Response, patience_seconds: float) -> web.Response:
-        """Sends the response; a connection that does not take it within `patience_seconds` is dropped.
+        """Sends the response; a client that does not read it within `patience_seconds` is disconnected.
 
-        Without this a scraper that never reads would hold its page, and its place here, for ever.
+        Otherwise a client that never reads would hold its page and its slot for ever.
         """
         transport = request.transport
         if transport is None:
@@ -79,17 +79,17 @@ class ScrapeLimiter:
             transport.abort()
             self.refuse(Refusal.SLOW_READER)
         except ConnectionError:
-            transport.abort()  # the scraper went away by itself
+            transport.abort()  # the scraper has disconnected
         return response
 
     def refuse(self, reason: Refusal) -> None:
-        """Counts a refusal, and writes a line unless there was one for this reason a moment ago."""
+        """Counts a refusal, and writes a line unless this reason was logged a moment ago."""
         self._refused.add((reason.value,))
         if number := self._quiet.count(reason):
             self._logger.warning("scrape.refused", reason=reason.value, in_flight=self.in_flight, number=number)
 
     def drop(self, reason: Dropped) -> None:
-        """Counts a connection that was turned away, and writes a line unless there was one for this reason lately."""
+        """Counts a refused connection, and writes a line unless this reason was logged recently."""
         if self._dropped is not None:
             self._dropped.add((reason.value,))
         if number := self._quiet.count(reason):

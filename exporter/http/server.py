@@ -24,11 +24,11 @@ from exporter.settings import DEPLOYMENT_NAME, ServerSettings
 
 REMEDIATOR_PORT = 9878
 PATHS: dict[str, str] = {
-    "/": "what this exporter watches and how each collector fares",
+    "/": "what this exporter watches and the state of each collector",
     "/metrics": "the metrics, as text 0.0.4 or OpenMetrics 1.0; ?name[]=METRIC and ?collect[]=COLLECTOR choose some",
     "/probe": "?target=NAME: the metrics of a deployment from the configuration",
     "/-/healthy": "200 while the process serves, 503 for 30 s after its event loop was blocked for 5 s",
-    "/-/ready": "200 once every collector has ended its first collection, well or badly",
+    "/-/ready": "200 once every collector has ended its first collection, successful or not",
     "/debug/collectors": "the last 20 results of each collector; ?format=json for programs",
 }
 RELOAD_PATH = "/-/reload"
@@ -50,20 +50,20 @@ HEADERS = {form: _headers(form) for form in (Form(om, gz) for om in (False, True
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What a request for metrics says of itself."""
+    """The properties of a request for metrics."""
 
     scraper: str
-    """Who asks: peer address, program and query. Two Prometheus servers are two scrapers."""
+    """The scraper: peer address, program and query. Two Prometheus servers are two scrapers."""
     deployment: str = ""
-    """Whose metrics; `""` means those of /metrics."""
+    """The deployment; `""` means the one at /metrics."""
     timeout_seconds: float | None = None
-    """When the scraper gives up, as it says itself."""
+    """The scraper's timeout, from its header."""
     connection: int | None = None
-    """The peer's port: scrapers keep their connection, which tells two behind one address apart."""
+    """The peer's port: scrapers keep their connection, which distinguishes two behind one address."""
 
 
 class ExporterView(Protocol):
-    """The program, as far as its pages show it."""
+    """The parts of the program that its pages show."""
 
     async def scrape(self, scrape: Scrape) -> Snapshot | None:
         """The snapshot for an answer; None when there is no such deployment."""
@@ -138,13 +138,13 @@ class WebServer:
         return await self._serve(request, scrape_of(request, targets[0]))
 
     async def _serve(self, request: web.Request, scrape: Scrape) -> web.Response:
-        """One scrape through the gate."""
+        """One scrape within the limits."""
         try:
             with self._gate.passing(self._settings.max_scrapes, request.remote or ""):
                 response = await self._page(request, scrape)
                 return await self._gate.deliver(request, response, self._settings.slow_reader_seconds)
         except RefusedError:
-            text = f"{self._settings.max_scrapes} scrapes, or half as many of one address, are being answered already\n"
+            text = f"{self._settings.max_scrapes} scrapes, or half as many from one address, are already in progress\n"
             return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
 
     async def _page(self, request: web.Request, scrape: Scrape) -> web.Response:
@@ -168,7 +168,7 @@ class WebServer:
         return web.Response(body=body, headers=HEADERS[form])
 
     async def healthy(self, _request: web.Request) -> web.Response:
-        """200: the event loop answers; 503 for a moment after it was blocked for long."""
+        """200: the event loop answers; 503 for a while after it was blocked for long."""
         problem = self._watchdog.problem
         status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
         return web.Response(text=f"{problem or 'healthy'}\n", status=status)
@@ -193,14 +193,14 @@ class WebServer:
         return web.Response(text=debug_page.as_text(records, now))
 
     async def reload(self, _request: web.Request) -> web.Response:
-        """200 when the configuration was read and is in force, 500 with its faults when the one before it stays.
+        """200 when the new configuration is in force, 500 with its faults when the previous one stays.
 
-        503 when too many requests wait for the same: the configuration is read again all the same.
+        503 when too many requests wait: the configuration is reloaded anyway.
         """
         try:
             faults = await self._shown.reload()
         except TooManyError:
-            text, headers = "a reload is on its way already\n", {"Retry-After": "15"}
+            text, headers = "a reload is already in progress\n", {"Retry-After": "15"}
             return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
         if faults:
             text = "".join(f"{fault}\n" for fault in faults)
@@ -208,9 +208,9 @@ class WebServer:
         return web.Response(text="reloaded\n")
 
     async def misdirected(self, _request: web.Request) -> web.Response:
-        """421: alerts belong to the remediator. A 4xx makes Alertmanager give up at once and say so in its log."""
+        """421: alerts belong to the remediator. After a 4xx Alertmanager stops at once and logs it."""
         body = {
-            "error": "this is controlcore-exporter, which only reads; alerts are taken by controlcore-remediator",
+            "error": "this is controlcore-exporter, which only reads; send alerts to controlcore-remediator",
             "remediator": "controlcore-remediator",
             "port": REMEDIATOR_PORT,
             "path": ALERTS_PATH,
@@ -218,17 +218,17 @@ class WebServer:
         return web.json_response(body, status=HTTPStatus.MISDIRECTED_REQUEST)
 
     async def elsewhere(self, request: web.Request) -> web.Response:
-        """405 for a known path with another method, otherwise 404 with the paths that there are."""
+        """405 for a known path with another method, otherwise 404 with the existing paths."""
         allowed = "POST" if request.path in POST_PATHS else "GET, HEAD"
         if request.path in PATHS or request.path in POST_PATHS:
-            text = f"{request.method} is not possible here; allowed: {allowed}\n"
+            text = f"{request.method} is not allowed here; allowed: {allowed}\n"
             return web.Response(text=text, status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allowed})
         lines = "".join(f"  {path:<18} {meaning}\n" for path, meaning in PATHS.items())
-        return web.Response(text=f"there is nothing here; this exporter serves:\n{lines}", status=HTTPStatus.NOT_FOUND)
+        return web.Response(text=f"not found; this exporter serves:\n{lines}", status=HTTPStatus.NOT_FOUND)
 
 
 def scrape_of(request: web.Request, deployment: str = "") -> Scrape:
-    """What a request says of itself; a timeout that is no positive number is not one."""
+    """The properties of a request; an invalid or negative timeout is ignored."""
     try:
         timeout = float(request.headers.get(TIMEOUT_HEADER, ""))
     except ValueError:
@@ -248,7 +248,7 @@ def selection_of(request: web.Request) -> Selection:
 
 
 async def _selected(snapshot: Snapshot, selection: Selection, owners: Mapping[str, str], form: Form) -> bytes:
-    """The chosen families in one form; much text is packed off the loop."""
+    """The chosen families in one form; large text is compressed off the loop."""
     page = select(snapshot.page, selection, owners)
     if sum(len(block.lines) for block in page.blocks) < THREAD_FROM_BYTES:
         return write(page, form)

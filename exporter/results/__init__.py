@@ -1,1 +1,1 @@
-"""What of a collection is kept, and within which limits."""
+"""Keeps the results of collections, within limits."""

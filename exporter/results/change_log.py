@@ -1,7 +1,7 @@
 """Logs changes of state once, and changes that happen together in one line.
 
-A backend that goes away takes its component and several collectors with it: that is one event for the reader, so
-changes are gathered for a moment. A state that stays as it is is never written again.
+When a backend fails, its component and several collectors fail too. That is one event for the reader, so changes are
+gathered for a moment. An unchanged state is never written again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GATHER_SECONDS = 1.0
 class StateLog:
     """Writes `health.changed`: components lost and regained, collectors failed (by reason) and recovered.
 
-    Components to which our own access is refused are named with why, and again when it is accepted.
+    Components that refuse our own access are named with the reason, and again when they accept it.
     """
 
     def __init__(self, clock: Clock, logger: FilteringBoundLogger) -> None:
@@ -38,7 +38,10 @@ class StateLog:
         self._has_changes = asyncio.Event()
 
     def note(self, outcome: CollectionOutcome) -> None:
-        """Takes over how a collection ended; wakes the writer when that is news. What is well from the start is not."""
+        """Records how a collection ended; wakes the writer if the state changed.
+
+        A state that is good from the start is no change.
+        """
         name = outcome.collector
         self._latest[name] = outcome
         self._latest_up.update(outcome.components)
@@ -68,7 +71,7 @@ class StateLog:
         return self._written_refused.get(access) != (None if refusal is None else refusal.reason)
 
     def _refusals(self) -> dict[str, Any]:
-        """What has changed of our own access."""
+        """Changes of our own access."""
         changes: dict[str, Any] = {}
         for access in filter(self._is_refusal_news, sorted(self._latest_refused)):
             _, component = access

@@ -1,10 +1,13 @@
-"""Keeps the last result of every collector and says what of it may be published now. No I/O, no task, no clock.
+"""Keeps the last result of every collector and decides which values may be published now.
 
-What is kept, and how long:
-  - a finished collection replaces everything that its collector showed before;
-  - a collection that raised changes nothing until the values are older than max(three intervals, 60 s); then they go;
-  - metrics that a collector names `always` stay: its counters and histograms because they are the exporter's own
-    state, its `*_up` because a collection that met a server which does not serve is an answer: 0.
+No I/O, no task, no clock. Rules:
+
+- a finished collection replaces all earlier values of its collector;
+- a collection that raised changes nothing until the values are older than max(three intervals, 60 s); then they are
+  dropped;
+- metrics that a collector names `always` stay: its counters and histograms because they are the exporter's own state,
+  its `*_up` because a collection that found a server that does not serve gives an answer: 0.
+
 A collection that did not end at its deadline counts as one that raised `timeout`, whether it can be cancelled or not.
 """
 
@@ -19,7 +22,7 @@ from exporter.metrics import Counter, Family, Kind, LabelValues, Metric, Sample
 from exporter.results.record import BREAKER_FAILURES, CollectionOutcome, CollectorRecord, CollectorState, past_of
 
 OVERDUE_GRACE_SECONDS = 1.0
-"""How long after its deadline a collection may take to end, before it is counted as failed while it still runs."""
+"""How long after its deadline a collection may still run before it counts as failed."""
 UP_SUFFIX = "_up"
 NOT_SERVING = frozenset(
     {
@@ -33,7 +36,7 @@ NOT_SERVING = frozenset(
         Reason.CLOSED,
     }
 )
-"""Failures that mean that the backend does not serve us: `*_up` is then 0. After any other failure it is unknown."""
+"""Failures where the backend does not serve us: `*_up` is then 0. After any other failure it is unknown."""
 
 
 class Ledger:
@@ -55,7 +58,7 @@ class Ledger:
         return tuple(self._records[name] for name in sorted(self._records))
 
     def enrol(self, records: Iterable[CollectorRecord]) -> None:
-        """Makes these the collectors. One that was there before keeps what it showed: a reload is no restart."""
+        """Sets the collectors. An existing collector keeps its values: a reload is not a restart."""
         before, self._records = self._records, {record.spec.name: record for record in records}
         for name, record in self._records.items():
             old = before.get(name)
@@ -68,18 +71,21 @@ class Ledger:
         self._initialise(name for name, record in self._records.items() if _runs(record))
 
     def begin(self, name: str, now_monotonic: float) -> None:
-        """Notes that a collection runs."""
+        """Records that a collection runs."""
         self._records[name].running_since = now_monotonic
 
     def skip(self, name: str, missing: str) -> None:
-        """Notes that the collector's source is not configured; nothing of it is published. `missing` is for people."""
+        """Records that the collector's source is not configured; none of its values are published.
+
+        `missing` is for people.
+        """
         self._records[name].missing = missing
         self._records[name].state = CollectorState.NOT_CONFIGURED
         for counter in (self._errors, self._dropped, self._truncated, self._items, self._unknown):
             counter.forget(name)
 
     def finish(self, outcome: CollectionOutcome) -> None:
-        """Notes how a collection ended."""
+        """Records how a collection ended."""
         record = self._records[outcome.collector]
         record.running_since, record.is_overdue = None, False
         self._note(record, outcome)
@@ -103,20 +109,20 @@ class Ledger:
         return tuple(found)
 
     def stale_names(self, now_monotonic: float) -> frozenset[str]:
-        """The collectors whose values are dropped now; the page must be rendered again when this changes."""
+        """The collectors whose values are dropped now; a change needs a new rendering of the page."""
         return frozenset(
             name for name, record in self._records.items() if _runs(record) and record.is_stale(now_monotonic)
         )
 
     def families(self, now_monotonic: float) -> tuple[Family, ...]:
-        """Everything that may be published now but the process's own constants."""
+        """Everything that may be published now, except the process's own constants."""
         published: list[Family] = []
         for record in self._records.values():
             published += _kept(record) if record.is_stale(now_monotonic) else record.families
         return (*published, *self._component_families(now_monotonic), *self._engine_families(now_monotonic))
 
     def _note(self, record: CollectorRecord, outcome: CollectionOutcome) -> None:
-        """Takes over what an outcome says."""
+        """Applies an outcome."""
         name = outcome.collector
         record.last = outcome
         record.failures = record.failures + 1 if outcome.admitted is None else 0
@@ -144,7 +150,7 @@ class Ledger:
                 self._component_seen[(component,)] = outcome.began
 
     def component_states(self, now_monotonic: float) -> dict[str, bool]:
-        """Whether each component is up, as far as is known now: one that any fresh collector found down is down."""
+        """Whether each component is up, as far as known: a component that any fresh collector found down is down."""
         states: dict[str, bool] = {}
         for record in self._records.values():
             if record.is_stale(now_monotonic) and not _is_known_down(record):
@@ -154,7 +160,7 @@ class Ledger:
         return states
 
     def _component_families(self, now_monotonic: float) -> tuple[Family, ...]:
-        """component_up of what is known now, and the components' versions and last successes."""
+        """component_up of the known components, with their versions and last successes."""
         states = self.component_states(now_monotonic)
         samples = {(component,): float(is_up) for component, is_up in states.items()}
         known = [record for record in self._records.values() if not record.is_stale(now_monotonic)]
@@ -192,14 +198,17 @@ class Ledger:
         )
 
     def _family(self, metric: Metric, samples: dict[LabelValues, float]) -> Family:
-        """A family of these samples: the same object as last time when nothing changed, which is not written again."""
+        """A family of these samples.
+
+        The same object as last time if nothing changed, so that it is not rendered again.
+        """
         known = self._known.get(metric.name)
         if known is None or known[0] != samples:
             known = self._known[metric.name] = samples, metric.family(samples)
         return known[1]
 
     def _initialise(self, names: Iterable[str]) -> None:
-        """Lets the counters of these collectors exist."""
+        """Initialises the counters of these collectors."""
         for name in names:
             self._errors.initialise((name, reason.value) for reason in self_metrics.INITIAL_REASONS)
             self._dropped.initialise([(name,)])
@@ -208,17 +217,17 @@ class Ledger:
 
 
 def _runs(record: CollectorRecord) -> bool:
-    """Whether the collector takes part at all."""
+    """Whether the collector runs."""
     return record.state is not CollectorState.NOT_CONFIGURED
 
 
 def _is_known_down(record: CollectorRecord) -> bool:
-    """Whether the last collection met a server that does not serve."""
+    """Whether the last collection found a server that does not serve."""
     return record.last is not None and record.last.reason in NOT_SERVING
 
 
 def _kept(record: CollectorRecord) -> tuple[Family, ...]:
-    """What stays of stale values: state of the exporter's own, and `*_up` while it is known to be 0."""
+    """The values that stay when stale: the exporter's own state, and `*_up` while it is known to be 0."""
     return tuple(
         family
         for family in record.families
@@ -230,7 +239,7 @@ def _kept(record: CollectorRecord) -> tuple[Family, ...]:
 
 
 def _declared_down(record: CollectorRecord) -> tuple[Family, ...]:
-    """The record's families with every `*_up` it always shows at 0, for the label sets that are known."""
+    """The record's families with every `*_up` that it always publishes at 0, for the known label sets."""
     families = {family.metric.name: family for family in record.families}
     for metric in record.spec.metrics:
         if metric.name not in record.spec.always or not metric.name.endswith(UP_SUFFIX):

@@ -1,8 +1,8 @@
-"""Decides what of a collector's result may be published. No I/O.
+"""Decides which of a collector's series may be published.
 
-A series must be declared, well formed, within the collector's budget and not too long; what is turned away is counted.
-A sample whose label is null or no text, or whose value is no finite number, is an item that the backend got wrong: it
-is dropped alone and counted as such (exporter/items.py).
+No I/O. A series must be declared, well formed, within the collector's budget and not too long; dropped series are
+counted. A sample whose label is null or not text, or whose value is not a finite number, is a bad item from the
+backend: only it is dropped and counted (exporter/items.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from exporter.metrics import Distribution, Family, LabelValues, Metric, Sample, 
 
 ELLIPSIS = "…"
 MAX_COUNT = 2**63
-"""Of a bucket: what no honest counter reaches, and what could not be written as a float."""
+"""Largest plausible bucket count, which can still be written as a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,29 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What may be published, and what it cost."""
+    """The publishable families, and the losses."""
 
     families: tuple[Family, ...]
     dropped: int = 0
-    """Series turned away: over budget, undeclared, wrong number of labels, or a label set that was there already."""
+    """Dropped series: over budget, undeclared, wrong number of labels, or a duplicate label set."""
     truncated: int = 0
     """Label values cut to the limit."""
 
 
 class SeriesBudget:
-    """What all collectors of one page may publish together: what one of them takes, the others have not."""
+    """The budget that all collectors of one page share."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._taken: dict[str, int] = {}
 
     def share(self, name: str, budget: Budget) -> Budget:
-        """The collector's own budget, or what the others have left when that is less."""
+        """The collector's own budget, or the rest of the shared one if that is less."""
         others = sum(series for other, series in self._taken.items() if other != name)
         return replace(budget, max_series=min(budget.max_series, max(0, self._most - others)))
 
     def note(self, name: str, admitted: Admitted) -> None:
-        """Takes over what the collector publishes from now on."""
+        """Records the number of series that the collector publishes from now on."""
         self._taken[name] = sum(series_in(family) for family in admitted.families)
 
 
@@ -79,7 +79,7 @@ def admit(spec: CollectorSpec, families: Iterable[Family], budget: Budget) -> Ad
 
 
 class _SeriesGate:
-    """Lets series through until the budget is used up, and counts the rest."""
+    """Accepts series until the budget is used up, and counts the rest."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -114,7 +114,7 @@ class _SeriesGate:
             )
 
     def _shorten(self, labels: LabelValues) -> LabelValues:
-        """The label values that can be published: cut to the limit, and free of what UTF-8 cannot carry."""
+        """The publishable label values: cut to the limit, and without text that UTF-8 cannot encode."""
         limit = self._budget.max_label_length
         if all(value.isascii() and len(value) <= limit for value in labels):
             return tuple(labels)
@@ -126,7 +126,7 @@ class _SeriesGate:
 
 
 def _fits(metric: Metric, series: Sample | Distribution) -> bool:
-    """Whether a series has the shape that its metric declares, and a number that can be true."""
+    """Whether a series has its metric's declared shape and a plausible number."""
     if len(series.labels) != len(metric.labels):
         return False
     if isinstance(series, Distribution):

@@ -1,4 +1,4 @@
-"""What is known of one collector: its state, its last values, its last results. No I/O."""
+"""The record of one collector: its state, its last values, its last results. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STALE_INTERVALS = 3
 STALE_FLOOR_SECONDS = 60.0
 HISTORY_LENGTH = 20
 BREAKER_FAILURES = 5
-"""Collections that raised in a row, from which on the collector is only tried once a minute (or interval)."""
+"""Number of collections that raised in a row after which the collector runs only once a minute (or interval)."""
 
 
 class CollectorState(StrEnum):
@@ -60,14 +60,14 @@ class CollectionOutcome:
     versions: dict[str, str] = field(default_factory=dict)
     """The versions that components report."""
     losses: Losses = field(default_factory=Losses)
-    """What was dropped on the way, also of a collection that raised."""
+    """Dropped items, also of a collection that raised."""
     refused: dict[str, AccessRefusal] = field(default_factory=dict)
     """The components that are unknown because our own access fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastResult:
-    """What is remembered of a collection that ended."""
+    """The stored summary of an ended collection."""
 
     began: float
     """Unix time."""
@@ -80,7 +80,7 @@ class PastResult:
 
 @dataclass(slots=True)
 class CollectorRecord:
-    """Everything known of one collector."""
+    """The full record of one collector."""
 
     spec: CollectorSpec
     interval_seconds: float
@@ -95,9 +95,9 @@ class CollectorRecord:
     series: int | None = None
     """How many series the last collection with values gave; None before there was one."""
     collected_monotonic: float | None = None
-    """When the collection began that gave `families`; None before there was one."""
+    """Start of the collection that gave `families`; None before the first."""
     running_since: float | None = None
-    """When the collection began that runs now (monotonic); None between collections."""
+    """Start of the running collection (monotonic); None between collections."""
     is_overdue: bool = False
     last: CollectionOutcome | None = None
     last_success: float | None = None
@@ -111,12 +111,12 @@ class CollectorRecord:
         return max(STALE_INTERVALS * self.interval_seconds, STALE_FLOOR_SECONDS)
 
     def is_stale(self, now_monotonic: float) -> bool:
-        """Whether no value is young enough to be published, and there was time to get one."""
+        """Whether no value is recent enough to be published, although there was time to get one."""
         since = self.opened_monotonic if self.collected_monotonic is None else self.collected_monotonic
         return now_monotonic - since > self.max_age_seconds()
 
 
 def past_of(outcome: CollectionOutcome) -> PastResult:
-    """What is remembered of an outcome once newer ones came."""
+    """The summary of an outcome, kept after newer ones."""
     series = None if outcome.admitted is None else sum(series_in(family) for family in outcome.admitted.families)
     return PastResult(outcome.began, outcome.duration_seconds, outcome.reason, outcome.message, series)

@@ -1,1 +1,1 @@
-"""Connections that collectors share, and the discovery of bouncers."""
+"""Shared connections of collectors, and the discovery of bouncers."""

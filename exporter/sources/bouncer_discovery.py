@@ -1,7 +1,7 @@
 """Finds bouncers in files of Prometheus' file_sd format and in Kubernetes, within limits.
 
-Addresses come from the operator's files and from the cluster's own objects only. Database rows are no source: anyone
-can register a bouncer there, and the exporter would ask whatever address it names.
+Addresses come only from the operator's files and the cluster's own objects. Database rows are not a source: anyone can
+register a bouncer there, and the exporter would query any address that it names.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ Targets = tuple[BouncerTarget, ...]
 
 
 class Discovery:
-    """Remembers what was found last: a source that cannot be read for a while takes no bouncer away."""
+    """Remembers the last result, so that a source that is unreadable for a while removes no bouncer."""
 
     def __init__(self, logger: FilteringBoundLogger) -> None:
         self.is_successful: bool | None = None
-        """None when nothing is to be discovered."""
+        """None when discovery is off."""
         self.found: Targets = ()
         self._logger = logger
         self._by_source: dict[str, Targets] = {}
         self.faults: tuple[str, ...] = ()
-        """What was wrong at the last look."""
+        """The faults of the last discovery."""
         self._reading: dict[Path, Future[Targets]] = {}
         self._vanished = VanishedBouncers()
         self._looked_for: object = None
-        """Which objects of which cluster `_vanished` is about."""
+        """The objects and cluster that `_vanished` refers to."""
 
     @property
     def vanished(self) -> Targets:
@@ -100,7 +100,7 @@ class Discovery:
     async def _read_in_time(self, path: Path) -> Targets:
         """The targets of a file; raises BackendError.
 
-        A read that hangs goes on, and none begins beside it: a disk that hangs must not take thread after thread.
+        While a read hangs, no other begins: a hanging disk must not use up thread after thread.
         """
         reading = self._reading.get(path)
         if reading is None or reading.done():
@@ -112,15 +112,15 @@ class Discovery:
             raise TransientError(Reason.TIMEOUT, f"not read within {FILE_SECONDS:g} s") from error
 
     def _look_for(self, looked_for: object) -> None:
-        """Forgets what is gone when something else is looked for: the old names are not expected any more.
+        """Drops the vanished bouncers when the search changed: the old names are no longer expected.
 
-        Called after the listing, because a look of the configuration before may end while this one lists.
+        Called after the listing, because a discovery of the previous configuration may end meanwhile.
         """
         if looked_for != self._looked_for:
             self._looked_for, self._vanished = looked_for, VanishedBouncers()
 
     def _take(self, objects: FoundObjects, wanted: KubernetesDiscovery, now_monotonic: float) -> list[str]:
-        """Takes over what is in Kubernetes now; returns what is wrong with it."""
+        """Applies the current objects in Kubernetes; returns their faults."""
         self._by_source["kubernetes"] = objects.targets
         self._vanished.look(
             objects.by_name(),
@@ -133,7 +133,7 @@ class Discovery:
         return [left_out] if objects.unusable else []
 
     def _write(self, faults: tuple[str, ...]) -> None:
-        """One line when what is wrong changed."""
+        """Logs one line when the faults changed."""
         if faults != self.faults:
             self.faults = faults
             if faults:
@@ -143,7 +143,7 @@ class Discovery:
 
 
 def bounded(given: Targets, found: Iterable[Targets], limits: BouncerDiscovery) -> tuple[Targets, int]:
-    """The discovered ones that have names of their own, sorted and cut, and how many were cut."""
+    """The discovered bouncers with unused names, sorted and limited, and how many were left out."""
     taken = {target.name for target in given}
     fresh: dict[str, BouncerTarget] = {}
     for targets in found:
@@ -186,7 +186,7 @@ class FoundObjects:
 
     targets: Targets
     workloads: tuple[str, ...]
-    """What outlives each of them (`workload_of`)."""
+    """The workload of each of them (`workload_of`)."""
     unusable: int
     """Objects that cannot be used."""
 
@@ -230,7 +230,7 @@ def _target(address: str, labels: Mapping[str, Any], *, is_alone: bool) -> Bounc
     Several targets of a group would share a name, so there the address is the name.
     """
     if ADDRESS.fullmatch(address) is None:
-        raise PermanentError(Reason.MALFORMED, "a target is no host:port")
+        raise PermanentError(Reason.MALFORMED, "a target is not host:port")
     scheme = labels.get("__scheme__") or "http"
     if scheme not in SCHEMES:
         raise PermanentError(Reason.MALFORMED, f"the label __scheme__ of a target is {' or '.join(SCHEMES)}")

@@ -1,4 +1,4 @@
-"""What collectors have learned and keep when a new configuration, or a pod that came or went, starts them anew."""
+"""State that collectors keep when a new configuration, or a new or removed pod, restarts them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TypeVar, cast
 
 T = TypeVar("T")
 MAX_KEPT = 10_000
-"""Entries of one deployment; over it, those go first that were asked for longest ago. Names of pods that come and go
-may be part of a key."""
+"""Most entries of one deployment; the least recently used are dropped first, because keys may contain names of
+short-lived pods.
+"""
 
 
 class KeptState:
@@ -19,10 +20,9 @@ class KeptState:
         self._entries: OrderedDict[Hashable, object] = OrderedDict()
 
     def of(self, make: Callable[[], T], name: str, *key: Hashable) -> T:
-        """The entry of this name and key; made at the first time.
+        """The entry of this name and key, created at first use.
 
-        The key holds what the entry is true of (a bouncer, an address) and the settings that it was made with: with
-        another key it begins anew.
+        The key contains the entry's subject (a bouncer, an address) and its settings: another key starts a new entry.
         """
         place = (name, *key)
         if place not in self._entries:

@@ -1,7 +1,7 @@
-"""Opens what the configuration names, and closes it in reverse order.
+"""Opens the configured sources, and closes them in reverse order.
 
-Nothing here asks a backend: connections are made by the first collection that needs them, so a backend that is away
-delays nothing. A driver is imported only when its backend is configured and a collector here asks it.
+Nothing here contacts a backend: the first collection that needs a connection opens it, so a backend that is down delays
+nothing. A driver is imported only when its backend is configured and a collector here uses it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
     async with AsyncExitStack() as stack:
         postgres_address, redis_address = addresses(settings)
         postgres = redis = kubernetes = None
-        has_stores = settings.runs(Scope.DEPLOYMENT)  # collectors of scope pod ask the API alone
+        has_stores = settings.runs(Scope.DEPLOYMENT)  # collectors of scope pod query only the API
         if has_stores and postgres_address is not None:
             from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - the driver costs memory
 

@@ -1,9 +1,8 @@
-"""Tells in which time zone the product writes a column without one, and measures it where that can be wrong.
+"""Finds the time zone of the product's columns without one, and measures it where the declared zone may be wrong.
 
-A column with a now() default holds the local time of the session that wrote it. That session is not ours: the
-product's role, its database, its driver or the variable PGTZ may set another zone than ours, and the last two can be
-read nowhere.
-So the declared zone is where we begin, and rows that have just appeared are the measurement: their time is now.
+A column with a now() default holds the local time of the session that wrote it. The product's role, its database, its
+driver or the variable PGTZ may set another zone than ours, and the last two cannot be read. So the declared zone is the
+start value, and new rows are the measurement: their time is now.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ STEP_SECONDS = 900
 MAX_OFFSET_SECONDS = 15 * 3600
 """The largest one is 14 hours."""
 SLACK_SECONDS = 60.0
-"""How far a new row's time may be off: the transaction that wrote it may have lasted, and clocks differ."""
+"""Tolerance for a new row's time: its transaction may have been long, and clocks differ."""
 MAX_WINDOW_SECONDS = 300.0
-"""A row that may have been there longer measures nothing: the quarter of an hour would not be certain."""
+"""An older row measures nothing: the quarter of an hour would be uncertain."""
 CONFIRMATIONS = 2
-"""Measurements that must agree before the declared zone is given up; one could be a row with a time of its own."""
+"""Measurements that must agree before the declared zone is overridden; a single row may have an arbitrary time."""
 
 Fetch = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 
@@ -45,7 +44,7 @@ SELECT coalesce(
 
 
 async def read_zone(fetch: Fetch, table: str, role: str) -> str:
-    """The zone in which rows of this table are written, as it is declared; raises BackendError."""
+    """The declared zone in which rows of this table are written; raises BackendError."""
     return str((await fetch(ZONE, table, role))[0]["zone"])
 
 
@@ -58,7 +57,7 @@ class WrittenTime:
 
 
 def written(row: Mapping[str, Any], as_utc: str, declared: str) -> WrittenTime | None:
-    """The time in these two columns of a row; None for null, and for what is no finite number, which is counted."""
+    """The time in these two columns of a row; None for null; None and counted if it is not a finite number."""
     first, second = number_of(row.get(as_utc)), number_of(row.get(declared))
     return None if first is None or second is None else WrittenTime(first, second)
 
@@ -87,7 +86,7 @@ class ZoneMeter:
             self._offset = None if is_declared else offset
 
     def moment(self, time: WrittenTime | None) -> float | None:
-        """The Unix time meant: by the measured offset where there is one, else by the declared zone."""
+        """The Unix time: by the measured offset if there is one, else by the declared zone."""
         if time is None:
             return None
         return time.declared if self._offset is None else time.as_utc - self._offset
@@ -97,5 +96,5 @@ class ZoneMeter:
         return past_of(self.moment(time), now)
 
     def correction(self, time: WrittenTime) -> float:
-        """Seconds to add to a time that was read by the declared zone, near this one."""
+        """Seconds to add to a time near this one that was read with the declared zone."""
         return 0.0 if self._offset is None else time.as_utc - self._offset - time.declared

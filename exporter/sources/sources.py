@@ -1,4 +1,4 @@
-"""What collectors share: connections, targets, and the one fact that they tell each other."""
+"""Shared by collectors: connections, targets, and the database canary's result."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from exporter.sources.product_zone import ZoneMeter
 
 @dataclass(slots=True)
 class ApiGate:
-    """Who asks the API, and whether it owes an answer. Times are monotonic seconds."""
+    """Whether a request to the API runs or is still unanswered. Times are monotonic seconds."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     given_up: float = -math.inf
-    """When we last gave up waiting for an answer."""
+    """When we last abandoned a request."""
     healthy: float = -math.inf
-    """When the newest /health began that was answered."""
+    """Start of the newest answered /health."""
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing of ours can still be worked on there."""
+        """Whether the API no longer works on any of our requests."""
         return self.healthy >= self.given_up
 
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class DatabaseHealth:
-    """What the database canary last saw.
+    """The last result of the database canary.
 
-    The API's deep probe asks it first: a deep probe blocks the API's event loop while the database is slow, so it is
+    The API's deep probe checks it first: a deep probe blocks the API's event loop while the database is slow, so it is
     suspended unless the last canary was recent, successful and quick.
     """
 
@@ -70,17 +70,17 @@ class Sources:
     postgres: PostgresSession | None = None
     """The one pooled connection for statistics, shared by all SQL collectors."""
     postgres_address: PostgresAddress | None = None
-    """For the canary, which opens a connection of its own each time."""
+    """For the canary, which opens a new connection each time."""
     redis: RedisSession | None = None
     redis_address: RedisAddress | None = None
-    """For the probe, which opens a connection of its own each time."""
+    """For the probe, which opens a new connection each time."""
     kubernetes: KubernetesClient | None = None
     vanished: tuple[BouncerTarget, ...] = ()
-    """Bouncers that were discovered and are gone: down, and not to be asked."""
+    """Discovered bouncers that are gone: they count as down and are not queried."""
     database_health: DatabaseHealth = field(default_factory=DatabaseHealth)
     api_gate: ApiGate = field(default_factory=ApiGate)
-    """Entered by every request that makes the API work."""
+    """Every request that makes the API work enters it."""
     product_zone: ZoneMeter = field(default_factory=ZoneMeter)
     """How far from UTC the product's now() is; measured by `decisions`, used by every collector that reads one."""
     kept: KeptState = field(default_factory=KeptState)
-    """What outlives this configuration."""
+    """State that outlives this configuration."""

@@ -1,4 +1,4 @@
-"""Remembers bouncers that were discovered and are gone, so that the end of the last one is no silence."""
+"""Remembers discovered bouncers that are gone, so that the loss of the last one is visible."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 class VanishedBouncers:
     """Knows which bouncers were watched, are gone, and have no successor.
 
-    A pod that another pod of its workload follows, or stands beside, is none: its name alone has ended.
+    A pod does not count as gone while its workload has another pod: only its name has ended.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[BouncerTarget, str]] = {}
-        """What was there in the last look, by name, each with its workload."""
+        """The bouncers of the last discovery, by name, each with its workload."""
         self._watched: set[str] = set()
-        """Names that had series since the last complete look."""
+        """Names that had series since the last complete discovery."""
         self._gone: dict[str, tuple[BouncerTarget, str, float]] = {}
         """By name: what was watched, its workload, and since when it is gone."""
 
     @property
     def targets(self) -> tuple[BouncerTarget, ...]:
-        """Those that are gone now, by name. Their addresses may belong to others by now, so they are not probed."""
+        """The bouncers that are gone, by name. Their addresses may now belong to others, so they are not probed."""
         return tuple(self._gone[name][0] for name in sorted(self._gone))
 
     def look(
@@ -39,10 +39,10 @@ class VanishedBouncers:
         *,
         is_complete: bool,
     ) -> None:
-        """Takes over what is there now, by name with its workload.
+        """Applies the current bouncers, by name with their workload.
 
-        `watched` are the names of which there are series. While not every object can be read (`is_complete` False),
-        nobody knows what is gone, and nothing is added.
+        `watched` are the names with series. If not every object can be read (`is_complete` False), it is unknown which
+        are gone, and nothing is added.
         """
         self._watched.update(watched)
         if is_complete:
@@ -63,7 +63,7 @@ class VanishedBouncers:
 
 
 def workload_of(item: Mapping[str, Any], name_label: str) -> str:
-    """What outlives the object and is one bouncer: the name that its label gives, else its workload, else its name.
+    """The identity that outlives the object: the name from its label, else its workload, else its own name.
 
     A Deployment's pod belongs to a ReplicaSet named DEPLOYMENT-HASH (apps/v1, label pod-template-hash).
     """

@@ -1,1 +1,1 @@
-"""Asks the control plane's API."""
+"""Collectors of the control plane's API."""

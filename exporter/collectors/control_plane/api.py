@@ -110,7 +110,7 @@ class RedisPath:
 
 
 class ApiCollectorSettings(GateSettings):
-    """How the API is asked."""
+    """How the API is probed."""
 
     timeout_seconds: float = 8.0
     """Deadline of one collection; above the probes' together, so that none is cut off."""
@@ -259,7 +259,7 @@ class ApiCollector:
             self._statuses[endpoint,] = response.status
             response.require_ok()
             if endpoint == DEEP and not isinstance(response.json(), dict):
-                raise PermanentError(Reason.MALFORMED, "the answer is no JSON object")
+                raise PermanentError(Reason.MALFORMED, "the answer is not a JSON object")
         except BackendError as error:
             self._failures.add((endpoint, error.reason))
             if error.reason is Reason.TIMEOUT:

@@ -122,7 +122,7 @@ class PipCollector:
         yield cls(settings, sources, sources.postgres)
 
     async def collect(self) -> Result:
-        """Reads the tables, then asks the API; raises BackendError when the database does not answer."""
+        """Reads the tables, then queries the API; raises BackendError when the database does not answer."""
         zone = self._settings.api_time_zone
         connections = await self._fetch(CONNECTIONS, zone, self._settings.max_connections)
         now_monotonic = self._sources.clock.monotonic()

@@ -1,4 +1,4 @@
-"""What the rows of pip_connections mean. No I/O."""
+"""Interprets the rows of pip_connections. No I/O."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ContainerZone:
         self._meter = ZoneMeter()
         self._seen: dict[object, WrittenTime] = {}
         self.correction_seconds = 0.0
-        """What to add to a time that was read by the configured zone."""
+        """Correction of a time that was read with the configured zone."""
 
     def learn(self, rows: Rows, window_seconds: float) -> None:
         """Records the times of one reading, `window_seconds` after the previous one."""

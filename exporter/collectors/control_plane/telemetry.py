@@ -102,7 +102,7 @@ class TelemetryCollector:
         headers = {"Authorization": f"Bearer {token.get_secret_value()}", "Connection": "close"}
         async with passing(self._sources, self._settings, GATE_WAIT_SECONDS, VERDICT_SECONDS) as is_open:
             if not is_open:
-                # The token makes the API look its user up in the database.
+                # With the token, the API reads its user from the database.
                 raise TransientError(
                     Reason.SUSPENDED, "not queried: its database is slow, or another request is running"
                 )
@@ -114,7 +114,7 @@ class TelemetryCollector:
                 return Result((PRESENT.value(0),))
             raise
         if not isinstance(body, dict):
-            raise PermanentError(Reason.MALFORMED, "the answer is no JSON object")
+            raise PermanentError(Reason.MALFORMED, "the answer is not a JSON object")
         return Result(
             (
                 PRESENT.value(1),

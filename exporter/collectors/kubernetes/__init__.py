@@ -1,1 +1,1 @@
-"""Reads objects of the cluster."""
+"""Collectors of the cluster's objects."""

@@ -17,7 +17,7 @@ JsonObject = dict[str, Any]
 COMPONENT_LABEL = ("component",)
 
 DESIRED = Metric(
-    "controlcore_deployment_replicas_desired", "Replicas that the Deployment asks for.", labels=COMPONENT_LABEL
+    "controlcore_deployment_replicas_desired", "Desired replicas of the Deployment.", labels=COMPONENT_LABEL
 )
 AVAILABLE = Metric("controlcore_deployment_replicas_available", "Replicas available to users.", labels=COMPONENT_LABEL)
 READY = Metric("controlcore_deployment_replicas_ready", "Replicas whose pod is Ready.", labels=COMPONENT_LABEL)
@@ -48,7 +48,7 @@ AUTOSCALER_METRICS = (HPA_MIN, HPA_MAX, HPA_CURRENT, HPA_DESIRED, HPA_AT_MAX, HP
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the replicas of one workload use. None is unknown."""
+    """Usage of one workload's replicas. None is unknown."""
 
     cores: float | None = None
     ratio: float | None = None
@@ -113,9 +113,9 @@ def read_autoscaler(autoscaler: JsonObject) -> dict[Metric, float]:
 def allowance(pod: JsonObject, kind: str) -> Decimal | None:
     """Total CPU of the pod's containers: `kind` is `limits` or `requests`.
 
-    None when one of them has none: then the pod as a whole has no bound. Native sidecars (init containers that restart
-    always) run beside the others and count; other init containers do not. A bound of the pod itself (`spec.resources`,
-    Kubernetes 1.34) comes before those of its containers.
+    None if a container has none, because then the pod as a whole has no bound. Native sidecars (init containers that
+    always restart) run with the others and count; other init containers do not. A bound of the pod itself
+    (`spec.resources`, Kubernetes 1.34) comes before those of its containers.
     """
     spec = pod["spec"]
     whole = ((spec.get("resources") or {}).get(kind) or {}).get("cpu")
@@ -165,5 +165,5 @@ def figures_by_pod(figures: Iterable[JsonObject]) -> dict[str, JsonObject]:
 
 
 def selector_of(deployment: JsonObject) -> str:
-    """The Deployment's label selector as the API's query parameter takes it; raises ValueError for an empty one."""
+    """The Deployment's label selector as a query parameter of the API; raises ValueError for an empty one."""
     return selector_text(deployment["spec"]["selector"])

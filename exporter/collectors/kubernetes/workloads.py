@@ -91,7 +91,7 @@ class WorkloadReading:
         self.failure: BackendError | None = None
 
     async def attempt(self, call: Awaitable[T], *, may_be_missing: bool = False) -> T | None:
-        """The call's result, or None when it failed; with `may_be_missing` an answer of 404 is no failure."""
+        """The call's result, or None when it failed; with `may_be_missing` a 404 is not a failure."""
         try:
             return await call
         except BackendError as error:

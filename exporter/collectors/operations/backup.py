@@ -315,4 +315,4 @@ def _moment(job: JsonObject, name: str) -> float | None:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError) as error:
-        raise PermanentError(Reason.MALFORMED, f"the CronJob's {name} is no time") from error
+        raise PermanentError(Reason.MALFORMED, f"the CronJob's {name} is not a time") from error

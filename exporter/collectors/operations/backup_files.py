@@ -100,7 +100,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a directory's entries say."""
+    """The result of reading a directory's entries."""
 
     count: int
     """Finished backups."""

@@ -27,7 +27,9 @@ class Certificate:
 
     issuer: bytes
     subject: bytes
-    """Names as encoded (DER): an issuer's is that of its own certificate, byte for byte (RFC 5280, 4.1.2.4)."""
+    """Names as encoded (DER): the issuer equals the subject of the issuer's certificate, byte for byte (RFC 5280,
+    4.1.2.4).
+    """
     not_after: float
 
 

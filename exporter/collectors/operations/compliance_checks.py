@@ -41,7 +41,7 @@ def is_key_set(deployment: JsonObject, key: str) -> bool | None:
 
 
 def has_limits(deployment: JsonObject) -> bool:
-    """Whether every container that runs beside the product, or the pod as a whole, has a limit of CPU and of memory."""
+    """Whether every container of the pod, or the pod as a whole, has a limit of CPU and of memory."""
     spec = deployment["spec"]["template"]["spec"]
     whole = (spec.get("resources") or {}).get("limits") or {}
     sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]

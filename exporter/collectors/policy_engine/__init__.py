@@ -1,1 +1,1 @@
-"""Asks OPA, OPAL and the bouncers' caches."""
+"""Collectors of the bouncers, OPA and OPAL."""

@@ -1,4 +1,4 @@
-"""What a bouncer's answers to canary questions mean. No I/O."""
+"""Interprets a bouncer's answers to canary questions. No I/O."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Calibration:
 
 
 def read_answer(response: Response) -> ProbeResult:
-    """What an answer of POST /api/v1/authorize means: `allow`, else the beginning of `reason`."""
+    """The result in an answer of POST /api/v1/authorize: `allow`, else the beginning of `reason`."""
     try:
         body = response.require_ok().json()
     except BackendError:

@@ -1,7 +1,7 @@
 """Reads the OPA behind each bouncer: its health, how fast it decides, and the state of its bundles and plugins.
 
-OPA is the only part of the product with a Prometheus page of its own. Scraped directly, its histogram has the same name
-as that of a dozen other programs; here it gets its own name, a label `bouncer`, and seconds.
+OPA is the only part of the product with its own Prometheus page. Scraped directly, its histogram has the same name as
+that of a dozen other programs; here it gets its own name, a label `bouncer`, and seconds.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class OpalCollector:
             return families, error
 
     async def _read_statistics(self, url: str) -> tuple[Family, ...]:
-        """The content of /stats; raises BackendError when there is none."""
+        """The content of /stats; raises BackendError without one."""
         headers = dict(FRESH_CONNECTION)
         if self._settings.token_file is not None:
             try:

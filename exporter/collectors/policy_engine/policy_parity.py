@@ -115,13 +115,15 @@ class PolicyParitySettings(CollectorSettings):
     """How the policies are compared."""
 
     interval_seconds: float = Field(default=60.0, gt=0)
-    """Seconds between two comparisons. OPA answers with every policy's text and syntax tree, so often is expensive."""
+    """Seconds between two comparisons. OPA answers with every policy's text and syntax tree, so a short interval is
+    expensive.
+    """
     timeout_seconds: float = Field(default=15.0, gt=0)
     """Deadline of one comparison of all bouncers."""
     query_timeout_seconds: float = Field(default=3.0, gt=0)
     """Deadline of the query. Too small fails on a busy database."""
     request_timeout_seconds: float = Field(default=5.0, gt=0)
-    """Deadline of one request to OPA. Too small gives up on large bundles."""
+    """Deadline of one request to OPA. Too small fails for large bundles."""
     max_concurrent: int = Field(default=4, ge=1, le=16)
     """Requests in flight. Each answer can be megabytes."""
     max_policies: int = Field(default=10_000, ge=1)

@@ -1,1 +1,1 @@
-"""Asks PostgreSQL about itself."""
+"""Collectors of PostgreSQL itself."""

@@ -109,7 +109,7 @@ SELECT deadlocks, xact_commit, xact_rollback, blks_hit, blks_read
 # 25.1.5 Preventing Transaction ID Wraparound Failures); one that allows no connections counts as well.
 FROZEN = "SELECT max(age(datfrozenxid)) AS xid_age, max(mxid_age(datminmxid)) AS multixact_age FROM pg_database"
 
-# pg_database_size() looks at every file of the database: milliseconds for the product's some forty tables. It needs
+# pg_database_size() checks every file of the database: milliseconds for the product's some forty tables. It needs
 # CONNECT on the database, which the exporter has because it is connected.
 DATABASE_SIZE = "SELECT pg_database_size(current_database()) AS size_bytes"
 

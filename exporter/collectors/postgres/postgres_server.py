@@ -106,8 +106,8 @@ SELECT mode, count(*) AS locks
  GROUP BY 1
 """
 
-# pg_replication_slots is open to every role; 10+. On a replica there is no current position, and what it received or
-# replayed stands for it (after a restart without its primary it has received nothing). wal_status came with PostgreSQL
+# pg_replication_slots is open to every role; 10+. On a replica there is no current position, so the received or
+# replayed one is used (after a restart without its primary it has received nothing). wal_status came with PostgreSQL
 # 13, hence the way over JSON; a lost slot has no restart_lsn and keeps nothing any more. $1 bounds the rows: every role
 # with REPLICATION makes slots.
 SLOTS = """

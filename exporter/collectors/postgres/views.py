@@ -39,7 +39,7 @@ LAG = Metric(
 
 LINK_UP = Metric(
     "controlcore_postgres_primary_link_up",
-    "Whether this replica streams from its primary and hears from it; absent on a primary.",
+    "Whether this replica streams from its primary and receives its messages; absent on a primary.",
 )
 
 
@@ -127,7 +127,7 @@ SELECT count(DISTINCT pid) AS waiters
 # pg_stat_replication, PostgreSQL 10+. Every client of the replication protocol has a row. A replica replays, and says
 # how far: pg_receivewal and pg_basebackup never have a replay_lsn, and the client of a logical slot is no copy of the
 # server. replay_lag turns null once a replica has caught up and nothing is written, hence the comparison of positions.
-# A replica may have replicas of its own; only their number is known here. Without pg_monitor the columns are null.
+# A replica may itself have replicas; only their number is known here. Without pg_monitor the columns are null.
 REPLICATION = """
 SELECT count(*) FILTER (WHERE state IS NULL) AS hidden, count(*) FILTER (WHERE is_replica) AS replicas,
        count(*) FILTER (WHERE is_replica AND lag IS NULL) AS unmeasured, max(lag) FILTER (WHERE is_replica) AS lag
@@ -193,8 +193,8 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 """
 
 
-# $1 are the application names with series of their own, $2 the control plane's role or ''. A client can use any name,
-# so all other names are counted together.
+# $1 are the application names with their own series, $2 the control plane's role or ''. A client can use any name, so
+# all other names are counted together.
 BY_APPLICATION = """
 SELECT CASE WHEN application_name = ANY($1::text[]) THEN application_name
             WHEN $2::text <> '' AND usename = $2::text THEN 'control_plane'
@@ -248,7 +248,7 @@ def read_replay(rows: Rows) -> list[Family]:
 
 
 def read_archiver(rows: Rows) -> list[Family]:
-    """Archiving from ARCHIVER's row; there is none without archiving."""
+    """Archiving from ARCHIVER's row; no families without archiving."""
     if not rows:
         return []
     row, now = rows[0], rows[0].get("now")

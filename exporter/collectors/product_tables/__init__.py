@@ -1,1 +1,1 @@
-"""Reads the tables of the product."""
+"""Collectors of the product's tables."""

@@ -42,7 +42,7 @@ UNPARSEABLE = Metric(
 )
 
 # pg_class.reltuples is -1 (before PostgreSQL 14: 0, with relpages 0) until the first VACUUM or ANALYZE; it costs
-# nothing. The sizes of a table may be asked without a right on it.
+# nothing. The sizes of a table need no right on it.
 SIZES = """
 SELECT CASE WHEN reltuples < 0 OR (reltuples = 0 AND relpages = 0) THEN NULL ELSE reltuples::float8 END AS rows,
        pg_total_relation_size(oid) AS size_bytes

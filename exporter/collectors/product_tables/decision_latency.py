@@ -75,8 +75,7 @@ class DecisionLatencySettings(CollectorSettings):
 class DecisionLatencyCollector:
     """Reads the durations of new decisions; 2025.10 writes none.
 
-    The column needs a grant of its own, because its name differs: GRANT SELECT (latency_ms) ON audit_logs TO
-    cc_exporter.
+    The column needs a separate grant, because its name differs: GRANT SELECT (latency_ms) ON audit_logs TO cc_exporter.
     """
 
     def __init__(self, settings: DecisionLatencySettings, sources: Sources, postgres: PostgresSession) -> None:

@@ -136,7 +136,7 @@ def counts_sql(columns: frozenset[str], settings: DecisionsSettings) -> tuple[st
 
 
 def environment_sql(columns: frozenset[str]) -> str:
-    """The environment's expression; null where there is none, which becomes `other`."""
+    """The environment's expression; null without one, which becomes `other`."""
     return "environment::text" if "environment" in columns else "NULL::text"
 
 

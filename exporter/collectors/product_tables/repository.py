@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exporter.sources.sources import Sources
 
 STATUSES = ("connected", "disconnected", "error")
-"""What the product writes into connection_status; anything else is unknown."""
+"""The product's values of connection_status; anything else is unknown."""
 
 CONNECTED = Metric(
     "controlcore_policy_repo_connected",
@@ -89,7 +89,7 @@ class RepositoryCollector:
 
 
 def read_configuration(rows: Sequence[Mapping[str, Any]]) -> tuple[Family, ...]:
-    """The families of CONFIGURATION's row; none when there is no row, and none of a column that is null."""
+    """The families of CONFIGURATION's row; none without a row or for a null column."""
     if not rows:
         return ()
     row = rows[0]

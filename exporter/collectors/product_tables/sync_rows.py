@@ -1,4 +1,4 @@
-"""What the rows about policy synchronisation mean. No I/O."""
+"""Interprets the rows about policy synchronisation. No I/O."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ reading.
 # pg_attribute and pg_class, PostgreSQL 9.6+. The columns differ between generations of the product, and our rights
 # differ between installations; information_schema.columns would hide columns that we may not read. A table that was
 # dropped and restored has another oid, one that was truncated (or rewritten) another file. On a replica the highest id
-# may fall behind and catch up again, so a lower id there does not mean a table that begins anew.
+# may fall behind and catch up again, so a lower id there does not mean that the table restarted.
 TABLE = """
 SELECT c.oid::bigint AS oid, c.relfilenode::bigint AS file, pg_is_in_recovery() AS is_replica,
        array(SELECT a.attname::text FROM pg_attribute a

@@ -1,1 +1,1 @@
-"""Asks Redis about itself."""
+"""Collectors of Redis itself."""

@@ -92,9 +92,9 @@ class RedisCollectorSettings(CollectorSettings):
 class RedisCollector:
     """Probes with a fresh connection and reads INFO over a kept one. Component `redis` is up like redis_up.
 
-    A Redis that answers with an error of its own (LOADING, BUSY, MISCONF, …) is up, and redis_ping_refused names it.
-    When only our own access fails (OUR_ACCESS) it is unknown whether Redis serves others.
-    At the limit of clients redis_up is 0 with the reason `exhausted`: the product opens new connections and gets none.
+    A Redis that answers with an error (LOADING, BUSY, MISCONF, …) is up, and redis_ping_refused names it. When only our
+    own access fails (OUR_ACCESS) it is unknown whether Redis serves others. At the limit of clients redis_up is 0 with
+    the reason `exhausted`: the product opens new connections and gets none.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ async def check_redis(installation: CheckedInstallation, check: str) -> list[Fin
 
 
 async def check_api(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """Asks the API's /health."""
+    """Queries the API's /health."""
     url = installation.settings.api.url
     if url is None:
         return _missing(installation, check, "the control-plane API", "api.url")

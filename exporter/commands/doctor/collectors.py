@@ -65,7 +65,7 @@ async def ask_rights(installation: CheckedInstallation, _check: str) -> list[Fin
 
 
 async def check_failures(installation: CheckedInstallation, check: str) -> list[Finding]:
-    """The collectors that failed, apart from those whose rights or tables have checks of their own."""
+    """The collectors that failed, except those whose rights or tables have separate checks."""
     specs = {spec.name: spec for spec in installation.specs}
     rights = installation.rights
     explained = set()
@@ -87,7 +87,9 @@ async def check_losses(installation: CheckedInstallation, check: str) -> list[Fi
 
 RIGHTS: tuple[Check[CheckedInstallation], ...] = (Check("database.rights", ask_rights, asked="PostgreSQL"),)
 RUN: tuple[Check[CheckedInstallation], ...] = (
-    Check("collectors.run", run_collectors, ALL_SECONDS, "what a collector asks", "collectors.NAME.timeout_seconds"),
+    Check(
+        "collectors.run", run_collectors, ALL_SECONDS, "the source of a collector", "collectors.NAME.timeout_seconds"
+    ),
 )
 CHECKS: tuple[Check[CheckedInstallation], ...] = (
     Check("collectors.success", check_failures),
@@ -108,7 +110,7 @@ async def _run(installation: CheckedInstallation, schedule: Schedule, job: Job) 
 
 
 async def _is_configured(installation: CheckedInstallation, job: Job) -> bool:
-    """Whether the collector would run if no source were broken; opening a collector asks nothing."""
+    """Whether the collector would run if no source were broken; opening a collector sends no request."""
     try:
         async with job.spec.open(job.settings, installation.sources):
             return True

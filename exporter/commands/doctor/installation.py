@@ -48,7 +48,7 @@ class CheckedInstallation:
     not_run: set[str] = field(default_factory=set)
     """Collectors whose sources are broken."""
     rights: Rights | None = None
-    """What the database role may read; None while the database cannot be asked."""
+    """The rights of the database role; None while the database cannot be queried."""
 
     def setting(self, path: str) -> str:
         """The full path of a setting of this installation, and the conventional variable that supplied it, if any."""

@@ -70,7 +70,7 @@ def wanted_columns(specs: Iterable[CollectorSpec]) -> dict[tuple[str, str], tupl
 
 
 async def read_rights(postgres: PostgresSession, specs: Iterable[CollectorSpec]) -> Rights:
-    """Asks the database; raises BackendError."""
+    """Queries the database; raises BackendError."""
     chosen = tuple(specs)
     wanted = wanted_columns(chosen)
     tables, names = [table for table, _ in wanted], [name for _, name in wanted]

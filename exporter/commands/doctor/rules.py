@@ -111,7 +111,7 @@ def compare(wanted: Sequence[Rule], loaded: Sequence[LoadedRule], written: Mappi
 def find_rules(
     shipped_count: int, comparison: Comparison, loaded: Sequence[LoadedRule], url: str, check: str
 ) -> list[Finding]:
-    """What is wrong with the loaded rules."""
+    """The faults of the loaded rules."""
     remedy = (
         "cd FOLDER   # a folder in rule_files of prometheus.yml; with the chart use --set rules.enabled=true instead\n"
         f"cp {quote(str(shipped.folder('rules')))}/*.yml . && promtool check rules *.yml"

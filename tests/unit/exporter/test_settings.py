@@ -173,4 +173,4 @@ def test_two_of_one_name_are_refused(place: str, values: dict[str, Any]) -> None
     with pytest.raises(ConfigError) as caught:
         load_settings(discover(), None, values)
     assert [fault.path for fault in caught.value.faults] == [place]
-    assert "there twice: a" in caught.value.faults[0].message
+    assert "used twice: a" in caught.value.faults[0].message

@@ -138,7 +138,7 @@ async def test_rejected_reload_leaves_the_collectors_alone() -> None:
         run.life.request_reload()
         await run.until(lambda: not run.exporter.publisher.is_reload_successful)
         assert (collector.closed, run.events("config.rejected")) == (0, [{"faults": ["api.url: no URL"]}])
-        assert "the one before it is in force" in run.exporter.describe()
+        assert "the previous one is in force" in run.exporter.describe()
 
 
 async def test_reload_with_another_address_says_that_it_needs_a_restart() -> None:

@@ -102,7 +102,7 @@ def test_stale_collector_is_marked(settings: ExporterSettings) -> None:
 
 
 def test_rejected_configuration_is_told(settings: ExporterSettings) -> None:
-    told = "the one before it is in force"
+    told = "the previous one is in force"
     good, bad = (written(settings, ledger_of(), is_reload_successful=is_good) for is_good in (True, False))
     assert (told in good, told in bad) == (False, True)
 
