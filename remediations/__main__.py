@@ -234,7 +234,7 @@ def _add_pauses(add: Add) -> None:
     scope.add_argument("--target", metavar="TARGET", help="stop only changes of Kind/namespace/name")
     scope.add_argument("--all", dest="is_all", action="store_true", help="stop everything; needs no policy file")
     pausing.add_argument("--reason", required=True, help="reason, shown to everyone who sees the pause")
-    pausing.add_argument("--owner", "--by", type=read_name, help=f"name of the person who asks for it ({BY_DEFAULT})")
+    pausing.add_argument("--owner", "--by", type=read_name, help=f"name of the person who requests it ({BY_DEFAULT})")
     pausing.add_argument(
         "--for",
         dest="seconds",
@@ -245,7 +245,7 @@ def _add_pauses(add: Add) -> None:
     )
     resuming = add("resume", "journal.pauses.resume", "end a pause")
     resuming.add_argument("name", metavar="NAME", help="name as shown by `pauses`")
-    resuming.add_argument("--by", type=read_name, help=f"name of the person who asks for it ({BY_DEFAULT})")
+    resuming.add_argument("--by", type=read_name, help=f"name of the person who requests it ({BY_DEFAULT})")
     add(
         "pauses",
         "journal.pauses.list_pauses",

@@ -19,7 +19,7 @@ from remediations.core.model.names import RESERVED_LABELS
 
 
 class Role(StrEnum):
-    """What a credential may do."""
+    """The rights of a credential."""
 
     DELIVER = "deliver"
     """Deliver alerts."""
@@ -39,8 +39,9 @@ class HoldersSettings(Section):
     users: tuple[str, ...] = ()
     """Users of `server.web_config_file`."""
     certificates: tuple[str, ...] = ()
-    """Subject alternative names of client certificates that `server.web_config_file` verifies. Such a certificate is a
-    credential of its own for requests without an Authorization header."""
+    """Subject alternative names of client certificates that `server.web_config_file` verifies. Such a certificate is
+    itself a credential for requests without an Authorization header.
+    """
 
     def is_empty(self) -> bool:
         """Whether no credential has the role."""
@@ -117,8 +118,9 @@ class JournalSettings(Section):
     """Lets policies act although the file is on tmpfs, overlay, NFS or the like. Such a journal loses cooldowns,
     budgets and approvals at a restart, or may be damaged: for trials only."""
     is_shared_accepted: bool = False
-    """Lets `serve` start although another process serves this file, to take over from one that hangs. Each step is
-    fenced, so nothing is done twice; but both processes receive, decide and announce."""
+    """Lets `serve` start although another process serves this file, to take over from a hanging one. Each step is
+    fenced, so nothing is done twice; but both processes receive, decide and announce.
+    """
     keep_days: float = Field(default=90.0, ge=1, le=3650)
     """How long closed remediations are kept. Below a day cooldowns and budgets would be wrong; a permanently held
     fault adds about 4 MB a day."""
@@ -127,7 +129,7 @@ class JournalSettings(Section):
     answered 503. If it is too small, alerts are refused during a backup; if it is too large, the disk may fill up."""
     timeout_seconds: float = Field(default=20.0, gt=0, le=120)
     """Longest wait for one call to the journal. If it is too small, a storm on a slow disk is rolled back each time.
-    Alertmanager gives up after 10 s or more, sends again, and then everything is stored already."""
+    Alertmanager stops waiting after 10 s or more and sends again; by then everything is already stored."""
 
 
 def _checked(example: str) -> AfterValidator:
@@ -193,8 +195,9 @@ class RemediatorKubernetesSettings(Section):
     """The cluster in which policies act. Absent means: no orchestrator, so workload actions are held."""
 
     kubeconfig: Path | None = None
-    """File with credentials; several, apart by `:`, are merged as kubectl does. Absent means the pod's own
-    ServiceAccount."""
+    """File with credentials; several, separated by `:`, are merged as kubectl does. Absent means the pod's own
+    ServiceAccount.
+    """
     timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     """Longest wait for one call. Must stay below `worker.lease_seconds`, so that no write outlives its lease."""
     max_list_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)

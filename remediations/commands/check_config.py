@@ -230,7 +230,7 @@ WORDS = {None: "unknown", False: "passed", True: "failed"}
 
 
 EFFECTIVE = {None: "held", False: Mode.AUTO.value, True: Mode.APPROVE.value}
-"""What a policy in mode auto does after each result of the self-test."""
+"""A policy's behaviour in mode auto after each result of the self-test."""
 
 
 async def prove_all(settings: RemediatorSettings, policy_set: PolicySet) -> dict[str, Fact[bool]]:
@@ -263,8 +263,8 @@ async def check_content(
 ) -> dict[str, Any]:
     """Every fault and warning of the settings and their files, and the state of each policy if there is no fault.
 
-    With `policies`, checks the text of that policy file instead. Then the API server is not asked, because its answers
-    depend on the policies that the program runs with.
+    With `policies`, checks the text of that policy file instead. Then the API server is not queried, because its
+    answers depend on the policies that the program runs with.
     """
     try:
         if policies is None:

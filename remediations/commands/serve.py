@@ -75,7 +75,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 def make_dispatcher(
     desk: EngineContext, settings: RemediatorSettings, http: Poster, api: Creator | None
 ) -> tuple[Dispatcher, Mapping[str, Work]]:
-    """The dispatcher, and the tasks that run beside the engine until the end: task name → work."""
+    """The dispatcher, and the tasks that run alongside the engine until the end: task name → work."""
     notifiers: list[Notifier] = []
     works: dict[str, Work] = {}
     if settings.alertmanager is not None and settings.alertmanager.announce:

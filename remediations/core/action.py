@@ -24,7 +24,7 @@ NEW_POD_READS = (
     "list core/serviceaccounts",
     "get core/namespaces",
 )
-"""Rights for reading it, beside PriorityClasses and RuntimeClasses, which a Role cannot grant."""
+"""Rights for reading it, besides PriorityClasses and RuntimeClasses, which a Role cannot grant."""
 
 
 SPEC_ATTRIBUTE = "action_spec"

@@ -1,4 +1,4 @@
-"""The one codec of what the remediator stores and tells: values to JSON and back, by the annotations of their fields.
+"""The codec of all values that the remediator stores or publishes: to JSON and back, by their annotations.
 
 msgspec converts dataclasses, structs, enums and unions. This module adds the types that it does not know, refuses
 fields that a type does not have, and names the place of an error.
@@ -98,7 +98,7 @@ def from_short_text(text: str) -> Any:
 
 
 def read_stored(kind: type[T], data: Any, table: str, key: object, field: str = "", *, is_exact: bool = True) -> T:
-    """The value of what stands in a table of the journal; raises DamagedRecordError that names table, id and field."""
+    """The value of a column of the journal; raises DamagedRecordError that names table, id and field."""
     try:
         return from_data(kind, data, field, is_exact=is_exact)
     except CodecError as error:

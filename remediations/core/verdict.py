@@ -130,7 +130,7 @@ def _count(seen: Sequence[Observation], ended_at: float | None) -> int:
 
 
 def _missing(policy: Policy, plan: Plan, seen: Sequence[Observation], ended_at: float | None) -> str:
-    """What is still missing for a proof; empty if nothing.
+    """The parts still missing for a proof; empty if none.
 
     A collection time is the oldest of the last successes of the query's n collectors. n + 1 different such times can
     only be seen when every one of them has collected again after its first collection: so each has collected twice.
@@ -153,7 +153,7 @@ def _problem(observation: Observation) -> str:
 
 
 def _unknown(plan: Plan, seen: Sequence[Observation], written_at: float) -> str:
-    """What is unknown at the timeout; empty if everything is known."""
+    """The unknown facts at the timeout; empty if everything is known."""
     if not seen:
         return "nothing was observed"
     newest = seen[-1]

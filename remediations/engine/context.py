@@ -31,7 +31,7 @@ async def prove_nothing(_policy: Policy, _policy_set: PolicySet, _target: Target
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """What the engine needs to decide."""
+    """Dependencies of the engine's decisions."""
 
     journal: Journal
     policies: Callable[[], PolicySet]

@@ -48,7 +48,7 @@ MUTES_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What the engine has to send now."""
+    """The plan that the engine must send now."""
 
     plan: Plan
     is_dry_run: bool = False
@@ -167,7 +167,7 @@ class Decider:
     async def _order(
         self, lease: Lease, policy: Policy, decision: Act, data: dict[str, Any], kept: Evidence | None
     ) -> Instruction | None:
-        """Stores the plan in the journal, and goes on as far as the policy's mode allows."""
+        """Stores the plan in the journal, and continues as far as the policy's mode allows."""
         plan = decision.plan
         stored = changing(plan=plan_to_data(plan), operation_id=plan.operation_id, reason="guards_passed")
         if policy.mode is Mode.OBSERVE:

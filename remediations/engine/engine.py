@@ -1,10 +1,11 @@
 """Processes the journal: claims due remediations, decides, writes, verifies, and continues after a crash.
 
-| found in state | an earlier worker | what is done |
-|----------------|-----------------------------------|-----------------------------------------------------------| |
-CLAIMED | died before it had decided | facts are gathered and decided anew | | PLANNED | died before it could have
-written | back to CLAIMED: decided anew | | WRITING | may or may not have written | the object tells by the operation
-id; else decided anew | | VERIFYING | had written | verification goes on with the observations in the journal |
+| found in state | an earlier worker                 | what is done                                              |
+|----------------|-----------------------------------|-----------------------------------------------------------|
+| CLAIMED        | died before it had decided        | facts are gathered again, and the decision is repeated    |
+| PLANNED        | died before it could have written | back to CLAIMED: the decision is repeated                 |
+| WRITING        | may or may not have written       | the object shows the operation id; else decided again     |
+| VERIFYING      | had written                       | verification continues with the journal's observations    |
 
 If it is unknown whether a write arrived, it is not sent again. Every remediation has one operation id, so a late write
 of an earlier process is recognised. Every write that was sent counts as an attempt, even if the answer was an error or
@@ -72,7 +73,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
-    """What the engine needs. `executor` None: no orchestrator, so nothing is ever written."""
+    """The engine's dependencies. `executor` None: no orchestrator, so nothing is ever written."""
 
     desk: EngineContext
     executor: Executor | None
@@ -130,7 +131,10 @@ class Engine:
             return
 
     async def turn(self, worker: str) -> bool:
-        """Claims one remediation and takes it as far as it goes now; False when none was due or the journal failed."""
+        """Claims one remediation and processes it as far as possible now.
+
+        False if none was due or the journal failed.
+        """
         desk = self._parts.desk
         lease: Lease | None = None
         try:

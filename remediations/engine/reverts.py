@@ -49,7 +49,7 @@ def follow_up(remediation: Remediation, plan: Plan, judged: Verdict, now: float)
 
 
 async def read_taking_back(journal: Journal, remediation: Remediation) -> Revert | None:
-    """What this revert undoes; None if its records do not say. Raises JournalError."""
+    """The change that this revert undoes; None if its records do not say. Raises JournalError."""
     _, records = await journal.story(remediation.id)
     told = [record for record in records if record.kind == KIND]
     if not told:

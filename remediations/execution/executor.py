@@ -4,12 +4,14 @@ If it is unknown whether a write arrived, it is not sent again: the object is re
 not.
 
 - A step that starts pods from a template is sent as a dry run first. If the server's warnings show that the namespace
-would refuse the pods, or its labels that no warning would come, nothing is sent and the serving pods stay. - A plan in
-dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing. HTTP calls
-and statements have no dry run, so they are not sent. - 409, and 422 on metadata.uid, mean that the object has changed
-since the decision. If it already carries the operation id, the step is done; otherwise facts are gathered and decided
-again. - No answer (time-out, reset, 5xx) means unknown: only reading the object can show the result. - A step that
-leaves no mark is journalled before it is sent and never sent again; an interrupted plan continues after it.
+  would refuse the pods, or its labels show that there would be no warning, nothing is sent and the serving pods stay.
+- A plan in dry run is sent with dryRun=All: the server checks rights, admission and preconditions, and stores nothing.
+  HTTP calls and statements have no dry run, so they are not sent.
+- 409, and 422 on metadata.uid, mean that the object has changed since the decision. If it already carries the
+  operation id, the step is done; otherwise facts are gathered and decided again.
+- No answer (time-out, reset, 5xx) means unknown: only reading the object can show the result.
+- A step that leaves no mark is journalled before it is sent and never sent again; an interrupted plan continues after
+  it.
 """
 
 from __future__ import annotations

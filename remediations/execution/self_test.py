@@ -5,10 +5,11 @@ namespace of the policies in mode auto and in one other namespace. The server ch
 object, so 403 means that the rights are limited, and "not found" that they are not. Nothing is ever changed. The
 changes have the form of an action's write, so an admission policy that refuses them refuses the object, not the form.
 
-| answer to every change | for the policies in auto |
-|---------------------------------------|---------------------------------------------------------------| | 403, or an
-admission policy's denial | they act | | anything that follows after the check | they ask for approval, as in mode
-approve | | none, 401, or a policy that is broken | they hold until it is known (an earlier proof holds a while) |
+| answer to every change                | for the policies in auto                                      |
+|---------------------------------------|---------------------------------------------------------------|
+| 403, or an admission policy's denial  | they act                                                      |
+| any answer from after the check       | they wait for approval, as in mode approve                    |
+| none, 401, or a policy that is broken | they hold until it is known (an earlier proof holds a while)  |
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from remediations.metrics import Telemetry
 UNLISTED_NAME = "controlcore-self-test"
 """Name of an object that no policy lists; it need not exist."""
 FOREIGN_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
-"""The first of these without a policy stands for all other namespaces."""
+"""The first of these without a policy represents all other namespaces."""
 MARK: Mapping[str, Any] = {"metadata": {"annotations": {ANNOTATION_OPERATION: "self-test-must-be-refused"}}}
 """The smallest write of an action: the chart's admission policy allows it on any object."""
 ONE_REPLICA: Mapping[str, Any] = {"spec": {"replicas": 1}}

@@ -159,7 +159,7 @@ class PrometheusClient:
             return Fact(None, query.promql, str(error), error.collected_at)
 
     async def _newest(self, freshness: str) -> float:
-        """The Unix time that a query for the newest data returns; raises _StaleError if there is none."""
+        """The Unix time that a query for the newest data returns; raises _StaleError without one."""
         samples = await self.instant(freshness)
         if len(samples) != 1 or not math.isfinite(samples[0].value):
             raise _StaleError(f"{freshness}: {len(samples)} samples, expected one time", None)

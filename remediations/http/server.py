@@ -45,7 +45,7 @@ READ_SECONDS = 10.0
 """A sender that has not delivered its body by then is disconnected; Alertmanager itself gives up after about as
 long."""
 STORE_SECONDS = 150.0
-"""Only a last resort: the journal keeps a shorter deadline of its own (setting journal.timeout_seconds)."""
+"""Only a last resort: the journal has its own, shorter deadline (setting journal.timeout_seconds)."""
 LOOK_SECONDS = 5.0
 """Longest wait for the journal's state on a page."""
 JOURNAL_CHECK_SECONDS = 1.0
@@ -54,7 +54,7 @@ JOURNAL_CHECK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ServerDependencies:
-    """What the server needs."""
+    """The server's dependencies."""
 
     journal: Journal
     policies: Callable[[], PolicySet]
@@ -124,7 +124,7 @@ class Server:
             return await self._answer(request, reader)
 
     async def _answer(self, request: web.Request, reader: BodyReader) -> web.Response:
-        """The answer that tells Alertmanager whether to send this again."""
+        """The status that makes Alertmanager send this again, or not."""
         try:
             return await self._accept(request, reader)
         except BodyError as error:

@@ -1,11 +1,11 @@
 """The contract of every journal, independent of its storage. `tests/contract/journal.py` tests each adapter.
 
-- `append` returns only when the alerts are durable; an error means: nothing was accepted (the webhook answers 503). -
-One open remediation exists per (policy, target): a repeated alert joins it, a new one begins after it has closed. -
-`claim` hands an open remediation to one worker with a fence that grows at every claim; every later change names the
-fence, and a fence that is no longer the newest, or whose lease has run out, changes nothing (FenceLostError). - At most
-one remediation per target is in flight (PLANNED, WRITING, VERIFYING): `advance` raises TargetBusyError. - Records are
-only appended; a state changes only along `model.TRANSITIONS`.
+- `append` returns only when the alerts are durable; an error means: nothing was accepted (the webhook answers 503).
+- One open remediation exists per (policy, target): a repeated alert joins it, a new one begins after it has closed.
+- `claim` hands an open remediation to one worker with a fence that grows at every claim. Every later change names the
+  fence. A fence that is no longer the newest, or whose lease has run out, changes nothing (FenceLostError).
+- At most one remediation per target is in flight (PLANNED, WRITING, VERIFYING): `advance` raises TargetBusyError.
+- Records are only appended; a state changes only along `model.TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FollowUp:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """What `advance` stores beside the new state; None leaves a field as it is."""
+    """What `advance` stores besides the new state; None leaves a field unchanged."""
 
     record: Record
     before: Sequence[Record] = ()

@@ -116,7 +116,7 @@ def _verb(moment: Milestone, policy: Policy) -> str:
 
 
 def to_wire(standing: AnnouncedAlert, now: float, lifetime_seconds: float) -> dict[str, Any]:
-    """The alert as `POST /api/v2/alerts` takes it.
+    """The alert in the format of `POST /api/v2/alerts`.
 
     Both times are always given: without startsAt Alertmanager uses endsAt for it, and without endsAt the alert would
     end after its own resolve_timeout. A current alert expires after `lifetime_seconds` unless it is sent again.

@@ -115,7 +115,7 @@ def _uid(records: Sequence[Record]) -> str:
 
 
 def _at(data: Any, *names: str) -> Any:
-    """The value at this place of the stored data; None if there is none."""
+    """The value at this place of the stored data; None without one."""
     for name in names:
         data = data.get(name) if isinstance(data, Mapping) else None
     return data

@@ -151,7 +151,7 @@ def _missing(check: str, items: Sequence[NeededRight], user: str, *, is_optional
 def grant_commands(rights: Sequence[Right], user: str) -> str:
     """The kubectl commands that grant exactly these rights to a ServiceAccount or another user; may be run again.
 
-    A role is named after what it grants, so roles of an earlier run stay in force beside those of a later one.
+    A role is named after its rights, so roles of an earlier run stay in force alongside those of a later one.
     """
     subject = f"--user={user or 'USER'}"
     if user.startswith(ACCOUNT):

@@ -75,14 +75,14 @@ class Installation:
 
     @property
     def api(self) -> KubernetesClient:
-        """The API server's client; raises PermanentError if there is none."""
+        """The API server's client; raises PermanentError without one."""
         if self.cluster is None:
             raise PermanentError(Reason.AUTH, self.cluster_problem or "kubernetes is not configured")
         return self.cluster
 
     @property
     def reader(self) -> ClusterReader:
-        """A reader for one check, as a decision has one; raises PermanentError where there is no API server."""
+        """A reader for one check, as for a decision; raises PermanentError without an API server."""
         return ClusterReader(self.api, self.api_seconds).for_decision()
 
     @property
@@ -111,7 +111,7 @@ class Installation:
         return found
 
     def rungs(self) -> list[Policy]:
-        """Every policy, and every rung of its ladder as a policy of its own."""
+        """Every policy, and every rung of its ladder as a separate policy."""
         return [
             at_rung(policy, number) for policy in self.policy_set.policies for number in range(1 + len(policy.ladder))
         ]
@@ -188,7 +188,9 @@ def unreachable(check: str, what: str, url: str, section: str, error: BackendErr
     If the file with our credential cannot be read, the check of the configuration reports that.
     """
     if error.reason is Reason.AUTH and UNREADABLE_FILE.match(str(error)):
-        return unchecked(check, f"{url} was not asked", "fix what the check configuration names, then run doctor again")
+        return unchecked(
+            check, f"{url} was not queried", "fix what the check configuration names, then run doctor again"
+        )
     return Finding(
         Severity.ERROR, check, f"{what} does not answer as it should", f"{url}: {describe(error)}",
         remedy_for(url, section, error.reason),

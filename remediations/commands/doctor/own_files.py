@@ -104,7 +104,7 @@ def _open_files(place: Installation, check: str) -> Iterator[Finding]:
             remedy = f"chmod 600 {shell_word(path)}"
             if known.st_uid != os.getuid():
                 evidence += f" and belongs to user {known.st_uid}"
-                remedy = f"chown USER {shell_word(path)} && {remedy}   # USER is the one that the program runs as"
+                remedy = f"chown USER {shell_word(path)} && {remedy}   # USER: the user that the program runs as"
             yield Finding(Severity.WARNING, check, problem, evidence, remedy)
 
 

@@ -46,7 +46,7 @@ class Right:
 
     @property
     def kind(self) -> str:
-        """The resource as kubectl takes it, such as deployments.apps/scale."""
+        """The resource in kubectl's form, such as deployments.apps/scale."""
         resource, slash, subresource = self.resource.partition("/")
         return f"{resource}{'.' if self.group else ''}{self.group}{slash}{subresource}"
 
@@ -87,9 +87,9 @@ class NeededRight:
 def needed_rights(
     targets: Mapping[Target, Sequence[Policy]], owners: Mapping[Target, Sequence[str]], *, has_keda: bool
 ) -> list[NeededRight]:
-    """What the policies need in their modes; `owners` are the names of each target's autoscalers.
+    """The rights that the policies need in their modes; `owners` are the names of each target's autoscalers.
 
-    Write rights are needed only in the modes approve and auto: a dry run without the right is made locally.
+    Write rights are needed only in the modes approve and auto: a dry run without the right runs locally.
     """
     found: dict[Right, NeededRight] = {}
     for target, policies in targets.items():

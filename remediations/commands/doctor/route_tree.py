@@ -136,7 +136,7 @@ def read_tree(text: str) -> RouteTree:
     try:
         document = load_yaml(text, is_strict=False)
     except yaml.YAMLError as error:
-        raise PermanentError(Reason.MALFORMED, "Alertmanager's configuration is no YAML") from error
+        raise PermanentError(Reason.MALFORMED, "Alertmanager's configuration is not YAML") from error
     with reading("configuration of Alertmanager"):
         try:
             defaults = (document.get("global") or {}).get("http_config") or {}

@@ -34,7 +34,7 @@ class AlertRule:
 
 @dataclass(frozen=True, slots=True)
 class PolicyAlert:
-    """An alert that asks for a policy."""
+    """An alert with a policy's name in its label."""
 
     policy: str
     labels: Mapping[str, str]
@@ -88,7 +88,7 @@ async def _external_labels(place: Installation) -> Mapping[str, str] | None:
 
 
 async def policy_alerts(place: Installation) -> list[PolicyAlert]:
-    """An alert of every rule that asks for a policy, as far as its labels are known; one for a policy without a rule.
+    """An alert for every rule of a policy, as far as its labels are known; one alert for a policy without a rule.
 
     Several rules may have one name: they differ in labels, by which Alertmanager routes them apart.
     """

@@ -72,7 +72,7 @@ def list_remediations(options: argparse.Namespace, settings: RemediatorSettings)
 
 
 def _selection(options: argparse.Namespace) -> RemediationFilter:
-    """What the filters select; a reason may also be given in the words of the list. Raises ConfigError."""
+    """The selection of the filters; a reason may also be given in the words of the list. Raises ConfigError."""
     reason = {words: code for code, words in WORDS.items()}.get(options.reason, options.reason)
     since = 0.0 if options.since is None else options.since(SystemClock().now())
     return make_selection(
@@ -84,7 +84,7 @@ def _selection(options: argparse.Namespace) -> RemediationFilter:
 async def _print_once(
     journal: Journal, options: argparse.Namespace, settings: RemediatorSettings, selection: RemediationFilter
 ) -> int:
-    """Prints the list in the form that was asked for."""
+    """Prints the list in the requested form."""
     form = getattr(options, "output", "table")
     if form in {"table", "wide"}:
         sys.stdout.write(await _render(journal, options, settings, selection))

@@ -130,7 +130,7 @@ def _next(standing: Standing, now: float) -> str:
 
 
 def _ways(standing: Standing, view: StoryView) -> Iterator[str]:
-    """What a person can do, as lines to copy."""
+    """The possible commands, as lines to copy."""
     remediation, command = standing.remediation, view.command
     if remediation.state in CLOSED:
         return
@@ -275,7 +275,7 @@ def _record_lines(record: Record, view: StoryView, *, has_facts: bool) -> Iterat
 
 
 def _write_lines(data: Mapping[str, Any], detail: str) -> Iterator[str]:
-    """What was sent, and the server's answer."""
+    """The request, and the server's answer."""
     generation = f", generation {data['generation']}" if data.get("generation") is not None else ""
     result = describe_reason(str(data.get("result")))
     if not data.get("dry_run"):

@@ -1,8 +1,8 @@
 """How an action registers itself, and how it is found: one file here, no second edit.
 
 A module `remediations/core/actions/NAME.py` defines one function decorated with `@action(...)`; policies know it by the
-file's name. It is pure: from facts it returns a complete Plan, or the reason why there is none. Guards never look at an
-action's name, only at its declared effects, so a new action is guarded by what it does.
+file's name. It is pure: from facts it returns a complete Plan, or the reason why there is none. Guards use only an
+action's declared effects, never its name, so a new action is guarded by what it does.
 """
 
 from __future__ import annotations

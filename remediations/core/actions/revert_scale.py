@@ -55,4 +55,8 @@ def _find_change(owner: Owner, taking: Revert, facts: Facts) -> str:
         others = [name for name in dict.fromkeys(owners) if name != FIELD_MANAGER]
         return f"{', '.join(others)} set the replicas since" if others else ""
     mark = owner.annotations.get(ANNOTATION_OPERATION)
-    return "" if mark in taking.marks else f"{owner.name} carries the operation id {mark or 'of nobody'}"
+    return (
+        ""
+        if mark in taking.marks
+        else f"{owner.name} carries {f'the operation id {mark}' if mark else 'no operation id'}"
+    )

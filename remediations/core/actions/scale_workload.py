@@ -36,8 +36,9 @@ class ScaleParameters(PolicySection):
     step: Annotated[int, Range(1, 100)] = 2
     """Replicas added by one action."""
     revert_if: Promql = ""
-    """PromQL that is true while the load is low enough for the number before: `$old` stands for that number, `$new`
-    for the one that was set. Only then is a scale-up undone. Without it, the number stays."""
+    """PromQL that is true while the load is low enough for the number before: `$old` is that number, `$new` the one
+    that was set. Only then is a scale-up undone. Without it, the number stays.
+    """
     revert_collectors: Collectors = ()
     """Exporter collectors behind it."""
     revert_after_seconds: Annotated[int, Range(0, 86400)] = 1800

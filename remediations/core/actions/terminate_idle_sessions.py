@@ -38,7 +38,7 @@ class IdleSessionParameters(PolicySection):
 def plan(request: ActionInput) -> Plan | GuardOutcome:
     """Calls a SECURITY DEFINER function over the connection that is kept open since the start.
 
-    The function ends client sessions of the control plane's role that are idle in a transaction for so long, never an
+    The function ends client sessions of the control plane's role that are idle in a transaction for this long, never an
     active one, at most five. Its caller has no other right in the database.
 
     Undo: none; the sessions were rolled back, and the pool opens others.

@@ -37,7 +37,7 @@ WITHOUT_PROOF = frozenset({State.FAILED, State.UNVERIFIED, State.EXPIRED, State.
 
 @guard(order=570, reasons=frozenset({HoldReason.BREAKER_OPEN}))
 def breaker(request: GuardInput) -> GuardOutcome:
-    """Holds after so many attempts of this action on this target in a row that ended without proven success.
+    """Holds after the policy's number of attempts in a row of this action on this target without proven success.
 
     Every attempt counts, even one without a proper answer. A single write that someone else undid opens the breaker,
     because the next write would be undone too. `resolved` proves nothing. A proven success, a person's reset or time

@@ -18,7 +18,7 @@ from remediations.core.policies.time_windows import parse_clock
 def silenced(request: GuardInput) -> GuardOutcome:
     """Holds while Alertmanager silences, inhibits or mutes the alert, or while it does not answer.
 
-    A silence that was set after the webhook was sent does not stop the delivery, so every decision asks again.
+    A silence that was set after the webhook was sent does not stop the delivery, so every decision queries again.
     """
     mutes = request.facts.mutes
     if mutes.value is None:
@@ -105,7 +105,7 @@ def approval(request: GuardInput) -> GuardOutcome:
 
     An approval names the plan by its hash and the object by its resourceVersion, and it expires. A rejection holds
     until a person approves or the remediation expires. A policy in `auto` for which the self-test failed is held in the
-    same way, under a reason of its own.
+    same way, with a separate reason.
     """
     is_demoted = is_downgraded(request)
     if request.policy.mode is not Mode.APPROVE and not is_demoted:

@@ -55,7 +55,7 @@ NAMING_LABELS = ("job", "component", "service", "container", "deployment")
 
 
 POD_SUFFIX = re.compile(r"-[a-z0-9]+-[a-z0-9]{5}")
-"""What a Deployment's controllers append to its name: the hash of the template, and five characters."""
+"""The suffix that a Deployment's controllers append to its name: the hash of the template, and five characters."""
 
 
 @guard(order=290, reasons=frozenset({HoldReason.ITSELF}))
@@ -87,7 +87,7 @@ def _is_ours(target: Target, pod: str) -> bool:
 def allow_list(request: GuardInput) -> GuardOutcome:
     """Holds if the policy does not list the target, or the action cannot act on its kind.
 
-    If another rung of the ladder acts on the target, that rung has a remediation of its own.
+    If another rung of the ladder acts on the target, that rung has its own remediation.
     """
     target = request.remediation.target
     if target not in request.policy.targets:

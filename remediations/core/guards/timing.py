@@ -27,9 +27,10 @@ def kill_switch(request: GuardInput) -> GuardOutcome:
 
 @guard(order=150, reasons=frozenset({HoldReason.EXPIRED}))
 def expiry(request: GuardInput) -> GuardOutcome:
-    """Expires a remediation that is older than the policy allows; it runs before every guard that could hold for ever.
+    """Expires a remediation that is older than the policy allows.
 
-    If the fault still exists, its alert is sent again, and that begins a new remediation with a fresh decision.
+    It runs before every guard that could hold without end. If the fault still exists, its alert is sent again, and that
+    begins a new remediation with a fresh decision.
     """
     age = request.now - request.remediation.created_at
     if age < request.policy.expires_seconds:

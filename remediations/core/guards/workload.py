@@ -75,7 +75,7 @@ def _find_crowd(autoscalers: Sequence[Autoscaler], scaled: Sequence[ScaledObject
 
 
 def _find_pause(request: GuardInput, workload: Workload | None, owners: Sequence[ScaledObject | Autoscaler]) -> str:
-    """What is switched off in the direction of this action, as text; empty if nothing.
+    """The controls that are switched off in the direction of this action, as text; empty if none.
 
     An action that adds pods must be able to add some, an action that reverts must be able to remove some.
     """

@@ -47,8 +47,8 @@ class Target(PolicySection):
     namespace: Annotated[str, TextForm(LABEL, "the name of a namespace")]
     """Its namespace; if it is not a Kubernetes object, the namespace in which it runs."""
     kind: Text
-    """What it is. Only a `Deployment` and a `CronJob` are Kubernetes objects; other kinds are only names for people,
-    and their address is in `parameters` or in the program's settings."""
+    """Kind of object. Only a `Deployment` and a `CronJob` are Kubernetes objects; other kinds are only names for
+    people, and their address is in `parameters` or in the program's settings."""
     name: Annotated[str, TextForm(SUBDOMAIN, "the name of an object")]
     """Its name. PostgreSQL and Redis are never accepted as workloads."""
 
@@ -79,7 +79,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one webhook request brought, after matching."""
+    """The content of one webhook request, after matching."""
 
     received_at: float
     matches: tuple[Match, ...]

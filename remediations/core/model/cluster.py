@@ -1,4 +1,4 @@
-"""What the API server shows about a workload, the autoscaler that owns its replicas, and its budgets."""
+"""A workload, the autoscaler that owns its replicas, and its budgets, as the API server shows them."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class TemplateSource:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What the pod template would start now, apart from CC_DROP_TABLES."""
+    """The pods that the template would start now, apart from CC_DROP_TABLES."""
 
     unpinned: tuple[str, ...] = ()
     """`container: image` of every image that is named by a tag and pulled at each start."""

@@ -8,7 +8,7 @@ from remediations.core.model.plan import Plan
 from remediations.core.model.reasons import HoldReason, Settled
 
 INPUTS = "inputs"
-"""Key of a decision's record under which everything stands that the decision was made from."""
+"""Key of a decision's record that holds all inputs of the decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class NotNeeded:
-    """The condition is gone, or the change to be undone is no longer ours: nothing is to be done."""
+    """The condition is gone, or the change to undo is no longer ours: nothing needs to be done."""
 
     detail: str
     guards: tuple[GuardOutcome, ...] = ()

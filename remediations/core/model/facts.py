@@ -28,14 +28,14 @@ from remediations.core.model.undo import Revert
 
 
 class Need(StrEnum):
-    """What an action needs to read before it plans."""
+    """The facts that an action needs before it plans."""
 
     PODS = "pods"
     CRON_JOB = "cron_job"
     IDLE_SESSIONS = "idle_sessions"
     SCALED_OBJECTS = "scaled_objects"
     TAKING_BACK = "taking_back"
-    """What is to be undone: read from the journal, only for actions that follow from another one."""
+    """The change to undo: read from the journal, only for actions that follow from another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class IdleSessions:
 
 @dataclass(frozen=True, slots=True)
 class ActionFacts:
-    """What was read; None was not needed."""
+    """The action facts; None was not needed."""
 
     pods: Fact[tuple[Pod, ...]] | None = None
     cron_job: Fact[CronJob] | None = None
@@ -158,7 +158,7 @@ class Pause:
 
     @property
     def scope(self) -> str:
-        """What it stops, as text."""
+        """Its scope, as text."""
         words = [f"policy {self.policy}"] * bool(self.policy) + [f"target {self.target}"] * bool(self.target)
         return " on ".join(words) or "everything"
 
@@ -207,7 +207,7 @@ class Facts:
     self_test: Fact[bool] = field(default_factory=lambda: Fact(None, "", "not asked"))
     """Whether the API server refuses what no policy allows; False with `problem` saying what it lets through."""
     taking_back: Revert | None = None
-    """What a revert undoes, according to the journal; None for other actions."""
+    """The change that a revert undoes, according to the journal; None for other actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class PastAction:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the journal contributes to a decision."""
+    """The journal's input to a decision."""
 
     actions: tuple[PastAction, ...] = ()
     """Writes of the last 24 hours, newest first, over all targets."""

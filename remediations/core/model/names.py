@@ -14,7 +14,7 @@ OWN_ALERTS = ANNOUNCEMENTS | {DOCTOR}
 RESERVED_LABELS = frozenset(
     {"alertname", "severity", "policy", "mode", "reason", "namespace", "kind", "name", "remediation"}
 )
-"""Labels that a configuration may not add to announcements: their own, and the one that names a policy."""
+"""Labels that a configuration may not add to announcements: their own, and the label that names a policy."""
 
 
 ANNOTATION_OPERATION = "controlcore.io/operation-id"

@@ -143,7 +143,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.OTHER_RUNG: (
         "Another rung of the policy's ladder is next, and acts on another object.",
-        "Nothing: that rung has a remediation of its own.",
+        "Nothing: that rung has its own remediation.",
     ),
     HoldReason.CONDITION_UNKNOWN: (
         "Prometheus gave no single, fresh answer to the policy's condition.",
@@ -175,7 +175,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     ),
     HoldReason.BUDGET_SPENT: (
         "A budget for writes is used up.",
-        "Find out why so many repairs are needed; it ends when enough of the writes are old.",
+        "Find out why so many repairs are needed; the hold ends when enough of the writes are old.",
     ),
     HoldReason.COOLDOWN: (
         "The policy's last write to this target is younger than its `cooldown_seconds`.",
@@ -330,7 +330,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "Nothing.",
     ),
 }
-"""What each reason means, in one sentence, and what to do. `make generate` writes them into docs/reasons.md."""
+"""The meaning of each reason, in one sentence, and what to do. `make generate` writes them into docs/reasons.md."""
 PAGE = "docs/reasons.md"
 WORDS = {
     "kill_switch": "paused",

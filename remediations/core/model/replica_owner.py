@@ -1,10 +1,10 @@
 """Finds the object that owns the number of a workload's pods, and makes the patch that changes it. Pure.
 
-| found | owner | what is written |
-|----------------------------------------------|-------------------------|----------------------------------------| | a
-ScaledObject that names the target | ScaledObject | minReplicaCount or maxReplicaCount | | a HorizontalPodAutoscaler, no
-ScaledObject | HorizontalPodAutoscaler | minReplicas or maxReplicas | | neither | Deployment | spec.replicas, by its
-/scale resource |
+| found                                        | owner                   | what is written                        |
+|----------------------------------------------|-------------------------|----------------------------------------|
+| a ScaledObject that names the target         | ScaledObject            | minReplicaCount or maxReplicaCount     |
+| a HorizontalPodAutoscaler, no ScaledObject   | HorizontalPodAutoscaler | minReplicas or maxReplicas             |
+| neither                                      | Deployment              | spec.replicas, by its /scale resource  |
 
 KEDA generates its HorizontalPodAutoscaler from the ScaledObject and would undo a patch of the former. The guard `owner`
 decides whether the owner may be changed now.
@@ -215,7 +215,7 @@ EFFECTS: Mapping[OwnerKind, str] = {
     OwnerKind.AUTOSCALER: "autoscaler",
     OwnerKind.SCALED_OBJECT: "scaled_object",
 }
-"""The effect that verification has to look for."""
+"""The effect that verification must find."""
 
 
 def _named(owner: Owner, name: str) -> dict[str, str]:

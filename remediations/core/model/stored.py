@@ -99,7 +99,7 @@ def plan_hash(plan: Plan) -> str:
 
 
 def resource_version(plan: Plan) -> str:
-    """The resourceVersions that the plan's writes require, joined by commas; empty if there are none."""
+    """The resourceVersions that the plan's writes require, joined by commas; empty without any."""
     return ",".join(_versions(plan_to_data(plan)))
 
 

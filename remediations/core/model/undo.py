@@ -33,7 +33,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """What a revert undoes, according to the journal."""
+    """The change that a revert undoes, according to the journal."""
 
     changes: tuple[Undo, ...]
     """One for each field; after several raises in a row, from the number before the first to the number of the last."""

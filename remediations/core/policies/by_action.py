@@ -1,4 +1,4 @@
-"""What an action requires of its policy or rung: targets, parameters and witnesses."""
+"""The requirements of an action for its policy or rung: targets, parameters and witnesses."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Limit(PolicySection):
     """At most this many writes within this time, separately for each target, action or policy, or for all together."""
 
     scope: LimitScope
-    """What is counted: the writes on each `target`, of each `action` or `policy`, or of the whole `system`."""
+    """The counted writes: those on each `target`, of each `action` or `policy`, or of the whole `system`."""
     most: Count
     """Maximum number of writes."""
     seconds: WithinADay

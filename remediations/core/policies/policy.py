@@ -287,9 +287,9 @@ class PolicySet(PolicySection):
     budgets: Listed[Limit] = ()
     """Further limits, each separately for one target, action or policy, or for all together; none by default."""
     storm: StormLimit = field(default_factory=StormLimit)
-    """When so many alerts arrive that no single repair can help."""
+    """Limit of new alerts at which no single repair can help."""
     breaker: BreakerLimit = field(default_factory=BreakerLimit)
-    """When repairs of one kind on one object do not help."""
+    """Limit of repairs of one kind on one object that do not help."""
 
     @field_validator("*")
     @classmethod

@@ -171,13 +171,13 @@ def _break(item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts
         if amount is None or name not in limits:
             yield f"LimitRange: {who} has no limit of {name}"
         elif amount > most:
-            yield f"LimitRange: {who} asks for {_show(amount)} of {name}, at most {_show(most)} is allowed"
+            yield f"LimitRange: {who} requests {_show(amount)} of {name}, at most {_show(most)} is allowed"
     for name, least in _amounts(item.get("min")).items():
         amount = min((each[name] for each in (requests, limits) if name in each), default=None)
         if amount is None or name not in requests:
             yield f"LimitRange: {who} has no request of {name}"
         elif amount < least:
-            yield f"LimitRange: {who} asks for {_show(amount)} of {name}, at least {_show(least)} is needed"
+            yield f"LimitRange: {who} requests {_show(amount)} of {name}, at least {_show(least)} is needed"
     for name, ratio in _amounts(item.get("maxLimitRequestRatio")).items():
         if requests.get(name) and name in limits and limits[name] / requests[name] > ratio:
             yield f"LimitRange: limit over request of {name} of {who} is above {ratio}"
@@ -200,7 +200,7 @@ def _sum(containers: Sequence[Container], kind: str) -> dict[str, Decimal]:
 def _judge_quotas(
     quotas: Sequence[JsonObject] | str, containers: Sequence[Container], *, knows_defaults: bool
 ) -> NewPods:
-    """What the namespace's ResourceQuotas (core/v1) say about one more pod; nothing if they cannot be read."""
+    """The obstacles from the namespace's ResourceQuotas (core/v1) to one more pod; none if they cannot be read."""
     refusals, crowded, unread = [], [], []
     needed = _need(containers)
     for quota in [] if isinstance(quotas, str) else quotas:
@@ -240,7 +240,7 @@ def _kind(what: str) -> tuple[str, str] | None:
 
 
 def _need(containers: Sequence[Container]) -> dict[str, Decimal]:
-    """What one pod uses of a quota, by the quota's name for it."""
+    """One pod's usage of a quota, by the quota's resource name."""
     requests, limits = _sum(containers, "requests"), _sum(containers, "limits")
     return (
         {"pods": Decimal(1), "count/pods": Decimal(1)}

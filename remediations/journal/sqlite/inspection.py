@@ -145,7 +145,7 @@ def free_bytes(path: Path) -> int:
 
 
 def log_bytes(path: Path) -> int:
-    """Size of the write-ahead log; 0 where there is none."""
+    """Size of the write-ahead log; 0 without one."""
     with suppress(OSError):
         return path.with_name(f"{path.name}-wal").stat().st_size
     return 0

@@ -19,7 +19,7 @@ from remediations.journal.sqlite import statements as sql
 
 SEQUENCE_LIMIT = 0x10000
 PACKED_KINDS = frozenset({"decision", "evidence", "replay"})
-"""Kinds whose large parts the engine does not read back: the program of schema 4 goes on without them."""
+"""Kinds whose large parts the engine does not read back: the program of schema 4 continues without them."""
 LEAST_PACKED = 128
 """Characters; a shorter part stays readable in the column `data`."""
 T = TypeVar("T")

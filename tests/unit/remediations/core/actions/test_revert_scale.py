@@ -85,7 +85,7 @@ def test_deployment_without_autoscaler_goes_back_by_its_scale():
         (known(autoscalers=Fact((replace(RAISED, maximum=15),), "hpa")), "maxReplicas is 15, not the 12"),
         (known(autoscalers=Fact((replace(RAISED, maximum=10),), "hpa")), "maxReplicas is 10, not the 12"),
         (known(autoscalers=Fact((replace(RAISED, uid="uid-9"),), "hpa")), "owns the replicas now"),
-        (known(autoscalers=Fact((replace(RAISED, annotations={}),), "hpa")), "of nobody"),
+        (known(autoscalers=Fact((replace(RAISED, annotations={}),), "hpa")), "no operation id"),
         (known(autoscalers=Fact((replace(RAISED, annotations={ANNOTATION_OPERATION: "x"}),), "hpa")), "operation id x"),
         (known(autoscalers=Fact((), "hpa")), "Deployment of the target owns the replicas now"),
         (alone(replicas_desired=4), "replicas is 4, not the 5"),
