@@ -1,4 +1,4 @@
-"""What every journal promises: an adapter's test file subclasses `JournalContract` and gives `open`."""
+"""The contract of every journal: an adapter's test file subclasses `JournalContract` and defines `open`."""
 
 from __future__ import annotations
 

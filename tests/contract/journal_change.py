@@ -1,4 +1,4 @@
-"""What every journal promises about changes: which states follow which, and what is kept."""
+"""The contract of every journal for changes: allowed state transitions, and the stored data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLLOW = FollowUp(match("scale-api:revert"), T0 + 100, {"origin": "1"})
 
 
 class ChangeContract(Opening):
-    """What `advance` and `note` store."""
+    """The data that `advance` and `note` store."""
 
     async def test_every_transition_of_the_model_is_possible(self, tmp_path: Path) -> None:
         for number, before in enumerate(PATHS):
@@ -159,7 +159,7 @@ class ChangeContract(Opening):
         assert [record.data["origin"] for record in records] == ["1", "2"]
 
     async def test_who_had_claimed_the_open_one_loses_it_to_the_newer(self, journal: Journal) -> None:
-        """What it is about to do has changed since it looked."""
+        """Its pending work has changed since it read the remediation."""
         await self.follow(journal, FOLLOW)
         claim = await journal.claim("one", T0 + 100, 10)
         assert claim is not None

@@ -1,4 +1,4 @@
-"""What every journal promises about claims: leases, fences, and who may change what."""
+"""The contract of every journal for claims: leases, fences, and the right to change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.contract.journal_opening import API, BOUNCER, T0, Opening, change, de
 
 
 class ClaimContract(Opening):
-    """A worker holds one remediation for a while, and nobody who lost it changes anything."""
+    """A worker holds one remediation for a while, and a worker that lost it changes nothing."""
 
     async def test_claim_turns_received_and_held_into_claimed(self, journal: Journal) -> None:
         await self.begin(journal)
@@ -155,7 +155,7 @@ class ClaimContract(Opening):
             await one.advance(claim, State.CLAIMED, State.PLANNED, T0 + 1, change())
 
     async def test_claim_that_was_taken_over_changes_nothing_any_more(self, journal: Journal) -> None:
-        """Should whoever held it live after all."""
+        """In case its earlier holder is still alive."""
         await self.begin(journal)
         old = await self.claim(journal)
         assert await journal.release_orphaned_claims() == 1

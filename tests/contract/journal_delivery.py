@@ -1,4 +1,4 @@
-"""What every journal promises about deliveries: what begins, joins, repeats or is set aside."""
+"""The contract of every journal for deliveries: which alerts begin, join, repeat or are quarantined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every journal promises about questions, pauses, answers of people and retention."""
+"""The contract of every journal for queries, pauses, people's answers and retention."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes.decisions import SAM
 
 
 class QuestionContract(Opening):
-    """What can be asked, and what people say."""
+    """Queries, and people's answers."""
 
     async def test_unknown_id_has_no_story(self, journal: Journal) -> None:
         with pytest.raises(KeyError):

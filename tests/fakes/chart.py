@@ -1,4 +1,4 @@
-"""What the tests of the chart share: its objects rendered once, and the programs' own checks of what it configures."""
+"""Shared by the tests of the chart: its objects rendered once, and the programs' own checks of their configuration."""
 
 from __future__ import annotations
 

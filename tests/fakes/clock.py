@@ -21,7 +21,7 @@ class ManualClock:
     """A chassis.clock.Clock that stands still until `advance` or `jump`.
 
     `sleep` suspends until `advance` has passed the end; sleepers wake in the order in which they are due, each at its
-    own time, and what they start meanwhile is seen by the same `advance`.
+    own time, and the same `advance` includes what they start meanwhile.
     """
 
     def __init__(self, now: float = START_UNIX_SECONDS, monotonic: float = 1000.0) -> None:
@@ -77,7 +77,7 @@ class ManualClock:
         self._move_to(self._monotonic + seconds)
 
     async def wait_until_sleeping(self, count: int = 1) -> None:
-        """Returns once so many tasks wait for this clock."""
+        """Returns once this many tasks wait for this clock."""
         while self.sleeping < count:
             self._slept.clear()
             await self._slept.wait()

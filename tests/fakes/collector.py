@@ -1,4 +1,4 @@
-"""Collectors that do what a test tells them, registered like real ones."""
+"""Collectors that a test scripts, registered like real ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.metrics import Family, Metric
 from exporter.settings import Scope
 
 Step = Result | BaseException | Callable[[], Any]
-"""What one collection does: returns, raises, or awaits what the function makes."""
+"""One collection's behaviour: it returns, raises, or awaits the function's result."""
 
 UP = Metric("example_up", "Whether the example is up.")
 SIZE = Metric("example_size_bytes", "Size of the example.", labels=("part",))
@@ -26,7 +26,7 @@ def sizes(**values: float) -> Family:
 
 @dataclass
 class ScriptedCollector:
-    """Plays its steps one after the other, the last one for ever."""
+    """Plays its steps one after the other, and repeats the last one."""
 
     steps: list[Step]
     running: int = 0

@@ -1,4 +1,4 @@
-"""An HTTP proxy that is asked for a tunnel (CONNECT) and leads every one of them to the same server."""
+"""An HTTP proxy that leads every tunnel (CONNECT) to the same server."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def unknown(problem: str = "nobody answered") -> Fact[Any]:
 
 
 def a_request(**changes: Any) -> GuardInput:
-    """What guards are asked: a restart that nothing speaks against."""
+    """Input of guards: a restart without any objection."""
     policy = changes.pop("policy", restart_policy())
     values = {
         "remediation": a_remediation(policy=policy.name),

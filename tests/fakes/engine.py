@@ -32,7 +32,7 @@ from tests.fakes.prometheus import FakePrometheus, FakeWeb
 
 LEASE_SECONDS = 10.0
 DEADLINE_SECONDS = 30.0
-"""For each question. What is in memory answers at once, and a machine may be too busy for seconds."""
+"""Deadline of each query. In-memory sources answer at once, but a machine may be busy for seconds."""
 STARTED = Fact(ProcessStart(NOW - 60, 5.0), "journal")
 """A process that came back after a few seconds."""
 LIMITED: Fact[bool] = Fact(True, "dry runs")
@@ -104,7 +104,7 @@ class World:
     pause_file: Path
     telemetry: Telemetry
     proof: Fact[bool] = LIMITED
-    """What the self-test has found."""
+    """The result of the self-test."""
     notify: Callable[[Remediation], None] = lambda _remediation: None
     alertmanager: SilenceApi | None = None
     product: Caller | None = None

@@ -1,4 +1,4 @@
-"""What the state machine of the engine stands on: targets, policies, a journal that stalls, an OPAL client."""
+"""The world of the engine's state machine: targets, policies, a journal that stalls, an OPAL client."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StallingJournal:
 
 
 def calling_policy() -> Policy:
-    """Has an OPAL client load again: two calls, of which nobody can tell later whether they arrived."""
+    """Makes an OPAL client load again: two calls, whose arrival cannot be proven later."""
     changes = {"action": "trigger_policy_update", "targets": (OPAL,), "parameters": {"url": UPDATE, "with_data": True}}
     return restart_policy(name="update-policies", **{**UNLIMITED, **changes, "witnesses": (), "connections": None})
 

@@ -1,4 +1,4 @@
-"""Where facts come from in a test that asks about one source."""
+"""The sources of facts for a test of one source."""
 
 from __future__ import annotations
 

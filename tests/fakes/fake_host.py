@@ -1,7 +1,7 @@
-"""The remediator on a host with habits: every process has the number 1, and a file says how wrong the clock is.
+"""The remediator on a manipulated host: every process has the number 1, and a file sets the error of the clock.
 
-`python -m tests.fakes.fake_host FILE ARGUMENT...`: FILE holds seconds and is read at every look at the clock. Only the
-host's answers change; the program is the one that is shipped.
+`python -m tests.fakes.fake_host FILE ARGUMENT...`: FILE holds seconds and is read at every reading of the clock. Only
+the host's answers change; the program is the one that is shipped.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Answer = float | Callable[[], float] | None
 
 
 class Watch:
-    """One of it. What is not among the answers has no sample; every collector collected just now."""
+    """One fake server. A query without an answer has no sample; every collector collected just now."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {"fault": 1.0, "well": 0.0}
@@ -46,7 +46,7 @@ class Watch:
         self._server.server_close()
 
     def ask(self, promql: str) -> list[dict[str, Any]]:
-        """The samples of an instant query; whether it answers at all is asked beside the questions of decisions."""
+        """The samples of an instant query; the health probe is counted separately from the queries of decisions."""
         if promql == "vector(1)":
             return [{"metric": {}, "value": [time.time(), "1"]}]
         self.questions.append(promql)
@@ -59,7 +59,7 @@ class Watch:
         return [] if value is None else [{"metric": {}, "value": [now, str(value)]}]
 
     def says_healthy(self) -> bool:
-        """What the health page says now."""
+        """The current health page."""
         return self.is_healthy() if callable(self.is_healthy) else self.is_healthy
 
 

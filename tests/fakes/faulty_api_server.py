@@ -1,6 +1,6 @@
-"""A way to a real API server that fails as a test says.
+"""A proxy to a real API server that fails as a test says.
 
-It ends TLS with a certificate of its own and passes everything else on, the caller's token included: a kubeconfig for
+It terminates TLS with its own certificate and passes everything else on, the caller's token included: a kubeconfig for
 it differs from the cluster's in address and authority only.
 """
 

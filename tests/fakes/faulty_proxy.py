@@ -32,7 +32,7 @@ class Fault(Enum):
     """What happens to a request."""
 
     STATUS = "status"
-    """Answered with an error status; the server never hears of it."""
+    """Answered with an error status; the request never reaches the server."""
     LATE = "late"
     """Held until `release`, then passed on: it arrives when its sender may have given up."""
     HALF = "half"
@@ -82,7 +82,7 @@ class Front:
         self._order = None
 
     def release(self) -> None:
-        """Lets what is held go on."""
+        """Releases held requests."""
         self._released.set()
 
     def own_tls(self) -> ssl.SSLContext | None:
@@ -98,7 +98,7 @@ class Front:
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"front": self}))
         self._tls = self.own_tls()
         if self._tls is not None:
-            # The handshake belongs to the connection's thread: a caller that never begins it stops nobody else.
+            # The handshake belongs to the connection's thread: a caller that never begins it blocks no other.
             plain = self._server.socket
             self._server.socket = self._tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -113,12 +113,12 @@ class Front:
         self._server.server_close()
 
     def order_for(self, method: str) -> Order | None:
-        """What is to happen to a request with this method."""
+        """The planned fault for a request with this method."""
         order = self._order
         return order if order is not None and method in order.methods else None
 
     def wait_released(self) -> None:
-        """Returns when a held request may go on."""
+        """Returns when a held request may continue."""
         self._released.wait()
 
     def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(
         self, status: int, content_type: str, body: bytes, warnings: Sequence[str] = (), sent: int | None = None
     ) -> None:
-        """Sends the answer, or only so many bytes of the body that it announces."""
+        """Sends the answer, or only this many bytes of the announced body."""
         with suppress(OSError):
             self.send_response(status)
             self.send_header("Content-Type", content_type)

@@ -34,7 +34,7 @@ GOOD = {"status": "firing", "labels": LABELS, "fingerprint": "f00d"}
 
 @dataclass
 class Running:
-    """A served application and what it stands on."""
+    """A served application and its dependencies."""
 
     url: str
     journal: SqliteJournal
@@ -42,7 +42,7 @@ class Running:
     session: aiohttp.ClientSession
     clock: ManualClock
     live: dict[str, Any]
-    """Changes of the facts that whoever plans is told."""
+    """Changes of the facts for planning."""
     woken: list[str] = field(default_factory=list)
     routes: list[Any] = field(default_factory=list)
 

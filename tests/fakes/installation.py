@@ -1,4 +1,4 @@
-"""What the checks of `doctor` get, with fakes in place of servers."""
+"""The input of `doctor`'s checks, with fakes instead of servers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def sample(value: float, **labels: str) -> QuerySample:
 
 
 def a_place(policy_set: PolicySet | None = None, **parts: Any) -> Installation:
-    """An installation without servers; `parts` replace what a test asks."""
+    """An installation without servers; `parts` replace the sources that a test uses."""
     values: dict[str, Any] = {
         "settings": RemediatorSettings(),
         "file": Path("/etc/remediator.yaml"),
@@ -85,7 +85,7 @@ def a_place(policy_set: PolicySet | None = None, **parts: Any) -> Installation:
 async def found_by(
     question: Callable[[Installation, str], Awaitable[list[Finding]]], place: Installation
 ) -> list[Finding]:
-    """What a check finds."""
+    """A check's findings."""
     return list(await question(place, CHECK))
 
 

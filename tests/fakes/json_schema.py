@@ -33,7 +33,7 @@ def _faults(schema: Any, value: Any, root: Any, path: str) -> Iterator[str]:
 
 
 class _Place:
-    """Where a keyword stands, and where its value is."""
+    """The path of a keyword, and the path of its value."""
 
     def __init__(self, schema: Any, root: Any, path: str) -> None:
         self.schema, self.root, self.path = schema, root, path

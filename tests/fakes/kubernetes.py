@@ -30,9 +30,9 @@ class FakeCluster:
     """Every patch that changed an object."""
     dry_runs: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     log: str = ""
-    """What every container said before it ended."""
+    """Every container's last log."""
     evictions_allowed: int = 1
-    """What the disruption budgets allow."""
+    """The disruptions that the budgets allow."""
     delayed: list[tuple[str, JsonObject]] = field(default_factory=list)
     """Patches that are still on their way; see `arrive`."""
     is_delaying: bool = False
@@ -142,7 +142,7 @@ class FakeCluster:
         return {"metadata": metadata, "spec": {"replicas": found["spec"]["replicas"]}}
 
     def _rescale(self, path: str, body: Mapping[str, Any], manager: str, *, is_dry_run: bool) -> JsonObject:
-        """Sets the number and takes it over from every other field manager; annotations are dropped in silence."""
+        """Sets the number and takes its ownership from every other field manager; annotations are silently dropped."""
         place = path.removesuffix("/scale")
         metadata = {name: value for name, value in body["metadata"].items() if name != "annotations"}
         changed = self.apply(place, {"metadata": metadata, "spec": body["spec"]}, is_dry_run=is_dry_run)
@@ -155,7 +155,7 @@ class FakeCluster:
         return self._scale(path) if not is_dry_run else changed
 
     def arrive(self) -> None:
-        """What was on its way arrives now; the server refuses it where the object has changed since."""
+        """A delayed write arrives now; the server refuses it if the object has changed since."""
         on_the_way, self.delayed = self.delayed, []
         for path, body in on_the_way:
             with suppress(ConflictError):
@@ -271,7 +271,7 @@ def a_pod(number: int, *, is_ready: bool, **metadata: Any) -> JsonObject:
 
 
 def a_cluster(*, ready: int = 0, **container: Any) -> FakeCluster:
-    """The product as the guide deploys it, with as many pods ready as asked."""
+    """The product as the guide deploys it, with the given number of ready pods."""
     cluster = FakeCluster({DEPLOYMENT: a_deployment(ready=ready, **container), AUTOSCALER: an_autoscaler_object()})
     for number in range(3):
         cluster.objects[f"{PODS}/{NAME}-{number}"] = a_pod(number, is_ready=number < ready)

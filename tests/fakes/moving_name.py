@@ -35,7 +35,7 @@ class MovingName:
             await asyncio.wait(name._tasks) if name._tasks else None
 
     def move(self, host: str, port: int) -> None:
-        """Leads new connections to (host, port); the server before goes on serving those that it has."""
+        """Leads new connections to (host, port); the previous server keeps its existing ones."""
         self._target = (host, port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

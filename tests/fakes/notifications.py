@@ -1,4 +1,4 @@
-"""Remediations with a story, and those who are told of them, in memory."""
+"""Remediations with records, and their notifiers, in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REPAIRED = (a_hold(0), an_act(5), a_write(6), a_verdict(30))
 
 
 def told(*records: Record, policy: Policy | None = None, **changes: Any) -> Timeline:
-    """A remediation with these records; it stands where the last of them left it."""
+    """A remediation with these records, in the state of the last one."""
     values = {"state": records[-1].state, "updated_at": records[-1].at, **changes}
     return make_timeline(a_remediation(**values), policy or restart_policy(), records)
 

@@ -19,7 +19,7 @@ class Check:
     """One line to try a route, and what it prints."""
 
     arguments: tuple[str, ...]
-    """What stands behind `amtool`."""
+    """The arguments of `amtool`."""
     prints: str
 
 
@@ -60,7 +60,7 @@ def _block(lines: list[str]) -> str:
 
 
 def _checks(lines: list[str]) -> Iterator[Check]:
-    """The lines to try it; the answer stands on the line after each."""
+    """The lines to try it; each is followed by its answer."""
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if line.strip().startswith(CHECK):
             yield Check(tuple(shlex.split(line.strip())[1:]), following.strip().removeprefix(PRINTS))

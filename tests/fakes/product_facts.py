@@ -1,4 +1,4 @@
-"""What was observed of the real product (tests/fixtures/product), and whether an answer has the observed shape."""
+"""Observations of the real product (tests/fixtures/product), and whether an answer has the observed shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exporter as its user runs it: a process of its own, asked over HTTP."""
+"""The exporter as its user runs it: a separate process, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RunningExporter:
         return [line for line in self.log if line["event"] == name]
 
     def get(self, path: str = "/metrics", *, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
-        """Asks for a page; an error status is an answer."""
+        """Requests a page; an error status is an answer."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=named)  # noqa: S310 - loopback
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The remediator as its user runs it: a process of its own, a journal on disk, asked over HTTP."""
+"""The remediator as its user runs it: a separate process, a journal on disk, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RunningRemediator(RemediatorServer):
         )
 
     def command(self, *arguments: str) -> tuple[str, ...]:
-        """A command line beside the running program."""
+        """A command line next to the running program."""
         return (sys.executable, "-m", "remediations", "--config.file", str(self.settings_path), *arguments)
 
     def alertmanager_configuration(
@@ -80,7 +80,7 @@ receivers:
 """
 
     def post(self, *alerts: Any, token: str | None = TOKEN, timeout_seconds: float = 15.0) -> int:
-        """Delivers alerts as Alertmanager does; the status, or 0 when nobody answered."""
+        """Delivers alerts as Alertmanager does; the status, or 0 without an answer."""
         return self.post_body(json.dumps({"version": "4", "alerts": alerts}).encode(), token, timeout_seconds)
 
     def post_body(self, body: bytes, token: str | None = TOKEN, timeout_seconds: float = 15.0) -> int:
@@ -91,7 +91,7 @@ receivers:
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Any = None, timeout_seconds: float = 15.0
     ) -> tuple[int, str]:
-        """One request; status 0 when nobody answered."""
+        """One request; status 0 without an answer."""
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers or {})  # noqa: S310 - loopback
         try:
             with urllib.request.urlopen(request, timeout=scaled(timeout_seconds)) as answer:  # noqa: S310 - loopback
@@ -107,7 +107,7 @@ receivers:
         return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
 
     def read(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of the journal, read beside the running program; the data of a record is whole."""
+        """Rows of the journal, read while the program runs; the data of a record is complete."""
         with closing(sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=10)) as connection:
             connection.create_function("whole", 3, whole)
             connection.execute(WHOLE_RECORDS)
@@ -130,7 +130,7 @@ def whole(data: str, packed: bytes | None, base: bytes | None) -> str:
 
 
 def an_alert(number: int = 0, **labels: str) -> dict[str, Any]:
-    """One alert about a target of its own: without `deployment` it is about the listed one."""
+    """One alert about its own target: without `deployment` it is about the listed one."""
     named = {"alertname": "ControlCoreApiDown", "remediation": "restart-api", "cluster": "test", **labels}
     return {
         "status": "firing",

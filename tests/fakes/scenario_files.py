@@ -40,7 +40,7 @@ FOLDER = Path(__file__).parents[1] / "scenarios"
 HOME = {"alertname": "ControlCoreAPIDown", "cluster": "production"}
 SHIPPED = replace(parse_policies(read_policies(), "policies.yaml"), identity=parse_matchers('cluster="production"'))
 WELL: dict[str, Any] = {"workload": {"replicas_ready": 3, "replicas_available": 3}}
-"""What is said of the target of a revert that says nothing about it."""
+"""Facts about a revert's target if the scenario names none."""
 SCALED_BY = "0000"
 """Operation id of the scale-up that a revert takes back."""
 OWNERS = {
@@ -184,7 +184,7 @@ def _facts(told: dict[str, Any], policy: Policy) -> Facts:
 
 
 def _sights(told: dict[str, Any]) -> ActionFacts:
-    """What single actions look at: one of two pods is sick, no backup runs, three sessions idle, KEDA has nothing."""
+    """Action facts: one of two pods is sick, no backup runs, three sessions idle, no ScaledObject."""
     pods = told.pop("pods", [None, 300])
     job = told.pop("cron_job", {})
     idle = told.pop("idle", 3)
@@ -221,7 +221,7 @@ def _template(told: Mapping[str, Any]) -> Fact[Template]:
 
 
 def _autoscalers(told: Mapping[str, Any]) -> list[Autoscaler]:
-    """The one that is told; none where nothing is said about it."""
+    """The given fact; none if the scenario does not mention it."""
     return [fakes.an_autoscaler(**told)] if told else []
 
 

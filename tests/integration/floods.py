@@ -61,7 +61,7 @@ KINDS: dict[str, Callable[[], bytes]] = {
 
 @dataclass
 class Seen:
-    """The answers to well-behaved requests during a flood, by path and status; 0 is none."""
+    """The answers to well-behaved requests during a flood, by path and status; 0 means no answer."""
 
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
 
@@ -104,7 +104,7 @@ def flooding(port: int, kind: str, peers: int = PEERS) -> Iterator[threading.Eve
 
 
 def ask(port: int, path: str, headers: dict[str, str] | None = None, source: str = "127.0.0.1") -> int:
-    """One request on a connection of its own, as a kubelet's probe; the status, 0 without one."""
+    """One request on a new connection, like a kubelet's probe; the status, or 0 without one."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(5), source_address=(source, 0))
     try:
         connection.request("GET", path, headers=headers or {})

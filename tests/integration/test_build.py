@@ -1,4 +1,4 @@
-"""The builder compiles each program once, whoever asks, and never leaves half of one."""
+"""The builder compiles each program once, whoever needs it, and never leaves half of one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def program(tmp_path, monkeypatch) -> Program:
-    """A program of one line in a module of its own, and an empty cache."""
+    """A program of one line in a separate module, and an empty cache."""
     module = tmp_path / "module"
     module.mkdir()
     (module / "go.mod").write_text("module example.test/tiny\n\ngo 1.26\n")
@@ -93,7 +93,7 @@ def test_program_on_path_counts_only_in_the_pinned_version(program, tmp_path, mo
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     asking = replace(program, version_arguments=("--version",))
     assert choose(asking).is_present is is_taken
-    # A program that cannot be asked for its version is never taken from there.
+    # A program that cannot print its version is never used from there.
     assert choose(program).is_present is False
 
 

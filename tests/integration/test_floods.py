@@ -1,4 +1,4 @@
-"""S2, M3, M5, L6: whoever reaches a port gets at most a refusal; the others are served, within the chart's memory.
+"""S2, M3, M5, L6: a peer that floods a port only gets refusals; the others are served, within the chart's memory.
 
 `make chaos` runs the same floods longer and with more peers.
 """

@@ -22,7 +22,7 @@ from tools.servers.process import ServerError
 from tools.servers.redis import RedisServer
 from tools.servers.versions import Generation
 
-# Starting a server takes a second or two alone, and several times that beside busy workers.
+# Starting a server takes a second or two alone, and several times that next to busy workers.
 pytestmark = pytest.mark.timeout(60)
 
 SILENCE_SECONDS = 0.5

@@ -1,8 +1,8 @@
-"""Starts remediators by forking a process that has everything imported: a start that costs no import.
+"""Starts remediators by forking a process with all imports done, so that a start costs no import.
 
 `python -m tests.system.fork_server SOCKET` listens; each request is a line of JSON, each answer the number of a new
-process that runs the program from its first line on. The children are processes of their own: nothing is shared after
-the fork, and they are killed and frozen like any other.
+process that runs the program from its first line on. The children are separate processes: nothing is shared after the
+fork, and they are killed and frozen like any other.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def serve(path: str) -> None:
 
 
 def _live(request: dict[str, Any]) -> None:
-    """What the child does, to its end: the program, as `python -m remediations` would run it."""
+    """The child's work, to its end: the program, as `python -m remediations` would run it."""
     from remediations.__main__ import main  # noqa: PLC0415 - imported by the parent
 
     os.setpgid(0, 0)

@@ -1,4 +1,4 @@
-"""An installation in which every part that a dashboard shows is configured, and what happens there is scraped.
+"""An installation in which every part of the dashboards is configured and scraped.
 
 The stores, OPA, Kubernetes, Prometheus, Alertmanager, the exporter and the remediator are real; Control Core is the
 stand-in. Each engine holds the enabled policies of its environment. The rules run with their windows divided.
@@ -33,7 +33,7 @@ from tools.standin.running import API, BOUNCERS, Options, StandIn, running_stand
 from tools.standin.stores import EXPORTER_ROLE, Stores, opened_stores
 
 SLOWEST = 3.0
-"""A slow machine gets at most so much more time for each window, as in the demo."""
+"""A slow machine gets at most this much more time for each window, as in the demo."""
 STRETCH = min(slowness(), SLOWEST)
 PACE = Pace(12.0 / STRETCH)
 SCRAPE_SECONDS = PACE.seconds(15)
@@ -72,7 +72,7 @@ class Installation:
     prometheus: PrometheusServer
 
     def value(self, promql: str) -> float:
-        """The only value of a query; 0 while there is none."""
+        """The only value of a query; 0 without one."""
         return self.prometheus.value(promql) or 0.0
 
     def await_value(self, promql: str, timeout_seconds: float = 60.0) -> None:

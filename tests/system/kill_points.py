@@ -1,7 +1,7 @@
-"""What the kill test stands on: a Prometheus in the test, a workload on the real cluster, and a killer.
+"""The environment of the kill test: a Prometheus in the test, a workload on the real cluster, and a killer.
 
-The killer follows the journal from outside and sends SIGKILL when a remediation reaches a state that was drawn, after a
-delay that was drawn too. The product knows nothing of it.
+The killer follows the journal from outside and sends SIGKILL when a remediation reaches a random state, after a random
+delay. The product is not modified.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TRIGGERS = ("/policy-updater/trigger", "/data-updater/trigger")
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
 OPEN_STATES = ("received", "claimed", "held", "planned", "writing", "verifying")
 EARLY_STATES = ("received", "claimed", "claimed", "writing", "writing", "writing")
-"""What the killer waits for first. PLANNED and the intent are one commit, so nobody ever sees it."""
+"""The event that the killer waits for first. PLANNED and the intent are one commit, so it is never visible."""
 LONGEST_DELAYS = {"socket": 0.02, "received": 0.01, "claimed": 0.4, "writing": 0.1, "verifying": 0.2}
 """Each reaches over all that happens in a state: `socket` from the first byte sent until after the acknowledgement,
 `claimed` over facts, evidence and the commit of the intent, `writing` over a write's way, its answer and after."""
 CALL_SECONDS = 0.03
-"""A call of an action takes so long before it counts, and again before it is answered."""
+"""A call of an action takes this long before it counts, and again before it is answered."""
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -110,7 +110,7 @@ class Product:
 
 
 class Opal:
-    """A client of the policy server: it is stale from `break_it` until it has been told to load again."""
+    """A client of the policy server: it is stale from `break_it` until a request to load again."""
 
     def __init__(self) -> None:
         self._calls: Counter[str] = Counter()
@@ -119,7 +119,7 @@ class Opal:
         """Answers calls and does nothing about them."""
 
     def break_it(self) -> None:
-        """What it has loaded is old."""
+        """Its loaded policies are old."""
         self._broken_at = self._calls.copy()
 
     def call(self, path: str) -> None:
@@ -222,11 +222,11 @@ class Killer:
         return False
 
     def draw(self) -> str:
-        """What to wait for at the next kill."""
+        """The event to wait for at the next kill."""
         return self.chance.choice(EARLY_STATES)
 
 
 def newest_state(connection: sqlite3.Connection) -> str:
-    """The state of the remediation that began last; empty when there is none."""
+    """The state of the newest remediation; empty without one."""
     row = connection.execute("SELECT state FROM remediation ORDER BY id DESC LIMIT 1").fetchone()
     return "" if row is None else str(row[0])

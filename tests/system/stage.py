@@ -1,4 +1,4 @@
-"""What tests of the whole remediator stand on: a real namespace, a way to it that fails, a Prometheus."""
+"""The environment of tests of the whole remediator: a real namespace, a failing proxy to it, a Prometheus."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Stage:
         self.cluster.apply(objects)
 
     def allow_everything(self) -> str:
-        """Gives the ServiceAccount every right in the namespace; where the binding stands in the API."""
+        """Gives the ServiceAccount every right in the namespace; the path of the binding in the API."""
         place = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}/rolebindings"
         self.cluster.client.post(
             place,

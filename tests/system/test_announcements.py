@@ -1,4 +1,4 @@
-"""People hear of repairs where they look anyway, and nothing acts by itself with rights that are too wide."""
+"""People see repairs in their usual tools, and nothing acts by itself with rights that are too wide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATABASE = {"dependencies": {"database": {"promql": "database", "collectors": ["
 
 
 def announced(alertmanager: AlertmanagerServer) -> dict[str, str]:
-    """Name → reason of every announcement that stands."""
+    """Name → reason of every current announcement."""
     labels = [alert["labels"] for alert in alertmanager.alerts()]
     return {each["alertname"]: each["reason"] for each in labels if each["alertname"].startswith("Remediation")}
 
@@ -46,7 +46,7 @@ def metric(remediator: RunningRemediator, series: str) -> float | None:
 
 
 def run(remediator: RunningRemediator, *arguments: str) -> str:
-    """The output of a command beside the running program."""
+    """The output of a command while the program runs."""
     return subprocess.run(remediator.command(*arguments), capture_output=True, text=True, check=True).stdout
 
 
@@ -166,7 +166,7 @@ def test_nothing_acts_by_itself_while_nobody_knows_what_its_rights_are(stage: St
 
 
 def call(remediator: RunningRemediator, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """What the HTTP API answers to whoever has the token."""
+    """The HTTP API's answer to a caller with the token."""
     data = None if body is None else json.dumps(body).encode()
     status, text = remediator.ask(method, f"/api/v1/{path}", data, AUTHORIZED)
     assert status == 200, text
@@ -180,7 +180,7 @@ def _is_limited(remediator: RunningRemediator) -> bool:
 
 
 def test_repair_goes_on_where_nobody_can_be_told(stage: Stage) -> None:
-    """No right to create Events, and the Alertmanager beside the one that is asked about silences is gone."""
+    """No right to create Events, and the second Alertmanager, which is not queried about silences, is gone."""
     stage.deploy()
     before = stage.breaks()
     stage.is_silent = True
@@ -209,7 +209,7 @@ def test_announcement_that_a_crash_kept_back_is_made_after_the_restart(stage: St
         with stage.remediator(policy, settings={"alertmanager": place}, **DATABASE) as remediator:
             alertmanager.freeze()
             deliver(remediator)
-            # Silences cannot be asked about either: what is decided is a hold, and nobody hears of it.
+            # Silences cannot be read either: the decision is a hold, and it is not announced.
             wait_held(remediator, "silence_unknown")
             remediator.kill()
             alertmanager.thaw()

@@ -34,7 +34,7 @@ def said(remediator: RunningRemediator, question: str) -> tuple[str, str]:
 
 
 def test_api_server_that_cannot_be_read_holds_whatever_its_trouble_is(stage: Stage) -> None:
-    """Hung, 429, 500, 504, cut in the middle of a reply: each is told, and none is taken for an answer."""
+    """Hung, 429, 500, 504, cut in the middle of a reply: each is reported, and none counts as an answer."""
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(*READS[0][:1], {"GET"})
@@ -52,7 +52,7 @@ def test_api_server_that_cannot_be_read_holds_whatever_its_trouble_is(stage: Sta
 
 
 def test_write_into_an_api_server_in_trouble_has_one_effect(stage: Stage) -> None:
-    """Refused with 429, then 504; stored and cut in the middle of the reply: the object tells which it was."""
+    """Refused with 429, then 504; stored and cut in the middle of the reply: the object shows which it was."""
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(Fault.STATUS, {"PATCH"}, 429)

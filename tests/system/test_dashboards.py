@@ -1,8 +1,8 @@
 """Every query of every dashboard has data on an installation in which everything is configured.
 
-A query of events (`… > 0`) may be empty, because none need have happened: then the panel's own total, whose legend
-says that 0 is well, must have data. There is no other exception.
-`make pictures` runs this test and draws docs/images/dashboards from the same Prometheus.
+A query of events (`… > 0`) may be empty, because there may be none: then the panel's own total, whose legend says that
+0 is good, must have data. There is no other exception. `make pictures` runs this test and draws docs/images/dashboards
+from the same Prometheus.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def has_data(prometheus: PrometheusServer, expr: str, began: float, choices: dic
 
 
 def offered(prometheus: PrometheusServer) -> dict[str, list[str]]:
-    """What each variable of the dashboards offers, by its own query with everything else at "All"."""
+    """The values of each dashboard variable, by its own query with everything else at "All"."""
     found: dict[str, list[str]] = {}
     for page in PAGES:
         for variable in json.loads(render_page(page))["templating"]["list"]:

@@ -38,7 +38,7 @@ def processes_with(mark: str) -> list[str]:
 @pytest.mark.timeout(620)
 def test_demo_plays_four_acts_and_leaves_nothing_behind() -> None:
     folder = Path(tempfile.mkdtemp(prefix="controlcore-demo-test-"))
-    # PostgreSQL runs under an account of its own, which has to pass through.
+    # PostgreSQL runs under its own account, which must be able to enter.
     folder.chmod(0o711)
     name, value = MARK, folder.name
     ended = subprocess.run(

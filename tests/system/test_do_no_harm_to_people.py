@@ -38,7 +38,7 @@ def test_exporter_cut_off_from_a_healthy_api_restarts_nothing(stage: Stage) -> N
 
 
 def test_same_names_in_another_cluster_are_not_ours(stage: Stage) -> None:
-    """The objects of both clusters have the same names; only a label of the alert tells them apart."""
+    """The objects of both clusters have the same names; only a label of the alert distinguishes them."""
     stage.deploy()
     before = stage.breaks()
     with stage.remediator() as remediator:
@@ -48,7 +48,7 @@ def test_same_names_in_another_cluster_are_not_ours(stage: Stage) -> None:
 
 
 def test_silence_set_between_receipt_and_write_stops_the_write(stage: Stage) -> None:
-    """The alert is stored and its facts are asked when somebody silences it."""
+    """The alert is stored and its facts are being read when it is silenced."""
     stage.deploy()
     before = stage.breaks()
     with (
@@ -62,7 +62,7 @@ def test_silence_set_between_receipt_and_write_stops_the_write(stage: Stage) -> 
             # Alertmanager has said that nothing mutes the alert; the other facts are still on their way.
             wait_for(lambda: ("GET", "/api/v2/alerts") in front.seen)
             silence = alertmanager.silence(alertname=an_alert()["labels"]["alertname"])
-            # What was heard less than this ago is believed.
+            # A younger answer is trusted.
             time.sleep(2 * MUTES_SECONDS)
             stage.watch.may_answer.set()
             wait_held(remediator, "silenced")

@@ -28,7 +28,7 @@ IDLE = 7
 
 
 def test_six_hours_of_downtime_leave_nothing_old_to_be_done(stage: Stage, tmp_path: Path) -> None:
-    """What waited expires; what comes is looked at for five minutes before anything is written."""
+    """Waiting remediations expire; new ones wait five minutes before anything is written."""
     stage.deploy()
     before = stage.breaks()
     clock = tmp_path / "clock"
@@ -50,7 +50,7 @@ def test_six_hours_of_downtime_leave_nothing_old_to_be_done(stage: Stage, tmp_pa
 
 @pytest.fixture
 def full_database() -> Iterator[PostgresServer]:
-    """A PostgreSQL of its own with few connections and the two roles."""
+    """A separate PostgreSQL with few connections and the two roles."""
     with PostgresServer(max_connections=14, settings={"superuser_reserved_connections": "3"}) as server:
         server.create_user("control_plane")
         server.create_user("remediator")
@@ -61,7 +61,7 @@ def full_database() -> Iterator[PostgresServer]:
 
 
 class Sessions:
-    """What is connected to the database, by role."""
+    """Connections to the database, by role."""
 
     def __init__(self, server: PostgresServer, stack: ExitStack) -> None:
         self._server = server
@@ -93,7 +93,7 @@ class Sessions:
 
 
 def sleep(connection: psycopg.Connection[Any]) -> None:
-    """Keeps a session busy until somebody cancels its query."""
+    """Keeps a session busy until its query is cancelled."""
     with suppress(psycopg.errors.QueryCanceled):
         connection.execute("SELECT pg_sleep(3600)")
 

@@ -26,7 +26,7 @@ WRITES = 'controlcore_remediation_actions_total{action="restart_workload",outcom
 
 
 def webhook(stage: Stage) -> dict[str, Any]:
-    """Asked about every change of a Deployment of this namespace; nobody listens at its address."""
+    """Called for every change of a Deployment of this namespace; nothing listens at its address."""
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -49,7 +49,7 @@ def webhook(stage: Stage) -> dict[str, Any]:
 
 @contextmanager
 def down(stage: Stage) -> Iterator[None]:
-    """The webhook is in force, and the API server has heard of it."""
+    """The webhook is in force, and the API server has loaded it."""
     stage.cluster.apply([webhook(stage)])
     path = f"{stage.path()}?dryRun=All"
     try:
@@ -70,7 +70,7 @@ def _is_refused(stage: Stage, path: str) -> bool:
 
 
 def patches(stage: Stage) -> int:
-    """Writes that reached the API server, asked as a dry run or meant."""
+    """Writes that reached the API server, as dry runs or for real."""
     return sum(stage.front.seen.count(("PATCH", f"{stage.path()}{end}")) for end in ("", "?dryRun=All"))
 
 
@@ -83,7 +83,7 @@ def test_write_that_a_failing_webhook_refuses_is_tried_as_often_as_the_policy_sa
         wait_held(remediator, "budget_spent")
         tried = patches(stage)
         time.sleep(SECONDS)
-        wait_held(remediator, "budget_spent")  # Each new look claims it first.
+        wait_held(remediator, "budget_spent")  # Each new reading claims it first.
         assert patches(stage) == tried
         assert tried <= 2 * 2, "at most one dry run and one write for each attempt"
         assert remediator.read("SELECT attempts FROM remediation") == [(2,)]

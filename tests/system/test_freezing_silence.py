@@ -17,7 +17,7 @@ CONFIGURATION = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 LONG = "node-7.eu-west-1.compute.example.com." * 20 + "!"
 FORMS = (r"(([a-z0-9]+)[.-]?)+:9090", "((.+)+)+#", "((a|b|c|ab|bc)*){1,300}#", "(x+x+)+y", "(.?){300}#")
 DECISIONS = "SELECT json_extract(data, '$.facts.mutes.value') FROM record WHERE kind = 'decision'"
-"""What was found to mute the alert; null where that is unknown."""
+"""What mutes the alert; null if unknown."""
 
 
 def test_silences_that_froze_the_program_cost_it_nothing() -> None:

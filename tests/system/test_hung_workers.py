@@ -58,7 +58,7 @@ def test_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan(stage: Sta
 
 
 def test_write_whose_answer_was_lost_is_not_made_again(stage: Stage) -> None:
-    """Killed after the API server has stored the write and before the journal has heard of it."""
+    """Killed after the API server has stored the write and before the journal has."""
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(Fault.LOST, {"PATCH"})
@@ -78,7 +78,7 @@ def test_write_whose_answer_was_lost_is_not_made_again(stage: Stage) -> None:
 
 
 def test_worker_that_was_paused_while_it_wrote_writes_nothing_more(stage: Stage, tmp_path: Path) -> None:
-    """Stopped with a write on its way, for longer than its lease; another process on the same journal takes over."""
+    """Stopped with a write in flight, for longer than its lease; another process on the same journal takes over."""
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(Fault.LATE, {"PATCH"})
@@ -99,7 +99,7 @@ def test_worker_that_was_paused_while_it_wrote_writes_nothing_more(stage: Stage,
 
         assert stale.read("SELECT fence >= 2, state FROM remediation") == [(1, "succeeded")]
         assert stage.generation() == before + 1
-        # It is no zombie: what it is told now it stores and decides.
+        # It still works: it stores and decides new alerts.
         stage.watch.answers["fault"] = 0.0
         deliver(stale, 2, round="2")
         assert wait_closed(stale) == "not_needed"
@@ -134,7 +134,7 @@ def test_worker_that_died_in_its_step_is_followed_by_one_of_the_same_name(stage:
 
 
 def test_way_to_the_api_that_swallows_everything_holds_up_nobody(stage: Stage) -> None:
-    """The write is stored, its answer never comes, and no look at the object is answered either."""
+    """The write is stored, its answer never comes, and no reading of the object is answered either."""
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(Fault.LOST, {"PATCH"})

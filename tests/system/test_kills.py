@@ -33,7 +33,7 @@ MOST_KILLS_EACH = 8
 """So often one remediation is interrupted, twice of these while it is verified; then it is left alone to end."""
 ROUNDS_PER_REPORT = 25
 SOCKET_ROUNDS = 4
-"""Every so many rounds the delivery itself is interrupted."""
+"""After this many rounds the delivery itself is interrupted."""
 ENDS_OF_CALLS = {True: {"succeeded", "unverified"}, False: {"unverified", "failed"}}
 """How a remediation may end after both calls were made, and after one was lost with its caller."""
 UNPROVEN_SHARE = 0.5
@@ -103,7 +103,7 @@ class Chaos:
         return an_alert(self.number, remediation=self._policy)
 
     def play_round(self, kills: int) -> None:
-        """One alert, interrupted up to so many times, then left alone until its remediation has closed."""
+        """One alert, interrupted up to this many times, then undisturbed until its remediation has closed."""
         self.number += 1
         if kills and self.number % SOCKET_ROUNDS == 1:
             self._kill_while_delivering()
@@ -209,7 +209,7 @@ def test_killed_remediator_loses_no_alert_and_patches_once(remediator: RunningRe
 
 @pytest.mark.timeout(120 + KILLS * SECONDS_PER_KILL)
 def test_killed_remediator_loses_no_alert_and_calls_once(remediator: RunningRemediator, opal: Opal):
-    """What a call does leaves no mark: one whose sending is in doubt is never sent again, and its verdict says so."""
+    """A call leaves no mark: if it is unknown whether it was sent, it is never sent again, and its verdict says so."""
     chaos, calls, unproven = Chaos(remediator, "reload-policies"), Counter[str](), 0
     while len(chaos.killer.points) < CALL_KILLS:
         opal.break_it()

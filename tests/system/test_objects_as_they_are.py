@@ -1,4 +1,4 @@
-"""What a real API server shows of pauses, owners and pods that are over or on a dead node."""
+"""How a real API server shows pauses, owners and pods that have ended or are on a dead node."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_evicted_pod_that_was_left_behind_holds_no_restart(stage: Stage) -> None
 
 
 def test_eviction_on_a_dead_node_is_proven_although_the_pod_stays_terminating(stage: Stage) -> None:
-    """R9: nobody on the node says that its containers have ended, so the pod is listed until the node is removed."""
+    """R9: no kubelet reports that its containers have ended, so the pod is listed until the node is removed."""
     stage.deploy()
     client, place = stage.cluster.client, f"/api/v1/namespaces/{stage.namespace}/pods"
     sick = min(client.items(f"{place}?labelSelector=app%3D{NAME}"), key=lambda pod: str(pod["metadata"]["name"]))

@@ -1,4 +1,4 @@
-"""Objects that somebody else owns: the owner puts them back, and that is a fight nobody wins. On a real API server."""
+"""Objects with another owner, which undoes every write, so that neither side ever wins. On a real API server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scaling(stage: Stage, **changes: Any) -> dict[str, Any]:
 
 @contextmanager
 def owner_of(stage: Stage, path: str, put_back: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Iterator[None]:
-    """Somebody who owns the object: looks at it all the time and patches what `put_back` says."""
+    """An owner of the object: reads it continuously and patches what `put_back` says."""
     is_over = threading.Event()
 
     def own() -> None:
@@ -79,7 +79,7 @@ def test_replicas_put_back_by_their_owner_open_the_breaker(stage: Stage) -> None
 
 
 def test_template_without_annotations_put_back_by_its_owner_opens_the_breaker(stage: Stage) -> None:
-    """The template has no annotations at all: the first one makes the map, and its owner takes it away again."""
+    """The template has no annotations at all: the first one creates the map, and its owner removes it again."""
     stage.deploy()
 
     def put_back(found: dict[str, Any]) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ def test_webhook_is_durable_while_the_monitored_stores_do_not_answer(
             deliver(remediator)
             wait_held(remediator, "dependency_down")
             assert "controlcore_remediation_journal_writable 1.0" in remediator.ask("GET", "/metrics")[1]
-            # Whoever says that the database is well gets a repair, without what only the database could tell.
+            # With a healthy database in the facts there is a repair, but without the data of the database itself.
             stage.watch.answers["database"] = 1.0
             assert wait_closed(remediator) == "succeeded"
         finally:

@@ -2,7 +2,7 @@
 
 The stand-in runs as tests/fixtures/product says: a bouncer made by hand without bouncer_id, modules `policy_<id>.rego`,
 promoted policies in the environment `both`, PENDING information points, OPAL with statistics on the
-server alone, and no synchronisation that was ever reported. The shipped rules run with their windows divided.
+server alone, and no reported synchronisation. The shipped rules run with their windows divided.
 CONTROLCORE_RULE_MINUTES (default 10) is how long, in minutes of the rules.
 """
 
@@ -36,7 +36,7 @@ from tools.standin.stores import opened_stores
 RULE_MINUTES = float(os.environ.get("CONTROLCORE_RULE_MINUTES", "10"))
 FACTOR = 12.0
 SLOWEST = 3.0
-"""A slow machine gets at most so much more time for each window, as in the demo."""
+"""A slow machine gets at most this much more time for each window, as in the demo."""
 BEAT_SECONDS = 1.0
 ALWAYS = {"ControlCoreWatchdog"}
 OF_THE_MACHINE = {
@@ -44,7 +44,7 @@ OF_THE_MACHINE = {
     "ControlCorePolicyLatencyBudgetBurn",
     "PolicyEvaluationSlow",
 }
-"""Alerts about how fast an answer is: beside other work on few cores they say the truth about this machine."""
+"""Alerts about response times: next to other work on few cores they are true for this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Installation:
 def exporter_settings(
     standin: StandIn, database_url: str, engines: dict[str, OpaServer], folder: Path
 ) -> dict[str, Any]:
-    """Every collector on, as fast as the rules' pace asks, with the time that this machine needs."""
+    """Every collector on, at the rules' pace, with the time that this machine needs."""
     stretch = min(slowness(), SLOWEST)
     pace = Pace(FACTOR / stretch)
     backups = folder / "backups"

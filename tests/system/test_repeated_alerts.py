@@ -1,4 +1,4 @@
-"""The same alert heard twice, or heard to be over. Real Alertmanagers, a real API server."""
+"""The same alert delivered twice, or delivered as resolved. Real Alertmanagers, a real API server."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def busy(stage: Stage) -> Stage:
 
 
 def scaling(stage: Stage, after_seconds: float = 1, **changes: Any) -> dict[str, Any]:
-    """A policy that scales by two and takes it back when the load fits."""
+    """A policy that scales by two and reverts it when the load allows."""
     parameters = {
         "max_replicas_cap": 6,
         "step": 2,
@@ -54,7 +54,7 @@ def ended(remediator: RunningRemediator) -> list[tuple[str, str, str]]:
 
 
 def test_scale_whose_answer_was_lost_is_not_made_again(busy: Stage) -> None:
-    """Killed after the API server has stored the number and before the journal has heard of it; /scale has no mark."""
+    """Killed after the API server has stored the number and before the journal has; /scale has no mark."""
     busy.front.fail(Fault.LOST, {"PATCH"})
     before = busy.generation()
     with busy.remediator(scaling(busy, after_seconds=0)) as remediator:

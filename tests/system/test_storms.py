@@ -1,4 +1,4 @@
-"""What no judgement should get wrong: storms, wrong diagnoses, what is already being repaired. On a real API server."""
+"""Cases that must not be decided wrongly: storms, wrong diagnoses, running repairs. On a real API server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUDGET = 2
 
 
 def storm() -> list[dict[str, Any]]:
-    """Two hundred alerts: the database is down, and everything that stands on it says so."""
+    """Two hundred alerts: the database is down, and everything that depends on it raises an alert."""
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed = [an_alert(deployment=name)["labels"] for name in APPS]
     other = [an_alert(remediation="other", deployment=f"other-{number}")["labels"] for number in range(195)]

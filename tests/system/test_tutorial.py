@@ -25,9 +25,9 @@ UNTIL = re.compile(r"^(?P<command>.*?)\s+# again until it prints (?P<expected>.+
 STATUS = re.compile(r"^(?P<command>.*?)\s+# status (?P<status>\d)$")
 HASH = re.compile(r"--plan ([0-9a-f]{64})")
 OF_THE_SEED = ("ControlCorePolicySyncStale", "ControlCorePIPSyncOverdue", "ControlCoreComplianceCheckFailing")
-"""Alerts about rows and objects that nobody breaks here."""
+"""Alerts about rows and objects that this test does not break."""
 STARTS = ["make demo TUTORIAL=1", "cd build/tutorial", ". ./env"]
-"""What the fixture does: the stage's folder is the test's own."""
+"""Like the fixture, but with the test's own folder."""
 
 
 def lines() -> list[str]:

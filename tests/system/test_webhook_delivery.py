@@ -1,4 +1,4 @@
-"""What receivers of alerts are known to get wrong in receiving, each against the program as its user runs it.
+"""Known faults of alert receivers when receiving, each against the program as its user runs it.
 
 The numbers are those of a longer list: the files beside this one have the others.
 """
@@ -52,12 +52,12 @@ def locked(remediator: RunningRemediator) -> ExitStack:
 
 
 def test_alert_whose_receiver_is_killed_at_any_point_arrives(remediator: RunningRemediator) -> None:
-    """Half of the body is there; all of it, and the commit waits; committed, and nobody was told."""
+    """Half of the body has arrived; all of it, and the commit waits; committed, but not acknowledged."""
     with (
         Front(remediator.url) as front,
         AlertmanagerServer(remediator.alertmanager_configuration(front.url)) as alertmanager,
     ):
-        # Each alert is a group of its own, so that none is carried by the delivery of another.
+        # Each alert is a separate group, so that none is part of another's delivery.
         points = (Fault.HALF, None, Fault.LOST)
         for number, point in enumerate(points, start=1):
             with ExitStack() as stack:

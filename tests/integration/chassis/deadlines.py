@@ -23,7 +23,7 @@ GENEROUS_SECONDS = scaled(5.0)
 
 @contextmanager
 def frozen(server: Server) -> Iterator[None]:
-    """Every process of the server stands still inside the block."""
+    """Every process of the server is stopped inside the block."""
     server.freeze()
     try:
         yield

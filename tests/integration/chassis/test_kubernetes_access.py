@@ -1,4 +1,4 @@
-"""Credentials against a real API server, which says itself whom it takes us for."""
+"""Credentials against a real API server, which reports our user name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def account(cluster: Cluster, namespace: str, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(cluster: Cluster) -> dict[str, str]:
-    """What a pod's environment says of the API server."""
+    """A pod's environment variables for the API server."""
     parts = urlsplit(cluster.server)
     return {"KUBERNETES_SERVICE_HOST": parts.hostname or "", "KUBERNETES_SERVICE_PORT": str(parts.port or 443)}
 
@@ -78,7 +78,7 @@ async def test_pod_does_not_trust_another_authority(account: Path, environment: 
 
 
 async def test_kubeconfig_with_a_token_file_is_its_account(cluster: Cluster, namespace: str, account: Path) -> None:
-    """Authority and token stand beside the kubeconfig and are named relative to it."""
+    """CA and token lie beside the kubeconfig and are named relative to it."""
     path = account / "kubeconfig"
     config = yaml.safe_load(cluster.kubeconfig_path.read_text())
     config["clusters"][0]["cluster"] = {"server": cluster.server, "certificate-authority": "ca.crt"}
@@ -89,7 +89,7 @@ async def test_kubeconfig_with_a_token_file_is_its_account(cluster: Cluster, nam
 
 
 async def test_merged_kubeconfigs_lead_through_their_proxy(cluster: Cluster, namespace: str, account: Path) -> None:
-    """The way stands in one file and who we are in another, each with paths of its own."""
+    """The server is in one file and the credentials in another, each with its own paths."""
     parts = urlsplit(cluster.server)
     config = yaml.safe_load(cluster.kubeconfig_path.read_text())
     users, way = account / "users", account / "way" / "kubeconfig"

@@ -248,7 +248,7 @@ async def test_rotated_authority_of_the_database_heals(
         authority.write_bytes(second.certificate_path.read_bytes())
         assert await outcome(address) is None
         authority.write_bytes(b"")
-        assert await outcome(address) is None  # the last trust goes on while the file is being written
+        assert await outcome(address) is None  # the last trust stays in use while the file is being written
 
 
 async def outcome(address: PostgresAddress) -> Reason | None:

@@ -129,7 +129,7 @@ async def test_server_that_used_up_all_its_connections_is_exhausted_then_refused
 
 @pytest.mark.timeout(60)
 async def test_server_that_still_starts_is_starting() -> None:
-    """A standby that serves nobody answers 57P03 for as long as it waits for its primary."""
+    """A standby that serves no client answers 57P03 while it waits for its primary."""
     with PostgresServer(settings={"hot_standby": "off"}) as server:
         await asyncio.to_thread(server.stop)
         (server.folder / "data" / "standby.signal").touch()

@@ -140,7 +140,7 @@ async def test_authorities_that_never_could_be_read_are_a_tls_failure(tmp_path: 
 
 
 async def test_kept_http_connection_follows_a_name_that_moved() -> None:
-    """X2: the first server lives on and would go on answering; the age alone ends the connection to it."""
+    """X2: the first server still runs and answers; only its age ends the connection to it."""
     async with (
         answering("A") as a,
         answering("B") as b,

@@ -1,4 +1,4 @@
-"""Asking a program of the stand-in over HTTP."""
+"""Queries a program of the stand-in over HTTP."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def make_database(postgres_server: PostgresServer) -> Callable[[], str]:
 
 @pytest.fixture(scope="session")
 def quiet(make_database: Callable[[], str], redis_server: RedisServer) -> Iterator[StandIn]:
-    """A stand-in without users of its own, for tests that leave it as they found it."""
+    """A stand-in without its own users, for tests that do not change it."""
     with running_standin(make_database(), redis_server.url, Options(traffic_interval_seconds=0)) as standin:
         yield standin
 

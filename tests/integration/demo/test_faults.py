@@ -96,7 +96,7 @@ def test_public_port_takes_faults_from_loopback_too(healed: StandIn) -> None:
 
 
 def test_cpu_fault_burns_its_share_and_no_more_than_the_limit() -> None:
-    """What it gets is less while others use the cores: rounds are played until the machine leaves it enough."""
+    """It gets less CPU while other programs use the cores: rounds are repeated until the machine leaves it enough."""
     bouncer = processes.start("bouncer", ["--cpu-limit-millicores", "100"])
     most = {50: 0.0, 100: 0.0, 5000: 0.0}
 

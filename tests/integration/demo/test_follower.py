@@ -35,7 +35,7 @@ BOUNCER = "bouncer-sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A namespace with some of the stand-in's objects, and the follower of it."""
+    """A namespace with some of the stand-in's objects, and its follower."""
 
     cluster: Cluster
     namespace: str
@@ -147,7 +147,7 @@ def test_crashed_pod_stays_down_until_it_is_deleted(stage: Stage) -> None:
 
 
 def test_offered_load_is_shared_and_the_autoscaler_acts_on_what_is_really_burnt(stage: Stage) -> None:
-    """150 thousandths of a core over three replicas of 50 are 100 %; the guide's target of 70 % asks for more."""
+    """150 thousandths of a core over three replicas of 50 are 100 %; the guide's target of 70 % needs more."""
     with MetricsApi(stage.cluster, stage.follower.usage_of):
         stage.deploy(API, shape=Shape(namespace=stage.namespace, hpa_maximum=4))
         stage.follower.wait_until_ready(API, 3)

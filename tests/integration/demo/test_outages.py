@@ -1,4 +1,4 @@
-"""What the stand-in does when its real PostgreSQL or Redis is frozen, down, full or closed to it."""
+"""The stand-in's behaviour when its real PostgreSQL or Redis is frozen, down, full or refuses it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def url(fragile_postgres: PostgresServer, request: pytest.FixtureRequest) -> Ite
 
 @pytest.fixture
 def busy(url: str, fragile_redis: RedisServer) -> Iterator[StandIn]:
-    """A stand-in whose users ask the database all the time."""
+    """A stand-in whose users query the database continuously."""
     with running_standin(url, fragile_redis.url, Options(traffic_interval_seconds=0.05)) as standin:
         yield standin
 
@@ -75,7 +75,7 @@ def test_frozen_database_hangs_health_until_it_thaws(busy: StandIn, fragile_post
     assert is_answered(busy.api_url)
     with datastore.frozen(fragile_postgres):
         wait_for(lambda: not is_answered(busy.api_url))
-        assert busy.look("api")["component"] == "api"  # the admin route has a thread of its own
+        assert busy.look("api")["component"] == "api"  # the admin route has its own thread
         assert is_answered(busy.bouncers["bouncer-sandbox"])
     wait_for(lambda: is_answered(busy.api_url))
 
@@ -118,7 +118,7 @@ def test_stopped_redis_is_a_200_with_the_error_inside(busy: StandIn, fragile_red
         assert (answer.status, answer.body["connection_id"]) == (200, None)
         assert answer.body["cache_stats"]["error"].startswith("Error 111 ")
         health = ask(f"{busy.api_url}/pip/health").body
-        # The product looks at its pools once a minute: in between it repeats what it saw last.
+        # The product checks its pools once a minute: in between it repeats the last result.
         assert (health["status"], health["pools"]["redis"]["status"]) == ("degraded", "healthy")
         assert is_answered(busy.api_url)
     wait_for(lambda: "total_keys" in ask(f"{busy.api_url}/pip/cache/stats").body["cache_stats"])

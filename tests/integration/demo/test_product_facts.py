@@ -1,4 +1,4 @@
-"""The stand-in is held to what was observed of the real product: its tables, and its answers in each situation."""
+"""Compares the stand-in with observations of the real product: its tables, and its answers in each situation."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def assert_as_observed(standin: StandIn, program: str, fact: dict[str, Any]) -> 
 
 @pytest.fixture(scope="module")
 def own(make_database: Callable[[], str], redis_server: RedisServer) -> Iterator[StandIn]:
-    """A stand-in of this file's own: some of the observed requests write."""
+    """A stand-in for this file: some of the observed requests write."""
     with running_standin(make_database(), redis_server.url, Options(traffic_interval_seconds=0)) as standin:
         yield standin
 
 
 @pytest.fixture
 def tables(make_database: Callable[[], str]) -> Iterator[psycopg.Connection]:
-    """A database with the stand-in's tables alone, as schema.sql makes them."""
+    """A database with only the stand-in's tables, as schema.sql creates them."""
     url = make_database()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute((standin_database.SQL / "schema.sql").read_bytes())

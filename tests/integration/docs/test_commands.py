@@ -22,7 +22,7 @@ from tools.slowness import scaled
 from tools.standin.database import install_schema
 
 FOLLOWED = {"docs/tutorial.md": "tests/system/test_tutorial.py"}
-"""Pages that a test of their own follows from the first command to the last."""
+"""Pages that a separate test follows from the first command to the last."""
 PAGES = sorted(set((ROOT / "docs").rglob("*.md")) - {ROOT / page for page in FOLLOWED})
 COMMANDS = [command for page in PAGES for command in commands_of(page)]
 RUN = {"amtool", "psql", "redis-cli", "controlcore-exporter", "controlcore-remediator"}
@@ -41,7 +41,7 @@ def of(program: str) -> list[Command]:
 
 
 def run(command: Command, script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as a shell does, with a home of its own."""
+    """Runs a command as a shell does, with its own home folder."""
     search = f"{folder / 'bin'}:{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "-o", "pipefail", "-c", script],

@@ -1,4 +1,4 @@
-"""The Compose file beside the product's: what it mounts is there, and each program accepts its configuration."""
+"""The Compose file for the product's: its mounts exist, and each program accepts its configuration."""
 
 from __future__ import annotations
 

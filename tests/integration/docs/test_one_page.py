@@ -69,7 +69,7 @@ pytestmark = pytest.mark.timeout(90)
 
 
 def posted() -> Iterator[dict[str, Any]]:
-    """Every fault in a cluster of its own."""
+    """Every fault in a separate cluster."""
     for cluster, alerts in FAULTS.items():
         for name, labels in alerts:
             yield {"labels": {"alertname": name, "cluster": cluster, **labels, **LABELS[name]}}

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 def check(folder: Path, text: str, generation: Generation) -> str:
-    """What promtool prints about the configuration with the shipped rules beside it."""
+    """Output of promtool for the configuration with the shipped rules."""
     shutil.copytree(RULES, folder / "rules")
     (folder / "prometheus.yml").write_text(text, encoding="utf-8")
     for name in ("remediator-password", "controlcore-ca.crt"):

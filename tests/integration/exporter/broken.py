@@ -38,7 +38,7 @@ POLICY = (ROOT / "tools" / "standin" / "policy" / "policy.rego").read_text(encod
 MODULES = {"policy_1": POLICY, "policy_2": "package orders_read\n", "policy_3": "package orders_write\n"}
 """Named as the product names them: the ids of the enabled policies in the made-up rows."""
 FLAGS = ("--query.lookback-delta=5s",)
-"""What is no longer scraped is soon gone; the scrapes come each second."""
+"""Series that are no longer scraped soon vanish; there is a scrape each second."""
 DATABASE, PASSWORD, WRONG = "control_core_db", "doctors-own-password", "not-the-password"
 PEP = (
     "INSERT INTO peps (bouncer_id, name, status, environment, last_heartbeat)"
@@ -259,7 +259,7 @@ def late_clock(_: Installation) -> Iterator[Change]:
 
 
 def certificate(*, is_trusted: bool, is_expired: bool) -> Breaking:
-    """Serves the API with a certificate of its own, which the exporter trusts or not."""
+    """Serves the API with its own certificate, which the exporter trusts or not."""
 
     @contextmanager
     def broken(installation: Installation) -> Iterator[Change]:

@@ -43,7 +43,7 @@ class Hostile:
         return f"http://127.0.0.1:{self.port}"
 
     def set_mode(self, mode: str) -> None:
-        """Behaves so from now on; whoever waits for an answer gets none."""
+        """Behaves like this from now on; waiting clients get no answer."""
         self._mode = mode
         waiting, self._changed = self._changed, threading.Event()
         waiting.set()
@@ -77,7 +77,7 @@ class Hostile:
             connection.sendall(head.encode() + body)
 
     def _body(self, request: bytes) -> bytes:
-        """What the mode answers to this request."""
+        """The mode's answer to this request."""
         if self._mode == "html":
             return b"<!doctype html><title>502</title>"
         if self._mode == "huge":

@@ -38,8 +38,9 @@ EXPECTED = {
     "huge": set(),
 }
 ALLOWED = {mode: {"suspended", "timeout"} for mode in EXPECTED} | {"huge": {"malformed", "suspended", "timeout"}}
-"""A busy machine may take longer than a collector waits: for six megabytes all of them. An API that owes an answer, or
-whose database is slow for a moment, is asked nothing more by `telemetry`."""
+"""A busy machine may take longer than a collector waits: for six megabytes, longer than all of them. `telemetry` sends
+nothing to an API with an unanswered request, or while its database is slow.
+"""
 KNOWN_EARLY = {"drip": {("policy_parity", "malformed")}}
 """A list that is read item by item is known to be none at its first byte."""
 ERROR = re.compile(r'controlcore_exporter_collector_errors_total\{collector="(\w+)",reason="(\w+)"\}')
@@ -69,7 +70,7 @@ def pace_of(name: str, url: str, token: Path) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """A running exporter, and the server that stands for all its HTTP backends."""
+    """A running exporter, and the server that plays all its HTTP backends."""
 
     exporter: RunningExporter
     hostile: Hostile
@@ -115,7 +116,7 @@ def risen(before: dict[Any, float], after: dict[Any, float]) -> set[Any]:
 
 
 def state_told(line: dict[str, Any], name: str) -> str | None:
-    """The collector's new state that a line of the log tells: why it fails, "recovered", or None for no news."""
+    """The collector's new state in a log line: why it fails, "recovered", or None without a change."""
     failed = (reason for reason, names in line.get("collectors_failed", {}).items() if name in names)
     return "recovered" if name in line.get("collectors_recovered", ()) else next(failed, None)
 
@@ -229,7 +230,7 @@ SELECT repeat(E'long "name"\\n', 1000) || n, 1 FROM generate_series(1, 50) n;
 def test_ten_thousand_bouncers_and_endless_names_stay_within_their_limits(
     database: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """They come from the database, and from a file of targets at a port where nobody listens."""
+    """They come from the database, and from a file of targets at a port where nothing listens."""
     install_schema(database)
     allow_short_rows(database)
     with psycopg.connect(database, autocommit=True) as admin:

@@ -2,9 +2,9 @@
 
 Kept are every name, help, type, label and value that the set-up fixes. A value becomes `*` by this rule: it measures a
 time, a size, a share or a load (by the unit in the name); it belongs to a histogram; it is a counter that is not 0, or
-one of time-outs; or its metric is in MOVING. Of a metric in COMING even the series come and go, and one line stands for
-them. Of labels only the versions in VERSIONED become `*`. Metrics that are not on the page are listed below it. `make
-golden` writes the page again.
+one of time-outs; or its metric is in MOVING. Of a metric in COMING even the series vary, and one line represents them.
+Of labels only the versions in VERSIONED become `*`. Metrics that are not on the page are listed below it. `make golden`
+writes the page again.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ EVENTS: dict[str, Callable[[World], None]] = {
 
 @pytest.mark.parametrize("seed", [1])
 def test_increase_is_exactly_what_was_written_whatever_happens_in_between(postgres_server, database, tmp_path, seed):
-    """Each event happens between two writes, in an order drawn anew for each seed."""
+    """Each event happens between two writes, in a random order for each seed."""
     order = random.Random(seed).sample(sorted(EVENTS), len(EVENTS))  # noqa: S311 - an order, no secret
     with opened_world(postgres_server, database, tmp_path) as world:
         for number, name in enumerate(order, 1):

@@ -1,4 +1,4 @@
-"""What the exporter weighs with everything configured, Kubernetes included, on a real API server."""
+"""The exporter's memory with everything configured, including Kubernetes, on a real API server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WORKLOAD: dict[str, Any] = {
 
 
 def has_all_run(samples: dict[str, float]) -> bool:
-    """The workloads collector may end in an error: a cluster without a metrics server has no CPU usage to tell."""
+    """The workloads collector may end in an error: a cluster without a metrics server has no CPU usage."""
     run = [name for name in samples if name.startswith("controlcore_scrape_collector_last_run_timestamp_seconds")]
     return len(run) >= 8 and 'controlcore_scrape_collector_last_run_timestamp_seconds{collector="workloads"}' in run
 

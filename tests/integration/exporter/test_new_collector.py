@@ -1,4 +1,4 @@
-"""A collector that somebody adds is one file: settings, metrics, grants and reading."""
+"""A new collector is one file: settings, metrics, grants and reading."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tools.standin.running import StandIn, running_standin
 
 pytestmark = pytest.mark.timeout(90)
 
-NOBODY = "127.0.0.1:9"  # the discard port: nobody listens
+NOBODY = "127.0.0.1:9"  # the discard port: nothing listens
 QUICK = {
     name: {"interval_seconds": 1, "timeout_seconds": scaled(3)}
     for name in ("postgres", "postgres_canary", "redis", "users", "decisions")
@@ -186,7 +186,7 @@ def test_wrong_password_is_told_and_hurts_nothing_else(
         exporter.end()
     lines = exporter.events("health.changed")
     failed = [name for line in lines for names in line.get("collectors_failed", {}).values() for name in names]
-    # Changes within a second share a line; on a busy machine they are further apart. Each is told once all the same.
+    # Changes within a second share a line; on a busy machine they are further apart. Each is still reported once.
     assert not [name for line in lines for name in line.get("components_lost", [])], "it may serve others: P12"
     (refused,) = [line["access_refused"] for line in lines if "access_refused" in line]
     assert refused["database"].startswith("auth: password authentication failed")

@@ -1,4 +1,4 @@
-"""Ten sidecars beside the one Deployment, and a sidecar whose configuration is wrong."""
+"""Ten sidecars and the one Deployment, and a sidecar with a faulty configuration."""
 
 from __future__ import annotations
 

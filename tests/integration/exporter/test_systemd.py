@@ -1,4 +1,4 @@
-"""Both programs tell systemd what they do; the socket at the other end is the test's."""
+"""Both programs notify systemd; the socket at the other end is the test's."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_exporter_tells_its_start_its_life_and_its_end(listening: socket.socket,
 
 
 def test_frozen_program_gives_no_sign_of_life(listening: socket.socket, tmp_path: Path) -> None:
-    """What the watchdog is for: the process is there and does nothing."""
+    """The watchdog's purpose: the process exists and does nothing."""
     with running_exporter(tmp_path, variables=variables(listening)) as exporter:
         hear(listening, "READY=1", "WATCHDOG=1")
         exporter.process.send_signal(signal.SIGSTOP)

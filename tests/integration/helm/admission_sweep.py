@@ -34,7 +34,7 @@ class Schema:
         return cls(client.get(f"/openapi/v3/{group}")["components"]["schemas"])
 
     def fields(self, name: str) -> Iterator[tuple[Path, object]]:
-        """Each field of a kind that has a value of its own, with a value of its type."""
+        """Each field of a kind that has its own value, with a value of its type."""
         yield from self._walk(self.schemas[name], ())
 
     def _walk(self, schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, object]]:

@@ -1,4 +1,4 @@
-"""What the chart's tests on a cluster share."""
+"""Shared by the chart's tests on a cluster."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_job_of_a_named_cron_job_that_is_gone_is_refused(
 
 @pytest.fixture
 def scaled_object(cluster: Cluster, namespace: str) -> Iterator[str]:
-    """The address of a ScaledObject; its kind is taken away again, because other tests have none."""
+    """The address of a ScaledObject; its kind is removed again, because other tests have none."""
     definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{KEDA['metadata']['name']}"
     cluster.apply([KEDA])
     cluster.wait_for(definition, _is_established)
@@ -248,7 +248,7 @@ def _pod_of(owner: str) -> str:
 
 
 def _pod_pattern(name: str) -> str:
-    """What the eviction of pods of this Deployment is compared with."""
+    """The reference for evictions of this Deployment's pods."""
     more = {"evict": {"mode": "approve", "action": "evict_pod", "condition": QUERY, "verify": QUERY,
                       "targets": [{"namespace": "edge", "kind": "Deployment", "name": name}]}}  # fmt: skip
     found = rendered({"remediator": {"tokenSecret": {"name": "webhook"}, "identity": IDENTITY, "policies": more}})
@@ -260,6 +260,6 @@ def _pod_pattern(name: str) -> str:
 
 
 def _is_established(definition: Manifest) -> bool:
-    # The server writes null before it has looked at a new definition.
+    # The server writes null before it has processed a new definition.
     conditions = definition.get("status", {}).get("conditions") or ()
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)

@@ -84,9 +84,9 @@ def test_patch_of_every_field_changes_nothing_but_our_own(
             )
         except ApiError as error:
             if error.code == HTTPStatus.CONFLICT and tries > 1:
-                return send(patch, tries - 1)  # a controller wrote in between: the policy has not been asked
+                return send(patch, tries - 1)  # a controller wrote in between: the policy was not evaluated
             return "refused by the policy" if "ValidatingAdmissionPolicy" in error.message else "refused otherwise"
-        # The API server takes no status in a write of the object; its controllers go on writing theirs.
+        # The API server ignores a status in a write of the object; its controllers keep writing theirs.
         after = json.loads(answer) | {"status": before.get("status")}
         wrong = set(differences(before, after)) - VOLATILE - MAY_DIFFER[kind]
         return f"CHANGED {patch}: {wrong}" if wrong else "no effect"

@@ -96,7 +96,7 @@ def test_without_people_the_routes_of_the_base_still_follow(tmp_path: Path) -> N
 
 
 def test_every_alert_and_every_match_of_a_policy_is_taken() -> None:
-    """A new alert or match that the object's route does not know would be given to nobody."""
+    """A new alert or match without a route in the object would reach no receiver."""
     route = config()["spec"]["route"]
     (name,) = route["matchers"]
     files = sorted((CHART / "files" / "rules").glob("*.yml"))

@@ -119,7 +119,7 @@ def test_the_remediator_accepts_its_configuration_and_policies(values: dict[str,
 
 
 def test_roles_reach_the_configuration_and_their_tokens_are_mounted() -> None:
-    """S6: Alertmanager's Secret delivers; the people on call get a Secret of their own."""
+    """S6: Alertmanager's Secret delivers; the people on call get their own Secret."""
     roles = {"approve": {"tokenSecrets": [{"name": "oncall", "key": "secret"}], "users": ["ann"]}, "read": {}}
     values = {"remediator": {**SMALL["remediator"], "roles": roles}}
     server = yaml.safe_load(file_of(values, "controlcore-remediator", "config.yaml"))["server"]
@@ -310,7 +310,7 @@ def _rights(values: dict[str, Any], name: str) -> set[str]:
 
 
 def _open_places(schema: dict[str, Any], name: str) -> set[str]:
-    """Names of the settings under which anything may stand."""
+    """Names of the settings that may contain anything."""
     found: set[str] = set()
     if schema.get("type") == "object" and schema.get("additionalProperties", True) is True:
         found.add(name)

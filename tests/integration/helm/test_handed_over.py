@@ -1,4 +1,4 @@
-"""What the chart hands to the Prometheus operator and to Grafana."""
+"""The chart's objects for the Prometheus operator and for Grafana."""
 
 from __future__ import annotations
 

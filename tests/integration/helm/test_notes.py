@@ -1,4 +1,7 @@
-"""The notes after an installation name what is off and by which value; nothing that would not start is rendered."""
+"""The notes after an installation name each part that is off and its value.
+
+An object that would not start is not rendered.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,14 @@ pytestmark = pytest.mark.timeout(60)
 
 
 def printed_off(values: dict[str, Any]) -> set[str]:
-    """The collectors that the notes call off."""
+    """The collectors that are off according to the notes."""
     text = notes(values)
     lines = re.findall(r"^  exporter\.(?!collectors\.\w+\.enabled).*?: ([a-z0-9_, ]+)$", text, flags=re.MULTILINE)
     return {name for line in lines for name in line.split(", ")}
 
 
 def really_off(config: str, folder: Path) -> set[str]:
-    """The collectors that find their source not configured, asked as the exporter asks them."""
+    """The collectors without a configured source, opened as in the exporter."""
     file = folder / "config.yaml"
     document = yaml.safe_load(config)
     if "bouncer_discovery" in document or document.get("preset") == "enterprise-guide":

@@ -1,4 +1,4 @@
-"""What an operator may say about the pods of both programs: each value reaches its object, and nothing else changes."""
+"""An operator's values for the pods of both programs: each value reaches its object, and nothing else changes."""
 
 from __future__ import annotations
 

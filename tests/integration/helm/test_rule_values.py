@@ -49,7 +49,7 @@ PLAIN = {path.name: path.read_text(encoding="utf-8") for path in SHIPPED}
 
 
 def check(texts: dict[str, str], folder: Path) -> None:
-    """Asks promtool about every file."""
+    """Checks every file with promtool."""
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     command = [locate("promtool"), "check", "rules", *(str(folder / name) for name in texts)]

@@ -1,4 +1,4 @@
-"""What the self-test makes of admission policies on a real API server: the chart's, and others with more to say."""
+"""The self-test's results with admission policies on a real API server: the chart's, and others."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def wide(cluster: Cluster, namespace: str) -> str:
 
 @pytest.fixture
 def policies(cluster: Cluster) -> Iterator[list[Manifest]]:
-    """What is put here has been applied by the test, and goes with it: it holds for the whole cluster."""
+    """Objects applied by the test; they are removed with it, because they affect the whole cluster."""
     applied: list[Manifest] = []
     yield applied
     for item in applied:
@@ -70,7 +70,7 @@ def policies(cluster: Cluster) -> Iterator[list[Manifest]]:
 
 
 def asked(cluster: Cluster, namespace: str) -> Fact[bool]:
-    """What the self-test finds out for the namespace."""
+    """The self-test's result for the namespace."""
 
     async def ask() -> Fact[bool]:
         policy_set = a_policy_set(restart_policy(targets=(Target(namespace, "Deployment", LISTED),)))
@@ -118,7 +118,7 @@ def test_policy_that_names_the_objects_is_a_proof_whatever_its_answer(
 def test_admission_limits_nothing_that_it_is_not_asked_about(
     cluster: Cluster, wide: str, policies: list[Manifest]
 ) -> None:
-    """The server looks for the object first, and then compares the uid of what is to be deleted."""
+    """The server finds the object first, and then compares its uid."""
     policies += _naming_policy(wide, "false", None)
     cluster.apply(policies)
     wait_asked(cluster, wide, expected=True)

@@ -50,7 +50,7 @@ def test_every_example_is_accepted_by_helm_and_by_the_programs(
         file.write_text(config, encoding="utf-8")
         check, command = PROGRAMS[part]
         assert _status(check, [command, f"--config.file={file}"]) == 0, part
-        # The addresses that only the operator knows are told as placeholders; nothing else may be said.
+        # Addresses that only the operator knows are reported as placeholders; nothing else may be reported.
         told = capsys.readouterr().err.splitlines()
         expected = (PLACEHOLDER, "PromQL is not checked: ") if part == "remediator" else ()
         assert [line for line in told if not any(words in line for words in expected)] == [], part
@@ -161,7 +161,7 @@ def test_remediator_admits_the_peers_that_are_named(given: dict[str, Any], expec
 
 
 def test_no_network_policy_selects_the_products_pods() -> None:
-    """It would cut off everybody whom another policy does not let in."""
+    """It would cut off every client that no other policy admits."""
     for item in rendered(EVERYTHING):
         if item["kind"] == "NetworkPolicy":
             assert item["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "controlcore"

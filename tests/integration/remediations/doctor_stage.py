@@ -33,7 +33,7 @@ GOOD_SERIES = {
     f'{FRESHNESS}{{collector="api"}}': None,
     f'{FRESHNESS}{{collector="backup"}}': None,
 }
-"""What the exporter's page shows; None stands for now."""
+"""The content of the exporter's page; None means now."""
 SILENT = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
 RESENDING = ("--rules.alert.resend-delay=1s",)
 """An alert that was sent before Alertmanager was discovered is otherwise sent again after a minute only."""
@@ -72,7 +72,7 @@ class OwnerOnly(RunningRemediator):
 
 @dataclass
 class Installed:
-    """The installation, its parts and what is asked of it."""
+    """The installation, its parts and the requests to it."""
 
     cluster: Cluster
     namespace: str

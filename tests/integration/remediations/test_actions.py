@@ -70,7 +70,7 @@ class Bench:
     executor: Executor
 
     async def plan(self, action: str, target: Target, **parameters: Any) -> Any:
-        """What the action plans from the cluster as it is now."""
+        """The action's plan from the current cluster."""
         spec, sources = ACTIONS[action], self.sources.for_decision()
         sights = await read_needs(sources, spec.needs, target, SystemClock().now(), 600.0)
         known: dict[str, Any] = {}

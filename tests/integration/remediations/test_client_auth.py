@@ -1,4 +1,4 @@
-"""A real Alertmanager and a real Prometheus that let nobody in without a user and a password, by TLS too."""
+"""A real Alertmanager and a real Prometheus that admit no client without a user and a password, also with TLS."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def flag(tmp_path: Path) -> str:
 
 
 class GuardedAlertmanager(AlertmanagerServer):
-    """Ready when it listens: its readiness asks for the password too."""
+    """Ready when it listens: its readiness page requires the password too."""
 
     def is_ready(self) -> bool:
         return "Listening on" in self.process.log_tail()
@@ -151,7 +151,7 @@ class EncryptedAlertmanager(GuardedAlertmanager):
 
 @pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "unknown authority"])
 def test_private_authority_is_named_by_the_environment(flag: str, tmp_path: Path, *, is_trusted: bool) -> None:
-    """The whole program: it hears of silences and announces where the certificate is one that it was told of."""
+    """The whole program: it reads silences and announces at a server with a configured certificate."""
     pair = make_serving_pair(tmp_path, "alertmanager")
     web = tmp_path / "web.yml"
     served = f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path}}}\n"

@@ -277,7 +277,7 @@ def without_a_name(place: Installed, folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def without_trust(place: Installed, folder: Path) -> Iterator[Path]:
-    """The API server is a server with a certificate of an authority of its own."""
+    """The API server has a certificate of its own CA."""
     yield other_settings(place, folder, alertmanager={"url": place.cluster.server})
 
 
@@ -404,7 +404,7 @@ def test_good_installation_has_no_finding(place: Installed, arguments: tuple[str
 
 
 def test_older_servers_say_the_same(cluster: Cluster, namespace: str) -> None:
-    """They show the addresses of webhooks, and have other answers beside what is read."""
+    """They show the addresses of webhooks, and return other unused fields."""
     with install(cluster, namespace, Generation.DEBIAN) as older:
         assert older.doctor(*SENDING) == older.doctor()
         assert findings(older.doctor()[1]) == []

@@ -118,7 +118,7 @@ async def test_silences_of_every_form_mean_what_alertmanager_makes_of_them(alert
 
 
 def test_expressions_that_we_refuse_are_refused_by_alertmanager(alertmanager: AlertmanagerServer) -> None:
-    """R6: so none of them stands in a silence."""
+    """R6: so none of them is in a silence."""
     for expression in REFUSED:
         with pytest.raises(HttpError):
             post_silence(alertmanager, "x", expression)

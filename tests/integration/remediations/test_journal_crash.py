@@ -38,7 +38,7 @@ asyncio.run(main())
 
 
 async def run_and_kill(path: Path, name: str, lines: int) -> list[tuple[str, str]]:
-    """What a writer had acknowledged when it was killed after so many lines."""
+    """The lines that a writer had acknowledged when it was killed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, str(path), name, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )

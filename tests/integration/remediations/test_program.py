@@ -61,7 +61,7 @@ def test_replaced_token_is_accepted_without_a_restart(remediator):
 
 
 def test_storm_in_one_request_is_stored_and_the_program_stays_small(remediator):
-    """5,000 alerts, more than 5 MiB; aiohttp's own limit would refuse them for ever."""
+    """5,000 alerts, more than 5 MiB; aiohttp's default limit would always refuse them."""
     storm = [an_alert(number, deployment=f"app-{number}", filler="x" * 400) for number in range(STORM)]
 
     assert remediator.post(*storm, timeout_seconds=30) == 200

@@ -39,7 +39,7 @@ class RolesServer(RunningRemediator):
 
 
 def acts(remediator: RunningRemediator) -> list[dict[str, Any]]:
-    """What the command line tells of who did what, newest first."""
+    """The command line's list of people's acts, newest first."""
     command = remediator.command("acts", "-o", "json")
     ended = subprocess.run(command, check=True, timeout=scaled(30), capture_output=True, text=True)
     found: list[dict[str, Any]] = json.loads(ended.stdout)

@@ -1,4 +1,4 @@
-"""What a person reads: the annotations of every alert as Prometheus renders them while its fault stays."""
+"""The annotations of every alert as Prometheus renders them while its fault lasts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATES = {
 }
 PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
 BROKEN = re.compile(r"<no value>|<error|NaN|Inf\b|%!|\{\{|  | [.,:;)]|\(\)|^\s|\s$")
-"""What a template without its label or value leaves behind."""
+"""The text that a template without its label or value leaves."""
 NAMED = re.compile(r"\$labels\.(\w+)")
 CONDITION = re.compile(r"\{\{ *(?:if|with)[^}]*\}\}")
 
@@ -33,7 +33,7 @@ def pairs(line: str) -> dict[str, str]:
 
 
 def render(path: Path, promtool: Path, folder: Path) -> Rendered:
-    """Labels and annotations of each alert of the file, as promtool prints what nobody expected."""
+    """Labels and annotations of each alert of the file, from promtool's output of unexpected alerts."""
     files = write_cases([standing(rule) for rule in alerts().values() if rule.file == path], folder)
     answer = subprocess.run(
         [promtool, "test", "rules", *files], capture_output=True, text=True, timeout=scaled(60), check=False

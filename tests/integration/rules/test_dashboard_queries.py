@@ -22,7 +22,7 @@ SERIES = {
     'controlcore_component_up{cluster="b", instance="3", component="api"}': "0x20",
     'controlcore_postgres_up{cluster="a", instance="1"}': "1x20",
     'controlcore_postgres_up{cluster="b", instance="3"}': "0x20",
-    # A large server with room beside a small one that is nearly full.
+    # A large server with room, and a small one that is nearly full.
     'controlcore_postgres_connections{cluster="a", instance="1", state="active"}': "30x20",
     'controlcore_postgres_connections_limit{cluster="a", instance="1"}': "1000x20",
     'controlcore_postgres_connections{cluster="b", instance="3", state="active"}': "5x20",
@@ -45,7 +45,7 @@ def _load(name: str) -> dict[str, Any]:
 
 
 def _find(name: str, title: str, legend: str) -> str:
-    """The expression as Grafana sends it; the line is looked for in the panel of that title."""
+    """The expression as Grafana sends it; the line is searched in the panel with that title."""
     (expr,) = [
         target["expr"]
         for panel in _load(name)["panels"]

@@ -1,7 +1,7 @@
 """The shipped rules on both generations of Prometheus that users have.
 
-The older generation plays one firing case of each alert, and each case runs beside the rules that it asks for. `make
-chaos` sets CONTROLCORE_SITUATIONS=all and plays every file on both as it is.
+The older generation plays one firing case of each alert, and each case runs with the rules that it needs. `make chaos`
+sets CONTROLCORE_SITUATIONS=all and plays every file on both as it is.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def first_firing(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def step_of(case: dict[str, Any], document: dict[str, Any]) -> str:
-    """How often the rules are evaluated: with the samples when these are fewer and every look falls on one."""
+    """How often the rules are evaluated: with the samples if these are fewer and every evaluation falls on one."""
     step = max(document["evaluation_interval"], case["interval"], key=seconds_of)
     is_seen = all(seconds_of(look["eval_time"]) % seconds_of(step) == 0 for look in case["alert_rule_test"])
     return step if is_seen else str(document["evaluation_interval"])
@@ -151,7 +151,7 @@ QUESTIONS: list[tuple[str, dict[str, float], float | None]] = [
     ("scale-api verify", {CPU: 0.7}, 1),
     ("scale-api verify", {CPU: 0.9}, 0),
 ]
-"""A question of the shipped policies, what the exporter says, and the answer; None is no sample."""
+"""A query of the shipped policies, the exporter's samples, and the answer; None means no sample."""
 
 
 @pytest.mark.timeout(60)

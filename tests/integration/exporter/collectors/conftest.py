@@ -72,6 +72,6 @@ def product(postgres_server: PostgresServer, database: str) -> Product:
 
 @pytest.fixture
 def standin(product: Product, redis_url: str) -> Iterator[StandIn]:
-    """The product's programs, without users of their own."""
+    """The product's programs, without their own users."""
     with running_standin(product.url, redis_url, Options(traffic_interval_seconds=0)) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Nothing that makes the API work is asked while its database hangs, and never two things at the same time."""
+"""No request that makes the API work is sent while its database hangs, and never two at the same time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SlowApi:
 
 @asynccontextmanager
 async def watched(api, product, tmp_path, **settings):
-    """Every collector that asks the API, and the canary."""
+    """Every collector that queries the API, and the canary."""
     token = tmp_path / "token"
     token.write_text("made-up", encoding="utf-8")
     async with AsyncExitStack() as stack:
@@ -91,7 +91,7 @@ async def test_collectors_ask_the_api_one_after_the_other(product, tmp_path):
 
 
 async def test_frozen_database_sends_the_api_nothing_that_would_wait_for_it(product, tmp_path):
-    """Also just after the canary found it well, and whatever each collector asks; Redis needs no database."""
+    """Also just after the canary found it healthy, for every collector's request; Redis needs no database."""
     api = SlowApi(0.0)
     async with watched(api, product, tmp_path) as (probe, pip, telemetry, canary):
         await canary.collect()
@@ -112,7 +112,7 @@ async def test_frozen_database_sends_the_api_nothing_that_would_wait_for_it(prod
 
 
 async def test_request_that_was_given_up_is_the_only_one_until_health_is_answered(product, tmp_path):
-    """Nobody knows whether the API still works on it: nothing is asked on top of it."""
+    """It is unknown whether the API still works on it, so no further request is sent."""
     api = SlowApi(0.0)
     api.may_answer.clear()
     async with watched(api, product, tmp_path, deep_timeout_seconds=0.3, redis_timeout_seconds=0.3) as found:

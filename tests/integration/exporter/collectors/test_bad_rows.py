@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(90)
 SELECT = re.compile(r"GRANT SELECT \((?P<columns>[^)]*)\) ON (?P<table>\w+) TO")
 READING = {
     spec.name: spec for spec in discover() if spec.grants or spec.name in {"postgres", "postgres_server"}
-}  # postgres_canary is among them: it opens connections of its own, and is left out below
+}  # postgres_canary is among them: it opens its own connections, and is left out below
 READING.pop("postgres_canary")
 LOSS = {Reason.MISSING, Reason.PERMISSION}
 

@@ -12,7 +12,7 @@ from tests.fakes.sources import make_sources, samples, value
 from tools.standin.running import Options, running_standin
 
 RUNNING, ENTRIES = "controlcore_bouncers_running", "controlcore_bouncer_decision_cache_entries"
-NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ DENY = "('ACCESS_DENIED', 'DENY', 'sandbox')"
 
 
 class Decisions(Watch):
-    """What the collector counted."""
+    """The collector's counts."""
 
     def count(self, environment, decision):
         return self.value(DECISIONS, environment, decision)

@@ -11,7 +11,7 @@ FAILED, WORKED = "('USER_LOGIN_FAILED', 'FAILURE')", "('USER_LOGIN', 'SUCCESS')"
 
 
 class Logins(Watch):
-    """What the collector counted."""
+    """The collector's counts."""
 
     def counts(self):
         return self.value("controlcore_login_failures_total"), self.value("controlcore_logins_total")

@@ -95,7 +95,7 @@ async def test_oldest_database_of_the_server_decides():
 
 @pytest.mark.timeout(60)
 async def test_prepared_transaction_is_the_longest_one():
-    """X12: nobody's session holds it, and it keeps vacuum from its work and others from their locks."""
+    """X12: no session holds it, and it blocks vacuum and other sessions' locks."""
     with PostgresServer(settings={"max_prepared_transactions": "5"}) as server:
         server.create_database("other")
         for name in ("postgres", "other"):

@@ -71,7 +71,7 @@ async def test_rows_are_counted_by_operation(product):
 
 @pytest.mark.timeout(60)
 async def test_replica_and_its_slot_are_seen_from_both_sides(postgres_server):
-    """A slot that nobody reads keeps WAL until the disk is full: that is what the amount is for."""
+    """An unread slot keeps WAL until the disk is full: the amount shows that."""
     slot = f"standby_{uuid.uuid4().hex[:8]}"
     here = PostgresSession(PostgresAddress.parse(postgres_server.dsn()))
     try:

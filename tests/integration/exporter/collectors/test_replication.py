@@ -86,7 +86,7 @@ def client(server, program, *arguments):
 
 
 async def test_client_that_only_receives_wal_is_no_replica(primary, tmp_path):
-    """X7: pg_receivewal replays nothing: it was one replica whose lag grew for ever."""
+    """X7: pg_receivewal replays nothing: it counted as a replica whose lag grew without end."""
     with client(primary, "pg_receivewal", "--directory", str(tmp_path)):
         await wait_for_walsender(primary, "state = 'streaming'")
         async with reading(primary) as collect:
@@ -146,7 +146,7 @@ async def test_replica_that_is_cut_off_says_that_its_lag_is_unknown(primary):
 
 
 async def test_primary_that_falls_silent_leaves_the_replica_without_a_lag(primary):
-    """X7: the connection stands, and nothing comes."""
+    """X7: the connection is open, but no data comes."""
     with Standby(primary, "silent") as replica:
         replica.run_sql("ALTER SYSTEM SET wal_receiver_timeout = '3s'; SELECT pg_reload_conf()")
         async with reading(replica) as collect:

@@ -107,7 +107,7 @@ CHAIN = "controlcore_certificate_chain_not_after_timestamp_seconds"
 
 
 def sign(folder, name, days, issuer=None, extension="basicConstraints=CA:TRUE"):
-    """A key and a certificate of so many days, signed by `issuer` or by itself."""
+    """A key and a certificate for this many days, signed by `issuer` or by itself."""
     key, request, certificate, wanted = (folder / f"{name}.{end}" for end in ("key", "csr", "crt", "ext"))
     wanted.write_text(extension)
     openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request))
@@ -120,7 +120,7 @@ def sign(folder, name, days, issuer=None, extension="basicConstraints=CA:TRUE"):
 
 
 async def test_intermediate_that_expires_first_is_the_end_of_the_chain(tmp_path):
-    """X10: only the endpoint's own certificate was looked at. A root that is shown, too, does not count."""
+    """X10: only the endpoint's own certificate was checked. A root that is also sent does not count."""
     _, root = sign(tmp_path, "root", -1)
     _, middle = sign(tmp_path, "middle", -1, "root")
     key, leaf = sign(tmp_path, "leaf", 90, "middle", "basicConstraints=CA:FALSE")
