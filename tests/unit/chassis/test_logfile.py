@@ -30,13 +30,13 @@ def refuse(text: str) -> None:
 
 
 def fluentd(line: str) -> dict[str, Any]:
-    """What the guide's source and its parser filter make of a line; raises where fluentd would emit an error event."""
+    """A line parsed like the guide's source and parser filter; raises where fluentd would emit an error event."""
     record = json.loads(line, parse_constant=refuse)
     assert isinstance(record, dict)
     datetime.strptime(record.pop("timestamp"), TIME_FORMAT).astimezone(UTC)
     parsed = json.loads(record["message"], parse_constant=refuse)
     assert isinstance(parsed, dict)
-    assert "time" not in parsed, "the parser would take it for the time of the event"
+    assert "time" not in parsed, "the parser would read it as the time of the event"
     return record | parsed
 
 

@@ -1,4 +1,4 @@
-"""What the addresses of both stores promise about passwords."""
+"""Passwords in the addresses of both stores."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_acts_in_order_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_overdue_act_is_no_wrong_one_and_not_well_either(capsys: pytest.CaptureFixture[str]) -> None:
-    """A slow machine must not be told as a wrong action, nor as a hold."""
+    """A slow machine must be reported neither as a wrong action nor as a hold."""
     conclude([DONE, LATE, WRONG])
     assert capsys.readouterr().out.endswith("acted 2, held 0, wrong 1, overdue 1\n")
     assert [report.is_well for report in (DONE, LATE, WRONG)] == [True, False, False]

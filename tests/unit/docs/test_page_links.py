@@ -10,7 +10,7 @@ from tests.fakes.markdown import ROOT, anchors_of, links_of, pages
 
 
 def fault_of(page: Path, link: str) -> str | None:
-    """What is wrong with a link of a page, or None."""
+    """The fault of a link of a page, or None."""
     file, _, anchor = link.partition("#")
     target = (page.parent / file).resolve() if file else page
     if not target.exists():

@@ -49,7 +49,7 @@ def published() -> frozenset[str]:
 
 @functools.cache
 def functions_of(path: str) -> frozenset[str]:
-    """The functions of a test file; none when there is no such file."""
+    """The functions of a test file; none if it does not exist."""
     file = ROOT / path
     if not file.is_file():
         return frozenset()

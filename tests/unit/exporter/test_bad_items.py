@@ -155,7 +155,7 @@ SQL: dict[tuple[str, str], dict[str, Any]] = {
         "unparseable": [{"unparseable": 0}],
     },
 }
-"""What each query answers, by (collector, part of the query whose answer is spoiled)."""
+"""The answer of each query, by (collector, part of the query whose answer is spoiled)."""
 
 
 def spoil(rows: list[dict[str, Any]], field: str, bad: Any) -> list[dict[str, Any]]:
@@ -321,7 +321,7 @@ SPOILED = [
 @pytest.mark.parametrize("name", ["workloads", "bluegreen", "compliance"])
 @pytest.mark.parametrize(("path", "place"), SPOILED, ids=str)
 async def test_spoiled_object_of_kubernetes_costs_itself_at_most(name: str, path: str, place: tuple[Any, ...]) -> None:
-    """P1: every field of one object of each kind, and the object itself, beside two good ones."""
+    """P1: every field of one object of each kind, and the object itself, among two good ones."""
     objects = cluster()
     others = {key for key in await watch_cluster(name, objects) if "first" in key or "third" in key}
     assert others or name == "compliance"
@@ -340,6 +340,6 @@ def test_pod_that_is_no_pod_is_not_counted_and_costs_no_other() -> None:
 
 
 def test_every_collector_that_reads_the_products_tables_is_spoiled() -> None:
-    """A new one has to answer for itself; compliance and policy_parity read them beside Kubernetes and OPA."""
+    """A new collector needs its own case; compliance and policy_parity read them in addition to Kubernetes and OPA."""
     reading = {name for name, spec in SPECS.items() if any("GRANT SELECT" in each for each in spec.grants)}
     assert reading - {"compliance", "policy_parity"} == {name for name, _ in SQL} - {"policy_parity"}

@@ -156,7 +156,7 @@ DRIVERS = {"asyncpg", "redis", "re2", "kubernetes_asyncio"}
 
 
 def test_sidecar_that_has_collected_has_imported_no_driver() -> None:
-    """It stands in every replica's pod; a database that is configured for all is none of its business."""
+    """It runs in every replica's pod, and ignores a database that is configured for all."""
     nowhere = "127.0.0.1:9"
     urls = {"DATABASE_URL": f"postgresql://u@{nowhere}/d", "REDIS_URL": f"redis://{nowhere}"}
     code = "import sys; from exporter.__main__ import main; main(sys.argv[1:]); print(*sys.modules)"

@@ -6,7 +6,7 @@ THINGS = Metric("things_total", "x", Kind.COUNTER, labels=("kind",))
 
 
 def test_counter_gives_the_same_family_until_it_changes() -> None:
-    """What is the same object is neither compared nor written again."""
+    """The same object is neither compared nor rendered again."""
     counter = Counter(THINGS).initialise([("a",)])
     before = counter.family()
     counter.add(("a",), 0)

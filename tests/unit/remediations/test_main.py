@@ -66,7 +66,7 @@ def run(capsys: Any, config: Path | None, *arguments: str) -> tuple[int, str, st
 
 
 def is_expected(warning: str) -> bool:
-    """Whether every check says so: addresses that nobody has given, and no Prometheus."""
+    """Whether every check reports it: placeholder addresses, and no Prometheus."""
     return "is a placeholder" in warning or "warning: PromQL is not checked: " in warning
 
 

@@ -1,4 +1,4 @@
-"""What the remediator says of itself before anything has happened."""
+"""The remediator's own metrics before anything has happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration of announcements may say."""
+"""Valid and invalid configurations of announcements."""
 
 from __future__ import annotations
 

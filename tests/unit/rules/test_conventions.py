@@ -1,4 +1,4 @@
-"""What every rule file, alert, rule test and runbook must have."""
+"""Required parts of every rule file, alert, rule test and runbook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RULES = ROOT / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 POLICIES = ROOT / "remediations" / "shipped" / "policies.yaml"
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
-# What one fault stops together is one component: the API never works without its database.
+# Parts that one fault stops together are one component: the API never works without its database.
 COMPONENTS = {
     *("control-plane", "bouncers", "redis", "audit", "backup", "certificates", "sources"),
     *("exporter", "remediator", "sidecar"),
@@ -187,7 +187,7 @@ def test_every_own_alert_that_fires_has_a_component() -> None:
 
 @pytest.mark.parametrize("rule", OWN)
 def test_annotations_say_the_measured_value(rule: dict[str, Any]) -> None:
-    """Where the alert compares with 0 or 1 (`x == 0`), or asks whether a series is there, the value says nothing."""
+    """If the alert compares with 0 or 1 (`x == 0`), or checks whether a series exists, the value says nothing."""
     first = re.search(r"(==|!=|<=|>=|<|>)\s*(\S+)", re.sub(r"\{[^}]*\}", "", rule["expr"]))
     is_measured = first is not None and first[1] != "=="
     texts = rule["annotations"]["summary"] + rule["annotations"]["description"]
@@ -253,7 +253,7 @@ def test_the_remediation_is_a_shipped_policy_or_none_with_its_reason(rule: dict[
 def test_labels_are_constant_and_expressions_outlive_a_pod(rule: dict[str, Any]) -> None:
     """A label with a value in it makes a new alert at every change; `by` drops what a user's scrape adds.
 
-    `by (cluster)` alone asks whether anything is there at all, wherever it has moved.
+    `by (cluster)` alone checks whether anything exists at all, wherever it has moved.
     """
     assert not any("{{" in str(value) for value in rule.get("labels", {}).values())
     grouping = re.findall(r"\b(by|without|on|ignoring)\s*\(([^)]*)\)", rule["expr"])

@@ -27,7 +27,7 @@ RANK = {"critical": 3, "warning": 2, "info": 1, "none": 0}
 
 
 def matched(matchers: list[str]) -> list[dict[str, str]]:
-    """The alerts of the shipped rules that these matchers take; labels of an expression are not looked at."""
+    """The alerts of the shipped rules that these matchers match; labels of an expression are ignored."""
     parsed = [each for text in matchers if not text.startswith("collector") for each in parse_matchers(text)]
     return [labels for labels in LABELS.values() if matches_all(parsed, labels)]
 

@@ -110,7 +110,7 @@ def test_no_policy_needs_a_label_that_the_guides_scrape_configuration_does_not_g
 
 
 def test_every_other_address_is_a_placeholder_or_the_guides_own() -> None:
-    """What is guessed must not be called: it would fail silently, or reach somebody else."""
+    """A guessed address must not be called: it would fail silently, or reach another program."""
     told = {key for _, key, _ in find_placeholders(SHIPPED)}
     assert {"parameters.url", "parameters.urls[0]", "ladder[0].parameters.urls[0]", "witnesses[0].url"} == told
     urls = set(re.findall(r"https?://[^\s\"\]]+", read_policies()))

@@ -1,4 +1,4 @@
-"""Which names an expression asks for, and whether anybody publishes them."""
+"""The names in an expression, and whether a program publishes them."""
 
 from __future__ import annotations
 

@@ -45,6 +45,6 @@ def test_the_fresh_page_has_a_value_for_everything_an_alert_looks_at(rule: dict[
 
 @pytest.mark.parametrize("rule", RULES)
 def test_an_alert_on_collected_values_is_told_as_stale(rule: dict[str, Any]) -> None:
-    """A failed collector is told by one alert, and only what no collector stands behind is exempt."""
+    """One alert reports a failed collector, and only alerts without a collector are exempt."""
     found = alerts()[rule["alert"]]
     assert bool(collectors_of(found)) == (found.outcome["failed"] == STALE)

@@ -1,4 +1,4 @@
-"""What the benchmarks say of a target follows from the figures, and one failing section leaves the others theirs."""
+"""A benchmark's result for a target follows from the figures, and one failing section does not affect the others."""
 
 from __future__ import annotations
 

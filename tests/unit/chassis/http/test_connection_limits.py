@@ -108,7 +108,7 @@ async def test_request_being_answered_keeps_its_place_and_overload_is_503() -> N
 
 
 async def test_new_connection_is_heard_among_many_that_have_asked_before() -> None:
-    """The one that has waited longest goes, not the one that has not asked yet."""
+    """The one that has waited longest is dropped, not the one that has not sent a request yet."""
     async with world(max_connections=4, max_per_address=4) as server:
         for _ in range(4):
             assert await server.status(await server.connect(NOW)) == "200"

@@ -1,4 +1,4 @@
-"""What a check on the same machine finds out, with every kind of protection that the web configuration can ask for."""
+"""Health checks on the same machine, with every protection of the web configuration."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ async def guarded(file: Path) -> AsyncIterator[World]:
 
 
 async def reloaded(world: World) -> None:
-    """Lets the watch look once, and waits for what it found."""
+    """Lets the watch check once, and waits for its result."""
     before = len(world.reloads)
     await world.clock.advance(1.0)
     while len(world.reloads) == before:  # noqa: ASYNC110 - it reads files in a thread
@@ -142,7 +142,7 @@ async def test_flood_of_wrong_passwords_does_not_push_the_right_one_out(tmp_path
 
 
 async def test_unknown_user_costs_as_much_as_a_known_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """L4: otherwise the time of an answer tells which users there are, whatever the costs of their hashes."""
+    """L4: otherwise the response time would reveal which users exist, whatever the costs of their hashes."""
     costly = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users: {{alice: '{HASH}', bob: '{costly}'}}\n")

@@ -273,7 +273,7 @@ async def test_refusal_carries_the_apis_sentence_bounded(tmp_path: Path) -> None
     ],
 )
 async def test_refusal_does_not_repeat_a_refused_value_of_any_kind(tmp_path: Path, said: str, told: str) -> None:
-    """M7: texts stand in quotes, other values are JSON or Go."""
+    """M7: texts are in quotes, other values are JSON or Go."""
     assert str(await failure_of(tmp_path, status(422, said))) == f"HTTP status 422: {told}"
 
 
@@ -334,7 +334,7 @@ async def test_answer_beyond_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 class Large(Api):
-    """Holds forty objects of a quarter of a MiB each, and gives as many at a time as it is asked for."""
+    """Holds forty objects of a quarter of a MiB each, and returns the requested number at a time."""
 
     async def answer(self, request: web.Request) -> web.Response:
         start, limit = int(request.query.get("continue", "0")), int(request.query["limit"])

@@ -1,4 +1,4 @@
-"""What a kubeconfig says, over real TLS where that is what it decides; and what of it is refused."""
+"""A kubeconfig's settings, over real TLS where they concern TLS, and its refused fields."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def encoded(path: Path) -> str:
 
 @asynccontextmanager
 async def tls_api(pairs: tuple[KeyPair, KeyPair], requests: list[web.Request]) -> AsyncIterator[str]:
-    """An API that lets in nobody without the client's certificate; its address."""
+    """The address of an API that requires a client certificate."""
     server, client = pairs
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client.certificate_path)
     context.load_cert_chain(server.certificate_path, server.key_path)
@@ -112,7 +112,7 @@ async def tls_api(pairs: tuple[KeyPair, KeyPair], requests: list[web.Request]) -
 
 
 def file_fields(config: Kubeconfig, pairs: tuple[KeyPair, KeyPair], *, is_inline: bool) -> None:
-    """Names the authority and the certificate: inside the file, or beside it by relative paths."""
+    """Names the CA and the certificate: inside the file, or beside it by relative paths."""
     server, client = pairs
     files = {
         "certificate-authority": (config.cluster, server.certificate_path),
@@ -199,7 +199,7 @@ async def behind_a_proxy(
 
 
 async def test_proxy_gets_its_own_credentials_and_a_tunnel(config: Kubeconfig, pairs: tuple[KeyPair, KeyPair]) -> None:
-    """What the API server is told is inside the tunnel, in TLS that is verified from end to end."""
+    """Requests to the API server are inside the tunnel, in TLS that is verified from end to end."""
     config.user["token"] = "token-of-the-api"
     async with behind_a_proxy(config, pairs) as (client, proxy):
         assert await client.get("/api", timeout_seconds=5) == {}
@@ -245,7 +245,7 @@ def entries(server: str, token_file: str) -> dict[str, Any]:
 
 
 def written(folder: Path, content: dict[str, Any]) -> Path:
-    """A kubeconfig in a folder of its own, beside a token file that holds the folder's name."""
+    """A kubeconfig in its own folder, beside a token file that contains the folder's name."""
     folder.mkdir()
     (folder / "token").write_text(folder.name)
     path = folder / "kubeconfig"
@@ -390,7 +390,7 @@ def test_encrypted_key_is_a_fault_and_asks_nobody(config: Kubeconfig, pairs: tup
         capture_output=True,
     )
     config.user = {"client-certificate": str(pair.certificate_path), "client-key": "locked.key"}
-    # In a session of its own there is no terminal, and OpenSSL would ask on standard input, where the answer waits.
+    # In a separate session there is no terminal, and OpenSSL would ask on standard input, where the answer waits.
     opened = subprocess.run(
         [sys.executable, "-c", READ, config.write()],
         input=f"{SECRET}\n".encode(),

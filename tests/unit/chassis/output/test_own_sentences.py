@@ -12,7 +12,7 @@ from chassis.output.redaction import REMOVED, remove_secrets
 
 ROOT = Path(__file__).parents[4]
 SENTENCES = {"problem", "evidence", "reason", "message"}
-"""Names of what a finding quotes, beside the words of every fault and error."""
+"""Names of quoted values in findings, besides those of every fault and error."""
 
 
 def literal(node: ast.AST) -> str:

@@ -44,13 +44,13 @@ def test_piece_at_a_cut_end_is_removed(length: int):
     "written", ["&#x{:x};", "\\u{{{:x}}}", "0x{:x}, ", "{:d} "], ids=["html", "u", "0x", "numbers"]
 )
 def test_short_value_is_found_in_every_escape(secret: str, written: str):
-    """M7: a value of less than eight characters is not looked for across line ends and quotes, but in escapes it is."""
+    """M7: a value of less than eight characters is not searched across line ends and quotes, but it is in escapes."""
     text = "".join(written.format(ord(character)) for character in secret).strip(" ,")
     assert text not in remove_secrets(f"is {text} now", [secret])
 
 
 def test_piece_beside_an_ellipsis_is_found_as_fast_as_anything():
-    """M7: whoever writes the text cannot make the search slow by cutting and repeating."""
+    """M7: a crafted text with cuts and repetitions cannot slow down the search."""
     known = [f"secret-{number}" for number in range(50)]
     text = remove_secrets("secret..." * 10_000 + "secret-" * 10_000 + "&#x73;ecret-1 > |" * 5_000, known)
     assert "secret..." not in text
@@ -76,7 +76,7 @@ def test_ordinary_words_stay(text: str):
 
 
 def test_long_text_is_cut_and_says_how_much_is_missing():
-    """M7: a megabyte of foreign text took seconds. What is half a secret at the cut is left out, too."""
+    """M7: a megabyte of foreign text took seconds. Half a secret at the cut is left out too."""
     known = [f"secret-{number}" for number in range(50)] + ["hunter2hunter2"]
     text = remove_secrets("hunter2hunter2 " + "x " * 32_750 + "z" * 99 + "y" * 1_000_000, known)
     assert text == f"{REMOVED} " + "x " * 32_749 + "x (cut: 1000100 more characters)"

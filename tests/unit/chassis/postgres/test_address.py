@@ -155,7 +155,7 @@ def test_every_parameter_is_honoured_refused_or_told(name: str) -> None:
 
 
 def test_what_gives_way_to_ours_is_told() -> None:
-    """X16: a timeout of the product's URL is not ours, and a name of its own neither."""
+    """X16: neither a timeout nor an application name in the product's URL applies to us."""
     target = target_of("postgresql://u@h/d?application_name=api&options=-cstatement_timeout%3D0%20-cwork_mem%3D4MB")
     assert target.options == (("work_mem", "4MB"),)
     assert [text.partition(":")[0] for text in target.not_used] == ["application_name", "options statement_timeout"]
@@ -175,7 +175,7 @@ def test_what_gives_way_to_ours_is_told() -> None:
     ],
 )
 def test_encryption_is_optional_on_the_way_to_another_host(url: str, is_optional: bool) -> None:  # noqa: FBT001
-    """L12: `disable` is a decision, `prefer` is what nobody decided."""
+    """L12: `disable` is a decision, `prefer` is only the default."""
     assert target_of(url).is_encryption_optional is is_optional
 
 

@@ -1,4 +1,4 @@
-"""What is freed goes back to the system. Each case is a process of its own: the limits cannot be taken back."""
+"""Freed memory returns to the system. Each case is a separate process, because the limits cannot be reset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mistyped command line is answered."""
+"""The answers to a mistyped command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chassis.process.command_line import CommandLine
 
 @pytest.fixture
 def parser() -> CommandLine:
-    """Two options, a command with an option of its own, and a command that is looked for before."""
+    """Two options, a command with its own option, and a command that is handled earlier."""
     made = CommandLine(prog="prog", commands=("doctor",))
     made.add_argument("--config.file")
     made.add_argument("--level", choices=("debug", "info"))

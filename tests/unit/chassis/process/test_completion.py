@@ -1,4 +1,4 @@
-"""What a shell offers, asked of a real bash."""
+"""Completions in a real bash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process ends although a thread of its own hangs."""
+"""A process ends although one of its threads hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks a loop on purpose, in a process of its own: the test's own loop is watched by blockbuster."""
+"""Blocks a loop on purpose, in a separate process: blockbuster watches the test's own loop."""
 
 from __future__ import annotations
 

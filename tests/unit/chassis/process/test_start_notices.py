@@ -13,7 +13,7 @@ from chassis.process.start_notices import LIBPQ_VARIABLES, files_open_to_others,
 
 @pytest.mark.parametrize("name", sorted(LIBPQ_VARIABLES))
 def test_each_variable_of_libpq_is_named(name: str) -> None:
-    """X4: a variable that works for psql and not here costs somebody an hour."""
+    """X4: a variable that works for psql but not here costs an hour of debugging."""
     assert ignored_variables({name: "x", "PATH": "y"}, has_database=True) == (name,)
     assert ignored_variables({name: "x"}, has_database=False) == ()
     assert ignored_variables({name: ""}, has_database=True) == ()
@@ -56,7 +56,7 @@ class Holders(Section):
 
 
 class Everything(Section):
-    """Settings with each kind of credential file, and with a file that is none."""
+    """Settings with each kind of credential file, and with another file."""
 
     token_file: Path
     more_token_files: tuple[Path, ...]

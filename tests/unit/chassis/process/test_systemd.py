@@ -1,4 +1,4 @@
-"""What systemd hears, at the end of a real socket; the unit files name what the programs take."""
+"""Notifications of systemd on a real socket; the unit files use options that the programs accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever is asked whether a backend is there gives up early enough: `*_up 0` within an interval and two seconds."""
+"""Probes of backends have short enough deadlines: `*_up 0` within an interval and two seconds."""
 
 from __future__ import annotations
 

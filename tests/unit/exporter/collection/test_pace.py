@@ -103,7 +103,7 @@ async def test_component_that_comes_back_ends_every_backoff() -> None:
 
 @pytest.mark.parametrize("interval", [60.0, 300.0])
 async def test_long_interval_is_asked_soon_after_its_component_came_back(interval: float) -> None:
-    """P7: one failure in an outage of 75 s cost a collector of 300 s its whole interval, and an alert told of it."""
+    """P7: one failure in an outage of 75 s cost a collector of 300 s its whole interval, and an alert fired."""
     clock = ManualClock(monotonic=0.0)
     down, up = Result((), {"database": False}), Result((), {"database": True})
     canary, victim = ScriptedCollector([up]), ScriptedCollector([FINE])
@@ -126,13 +126,13 @@ async def test_long_interval_is_asked_soon_after_its_component_came_back(interva
 def test_failures_of_a_long_interval_are_retried_soon_and_then_less_often(
     failures_in_a_row: int, expected: float
 ) -> None:
-    """P7: also where no probe tells that the component is back, as for OPAL or the Kubernetes API."""
+    """P7: even if no probe shows that the component is back, as for OPAL or the Kubernetes API."""
     course = CollectorTiming("example", 300.0, failures=failures_in_a_row, retries=failures_in_a_row)
     assert expected == course.backoff_seconds(0.5)
 
 
 def test_incomplete_collection_is_retried_soon_too() -> None:
-    """P7: a collection with values and a failure in it is no success either."""
+    """P7: a collection with values and a failure is not a success either."""
     assert CollectorTiming("example", 300.0, retries=1).backoff_seconds(0.5) == 15.0
 
 
@@ -238,7 +238,7 @@ async def test_scrapes_at_once_share_one_round() -> None:
 @pytest.mark.looptime
 @pytest.mark.parametrize("timeout_seconds", [0.6, 0.002, 1e-300])
 async def test_scraper_in_a_hurry_turns_no_healthy_backend_into_a_failed_one(timeout_seconds: float) -> None:
-    """S4: the scrape ends in time, the slow collection goes on under its own deadline and succeeds."""
+    """S4: the scrape ends in time; the slow collection continues under its own deadline and succeeds."""
     clock = ManualClock(monotonic=0.0)
     pace, released = ScrapePace(clock, middle, 1.0), asyncio.Event()
 

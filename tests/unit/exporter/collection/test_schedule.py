@@ -88,7 +88,7 @@ async def test_collectors_with_one_interval_start_apart_from_their_second_collec
 
 
 class Witness(str):
-    """A label value that notes in which thread it is looked at."""
+    """A label value that records the thread that reads it."""
 
     __slots__ = ()
     threads: ClassVar[set[int]] = set()

@@ -73,7 +73,7 @@ def test_pair_behind_one_address_is_told_apart_by_its_connections() -> None:
     assert plan.period == pytest.approx(15.0)
     assert plan.next_end(15.0, not_before=240.0, last_end=0.0) == pytest.approx(250.0)
     wrong = one.plan(240.0)
-    assert wrong is None or wrong.period < 5.0, "without their connections they look like one that comes often"
+    assert wrong is None or wrong.period < 5.0, "without their connections they look like one frequent scraper"
 
 
 def test_pair_in_opposite_phase_behind_one_address_is_no_scraper_of_half_the_interval() -> None:

@@ -29,11 +29,11 @@ KNOWN = (
     "expired_count", "client_count", "server_count", "broadcaster", "online", "result", "metrics", "running", "id",
     "last_transmission_at", "next_scheduled_at", "timer_rego_query_eval_ns", "timer_server_handler_ns",
 )  # fmt: skip
-"""The names that collectors look for in an answer."""
+"""The names that collectors read in an answer."""
 
 
 def everywhere(value: str, depth: int = 2) -> bytes:
-    """A JSON object that has this text at every name that anybody looks for, also inside."""
+    """A JSON object that has this text at every name that any collector reads, also inside."""
     for _ in range(depth):
         value = "{" + ",".join(f'"{name}": {value}' for name in KNOWN) + "}"
     return value.encode()
@@ -80,7 +80,7 @@ BODIES = {
 
 
 class Rubbish(ItemSource):
-    """Answers the same to whoever asks."""
+    """Gives every client the same answer."""
 
     def __init__(self, body, status=200) -> None:
         self.response = Response(status, body, 0.01)

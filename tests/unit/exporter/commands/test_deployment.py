@@ -1,4 +1,4 @@
-"""How much a collector may publish follows from the settings and from the bouncers that were asked for."""
+"""A collector's limit follows from the settings and the number of bouncers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.fakes.clock import ManualClock, settle
 
 
 async def carry_out(reloads: Reloads, clock: ManualClock, done: list[float], settled: list[bool]) -> None:
-    """Answers every reload, and notes when."""
+    """Answers every reload, and records when."""
     while True:
         waiting, _ = await reloads.next(lambda: settled[0])
         done.append(clock.monotonic())

@@ -50,7 +50,7 @@ def has(publisher: Publisher, line: str) -> bool:
 
 
 async def test_form_that_was_asked_for_is_ready_on_the_following_pages_and_no_other() -> None:
-    """Packing a page takes longer than writing it, and Prometheus asks for one form of the four."""
+    """Compressing a page takes longer than rendering it, and Prometheus requests one form of the four."""
     publisher = publisher_of(clock := ManualClock())
     assert publisher.snapshot.ready(PACKED) is None
     publisher.snapshot.body(PACKED)

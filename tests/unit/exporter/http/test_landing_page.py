@@ -85,7 +85,7 @@ def test_components_of_which_nothing_is_known_are_unknown(settings: ExporterSett
 
 
 def test_component_that_refuses_our_access_is_unknown_and_says_which_credential(settings: ExporterSettings) -> None:
-    """Its row vanished while the collector stayed ok, so the page looked as if all were well."""
+    """Its row vanished while the collector stayed ok, so the page showed no fault."""
     ledger = ledger_of("probe")
     refused = {"database": AccessRefusal(Reason.AUTH, "no password; our setting <database.url>")}
     ledger.finish(CollectionOutcome("probe", 0.0, 98.0, 0.1, Admitted((UP.value(1),)), refused=refused))

@@ -39,7 +39,7 @@ def showing(value: float) -> Snapshot:
 
 @dataclass
 class World:
-    """What the site is asked to show, and a way to ask it."""
+    """The site's content, and a client for it."""
 
     snapshot: Snapshot = field(default_factory=lambda: showing(1))
     waiting: tuple[str, ...] = ()
@@ -257,7 +257,7 @@ async def test_scrape_may_choose_families_and_collectors(query: str, names: list
 
 
 async def test_choice_writes_no_whole_page() -> None:
-    """A form that only choices came in is not kept ready: each new page would be packed for nobody."""
+    """A form that only selections used is not prepared: each new page would be compressed in vain."""
     world = World(two_collectors())
     await ask(world, "GET", "/metrics?name[]=a", Accept_Encoding="gzip")
     assert world.snapshot.ready(PACKED) is None

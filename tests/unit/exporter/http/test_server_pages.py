@@ -1,4 +1,4 @@
-"""The exporter's pages beside /metrics: results of collectors, reloading, further deployments."""
+"""The exporter's pages besides /metrics: results of collectors, reloading, further deployments."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_backend_that_never_answered_is_down() -> None:
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - NOT_SERVING))
 def test_failure_that_says_nothing_of_the_backend_never_writes_zero(reason: Reason) -> None:
-    """A bug of ours is no outage of theirs: `*_up` stays while it is young, then nobody knows."""
+    """A bug of ours is not an outage of the backend: `*_up` stays while it is recent, then it is unknown."""
     ledger = ledger_with()
     ledger.finish(succeeded(0.0, database=True))
     ledger.finish(raised(10.0, reason))

@@ -130,7 +130,7 @@ async def test_services_with_the_label_are_bouncers() -> None:
     "bad", [None, {}, {"metadata": None}, {"metadata": {"name": 7}}, {"metadata": {"name": "-"}, "status": [1]}]
 )
 async def test_object_that_cannot_be_used_costs_no_other_and_is_told(bad: Any) -> None:
-    """P1: where bouncers are looked for."""
+    """P1: the sources of bouncers."""
     logged, wanted = CapturingLogger(), settings(kubernetes=KubernetesDiscovery())
     objects: dict[str, Any] = {PODS: [pod("b-1"), bad, pod("b-2"), pod("b-3", "no address")]}
     discovery = discovering(logged)
@@ -238,7 +238,7 @@ async def test_bouncer_with_a_name_of_its_own_is_that_name_whichever_pod_is_it()
 
 
 async def test_pod_that_cannot_be_read_or_listed_is_not_gone() -> None:
-    """R4: nobody knows whether it is there."""
+    """R4: it is unknown whether it exists."""
     cluster = Cluster()
     await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", bouncer="two"))
     assert await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", "no address", bouncer="two")) == []
@@ -285,7 +285,7 @@ LOOKED_FOR: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("is_listed", [True, False])
 @pytest.mark.parametrize("changed", LOOKED_FOR)
 async def test_reload_that_looks_for_something_else_finds_nothing_gone(changed: str, *, is_listed: bool) -> None:
-    """P4, the other way: what was found before is not looked for any more."""
+    """P4, the other way: the earlier bouncers are no longer searched."""
     place, wanted = LOOKED_FOR[changed]
     cluster = Cluster()
     await cluster.vanished(owned("a-1", bouncer="one"), owned("a-2", bouncer="two"))
@@ -307,7 +307,7 @@ async def test_reload_that_looks_for_something_else_finds_nothing_gone(changed: 
 
 
 async def test_reload_with_another_time_or_limit_keeps_what_is_gone() -> None:
-    """P4: the same objects are looked for."""
+    """P4: the same objects are searched."""
     cluster = Cluster()
     await cluster.vanished(owned("a-1", bouncer="one"))
     wanted = BouncerDiscovery(max_bouncers=5, kubernetes=KubernetesDiscovery(vanished_seconds=60))

@@ -1,4 +1,4 @@
-"""X17: the product writes times without a zone, in a zone that nobody declares."""
+"""X17: the product writes times without a zone, in an undeclared zone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKYO, NEPAL, MARQUESAS, KIRITIMATI = 9 * 3600, 20_700, -34_200, 14 * 3600
 
 
 def time_of(at: float, zone: float, declared: float = 0.0) -> WrittenTime:
-    """What is read of a row written at `at` in a zone so far ahead of UTC, when another one is declared."""
+    """The reading of a row written at `at` in a zone this far ahead of UTC, when another one is declared."""
     return WrittenTime(at + zone, at + zone - declared)
 
 

@@ -1,4 +1,4 @@
-"""How far each policy may go, as `check-config` tells it."""
+"""Each policy's mode, as printed by `check-config`."""
 
 from __future__ import annotations
 

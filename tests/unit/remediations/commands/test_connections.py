@@ -1,4 +1,4 @@
-"""What the remediator's own connections make of foreign words."""
+"""Foreign words in the remediator's own connections."""
 
 from __future__ import annotations
 

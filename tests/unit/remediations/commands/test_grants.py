@@ -1,4 +1,4 @@
-"""What `grants` says beside its SQL."""
+"""The comments of `grants` in its SQL."""
 
 from __future__ import annotations
 

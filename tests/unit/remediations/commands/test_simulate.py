@@ -1,4 +1,4 @@
-"""The commands that look at decisions and answer them, in the process of the test."""
+"""The commands that show decisions and answer them, in the process of the test."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 async def test_pause_that_names_no_policy_is_logged(tmp_path: Path):
-    """After a reload nothing else tells that a policy which was paused by its old name acts again."""
+    """After a reload nothing else shows that a policy paused by its old name acts again."""
     clock = ManualClock()
     async with open_journal(tmp_path / "journal.db") as journal:
         for pause in (

@@ -1,4 +1,4 @@
-"""What the codec has written it reads as the same value, and an error names its place."""
+"""The codec reads its own output as the same value, and an error names its place."""
 
 from __future__ import annotations
 

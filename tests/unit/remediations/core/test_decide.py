@@ -80,7 +80,7 @@ TROUBLES = (
     (HoldReason.PARTIALLY_READY, {"workload": {"replicas_ready": 1}}),
     (HoldReason.DROP_TABLES, {"workload": {"drop_tables": True}}),
 )
-"""Each guard's objection, in the order in which they must be heard (the condition settles, so it has its own tests)."""
+"""Each guard's objection, in the order of the guards (the condition settles, so it has its own tests)."""
 
 
 def decide_with(troubles):

@@ -31,7 +31,7 @@ POLICIES = {
 UNSHIPPED = "restart-api"
 """Stands in for the policy of an action that no shipped policy names; the action then has its default parameters."""
 UNNAMED = frozenset({"revert_scale"})
-"""No policy names it: it follows a scaling by itself, and has tests of its own."""
+"""No policy names it: it follows a scaling by itself, and has its own tests."""
 ALWAYS = frozenset({"condition", "dependencies", "start", "mutes", "custom"})
 PODS = ALWAYS | {"workload", "has_orchestrator", "changes", "template", "pods", "locks", "self_test"}
 NEEDED = {
@@ -47,9 +47,11 @@ NEEDED = {
 VERIFIED = ASKED | {"rollout", "autoscaler", CALLED}
 """The effects that remediations/facts/observation.py reads and remediations/core/verdict.py judges."""
 EMPTY = {"dependencies": {}, "witnesses": {}, "locks": {}, "custom": {}, "has_orchestrator": False}
-"""What stands for unknown where a fact is no Fact."""
+"""The unknown value of fields that are not a Fact."""
 TOLD = frozenset({"pauses", "sights", "taking_back"})
-"""Pauses come from the journal, whose failure decides nothing; sights are asked one by one; no policy takes back."""
+"""Pauses come from the journal, whose failure decides nothing; action facts are tested one by one; no policy
+reverts.
+"""
 NAMES = (
     *(item.name for item in fields(Facts) if item.name not in TOLD),
     *(f"sights.{item.name}" for item in fields(ActionFacts)),
@@ -57,7 +59,7 @@ NAMES = (
 
 
 def a_favourable_request(action: str) -> GuardInput:
-    """Everything is known and speaks for acting, and the policy asks for everything that it can ask for."""
+    """Everything is known and allows the action, and the policy uses every kind of requirement."""
     facts: dict[str, Any] = {
         "locks": {"backup": False},
         "custom": {"volume": False},
@@ -99,7 +101,7 @@ def without(request: GuardInput, *names: str) -> GuardInput:
 
 @pytest.mark.parametrize("action", sorted(NEEDED))
 def test_needed_facts_are_exactly_these(action: str) -> None:
-    """Each fact taken away alone: what is needed holds, and what is not asked about changes nothing at all."""
+    """Each fact removed alone: a needed one holds, and an unused one changes nothing."""
     request = REQUESTS[action]
     whole = judge(request, GUARDS)
     assert isinstance(whole, Act)
@@ -122,7 +124,7 @@ def test_effect_of_the_plan_can_be_verified(action: str) -> None:
 
 
 def test_every_fact_is_needed_by_some_action() -> None:
-    """A field of Facts that no decision misses would be a fact that nobody guards by."""
+    """A field of Facts whose absence no decision notices would be a fact without a guard."""
     assert set().union(*NEEDED.values()) == set(NAMES), "say in NEEDED which actions are held without a new fact"
     assert NEEDED.keys() == ACTIONS.keys() - UNNAMED, "say in NEEDED without which facts a new action is held"
     assert POLICIES.keys() <= NEEDED.keys()

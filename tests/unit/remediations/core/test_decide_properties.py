@@ -31,7 +31,7 @@ from tests.fakes.decisions import (
 )
 
 UNKNOWN = (unknown(), unknown("missing: not found"), unknown(""))
-"""Every choice below begins with what speaks for acting: it stands there as often as all the others together."""
+"""Every choice below begins with the value that allows acting: it appears as often as all the others together."""
 
 
 def one_of(favourable, *others):
@@ -176,7 +176,7 @@ def test_more_guards_never_act_more(request, removed):
 
 @given(FAVOURABLE, st.data())
 def test_no_missing_fact_ever_acts(request, data):
-    """Any non-empty part of what an action needs, taken away, ends in a Hold."""
+    """Removing any non-empty part of an action's needs ends in a Hold."""
     assert isinstance(judge(request, GUARDS), Act)
     needed = NEEDED[request.policy.action]
     lost = data.draw(st.sets(st.sampled_from(needed), min_size=1))
@@ -197,7 +197,7 @@ def test_forgetting_a_fact_never_turns_a_hold_into_an_act(request, data):
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=20)), st.text(max_size=20), st.text(max_size=20))
 def test_nothing_an_alert_says_reaches_a_plan(labels, namespace, name):
-    """With hostile labels the target is outside the list, or the plan is the one that the policy's own words give."""
+    """With hostile labels the target is outside the list, or the plan is the policy's own."""
     remediation = a_remediation(alert=an_alert(labels=LABELS | labels), target=Target(namespace, "Deployment", name))
     decision = judge(a_request(remediation=remediation), GUARDS)
     assert not isinstance(decision, Act)

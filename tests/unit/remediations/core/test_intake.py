@@ -69,7 +69,7 @@ def test_fields_of_a_newer_alertmanager_are_ignored():
 
 @pytest.mark.parametrize("name", sorted(OWN_ALERTS))
 def test_what_we_sent_ourselves_is_counted_and_left_out(name: str):
-    """Whatever a policy's matchers say: a hold that began a remediation would announce itself for ever."""
+    """Whatever a policy's matchers say: a hold that began a remediation would announce itself endlessly."""
     echo = an_alert(labels={**LABELS, "alertname": name})
     payload = parse_payload(a_body(echo, an_alert()))
 
@@ -78,7 +78,7 @@ def test_what_we_sent_ourselves_is_counted_and_left_out(name: str):
 
 
 def test_alert_of_doctor_is_known_by_its_start_and_begins_nothing():
-    """Whatever it says beside its name: not even a policy's label makes it one for a policy."""
+    """Whatever its other labels: not even a policy's label makes it an alert for a policy."""
 
     def one(starts_at: str, **changes: Any) -> dict[str, Any]:
         return an_alert(labels={**LABELS, "alertname": DOCTOR}, startsAt=starts_at, **changes)

@@ -1,4 +1,4 @@
-"""What cannot be PromQL is told with its place; everything else is left to Prometheus."""
+"""Impossible PromQL is reported with its place; everything else is left to Prometheus."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ ALERTS = [
     if "alert" in rule
 ]
 HOME = "ControlCoreAPIDown"
-"""What a situation is about that names no alert."""
+"""The subject of a situation that names no alert."""
 GUIDE = {"HighCPUUsage": "scale-api", "PolicyEvaluationSlow": "scale-bouncer"}
 """The guide's alerts carry no label; these are found by name."""
 SAID = (*(spec.reasons for spec in GUARDS), *(spec.refusals for spec in ACTIONS.values()))
@@ -42,7 +42,7 @@ def policy_of(alert: dict[str, Any]) -> str:
 
 
 def outcome(situation: Situation, specs: Sequence[GuardSpec] = GUARDS) -> str:
-    """What is decided: act, not_needed, or the reason of a Hold."""
+    """The decision: act, not_needed, or the reason of a Hold."""
     (request,) = requests_of(situation)
     decision = judge(request, specs)
     if isinstance(decision, Hold):
@@ -88,7 +88,7 @@ def test_alert_reaches_the_policy_that_its_rule_names_and_no_other(alert: dict[s
     "alert", [alert for alert in ALERTS if policy_of(alert) != "none"], ids=lambda alert: alert["alert"]
 )
 def test_alert_with_a_policy_has_a_situation_and_the_innocent_twin(alert: dict[str, Any]) -> None:
-    """A fault that is mended and, for the same policy, one that only looks like it."""
+    """A fault that is repaired and, for the same policy, one that only resembles it."""
     name, policy = alert["alert"], policy_of(alert)
     named = {item.told.get("labels", {}).get("alertname", HOME) for item in SITUATIONS}
     assert name in named, f"add a situation with `labels: {{alertname: {name}, …}}`: {SCENARIOS}"

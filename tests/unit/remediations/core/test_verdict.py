@@ -36,7 +36,7 @@ RESTART, SCALE = plan_of(), plan_of(policy=scale_policy())
 
 
 def seen(at: float, *, workload=DONE, verify=True, condition=False, collected=None, **changes) -> Observation:
-    """What was seen `at` seconds after the write, from data collected at `collected` (just then when None)."""
+    """The observation `at` seconds after the write, from data collected at `collected` (just then when None)."""
     when = W + (at if collected is None else collected)
     return replace(
         Observation(
@@ -131,7 +131,7 @@ def test_other_bound_or_other_autoscaler_has_been_put_there_by_somebody_else(aut
 
 
 def assert_reverted(plan: Plan, *observations: Observation) -> None:
-    """Failed at once, with a reason of its own."""
+    """Failed at once, with a separate reason."""
     judged = verdict(restart_policy(), plan, observations, W, W + 50)
     assert (judged.outcome, judged.reason) == (Outcome.FAILED, REVERTED)
     assert judged.detail.endswith("within 50 s")

@@ -20,7 +20,7 @@ async def world(tmp_path):
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """What is logged as JSON."""
+    """The log as JSON."""
     stream = io.StringIO()
     log.configure(program="test", form="json", stream=stream)
     yield stream

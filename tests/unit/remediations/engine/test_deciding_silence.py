@@ -13,7 +13,7 @@ from tests.fakes.engine import World, a_world
 
 
 class Muting:
-    """An Alertmanager that mutes nothing when it is asked first, and later answers something else; None: it is gone."""
+    """An Alertmanager that mutes nothing at the first query, and later answers something else; None: it is gone."""
 
     url = "http://alertmanager"
 

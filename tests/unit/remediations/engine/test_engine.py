@@ -1,4 +1,4 @@
-"""What the engine does with decisions, pauses and faults of our own."""
+"""The engine's handling of decisions, pauses and our own bugs."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ async def test_fault_of_our_own_rests_and_leaves_the_others_alone(world: World, 
 
 
 async def test_fault_that_stays_is_tried_less_and_less_often(world: World, logged: io.StringIO):
-    """R3's kind: a fault before the intent was tried every 5 s for ever, with two records each time."""
+    """R3's kind: a fault before the intent was retried every 5 s without end, with two records each time."""
     await world.deliver()
     engine = world.engine()
     world.web.answer = ValueError("a fault of our own")

@@ -38,7 +38,7 @@ CHARGED = [
     *(pytest.param(error, 2, id=f"{name}-write") for name, error in (LOST | REFUSED).items()),
     *(pytest.param(FAULT, patch, id=f"fault-{name}") for name, patch in PATCHES.items()),
 ]
-"""The answers that make an attempt. What the server refuses as a dry run was never sent."""
+"""The answers that count as an attempt. A write whose dry run the server refuses was never sent."""
 
 
 pytestmark = pytest.mark.usefixtures("logged")
@@ -65,7 +65,7 @@ def refuse(world: World, error: Exception, patch: int = 1) -> list[float]:
 
 
 async def run(world: World, seconds: float, step_seconds: float = 1.0) -> None:
-    """The engine works while so much time passes. A step of a second shows a retry that comes early."""
+    """The engine works while this much time passes. A step of a second shows a retry that comes early."""
     engine = world.engine()
     for _ in range(int(seconds / step_seconds)):
         while await engine.turn("worker"):
@@ -164,7 +164,10 @@ async def test_refused_dry_run_waits_for_the_retry_and_is_no_attempt(world: Worl
 
 @pytest.mark.parametrize("patch", PATCHES.values(), ids=PATCHES)
 async def test_object_that_changes_again_and_again_waits_for_the_retry_and_is_repaired(world: World, patch: int):
-    """R3: a 409 is decided anew once at once. Nothing was stored, so a status that changes uses no budget up."""
+    """R3: after a 409 the decision is repeated once at once.
+
+    Nothing was stored, so a changing status uses up no budget.
+    """
     await world.deliver()
     sent = refuse(world, ConflictError("HTTP status 409"), patch)
     labels = {"remediation": POLICY.name, "action": POLICY.action}
@@ -185,7 +188,7 @@ async def test_object_that_changes_again_and_again_waits_for_the_retry_and_is_re
 
 @pytest.mark.parametrize("error", [LOST["time-out"], FAULT], ids=["time-out", "fault"])
 async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(world: World, error: Exception):
-    """R3: the server does not answer at all, or with what no look can read: looks are no writes, but bounded too."""
+    """R3: the server does not answer, or unreadably: readings are not writes, but are limited too."""
     await world.deliver()
     sent = refuse(world, error)
     engine = world.engine()
@@ -203,7 +206,7 @@ async def test_write_whose_fate_stays_unknown_is_looked_up_with_growing_pauses(w
 
 
 async def test_process_that_died_before_it_knew_an_answer_counts_once(world: World):
-    """The object shows the write: one attempt, whoever finds it."""
+    """The object shows the write: one attempt, whichever process finds it."""
     await world.deliver()
     world.cluster.after = raising(LOST["time-out"], "patch")
     engine = world.engine()

@@ -88,14 +88,14 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(policy=st.sampled_from(POLICIES), is_after=st.booleans())
     def deliver_to_a_dying_process(self, policy: str, is_after: bool) -> None:  # noqa: FBT001
-        """It dies with or without having stored; either way nobody was told."""
+        """It dies with or without having stored; either way without an acknowledgement."""
         journal = MortalJournal(self.world.journal, Fuse(2 if is_after else 1))
         with pytest.raises(Killed):
             self._run(journal.append(self._delivery(policy, is_firing=True, is_new=True)))
 
     @stateful.rule(policy=st.sampled_from(POLICIES))
     def resolve(self, policy: str) -> None:
-        """Before, while or after anything is done about it, or before it was ever heard of."""
+        """Before, while or after it is handled, or before it was ever received."""
         self._run(self.world.journal.append(self._delivery(policy, is_firing=False, is_new=False)))
 
     @stateful.rule(seconds=st.sampled_from((0.5, 2.0, 11.0, 61.0)), rolls_out=st.booleans())
@@ -122,7 +122,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
     @stateful.rule()
     def resume(self) -> None:
-        """And lets it go on."""
+        """And releases it."""
         self._run(self.world.journal.resume("stop", self.world.clock.now(), SAM))
 
     # --- what processes do
@@ -172,9 +172,9 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(point=st.integers(1, 4) | st.integers(1, 12), rolls_out=st.booleans(), is_broken=st.booleans())
     def let_a_write_arrive_late(self, point: int, rolls_out: bool, is_broken: bool) -> None:  # noqa: FBT001
-        """A patch takes so long that its sender gives up, looks, does not find it, and then it arrives after all.
+        """A patch takes so long that its sender stops waiting, reads the object without it, and then it arrives.
 
-        Whoever reads the object from then on knows the write for its own, whatever else would be decided.
+        From then on every reader of the object recognises the write as its own, whatever else would be decided.
         """
         self.deliver(policy="restart-api", is_new=False)
         engine, cluster = self.world.revive(), self.world.cluster
@@ -204,7 +204,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         return dict(self._ask("SELECT remediation, count(*) FROM record GROUP BY remediation"))
 
     def _assert_known(self, body: Mapping[str, Any], before: Mapping[str, int]) -> None:
-        """Whose write it is has taken it for done, unless another remediation had the turn."""
+        """Its remediation counts it as done, unless another remediation was next."""
         operation = body["metadata"]["annotations"][ANNOTATION_OPERATION]
         rows = self._ask(f"SELECT id, state FROM remediation WHERE operation_id = '{operation}'")  # noqa: S608
         for name, state in rows:
@@ -247,7 +247,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
     @stateful.invariant()
     def every_call_is_made_once_for_a_remediation(self) -> None:
-        """It leaves no mark, so whether it was made is known to nobody after a crash: then it is not made again."""
+        """It leaves no mark, so after a crash it is unknown whether it was sent: then it is not sent again."""
         rows = self._ask(
             "SELECT count(DISTINCT remediation) FROM record WHERE kind = 'intent'"
             " AND remediation IN (SELECT id FROM remediation WHERE policy = 'update-policies')"

@@ -42,7 +42,7 @@ async def hold_once(world: World) -> None:
 
 
 async def test_plan_without_evidence_is_not_sent_but_decided_anew(world: World):
-    """What held it when evidence was looked for had ended when the decision was made."""
+    """The reason for the hold at the time of gathering evidence had ended at the decision."""
     await hold_once(world)
     journal, asked = world.journal, []
 
@@ -66,7 +66,7 @@ async def test_plan_without_evidence_is_not_sent_but_decided_anew(world: World):
 
 
 async def test_news_wake_one_idle_worker_alone(world: World):
-    """A quiet journal is not asked by everybody at once; who finds something wakes the next."""
+    """Not all workers query a quiet journal at once; a worker that finds something wakes the next."""
     asked = asyncio.Semaphore(0)
     claims: list[str] = []
 

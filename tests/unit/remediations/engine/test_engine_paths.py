@@ -20,14 +20,14 @@ def test_process_that_dies_with_a_call_on_its_way(number: int, *, is_reached: bo
 
 @pytest.mark.parametrize("point", range(1, 13))
 def test_write_that_arrives_late(point: int) -> None:
-    """At each call of the look that follows."""
+    """At each call of the following reading."""
     machine = EngineMachine()
     machine.let_a_write_arrive_late(point, rolls_out=False, is_broken=False)
     play_to_the_end(machine)
 
 
 def play_to_the_end(machine: EngineMachine) -> None:
-    """What is checked after every rule, and once everything is closed."""
+    """The invariants, checked after every rule and once everything is closed."""
     try:
         machine.every_call_is_made_once_for_a_remediation()
         machine.every_effect_is_one_and_was_intended_before()

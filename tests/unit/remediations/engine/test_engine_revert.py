@@ -1,4 +1,4 @@
-"""A scale-up is taken back by a remediation of its own: when its time is over or it did not help, and only if safe."""
+"""A separate remediation reverts a scale-up: when its time is over or it did not help, and only if safe."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ async def test_process_that_dies_at_any_point_scales_exactly_once(tmp_path_facto
 
 
 async def test_write_that_arrives_after_it_was_given_up_is_recognised_by_its_number(tmp_path: Path):
-    """The answer was lost, a look found the old number, and the write arrived while facts were gathered anew."""
+    """The answer was lost, a reading found the old number, and the write arrived while facts were gathered again."""
     async with a_busy_world(tmp_path) as world:
         sent: list[Any] = []
 

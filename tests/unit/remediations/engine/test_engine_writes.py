@@ -172,7 +172,7 @@ async def test_write_nobody_can_look_up_ends_as_unverified(world: World):
 
 
 async def test_write_that_arrives_after_it_was_given_up_is_recognised(world: World):
-    """The request of a dead process lies in a queue somewhere and is carried out after its successor has looked."""
+    """The request of a dead process waits in a queue and takes effect after its successor has read the object."""
     await world.deliver()
     engine = world.engine()
     world.cluster.before = raising(TransientError(Reason.TIMEOUT, "hung"), "patch")

@@ -1,4 +1,4 @@
-"""R5: what starts pods is sent as a dry run first, and what the server says beside its answer is heard."""
+"""R5: a write that starts pods is sent as a dry run first, and the server's warnings count."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARNING = 'would violate PodSecurity "restricted:latest": runAsNonRoot != true (
 
 
 class WarningCluster(FakeCluster):
-    """Says something beside every answer to a write, and answers a dry run as the test says."""
+    """Adds a warning to every answer to a write, and answers a dry run as the test says."""
 
     said: tuple[str, ...] = ()
     refusal: Exception | None = None

@@ -125,7 +125,7 @@ async def test_answer_that_is_none_is_an_error(answers):
 
 
 async def test_no_silence_of_a_member_that_is_settling_is_unknown():
-    """R4: right after its start it has not been told of the silences of its cluster, and answers with none."""
+    """R4: right after its start it has not received its cluster's silences, and answers with none."""
     with pytest.raises(TransientError, match="settling") as caught:
         await mutes(cluster=SETTLING, alerts=[told()])
     assert caught.value.reason is Reason.STARTING
@@ -155,14 +155,14 @@ BROKEN = ("cluster", r"(d)\1", True, True)
 
 
 async def test_silence_that_cannot_be_read_is_named_and_may_be_for_the_alert():
-    """R6: named by its id, so that somebody can end it."""
+    """R6: named by its id, so that a person can end it."""
     with pytest.raises(BackendError, match="silence s1 cannot be read: not an expression of RE2"):
         await mutes(silences=[a_silence(BROKEN)])
 
 
 @pytest.mark.parametrize("other", [("team", "a", False, True), ("cluster", "prod.*", True, True)])
 async def test_silence_that_cannot_be_read_does_not_concern_an_alert_that_its_other_matchers_refuse(other):
-    """R6: a silence of another team holds nothing of ours, whichever matcher stands first."""
+    """R6: a silence of another team holds nothing of ours, whichever matcher comes first."""
     assert await mutes(silences=[a_silence(BROKEN, other), a_silence(other, BROKEN)]) == ()
 
 
@@ -176,7 +176,7 @@ async def test_expired_silence_that_cannot_be_read_concerns_nothing():
 
 
 async def test_evil_silence_leaves_the_event_loop_free():
-    """R1: the loop goes on beside the slowest expression that is evaluated at all."""
+    """R1: the loop keeps running during the slowest expression that is evaluated at all."""
     steps = 0
 
     async def count() -> None:

@@ -38,7 +38,7 @@ READ = (
     DEPLOYMENT, PODS, SETTINGS, HIDDEN, f"{CORE}/limitranges", f"{CORE}/resourcequotas",
     AUTOSCALER.rpartition("/")[0], BUDGET.rpartition("/")[0],
 )  # fmt: skip
-"""What the facts for an eviction stand on."""
+"""The sources of the facts for an eviction."""
 
 
 class Am:
@@ -95,7 +95,7 @@ def a_configured_cluster() -> FakeCluster:
 
 
 async def test_decision_fetches_each_object_once():
-    """Facts, what the action looks at and evidence share a cache; the next decision begins with an empty one."""
+    """Facts, action facts and evidence share a cache; the next decision begins with an empty one."""
     cluster = a_configured_cluster()
     policy = replace(EVICTING, mode=Mode.AUTO)
     sources, policies = sources_of(cluster), (policy, a_policy_set(policy))

@@ -169,7 +169,7 @@ async def test_oldest_of_several_exporters_counts():
 
 
 async def test_collection_in_the_far_future_is_unknown():
-    """Some clock is wrong, and nobody can say which."""
+    """One of the clocks is wrong, and it is unknown which."""
     clock = ManualClock()
     upstream = Upstream({FRESHNESS: fresh(clock, api=-3600), "x": vector(({}, 1))})
 

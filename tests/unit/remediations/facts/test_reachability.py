@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager that do not answer are told before an alert needs them."""
+"""An unreachable Prometheus or Alertmanager is reported before an alert needs it."""
 
 from __future__ import annotations
 

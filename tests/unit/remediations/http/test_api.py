@@ -180,7 +180,7 @@ async def test_pause_is_set_listed_and_ended(server: Running):
     ],
 )
 async def test_pause_stops_what_the_body_names(server: Running, name, scope, status):
-    """A policy's name without a scope would stop everything: whoever sends it means the policy."""
+    """A policy's name without a scope would stop everything, although the sender means the policy."""
     code, pause = await call(server, "PUT", f"/api/v1/pauses/{name}", {"reason": "r", **scope})
 
     assert code == status
@@ -260,7 +260,7 @@ ROUTES = (
 @pytest.mark.parametrize("number", [*HUGE, "[" * 60_000, "[" * 65 + "]" * 65], ids=lambda text: text[:8])
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES, ids=[item[1] for item in ROUTES])
 async def test_number_or_nesting_without_measure_is_the_callers_mistake(server: Running, method, path, body, number):
-    """L9, S5: 400 (or 404: the remediation does not exist) and never 500, wherever the value stands."""
+    """L9, S5: 400 (or 404: the remediation does not exist) and never 500, wherever the value is."""
     content = (body.replace("%s", number)).encode()
     url = server.url + path.replace("%s", "r1")
     async with server.session.request(method, url, data=content, headers=RIGHT) as answer:

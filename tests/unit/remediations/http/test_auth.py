@@ -103,7 +103,7 @@ async def served(
 
 
 def credentials_for(pairs: Mapping[str, KeyPair]) -> dict[str, tuple[Credential, frozenset[Role] | None]]:
-    """Every credential by name, with the roles that it has; None: it is no credential."""
+    """Every credential by name, with its roles; None: it is not a credential."""
     made: dict[str, tuple[Credential, frozenset[Role] | None]] = {
         "none": (({}, None), None),
         "wrong token": (({"Authorization": "Bearer a-token-of-nobody-0001"}, None), None),
@@ -132,7 +132,7 @@ def routes_of(app: web.Application) -> dict[tuple[str, str], Role | None]:
 
 
 def expected(path: str, role: Role | None, has: frozenset[Role] | None, *, is_route: bool, is_open: bool) -> str:
-    """What a request comes to: `in`, `401` or `403`."""
+    """The result of a request: `in`, `401` or `403`."""
     if path in PROBES or (is_open and path in {"/", "/metrics"}):
         return "in"
     if has is None:
@@ -148,14 +148,14 @@ async def sweep(
     has_users: bool,
     by_default: frozenset[Role] | None = None,
 ) -> tuple[int, list[str]]:
-    """Asks everything; the number of requests and what came out otherwise than the table says."""
+    """Sends every request; the number of requests, and the deviations from the table."""
     routes, wrong, number = routes_of(app), [], 0
     for name, ((headers, pair), given) in credentials_for(pairs).items():
         has = given if given is None or by_default is None else by_default
         if not has_users and name.startswith("user "):
             has = None
         if by_default is not None and pair is not None:
-            has = None  # without the setting a certificate is no credential beside tokens
+            has = None  # without the setting a certificate is not a credential if there are tokens
         context = ssl.create_default_context(cafile=str(pairs["server"].certificate_path))
         if pair is not None:
             context.load_cert_chain(pair.certificate_path, pair.key_path)
@@ -223,7 +223,7 @@ def test_route_without_a_role_keeps_the_program_from_serving():
 
 
 def test_table_names_every_route_and_no_other(tmp_path):
-    """A row for a route that has gone would look like protection."""
+    """A row for a removed route would look like protection."""
     described = set(NEEDED)
 
     async def served_routes() -> set[tuple[str, str]]:

@@ -88,7 +88,7 @@ async def test_body_that_can_never_be_accepted_is_400_and_counted(server: Runnin
 
 
 async def test_ready_tells_what_else_is_wrong(tmp_path):
-    """R11: refused credentials do not stop deliveries from being stored, so they are told and not a 503."""
+    """R11: refused credentials do not prevent storing deliveries, so they are a warning and not a 503."""
     async with running(tmp_path, warnings=("kubernetes: refused",)) as server:
         assert await server.get("/-/ready") == (200, "ready\nkubernetes: refused\n")
 
@@ -141,7 +141,7 @@ async def test_wrong_credential_is_401_and_stores_nothing(server: Running, heade
 
 
 async def test_wrong_credential_is_told_from_none_and_nothing_else_is(server: Running):
-    """A mistyped token sends people to look for a missing header."""
+    """With a mistyped token people would search for a missing header."""
     headers = ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="})
     told = [(await server.post(GOOD, headers=given))[1]["error"] for given in headers]
 

@@ -1,4 +1,4 @@
-"""The routes that only look: the same answers as the commands', and nothing written anywhere."""
+"""The read-only routes: the same answers as the commands, and nothing written."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def merges(width: int) -> str:
 
 @pytest.mark.parametrize("text", [merges(9), merges(2), "[" * 30_000, "a: &a [*a]", "a: " + "9" * 5000])
 async def test_policies_that_unfold_without_measure_are_a_fault(server: Running, text):
-    """S5: told at once, so no thread works on after the request is over."""
+    """S5: reported at once, so no thread works on after the request is over."""
     status, told = await call(server, "POST", CHECK, {"policies": text})
     assert (status, len(told["faults"])) == (200, 1)
     assert "not YAML" in told["faults"][0]["message"]

@@ -1,4 +1,4 @@
-"""That every Alertmanager hears of everything, again and again, and that nothing waits for one."""
+"""Every Alertmanager gets all announcements, repeatedly, and nothing waits for one of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Stage:
         await settle()
 
     async def pass_time(self, seconds: float) -> None:
-        """Time goes by, and the members are looked after."""
+        """Time passes, and the members get their announcements."""
         await self.clock.advance(seconds)
         for member in self.announcer._members:
             member.wake.set()
@@ -125,7 +125,7 @@ async def test_same_again_later_begins_anew(stage: Stage):
 
 
 async def test_alert_that_two_remediations_share_ends_with_the_last(stage: Stage):
-    """Targets that no policy lists are no labels."""
+    """Targets that no policy lists never become labels."""
     elsewhere = {"target": told(a_hold(0)).remediation.target.__class__("x", "Deployment", "y")}
     for name in ("0001", "0002"):
         await stage.tell(a_hold(0, "not_allowed"), id=name, **elsewhere)

@@ -1,4 +1,4 @@
-"""Which alerts a remediation causes, and what stands in them."""
+"""The alerts of a remediation, and their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That what the engine does is told, also when the process dies in between, and that the engine never waits for it."""
+"""The engine's acts are announced, even if the process dies in between, and the engine never waits for that."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POSTGRES = "controlcore_postgres_up == bool 1"
 
 
 class Listener:
-    """Remembers what it was told."""
+    """Records its notifications."""
 
     def __init__(self) -> None:
         self.heard: list[Timeline] = []
@@ -34,7 +34,7 @@ class Listener:
         self._news.set()
 
     async def until(self, is_reached: Callable[[Timeline], bool]) -> Timeline:
-        """The newest of what it was told, once that is so."""
+        """The newest notification, once it has arrived."""
         while not self.heard or not is_reached(self.heard[-1]):
             self._news.clear()
             await self._news.wait()
@@ -42,7 +42,7 @@ class Listener:
 
 
 class Hurried(ManualClock):
-    """Stands still and lets nobody sleep."""
+    """Stands still, and nothing can sleep."""
 
     async def sleep(self, _seconds: float) -> None:
         await asyncio.sleep(0)
@@ -85,7 +85,7 @@ async def test_repair_is_told_from_plan_to_proof(world: World):
 
 @pytest.mark.timeout(60)
 async def test_process_that_dies_at_any_point_leaves_nothing_untold(tmp_path_factory):
-    """The next one tells what the dead one had done, under the same names, whether or not that had told it."""
+    """The next process announces the dead one's acts, under the same names, whether or not they were announced."""
     told_by_all: set[tuple[str, ...]] = set()
     for number in range(1, 60):
         async with a_world(tmp_path_factory.mktemp("died")) as world:

@@ -38,7 +38,7 @@ class Stage:
         return EventWriter(self.cluster, self.clock, self.telemetry, timeout_seconds=1.0, instance="pod-1")
 
     def fail(self, error: Exception | None) -> None:
-        """What every call meets from now on."""
+        """The result of every call from now on."""
 
         def meet(_verb: str, _path: str) -> None:
             if error is not None:

@@ -1,4 +1,4 @@
-"""What is read from a story, for people."""
+"""The milestones from a remediation's records, for people."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tools.generate.chart_values import PAGE, VALUES, page, rows
 
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:
-    """Every value that is no block of further ones; what is written in braces is one value."""
+    """Every value that is not a block of further ones; a value in braces is one value."""
     for key, inner in value.items():
         yield f"{path}{key}"
         if isinstance(inner, dict):

@@ -81,7 +81,7 @@ def test_schema_accepts_what_the_reader_accepts(document: Any) -> None:
 @settings(max_examples=60)  # every change is one document that is read twice
 @given(st.data())
 def test_schema_never_refuses_what_the_reader_accepts(data: st.DataObject) -> None:
-    """An editor that marks a good line teaches people to look away."""
+    """An editor that marks a valid line teaches people to ignore marks."""
     paths = [*(f"policies.0.{key}" for key in RESTART), *(f"policies.1.{key}" for key in SCALE), *DOCUMENT]
     value = data.draw(st.sampled_from([0, 1, 1.5, 60, True, "", "x", "a=b", "dry_run", [], ["x"], ["a=b"], {}, ABSENT]))
     document = changed(data.draw(st.sampled_from(paths)), value)

@@ -1,4 +1,4 @@
-"""Every reason and every guard has its sentence, and the page is the one that the code writes."""
+"""Every reason and every guard has its sentence, and the page equals the generated one."""
 
 from __future__ import annotations
 

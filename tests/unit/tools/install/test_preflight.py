@@ -1,4 +1,4 @@
-"""What a machine lacks is said before anything starts."""
+"""Missing requirements of a machine are reported before anything starts."""
 
 from __future__ import annotations
 

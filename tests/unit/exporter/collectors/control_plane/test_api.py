@@ -34,7 +34,7 @@ async def listening():
 
 
 class Api:
-    """An API with a health and a deep answer, beside a database of known health."""
+    """An API with a health and a deep answer, and a database of known health."""
 
     def __init__(self, url: str, health=HEALTHY, deep=PAIRS, cache=CACHE, database=None, **settings) -> None:
         self.http = FakeHttp(

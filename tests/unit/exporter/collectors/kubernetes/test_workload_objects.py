@@ -160,7 +160,7 @@ def test_autoscaler_below_its_maximum_is_not_at_it():
     "bounds", [{"minReplicas": 1, "maxReplicas": 1}, {"minReplicas": 3, "maxReplicas": 3}, {"maxReplicas": 1}]
 )
 def test_autoscaler_whose_bounds_are_equal_tells_nothing_of_the_load(bounds):
-    """P8: it wants its maximum for ever."""
+    """P8: it always wants its maximum."""
     status = {"desiredReplicas": bounds["maxReplicas"], "conditions": conditions(ScalingActive="True")}
     assert "hpa_at_max" not in named(read_autoscaler(autoscaler(**bounds, status=status)))
 

@@ -97,7 +97,7 @@ async def test_named_cron_job_without_a_cluster_is_unknown(tmp_path):
 
 
 async def test_verified_file_is_not_read_again_after_a_reload(tmp_path):
-    """P12: a large file takes minutes of looks, in which nothing would be known of it."""
+    """P12: a large file takes minutes of readings, in which it would be unknown."""
     kept, place = KeptState(), {"kind": "full", "directory": tmp_path}
     file = write(tmp_path / "full_backup_1.sql.gz", gzip.compress(b"x" * 100), 1)
     for content in (file.read_bytes(), b"?" * file.stat().st_size):

@@ -152,7 +152,7 @@ def test_too_many_files_are_refused(tmp_path, monkeypatch):
 
 @pytest.fixture
 def foreign(tmp_path_factory):
-    """A folder of somebody else, read by a user without rights of its own."""
+    """A foreign folder, read by a user without rights on it."""
     with tempfile.TemporaryDirectory() as name:
         folder, is_root = Path(name), os.geteuid() == 0
         folder.chmod(0o755)
@@ -185,7 +185,7 @@ def test_entry_that_leads_nowhere_is_unknown_and_costs_no_other(tmp_path):
 
 @pytest.mark.parametrize("pattern", ["", "/backups/*.gz"])
 def test_pattern_that_can_find_nothing_is_a_fault_of_the_configuration(pattern):
-    """It failed at every look, with a traceback."""
+    """It failed at every reading, with a traceback."""
     with pytest.raises(ValidationError, match="pattern"):
         BackupPlace(kind="full", directory="/x", pattern=pattern)
 

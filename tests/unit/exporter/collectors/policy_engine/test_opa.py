@@ -60,7 +60,7 @@ async def test_working_engine_gives_the_golden_page():
 
 
 async def test_activation_in_the_future_is_unknown_and_counted():
-    """X6: the clock of the engine's machine, or a page that somebody wrote."""
+    """X6: the clock of the engine's machine, or a forged page."""
     page = PAGE + b'last_success_bundle_activation{name="ahead"} 9.9e+18\n'
     with counting() as losses:
         result = await collect(engine(metrics=say(page)))

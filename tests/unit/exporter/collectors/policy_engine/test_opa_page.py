@@ -45,7 +45,7 @@ def test_decisions_are_added_up_over_codes_and_other_handlers_left_out():
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 def test_reading_and_writing_of_data_is_no_decision(method):
-    """OPAL writes data by PUT and PATCH, and our own look at its readiness is a GET, four a minute."""
+    """OPAL writes data by PUT and PATCH, and our own readiness check is a GET, four a minute."""
     body = HEAD + histogram([("0.001", 9), ("+Inf", 9)], method=method, code="204")
     page = read_page(body + histogram([("0.001", 2), ("+Inf", 3)], total=0.5))
     assert (at(page, math.inf), page.total_seconds, page.codes) == (3, 0.5, {"2xx": 3})

@@ -80,7 +80,7 @@ async def test_two_connections_of_one_client_are_one_client():
     ],
 )
 async def test_statistics_on_one_side_count_no_client_that_is_connected(counted, listed, clients):
-    """P9: a client tells its own statistics, when it is set to; the server's list knows it all the same."""
+    """P9: a client reports its own statistics only if configured; the server's list contains it anyway."""
     http = bridge(stats=say({"client_count": counted, "server_count": 1}), pubsub_client_info=listed)
     result = await collect(http)
     assert (value(result.families, CLIENTS), result.failure) == (clients, None)

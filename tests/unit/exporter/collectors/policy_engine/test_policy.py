@@ -65,7 +65,7 @@ CALIBRATED = "controlcore_policy_probe_calibrated"
 
 
 async def test_product_without_a_rule_for_the_canary_is_well():
-    """P3: both questions are denied, for ever."""
+    """P3: both questions are always denied."""
     bouncers = Bouncers()
     bouncers.set("production", HEALTHY, DENIED)
     for _ in range(3):
@@ -100,7 +100,7 @@ async def test_bouncer_that_vanished_and_is_watched_again_has_its_finding_alone(
 
 @pytest.mark.parametrize("lost", [DENIED, UNDEFINED])
 async def test_lost_policies_are_told_after_a_reload_too(lost):
-    """P3, P4: a bouncer that came or went starts the collectors anew, and a firing alert must not resolve with that."""
+    """P3, P4: a new or removed bouncer restarts the collectors, and a firing alert must not resolve because of that."""
     bouncers = Bouncers()
     await bouncers.collector.collect()
     bouncers.set("production", HEALTHY, lost)

@@ -79,7 +79,7 @@ async def test_engine_that_cannot_be_asked_is_absent_and_the_others_are_there(gi
 
 
 async def test_engine_that_lost_its_policies_is_told_after_a_reload_too():
-    """P2, P4: with a library alone no naming fits, and only the one that fitted before tells that all is missing."""
+    """P2, P4: with only a library no naming fits, and only the previous naming shows that all policies are missing."""
     kept = KeptState()
     pattern = {"module_pattern": "([a-z-]+)$", "identified_by": "name"}
     await collect(kept=kept, **pattern)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.looptime
 
 
 class Bouncer:
-    """Notes when a request was sent and answers after the seconds given."""
+    """Records when a request was sent, and answers after the given seconds."""
 
     def __init__(self) -> None:
         self.sent: dict[str, float] = {}

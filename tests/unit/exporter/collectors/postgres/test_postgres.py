@@ -88,7 +88,7 @@ async def test_server_that_stops_answering_half_way_keeps_what_is_known():
     result = await collect(sql)
     assert CONNECTIONS in samples(result.families)
     assert result.failure.reason is Reason.TIMEOUT
-    assert len(sql.asked) == 3, "the views after the timeout are not asked"
+    assert len(sql.asked) == 3, "the views after the timeout are not queried"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_server_that_stops_answering_half_way_keeps_what_is_known():
     ],
 )
 async def test_age_is_the_oldest_transactions_and_unknown_when_it_began_in_the_future(row, longest, idle):
-    """X12: a prepared transaction has no session. A clock that was set back is no age of 0."""
+    """X12: a prepared transaction has no session. A clock that was set back does not give an age of 0."""
     families = (await collect(answers(**{AGES: [AGE | row]}))).families
     assert (value(families, LONGEST), value(families, IDLE)) == (longest, idle)
 

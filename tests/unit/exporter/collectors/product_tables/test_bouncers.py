@@ -59,7 +59,7 @@ async def test_registered_bouncers_give_the_golden_page():
 
 
 def test_bouncer_that_never_registered_shows_none_of_its_tables_defaults():
-    """P1, P12: POST /peps/ leaves bouncer_id null, and version, mode and the flags at defaults that nobody said."""
+    """P1, P12: POST /peps/ leaves bouncer_id null, and version, mode and the flags at unreported defaults."""
     defaults = {"is_connected": False, "intercepting_traffic": False, "mode": "reverse-proxy", "version": "v2.1.0"}
     families = read_bouncers([ROW, SILENT | {"bouncer": "17"} | defaults], 90.0)
     mine = {name: found for name, found in samples(families).items() if any(labels[0] == "17" for labels in found)}

@@ -16,7 +16,7 @@ TABLE = {"oid": 16384, "file": 1, "is_replica": False, "columns": COLUMNS, "all_
 
 
 def newest(environment, at, now=1_767_323_100.0, zone=0.0):
-    """The newest row's time, written in a zone that is so many seconds ahead of the declared one, UTC."""
+    """The newest row's time, written in a zone that is this many seconds ahead of the declared one, UTC."""
     written = None if at is None else at + zone
     return {"environment": environment, "as_utc": written, "last": written, "now": now}
 
@@ -75,7 +75,7 @@ async def test_counted_rows_give_the_golden_page():
 
 
 async def test_reload_loses_no_row_and_counts_none_twice():
-    """P12: a bouncer that came or went starts the collectors anew; the newest events of before stay known."""
+    """P12: a new or removed bouncer restarts the collectors; the earlier newest events stay known."""
     log = Log()
     await log.look()
     log.write(109, ("sandbox", "PERMIT", 5), ("sandbox", "DENY", 3), (None, "SUCCESS", 1))

@@ -47,7 +47,7 @@ async def test_both_counters_exist_before_anything_is_counted():
 
 
 async def test_reload_loses_no_login_and_counts_none_twice():
-    """P12: before and after each look the collector starts anew, as when a bouncer came or went."""
+    """P12: before and after each reading the collector restarts, as for a new or removed bouncer."""
     log = Log()
     await log.look()
     log.write(110, 2, 3)

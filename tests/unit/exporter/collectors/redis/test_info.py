@@ -105,7 +105,7 @@ def test_replica_that_follows_counts_and_one_that_copies_does_not():
 
 
 def test_snapshot_that_was_never_taken_has_neither_time_nor_outcome():
-    """The column default `ok` and the time of the start are no facts."""
+    """The default `ok` and the start time are not facts."""
     names = set(samples(read_info(parse_info(VALKEY))))
     assert not {name for name in names if "snapshot_last" in name}
 

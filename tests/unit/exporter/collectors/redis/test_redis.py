@@ -106,7 +106,7 @@ def refusing(code, reason):
 
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_redis_that_answers_with_an_error_is_up_and_tells_which(code):
-    """X8: it counted as down, and INFO, which says why, was not asked."""
+    """X8: it counted as down, and INFO, which says why, was not read."""
     session, reason = Session(INFO), REFUSALS[code][1]
     collector = make(session, refusing(code, reason))
     result = await collector.collect()

@@ -1,4 +1,4 @@
-"""What the answers of bouncers, collectors and clocks say."""
+"""Findings from the answers of bouncers, collectors and clocks."""
 
 from __future__ import annotations
 

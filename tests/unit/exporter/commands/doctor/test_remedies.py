@@ -1,4 +1,4 @@
-"""What each failed connection means, and what is to be done."""
+"""The cause and remedy of each failed connection."""
 
 from __future__ import annotations
 

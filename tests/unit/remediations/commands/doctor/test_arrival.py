@@ -80,7 +80,7 @@ async def test_without_alertmanager_or_policies_nothing_is_to_arrive() -> None:
 
 
 class BusyClock(ManualClock):
-    """Sleeps for no time, so that what is polled is asked again at once."""
+    """Sleeps for no time, so that polling repeats at once."""
 
     async def sleep(self, seconds: float) -> None:
         del seconds
@@ -225,7 +225,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
 
 
 async def test_program_with_a_certificate_of_its_service_is_asked_over_tls(tmp_path: Path, pair: KeyPair) -> None:
-    """The certificate is for the name of the Service, and doctor asks at loopback: it trusts exactly this one."""
+    """The certificate is for the name of the Service, and doctor connects to loopback: it trusts exactly this one."""
     text = f"tls_server_config: {{cert_file: {pair.certificate_path}, key_file: {pair.key_path}}}"
     file = tmp_path / "web.yml"
     await asyncio.to_thread(file.write_text, text)

@@ -39,14 +39,14 @@ from tests.fakes.waiting import wait_for
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """In a folder whose name a shell would split: printed commands take it as one word."""
+    """In a folder whose name a shell would split: printed commands quote it as one word."""
     folder = tmp_path / "a volume"
     folder.mkdir()
     return folder / "journal.db"
 
 
 async def fill(path: Path, *, received_at: float = NOW) -> None:
-    """One remediation that nobody has taken up."""
+    """One unclaimed remediation."""
     async with open_journal(path) as journal:
         await journal.append(Delivery(received_at, (Match(an_alert(), "restart-api", API),)))
 
@@ -173,7 +173,7 @@ def test_unreadable_journal_of_another_user_is_told_once(path: Path, monkeypatch
 
 @pytest.mark.parametrize("others", [(), ("-wal",), ("-shm", "-wal")])
 def test_copied_journal_gets_no_file_beside_it(path: Path, others: tuple[str, ...]) -> None:
-    """SQLite leaves a log or its index where it opens a journal that nobody serves."""
+    """SQLite leaves a log or its index when it opens a journal that no process serves."""
     copy = path.with_name("copy.db")
 
     async def serve() -> None:
@@ -250,7 +250,7 @@ def test_pause_file_counts_although_the_journal_cannot_be_read(path: Path) -> No
 
 
 def test_pause_file_in_a_closed_folder_is_unknown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program, which may look, counts one that cannot be looked at as there."""
+    """The program counts a file that cannot be checked as existing."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")

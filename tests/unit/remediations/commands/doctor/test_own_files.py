@@ -79,7 +79,7 @@ def test_secret_that_others_may_read_or_change_is_told(token: Path, mode: int, i
 def test_secret_of_another_user_is_given_to_the_program_before_it_is_closed(
     token: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mode 600 alone would take it from a program that reads it as "other"."""
+    """Mode 600 alone would make it unreadable for a program that reads it as "other"."""
     token.chmod(0o644)
     owner = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)

@@ -82,7 +82,7 @@ def test_number_of_pods_is_changed_on_its_owner() -> None:
 
 
 def excess(rule: HeldRule, *policies: Any) -> list[tuple[str, bool]]:
-    """What a rule gives too much beside these policies."""
+    """The excess rights of a rule for these policies."""
     wanted = needed_rights({API: list(policies)}, {}, has_keda=False)
     used = frozenset(
         text for policy in policies if policy.mode is not Mode.OBSERVE for text in ACTIONS[policy.action].rbac

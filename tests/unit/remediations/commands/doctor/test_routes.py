@@ -1,4 +1,4 @@
-"""What is wrong with a tree of routes, in one finding for faults alike."""
+"""The faults of a tree of routes, with one finding for equal faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pause stops, as the command line is told it and tells it."""
+"""The scope of a pause, as given to and printed by the command line."""
 
 from __future__ import annotations
 

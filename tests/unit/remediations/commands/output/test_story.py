@@ -1,4 +1,4 @@
-"""What `show` tells: how it stands, what can be done, the plan, and what happened."""
+"""The output of `show`: the state, the possible commands, the plan, and the records."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_rejected_plan_can_still_be_approved_and_not_be_rejected_again():
 
 
 async def test_approval_that_counts_no_more_can_be_given_again(tmp_path):
-    """The object changed after the approval: the list said "approved by", and no line told how to approve again."""
+    """The object changed after the approval: the list said "approved by", and no line showed how to approve again."""
     async with a_world(tmp_path) as world:
         world.set_policy(mode=Mode.APPROVE)
         await world.deliver()
@@ -255,7 +255,7 @@ def decided(at: float, **data: object) -> Record:
 
 
 def test_decision_that_was_made_again_is_told_as_it_was_last():
-    """Its words and facts were those of the first of many, minutes ago, beside the statement that it is held now."""
+    """Its text and facts were those of the first of many, minutes ago, although it said that it is held now."""
     workload = {"generation": 3, "replicas_desired": 3, "drop_tables": False}
     records = [
         decided(

@@ -35,7 +35,7 @@ def %s(request):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Makes an importable package of the files given, under a name of its own."""
+    """Makes an importable package of the given files, under a unique name."""
 
     def make(**files: str) -> str:
         name = f"registered_{abs(hash(str(tmp_path)))}"
@@ -65,7 +65,7 @@ def test_follow_up_is_no_action_that_a_policy_may_name():
 
 
 def test_no_action_asks_for_more_than_it_writes():
-    """Creating is a right of two actions, for one resource each; deleting and replacing are nobody's."""
+    """Two actions may create, one resource each; none may delete or replace."""
     creating = {right for spec in ACTIONS.values() for right in spec.rbac if right.startswith("create ")}
     assert creating == {"create core/pods/eviction", "create batch/jobs"}
     verbs = {right.split()[0] for spec in ACTIONS.values() for right in spec.rbac}

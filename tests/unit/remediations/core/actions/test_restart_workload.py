@@ -51,7 +51,7 @@ def test_plan_of_another_operation_writes_another_value():
 
 
 def test_plan_on_a_restarted_object_changes_nothing_in_the_template():
-    """What a replay would write is there already, so the controller sees no new template."""
+    """A replay would write the existing values, so the controller sees no new template."""
     done = {ANNOTATION_OPERATION: "op-1"}
     again = planned(annotations=done, template_annotations=done)
     assert again.steps[0].body["spec"]["template"]["metadata"]["annotations"] == done

@@ -1,4 +1,4 @@
-"""The plan of a revert: the number before, as long as nobody else has been there since."""
+"""The plan of a revert: the number before, unless another program changed it since."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_bound_only_ever_rises_and_never_beyond_the_cap_or_the_maximum(minimum, 
     ],
 )
 def test_second_raise_remembers_the_number_before_the_first(note: str, expected: str):
-    """L1: the admission policy lets a number fall to what stands in front of the dots, and no further."""
+    """L1: the admission policy lets a number fall to the one before the dots, and no further."""
     made = answer(an_autoscaler(annotations={"controlcore.io/raised-maxReplicas": note}))
     assert isinstance(made, Plan)
     assert made.steps[0].body["metadata"]["annotations"]["controlcore.io/raised-maxReplicas"] == expected

@@ -44,7 +44,7 @@ def test_no_answer_or_one_to_something_else_holds(approval, words):
 
 @pytest.mark.parametrize("changes", [{}, {"plan_hash": "0"}, {"expires_at": NOW}])
 def test_plan_that_a_person_rejected_is_held_as_rejected_and_still_proposed(changes):
-    """As `approval` it would look as if it waited for an answer."""
+    """With the reason `approval` it would seem to wait for an answer."""
     no = replace(YES, is_approved=False, **changes)
     outcome = answered(no)
     assert (outcome.reason, outcome.detail.split(";")[0]) == (HoldReason.REJECTED, "rejected by sam")

@@ -9,7 +9,7 @@ from tests.fakes.decisions import NOW, a_remediation, an_alert, ask, facts
 
 
 def began(age: float, *, changed: float, starts_at: str = ""):
-    """An alert heard of so long ago, and a change so long ago."""
+    """An alert of a given age, and a change of a given age."""
     remediation = a_remediation(created_at=NOW - age, alert=an_alert(starts_at=starts_at))
     changes = Fact((ObjectChange("helm", "spec.template", NOW - changed),), "fields")
     return ask("recent_change", remediation=remediation, facts=facts(changes=changes))

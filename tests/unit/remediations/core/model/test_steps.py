@@ -1,4 +1,4 @@
-"""Steps other than a patch: sent once, looked up where they leave a mark, and gone on with after a crash."""
+"""Steps other than a patch: sent once, checked by their mark if they leave one, and continued after a crash."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ async def test_call_that_never_reached_a_server_may_be_made_again(bench):
 
 
 async def test_call_whose_answer_was_lost_is_not_repeated_and_the_plan_goes_on(bench):
-    """The process died between the journal's line and the answer: nobody knows, so the next step follows."""
+    """The process died between the journal's line and the answer: the result is unknown, so the next step follows."""
     bench.memory.begun = {0: NOW}
     steps = (HttpStep("POST", f"{bench.product.url}/200"), HttpStep("POST", f"{bench.product.url}/201"))
     assert (await bench.resume(*steps)).result is SendResult.DONE

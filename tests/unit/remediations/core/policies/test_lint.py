@@ -1,4 +1,4 @@
-"""Policies that are well formed and make no sense are told."""
+"""Well-formed but useless policies are reported."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_placeholder_is_told_and_refused_where_something_acts():
 
 
 def test_every_question_has_its_place():
-    """A question that is left out would not be asked about."""
+    """A forgotten query would not be checked."""
     policy = scale_policy(parameters={"max_replicas_cap": 6, "revert_if": "load < $old / $new"}, ladder=RUNGS)
     found = dict(find_queries(a_policy_set(restart_policy(), policy)))
     assert found["policies[1] (scale-api).parameters.revert_if"] == "load < 1 / 2"

@@ -111,7 +111,7 @@ def test_any_text_is_read_or_refused(text):
     nested=st.sampled_from(EVIL), filler=st.sampled_from(["a", "ab", "a.", "0-", "\u00e9"]), size=st.integers(20, 4000)
 )
 def test_no_expression_takes_longer_than_its_size_times_the_label(nested, filler, size):
-    """R1: each of these takes the backtracking engine of Python for ever at 30 characters."""
+    """R1: each of these takes Python's backtracking engine practically for ever at 30 characters."""
     value = filler * size
     with suppress(MatcherError):
         assert Matcher("a", MatchType.REGEX, nested).matches({"a": value[:size] + "!"}) is False

@@ -224,7 +224,7 @@ FAULTS = [
     ("policies.0.freeze", [{"tiemzone": "UTC"}], "freeze[0].tiemzone: unknown setting; did you mean timezone?"),
     ("max_actions", True, "max_actions: expected a whole number, found a boolean"),
 ]
-"""Place, what is put there, and the fault that is told."""
+"""Path, value, and the reported fault."""
 
 
 def parse(document):
@@ -232,7 +232,7 @@ def parse(document):
 
 
 def changed(path: str, value) -> dict:
-    """The document with the value at a path such as `policies.0.mode` replaced, or taken away."""
+    """The document with the value at a path such as `policies.0.mode` replaced or removed."""
     document = copy.deepcopy(DOCUMENT)
     *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     place = document
@@ -306,7 +306,7 @@ def test_fault_has_its_line():
 
 
 def test_fault_of_one_key_hides_no_contradiction():
-    """What a policy says elsewhere is good, and is held against the rest of the file."""
+    """The policy's other values are valid, and are checked against the rest of the file."""
     document = changed("policies.0.cooldown_seconds", "15m")
     document["policies"][0] |= {"dependencies": ["postgre"], "expires_seconds": 1, "name": "scale-api"}
     document["dependencies"]["postgres"]["max_age_seconds"] = 0

@@ -1,4 +1,4 @@
-"""The parts of a policy file beside actions: read whole, or refused with the place of the fault."""
+"""The parts of a policy file besides actions: read completely, or refused with the fault's path."""
 
 from __future__ import annotations
 

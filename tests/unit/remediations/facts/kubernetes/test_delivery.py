@@ -1,4 +1,4 @@
-"""Who writes an object again and again, as its metadata tells it."""
+"""The tools that write an object repeatedly, from its metadata."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ async def is_complete(cluster: FakeCluster) -> bool:
     ids=["terminating", "terminating-on-a-dead-node", "over"],
 )
 async def test_pod_that_is_on_its_way_out_is_replaced_once_the_others_are_there(changes):
-    """R9: on a dead node the pod stays Terminating for ever; three such evictions opened the breaker."""
+    """R9: on a dead node the pod stays Terminating; three such evictions opened the breaker."""
     assert await is_complete(a_cluster_after(**changes)) is True
 
 

@@ -77,7 +77,7 @@ async def test_quota_that_wants_a_number_of_every_container_refuses_one_without(
 
 
 async def test_resources_of_the_whole_pod_are_told_and_not_judged():
-    """The containers need name none then, so what they lack is no refusal."""
+    """Then the containers need not name any, so a missing one is not refused."""
     refusing = cluster(quota=quota({"limits.cpu": "1"}, {}), limits=limits(max={"cpu": "1"}))
     found = await read(refusing, {}, resources={"limits": {"cpu": "1"}})
     assert (found.refusals, found.crowded, len(found.unread)) == ((), (), 1)

@@ -1,4 +1,4 @@
-"""What a restart would bring in, and who has been at work, as the API server tells it."""
+"""The changes that a restart would bring, and recent changes by others, from the API server."""
 
 from __future__ import annotations
 

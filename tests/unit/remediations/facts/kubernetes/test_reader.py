@@ -1,4 +1,4 @@
-"""One decision fetches nothing twice, and one that failed is told to everybody who asks."""
+"""One decision fetches nothing twice, and a failed read fails for every caller."""
 
 from __future__ import annotations
 

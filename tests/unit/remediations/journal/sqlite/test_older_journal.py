@@ -25,7 +25,7 @@ from tests.fakes.decisions import NOW, SAM
 
 ROOT = Path(__file__).parents[5]
 FIXTURES = ROOT / "tests" / "fixtures" / "journal"
-"""Each commit's journal, and beside it what the program of commit c65e67b answered about it."""
+"""Each commit's journal, and the answers of the program of commit c65e67b about it."""
 WRITTEN_BEFORE = FIXTURES / "dac4849.sql"
 DOCUMENTATION = ROOT / "docs" / "remediations" / "README.md"
 KNOWN_BEFORE = 2
@@ -61,7 +61,7 @@ async def test_older_journal_is_answered_from_as_by_the_program_that_wrote_it(co
         answers = json.loads(json.dumps(await all_answers(journal)))
 
     expected = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
-    # `list` may tell more by now than it did then.
+    # `list` may print more now than it did then.
     pairs = zip(answers["list"], expected["list"], strict=True)
     answers["list"] = [{name: item.get(name) for name in before} for item, before in pairs]
     assert answers == expected
@@ -172,5 +172,5 @@ async def test_act_is_never_changed_and_is_forgotten_with_its_time(tmp_path: Pat
     ],
 )
 def test_claimed_name_is_always_marked(actor: Actor, label: str) -> None:
-    """S6: a name that anybody can write never looks like one that was checked."""
+    """S6: a claimed name never looks like an authenticated one."""
     assert actor.label == label

@@ -1,4 +1,4 @@
-"""The lock beside the journal, and those who only look whether somebody has it."""
+"""The lock beside the journal, and commands that only check whether it is held."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def look(path: Path) -> int:
-    """The shared lock of a command that looks at this moment."""
+    """The shared lock of a command that checks at this moment."""
     file = os.open(path.with_name("journal.db-owner"), os.O_RDONLY | os.O_CREAT)
     fcntl.flock(file, fcntl.LOCK_SH)
     return file

@@ -1,4 +1,4 @@
-"""The large parts of decisions are stored once and then as what differs, and are told as they were."""
+"""The large parts of decisions are stored once, then as differences, and are read unchanged."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_every_remediation_and_kind_has_a_base_of_its_own(tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["observation", "scheduled", "received", "step", "write", "intent"])
 async def test_what_the_engine_reads_back_is_stored_as_before(tmp_path: Path, kind: str) -> None:
-    """A program that knows schema 4 goes on with what is being verified and what is to be taken back."""
+    """A program with schema 4 continues running verifications and due reverts."""
     path = tmp_path / "journal.db"
     async with open_journal(path) as journal:
         claim = await begin(journal)
@@ -143,7 +143,7 @@ async def test_damaged_part_is_named_and_does_not_keep_the_next_decision_from_be
 
 
 async def test_decisions_that_repeat_take_a_fraction_of_the_first(tmp_path: Path) -> None:
-    """Held for as long as a policy waits: the facts are collected anew for each decision and say the same."""
+    """Held for as long as a policy waits: the facts are gathered again for each decision and are equal."""
     async with a_world(tmp_path) as world:
         world.prometheus.answers = {**world.prometheus.answers, "controlcore_postgres_up == bool 1": False}
         await world.deliver()

@@ -32,7 +32,7 @@ def pinned(path: Path) -> Iterator[None]:
 
 
 async def fill(journal: SqliteJournal, size: int) -> None:
-    """Writes until the log has so many bytes."""
+    """Writes until the log has this many bytes."""
     statement, text = "INSERT INTO quarantine (at, problem, raw) VALUES (0, '', ?)", "x" * MIB
     while (await journal.sizes()).log < size:
         await journal._thread.write(lambda connection: connection.execute(statement, (text,)))

@@ -1,4 +1,4 @@
-"""What the SQLite journal does not wait for, and what it does not read."""
+"""Waits and reads that the SQLite journal avoids."""
 
 from __future__ import annotations
 

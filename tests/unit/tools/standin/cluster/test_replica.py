@@ -1,4 +1,4 @@
-"""What a replica reads from its pod and writes to it."""
+"""A replica's reads from its pod, and writes to it."""
 
 from __future__ import annotations
 

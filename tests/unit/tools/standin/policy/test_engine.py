@@ -1,4 +1,4 @@
-"""The bouncer's answers: the built-in policy, and the reason that tells a denial from a broken engine."""
+"""The bouncer's answers: the built-in policy, and the reason that distinguishes a denial from a broken engine."""
 
 from __future__ import annotations
 
