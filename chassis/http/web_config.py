@@ -10,13 +10,13 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from chassis.config import Section, load_section
 from chassis.errors import ConfigError, Fault
+from chassis.net.key_file import as_file
 
 CIPHERS = {
     "TLS_AES_128_GCM_SHA256": "",
@@ -271,16 +271,11 @@ def _tls_context(settings: TlsServerConfig, folder: Path) -> ssl.SSLContext:
         context.set_ciphers(":".join(suites))
     for curve in settings.curve_preferences:
         context.set_ecdh_curve(CURVES[curve])
-    with TemporaryDirectory(prefix="controlcore-exporter-") as inline:  # the ssl module reads keys only from files
-        cert, key = Path(inline) / "cert", Path(inline) / "key"
-        cert.write_text(settings.cert, encoding="utf-8")
-        key.touch(mode=0o600)
-        key.write_text(settings.key.get_secret_value(), encoding="utf-8")
-        context.load_cert_chain(
-            folder / settings.cert_file if settings.cert_file is not None else cert,
-            folder / settings.key_file if settings.key_file is not None else key,
-            password="",  # an encrypted key is a fault, not a question at the terminal
-        )
+    cert = settings.cert.encode() if settings.cert_file is None else folder / settings.cert_file
+    key = settings.key.get_secret_value().encode() if settings.key_file is None else folder / settings.key_file
+    with as_file(cert) as cert_path, as_file(key) as key_path:
+        # With a password given, an encrypted key is a fault, not a question at the terminal.
+        context.load_cert_chain(cert_path, key_path, password="")
     context.verify_mode = CLIENT_CHECKS[settings.client_auth_type]
     if settings.client_ca_file is not None:
         context.load_verify_locations(folder / settings.client_ca_file)

@@ -11,9 +11,7 @@ import json
 import os
 import ssl
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +21,7 @@ import aiohttp
 
 from chassis.documents import parse_json
 from chassis.errors import Redact, quote_foreign
+from chassis.net.key_file import as_file
 
 RUN_SECONDS = 60.0
 """Longest run of a plug-in; then it is killed."""
@@ -141,15 +140,3 @@ def _ask_auth_provider(user: Mapping[str, Any], redact: Redact) -> Given:
         raise ValueError(f"the plug-in failed: {quote_foreign(str(error), redact, STDERR_LENGTH)}") from error
     token = configuration.api_key.get("BearerToken")
     return Given(None if token is None else str(token).removeprefix("Bearer "))
-
-
-@contextmanager
-def as_file(material: bytes | Path) -> Iterator[Path]:
-    """The material's file; bytes are written to a private file that is deleted at exit."""
-    if isinstance(material, Path):
-        yield material
-        return
-    with tempfile.NamedTemporaryFile(prefix="controlcore-") as file:
-        file.write(material)
-        file.flush()
-        yield Path(file.name)

@@ -23,7 +23,7 @@ from chassis.config import existing_paths, split_paths
 from chassis.documents import UnreadableError, load_yaml, read_file
 from chassis.errors import ConfigError, Fault
 from chassis.kubernetes.credentials import SETTING, UNUSABLE, Credentials, read_token, require_token
-from chassis.kubernetes.exec_plugin import as_file
+from chassis.net.key_file import as_file
 
 WHERE = f"{SETTING}.kubeconfig"
 PLUG_INS = ("exec", "auth-provider")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ssl
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,11 @@ def test_every_field_of_the_format_is_read(file: Path, pair: KeyPair) -> None:
     assert len(web.files) == 4
 
 
-def test_paths_begin_at_the_files_folder_and_pairs_may_stand_inline(file: Path, pair: KeyPair) -> None:
+def test_paths_begin_at_the_files_folder_and_pairs_may_stand_inline(
+    file: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a folder to write to, as in a container whose root is read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", str(file.parent / "nowhere"))
     (file.parent / "a.crt").write_bytes(pair.certificate_path.read_bytes())
     key = "\n".join(f"    {line}" for line in pair.key_path.read_text().splitlines())
     file.write_text(f"tls_server_config:\n  cert_file: a.crt\n  key: |\n{key}\n")
