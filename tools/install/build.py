@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from tools.install.cache import cache_folder, locked
 from tools.install.compiler import ToolError, find_compiler
-from tools.install.programs import PROGRAMS, Program
+from tools.install.programs import ON_DEMAND, PROGRAMS, Program
 from tools.servers import orphan_cleanup
 
 if TYPE_CHECKING:
@@ -81,15 +81,16 @@ def locate(name: str) -> Path:
 
 
 def find_program(name: str) -> Program:
-    """The table's entry of that name."""
-    for program in PROGRAMS:
+    """The tables' entry of that name."""
+    every = (*PROGRAMS, *ON_DEMAND)
+    for program in every:
         if program.name == name:
             return program
-    raise ToolError(f"no program {name!r}; there are: {', '.join(program.name for program in PROGRAMS)}")
+    raise ToolError(f"no program {name!r}; there are: {', '.join(program.name for program in every)}")
 
 
 def build_all(names: Sequence[str], report: Callable[[str], None]) -> dict[str, Path]:
-    """Brings the named programs into being, or all of them; see `build_programs`."""
+    """Brings the named programs into being, or all that tests need; see `build_programs`."""
     return build_programs([find_program(name) for name in names] or list(PROGRAMS), report)
 
 

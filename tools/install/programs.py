@@ -10,6 +10,7 @@ PROMETHEUS_VERSION = "3.16.0"
 ALERTMANAGER_VERSION = "0.31.1"
 HELM_VERSION = "v4.3.1"
 OPA_VERSION = "1.22.2"
+SYFT_VERSION = "v1.57.1"
 
 _SMALL = "-s -w"
 _KUBERNETES_LINK = (
@@ -79,3 +80,14 @@ PROGRAMS = (
     ),
     Program("opa", "opa", "github.com/open-policy-agent/opa", OPA_VERSION, _SMALL, 45, "", ("version",)),
 )
+
+ON_DEMAND = (
+    # What lists the contents of an image; `make image` builds it, `make tools` does not.
+    Program(
+        *("syft", "syft", "github.com/anchore/syft/cmd/syft", SYFT_VERSION),
+        link=f"{_SMALL} -X main.version={SYFT_VERSION.removeprefix('v')}",
+        cold_seconds=220,
+        version_arguments=("--version",),
+    ),
+)
+"""Those that no test and no demo needs."""
