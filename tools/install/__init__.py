@@ -1,1 +1,1 @@
-"""Installs what the tests need: Debian packages, and Go programs that are built once into a cache."""
+"""Installs what the tests need (Debian packages, Go programs built once into a cache), and builds the image."""

@@ -1,6 +1,7 @@
 """Says what this machine lacks before anything is installed, built or started. Needs the standard library alone.
 
-`python3 -m tools.install.preflight venv|act|demo|test`. It runs on Python 3.7 and newer, in order to refuse the older.
+`python3 -m tools.install.preflight venv|act|demo|image|test`. It runs on Python 3.7 and newer, in order to
+refuse the older.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tools.install.cache import cache_folder
 
 LEAST_PYTHON = (3, 11)
 LEAST_GIGABYTES = 1
-GIGABYTES = {"venv": LEAST_GIGABYTES, "act": LEAST_GIGABYTES, "demo": 7, "test": 11}
+GIGABYTES = {"venv": LEAST_GIGABYTES, "act": LEAST_GIGABYTES, "demo": 7, "image": 4, "test": 11}
 """Free space for each purpose while nothing is built: packages, Go's caches, the built programs."""
 
 
@@ -25,13 +26,13 @@ def find_faults(purpose: str) -> list[str]:
         this = f"{sys.executable} is {platform.python_version()}"
         return [f"Python 3.11 or newer is needed, {this}: name another one, for example make PYTHON=python3.12"]
     faults = []
-    if importlib.util.find_spec("ensurepip") is None:
+    if purpose != "image" and importlib.util.find_spec("ensurepip") is None:
         faults.append("this Python makes no virtual environment: install venv (Debian: apt-get install python3-venv)")
     free = shutil.disk_usage(Path.home()).free / 1e9
     needed = LEAST_GIGABYTES if any(cache_folder().glob("*/*")) else GIGABYTES[purpose]
     if free < needed:
         faults.append(f"{needed} GB of free space are needed in {Path.home()}, there are {free:.1f}")
-    if purpose != "venv":
+    if purpose not in {"venv", "image"}:
         faults += _find_missing_programs(purpose)
     return faults
 

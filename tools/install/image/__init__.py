@@ -1,0 +1,1 @@
+"""Builds the container image and its SBOM, and tries the image out."""
