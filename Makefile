@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test unit lint check bench chaos tools packages generate golden pictures venv clean lock
+.PHONY: help demo docs image test unit lint check bench chaos tools packages generate golden pictures venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ generate: venv ## write everything generated (drift fails a test)
 docs: venv ## build the documentation site into build/site; a broken link ends it
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 	@echo "build/site/index.html; with search: $(RUN) -m http.server --directory build/site --bind 127.0.0.1 8000"
+
+image: possible-image ## build the container image and its SBOM with docker, podman or buildah (BASE_IMAGE=…, ARGS="--platform linux/arm64"; TRIAL=1 builds it twice from a base made here and tries it)
+	@$(PYTHON) -m $(if $(TRIAL),tools.install.image.trial,tools.install.image) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE)) $(ARGS)
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
