@@ -32,7 +32,7 @@ class Role(StrEnum):
 
 
 class HoldersSettings(Section):
-    """The credentials that have one role."""
+    """The credentials of one role."""
 
     token_files: tuple[Path, ...] = ()
     """Files with a bearer token each; the file's path is the name under which an act is recorded."""
@@ -167,8 +167,8 @@ class AlertmanagerSettings(ClientAuthSettings):
     more_urls: tuple[AlertmanagerUrl, ...] = ()
     """The other members of the cluster. Members do not share alerts, so announcements are sent to each."""
     announce: bool = True
-    """Announces what is planned, done or held as the alerts RemediationPlanned, RemediationActed and
-    RemediationHeld, of severity info or warning. Without it people see a repair only in the journal and the metrics."""
+    """Announces plans, actions and holds as the alerts RemediationPlanned, RemediationActed and RemediationHeld, of
+    severity info or warning. Without it people see a repair only in the journal and the metrics."""
     announce_labels: dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], str] = Field(default_factory=dict)
     """Additional labels for these alerts, such as the external labels of Prometheus that your routes use."""
     announce_seconds: float = Field(default=600.0, ge=0, le=86400)

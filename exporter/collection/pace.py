@@ -56,7 +56,7 @@ class CollectorTiming:
     """Among the collectors that are spread over a time, from 0 up to 1."""
     began: float = 0.0
     end_wanted: float | None = None
-    """For when the last collection was timed, in phase mode."""
+    """The scrape for which the last collection was timed, in phase mode."""
     failures: int = 0
     """Collections in a row that raised."""
     retries: int = 0

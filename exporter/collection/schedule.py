@@ -171,7 +171,7 @@ class Schedule:
 
 
 class _Start:
-    """When something began, on both clocks."""
+    """A start time on both clocks."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -38,7 +38,7 @@ class ScraperTiming:
 
     last: float
     phase: float
-    """When it should have come the last time, smoothed."""
+    """The expected time of its last arrival, smoothed."""
     interval: float | None = None
     deviation: float = math.inf
     arrivals: int = 1

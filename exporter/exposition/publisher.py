@@ -115,7 +115,7 @@ class Publisher:
         self._dirty.set()
 
     def finish(self, outcome: CollectionOutcome) -> None:
-        """A collection ended: its result is published soon."""
+        """Called when a collection has ended; its result is published soon."""
         self.ledger.finish(outcome)
         self._log.note(outcome)
         self._dirty.set()
@@ -133,7 +133,7 @@ class Publisher:
         self._dirty.set()
 
     def note_discovery(self, discovery: Discovery) -> None:
-        """Discovery of bouncers ended."""
+        """Called when a discovery of bouncers has ended."""
         is_successful = discovery.is_successful
         found = None if is_successful is None else len(discovery.found)
         self._discovery = (self_metrics.DISCOVERED.value(found), self_metrics.DISCOVERY_SUCCESSFUL.value(is_successful))

@@ -29,7 +29,7 @@ REJECTED = '<p class="failing">The last reload of the configuration failed; the 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """Everything the page says, as it is at one moment."""
+    """The page's content at one moment."""
 
     settings: ExporterSettings
     records: tuple[CollectorRecord, ...]

@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
 
 class ScrapeLimiter:
-    """Counts the scrapes in flight. Refusals go into the counters, and once a minute and reason into the log."""
+    """Counts the scrapes in flight. Refusals are counted, and logged once a minute for each reason."""
 
     def __init__(
         self, refused: Counter, clock: Clock, logger: FilteringBoundLogger, dropped: Counter | None = None

@@ -26,10 +26,10 @@ CONFIRMATIONS = 2
 
 Fetch = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 
-# What the sessions of the table's owner begin with: a role's setting in a database is stronger than the role's, and
-# that one is stronger than the database's (ALTER ROLE, Notes). pg_db_role_setting is open to every role. $2 is the
-# product's role when it is configured; a product that makes its tables owns them. Without any setting it is the
-# server's, which ours is too.
+# The start value of the sessions of the table's owner: a role's setting in a database wins over the role's, which wins
+# over the database's (ALTER ROLE, Notes). pg_db_role_setting is open to every role. $2 is the product's role when it is
+# configured; a product that makes its tables owns them. Without any setting it is the server's zone, as for our
+# session.
 ZONE = """
 SELECT coalesce(
     (SELECT split_part(setting, '=', 2)
@@ -92,7 +92,7 @@ class ZoneMeter:
         return time.declared if self._offset is None else time.as_utc - self._offset
 
     def past(self, time: WrittenTime | None, now: object) -> float | None:
-        """The same; a time that lies in the future is counted and unknown."""
+        """The same, but a future time is counted and unknown."""
         return past_of(self.moment(time), now)
 
     def correction(self, time: WrittenTime) -> float:

@@ -42,7 +42,7 @@ class Effect(StrEnum):
     EVICTS_POD = "evicts_pod"
     """Evicts one unready pod; the API server checks the disruption budgets."""
     REMOVES_PODS = "removes_pods"
-    """Removes pods that the load does not need: held while it needs them, and while the workload is not settled."""
+    """Removes pods that the load does not need: held while the load needs them or the workload is not settled."""
     SETS_REPLICAS = "sets_replicas"
     """Changes the number of pods, which belongs to the object that owns that number."""
 

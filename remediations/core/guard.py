@@ -38,7 +38,7 @@ class GuardInput:
         return effect in self.action.effects
 
     def plan(self) -> Plan | GuardOutcome:
-        """What would be done if every guard passed, or the action's reason for having no plan."""
+        """The plan if every guard passes, or the action's reason for having none."""
         parameters = self.action.defaults | dict(self.policy.parameters)
         operation_id = self.remediation.operation_id or self.remediation.id
         return self.action.plan(ActionInput(self.remediation.target, parameters, self.facts, operation_id))

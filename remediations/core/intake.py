@@ -23,7 +23,7 @@ from remediations.core.policies.time_windows import parse_clock
 
 VERSION = "4"
 WATCHDOGS = frozenset({"ControlCoreWatchdog", "Watchdog"})
-"""Names of the alert that always fires; the second is that of older rule files."""
+"""Names of the alert that always fires; the second is from older rule files."""
 MAX_LABEL_BYTES = 64 * 1024
 """An alert with larger labels is quarantined, because labels identify it and cannot be cut."""
 MAX_ANNOTATION_CHARACTERS = 1024

@@ -1,9 +1,9 @@
 """Sends announcements of what is planned, done or held to every member of an Alertmanager cluster.
 
-There is one table of the current alerts. Each member is sent its new alerts, all of them again from time to time so
-that they do not expire, and once more with their end. Members do not share alerts, so each is sent everything, and a
-member that is down does not delay the others. After a restart the table is rebuilt from the journal; alerts that ended
-meanwhile expire in Alertmanager.
+There is one table of the current alerts. Each member gets new alerts at once, all alerts periodically so that they do
+not expire, and each alert's end. Members do not share alerts, so each is sent everything, and a member that is down
+does not delay the others. After a restart the table is rebuilt from the journal; alerts that ended meanwhile expire in
+Alertmanager.
 """
 
 from __future__ import annotations

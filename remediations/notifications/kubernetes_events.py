@@ -145,7 +145,7 @@ class EventWriter:
         self._wake.set()
 
     def _remember(self, name: str) -> None:
-        """Remembers a written name; when the oldest are forgotten, the API server still knows them."""
+        """Remembers a written name; the oldest are dropped, because the API server still has them."""
         self._known[name] = None
         while len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
@@ -165,7 +165,7 @@ class EventWriter:
             await self._wake.wait()
 
     async def _write(self, note: Note) -> bool:
-        """Whether the Event is finished: written, already there, or given up."""
+        """Whether the Event is done: written, already present, or dropped."""
         try:
             await self._api.create(
                 events_path(note.namespace),

@@ -115,7 +115,9 @@ class ApiCollectorSettings(GateSettings):
     timeout_seconds: float = 8.0
     """Deadline of one collection; above the probes' together, so that none is cut off."""
     connect_timeout_seconds: float = Field(default=1.8, gt=0)
-    """Deadline of the TCP connection. Too small calls a distant API unreachable; above two seconds, see below."""
+    """Deadline of the TCP connection. Too small reports a distant API as unreachable; for values above two seconds, see
+    below.
+    """
     health_timeout_seconds: float = Field(default=1.8, gt=0)
     """Deadline of /health, and its duration when no answer comes. Below a second it would hide how long the event loop
     is blocked. Above two seconds a hanging API is detected later than an interval and two seconds."""

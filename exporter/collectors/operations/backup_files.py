@@ -114,7 +114,7 @@ class Listing:
 
 @dataclass(slots=True)
 class Proof:
-    """How far the reading of one compressed file has come."""
+    """The reading position in one compressed file."""
 
     identity: Identity
     offset: int = 0

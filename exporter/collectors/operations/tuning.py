@@ -114,7 +114,7 @@ class TuningCollector:
     async def _read_postgres(self, unreadable: dict[tuple[str, str], float]) -> dict[str, tuple[Found, Found]]:
         """The settings that PostgreSQL has, each with the recommended value; `unreadable` counts the others.
 
-        A bare number is meant in the setting's own unit, as in postgresql.conf.
+        A bare number is in the setting's own unit, as in postgresql.conf.
         """
         if self._postgres is None or not self._settings.postgres:
             return {}

@@ -125,7 +125,7 @@ class DecisionsSettings(CollectorSettings):
 
 
 def counts_sql(columns: frozenset[str], settings: DecisionsSettings) -> tuple[str, tuple[object, ...]]:
-    """COUNTS for the columns that may be read, and the arguments after the two ids."""
+    """The query COUNTS for the readable columns, and its arguments after the two ids."""
     canaries, arguments = "", []
     for column, names in (('"user"', settings.canary_users), ("policy_name", settings.canary_policies)):
         if names and column.strip('"') in columns:

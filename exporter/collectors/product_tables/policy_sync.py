@@ -145,7 +145,7 @@ class SyncHistory:
     failed: dict[str, int]
     newest: dict[str, Synced]
     recent: RecentSpan
-    """The ids that were searched for the newest."""
+    """The ids that were searched for the newest rows."""
 
 
 @collector(

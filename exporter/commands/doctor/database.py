@@ -125,7 +125,7 @@ def find_missing_columns(rights: Rights, hurt: frozenset[str], check: str, listi
     if len(missing) == len(rights.columns):
         problem = f"database {rights.database} has none of the product's tables"
         remedy = (
-            f"set database.url to the product's own database, one of these: {listing}\n"
+            f"set database.url to the product's own database; list the databases with: {listing}\n"
             "or let the product create its tables"
         )
         return [Finding(Severity.ERROR, check, problem, "\n".join(sorted(_by_table(missing))), remedy)]

@@ -32,7 +32,7 @@ class CheckedInstallation:
     settings: ExporterSettings
     specs: tuple[CollectorSpec, ...]
     sources: Sources
-    """With the discovered bouncers in its settings."""
+    """Its settings include the discovered bouncers."""
     name: str = ""
     """Name of a further deployment; empty for the one at /metrics."""
     prometheus: Prometheus | None = None

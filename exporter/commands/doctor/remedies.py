@@ -51,7 +51,7 @@ BY_REASON: dict[Reason, tuple[str, str]] = {
     Reason.MALFORMED: ("what answers is something else", "set {setting} to the host and port of {what}"),
     Reason.AUTH: ("it refuses the credentials", "{login}"),
     Reason.PERMISSION: ("it refuses this access", "{login}"),
-    Reason.EXHAUSTED: ("it has no free connection", "raise its limit of connections, or end idle ones"),
+    Reason.EXHAUSTED: ("it has no free connection", "raise its connection limit, or end idle connections"),
     Reason.QUOTA: ("the account's own limit is used up", "raise the account's limit: ALTER ROLE … CONNECTION LIMIT 5"),
     Reason.STARTING: ("it is starting", "wait until it has started, then run doctor again"),
     Reason.OVERLOADED: ("it refuses for now", "wait, or raise its limit of requests, then run doctor again"),

@@ -94,7 +94,7 @@ def _refusal(place: Installation, check: str, page: Page, before: Page | None = 
     remedy = COMPARE_TOKENS.replace("{path}", str(path))
     if "unauthorized" not in counts:
         remedy = "the program's log says why: see its lines notification.refused"
-    problem = "deliveries reach the remediator and are refused"
+    problem = "deliveries reach the remediator but are refused"
     return [Finding(Severity.ERROR, check, problem, evidence, remedy)]
 
 

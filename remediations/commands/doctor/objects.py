@@ -119,7 +119,7 @@ async def _of_target(
 
 
 def judge_object(check: str, target: Target, policies: list[Policy], document: JsonObject) -> Iterator[Finding]:
-    """What prevents acting on an existing object."""
+    """The obstacles to acting on an existing object."""
     spec, kind = document["spec"], target.kind.lower()
     severity, who = severity_of(policies), _who(policies)
     where = f"-n {target.namespace} {kind} {target.name}"
@@ -155,7 +155,7 @@ def _needs_readiness(policy: Policy) -> bool:
 async def _of_template(
     place: Installation, reader: ClusterReader, check: str, target: Target, policies: list[Policy]
 ) -> list[Finding]:
-    """What in the pod template prevents new pods, read as for a decision."""
+    """The obstacles to new pods in the pod template, read as for a decision."""
     try:
         workload = await read_workload(reader, target)
         template = await read_template(reader, target)
@@ -215,7 +215,7 @@ def _let_read(target: Target, text: str, user: str) -> str:
 
 
 async def _of_scaling(reader: ClusterReader, check: str, target: Target, policies: list[Policy]) -> list[Finding]:
-    """What prevents more pods for a Deployment."""
+    """The obstacles to more pods for a Deployment."""
     try:
         found = await read_autoscalers(reader, target)
     except BackendError as error:

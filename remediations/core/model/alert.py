@@ -87,4 +87,4 @@ class Delivery:
     quarantined: tuple[Quarantined, ...] = ()
     duplicate_seconds: float = 0.0
     """A firing alert with the same content as one stored less than this time ago is a repeated delivery: it joins an
-    open remediation, and begins nothing if that has closed with a result. A `resolved` in between makes it new."""
+    open remediation, and begins nothing if that has closed with a result. After a `resolved` it is new."""

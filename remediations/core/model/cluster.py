@@ -11,9 +11,9 @@ class NewPods:
     """Whether the cluster would accept new pods of the template, as far as our rights let us know."""
 
     refusals: tuple[str, ...] = ()
-    """Why it would accept none, not even as replacements."""
+    """Why it would accept no pods, not even replacements."""
     crowded: tuple[str, ...] = ()
-    """Why it would accept none in addition to the existing ones."""
+    """Why it would accept no additional pods."""
     unread: tuple[str, ...] = ()
     """What could not be read or evaluated; it does not hold."""
 

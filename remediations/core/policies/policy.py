@@ -373,6 +373,6 @@ def _fits(target: Target, labels: Mapping[str, str]) -> bool:
 
 
 def _label(labels: Mapping[str, str], name: str) -> str:
-    """A label's value as it may be stored and shown: bounded, encodable, never empty."""
+    """A label's value, safe to store and show: bounded, encodable, never empty."""
     value = labels.get(name, "")[:MAX_NAME_LENGTH]
     return value.encode("utf-8", "replace").decode("utf-8") or UNNAMED

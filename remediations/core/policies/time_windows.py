@@ -109,7 +109,7 @@ def parse_cron(text: str) -> Cron:
 
 
 def _field(text: str, name: str, least: int, most: int) -> frozenset[int]:
-    """The numbers that one field means."""
+    """The numbers of one field."""
     numbers: set[int] = set()
     for part in text.split(","):
         found = _PART.fullmatch(part)

@@ -50,7 +50,7 @@ def find_delivery(metadata: Mapping[str, Any]) -> str:
 def find_controllers(document: Mapping[str, Any]) -> frozenset[str]:
     """The field managers of the cluster's own controllers: those that set status.observedGeneration.
 
-    The name is that of the program that runs them: kube-controller-manager, k3s, kubelite and others.
+    It is the name of the program that runs them: kube-controller-manager, k3s, kubelite and others.
     """
     return frozenset(
         str(entry.get("manager", ""))
