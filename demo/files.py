@@ -21,7 +21,7 @@ DURATIONS = {
     "retry_seconds": 15.0,
     "verify_timeout_seconds": 600.0,
 }
-"""The policies' waits that run at the stage's pace, with the value that holds where the shipped file is silent."""
+"""The policies' waits that run at the stage's pace, with the default if the shipped file has no value."""
 
 PLAYED = ("restart-api", "scale-api", "update-policies")
 """The shipped policies whose targets are on the stage."""

@@ -29,7 +29,7 @@ LINGERING = "DatabaseConnectionFailure"
 CPU = "cpu_usage_percent"
 CPU_THRESHOLD = 80.0
 NAMES = frozenset(name.partition("{")[0] for name in (*WATCHED, CPU))
-"""What is read of the exporter's page: every name that an act waits for is one of them."""
+"""The names that are read from the exporter's page; every name that an act waits for is among them."""
 QUIET_RECORDS = frozenset({"claimed", "joined", "evidence", "resumed"})
 LABELS = {"received": "webhook", "observation": "verify", "verification": "verified"}
 WORDS = ("decision", "reason", "result", "outcome", "summary", "detail")

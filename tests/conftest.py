@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _timeout_seconds(item: pytest.Item, fixtures: Iterable[str]) -> float:
-    """What the test may take where it was written: its marker's figure, or what its fixtures and its kind need."""
+    """The test's time limit where it was written: its marker's figure, or the time for its fixtures and its kind."""
     marker = item.get_closest_marker("timeout")
     if marker is not None:
         return float(marker.args[0])

@@ -86,7 +86,7 @@ there goes to the standard output here."""
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out at the other end."""
+    """fluentd's output."""
 
     written: int
     numbers: tuple[int, ...]

@@ -25,7 +25,7 @@ REFERENCE_WORK_SECONDS = 0.2
 """How long the processes take together on two idle cores of the machine on which the bounds were written."""
 NAP_SECONDS = 0.01
 REFERENCE_NAP_SECONDS = 0.0125
-"""How long a sleep of NAP_SECONDS lasts there beside them."""
+"""How long a sleep of NAP_SECONDS lasts there next to them."""
 
 
 def slowness() -> float:
@@ -42,7 +42,7 @@ def renew() -> float:
 
 
 def scaled(seconds: float) -> float:
-    """The bound on this machine for what takes less than `seconds` on the one where the test was written."""
+    """The bound on this machine for an operation that takes less than `seconds` where the test was written."""
     return seconds * HEADROOM * slowness()
 
 

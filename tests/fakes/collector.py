@@ -54,7 +54,7 @@ class ScriptedCollector:
             self.running -= 1
 
     def spec(self, name: str = "example", **changes: Any) -> CollectorSpec:
-        """A registration that opens this very object."""
+        """A registration that opens this object."""
 
         @asynccontextmanager
         async def open_it(_settings: Any, sources: Any) -> AsyncIterator[ScriptedCollector]:

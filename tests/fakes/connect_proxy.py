@@ -13,7 +13,7 @@ class ConnectProxy(MovingName):
     def __init__(self, target: tuple[str, int]) -> None:
         super().__init__(target)
         self.requests: list[str] = []
-        """The head of every request, as it came."""
+        """The unchanged head of every request."""
         self.answer = "200 OK"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -139,7 +139,7 @@ def with_scaled_objects(*found: ScaledObject) -> ActionFacts:
 
 
 def facts(**changes: Any) -> Facts:
-    """Everything known, and everything in favour of acting."""
+    """Everything is known and allows acting."""
     values = {
         "condition": Fact(True, "controlcore_api_up == bool 0", collected_at=NOW - 2),
         "dependencies": {"postgres": Fact(True, "controlcore_postgres_up == bool 1", collected_at=NOW - 2)},

@@ -45,7 +45,10 @@ class Killed(BaseException):
 
 @dataclass
 class Fuse:
-    """Dies at the nth point that is passed; None never does. Both programs' calls pass one point before, one after."""
+    """Dies at the nth point that is passed; None never does.
+
+    The calls of both programs pass one point before and one point after.
+    """
 
     left: int | None = None
     passed: int = 0
@@ -108,7 +111,7 @@ class World:
     notify: Callable[[Remediation], None] = lambda _remediation: None
     alertmanager: SilenceApi | None = None
     product: Caller | None = None
-    """Whom the steps that are HTTP calls reach."""
+    """The receiver of steps that are HTTP calls."""
 
     def engine(self, fuse: Fuse | None = None, *, has_cluster: bool = True) -> Engine:
         """A process that works on this world; with a fuse it dies at some call."""

@@ -25,7 +25,7 @@ class Watch:
         """What /health says: 200 or 503."""
         self.questions: list[str] = []
         self.may_answer = threading.Event()
-        """Questions wait while it is not set."""
+        """Queries wait while it is not set."""
         self.may_answer.set()
 
     @property

@@ -34,7 +34,7 @@ class Fault(Enum):
     STATUS = "status"
     """Answered with an error status; the request never reaches the server."""
     LATE = "late"
-    """Held until `release`, then passed on: it arrives when its sender may have given up."""
+    """Held until `release`, then passed on: its sender may no longer wait when it arrives."""
     HALF = "half"
     """Half of its body is passed on; the rest never comes."""
     LOST = "lost"
@@ -78,7 +78,7 @@ class Front:
         self._order = Order(fault, frozenset(methods), status)
 
     def heal(self) -> None:
-        """Passes on what comes from now on; what is held stays held."""
+        """Passes on new requests; held ones stay held."""
         self._order = None
 
     def release(self) -> None:
@@ -106,7 +106,7 @@ class Front:
         return self
 
     def __exit__(self, *_ignored: object) -> None:
-        """Ends when the callers have: close them first."""
+        """It ends after its callers: close them first."""
         self.release()
         self._server.shutdown()
         self._thread.join()

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - the signatures are those of the port
+# ruff: noqa: ARG002 - the signatures are the port's
 """A Kubernetes API in memory: preconditions, generations and dry runs as the real one has them."""
 
 from __future__ import annotations

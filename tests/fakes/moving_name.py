@@ -59,7 +59,7 @@ class MovingName:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Passes bytes on until their end, which is passed on as well."""
+    """Forwards bytes and their end."""
     with suppress(OSError):
         while data := await reader.read(64 * 1024):
             writer.write(data)

@@ -1,4 +1,4 @@
-"""Finds the Alertmanager routes that the documents print, and the answer that each promises."""
+"""Finds the Alertmanager routes that the documents print, and the documented answer of each."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class RunningExporter:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
     def wait_for(self, holds: Callable[[dict[str, float]], bool], seconds: float = 10.0) -> float:
-        """Seconds until a page was as wanted; fails with the page after `seconds`, scaled."""
+        """Seconds until a page met the condition; fails with the page after `seconds`, scaled."""
         began = time.monotonic()
         wait_for(
             lambda: holds(self.samples()),

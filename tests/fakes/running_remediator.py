@@ -37,7 +37,7 @@ class RunningRemediator(RemediatorServer):
     def __init__(self, policies: str = POLICIES, settings: dict[str, Any] | None = None) -> None:
         super().__init__(settings or {}, policies, token=TOKEN)
         self.program: tuple[str, ...] = (sys.executable, "-m", "remediations")
-        """What starts it; `tests.fakes.fake_host` starts it on a host of other habits."""
+        """The module that starts it; `tests.fakes.fake_host` starts it on a manipulated host."""
         self.environment: dict[str, str] = {}
 
     def prepare(self) -> None:

@@ -96,7 +96,7 @@ def _request(told: Mapping[str, Any], shipped: Policy, labels: Mapping[str, str]
 
 
 def _taking(told: Mapping[str, Any], policy: Policy) -> Revert:
-    """What became due `age` seconds ago: one field of the owner with its number before and after the scale-up."""
+    """A revert due for `age` seconds: one field of the owner with its number before and after the scale-up."""
     before, after = told["numbers"]
     undo = Undo(
         owner=told.get("owner", OWNERS[told["field"]]),
@@ -242,4 +242,4 @@ READERS: dict[str, Any] = {
     "pauses": lambda value: tuple(Pause(name, "sam", "asked to", None) for name in value),
     "has_orchestrator": bool,
 }
-"""Readers of the facts of which a file says something else than the value; `null` is unknown."""
+"""Readers of facts that a file gives in another form than the value; `null` is unknown."""

@@ -181,7 +181,7 @@ def not_yet_successful(exporter: ExporterServer) -> list[str]:
 
 
 def play_faults(installation: Installation) -> None:
-    """One fault after the other, each until Prometheus has seen it: API, database, synchronisation, engine."""
+    """One fault after the other, each until Prometheus has scraped it: API, database, synchronisation, engine."""
     standin = installation.standin
     standin.fault(API, "5xx")
     installation.await_value("sum(controlcore_api_probe_failures_total) > 0")

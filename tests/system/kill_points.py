@@ -95,7 +95,7 @@ class Product:
 
     @property
     def generation(self) -> int:
-        """How often its specification has changed."""
+        """The number of changes of its specification."""
         return int(self.read()["metadata"]["generation"])
 
     def break_it(self) -> None:
@@ -104,7 +104,7 @@ class Product:
 
     @property
     def is_well(self) -> bool:
-        """Whether other pods than the broken ones run, all of them."""
+        """Whether all pods run, and none of them is a broken one."""
         found = self.read()
         return found["metadata"]["generation"] > self._broken_at and is_rolled_out(found)
 
@@ -201,7 +201,7 @@ class Killer:
     journal_path: Path
     chance: random.Random
     points: list[str] = field(default_factory=list)
-    """In which state each kill found the remediation."""
+    """The remediation's state at each kill."""
 
     def wait(self, wanted: str, timeout_seconds: float) -> bool:
         """True when it is time to kill; False when the remediation closed first or the time is up."""

@@ -19,7 +19,7 @@ from tools.slowness import slowness
 NAME = "control-plane-api"
 OPEN_STATES = frozenset({"received", "claimed", "held", "planned", "writing", "verifying"})
 OPERATION = "controlcore.io/operation-id"
-# What must answer in time has more of it on a slow machine; what does not answer costs as much more.
+# A slow machine gives answers more time; missing answers then cost more time too.
 LEASE_SECONDS = 2.0 * slowness()
 WORKER = {
     "lease_seconds": LEASE_SECONDS,
@@ -61,11 +61,11 @@ class Stage:
         return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
 
     def read(self, name: str = NAME) -> dict[str, Any]:
-        """The Deployment as it is, read past the front."""
+        """The current Deployment, read without the proxy."""
         return self.cluster.client.get(self.path(name))
 
     def generation(self, name: str = NAME) -> int:
-        """How often its specification has changed."""
+        """The number of changes of its specification."""
         return int(self.read(name)["metadata"]["generation"])
 
     def breaks(self, name: str = NAME) -> int:

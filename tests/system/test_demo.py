@@ -20,7 +20,7 @@ ACTS = 4
 
 
 def processes_with(mark: str) -> list[str]:
-    """Command lines of live processes whose environment carries the mark, this one excepted."""
+    """Command lines of live processes with the mark in their environment, without this one."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():

@@ -184,7 +184,7 @@ def plant(stage: Stage) -> None:
 
 
 def everything_told(remediator: RunningRemediator) -> dict[str, str]:
-    """All that the program has written or answers, by where."""
+    """Everything that the program has written or answers, by place."""
     ((identifier,),) = remediator.read("SELECT id FROM remediation")
     told = {"log": remediator.log_path.read_text()}
     for table in ("remediation", "record", "arrival", "seen", "quarantine"):

@@ -28,7 +28,7 @@ def claims(remediator: RunningRemediator) -> list[tuple[float, str]]:
 
 
 def test_api_server_that_hangs_delays_no_webhook_and_is_sent_one_plan(stage: Stage) -> None:
-    """Alertmanager repeats all the while; the writes that were given up arrive at last, all of them, late."""
+    """Alertmanager keeps repeating; all abandoned writes arrive late."""
     stage.deploy()
     before = stage.breaks()
     stage.front.fail(Fault.LATE, {"PATCH"})

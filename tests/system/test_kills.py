@@ -120,7 +120,7 @@ class Chaos:
             print(f"\n{self.report()}", flush=True)
 
     def resolve(self) -> None:
-        """Says that the alert is over: the same words afterwards are a new fault, no repetition."""
+        """Reports the alert as resolved: the same labels afterwards are a new fault, not a repetition."""
         self.deliver({**self.alert(), "status": "resolved"})
 
     def deliver(self, alert: dict[str, Any]) -> None:
@@ -250,7 +250,7 @@ def test_repaired_fault_has_one_write_and_a_proof(remediator: RunningRemediator,
 
 
 def test_frozen_remediator_that_wakes_up_too_late_finds_its_claim_lost(remediator: RunningRemediator, product: Product):
-    """Stopped while it holds a claim, for longer than the lease: what it decided then must not be written as it is."""
+    """Stopped while it holds a claim, for longer than the lease: its old decision must not be written unchanged."""
     chaos, first = Chaos(remediator, "restart-api"), product.generation
     while "claimed" not in chaos.killer.points:
         chaos.number += 1

@@ -116,7 +116,7 @@ def test_more_than_can_be_held_is_503_until_there_is_room(remediator: RunningRem
 
 
 def test_overload_is_an_error_that_alertmanager_tries_again(remediator: RunningRemediator) -> None:
-    """Five thousand alerts in one body while the journal is locked: 503, again and again, and then all are there."""
+    """Five thousand alerts in one body while the journal is locked: repeated 503, and then all are stored."""
     starts = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     labels = [an_alert(deployment=f"app-{number}", filler="x" * 400)["labels"] for number in range(5000)]
     with (

@@ -1,4 +1,4 @@
-"""A file that an operator or a cluster writes over is read or refused by its own error, whatever its values are."""
+"""A rewritten file of an operator or cluster is read, or refused with its own error, whatever its values are."""
 
 from __future__ import annotations
 

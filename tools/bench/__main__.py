@@ -29,7 +29,7 @@ SECTIONS: tuple[Section, ...] = (
     api_impact.SECTION,
     *sections.SECTIONS,
 )
-FOREWORD = """Whether a target holds is worked out from the figures above it. Latencies are p50 / p99 (minimum to
+FOREWORD = """Whether a target holds follows from the figures above it. Latencies are p50 / p99 (minimum to
 maximum) of one run on one machine: quote ratios. CPU a scrape of ours leaves out collecting, which runs beside it; CPU
 a minute holds both."""
 
@@ -68,7 +68,7 @@ def measure_all(sections: Sequence[Section], options: Options) -> tuple[str, boo
 
 
 def choose(names: Sequence[str]) -> tuple[Section, ...]:
-    """The sections of these names in their order, all when no name is given; KeyError for an unknown name."""
+    """The sections with these names in their order, or all without a name; KeyError for an unknown name."""
     known = {section.name: section for section in SECTIONS}
     return tuple(known[name] for name in names) if names else SECTIONS
 

@@ -18,7 +18,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One aim and what was measured; `holds` is None where nothing could be measured."""
+    """One target and its measurement; `holds` is None if nothing could be measured."""
 
     aim: str
     figure: str

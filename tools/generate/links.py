@@ -40,7 +40,7 @@ class Links:
         return f"{self.grafana.rstrip('/')}/d/{uid}"
 
     def write(self, text: str) -> str:
-        """A rule file or dashboard with these addresses in the place of those that it has."""
+        """A rule file or dashboard with these addresses instead of its own."""
         text = re.sub(
             rf"(?m)^( *runbook_url: ).*?{PAGES}/(\w+\.md)$", lambda found: found[1] + self.runbook(found[2]), text
         )

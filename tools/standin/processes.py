@@ -27,7 +27,7 @@ LAST_WORDS_CHARACTERS = 2000
 
 
 class StartFailedError(RuntimeError):
-    """The program ended, or said nothing, before it was listening; the text holds its exit status and last words."""
+    """The program ended, or wrote nothing, before it listened; the text has its exit status and last output."""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -93,7 +93,7 @@ class Starting:
         self._end("")
 
     def _end(self, when: str) -> str:
-        """End the process and return a sentence with its exit status and last words."""
+        """End the process and return a sentence with its exit status and last output."""
         if self.words.closed:
             _end(self.process)
             return ""

@@ -32,7 +32,7 @@ def frozen(server: Server) -> Iterator[None]:
 
 
 async def failure_of(call: Awaitable[object]) -> BackendError:
-    """The BackendError that the call ends in."""
+    """The BackendError that ends the call."""
     with pytest.raises(BackendError) as caught:
         await call
     return caught.value

@@ -33,7 +33,7 @@ async def connections(asked: RedisSession) -> int:
 async def test_kept_connection_follows_the_name_as_soon_as_the_probe_met_another_server(
     redis_server: RedisServer,
 ) -> None:
-    """X2: the first server lives on; the probe is the first that is led to the second."""
+    """X2: the first server still runs; the probe is the first to reach the second."""
     with RedisServer() as other:
         async with MovingName.opened(redis_server.host, redis_server.port) as name:
             address = RedisAddress.parse(f"redis://127.0.0.1:{name.port}/0")

@@ -276,7 +276,7 @@ def kubeconfig(folder: Path, port: int, authority: bytes, user: dict[str, Any]) 
 
 
 async def test_rewritten_kubeconfig_is_followed(tmp_path: Path, first: KeyPair, second: KeyPair) -> None:
-    """X1, R11: authority and token are in the file itself, and both are replaced."""
+    """X1, R11: CA and token are in the file itself, and both are replaced."""
     api, tls = FakeApi("one"), server_side(first)
     async with api.serving(tls) as (_, port):
         path = kubeconfig(tmp_path, port, first.certificate_path.read_bytes(), {"token": "one"})

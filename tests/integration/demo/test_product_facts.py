@@ -99,7 +99,7 @@ def test_tables_have_the_products_keys_and_enumerations(tables: psycopg.Connecti
 
 
 def test_what_the_products_code_writes_is_written_here_too(tables: psycopg.Connection) -> None:
-    """A row without a value for a column gets what the product's code writes; every other column stays without."""
+    """A row without a value for a column gets the product's default; every other column stays empty."""
     tables.execute((standin_database.SQL / "written.sql").read_bytes())
     found = {
         (table, name): (text or "").partition("::")[0].strip("'")

@@ -1,4 +1,4 @@
-"""An installation with everything real or the stand-in, and the ways in which one thing of it is broken."""
+"""An installation with everything real or the stand-in, and the ways to break one part of it."""
 
 from __future__ import annotations
 

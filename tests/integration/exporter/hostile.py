@@ -39,7 +39,7 @@ class Hostile:
 
     @property
     def url(self) -> str:
-        """The address that everything is said to live at."""
+        """The address that all settings name."""
         return f"http://127.0.0.1:{self.port}"
 
     def set_mode(self, mode: str) -> None:

@@ -134,7 +134,7 @@ def examine(
     *,
     asks_prometheus: bool = True,
 ) -> tuple[int, dict[str, Any]]:
-    """Runs doctor with the settings, changed; its status and what it printed as JSON."""
+    """Runs doctor with changed settings; returns its status and its JSON output."""
     settings = json.loads(json.dumps(installation.settings))
     if change is not None:
         change(settings)

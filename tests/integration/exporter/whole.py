@@ -36,7 +36,7 @@ REDIS_KEYS = (
 USED_MILLICORES = 25.0
 """Half of each replica's limit."""
 ALWAYS_NEW = 1.0
-"""Seconds between two collections of what changes by itself; the rest is collected once."""
+"""Seconds between two collections for values that change by themselves; the rest is collected once."""
 FOLLOWED = ("api", "pip", "postgres_canary", "workloads", "compliance")
 
 

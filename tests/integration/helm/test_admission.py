@@ -223,7 +223,7 @@ HASH = "5d4f8c7b9b"
 
 
 LONGEST_WHOLE = 50
-"""Characters of a Deployment's name behind which seven of the hash are never cut."""
+"""Longest Deployment name for which seven characters of the hash are never cut."""
 
 
 @pytest.mark.parametrize("hashed", [HASH, HASH[:8]])

@@ -119,7 +119,7 @@ def test_job_with_any_field_of_its_own_is_refused(
 
 
 def test_job_with_any_field_left_out_is_refused(cluster: Cluster, namespace: str, remediator: KubernetesClient) -> None:
-    """S1: the same for what it leaves out, the labels of its pods too."""
+    """S1: the same for omitted fields, including its pods' labels."""
     job = a_job(cluster, namespace)
     send_job = partial(remediator.request, "POST", f"{jobs_at(namespace)}?dryRun=All")
     admitted = json.loads(send_job(job))

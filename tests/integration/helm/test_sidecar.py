@@ -122,7 +122,7 @@ def test_a_patched_deployment_rolls_out_and_its_autoscaler_goes_on(
 
 
 def _is_scaling(cluster: Cluster, namespace: str, metrics_api: MetricsApi) -> bool:
-    """Whether the autoscaler computed a size from the pods of now."""
+    """Whether the autoscaler computed a size from the current pods."""
     pods = cluster.client.items(f"/api/v1/namespaces/{namespace}/pods")
     metrics_api.set_usage(namespace, {pod["metadata"]["name"]: 50.0 for pod in pods})
     path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/control-plane-api-hpa"

@@ -90,7 +90,7 @@ async def bench(cluster) -> AsyncIterator[Bench]:
 
 
 def make_sick(cluster, namespace: str) -> dict[str, Any]:
-    """Takes readiness away from one pod of three, as a kubelet would, five minutes ago."""
+    """Makes one pod of three unready since five minutes ago, as a kubelet would."""
     pod = min(cluster.client.items(f"/api/v1/namespaces/{namespace}/pods"), key=lambda item: item["metadata"]["name"])
     condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2020-01-01T00:00:00Z"}
     path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}/status"

@@ -110,7 +110,7 @@ async def test_silences_of_every_form_mean_what_alertmanager_makes_of_them(alert
     settings = AlertmanagerSettings(url=alertmanager.url, timeout_seconds=20.0)
     async with HttpClient.opened() as http:
         for number, item in enumerate(labels):
-            # Another fingerprint, and a label more: only our own reading of the silences can find one.
+            # Another fingerprint and an additional label: only our own reading of the silences finds one.
             alert = Alert("other", item["alertname"], True, {**item, "extra": "x"}, {}, "")
             ours = await Alertmanager(http, settings).mutes(alert)
             is_silenced = item["alertname"] in theirs
@@ -145,7 +145,7 @@ async def test_thousands_of_expired_silences_cost_no_decision(alertmanager: Aler
 
 
 async def test_member_of_a_cluster_is_believed_once_it_has_settled(clustered: AlertmanagerServer) -> None:
-    """R4: before, it answers with no silence, whatever the others hold."""
+    """R4: until then it answers without any silence, whatever the other members have."""
     alert = Alert("f", "Down", True, {"alertname": "Down"}, {}, "")
     settings = AlertmanagerSettings(url=clustered.url, timeout_seconds=20.0)
     async with HttpClient.opened() as http, asyncio.timeout(scaled(60)):

@@ -62,7 +62,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_site_shows_what_the_repository_shows(page: Path) -> None:
-    """Python-Markdown wants an empty line before a list, and four columns for what belongs to an item."""
+    """Python-Markdown needs an empty line before a list, and four columns of indentation inside an item."""
     text = page.read_text(encoding="utf-8")
     repository = MarkdownIt("gfm-like", {"linkify": False}).render(text)
     site = Markdown(extensions=CONFIG.markdown_extensions, extension_configs=CONFIG.mdx_configs).convert(text)

@@ -204,7 +204,7 @@ async def test_spoiled_field_costs_its_row_at_most(name: str, part: str, field: 
 @pytest.mark.parametrize("bad", BAD)
 def test_spoiled_module_of_an_engine_costs_itself(bad: str) -> None:
     """P1: OPA's list of policies."""
-    value = BAD[bad] if isinstance(BAD[bad], str | bool | list | dict) else -7  # no JSON has the others
+    value = BAD[bad] if isinstance(BAD[bad], str | bool | list | dict) else -7  # JSON has no others
     listed = [{"id": "policy_1.rego"}, {"id": value}, value, {}, {"id": "policy_2.rego"}]
     found = read_each(listed, read_module)
     assert {("policy_1.rego", False), ("policy_2.rego", False)} <= set(found)

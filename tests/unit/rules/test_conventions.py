@@ -258,7 +258,7 @@ def test_labels_are_constant_and_expressions_outlive_a_pod(rule: dict[str, Any])
     assert not any("{{" in str(value) for value in rule.get("labels", {}).values())
     grouping = re.findall(r"\b(by|without|on|ignoring)\s*\(([^)]*)\)", rule["expr"])
     for word, labels in grouping:
-        if word == "ignoring":  # our own labels may be left out of a comparison; a user's may not
+        if word == "ignoring":  # a comparison may leave out our own labels, but not a user's
             assert labels == "client"
             continue
         if (word, labels) == ("by", "cluster"):

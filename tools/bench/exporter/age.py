@@ -113,7 +113,7 @@ def running_race(intervals: Sequence[int] = INTERVALS) -> Iterator[Race]:
 
 
 def wait_until_locked(race: Race) -> None:
-    """Returns when every exporter in mode `phase` has learned its scrapers, as Prometheus has seen it."""
+    """Returns when every exporter in mode `phase` has learned its scrapers, according to Prometheus."""
     wanted = sum(1 for kind, _ in race.exporters if MODES[kind] == "phase")
     ends_at = time.monotonic() + LOCK_SECONDS
     while len(race.servers["a"].query(f"{LOCKED} == 1")) < wanted:

@@ -58,14 +58,14 @@ def settings_of(farm: FarmServer, count: int) -> dict[str, Any]:
 
 
 def keep_to_one_core(pid: int, core: int) -> None:
-    """Lets a process run on one core only, its threads too."""
+    """Limits a process and its threads to one core."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):
             os.sched_setaffinity(int(task.name), {core})
 
 
 def separate(exporter: ExporterServer, farm: FarmServer) -> None:
-    """Gives the exporter one core, and the farm another one where there is one."""
+    """Gives the exporter one core, and the farm a second core if there is one."""
     cores = sorted(os.sched_getaffinity(0))
     keep_to_one_core(exporter.process.pid, cores[0])
     keep_to_one_core(farm.process.pid, cores[-1])

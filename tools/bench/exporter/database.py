@@ -64,7 +64,7 @@ class Load:
     statements: tuple[Statement, ...]
 
     def of(self, who: str) -> list[Statement]:
-        """The statements of one exporter, the dearest first."""
+        """The statements of one exporter, the most expensive first."""
         return [each for each in self.statements if each.who == who]
 
 

@@ -91,7 +91,7 @@ def workload() -> list[dict[str, Any]]:
 
 
 def settings_of(field: Field, cluster: Cluster, folder: Path) -> dict[str, Any]:
-    """Settings in which every collector has something to do that needs no Kubernetes."""
+    """Settings with a source for every collector that needs no Kubernetes."""
     token = folder / "token"
     token.write_text("made-up", encoding="utf-8")
     (folder / "full_backup_1.sql.gz").write_bytes(b"")

@@ -18,7 +18,7 @@ from tools.servers.http import read_url
 from tools.servers.process import Server
 
 BOUNCERS = 42
-"""So many that our page has about 2,000 samples."""
+"""As many as give our page about 2,000 samples."""
 ROUNDS = 5
 REQUESTS = 100
 """Requests of one server in one round."""

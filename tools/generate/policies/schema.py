@@ -47,7 +47,7 @@ class PolicySchema(GenerateJsonSchema):
         return False
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> Schema:
-        """A section, every key with its sentence."""
+        """A section, with a sentence for every key."""
         made = super().dataclass_schema(schema)
         del made["title"]
         kind: Any = schema["cls"]

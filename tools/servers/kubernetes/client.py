@@ -136,7 +136,7 @@ class KubernetesClient:
         return True
 
     def apply(self, manifests: Manifests, *, is_dry_run: bool = False) -> list[Manifest]:
-        """Brings objects into being by server-side apply, in the given order; YAML text may hold several.
+        """Creates objects by server-side apply, in the given order; YAML text may hold several.
 
         A dry run goes through the same validation and admission and stores nothing.
         """

@@ -101,7 +101,7 @@ class StartedCluster(Cluster):
     """A control plane of ours; its parts can be stopped, killed and frozen one by one."""
 
     def __init__(self, options: ClusterOptions | None = None, folder: Path | None = None) -> None:
-        """Starts nothing yet; with a folder given, logs and kubeconfigs stay in it."""
+        """Starts nothing yet; with a folder, logs and kubeconfigs stay in it."""
         self._options = options or ClusterOptions()
         self._given_folder = folder
         self._stack = ExitStack()

@@ -23,7 +23,7 @@ class Balancer:
         self._listening: asyncio.Server | None = None
         self._ready: list[Address] = []
         self._turn = 0
-        # A connection whose client has half-closed it is held by nothing but itself: the loop would lose it.
+        # Only itself refers to a connection that its client has half-closed: the loop would lose it.
         self._open: set[asyncio.Task[None] | None] = set()
 
     @property

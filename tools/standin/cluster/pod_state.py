@@ -122,7 +122,7 @@ class Following:
             self.followed[uid] = Followed(replica, task)
 
     async def _leave(self, uid: str) -> None:
-        """Take the pod out of its Service, let its last answers go out, and end its process."""
+        """Take the pod out of its Service, let it send its last answers, and end its process."""
         followed = self.followed.pop(uid, None)
         if followed is not None:
             await self.balance()

@@ -160,7 +160,7 @@ class Replica:
             self.samples.append((time.monotonic(), used))
 
     def usage_millicores(self) -> float | None:
-        """Return the CPU used over the last few seconds, in thousandths of a core; None while too young to say."""
+        """Return the CPU used over the last few seconds, in thousandths of a core; None while the pod is too young."""
         if len(self.samples) < 2:
             return None
         (first_at, first), (last_at, last) = self.samples[0], self.samples[-1]

@@ -17,7 +17,7 @@ APPLICATION_NAME = "connection-hoarder"
 
 
 class Server(Protocol):
-    """A database server that the caller started and may harm."""
+    """A database server that the caller started and may damage."""
 
     def freeze(self) -> object:
         """Stop every process of the server where it is: connections stay open and nothing answers."""
@@ -58,7 +58,7 @@ def stopped(server: Server) -> Iterator[None]:
 
 @contextmanager
 def login_forbidden(admin_url: str, role: str) -> Iterator[None]:
-    """Refuse new connections of the role (SQLSTATE 28000); those it has stay. The admin must be another role."""
+    """Refuse new connections of the role (SQLSTATE 28000); existing ones stay. The admin must be another role."""
     with psycopg.connect(driverless(admin_url), autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
     try:

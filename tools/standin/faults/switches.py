@@ -15,7 +15,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class UnknownFaultError(ValueError):
-    """The request names no fault that exists, or gives it a setting it does not have."""
+    """The request names an unknown fault or an unknown setting."""
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

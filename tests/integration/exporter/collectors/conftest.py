@@ -1,4 +1,4 @@
-"""The product in a real PostgreSQL, read by a role that has exactly the grants which the collectors declare."""
+"""The product in a real PostgreSQL, read by a role with exactly the grants that the collectors declare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the product's database holds or lacks, each collector that reads it has a page or a reason, and is alone."""
+"""Whatever the product's database contains, each of its collectors has values or a reason, and affects no other."""
 
 from __future__ import annotations
 

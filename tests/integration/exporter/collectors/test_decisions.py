@@ -88,7 +88,7 @@ async def test_recreated_table_with_a_restored_backup_makes_no_false_increase(pr
         drop_tables(product.url)
         with pytest.raises(PermanentError) as caught:
             await watch.collect()
-        assert caught.value.reason is Reason.MISSING, "the grants went with the schema"
+        assert caught.value.reason is Reason.MISSING, "the grants were lost with the schema"
         product.grant()
         await watch.collect()
         product.run(f"{INSERT} {', '.join([DENY] * 500)}")

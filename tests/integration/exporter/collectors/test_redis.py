@@ -102,7 +102,7 @@ async def test_database_that_is_not_there_is_about_us_and_no_redis_that_is_down(
 async def test_limit_of_clients_is_exhausted(redis_url):
     before = "controlcore_redis_ping_duration_seconds_count 0.0\n"
     async with opened(redis_url) as blocker, opened(redis_url) as collector:
-        # The connection that is kept is the only one that may still speak, also to take the limit away again.
+        # Only the kept connection may still send commands, also to remove the limit again.
         await blocker._session._ask("CONFIG", "SET", "maxclients", "1", timeout_seconds=2)
         try:
             result = await collector.collect()

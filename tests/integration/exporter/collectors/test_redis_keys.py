@@ -47,7 +47,7 @@ async def test_many_keys_are_estimated_from_a_sample(redis_server, redis_url):
             assert value(families, KEYS, "pip") + value(families, KEYS, "security_audit") == pytest.approx(
                 20_000, abs=1
             )
-            assert ("rate_limit",) not in samples(families)[KEYS], "none in a sample is not none at all"
+            assert ("rate_limit",) not in samples(families)[KEYS], "none in a sample does not mean none at all"
 
 
 async def test_account_that_may_not_look_is_a_permission_failure(redis_server, redis_url):

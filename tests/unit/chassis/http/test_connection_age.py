@@ -55,7 +55,7 @@ class Site:
 
 
 def context(file: Path, server: KeyPair, authority: KeyPair | None) -> ssl.SSLContext | None:
-    """TLS that demands a client certificate of this authority, where there is one."""
+    """TLS that requires a client certificate of this CA, if one is given."""
     demand = (
         ""
         if authority is None

@@ -47,7 +47,7 @@ class World:
         return reader, writer
 
     async def status(self, peer: Peer, ask: bytes = b"") -> str:
-        """The status line's number that comes on a connection; "" when it is closed without one."""
+        """The status that arrives on a connection; "" if it is closed without one."""
         reader, writer = peer
         writer.write(ask)
         async with asyncio.timeout(scaled(5)):

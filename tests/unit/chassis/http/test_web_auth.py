@@ -221,7 +221,7 @@ async def test_file_that_loses_its_users_keeps_the_old_ones_and_says_so(tmp_path
 
 
 async def test_file_that_loses_its_tls_keeps_it(tmp_path: Path, pairs: tuple[KeyPair, KeyPair]) -> None:
-    """M4: the same for TLS and for client certificates that are demanded."""
+    """M4: the same for TLS and for required client certificates."""
     file = tmp_path / "web.yml"
     demand = f", client_auth_type: RequireAndVerifyClientCert, client_ca_file: {pairs[1].certificate_path}"
     tls_file(file, pairs[0], demand)

@@ -115,7 +115,7 @@ def test_fault_names_its_field_and_shows_no_secret(file: Path, text: str, fault:
     ],
 )
 def test_file_that_go_accepts_is_accepted(file: Path, text: str, headers: dict[str, str]) -> None:
-    """X15: exporter-toolkit reads YAML as Go does: bare scalars are text, and empty sections are absent ones."""
+    """X15: exporter-toolkit reads YAML as Go does: bare scalars are text, and empty sections count as absent."""
     file.write_text(text)
     web = read_web(file)
     assert (web.tls, web.config.http_server_config.headers) == (None, headers)

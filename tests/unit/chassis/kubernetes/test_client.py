@@ -303,7 +303,7 @@ async def test_refusal_does_not_repeat_the_refused_value(tmp_path: Path) -> None
 
 
 async def test_redirect_is_not_followed(tmp_path: Path) -> None:
-    """The token would travel to wherever the answer points."""
+    """Otherwise the token would be sent to the address in the answer."""
     api = Api([web.Response(status=307, headers={"Location": "/elsewhere"})])
     async with opened(tmp_path, api) as client:
         with pytest.raises(PermanentError) as caught:
@@ -398,7 +398,10 @@ async def test_rendered_client_hides_the_token(tmp_path: Path) -> None:
 
 
 async def test_warnings_beside_the_answer_to_a_write_are_returned(tmp_path):
-    """R5: the header was thrown away; one header may hold several, and a quotation mark in a text is escaped."""
+    """R5: the header was ignored.
+
+    One header may contain several warnings, and a quotation mark in a text is escaped.
+    """
     answer = says({"kind": "Deployment"})
     answer.headers.add("Warning", '299 - "would violate PodSecurity \\"restricted:latest\\": x", 299 - "old API"')
     answer.headers.add("Warning", '299 - "third"')

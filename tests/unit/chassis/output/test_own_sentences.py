@@ -16,7 +16,7 @@ SENTENCES = {"problem", "evidence", "reason", "message"}
 
 
 def literal(node: ast.AST) -> str:
-    """A literal text, with a word in the place of each value; empty for anything else."""
+    """A literal text, with a word instead of each value; empty for anything else."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

@@ -97,7 +97,7 @@ def test_more_known_values_than_can_be_searched_leave_no_text(known: list[str]):
 
 
 def test_value_and_text_of_one_pattern_are_compared_so_often_and_no_more():
-    """M7: a value that repeats itself, and a text that cuts a piece of it 7,000 times, were compared for minutes.
+    """M7: a value that repeats itself, and a text that cuts a piece of it 7,000 times, took minutes to compare.
 
     The pieces that were not compared are removed.
     """

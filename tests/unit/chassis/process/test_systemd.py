@@ -55,7 +55,7 @@ def test_signs_of_life_are_wanted_of_this_process_only(environment: dict[str, st
 
 @pytest.mark.parametrize("program", ["controlcore-exporter", "controlcore-remediator"])
 def test_unit_starts_the_program_waits_for_it_and_watches_it(program: str) -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)  # systemd takes a list of lines
+    unit = configparser.ConfigParser(strict=False, interpolation=None)  # systemd accepts a list of lines
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string((UNITS / f"{program}.service").read_text(encoding="utf-8"))
     service = unit["Service"]

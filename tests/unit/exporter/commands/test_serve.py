@@ -42,7 +42,7 @@ class Run:
         return [dict(call.kwargs) for call in self.capture.calls if call.args[0] == name]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Lets the program run until something holds."""
+        """Runs the program until a condition holds."""
         while not holds():
             await asyncio.sleep(0.001)
             await self.clock.advance(0.1)

@@ -63,7 +63,7 @@ def test_page_shows_each_collectors_state_age_and_last_error(settings: ExporterS
     text = written(settings, ledger)
     assert '<span class="ok">ok</span></td><td>12 s ago</td><td>0.125 s</td><td>10 s</td>' in text
     assert "refused: &lt;b&gt;nobody&lt;/b&gt; listens" in text
-    assert "<td>no Redis is configured: set redis.url</td>" in text, "what to set is named where its absence shows"
+    assert "<td>no Redis is configured: set redis.url</td>" in text, "the missing setting is named"
     assert [state for state in ("failing", "pending", "not configured") if f">{state}</span>" not in text] == []
 
 

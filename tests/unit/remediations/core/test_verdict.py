@@ -179,7 +179,7 @@ def test_every_collector_behind_the_query_must_have_collected_twice():
     assert judge(seen(20), seen(30), seen(40), seen(50), policy=policy) is Outcome.SUCCEEDED
 
 
-# --- the end of the time
+# --- the timeout
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ REFUSED = {
 FAULT = AttributeError("'str' object has no attribute 'get'")
 """An answer that nothing here was written for."""
 PATCHES = {"dry-run": 1, "write": 2}
-"""Which PATCH of an attempt gets the answer: the first is the dry run, the second the write."""
+"""The PATCH of an attempt that gets the answer: the first is the dry run, the second the write."""
 CHARGED = [
     *(pytest.param(error, 1, id=f"{name}-dry-run") for name, error in LOST.items()),
     *(pytest.param(error, 2, id=f"{name}-write") for name, error in (LOST | REFUSED).items()),
@@ -51,7 +51,7 @@ async def world(tmp_path):
 
 
 def refuse(world: World, error: Exception, patch: int = 1) -> list[float]:
-    """The nth PATCH of every attempt is answered so; when each of these was sent."""
+    """The nth PATCH of every attempt gets this answer; returns when each was sent."""
     sent: list[float] = []
     numbers = itertools.count(1)
 

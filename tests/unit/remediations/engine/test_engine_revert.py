@@ -46,7 +46,7 @@ def bound(world: World) -> int:
 
 
 async def scale_up(world: World) -> None:
-    """One alert, worked through until its scale-up has closed."""
+    """One alert, processed until its scale-up has closed."""
     await world.deliver("scale-api")
     engine = world.engine()
     for _ in range(40):

@@ -296,7 +296,7 @@ async def test_workers_side_by_side_never_overspend_the_budget_together(tmp_path
 
 
 async def test_two_restarts_never_use_one_disruption_budget_at_the_same_time(tmp_path):
-    """R2: both see that the budget allows one pod to go, before either rollout has taken one."""
+    """R2: both read that the budget allows one pod to stop, before either rollout has stopped one."""
     witnesses = (Witness("pods", WitnessKind.PODS_RUNNING), Witness("health", WitnessKind.HTTP, "http://api/health"))
     names = (API.name, "worker")
     targets = [Target(API.namespace, "Deployment", name) for name in names]

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - the signatures are those of the port
+# ruff: noqa: ARG002 - the signatures are the port's
 """Whether forbidden changes are refused, and what follows for the policies in auto."""
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ async def test_every_refusal_together_is_the_proof():
 
 
 async def test_what_is_tried_is_the_least_that_actions_write():
-    """An admission policy that refuses this refuses the object: the form is what it must let pass elsewhere."""
+    """An admission policy that refuses this refuses the object: it must allow the same form elsewhere."""
     server = Server()
     await proved(server)
     place = f"/apis/apps/v1/namespaces/control-core/deployments/{UNLISTED_NAME}"

@@ -94,7 +94,7 @@ async def test_pod_that_has_never_restarted_has_no_earlier_log_to_ask_for():
 
 
 async def test_events_about_others_are_not_asked_for():
-    """A busy namespace holds thousands; each object's own are few."""
+    """A busy namespace has thousands of Events; each object has only a few."""
     cluster = a_sick_cluster("x")
     asked = []
 

@@ -61,7 +61,7 @@ async def test_everything_known_is_gathered():
 
 
 async def test_annotations_of_others_never_become_facts():
-    """Kubectl keeps the whole last manifest in one, environment and all."""
+    """Kubectl keeps the whole last manifest in one annotation, including the environment."""
     facts = await gather(a_cluster())
 
     assert "planted-secret" not in repr(facts)

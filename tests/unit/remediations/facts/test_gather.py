@@ -1,4 +1,7 @@
-"""The facts around a fault: silences, locks, own questions, the connection limit, pods; unanswered is unknown."""
+"""The facts around a fault: silences, locks, a policy's own queries, the connection limit, pods.
+
+Unanswered is unknown.
+"""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_faults_of_token_files_are_told(tmp_path):
 
 
 async def test_callers_beside_the_first_one_are_let_in_too(tmp_path):
-    """They arrive while the file is being read for the first time."""
+    """The requests arrive while the file is being read for the first time."""
     path = tmp_path / "token"
     path.write_text("a-token-of-the-test-0001")
     credentials = TokenCredentials((path,), ManualClock())

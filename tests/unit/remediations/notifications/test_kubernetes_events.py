@@ -1,4 +1,4 @@
-"""Events about targets: which, once, and what happens where they cannot be written."""
+"""Events about targets: which are written, only once, and failures to write them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Api:
 
     @property
     def asked(self) -> list[str]:
-        """The probes; not the question for the cache's statistics."""
+        """The probes without the request for the cache statistics."""
         return [call.url.rsplit("/", 1)[-1] for call in self.http.calls if not call.url.endswith("/stats")]
 
 

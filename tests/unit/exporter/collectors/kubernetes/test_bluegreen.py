@@ -69,7 +69,7 @@ async def test_pod_that_is_over_is_not_selected(phase):
     result, _ = await collect({f"{SERVICES}/control-plane-api": service(app="api"), PODS: [over, over]})
     assert value(result.families, SELECTED, "control-plane-api") == 0
     result, _ = await collect({f"{SERVICES}/control-plane-api": service(app="api"), PODS: [over, {"status": [1]}]})
-    assert value(result.families, SELECTED, "control-plane-api") == 1, "what cannot be read may well be selected"
+    assert value(result.families, SELECTED, "control-plane-api") == 1, "an unreadable pod may be selected"
 
 
 async def test_pods_that_cannot_be_listed_leave_the_colour_known():

@@ -64,7 +64,7 @@ async def test_synchronisations_give_the_golden_page():
 
 
 async def test_reload_loses_no_synchronisation_and_counts_none_twice():
-    """P12: what was counted and seen of the history stays too, also when it is older than what is searched at first."""
+    """P12: counts and findings from the history stay too, even if they are older than the first search."""
     history = History()
     await history.look()
     history.write(103, ("b-production", "auto", "success", 2), ("b-production", "auto", "failed", 1))

@@ -81,7 +81,9 @@ def test_missing_column_is_an_error_when_it_stops_a_collector() -> None:
 
 def test_database_without_any_table_is_another_one() -> None:
     (finding,) = find_missing_columns(replace(RIGHTS, columns=(GONE,)), frozenset(), "s", "psql -l")
-    assert finding.remedy.startswith("set database.url to the product's own database, one of these: psql -l\n")
+    assert finding.remedy.startswith(
+        "set database.url to the product's own database; list the databases with: psql -l\n"
+    )
 
 
 @pytest.mark.parametrize(("name", "count"), [("2025.10", 0), (None, 0), ("unknown", 1)])

@@ -1,4 +1,4 @@
-"""Configuration, credentials and roles as files show them."""
+"""Configuration, credentials and roles in files."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ DEPENDENCY = ONE.dependencies["postgres"].promql
 
 
 def answering(**others: Any) -> Any:
-    """A place whose Prometheus has everything of ONE, with other answers by promql."""
+    """An installation whose Prometheus has everything in ONE, with other answers by query."""
     clock = ManualClock()
     good = {
         FRESHNESS: (sample(clock.now(), collector="api"), sample(clock.now(), collector="postgres_canary")),

@@ -74,7 +74,7 @@ def test_no_action_asks_for_more_than_it_writes():
 
 @pytest.mark.parametrize("name", sorted(actions.offered()))
 def test_chart_knows_the_rights_of_every_action(name):
-    """Else the chart refuses a policy with this action (tests/integration/helm renders it)."""
+    """Otherwise the chart refuses a policy with this action (tests/integration/helm renders it)."""
     assert f'"{name}"' in RIGHTS.read_text(encoding="utf-8"), f"say in {RIGHTS} which rights {name} needs"
 
 

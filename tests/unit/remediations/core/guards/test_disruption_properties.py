@@ -1,4 +1,4 @@
-"""R2: whatever strategy, replicas and budgets a Deployment has, a restart leaves what the budgets keep, and one pod."""
+"""R2: for any strategy, replicas and budgets, a restart leaves the pods that the budgets require, at least one."""
 
 from __future__ import annotations
 

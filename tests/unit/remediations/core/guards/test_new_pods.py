@@ -33,7 +33,7 @@ def known(found: NewPods, **workload):
     ],
 )
 def test_pods_are_not_given_up_for_pods_that_would_be_refused(policy, found, stops, is_held):
-    """R5: and a full quota matters only where a pod is added first."""
+    """R5: a full quota matters only if a pod is added first."""
     outcome = ask("new_pods", policy=policy, facts=known(found, unavailable=stops))
     assert (outcome.reason is HoldReason.PODS_REFUSED) is is_held
 

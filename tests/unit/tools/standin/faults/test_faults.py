@@ -1,4 +1,4 @@
-"""Faults: how they are read, when they are on, and who may switch them."""
+"""Faults: their parsing, when they are on, and who may switch them."""
 
 from __future__ import annotations
 
