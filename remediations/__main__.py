@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from chassis.process.build_info import version_line
-from chassis.process.command_line import CommandLine, add_healthcheck_options
+from chassis.process.command_line import CommandLine, add_healthcheck_options, http_address
 from chassis.process.heap import limit_heap
 from chassis.process.pipe import run_in_pipe
 from remediations.commands.arguments import OUTCOMES, STATES, read_limit, read_name, read_since, read_span
@@ -189,6 +189,10 @@ def _add_commands(add: Add) -> None:
     examining.add_argument(
         "--send-alert", dest="is_sending", action="store_true",
         help="also send a test alert through each Alertmanager, and wait until it arrives; nothing acts on it",
+    )  # fmt: skip
+    examining.add_argument(
+        "--url", type=http_address, default="", metavar="URL",
+        help="the running program, if it is not on this machine; the checks of its journal are left out",
     )  # fmt: skip
     add_healthcheck_options(
         add(HEALTHCHECK, HEALTHCHECK, "check the health of the program that serves on this machine: status 0 or 1")

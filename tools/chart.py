@@ -35,14 +35,24 @@ class ChartError(RuntimeError):
 
 
 def render(
-    values: Mapping[str, Any], release: str, namespace: str, *, kube_version: str = "", chart: Path = CHART
+    values: Mapping[str, Any],
+    release: str,
+    namespace: str,
+    *,
+    kube_version: str = "",
+    chart: Path = CHART,
+    with_tests: bool = False,
 ) -> list[Manifest]:
     """Every object that `helm install RELEASE --namespace NAMESPACE` would create, in Helm's order.
+
+    `with_tests` adds the pods of `helm test`.
 
     `values` are laid over the chart's own. Without a version the newest Kubernetes that this Helm knows is assumed.
     Raises ChartError when the values break the schema or a template refuses them.
     """
     arguments = ["template", release, str(chart), "--namespace", namespace, "--values", "-"]
+    if not with_tests:
+        arguments += ["--skip-tests"]
     if kube_version:
         arguments += ["--kube-version", kube_version]
     return [document for document in yaml.safe_load_all(_helm(arguments, json.dumps(values))) if document]

@@ -67,13 +67,13 @@ class CommandLine(argparse.ArgumentParser):
 def add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command `healthcheck` of both programs, besides the configuration file."""
     parser.add_argument(
-        "--url", action="append", type=_http_address, default=[], metavar="URL",
+        "--url", action="append", type=http_address, default=[], metavar="URL",
         help="check this address instead of the configured one; may be repeated: one healthy answer is enough",
     )  # fmt: skip
     parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for each address (5)")
 
 
-def _http_address(text: str) -> str:
+def http_address(text: str) -> str:
     """The text, if it is a URL with a host and a port."""
     try:
         parts = urlsplit(text)

@@ -155,8 +155,14 @@ class Chaos:
             if after > before:
                 self.resumed_seconds.append(time.monotonic() - started)
                 return
-            assert time.monotonic() < started + scaled(RESUMED_SECONDS), f"not resumed: {self._remediator.log()[-3:]}"
-            time.sleep(0.005)
+            assert time.monotonic() < started + scaled(RESUMED_SECONDS), f"not resumed: {self._state()}"
+            time.sleep(0.02)
+
+    def _state(self) -> str:
+        """What the journal and the log say of the newest remediation, for a failed assertion."""
+        newest = self._remediator.read("SELECT * FROM remediation ORDER BY id DESC LIMIT 1")
+        records = self._remediator.read("SELECT at, kind, state FROM record ORDER BY number DESC LIMIT 8")
+        return f"at {time.time():.3f}: {newest}, {records}, {self._remediator.log()[-6:]}"
 
     def _claims(self) -> tuple[int, str]:
         """How often the newest remediation has been claimed, and its state."""

@@ -81,18 +81,18 @@ def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int
     """Prints the faults of the installation; the exit status shows whether there are any."""
     form = getattr(options, "output", "table")
     file: Path | None = getattr(options, "config_file", None)
-    findings, secrets = asyncio.run(_examined(settings, file, is_sending=options.is_sending))
-    names = [check.name for check in CHECKS]
+    findings, secrets = asyncio.run(_examined(settings, file, is_sending=options.is_sending, url=options.url))
+    names = [check.name for check in checks_of(options.url)]
     text = render_findings(findings, names, form if form in FORMS else "table", secrets)
     sys.stdout.write(text)
     return exit_status(findings)
 
 
 async def _examined(
-    settings: RemediatorSettings, file: Path | None, *, is_sending: bool
+    settings: RemediatorSettings, file: Path | None, *, is_sending: bool, url: str
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """The findings, and the secrets that they must not show."""
-    findings = await examine(settings, file, is_sending=is_sending)
+    findings = await examine(settings, file, is_sending=is_sending, url=url)
     try:
         async with asyncio.timeout(SECONDS):
             return findings, await asyncio.to_thread(lambda: tuple(own_files.known_secrets(settings)))
@@ -100,16 +100,22 @@ async def _examined(
         return findings, ()  # no check could read a file that is unreadable now
 
 
-async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> list[Finding]:
+async def examine(settings: RemediatorSettings, file: Path | None, *, is_sending: bool, url: str = "") -> list[Finding]:
     """The findings, the worst first."""
     use_daemon_threads()
-    async with opened(settings, file, is_sending=is_sending) as place:
+    async with opened(settings, file, is_sending=is_sending, url=url) as place:
         return await run_checks(place, table_for(place))
 
 
 def table_for(place: Installation) -> Sequence[Check[Installation]]:
     """The checks with their deadlines: the test alert may take as long as the routes allow."""
+    checks = checks_of(place.url)
     if not place.is_sending:
-        return CHECKS
+        return checks
     seconds = SECONDS + ARRIVAL_SECONDS * len(place.alertmanagers)
-    return [replace(check, timeout_seconds=seconds) if check.name == ARRIVAL else check for check in CHECKS]
+    return [replace(check, timeout_seconds=seconds) if check.name == ARRIVAL else check for check in checks]
+
+
+def checks_of(url: str) -> Sequence[Check[Installation]]:
+    """The checks for a program on this machine, or without those of its journal for one at `url`."""
+    return [check for check in CHECKS if check.asked != DISK[0]] if url else CHECKS

@@ -57,6 +57,8 @@ class Installation:
     clock: Clock
     is_sending: bool
     """Whether a test alert may be sent."""
+    url: str = ""
+    """Where the running program is, if not on this machine; its journal is not here then."""
 
     @property
     def command(self) -> str:
@@ -123,7 +125,9 @@ def shell_word(path: Path) -> str:
 
 
 @asynccontextmanager
-async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending: bool) -> AsyncIterator[Installation]:
+async def opened(
+    settings: RemediatorSettings, file: Path | None, *, is_sending: bool, url: str = ""
+) -> AsyncIterator[Installation]:
     """The installation with its connections, which close at exit. Faults of files are reported by the checks."""
     clock = SystemClock()
     try:
@@ -141,7 +145,7 @@ async def opened(settings: RemediatorSettings, file: Path | None, *, is_sending:
             problem = "; ".join(str(fault) for fault in error.faults)
         prometheus = PrometheusClient(http, settings.prometheus, clock)
         yield Installation(
-            settings, file, policy_set, http, own, prometheus, cluster, problem, clock, is_sending
+            settings, file, policy_set, http, own, prometheus, cluster, problem, clock, is_sending, url.rstrip("/")
         )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ Page = Mapping[tuple[str, str], float]
 
 async def own_url(place: Installation) -> str:
     """Where the program with these settings answers; raises PermanentError if it picks its own port."""
+    if place.url:
+        return place.url
     server = place.settings.server
     if not server.port:
         raise PermanentError(Reason.MALFORMED, "server.port is 0, so the port is in the program's log only")
@@ -74,7 +76,7 @@ async def check_program(place: Installation, check: str) -> list[Finding]:
     path = place.settings.journal.path
     unread = ""
     try:
-        holder = await asyncio.to_thread(find_server, path)
+        holder = place.url or await asyncio.to_thread(find_server, path)  # elsewhere, the journal is there too
     except OSError as error:
         holder, unread = "", f"{path}-owner: {error.strerror}"
     try:
@@ -106,7 +108,7 @@ async def check_program(place: Installation, check: str) -> list[Finding]:
 
 def _silent(place: Installation, check: str, evidence: str, holder: str) -> Finding:
     """The finding for a program that does not answer; `holder` is the process that serves the journal, if known."""
-    if holder:
+    if holder and not place.url:
         problem = "the program that serves the journal does not answer at the address in these settings"
         remedy = (
             f"compare server.host and server.port in {place.place} with those of the running program, and restart it"

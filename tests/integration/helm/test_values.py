@@ -142,14 +142,20 @@ def test_egress_reaches_names_the_api_server_and_what_is_configured() -> None:
 
 
 PEERS = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+DOCTOR = {
+    "podSelector": {
+        "matchLabels": {"app.kubernetes.io/instance": "controlcore", "app.kubernetes.io/name": "controlcore-doctor"}
+    }
+}
+"""The pod of `helm test`."""
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"alertmanagers": PEERS}, PEERS),
-        ({"scrapers": PEERS}, PEERS),
-        ({"scrapers": PEERS, "alertmanagers": PEERS}, PEERS + PEERS),
+        ({"alertmanagers": PEERS}, [*PEERS, DOCTOR]),
+        ({"scrapers": PEERS}, [*PEERS, DOCTOR]),
+        ({"scrapers": PEERS, "alertmanagers": PEERS}, [*PEERS, *PEERS, DOCTOR]),
         ({}, None),
     ],
 )

@@ -18,6 +18,7 @@ from chassis.http.call import Call, Response
 from chassis.http.server import Listener
 from chassis.http.web_config import read_web
 from remediations.commands.doctor.arrival import check_arrival, doctor_labels, judge_watchdog
+from remediations.commands.doctor.checks import CHECKS, table_for
 from remediations.commands.doctor.installation import opened
 from remediations.commands.doctor.program import (
     DOCTOR_AT,
@@ -217,6 +218,27 @@ async def test_program_whose_journal_cannot_be_looked_at_is_unknown(monkeypatch:
     monkeypatch.setattr("remediations.commands.doctor.program.find_server", refuse)
     (found,) = await found_by(check_program, place_with(lambda _: Response(200, b"ready\n", 0.0)))
     assert (found.severity.value, "-owner: Permission denied" in found.evidence) == ("unknown", True)
+
+
+async def test_program_on_another_machine_is_asked_there_and_its_journal_is_left_out() -> None:
+    asked: list[str] = []
+
+    def answer(call: Call) -> Response:
+        asked.append(call.url)
+        return Response(200, b"ready\n", 0.0)
+
+    place = place_with(answer, url="http://remediator:9878")
+    assert await found_by(check_program, place) == []
+    assert asked == ["http://remediator:9878/-/ready"]
+    left_out = {check.name for check in CHECKS} - {check.name for check in table_for(place)}
+    assert left_out == {"journal", "journal.servers", "pauses"}
+
+
+async def test_program_on_another_machine_that_is_silent_is_no_remediator() -> None:
+    silent = TransientError(Reason.REFUSED, "connection refused")
+    (found,) = await found_by(check_program, place_with(lambda _: silent, url="http://remediator:9878"))
+    assert found.problem == "no remediator answers: no alert is received and nothing is repaired"
+    assert found.evidence == "http://remediator:9878: connection refused"
 
 
 @pytest.fixture(scope="module")

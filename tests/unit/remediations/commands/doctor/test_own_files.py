@@ -213,7 +213,7 @@ def test_content_of_secret_files_is_in_no_evidence(
         policies_file=tmp_path / "none.yaml",
         journal={"path": tmp_path / "journal.db"},
     )
-    assert run_doctor(argparse.Namespace(is_sending=False, output="json"), settings) == FOUND
+    assert run_doctor(argparse.Namespace(is_sending=False, output="json", url=""), settings) == FOUND
     shown = [item["evidence"] for item in json.loads(capsys.readouterr().out)["findings"]]
     assert any("http://127.0.0.1:1/[removed]" in text for text in shown)
     assert not any(word in text for text in shown)
