@@ -162,7 +162,9 @@ class Chaos:
         """What the journal and the log say of the newest remediation, for a failed assertion."""
         newest = self._remediator.read("SELECT * FROM remediation ORDER BY id DESC LIMIT 1")
         records = self._remediator.read("SELECT at, kind, state FROM record ORDER BY number DESC LIMIT 8")
-        return f"at {time.time():.3f}: {newest}, {records}, {self._remediator.log()[-6:]}"
+        ended = "runs" if self._remediator.is_running else "has ended"
+        tail = self._remediator.log_path.read_text(errors="replace")[-3000:]
+        return f"at {time.time():.3f} the program {ended}: {newest}, {records}\n{tail}"
 
     def _claims(self) -> tuple[int, str]:
         """How often the newest remediation has been claimed, and its state."""
