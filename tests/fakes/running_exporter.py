@@ -49,6 +49,12 @@ class Answer:
     headers: Mapping[str, str]
 
 
+def samples_of(page: str) -> dict[str, float]:
+    """A page as `name{labels}` to value."""
+    lines = [line for line in page.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
 @dataclass
 class RunningExporter:
     """One process, its log and its address."""
@@ -82,8 +88,7 @@ class RunningExporter:
 
     def samples(self) -> dict[str, float]:
         """The page as `name{labels}` to value."""
-        lines = [line for line in self.get().text.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+        return samples_of(self.get().text)
 
     def wait_for(self, holds: Callable[[dict[str, float]], bool], seconds: float = 10.0) -> float:
         """Seconds until a page met the condition; fails with the page after `seconds`, scaled."""
@@ -91,7 +96,6 @@ class RunningExporter:
         wait_for(
             lambda: holds(self.samples()),
             seconds,
-            poll_seconds=0.02,
             describe=lambda: "\n".join(f"{name} {value}" for name, value in self.samples().items()),
         )
         return time.monotonic() - began
