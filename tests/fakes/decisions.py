@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -138,6 +138,10 @@ def with_scaled_objects(*found: ScaledObject) -> ActionFacts:
     return ActionFacts(scaled_objects=Fact(found, "/apis/keda.sh/v1alpha1/…"))
 
 
+UNUSED = frozenset({"pauses", "locks", "custom", "taking_back"})
+"""Facts without a healthy value: there are none of them unless a test says so."""
+
+
 def facts(**changes: Any) -> Facts:
     """Everything is known and allows acting."""
     values = {
@@ -157,6 +161,8 @@ def facts(**changes: Any) -> Facts:
         "connection_limit": Fact(100.0, "controlcore_postgres_connections_limit"),
         "self_test": Fact(True, "dry runs"),
     }
+    lacking = {item.name for item in fields(Facts)} - values.keys() - UNUSED
+    assert not lacking, f"facts() in tests/fakes/decisions.py lacks the healthy value of {lacking}"
     return Facts(**(values | changes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from remediations.engine.engine import Engine, EngineParts
 from remediations.execution.executor import Executor, Tools
 from remediations.execution.senders import Caller
 from remediations.facts.kubernetes.reader import ClusterReader
+from remediations.facts.kubernetes.target import survey
 from remediations.facts.sources import FactSources, SilenceApi
 from remediations.journal.port import Journal
 from remediations.journal.sqlite.adapter import open_journal
@@ -192,9 +193,19 @@ class World:
         )
 
 
+async def _require_readable_cluster() -> None:
+    """Fails if a fact reads an object that `a_cluster` lacks: then everything is held, and tests wait for timeouts."""
+    reader = ClusterReader(a_cluster(), DEADLINE_SECONDS)
+    seen = await survey(reader, DEADLINE_SECONDS, restart_policy(), API)
+    found = {item.name: getattr(seen, item.name) for item in fields(seen)}
+    unknown = {name: fact.problem for name, fact in found.items() if fact.value is None}
+    assert not unknown, f"a_cluster() in tests/fakes/kubernetes.py lacks what these facts read: {unknown}"
+
+
 @asynccontextmanager
 async def a_world(path: Path, *policies: Policy) -> AsyncIterator[World]:
     """The API hangs: its condition holds and no pod is ready, until the Deployment has been rolled out once more."""
+    await _require_readable_cluster()
     clock = ManualClock(NOW)
     cluster = a_cluster()
     policy_set = a_policy_set(*(policies or (restart_policy(verify_timeout_seconds=60.0),)))
