@@ -37,10 +37,10 @@ POLICY = restart_policy(
 EVICTING = replace(POLICY, action="evict_pod", parameters={"unready_seconds": 120})
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 SETTINGS, HIDDEN = f"{CORE}/configmaps/settings", f"{CORE}/secrets/hidden"
-READ = (
+READ = {
     DEPLOYMENT, PODS, SETTINGS, HIDDEN, f"{CORE}/limitranges", f"{CORE}/resourcequotas",
     AUTOSCALER.rpartition("/")[0], BUDGET.rpartition("/")[0],
-)  # fmt: skip
+}  # fmt: skip
 """The sources of the facts for an eviction."""
 
 
@@ -108,7 +108,8 @@ async def test_decision_fetches_each_object_once():
         found = await gather_all(sources, policies, a_remediation(), NOW)
         await found.collect_evidence(plan)
         asked = Counter(path for _, path in cluster.calls if not path.endswith("/events"))
-        assert asked == dict.fromkeys(READ, number)
+        assert set(asked.values()) == {number}, asked
+        assert asked.keys() >= READ
 
 
 async def test_simulated_decision_fetches_each_object_once():
@@ -117,7 +118,9 @@ async def test_simulated_decision_fetches_each_object_once():
 
     await ask_facts(EVICTING, a_policy_set(EVICTING), API, an_alert())
 
-    assert Counter(path for _, path in cluster.calls) == dict.fromkeys(READ, 1)
+    asked = Counter(path for _, path in cluster.calls)
+    assert set(asked.values()) == {1}, asked
+    assert asked.keys() >= READ
 
 
 @pytest.mark.parametrize("name", ["configuration", "image", "locks", "drop_tables"])
