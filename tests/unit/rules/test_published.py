@@ -45,7 +45,7 @@ def test_what_a_rule_records_is_published_and_what_none_does_is_not() -> None:
 
 def test_unknown_names_and_foreign_labels_are_faults() -> None:
     assert find_faults('controlcore_redis_upp == 0 or controlcore_component_up{componnent="api"} == 0') == (
-        "controlcore_redis_upp is published by nobody",
+        "controlcore_redis_upp is published by neither program",
         "controlcore_component_up has no label componnent",
     )
 
