@@ -310,7 +310,7 @@ def _read_numbers(text: str, base: int) -> _Reading:
 
 
 def _spans(text: str, forms: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """The positions of the forms in the text; at its ends, and where it was cut, also of their parts."""
+    """The positions of the forms in the text, and of parts of them at its ends and cuts."""
     for form in forms:
         yield from _occurrences(text, form)
     cuts = [found.span() for found in _CUT.finditer(text)]

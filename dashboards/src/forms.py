@@ -26,12 +26,12 @@ from grafana_foundation_sdk.models import heatmap as heatmap_model
 AnyPanel = Timeseries | Stat | Heatmap | Table
 OK, WARNING, CRITICAL, UNKNOWN = "green", "orange", "red", "#707070"
 CALCULATIONS = ["lastNotNull", "max"]
-"""What the legend's table shows of each line."""
+"""Columns of the legend's table for each line."""
 COUNT_INTERVAL = "3m"
 """The least distance of two points that count events: three scrapes where Prometheus scrapes once a minute. Windows of
 points that are nearer overlap by more than the scrape that joins them, and show one event in several."""
 LIMIT_MARGIN = 1.2
-"""The axis reaches so many times the first limit, so that the distance to it is seen."""
+"""The axis ends at this multiple of the first limit, so that the distance to it is visible."""
 
 
 class Form(StrEnum):
@@ -52,7 +52,7 @@ class Form(StrEnum):
 
     @property
     def is_instant(self) -> bool:
-        """Whether the figures of now are shown: the last of a range would go on showing what has become unknown."""
+        """Whether only current figures are shown: the last value of a range might be unknown now."""
         return self in {Form.NUMBER, Form.STATE, Form.TABLE}
 
 
@@ -68,7 +68,7 @@ class State(StrEnum):
 
     @property
     def mappings(self) -> list[model.ValueMapping]:
-        """Text and colour by value; what is unknown has a colour of its own, and the text of the panel or column."""
+        """Text and colour by value; unknown has its own colour, and the text of the panel or column."""
         words = {
             value: model.ValueMappingResult(text=text, color=colour, index=index)
             for index, (value, (text, colour)) in enumerate(_WORDS[self].items())
@@ -128,7 +128,7 @@ def start_panel(form: Form, unit: str, scale: Scale, limits: Sequence[Limit], st
 
 
 def _lines(form: Form, unit: str, scale: Scale, limits: Sequence[Limit]) -> Timeseries:
-    """Lines with a table of last and maximum beside them; a gap stays a gap, because unknown is not zero."""
+    """Lines with a table of last and maximum; a gap stays a gap, because unknown is not zero."""
     builder = (
         Timeseries()
         .line_width(2)
@@ -219,7 +219,7 @@ def show_as_total(graph: Timeseries, name: str) -> None:
 
 
 def colour_from(panel: Stat, name: str, limit: Limit) -> None:
-    """Gives one number of the panel a limit of its own."""
+    """Gives one number of the panel its own limit."""
     steps = [{"color": OK, "value": None}, {"color": limit.colour, "value": limit.value}]
     thresholds: dict[str, object] = {"mode": "absolute", "steps": steps}
     panel.override_by_name(name, [model.DynamicConfigValue(id_val="thresholds", value=thresholds)])

@@ -46,13 +46,13 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 
 def find_needs(expressions: Iterable[str]) -> tuple[Need, ...]:
-    """What the expressions need, each once, in the order in which they are asked for."""
+    """The settings that the expressions need, each once, in order of use."""
     names = (name for promql in expressions for name in sorted(asked_names(promql)))
     return tuple(dict.fromkeys(need for name in names for need in _needs(name)))
 
 
 def _needs(name: str) -> tuple[Need, ...]:
-    """What the series needs: a recorded one what its expression needs, one of the programs about themselves nothing."""
+    """The settings that the series needs: a recorded series those of its expression, a program's own metrics none."""
     if name in _recorded():
         return find_needs([_recorded()[name]])
     if name == COMPONENT_UP.name:

@@ -1,4 +1,4 @@
-"""Panels made of checked queries: an expression that names a metric nobody publishes breaks the build."""
+"""Panels with checked queries: an expression with an unpublished metric breaks the build."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ COLUMNS = 24
 RUNBOOKS = read_links().runbook()
 """Value of the variable `runbooks`: where the pages are. The chart writes rules.runbookBase in front of it."""
 HERE = "${__url_time_range}&${__all_variables}"
-"""What a link passes on: the time range and every choice."""
+"""The parameters of a link: the time range and every choice."""
 WINDOW = "$__rate_interval"
 """The only window of graphs: four scrapes, or the distance of two points and a scrape where that is more."""
 TOTAL = "total (0: all well)"
 
 
 class UnpublishedError(ValueError):
-    """A panel asks for a metric or label that neither exporter nor remediator publishes."""
+    """A panel uses a metric or label that neither exporter nor remediator publishes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _list_needs(panel: Panel, quote: str = "") -> str:
 
 
 def _asked(panel: Panel) -> set[str]:
-    """The series for which the panel asks."""
+    """The series that the panel uses."""
     return {name for query in panel.queries for name in asked_names(query.expr)}
 
 
@@ -214,7 +214,7 @@ def _build_panel(panel: Panel) -> AnyPanel:
 
 
 def _checked(promql: str, title: str) -> str:
-    """The expression, if somebody publishes what it asks for; raises UnpublishedError."""
+    """The expression, if a program publishes its series; raises UnpublishedError."""
     faults = find_faults(promql)
     if faults:
         raise UnpublishedError(f"panel {title!r}: {'; '.join(faults)}")

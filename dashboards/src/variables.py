@@ -19,15 +19,15 @@ class Variable:
 
     name: str
     label: str
-    """What stands beside the choice."""
+    """The label of the choice."""
     metric: str
     """Empty where the matchers name it."""
     label_name: str
     """The label whose values are offered."""
     matchers: str
-    """Which series are asked for, with what was chosen before."""
+    """The series that are queried, with the earlier choices."""
     all_value: str = ""
-    """What "All" stands for; without it, for the values that are offered."""
+    """The value of "All"; without it, all offered values."""
 
     @property
     def selector(self) -> str:
@@ -36,7 +36,7 @@ class Variable:
 
 
 _PROGRAMS = '__name__=~"controlcore_up|controlcore_remediation_journal_writable"'
-"""One series of each program: exporter and remediator have jobs, and perhaps namespaces, of their own."""
+"""One series of each program: exporter and remediator have separate jobs, and perhaps namespaces."""
 CLUSTER = Variable("cluster", "Cluster", "", "cluster", _PROGRAMS, ANYTHING)
 NAMESPACE = Variable("namespace", "Namespace", "", "namespace", f'{_PROGRAMS}, cluster=~"$cluster"', ANYTHING)
 JOB = Variable("job", "Job", "", "job", f'{_PROGRAMS}, cluster=~"$cluster", namespace=~"$namespace"', ANYTHING)
@@ -50,7 +50,7 @@ BOUNCER = Variable(
     "bouncer",
     f'{TARGET_MATCHERS}, {ENVIRONMENT_LABEL}=~"$environment"',
 )
-"""Without a value of its own for "All": all bouncers are then those of the chosen environment."""
+"""Without its own value for "All": all bouncers are then those of the chosen environment."""
 
 
 def build_variable(variable: Variable) -> QueryVariable:

@@ -47,7 +47,7 @@ def value(families: Iterable[Family], name: str, *labels: str) -> float | None:
 
 
 def make_sources(settings: ExporterSettings | None = None, **parts: Any) -> Sources:
-    """Sources with a manual clock and nothing configured but what is given."""
+    """Sources with a manual clock and only the given configuration."""
     given = {"clock": ManualClock(), "http": FakeHttp({}), "database_health": DatabaseHealth()} | parts
     return Sources(settings=settings or ExporterSettings(), **given)
 

@@ -102,7 +102,7 @@ class Stage:
     def remediator(
         self, *policies: dict[str, Any], settings: dict[str, Any] | None = None, **top: Any
     ) -> RunningRemediator:
-        """A remediator with these policies (one restart policy when none is given) that acts through the front."""
+        """A remediator with these policies (one restart policy when none is given) that acts through the proxy."""
         chosen = policies or (self.policy(),)
         self.grant(chosen)
         file = {"identity": ['cluster="test"'], "max_actions": 1000, **top, "policies": chosen}

@@ -107,7 +107,7 @@ _EACH = (
     ),
     Panel(
         "$bouncer: caches",
-        "Cached decisions and policies. Expired decisions leave the cache only when they are asked for again.",
+        "Cached decisions and policies. Expired decisions leave the cache only when they are requested again.",
         "short",
         (
             Query(f"max(controlcore_bouncer_decision_cache_entries{{{CHOSEN}}})", "decisions"),

@@ -13,8 +13,8 @@ STORES, POLICY, BOUNCERS, OPERATIONS = (
 _COMPONENTS = (
     Panel(
         "Components",
-        "What the last probe of each component found. An unknown component is not shown. Of several clusters the worst "
-        "counts.",
+        "Result of each component's last probe. An unknown component is not shown. With several clusters, "
+        "the worst counts.",
         "none",
         (Query(lowest("controlcore_component_up", "component"), "{{component}}"),),
         Form.STATE,
@@ -57,7 +57,7 @@ _API = (
 _BACKENDS = (
     Panel(
         "PostgreSQL latency to connect, p95",
-        "95th percentile of connect, authenticate and query on a connection of its own.",
+        "95th percentile of connect, authenticate and query on a new connection.",
         "s",
         (Query(quantile(0.95, "controlcore_postgres_connect_duration_seconds"), "connect to answer"),),
         details=(STORES,),
@@ -125,7 +125,7 @@ _POLICY = (
 _WORKLOADS = (
     Panel(
         "CPU utilisation of the busiest replica",
-        "Usage over the limit, or over the request where there is no limit (which can exceed 100 %).",
+        "Usage over the limit, or over the request if there is no limit (which can exceed 100 %).",
         "percentunit",
         (Query("max by (component, basis) (controlcore_workload_cpu_usage_ratio)", "{{component}} of {{basis}}"),),
         runbooks=("ControlCoreCPUSaturated",),

@@ -93,8 +93,8 @@ _REMEDIATOR = (
     ),
     Panel(
         "Time since the last watchdog",
-        "Time since the always-firing watchdog alert arrived over Alertmanager: the whole alert path works. None has "
-        "arrived: look at Alertmanager's route.",
+        "Time since the always-firing watchdog alert arrived over Alertmanager: the whole alert path works. "
+        "None has arrived: check Alertmanager's route.",
         "s",
         (Query(f"time() - {lowest(f'{REMEDIATION}_webhook_last_watchdog_timestamp_seconds')}", "watchdog"),),
         Form.NUMBER,

@@ -44,8 +44,8 @@ _GUIDE = (
 _PARTS = (
     Panel(
         "Components",
-        "What the last probe of each component found. An unknown component is not shown. Of several clusters the worst "
-        "counts.",
+        "Result of each component's last probe. An unknown component is not shown. With several clusters, "
+        "the worst counts.",
         "none",
         (Query(lowest("controlcore_component_up", "component"), "{{component}}"),),
         Form.STATE,

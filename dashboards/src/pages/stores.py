@@ -41,7 +41,7 @@ _STATES = (
     ),
     Panel(
         "Latency to connect, p95",
-        "95th percentile of connect, authenticate and query, on a connection of its own.",
+        "95th percentile of connect, authenticate and query, on a new connection.",
         "s",
         tuple(
             Query(quantile(0.95, metric), name)

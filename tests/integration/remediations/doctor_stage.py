@@ -54,7 +54,7 @@ groups:
 
 
 class OwnerOnly(RunningRemediator):
-    """A remediator whose secrets are its owner's alone, with a second token for people who approve."""
+    """A remediator whose secrets only its owner can read, with a second token for people who approve."""
 
     def prepare(self) -> None:
         super().prepare()

@@ -251,7 +251,7 @@ def test_totals_are_not_stacked_with_their_parts() -> None:
 
 
 def test_graphs_have_no_window_but_that_of_the_interval() -> None:
-    """A fixed window misses what happens between two points that are further apart."""
+    """A fixed window misses events between two points that are further apart."""
     for panel, _ in _all():
         windows = {window for query in panel.queries for window in re.findall(r"\[([^\]]*)\]", query.expr)}
         if panel.title in OF_THE_GUIDE:

@@ -121,7 +121,7 @@ class FarmServer(Server):
         return f"http://127.0.0.1:{self.port}/{number}"
 
     def bouncers(self, count: int) -> list[dict[str, str]]:
-        """So many of them as the exporter's setting `bouncers`."""
+        """This many of them as the exporter's setting `bouncers`."""
         return [{"name": f"bouncer-{number:04}", "url": self.url(number)} for number in range(count)]
 
 

@@ -42,7 +42,7 @@ async def test_many_keys_are_estimated_from_a_sample(redis_server, redis_url):
             families = (await collector.collect()).families
             assert value(families, ALL) == 20_000
             assert 2000 <= value(families, SAMPLED) < 2400
-            # Three quarters: a sample of 2000 is off by less than 0.06 in more than 99.9999 of a hundred.
+            # Three quarters: a sample of 2000 is off by less than 0.06 in more than 99.9999 % of cases.
             assert value(families, KEYS, "pip") == pytest.approx(15_000, abs=1200)
             assert value(families, KEYS, "pip") + value(families, KEYS, "security_audit") == pytest.approx(
                 20_000, abs=1

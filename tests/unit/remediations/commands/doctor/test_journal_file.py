@@ -304,7 +304,7 @@ def test_server_in_another_container_is_unknown(path: Path) -> None:
             await journal.release_orphaned_claims()
             return await found_by(check_servers, place_of(path))
 
-    (found,) = asyncio.run(serve())  # this process serves, and its arguments do not say so
+    (found,) = asyncio.run(serve())  # this process serves, but its arguments do not show it
     assert (found.severity.value, f"process {os.getpid()} on " in found.evidence) == ("unknown", True)
     assert asyncio.run(found_by(check_servers, place_of(path))) == []
 
