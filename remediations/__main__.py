@@ -191,7 +191,7 @@ def _add_commands(add: Add) -> None:
         help="also send a test alert through each Alertmanager, and wait until it arrives; nothing acts on it",
     )  # fmt: skip
     examining.add_argument(
-        "--url", type=http_address, default="", metavar="URL",
+        "--url", type=http_address, default=None, metavar="URL",
         help="the running program, if it is not on this machine; the checks of its journal are left out",
     )  # fmt: skip
     add_healthcheck_options(

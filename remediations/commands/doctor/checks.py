@@ -81,8 +81,9 @@ def run_doctor(options: argparse.Namespace, settings: RemediatorSettings) -> int
     """Prints the faults of the installation; the exit status shows whether there are any."""
     form = getattr(options, "output", "table")
     file: Path | None = getattr(options, "config_file", None)
-    findings, secrets = asyncio.run(_examined(settings, file, is_sending=options.is_sending, url=options.url))
-    names = [check.name for check in checks_of(options.url)]
+    url: str = options.url or ""
+    findings, secrets = asyncio.run(_examined(settings, file, is_sending=options.is_sending, url=url))
+    names = [check.name for check in checks_of(url)]
     text = render_findings(findings, names, form if form in FORMS else "table", secrets)
     sys.stdout.write(text)
     return exit_status(findings)

@@ -80,6 +80,13 @@ def test_check_config_shows_what_would_be_in_force(capsys, config):
     assert "dry_run" in out
 
 
+def test_doctor_examines_the_program_on_this_machine_without_an_option(capsys, config):
+    status, out, err = run(capsys, config, "doctor")
+
+    assert (status, err) == (1, "")
+    assert re.search(r"\d+ checks: \d+ error", out)
+
+
 def test_check_config_warns_of_addresses_that_nobody_has_given(capsys, config):
     """A warning: in dry run nothing is called, and the other policies are complete."""
     status, _, err = run(capsys, config, "check-config")
