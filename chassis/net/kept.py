@@ -53,7 +53,7 @@ class KeptConnection(ABC, Generic[C]):
 
     @abstractmethod
     async def _part(self, connection: C, *, is_polite: bool) -> None:
-        """Ends the connection: in order within half a second, or at once. Never raises."""
+        """Ends the connection: in order within half a second, or at once. Raises only if the caller is cancelled."""
 
     async def close(self) -> None:
         """Ends the connection, in order when nothing is running on it; returns within half a second."""
@@ -68,9 +68,8 @@ class KeptConnection(ABC, Generic[C]):
         The lock is held.
         """
         kept, self._kept = self._kept, None
-        if kept is not None and not await self._is_usable(kept):
-            await self._part(kept, is_polite=False)
-            kept = None
+        if kept is not None:
+            kept = await self._check(kept)
         if not self._is_closed:
             kept = await self._open() if kept is None else await self._renew(kept)
         if self._is_closed:
@@ -79,6 +78,16 @@ class KeptConnection(ABC, Generic[C]):
             raise TransientError(Reason.CLOSED, "the session is closed")
         self._kept = kept
         return kept  # type: ignore[return-value] # only a closed session has none
+
+    async def _check(self, connection: C) -> C | None:
+        """The connection; None, and it is dropped, if it cannot carry another query."""
+        is_usable = False
+        try:
+            is_usable = await self._is_usable(connection)
+        finally:
+            if not is_usable:
+                await self._part(connection, is_polite=False)
+        return connection if is_usable else None
 
     async def _drop(self, connection: C) -> None:
         """Drops a connection whose call did not end well, so that no caller reads another's reply."""
@@ -111,5 +120,9 @@ class KeptConnection(ABC, Generic[C]):
                 return old
             await self._part(old, is_polite=False)
             raise
-        await self._part(old, is_polite=True)
+        try:
+            await self._part(old, is_polite=True)
+        except BaseException:
+            await self._part(new, is_polite=False)
+            raise
         return new
