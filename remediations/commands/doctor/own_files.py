@@ -31,8 +31,8 @@ async def check_configuration(place: Installation, check: str) -> list[Finding]:
 
 
 def _configuration(place: Installation, check: str) -> list[Finding]:
-    """The same; blocks on the disk."""
-    faults = _faults(place.settings)
+    """The same; blocks on the disk. The journal of a program elsewhere is not here, so its folder is no fault."""
+    faults = [fault for fault in _faults(place.settings) if not (place.url and fault.path == JOURNAL)]
     found = [
         Finding(Severity.ERROR, check, f"{fault.path} is wrong", fault.message, _remedy(place, fault))
         for fault in faults

@@ -53,6 +53,16 @@ def credentials(settings: RemediatorSettings) -> list[Finding]:
     return asyncio.run(found_by(check_credentials, a_place(settings=settings)))
 
 
+def test_folder_of_a_journal_on_another_machine_is_no_fault(token: Path) -> None:
+    settings = settings_with(token, journal={"path": token.parent / "elsewhere" / "journal.db"})
+    settings.policies_file.write_text(shipped())
+    found = [
+        asyncio.run(found_by(check_configuration, a_place(settings=settings, url=url)))
+        for url in ("", "http://remediator:9878")
+    ]
+    assert [[item.problem for item in each].count("journal.path is wrong") for each in found] == [1, 0]
+
+
 def test_good_token_has_no_finding(token: Path) -> None:
     assert credentials(settings_with(token)) == []
 
