@@ -66,6 +66,20 @@ def test_doctor_has_the_files_account_and_image_of_its_program(part: str, values
     assert doctor["metadata"]["annotations"]["helm.sh/hook"] == "test"
 
 
+@pytest.mark.parametrize("part", PROGRAMS)
+def test_doctor_has_the_labels_annotations_and_arguments_that_the_values_give_its_program(part: str) -> None:
+    given = {"podLabels": {"mesh": "none"}, "podAnnotations": {"inject": "false"}}
+    exporter = given | {"extraArgs": ["--no-collector.tls"]}
+    objects = objects_of({"exporter": exporter, "remediator": SMALL["remediator"] | given})
+    doctor = pod_of(objects, part)
+    assert given["podLabels"].items() <= doctor["metadata"]["labels"].items()
+    assert doctor["metadata"]["labels"]["app.kubernetes.io/name"] == "controlcore-doctor"
+    assert doctor["metadata"]["annotations"] == {
+        "helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation", **given["podAnnotations"],
+    }  # fmt: skip
+    assert ("--no-collector.tls" in doctor["spec"]["containers"][0]["args"]) == (part == "exporter")
+
+
 def test_no_service_leads_to_a_doctor() -> None:
     objects = objects_of(FULL)
     labels = [pod_of(objects, part)["metadata"]["labels"] for part in PROGRAMS]
