@@ -127,8 +127,12 @@ def _run(command: list[str], folder: Path, timeout_seconds: float = RUN_SECONDS)
     ) as process:
         try:
             printed, complaints = process.communicate(timeout=timeout_seconds)
-        except subprocess.TimeoutExpired as error:
+        except BaseException as error:
+            # Also at Ctrl-C, which does not reach a process group of its own.
             os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             raise PictureError(f"{command[0]}: not done within {timeout_seconds:g} s") from error
     if process.returncode != 0:
         raise PictureError(f"{command[0]}: {(complaints or printed)[-2000:]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,24 @@ def _is_running(pid: int) -> bool:
 def test_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="sh: not done within 1 s"):
         _run(["sh", "-c", HANGING], tmp_path, timeout_seconds=1)
+    child = int((tmp_path / "child").read_text(encoding="utf-8"))
+    wait_for(lambda: not _is_running(child))
+
+
+def test_program_ends_with_its_children_when_it_is_no_longer_wanted(
+    tmp_path: Path,
+) -> None:
+    """Ctrl-C reaches only us; here the program asks for it, so that its child exists."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _run(["sh", "-c", "sh -c 'echo $$ > child; kill -USR1 $0; exec sleep 600' $PPID & wait"], tmp_path)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     wait_for(lambda: not _is_running(child))
 
