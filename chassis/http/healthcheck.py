@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from chassis.documents import load_yaml
+from chassis.net.sockets import socket_text
 
 HEALTHY, UNHEALTHY = 0, 1
 """Docker reserves every other status."""
@@ -90,7 +91,8 @@ def ask(place: CheckedAddress, timeout_seconds: float) -> tuple[bool, str]:
             problem = problem or str(error)
         except (OSError, http.client.HTTPException) as error:
             # The first problem counts: the later attempts are guesses.
-            problem = problem or str(error) or type(error).__name__
+            text = socket_text(error) if isinstance(error, OSError) else str(error)
+            problem = problem or text or type(error).__name__
     return False, problem
 
 

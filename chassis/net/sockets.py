@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 import socket
 import ssl
@@ -43,7 +44,13 @@ def socket_error(error: OSError) -> BackendError:
     """The BackendError for a socket's failure. TLS and permission failures are permanent; others may be temporary."""
     reason = socket_reason(error)
     kind = PermanentError if reason in {Reason.TLS, Reason.PERMISSION} else TransientError
-    return kind(reason, str(error) or type(error).__name__)
+    return kind(reason, socket_text(error))
+
+
+def socket_text(error: OSError) -> str:
+    """What failed, in the words of the operating system; callers name the address."""
+    number = None if isinstance(error, socket.gaierror | ssl.SSLError) else error.errno or _common_errno(str(error))
+    return os.strerror(number).lower() if number else str(error) or type(error).__name__
 
 
 def _common_errno(text: str) -> int | None:

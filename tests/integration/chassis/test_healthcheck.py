@@ -46,4 +46,4 @@ def test_healthcheck_tells_a_program_that_serves_from_one_that_is_frozen_or_gone
     program.stop()
     gone = checked(module, program)
     assert gone.returncode == 1
-    assert "Connection refused" in gone.stderr
+    assert "connection refused" in gone.stderr

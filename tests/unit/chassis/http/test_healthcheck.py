@@ -91,7 +91,7 @@ async def test_program_that_says_no_is_not_healthy_with_or_without_tls(tmp_path)
 async def test_place_where_nothing_listens_is_not_healthy():
     is_healthy, text = await asked(CheckedAddress("", free_port(), is_tls=False))
     assert not is_healthy
-    assert "Connection refused" in text
+    assert "connection refused" in text
 
 
 async def test_program_that_accepts_and_says_nothing_is_not_healthy():

@@ -39,6 +39,20 @@ def test_socket_failure_has_its_reason(error: OSError, kind: type[BackendError],
     assert str(found)
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)"), "connection refused"),
+        (OSError(SEVERAL.format(errno.ECONNREFUSED)), "connection refused"),
+        (OSError(SEVERAL.format(errno.EHOSTUNREACH)), SEVERAL.format(errno.EHOSTUNREACH)),
+        (socket.gaierror(-2, "Name or service not known"), "[Errno -2] Name or service not known"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_socket_failure_is_told_in_words(error: OSError, words: str) -> None:
+    assert str(socket_error(error)) == words
+
+
 async def test_taken_port_is_told_with_its_setting_and_how_to_see_who_has_it() -> None:
     (opened,) = await listening_sockets("127.0.0.1", 0)
     port = opened.getsockname()[1]
