@@ -58,8 +58,8 @@ def pace(factor: float) -> Pace:
     now = Pace(max(1.0, factor / stretch), patience=stretch)
     if now.factor < factor:
         say(
-            f"this machine is slow or busy now ({slowness():g}), so the windows are divided by {now.factor:.3g};"
-            f" {VARIABLE} sets it"
+            f"this machine is slow or busy now ({slowness():g} times), so the windows are divided by"
+            f" {now.factor:.3g} instead; {VARIABLE} sets the slowness"
         )
     return now
 

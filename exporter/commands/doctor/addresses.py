@@ -164,7 +164,7 @@ def _missing(installation: CheckedInstallation, check: str, what: str, setting: 
     if not installation.settings.runs(Scope.DEPLOYMENT) and setting != "api.url":
         return []
     problem, place = f"{what} is not configured; its collectors do not run", installation.setting(setting)
-    return [Finding(Severity.INFO, check, problem, f"{place} is not set", f"set {place}, if it exists")]
+    return [Finding(Severity.INFO, check, problem, f"{place} is not set", f"set {place}, if this installation has one")]
 
 
 def _address(check: str, what: str, setting: str, url: str) -> SourceAddress:

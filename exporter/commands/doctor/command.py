@@ -119,7 +119,7 @@ async def examine(
                 made += [_named(name, check.name) for check in checks]
                 found += [replace(finding, check=_named(name, finding.check)) for finding in findings]
     if url is None:
-        reason = "give --prometheus.url to check rules, targets and dashboards too"
+        reason = "--prometheus.url is not given, so rules, targets and dashboards are not checked"
         found.append(unchecked("prometheus", reason, "give --prometheus.url http://PROMETHEUS:9090"))
     return made, worst_first(found)
 

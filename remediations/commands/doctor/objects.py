@@ -299,7 +299,7 @@ async def _of_endpoint(place: Installation, check: str, url: str, policies: list
     try:
         await place.http.send(Call(f"{url}/", CALL_SECONDS))
     except BackendError as error:
-        found = unreachable(check, f"the address that {names_of(policies)} call", url, "parameters", error)
+        found = unreachable(check, f"an address of {names_of(policies)}", url, "parameters", error)
         remedy = f"curl -si --max-time 5 {url}/   # start it, or correct its address in {place.settings.policies_file}"
         return [Finding(severity_of(policies), check, found.problem, found.evidence, remedy)]
     return []
