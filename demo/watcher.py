@@ -134,13 +134,13 @@ class Watcher:
         state = journal_state(self.stage.remediator.journal_path)
         if state == self._journal_state:
             return
-        self._journal_state = state
         for story in read_journal(self.stage.remediator.journal_path):
             key = story.remediation.id
             for record in story.records[self._told.get(key, 0) :]:
                 self._tell(story, record)
             self._told[key] = len(story.records)
             self.stories[key] = story
+        self._journal_state = state
 
     def _tell(self, story: Story, record: Record) -> None:
         """One record of the journal as a line, unless it repeats an earlier line."""

@@ -22,9 +22,9 @@ class KeptConnection(ABC, Generic[C]):
     name: after a failover the old server may still answer.
     """
 
-    def __init__(self, kind: str, max_age_seconds: float) -> None:
-        """`kind` is the first word of the log event for a server that changed."""
-        self._kind = kind
+    def __init__(self, event: str, max_age_seconds: float) -> None:
+        """`event` is the log event for a server that changed."""
+        self._event = event
         self._max_age_seconds = max_age_seconds
         self._lock = asyncio.Lock()
         self._kept: C | None = None
@@ -112,7 +112,7 @@ class KeptConnection(ABC, Generic[C]):
             return old
         if is_moved:
             self.server_changes += 1
-            get_logger().warning(f"{self._kind}.server_changed", hint="the kept connection leads to another server")
+            get_logger().warning(self._event, hint="the kept connection leads to another server")
         try:
             new = await self._open()
         except BaseException as error:

@@ -85,7 +85,7 @@ class PostgresSession(KeptConnection[PostgresConnection]):
     """One kept read-only connection, used by one query at a time."""
 
     def __init__(self, address: PostgresAddress, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
-        super().__init__("database", max_age_seconds)
+        super().__init__("database.server_changed", max_age_seconds)
         self._address = address
 
     async def fetch(self, sql: str, *arguments: object, timeout_seconds: float) -> Sequence[asyncpg.Record]:

@@ -102,7 +102,7 @@ class RedisSession(KeptConnection[Any]):
     """One kept connection for statistics, used by one command at a time."""
 
     def __init__(self, address: RedisAddress, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
-        super().__init__("redis", max_age_seconds)
+        super().__init__("redis.server_changed", max_age_seconds)
         self._address = address
 
     async def probe(self, address: RedisAddress, timeout_seconds: float) -> float:

@@ -48,3 +48,36 @@
 {{- range get $opal "clients" | default list }}{{ $urls = append $urls .url }}{{ end -}}
 {{- dict "list" $urls | toJson }}
 {{- end }}
+
+{{/* What the exporter reaches beside names and the API server. */}}
+{{- define "cc.exporterEgress" -}}
+{{- include "cc.productEgress" (dict "ports" (include "cc.ports" (include "cc.exporterUrls" . | fromJson).list | fromJson).list "namespace" (include "cc.namespace" .)) }}
+{{- with .Values.networkPolicy.exporterEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The same of the remediator: what its policies call, Prometheus and Alertmanager. */}}
+{{- define "cc.remediatorEgress" -}}
+{{- $urls := list }}
+{{- range (include "cc.policies" . | fromYaml).policies }}
+{{-   $parameters := get . "parameters" | default dict }}
+{{-   $urls = concat $urls (list (get $parameters "url")) (get $parameters "urls" | default list) }}
+{{- end }}
+{{- include "cc.productEgress" (dict "ports" (include "cc.ports" $urls | fromJson).list "namespace" (include "cc.namespace" .)) }}
+- ports: {{- range (include "cc.ports" (list .Values.remediator.prometheusUrl) | fromJson).list }}
+    - {port: {{ . }}, protocol: TCP}
+  {{- end }}
+  {{- with .Values.networkPolicy.scrapers }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+- ports: {{- range (include "cc.ports" (list .Values.remediator.alertmanagerUrl) | fromJson).list }}
+    - {port: {{ . }}, protocol: TCP}
+  {{- end }}
+  {{- with .Values.networkPolicy.alertmanagers }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- with .Values.networkPolicy.remediatorEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

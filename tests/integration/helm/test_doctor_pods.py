@@ -125,6 +125,28 @@ def test_network_policy_admits_the_doctor_of_the_remediator() -> None:
     assert [selector for selector in selectors if selector.items() <= labels.items()]
 
 
+def test_network_policy_of_the_doctor_has_the_egress_of_both_programs() -> None:
+    given = [{"ports": [{"port": 5432, "protocol": "TCP"}]}]
+    prometheus = "http://elsewhere:9999"
+    values = {
+        "networkPolicy": {"enabled": True, "exporterEgress": given, "remediatorEgress": given},
+        "doctor": {"prometheusUrl": prometheus},
+    }
+    objects = objects_of(SMALL | values)
+    policies = {
+        part: find_object(objects, "NetworkPolicy", f"controlcore-{part}")["spec"] for part in (*PROGRAMS, "doctor")
+    }
+    ours = policies["doctor"]
+    assert (ours["ingress"], ours["policyTypes"]) == ([], ["Ingress", "Egress"])
+    assert all(rule in ours["egress"] for part in PROGRAMS for rule in policies[part]["egress"])
+    assert {"ports": [{"port": 9999, "protocol": "TCP"}]} in ours["egress"]
+    labels = pod_of(objects, "remediator")["metadata"]["labels"]
+    assert ours["podSelector"]["matchLabels"].items() <= labels.items()
+    (to_remediator,) = [rule for rule in ours["egress"] if rule["ports"] == [{"port": "webhook", "protocol": "TCP"}]]
+    selector = to_remediator["to"][0]["podSelector"]["matchLabels"]
+    assert selector == policies["remediator"]["podSelector"]["matchLabels"]
+
+
 def test_doctors_can_be_left_out() -> None:
     assert not [item for item in objects_of(SMALL | {"doctor": {"enabled": False}}) if item["kind"] == "Pod"]
 
