@@ -37,9 +37,11 @@ EXPECTED = {
     "html": {"malformed"},
     "huge": set(),
 }
-ALLOWED = {mode: {"suspended", "timeout"} for mode in EXPECTED} | {"huge": {"malformed", "suspended", "timeout"}}
+USUAL = {"closed", "suspended", "timeout"}
+ALLOWED = dict.fromkeys(EXPECTED, USUAL) | {"huge": {"malformed", *USUAL}}
 """A busy machine may take longer than a collector waits: for six megabytes, longer than all of them. `telemetry` sends
-nothing to an API with an unanswered request, or while its database is slow.
+nothing to an API with an unanswered request, or while its database is slow. What is under way when the mode changes is
+closed.
 """
 KNOWN_EARLY = {"drip": {("policy_parity", "malformed")}}
 """A list that is read item by item is known to be none at its first byte."""

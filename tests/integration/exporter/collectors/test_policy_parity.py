@@ -24,7 +24,8 @@ async def collect(product, opa):
     target = BouncerTarget(name="b", url="http://127.0.0.1:9", environment="production", opa_url=opa.url)
     async with product.session() as session, HttpClient.opened() as http:
         sources = make_sources(ExporterSettings(bouncers=(target,)), postgres=session, http=http)
-        async with PolicyParityCollector.open(PolicyParitySettings(), sources) as collector:
+        patient = PolicyParitySettings(request_timeout_seconds=scaled(5), query_timeout_seconds=scaled(3))
+        async with PolicyParityCollector.open(patient, sources) as collector:
             result = await collector.collect()
     assert result.failure is None
     return {name: value(result.families, f"controlcore_{name}", "b") for name in NAMES}
