@@ -26,6 +26,8 @@ from tools.standin.cluster.replica import Replica, name_of, uid_of
 
 T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 15.0
+CANCEL_SECONDS = 1.0
+"""Between two cancellations of a task that does not end."""
 START_TIMEOUT_SECONDS = 10.0
 POLL_INTERVAL_SECONDS = 0.05
 
@@ -168,12 +170,23 @@ class Follower:
             ):
                 following = Following(self._settings, cluster, session, group, balancers)
                 self._loop, self._following = asyncio.get_running_loop(), following
-                tasks = [group.create_task(following.watch(), name="watch")]
-                tasks.append(group.create_task(following.share_load(), name="load"))
+                group.create_task(following.watch(), name="watch")
+                group.create_task(following.share_load(), name="load")
                 self._started.set()
                 await self._stop.wait()
-                for task in (*tasks, *(followed.task for followed in following.followed.values())):
-                    task.cancel()
+                await _end_all()
         finally:
             for balancer in balancers.values():
                 balancer.close()
+
+
+async def _end_all() -> None:
+    """Cancels every other task of the loop until all have ended.
+
+    Once is not enough: a cancellation that meets a request's own timeout becomes that timeout, and the task goes on.
+    """
+    own = asyncio.current_task()
+    while others := [task for task in asyncio.all_tasks() if task is not own]:
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others, timeout=CANCEL_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,21 +30,19 @@ def test_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
 
 
 def test_program_ends_with_its_children_when_it_is_no_longer_wanted(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C reaches only us; here the program asks for it, so that its child exists."""
+    """Ctrl-C reaches only us, while we wait for the program."""
+    child = tmp_path / "child"
 
-    def interrupt(_number: int, _frame: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        wait_for(lambda: child.exists() and child.read_text(encoding="utf-8"))
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGUSR1, interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            _run(["sh", "-c", "sh -c 'echo $$ > child; kill -USR1 $0; exec sleep 600' $PPID & wait"], tmp_path)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    child = int((tmp_path / "child").read_text(encoding="utf-8"))
-    wait_for(lambda: not _is_running(child))
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run(["sh", "-c", HANGING], tmp_path)
+    wait_for(lambda: not _is_running(int(child.read_text(encoding="utf-8"))))
 
 
 def test_program_that_fails_is_quoted(tmp_path: Path) -> None:
