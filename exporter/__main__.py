@@ -234,7 +234,6 @@ def add_settings(command: argparse.ArgumentParser, specs: Sequence[CollectorSpec
     )
     command.add_argument(
         "--log.format",
-        "--log.form",
         dest="log_form",
         choices=("auto", "json", "console"),
         help="how a line is written (default auto: console on a terminal, otherwise json)",
