@@ -245,7 +245,7 @@ def _rules_and_panels(titles: Iterable[str]) -> str:
     """The rules by name, and how many panels."""
     rules = {title for title in titles if PANEL not in title}
     panels = len(set(titles) - rules)
-    return "; ".join(filter(None, (_some(rules), f"{panels} panels" if panels else "")))
+    return "; ".join(filter(None, (_some(rules), f"{panels} panel{'s' * (panels > 1)}" if panels else "")))
 
 
 def _some(titles: Iterable[str]) -> str:

@@ -133,6 +133,13 @@ def test_rule_without_series_is_told_with_the_reason(
     assert all(words in each.problem for each in found)
 
 
+@pytest.mark.parametrize(("panels", "words"), [(1, "1 panel"), (2, "2 panels")])
+def test_silent_panels_are_counted(panels: int, words: str) -> None:
+    asked = [Question(f"Board / {number}", frozenset({"controlcore_b"}), is_absence=False) for number in range(panels)]
+    (found,) = find_series(asked, KNOWN, "s")
+    assert found.evidence == f"set door.url: {words}"
+
+
 def test_rule_about_absence_needs_no_series() -> None:
     assert find_series([Question("A", frozenset({"controlcore_b"}), is_absence=True)], KNOWN, "s") == []
 
