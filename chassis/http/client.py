@@ -19,7 +19,7 @@ from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.call import Call, Response, status_error
 from chassis.http.client_sessions import Connections
 from chassis.net.kept import MAX_AGE_SECONDS
-from chassis.net.sockets import socket_error
+from chassis.net.sockets import socket_error, socket_text
 from chassis.net.trust import Trust, system_trust
 
 USER_AGENT = "controlcore-sidecar/0.1"
@@ -136,7 +136,6 @@ def translate(error: BaseException) -> BackendError:
     """The BackendError for an aiohttp or socket failure."""
     table: tuple[tuple[type[BaseException], type[BackendError], Reason], ...] = (
         (TimeoutError, TransientError, Reason.TIMEOUT),
-        (aiohttp.ClientConnectorDNSError, TransientError, Reason.DNS),
         (aiohttp.ClientSSLError, PermanentError, Reason.TLS),
         (aiohttp.ServerDisconnectedError, TransientError, Reason.CLOSED),
         (aiohttp.ClientPayloadError, TransientError, Reason.CLOSED),
@@ -144,6 +143,8 @@ def translate(error: BaseException) -> BackendError:
     )
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return PermanentError(Reason.MALFORMED, "not a usable URL")  # its text is the URL, which may contain a password
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return TransientError(Reason.DNS, socket_text(error.os_error))
     for kind, result, reason in table:
         if isinstance(error, kind):
             return result(reason, str(error) or kind.__name__)

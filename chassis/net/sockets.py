@@ -49,7 +49,9 @@ def socket_error(error: OSError) -> BackendError:
 
 def socket_text(error: OSError) -> str:
     """What failed, in the words of the operating system; callers name the address."""
-    number = None if isinstance(error, socket.gaierror | ssl.SSLError) else error.errno or _common_errno(str(error))
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    number = None if isinstance(error, ssl.SSLError) else error.errno or _common_errno(str(error))
     return os.strerror(number).lower() if number else str(error) or type(error).__name__
 
 

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectorDNSError, web
+from aiohttp.client_reqrep import ConnectionKey
 
 from chassis.documents import ItemForm
 from chassis.errors import BackendError, PermanentError, Reason, TransientError
 from chassis.http.call import MAX_BODY_BYTES, Call, Response, status_error
-from chassis.http.client import USER_AGENT, HttpClient
+from chassis.http.client import USER_AGENT, HttpClient, translate
 from chassis.http.server import serving
 from tools.slowness import scaled
 
@@ -326,3 +328,9 @@ async def test_request_that_cannot_be_sent_is_an_error_of_its_own(url: str, head
         with pytest.raises(BackendError) as caught:
             await client.send(Call(url, scaled(5.0), headers=headers))
     assert "two" not in str(caught.value)
+
+
+def test_name_that_is_not_found_is_told_without_the_address() -> None:
+    key = ConnectionKey("nowhere", 8000, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+    error = translate(ClientConnectorDNSError(key, socket.gaierror(-2, "Name or service not known")))
+    assert (error.reason, str(error)) == (Reason.DNS, "Name or service not known")
