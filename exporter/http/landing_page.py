@@ -113,7 +113,7 @@ def _components(facts: PageFacts) -> Iterable[tuple[str, ...]]:
     refused = {name: why for record in facts.records if record.last for name, why in record.last.refused.items()}
     names = sorted({*facts.components, *refused})
     if not names:
-        yield "-", "unknown", ""
+        yield "-", "unknown", "no collector has reported a component yet"
     for name in names:
         is_up = facts.components.get(name)
         state, css = {True: ("up", "ok"), False: ("down", "failing"), None: ("unknown", "stale")}[is_up]

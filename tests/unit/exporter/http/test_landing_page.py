@@ -81,7 +81,8 @@ def test_component_that_is_down_is_not_taken_for_its_collectors_state(settings: 
 
 
 def test_components_of_which_nothing_is_known_are_unknown(settings: ExporterSettings) -> None:
-    assert "<tr><td>-</td><td>unknown</td><td></td></tr>" in written(settings, ledger_of("probe"))
+    row = "<tr><td>-</td><td>unknown</td><td>no collector has reported a component yet</td></tr>"
+    assert row in written(settings, ledger_of("probe"))
 
 
 def test_component_that_refuses_our_access_is_unknown_and_says_which_credential(settings: ExporterSettings) -> None:
